@@ -1,0 +1,1 @@
+"""What samples from the policy."""

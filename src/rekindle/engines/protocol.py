@@ -1,0 +1,59 @@
+"""What an engine is: something that samples from the policy."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+__all__ = ["Completion", "Engine", "SamplingRequest"]
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingRequest:
+    """One prompt to complete ``n`` times.
+
+    Attributes:
+        prompt_ids: [P] at least one token.
+        n: Number of independent completions.
+        temperature: Divides the logits; 0 means greedy (log-probabilities are then those at temperature 1).
+        max_new_tokens: Limit of each completion, the end token included.
+        seed: The completions depend on it, the prompt, the settings and the weights, and on no neighbour.
+        top_p: Smallest set of tokens whose probability reaches it; 1 keeps all.
+        min_p: Tokens less probable than ``min_p`` times the most probable one are dropped; 0 keeps all.
+        stop: A completion ends right after the token that completes one of these texts.
+        min_new_tokens: The end token is forbidden before this many tokens (fixed-work benchmarks).
+    """
+
+    prompt_ids: Sequence[int]
+    n: int = 1
+    temperature: float = 1.0
+    max_new_tokens: int = 256
+    seed: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    stop: tuple[str, ...] = ()
+    min_new_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One sampled continuation.
+
+    Attributes:
+        token_ids: [C] the end token included when it was sampled.
+        logprobs: [C] behaviour log-probabilities in nats, of the distribution the tokens were drawn from.
+        truncated: True when ``max_new_tokens`` (or the context) ended it.
+        text: Decoded without special tokens.
+    """
+
+    token_ids: list[int]
+    logprobs: list[float]
+    truncated: bool
+    text: str
+
+
+class Engine(Protocol):
+    """Samples from the policy. Groups come back as they finish, not in the order asked."""
+
+    def generate(self, requests: Sequence[SamplingRequest]) -> Iterator[tuple[int, list[Completion]]]:
+        """Yield ``(index of the request, its n completions)`` once per request."""
+        ...

@@ -1,0 +1,137 @@
+"""Random numbers and the choice of the next token: pure functions of tensors, the same on every device.
+
+A token is chosen by inverting the cumulative distribution at a uniform number that is a hash of (seed of the request,
+index of the completion, index of the token). No generator has a state to advance, so what a row draws depends on no
+other row, on no slot and on no order, and the global random state of torch is neither read nor changed.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["SamplingSettings", "row_keys", "sample", "uniforms"]
+
+# SplitMix64 (Steele, Lea and Flood 2014): increment and multipliers, written as signed 64-bit numbers because torch has
+# no unsigned arithmetic; products wrap around alike.
+_INCREMENT = 0x9E3779B97F4A7C15 - 2**64
+_MULTIPLIER_1 = 0xBF58476D1CE4E5B9 - 2**64
+_MULTIPLIER_2 = 0x94D049BB133111EB - 2**64
+
+
+def row_keys(seeds: Tensor, indexes: Tensor) -> Tensor:
+    """Return one key per row [B] int64 from the requests' seeds [B] and the completions' indexes [B]."""
+    return _mix(_mix(seeds) + (indexes + 1) * _INCREMENT)
+
+
+def uniforms(keys: Tensor, positions: Tensor) -> Tensor:
+    """Return numbers in [0, 1), [B] float64 with 53 random bits, from keys [B] and token indexes [B]."""
+    return _shifted(_mix(keys + (positions + 1) * _INCREMENT), 11).to(torch.float64) * 2.0**-53
+
+
+def _mix(state: Tensor) -> Tensor:
+    state = (state ^ _shifted(state, 30)) * _MULTIPLIER_1
+    state = (state ^ _shifted(state, 27)) * _MULTIPLIER_2
+    return state ^ _shifted(state, 31)
+
+
+def _shifted(state: Tensor, bits: int) -> Tensor:
+    """Return a logical shift to the right; torch's own keeps the sign."""
+    return (state >> bits) & ((1 << (64 - bits)) - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingSettings:
+    """How each of B rows is sampled. None means that no row uses the feature, and it costs nothing.
+
+    Attributes:
+        keys: [B] int64 from `row_keys`.
+        temperatures: [B, 1] float32, positive; 1 for greedy rows.
+        greedy: [B] bool, rows that take the most probable token.
+        top_p: [B, 1] float32.
+        min_p: [B, 1] float32.
+        min_new_tokens: [B] int64, completion lengths before which end tokens are forbidden.
+    """
+
+    keys: Tensor
+    temperatures: Tensor
+    greedy: Tensor | None = None
+    top_p: Tensor | None = None
+    min_p: Tensor | None = None
+    min_new_tokens: Tensor | None = None
+
+    def select(self, rows: Tensor) -> "SamplingSettings":
+        """Return the settings of some rows, in the order of their indexes [R]."""
+
+        def chosen(column: Tensor | None) -> Tensor | None:
+            return None if column is None else column[rows]
+
+        return SamplingSettings(
+            keys=self.keys[rows],
+            temperatures=self.temperatures[rows],
+            greedy=chosen(self.greedy),
+            top_p=chosen(self.top_p),
+            min_p=chosen(self.min_p),
+            min_new_tokens=chosen(self.min_new_tokens),
+        )
+
+
+def sample(logits: Tensor, settings: SamplingSettings, positions: Tensor, eos_ids: Tensor) -> tuple[Tensor, Tensor]:
+    """Draw the next token of every row.
+
+    Both cuts, top-p and min-p, are taken from the distribution at the row's temperature; a token must pass both.
+
+    Args:
+        logits: [B, V].
+        settings: Of the same B rows.
+        positions: [B] int64 tokens the completion already has.
+        eos_ids: [E] int64 end tokens.
+
+    Returns:
+        Tokens [B] int64, and their log-probabilities [B] float32 under the full softmax at the row's temperature: before
+        any cut and with end tokens allowed, which is what a trainer recomputes.
+    """
+    logprobs = torch.log_softmax(logits.float() / settings.temperatures, dim=-1)
+    weights = _weights(logprobs, settings, positions, eos_ids)
+    tokens = _invert(weights, uniforms(settings.keys, positions))
+    if settings.greedy is not None:
+        tokens = torch.where(settings.greedy, weights.argmax(dim=-1), tokens)
+    return tokens, logprobs.gather(1, tokens[:, None]).squeeze(1)
+
+
+def _weights(logprobs: Tensor, settings: SamplingSettings, positions: Tensor, eos_ids: Tensor) -> Tensor:
+    """Return what tokens are drawn in proportion to, [B, V]; zero where a token is forbidden or cut off."""
+    allowed = logprobs
+    if settings.min_new_tokens is not None:
+        early = (positions < settings.min_new_tokens)[:, None]
+        allowed = logprobs.index_fill(1, eos_ids, -torch.inf).where(early, logprobs)
+        allowed = allowed - allowed.amax(dim=-1, keepdim=True)  # the rest may be tiny when the end is all but certain
+    weights = allowed.exp()
+    kept = weights
+    if settings.top_p is not None:
+        kept = kept.where(_in_nucleus(weights, settings.top_p), 0.0)
+    if settings.min_p is not None:
+        kept = kept.where(weights >= settings.min_p * weights.amax(dim=-1, keepdim=True), 0.0)
+    return kept
+
+
+def _in_nucleus(weights: Tensor, top_p: Tensor) -> Tensor:
+    """Say which tokens [B, V] are in the smallest set whose share of the weight reaches ``top_p`` [B, 1].
+
+    Of equally probable tokens the one with the smaller id is taken first (arXiv 1904.09751).
+    """
+    ordered, order = weights.sort(dim=-1, descending=True, stable=True)
+    reached = ordered.cumsum(dim=-1, dtype=torch.float64)
+    before = reached - ordered
+    # Rounding must not cut the tail of a row that keeps everything.
+    kept = (before < top_p * reached[:, -1:]) | (top_p >= 1)
+    return torch.zeros_like(kept).scatter(1, order, kept)
+
+
+def _invert(weights: Tensor, uniform: Tensor) -> Tensor:
+    """Return the first token [B] at which the cumulative weight exceeds ``uniform`` [B] times the total."""
+    cumulative = weights.cumsum(dim=-1, dtype=torch.float64)
+    total = cumulative[:, -1:]
+    # Strictly below the total, so that a token without weight is never the answer.
+    target = torch.minimum(uniform[:, None] * total, torch.nextafter(total, torch.zeros_like(total)))
+    return torch.searchsorted(cumulative, target, right=True).squeeze(1)

@@ -1,0 +1,1 @@
+"""How a task is played with an engine: ordinary control flow."""

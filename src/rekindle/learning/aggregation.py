@@ -1,0 +1,77 @@
+"""How token losses become one batch loss.
+
+Every aggregation is linear in the token losses, so it is a weight per rollout:
+
+    batch loss = sum over rollouts i of  weight_i * (sum over trainable tokens t of  loss_it)
+
+An aggregation takes the number of trainable tokens of each rollout and the index of its group (any integers, equal
+within a group), and returns the weights in the same order. Whoever is listed counts in the denominators, whether or
+not its advantage is zero. A rollout without trainable tokens has no loss to weigh; its weight is 0.0.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+__all__ = ["Aggregation", "constant_length", "group_token_mean", "named_aggregation", "sequence_mean", "token_mean"]
+
+Aggregation = Callable[[Sequence[int], Sequence[int]], list[float]]
+"""(lengths [n], groups [n]) -> weights [n]."""
+
+
+def token_mean(lengths: Sequence[int], groups: Sequence[int]) -> list[float]:
+    """1 / (tokens of the batch): every token weighs the same, long rollouts the most (DAPO, arXiv 2503.14476)."""
+    tokens = sum(lengths)
+    return [1.0 / tokens if length else 0.0 for length in lengths]
+
+
+def group_token_mean(lengths: Sequence[int], groups: Sequence[int]) -> list[float]:
+    """1 / (number of groups * tokens of the group): every prompt weighs the same, whatever its group size or lengths.
+
+    Inside a group every token weighs the same.
+    """
+    tokens: Counter[int] = Counter()
+    for length, group in zip(lengths, groups, strict=True):
+        tokens[group] += length
+    return [
+        1.0 / (len(tokens) * tokens[group]) if length else 0.0 for length, group in zip(lengths, groups, strict=True)
+    ]
+
+
+def sequence_mean(lengths: Sequence[int], groups: Sequence[int]) -> list[float]:
+    """1 / (number of rollouts * tokens of the rollout): every rollout weighs the same (GRPO, arXiv 2402.03300)."""
+    return [1.0 / (len(lengths) * length) if length else 0.0 for length in lengths]
+
+
+def constant_length(max_len: int) -> Aggregation:
+    """1 / (number of rollouts * max_len): no length in any denominator, hence no length bias (arXiv 2503.20783).
+
+    Args:
+        max_len: The constant, usually the completion limit in tokens.
+
+    Raises:
+        ValueError: ``max_len`` is not positive.
+    """
+    if max_len < 1:
+        raise ValueError(f"constant_length divides by max_len, which is {max_len}; give the completion limit in tokens")
+
+    def weights(lengths: Sequence[int], groups: Sequence[int]) -> list[float]:
+        return [1.0 / (len(lengths) * max_len) if length else 0.0 for length in lengths]
+
+    return weights
+
+
+def named_aggregation(name: str, max_len: int) -> Aggregation:
+    """The aggregation of a ``train.aggregation`` name; ``max_len`` is what ``constant_length`` divides by.
+
+    Raises:
+        ValueError: There is no aggregation of that name.
+    """
+    table = {
+        "token_mean": token_mean,
+        "group_token_mean": group_token_mean,
+        "sequence_mean": sequence_mean,
+        "constant_length": constant_length(max_len),
+    }
+    if name not in table:
+        raise ValueError(f'there is no aggregation "{name}"; choose one of {", ".join(table)}')
+    return table[name]

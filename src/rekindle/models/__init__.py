@@ -1,0 +1,1 @@
+"""A causal language model as the engine and the trainer share it."""

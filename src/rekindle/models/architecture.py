@@ -1,0 +1,115 @@
+"""The weights of a Llama-shaped decoder, found inside a Hugging Face model.
+
+Our own forward passes (training and decoding) work on these tensors directly. They are the model's own parameters, not
+copies, so an optimizer step is seen everywhere at once. A model of another shape gives None and is run through
+transformers instead.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["DecoderWeights", "LayerWeights", "find_decoder"]
+
+SUPPORTED_MODEL_TYPES = frozenset({"llama", "qwen2", "qwen3", "mistral"})
+
+
+@dataclass(frozen=True, slots=True)
+class LayerWeights:
+    """One block. Linear weights are [out, in]; biases and head norms are None where the architecture has none."""
+
+    input_norm: Tensor
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    o: Tensor
+    q_bias: Tensor | None
+    k_bias: Tensor | None
+    v_bias: Tensor | None
+    o_bias: Tensor | None
+    q_norm: Tensor | None
+    k_norm: Tensor | None
+    post_norm: Tensor
+    gate: Tensor
+    up: Tensor
+    down: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderWeights:
+    """A whole decoder: pre-norm RMSNorm blocks, rotary positions, grouped-query attention, SwiGLU."""
+
+    embedding: Tensor
+    layers: tuple[LayerWeights, ...]
+    final_norm: Tensor
+    head: Tensor
+    heads: int
+    kv_heads: int
+    head_dim: int
+    norm_eps: float
+    inv_freq: Tensor
+    rope_scale: float
+    max_length: int
+
+
+def find_decoder(model: Any) -> DecoderWeights | None:
+    """Return the model's weights when our own forward pass computes what transformers computes, else None.
+
+    Refused, besides other architectures: sliding windows, rotary scaling that depends on the length, other activations.
+    """
+    config = model.config
+    if getattr(config, "model_type", None) not in SUPPORTED_MODEL_TYPES or config.hidden_act != "silu":
+        return None
+    kinds = set(getattr(config, "layer_types", None) or ())
+    if getattr(config, "use_sliding_window", False) or kinds - {"full_attention"}:
+        return None
+    if config.model_type == "mistral" and getattr(config, "sliding_window", None):
+        return None
+    if any(getattr(layer.mlp.gate_proj, "bias", None) is not None for layer in model.model.layers):
+        return None
+    rotary = model.model.rotary_emb
+    if getattr(rotary, "rope_type", "default") not in {"default", "linear", "llama3"}:
+        return None
+    first = model.model.layers[0].self_attn
+    head_dim = int(first.head_dim)
+    return DecoderWeights(
+        embedding=model.model.embed_tokens.weight,
+        layers=tuple(_layer(layer) for layer in model.model.layers),
+        final_norm=model.model.norm.weight,
+        head=model.lm_head.weight,
+        heads=first.q_proj.weight.shape[0] // head_dim,
+        kv_heads=first.k_proj.weight.shape[0] // head_dim,
+        head_dim=head_dim,
+        norm_eps=float(config.rms_norm_eps),
+        inv_freq=rotary.inv_freq.to(torch.float32),
+        rope_scale=float(getattr(rotary, "attention_scaling", 1.0)),
+        max_length=int(config.max_position_embeddings),
+    )
+
+
+def _layer(layer: Any) -> LayerWeights:
+    attention, mlp = layer.self_attn, layer.mlp
+
+    def norm(name: str) -> Tensor | None:
+        module = getattr(attention, name, None)
+        return None if module is None else module.weight
+
+    return LayerWeights(
+        input_norm=layer.input_layernorm.weight,
+        q=attention.q_proj.weight,
+        k=attention.k_proj.weight,
+        v=attention.v_proj.weight,
+        o=attention.o_proj.weight,
+        q_bias=attention.q_proj.bias,
+        k_bias=attention.k_proj.bias,
+        v_bias=attention.v_proj.bias,
+        o_bias=attention.o_proj.bias,
+        q_norm=norm("q_norm"),
+        k_norm=norm("k_norm"),
+        post_norm=layer.post_attention_layernorm.weight,
+        gate=mlp.gate_proj.weight,
+        up=mlp.up_proj.weight,
+        down=mlp.down_proj.weight,
+    )

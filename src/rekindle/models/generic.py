@@ -1,0 +1,80 @@
+"""Log-probabilities of any causal language model, through its own transformers forward pass.
+
+Rows are padded on the right, so the default positions are right and causal attention never looks at padding. The
+padded positions are computed and thrown away; `rekindle.models.packed` avoids that for the architectures it knows.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from rekindle.models.logprobs import logprobs_of_logits, selected_logprobs
+from rekindle.models.samples import IntArray, Row, TokenLogprobs, targets_of
+
+__all__ = ["GenericForward"]
+
+
+class GenericForward:
+    """Runs rows through a transformers model.
+
+    When the model's logits are its last hidden states times its output embedding, only the rows that predict a
+    trainable token meet the vocabulary. Models that do more (a bias, soft-capping, scaling) give their own logits;
+    which of the two holds is found out once, by trying.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._plain_head = _has_plain_head(model)
+
+    def __call__(self, rows: Sequence[Row]) -> TokenLogprobs:
+        """Return log-probabilities and entropies of the rows' targets, in row order; at least one row."""
+        device = self._model.device
+        inputs, attention_mask, predictors = (torch.from_numpy(array).to(device) for array in _right_padded(rows))
+        targets, temperatures = targets_of(rows, device)
+        if self._plain_head:
+            hidden = _last_hidden(self._model, inputs, attention_mask).flatten(0, 1)[predictors]
+            head = self._model.get_output_embeddings().weight
+            logprobs, entropies = selected_logprobs(hidden, head, targets, temperatures)
+        else:
+            logits = self._model(input_ids=inputs, attention_mask=attention_mask, use_cache=False).logits
+            logprobs, entropies = logprobs_of_logits(logits.flatten(0, 1)[predictors], targets, temperatures)
+        real = sum(row.inputs.size for row in rows)
+        return TokenLogprobs(logprobs, entropies, inputs.numel(), inputs.numel() - real)
+
+
+def _right_padded(rows: Sequence[Row]) -> tuple[IntArray, IntArray, IntArray]:
+    """Return token ids [B, T], attention mask [B, T] and the flat positions [N] that predict trainable tokens."""
+    width = max(row.inputs.size for row in rows)
+    inputs = np.zeros((len(rows), width), dtype=np.int64)
+    mask = np.zeros_like(inputs)
+    for index, row in enumerate(rows):
+        inputs[index, : row.inputs.size] = row.inputs
+        mask[index, : row.inputs.size] = 1
+    predictors = np.concatenate([index * width + row.predictors for index, row in enumerate(rows)])
+    return inputs, mask, predictors
+
+
+def _last_hidden(model: Any, inputs: Tensor, attention_mask: Tensor) -> Tensor:
+    """Return hidden states [B, T, d] after the final norm."""
+    hidden: Tensor = model.base_model(input_ids=inputs, attention_mask=attention_mask, use_cache=False)[0]
+    return hidden
+
+
+@torch.no_grad()
+def _has_plain_head(model: Any) -> bool:
+    """Say whether the logits are exactly the last hidden states times the output embedding."""
+    head = model.get_output_embeddings()
+    if head is None or model.base_model is model or getattr(head, "bias", None) is not None:
+        return False
+    inputs = torch.arange(4, device=model.device)[None] % head.weight.shape[0]
+    mask = torch.ones_like(inputs)
+    hidden = _last_hidden(model, inputs, mask)
+    if hidden.shape[-1] != head.weight.shape[-1]:
+        return False
+    logits = model(input_ids=inputs, attention_mask=mask, use_cache=False).logits
+    tolerance = 1e-5 if logits.dtype == torch.float32 else 2e-2
+    return torch.allclose(F.linear(hidden, head.weight), logits, rtol=tolerance, atol=tolerance)

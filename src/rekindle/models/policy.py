@@ -1,0 +1,154 @@
+"""A causal language model and its tokenizer, as the engine and the trainer share them."""
+
+import copy
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+from rekindle.models.generic import GenericForward
+from rekindle.models.loading import ModelError, load_model, load_tokenizer, resolve_device, resolve_dtype
+from rekindle.models.samples import Row, TokenLogprobs, rows_of
+from rekindle.types import TrainingSample
+
+__all__ = ["ModelError", "Policy", "TokenLogprobs"]
+
+logger = logging.getLogger(__name__)
+
+Forward = Callable[[Sequence[Row]], TokenLogprobs]
+
+
+class Policy:
+    """A causal language model with its tokenizer.
+
+    Dropout is off for good: the model stays in evaluation mode while it is trained, so that the trainer computes the
+    same probabilities as the engine that sampled.
+
+    Attributes:
+        model: The transformers model; the optimizer updates its parameters in place.
+        tokenizer: The transformers tokenizer.
+        device: Where the weights are.
+        dtype: Their floating type.
+        eos_ids: Tokens that end a completion: the tokenizer's and the generation configuration's.
+        max_length: Most tokens, prompt and completion together.
+        parameter_count: Number of distinct weights; tied ones count once.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.eos_ids = _eos_ids(model, tokenizer)
+        self.max_length = _max_length(model, tokenizer)
+        self.parameter_count = sum(parameter.numel() for parameter in model.parameters())
+        self._forward: Forward = GenericForward(model)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        device: str = "auto",
+        dtype: str = "float32",
+        trust_remote_code: bool = False,
+    ) -> Self:
+        """Load a Hugging Face directory; nothing is downloaded.
+
+        Args:
+            path: Directory with config.json, weights and tokenizer.
+            device: "auto" (the GPU when there is one), "cpu", "cuda" or "cuda:N".
+            dtype: "float32" or "bfloat16".
+            trust_remote_code: Run Python code that came with the directory.
+
+        Raises:
+            ModelError: The directory, the device or the type cannot be used.
+        """
+        where = resolve_device(device)
+        model = load_model(Path(path), where, resolve_dtype(dtype, where), trust_remote_code=trust_remote_code)
+        return cls(model, load_tokenizer(Path(path), trust_remote_code=trust_remote_code))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return torch.device(self.model.device)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating type of the weights."""
+        dtype: torch.dtype = self.model.dtype
+        return dtype
+
+    def encode_prompt(self, text: str, *, chat_template: bool = True, system_prompt: str | None = None) -> list[int]:
+        """Return the token ids of a prompt that the policy is to continue; at least one.
+
+        Args:
+            text: The user's message.
+            chat_template: Render it with the tokenizer's chat template, when it has one.
+            system_prompt: Message before it; needs the chat template.
+
+        Raises:
+            ValueError: A system prompt without a chat template, or a text without tokens.
+        """
+        if chat_template and self.tokenizer.chat_template:
+            messages = [{"role": "user", "content": text}]
+            if system_prompt is not None:
+                messages.insert(0, {"role": "system", "content": system_prompt})
+            rendered = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+            return self._encode(rendered, add_special_tokens=False)
+        if system_prompt is not None:
+            raise ValueError("a system prompt needs a chat template, and none is used; remove it or choose a chat model")
+        ids = self._encode(text, add_special_tokens=True)
+        if ids and ids[-1] in self.eos_ids and ids[-1] not in self._encode(text, add_special_tokens=False)[-1:]:
+            ids.pop()  # some tokenizers close every text; a prompt must stay open
+        if not ids:
+            raise ValueError(f"the prompt {text!r} has no tokens; a prompt needs at least one")
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of token ids, without special tokens."""
+        text: str = self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return text
+
+    def save(self, directory: str | Path) -> None:
+        """Write a Hugging Face directory (safetensors) that `load` and transformers can read."""
+        self.model.save_pretrained(directory)
+        self.tokenizer.save_pretrained(directory)
+
+    def clone_frozen(self) -> "Policy":
+        """Return a copy that no optimizer touches: the reference policy."""
+        return Policy(copy.deepcopy(self.model).requires_grad_(False), self.tokenizer)
+
+    def token_logprobs(self, samples: Sequence[TrainingSample]) -> TokenLogprobs:
+        """Return the log-probabilities of the samples' trainable tokens, in one forward pass.
+
+        Logits are divided by each sample's temperature; the softmax is float32 whatever the weights are. With grad
+        mode on, the result carries the gradient. Without a trainable token the result is empty.
+
+        Args:
+            samples: One micro-batch.
+
+        Raises:
+            ValueError: A sample does not fit the model (see `rekindle.models.samples.rows_of`).
+        """
+        rows = [row for row in rows_of(samples, self.max_length) if row.targets.size]
+        if not rows:
+            nothing = torch.zeros(0, device=self.device)
+            return TokenLogprobs(nothing, nothing, 0, 0)
+        return self._forward(rows)
+
+    def _encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        return list(self.tokenizer(text, add_special_tokens=add_special_tokens)["input_ids"])
+
+
+def _eos_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+    generation = getattr(model, "generation_config", None)
+    ids = {tokenizer.eos_token_id}
+    configured = getattr(generation, "eos_token_id", None)
+    ids.update(configured if isinstance(configured, Sequence) else [configured])
+    return frozenset(int(token) for token in ids if token is not None)
+
+
+def _max_length(model: Any, tokenizer: Any) -> int:
+    """Return the model's number of positions; the tokenizer's limit where positions are unlimited."""
+    return int(getattr(model.config, "max_position_embeddings", None) or tokenizer.model_max_length)

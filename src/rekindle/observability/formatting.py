@@ -1,0 +1,73 @@
+"""Numbers as people read them."""
+
+import math
+
+__all__ = ["compact", "duration", "flops", "grouped", "percent", "rate", "ticks"]
+
+
+def grouped(value: float) -> str:
+    """``45056 -> "45,056"``; fractions are rounded away."""
+    return f"{value:,.0f}"
+
+
+def compact(value: float) -> str:
+    """Three significant digits and a suffix: ``45056 -> "45.1k"``, ``0.4637 -> "0.464"``, ``4000 -> "4k"``."""
+    return _scaled(value, ("", "k", "M", "B", "T"))
+
+
+def flops(value: float) -> str:
+    """Floating-point operations with an SI prefix: ``3.2e15 -> "3.2 PFLOP"``."""
+    return _scaled(value, (" FLOP", " kFLOP", " MFLOP", " GFLOP", " TFLOP", " PFLOP", " EFLOP", " ZFLOP"))
+
+
+def rate(value: float) -> str:
+    """An accuracy or another value between 0 and 1: ``0.4637 -> "0.46"``."""
+    return f"{value:.2f}"
+
+
+def percent(part: float, whole: float = 1.0) -> str:
+    """A share, never rounded to nothing or everything: ``percent(1, 1000) -> "<1%"``, ``percent(0, 0) -> "0%"``."""
+    share = part / whole if whole else 0.0
+    if 0 < share < 0.005:
+        return "<1%"
+    if 0.995 <= share < 1:
+        return ">99%"
+    return f"{share:.0%}"
+
+
+def duration(seconds: float) -> str:
+    """The two largest units: ``93.4 -> "1 min 33 s"``, ``7260 -> "2 h 1 min"``, ``4.21 -> "4.2 s"``."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{rest} s"
+    hours, minutes = divmod(minutes, 60)
+    if not hours:
+        return f"{minutes} min {rest} s"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if days else f"{hours} h {minutes} min"
+
+
+def ticks(low: float, high: float, count: int = 5) -> list[float]:
+    """Round numbers (1, 2 or 5 times a power of ten apart) inside ``[low, high]``: at least one, about ``count``.
+
+    An empty or reversed range gives its lower end.
+    """
+    if not high > low:
+        return [low]
+    magnitude = 10.0 ** math.floor(math.log10((high - low) / count))
+    step = next(magnitude * m for m in (1, 2, 5, 10, 20) if magnitude * m * count >= (high - low) * 0.999)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    # Steps below 1 are multiplied out of integers and rounded, so that 3 * 0.1 is written 0.3.
+    digits = max(0, 1 - math.floor(math.log10(step)))
+    return [round(index * step, digits) for index in range(first, last + 1)] or [low]
+
+
+def _scaled(value: float, suffixes: tuple[str, ...]) -> str:
+    exponent = 0
+    while abs(value) >= 999.5 and exponent < len(suffixes) - 1:
+        value /= 1000
+        exponent += 1
+    digits = f"{value:.3g}" if abs(value) < 999.5 else f"{value:,.0f}"
+    return digits + suffixes[exponent]

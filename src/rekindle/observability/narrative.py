@@ -1,0 +1,195 @@
+"""A run told in sentences, with advice. Plain text; whoever prints it escapes it."""
+
+from collections.abc import Iterator
+from pathlib import PurePath
+
+from rekindle.observability.formatting import compact, duration, grouped, percent, rate
+from rekindle.observability.summary import LOST, TAUGHT, Evaluation, Summary, number
+
+__all__ = ["accuracy_change", "advice", "conservation", "title", "told"]
+
+_AVERAGED_EVALUATIONS = 3
+_DEFAULT_PROMPTS = 256
+
+
+def title(summary: Summary) -> str:
+    """``"recycle on spell_backward"``."""
+    return f"{summary.run.config.get('recipe', 'unnamed recipe')} on {_task(summary)}"
+
+
+def told(summary: Summary) -> list[str]:
+    """What was trained, what came of it, and what the rollouts were good for: one sentence or two per entry."""
+    return [
+        _opening(summary),
+        _accuracy(summary),
+        *_teaching(summary),
+        *_recycling(summary),
+        *_pool(summary),
+    ]
+
+
+def accuracy_change(summary: Summary, kind: str) -> tuple[float, float | None] | None:
+    """Start and end of ``"accuracy"`` or ``"greedy"``: the first evaluation, and the mean of the last three after it.
+
+    The end is None while there is one evaluation only; None as a whole while there is none.
+    """
+    values = [value for evaluation in summary.evaluations if (value := _value(evaluation, kind)) is not None]
+    if not values:
+        return None
+    later = values[1:][-_AVERAGED_EVALUATIONS:]
+    return values[0], sum(later) / len(later) if later else None
+
+
+def conservation(summary: Summary) -> tuple[bool, str]:
+    """Whether the fates add up to the rollouts that the metrics counted, and the sentence that says it."""
+    accounted, generated = summary.accounted_rollouts, int(summary.total("rollouts"))
+    if accounted == generated:
+        return True, f"Every rollout is accounted for: the fates add up to {grouped(generated)}, as the step log counts."
+    difference = abs(accounted - generated)
+    what = "are missing from the ledger" if accounted < generated else "are in the ledger but not in the step log"
+    return False, (
+        f"The books do not balance: the fates add up to {grouped(accounted)} rollouts, the step log counts "
+        f"{grouped(generated)}; {grouped(difference)} {what}."
+    )
+
+
+def advice(summary: Summary) -> str | None:
+    """The one thing most worth doing, None when nothing stands out."""
+    late = summary.composition.quarter(3)
+    if not late.total():
+        return None
+    if summary.composition.share(LOST) > 0.02:
+        lost = percent(summary.composition.share(LOST))
+        return f"{lost} of the groups expired or failed: check the verifier's time limit and the engine's log first."
+    if _starved(summary):
+        return (
+            "The pool starved: towards the end it held mostly prompts that never teach. Reset it earlier "
+            "(pool.reset_below = 0.25), leave trained prompts some weight (pool.alpha = 0.1), or use more prompts."
+        )
+    if late.share("never_solved") > 0.6:
+        return (
+            f"Late in the run {percent(late.share('never_solved'))} of the groups were never solved: use easier prompts, "
+            "a better start policy, or larger groups for the hard ones."
+        )
+    if late.share("always_solved") > 0.5:
+        return (
+            f"Late in the run {percent(late.share('always_solved'))} of the groups were always solved: use harder prompts, "
+            "or a recipe that raises the temperature of solved ones (erpo)."
+        )
+    return _decline(summary)
+
+
+def _opening(summary: Summary) -> str:
+    text = f"This run trains {_model(summary)} on {_task(summary)} with the recipe {summary.run.config.get('recipe', '?')}."
+    if not summary.step:
+        return text + " It has not made an update yet."
+    spent = f"{grouped(summary.total('rollouts'))} rollouts and {compact(summary.total('generated_tokens'))} generated tokens"
+    updates = f"{grouped(summary.step)} update{'s' if summary.step > 1 else ''}"
+    if not summary.is_finished and (steps := summary.setting("train", "steps")):
+        updates = f"{grouped(summary.step)} of {grouped(steps)} updates"
+    done = "made" if summary.is_finished else "has so far made"
+    return f"{text} It {done} {updates} from {spent} in {duration(summary.total('seconds'))}."
+
+
+def _accuracy(summary: Summary) -> str:
+    change = accuracy_change(summary, "accuracy")
+    if change is None:
+        return "No evaluation on held-out prompts has been made."
+    start, end = change
+    greedy = accuracy_change(summary, "greedy")
+    if end is None:
+        return f"Before the first update it solved {percent(start)} of the held-out prompts; there is no later evaluation yet."
+    count = min(_AVERAGED_EVALUATIONS, len(summary.evaluations) - 1)
+    mean = f"the mean of the last {count} evaluations" if count > 1 else "at the one evaluation since"
+    verb = "rose" if end > start else "fell" if end < start else "stayed the same,"
+    text = f"Sampled accuracy on held-out prompts {verb} from {rate(start)} at the start to {rate(end)}, {mean}"
+    if greedy and greedy[1] is not None:
+        text += f" (greedy: {rate(greedy[0])} to {rate(greedy[1])})"
+    prompts = summary.setting("eval", "prompts") or _DEFAULT_PROMPTS
+    if abs(end - start) < 1.96 * (2 * start * (1 - start) / prompts) ** 0.5:
+        text += f"; with {grouped(prompts)} prompts a change this small may be noise"
+    return text + "."
+
+
+def _teaching(summary: Summary) -> Iterator[str]:
+    groups = summary.composition
+    if not groups.total():
+        return
+    text = f"Of {grouped(groups.total())} groups {percent(groups.share(*TAUGHT))} taught"
+    reasons = {
+        "were never solved": "never_solved",
+        "were always solved": "always_solved",
+        "carried signal but were not needed": "not_needed",
+        "expired or failed": LOST,
+    }
+    others = [f"{percent(groups.share(name))} {words}" for words, name in reasons.items() if groups.total(name)]
+    yield f"{text}; {_listed(others)}." if others else f"{text}."
+
+
+def _recycling(summary: Summary) -> Iterator[str]:
+    groups = summary.composition
+    taught = groups.total(*TAUGHT)
+    if not groups.total("rescued_hard", "rescued_easy"):
+        return
+    hard, easy = (percent(groups.total(name), taught) for name in ("rescued_hard", "rescued_easy"))
+    text = (
+        f"Of those that taught, {percent(summary.recycled_share)} were recycled: when their prompt was first seen, "
+        f"all its rollouts were wrong ({hard}) or all right ({easy})"
+    )
+    if summary.null_control:
+        frozen = percent(summary.null_control.frozen_share)
+        text += f"; the same sampler with a frozen policy would show {frozen}"
+    yield text + "."
+
+
+def _pool(summary: Summary) -> Iterator[str]:
+    live, size, resets = (number(summary.last, f"pool/{key}") for key in ("live", "size", "resets"))
+    if not summary.step or live is None or not size:
+        return
+    text = f"At the end {grouped(live)} of the pool's {grouped(size)} prompts could still be drawn"
+    if resets:
+        text += f"; the pool was reset {'once' if resets == 1 else f'{grouped(resets)} times'}"
+    yield text + "."
+
+
+def _starved(summary: Summary) -> bool:
+    early, late = (summary.composition.quarter(index) for index in (0, 3))
+    if summary.setting("pool", "kind") != "recycling" or not len(early.steps):
+        return False
+    wanted = summary.setting("train", "groups_per_step") or early.of(*TAUGHT).mean()
+    taught = late.of(*TAUGHT).mean()
+    return bool(taught < 0.25 * wanted and taught < 0.6 * early.of(*TAUGHT).mean())
+
+
+def _decline(summary: Summary) -> str | None:
+    values = [evaluation.accuracy for evaluation in summary.evaluations if evaluation.accuracy is not None]
+    change = accuracy_change(summary, "accuracy")
+    if change is None or change[1] is None or max(values) - change[1] < 0.1:
+        return None
+    best = max(summary.evaluations, key=lambda evaluation: evaluation.accuracy or 0.0)
+    return (
+        f"Accuracy was best at step {grouped(best.step)} ({rate(max(values))}) and has fallen since: "
+        "lower train.learning_rate, or stop there."
+    )
+
+
+def _value(evaluation: Evaluation, kind: str) -> float | None:
+    return evaluation.greedy if kind == "greedy" else evaluation.accuracy
+
+
+def _task(summary: Summary) -> str:
+    name, source, path = (summary.setting("task", key) for key in ("name", "source", "path"))
+    return str(name or (PurePath(path).name if path else source) or "an unnamed task")
+
+
+def _model(summary: Summary) -> str:
+    path = summary.setting("model", "path")
+    if path:
+        return PurePath(path).name
+    tiny = summary.setting("model", "tiny") or {}
+    shape = [f"{tiny[key]} {words}" for key, words in (("layers", "layers"), ("hidden_size", "wide")) if key in tiny]
+    return "a tiny model made from scratch" + (f" ({', '.join(shape)})" if shape else "")
+
+
+def _listed(parts: list[str]) -> str:
+    return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else parts[0]

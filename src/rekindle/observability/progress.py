@@ -1,0 +1,180 @@
+"""What a person sees while a run goes on: a bar with the time left on a terminal, readable lines anywhere else."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+from rich.text import Text
+
+from rekindle.observability.formatting import grouped, rate
+
+__all__ = ["Progress", "sentence"]
+
+_LINES_PER_RUN = 40
+_LINES_WHEN_ENDLESS = 10
+_SILENCE_SECONDS = 60.0
+
+
+def sentence(metrics: Mapping[str, object]) -> str:
+    """Say one step in words.
+
+    ``step 41: 19 of 64 groups taught (31 never solved, 14 always solved); 11 of them recycled; accuracy 0.46``
+
+    *Recycled* are the groups that taught and whose prompt had only wrong, or only right, rollouts when it was first seen.
+    Accuracy is the mean reward of the step's rollouts; where an evaluation ran, the held-out accuracy instead.
+
+    Args:
+        metrics: One line of ``metrics.jsonl``; keys that are missing are not spoken of.
+    """
+    asked, taught = _count(metrics, "groups/asked"), _count(metrics, "groups/trained")
+    parts = []
+    if asked:
+        reasons = ", ".join(f"{count} {words}" for count, words in _reasons(metrics) if count)
+        parts.append(f"{taught} of {asked} groups taught" + (f" ({reasons})" if reasons else ""))
+    recycled = _count(metrics, "groups/rescued_hard") + _count(metrics, "groups/rescued_easy")
+    if recycled:
+        parts.append(f"{recycled} of them recycled")
+    parts.extend(_accuracy(metrics))
+    return f"step {_count(metrics, 'step')}: " + ("; ".join(parts) or "nothing measured")
+
+
+def _reasons(metrics: Mapping[str, object]) -> list[tuple[int, str]]:
+    """Why groups did not teach. A gate may have let groups without signal through, so the counts are made to add up."""
+    names = ("all_wrong", "all_correct", "excess", "expired", "failed")
+    wrong, correct, excess, expired, failed = (_count(metrics, f"groups/{name}") for name in names)
+    left = _count(metrics, "groups/asked") - _count(metrics, "groups/trained") - excess - expired - failed
+    others = [(excess, "not needed"), (expired, "too old"), (failed, "failed")]
+    if left == wrong + correct:
+        return [(wrong, "never solved"), (correct, "always solved"), *others]
+    if left == wrong:
+        return [(wrong, "never solved"), *others]
+    return [(left, "without signal"), *others]
+
+
+def _accuracy(metrics: Mapping[str, object]) -> list[str]:
+    for key, words in (("eval/accuracy", "held-out accuracy"), ("reward/mean", "accuracy")):
+        value = metrics.get(key)
+        if isinstance(value, int | float):
+            return [f"{words} {rate(value)}"]
+    return []
+
+
+def _count(metrics: Mapping[str, object], key: str) -> int:
+    value = metrics.get(key)
+    return int(value) if isinstance(value, int | float) else 0
+
+
+class Progress:
+    """Shows a run's steps; a context manager around the training loop.
+
+    A terminal gets a bar and, below it, the latest step's sentence. A file, a pipe or a CI log gets a line at the first
+    step, at every evaluation, then at about forty steps evenly spread, after a minute of silence, and at the end.
+
+    Args:
+        steps: Updates the run will make, None when only rollouts bound it.
+        rollouts: Rollouts the run may spend, None when only steps bound it.
+        start: The step and the total rollouts a resumed run begins with.
+        console: Where to write; standard error by default, so that results on standard output stay clean.
+        clock: Seconds; only tests replace it.
+    """
+
+    def __init__(
+        self,
+        steps: int | None,
+        rollouts: int | None = None,
+        *,
+        start: tuple[int, int] = (0, 0),
+        console: Console | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._steps, self._rollouts = steps, rollouts
+        self._console = console or Console(stderr=True)
+        self._clock = clock
+        self._every = math.ceil(steps / _LINES_PER_RUN) if steps else _LINES_WHEN_ENDLESS
+        self._latest: Mapping[str, object] | None = None
+        self._said: Mapping[str, object] | None = None
+        self._said_at = clock()
+        self._bar = _bar(self._console)
+        self._task = self._bar.add_task("", total=1.0, words="")
+        self._bar.update(self._task, completed=self._fraction(*start))
+        self._live = Live(self._picture(), console=self._console, refresh_per_second=4)
+
+    def step(self, metrics: Mapping[str, object]) -> None:
+        """Show a finished step.
+
+        Args:
+            metrics: The step's line of ``metrics.jsonl``.
+        """
+        self._latest = metrics
+        if self._console.is_interactive:
+            step, rollouts = _count(metrics, "step"), _count(metrics, "total_rollouts")
+            self._bar.update(self._task, completed=self._fraction(step, rollouts), words=self._position(step, rollouts))
+            self._live.update(self._picture())
+        elif self._is_due(metrics):
+            self._say_latest()
+
+    def warn(self, text: str) -> None:
+        """Show a warning at once, e.g. that the pool is starving. It stays visible above the bar."""
+        self._console.print(Text.assemble(("warning: ", "bold yellow"), text), soft_wrap=True)
+
+    def __enter__(self) -> "Progress":
+        if self._console.is_interactive:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._console.is_interactive:
+            self._live.stop()
+        elif self._latest is not self._said:
+            self._say_latest()
+
+    def _is_due(self, metrics: Mapping[str, object]) -> bool:
+        return (
+            self._said is None
+            or "eval/accuracy" in metrics
+            or _count(metrics, "step") % self._every == 0
+            or self._clock() - self._said_at >= _SILENCE_SECONDS
+        )
+
+    def _say_latest(self) -> None:
+        assert self._latest is not None
+        # Markup and highlighting stay off, and nothing is wrapped: a log line is data for other programs too.
+        self._console.print(Text(sentence(self._latest)), soft_wrap=True)
+        self._said, self._said_at = self._latest, self._clock()
+
+    def _fraction(self, step: int, rollouts: int) -> float:
+        done = step / self._steps if self._steps else 0.0
+        return min(1.0, max(done, rollouts / self._rollouts if self._rollouts else 0.0))
+
+    def _position(self, step: int, rollouts: int) -> str:
+        if self._steps:
+            return f"step {grouped(step)} of {grouped(self._steps)}"
+        return f"{grouped(rollouts)} of {grouped(self._rollouts or 0)} rollouts"
+
+    def _picture(self) -> Table:
+        picture = Table.grid()
+        picture.add_row(self._bar)
+        if self._latest is not None:
+            picture.add_row(Text(sentence(self._latest)))
+        return picture
+
+
+def _bar(console: Console) -> Bar:
+    return Bar(
+        TextColumn("{task.fields[words]}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("·"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=console,
+    )

@@ -1,0 +1,180 @@
+"""A run directory, read: ``load_run("runs/recycle").fates()``.
+
+Reading never writes and never disturbs: the ledger is opened read-only, also while the run goes on.
+"""
+
+import json
+import re
+import sqlite3
+import tomllib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rekindle.observability.metrics import MetricsError, read_metrics
+from rekindle.types import Fate
+
+__all__ = ["FateCount", "Run", "RunError", "load_run"]
+
+LEDGER_VERSION = 1
+"""``PRAGMA user_version`` of the newest ledger this module can read; an unnumbered ledger is judged by its columns."""
+
+LEDGER_COLUMNS = (
+    "request_id", "step", "version", "task_id", "role", "n", "temperature", "successes", "outcome", "previous_outcome",
+    "first_outcome", "fate", "prompt_tokens", "generated_tokens", "seconds",
+)  # fmt: skip
+
+
+class RunError(ValueError):
+    """A directory is no run, or a file of it is broken; the message names the file and the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class FateCount:
+    """How many groups, and how many rollouts of them, met one fate."""
+
+    groups: int = 0
+    rollouts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a run left on disk, or has left so far.
+
+    Attributes:
+        directory: Where it is.
+        config: The resolved configuration, as nested tables.
+        info: ``run.json``: versions, host, seed, git revision; empty when the file is absent.
+        metrics: One dictionary per step, in order; the torn last line of a killed run is left out.
+    """
+
+    directory: Path
+    config: dict[str, Any]
+    info: dict[str, Any]
+    metrics: list[dict[str, Any]]
+
+    @property
+    def checkpoints(self) -> list[Path]:
+        """Checkpoint directories, oldest first."""
+        found = [(re.fullmatch(r"step-(\d+)", path.name), path) for path in self.directory.glob("checkpoints/step-*")]
+        return [path for _, path in sorted((int(match[1]), path) for match, path in found if match)]
+
+    @property
+    def has_ledger(self) -> bool:
+        """False for a run stopped before its first group."""
+        return self._ledger_path.exists()
+
+    def groups(self, where: str = "", parameters: Sequence[object] = ()) -> Iterator[dict[str, Any]]:
+        """The ledger's rows, oldest first, as dictionaries keyed by column.
+
+        Args:
+            where: A condition in SQL, e.g. ``"fate = 'trained' and step > ?"``; empty for every row.
+            parameters: Values for its question marks.
+
+        Raises:
+            RunError: The condition is no SQL, or the ledger is broken.
+        """
+        # The condition is the caller's own SQL, and the connection can only read.
+        sql = f"select {', '.join(LEDGER_COLUMNS)} from groups where {where or 'true'} order by rowid"  # noqa: S608
+        yield from self.query(sql, parameters)
+
+    def fates(self, last_step: int | None = None) -> dict[Fate, FateCount]:
+        """Count groups and rollouts by fate; every fate is a key.
+
+        Args:
+            last_step: Leave out groups asked for later; a run still going on is one step ahead of its metrics.
+        """
+        sql = "select fate, count(*) groups, sum(n) rollouts from groups where step <= ifnull(?, step) group by fate"
+        rows = self.query(sql, (last_step,))
+        counts = {row["fate"]: FateCount(row["groups"], row["rollouts"]) for row in rows}
+        if strange := counts.keys() - set(Fate):
+            raise RunError(
+                f"{self._ledger_path} has a fate {min(map(str, strange))!r} that is unknown here; update rekindle"
+            )
+        return {fate: counts.get(fate, FateCount()) for fate in Fate}
+
+    def query(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[dict[str, Any]]:
+        """Run a reading SQL statement on the ledger and yield its rows; no rows where there is no ledger yet."""
+        if not self.has_ledger:
+            return
+        with _open_ledger(self._ledger_path) as ledger:
+            for row in ledger.execute(sql, tuple(parameters)):
+                yield dict(row)
+
+    @property
+    def _ledger_path(self) -> Path:
+        return self.directory / "ledger.sqlite"
+
+
+def load_run(directory: str | Path) -> Run:
+    """Read a run directory.
+
+    Raises:
+        RunError: There is no run, or one of its files is broken or of another version. One sentence.
+    """
+    directory = Path(directory)
+    if not (directory / "config.toml").is_file():
+        raise RunError(
+            f"{directory} is not a run: it has no config.toml; give the directory that `rekindle train --out` wrote"
+        )
+    try:
+        metrics = read_metrics(directory / "metrics.jsonl")
+    except MetricsError as error:
+        raise RunError(str(error)) from None
+    run = Run(directory, _read_config(directory / "config.toml"), read_object(directory / "run.json"), metrics)
+    if run.has_ledger:
+        with _open_ledger(directory / "ledger.sqlite"):
+            pass
+    return run
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Read a file that holds one JSON object; a missing file is an empty object.
+
+    Raises:
+        RunError: It holds something else.
+    """
+    try:
+        content = json.loads(path.read_bytes()) if path.exists() else {}
+    except ValueError as error:
+        raise RunError(f"{path} is broken: {error}; restore it or delete it") from None
+    if not isinstance(content, dict):
+        raise RunError(f"{path} is broken: it holds no JSON object; restore it or delete it")
+    return content
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunError(f"{path} is broken: {error}; restore the file that the run wrote") from None
+
+
+@contextmanager
+def _open_ledger(path: Path) -> Iterator[sqlite3.Connection]:
+    # Without a write-ahead log nobody is writing: `immutable` then reads archives on read-only disks and leaves no
+    # shared-memory file behind. With one, an ordinary read-only connection sees what has been committed so far.
+    mode = "mode=ro" if path.with_name(path.name + "-wal").exists() else "mode=ro&immutable=1"
+    try:
+        ledger = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=10.0)
+        ledger.row_factory = sqlite3.Row
+    except sqlite3.Error as error:
+        raise RunError(f"{path} cannot be opened: {error}") from None
+    try:
+        _check_version(path, ledger)
+        yield ledger
+    except sqlite3.Error as error:
+        raise RunError(f"{path} cannot be read: {error}") from None
+    finally:
+        ledger.close()
+
+
+def _check_version(path: Path, ledger: sqlite3.Connection) -> None:
+    version = ledger.execute("pragma user_version").fetchone()[0]
+    columns = {row["name"] for row in ledger.execute("pragma table_info(groups)")}
+    missing = [column for column in LEDGER_COLUMNS if column not in columns]
+    if version > LEDGER_VERSION or missing:
+        what = f"its version is {version}" if version > LEDGER_VERSION else f"table groups has no column {missing[0]}"
+        raise RunError(f"{path} was written by another version of rekindle ({what}); read it with that version")

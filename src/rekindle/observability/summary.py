@@ -1,0 +1,199 @@
+"""The numbers a report speaks of, from a run's step log and ledger. No words, no markup."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rekindle.observability.runs import FateCount, Run, read_object
+from rekindle.types import Fate
+
+__all__ = ["LOST", "TAUGHT", "UNTAUGHT", "Composition", "Evaluation", "NullControl", "Summary", "buckets", "number"]
+
+TAUGHT = ("fresh", "returned", "rescued_hard", "rescued_easy")
+"""Groups in an update, by the outcome of their prompt's first visit: none yet, mixed, all wrong, all correct."""
+
+UNTAUGHT = ("always_solved", "never_solved", "not_needed")
+LOST = "lost"
+"""Groups that expired or failed."""
+
+_CATEGORIES = (*TAUGHT, *UNTAUGHT, LOST)
+
+_COMPOSITION = """
+select step, count(*) groups, case
+  when fate = 'trained' then case ifnull(first_outcome, '')
+    when '' then 'fresh' when 'all_wrong' then 'rescued_hard' when 'all_correct' then 'rescued_easy' else 'returned' end
+  when fate in ('expired', 'failed') then 'lost'
+  when fate = 'excess' then 'not_needed'
+  when outcome = 'all_correct' then 'always_solved'
+  when outcome = 'all_wrong' then 'never_solved'
+  else 'not_needed' end category
+from groups where step <= ? group by step, category
+"""
+
+_PROMPTS = """
+select task_id, count(*) visits, sum(n) rollouts, sum(ifnull(successes, 0)) successes, sum(fate = 'trained') taught
+from groups where step <= ? group by task_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One evaluation on held-out prompts, and what had been spent before it."""
+
+    step: int
+    rollouts: float
+    tokens: float
+    accuracy: float | None
+    greedy: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class NullControl:
+    """The recycled share beside the one that the same sampler reaches with a frozen policy."""
+
+    recycled_share: float
+    frozen_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """What became of the groups of every step.
+
+    Attributes:
+        steps: [S] ascending.
+        groups: [S, C] counts, a column for each of ``TAUGHT``, ``UNTAUGHT`` and ``LOST``.
+    """
+
+    steps: NDArray[np.int64]
+    groups: NDArray[np.float64]
+
+    def of(self, *names: str) -> NDArray[np.float64]:
+        """[S] groups in any of the named categories; all of them when none is named."""
+        return self.groups[:, [_CATEGORIES.index(name) for name in names or _CATEGORIES]].sum(axis=1)
+
+    def total(self, *names: str) -> int:
+        """Groups in any of the named categories, over all steps."""
+        return int(self.of(*names).sum())
+
+    def share(self, *names: str) -> float:
+        """``total`` as a share of all groups, 0 where there are none."""
+        return self.total(*names) / max(1, self.total())
+
+    def quarter(self, index: int) -> "Composition":
+        """A quarter of the steps: 0 is the first, 3 the last."""
+        low, high = (len(self.steps) * place // 4 for place in (index, index + 1))
+        return Composition(self.steps[low:high], self.groups[low:high])
+
+
+class Summary:
+    """Everything a report needs of a run, computed once.
+
+    A run that is still going on has groups of a step that is not in its metrics yet: these are left out everywhere.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.last: Mapping[str, Any] = run.metrics[-1] if run.metrics else {}
+        self.step = int(self.last.get("step", 0))
+        self.fates: dict[Fate, FateCount] = run.fates(self.step)
+
+    def total(self, key: str) -> float:
+        """A running total of the last step, e.g. ``total("rollouts")``."""
+        return number(self.last, f"total_{key}") or 0.0
+
+    def setting(self, table: str, key: str) -> Any:
+        """A value of the resolved configuration, None when it is absent."""
+        content = self.run.config.get(table)
+        return content.get(key) if isinstance(content, dict) else None
+
+    @property
+    def accounted_rollouts(self) -> int:
+        """Rollouts whose fate the ledger knows; equals ``total("rollouts")`` in a sound run."""
+        return sum(count.rollouts for count in self.fates.values())
+
+    @property
+    def recycled_share(self) -> float:
+        """Share of recycled prompts among the groups that taught."""
+        return self.composition.total("rescued_hard", "rescued_easy") / max(1, self.composition.total(*TAUGHT))
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether a declared end of the run, in steps or rollouts, has been reached."""
+        steps, rollouts = self.setting("train", "steps"), self.setting("train", "rollouts")
+        return bool((steps and self.step >= steps) or (rollouts and self.total("rollouts") >= rollouts))
+
+    @cached_property
+    def evaluations(self) -> list[Evaluation]:
+        """In the order made; the first usually stands before any update."""
+        found = []
+        for row in self.run.metrics:
+            accuracy, greedy = number(row, "eval/accuracy"), number(row, "eval/greedy")
+            if accuracy is not None or greedy is not None:
+                spent = (number(row, "total_rollouts") or 0.0, number(row, "total_generated_tokens") or 0.0)
+                found.append(Evaluation(int(row["step"]), *spent, accuracy, greedy))
+        return found
+
+    @cached_property
+    def composition(self) -> Composition:
+        """The groups of every step by category."""
+        rows = list(self.run.query(_COMPOSITION, (self.step,)))
+        steps = sorted({row["step"] for row in rows})
+        groups = np.zeros((len(steps), len(_CATEGORIES)))
+        index = {step: place for place, step in enumerate(steps)}
+        for row in rows:
+            groups[index[row["step"]], _CATEGORIES.index(row["category"])] = row["groups"]
+        return Composition(np.array(steps, dtype=np.int64), groups)
+
+    @cached_property
+    def null_control(self) -> NullControl | None:
+        """From ``null_control.json`` or ``run.json``, where one of them holds both shares."""
+        info = self.run.info
+        for source in (read_object(self.run.directory / "null_control.json"), info.get("null_control"), info):
+            if isinstance(source, dict):
+                recycled, frozen = number(source, "recycled_share"), number(source, "frozen_share")
+                if recycled is not None and frozen is not None:
+                    return NullControl(recycled, frozen)
+        return None
+
+    def most_drawn(self, limit: int) -> list[dict[str, Any]]:
+        """Prompts with the most visits: ``task_id visits rollouts successes taught``."""
+        return self._prompts("order by visits desc, task_id limit ?", limit)
+
+    def never_solved(self, limit: int) -> list[dict[str, Any]]:
+        """Prompts without a single success, those with the most rollouts first."""
+        return self._prompts("having sum(ifnull(successes, 0)) = 0 order by rollouts desc, task_id limit ?", limit)
+
+    def prompt_counts(self) -> tuple[int, int]:
+        """How many different prompts were drawn, and how many of them were never solved."""
+        sql = f"select count(*) drawn, sum(successes = 0) unsolved from ({_PROMPTS})"  # noqa: S608 - two constants
+        rows = list(self.run.query(sql, (self.step,)))
+        return (rows[0]["drawn"], rows[0]["unsolved"] or 0) if rows else (0, 0)
+
+    def _prompts(self, ending: str, limit: int) -> list[dict[str, Any]]:
+        return list(self.run.query(_PROMPTS + ending, (self.step, limit)))
+
+
+def number(row: Mapping[str, Any], key: str) -> float | None:
+    """A numeric value, None when it is absent, null (it was NaN) or no number."""
+    value = row.get(key)
+    return float(value) if isinstance(value, int | float) else None
+
+
+def buckets(count: int, limit: int) -> Iterator[slice]:
+    """Cut ``count`` points in at most ``limit`` slices of equal length, the last one possibly shorter."""
+    length = max(1, -(-count // limit))
+    for start in range(0, count, length):
+        yield slice(start, min(start + length, count))
+
+
+def averages(values: Sequence[float | None], limit: int) -> list[float | None]:
+    """The mean of each bucket's numbers, None for a bucket without any."""
+    means: list[float | None] = []
+    for place in buckets(len(values), limit):
+        known = [value for value in values[place] if value is not None]
+        means.append(sum(known) / len(known) if known else None)
+    return means

@@ -1,0 +1,280 @@
+"""Small SVG charts, written by hand: no scripts, legible in light and dark, from a phone's width to a printed page.
+
+Charts are stretched, texts are not: horizontal positions are percentages of the chart's width, vertical ones pixels.
+Curves sit in a nested drawing 1000 units wide that is stretched with strokes kept thin. Colours are names of CSS classes
+(``"fresh"`` -> ``c-fresh``) whose ``--c`` the page's style sheet defines. Hovering a column names its numbers (``title``).
+
+Every text is escaped here.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from rekindle.observability.formatting import compact, ticks
+
+__all__ = ["Bar", "Layer", "Series", "horizontal_bars", "line_chart", "stacked_columns"]
+
+Format = Callable[[float], str]
+
+_WIDTH = 1000.0
+_HOVER_COLUMNS = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One line of a chart.
+
+    Attributes:
+        name: For the hover text.
+        x: [N] ascending.
+        y: [N] None interrupts the line.
+        color: Colour class.
+        markers: Draw a dot at every point.
+        dashed: Dash the line.
+        band: Lower and upper limits, [N] each, filled behind the line; None for no band.
+    """
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float | None]
+    color: str
+    markers: bool = False
+    dashed: bool = False
+    band: tuple[Sequence[float], Sequence[float]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer of stacked columns: ``values`` [N] at least 0."""
+
+    name: str
+    values: Sequence[float]
+    color: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One horizontal bar. ``text`` stands at its right end, e.g. ``"12,480 · 28%"``."""
+
+    name: str
+    value: float
+    text: str
+    color: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """From data to the drawing: x to 0..1 of the width, y to pixels from the top."""
+
+    x_low: float
+    x_high: float
+    y_low: float
+    y_high: float
+    height: float
+
+    def x(self, value: float) -> float:
+        return (value - self.x_low) / (self.x_high - self.x_low)
+
+    def y(self, value: float) -> float:
+        return self.height * (1 - (value - self.y_low) / (self.y_high - self.y_low))
+
+
+def line_chart(
+    series: Sequence[Series],
+    *,
+    title: str,
+    description: str,
+    x_label: str,
+    y_limits: tuple[float, float] | None = None,
+    x_format: Format = compact,
+    y_format: Format = compact,
+    height: int = 210,
+) -> str:
+    """Lines over a common x axis; empty series give empty axes.
+
+    Args:
+        series: The lines, the one in front last.
+        title: For assistive technology, not drawn.
+        description: The chart's message in a sentence, not drawn.
+        x_label: Under the axis.
+        y_limits: Limits of the y axis; by default it begins at 0 and ends above the largest value.
+        x_format: Writes x values.
+        y_format: Writes y values.
+        height: Of the plot in pixels, without the labels below.
+    """
+    xs = [x for line in series for x in line.x] or [0.0]
+    ys = [y for line in series for y in _heights(line)]
+    x_low, x_high = _widened(min(xs), max(xs))
+    scale = _Scale(x_low, x_high, *(y_limits or _widened(min([0.0, *ys]), _headroom(ys))), height)
+    marks = [_x_axis([(scale.x(x), x_format(x)) for x in ticks(x_low, x_high)], x_label, height)]
+    marks.append(_y_axis(scale, y_format))
+    marks.append(_stretched("".join(_band(line, scale) + _line(line, scale) for line in series), height))
+    marks.extend(_dots(line, scale) for line in series)
+    marks.append(_hover_points(series, scale, x_format, y_format))
+    return _svg(title, description, "".join(marks), height)
+
+
+def stacked_columns(
+    layers: Sequence[Layer],
+    edges: Sequence[float],
+    *,
+    title: str,
+    description: str,
+    x_label: str,
+    y_format: Format = compact,
+    height: int = 240,
+) -> str:
+    """Columns without gaps, each a stack of the layers, the first at the bottom.
+
+    Args:
+        layers: [N] values each.
+        edges: [N + 1] where the columns begin and end, ascending; whole numbers, inclusive of the first.
+        title: For assistive technology, not drawn.
+        description: The chart's message in a sentence, not drawn.
+        x_label: Under the axis.
+        y_format: Writes values.
+        height: Of the plot in pixels.
+    """
+    columns = len(edges) - 1
+    totals = [sum(layer.values[index] for layer in layers) for index in range(columns)]
+    scale = _Scale(edges[0], max(edges[-1], edges[0] + 1), 0.0, max([1e-9, *totals]), height)
+    places = [x for x in ticks(edges[0], edges[-1] - 1) if x == int(x)]
+    # A step's label stands in the middle of its column.
+    marks = [_x_axis([(scale.x(x + 0.5), compact(x)) for x in places], x_label, height)]
+    base = [0.0] * columns
+    areas = []
+    for layer in layers:
+        top = [low + value for low, value in zip(base, layer.values, strict=True)]
+        if any(layer.values):
+            areas.append(f'<path class="area c-{layer.color}" d="{_steps(base, top, edges, scale)}"/>')
+        base = top
+    marks += [_stretched("".join(areas), height), _y_axis(scale, y_format)]
+    for index in range(columns):
+        names = [f"{layer.name}: {y_format(layer.values[index])}" for layer in reversed(layers) if layer.values[index]]
+        first, last = edges[index], edges[index + 1] - 1
+        head = f"{x_label} {compact(first)}" + (f" to {compact(last)}" if last > first else "")
+        marks.append(_hover(scale.x(first), scale.x(edges[index + 1]), "\n".join([head, *names]), height))
+    return _svg(title, description, "".join(marks), height)
+
+
+def horizontal_bars(bars: Sequence[Bar], *, title: str, description: str) -> str:
+    """A bar per row, its name and text above it, as long as its value relative to the largest."""
+    largest = max([bar.value for bar in bars] + [1e-9])
+    rows = []
+    for index, bar in enumerate(bars):
+        top = index * 38
+        rows.append(f'<text x="0" y="{top + 13}">{escape(bar.name)}</text>')
+        rows.append(f'<text class="value" x="100%" y="{top + 13}" text-anchor="end">{escape(bar.text)}</text>')
+        rows.append(f'<rect class="track" x="0" y="{top + 20}" width="100%" height="8" rx="2"/>')
+        if bar.value > 0:
+            width = max(0.4, 100 * bar.value / largest)
+            rows.append(f'<rect class="bar c-{bar.color}" y="{top + 20}" width="{width:.2f}%" height="8" rx="2"/>')
+    size = max(1, len(bars) * 38 - 6)
+    return _frame("bars", title, description, "".join(rows), size)
+
+
+def _heights(line: Series) -> list[float]:
+    values = [y for y in line.y if y is not None]
+    return values + [edge for edges in line.band or () for edge in edges]
+
+
+def _headroom(values: Sequence[float]) -> float:
+    return max([0.0, *values]) * 1.08
+
+
+def _widened(low: float, high: float) -> tuple[float, float]:
+    return (low, high) if high > low else (low, low + 1.0)
+
+
+def _x_axis(labels: Sequence[tuple[float, str]], name: str, height: int) -> str:
+    """A tick text per (place in 0..1, text); the axis' name stands below."""
+    texts = []
+    for place, text in labels:
+        # Texts at the very ends are turned inwards, lest a narrow page cut them off.
+        anchor = "start" if place < 0.02 else "end" if place > 0.98 else "middle"
+        texts.append(f'<text x="{place:.2%}" y="{height + 18}" text-anchor="{anchor}">{escape(text)}</text>')
+    texts.append(f'<text class="name" x="50%" y="{height + 38}" text-anchor="middle">{escape(name)}</text>')
+    return "".join(texts)
+
+
+def _y_axis(scale: _Scale, form: Format) -> str:
+    marks = []
+    for value in ticks(scale.y_low, scale.y_high, 4):
+        y = round(scale.y(value), 1)
+        marks.append(f'<line class="grid" x1="0" x2="100%" y1="{y}" y2="{y}"/>')
+        marks.append(f'<text x="-8" y="{y + 4:.1f}" text-anchor="end">{escape(form(value))}</text>')
+    return "".join(marks)
+
+
+def _point(x: float, y: float, scale: _Scale) -> str:
+    return f"{scale.x(x) * _WIDTH:.1f} {scale.y(y):.1f}"
+
+
+def _line(line: Series, scale: _Scale) -> str:
+    # A stroke of no length ("h0") with round caps shows a point that has no neighbours.
+    commands, pen_down = [], False
+    for x, y in zip(line.x, line.y, strict=True):
+        if y is not None:
+            commands.append(f"L{_point(x, y, scale)}" if pen_down else f"M{_point(x, y, scale)}h0")
+        pen_down = y is not None
+    dash = " dashed" if line.dashed else ""
+    return f'<path class="line{dash} c-{line.color}" d="{"".join(commands)}"/>' if commands else ""
+
+
+def _band(line: Series, scale: _Scale) -> str:
+    if line.band is None or len(line.x) < 2:
+        return ""
+    low, high = line.band
+    upper = [_point(x, y, scale) for x, y in zip(line.x, high, strict=True)]
+    lower = [_point(x, y, scale) for x, y in zip(line.x, low, strict=True)]
+    return f'<path class="band c-{line.color}" d="M{"L".join(upper + lower[::-1])}Z"/>'
+
+
+def _dots(line: Series, scale: _Scale) -> str:
+    if not line.markers:
+        return ""
+    places = [(scale.x(x), scale.y(y)) for x, y in zip(line.x, line.y, strict=True) if y is not None]
+    dots = "".join(f'<circle cx="{x:.2%}" cy="{y:.1f}" r="3"/>' for x, y in places)
+    return f'<g class="dots c-{line.color}">{dots}</g>'
+
+
+def _steps(low: Sequence[float], high: Sequence[float], edges: Sequence[float], scale: _Scale) -> str:
+    """The outline between two staircases."""
+    xs = [x for left, right in zip(edges, edges[1:], strict=False) for x in (left, right)]
+    top = [_point(x, high[index // 2], scale) for index, x in enumerate(xs)]
+    bottom = [_point(x, low[index // 2], scale) for index, x in enumerate(xs)]
+    return f"M{'L'.join(top + bottom[::-1])}Z"
+
+
+def _hover_points(series: Sequence[Series], scale: _Scale, x_format: Format, y_format: Format) -> str:
+    """A column around each x, or around some of them where there are many."""
+    texts: dict[float, list[str]] = {}
+    for line in series:
+        for x, y in zip(line.x, line.y, strict=True):
+            if y is not None:
+                texts.setdefault(x, [x_format(x)]).append(f"{line.name}: {y_format(y)}")
+    xs = sorted(texts)
+    xs = xs[:: -(-len(xs) // _HOVER_COLUMNS)] if xs else []
+    middles = [scale.x((a + b) / 2) for a, b in zip(xs, xs[1:], strict=False)]
+    columns = zip(xs, [0.0, *middles], [*middles, 1.0], strict=False)
+    return "".join(_hover(left, right, "\n".join(texts[x]), int(scale.height)) for x, left, right in columns)
+
+
+def _hover(left: float, right: float, text: str, height: int) -> str:
+    place = f'x="{left:.2%}" width="{max(0.0, right - left):.2%}" height="{height}"'
+    return f'<rect class="hover" {place}><title>{escape(text)}</title></rect>'
+
+
+def _stretched(content: str, height: int) -> str:
+    box = f'width="100%" height="{height}" viewBox="0 0 {_WIDTH:.0f} {height}" preserveAspectRatio="none"'
+    return f"<svg {box}>{content}</svg>"
+
+
+def _svg(title: str, description: str, content: str, height: int) -> str:
+    return _frame("plot", title, description, content, height + 42)
+
+
+def _frame(kind: str, title: str, description: str, content: str, height: int) -> str:
+    words = f"<title>{escape(title)}</title><desc>{escape(description)}</desc>"
+    return f'<svg class="{kind}" role="img" width="100%" height="{height}">{words}{content}</svg>'

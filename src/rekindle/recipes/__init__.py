@@ -1,0 +1,42 @@
+"""The recipe table: a name for every preset. A recipe is a function that returns a complete configuration."""
+
+import difflib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rekindle.config import Config, ConfigError, merge, parse_override, read_toml, validate
+from rekindle.recipes.bounded_dapo import bounded_dapo
+from rekindle.recipes.dapo import dapo
+from rekindle.recipes.dr_grpo import dr_grpo
+from rekindle.recipes.grpo import grpo
+from rekindle.recipes.recycle import recycle
+from rekindle.recipes.reinforce_pp import reinforce_pp
+from rekindle.recipes.rloo import rloo
+from rekindle.recipes.soft_recycle import soft_recycle
+
+__all__ = ["RECIPES", "resolve"]
+
+RECIPES: dict[str, Callable[[], Config]] = {
+    recipe.__name__: recipe
+    for recipe in (grpo, dapo, bounded_dapo, dr_grpo, rloo, reinforce_pp, recycle, soft_recycle)
+}
+
+
+def resolve(path: Path, recipe: str | None = None, overrides: Sequence[str] = (), seed: int | None = None) -> Config:
+    """The complete configuration: the recipe's, then the file's keys, then ``--set`` and ``--seed``; the later wins.
+
+    Raises:
+        ConfigError: The file, the recipe's name, a key, a value or a combination is wrong.
+    """
+    values = read_toml(path)
+    name = recipe or values.get("recipe", "grpo")
+    if name not in RECIPES:
+        close = difflib.get_close_matches(str(name), RECIPES, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"known recipes: {', '.join(RECIPES)}"
+        raise ConfigError(f"{path}: recipe {name!r} is unknown; {hint} (`rekindle recipes` lists them)")
+    merged = merge(RECIPES[name]().model_dump(mode="json", exclude_none=True), values)
+    for override in overrides:
+        merged = merge(merged, parse_override(override))
+    if seed is not None:
+        merged = merge(merged, {"train": {"seed": seed}})
+    return validate({**merged, "recipe": name}, where=str(path))

@@ -1,0 +1,17 @@
+"""DAPO (arXiv 2503.14476): dynamic sampling, clip-higher and a token mean over the batch.
+
+Draws again inside a step until B groups carry signal. Its refill loop has no bound; this one has.
+"""
+
+from rekindle.config import Config, RefillTable, TrainTable
+
+__all__ = ["dapo"]
+
+
+def dapo() -> Config:
+    """Refill up to four rounds, then train on the groups there are."""
+    return Config(
+        recipe="dapo",
+        refill=RefillTable(max_rounds=4, on_exhausted="train"),
+        train=TrainTable(clip_low=0.2, clip_high=0.28, aggregation="token_mean"),
+    )

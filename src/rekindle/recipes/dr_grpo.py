@@ -1,0 +1,10 @@
+"""Dr. GRPO (arXiv 2503.20783): no division by the group's standard deviation nor by the answer's length."""
+
+from rekindle.config import Config, TrainTable
+
+__all__ = ["dr_grpo"]
+
+
+def dr_grpo() -> Config:
+    """Centred rewards, token losses summed and divided by a constant length."""
+    return Config(recipe="dr_grpo", train=TrainTable(estimator="dr_grpo", aggregation="constant_length"))

@@ -1,0 +1,17 @@
+"""Query recycling (arXiv 2606.10709): only prompts that taught leave the pool.
+
+k = 2; a prompt of the update batch is consumed, all others stay eligible. The paper draws each prompt about twice and
+never empties the pool; visited more often, what is left is what never teaches, so the pool is reset when fewer than
+a quarter of its prompts are live (ours; set pool.reset_below = 0 for the paper's rule alone).
+"""
+
+from rekindle.config import Config, PoolTable, TrainTable
+
+__all__ = ["recycle"]
+
+
+def recycle() -> Config:
+    """Hard recycling: w = 0 after training."""
+    return Config(
+        recipe="recycle", pool=PoolTable(kind="recycling", reset_below=0.25), train=TrainTable(oversample=2)
+    )

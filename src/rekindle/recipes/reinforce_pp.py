@@ -1,0 +1,16 @@
+"""REINFORCE++ (arXiv 2501.03262): rewards whitened over the whole batch; the only estimator here for groups of one.
+
+No gate: a batch statistic needs every rollout, those of unanimous groups too.
+"""
+
+from rekindle.config import Config, TrainTable
+
+__all__ = ["reinforce_pp"]
+
+
+def reinforce_pp() -> Config:
+    """Batch-standardised rewards with PPO's clip."""
+    return Config(
+        recipe="reinforce_pp",
+        train=TrainTable(estimator="batch_standardize", gate="everything", aggregation="token_mean"),
+    )

@@ -1,0 +1,14 @@
+"""Soft query recycling (arXiv 2606.10709): a prompt that taught keeps a tenth of its chance to be drawn."""
+
+from rekindle.config import Config, PoolTable, TrainTable
+
+__all__ = ["soft_recycle"]
+
+
+def soft_recycle() -> Config:
+    """Recycling with w = 0.1 after training."""
+    return Config(
+        recipe="soft_recycle",
+        pool=PoolTable(kind="recycling", alpha=0.1, reset_below=0.25),
+        train=TrainTable(oversample=2),
+    )

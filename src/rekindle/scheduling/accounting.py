@@ -1,0 +1,90 @@
+"""The account of every group: one numeric row per group when its fate is final, and a step's sums of them."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from rekindle.types import Fate, GroupRequest, Outcome, Rollout
+
+__all__ = ["Settled", "Source", "settle", "step_counts"]
+
+Source = Literal["fresh", "rescued_hard", "rescued_easy", "returned"]
+"""Where a trained group came from: drawn for the first time; seen all wrong, all correct, or mixed at its first visit."""
+
+_SOURCE_OF_FIRST_OUTCOME: dict[Outcome | None, Source] = {
+    None: "fresh",
+    Outcome.ALL_WRONG: "rescued_hard",
+    Outcome.ALL_CORRECT: "rescued_easy",
+    Outcome.MIXED: "returned",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What is known of a group for good. ``generated_tokens`` counts sampled tokens, ``reward_sum`` sums n rewards."""
+
+    request: GroupRequest
+    fate: Fate
+    outcome: Outcome | None
+    previous_outcome: Outcome | None
+    first_outcome: Outcome | None
+    successes: int
+    reward_sum: float
+    prompt_tokens: int
+    generated_tokens: int
+    verifier_failures: int
+    step: int
+
+    @property
+    def source(self) -> Source:
+        """Class of a trained group by the prompt's first outcome, as the paper counts."""
+        return _SOURCE_OF_FIRST_OUTCOME[self.first_outcome]
+
+
+def settle(
+    request: GroupRequest,
+    rollouts: Iterable[Rollout],
+    fate: Fate,
+    step: int,
+    *,
+    success_at: float = 0.5,
+    outcome: Outcome | None = None,
+    previous: Outcome | None = None,
+    first: Outcome | None = None,
+) -> Settled:
+    """Reduce a group to its numbers."""
+    rollouts = tuple(rollouts)
+    generated = sum(rollout.generated_tokens for rollout in rollouts)
+    return Settled(
+        request=request,
+        fate=fate,
+        outcome=outcome,
+        previous_outcome=previous,
+        first_outcome=first,
+        successes=sum(rollout.reward >= success_at for rollout in rollouts),
+        reward_sum=sum(rollout.reward for rollout in rollouts),
+        prompt_tokens=sum(len(rollout.token_ids) for rollout in rollouts) - generated,
+        generated_tokens=generated,
+        verifier_failures=sum(rollout.failure is not None for rollout in rollouts),
+        step=step,
+    )
+
+
+def step_counts(settled: Iterable[Settled]) -> dict[str, int]:
+    """Counts of groups by outcome, fate and source, under the keys of ``metrics.jsonl``; rollouts beside them.
+
+    ``groups/asked`` = trained + recycled + retired + excess + expired + failed: the conservation law of one step.
+    ``groups/trained`` = fresh + rescued_hard + rescued_easy + returned.
+    """
+    settled = tuple(settled)
+    outcomes = Counter(one.outcome for one in settled)
+    fates = Counter(one.fate for one in settled)
+    sources = Counter(one.source for one in settled if one.fate is Fate.TRAINED)
+    return {
+        "rollouts": sum(one.request.n for one in settled),
+        "groups/asked": len(settled),
+        **{f"groups/{outcome}": outcomes[outcome] for outcome in Outcome},
+        **{f"groups/{fate}": fates[fate] for fate in Fate},
+        **{f"groups/{source}": sources[source] for source in ("fresh", "rescued_hard", "rescued_easy", "returned")},
+    }

@@ -1,0 +1,120 @@
+"""The account of every rollout, on disk: one row per group in ``ledger.sqlite``, readable while the run goes on."""
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from rekindle.scheduling.accounting import Settled
+from rekindle.types import Fate
+
+__all__ = ["Ledger", "LedgerError"]
+
+SCHEMA_VERSION = 1
+
+_COLUMNS = {
+    "request_id": "INTEGER PRIMARY KEY",
+    "step": "INTEGER NOT NULL",
+    "version": "INTEGER NOT NULL",
+    "task_id": "TEXT NOT NULL",
+    "role": "TEXT NOT NULL",
+    "n": "INTEGER NOT NULL",
+    "temperature": "REAL NOT NULL",
+    "successes": "INTEGER NOT NULL",
+    "outcome": "TEXT",
+    "previous_outcome": "TEXT",
+    "first_outcome": "TEXT",
+    "fate": "TEXT NOT NULL",
+    "prompt_tokens": "INTEGER NOT NULL",
+    "generated_tokens": "INTEGER NOT NULL",
+    "seconds": "REAL NOT NULL",
+}
+
+
+class LedgerError(ValueError):
+    """The ledger cannot be used, or does not add up."""
+
+
+class Ledger:
+    """Rows of groups with a final fate. SQLite in WAL mode, one durable transaction per step."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._connection = sqlite3.connect(path, isolation_level=None)
+        try:
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=FULL")
+            found = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        except sqlite3.DatabaseError as error:
+            raise LedgerError(f"{path} is not a ledger ({error}); move it away or choose another run directory") from error
+        if found not in (0, SCHEMA_VERSION):
+            raise LedgerError(
+                f"{path} has ledger version {found}, this rekindle writes version {SCHEMA_VERSION}; choose another run directory"
+            )
+        columns = ", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())
+        self._connection.execute(f"CREATE TABLE IF NOT EXISTS groups ({columns})")
+        self._connection.execute("CREATE INDEX IF NOT EXISTS groups_by_step ON groups (step)")
+        self._connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+    def write(self, settled: Iterable[Settled], seconds: Mapping[int, float], role: str = "solver") -> None:
+        """Append the groups of a step in one transaction; ``seconds`` by request id, from ask to tell."""
+        rows = [_row(one, seconds.get(one.request.id, 0.0), role) for one in settled]
+        marks = ", ".join("?" * len(_COLUMNS))
+        with _transaction(self._connection):
+            self._connection.executemany(f"INSERT INTO groups VALUES ({marks})", rows)  # noqa: S608 (marks only)
+
+    def truncate_after(self, step: int) -> None:
+        """Forget the steps after a checkpoint; they will be played again."""
+        self._connection.execute("DELETE FROM groups WHERE step > ?", (step,))
+
+    def rollouts(self) -> dict[Fate, int]:
+        """Rollouts by fate."""
+        found = dict(self._connection.execute("SELECT fate, SUM(n) FROM groups GROUP BY fate").fetchall())
+        return {fate: int(found.get(fate, 0)) for fate in Fate}
+
+    def check(self, generated: int) -> None:
+        """The conservation law: the fates' rollouts add up to the rollouts generated.
+
+        Raises:
+            LedgerError: They do not.
+        """
+        total = sum(self.rollouts().values())
+        if total != generated:
+            raise LedgerError(f"{self.path} accounts for {total} rollouts, but {generated} were generated; please report this")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+
+class _transaction:
+    """BEGIN ... COMMIT, or ROLLBACK when the body raises."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, error: object, *_: object) -> None:
+        self._connection.execute("COMMIT" if error is None else "ROLLBACK")
+
+
+def _row(one: Settled, seconds: float, role: str) -> tuple[object, ...]:
+    request = one.request
+    return (
+        request.id,
+        one.step,
+        request.version,
+        request.task_id,
+        role,
+        request.n,
+        request.temperature,
+        one.successes,
+        one.outcome,
+        one.previous_outcome,
+        one.first_outcome,
+        one.fate,
+        one.prompt_tokens,
+        one.generated_tokens,
+        seconds,
+    )

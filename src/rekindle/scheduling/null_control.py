@@ -1,0 +1,87 @@
+"""The null control of recycling: how much is recycled when the policy does not change at all.
+
+A recycled share is no evidence of learning by itself: fresh prompts run out, and a small group misjudges a prompt's
+success rate, so the same sampler over a frozen policy already recycles (arXiv 2606.10709 does not report it).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from rekindle.scheduling.accounting import Settled, step_counts
+from rekindle.scheduling.scheduler import Scheduler
+from rekindle.types import Outcome, Rollout
+
+__all__ = ["NullControl", "frozen_run", "posterior_rates", "recycled_share", "too_easy_share"]
+
+
+@dataclass(frozen=True, slots=True)
+class NullControl:
+    """Shares over the last quarter of the steps.
+
+    Attributes:
+        recycled: (rescued hard + rescued easy) / batch.
+        rescued_easy: Part of the rescued groups that were first seen all correct; nan when none was rescued.
+        all_correct: Part of the groups asked that came back all correct.
+    """
+
+    recycled: float
+    rescued_easy: float
+    all_correct: float
+
+
+def posterior_rates(
+    successes: Sequence[int], attempts: Sequence[int], prompts: int, rng: np.random.Generator
+) -> npt.NDArray[np.float64]:
+    """[prompts] success rates that a frozen policy could have had, given the counts of its first step.
+
+    Each prompt gets the posterior of one measured prompt, drawn at random: p ~ Beta(s + 1/2, n - s + 1/2).
+    """
+    pick = rng.integers(0, len(successes), prompts)
+    s, n = np.asarray(successes, float)[pick], np.asarray(attempts, float)[pick]
+    return rng.beta(s + 0.5, n - s + 0.5)
+
+
+def frozen_run(
+    scheduler: Scheduler, rates: npt.NDArray[np.float64], steps: int, rng: np.random.Generator
+) -> list[dict[str, int]]:
+    """Drive ``scheduler`` for ``steps`` with Bernoulli(rates[row]) rewards; the counts of every step."""
+    counts = []
+    for version in range(1, steps + 1):
+        while (request := scheduler.ask()) is not None:
+            wins = rng.random(request.n) < rates[request.row]
+            scheduler.tell(request.id, [_REWARDED[bool(win)] for win in wins])
+        if scheduler.take() is None:
+            break
+        scheduler.advance(version)
+        counts.append(step_counts(scheduler.drain_settled()))
+    return counts
+
+
+def recycled_share(counts: Sequence[dict[str, int]]) -> NullControl:
+    """Shares over the last quarter of ``counts`` (at least one step)."""
+    late = counts[-max(1, len(counts) // 4) :]
+
+    def total(key: str) -> int:
+        return sum(step[key] for step in late)
+
+    hard, easy = total("groups/rescued_hard"), total("groups/rescued_easy")
+    return NullControl(
+        recycled=_ratio(hard + easy, total("groups/trained")),
+        rescued_easy=_ratio(easy, hard + easy),
+        all_correct=_ratio(total("groups/all_correct"), total("groups/asked")),
+    )
+
+
+def too_easy_share(settled: Sequence[Settled]) -> float:
+    """Part of the groups that came back all correct."""
+    return _ratio(sum(one.outcome is Outcome.ALL_CORRECT for one in settled), len(settled))
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else float("nan")
+
+
+_REWARDED = {win: Rollout([0, 0], [False, True], [0.0, 0.0], reward=float(win)) for win in (False, True)}

@@ -1,0 +1,362 @@
+"""Ask and tell: which prompt to roll out next, and what becomes of the groups that come back.
+
+The scheduler does no input or output, reads no clock and starts no thread. Whoever drives it plays the requests in
+any order, at any time:
+
+    while True:
+        while (request := scheduler.ask()) is not None:
+            scheduler.tell(request.id, play(request))
+        groups = scheduler.take()          # the groups of one update, once the step's requests are told
+        train(groups); scheduler.advance(version)
+
+A *cohort* is the requests of one step. At most ``max_off_policy_steps + 1`` cohorts are open at a time, so that no
+batch is older than that when it is trained. All randomness is derived from (seed, step) and (seed, request), hence
+the order of tells changes nothing and there is no generator state to save.
+"""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from rekindle.scheduling import gates, group_sizes, serialization, temperatures
+from rekindle.scheduling.accounting import Settled, settle
+from rekindle.scheduling.pools import Pool
+from rekindle.types import Fate, Group, GroupRequest, Rollout, outcome_of
+
+__all__ = ["Refill", "Scheduler"]
+
+Waiting = Literal["", "capacity", "exhausted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Refill:
+    """DAPO's dynamic sampling (arXiv 2503.14476), with the bound that DAPO lacks.
+
+    Attributes:
+        max_rounds: Further draws of ``groups_per_step`` prompts inside a step while too few groups carry signal.
+        on_exhausted: "train" on the groups there are, or "stop" the run; accepted groups are never thrown away.
+    """
+
+    max_rounds: int
+    on_exhausted: Literal["train", "stop"] = "train"
+
+    def __post_init__(self) -> None:
+        if self.max_rounds < 1:
+            raise ValueError(f"refill of {self.max_rounds} rounds; give at least 1, or no Refill at all")
+
+
+@dataclass(slots=True)
+class _Cohort:
+    """The requests of one step on their way from drawn (rows) over asked (open) to told (groups)."""
+
+    step: int
+    rows: deque[int]
+    reissue: deque[GroupRequest] = field(default_factory=deque)
+    open: dict[int, GroupRequest] = field(default_factory=dict)
+    groups: list[Group] = field(default_factory=list)
+    settled: list[Settled] = field(default_factory=list)
+    drawn: set[int] = field(default_factory=set)
+    rounds: int = 0
+    taken: bool = False
+
+    @property
+    def complete(self) -> bool:
+        return not (self.rows or self.reissue or self.open)
+
+
+class Scheduler:
+    """Decides what is rolled out and what is trained on.
+
+    Args:
+        pool: Which prompts may be drawn.
+        groups_per_step: B, the most groups of one update.
+        oversample: k, prompts drawn per step are k * B.
+        group_size: Rollouts per prompt, as a function of its history.
+        temperature: Sampling temperature per prompt, likewise.
+        gate: Which groups may enter an update.
+        refill: Draw again inside a step while fewer than B groups pass the gate.
+        max_off_policy_steps: How many updates a batch may lag behind.
+        success_at: A reward of at least this much is a success.
+        seed: Of draws, selections and rollouts.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        *,
+        groups_per_step: int,
+        oversample: int = 1,
+        group_size: group_sizes.GroupSize | None = None,
+        temperature: temperatures.Temperature | None = None,
+        gate: gates.Gate = gates.has_signal,
+        refill: Refill | None = None,
+        max_off_policy_steps: int = 0,
+        success_at: float = 0.5,
+        seed: int = 0,
+    ) -> None:
+        for name, value, least in (
+            ("groups_per_step", groups_per_step, 1),
+            ("oversample", oversample, 1),
+            ("max_off_policy_steps", max_off_policy_steps, 0),
+            ("seed", seed, 0),
+        ):
+            if value < least:
+                raise ValueError(f"{name} = {value} is below {least}")
+        self.pool = pool
+        self.history = pool.history
+        self.groups_per_step, self.oversample = groups_per_step, oversample
+        self.group_size = group_size or group_sizes.fixed(4)
+        self.temperature = temperature or temperatures.fixed(1.0)
+        self.gate, self.refill, self.success_at, self.seed = gate, refill, success_at, seed
+        self.max_off_policy_steps = max_off_policy_steps
+        self.version = 0
+        self.waiting: Waiting = ""
+        self.stopped: str | None = None
+        """Why the scheduler will never hand out another step, as a sentence; None while it will."""
+        self._next_step, self._next_request = 1, 0
+        self._cohorts: deque[_Cohort] = deque()
+        self._settled: list[Settled] = []
+
+    # -- ask ----------------------------------------------------------------------------------------------------------
+
+    def ask(self) -> GroupRequest | None:
+        """The next group to roll out. None: see ``waiting`` ("capacity": tell, take or advance first; "exhausted":
+        the pool has nothing eligible)."""
+        cohort = self._cohort_with_work() or self._open_cohort()
+        if cohort is None:
+            return None
+        self.waiting = ""
+        request = cohort.reissue.popleft() if cohort.reissue else self._request(cohort, cohort.rows.popleft())
+        cohort.open[request.id] = request
+        return request
+
+    def _cohort_with_work(self) -> _Cohort | None:
+        return next((cohort for cohort in self._cohorts if cohort.reissue or cohort.rows), None)
+
+    def _open_cohort(self) -> _Cohort | None:
+        if self.stopped or len(self._cohorts) > self.max_off_policy_steps:
+            self.waiting = "exhausted" if self.stopped else "capacity"
+            return None
+        cohort = _Cohort(step=self._next_step, rows=deque())
+        if not self._draw_into(cohort, self.groups_per_step * self.oversample):
+            self.waiting = "capacity" if self._cohorts else "exhausted"
+            if not self._cohorts:
+                self.stopped = "the pool has no eligible prompt left (pool.on_empty = \"stop\"); add prompts, or let it reset"
+            return None
+        self._next_step += 1
+        self._cohorts.append(cohort)
+        return cohort
+
+    def _draw_into(self, cohort: _Cohort, count: int) -> bool:
+        in_flight = {row for other in self._cohorts if not other.taken for row in other.drawn} | cohort.drawn
+        rng = np.random.default_rng((self.seed, cohort.step, cohort.rounds, 0))
+        rows = self.pool.draw(count, rng, in_flight).tolist()
+        cohort.rows.extend(rows)
+        cohort.drawn.update(rows)
+        return bool(rows)
+
+    def _request(self, cohort: _Cohort, row: int) -> GroupRequest:
+        request = GroupRequest(
+            id=self._next_request,
+            task_id=self.history.ids[row],
+            row=row,
+            n=self.group_size(self.history, row),
+            temperature=self.temperature(self.history, row),
+            seed=_mix(self.seed, self._next_request),
+            version=self.version,
+            step=cohort.step,
+        )
+        self._next_request += 1
+        return request
+
+    # -- tell ---------------------------------------------------------------------------------------------------------
+
+    def tell(self, request_id: int, rollouts: Sequence[Rollout] | None) -> Fate:
+        """Hand in a request's rollouts, in any order, exactly once; None when the attempt failed.
+
+        Returns:
+            The group's fate as things stand. TRAINED means: accepted for an update; ``take`` may still turn it into
+            EXCESS or EXPIRED, and the account says which.
+
+        Raises:
+            ValueError: The request is unknown or was told before, or the number of rollouts is not the one asked for.
+        """
+        cohort = next((cohort for cohort in self._cohorts if request_id in cohort.open), None)
+        if cohort is None:
+            raise ValueError(f"request {request_id} is not open: it was never asked, or was told already; tell each once")
+        request = cohort.open[request_id]
+        if rollouts is not None and len(rollouts) != request.n:
+            raise ValueError(
+                f"request {request_id} asked for {request.n} rollouts and got {len(rollouts)}; tell None for a failed attempt"
+            )
+        del cohort.open[request_id]
+        fate = self._fail(cohort, request) if rollouts is None else self._enter(cohort, request, rollouts)
+        if cohort.complete:
+            self._refill(cohort)
+        return fate
+
+    def _fail(self, cohort: _Cohort, request: GroupRequest) -> Fate:
+        cohort.settled.append(settle(request, (), Fate.FAILED, cohort.step))
+        return Fate.FAILED
+
+    def _enter(self, cohort: _Cohort, request: GroupRequest, rollouts: Sequence[Rollout]) -> Fate:
+        row, outcome = request.row, outcome_of([rollout.reward for rollout in rollouts], self.success_at)
+        group = Group(
+            request, tuple(rollouts), outcome, self.history.last_outcome(row), self.history.first_outcome(row)
+        )
+        successes = sum(rollout.reward >= self.success_at for rollout in rollouts)
+        self.history.record(
+            row,
+            outcome,
+            successes=successes,
+            n=request.n,
+            temperature=request.temperature,
+            version=request.version,
+        )
+        if self.gate(group):
+            cohort.groups.append(group)
+            return Fate.TRAINED
+        self._settle(cohort, group, self.pool.no_signal)
+        return self.pool.no_signal
+
+    def _settle(self, cohort: _Cohort, group: Group, fate: Fate) -> None:
+        cohort.settled.append(
+            settle(
+                group.request,
+                group.rollouts,
+                fate,
+                cohort.step,
+                success_at=self.success_at,
+                outcome=group.outcome,
+                previous=group.previous_outcome,
+                first=group.first_outcome,
+            )
+        )
+
+    def _refill(self, cohort: _Cohort) -> None:
+        """Draw one more round, or find that the bound is reached."""
+        if self.refill is None or len(cohort.groups) >= self.groups_per_step:
+            return
+        if cohort.rounds < self.refill.max_rounds:
+            cohort.rounds += 1
+            if self._draw_into(cohort, self.groups_per_step):
+                return
+        if self.refill.on_exhausted == "stop":
+            self.stopped = (
+                f"step {cohort.step} found {len(cohort.groups)} of {self.groups_per_step} groups with signal in "
+                f"{cohort.rounds + 1} rounds; raise refill.max_rounds, or set refill.on_exhausted = \"train\""
+            )
+
+    # -- take and advance ---------------------------------------------------------------------------------------------
+
+    def take(self) -> list[Group] | None:
+        """The groups of the oldest complete step, at most ``groups_per_step``; None while it is not complete.
+
+        An empty list is a step without signal. More groups than needed are thinned uniformly at random.
+        """
+        cohort = next((cohort for cohort in self._cohorts if not cohort.taken), None)
+        if cohort is None or not cohort.complete:
+            return None
+        cohort.taken = True
+        groups = sorted(cohort.groups, key=lambda group: group.request.id)
+        cohort.groups = []
+        oldest = self.version - self.max_off_policy_steps
+        current = [group for group in groups if group.request.version >= oldest]
+        chosen = self._choose(cohort, current) if not self.stopped else set()
+        for group in groups:
+            expired = group.request.version < oldest
+            trained = group.request.id in chosen
+            self._settle(cohort, group, Fate.EXPIRED if expired else Fate.TRAINED if trained else Fate.EXCESS)
+        batch = [group for group in current if group.request.id in chosen]
+        self.pool.settle([group.request.row for group in batch])
+        self._settled += cohort.settled
+        return batch
+
+    def _choose(self, cohort: _Cohort, groups: Sequence[Group]) -> set[int]:
+        ids = [group.request.id for group in groups]
+        if len(ids) <= self.groups_per_step:
+            return set(ids)
+        rng = np.random.default_rng((self.seed, cohort.step, 0, 1))
+        return set(rng.choice(ids, self.groups_per_step, replace=False).tolist())
+
+    def advance(self, version: int) -> None:
+        """New weights are live: requests from now on are sampled by ``version``; slots of taken steps are free.
+
+        Raises:
+            ValueError: Versions only grow.
+        """
+        if version < self.version:
+            raise ValueError(f"version {version} is older than the live version {self.version}; versions only grow")
+        self.version = version
+        while self._cohorts and self._cohorts[0].taken:
+            self._cohorts.popleft()
+
+    def drain_settled(self) -> list[Settled]:
+        """The groups of the steps taken since the last call, by request id: the rows of the ledger."""
+        settled, self._settled = sorted(self._settled, key=lambda one: one.request.id), []
+        return settled
+
+    # -- state --------------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on exactly; arrays in ``history``, JSON values elsewhere.
+
+        Requests in flight are saved as asked and will be asked again, with the same ids and seeds.
+        """
+        assert not self._settled, "drain_settled() before saving, or these rows are lost to the ledger"
+        return {
+            "version": self.version,
+            "next_step": self._next_step,
+            "next_request": self._next_request,
+            "stopped": self.stopped,
+            "pool": self.pool.state_dict(),
+            "history": self.history.state_dict(),
+            "cohorts": [_cohort_state(cohort) for cohort in self._cohorts],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what ``state_dict`` saved, into a scheduler with the same settings and prompts."""
+        self.history.load_state_dict(state["history"])
+        self.pool.load_state_dict(state["pool"])
+        self.version, self.stopped = state["version"], state["stopped"]
+        self._next_step, self._next_request = state["next_step"], state["next_request"]
+        self._cohorts = deque(_cohort_from(saved) for saved in state["cohorts"])
+        self._settled = []
+
+
+def _cohort_state(cohort: _Cohort) -> dict[str, Any]:
+    again = [*cohort.reissue, *cohort.open.values()]
+    return {
+        "step": cohort.step,
+        "rows": list(cohort.rows),
+        "again": [serialization.request_to_json(request) for request in sorted(again, key=lambda one: one.id)],
+        "groups": [serialization.group_to_json(group) for group in cohort.groups],
+        "settled": [] if cohort.taken else [serialization.settled_to_json(one) for one in cohort.settled],
+        "drawn": sorted(cohort.drawn),
+        "rounds": cohort.rounds,
+        "taken": cohort.taken,
+    }
+
+
+def _cohort_from(saved: Mapping[str, Any]) -> _Cohort:
+    return _Cohort(
+        step=saved["step"],
+        rows=deque(saved["rows"]),
+        reissue=deque(serialization.request_from_json(request) for request in saved["again"]),
+        groups=[serialization.group_from_json(group) for group in saved["groups"]],
+        settled=[serialization.settled_from_json(one) for one in saved["settled"]],
+        drawn=set(saved["drawn"]),
+        rounds=saved["rounds"],
+        taken=saved["taken"],
+    )
+
+
+def _mix(seed: int, counter: int) -> int:
+    """A 63-bit seed per request (splitmix64's finaliser): neighbouring requests get unrelated seeds."""
+    z = (seed * 0x9E3779B97F4A7C15 + counter * 0xD1B54A32D192ED03 + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+    return (z ^ (z >> 31)) >> 1

@@ -1,0 +1,65 @@
+"""Groups in flight as JSON, so that a checkpoint loses none of them."""
+
+from dataclasses import asdict
+from typing import Any
+
+from rekindle.scheduling.accounting import Settled
+from rekindle.types import Fate, Group, GroupRequest, Outcome, Rollout
+
+__all__ = [
+    "group_from_json",
+    "group_to_json",
+    "request_from_json",
+    "request_to_json",
+    "settled_from_json",
+    "settled_to_json",
+]
+
+_OUTCOME_FIELDS = ("outcome", "previous_outcome", "first_outcome")
+
+
+def request_to_json(request: GroupRequest) -> dict[str, Any]:
+    """Plain values of a request."""
+    return asdict(request)
+
+
+def request_from_json(value: dict[str, Any]) -> GroupRequest:
+    """Inverse of ``request_to_json``."""
+    return GroupRequest(**value)
+
+
+def group_to_json(group: Group) -> dict[str, Any]:
+    """Plain values of a group and all its rollouts; Python's floats survive JSON exactly."""
+    return {
+        "request": request_to_json(group.request),
+        "rollouts": [_rollout_to_json(rollout) for rollout in group.rollouts],
+        "outcome": group.outcome,
+        "previous_outcome": group.previous_outcome,
+        "first_outcome": group.first_outcome,
+    }
+
+
+def group_from_json(value: dict[str, Any]) -> Group:
+    """Inverse of ``group_to_json``."""
+    rollouts = tuple(Rollout(**rollout) for rollout in value["rollouts"])
+    return Group(**{**value, **_outcomes(value), "request": request_from_json(value["request"]), "rollouts": rollouts})
+
+
+def settled_to_json(settled: Settled) -> dict[str, Any]:
+    """Plain values of a group that has its fate."""
+    return asdict(settled)
+
+
+def settled_from_json(value: dict[str, Any]) -> Settled:
+    """Inverse of ``settled_to_json``."""
+    request, fate = request_from_json(value["request"]), Fate(value["fate"])
+    return Settled(**{**value, **_outcomes(value), "request": request, "fate": fate})
+
+
+def _outcomes(value: dict[str, Any]) -> dict[str, Outcome | None]:
+    return {name: None if value[name] is None else Outcome(value[name]) for name in _OUTCOME_FIELDS}
+
+
+def _rollout_to_json(rollout: Rollout) -> dict[str, Any]:
+    sequences = {name: list(getattr(rollout, name)) for name in ("token_ids", "loss_mask", "logprobs")}
+    return {**asdict(rollout), **sequences}

@@ -1,0 +1,37 @@
+"""Learning rate schedules."""
+
+import math
+from typing import Literal
+
+__all__ = ["learning_rate_factor"]
+
+
+def learning_rate_factor(
+    update: int,
+    *,
+    warmup_steps: int,
+    schedule: Literal["constant", "linear", "cosine"] = "constant",
+    total_updates: int | None = None,
+) -> float:
+    """Factor of the learning rate at one update, in [0, 1].
+
+    The factor rises in equal parts to 1 at update ``warmup_steps - 1`` and then follows the schedule: 1, or a straight
+    line or half a cosine from 1 at update ``warmup_steps`` to 0 at ``total_updates``, the first update not made.
+
+    Args:
+        update: 0 for the first update.
+        warmup_steps: Updates of the warm-up; 0 for none.
+        schedule: What follows it.
+        total_updates: Updates of the run; needed by "linear" and "cosine".
+
+    Raises:
+        ValueError: A decay has no end.
+    """
+    if schedule != "constant" and total_updates is None:
+        raise ValueError(f'the "{schedule}" schedule must know the number of updates; set train.steps')
+    if update < warmup_steps:
+        return (update + 1) / warmup_steps
+    if schedule == "constant" or total_updates is None:
+        return 1.0
+    progress = min(1.0, (update - warmup_steps) / max(1, total_updates - warmup_steps))
+    return 1.0 - progress if schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * progress))

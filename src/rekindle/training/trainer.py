@@ -1,0 +1,236 @@
+"""The update: training samples in, new weights out.
+
+The trainer knows no algorithm. Advantages and weights arrive as numbers; it computes
+
+    loss = sum over samples i of  weight_i * sum over trainable tokens t of (ppo_clip_it + kl_coefficient * kl_it)
+
+in micro-batches whose size changes memory and speed but not the result, and steps AdamW.
+
+How often the model runs over a token (forward F, backward B, forward without gradient f):
+
+    ========================================  ======
+    advantage zero everywhere, no KL          none
+    sampled by the current policy, one step   F B
+    engine's log-probabilities                F B per epoch
+    train.old_logprobs = "recompute"          f, then F B per epoch
+    train.kl_coefficient > 0                  one f more, of the reference
+    ========================================  ======
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import compress
+from typing import TypedDict
+
+import torch
+from torch import Tensor
+
+from rekindle.config import TrainTable
+from rekindle.learning.losses import kl_k3, ppo_clip
+from rekindle.models.policy import Policy
+from rekindle.training.batching import microbatches, minibatches
+from rekindle.training.optimizer import Optimizer
+from rekindle.training.schedules import learning_rate_factor
+from rekindle.training.update_stats import Diverged, UpdateStats, UpdateSums
+from rekindle.types import TrainingSample
+
+__all__ = ["Diverged", "Trainer", "TrainerState", "UpdateStats"]
+
+
+class TrainerState(TypedDict):
+    """What a trainer needs to go on, beside the weights.
+
+    Attributes:
+        tensors: Flat, for a safetensors file. They are live: write or clone them before the next update.
+        values: Plain JSON.
+    """
+
+    tensors: dict[str, Tensor]
+    values: dict[str, int]
+
+
+@dataclass(slots=True)
+class _Fixed:
+    """Log-probabilities that stay as they are during an update, by the id of the sample.
+
+    A sample that is missing in ``old`` has the current policy as the denominator of its ratio.
+    """
+
+    old: dict[int, Tensor] = field(default_factory=dict)
+    reference: dict[int, Tensor] = field(default_factory=dict)
+
+
+class Trainer:
+    """Updates a policy's weights.
+
+    Args:
+        policy: What is trained.
+        settings: The ``train`` table of the configuration.
+        total_updates: Length of the run, for a decaying schedule.
+        reference: Frozen policy of the KL term; needed when ``train.kl_coefficient`` is positive.
+
+    Raises:
+        ValueError: A KL term without a reference, or a decaying schedule without an end.
+    """
+
+    def __init__(
+        self, policy: Policy, settings: TrainTable, *, total_updates: int | None = None, reference: Policy | None = None
+    ) -> None:
+        if settings.kl_coefficient > 0 and reference is None:
+            raise ValueError(
+                f"train.kl_coefficient = {settings.kl_coefficient} needs a reference policy; "
+                "pass policy.clone_frozen() or set it to 0"
+            )
+        self._policy = policy
+        self._reference = reference
+        self._settings = settings
+        self._total_updates = total_updates
+        self._optimizer = Optimizer(policy.model.named_parameters(), settings)
+        self._updates = 0
+        self._learning_rate()
+
+    @property
+    def updates(self) -> int:
+        """Updates made so far."""
+        return self._updates
+
+    def update(self, samples: Sequence[TrainingSample], version: int) -> UpdateStats:
+        """Train on one batch, ``train.epochs`` times in ``train.minibatches`` parts.
+
+        Rows without advantage are neither computed nor forgotten: they cost nothing, and the weights of the others stay
+        what they were. A part's loss is an unbiased estimate of the batch's (see ``batching.minibatches``).
+
+        Args:
+            samples: The batch; its weights say how much each token counts.
+            version: Version of the policy as it is now.
+
+        Raises:
+            Diverged: A loss or gradient is not finite; that optimizer step was not made.
+            ValueError: There are no samples.
+        """
+        if not samples:
+            raise ValueError("an update needs at least one sample; skip the update when no group carries signal")
+        steps = [step for epoch in range(self._settings.epochs) for step in self._deal(samples, epoch)]
+        sums = UpdateSums()
+        fixed = self._fixed_logprobs(samples, version, single_step=len(steps) == 1, sums=sums)
+        learning_rate = self._learning_rate()
+        for members, factor in steps:
+            self._step([samples[index] for index in members], factor, fixed, learning_rate, sums)
+        self._updates += 1
+        return sums.stats(learning_rate, with_kl=self._settings.kl_coefficient > 0)
+
+    def state_dict(self) -> TrainerState:
+        """Everything but the model's weights and the settings."""
+        return {"tensors": self._optimizer.tensors(), "values": {"updates": self._updates}}
+
+    def load_state_dict(self, state: TrainerState) -> None:
+        """Go on where ``state_dict`` was taken; the policy must have the weights of that moment.
+
+        Raises:
+            ValueError: The state is that of another model.
+        """
+        self._optimizer.load_tensors(state["tensors"])
+        self._updates = state["values"]["updates"]
+
+    def _learning_rate(self) -> float:
+        factor = learning_rate_factor(
+            self._updates,
+            warmup_steps=self._settings.warmup_steps,
+            schedule=self._settings.schedule,
+            total_updates=self._total_updates,
+        )
+        return self._settings.learning_rate * factor
+
+    def _deal(self, samples: Sequence[TrainingSample], epoch: int) -> list[tuple[list[int], float]]:
+        # The deal follows from the run's seed and the place in the run, so there is no generator state to save.
+        seed = (self._settings.seed, self._updates, epoch)
+        return minibatches(samples, self._settings.minibatches, seed)
+
+    def _active(self, samples: Sequence[TrainingSample]) -> list[TrainingSample]:
+        """The samples whose loss has a gradient."""
+        if self._settings.kl_coefficient > 0:
+            return [sample for sample in samples if any(sample.loss_mask)]
+        return [sample for sample in samples if any(sample.advantages)]
+
+    def _fixed_logprobs(
+        self, samples: Sequence[TrainingSample], version: int, *, single_step: bool, sums: UpdateSums
+    ) -> _Fixed:
+        active, source = self._active(samples), self._settings.old_logprobs
+        fixed = _Fixed()
+        if source == "recompute":
+            # With a single step the policy is still the one that would be asked, so the forward pass is not repeated.
+            fixed.old = {} if single_step else self._score(self._policy, active, sums)
+        else:
+            fixed.old = {
+                id(sample): torch.tensor(list(compress(sample.logprobs, sample.loss_mask)))
+                for sample in active
+                if source == "engine" or sample.version != version or not single_step
+            }
+        if self._settings.kl_coefficient > 0 and self._reference is not None:
+            fixed.reference = self._score(self._reference, active, sums)
+        return fixed
+
+    def _score(self, policy: Policy, samples: Sequence[TrainingSample], sums: UpdateSums) -> dict[int, Tensor]:
+        """Log-probabilities under a policy without gradient, by the id of the sample."""
+        scores: dict[int, Tensor] = {}
+        with torch.no_grad():
+            for rows in microbatches(samples, self._settings.microbatch_tokens):
+                scored = policy.token_logprobs(rows)
+                lengths = [sum(row.loss_mask) for row in rows]
+                scores |= {id(row): part for row, part in zip(rows, torch.split(scored.logprobs, lengths), strict=True)}
+                sums.recomputed_tokens += scored.computed_tokens
+        return scores
+
+    def _step(
+        self, samples: Sequence[TrainingSample], factor: float, fixed: _Fixed, learning_rate: float, sums: UpdateSums
+    ) -> None:
+        """One optimizer step on samples whose weights are multiplied by ``factor``."""
+        try:
+            for rows in microbatches(self._active(samples), self._settings.microbatch_tokens):
+                self._backward(rows, factor, fixed, sums)
+            sums.grad_norm += self._optimizer.step(learning_rate)
+        except Diverged as error:
+            self._optimizer.forget_gradients()
+            raise Diverged(
+                f"update {self._updates + 1}: {error}; the weights are those of the last good optimizer step; lower "
+                f"train.learning_rate (now {self._settings.learning_rate}) or raise train.warmup_steps "
+                f"(now {self._settings.warmup_steps})"
+            ) from None
+        sums.optimizer_steps += 1
+
+    def _backward(self, rows: Sequence[TrainingSample], factor: float, fixed: _Fixed, sums: UpdateSums) -> None:
+        """Add the gradient of one micro-batch."""
+        settings, scored = self._settings, self._policy.token_logprobs(rows)
+        logprobs = scored.logprobs
+        advantages, weights = _columns(rows, factor, logprobs)
+        losses, clipped = ppo_clip(
+            logprobs, _old_logprobs(rows, fixed, logprobs), advantages, settings.clip_low, settings.clip_high
+        )
+        divergence = torch.zeros_like(logprobs)
+        if fixed.reference:
+            divergence = kl_k3(logprobs, torch.cat([fixed.reference[id(row)] for row in rows]))
+            losses = losses + settings.kl_coefficient * divergence
+        loss = (losses * weights).sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._optimizer.collect_gradients()
+        sums.add(scored, loss, divergence, clipped)
+
+
+def _columns(rows: Sequence[TrainingSample], factor: float, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Advantages [N] and weights [N] of the trainable tokens."""
+    advantages: list[float] = []
+    weights: list[float] = []
+    for row in rows:
+        kept = list(compress(row.advantages, row.loss_mask))
+        advantages += kept
+        weights += [row.weight * factor] * len(kept)
+    return like.new_tensor(advantages), like.new_tensor(weights)
+
+
+def _old_logprobs(rows: Sequence[TrainingSample], fixed: _Fixed, logprobs: Tensor) -> Tensor:
+    """[N] denominators of the ratio: fixed ones where there are, else the current policy, so that the ratio is 1."""
+    current = logprobs.detach()
+    if not fixed.old:
+        return current
+    parts = torch.split(current, [sum(row.loss_mask) for row in rows])
+    return torch.cat([fixed.old.get(id(row), part).to(part) for row, part in zip(rows, parts, strict=True)])

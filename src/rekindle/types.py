@@ -1,0 +1,177 @@
+"""The words of the house: plain data that every layer shares.
+
+Standard library only. A training step turns these into one another, top to bottom:
+
+    Task -> GroupRequest -> Rollout (n of them) -> Group -> TrainingSample
+
+Shapes are written with one letter per axis: T tokens of one rollout (prompt, tool output and sampled tokens alike),
+n rollouts of a group.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+__all__ = ["Fate", "Group", "GroupRequest", "Outcome", "Rollout", "Task", "TrainingSample", "outcome_of"]
+
+
+class Outcome(StrEnum):
+    """What a group's rewards say. Only a mixed group carries signal."""
+
+    MIXED = "mixed"
+    ALL_CORRECT = "all_correct"
+    ALL_WRONG = "all_wrong"
+
+
+class Fate(StrEnum):
+    """Where a group, and every rollout of it, ends. Each group has exactly one fate."""
+
+    TRAINED = "trained"
+    """In an update, with gradient."""
+    RECYCLED = "recycled"
+    """No signal; the prompt is back in the pool."""
+    EXCESS = "excess"
+    """Signal, but not needed this time; the prompt follows its pool's rule."""
+    RETIRED = "retired"
+    """No signal; the prompt has left the pool until the pool is reset."""
+    EXPIRED = "expired"
+    """Sampled by a policy too old to train on."""
+    FAILED = "failed"
+    """The engine, the environment or the verifier failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A prompt with a verifiable answer, e.g. ``Task("gsm8k/17", "Natalia sold ...", "72")``.
+
+    Attributes:
+        id: Durable and unique within a pool; the same prompt has the same id in every run.
+        prompt: The user's text; an environment renders it (chat template and all).
+        answer: The reference answer, or several accepted ones.
+        metadata: What a verifier or a report needs besides, JSON-like.
+    """
+
+    id: str
+    prompt: str
+    answer: str | tuple[str, ...]
+    metadata: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRequest:
+    """The scheduler's order: roll out one task ``n`` times at ``temperature``.
+
+    Attributes:
+        id: Handle to give back to ``Scheduler.tell``, once.
+        task_id: Which task.
+        row: The task's row in ``History``.
+        n: Group size, at least 1.
+        temperature: Sampling temperature of every rollout of the group.
+        seed: 63-bit seed; the rollouts depend on it and on nothing else that is drawn.
+        version: Policy version that was live when the request was made.
+        step: The step (take) for which the group was asked.
+    """
+
+    id: int
+    task_id: str
+    row: int
+    n: int
+    temperature: float
+    seed: int
+    version: int
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """One trajectory: every token the policy saw, and which of them it sampled itself.
+
+    Attributes:
+        token_ids: [T] prompt first, then turns; token in, token out (never re-tokenised).
+        loss_mask: [T] True exactly where the policy sampled the token.
+        logprobs: [T] behaviour log-probabilities in nats at ``temperature``; 0.0 where the mask is False.
+        reward: What the verifier said.
+        temperature: Temperature the tokens were sampled at.
+        version: Policy version that sampled them.
+        truncated: True when a length or turn limit ended it, False when the policy did.
+        text: The sampled text, decoded, for people and verifiers.
+        turns: Number of times the policy spoke.
+        failure: Why the verifier could not judge ("timeout", "crash", ...); such a rollout has reward 0.
+    """
+
+    token_ids: Sequence[int]
+    loss_mask: Sequence[bool]
+    logprobs: Sequence[float]
+    reward: float
+    temperature: float = 1.0
+    version: int = 0
+    truncated: bool = False
+    text: str = ""
+    turns: int = 1
+    failure: str | None = None
+
+    @property
+    def generated_tokens(self) -> int:
+        """Number of tokens the policy sampled."""
+        return sum(self.loss_mask)
+
+
+def outcome_of(rewards: Sequence[float], success_at: float = 0.5) -> Outcome:
+    """Classify a group's rewards. Rewards are compared, never their standard deviation: float noise is not signal.
+
+    Args:
+        rewards: [n] at least one.
+        success_at: A reward of at least this much is a success; it only tells equal rewards' two kinds apart.
+    """
+    if max(rewards) > min(rewards):
+        return Outcome.MIXED
+    return Outcome.ALL_CORRECT if rewards[0] >= success_at else Outcome.ALL_WRONG
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """All rollouts of one request, with what was known of the prompt before it.
+
+    Attributes:
+        request: What was asked.
+        rollouts: [n] in the order sampled.
+        outcome: What the rewards say.
+        previous_outcome: The prompt's outcome at its last visit, None at the first.
+        first_outcome: The prompt's outcome at its first visit, None when this is the first.
+    """
+
+    request: GroupRequest
+    rollouts: tuple[Rollout, ...]
+    outcome: Outcome
+    previous_outcome: Outcome | None = None
+    first_outcome: Outcome | None = None
+
+    @property
+    def rewards(self) -> list[float]:
+        """[n] rewards."""
+        return [rollout.reward for rollout in self.rollouts]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSample:
+    """What the trainer sees of a rollout: numbers only, no algorithm.
+
+    Attributes:
+        token_ids: [T].
+        loss_mask: [T] True where the policy sampled the token.
+        logprobs: [T] behaviour log-probabilities at ``temperature``.
+        advantages: [T] 0.0 where the mask is False or a token filter dropped the token.
+        temperature: The logits are divided by it before the softmax, as they were when sampling.
+        weight: Factor of each of this rollout's token losses in the batch loss; the aggregation, as a number.
+        version: Policy version that sampled it.
+        prompt_key: Rollouts with equal keys begin with the same prompt tokens, so its forward pass can be shared.
+    """
+
+    token_ids: Sequence[int]
+    loss_mask: Sequence[bool]
+    logprobs: Sequence[float]
+    advantages: Sequence[float]
+    temperature: float
+    weight: float
+    version: int = 0
+    prompt_key: int = 0
