@@ -15,10 +15,12 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from rekindle.types import UserError
+
 __all__ = ["Config", "ConfigError", "dump_toml", "merge", "parse_override", "read_toml", "validate"]
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError):
     """Something is wrong with the configuration; the message says what, where, and the remedy."""
 
 

@@ -8,11 +8,27 @@ Shapes are written with one letter per axis: T tokens of one rollout (prompt, to
 n rollouts of a group.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
 
-__all__ = ["Fate", "Group", "GroupRequest", "Outcome", "Rollout", "Task", "TrainingSample", "outcome_of"]
+__all__ = [
+    "Environment",
+    "Fate",
+    "Group",
+    "GroupRequest",
+    "Outcome",
+    "Rollout",
+    "Task",
+    "TrainingSample",
+    "UserError",
+    "outcome_of",
+]
+
+
+class UserError(ValueError):
+    """Something the user can mend. The message is complete: what is wrong, where, and the remedy; no traceback is shown."""
 
 
 class Outcome(StrEnum):
@@ -175,3 +191,16 @@ class TrainingSample:
     weight: float
     version: int = 0
     prompt_key: int = 0
+
+
+class Environment(Protocol):
+    """Plays tasks with an engine. ``rekindle.testing.check_environment`` tests an implementation."""
+
+    def play(self, requests: Sequence[GroupRequest]) -> Iterator[tuple[int, list[Rollout] | None]]:
+        """Yield ``(request id, its n rollouts)`` once per request, in any order; None where the attempt failed."""
+        ...
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """Wall seconds spent so far, by phase: "generate" and "verify"."""
+        ...

@@ -44,7 +44,10 @@ def conservation(summary: Summary) -> tuple[bool, str]:
     """Whether the fates add up to the rollouts that the metrics counted, and the sentence that says it."""
     accounted, generated = summary.accounted_rollouts, int(summary.total("rollouts"))
     if accounted == generated:
-        return True, f"Every rollout is accounted for: the fates add up to {grouped(generated)}, as the step log counts."
+        return (
+            True,
+            f"Every rollout is accounted for: the fates add up to {grouped(generated)}, as the step log counts.",
+        )
     difference = abs(accounted - generated)
     what = "are missing from the ledger" if accounted < generated else "are in the ledger but not in the step log"
     return False, (
@@ -68,26 +71,28 @@ def advice(summary: Summary) -> str | None:
         )
     if late.share("never_solved") > 0.6:
         return (
-            f"Late in the run {percent(late.share('never_solved'))} of the groups were never solved: use easier prompts, "
-            "a better start policy, or larger groups for the hard ones."
+            f"Late in the run {percent(late.share('never_solved'))} of the groups were never solved: use easier "
+            "prompts, a better start policy, or larger groups for the hard ones."
         )
     if late.share("always_solved") > 0.5:
         return (
-            f"Late in the run {percent(late.share('always_solved'))} of the groups were always solved: use harder prompts, "
-            "or a recipe that raises the temperature of solved ones (erpo)."
+            f"Late in the run {percent(late.share('always_solved'))} of the groups were always solved: use harder "
+            "prompts, or a recipe that raises the temperature of solved ones (erpo)."
         )
     return _decline(summary)
 
 
 def _opening(summary: Summary) -> str:
-    text = f"This run trains {_model(summary)} on {_task(summary)} with the recipe {summary.run.config.get('recipe', '?')}."
+    recipe = summary.run.config.get("recipe", "without a name")
+    text = f"This run trains {_model(summary)} on {_task(summary)} with the recipe {recipe}."
     if not summary.step:
         return text + " It has not made an update yet."
-    spent = f"{grouped(summary.total('rollouts'))} rollouts and {compact(summary.total('generated_tokens'))} generated tokens"
+    rollouts, tokens = grouped(summary.total("rollouts")), compact(summary.total("generated_tokens"))
     updates = f"{grouped(summary.step)} update{'s' if summary.step > 1 else ''}"
     if not summary.is_finished and (steps := summary.setting("train", "steps")):
         updates = f"{grouped(summary.step)} of {grouped(steps)} updates"
     done = "made" if summary.is_finished else "has so far made"
+    spent = f"{rollouts} rollouts and {tokens} generated tokens"
     return f"{text} It {done} {updates} from {spent} in {duration(summary.total('seconds'))}."
 
 
@@ -98,7 +103,7 @@ def _accuracy(summary: Summary) -> str:
     start, end = change
     greedy = accuracy_change(summary, "greedy")
     if end is None:
-        return f"Before the first update it solved {percent(start)} of the held-out prompts; there is no later evaluation yet."
+        return f"At the start it solved {percent(start)} of the held-out prompts; there is no later evaluation yet."
     count = min(_AVERAGED_EVALUATIONS, len(summary.evaluations) - 1)
     mean = f"the mean of the last {count} evaluations" if count > 1 else "at the one evaluation since"
     verb = "rose" if end > start else "fell" if end < start else "stayed the same,"
@@ -137,8 +142,8 @@ def _recycling(summary: Summary) -> Iterator[str]:
         f"all its rollouts were wrong ({hard}) or all right ({easy})"
     )
     if summary.null_control:
-        frozen = percent(summary.null_control.frozen_share)
-        text += f"; the same sampler with a frozen policy would show {frozen}"
+        own, frozen = (percent(s) for s in (summary.null_control.recycled_share, summary.null_control.frozen_share))
+        text += f"; null control: {own} here against {frozen} by the same sampler with a frozen policy"
     yield text + "."
 
 

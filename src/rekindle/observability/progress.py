@@ -26,8 +26,8 @@ def sentence(metrics: Mapping[str, object]) -> str:
 
     ``step 41: 19 of 64 groups taught (31 never solved, 14 always solved); 11 of them recycled; accuracy 0.46``
 
-    *Recycled* are the groups that taught and whose prompt had only wrong, or only right, rollouts when it was first seen.
-    Accuracy is the mean reward of the step's rollouts; where an evaluation ran, the held-out accuracy instead.
+    *Recycled* are the groups that taught and whose prompt had only wrong, or only right, rollouts when it was first
+    seen. Accuracy is the mean reward of the step's rollouts; where an evaluation ran, the held-out accuracy instead.
 
     Args:
         metrics: One line of ``metrics.jsonl``; keys that are missing are not spoken of.

@@ -11,7 +11,18 @@ from numpy.typing import NDArray
 from rekindle.observability.runs import FateCount, Run, read_object
 from rekindle.types import Fate
 
-__all__ = ["LOST", "TAUGHT", "UNTAUGHT", "Composition", "Evaluation", "NullControl", "Summary", "buckets", "number"]
+__all__ = [
+    "LOST",
+    "TAUGHT",
+    "UNTAUGHT",
+    "Composition",
+    "Evaluation",
+    "NullControl",
+    "Summary",
+    "averages",
+    "buckets",
+    "number",
+]
 
 TAUGHT = ("fresh", "returned", "rescued_hard", "rescued_easy")
 """Groups in an update, by the outcome of their prompt's first visit: none yet, mixed, all wrong, all correct."""
@@ -73,7 +84,9 @@ class Composition:
 
     def of(self, *names: str) -> NDArray[np.float64]:
         """[S] groups in any of the named categories; all of them when none is named."""
-        return self.groups[:, [_CATEGORIES.index(name) for name in names or _CATEGORIES]].sum(axis=1)
+        columns = [_CATEGORIES.index(name) for name in names or _CATEGORIES]
+        counts: NDArray[np.float64] = self.groups[:, columns].sum(axis=1)
+        return counts
 
     def total(self, *names: str) -> int:
         """Groups in any of the named categories, over all steps."""
@@ -105,7 +118,7 @@ class Summary:
         """A running total of the last step, e.g. ``total("rollouts")``."""
         return number(self.last, f"total_{key}") or 0.0
 
-    def setting(self, table: str, key: str) -> Any:
+    def setting(self, table: str, key: str) -> Any:  # noqa: ANN401 - whatever TOML can hold
         """A value of the resolved configuration, None when it is absent."""
         content = self.run.config.get(table)
         return content.get(key) if isinstance(content, dict) else None

@@ -1,8 +1,9 @@
 """Small SVG charts, written by hand: no scripts, legible in light and dark, from a phone's width to a printed page.
 
 Charts are stretched, texts are not: horizontal positions are percentages of the chart's width, vertical ones pixels.
-Curves sit in a nested drawing 1000 units wide that is stretched with strokes kept thin. Colours are names of CSS classes
-(``"fresh"`` -> ``c-fresh``) whose ``--c`` the page's style sheet defines. Hovering a column names its numbers (``title``).
+Curves sit in a nested drawing 1000 units wide that is stretched with strokes kept thin. Colours are names of CSS
+classes (``"fresh"`` -> ``c-fresh``) whose ``--c`` the page's style sheet defines. Hovering a column names its numbers
+(``title``).
 
 Every text is escaped here.
 """
@@ -10,6 +11,7 @@ Every text is escaped here.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 
 from rekindle.observability.formatting import compact, ticks
 
@@ -241,7 +243,7 @@ def _dots(line: Series, scale: _Scale) -> str:
 
 def _steps(low: Sequence[float], high: Sequence[float], edges: Sequence[float], scale: _Scale) -> str:
     """The outline between two staircases."""
-    xs = [x for left, right in zip(edges, edges[1:], strict=False) for x in (left, right)]
+    xs = [x for left, right in pairwise(edges) for x in (left, right)]
     top = [_point(x, high[index // 2], scale) for index, x in enumerate(xs)]
     bottom = [_point(x, low[index // 2], scale) for index, x in enumerate(xs)]
     return f"M{'L'.join(top + bottom[::-1])}Z"
@@ -256,7 +258,7 @@ def _hover_points(series: Sequence[Series], scale: _Scale, x_format: Format, y_f
                 texts.setdefault(x, [x_format(x)]).append(f"{line.name}: {y_format(y)}")
     xs = sorted(texts)
     xs = xs[:: -(-len(xs) // _HOVER_COLUMNS)] if xs else []
-    middles = [scale.x((a + b) / 2) for a, b in zip(xs, xs[1:], strict=False)]
+    middles = [scale.x((a + b) / 2) for a, b in pairwise(xs)]
     columns = zip(xs, [0.0, *middles], [*middles, 1.0], strict=False)
     return "".join(_hover(left, right, "\n".join(texts[x]), int(scale.height)) for x, left, right in columns)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from rekindle.scheduling.accounting import Settled
-from rekindle.types import Fate
+from rekindle.types import Fate, UserError
 
 __all__ = ["Ledger", "LedgerError"]
 
@@ -30,7 +30,7 @@ _COLUMNS = {
 }
 
 
-class LedgerError(ValueError):
+class LedgerError(UserError):
     """The ledger cannot be used, or does not add up."""
 
 

@@ -1,0 +1,108 @@
+"""What the decoding loop asks of a model: prefill prompts, take one step, move rows of the cache about.
+
+All rows of a cache write into the same column at each step. A row occupies the columns from its own start to the newest
+one, so rows of unequal length are aligned at their right ends: a step writes one slice instead of scattering, and a row's
+position is its distance from its start. Columns before the start are masked.
+
+    column     0 1 2 3 4 5 6 | 7        newest column 6; the next step writes column 7
+    row 0      . . a b c d e |          start 2
+    row 1      p q r s t u v |          start 0
+    row 2      . . . . . x y |          start 5, entered late
+"""
+
+import logging
+from typing import Any, Protocol, Self, TypeVar
+
+import torch
+from torch import Tensor
+
+__all__ = ["Cache", "Decoder", "agrees_with_transformers", "positions_of"]
+
+logger = logging.getLogger(__name__)
+
+
+class Cache(Protocol):
+    """Keys and values of B rows.
+
+    Attributes:
+        columns: Number of columns written.
+        starts: [B] int64 first column of each row.
+    """
+
+    columns: int
+    starts: Tensor
+
+    def take(self, rows: Tensor, columns: int) -> Self:
+        """Return a cache of the rows [R] (repeats are allowed) whose newest columns end at ``columns``.
+
+        Columns further left than that are dropped, so ``columns`` is at least the longest of these rows.
+        """
+        ...
+
+    def put(self, slots: Tensor, prompts: Self, rows: Tensor) -> None:
+        """Replace the rows at ``slots`` [R] by the rows ``rows`` [R] of ``prompts``, which is not wider than this cache."""
+        ...
+
+
+CacheT = TypeVar("CacheT", bound=Cache)
+
+
+class Decoder(Protocol[CacheT]):
+    """A model that decodes one token per row and step. Call it in inference mode."""
+
+    def refresh(self) -> None:
+        """Take notice of changed weights; called before each generation."""
+        ...
+
+    def prefill(self, tokens: Tensor, starts: Tensor) -> tuple[Tensor, CacheT]:
+        """Run prompts through the model.
+
+        Args:
+            tokens: [R, P] int64, padded on the left with any token.
+            starts: [R] int64 number of padding tokens.
+
+        Returns:
+            Logits [R, V] after the last token, and the prompts' cache.
+        """
+        ...
+
+    def step(self, cache: CacheT, tokens: Tensor) -> Tensor:
+        """Append one token [B] to every row of the cache and return the logits [B, V] after it."""
+        ...
+
+
+def positions_of(starts: Tensor, first: int, count: int, max_length: int) -> Tensor:
+    """Return positions [B, count] of the columns from ``first`` on.
+
+    Padding gets 0, and rows that have ended but still occupy a slot stay within the model's positions.
+    """
+    columns = torch.arange(first, first + count, device=starts.device)
+    return (columns - starts[:, None]).clamp_(0, max_length - 1)
+
+
+@torch.no_grad()
+def agrees_with_transformers(decoder: Decoder[Any], model: Any) -> bool:
+    """Try a decoder on two unequal prompts and three steps against the model's own forward pass.
+
+    Log-probabilities must agree to 1e-3 in float32, and to 0.1 in types of lower precision.
+    """
+    vocabulary = model.get_output_embeddings().weight.shape[0]
+    tokens = torch.arange(1, 17, device=model.device).view(2, 8) * 7 % vocabulary
+    starts = torch.tensor([0, 2], device=model.device)
+    decoder.refresh()
+    logits, cache = decoder.prefill(tokens[:, :5], starts)
+    ours = [logits]
+    for column in range(5, 8):
+        ours.append(decoder.step(cache, tokens[:, column]))
+    tolerance = 1e-3 if model.dtype == torch.float32 else 0.1
+    differences = []
+    for row, start in enumerate(starts.tolist()):
+        theirs = model(input_ids=tokens[row : row + 1, start:]).logits[0, -4:].float()
+        mine = torch.stack([step[row].float() for step in ours])
+        differences.append((mine.log_softmax(-1) - theirs.log_softmax(-1)).abs().max().item())
+    if max(differences) < tolerance:
+        return True
+    logger.warning(
+        "the fused decoder differs from transformers by %.2g nats; the slower one is used instead", max(differences)
+    )
+    return False

@@ -1,0 +1,92 @@
+"""Decoding of any causal language model through its own transformers forward pass."""
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import DynamicCache
+
+from rekindle.engines.decoders import positions_of
+
+__all__ = ["GenericCache", "GenericDecoder"]
+
+
+@dataclass(slots=True)
+class GenericCache:
+    """Keys and values of B rows as transformers keeps them: per layer [B, K, columns, D] each.
+
+    Attributes:
+        layers: (keys, values) of each layer.
+        starts: [B] first column of each row.
+        columns: Number of columns written.
+    """
+
+    layers: list[tuple[Tensor, Tensor]]
+    starts: Tensor
+    columns: int
+
+    def take(self, rows: Tensor, columns: int) -> "GenericCache":
+        """Return a cache of some rows, realigned; see `rekindle.engines.decoders.Cache`."""
+        shift = columns - self.columns  # negative padding drops columns
+
+        def taken(part: Tensor) -> Tensor:
+            return F.pad(part.index_select(0, rows), (0, 0, shift, 0))
+
+        layers = [(taken(keys), taken(values)) for keys, values in self.layers]
+        return GenericCache(layers, self.starts[rows] + shift, columns)
+
+    def put(self, slots: Tensor, prompts: "GenericCache", rows: Tensor) -> None:
+        """Replace rows in place; see `rekindle.engines.decoders.Cache`."""
+        first = self.columns - prompts.columns
+        for ours, theirs in zip(self.layers, prompts.layers, strict=True):
+            for part, new in zip(ours, theirs, strict=True):
+                part[slots, :, first:] = new[rows]
+        self.starts[slots] = prompts.starts[rows] + first
+
+
+class GenericDecoder:
+    """Decodes through the model's forward pass with a dynamic cache.
+
+    Args:
+        model: Any transformers causal language model whose cache holds keys and values of every token.
+        max_length: Number of positions of the model.
+    """
+
+    def __init__(self, model: Any, max_length: int) -> None:
+        self._model = model
+        self._max_length = max_length
+        accepted = inspect.signature(model.forward).parameters
+        self._takes_positions = "position_ids" in accepted
+        self._last_logits = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
+
+    def refresh(self) -> None:
+        """Nothing to do: the weights are the model's own."""
+
+    def prefill(self, tokens: Tensor, starts: Tensor) -> tuple[Tensor, GenericCache]:
+        """Run left-padded prompts through the model; see `rekindle.engines.decoders.Decoder`."""
+        return self._run(tokens, GenericCache([], starts, 0))
+
+    def step(self, cache: GenericCache, tokens: Tensor) -> Tensor:
+        """Append one token to every row; see `rekindle.engines.decoders.Decoder`."""
+        logits, longer = self._run(tokens[:, None], cache)
+        cache.layers, cache.columns = longer.layers, longer.columns
+        return logits
+
+    def _run(self, tokens: Tensor, cache: GenericCache) -> tuple[Tensor, GenericCache]:
+        """Append tokens [B, N] to the cache; return logits [B, V] after the last and the longer cache."""
+        columns = cache.columns + tokens.shape[1]
+        visible = torch.arange(columns, device=tokens.device) >= cache.starts[:, None]
+        positions = positions_of(cache.starts, cache.columns, tokens.shape[1], self._max_length)
+        output = self._model(
+            input_ids=tokens,
+            attention_mask=visible.long(),
+            past_key_values=DynamicCache(cache.layers),
+            use_cache=True,
+            **({"position_ids": positions} if self._takes_positions else {}),
+            **self._last_logits,
+        )
+        layers = [(layer[0], layer[1]) for layer in output.past_key_values]
+        return output.logits[:, -1], GenericCache(layers, cache.starts, columns)

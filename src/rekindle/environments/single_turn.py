@@ -1,0 +1,112 @@
+"""One question, one answer: the policy completes the prompt, the verifier judges the text."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from rekindle.engines.protocol import Completion, Engine, SamplingRequest
+from rekindle.types import GroupRequest, Rollout, Task
+from rekindle.verifiers.protocol import Verdict, Verifier
+
+__all__ = ["SamplingLimits", "SingleTurn"]
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingLimits:
+    """What bounds a completion besides the request: see ``SamplingRequest``."""
+
+    max_new_tokens: int
+    context: int
+    top_p: float = 1.0
+    min_p: float = 0.0
+    stop: tuple[str, ...] = ()
+
+
+class SingleTurn:
+    """Plays requests for ``tasks``; a request's ``row`` is the index of its task.
+
+    Args:
+        tasks: The prompts, in the order of the scheduler's history.
+        encode: From a task's prompt to token ids.
+        engine: Samples the completions.
+        verifier: Judges them.
+        reward: From a verdict's score to a reward.
+        limits: Of every completion.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        *,
+        encode: Callable[[str], Sequence[int]],
+        engine: Engine,
+        verifier: Verifier,
+        reward: Callable[[float], float],
+        limits: SamplingLimits,
+    ) -> None:
+        self._tasks, self._encode, self._engine = tasks, encode, engine
+        self._verifier, self._reward, self._limits = verifier, reward, limits
+        self._seconds = {"generate": 0.0, "verify": 0.0}
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """Wall seconds so far, generating and verifying."""
+        return self._seconds
+
+    def play(self, requests: Sequence[GroupRequest]) -> Iterator[tuple[int, list[Rollout] | None]]:
+        """Roll out every request, then judge all completions together; a prompt that leaves no room for an answer fails."""
+        prompts = [self._encode(self._tasks[request.row].prompt) for request in requests]
+        fits = [len(prompt) < self._limits.context for prompt in prompts]
+        yield from ((request.id, None) for request, fit in zip(requests, fits, strict=True) if not fit)
+        playable = [(request, prompt) for request, prompt, fit in zip(requests, prompts, fits, strict=True) if fit]
+        completions = self._complete(playable)
+        verdicts = iter(self._judge(playable, completions))
+        for (request, prompt), group in zip(playable, completions, strict=True):
+            yield request.id, [self._rollout(request, prompt, one, next(verdicts)) for one in group]
+
+    def _complete(self, playable: Sequence[tuple[GroupRequest, Sequence[int]]]) -> list[list[Completion]]:
+        began = time.perf_counter()
+        orders = [self._order(request, prompt) for request, prompt in playable]
+        completions = [group for _, group in sorted(self._engine.generate(orders), key=lambda one: one[0])]
+        self._seconds["generate"] += time.perf_counter() - began
+        return completions
+
+    def _order(self, request: GroupRequest, prompt: Sequence[int]) -> SamplingRequest:
+        limits = self._limits
+        return SamplingRequest(
+            prompt_ids=prompt,
+            n=request.n,
+            temperature=request.temperature,
+            max_new_tokens=limits.max_new_tokens,
+            seed=request.seed,
+            top_p=limits.top_p,
+            min_p=limits.min_p,
+            stop=limits.stop,
+        )
+
+    def _judge(
+        self, playable: Sequence[tuple[GroupRequest, Sequence[int]]], completions: Sequence[Sequence[Completion]]
+    ) -> list[Verdict]:
+        began = time.perf_counter()
+        answers = [
+            (self._tasks[request.row], one.text)
+            for (request, _), group in zip(playable, completions, strict=True)
+            for one in group
+        ]
+        verdicts = self._verifier.judge(answers)
+        self._seconds["verify"] += time.perf_counter() - began
+        return verdicts
+
+    def _rollout(self, request: GroupRequest, prompt: Sequence[int], one: Completion, verdict: Verdict) -> Rollout:
+        prompt_length, sampled = len(prompt), len(one.token_ids)
+        return Rollout(
+            token_ids=[*prompt, *one.token_ids],
+            loss_mask=[False] * prompt_length + [True] * sampled,
+            logprobs=[0.0] * prompt_length + one.logprobs,
+            reward=self._reward(verdict.score),
+            temperature=request.temperature,
+            version=request.version,
+            truncated=one.truncated,
+            text=one.text,
+            failure=verdict.failure,
+        )

@@ -1,0 +1,104 @@
+"""The numbers of a step and their running totals: one line of ``metrics.jsonl``."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rekindle.scheduling.accounting import Settled, step_counts
+from rekindle.training.update_stats import UpdateStats
+from rekindle.types import TrainingSample
+
+__all__ = ["SUMMED", "StepClock", "Totals", "step_metrics"]
+
+SUMMED = (
+    "seconds",
+    "cpu_seconds",
+    "rollouts",
+    "generated_tokens",
+    "prompt_tokens",
+    "trained_tokens",
+    "flops",
+)
+"""Keys that are also summed over the run, under ``total_`` + key."""
+
+
+class StepClock:
+    """Wall and CPU seconds since it was made or last read, and wall seconds by phase."""
+
+    def __init__(self) -> None:
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+
+    def read(self, phases: Mapping[str, float]) -> dict[str, float]:
+        """Seconds since the last reading; ``phases`` are parts of it, the rest is ``time/other``."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        seconds, cpu_seconds = wall - self._wall, cpu - self._cpu
+        self._wall, self._cpu = wall, cpu
+        named = {f"time/{phase}": spent for phase, spent in phases.items()}
+        rest = max(0.0, seconds - sum(phases.values()))
+        return {"seconds": seconds, "cpu_seconds": cpu_seconds, **named, "time/other": rest}
+
+
+@dataclass(slots=True)
+class Totals:
+    """Running sums, saved in checkpoints."""
+
+    sums: dict[str, float] = field(default_factory=lambda: dict.fromkeys(SUMMED, 0))
+
+    def add(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """Add a step and return the sums under their ``total_`` keys."""
+        for key in SUMMED:
+            self.sums[key] += metrics[key]
+        return {f"total_{key}": value for key, value in self.sums.items()}
+
+
+def step_metrics(
+    settled: Sequence[Settled], samples: Sequence[TrainingSample], update: UpdateStats | None, parameters: int
+) -> dict[str, Any]:
+    """Everything about a step that follows from its groups and its update.
+
+    FLOPs are 2P per token that went through the model once (prompts once per group, as the engine shares their
+    prefill; sampled tokens; recomputed log-probabilities) and 6P per token of forward and backward, padding left out.
+
+    Args:
+        settled: The step's groups.
+        samples: The batch.
+        update: None when nothing was trained.
+        parameters: P.
+    """
+    counts = step_counts(settled)
+    rollouts = counts["rollouts"]
+    generated, prompts = (sum(getattr(one, key) for one in settled) for key in ("generated_tokens", "prompt_tokens"))
+    prefilled = sum(one.prompt_tokens / one.request.n for one in settled)
+    temperatures = [one.request.temperature for one in settled]
+    peaks = [max(map(abs, sample.advantages)) for sample in samples]
+    forward = generated + prefilled + (update.recomputed_tokens if update else 0)
+    trained = update.computed_tokens - update.padded_tokens if update else 0
+    return {
+        **counts,
+        "generated_tokens": generated,
+        "prompt_tokens": prompts,
+        "trained_tokens": update.trained_tokens if update else 0,
+        "flops": parameters * (2 * forward + 6 * trained),
+        "reward/mean": sum(one.reward_sum for one in settled) / rollouts if rollouts else None,
+        "advantage/abs_mean": sum(peaks) / len(peaks) if peaks else 0.0,
+        "temperature/mean": sum(temperatures) / len(temperatures) if temperatures else None,
+        "temperature/max": max(temperatures, default=None),
+        "verify/failures": sum(one.verifier_failures for one in settled),
+        **_update_metrics(update),
+    }
+
+
+def _update_metrics(update: UpdateStats | None) -> dict[str, float | None]:
+    names = {
+        "loss": "loss",
+        "entropy": "entropy",
+        "grad_norm": "grad_norm",
+        "lr": "lr",
+        "kl": "kl",
+        "clip_fraction": "clip_fraction",
+        "padded_tokens": "padded_tokens",
+        "computed_tokens": "computed_tokens",
+        "recomputed_tokens": "recomputed_tokens",
+    }
+    return {key: getattr(update, name) if update else None for key, name in names.items()}

@@ -1,0 +1,153 @@
+"""Checkpoints: everything a run needs to go on exactly, in safetensors and JSON, written whole or not at all.
+
+    checkpoints/step-N/
+      model/               a Hugging Face directory (weights and tokenizer)
+      optimizer.safetensors
+      scheduler.safetensors  the history's columns
+      state.json           everything else, and the names of the files
+
+A checkpoint is written to a hidden directory beside it, synced, and renamed; what was interrupted is swept away at the
+next start. Nothing is unpickled.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file as load_arrays
+from safetensors.numpy import save_file as save_arrays
+from safetensors.torch import load_file as load_tensors
+from safetensors.torch import save_file as save_tensors
+
+from rekindle.models.policy import Policy
+from rekindle.types import UserError
+
+__all__ = ["CheckpointError", "Checkpoints"]
+
+FORMAT = 1
+
+
+class CheckpointError(UserError):
+    """A checkpoint cannot be written or read."""
+
+
+class Checkpoints:
+    """The ``checkpoints`` directory of a run.
+
+    Args:
+        directory: Made when missing.
+        keep: Checkpoints left after a new one was written; the oldest go first.
+    """
+
+    def __init__(self, directory: Path, keep: int) -> None:
+        self._directory, self._keep = directory, keep
+        directory.mkdir(parents=True, exist_ok=True)
+        for partial in directory.glob(".step-*"):
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def steps(self) -> list[int]:
+        """Steps of the complete checkpoints, oldest first."""
+        return sorted(int(path.name.removeprefix("step-")) for path in self._directory.glob("step-*"))
+
+    def path(self, step: int) -> Path:
+        """Directory of a checkpoint."""
+        return self._directory / f"step-{step}"
+
+    def save(self, step: int, policy: Policy, trainer: Mapping[str, Any], state: Mapping[str, Any]) -> Path:
+        """Write a checkpoint; arrays inside ``state`` go to safetensors, the rest to JSON.
+
+        Raises:
+            CheckpointError: The disk is full or not writable. Earlier checkpoints are untouched.
+        """
+        partial, final = self._directory / f".step-{step}", self.path(step)
+        try:
+            shutil.rmtree(partial, ignore_errors=True)
+            self._write(partial, policy, trainer, state)
+            _sync_tree(partial)
+            shutil.rmtree(final, ignore_errors=True)
+            partial.rename(final)
+            _sync(self._directory)
+        except (OSError, SafetensorError) as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            kept = f"the last complete one is step {self.steps()[-1]}" if self.steps() else "there is no earlier one"
+            raise CheckpointError(
+                f"the checkpoint of step {step} could not be written to {self._directory} ({error}); {kept}; "
+                "free some space and start again with --resume"
+            ) from error
+        for old in self.steps()[: -self._keep]:
+            shutil.rmtree(self.path(old))
+        return final
+
+    def load(self, step: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return (trainer state, state) of a checkpoint; the weights are in its ``model`` directory.
+
+        Raises:
+            CheckpointError: A file is missing, damaged or of another format.
+        """
+        path = self.path(step)
+        try:
+            values = json.loads((path / "state.json").read_text(encoding="utf-8"))
+            if values["format"] != FORMAT:
+                raise CheckpointError(
+                    f"{path} has checkpoint format {values['format']}, this rekindle reads format {FORMAT}; "
+                    "resume with the version that wrote it"
+                )
+            arrays = load_arrays(path / "scheduler.safetensors")
+            trainer = {"tensors": load_tensors(path / "optimizer.safetensors"), "values": values["trainer"]}
+        except (OSError, KeyError, json.JSONDecodeError, SafetensorError) as error:
+            raise CheckpointError(f"{path} is damaged ({error}); delete it to resume from an earlier checkpoint") from error
+        return trainer, _join(values["state"], arrays)
+
+    @staticmethod
+    def _write(directory: Path, policy: Policy, trainer: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+        directory.mkdir()
+        policy.save(directory / "model")
+        save_tensors(trainer["tensors"], directory / "optimizer.safetensors")
+        values, arrays = _split(state)
+        save_arrays(arrays, directory / "scheduler.safetensors")
+        document = {"format": FORMAT, "trainer": trainer["values"], "state": values}
+        (directory / "state.json").write_text(json.dumps(document), encoding="utf-8")
+
+
+def _split(value: Mapping[str, Any], prefix: str = "") -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
+    """Take the arrays out of nested dictionaries, named by their path."""
+    plain: dict[str, Any] = {}
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    for key, item in value.items():
+        if isinstance(item, np.ndarray):
+            arrays[prefix + key] = item
+        elif isinstance(item, Mapping):
+            plain[key], inner = _split(item, f"{prefix}{key}.")
+            arrays |= inner
+        else:
+            plain[key] = item
+    return plain, arrays
+
+
+def _join(values: dict[str, Any], arrays: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, Any]:
+    """Inverse of ``_split``."""
+    for name, array in arrays.items():
+        *path, key = name.split(".")
+        table = values
+        for part in path:
+            table = table[part]
+        table[key] = array
+    return values
+
+
+def _sync_tree(directory: Path) -> None:
+    for path in [*directory.rglob("*"), directory]:
+        _sync(path)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

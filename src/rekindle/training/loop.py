@@ -1,0 +1,269 @@
+"""The training loop: a thin loop over ask and tell.
+
+    scheduler.ask -> environment.play -> scheduler.tell -> scheduler.take -> build_samples -> trainer.update -> advance
+
+A step ends with its ledger rows, its metrics line and, when due, a checkpoint, in this order; a run that is killed goes
+on from its last checkpoint and forgets the rows and lines after it.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Protocol
+
+from rekindle.config import Config
+from rekindle.learning.aggregation import Aggregation
+from rekindle.learning.estimators import Estimator
+from rekindle.learning.samples import build_samples
+from rekindle.models.policy import Policy
+from rekindle.scheduling.ledger import Ledger
+from rekindle.scheduling.scheduler import Scheduler
+from rekindle.training.account import StepClock, Totals, step_metrics
+from rekindle.training.checkpoint import Checkpoints
+from rekindle.training.trainer import Trainer
+from rekindle.training.update_stats import UpdateStats
+from rekindle.types import Environment, Fate, Group, GroupRequest, UserError
+
+__all__ = ["Ending", "Observer", "Parts", "TrainingLoop"]
+
+STARVING_STEPS = 8
+STARVING_BELOW = 0.25
+
+
+class Ending(Enum):
+    """How a run ended; the values are the command's exit codes."""
+
+    DONE = 0
+    BOUND = 3
+    INTERRUPTED = 130
+
+
+class Observer(Protocol):
+    """Who is shown the run."""
+
+    def step(self, metrics: Mapping[str, object]) -> None:
+        """A step ended."""
+        ...
+
+    def warn(self, text: str) -> None:
+        """Something a person should know now."""
+        ...
+
+
+class MetricsLog(Protocol):
+    """Where the lines of ``metrics.jsonl`` go."""
+
+    def append(self, metrics: Mapping[str, object]) -> None:
+        """Write one line."""
+        ...
+
+    def truncate_after(self, step: int) -> None:
+        """Forget later steps."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a run is made of.
+
+    Attributes:
+        evaluate: Returns the ``eval/...`` metrics of the policy as it is.
+        extra_state: JSON values that are saved with every checkpoint.
+    """
+
+    config: Config
+    policy: Policy
+    scheduler: Scheduler
+    environment: Environment
+    estimator: Estimator
+    aggregation: Aggregation
+    trainer: Trainer
+    evaluate: Callable[[], dict[str, float]]
+    checkpoints: Checkpoints
+    ledger: Ledger
+    metrics: MetricsLog
+    observer: Observer
+    extra_state: Mapping[str, Any] = field(default_factory=dict)
+
+
+class TrainingLoop:
+    """Runs to the configured end, to a declared bound, or until interrupted."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self.step = 0
+        self.version = 0
+        self.bound = ""
+        """Why the run stopped early, as a sentence."""
+        self.totals = Totals()
+        self._barren = 0
+        self._recent: deque[int] = deque(maxlen=STARVING_STEPS)
+        self._starving = False
+
+    def restore(self, step: int, trainer: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+        """Go on after ``step`` of a checkpoint; the policy's weights are loaded already."""
+        self.step, self.version = step, state["version"]
+        self.totals = Totals(dict(state["totals"]))
+        self._barren, self._starving = state["barren"], state["starving"]
+        self._recent.extend(state["recent"])
+        self._parts.scheduler.load_state_dict(state["scheduler"])
+        self._parts.trainer.load_state_dict({"tensors": trainer["tensors"], "values": trainer["values"]})
+
+    def run(self, interrupted: Callable[[], bool] = lambda: False) -> Ending:
+        """Train. ``interrupted`` is asked after every step; a checkpoint is written before the loop returns."""
+        if self.step == 0:
+            self._write_start()
+        ending = self._ending()
+        while ending is None:
+            ending = self._do_step(interrupted)
+        return ending
+
+    # -- one step -----------------------------------------------------------------------------------------------------
+
+    def _do_step(self, interrupted: Callable[[], bool]) -> Ending | None:
+        clock, phases = StepClock(), dict(self._parts.environment.seconds)
+        collected = self._collect()
+        if collected is None:
+            return self._save_and_end(Ending.BOUND, self._parts.scheduler.stopped or "nothing is left to ask for")
+        groups, seconds = collected
+        self.step += 1
+        samples = build_samples(groups, estimator=self._parts.estimator, aggregation=self._parts.aggregation)
+        began = time.perf_counter()
+        update = self._parts.trainer.update(samples, self.version) if samples else None
+        trained_seconds = time.perf_counter() - began
+        self.version += update is not None
+        self._parts.scheduler.advance(self.version)
+        settled = self._parts.scheduler.drain_settled()
+        metrics = step_metrics(settled, samples, update, self._parts.policy.parameter_count)
+        self._watch(update, metrics["groups/trained"])
+        ending = Ending.INTERRUPTED if interrupted() else self._ending(metrics["rollouts"])
+        began = time.perf_counter()
+        evaluation = self._parts.evaluate() if self._evaluation_due(ending) else {}
+        spent = {phase: total - phases[phase] for phase, total in self._parts.environment.seconds.items()}
+        spent |= {"train": trained_seconds, "evaluate": time.perf_counter() - began}
+        self._parts.ledger.write(settled, seconds)
+        self._write(metrics | evaluation | clock.read(spent))
+        if ending is not None or self.step % self._parts.config.checkpoint.every == 0:
+            self._save()
+        return ending
+
+    def _collect(self) -> tuple[list[Group], dict[int, float]] | None:
+        """Ask, play and tell until a step is complete; None when the scheduler has nothing left."""
+        scheduler, seconds = self._parts.scheduler, dict[int, float]()
+        while (groups := scheduler.take()) is None:
+            requests = list(iter(scheduler.ask, None))
+            if not requests:
+                return None
+            self._play(requests, seconds)
+        return groups, seconds
+
+    def _play(self, requests: Sequence[GroupRequest], seconds: dict[int, float]) -> None:
+        """The rollout boundary: whatever goes wrong inside becomes the fate of the groups it concerns."""
+        scheduler, began = self._parts.scheduler, time.perf_counter()
+        open_ids = {request.id for request in requests}
+        failure = "the environment did not return it"
+        try:
+            for request_id, rollouts in self._parts.environment.play(requests):
+                open_ids.discard(request_id)
+                scheduler.tell(request_id, rollouts)
+                seconds[request_id] = time.perf_counter() - began
+        except UserError:
+            raise
+        except Exception as error:  # noqa: BLE001 (the boundary: a failure becomes a fate)
+            failure = f"{type(error).__name__}: {error}"
+        if open_ids:
+            self._parts.observer.warn(f"{len(open_ids)} of {len(requests)} groups failed ({failure})")
+        for request_id in sorted(open_ids):
+            scheduler.tell(request_id, None)
+            seconds[request_id] = time.perf_counter() - began
+
+    # -- bounds -------------------------------------------------------------------------------------------------------
+
+    def _ending(self, new_rollouts: int = 0) -> Ending | None:
+        train = self._parts.config.train
+        if train.steps is not None and self.step >= train.steps:
+            return Ending.DONE
+        if train.rollouts is not None and self.totals.sums["rollouts"] + new_rollouts >= train.rollouts:
+            if train.steps is None:
+                return Ending.DONE
+            self.bound = f"train.rollouts = {train.rollouts} were spent at step {self.step} of {train.steps}; raise it to go on"
+            return Ending.BOUND
+        if self._parts.scheduler.stopped is not None:
+            self.bound = self._parts.scheduler.stopped
+            return Ending.BOUND
+        if self._barren >= train.max_barren_steps:
+            self.bound = (
+                f"{self._barren} steps in a row had nothing to train on (train.max_barren_steps); the prompts are too hard "
+                "or too easy for this policy, or their verifier fails: look at the report, change the prompts, or raise "
+                "train.group_size"
+            )
+            return Ending.BOUND
+        return None
+
+    def _watch(self, update: UpdateStats | None, trained: int) -> None:
+        """Count barren steps, and say when a recycling pool starves."""
+        self._barren = 0 if update is not None else self._barren + 1
+        self._recent.append(trained)
+        scheduler, pool = self._parts.scheduler, self._parts.scheduler.pool
+        mean = sum(self._recent) / len(self._recent)
+        starving = (
+            pool.no_signal is Fate.RECYCLED
+            and len(self._recent) == STARVING_STEPS
+            and mean < STARVING_BELOW * scheduler.groups_per_step
+        )
+        if starving and not self._starving:
+            self._parts.observer.warn(
+                f"the pool is starving: the last {STARVING_STEPS} steps trained on {mean:.0f} of {scheduler.groups_per_step} "
+                f"groups on average, and of {pool.live} live prompts (pool of {len(pool.history)}) few still teach; add "
+                "prompts (task.pool_size), raise pool.reset_below, or stop earlier"
+            )
+        self._starving = starving
+
+    # -- records ------------------------------------------------------------------------------------------------------
+
+    def _evaluation_due(self, ending: Ending | None) -> bool:
+        if ending is Ending.INTERRUPTED:
+            return self.step % self._parts.config.eval.every == 0
+        return ending is not None or self.step % self._parts.config.eval.every == 0
+
+    def _write_start(self) -> None:
+        clock = StepClock()
+        began = time.perf_counter()
+        evaluation = self._parts.evaluate()
+        phases = {"generate": 0.0, "verify": 0.0, "train": 0.0, "evaluate": time.perf_counter() - began}
+        self._write(step_metrics([], [], None, 0) | evaluation | clock.read(phases))
+
+    def _write(self, metrics: Mapping[str, Any]) -> None:
+        pool = self._parts.scheduler.pool
+        line = {
+            "step": self.step,
+            "version": self.version,
+            **metrics,
+            **self.totals.add(metrics),
+            "pool/live": pool.live,
+            "pool/size": len(pool.history),
+            "pool/resets": pool.resets,
+            "pool/starving": int(self._starving),
+        }
+        self._parts.metrics.append(line)
+        self._parts.observer.step(line)
+
+    def _save_and_end(self, ending: Ending, bound: str) -> Ending:
+        self.bound = bound
+        self._save()
+        return ending
+
+    def _save(self) -> None:
+        self._parts.ledger.check(int(self.totals.sums["rollouts"]))
+        state = {
+            "version": self.version,
+            "totals": self.totals.sums,
+            "barren": self._barren,
+            "starving": self._starving,
+            "recent": list(self._recent),
+            "scheduler": self._parts.scheduler.state_dict(),
+            **self._parts.extra_state,
+        }
+        self._parts.checkpoints.save(self.step, self._parts.policy, self._parts.trainer.state_dict(), state)

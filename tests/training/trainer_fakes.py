@@ -1,0 +1,81 @@
+"""A policy small enough to reason about: the next token depends on the last one only."""
+
+import copy
+from collections.abc import Sequence
+from itertools import compress
+
+import torch
+
+from rekindle.config import TrainTable
+from rekindle.models.policy import TokenLogprobs
+from rekindle.types import TrainingSample
+
+VOCABULARY = 7
+
+
+class BigramModel(torch.nn.Module):
+    """logits of the next token = norm * (table[last token] @ mixing + bias)."""
+
+    def __init__(self, seed: int, dtype: torch.dtype) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self.table = torch.nn.Parameter(torch.randn(VOCABULARY, 5, generator=generator).to(dtype))
+        self.mixing = torch.nn.Parameter(torch.randn(5, VOCABULARY, generator=generator).to(dtype))
+        self.norm = torch.nn.Parameter(torch.ones(VOCABULARY, dtype=dtype))
+        self.bias = torch.nn.Parameter(torch.zeros(VOCABULARY, dtype=dtype))
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return (self.table[tokens] @ self.mixing + self.bias) * self.norm
+
+
+class BigramPolicy:
+    """Counts what it is asked; otherwise like ``rekindle.models.policy.Policy``."""
+
+    def __init__(self, seed: int = 0, dtype: torch.dtype = torch.float64) -> None:
+        self.model = BigramModel(seed, dtype)
+        self.forwards: list[tuple[bool, list[TrainingSample]]] = []
+
+    def clone_frozen(self) -> "BigramPolicy":
+        clone = copy.deepcopy(self)
+        clone.model.requires_grad_(False)
+        clone.forwards = []
+        return clone
+
+    def token_logprobs(self, samples: Sequence[TrainingSample]) -> TokenLogprobs:
+        self.forwards.append((torch.is_grad_enabled(), list(samples)))
+        tokens = [token for sample in samples for token in compress(sample.token_ids, sample.loss_mask)]
+        before = [token for s in samples for token in compress(s.token_ids[:-1], s.loss_mask[1:])]
+        heats = [s.temperature for s in samples for _ in range(sum(s.loss_mask))]
+        logits = self.model(torch.tensor(before))
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        everything = torch.log_softmax(logits / logits.new_tensor(heats)[:, None], -1)
+        entropies = -(everything.exp() * everything).sum(-1).detach()
+        longest = max(len(sample.token_ids) for sample in samples)
+        real = sum(len(sample.token_ids) for sample in samples)
+        chosen = everything.gather(-1, torch.tensor(tokens)[:, None])[:, 0]
+        return TokenLogprobs(chosen, entropies, longest * len(samples), longest * len(samples) - real)
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        return {name: parameter.detach().clone() for name, parameter in self.model.named_parameters()}
+
+
+def settings(**changes: object) -> TrainTable:
+    return TrainTable(**({"steps": 10, "warmup_steps": 0, "learning_rate": 1e-2, "weight_decay": 0.1} | changes))
+
+
+def make_samples(seed: int = 0, prompts: int = 4, rows: int = 3, version: int = 0) -> list[TrainingSample]:
+    """Ragged rows of 1 to 5 sampled tokens after a two-token prompt; each prompt's advantages sum to zero."""
+    generator = torch.Generator().manual_seed(seed)
+    samples = []
+    for prompt in range(prompts):
+        rewards = torch.randn(rows, generator=generator)
+        for advantage in (rewards - rewards.mean()).tolist():
+            length = int(torch.randint(1, 6, (), generator=generator))
+            tokens = torch.randint(0, VOCABULARY, (2 + length,), generator=generator).tolist()
+            mask = [False, False] + [True] * length
+            logprobs = [0.0, 0.0, *(-3 * torch.rand(length, generator=generator)).tolist()]
+            advantages = [advantage * trainable for trainable in mask]
+            samples.append(
+                TrainingSample(tokens, mask, logprobs, advantages, 1.1, 1 / 30, version=version, prompt_key=prompt)
+            )
+    return samples
