@@ -114,7 +114,9 @@ class _Game:
             for name in ("asked", outcome, fate):
                 counts[name] = counts.get(name, 0) + 1
             if fate == "trained":
-                source = {None: "fresh", "all_wrong": "rescued_hard", "all_correct": "rescued_easy"}.get(first, "returned")
+                source = {None: "fresh", "all_wrong": "rescued_hard", "all_correct": "rescued_easy"}.get(
+                    first, "returned"
+                )
                 counts[source] += 1
                 self.live[row] = False
             self.request += 1
@@ -162,7 +164,12 @@ class _Game:
             wins = sum(group[1] for group in groups)
             line |= spent | {f"groups/{name}": count for name, count in counts.items()}
             line |= {"reward/mean": wins / rollouts, "entropy": 0.9 * np.exp(-0.3 * ability) + 0.02 * self.rng.normal()}
-            line |= {"grad_norm": abs(0.6 + 0.1 * self.rng.normal()), "loss": 0.0, "lr": 5e-4, "advantage/abs_mean": 0.4}
+            line |= {
+                "grad_norm": abs(0.6 + 0.1 * self.rng.normal()),
+                "loss": 0.0,
+                "lr": 5e-4,
+                "advantage/abs_mean": 0.4,
+            }
             line |= {"temperature/mean": 1.0, "temperature/max": 1.0}
             line |= {"time/generate": 0.31, "time/verify": 0.02, "time/train": 0.53, "time/other": 0.04}
             line |= {"pool/live": int(self.live.sum()), "pool/size": len(self.live), "pool/resets": self.resets}

@@ -193,6 +193,24 @@ def test_minibatches_make_their_steps_over_the_whole_batch():
     assert not equal(policy.weights(), other.weights())
 
 
+def test_minibatch_losses_average_to_the_batch_loss():
+    samples = make_samples(prompts=4)
+    frozen = {"learning_rate": 1e-30, "old_logprobs": "engine"}
+    _, whole = updated(samples, **frozen)
+    _, halves = updated(samples, minibatches=2, **frozen)
+    assert halves.loss == pytest.approx(whole.loss)
+
+
+def test_every_update_and_epoch_deals_anew():
+    samples = make_samples(prompts=8)
+    policy = BigramPolicy()
+    trainer = Trainer(policy, settings(minibatches=2, epochs=2))
+    for version in range(2):
+        trainer.update(samples, version)
+    deals = [tuple(sorted(row.prompt_key for row in rows)) for _, rows in policy.forwards]
+    assert len(set(deals[::2])) == 4
+
+
 def test_kl_term_by_hand():
     samples = [replace(sample, advantages=[0.0] * len(sample.advantages)) for sample in make_samples()]
     reference = BigramPolicy(seed=3).clone_frozen()
@@ -259,7 +277,7 @@ def test_a_gradient_that_is_not_finite_is_caught_although_the_loss_is():
     before = policy.weights()
     handle = policy.model.mixing.register_hook(lambda gradient: gradient * math.inf)
     with pytest.raises(
-        Diverged, match="update 1: the gradient norm is (nan|inf); the weights are those of the last good"
+        Diverged, match=r"update 1: the gradient norm is (nan|inf); the weights are those of the last good"
     ):
         trainer.update(make_samples(), 0)
     assert equal(policy.weights(), before)

@@ -1,55 +1,116 @@
 """The decoding loop of one generation, with continuous batching.
 
-    waiting rows --admit--> slots --step, step, ...--> finished rows --collect--> completions of whole requests
+    waiting rows --admit--> slots --step, step, ...--> finished rows --release--> completions
 
-Prompts are prefilled when the first of their rows enters, once per request, and their cache is copied to every row.
-A finished row frees its slot. While rows are waiting, freed slots are filled in place; afterwards the batch shrinks.
+A prompt is prefilled once, when the first of its rows enters, and its cache is copied to each of them. A finished row
+frees its slot. While rows are waiting, freed slots are filled in place; afterwards the batch shrinks.
 """
 
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from rekindle.engines.batch import Batch
 from rekindle.engines.decoders import Decoder
+from rekindle.engines.prefill import Prefiller
 from rekindle.engines.protocol import Completion
-from rekindle.engines.rows import Board, RowTable
-from rekindle.engines.sampling import sample
-from rekindle.engines.stopping import StopChecker
-from rekindle.models.policy import Policy
+from rekindle.engines.rows import RowTable
+from rekindle.engines.stopping import StopTexts
 
 __all__ = ["Decoding"]
 
 ADMISSION_SHARE = 8
-"""Waiting rows enter when one slot in so many is free: a prefill for each freed slot would cost more than it gains."""
-PREFILL_TOKENS = 8192
-"""Most padded prompt tokens of one forward pass, unless a single prompt is longer."""
-PAYING_SHARE = 0.8
-"""Rows are moved together when that leaves at most this share of the batch's cells (slots times columns)."""
+"""Waiting rows enter when one slot in so many is free; a prefill for every freed slot would cost more than it gains."""
+ALL_SLOTS = slice(None)
 
 
 class Decoding:
-    """State of one generation: rows waiting, rows in slots, completions of unfinished requests.
-
-    Call it in inference mode. `advance` does one unit of work and returns the requests that it completed.
+    """The rows of one generation, waiting or in slots. Call it in inference mode.
 
     Args:
-        policy: Gives the tokenizer, the end tokens and the context length.
-        decoder: Runs the policy's model, with its present weights.
+        decoder: Runs the model, with its present weights.
         table: The rows to decode.
+        eos_ids: Tokens that end a completion.
+        decode: Turns tokens into text.
         max_rows: Most rows that decode at the same time.
     """
 
-    def __init__(self, policy: Policy, decoder: Decoder[Any], table: RowTable, max_rows: int) -> None:
-        self._decoder = decoder
+    def __init__(
+        self,
+        decoder: Decoder[Any],
+        table: RowTable,
+        eos_ids: frozenset[int],
+        decode: Callable[[Sequence[int]], str],
+        max_rows: int,
+    ) -> None:
         self._table = table
+        self._eos_ids = eos_ids
+        self._decode = decode
+        self._max_rows = max_rows
         self._next_row = 0
-        self._eos_ids = torch.tensor(sorted(policy.eos_ids), dtype=torch.int64, device=policy.device)
-        self._device = policy.device
-        self._decode = policy.decode
-        self._is_eos = frozenset(policy.eos_ids)
-        slots = min(max_rows, len(table))
-        self._rows = torch.zeros(slots, dtype=torch.int64, device=self._device)
-        ...
+        ends = torch.tensor(sorted(eos_ids), dtype=torch.int64, device=table.device)
+        self._batch = Batch(decoder, table.options, ends)
+        self._prefiller = Prefiller(decoder, table)
+        self._stops = StopTexts(decode)
+
+    @property
+    def done(self) -> bool:
+        """True when every row has been given back."""
+        return self._waiting == 0 and self._batch.live == 0
+
+    @property
+    def _waiting(self) -> int:
+        return len(self._table) - self._next_row
+
+    def advance(self) -> list[tuple[int, Completion]]:
+        """Admit waiting rows, or else take one step; return the rows that finished, as (row number, completion)."""
+        slots, logits = self._admit() if self._has_room() else (ALL_SLOTS, self._batch.step())
+        finished, tokens = self._batch.sample(slots, logits)
+        stopped = self._stopped(slots, tokens)
+        if stopped:
+            finished += [slot for slot, row in enumerate(self._batch.rows) if row in stopped and slot not in finished]
+        if not finished:
+            return []
+        released = self._batch.release(finished)
+        self._batch.move_together(keep_slots=self._waiting > 0)
+        return [(row, self._completion(row, ids, logprobs, row in stopped)) for row, ids, logprobs in released]
+
+    def _has_room(self) -> bool:
+        slots, live = len(self._batch.rows), self._batch.live
+        return self._waiting > 0 and (live == 0 or (slots - live) * ADMISSION_SHARE >= slots)
+
+    def _admit(self) -> tuple[Tensor, Tensor]:
+        """Fill free slots with waiting rows; return these slots [R] and the logits [R, V] after their prompts."""
+        batch, table = self._batch, self._table
+        if batch.live == 0:
+            batch.open(min(self._max_rows, self._waiting))
+        rows = range(self._next_row, self._next_row + min(len(batch.free), self._waiting))
+        self._next_row = rows.stop
+        slot_of = dict(zip(rows, batch.free, strict=False))
+        batch.widen(max(len(table.request(row).prompt_ids) for row in rows))
+        entered: list[Tensor] = []
+        logits: list[Tensor] = []
+        for prompts in self._prefiller.prompts(rows):
+            sources, members = prompts.members(table, rows)
+            slots = torch.tensor([slot_of[row] for row in members], device=table.device)
+            batch.put(slots, prompts.cache, sources)
+            entered.append(slots)
+            logits.append(prompts.logits[sources])
+        batch.seat(slot_of)
+        for row in rows:
+            self._stops.watch(row, table.request(row).stop)
+        return torch.cat(entered), torch.cat(logits)
+
+    def _stopped(self, slots: Tensor | slice, tokens: Tensor) -> set[int]:
+        """Return the rows whose stop text is completed by the tokens [R] just sampled for some slots."""
+        if not self._stops:
+            return set()
+        rows = self._batch.rows if isinstance(slots, slice) else [self._batch.rows[slot] for slot in slots.tolist()]
+        return self._stops.completed(zip(rows, tokens.tolist(), strict=True))
+
+    def _completion(self, row: int, ids: list[int], logprobs: list[float], stopped: bool) -> Completion:
+        self._stops.forget(row)
+        truncated = not stopped and ids[-1] not in self._eos_ids
+        return Completion(ids, logprobs, truncated, self._decode(ids))

@@ -143,7 +143,9 @@ class FusedDecoder:
         cache = FusedCache.empty(x, shape, starts, width)
         mask = _prompt_mask(starts, width)
         for index, layer in enumerate(self._layers):
-            q, k, v = (part.view(rows, width, -1, weights.head_dim).transpose(1, 2) for part in self._qkv(layer, x, rotation))
+            q, k, v = (
+                part.view(rows, width, -1, weights.head_dim).transpose(1, 2) for part in self._qkv(layer, x, rotation)
+            )
             cache.keys[index, ..., :width] = k.transpose(2, 3)
             cache.values[index, :, :, :width] = v
             groups = weights.heads // weights.kv_heads

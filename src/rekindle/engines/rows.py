@@ -1,71 +1,98 @@
 """The rows of one generation: what was asked of each (`RowTable`) and what has been sampled (`Board`).
 
-A request for n completions is n rows. Rows have numbers: the rows of the first request, then those of the second, and so
+A request for n completions is n rows. Rows are numbered: those of the first request, then those of the second, and so
 on. While it is decoded, a row sits in a slot of the batch.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from rekindle.engines.protocol import SamplingRequest
 from rekindle.engines.sampling import SamplingSettings, row_keys
 
-__all__ = ["Board", "RowTable"]
+__all__ = ["Board", "RowOptions", "RowTable"]
 
 
 @dataclass(frozen=True, slots=True)
-class RowTable:
-    """What was asked of each of R rows.
+class RowOptions:
+    """What the loop needs of each of B rows, on the model's device.
 
     Attributes:
-        requests: What was asked.
-        settings: Sampling settings of the R rows.
-        prompt_lengths: [R] int64.
-        limits: [R] int64 greatest number of tokens, prompt included.
-        owners: [R] (index of the request, index of the completion within it).
+        settings: Sampling settings.
+        prompt_lengths: [B] int64.
+        limits: [B] int64 tokens, prompt included, at which the row ends.
     """
 
-    requests: Sequence[SamplingRequest]
     settings: SamplingSettings
     prompt_lengths: Tensor
     limits: Tensor
-    owners: list[tuple[int, int]]
 
-    @classmethod
-    def of(cls, requests: Sequence[SamplingRequest], max_length: int, device: torch.device) -> "RowTable":
-        """Lay out valid requests for a model with ``max_length`` positions."""
-        counts = torch.tensor([request.n for request in requests])
-        owners = [(index, completion) for index, request in enumerate(requests) for completion in range(request.n)]
+    def select(self, rows: Tensor) -> "RowOptions":
+        """Return the options of some rows, in the order of their indexes [R]."""
+        return RowOptions(self.settings.select(rows), self.prompt_lengths[rows], self.limits[rows])
 
-        def column(value: Callable[[SamplingRequest], float], dtype: torch.dtype) -> Tensor:
-            values = torch.tensor([value(request) for request in requests], dtype=dtype)
-            return values.repeat_interleave(counts).to(device)
 
-        def length_limit(request: SamplingRequest) -> int:
-            return min(len(request.prompt_ids) + request.max_new_tokens, max_length)
+class RowTable:
+    """All rows of one generation.
 
-        completions = torch.tensor([completion for _, completion in owners], device=device)
-        real, whole = torch.float32, torch.int64
-        settings = SamplingSettings(
-            keys=row_keys(column(lambda r: _signed(r.seed), whole), completions),
-            temperatures=column(lambda r: r.temperature or 1.0, real)[:, None],
-            greedy=column(lambda r: r.temperature == 0, torch.bool) if any(r.temperature == 0 for r in requests) else None,
-            top_p=column(lambda r: r.top_p, real)[:, None] if any(r.top_p < 1 for r in requests) else None,
-            min_p=column(lambda r: r.min_p, real)[:, None] if any(r.min_p > 0 for r in requests) else None,
-            min_new_tokens=column(lambda r: r.min_new_tokens, whole) if any(r.min_new_tokens for r in requests) else None,
-        )
-        lengths = column(lambda r: len(r.prompt_ids), whole)
-        return cls(requests, settings, lengths, column(length_limit, whole), owners)
+    Attributes:
+        requests: What was asked.
+        options: Of every row.
+        owners: [R] index of each row's request.
+        device: Where the model is.
+
+    Args:
+        requests: Valid requests.
+        max_length: Number of positions of the model.
+    """
+
+    def __init__(self, requests: Sequence[SamplingRequest], max_length: int, device: torch.device) -> None:
+        self.requests = requests
+        self.owners = [index for index, request in enumerate(requests) for _ in range(request.n)]
+        self.device = device
+        self._firsts = list(accumulate((request.n for request in requests), initial=0))
+        self.options = _options(requests, max_length, device)
 
     def __len__(self) -> int:
         return len(self.owners)
 
-    def request_of(self, row: int) -> SamplingRequest:
-        """Return the request that row number ``row`` belongs to."""
-        return self.requests[self.owners[row][0]]
+    def request(self, row: int) -> SamplingRequest:
+        """Return the request of a row."""
+        return self.requests[self.owners[row]]
+
+    def rows_of(self, request: int) -> range:
+        """Return the row numbers of a request."""
+        return range(self._firsts[request], self._firsts[request + 1])
+
+
+def _options(requests: Sequence[SamplingRequest], max_length: int, device: torch.device) -> RowOptions:
+    counts = torch.tensor([request.n for request in requests])
+
+    def column(value: Callable[[SamplingRequest], float], dtype: torch.dtype) -> Tensor:
+        return torch.tensor([value(request) for request in requests], dtype=dtype).repeat_interleave(counts).to(device)
+
+    def optional(value: Callable[[SamplingRequest], float], unused: float, dtype: torch.dtype) -> Tensor | None:
+        return column(value, dtype) if any(value(request) != unused for request in requests) else None
+
+    completions = torch.cat([torch.arange(request.n) for request in requests]).to(device)
+    settings = SamplingSettings(
+        keys=row_keys(column(lambda request: _signed(request.seed), torch.int64), completions),
+        temperatures=column(lambda request: request.temperature or 1.0, torch.float32),
+        greedy=optional(lambda request: request.temperature == 0, False, torch.bool),
+        top_p=optional(lambda request: request.top_p, 1.0, torch.float32),
+        min_p=optional(lambda request: request.min_p, 0.0, torch.float32),
+        min_new_tokens=optional(lambda request: request.min_new_tokens, 0, torch.int64),
+    )
+    return RowOptions(
+        settings=settings,
+        prompt_lengths=column(lambda request: len(request.prompt_ids), torch.int64),
+        limits=column(lambda r: min(len(r.prompt_ids) + r.max_new_tokens, max_length), torch.int64),
+    )
 
 
 def _signed(seed: int) -> int:
@@ -75,7 +102,7 @@ def _signed(seed: int) -> int:
 
 @dataclass(slots=True)
 class Board:
-    """Sampled tokens and log-probabilities of B slots, in the columns of the cache.
+    """What has been sampled for B slots, in the columns of the cache.
 
     Attributes:
         tokens: [B, W] int64.
@@ -86,24 +113,22 @@ class Board:
     logprobs: Tensor
 
     @classmethod
-    def empty(cls, slots: int, columns: int, device: torch.device) -> "Board":
-        """Return a board with room for some columns more than ``columns``."""
-        shape = (slots, columns + 64)
-        return cls(torch.zeros(shape, dtype=torch.int64, device=device), torch.zeros(shape, device=device))
+    def empty(cls, slots: int, device: torch.device) -> "Board":
+        """Return a board without columns; it grows as they are written."""
+        return cls(torch.zeros(slots, 0, dtype=torch.int64, device=device), torch.zeros(slots, 0, device=device))
 
     def record(self, slots: Tensor | slice, column: int, tokens: Tensor, logprobs: Tensor) -> None:
-        """Write what was sampled for some slots, growing when the board is full."""
-        if column == self.tokens.shape[1]:
-            self.tokens = torch.nn.functional.pad(self.tokens, (0, column))
-            self.logprobs = torch.nn.functional.pad(self.logprobs, (0, column))
+        """Write what was sampled for some slots."""
+        if column >= self.tokens.shape[1]:
+            more = (0, 2 * column + 32 - self.tokens.shape[1])
+            self.tokens, self.logprobs = F.pad(self.tokens, more), F.pad(self.logprobs, more)
         self.tokens[slots, column] = tokens
         self.logprobs[slots, column] = logprobs
 
     def take(self, slots: Tensor, shift: int) -> "Board":
-        """Return the board of some slots with every column moved by ``shift`` (left when negative)."""
-        tokens = torch.nn.functional.pad(self.tokens[slots], (shift, 0))
-        return Board(tokens, torch.nn.functional.pad(self.logprobs[slots], (shift, 0)))
+        """Return the board of some slots with every column moved by ``shift``, to the left when negative."""
+        return Board(F.pad(self.tokens[slots], (shift, 0)), F.pad(self.logprobs[slots], (shift, 0)))
 
-    def read(self, slots: Tensor, first: int, end: int) -> tuple[list[list[int]], list[list[float]]]:
-        """Return tokens and log-probabilities of the columns ``first`` to ``end`` (exclusive) of some slots."""
-        return self.tokens[slots, first:end].tolist(), self.logprobs[slots, first:end].tolist()
+    def read(self, slots: Tensor, columns: slice) -> tuple[list[list[int]], list[list[float]]]:
+        """Return tokens and log-probabilities of some slots and columns."""
+        return self.tokens[slots, columns].tolist(), self.logprobs[slots, columns].tolist()

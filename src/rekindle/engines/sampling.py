@@ -46,10 +46,10 @@ class SamplingSettings:
 
     Attributes:
         keys: [B] int64 from `row_keys`.
-        temperatures: [B, 1] float32, positive; 1 for greedy rows.
+        temperatures: [B] float32, positive; 1 for greedy rows.
         greedy: [B] bool, rows that take the most probable token.
-        top_p: [B, 1] float32.
-        min_p: [B, 1] float32.
+        top_p: [B] float32.
+        min_p: [B] float32.
         min_new_tokens: [B] int64, completion lengths before which end tokens are forbidden.
     """
 
@@ -91,7 +91,7 @@ def sample(logits: Tensor, settings: SamplingSettings, positions: Tensor, eos_id
         Tokens [B] int64, and their log-probabilities [B] float32 under the full softmax at the row's temperature: before
         any cut and with end tokens allowed, which is what a trainer recomputes.
     """
-    logprobs = torch.log_softmax(logits.float() / settings.temperatures, dim=-1)
+    logprobs = torch.log_softmax(logits.float() / settings.temperatures[:, None], dim=-1)
     weights = _weights(logprobs, settings, positions, eos_ids)
     tokens = _invert(weights, uniforms(settings.keys, positions))
     if settings.greedy is not None:
@@ -109,9 +109,9 @@ def _weights(logprobs: Tensor, settings: SamplingSettings, positions: Tensor, eo
     weights = allowed.exp()
     kept = weights
     if settings.top_p is not None:
-        kept = kept.where(_in_nucleus(weights, settings.top_p), 0.0)
+        kept = kept.where(_in_nucleus(weights, settings.top_p[:, None]), 0.0)
     if settings.min_p is not None:
-        kept = kept.where(weights >= settings.min_p * weights.amax(dim=-1, keepdim=True), 0.0)
+        kept = kept.where(weights >= settings.min_p[:, None] * weights.amax(dim=-1, keepdim=True), 0.0)
     return kept
 
 

@@ -39,9 +39,25 @@ class LayerWeights:
 
 @dataclass(frozen=True, slots=True)
 class DecoderWeights:
-    """A whole decoder: pre-norm RMSNorm blocks, rotary positions, grouped-query attention, SwiGLU."""
+    """A whole decoder: pre-norm RMSNorm blocks, rotary positions, grouped-query attention, SwiGLU.
+
+    Attributes:
+        embedding: [V, d].
+        padding_idx: Token whose row of ``embedding`` gets no gradient from being looked up.
+        layers: The blocks, first to last.
+        final_norm: [d].
+        head: [V, d]; the same tensor as ``embedding`` when they are tied.
+        heads: Query heads.
+        kv_heads: Key and value heads.
+        head_dim: Numbers per head.
+        norm_eps: Added to the mean square in every RMSNorm.
+        inv_freq: [head_dim / 2] float32 rotary frequencies, radians per position.
+        rope_scale: Factor of the rotary cosines and sines.
+        max_length: Positions the model was made for.
+    """
 
     embedding: Tensor
+    padding_idx: int | None
     layers: tuple[LayerWeights, ...]
     final_norm: Tensor
     head: Tensor
@@ -76,6 +92,7 @@ def find_decoder(model: Any) -> DecoderWeights | None:
     head_dim = int(first.head_dim)
     return DecoderWeights(
         embedding=model.model.embed_tokens.weight,
+        padding_idx=model.model.embed_tokens.padding_idx,
         layers=tuple(_layer(layer) for layer in model.model.layers),
         final_norm=model.model.norm.weight,
         head=model.lm_head.weight,

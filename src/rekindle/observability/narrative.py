@@ -6,10 +6,12 @@ from pathlib import PurePath
 from rekindle.observability.formatting import compact, duration, grouped, percent, rate
 from rekindle.observability.summary import LOST, TAUGHT, Evaluation, Summary, number
 
-__all__ = ["accuracy_change", "advice", "conservation", "title", "told"]
+__all__ = ["accuracy_change", "advice", "conservation", "economy", "outcome", "title"]
 
 _AVERAGED_EVALUATIONS = 3
 _DEFAULT_PROMPTS = 256
+_STEPS_TO_JUDGE = 5
+"""The last quarter of a run must have so many steps before it is judged."""
 
 
 def title(summary: Summary) -> str:
@@ -17,15 +19,14 @@ def title(summary: Summary) -> str:
     return f"{summary.run.config.get('recipe', 'unnamed recipe')} on {_task(summary)}"
 
 
-def told(summary: Summary) -> list[str]:
-    """What was trained, what came of it, and what the rollouts were good for: one sentence or two per entry."""
-    return [
-        _opening(summary),
-        _accuracy(summary),
-        *_teaching(summary),
-        *_recycling(summary),
-        *_pool(summary),
-    ]
+def outcome(summary: Summary) -> list[str]:
+    """What was trained and what came of it."""
+    return [_opening(summary), _accuracy(summary)]
+
+
+def economy(summary: Summary) -> list[str]:
+    """What the rollouts were good for; empty before the first step."""
+    return [*_teaching(summary), *_recycling(summary), *_pool(summary)]
 
 
 def accuracy_change(summary: Summary, kind: str) -> tuple[float, float | None] | None:
@@ -59,7 +60,7 @@ def conservation(summary: Summary) -> tuple[bool, str]:
 def advice(summary: Summary) -> str | None:
     """The one thing most worth doing, None when nothing stands out."""
     late = summary.composition.quarter(3)
-    if not late.total():
+    if len(late.steps) < _STEPS_TO_JUDGE:
         return None
     if summary.composition.share(LOST) > 0.02:
         lost = percent(summary.composition.share(LOST))
@@ -120,7 +121,7 @@ def _teaching(summary: Summary) -> Iterator[str]:
     groups = summary.composition
     if not groups.total():
         return
-    text = f"Of {grouped(groups.total())} groups {percent(groups.share(*TAUGHT))} taught"
+    text = f"Of {grouped(groups.total())} groups, {percent(groups.share(*TAUGHT))} taught"
     reasons = {
         "were never solved": "never_solved",
         "were always solved": "always_solved",
@@ -151,7 +152,8 @@ def _pool(summary: Summary) -> Iterator[str]:
     live, size, resets = (number(summary.last, f"pool/{key}") for key in ("live", "size", "resets"))
     if not summary.step or live is None or not size:
         return
-    text = f"At the end {grouped(live)} of the pool's {grouped(size)} prompts could still be drawn"
+    left = f"{grouped(live)} of the pool's {grouped(size)} prompts"
+    text = f"After step {grouped(summary.step)}, {left} could still be drawn"
     if resets:
         text += f"; the pool was reset {'once' if resets == 1 else f'{grouped(resets)} times'}"
     yield text + "."

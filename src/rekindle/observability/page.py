@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 
-__all__ = ["details", "document", "figure", "grid", "heading", "paragraph", "section", "table", "tiles"]
+__all__ = ["details", "document", "figure", "footer", "grid", "heading", "paragraph", "section", "table", "tiles"]
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
@@ -36,6 +36,11 @@ def document(title: str, content: str) -> str:
 def heading(text: str) -> str:
     """The page's heading."""
     return f"<h1>{escape(text)}</h1>"
+
+
+def footer(text: str) -> str:
+    """The page's last line."""
+    return f"<footer>{escape(text)}</footer>"
 
 
 def section(name: str, *content: str) -> str:

@@ -8,18 +8,16 @@ classes (``"fresh"`` -> ``c-fresh``) whose ``--c`` the page's style sheet define
 Every text is escaped here.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
 
+from rekindle.observability.canvas import WIDTH, Format, Scale, frame, hover, plot, stretched, x_axis, y_axis
 from rekindle.observability.formatting import compact, ticks
 
 __all__ = ["Bar", "Layer", "Series", "horizontal_bars", "line_chart", "stacked_columns"]
 
-Format = Callable[[float], str]
-
-_WIDTH = 1000.0
 _HOVER_COLUMNS = 120
 
 
@@ -65,23 +63,6 @@ class Bar:
     color: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Scale:
-    """From data to the drawing: x to 0..1 of the width, y to pixels from the top."""
-
-    x_low: float
-    x_high: float
-    y_low: float
-    y_high: float
-    height: float
-
-    def x(self, value: float) -> float:
-        return (value - self.x_low) / (self.x_high - self.x_low)
-
-    def y(self, value: float) -> float:
-        return self.height * (1 - (value - self.y_low) / (self.y_high - self.y_low))
-
-
 def line_chart(
     series: Sequence[Series],
     *,
@@ -108,13 +89,13 @@ def line_chart(
     xs = [x for line in series for x in line.x] or [0.0]
     ys = [y for line in series for y in _heights(line)]
     x_low, x_high = _widened(min(xs), max(xs))
-    scale = _Scale(x_low, x_high, *(y_limits or _widened(min([0.0, *ys]), _headroom(ys))), height)
-    marks = [_x_axis([(scale.x(x), x_format(x)) for x in ticks(x_low, x_high)], x_label, height)]
-    marks.append(_y_axis(scale, y_format))
-    marks.append(_stretched("".join(_band(line, scale) + _line(line, scale) for line in series), height))
+    scale = Scale(x_low, x_high, *(y_limits or _widened(min([0.0, *ys]), _headroom(ys))), height)
+    marks = [x_axis([(scale.x(x), x_format(x)) for x in ticks(x_low, x_high)], x_label, height)]
+    marks.append(y_axis(scale, y_format))
+    marks.append(stretched("".join(_band(line, scale) + _line(line, scale) for line in series), height))
     marks.extend(_dots(line, scale) for line in series)
     marks.append(_hover_points(series, scale, x_format, y_format))
-    return _svg(title, description, "".join(marks), height)
+    return plot(title, description, "".join(marks), height)
 
 
 def stacked_columns(
@@ -140,10 +121,10 @@ def stacked_columns(
     """
     columns = len(edges) - 1
     totals = [sum(layer.values[index] for layer in layers) for index in range(columns)]
-    scale = _Scale(edges[0], max(edges[-1], edges[0] + 1), 0.0, max([1e-9, *totals]), height)
+    scale = Scale(edges[0], max(edges[-1], edges[0] + 1), 0.0, max([1e-9, *totals]), height)
     places = [x for x in ticks(edges[0], edges[-1] - 1) if x == int(x)]
     # A step's label stands in the middle of its column.
-    marks = [_x_axis([(scale.x(x + 0.5), compact(x)) for x in places], x_label, height)]
+    marks = [x_axis([(scale.x(x + 0.5), compact(x)) for x in places], x_label, height)]
     base = [0.0] * columns
     areas = []
     for layer in layers:
@@ -151,18 +132,17 @@ def stacked_columns(
         if any(layer.values):
             areas.append(f'<path class="area c-{layer.color}" d="{_steps(base, top, edges, scale)}"/>')
         base = top
-    marks += [_stretched("".join(areas), height), _y_axis(scale, y_format)]
+    marks += [y_axis(scale, y_format), stretched("".join(areas), height)]
     for index in range(columns):
         names = [f"{layer.name}: {y_format(layer.values[index])}" for layer in reversed(layers) if layer.values[index]]
         first, last = edges[index], edges[index + 1] - 1
         head = f"{x_label} {compact(first)}" + (f" to {compact(last)}" if last > first else "")
-        marks.append(_hover(scale.x(first), scale.x(edges[index + 1]), "\n".join([head, *names]), height))
-    return _svg(title, description, "".join(marks), height)
+        marks.append(hover(scale.x(first), scale.x(edges[index + 1]), "\n".join([head, *names]), height))
+    return plot(title, description, "".join(marks), height)
 
 
-def horizontal_bars(bars: Sequence[Bar], *, title: str, description: str) -> str:
-    """A bar per row, its name and text above it, as long as its value relative to the largest."""
-    largest = max([bar.value for bar in bars] + [1e-9])
+def horizontal_bars(bars: Sequence[Bar], *, whole: float, title: str, description: str) -> str:
+    """A bar per row, its name and text above it; a bar as wide as the chart stands for ``whole`` (more than 0)."""
     rows = []
     for index, bar in enumerate(bars):
         top = index * 38
@@ -170,10 +150,10 @@ def horizontal_bars(bars: Sequence[Bar], *, title: str, description: str) -> str
         rows.append(f'<text class="value" x="100%" y="{top + 13}" text-anchor="end">{escape(bar.text)}</text>')
         rows.append(f'<rect class="track" x="0" y="{top + 20}" width="100%" height="8" rx="2"/>')
         if bar.value > 0:
-            width = max(0.4, 100 * bar.value / largest)
+            width = max(0.4, 100 * bar.value / whole)
             rows.append(f'<rect class="bar c-{bar.color}" y="{top + 20}" width="{width:.2f}%" height="8" rx="2"/>')
     size = max(1, len(bars) * 38 - 6)
-    return _frame("bars", title, description, "".join(rows), size)
+    return frame("bars", title, description, "".join(rows), size)
 
 
 def _heights(line: Series) -> list[float]:
@@ -189,31 +169,11 @@ def _widened(low: float, high: float) -> tuple[float, float]:
     return (low, high) if high > low else (low, low + 1.0)
 
 
-def _x_axis(labels: Sequence[tuple[float, str]], name: str, height: int) -> str:
-    """A tick text per (place in 0..1, text); the axis' name stands below."""
-    texts = []
-    for place, text in labels:
-        # Texts at the very ends are turned inwards, lest a narrow page cut them off.
-        anchor = "start" if place < 0.02 else "end" if place > 0.98 else "middle"
-        texts.append(f'<text x="{place:.2%}" y="{height + 18}" text-anchor="{anchor}">{escape(text)}</text>')
-    texts.append(f'<text class="name" x="50%" y="{height + 38}" text-anchor="middle">{escape(name)}</text>')
-    return "".join(texts)
+def _point(x: float, y: float, scale: Scale) -> str:
+    return f"{scale.x(x) * WIDTH:.1f} {scale.y(y):.1f}"
 
 
-def _y_axis(scale: _Scale, form: Format) -> str:
-    marks = []
-    for value in ticks(scale.y_low, scale.y_high, 4):
-        y = round(scale.y(value), 1)
-        marks.append(f'<line class="grid" x1="0" x2="100%" y1="{y}" y2="{y}"/>')
-        marks.append(f'<text x="-8" y="{y + 4:.1f}" text-anchor="end">{escape(form(value))}</text>')
-    return "".join(marks)
-
-
-def _point(x: float, y: float, scale: _Scale) -> str:
-    return f"{scale.x(x) * _WIDTH:.1f} {scale.y(y):.1f}"
-
-
-def _line(line: Series, scale: _Scale) -> str:
+def _line(line: Series, scale: Scale) -> str:
     # A stroke of no length ("h0") with round caps shows a point that has no neighbours.
     commands, pen_down = [], False
     for x, y in zip(line.x, line.y, strict=True):
@@ -224,7 +184,7 @@ def _line(line: Series, scale: _Scale) -> str:
     return f'<path class="line{dash} c-{line.color}" d="{"".join(commands)}"/>' if commands else ""
 
 
-def _band(line: Series, scale: _Scale) -> str:
+def _band(line: Series, scale: Scale) -> str:
     if line.band is None or len(line.x) < 2:
         return ""
     low, high = line.band
@@ -233,7 +193,7 @@ def _band(line: Series, scale: _Scale) -> str:
     return f'<path class="band c-{line.color}" d="M{"L".join(upper + lower[::-1])}Z"/>'
 
 
-def _dots(line: Series, scale: _Scale) -> str:
+def _dots(line: Series, scale: Scale) -> str:
     if not line.markers:
         return ""
     places = [(scale.x(x), scale.y(y)) for x, y in zip(line.x, line.y, strict=True) if y is not None]
@@ -241,7 +201,7 @@ def _dots(line: Series, scale: _Scale) -> str:
     return f'<g class="dots c-{line.color}">{dots}</g>'
 
 
-def _steps(low: Sequence[float], high: Sequence[float], edges: Sequence[float], scale: _Scale) -> str:
+def _steps(low: Sequence[float], high: Sequence[float], edges: Sequence[float], scale: Scale) -> str:
     """The outline between two staircases."""
     xs = [x for left, right in pairwise(edges) for x in (left, right)]
     top = [_point(x, high[index // 2], scale) for index, x in enumerate(xs)]
@@ -249,7 +209,7 @@ def _steps(low: Sequence[float], high: Sequence[float], edges: Sequence[float], 
     return f"M{'L'.join(top + bottom[::-1])}Z"
 
 
-def _hover_points(series: Sequence[Series], scale: _Scale, x_format: Format, y_format: Format) -> str:
+def _hover_points(series: Sequence[Series], scale: Scale, x_format: Format, y_format: Format) -> str:
     """A column around each x, or around some of them where there are many."""
     texts: dict[float, list[str]] = {}
     for line in series:
@@ -260,23 +220,4 @@ def _hover_points(series: Sequence[Series], scale: _Scale, x_format: Format, y_f
     xs = xs[:: -(-len(xs) // _HOVER_COLUMNS)] if xs else []
     middles = [scale.x((a + b) / 2) for a, b in pairwise(xs)]
     columns = zip(xs, [0.0, *middles], [*middles, 1.0], strict=False)
-    return "".join(_hover(left, right, "\n".join(texts[x]), int(scale.height)) for x, left, right in columns)
-
-
-def _hover(left: float, right: float, text: str, height: int) -> str:
-    place = f'x="{left:.2%}" width="{max(0.0, right - left):.2%}" height="{height}"'
-    return f'<rect class="hover" {place}><title>{escape(text)}</title></rect>'
-
-
-def _stretched(content: str, height: int) -> str:
-    box = f'width="100%" height="{height}" viewBox="0 0 {_WIDTH:.0f} {height}" preserveAspectRatio="none"'
-    return f"<svg {box}>{content}</svg>"
-
-
-def _svg(title: str, description: str, content: str, height: int) -> str:
-    return _frame("plot", title, description, content, height + 42)
-
-
-def _frame(kind: str, title: str, description: str, content: str, height: int) -> str:
-    words = f"<title>{escape(title)}</title><desc>{escape(description)}</desc>"
-    return f'<svg class="{kind}" role="img" width="100%" height="{height}">{words}{content}</svg>'
+    return "".join(hover(left, right, "\n".join(texts[x]), int(scale.height)) for x, left, right in columns)

@@ -40,14 +40,17 @@ class Checkpoints:
     """The ``checkpoints`` directory of a run.
 
     Args:
-        directory: Made when missing.
+        directory: Of all checkpoints.
         keep: Checkpoints left after a new one was written; the oldest go first.
     """
 
     def __init__(self, directory: Path, keep: int) -> None:
         self._directory, self._keep = directory, keep
-        directory.mkdir(parents=True, exist_ok=True)
-        for partial in directory.glob(".step-*"):
+
+    def prepare(self) -> None:
+        """Make the directory, and sweep away what a killed run left half written; only the run itself may do this."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        for partial in self._directory.glob(".step-*"):
             shutil.rmtree(partial, ignore_errors=True)
 
     def steps(self) -> list[int]:

@@ -1,0 +1,105 @@
+"""Sums to answer (`12+7=` -> `19`), a character tokenizer and a Qwen3 of 804,224 parameters: small, but a real task.
+
+Demonstrations think before they answer: a number of dots, geometrically distributed, comes first. A model trained on
+them for a while samples completions of skewed length that are right about as often as wrong, prompts differing.
+"""
+
+import math
+import random
+from dataclasses import dataclass
+from itertools import chain
+
+import torch
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+
+__all__ = ["Problem", "exact", "make_model", "make_problems", "make_tokenizer", "spread", "warm_start"]
+
+VOCABULARY_SIZE = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    prompt: str
+    answer: str
+
+
+def make_problems(count: int, seed: int) -> list[Problem]:
+    """Half with one digit, which are soon learned, half with two."""
+    draw = random.Random(seed)
+    problems = []
+    for index in range(count):
+        largest = 9 if index % 2 else 99
+        a, b = draw.randint(0, largest), draw.randint(0, largest)
+        problems.append(Problem(f"{a}+{b}=", str(a + b)))
+    return problems
+
+
+def make_tokenizer() -> PreTrainedTokenizerFast:
+    characters = [chr(code) for code in range(32, 127)]
+    tokens = ["<pad>", "<eos>", "<unk>", *characters]
+    tokens += [f"<unused{index}>" for index in range(VOCABULARY_SIZE - len(tokens))]
+    tokenizer = Tokenizer(models.WordLevel({token: index for index, token in enumerate(tokens)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    tokenizer.decoder = decoders.Fuse()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>", padding_side="left"
+    )
+
+
+def make_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen3ForCausalLM:
+    torch.manual_seed(seed)
+    config = Qwen3Config(
+        vocab_size=VOCABULARY_SIZE,
+        hidden_size=128,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=32,
+        intermediate_size=384,
+        max_position_embeddings=256,
+        tie_word_embeddings=True,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=None,
+        attn_implementation="sdpa",
+    )
+    return Qwen3ForCausalLM(config).float()
+
+
+def warm_start(model, tokenizer, *, steps: int, thinking: float, limit: int, seed: int) -> None:
+    """Supervised steps on demonstrations of `thinking` dots on average and at most `limit` tokens."""
+    draw = random.Random(seed)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    for step in range(steps):
+        problems = make_problems(128, seed=1000 * (seed + 1) + step)
+        demonstrations = []
+        for problem in problems:
+            dots = int(math.log(1 - draw.random()) / math.log(thinking / (1 + thinking))) if thinking else 0
+            demonstrations.append("." * min(dots, limit - 1 - len(problem.answer)) + problem.answer)
+        loss = _demonstration_loss(model, tokenizer, problems, demonstrations)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+def _demonstration_loss(model, tokenizer, problems, demonstrations):
+    prompts = [tokenizer(problem.prompt)["input_ids"] for problem in problems]
+    rest = [[*tokenizer(text)["input_ids"], tokenizer.eos_token_id] for text in demonstrations]
+    longest = max(len(p) + len(r) for p, r in zip(prompts, rest, strict=True))
+    ids = torch.full((len(problems), longest), tokenizer.pad_token_id)
+    labels = torch.full_like(ids, -100)
+    for row, (p, r) in enumerate(zip(prompts, rest, strict=True)):
+        ids[row, : len(p) + len(r)] = torch.tensor(list(chain(p, r)))
+        labels[row, len(p) : len(p) + len(r)] = torch.tensor(r)
+    return model(input_ids=ids, labels=labels).loss
+
+
+def exact(text: str, answer: str) -> float:
+    """1.0 for the answer after any number of dots, else 0.0."""
+    return float(text.lstrip(".") == answer)
+
+
+def spread(text: str, answer: str) -> float:
+    """A number in [0, 1) that differs from text to text: every row of every group has an advantage."""
+    return random.Random(text + answer).random()

@@ -1,0 +1,121 @@
+"""What ``rekindle doctor`` looks at: does this machine have what a run needs, and does it work?"""
+
+import os
+import platform
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+__all__ = ["Check", "examine"]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding; ``ok`` is False where a run would fail, and the finding then says what to do."""
+
+    name: str
+    ok: bool
+    finding: str
+
+
+def examine() -> Iterator[Check]:
+    """Look at everything, one after the other. What is optional and absent is said, but is no failure."""
+    yield Check("python", True, f"{platform.python_version()} on {platform.platform()}, {os.cpu_count()} cores")
+    for package, extra in (("torch", "train"), ("transformers", "train"), ("safetensors", "train")):
+        yield _required(package, extra)
+    for package, extra in (("reasoning-gym", "tasks"), ("math-verify", "math"), ("pyarrow", "parquet")):
+        yield _optional(package, extra)
+    for name, look in (
+        ("device", _device),
+        ("matmul", _matmul),
+        ("cache", _cache),
+        ("sqlite", _sqlite),
+        ("verifiers", _verifiers),
+    ):
+        yield _tried(name, look)
+
+
+def _required(package: str, extra: str) -> Check:
+    version = _version(package)
+    return Check(package, version is not None, version or f'missing; run: pip install "rekindle[{extra}]"')
+
+
+def _optional(package: str, extra: str) -> Check:
+    return Check(package, True, _version(package) or f'not installed (optional): pip install "rekindle[{extra}]"')
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _tried(name: str, look: Callable[[], str]) -> Check:
+    try:
+        return Check(name, True, look())
+    except Exception as error:  # noqa: BLE001 (a doctor reports whatever is wrong)
+        return Check(name, False, f"{type(error).__name__}: {error}")
+
+
+def _device() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        free, total = torch.cuda.mem_get_info()
+        return f"{torch.cuda.get_device_name()}, {free / 2**30:.0f} of {total / 2**30:.0f} GiB free"
+    return f"CPU ({torch.backends.cpu.get_cpu_capability()}); train.threads = 1 is fastest for tiny models"
+
+
+def _matmul() -> str:
+    """Measured, because a processor's name says little."""
+    import time
+
+    import torch
+
+    size, x = 512, torch.randn(512, 512)
+    x @ x
+    began, rounds = time.process_time(), 20
+    for _ in range(rounds):
+        x @ x
+    return f"{rounds * 2 * size**3 / (time.process_time() - began) / 1e9:.0f} GFLOP/s a CPU second in float32"
+
+
+def _cache() -> str:
+    from rekindle.training.warm_start import cache_directory
+
+    directory = cache_directory()
+    directory.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=directory):
+        return f"{directory} is writable ({sum(1 for _ in directory.glob('*/profile.json'))} warm starts)"
+
+
+def _sqlite() -> str:
+    with tempfile.TemporaryDirectory() as directory:
+        connection = sqlite3.connect(Path(directory) / "probe.sqlite")
+        mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        connection.close()
+    if mode != "wal":
+        raise RuntimeError(f"write-ahead logging is not available here (got {mode}); use a local disk")
+    return f"{sqlite3.sqlite_version}, write-ahead logging works"
+
+
+def _verifiers() -> str:
+    """Start a worker process for real."""
+    if _version("math-verify") is None:
+        return "no worker verifier installed"
+    from rekindle.config import TaskTable, VerifyTable
+    from rekindle.types import Task
+    from rekindle.verifiers.rewards import build_verifier
+
+    verifier = build_verifier(TaskTable(source="jsonl", path="-", verifier="math"), VerifyTable(workers=1, timeout_seconds=60))
+    try:
+        (verdict,) = verifier.judge([(Task("probe", "", r"\frac{1}{2}"), r"\boxed{0.5}")])
+    finally:
+        verifier.close()
+    if verdict.score != 1.0:
+        raise RuntimeError(f"the maths verifier judged 1/2 = 0.5 as {verdict}")
+    return "a worker process judged 1/2 = 0.5 correct"

@@ -1,0 +1,109 @@
+"""Prompts become caches: once per request, several requests at a time."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rekindle.engines.decoders import Cache, Decoder
+from rekindle.engines.rows import RowTable
+
+__all__ = ["Prefilled", "Prefiller"]
+
+BATCH_TOKENS = 8192
+"""Most padded tokens of one forward pass, unless one prompt alone is longer."""
+SMALL_BATCH_TOKENS = 1024
+"""Up to so many padded tokens, one forward pass with padding is cheaper than two without."""
+PADDING_SHARE = 0.25
+"""Most padding of a larger forward pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prefilled:
+    """Prompts of R requests after one forward pass.
+
+    Attributes:
+        requests: [R] indexes of the requests.
+        logits: [R, V] after each prompt's last token.
+        cache: Of R rows.
+    """
+
+    requests: list[int]
+    logits: Tensor
+    cache: Cache
+
+    def members(self, table: RowTable, rows: range) -> tuple[Tensor, list[int]]:
+        """Return which of ``rows`` belong to these requests [M], and for each the index of its prompt [M]."""
+        sources: list[int] = []
+        members: list[int] = []
+        for source, request in enumerate(self.requests):
+            mine = table.rows_of(request)
+            inside = range(max(mine.start, rows.start), min(mine.stop, rows.stop))
+            members.extend(inside)
+            sources.extend([source] * len(inside))
+        return torch.tensor(sources, device=table.device), members
+
+
+class Prefiller:
+    """Prefills the prompts of rows that are about to enter, and keeps a prompt of which some rows still wait.
+
+    Args:
+        decoder: Runs the model.
+        table: All rows.
+    """
+
+    def __init__(self, decoder: Decoder[Any], table: RowTable) -> None:
+        self._decoder = decoder
+        self._table = table
+        self._kept: Prefilled | None = None
+
+    def prompts(self, rows: range) -> Iterator[Prefilled]:
+        """Yield the prompts of rows, each request's once; successive ranges follow one another without a gap."""
+        requests = dict.fromkeys(self._table.owners[rows.start : rows.stop])
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            del requests[kept.requests[0]]
+            yield kept
+            self._keep(kept, rows.stop)
+        for batch in _batches(list(requests), self._table):
+            prefilled = self._run(batch)
+            yield prefilled
+            self._keep(prefilled, rows.stop)
+
+    def _run(self, batch: Sequence[int]) -> Prefilled:
+        prompts = [self._table.requests[index].prompt_ids for index in batch]
+        width = max(map(len, prompts))
+        device = self._table.device
+        tokens = torch.tensor([[0] * (width - len(prompt)) + list(prompt) for prompt in prompts], device=device)
+        starts = torch.tensor([width - len(prompt) for prompt in prompts], device=device)
+        logits, cache = self._decoder.prefill(tokens, starts)
+        return Prefilled(list(batch), logits, cache)
+
+    def _keep(self, part: Prefilled, next_row: int) -> None:
+        """Keep the prompt of the request that ``next_row`` goes on with, if it is among these."""
+        owners = self._table.owners
+        request = owners[next_row - 1]
+        if next_row < len(owners) and owners[next_row] == request and request in part.requests:
+            index = part.requests.index(request)
+            row = torch.tensor([index], device=part.logits.device)
+            cache = part.cache.take(row, len(self._table.requests[request].prompt_ids))
+            self._kept = Prefilled([request], part.logits[index : index + 1], cache)
+
+
+def _batches(requests: Sequence[int], table: RowTable) -> Iterator[list[int]]:
+    """Split requests into forward passes: of similar length, little padding, bounded size."""
+    batch: list[int] = []
+    real = 0
+    for index in sorted(requests, key=lambda index: len(table.requests[index].prompt_ids)):
+        length = len(table.requests[index].prompt_ids)
+        padded = length * (len(batch) + 1)
+        wasteful = padded > SMALL_BATCH_TOKENS and padded - real - length > PADDING_SHARE * padded
+        if batch and (padded > BATCH_TOKENS or wasteful):
+            yield batch
+            batch, real = [], 0
+        batch.append(index)
+        real += length
+    if batch:
+        yield batch

@@ -1,0 +1,103 @@
+"""The engine that samples from the policy's own model, in this process."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+
+from rekindle.engines.decoders import Decoder, agrees_with_transformers
+from rekindle.engines.decoding import Decoding
+from rekindle.engines.fused import FusedDecoder
+from rekindle.engines.generic import GenericDecoder
+from rekindle.engines.protocol import Completion, SamplingRequest
+from rekindle.engines.rows import RowTable
+from rekindle.models.architecture import find_decoder
+from rekindle.models.policy import Policy
+
+__all__ = ["RequestError", "TorchEngine"]
+
+
+class RequestError(ValueError):
+    """A sampling request cannot be honoured; the message says which one, why, and the remedy."""
+
+
+class TorchEngine:
+    """Samples with the weights that are live when `generate` is iterated: after an update in place there is nothing to sync.
+
+    A completion depends on its request and the weights alone; which other rows are decoded beside it changes its
+    log-probabilities by rounding only.
+
+    Args:
+        policy: What to sample from.
+        max_rows: Most completions that decode at the same time. More use more memory and are faster up to a point.
+    """
+
+    def __init__(self, policy: Policy, *, max_rows: int = 256) -> None:
+        if max_rows < 1:
+            raise ValueError(f"max_rows = {max_rows} leaves no room for a single completion; use at least 1")
+        self._policy = policy
+        self._max_rows = max_rows
+        self._decoder = _decoder_for(policy)
+
+    def generate(self, requests: Sequence[SamplingRequest]) -> Iterator[tuple[int, list[Completion]]]:
+        """Yield ``(index of the request, its n completions)`` once per request, as soon as the last of them has ended.
+
+        The weights must stay as they are until the iterator is used up or dropped. Dropping it early is fine.
+
+        Raises:
+            RequestError: A request is not valid; raised by the call itself, before anything is sampled.
+        """
+        requests = tuple(requests)
+        for index, request in enumerate(requests):
+            _check(index, request, self._policy.max_length)
+        return self._run(requests)
+
+    def _run(self, requests: tuple[SamplingRequest, ...]) -> Iterator[tuple[int, list[Completion]]]:
+        if not requests:
+            return
+        # Inference mode must not be on while the caller handles what is yielded.
+        with torch.inference_mode():
+            self._decoder.refresh()
+            table = RowTable(requests, self._policy.max_length, self._policy.device)
+            decoding = Decoding(self._decoder, table, self._policy.eos_ids, self._policy.decode, self._max_rows)
+        finished: dict[int, dict[int, Completion]] = {index: {} for index in range(len(requests))}
+        while not decoding.done:
+            with torch.inference_mode():
+                completed = decoding.advance()
+            for row, completion in completed:
+                request = table.owners[row]
+                finished[request][row] = completion
+                if len(finished[request]) == requests[request].n:
+                    group = finished.pop(request)
+                    yield request, [group[row] for row in sorted(group)]
+
+
+def _decoder_for(policy: Policy) -> Decoder[Any]:
+    """Return the fused decoder where it computes what transformers computes, else the generic one."""
+    if find_decoder(policy.model) is not None:
+        fused = FusedDecoder(policy.model)
+        if agrees_with_transformers(fused, policy.model):
+            return fused
+    return GenericDecoder(policy.model, policy.max_length)
+
+
+def _check(index: int, request: SamplingRequest, max_length: int) -> None:
+    """Refuse a request that cannot be honoured, naming the field and the remedy."""
+    length = len(request.prompt_ids)
+    problems = {
+        "prompt_ids is empty; give at least one token": length == 0,
+        f"prompt_ids has {length} tokens and the context holds {max_length}, the completion included; "
+        "shorten the prompt": length >= max_length,
+        f"n = {request.n} completions; ask for at least 1": request.n < 1,
+        f"temperature = {request.temperature}; use 0 for greedy or a positive number": not 0
+        <= request.temperature
+        < float("inf"),
+        f"max_new_tokens = {request.max_new_tokens}; allow at least 1": request.max_new_tokens < 1,
+        f"top_p = {request.top_p}; use a number above 0 and up to 1": not 0 < request.top_p <= 1,
+        f"min_p = {request.min_p}; use a number from 0 to below 1": not 0 <= request.min_p < 1,
+        "stop contains an empty text, which every completion contains; remove it": "" in request.stop,
+        f"min_new_tokens = {request.min_new_tokens}; use 0 or more": request.min_new_tokens < 0,
+    }
+    for problem, present in problems.items():
+        if present:
+            raise RequestError(f"request {index}: {problem}")

@@ -1,0 +1,77 @@
+"""What charts are drawn on: the scale, axes, hover columns and the frame. Every text is escaped here."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from rekindle.observability.formatting import ticks
+
+__all__ = ["WIDTH", "Format", "Scale", "frame", "hover", "plot", "stretched", "x_axis", "y_axis"]
+
+Format = Callable[[float], str]
+
+WIDTH = 1000.0
+"""Units of a stretched drawing's width."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """From data to the drawing: x to 0..1 of the width, y to pixels from the top."""
+
+    x_low: float
+    x_high: float
+    y_low: float
+    y_high: float
+    height: float
+
+    def x(self, value: float) -> float:
+        """0 at the left, 1 at the right."""
+        return (value - self.x_low) / (self.x_high - self.x_low)
+
+    def y(self, value: float) -> float:
+        """Pixels, 0 at the top."""
+        return self.height * (1 - (value - self.y_low) / (self.y_high - self.y_low))
+
+
+def x_axis(labels: Sequence[tuple[float, str]], name: str, height: int) -> str:
+    """A tick text per (place in 0..1, text); the axis' name stands below."""
+    texts = []
+    for place, text in labels:
+        # Texts at the very ends are turned inwards, lest a narrow page cut them off.
+        anchor = "start" if place < 0.02 else "end" if place > 0.98 else "middle"
+        texts.append(f'<text x="{place:.2%}" y="{height + 18}" text-anchor="{anchor}">{escape(text)}</text>')
+    texts.append(f'<text class="name" x="50%" y="{height + 38}" text-anchor="middle">{escape(name)}</text>')
+    return "".join(texts)
+
+
+def y_axis(scale: Scale, form: Format) -> str:
+    """Tick texts left of the plot and a line across it for each."""
+    marks = []
+    for value in ticks(scale.y_low, scale.y_high):
+        y = round(scale.y(value), 1)
+        marks.append(f'<line class="grid" x1="0" x2="100%" y1="{y}" y2="{y}"/>')
+        marks.append(f'<text x="-8" y="{y + 4:.1f}" text-anchor="end">{escape(form(value))}</text>')
+    return "".join(marks)
+
+
+def hover(left: float, right: float, text: str, height: int) -> str:
+    """An invisible column over ``left`` to ``right`` (0..1) that shows ``text`` while the pointer is on it."""
+    place = f'x="{left:.2%}" width="{max(0.0, right - left):.2%}" height="{height}"'
+    return f'<rect class="hover" {place}><title>{escape(text)}</title></rect>'
+
+
+def stretched(content: str, height: int) -> str:
+    """Content drawn ``WIDTH`` units wide, stretched to the chart's width."""
+    box = f'width="100%" height="{height}" viewBox="0 0 {WIDTH:.0f} {height}" preserveAspectRatio="none"'
+    return f"<svg {box}>{content}</svg>"
+
+
+def plot(title: str, description: str, content: str, height: int) -> str:
+    """A frame whose content is a plot of ``height`` pixels with axes around it."""
+    return frame("plot", title, description, content, height + 42)
+
+
+def frame(kind: str, title: str, description: str, content: str, height: int) -> str:
+    """The outermost element, with a name and a description for assistive technology."""
+    words = f"<title>{escape(title)}</title><desc>{escape(description)}</desc>"
+    return f'<svg class="{kind}" role="img" width="100%" height="{height}">{words}{content}</svg>'

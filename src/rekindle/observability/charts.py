@@ -1,0 +1,147 @@
+"""A run's curves and columns, as cards for the report. Long runs are thinned or averaged to a page's resolution."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from rekindle.observability import page
+from rekindle.observability.formatting import compact, percent, rate
+from rekindle.observability.summary import LOST, TAUGHT, Evaluation, Summary, averages, buckets, number
+from rekindle.observability.svg import Layer, Series, line_chart, stacked_columns
+
+__all__ = ["accuracy_figure", "batch_figure", "composition_figure", "live_figure", "metric_figure"]
+
+_POINTS = 200
+"""At most so many points in a line."""
+
+_COLUMNS = 100
+"""At most so many columns in a chart."""
+
+_DOTTED = 40
+"""Lines of at most so many points show them as dots."""
+
+_NAMES = {
+    "fresh": "taught, fresh",
+    "returned": "taught, returned",
+    "rescued_hard": "taught, recycled from never solved",
+    "rescued_easy": "taught, recycled from always solved",
+    "always_solved": "always solved",
+    "never_solved": "never solved",
+    "not_needed": "signal, not needed",
+    LOST: "expired or failed",
+}
+
+
+def accuracy_figure(summary: Summary, spent: str, name: str) -> str:
+    """Held-out accuracy over what was spent: ``"rollouts"`` or ``"tokens"``."""
+    made = _thinned(summary.evaluations)
+    xs = [float(getattr(evaluation, spent)) for evaluation in made]
+    curves = {"greedy": [one.greedy for one in made], "sampled": [one.accuracy for one in made]}
+    colors = {"greedy": "teal", "sampled": "ember"}
+    lines = [
+        Series(
+            curve,
+            xs,
+            values,
+            colors[curve],
+            markers=len(made) <= _DOTTED,
+            band=_band(values, summary.setting("eval", "prompts")) if curve == "sampled" else None,
+        )
+        for curve, values in curves.items()
+        if any(value is not None for value in values)
+    ]
+    chart = line_chart(
+        lines,
+        title=f"Accuracy by {name}",
+        description="; ".join(f"{line.name} {_ends(line.y, rate)}" for line in lines),
+        x_label=name,
+        y_limits=(0.0, 1.0),
+        y_format=rate,
+    )
+    return page.figure(f"By {name}", chart, legend={line.name: line.color for line in reversed(lines)})
+
+
+def composition_figure(summary: Summary) -> str:
+    """What became of the groups of every step, stacked."""
+    groups = summary.composition
+    slices = list(buckets(len(groups.steps), _COLUMNS))
+    shown = [name for name in _NAMES if groups.total(name)]
+    chart = stacked_columns(
+        [Layer(_NAMES[name], [float(groups.of(name)[place].mean()) for place in slices], name) for name in shown],
+        [float(groups.steps[place.start]) for place in slices] + [float(groups.steps[-1]) + 1],
+        title="What became of the groups of every step",
+        description=", ".join(f"{_NAMES[name]} {percent(groups.share(name))}" for name in shown),
+        x_label="step",
+        height=280,
+    )
+    note = "Coloured groups taught; grey ones were paid for and carried no signal."
+    note += f" Each column is the mean of {slices[0].stop} steps." if slices[0].stop > 1 else ""
+    return page.figure("Groups of every step", chart, note, {_NAMES[name]: name for name in shown})
+
+
+def batch_figure(summary: Summary) -> str:
+    """How many groups were in each update, beside how many were wanted."""
+    groups = summary.composition
+    slices = list(buckets(len(groups.steps), _POINTS))
+    steps = [float(groups.steps[place.stop - 1]) for place in slices]
+    batch = Series("taught", steps, [float(groups.of(*TAUGHT)[place].mean()) for place in slices], "ember")
+    wanted = summary.setting("train", "groups_per_step")
+    limit = [Series("wanted", steps, [float(wanted)] * len(steps), "soft", dashed=True)] if wanted else []
+    chart = line_chart([*limit, batch], title="Groups in each update", description=_ends(batch.y), x_label="step")
+    return page.figure(
+        "Batch size",
+        chart,
+        legend={"groups that taught": "ember"} | ({"train.groups_per_step": "soft"} if limit else {}),
+    )
+
+
+def live_figure(summary: Summary) -> str:
+    """How many prompts of the pool can be drawn; empty when the run did not say."""
+    live = _metric(summary, "pool/live", "live", "teal")
+    if live is None:
+        return ""
+    size = _metric(summary, "pool/size", "size", "soft", dashed=True)
+    resets = int(number(summary.last, "pool/resets") or 0)
+    lines = [line for line in (size, live) if line]
+    chart = line_chart(lines, title="Prompts that can be drawn", description=_ends(live.y), x_label="step")
+    note = f"The pool was reset {resets} time{'s' if resets != 1 else ''}." if resets else ""
+    return page.figure("Live prompts", chart, note, {"live": "teal"} | ({"in the pool": "soft"} if size else {}))
+
+
+def metric_figure(summary: Summary, key: str, heading: str) -> str:
+    """One metric over the steps; empty when it is absent or never changes."""
+    line = _metric(summary, key, heading, "teal")
+    if line is None or len({value for value in line.y if value is not None}) == 1:
+        return ""
+    chart = line_chart([line], title=heading, description=_ends(line.y), x_label="step", height=130)
+    return page.figure(heading, chart)
+
+
+def _metric(summary: Summary, key: str, name: str, color: str, *, dashed: bool = False) -> Series | None:
+    rows = [row for row in summary.run.metrics if key in row]
+    values = [number(row, key) for row in rows]
+    if all(value is None for value in values):
+        return None
+    steps = [float(rows[place.stop - 1]["step"]) for place in buckets(len(rows), _POINTS)]
+    return Series(name, steps, averages(values, _POINTS), color, dashed=dashed)
+
+
+def _thinned(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    """Evenly chosen, the first and the last among them: what is compared are measurements, not averages of them."""
+    count = min(_POINTS, len(evaluations))
+    return [evaluations[round(place)] for place in np.linspace(0, len(evaluations) - 1, count)]
+
+
+def _band(accuracies: Sequence[float | None], prompts: int | None) -> tuple[list[float], list[float]] | None:
+    """A 95 % interval that counts prompts, not rollouts: samples of one prompt are not independent."""
+    known = [value for value in accuracies if value is not None]
+    if not prompts or len(known) < len(accuracies):
+        return None
+    widths = [1.96 * (max(value * (1 - value), 0.0) / prompts) ** 0.5 for value in known]
+    pairs = list(zip(known, widths, strict=True))
+    return [max(0.0, value - width) for value, width in pairs], [min(1.0, value + width) for value, width in pairs]
+
+
+def _ends(values: Sequence[float | None], form: Callable[[float], str] = compact) -> str:
+    known = [value for value in values if value is not None]
+    return f"{form(known[0])} at the start, {form(known[-1])} at the end"

@@ -1,0 +1,161 @@
+"""Tasks from files: JSONL and Parquet with ``prompt`` and ``answer``, and GSM8K's ``question`` and ``answer``."""
+
+import math
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from rekindle.config import TaskTable
+from rekindle.tasks.rows import Row, read_rows
+from rekindle.tasks.task_set import TaskError, TaskSet, hash_rank, normalized_prompt, prompt_id, split
+from rekindle.types import Task
+
+__all__ = ["load_files", "read_tasks"]
+
+GSM8K_MARK = "####"
+
+
+def load_files(table: TaskTable, *, eval_prompts: int, seed: int) -> TaskSet:
+    """Read ``table.path`` and hold out prompts: those of ``table.eval_path``, or a split by hash of the prompt.
+
+    With ``eval_path`` every prompt of that file leaves the pool, and ``eval_prompts`` of them, chosen by hash, are
+    evaluated on.
+
+    Raises:
+        TaskError: A file or a row cannot be used.
+    """
+    assert table.path is not None, "the configuration checks that file sources have a path"
+    tasks = read_tasks(Path(table.path), table.source)
+    if table.eval_path is None:
+        found = split(tasks, eval_prompts, table.pool_size, seed, table.path)
+    else:
+        held_out = read_tasks(Path(table.eval_path), table.source)
+        pool = _without(tasks, held_out, table)
+        found = TaskSet(_sample(pool, table.pool_size, seed), _sample(held_out, eval_prompts, seed))
+        _warn_if_fewer(table.eval_path, len(found.held_out), eval_prompts, "eval.prompts")
+    _warn_if_fewer(table.path, len(found.pool), table.pool_size, "task.pool_size")
+    return found
+
+
+def read_tasks(path: Path, source: str) -> list[Task]:
+    """Read the distinct tasks of one file, in its order.
+
+    Args:
+        path: File to read; ``gsm8k`` takes either format, by the suffix ``.parquet``.
+        source: ``jsonl``, ``parquet`` or ``gsm8k``.
+
+    Rows of ``jsonl`` and ``parquet`` have ``prompt`` (text), ``answer`` (text, a number, or a list of accepted ones)
+    and may have ``id`` (absent: a hash of the prompt); all other fields become metadata. Rows that repeat an earlier
+    prompt are dropped with one warning for the file.
+
+    Raises:
+        TaskError: A row cannot be used, or two prompts share an id; the message has ``file:line``.
+    """
+    to_task: Callable[[str, Mapping[str, object]], Task] = _gsm8k_task if source == "gsm8k" else _task
+    rows = read_rows(path, parquet=source == "parquet" or path.suffix == ".parquet")
+    tasks = _distinct(path, rows, to_task)
+    if not tasks:
+        raise TaskError(f"{path} has no rows; give a file with at least one task")
+    return tasks
+
+
+def _distinct(path: Path, rows: Iterable[Row], to_task: Callable[[str, Mapping[str, object]], Task]) -> list[Task]:
+    by_prompt: dict[str, Task] = {}
+    by_id: dict[str, tuple[str, str]] = {}
+    repeated = contradicting = 0
+    for place, fields in rows:
+        task = to_task(place, fields)
+        prompt = normalized_prompt(task.prompt)
+        first_place, first_prompt = by_id.setdefault(task.id, (place, prompt))
+        if first_prompt != prompt:
+            raise TaskError(
+                f"{place}: id {task.id!r} is that of another prompt at {first_place}; give every prompt its own id"
+            )
+        earlier = by_prompt.setdefault(prompt, task)
+        if earlier is not task:
+            repeated += 1
+            contradicting += earlier.answer != task.answer
+    if repeated:
+        warnings.warn(
+            f"{path}: {repeated} rows repeat an earlier prompt and were dropped, {contradicting} of them with another answer",
+            stacklevel=3,
+        )
+    return list(by_prompt.values())
+
+
+def _task(place: str, fields: Mapping[str, object]) -> Task:
+    prompt = _text(place, fields, "prompt")
+    answers = _answers(place, fields.get("answer"))
+    metadata = {name: value for name, value in fields.items() if name not in {"prompt", "answer", "id"}}
+    return Task(_id(place, fields.get("id"), prompt), prompt, answers[0] if len(answers) == 1 else answers, metadata)
+
+
+def _gsm8k_task(place: str, fields: Mapping[str, object]) -> Task:
+    prompt, solution = _text(place, fields, "question"), _text(place, fields, "answer")
+    _, mark, reference = solution.rpartition(GSM8K_MARK)
+    reference = reference.replace(",", "").strip()
+    if not mark or not reference:
+        raise TaskError(f'{place}: the answer has no "{GSM8K_MARK} <number>" at its end; use task.source = "jsonl" instead')
+    return Task(prompt_id(prompt), prompt, reference, {"solution": solution})
+
+
+def _text(place: str, fields: Mapping[str, object], name: str) -> str:
+    value = fields.get(name)
+    if name not in fields:
+        raise TaskError(f'{place}: there is no "{name}" (fields: {", ".join(map(str, fields)) or "none"}); add it')
+    if not isinstance(value, str):
+        raise TaskError(f'{place}: "{name}" must be text, not {type(value).__name__}; put it in quotes')
+    if not value.strip():
+        raise TaskError(f'{place}: "{name}" is empty; remove the row or fill it in')
+    return value
+
+
+def _id(place: str, value: object, prompt: str) -> str:
+    if value is None:
+        return prompt_id(prompt)
+    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+        raise TaskError(f'{place}: "id" must be text or a whole number, not {value!r}; mend or remove it')
+    return str(value)
+
+
+def _answers(place: str, value: object) -> tuple[str, ...]:
+    values = value if isinstance(value, list) else [value]
+    if not values:
+        raise TaskError(f'{place}: "answer" is an empty list; name at least one accepted answer')
+    return tuple(_answer(place, one) for one in values)
+
+
+def _answer(place: str, value: object) -> str:
+    """One accepted answer as text; a whole float such as 72.0 (Parquet's number columns) is written 72."""
+    match value:
+        case str() if value.strip():
+            return value
+        case int() if not isinstance(value, bool):
+            return str(value)
+        case float() if math.isfinite(value):
+            return str(int(value)) if value.is_integer() else repr(value)
+    raise TaskError(
+        f'{place}: "answer" must be text, a number or a list of these, not {value!r}; without an answer nothing can be verified'
+    )
+
+
+def _without(tasks: list[Task], held_out: list[Task], table: TaskTable) -> list[Task]:
+    prompts = {normalized_prompt(task.prompt) for task in held_out}
+    kept = [task for task in tasks if normalized_prompt(task.prompt) not in prompts]
+    if not kept:
+        raise TaskError(f"every prompt of {table.path} is also in {table.eval_path}; give different files")
+    if len(kept) < len(tasks):
+        warnings.warn(
+            f"{table.path}: {len(tasks) - len(kept)} prompts are also in {table.eval_path} and left the pool", stacklevel=3
+        )
+    return kept
+
+
+def _sample(tasks: list[Task], count: int | None, seed: int) -> tuple[Task, ...]:
+    """``count`` tasks chosen by seeded hash, or all, in file order."""
+    return tuple(tasks[index] for index in sorted(hash_rank(tasks, seed)[:count]))
+
+
+def _warn_if_fewer(path: str, found: int, wanted: int | None, key: str) -> None:
+    if wanted is not None and found < wanted:
+        warnings.warn(f"{path}: {key} = {wanted}, but only {found} distinct prompts are there to use", stacklevel=3)

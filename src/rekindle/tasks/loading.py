@@ -1,0 +1,58 @@
+"""From ``[task]`` of a configuration to the tasks of a run."""
+
+from rekindle.config import TaskTable
+from rekindle.tasks.files import load_files
+from rekindle.tasks.reasoning_gym import load_reasoning_gym
+from rekindle.tasks.spell_backward import load_spell_backward
+from rekindle.tasks.task_set import TaskError, TaskSet
+
+__all__ = ["TaskError", "TaskSet", "load_tasks"]
+
+GENERATED_POOL_SIZE = 4096
+USED_KEYS = {
+    "spell_backward": {"params"},
+    "reasoning_gym": {"name", "params"},
+    "jsonl": {"path", "eval_path"},
+    "parquet": {"path", "eval_path"},
+    "gsm8k": {"path", "eval_path"},
+}
+
+
+def load_tasks(task: TaskTable, *, eval_prompts: int, seed: int) -> TaskSet:
+    """Read or generate the pool and the held-out prompts.
+
+    The result depends on the arguments and the files alone: the same call gives the same tasks, ids and order in every
+    process, which an exact resume relies on.
+
+    Args:
+        task: Where prompts come from.
+        eval_prompts: Prompts to hold out.
+        seed: Chooses the held-out prompts and, where ``task.params`` has no ``seed``, what a generator makes.
+
+    Raises:
+        TaskError: The source cannot be read or made, or a key is set that this source does not use.
+        MissingExtraError: The source needs a package that is not installed.
+    """
+    _refuse_unused(task)
+    match task.source:
+        case "spell_backward":
+            return load_spell_backward(
+                task.params, pool_size=task.pool_size or GENERATED_POOL_SIZE, eval_prompts=eval_prompts, seed=seed
+            )
+        case "reasoning_gym":
+            assert task.name is not None, "the configuration checks that reasoning_gym has a name"
+            return load_reasoning_gym(
+                task.name,
+                task.params,
+                pool_size=task.pool_size or GENERATED_POOL_SIZE,
+                eval_prompts=eval_prompts,
+                seed=seed,
+            )
+        case _:
+            return load_files(task, eval_prompts=eval_prompts, seed=seed)
+
+
+def _refuse_unused(task: TaskTable) -> None:
+    given = {key for key in ("name", "path", "eval_path", "params") if getattr(task, key)}
+    for key in sorted(given - USED_KEYS[task.source]):
+        raise TaskError(f'task.{key} is not used by task.source = "{task.source}"; remove it or change the source')

@@ -1,0 +1,87 @@
+"""A pool to train on and held-out prompts to evaluate on, with nothing in common."""
+
+import hashlib
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rekindle.types import Task, UserError
+
+__all__ = ["TaskError", "TaskSet", "hash_rank", "normalized_prompt", "prompt_id", "split"]
+
+
+class TaskError(UserError):
+    """Tasks cannot be read or made; the message says what is wrong, where, and the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSet:
+    """What a run trains on and what it is measured on.
+
+    Attributes:
+        pool: Prompts to train on; at least one.
+        held_out: Prompts to evaluate on.
+
+    Raises:
+        TaskError: The pool is empty, or an id or a normalised prompt occurs twice, within a part or across the two.
+    """
+
+    pool: tuple[Task, ...]
+    held_out: tuple[Task, ...]
+
+    def __post_init__(self) -> None:
+        if not self.pool:
+            raise TaskError("the pool has no prompts, so there is nothing to train on; give a source with more prompts")
+        ids: set[str] = set()
+        prompts: dict[str, str] = {}
+        for task in (*self.pool, *self.held_out):
+            if task.id in ids:
+                raise TaskError(f"the task id {task.id!r} is used twice; ids are unique in pool and held-out together")
+            ids.add(task.id)
+            other = prompts.setdefault(normalized_prompt(task.prompt), task.id)
+            if other != task.id:
+                raise TaskError(f"tasks {other!r} and {task.id!r} have the same prompt; remove one before splitting")
+
+
+def normalized_prompt(prompt: str) -> str:
+    """Return the prompt in Unicode NFC with every run of white space as one space: equal results are the same prompt."""
+    return " ".join(unicodedata.normalize("NFC", prompt).split())
+
+
+def prompt_id(prompt: str) -> str:
+    """16 hexadecimal digits that depend on the normalised prompt alone, so a prompt keeps its id in every run."""
+    return hashlib.blake2b(normalized_prompt(prompt).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def hash_rank(tasks: Sequence[Task], seed: int) -> list[int]:
+    """Indices of ``tasks`` in the order of a seeded hash of their prompts.
+
+    A prompt's place is decided by prompt and seed: rows that are added or moved hardly change who comes first.
+    """
+    return sorted(range(len(tasks)), key=lambda index: prompt_id(f"{seed} {tasks[index].prompt}"))
+
+
+def split(tasks: Iterable[Task], held_out: int, pool_size: int | None, seed: int, source: str) -> TaskSet:
+    """Split deduplicated tasks by the seeded hash of their prompts; both parts keep the tasks' order.
+
+    Args:
+        tasks: No prompt twice.
+        held_out: Prompts to hold out.
+        pool_size: Prompts of the rest to keep; None keeps all, and fewer are kept where fewer exist.
+        seed: Chooses the split.
+        source: What the tasks come from, for the message.
+
+    Raises:
+        TaskError: Nothing would be left for the pool.
+    """
+    tasks = list(tasks)
+    if len(tasks) <= held_out:
+        raise TaskError(
+            f"{source} has {len(tasks)} distinct prompts and eval.prompts = {held_out} would leave none to train on; "
+            "lower eval.prompts, or give more prompts"
+        )
+    order = hash_rank(tasks, seed)
+    end = len(tasks) if pool_size is None else held_out + pool_size
+    parts = (sorted(order[held_out:end]), sorted(order[:held_out]))
+    pool, held = (tuple(tasks[index] for index in part) for part in parts)
+    return TaskSet(pool, held)

@@ -1,0 +1,124 @@
+"""Fakes and conformance kits for tests, ours and other people's.
+
+``SimulatedPolicy`` answers a scheduler without a model; ``FakeEngine`` answers an environment without a network; the
+``check_*`` functions raise AssertionError where an implementation breaks its protocol.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from rekindle.engines.protocol import Completion, SamplingRequest
+from rekindle.scheduling.history import History
+from rekindle.scheduling.pools import Pool
+from rekindle.types import Environment, Fate, GroupRequest, Rollout
+
+__all__ = ["FakeEngine", "SimulatedPolicy", "check_environment", "check_estimator", "check_pool"]
+
+
+class SimulatedPolicy:
+    """Solves each prompt with a known chance. Rollouts depend on the request's seed alone, as a real engine's do.
+
+    Args:
+        success_rates: [prompts] chance of reward 1 for each row; change them in place to let the policy learn.
+    """
+
+    def __init__(self, success_rates: Sequence[float]) -> None:
+        self.success_rates = np.asarray(success_rates, float)
+
+    def play(self, request: GroupRequest) -> list[Rollout]:
+        """Bernoulli rewards for one request; two tokens a rollout, the second one sampled."""
+        wins = np.random.default_rng(request.seed).random(request.n) < self.success_rates[request.row]
+        return [
+            Rollout(
+                token_ids=[0, 1],
+                loss_mask=[False, True],
+                logprobs=[0.0, -0.5],
+                reward=float(win),
+                temperature=request.temperature,
+                version=request.version,
+            )
+            for win in wins
+        ]
+
+
+class FakeEngine:
+    """An engine that says what a function tells it: ``reply(request, index) -> text``; one token per character.
+
+    Groups come back in reverse order, because nobody may rely on the order.
+    """
+
+    def __init__(self, reply: Callable[[SamplingRequest, int], str]) -> None:
+        self._reply = reply
+        self.requests: list[SamplingRequest] = []
+
+    def generate(self, requests: Sequence[SamplingRequest]) -> Iterator[tuple[int, list[Completion]]]:
+        """Yield every request's completions, the last one first."""
+        self.requests += requests
+        for index in reversed(range(len(requests))):
+            yield index, [self._completion(requests[index], sample) for sample in range(requests[index].n)]
+
+    def _completion(self, request: SamplingRequest, sample: int) -> Completion:
+        text = self._reply(request, sample)[: request.max_new_tokens]
+        ids = [ord(character) for character in text]
+        return Completion(ids, [-1.0] * len(ids), truncated=len(ids) == request.max_new_tokens, text=text)
+
+
+def check_pool(make: Callable[[History], Pool], prompts: int = 40) -> None:
+    """Draws are distinct, in range, not in flight, and no more than asked for; the state survives a round trip."""
+    pool = make(History(f"task-{row}" for row in range(prompts)))
+    assert len(pool.history) == prompts
+    assert pool.no_signal in (Fate.RECYCLED, Fate.RETIRED)
+    rng = np.random.default_rng(0)
+    for step in range(12):
+        in_flight = set(range(step))
+        rows = pool.draw(7, rng, in_flight).tolist()
+        assert len(rows) <= 7, "a pool must not draw more than asked for"
+        assert len(set(rows)) == len(rows), "a draw must be distinct"
+        assert not in_flight & set(rows), "a draw must leave out what is in flight"
+        assert all(0 <= row < prompts for row in rows)
+        pool.settle(rows[:3])
+        assert 0 <= pool.live <= prompts
+    other = make(History(f"task-{row}" for row in range(prompts)))
+    other.history.load_state_dict(pool.history.state_dict())
+    other.load_state_dict(pool.state_dict())
+    for _ in range(12):
+        one, two = (p.draw(5, np.random.default_rng(1)).tolist() for p in (pool, other))
+        assert one == two, "a restored pool must draw what the original draws"
+        pool.settle(one)
+        other.settle(two)
+    assert (pool.live, pool.resets) == (other.live, other.resets)
+
+
+def check_estimator(estimator: Callable[[Sequence[float]], list[float]]) -> None:
+    """Length, order, exact zeros for equal rewards, and no better advantage for a worse reward."""
+    for rewards in ([1.0, 0.0], [0.0, 0.0, 1.0, 1.0, 0.5], [1.0] * 4, [0.1] * 3, [0.0], [0.1 + 0.2, 0.3]):
+        advantages = estimator(rewards)
+        assert len(advantages) == len(rewards), "one advantage per reward"
+        if max(rewards) == min(rewards):
+            assert advantages == [0.0] * len(rewards), "equal rewards carry no signal, exactly"
+        pairs = [(r, a) for r, a in zip(rewards, advantages, strict=True)]
+        assert all(a <= b for r, a in pairs for s, b in pairs if r < s), "a better reward has no worse advantage"
+        assert estimator(list(reversed(rewards))) == advantages[::-1], "the order of rollouts must not matter"
+
+
+def check_environment(environment: Environment, tasks: int) -> None:
+    """Every request comes back once, with n rollouts whose token columns have one length, or with None."""
+    requests = [
+        GroupRequest(id=100 + row, task_id=str(row), row=row, n=1 + row % 3, temperature=1.0, seed=row, version=7, step=1)
+        for row in range(tasks)
+    ]
+    played = list(environment.play(requests))
+    assert sorted(request_id for request_id, _ in played) == [request.id for request in requests]
+    asked = {request.id: request for request in requests}
+    for request_id, rollouts in played:
+        if rollouts is None:
+            continue
+        assert len(rollouts) == asked[request_id].n
+        for rollout in rollouts:
+            lengths = {len(rollout.token_ids), len(rollout.loss_mask), len(rollout.logprobs)}
+            assert len(lengths) == 1, "tokens, mask and log-probabilities have one length"
+            assert not rollout.loss_mask[0], "the first token is never sampled"
+            assert rollout.version == 7
+            assert rollout.temperature == asked[request_id].temperature
+    assert set(environment.seconds) >= {"generate", "verify"}

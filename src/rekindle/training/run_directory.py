@@ -1,0 +1,101 @@
+"""The run directory's own files: ``config.toml``, which says what was run, and ``run.json``, under which circumstances."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from rekindle import __version__
+from rekindle.config import Config, ConfigError, dump_toml, read_toml, validate
+
+__all__ = ["claim", "describe"]
+
+EXTENDABLE = {"train.steps", "train.rollouts", "checkpoint.keep"}
+"""Keys that may differ from those the run was started with: where it ends, and how much is kept."""
+
+
+def claim(config: Config, directory: Path, *, resume: bool) -> None:
+    """Make the directory, or check that it holds this run.
+
+    Raises:
+        ConfigError: It holds something else, or the run was started with other settings.
+    """
+    saved = directory / "config.toml"
+    visible = [path for path in directory.glob("*") if not path.name.startswith(".")]
+    if visible and not resume:
+        raise ConfigError(f"{directory} is not empty; add --resume to go on with its run, or choose another --out")
+    if visible and not saved.exists():
+        raise ConfigError(f"{directory} holds no run to resume (no config.toml); choose another --out")
+    if visible:
+        _check_same(config, saved)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        partial = directory / ".config.toml"
+        partial.write_text(dump_toml(config), encoding="utf-8")
+        partial.replace(saved)
+    except OSError as error:
+        raise ConfigError(f"{directory} cannot be written ({error}); choose another --out") from error
+
+
+def _check_same(config: Config, saved: Path) -> None:
+    before, now = (_flat(one.model_dump()) for one in (validate(read_toml(saved), str(saved)), config))
+    for key, value in now.items():
+        if value != before.get(key) and key not in EXTENDABLE:
+            raise ConfigError(
+                f"{key} = {value!r} differs from {before.get(key)!r} in {saved}; a run resumes with the settings it was "
+                f"started with (only {', '.join(sorted(EXTENDABLE))} may change), or choose another --out"
+            )
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
+
+
+def describe(directory: Path, config: Config, **facts: Any) -> None:
+    """Write ``run.json``: versions, host, seed, revision, and the ``facts`` given."""
+    packages = ("torch", "transformers", "tokenizers", "numpy", "reasoning-gym", "math-verify")
+    installed = {name: _version(name) for name in packages}
+    description = {
+        "rekindle": __version__,
+        "python": platform.python_version(),
+        "packages": {name: version for name, version in installed.items() if version},
+        "platform": platform.platform(),
+        "host": platform.node(),
+        "threads": config.train.threads,
+        "seed": config.train.seed,
+        "git_revision": _git_revision(),
+        "command": sys.argv[1:],
+        **facts,
+    }
+    (directory / "run.json").write_text(json.dumps(description, indent=2), encoding="utf-8")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git_revision() -> str | None:
+    """Revision of the checkout this package is run from; None for an installed one."""
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"],  # noqa: S607 (whichever git the user has)
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,66 @@
+"""The public names are a contract."""
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src"
+CONTRACT = {
+    "rekindle": "Task GroupRequest Rollout Group Outcome Fate Scheduler History load_run",
+    "rekindle.scheduling.pools": "CyclingPool RecyclingPool",
+    "rekindle.scheduling.group_sizes": "fixed",
+    "rekindle.scheduling.temperatures": "fixed",
+    "rekindle.scheduling.gates": "has_signal not_all_wrong everything",
+    "rekindle.learning.estimators": "grpo dr_grpo rloo batch_standardize",
+    "rekindle.verifiers": "exact_match math_equal",
+    "rekindle.evaluation": "pass_at_k",
+    "rekindle.testing": "FakeEngine SimulatedPolicy check_pool check_estimator check_environment",
+}
+
+
+@pytest.mark.parametrize("module", CONTRACT)
+def test_contract_names_exist_and_are_exported(module):
+    loaded = importlib.import_module(module)
+    for name in CONTRACT[module].split():
+        assert name in loaded.__all__
+        assert getattr(loaded, name) is not None
+
+
+def modules():
+    for path in sorted(SOURCE.rglob("*.py")):
+        parts = path.relative_to(SOURCE).with_suffix("").parts
+        if parts[-1] not in {"__init__", "worker_main"}:
+            yield ".".join(parts)
+
+
+@pytest.mark.parametrize("module", modules())
+def test_every_module_says_what_it_exports_and_has_it(module):
+    loaded = importlib.import_module(module)
+    assert loaded.__doc__
+    assert sorted(set(loaded.__all__)) == sorted(loaded.__all__)
+    for name in loaded.__all__:
+        assert hasattr(loaded, name), f"{module}.__all__ names {name}, which is not there"
+
+
+def test_rekindle_imports_without_torch_and_quickly_finds_its_names():
+    program = (
+        "import sys; sys.modules['torch'] = None; sys.modules['transformers'] = None\n"
+        "import rekindle, rekindle.cli\n"
+        "assert rekindle.Scheduler and rekindle.History and rekindle.load_run\n"
+        "from rekindle.scheduling.pools import RecyclingPool\n"
+        "assert 'numpy' in sys.modules\n"
+        "raise SystemExit(rekindle.cli.main(['recipes']))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "recycle " in done.stdout
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    import rekindle
+
+    with pytest.raises(AttributeError, match="no attribute 'experience'"):
+        _ = rekindle.experience

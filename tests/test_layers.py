@@ -1,0 +1,80 @@
+"""Imports point down. The floors are those of CONTRIBUTING.md."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "rekindle"
+FLOORS = {
+    "types": 0,
+    "config": 1,
+    "scheduling": 1,
+    "learning": 1,
+    "models": 1,
+    "engines": 2,
+    "recipes": 2,
+    "tasks": 2,
+    "verifiers": 2,
+    "training": 3,
+    "evaluation": 3,
+    "observability": 3,
+    "environments": 4,
+    "assembly": 5,
+    "doctor": 5,
+    "cli": 6,
+}
+TORCH_FREE = ("types", "config", "scheduling", "tasks", "verifiers", "recipes", "observability")
+UNCHECKED = {"__init__", "testing"}
+
+
+def room(path):
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imports(path):
+    """(module, name or None) of every import in a file, the lazy ones too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, None) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import; write the whole path"
+            yield from ((node.module, alias.name) for alias in node.names)
+
+
+FILES = sorted(SOURCE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_imports_point_down_and_never_into_private_parts(path):
+    here = room(path)
+    if here in UNCHECKED:
+        return
+    assert here in FLOORS, f"{here} has no floor; give it one here and in CONTRIBUTING.md"
+    for module, name in imports(path):
+        if not module.startswith("rekindle."):
+            continue
+        there = module.split(".")[1]
+        if there == here:
+            continue
+        assert FLOORS[there] <= FLOORS[here], f"{path.name} imports {module}, which is above"
+        private = [part for part in [*module.split("."), name or ""] if part.startswith("_")]
+        assert not private, f"{path.name} imports {private[0]} of {there}, which is private there"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_rooms_without_torch_do_not_import_it(path):
+    if room(path) in TORCH_FREE:
+        heavy = {module for module, _ in imports(path) if module.split(".")[0] in {"torch", "transformers"}}
+        assert not heavy
+
+
+def test_no_two_rooms_import_each_other():
+    edges = {
+        (room(path), module.split(".")[1])
+        for path in FILES
+        if room(path) not in UNCHECKED
+        for module, _ in imports(path)
+        if module.startswith("rekindle.") and module.split(".")[1] != room(path)
+    }
+    assert not {(a, b) for a, b in edges if (b, a) in edges}
