@@ -275,6 +275,7 @@ def gradient_agreement(trainer: MeteredGRPOTrainer, model, tokenizer, rows: int)
         )
     ours = Trainer(Policy(model, tokenizer), TrainTable(steps=1, warmup_steps=0)).update(samples, 0).grad_norm
     theirs = trainer.state.log_history[0]["grad_norm"]
+    print(ours,theirs,trainer.state.log_history[0])
     return abs(ours - theirs) / theirs
 
 

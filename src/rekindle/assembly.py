@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -28,7 +27,7 @@ from rekindle.training import run_directory, warm_start
 from rekindle.training.checkpoint import Checkpoints
 from rekindle.training.loop import Observer, Parts, TrainingLoop
 from rekindle.training.trainer import Trainer
-from rekindle.types import Environment, Outcome, Task, outcome_of
+from rekindle.types import Outcome, Task, outcome_of
 from rekindle.verifiers.protocol import Verifier
 from rekindle.verifiers.rewards import build_verifier, reward
 
@@ -46,6 +45,8 @@ class Workbench:
     policy: Policy
     tasks: TaskSet
     verifier: Verifier
+    directory: Path | None = None
+    """Where the policy's weights came from."""
 
     def environment(self, tasks: Sequence[Task]) -> SingleTurn:
         """An environment over ``tasks`` with the policy as it is."""
@@ -104,14 +105,19 @@ def workbench(config: Config, model: Path | None = None, say: Callable[[str], No
             dtype=config.model.dtype,
             trust_remote_code=config.model.trust_remote_code,
         )
-        yield Workbench(config, policy, tasks, verifier)
+        yield Workbench(config, policy, tasks, verifier, path)
     finally:
         verifier.close()
 
 
 @contextmanager
 def open_run(
-    config: Config, directory: Path, *, resume: bool, observer: Callable[[int, int], Observer], say: Callable[[str], None]
+    config: Config,
+    directory: Path,
+    *,
+    resume: bool,
+    observer: Callable[[int, int], Observer],
+    say: Callable[[str], None],
 ) -> Iterator[TrainingLoop]:
     """Prepare a run directory and everything that runs in it.
 
@@ -222,7 +228,10 @@ def warm_started(config: Config, tasks: TaskSet, verifier: Verifier, say: Callab
     Raises:
         WarmStartError: Its profile is outside what RL can use.
     """
-    key = {"tiny": config.model.tiny.model_dump(), "warm_start": config.warm_start.model_dump(exclude={"sampled_accuracy"})}
+    key = {
+        "tiny": config.model.tiny.model_dump(),
+        "warm_start": config.warm_start.model_dump(exclude={"sampled_accuracy"}),
+    }
     key |= {"task": {"source": config.task.source, "params": config.task.params}}
     directory, profile = warm_start.cached(key, lambda: _make_warm_start(config, tasks, verifier, say))
     low, high = config.warm_start.sampled_accuracy
@@ -259,9 +268,7 @@ def _profile(bench: Workbench) -> dict[str, float]:
     environment = bench.environment(tasks)
     sampled = evaluate(environment, tasks, samples=PROFILE_SAMPLES, seed=EVALUATION_SEED)
     greedy = evaluate(environment, tasks, samples=1, temperature=0.0)
-    outcomes = [
-        outcome_of([1.0] * correct + [0.0] * (PROFILE_SAMPLES - correct)) for correct in sampled.successes
-    ]
+    outcomes = [outcome_of([1.0] * correct + [0.0] * (PROFILE_SAMPLES - correct)) for correct in sampled.successes]
     return {
         "sampled": sampled.accuracy,
         "greedy": greedy.accuracy,

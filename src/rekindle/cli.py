@@ -67,7 +67,10 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser("eval", help="measure a policy on held-out prompts")
     _add_config(evaluate)
     evaluate.add_argument(
-        "--checkpoint", type=Path, metavar="DIR", help="a run, a checkpoint or a model directory (default: the start policy)"
+        "--checkpoint",
+        type=Path,
+        metavar="DIR",
+        help="a run, a checkpoint or a model directory (default: the start policy)",
     )
     evaluate.add_argument("--samples", type=int, default=8, metavar="N", help="rollouts per prompt (default: 8)")
     evaluate.add_argument("--k", default="1", metavar="K,...", help="report pass@k for these (default: 1)")
@@ -88,7 +91,12 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", type=Path, metavar="CONFIG.toml")
     parser.add_argument("--recipe", metavar="NAME", help="preset under the file's keys (see: rekindle recipes)")
     parser.add_argument(
-        "--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="e.g. train.steps=100; repeatable"
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="e.g. train.steps=100; repeatable",
     )
     parser.add_argument("--seed", type=int, metavar="N", help="short for --set train.seed=N")
 
@@ -109,7 +117,10 @@ def _train(options: argparse.Namespace) -> int:
 
     with _Interrupts() as interrupts:
         progress = Progress(config.train.steps, config.train.rollouts)
-        with open_run(config, directory, resume=options.resume, observer=lambda *_: progress, say=_say) as loop, progress:
+        with (
+            open_run(config, directory, resume=options.resume, observer=lambda *_: progress, say=_say) as loop,
+            progress,
+        ):
             ending = loop.run(lambda: interrupts.asked)
     report = write_report(directory)
     if ending.name == "BOUND":
@@ -160,13 +171,17 @@ def _eval(options: argparse.Namespace) -> int:
 
     with workbench(config, model_directory(options.checkpoint), say=_say) as bench:
         evaluation = bench.evaluate(options.samples, options.temperature)
-    _say(f"{len(evaluation.task_ids)} held-out prompts, {options.samples} rollouts each, temperature {options.temperature:g}")
+    _say(
+        f"{len(evaluation.task_ids)} held-out prompts, {options.samples} rollouts each at {options.temperature:g}"
+    )
     for k in ks:
         print(f"pass@{k}  {evaluation.pass_at(k):.4f}  +- {evaluation.standard_error(k):.4f}")
     if evaluation.failed:
         _say(f"{evaluation.failed} prompts could not be played and count as never solved")
     if options.json:
-        options.json.write_text(json.dumps(_evaluation_json(evaluation, ks), ensure_ascii=False, indent=1), encoding="utf-8")
+        options.json.write_text(
+            json.dumps(_evaluation_json(evaluation, ks), ensure_ascii=False, indent=1), encoding="utf-8"
+        )
     return 0
 
 

@@ -31,18 +31,18 @@ class _Table(BaseModel):
 class TinyModel(_Table):
     """A decoder made from scratch for the embedded tasks; used when ``model.path`` is absent."""
 
-    layers: int = Field(4, ge=1)
-    hidden_size: int = Field(64, ge=8)
-    heads: int = Field(4, ge=1)
-    kv_heads: int = Field(4, ge=1)
-    intermediate_size: int = Field(192, ge=8)
-    max_length: int = Field(128, ge=16, description="longest prompt plus completion, tokens")
+    layers: int = Field(default=4, ge=1)
+    hidden_size: int = Field(default=64, ge=8)
+    heads: int = Field(default=4, ge=1)
+    kv_heads: int = Field(default=4, ge=1)
+    intermediate_size: int = Field(default=192, ge=8)
+    max_length: int = Field(default=128, ge=16, description="longest prompt plus completion, tokens")
 
     @model_validator(mode="after")
     def _heads_divide(self) -> "TinyModel":
         if self.hidden_size % self.heads or (self.hidden_size // self.heads) % 2:
             raise ValueError(
-                f"heads = {self.heads} must divide hidden_size = {self.hidden_size} into even parts; choose e.g. heads = 4"
+                f"heads = {self.heads} must divide hidden_size = {self.hidden_size} into even parts; choose heads = 4"
             )
         if self.heads % self.kv_heads:
             raise ValueError(f"kv_heads = {self.kv_heads} must divide heads = {self.heads}")
@@ -52,24 +52,29 @@ class TinyModel(_Table):
 class ModelTable(_Table):
     """Which policy: a Hugging Face causal LM directory, or a tiny one made from scratch."""
 
-    path: str | None = Field(None, description="directory with config, weights and tokenizer")
+    path: str | None = Field(default=None, description="directory with config, weights and tokenizer")
     dtype: Literal["float32", "bfloat16"] = "float32"
-    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
-    trust_remote_code: bool = Field(False, description="run code that came with the model directory")
-    chat_template: bool = Field(True, description="render prompts with the tokenizer's chat template when it has one")
-    system_prompt: str | None = Field(None, description="system message put before every prompt (needs a chat template)")
+    device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
+    trust_remote_code: bool = Field(default=False, description="run code that came with the model directory")
+    chat_template: bool = Field(
+        default=True, description="render prompts with the tokenizer's chat template when it has one"
+    )
+    system_prompt: str | None = Field(
+        default=None, description="system message put before every prompt (needs a chat template)"
+    )
     tiny: TinyModel = TinyModel()
 
 
 class WarmStartTable(_Table):
     """Supervised start of a tiny model on noisy demonstrations; cached by its settings."""
 
-    steps: int = Field(415, ge=0)
-    batch_size: int = Field(64, ge=1)
-    learning_rate: float = Field(2e-3, gt=0)
-    seed: int = Field(0, ge=0)
+    steps: int = Field(default=415, ge=0)
+    batch_size: int = Field(default=64, ge=1)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    seed: int = Field(default=0, ge=0)
     sampled_accuracy: tuple[float, float] = Field(
-        (0.22, 0.55), description="accepted range of held-out pass@1 after the warm start; outside it RL is refused"
+        default=(0.22, 0.55),
+        description="accepted range of held-out pass@1 after the warm start; outside it RL is refused",
     )
 
 
@@ -77,36 +82,38 @@ class TaskTable(_Table):
     """Where prompts come from and how answers are judged."""
 
     source: Literal["spell_backward", "reasoning_gym", "jsonl", "parquet", "gsm8k"] = "spell_backward"
-    name: str | None = Field(None, description="data set name (reasoning_gym)")
-    path: str | None = Field(None, description="file (jsonl, parquet, gsm8k)")
-    eval_path: str | None = Field(None, description="held-out file; absent: eval.prompts rows are split off")
+    name: str | None = Field(default=None, description="data set name (reasoning_gym)")
+    path: str | None = Field(default=None, description="file (jsonl, parquet, gsm8k)")
+    eval_path: str | None = Field(default=None, description="held-out file; absent: eval.prompts rows are split off")
     params: dict[str, Any] = Field(default_factory=dict, description="parameters of the generator")
-    pool_size: int | None = Field(None, ge=1, description="prompts in the pool; absent: all of the file, 4096 if generated")
+    pool_size: int | None = Field(
+        default=None, ge=1, description="prompts in the pool; absent: all of the file, 4096 if generated"
+    )
     verifier: Literal["auto", "exact_match", "math", "reasoning_gym"] = "auto"
-    binary_rewards: bool = Field(True, description="turn scores into 0 or 1 at success_threshold")
-    success_threshold: float = Field(1.0, gt=0, le=1, description="a score of at least this much is a success")
+    binary_rewards: bool = Field(default=True, description="turn scores into 0 or 1 at success_threshold")
+    success_threshold: float = Field(default=1.0, gt=0, le=1, description="a score of at least this much is a success")
 
 
 class VerifyTable(_Table):
     """Worker processes for verifiers that are not ours."""
 
-    workers: int = Field(2, ge=1)
-    timeout_seconds: float = Field(5.0, gt=0, description="wall-clock limit of one verdict")
+    workers: int = Field(default=2, ge=1)
+    timeout_seconds: float = Field(default=5.0, gt=0, description="wall-clock limit of one verdict")
 
 
 class PoolTable(_Table):
     """Which prompts may be drawn."""
 
     kind: Literal["cycling", "recycling"] = "cycling"
-    alpha: float = Field(0.0, ge=0, lt=1, description="weight left to a trained prompt (soft recycling)")
+    alpha: float = Field(default=0.0, ge=0, lt=1, description="weight left to a trained prompt (soft recycling)")
     on_empty: Literal["reset", "stop"] = "reset"
-    reset_below: float = Field(0.0, ge=0, lt=1, description="reset when the live fraction falls below it")
+    reset_below: float = Field(default=0.0, ge=0, lt=1, description="reset when the live fraction falls below it")
 
     @model_validator(mode="after")
     def _only_recycling(self) -> "PoolTable":
         if self.kind == "cycling" and (self.alpha or self.reset_below or self.on_empty != "reset"):
             raise ValueError(
-                'pool.alpha, pool.reset_below and pool.on_empty belong to pool.kind = "recycling"; remove them or set it'
+                'pool.alpha, pool.reset_below and pool.on_empty belong to pool.kind = "recycling"; set it or drop them'
             )
         return self
 
@@ -114,54 +121,59 @@ class PoolTable(_Table):
 class RefillTable(_Table):
     """DAPO's dynamic sampling: draw again inside the step until enough groups carry signal."""
 
-    max_rounds: int = Field(0, ge=0, description="extra rounds per step; 0 switches refill off")
-    on_exhausted: Literal["train", "stop"] = Field("train", description="when the rounds are spent")
+    max_rounds: int = Field(default=0, ge=0, description="extra rounds per step; 0 switches refill off")
+    on_exhausted: Literal["train", "stop"] = Field(default="train", description="when the rounds are spent")
 
 
 class TrainTable(_Table):
     """The update."""
 
-    steps: int | None = Field(None, ge=1, description="steps to make; absent: until train.rollouts are spent")
-    rollouts: int | None = Field(None, ge=1, description="rollouts to spend; with train.steps, the most that may be spent")
-    seed: int = Field(0, ge=0)
-    groups_per_step: int = Field(64, ge=1)
-    group_size: int = Field(4, ge=1)
-    oversample: int = Field(1, ge=1, description="k: prompts drawn per step = oversample x groups_per_step")
-    temperature: float = Field(1.0, gt=0)
+    steps: int | None = Field(default=None, ge=1, description="steps to make; absent: until train.rollouts are spent")
+    rollouts: int | None = Field(
+        default=None, ge=1, description="rollouts to spend; with train.steps, the most that may be spent"
+    )
+    seed: int = Field(default=0, ge=0)
+    groups_per_step: int = Field(default=64, ge=1)
+    group_size: int = Field(default=4, ge=1)
+    oversample: int = Field(default=1, ge=1, description="k: prompts drawn per step = oversample x groups_per_step")
+    temperature: float = Field(default=1.0, gt=0)
     gate: Literal["has_signal", "not_all_wrong", "everything"] = "has_signal"
     estimator: Literal["grpo", "dr_grpo", "rloo", "batch_standardize"] = "grpo"
     loss: Literal["ppo_clip"] = "ppo_clip"
-    clip_low: float = Field(0.2, gt=0, lt=1)
-    clip_high: float = Field(0.2, gt=0)
+    clip_low: float = Field(default=0.2, gt=0, lt=1)
+    clip_high: float = Field(default=0.2, gt=0)
     aggregation: Literal["token_mean", "group_token_mean", "sequence_mean", "constant_length"] = "group_token_mean"
-    epochs: int = Field(1, ge=1, description="passes over a batch")
-    minibatches: int = Field(1, ge=1, description="optimizer steps per pass")
+    epochs: int = Field(default=1, ge=1, description="passes over a batch")
+    minibatches: int = Field(default=1, ge=1, description="optimizer steps per pass")
     old_logprobs: Literal["auto", "engine", "recompute"] = Field(
-        "auto", description="auto: the ratio's denominator is the current policy when it is the one that sampled"
+        default="auto",
+        description="auto: the ratio's denominator is the current policy when it is the one that sampled",
     )
-    kl_coefficient: float = Field(0.0, ge=0, description="weight of the KL to the start policy")
-    learning_rate: float = Field(5e-4, gt=0)
-    warmup_steps: int = Field(20, ge=0)
+    kl_coefficient: float = Field(default=0.0, ge=0, description="weight of the KL to the start policy")
+    learning_rate: float = Field(default=5e-4, gt=0)
+    warmup_steps: int = Field(default=20, ge=0)
     schedule: Literal["constant", "linear", "cosine"] = "constant"
-    weight_decay: float = Field(0.0, ge=0)
-    beta1: float = Field(0.9, ge=0, lt=1)
-    beta2: float = Field(0.999, ge=0, lt=1)
-    grad_clip: float = Field(1.0, gt=0)
-    microbatch_tokens: int = Field(8192, ge=1, description="padded tokens of one forward and backward pass")
-    threads: int = Field(1, ge=1, description="CPU threads; two can be slower than one for tiny models")
-    max_barren_steps: int = Field(20, ge=1, description="steps in a row without any signal before the run stops")
+    weight_decay: float = Field(default=0.0, ge=0)
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    beta2: float = Field(default=0.999, ge=0, lt=1)
+    grad_clip: float = Field(default=1.0, gt=0)
+    microbatch_tokens: int = Field(default=8192, ge=1, description="padded tokens of one forward and backward pass")
+    threads: int = Field(default=1, ge=1, description="CPU threads; two can be slower than one for tiny models")
+    max_barren_steps: int = Field(
+        default=20, ge=1, description="steps in a row without any signal before the run stops"
+    )
 
     @model_validator(mode="after")
     def _can_work(self) -> "TrainTable":
         if self.group_size == 1 and self.estimator != "batch_standardize":
             raise ValueError(
-                f'train.estimator = "{self.estimator}" compares rollouts of one group, and train.group_size = 1 leaves nothing '
-                'to compare; set train.group_size = 4 or train.estimator = "batch_standardize"'
+                f'train.estimator = "{self.estimator}" compares rollouts of one group, and train.group_size = 1 leaves '
+                'nothing to compare; set train.group_size = 4 or train.estimator = "batch_standardize"'
             )
         if self.group_size == 1 and self.gate != "everything":
             raise ValueError(
-                f'train.gate = "{self.gate}" drops every group of one rollout, because a single reward never disagrees; '
-                'set train.gate = "everything"'
+                f'train.gate = "{self.gate}" drops every group of one rollout, because a single reward never disagrees;'
+                ' set train.gate = "everything"'
             )
         if self.minibatches > self.groups_per_step:
             raise ValueError(
@@ -176,26 +188,28 @@ class TrainTable(_Table):
 class EngineTable(_Table):
     """Sampling limits."""
 
-    max_new_tokens: int = Field(24, ge=1)
-    top_p: float = Field(1.0, gt=0, le=1)
-    min_p: float = Field(0.0, ge=0, lt=1)
+    max_new_tokens: int = Field(default=24, ge=1)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    min_p: float = Field(default=0.0, ge=0, lt=1)
     stop: tuple[str, ...] = ()
-    max_rows: int = Field(256, ge=1, description="rollouts decoded at the same time")
+    max_rows: int = Field(default=256, ge=1, description="rollouts decoded at the same time")
 
 
 class EvalTable(_Table):
     """Evaluation on held-out prompts."""
 
-    every: int = Field(20, ge=1, description="steps between evaluations; one is made before the first and after the last")
-    prompts: int = Field(256, ge=1)
-    samples: int = Field(1, ge=1, description="rollouts per held-out prompt at temperature 1")
+    every: int = Field(
+        default=20, ge=1, description="steps between evaluations; one is made before the first and after the last"
+    )
+    prompts: int = Field(default=256, ge=1)
+    samples: int = Field(default=1, ge=1, description="rollouts per held-out prompt at temperature 1")
 
 
 class CheckpointTable(_Table):
     """When to save."""
 
-    every: int = Field(50, ge=1)
-    keep: int = Field(2, ge=1, description="checkpoints kept; older ones are deleted")
+    every: int = Field(default=50, ge=1)
+    keep: int = Field(default=2, ge=1, description="checkpoints kept; older ones are deleted")
 
 
 class Config(_Table):
@@ -217,17 +231,21 @@ class Config(_Table):
     def _tables_agree(self) -> "Config":
         if self.model.path is None and self.task.source != "spell_backward":
             raise ValueError(
-                f'task.source = "{self.task.source}" needs a model that can read it; set model.path to a model directory '
-                '(the tiny model only knows task.source = "spell_backward")'
+                f'task.source = "{self.task.source}" needs a model that can read it; set model.path to a model '
+                'directory (the tiny model only knows task.source = "spell_backward")'
             )
         if self.model.path is None and self.model.system_prompt is not None:
-            raise ValueError("model.system_prompt needs a chat template, which the tiny model has not; set model.path or remove it")
+            raise ValueError(
+                "model.system_prompt needs a chat template, which the tiny model has not; set model.path or remove it"
+            )
         if self.task.source in {"jsonl", "parquet", "gsm8k"} and self.task.path is None:
             raise ValueError(f'task.source = "{self.task.source}" needs task.path, the file to read')
         if self.task.source == "reasoning_gym" and self.task.name is None:
             raise ValueError('task.source = "reasoning_gym" needs task.name, e.g. "spell_backward"')
         if self.task.verifier == "reasoning_gym" and self.task.source != "reasoning_gym":
-            raise ValueError('task.verifier = "reasoning_gym" only judges its own tasks; set task.source = "reasoning_gym"')
+            raise ValueError(
+                'task.verifier = "reasoning_gym" only judges its own tasks; set task.source = "reasoning_gym"'
+            )
         if not self.task.binary_rewards and self.train.gate == "not_all_wrong":
             raise ValueError('train.gate = "not_all_wrong" needs 0/1 rewards; set task.binary_rewards = true')
         return self
@@ -238,7 +256,9 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"{path} does not exist; give the path of a TOML file, e.g. examples/spell_backward.toml") from None
+        raise ConfigError(
+            f"{path} does not exist; give the path of a TOML file, e.g. examples/spell_backward.toml"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read ({error}); give the path of a TOML file") from None
     except tomllib.TOMLDecodeError as error:
@@ -307,4 +327,6 @@ def _did_you_mean(loc: tuple[int | str, ...]) -> str:
     known = sorted(table.model_fields)
     close = difflib.get_close_matches(str(loc[-1]), known, n=1)
     prefix = "".join(f"{part}." for part in loc[:-1])
-    return f"; did you mean {prefix}{close[0]}?" if close else f"; known keys: {', '.join(prefix + key for key in known)}"
+    return (
+        f"; did you mean {prefix}{close[0]}?" if close else f"; known keys: {', '.join(prefix + key for key in known)}"
+    )

@@ -111,7 +111,9 @@ def _verifiers() -> str:
     from rekindle.types import Task
     from rekindle.verifiers.rewards import build_verifier
 
-    verifier = build_verifier(TaskTable(source="jsonl", path="-", verifier="math"), VerifyTable(workers=1, timeout_seconds=60))
+    verifier = build_verifier(
+        TaskTable(source="jsonl", path="-", verifier="math"), VerifyTable(workers=1, timeout_seconds=60)
+    )
     try:
         (verdict,) = verifier.judge([(Task("probe", "", r"\frac{1}{2}"), r"\boxed{0.5}")])
     finally:

@@ -105,7 +105,9 @@ def check_estimator(estimator: Callable[[Sequence[float]], list[float]]) -> None
 def check_environment(environment: Environment, tasks: int) -> None:
     """Every request comes back once, with n rollouts whose token columns have one length, or with None."""
     requests = [
-        GroupRequest(id=100 + row, task_id=str(row), row=row, n=1 + row % 3, temperature=1.0, seed=row, version=7, step=1)
+        GroupRequest(
+            id=100 + row, task_id=str(row), row=row, n=1 + row % 3, temperature=1.0, seed=row, version=7, step=1
+        )
         for row in range(tasks)
     ]
     played = list(environment.play(requests))

@@ -28,7 +28,7 @@ __all__ = [
 
 
 class UserError(ValueError):
-    """Something the user can mend. The message is complete: what is wrong, where, and the remedy; no traceback is shown."""
+    """Something the user can mend; the message says what is wrong, where, and the remedy. No traceback is shown."""
 
 
 class Outcome(StrEnum):

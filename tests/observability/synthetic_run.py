@@ -36,10 +36,13 @@ prompts = 256
 """
 
 INFO = {
-    "versions": {"rekindle": "0.1.0", "python": "3.11.4", "numpy": "2.4.0"},
+    "rekindle": "0.1.0",
+    "python": "3.11.4",
+    "packages": {"torch": "2.13.0", "numpy": "2.4.0"},
     "host": "example",
     "seed": 0,
-    "revision": "0afaf8b",
+    "git_revision": "0afaf8b",
+    "command": ["train", "run.toml"],
 }
 
 
@@ -58,7 +61,10 @@ def write_run(
     first_task: str = "spell_backward/0",
     seed: int = 0,
 ) -> Path:
-    """Write config.toml, run.json, metrics.jsonl, ledger.sqlite and a checkpoint; ``skill`` moves from start to end."""
+    """Write config.toml, run.json, metrics.jsonl, ledger.sqlite and a checkpoint; ``skill`` moves from start to end.
+
+    Nobody ever solves ``first_task``.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     text = CONFIG.format(recipe=recipe, planned=planned or max(steps, 1), batch=batch, size=size, every=every)
     (directory / "config.toml").write_text(text)
@@ -95,6 +101,7 @@ class _Game:
     def __init__(self, pool: int, batch: int, size: int, failing: float, first_task: str, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
         self.difficulty = self.rng.normal(0, 2.0, pool)
+        self.difficulty[0] = 99.0
         self.tasks = [first_task, *(f"spell_backward/{row}" for row in range(1, pool))]
         self.live = np.ones(pool, bool)
         self.first: list[str | None] = [None] * pool
@@ -171,6 +178,12 @@ class _Game:
                 "advantage/abs_mean": 0.4,
             }
             line |= {"temperature/mean": 1.0, "temperature/max": 1.0}
-            line |= {"time/generate": 0.31, "time/verify": 0.02, "time/train": 0.53, "time/other": 0.04}
+            line |= {
+                "time/generate": 0.31,
+                "time/verify": 0.02,
+                "time/train": 0.53,
+                "time/evaluate": 0.0,
+                "time/other": 0.04,
+            }
             line |= {"pool/live": int(self.live.sum()), "pool/size": len(self.live), "pool/resets": self.resets}
         return line

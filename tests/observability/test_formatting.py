@@ -1,5 +1,7 @@
 """Numbers as people read them: tables by hand, and what axis ticks promise."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,5 +71,5 @@ def test_ticks_are_few_inside_and_evenly_spaced(low, width, count):
     assert 1 <= len(found) <= count + 1
     slack = 1e-6 * max(1.0, abs(low), abs(high))
     assert all(low - slack <= tick <= high + slack for tick in found)
-    gaps = [b - a for a, b in zip(found, found[1:], strict=False)]
+    gaps = [b - a for a, b in pairwise(found)]
     assert all(gap == pytest.approx(gaps[0], rel=1e-6, abs=slack) for gap in gaps)

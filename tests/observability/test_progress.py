@@ -10,8 +10,8 @@ from rekindle.observability.progress import Progress, sentence
 
 STEP = {
     "step": 41, "total_rollouts": 10496, "groups/asked": 64, "groups/mixed": 19, "groups/all_wrong": 31,
-    "groups/all_correct": 14, "groups/trained": 19, "groups/fresh": 8, "groups/rescued_hard": 7, "groups/rescued_easy": 4,
-    "groups/excess": 0, "groups/expired": 0, "groups/failed": 0, "reward/mean": 0.4637,
+    "groups/all_correct": 14, "groups/trained": 19, "groups/fresh": 8, "groups/rescued_hard": 7,
+    "groups/rescued_easy": 4, "groups/excess": 0, "groups/expired": 0, "groups/failed": 0, "reward/mean": 0.4637,
 }  # fmt: skip
 
 
@@ -103,10 +103,18 @@ def test_a_terminal_gets_a_bar_with_the_place_and_the_latest_sentence():
         assert words in text
 
 
+def test_half_a_run_resumed_is_not_half_a_run_made_at_once():
+    output = io.StringIO()
+    console = Console(file=output, force_terminal=True, width=160, color_system=None, _environ={})
+    with Progress(82, console=console) as progress:
+        progress.step(STEP)
+    assert "50% 0:00:00 · -:--:-- left" in output.getvalue()
+
+
 def test_a_terminal_shows_the_place_in_rollouts_when_they_bound_the_run():
     output = io.StringIO()
     console = Console(file=output, force_terminal=True, width=160, color_system=None, _environ={})
-    with Progress(None, 104960, console=console, start=(2, 512)) as progress:
+    with Progress(None, 104960, console=console) as progress:
         progress.step(STEP)
     assert "10,496 of 104,960 rollouts" in output.getvalue()
     assert "10%" in output.getvalue()

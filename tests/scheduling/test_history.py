@@ -40,7 +40,7 @@ def test_a_streak_stops_counting_instead_of_wrapping_to_zero():
 
 
 def test_state_of_other_prompts_is_refused_with_the_remedy():
-    with pytest.raises(ValueError, match="other prompts.*resume with the task table"):
+    with pytest.raises(ValueError, match=r"other prompts.*resume with the task table"):
         History(["a", "b"]).load_state_dict(History(["a", "c"]).state_dict())
 
 

@@ -8,9 +8,7 @@ from rekindle.scheduling.pools import RecyclingPool
 
 def frozen_share(rates, draws_per_prompt, seed=0):
     prompts = len(rates)
-    scheduler = Scheduler(
-        RecyclingPool(History(map(str, range(prompts)))), groups_per_step=32, oversample=2, seed=seed
-    )
+    scheduler = Scheduler(RecyclingPool(History(map(str, range(prompts)))), groups_per_step=32, oversample=2, seed=seed)
     steps = round(draws_per_prompt * prompts / 64)
     return recycled_share(frozen_run(scheduler, rates, steps, np.random.default_rng(seed)))
 

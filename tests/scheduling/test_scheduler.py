@@ -15,7 +15,9 @@ from rekindle.testing import SimulatedPolicy
 
 
 def make(pool=RecyclingPool, prompts=40, **settings):
-    return Scheduler(pool(History(f"t{row}" for row in range(prompts))), **{"groups_per_step": 4, "oversample": 2} | settings)
+    return Scheduler(
+        pool(History(f"t{row}" for row in range(prompts))), **{"groups_per_step": 4, "oversample": 2} | settings
+    )
 
 
 def rollouts(*rewards):
@@ -219,7 +221,9 @@ def test_an_empty_pool_that_may_not_reset_says_so():
 
 def test_group_size_and_temperature_are_attributes_of_the_request():
     scheduler = make(
-        group_size=lambda history, row: 1 + row % 3, temperature=lambda history, row: 1.0 + row / 100, gate=gates.everything
+        group_size=lambda history, row: 1 + row % 3,
+        temperature=lambda history, row: 1.0 + row / 100,
+        gate=gates.everything,
     )
     for request in iter(scheduler.ask, None):
         assert (request.n, request.temperature) == (1 + request.row % 3, 1.0 + request.row / 100)
@@ -264,7 +268,9 @@ def test_a_saved_scheduler_goes_on_exactly_with_requests_in_flight(seed, told_be
 
 
 def test_request_seeds_differ_between_requests_and_runs():
-    seeds = [request.seed for seed in (0, 1) for request in iter(make(prompts=400, groups_per_step=200, seed=seed).ask, None)]
+    seeds = [
+        request.seed for seed in (0, 1) for request in iter(make(prompts=400, groups_per_step=200, seed=seed).ask, None)
+    ]
     assert len(set(seeds)) == len(seeds) == 800
     assert all(0 <= seed < 2**63 for seed in seeds)
 

@@ -5,8 +5,8 @@ What makes it faster than a forward pass per token through transformers, on a pr
 - query, key and value projections are one matrix product, gate and up projections another;
 - query and key channels are reordered so that the two halves of a rotary pair are neighbours, and rotating them is one
   complex multiplication; the dot products of attention do not depend on the order of channels;
-- keys are stored transposed, so that attention is two plain batched matrix products, and their width is rounded up to
-  a multiple of 16, below which vectorised softmax and batched products are several times slower per element.
+- keys are stored transposed, so that attention is two plain batched matrix products, and its width is rounded up to a
+  multiple of 16: with odd widths a vectorised softmax is several times slower.
 """
 
 from dataclasses import dataclass
@@ -64,7 +64,7 @@ class FusedCache:
     def empty(cls, like: Tensor, shape: tuple[int, int, int, int], starts: Tensor, columns: int) -> "FusedCache":
         """Return zeros for (layers, rows, key-value heads, head channels), type and device of ``like``."""
         layers, rows, heads, channels = shape
-        capacity = max(MIN_WINDOW, _rounded(columns + max(WINDOW, columns // 2)))
+        capacity = _rounded(columns + _headroom(columns))
         return cls(
             # Zeros and not garbage: a masked value is multiplied by 0, and 0 times NaN is NaN.
             keys=like.new_zeros(layers, rows, heads, channels, capacity),
@@ -99,7 +99,7 @@ class FusedCache:
         column = self.columns
         capacity = self.bias.shape[-1]
         if column == capacity:
-            more = _rounded(capacity // 2)
+            more = _headroom(column)
             self.keys = F.pad(self.keys, (0, more))
             self.values = F.pad(self.values, (0, 0, 0, more))
             self.bias = F.pad(self.bias, (0, more), value=MASKED)
@@ -202,7 +202,7 @@ class FusedDecoder:
         x = x + F.linear(mixed, layer.o, layer.o_bias)
         normed = F.rms_norm(x, (x.shape[-1],), layer.post_norm, self._weights.norm_eps)
         gate, up = F.linear(normed, layer.gate_up).chunk(2, dim=-1)
-        return x + F.linear(F.silu(gate) * up, layer.down)
+        return x + F.linear(F.silu(gate).mul_(up), layer.down)
 
     def _logits(self, x: Tensor) -> Tensor:
         weights = self._weights
@@ -211,6 +211,11 @@ class FusedDecoder:
 
 def _rounded(columns: int) -> int:
     return -(-columns // WINDOW) * WINDOW
+
+
+def _headroom(columns: int) -> int:
+    """Return for how many more columns to make room: few copies, and little memory that is never used."""
+    return max(MIN_WINDOW, _rounded(columns // 2))
 
 
 def _bias(starts: Tensor, columns: int, capacity: int) -> Tensor:

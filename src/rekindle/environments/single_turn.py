@@ -54,7 +54,7 @@ class SingleTurn:
         return self._seconds
 
     def play(self, requests: Sequence[GroupRequest]) -> Iterator[tuple[int, list[Rollout] | None]]:
-        """Roll out every request, then judge all completions together; a prompt that leaves no room for an answer fails."""
+        """Roll out every request, then judge all completions; a prompt that leaves no room for an answer fails."""
         prompts = [self._encode(self._tasks[request.row].prompt) for request in requests]
         fits = [len(prompt) < self._limits.context for prompt in prompts]
         yield from ((request.id, None) for request, fit in zip(requests, fits, strict=True) if not fit)

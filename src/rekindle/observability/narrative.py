@@ -10,6 +10,7 @@ __all__ = ["accuracy_change", "advice", "conservation", "economy", "outcome", "t
 
 _AVERAGED_EVALUATIONS = 3
 _DEFAULT_PROMPTS = 256
+_RESET_BELOW = 0.25
 _STEPS_TO_JUDGE = 5
 """The last quarter of a run must have so many steps before it is judged."""
 
@@ -66,10 +67,7 @@ def advice(summary: Summary) -> str | None:
         lost = percent(summary.composition.share(LOST))
         return f"{lost} of the groups expired or failed: check the verifier's time limit and the engine's log first."
     if _starved(summary):
-        return (
-            "The pool starved: towards the end it held mostly prompts that never teach. Reset it earlier "
-            "(pool.reset_below = 0.25), leave trained prompts some weight (pool.alpha = 0.1), or use more prompts."
-        )
+        return f"The pool starved: towards the end it held mostly prompts that never teach. {_remedies(summary)}."
     if late.share("never_solved") > 0.6:
         return (
             f"Late in the run {percent(late.share('never_solved'))} of the groups were never solved: use easier "
@@ -166,6 +164,16 @@ def _starved(summary: Summary) -> bool:
     wanted = summary.setting("train", "groups_per_step") or early.of(*TAUGHT).mean()
     taught = late.of(*TAUGHT).mean()
     return bool(taught < 0.25 * wanted and taught < 0.6 * early.of(*TAUGHT).mean())
+
+
+def _remedies(summary: Summary) -> str:
+    """What can still be done about a starving pool; what the configuration does already is left out."""
+    remedies = ["use more prompts"]
+    if not summary.setting("pool", "alpha"):
+        remedies.append("leave trained prompts some weight (pool.alpha = 0.1)")
+    if (summary.setting("pool", "reset_below") or 0.0) < _RESET_BELOW:
+        remedies.append(f"reset it earlier (pool.reset_below = {_RESET_BELOW})")
+    return ", or ".join(remedies).capitalize()
 
 
 def _decline(summary: Summary) -> str | None:

@@ -19,6 +19,7 @@ __all__ = ["Progress", "sentence"]
 _LINES_PER_RUN = 40
 _LINES_WHEN_ENDLESS = 10
 _SILENCE_SECONDS = 60.0
+_PARTS = 1000
 
 
 def sentence(metrics: Mapping[str, object]) -> str:
@@ -79,7 +80,6 @@ class Progress:
     Args:
         steps: Updates the run will make, None when only rollouts bound it.
         rollouts: Rollouts the run may spend, None when only steps bound it.
-        start: The step and the total rollouts a resumed run begins with.
         console: Where to write; standard error by default, so that results on standard output stay clean.
         clock: Seconds; only tests replace it.
     """
@@ -89,7 +89,6 @@ class Progress:
         steps: int | None,
         rollouts: int | None = None,
         *,
-        start: tuple[int, int] = (0, 0),
         console: Console | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -101,8 +100,7 @@ class Progress:
         self._said: Mapping[str, object] | None = None
         self._said_at = clock()
         self._bar = _bar(self._console)
-        self._task = self._bar.add_task("", total=1.0, words="")
-        self._bar.update(self._task, completed=self._fraction(*start))
+        self._task = self._bar.add_task("", total=_PARTS, words="")
         self._live = Live(self._picture(), console=self._console, refresh_per_second=4)
 
     def step(self, metrics: Mapping[str, object]) -> None:
@@ -111,10 +109,15 @@ class Progress:
         Args:
             metrics: The step's line of ``metrics.jsonl``.
         """
-        self._latest = metrics
+        is_first, self._latest = self._latest is None, metrics
         if self._console.is_interactive:
             step, rollouts = _count(metrics, "step"), _count(metrics, "total_rollouts")
-            self._bar.update(self._task, completed=self._fraction(step, rollouts), words=self._position(step, rollouts))
+            done, words = self._done(step, rollouts), self._position(step, rollouts)
+            if is_first:
+                # A resumed run begins in the middle; the time left is estimated from what is made from here on.
+                self._bar.reset(self._task, completed=done, words=words)
+            else:
+                self._bar.update(self._task, completed=done, words=words)
             self._live.update(self._picture())
         elif self._is_due(metrics):
             self._say_latest()
@@ -150,9 +153,11 @@ class Progress:
         self._console.print(Text(sentence(self._latest)), soft_wrap=True)
         self._said, self._said_at = self._latest, self._clock()
 
-    def _fraction(self, step: int, rollouts: int) -> float:
-        done = step / self._steps if self._steps else 0.0
-        return min(1.0, max(done, rollouts / self._rollouts if self._rollouts else 0.0))
+    def _done(self, step: int, rollouts: int) -> int:
+        """Parts of the whole run that are made, by whichever bound is nearer."""
+        by_steps = step / self._steps if self._steps else 0.0
+        by_rollouts = rollouts / self._rollouts if self._rollouts else 0.0
+        return round(_PARTS * min(1.0, max(by_steps, by_rollouts)))
 
     def _position(self, step: int, rollouts: int) -> str:
         if self._steps:

@@ -94,8 +94,9 @@ def _settings(summary: Summary) -> str:
 
 def _flattened(info: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
     for key, value in info.items():
+        name = f"{above} {key}".strip()
         if isinstance(value, dict):
-            # "versions" is what the table is about; any other table's name is kept.
-            yield from _flattened(value, above if key == "versions" else f"{above}{key} ")
-        else:
-            yield f"{above}{key}", str(value)
+            # A package's name says enough by itself; any other table's name is kept.
+            yield from _flattened(value, above if key == "packages" else name)
+        elif value is not None:
+            yield name, " ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -108,7 +108,7 @@ def cost(summary: Summary) -> str:
     """Time, tokens and floating-point operations."""
     if not summary.step:
         return ""
-    names = ("generate", "verify", "train", "other")
+    names = ("generate", "verify", "train", "evaluate", "other")
     spent = [sum(number(row, f"time/{name}") or 0.0 for row in summary.run.metrics) for name in names]
     bars = [
         Bar(name, value, f"{duration(value)} · {percent(value, sum(spent))}", "teal")

@@ -17,8 +17,7 @@ from rekindle.recipes.soft_recycle import soft_recycle
 __all__ = ["RECIPES", "resolve"]
 
 RECIPES: dict[str, Callable[[], Config]] = {
-    recipe.__name__: recipe
-    for recipe in (grpo, dapo, bounded_dapo, dr_grpo, rloo, reinforce_pp, recycle, soft_recycle)
+    recipe.__name__: recipe for recipe in (grpo, dapo, bounded_dapo, dr_grpo, rloo, reinforce_pp, recycle, soft_recycle)
 }
 
 

@@ -12,6 +12,4 @@ __all__ = ["recycle"]
 
 def recycle() -> Config:
     """Hard recycling: w = 0 after training."""
-    return Config(
-        recipe="recycle", pool=PoolTable(kind="recycling", reset_below=0.25), train=TrainTable(oversample=2)
-    )
+    return Config(recipe="recycle", pool=PoolTable(kind="recycling", reset_below=0.25), train=TrainTable(oversample=2))

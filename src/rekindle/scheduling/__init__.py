@@ -1,1 +1,1 @@
-"""Which prompts to roll out, how many times and how hot; what became of every rollout. No torch, no network, no clock."""
+"""Which prompts to roll out, how often and how hot, and what became of every rollout. No torch, network or clock."""

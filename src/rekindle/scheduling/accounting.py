@@ -10,7 +10,7 @@ from rekindle.types import Fate, GroupRequest, Outcome, Rollout
 __all__ = ["Settled", "Source", "settle", "step_counts"]
 
 Source = Literal["fresh", "rescued_hard", "rescued_easy", "returned"]
-"""Where a trained group came from: drawn for the first time; seen all wrong, all correct, or mixed at its first visit."""
+"""Where a trained group came from: drawn for the first time, or first seen all wrong, all correct, mixed."""
 
 _SOURCE_OF_FIRST_OUTCOME: dict[Outcome | None, Source] = {
     None: "fresh",

@@ -107,11 +107,11 @@ class History:
 
     def first_outcome(self, row: int) -> Outcome | None:
         """Outcome of the prompt's first visit."""
-        return _OUTCOMES[self.first_outcome_code[row]]
+        return _OUTCOMES[int(self.first_outcome_code[row])]
 
     def last_outcome(self, row: int) -> Outcome | None:
         """Outcome of the prompt's latest visit."""
-        return _OUTCOMES[self.last_outcome_code[row]]
+        return _OUTCOMES[int(self.last_outcome_code[row])]
 
     def record(self, row: int, outcome: Outcome, *, successes: int, n: int, temperature: float, version: int) -> None:
         """Enter one visit: a group of ``n`` rollouts with ``successes`` at ``temperature``, sampled by ``version``."""
@@ -145,7 +145,8 @@ class History:
         """
         if state["ids"] != self.ids.digest():
             raise ValueError(
-                "the saved history belongs to other prompts than this pool; resume with the task table the run was started with"
+                "the saved history belongs to other prompts than this pool; "
+                "resume with the task table the run was started with"
             )
         for name, _, _ in _COLUMNS:
             getattr(self, name)[:] = state[name]

@@ -45,10 +45,13 @@ class Ledger:
             self._connection.execute("PRAGMA synchronous=FULL")
             found = self._connection.execute("PRAGMA user_version").fetchone()[0]
         except sqlite3.DatabaseError as error:
-            raise LedgerError(f"{path} is not a ledger ({error}); move it away or choose another run directory") from error
+            raise LedgerError(
+                f"{path} is not a ledger ({error}); move it away or choose another run directory"
+            ) from error
         if found not in (0, SCHEMA_VERSION):
             raise LedgerError(
-                f"{path} has ledger version {found}, this rekindle writes version {SCHEMA_VERSION}; choose another run directory"
+                f"{path} has ledger version {found}, this rekindle writes version {SCHEMA_VERSION}; "
+                "choose another run directory"
             )
         columns = ", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())
         self._connection.execute(f"CREATE TABLE IF NOT EXISTS groups ({columns})")
@@ -59,7 +62,7 @@ class Ledger:
         """Append the groups of a step in one transaction; ``seconds`` by request id, from ask to tell."""
         rows = [_row(one, seconds.get(one.request.id, 0.0), role) for one in settled]
         marks = ", ".join("?" * len(_COLUMNS))
-        with _transaction(self._connection):
+        with _Transaction(self._connection):
             self._connection.executemany(f"INSERT INTO groups VALUES ({marks})", rows)  # noqa: S608 (marks only)
 
     def truncate_after(self, step: int) -> None:
@@ -79,14 +82,16 @@ class Ledger:
         """
         total = sum(self.rollouts().values())
         if total != generated:
-            raise LedgerError(f"{self.path} accounts for {total} rollouts, but {generated} were generated; please report this")
+            raise LedgerError(
+                f"{self.path} accounts for {total} rollouts, but {generated} were generated; please report this"
+            )
 
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
 
 
-class _transaction:
+class _Transaction:
     """BEGIN ... COMMIT, or ROLLBACK when the body raises."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:

@@ -144,7 +144,9 @@ class Scheduler:
         if not self._draw_into(cohort, self.groups_per_step * self.oversample):
             self.waiting = "capacity" if self._cohorts else "exhausted"
             if not self._cohorts:
-                self.stopped = "the pool has no eligible prompt left (pool.on_empty = \"stop\"); add prompts, or let it reset"
+                self.stopped = (
+                    'the pool has no eligible prompt left (pool.on_empty = "stop"); add prompts, or let it reset'
+                )
             return None
         self._next_step += 1
         self._cohorts.append(cohort)
@@ -186,11 +188,13 @@ class Scheduler:
         """
         cohort = next((cohort for cohort in self._cohorts if request_id in cohort.open), None)
         if cohort is None:
-            raise ValueError(f"request {request_id} is not open: it was never asked, or was told already; tell each once")
+            raise ValueError(
+                f"request {request_id} is not open: it was never asked, or was told already; tell each once"
+            )
         request = cohort.open[request_id]
         if rollouts is not None and len(rollouts) != request.n:
             raise ValueError(
-                f"request {request_id} asked for {request.n} rollouts and got {len(rollouts)}; tell None for a failed attempt"
+                f"request {request_id} asked for {request.n} rollouts and got {len(rollouts)}; tell None for a failure"
             )
         del cohort.open[request_id]
         fate = self._fail(cohort, request) if rollouts is None else self._enter(cohort, request, rollouts)
@@ -247,7 +251,7 @@ class Scheduler:
         if self.refill.on_exhausted == "stop":
             self.stopped = (
                 f"step {cohort.step} found {len(cohort.groups)} of {self.groups_per_step} groups with signal in "
-                f"{cohort.rounds + 1} rounds; raise refill.max_rounds, or set refill.on_exhausted = \"train\""
+                f'{cohort.rounds + 1} rounds; raise refill.max_rounds, or set refill.on_exhausted = "train"'
             )
 
     # -- take and advance ---------------------------------------------------------------------------------------------

@@ -18,4 +18,6 @@ def require_extra(module: str, extra: str, purpose: str) -> None:
         MissingExtraError: It is not; the message names the extra to install.
     """
     if find_spec(module) is None:
-        raise MissingExtraError(f'{purpose} needs {module}, which is not installed; run: pip install "rekindle[{extra}]"')
+        raise MissingExtraError(
+            f'{purpose} needs {module}, which is not installed; run: pip install "rekindle[{extra}]"'
+        )

@@ -77,7 +77,7 @@ def _distinct(path: Path, rows: Iterable[Row], to_task: Callable[[str, Mapping[s
             contradicting += earlier.answer != task.answer
     if repeated:
         warnings.warn(
-            f"{path}: {repeated} rows repeat an earlier prompt and were dropped, {contradicting} of them with another answer",
+            f"{path}: {repeated} rows repeat an earlier prompt and were dropped, {contradicting} with another answer",
             stacklevel=3,
         )
     return list(by_prompt.values())
@@ -95,7 +95,9 @@ def _gsm8k_task(place: str, fields: Mapping[str, object]) -> Task:
     _, mark, reference = solution.rpartition(GSM8K_MARK)
     reference = reference.replace(",", "").strip()
     if not mark or not reference:
-        raise TaskError(f'{place}: the answer has no "{GSM8K_MARK} <number>" at its end; use task.source = "jsonl" instead')
+        raise TaskError(
+            f'{place}: the answer has no "{GSM8K_MARK} <number>" at its end; use task.source = "jsonl" instead'
+        )
     return Task(prompt_id(prompt), prompt, reference, {"solution": solution})
 
 
@@ -135,7 +137,8 @@ def _answer(place: str, value: object) -> str:
         case float() if math.isfinite(value):
             return str(int(value)) if value.is_integer() else repr(value)
     raise TaskError(
-        f'{place}: "answer" must be text, a number or a list of these, not {value!r}; without an answer nothing can be verified'
+        f'{place}: "answer" must be text, a number or a list of these, not {value!r}; '
+        "without an answer nothing can be verified"
     )
 
 
@@ -146,7 +149,8 @@ def _without(tasks: list[Task], held_out: list[Task], table: TaskTable) -> list[
         raise TaskError(f"every prompt of {table.path} is also in {table.eval_path}; give different files")
     if len(kept) < len(tasks):
         warnings.warn(
-            f"{table.path}: {len(tasks) - len(kept)} prompts are also in {table.eval_path} and left the pool", stacklevel=3
+            f"{table.path}: {len(tasks) - len(kept)} prompts are also in {table.eval_path} and left the pool",
+            stacklevel=3,
         )
     return kept
 

@@ -24,7 +24,9 @@ def read_rows(path: Path, *, parquet: bool) -> Iterator[Row]:
             raise TaskError(f"there is no file {path}; give the path of an existing file (task.path, task.eval_path)")
         yield from _parquet_rows(path) if parquet else _jsonl_rows(path)
     except OSError as error:
-        raise TaskError(f"cannot read {path} ({error.strerror or error}); check the file and its permissions") from error
+        raise TaskError(
+            f"cannot read {path} ({error.strerror or error}); check the file and its permissions"
+        ) from error
 
 
 def _jsonl_rows(path: Path) -> Iterator[Row]:
@@ -60,4 +62,6 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
                     number += 1
                     yield f"{path} row {number}", fields
     except pyarrow.ArrowInvalid as error:
-        raise TaskError(f"{path} is not a readable Parquet file ({str(error).splitlines()[0]}); check the file") from error
+        raise TaskError(
+            f"{path} is not a readable Parquet file ({str(error).splitlines()[0]}); check the file"
+        ) from error

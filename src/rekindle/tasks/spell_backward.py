@@ -13,14 +13,22 @@ import itertools
 import math
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import IntEnum
 from random import Random
 
 from rekindle.tasks.task_set import TaskError, TaskSet
 from rekindle.types import Task
 
-__all__ = ["CHARACTERS", "SEPARATOR", "Split", "demonstrations", "load_spell_backward", "split_of", "teacher_error_rate"]
+__all__ = [
+    "CHARACTERS",
+    "SEPARATOR",
+    "Split",
+    "demonstrations",
+    "load_spell_backward",
+    "split_of",
+    "teacher_error_rate",
+]
 
 CONSONANTS, VOWELS = "bcdfghjklmnpqrstvwxyz", "aeiou"
 SEPARATOR = ">"
@@ -67,7 +75,7 @@ def load_spell_backward(params: Mapping[str, object], *, pool_size: int, eval_pr
         eval_prompts: Prompts held out.
         seed: Used where ``params`` has no ``seed``.
 
-    There are few short words (26 of two letters are held out); where they run out, longer words take their place,
+    There are few short words (20 of two letters are held out); where they run out, longer words take their place,
     and a warning says so when even these do not suffice.
 
     Raises:
@@ -80,8 +88,8 @@ def load_spell_backward(params: Mapping[str, object], *, pool_size: int, eval_pr
         words = _words(part, count, chosen.lengths, seed)
         if len(words) < count:
             warnings.warn(
-                f"{key} = {count}, but only {len(words)} words of {chosen.min_length} to {chosen.max_length} letters exist "
-                "for it; raise task.params max_length for more",
+                f"{key} = {count}, but only {len(words)} words of {chosen.min_length} to {chosen.max_length} letters "
+                "exist for it; raise task.params max_length for more",
                 stacklevel=2,
             )
         parts.append(tuple(_task(word) for word in words))
@@ -119,7 +127,7 @@ def teacher_error_rate(length: int) -> float:
 
 
 def _validated(params: Mapping[str, object]) -> _Params:
-    known = _Params.__slots__
+    known = [field.name for field in fields(_Params)]
     for name, value in params.items():
         if name not in known:
             raise TaskError(f"task.params has no {name!r} for spell_backward; it takes {', '.join(known)}")
@@ -197,11 +205,11 @@ def _teach(rng: Random, word: str) -> str:
 
 
 def _slip(rng: Random, text: str) -> str:
-    """Swap two neighbours, drop a letter, double one or replace one.
+    """Swap two neighbours, drop a letter (never the last one), double one or replace one.
 
     Vowels and consonants alternate in a word, so one slip always changes it.
     """
-    kind = rng.choice(("swap", "drop", "double", "replace"))
+    kind = rng.choice(("swap", "drop", "double", "replace") if len(text) > 1 else ("double", "replace"))
     place = rng.randrange(len(text) - (kind == "swap"))
     before, letter, after = text[:place], text[place], text[place + 1 :]
     match kind:

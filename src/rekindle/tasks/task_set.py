@@ -44,7 +44,7 @@ class TaskSet:
 
 
 def normalized_prompt(prompt: str) -> str:
-    """Return the prompt in Unicode NFC with every run of white space as one space: equal results are the same prompt."""
+    """Return the prompt in Unicode NFC with runs of white space as one space: equal results are the same prompt."""
     return " ".join(unicodedata.normalize("NFC", prompt).split())
 
 

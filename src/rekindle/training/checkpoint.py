@@ -103,7 +103,9 @@ class Checkpoints:
             arrays = load_arrays(path / "scheduler.safetensors")
             trainer = {"tensors": load_tensors(path / "optimizer.safetensors"), "values": values["trainer"]}
         except (OSError, KeyError, json.JSONDecodeError, SafetensorError) as error:
-            raise CheckpointError(f"{path} is damaged ({error}); delete it to resume from an earlier checkpoint") from error
+            raise CheckpointError(
+                f"{path} is damaged ({error}); delete it to resume from an earlier checkpoint"
+            ) from error
         return trainer, _join(values["state"], arrays)
 
     @staticmethod

@@ -188,16 +188,18 @@ class TrainingLoop:
         if train.rollouts is not None and self.totals.sums["rollouts"] + new_rollouts >= train.rollouts:
             if train.steps is None:
                 return Ending.DONE
-            self.bound = f"train.rollouts = {train.rollouts} were spent at step {self.step} of {train.steps}; raise it to go on"
+            self.bound = (
+                f"train.rollouts = {train.rollouts} were spent at step {self.step} of {train.steps}; raise it to go on"
+            )
             return Ending.BOUND
         if self._parts.scheduler.stopped is not None:
             self.bound = self._parts.scheduler.stopped
             return Ending.BOUND
         if self._barren >= train.max_barren_steps:
             self.bound = (
-                f"{self._barren} steps in a row had nothing to train on (train.max_barren_steps); the prompts are too hard "
-                "or too easy for this policy, or their verifier fails: look at the report, change the prompts, or raise "
-                "train.group_size"
+                f"{self._barren} steps in a row had nothing to train on (train.max_barren_steps); the prompts are too "
+                "hard or too easy for this policy, or their verifier fails: look at the report, change the prompts, or "
+                "raise train.group_size"
             )
             return Ending.BOUND
         return None
@@ -215,9 +217,9 @@ class TrainingLoop:
         )
         if starving and not self._starving:
             self._parts.observer.warn(
-                f"the pool is starving: the last {STARVING_STEPS} steps trained on {mean:.0f} of {scheduler.groups_per_step} "
-                f"groups on average, and of {pool.live} live prompts (pool of {len(pool.history)}) few still teach; add "
-                "prompts (task.pool_size), raise pool.reset_below, or stop earlier"
+                f"the pool is starving: the last {STARVING_STEPS} steps trained on {mean:.0f} of "
+                f"{scheduler.groups_per_step} groups on average, and of {pool.live} live prompts (pool of "
+                f"{len(pool.history)}) few still teach; add prompts (task.pool_size) or raise pool.reset_below"
             )
         self._starving = starving
 

@@ -1,4 +1,4 @@
-"""The run directory's own files: ``config.toml``, which says what was run, and ``run.json``, under which circumstances."""
+"""The run directory's own files: ``config.toml`` says what was run, ``run.json`` under which circumstances."""
 
 import json
 import os
@@ -46,8 +46,8 @@ def _check_same(config: Config, saved: Path) -> None:
     for key, value in now.items():
         if value != before.get(key) and key not in EXTENDABLE:
             raise ConfigError(
-                f"{key} = {value!r} differs from {before.get(key)!r} in {saved}; a run resumes with the settings it was "
-                f"started with (only {', '.join(sorted(EXTENDABLE))} may change), or choose another --out"
+                f"{key} = {value!r} differs from {before.get(key)!r} in {saved}; a run resumes with the settings it "
+                f"was started with (only {', '.join(sorted(EXTENDABLE))} may change), or choose another --out"
             )
 
 
@@ -58,7 +58,7 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def describe(directory: Path, config: Config, **facts: Any) -> None:
+def describe(directory: Path, config: Config, **facts: str | int) -> None:
     """Write ``run.json``: versions, host, seed, revision, and the ``facts`` given."""
     packages = ("torch", "transformers", "tokenizers", "numpy", "reasoning-gym", "math-verify")
     installed = {name: _version(name) for name in packages}

@@ -30,7 +30,10 @@ class WarmStartError(UserError):
 
 
 def imitate(
-    policy: Policy, demonstrations: Sequence[tuple[str, str]], settings: WarmStartTable, on_step: Callable[[int, float], None]
+    policy: Policy,
+    demonstrations: Sequence[tuple[str, str]],
+    settings: WarmStartTable,
+    on_step: Callable[[int, float], None],
 ) -> None:
     """Train on ``steps`` batches of (prompt, completion) pairs, mean over the completion tokens of a batch.
 
@@ -50,7 +53,7 @@ def imitate(
         loss.backward()
         torch.nn.utils.clip_grad_norm_(policy.model.parameters(), 1.0)
         optimizer.step()
-        on_step(step + 1, float(loss))
+        on_step(step + 1, float(loss.detach()))
 
 
 def _demonstration(policy: Policy, prompt: str, completion: str, end: int) -> TrainingSample:

@@ -1,0 +1,48 @@
+"""Exact match, judged in this process: comparing strings executes nothing."""
+
+import unicodedata
+from collections.abc import Sequence
+
+from rekindle.types import Task
+from rekindle.verifiers.protocol import Verdict
+
+__all__ = ["ExactMatchVerifier", "exact_match", "final_answer"]
+
+ANSWER_OPEN, ANSWER_CLOSE = "<answer>", "</answer>"
+
+
+def exact_match(prediction: str, answers: str | Sequence[str]) -> float:
+    """1.0 when ``prediction`` equals one of ``answers`` in Unicode NFC, white space around it aside; else 0.0."""
+    accepted = (answers,) if isinstance(answers, str) else answers
+    return float(_normalized(prediction) in {_normalized(answer) for answer in accepted})
+
+
+def final_answer(text: str) -> str:
+    """What is to be judged of a completion: the last ``<answer>...</answer>``, or all of it; stripped.
+
+    An opening tag without a closing one is no answer tag: a completion cut off in it is judged as a whole, and fails.
+    """
+    end = text.rfind(ANSWER_CLOSE)
+    start = text.rfind(ANSWER_OPEN, 0, end) if end >= 0 else -1
+    return text[start + len(ANSWER_OPEN) : end].strip() if start >= 0 else text.strip()
+
+
+class ExactMatchVerifier:
+    """``exact_match`` of a completion's final answer with the task's answers."""
+
+    def judge(self, items: Sequence[tuple[Task, str]]) -> list[Verdict]:
+        """See ``Verifier.judge``; a task without a reference answer gives the failure ``"error"``."""
+        return [self._verdict(task, text) for task, text in items]
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+    @staticmethod
+    def _verdict(task: Task, text: str) -> Verdict:
+        if not task.answer:
+            return Verdict(0.0, "error")
+        return Verdict(exact_match(final_answer(text), task.answer))
+
+
+def _normalized(text: str) -> str:
+    return unicodedata.normalize("NFC", text).strip()

@@ -1,0 +1,70 @@
+"""What a worker process runs: the scorers of others, by name.
+
+``load`` and ``prepare`` run in the long-lived server, which never looks at model output; ``score`` runs in a process of
+its own for every completion.
+"""
+
+import ast
+import json
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Literal
+
+from rekindle.tasks.reasoning_gym_main import Dataset, make_dataset, make_entry
+from rekindle.verifiers.latex import latex_equal
+
+__all__ = ["ScorerName", "load", "prepare", "score"]
+
+ScorerName = Literal["math", "reasoning_gym"]
+
+TYPICAL_LATEX = (
+    r"\frac{3}{4}",
+    r"(1, \frac{7\pi}{2}]",
+    r"\{1, 2\}",
+    r"x^2+3x-\sqrt{2}",
+    r"\begin{pmatrix}1&2\\3&4\end{pmatrix}",
+    r"x=50\%",
+    r"\text{odd}",
+)
+"""Parsing these fills the parser's caches; a judgement then takes two thirds of the time."""
+
+
+def load(scorer: ScorerName) -> None:
+    """Import what a scorer needs, and use it once, so that every process forked later finds it warm."""
+    if scorer == "math":
+        for latex in TYPICAL_LATEX:
+            latex_equal(f"The answer is ${latex}$, so \\boxed{{{latex}}}", ["0.5"])
+    else:
+        dataset = make_dataset("countdown", {"seed": 0, "size": 1})
+        dataset.score_answer("1+1", make_entry(dataset, 0))
+
+
+def prepare(scorer: ScorerName, job: Mapping[str, Any]) -> None:
+    """Make the job's data set, so that its scoring process need not."""
+    if scorer == "reasoning_gym":
+        _dataset(job["dataset"])
+
+
+def score(scorer: ScorerName, job: Mapping[str, Any]) -> float:
+    """Judge one completion.
+
+    Args:
+        scorer: Who judges.
+        job: ``text`` and ``answers`` for maths; ``text`` and a task's metadata (``dataset``, ``index``, ``entry``) for
+            reasoning-gym, where an ``entry`` of None is made again by its index.
+    """
+    if scorer == "math":
+        return float(latex_equal(job["text"], job["answers"]))
+    dataset, literal = _dataset(job["dataset"]), job["entry"]
+    entry = make_entry(dataset, job["index"]) if literal is None else ast.literal_eval(literal)
+    return float(dataset.score_answer(job["text"], entry))
+
+
+def _dataset(spec: Mapping[str, Any]) -> Dataset:
+    return _dataset_of(json.dumps(spec, sort_keys=True))
+
+
+@cache
+def _dataset_of(spec: str) -> Dataset:
+    fields = json.loads(spec)
+    return make_dataset(fields["name"], fields["params"])

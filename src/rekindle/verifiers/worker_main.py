@@ -1,0 +1,177 @@
+"""The server process behind ``WorkerPool``: every job is judged in a process forked for it, with a deadline.
+
+    parent --job--> server --fork--> child: confine itself, score, write the result to its pipe, exit
+    parent <--verdict-- server <--pipe--
+
+The server imports the scorers once and never looks at model output itself, so a child that hangs, crashes or corrupts
+itself costs one verdict and no restart, and a verdict depends on no other. A child holds no file but its pipe: what it
+prints goes nowhere, and what it writes to its pipe is data until it has been checked. Children die with the server
+and the server ends when the parent's end of the socket closes, however the parent died.
+"""
+
+import gc
+import json
+import os
+import selectors
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import Any, NoReturn, cast
+
+from rekindle.verifiers import scorers
+from rekindle.verifiers.confinement import confine, die_with_parent
+from rekindle.verifiers.framing import receive, send
+
+__all__ = ["main"]
+
+RESULT_BYTES = 4096
+FAILURES = {"timeout", "crash", "error"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Child:
+    pid: int
+    job_id: int
+    deadline: float
+
+
+class _Server:
+    def __init__(self, channel: socket.socket, scorer: scorers.ScorerName, timeout_seconds: float) -> None:
+        self._channel, self._scorer, self._timeout = channel, scorer, timeout_seconds
+        self._children: dict[int, _Child] = {}
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(channel, selectors.EVENT_READ)
+
+    def serve(self) -> None:
+        """Judge until the parent's end closes."""
+        while True:
+            for key, _ in self._selector.select(self._patience()):
+                if key.fileobj is not self._channel:
+                    self._finish(key.fd, _result(os.read(key.fd, RESULT_BYTES)))
+                elif (job := receive(self._channel)) is None:
+                    return
+                else:
+                    self._start(job)
+            now = time.monotonic()
+            for pipe in [pipe for pipe, child in self._children.items() if child.deadline <= now]:
+                self._finish(pipe, {"failure": "timeout"})
+
+    def kill_children(self) -> None:
+        """End what still runs."""
+        for pipe in list(self._children):
+            self._reap(pipe)
+
+    def _patience(self) -> float | None:
+        nearest = min((child.deadline for child in self._children.values()), default=None)
+        return None if nearest is None else max(0.0, nearest - time.monotonic())
+
+    def _start(self, job: Mapping[str, Any]) -> None:
+        try:
+            scorers.prepare(self._scorer, job)
+        except Exception:  # noqa: BLE001 (other people's code; what it raises is a verdict, not our end)
+            send(self._channel, {"id": job["id"], "failure": "error"})
+            return
+        server, (result, pipe) = os.getpid(), os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            _judge(self._scorer, job, pipe, server, ceil(self._timeout) + 1)
+        os.close(pipe)
+        self._children[result] = _Child(pid, job["id"], time.monotonic() + self._timeout)
+        self._selector.register(result, selectors.EVENT_READ)
+
+    def _finish(self, pipe: int, result: Mapping[str, object]) -> None:
+        send(self._channel, {"id": self._reap(pipe), **result})
+
+    def _reap(self, pipe: int) -> int:
+        """Kill a child and whatever it started in its session; return its job's id."""
+        child = self._children.pop(pipe)
+        self._selector.unregister(pipe)
+        os.close(pipe)
+        for kill in (os.killpg, os.kill):
+            with suppress(ProcessLookupError, PermissionError):
+                kill(child.pid, signal.SIGKILL)
+        os.waitpid(child.pid, 0)
+        return child.job_id
+
+
+def _judge(scorer: scorers.ScorerName, job: Mapping[str, Any], pipe: int, server: int, cpu_seconds: int) -> NoReturn:
+    """In the child: score one job and never return."""
+    try:
+        os.setsid()
+        die_with_parent(server)
+        _keep_only(pipe)
+        confine(Path.cwd(), cpu_seconds)
+        os.write(pipe, json.dumps(_scored(scorer, job)).encode())
+    finally:
+        os._exit(0)
+
+
+def _try_confinement() -> None:
+    """Confine a child that does nothing else: where that fails, every verdict would, so the server must not start."""
+    if (pid := os.fork()) == 0:
+        try:
+            confine(Path.cwd(), cpu_seconds=1)
+        except OSError as error:
+            os.write(2, f"confinement failed: {error}\n".encode())
+            os._exit(1)
+        os._exit(0)
+    if os.waitpid(pid, 0)[1]:
+        sys.exit(1)
+
+
+def _keep_only(pipe: int) -> None:
+    """Close every file but ``pipe``; standard input, output and error become the null device."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in range(3):
+        os.dup2(null, standard)
+    os.closerange(3, pipe)
+    os.closerange(pipe + 1, os.sysconf("SC_OPEN_MAX"))
+
+
+def _scored(scorer: scorers.ScorerName, job: Mapping[str, Any]) -> dict[str, object]:
+    try:
+        return {"score": scorers.score(scorer, job)}
+    except Exception:  # noqa: BLE001 (other people's code on model output; whatever it raises is a verdict)
+        return {"failure": "error"}
+
+
+def _result(data: bytes) -> dict[str, object]:
+    """What a child says, checked: a score or a known failure, and nothing else; anything else is a crash."""
+    with suppress(ValueError, RecursionError):
+        said = json.loads(data)
+        if isinstance(said, dict) and "score" in said:
+            return {"score": said["score"]}
+        if isinstance(said, dict) and said.get("failure") in FAILURES:
+            return {"failure": said["failure"]}
+    return {"failure": "crash"}
+
+
+def main() -> None:
+    """Arguments: the socket's descriptor, the scorer's name, seconds per verdict. Runs in a directory of its own."""
+    descriptor, scorer, timeout_seconds = sys.argv[1:]
+    channel = socket.socket(fileno=int(descriptor))
+    name = cast("scorers.ScorerName", scorer)
+    scorers.load(name)
+    _try_confinement()
+    gc.collect()
+    gc.freeze()  # children share these pages as long as no collection touches them
+    send(channel, {"ready": True})
+    server = _Server(channel, name, float(timeout_seconds))
+    try:
+        server.serve()
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # the parent is gone: the same as the end of its stream
+    finally:
+        server.kill_children()
+        shutil.rmtree(Path.cwd(), ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""What the report says, word for word where it matters."""
+
+import json
+
+import pytest
+from synthetic_run import write_ledger, write_run
+
+from rekindle.observability.narrative import accuracy_change, advice, conservation, economy, outcome, title
+from rekindle.observability.runs import load_run
+from rekindle.observability.summary import Summary
+
+
+def made(tmp_path, composition, metrics=(), pool="recycling", **spent):
+    """A run of which every step had the groups of ``composition(step)``: ``{(outcome, first, fate): count}``."""
+    write_run(tmp_path, steps=0, planned=40, batch=64)
+    config = (tmp_path / "config.toml").read_text().replace('"recycling"', f'"{pool}"')
+    (tmp_path / "config.toml").write_text(config)
+    rows = []
+    for step in range(1, 41):
+        for (result, first, fate), count in composition(step).items():
+            for _ in range(count):
+                rows.append((len(rows) + 1, step, 0, f"t/{len(rows)}", "solver", 4, 1.0, 0, result, first, first, fate,
+                             4, 4, 0.1))  # fmt: skip
+    (tmp_path / "ledger.sqlite").unlink()
+    write_ledger(tmp_path / "ledger.sqlite", rows).close()
+    last = {"step": 40, "total_rollouts": 4 * len(rows), "total_seconds": 93.0, "total_generated_tokens": 2e4} | spent
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*metrics, last]))
+    return Summary(load_run(tmp_path))
+
+
+TAUGHT, WRONG, RIGHT = ("mixed", None, "trained"), ("all_wrong", None, "recycled"), ("all_correct", None, "recycled")
+
+
+def evaluations(*accuracies):
+    return [
+        {"step": 5 * place, "eval/accuracy": value, "eval/greedy": value + 0.1}
+        for place, value in enumerate(accuracies)
+    ]
+
+
+def test_the_first_paragraph(tmp_path):
+    summary = made(tmp_path, lambda step: {TAUGHT: 32, WRONG: 32}, evaluations(0.3, 0.5, 0.6, 0.7, 0.8))
+    assert title(summary) == "recycle on spell_backward"
+    assert outcome(summary) == [
+        "This run trains a tiny model made from scratch (4 layers, 64 wide) on spell_backward with the recipe recycle. "
+        "It made 40 updates from 10,240 rollouts and 20k generated tokens in 1 min 33 s.",
+        "Sampled accuracy on held-out prompts rose from 0.30 at the start to 0.70, the mean of the last 3 evaluations "
+        "(greedy: 0.40 to 0.80).",
+    ]
+
+
+def test_the_second_paragraph(tmp_path):
+    hard, easy = ("mixed", "all_wrong", "trained"), ("mixed", "all_correct", "trained")
+    counts = {TAUGHT: 10, hard: 6, easy: 4, WRONG: 20, RIGHT: 8, ("mixed", None, "excess"): 2}
+    pool = {"pool/live": 700, "pool/size": 1024, "pool/resets": 2}
+    assert economy(made(tmp_path, lambda step: counts, **pool)) == [
+        "Of 2,000 groups, 40% taught; 40% were never solved, 16% were always solved and 4% carried signal but were not "
+        "needed.",
+        "Of those that taught, 50% were recycled: when their prompt was first seen, all its rollouts were wrong "
+        "(30%) or all right (20%).",
+        "After step 40, 700 of the pool's 1,024 prompts could still be drawn; the pool was reset 2 times.",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "words"),
+    [
+        ([], "No evaluation on held-out prompts has been made."),
+        ([0.3], "At the start it solved 30% of the held-out prompts; there is no later evaluation yet."),
+        ([0.5, 0.2], "fell from 0.50 at the start to 0.20, at the one evaluation since"),
+        ([0.4, 0.41], "with 256 prompts a change this small may be noise."),
+    ],
+)
+def test_accuracy_in_words(tmp_path, accuracies, words):
+    assert words in outcome(made(tmp_path, lambda step: {TAUGHT: 1}, evaluations(*accuracies)))[1]
+
+
+def test_accuracy_change_is_the_mean_of_at_most_three_later_evaluations(tmp_path):
+    summary = made(tmp_path, lambda step: {TAUGHT: 1}, evaluations(0.9, 0.1, 0.2, 0.3, 0.7))
+    assert accuracy_change(summary, "accuracy") == (0.9, pytest.approx(0.4))
+    assert accuracy_change(summary, "greedy") == (1.0, pytest.approx(0.5))
+
+
+def test_an_unfinished_run_says_so(tmp_path):
+    assert "has so far made 40 of 60 updates" in _unfinished(tmp_path)
+
+
+def _unfinished(tmp_path):
+    summary = made(tmp_path, lambda step: {TAUGHT: 1})
+    summary.run.config["train"]["steps"] = 60
+    return outcome(summary)[0]
+
+
+def test_the_books(tmp_path):
+    summary = made(tmp_path, lambda step: {TAUGHT: 8})
+    assert conservation(summary) == (
+        True, "Every rollout is accounted for: the fates add up to 1,280, as the step log counts."
+    )  # fmt: skip
+    lost = made(tmp_path / "lost", lambda step: {TAUGHT: 8}, total_rollouts=1300)
+    assert conservation(lost) == (
+        False,
+        "The books do not balance: the fates add up to 1,280 rollouts, the step log counts 1,300; 20 are missing from "
+        "the ledger.",
+    )
+    assert "20 are in the ledger but not" in conservation(
+        made(tmp_path / "more", lambda step: {TAUGHT: 8}, total_rollouts=1260)
+    )[1]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("composition", "words"),
+    [
+        (lambda step: {TAUGHT: 32, WRONG: 20, RIGHT: 12}, None),
+        (lambda step: {TAUGHT: 61, ("mixed", None, "failed"): 3}, "5% of the groups expired or failed"),
+        (lambda step: {TAUGHT: 40 if step < 20 else 5, WRONG: 64}, "The pool starved"),
+        (lambda step: {TAUGHT: 20, WRONG: 44}, "Late in the run 69% of the groups were never solved"),
+        (lambda step: {TAUGHT: 20, RIGHT: 44}, "Late in the run 69% of the groups were always solved"),
+    ],
+)
+def test_advice(tmp_path, composition, words):
+    given = advice(made(tmp_path, composition))
+    assert given is None if words is None else given is not None and given.startswith(words)
+
+
+def test_advice_on_a_fall(tmp_path):
+    summary = made(tmp_path, lambda step: {TAUGHT: 32, WRONG: 32}, evaluations(0.3, 0.7, 0.5, 0.4, 0.3))
+    assert advice(summary) == (
+        "Accuracy was best at step 5 (0.70) and has fallen since: lower train.learning_rate, or stop there."
+    )
+
+
+def test_remedies_that_are_in_use_are_not_recommended(tmp_path):
+    summary = made(tmp_path, lambda step: {TAUGHT: 40 if step < 20 else 5, WRONG: 64})
+    told = "The pool starved: towards the end it held mostly prompts that never teach. Use more prompts"
+    both = ", or leave trained prompts some weight (pool.alpha = 0.1), or reset it earlier (pool.reset_below = 0.25)."
+    assert advice(summary) == told + both
+    summary.run.config["pool"] |= {"alpha": 0.1, "reset_below": 0.25}
+    assert advice(summary) == f"{told}."
+
+
+def test_only_a_recycling_pool_starves(tmp_path):
+    given = advice(made(tmp_path, lambda step: {TAUGHT: 40 if step < 20 else 5, WRONG: 64}, pool="cycling"))
+    assert given is not None
+    assert "starved" not in given

@@ -1,0 +1,157 @@
+"""The report as a document: complete, sound, escaped, and small, for every kind of run."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+from synthetic_run import write_run
+
+from rekindle.observability.report import write_report
+from rekindle.observability.runs import RunError
+
+VOID = {"meta", "link", "br", "hr", "img", "input"}
+
+
+class Page(HTMLParser):
+    """Fails on tags that do not nest; collects tags, attributes, headings and text."""
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=True)
+        self.open, self.tags, self.attributes, self.texts = [], [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.texts.append(data)
+
+    @property
+    def text(self):
+        return "\n".join(self.texts)
+
+
+def report(directory):
+    text = write_report(directory).read_text(encoding="utf-8")
+    return text, Page(text)
+
+
+def test_a_whole_run(tmp_path):
+    write_run(tmp_path, steps=60, pool=400)
+    (tmp_path / "null_control.json").write_text('{"recycled_share": 0.74, "frozen_share": 0.57}')
+    text, page = report(tmp_path)
+    for heading in (
+        "recycle on spell_backward", "Accuracy on held-out prompts", "What became of the groups",
+        "Recycling beside its null control", "The fate of every rollout", "Pool and batch", "Cost", "Training signals",
+        "Prompts", "Settings",
+    ):  # fmt: skip
+        assert heading in page.texts
+    assert "Every rollout is accounted for: the fates add up to 7,680, as the step log counts." in page.texts
+    assert "alarm" not in [value for _, name, value in page.attributes if name == "class"]
+    assert {"74%", "57%", "always solved", "spell_backward/0", "0afaf8b", "torch", "train run.toml"} <= set(page.texts)
+    assert "Mean temperature" not in page.texts  # it never changes, so there is nothing to see
+    assert text.count("<svg class=") == text.count('role="img"') == 11
+
+
+def test_nothing_is_loaded_and_nothing_runs(tmp_path):
+    _, page = report(write_run(tmp_path, steps=20))
+    assert not {"script", "link", "img", "iframe", "object", "embed", "form", "a", "use", "image"} & set(page.tags)
+    policy = next(value for tag, name, value in page.attributes if tag == "meta" and name == "content")
+    assert policy == "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    names = {name for _, name, _ in page.attributes}
+    assert not [name for name in names if name.startswith("on") or name in {"src", "href", "xlink:href", "style"}]
+    assert not re.search(r"url\(|@import|https?:", (tmp_path / "report.html").read_text())
+
+
+def test_text_of_models_and_tasks_is_escaped(tmp_path):
+    attack = "<script>alert(1)</script>\"'&"
+    write_run(tmp_path, steps=12, first_task=attack, pool=64)
+    config = (tmp_path / "config.toml").read_text()
+    quoted = attack.replace('"', '\\"')
+    config = config.replace('"recycle"', f'"{quoted}"').replace('"spell_backward"', f'"{quoted}"')
+    (tmp_path / "config.toml").write_text(config + f"# {attack}\n")
+    (tmp_path / "run.json").write_text(json.dumps({"host": attack, attack: {attack: attack}}))
+    text, page = report(tmp_path)
+    assert "<script" not in text
+    assert "script" not in page.tags
+    assert page.texts.count(attack) >= 3  # the host, and the task in two tables
+    assert f"{attack} on {attack}" in page.texts  # the heading
+    assert any(attack in data and "[train]" in data for data in page.texts)  # the configuration
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2])
+def test_short_runs(tmp_path, steps):
+    _, page = report(write_run(tmp_path, steps=steps, planned=10))
+    assert ("It has not made an update yet." in page.text) == (steps == 0)
+    assert ("What became of the groups" in page.texts) == (steps > 0)
+
+
+def test_a_run_that_has_only_its_configuration(tmp_path):
+    (tmp_path / "config.toml").write_text("")
+    _, page = report(tmp_path)
+    assert "unnamed recipe on an unnamed task" in page.texts
+    assert "No evaluation on held-out prompts has been made." in page.text
+
+
+def test_no_evaluations_and_unknown_numbers(tmp_path):
+    write_run(tmp_path, steps=15)
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    for row in rows:
+        for key in ("eval/accuracy", "eval/greedy", "grad_norm"):
+            row[key] = None
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    _, page = report(tmp_path)
+    assert "No evaluation on held-out prompts has been made." in page.text
+    assert not {"Accuracy on held-out prompts", "Gradient norm"} & set(page.texts)
+
+
+def test_an_interrupted_run_balances_although_its_last_line_is_torn(tmp_path):
+    write_run(tmp_path, steps=20, planned=50)
+    log = tmp_path / "metrics.jsonl"
+    log.write_bytes(log.read_bytes()[:-40])
+    _, page = report(tmp_path)
+    assert "It has so far made 19 of 50 updates from 2,432 rollouts" in page.text
+    assert "Every rollout is accounted for: the fates add up to 2,432, as the step log counts." in page.texts
+
+
+def test_books_that_do_not_balance_are_red(tmp_path):
+    write_run(tmp_path, steps=5)
+    text = (tmp_path / "metrics.jsonl").read_text()
+    (tmp_path / "metrics.jsonl").write_text(text.replace('"total_rollouts": 640', '"total_rollouts": 650'))
+    text, _ = report(tmp_path)
+    assert text.count('<p class="alarm">The books do not balance') == 2
+
+
+def test_ten_thousand_steps_stay_small(tmp_path):
+    _, page = report(write_run(tmp_path, steps=10_000, pool=2000, batch=2, every=20))
+    assert (tmp_path / "report.html").stat().st_size < 2_000_000
+    assert "It made 10,000 updates" in page.text
+    assert "Each column is the mean of 100 steps." in page.text
+
+
+def test_writing_again_replaces_the_report_whole(tmp_path):
+    write_run(tmp_path, steps=2)
+    (tmp_path / "report.html").write_text("old")
+    assert write_report(tmp_path) == tmp_path / "report.html"
+    assert (tmp_path / "report.html").read_text() != "old"
+    assert [path.name for path in tmp_path.iterdir() if "report" in path.name] == ["report.html"]
+
+
+def test_no_run_no_report(tmp_path):
+    with pytest.raises(RunError, match="is not a run"):
+        write_report(tmp_path)
+    assert list(tmp_path.iterdir()) == []
