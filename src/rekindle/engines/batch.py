@@ -12,8 +12,10 @@ from rekindle.engines.sampling import sample
 
 __all__ = ["FREE", "Batch"]
 
-PAYING_SHARE = 0.8
-"""The batch is moved together when at most this share of its cells (slots times columns) is still needed."""
+COMPACTION_SHARE = 16
+"""Rows are moved together when one slot in so many is free."""
+SPARE_COLUMNS = 64
+"""Unneeded columns are kept up to this number, or as many as are needed."""
 FREE = -1
 
 
@@ -36,20 +38,13 @@ class Batch:
         self._decoder = decoder
         self._all_options = options
         self._eos_ids = eos_ids
-        self.open(0)
+        self.open(0, 0)
 
-    def open(self, slots: int) -> None:
-        """Begin anew with free slots."""
-        self._cache: Cache | None = None
-        self._columns = 0
+    def open(self, slots: int, columns: int) -> None:
+        """Begin anew with free slots, wide enough for prompts of ``columns`` tokens."""
+        self._cache = self._decoder.empty(slots, columns)
         self._board = Board.empty(slots, self._eos_ids.device)
         self._look_up([FREE] * slots)
-
-    def seat(self, slots: Mapping[int, int]) -> None:
-        """Put rows into slots, given as {row: slot}."""
-        for row, slot in slots.items():
-            self.rows[slot] = row
-        self._look_up(self.rows)
 
     def _look_up(self, rows: list[int]) -> None:
         self.rows = rows
@@ -67,26 +62,24 @@ class Batch:
         """Slots without a row."""
         return [slot for slot, row in enumerate(self.rows) if row == FREE]
 
+    def seat(self, slots: Mapping[int, int]) -> None:
+        """Put rows into slots, given as {row: slot}."""
+        for row, slot in slots.items():
+            self.rows[slot] = row
+        self._look_up(self.rows)
+
     def widen(self, columns: int) -> None:
         """Make the cache at least so wide that prompts of ``columns`` tokens fit."""
-        if self._cache is None:
-            self._columns = columns
-        elif self._columns < columns:
-            self._take(list(range(len(self.rows))), columns)
+        if self._cache.columns < columns:
+            self._shift(columns)
 
     def put(self, slots: Tensor, prompts: Cache, sources: Tensor) -> None:
-        """Copy prompts [R] of a cache into slots [R]."""
-        if self._cache is None:
-            self._cache = prompts.take(
-                torch.zeros(len(self.rows), dtype=torch.int64, device=slots.device), self._columns
-            )
+        """Copy the prompts ``sources`` [R] of a cache into slots [R]."""
         self._cache.put(slots, prompts, sources)
 
     def step(self) -> Tensor:
         """Feed every row's newest token to the model; return the logits [B, V] after it."""
-        logits = self._decoder.step(self._cache, self._board.tokens[:, self._columns])
-        self._columns += 1
-        return logits
+        return self._decoder.step(self._cache, self._board.tokens[:, self._cache.columns])
 
     def sample(self, slots: Tensor | slice, logits: Tensor) -> tuple[list[int], Tensor]:
         """Draw the next token of some slots from their logits [R, V].
@@ -94,11 +87,10 @@ class Batch:
         Returns:
             The slots whose rows have finished, by an end token or at their limit; and the tokens [R].
         """
-        assert self._cache is not None
         options = self._options if isinstance(slots, slice) else self._options.select(slots)
-        lengths = self._columns - self._cache.starts[slots]
+        lengths = self._cache.columns - self._cache.starts[slots]
         tokens, logprobs = sample(logits, options.settings, lengths - options.prompt_lengths, self._eos_ids)
-        self._board.record(slots, self._columns, tokens, logprobs)
+        self._board.record(slots, self._cache.columns, tokens, logprobs)
         ended = (tokens[:, None] == self._eos_ids).any(dim=1)
         finished = (ended | (lengths + 1 >= options.limits)) & self._taken[slots]
         which = finished.nonzero().flatten()
@@ -106,11 +98,10 @@ class Batch:
 
     def release(self, slots: list[int]) -> list[tuple[int, list[int], list[float]]]:
         """Free slots; return (row, tokens [C], log-probabilities [C]) of each completion."""
-        assert self._cache is not None
         index = torch.tensor(slots, device=self._eos_ids.device)
         firsts = (self._cache.starts[index] + self._options.prompt_lengths[index]).tolist()
         left = min(firsts)
-        tokens, logprobs = self._board.read(index, slice(left, self._columns + 1))
+        tokens, logprobs = self._board.read(index, slice(left, self._cache.columns + 1))
         completions = []
         for place, (slot, first) in enumerate(zip(slots, firsts, strict=True)):
             completions.append((self.rows[slot], tokens[place][first - left :], logprobs[place][first - left :]))
@@ -118,21 +109,29 @@ class Batch:
         self._taken[index] = False
         return completions
 
-    def move_together(self, *, keep_slots: bool) -> None:
-        """Drop columns that no row needs, and free slots unless they are to be filled again, when it pays."""
-        if self.live == 0:
+    def tidy(self, *, keep_slots: bool) -> None:
+        """Drop free slots, unless they are to be filled again, and columns that no row needs, where it pays."""
+        live, slots = self.live, len(self.rows)
+        if live == 0:
             return
-        assert self._cache is not None
-        taken = self._columns - int(self._cache.starts[self._taken].min())
-        slots = [slot for slot, row in enumerate(self.rows) if keep_slots or row != FREE]
-        if len(slots) * taken <= PAYING_SHARE * len(self.rows) * self._columns:
-            self._take(slots, taken)
+        if not keep_slots and (slots - live) * COMPACTION_SHARE >= slots:
+            self._compact(live)
+        needed = self._cache.columns - int(self._cache.starts[self._taken].min())
+        if self._cache.columns - needed > max(SPARE_COLUMNS, needed):
+            self._shift(needed)
 
-    def _take(self, slots: list[int], columns: int) -> None:
-        """Keep some slots, and move the columns so that the cache's newest is the last of ``columns``."""
-        assert self._cache is not None
-        index = torch.tensor(slots, device=self._eos_ids.device)
-        self._board = self._board.take(index, columns - self._columns)
-        self._cache = self._cache.take(index, columns)
-        self._columns = columns
-        self._look_up([self.rows[slot] for slot in slots])
+    def _compact(self, live: int) -> None:
+        """Move rows from the last slots into free ones, and keep as many slots as there are rows."""
+        to = [slot for slot in self.free if slot < live]
+        moved = [slot for slot in range(live, len(self.rows)) if self.rows[slot] != FREE]
+        for gap, slot in zip(to, moved, strict=True):
+            self.rows[gap] = self.rows[slot]
+        device = self._eos_ids.device
+        pair = torch.tensor(to, dtype=torch.int64, device=device), torch.tensor(moved, dtype=torch.int64, device=device)
+        self._cache.compact(*pair, live)
+        self._board.compact(*pair, live)
+        self._look_up(self.rows[:live])
+
+    def _shift(self, columns: int) -> None:
+        self._board.shift(columns - self._cache.columns)
+        self._cache.shift(columns)

@@ -32,15 +32,19 @@ class Cache(Protocol):
     columns: int
     starts: Tensor
 
-    def take(self, rows: Tensor, columns: int) -> Self:
-        """Return a cache of the rows [R] (repeats are allowed) whose newest columns end at ``columns``.
-
-        Columns further left than that are dropped, so ``columns`` is at least the longest of these rows.
-        """
+    def put(self, slots: Tensor, prompts: Self, rows: Tensor) -> None:
+        """Replace the rows at ``slots`` [R] by the rows ``rows`` [R] of ``prompts``, which has no more columns."""
         ...
 
-    def put(self, slots: Tensor, prompts: Self, rows: Tensor) -> None:
-        """Replace the rows at ``slots`` [R] by the rows ``rows`` [R] of ``prompts``, which is not wider than this cache."""
+    def compact(self, to: Tensor, moved: Tensor, count: int) -> None:
+        """Copy the rows ``moved`` [M] onto the rows ``to`` [M], then keep the first ``count`` rows only."""
+        ...
+
+    def shift(self, columns: int) -> None:
+        """Move the newest columns to the end of ``columns``, which is no less than the longest row that matters.
+
+        With more columns than before, rows get room on their left; with fewer, columns on the left are dropped.
+        """
         ...
 
 
@@ -52,6 +56,10 @@ class Decoder(Protocol[CacheT]):
 
     def refresh(self) -> None:
         """Take notice of changed weights; called before each generation."""
+        ...
+
+    def empty(self, slots: int, columns: int) -> CacheT:
+        """Return a cache of so many rows, all free, and columns, all masked."""
         ...
 
     def prefill(self, tokens: Tensor, starts: Tensor) -> tuple[Tensor, CacheT]:

@@ -74,7 +74,7 @@ class Decoding:
         if not finished:
             return []
         released = self._batch.release(finished)
-        self._batch.move_together(keep_slots=self._waiting > 0)
+        self._batch.tidy(keep_slots=self._waiting > 0)
         return [(row, self._completion(row, ids, logprobs, row in stopped)) for row, ids, logprobs in released]
 
     def _has_room(self) -> bool:
@@ -84,19 +84,21 @@ class Decoding:
     def _admit(self) -> tuple[Tensor, Tensor]:
         """Fill free slots with waiting rows; return these slots [R] and the logits [R, V] after their prompts."""
         batch, table = self._batch, self._table
-        if batch.live == 0:
-            batch.open(min(self._max_rows, self._waiting))
-        rows = range(self._next_row, self._next_row + min(len(batch.free), self._waiting))
+        slots = len(batch.free) if batch.live else min(self._max_rows, self._waiting)
+        rows = range(self._next_row, self._next_row + min(slots, self._waiting))
         self._next_row = rows.stop
+        longest = max(len(table.request(row).prompt_ids) for row in rows)
+        if batch.live:
+            batch.widen(longest)
+        else:
+            batch.open(slots, longest)
         slot_of = dict(zip(rows, batch.free, strict=False))
-        batch.widen(max(len(table.request(row).prompt_ids) for row in rows))
         entered: list[Tensor] = []
         logits: list[Tensor] = []
         for prompts in self._prefiller.prompts(rows):
             sources, members = prompts.members(table, rows)
-            slots = torch.tensor([slot_of[row] for row in members], device=table.device)
-            batch.put(slots, prompts.cache, sources)
-            entered.append(slots)
+            entered.append(torch.tensor([slot_of[row] for row in members], device=table.device))
+            batch.put(entered[-1], prompts.cache, sources)
             logits.append(prompts.logits[sources])
         batch.seat(slot_of)
         for row in rows:

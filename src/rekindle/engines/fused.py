@@ -5,8 +5,8 @@ What makes it faster than a forward pass per token through transformers, on a pr
 - query, key and value projections are one matrix product, gate and up projections another;
 - query and key channels are reordered so that the two halves of a rotary pair are neighbours, and rotating them is one
   complex multiplication; the dot products of attention do not depend on the order of channels;
-- keys are stored transposed, so that attention is two plain batched matrix products, and its width is rounded up to a
-  multiple of 16: with odd widths a vectorised softmax is several times slower.
+- attention over the cache is two batched matrix products and a softmax on a width rounded up to a multiple of 16: with
+  other widths the vectorised softmax is several times slower.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,6 @@ from rekindle.models.architecture import DecoderWeights, LayerWeights, find_deco
 __all__ = ["FusedCache", "FusedDecoder"]
 
 WINDOW = 16
-MIN_WINDOW = 32
 MASKED = -1e30
 """Finite, so that a row without any column gives numbers and not NaN."""
 
@@ -47,7 +46,7 @@ class FusedCache:
     """Keys and values of B rows in L layers, with room for ``capacity`` columns, a multiple of 16.
 
     Attributes:
-        keys: [L, B, K, D, capacity].
+        keys: [L, B, K, capacity, D].
         values: [L, B, K, capacity, D].
         bias: [B, 1, 1, capacity] added to attention scores: 0 where a row has a token, very negative elsewhere.
         starts: [B] first column of each row.
@@ -62,47 +61,59 @@ class FusedCache:
 
     @classmethod
     def empty(cls, like: Tensor, shape: tuple[int, int, int, int], starts: Tensor, columns: int) -> "FusedCache":
-        """Return zeros for (layers, rows, key-value heads, head channels), type and device of ``like``."""
+        """Return a cache for (layers, rows, key-value heads, head channels), type and device of ``like``."""
         layers, rows, heads, channels = shape
         capacity = _rounded(columns + _headroom(columns))
-        return cls(
-            # Zeros and not garbage: a masked value is multiplied by 0, and 0 times NaN is NaN.
-            keys=like.new_zeros(layers, rows, heads, channels, capacity),
-            values=like.new_zeros(layers, rows, heads, capacity, channels),
-            bias=_bias(starts, columns, capacity),
-            starts=starts,
-            columns=columns,
-        )
+        keys, values = (like.new_empty(layers, rows, heads, capacity, channels) for _ in range(2))
+        cache = cls(keys, values, _bias(starts, columns, capacity), starts, columns)
+        cache._clear(0, _rounded(columns))
+        return cache
 
-    def take(self, rows: Tensor, columns: int) -> "FusedCache":
-        """Return a cache of some rows, realigned; see `rekindle.engines.decoders.Cache`."""
-        layers, _, heads, channels, _ = self.keys.shape
-        starts = self.starts[rows] + (columns - self.columns)
-        taken = FusedCache.empty(self.keys, (layers, len(rows), heads, channels), starts, columns)
-        kept = min(columns, self.columns)
-        new, old = slice(columns - kept, columns), slice(self.columns - kept, self.columns)
-        taken.keys[..., new] = self.keys[..., old].index_select(1, rows)
-        taken.values[..., new, :] = self.values[..., old, :].index_select(1, rows)
-        return taken
+    def _clear(self, first: int, end: int) -> None:
+        """Write zeros before columns are read: a masked value is multiplied by 0, and 0 times garbage can be NaN."""
+        self.keys[..., first:end, :] = 0
+        self.values[..., first:end, :] = 0
 
     def put(self, slots: Tensor, prompts: "FusedCache", rows: Tensor) -> None:
         """Replace rows in place; see `rekindle.engines.decoders.Cache`."""
         width = prompts.columns
         new = slice(self.columns - width, self.columns)
-        self.keys[:, slots, :, :, new] = prompts.keys[:, rows, :, :, :width]
+        self.keys[:, slots, :, new] = prompts.keys[:, rows, :, :width]
         self.values[:, slots, :, new] = prompts.values[:, rows, :, :width]
         self.starts[slots] = prompts.starts[rows] + (self.columns - width)
         self.bias[slots] = _bias(self.starts[slots], self.columns, self.bias.shape[-1])
 
+    def compact(self, to: Tensor, moved: Tensor, count: int) -> None:
+        """Move rows into gaps; see `rekindle.engines.decoders.Cache`."""
+        for part in (self.keys, self.values):
+            part[:, to] = part[:, moved]
+        for part in (self.bias, self.starts):
+            part[to] = part[moved]
+        self.keys, self.values = self.keys[:, :count], self.values[:, :count]
+        self.bias, self.starts = self.bias[:count], self.starts[:count]
+
+    def shift(self, columns: int) -> None:
+        """Realign the columns; see `rekindle.engines.decoders.Cache`."""
+        layers, rows, heads, _, channels = self.keys.shape
+        starts = self.starts + (columns - self.columns)
+        moved = FusedCache.empty(self.keys, (layers, rows, heads, channels), starts, columns)
+        kept = min(columns, self.columns)
+        new, old = slice(columns - kept, columns), slice(self.columns - kept, self.columns)
+        moved.keys[..., new, :] = self.keys[..., old, :]
+        moved.values[..., new, :] = self.values[..., old, :]
+        self.keys, self.values, self.bias = moved.keys, moved.values, moved.bias
+        self.starts, self.columns = starts, columns
+
     def open_column(self) -> int:
         """Make room for one more column, unmask it for every row and return its index."""
         column = self.columns
-        capacity = self.bias.shape[-1]
-        if column == capacity:
+        if column == self.bias.shape[-1]:
             more = _headroom(column)
-            self.keys = F.pad(self.keys, (0, more))
+            self.keys = F.pad(self.keys, (0, 0, 0, more))
             self.values = F.pad(self.values, (0, 0, 0, more))
             self.bias = F.pad(self.bias, (0, more), value=MASKED)
+        if column % WINDOW == 0:
+            self._clear(column, column + WINDOW)
         self.bias[..., column] = 0
         self.columns += 1
         return column
@@ -133,20 +144,28 @@ class FusedDecoder:
         order = _neighbouring_pairs(self._weights)
         self._layers = [_fused(layer, self._weights, order) for layer in self._weights.layers]
 
+    def empty(self, slots: int, columns: int) -> FusedCache:
+        """Return a cache of free rows; see `rekindle.engines.decoders.Decoder`."""
+        weights = self._weights
+        starts = torch.full((slots,), columns, device=weights.embedding.device)
+        return FusedCache.empty(weights.embedding, self._shape(slots), starts, columns)
+
+    def _shape(self, rows: int) -> tuple[int, int, int, int]:
+        return len(self._layers), rows, self._weights.kv_heads, self._weights.head_dim
+
     def prefill(self, tokens: Tensor, starts: Tensor) -> tuple[Tensor, FusedCache]:
         """Run left-padded prompts through the model; see `rekindle.engines.decoders.Decoder`."""
         weights = self._weights
         rows, width = tokens.shape
         x = F.embedding(tokens.flatten(), weights.embedding)
         rotation = self._rotation(positions_of(starts, 0, width, weights.max_length).flatten())
-        shape = (len(self._layers), rows, weights.kv_heads, weights.head_dim)
-        cache = FusedCache.empty(x, shape, starts, width)
+        cache = FusedCache.empty(x, self._shape(rows), starts, width)
         mask = _prompt_mask(starts, width)
         for index, layer in enumerate(self._layers):
             q, k, v = (
                 part.view(rows, width, -1, weights.head_dim).transpose(1, 2) for part in self._qkv(layer, x, rotation)
             )
-            cache.keys[index, ..., :width] = k.transpose(2, 3)
+            cache.keys[index, :, :, :width] = k
             cache.values[index, :, :, :width] = v
             groups = weights.heads // weights.kv_heads
             k, v = k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1)
@@ -157,16 +176,16 @@ class FusedDecoder:
     def step(self, cache: FusedCache, tokens: Tensor) -> Tensor:
         """Append one token to every row; see `rekindle.engines.decoders.Decoder`."""
         column = cache.open_column()
-        window = max(MIN_WINDOW, _rounded(cache.columns))
+        window = _rounded(cache.columns)
         bias = cache.bias[..., :window]
         x = F.embedding(tokens, self._weights.embedding)
         rotation = self._rotation(positions_of(cache.starts, column, 1, self._weights.max_length).flatten())
         for index, layer in enumerate(self._layers):
             q, k, v = self._qkv(layer, x, rotation)
             keys, values = cache.keys[index], cache.values[index]
-            keys[..., column] = k
+            keys[:, :, column] = k
             values[:, :, column] = v
-            x = self._finish(layer, x, self._attend(q, keys[..., :window], values[:, :, :window], bias))
+            x = self._finish(layer, x, self._attend(q, keys[:, :, :window], values[:, :, :window], bias))
         return self._logits(x)
 
     def _rotation(self, positions: Tensor) -> Tensor:
@@ -188,11 +207,11 @@ class FusedDecoder:
         return qk[:, : weights.heads], qk[:, weights.heads :], v
 
     def _attend(self, q: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
-        """Return attention's output [B, H D] for one query per row [B, H, D], keys [B, K, D, W], values [B, K, W, D]."""
+        """Return attention's output [B, H D] for one query per row [B, H, D], keys and values [B, K, W, D]."""
         rows, heads, channels = q.shape
         kv_heads = keys.shape[1]
         grouped = q.reshape(rows * kv_heads, heads // kv_heads, channels)
-        scores = torch.bmm(grouped, keys.flatten(0, 1)).view(rows, kv_heads, heads // kv_heads, -1)
+        scores = torch.bmm(grouped, keys.flatten(0, 1).transpose(1, 2)).view(rows, kv_heads, heads // kv_heads, -1)
         scores = torch.add(bias, scores.float(), alpha=channels**-0.5)
         shares = torch.softmax(scores, dim=-1).to(q.dtype).flatten(0, 1)
         return torch.bmm(shares, values.flatten(0, 1)).view(rows, heads * channels)
@@ -215,7 +234,7 @@ def _rounded(columns: int) -> int:
 
 def _headroom(columns: int) -> int:
     """Return for how many more columns to make room: few copies, and little memory that is never used."""
-    return max(MIN_WINDOW, _rounded(columns // 2))
+    return max(2 * WINDOW, _rounded(columns // 2))
 
 
 def _bias(starts: Tensor, columns: int, capacity: int) -> Tensor:

@@ -28,23 +28,32 @@ class GenericCache:
     starts: Tensor
     columns: int
 
-    def take(self, rows: Tensor, columns: int) -> "GenericCache":
-        """Return a cache of some rows, realigned; see `rekindle.engines.decoders.Cache`."""
-        shift = columns - self.columns  # negative padding drops columns
-
-        def taken(part: Tensor) -> Tensor:
-            return F.pad(part.index_select(0, rows), (0, 0, shift, 0))
-
-        layers = [(taken(keys), taken(values)) for keys, values in self.layers]
-        return GenericCache(layers, self.starts[rows] + shift, columns)
-
     def put(self, slots: Tensor, prompts: "GenericCache", rows: Tensor) -> None:
         """Replace rows in place; see `rekindle.engines.decoders.Cache`."""
+        if not self.layers:  # only now are the shapes known
+            self.layers = [(self._blank(keys), self._blank(values)) for keys, values in prompts.layers]
         first = self.columns - prompts.columns
         for ours, theirs in zip(self.layers, prompts.layers, strict=True):
             for part, new in zip(ours, theirs, strict=True):
                 part[slots, :, first:] = new[rows]
         self.starts[slots] = prompts.starts[rows] + first
+
+    def _blank(self, like: Tensor) -> Tensor:
+        return like.new_zeros(len(self.starts), like.shape[1], self.columns, like.shape[3])
+
+    def compact(self, to: Tensor, moved: Tensor, count: int) -> None:
+        """Move rows into gaps; see `rekindle.engines.decoders.Cache`."""
+        for part in (self.starts, *(part for layer in self.layers for part in layer)):
+            part[to] = part[moved]
+        self.layers = [(keys[:count], values[:count]) for keys, values in self.layers]
+        self.starts = self.starts[:count]
+
+    def shift(self, columns: int) -> None:
+        """Realign the columns; see `rekindle.engines.decoders.Cache`."""
+        more = columns - self.columns  # padding by a negative number drops columns
+        pad = (0, 0, more, 0)
+        self.layers = [(F.pad(keys, pad), F.pad(values, pad)) for keys, values in self.layers]
+        self.starts, self.columns = self.starts + more, columns
 
 
 class GenericDecoder:
@@ -64,6 +73,10 @@ class GenericDecoder:
 
     def refresh(self) -> None:
         """Nothing to do: the weights are the model's own."""
+
+    def empty(self, slots: int, columns: int) -> GenericCache:
+        """Return a cache of free rows; see `rekindle.engines.decoders.Decoder`."""
+        return GenericCache([], torch.full((slots,), columns, device=self._model.device), columns)
 
     def prefill(self, tokens: Tensor, starts: Tensor) -> tuple[Tensor, GenericCache]:
         """Run left-padded prompts through the model; see `rekindle.engines.decoders.Decoder`."""

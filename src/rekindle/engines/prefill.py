@@ -61,16 +61,15 @@ class Prefiller:
 
     def prompts(self, rows: range) -> Iterator[Prefilled]:
         """Yield the prompts of rows, each request's once; successive ranges follow one another without a gap."""
-        requests = dict.fromkeys(self._table.owners[rows.start : rows.stop])
-        kept, self._kept = self._kept, None
-        if kept is not None:
-            del requests[kept.requests[0]]
-            yield kept
-            self._keep(kept, rows.stop)
-        for batch in _batches(list(requests), self._table):
+        requests = list(dict.fromkeys(self._table.owners[rows.start : rows.stop]))
+        if self._kept is not None and requests[0] in self._kept.requests:
+            yield self._kept
+            requests.pop(0)
+        for batch in _batches(requests, self._table):
             prefilled = self._run(batch)
+            if requests[-1] in batch:
+                self._kept = prefilled  # the next range may go on with the last request
             yield prefilled
-            self._keep(prefilled, rows.stop)
 
     def _run(self, batch: Sequence[int]) -> Prefilled:
         prompts = [self._table.requests[index].prompt_ids for index in batch]
@@ -80,16 +79,6 @@ class Prefiller:
         starts = torch.tensor([width - len(prompt) for prompt in prompts], device=device)
         logits, cache = self._decoder.prefill(tokens, starts)
         return Prefilled(list(batch), logits, cache)
-
-    def _keep(self, part: Prefilled, next_row: int) -> None:
-        """Keep the prompt of the request that ``next_row`` goes on with, if it is among these."""
-        owners = self._table.owners
-        request = owners[next_row - 1]
-        if next_row < len(owners) and owners[next_row] == request and request in part.requests:
-            index = part.requests.index(request)
-            row = torch.tensor([index], device=part.logits.device)
-            cache = part.cache.take(row, len(self._table.requests[request].prompt_ids))
-            self._kept = Prefilled([request], part.logits[index : index + 1], cache)
 
 
 def _batches(requests: Sequence[int], table: RowTable) -> Iterator[list[int]]:

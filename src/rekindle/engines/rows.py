@@ -125,9 +125,15 @@ class Board:
         self.tokens[slots, column] = tokens
         self.logprobs[slots, column] = logprobs
 
-    def take(self, slots: Tensor, shift: int) -> "Board":
-        """Return the board of some slots with every column moved by ``shift``, to the left when negative."""
-        return Board(F.pad(self.tokens[slots], (shift, 0)), F.pad(self.logprobs[slots], (shift, 0)))
+    def compact(self, to: Tensor, moved: Tensor, count: int) -> None:
+        """Copy the slots ``moved`` [M] onto ``to`` [M], then keep the first ``count`` slots only."""
+        for part in (self.tokens, self.logprobs):
+            part[to] = part[moved]
+        self.tokens, self.logprobs = self.tokens[:count], self.logprobs[:count]
+
+    def shift(self, columns: int) -> None:
+        """Move everything ``columns`` columns to the right, or to the left when negative."""
+        self.tokens, self.logprobs = F.pad(self.tokens, (columns, 0)), F.pad(self.logprobs, (columns, 0))
 
     def read(self, slots: Tensor, columns: slice) -> tuple[list[list[int]], list[list[float]]]:
         """Return tokens and log-probabilities of some slots and columns."""

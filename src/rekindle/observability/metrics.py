@@ -13,10 +13,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from rekindle.types import UserError
+
 __all__ = ["MetricsError", "MetricsWriter", "read_metrics"]
 
 
-class MetricsError(ValueError):
+class MetricsError(UserError):
     """The step log is broken, or a step cannot be written to it; the message says where."""
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rekindle.observability.metrics import MetricsError, read_metrics
-from rekindle.types import Fate
+from rekindle.types import Fate, UserError
 
 __all__ = ["FateCount", "Run", "RunError", "load_run"]
 
@@ -27,7 +27,7 @@ LEDGER_COLUMNS = (
 )  # fmt: skip
 
 
-class RunError(ValueError):
+class RunError(UserError):
     """A directory is no run, or a file of it is broken; the message names the file and the remedy."""
 
 

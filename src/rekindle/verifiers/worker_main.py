@@ -29,7 +29,7 @@ from rekindle.verifiers import scorers
 from rekindle.verifiers.confinement import confine, die_with_parent
 from rekindle.verifiers.framing import receive, send
 
-__all__ = ["main"]
+__all__ = ["main", "result_of"]
 
 RESULT_BYTES = 4096
 FAILURES = {"timeout", "crash", "error"}
@@ -54,7 +54,7 @@ class _Server:
         while True:
             for key, _ in self._selector.select(self._patience()):
                 if key.fileobj is not self._channel:
-                    self._finish(key.fd, _result(os.read(key.fd, RESULT_BYTES)))
+                    self._finish(key.fd, result_of(os.read(key.fd, RESULT_BYTES)))
                 elif (job := receive(self._channel)) is None:
                     return
                 else:
@@ -142,7 +142,7 @@ def _scored(scorer: scorers.ScorerName, job: Mapping[str, Any]) -> dict[str, obj
         return {"failure": "error"}
 
 
-def _result(data: bytes) -> dict[str, object]:
+def result_of(data: bytes) -> dict[str, object]:
     """What a child says, checked: a score or a known failure, and nothing else; anything else is a crash."""
     with suppress(ValueError, RecursionError):
         said = json.loads(data)

@@ -1,0 +1,319 @@
+"""Whole runs of the embedded task, small: promises 1 to 5 of the design."""
+
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from rekindle.assembly import open_run
+from rekindle.config import ConfigError
+from rekindle.observability.metrics import read_metrics
+from rekindle.recipes import RECIPES
+from rekindle.training.checkpoint import CheckpointError, Checkpoints
+from rekindle.training.loop import Ending
+from rekindle.training.trainer import Diverged
+from rekindle.types import Fate
+
+CLOCKS = ("seconds", "time/")
+METRICS_OF_THE_CONTRACT = ["step", "version", "seconds", "cpu_seconds", "rollouts", "generated_tokens", "prompt_tokens", "trained_tokens", "flops", "total_seconds", "total_cpu_seconds", "total_rollouts", "total_generated_tokens", "total_prompt_tokens", "total_trained_tokens", "total_flops", "groups/asked", "groups/mixed", "groups/all_correct", "groups/all_wrong", "groups/trained", "groups/fresh", "groups/rescued_hard", "groups/rescued_easy", "groups/excess", "groups/expired", "groups/failed", "reward/mean", "advantage/abs_mean", "temperature/mean", "temperature/max", "loss", "entropy", "grad_norm", "lr", "time/generate", "time/verify", "time/train", "time/other"]
+
+
+class Screen:
+    """An observer that remembers."""
+
+    def __init__(self):
+        self.lines, self.warnings = [], []
+
+    def step(self, metrics):
+        self.lines.append(dict(metrics))
+
+    def warn(self, text):
+        self.warnings.append(text)
+
+
+@contextmanager
+def opened(config, directory, *, resume=False):
+    screen = Screen()
+    with open_run(config, directory, resume=resume, observer=lambda *_: screen, say=lambda _: None) as loop:
+        loop.screen = screen
+        yield loop
+
+
+def finish(config, directory, *, resume=False):
+    with opened(config, directory, resume=resume) as loop:
+        return loop.run(), loop
+
+
+def without_clocks(directory):
+    lines = read_metrics(directory / "metrics.jsonl")
+    return [{k: v for k, v in line.items() if not any(clock in k for clock in CLOCKS)} for line in lines]
+
+
+def ledger_rows(directory):
+    connection = sqlite3.connect(directory / "ledger.sqlite")
+    rows = connection.execute("SELECT * FROM groups ORDER BY request_id").fetchall()
+    names = [column[1] for column in connection.execute("PRAGMA table_info(groups)")]
+    connection.close()
+    return [{name: value for name, value in zip(names, row, strict=True) if name != "seconds"} for row in rows]
+
+
+def last_weights(directory):
+    checkpoints = Checkpoints(directory / "checkpoints", keep=1)
+    return load_file(checkpoints.path(checkpoints.steps()[-1]) / "model" / "model.safetensors")
+
+
+def assert_same_run(one, two):
+    assert without_clocks(one) == without_clocks(two)
+    assert ledger_rows(one) == ledger_rows(two)
+    first, second = last_weights(one), last_weights(two)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first), "weights differ in a bit"
+
+
+def test_files_and_keys_of_the_contract(quick_config, tmp_path):
+    ending, loop = finish(quick_config(), tmp_path / "run")
+    assert ending is Ending.DONE
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert names >= {"config.toml", "run.json", "metrics.jsonl", "ledger.sqlite", "checkpoints"}
+    lines = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    assert [line["step"] for line in lines] == [0, 1, 2, 3, 4]
+    for line in lines:
+        assert not set(METRICS_OF_THE_CONTRACT) - set(line)
+    assert [line["step"] for line in lines if "eval/accuracy" in line] == [0, 3, 4]
+    assert all("eval/greedy" in line for line in lines if "eval/accuracy" in line)
+    assert lines[-1]["total_rollouts"] == sum(line["rollouts"] for line in lines) == 4 * 16 * 4
+    described = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert described["seed"] == 0
+    assert described["packages"]["torch"] == torch.__version__
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_recipe_trains_conserves_and_resumes_bit_for_bit(recipe, quick_config, tmp_path):
+    extra = ["train.warmup_steps=2", "train.schedule=linear"] if recipe in {"grpo", "dapo"} else []
+    config = quick_config(recipe, "checkpoint.keep=9", *extra)
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    finish(config, whole)
+    with opened(config, halves) as loop:
+        assert loop.run(lambda: loop.step + 1 >= 3) is Ending.INTERRUPTED
+    assert finish(config, halves, resume=True)[0] is Ending.DONE
+    assert without_clocks(whole)[-1]["version"] > 0
+    assert_same_run(whole, halves)
+    rows, total = ledger_rows(whole), without_clocks(whole)[-1]["total_rollouts"]
+    assert sum(row["n"] for row in rows) == total
+    assert {row["fate"] for row in rows} <= set(Fate)
+
+
+def test_kill_9_in_mid_run_then_resume_equals_the_uninterrupted_run(quick_config, tmp_path):
+    overrides = ("train.steps=7", "checkpoint.every=2", "task.pool_size=64")
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    finish(quick_config("recycle", *overrides), whole)
+    from conftest import EXAMPLE, QUICK
+
+    command = [sys.executable, "-m", "rekindle", "train", str(EXAMPLE), "--recipe", "recycle", "--out", str(killed)]
+    command += [part for key in (*QUICK, *overrides) for part in ("--set", key)]
+    for attempt, stop_after in enumerate((3, 6)):
+        process = subprocess.Popen(
+            command + ["--resume"] * bool(attempt), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        deadline = time.monotonic() + 120
+        while len(read_metrics(killed / "metrics.jsonl")) <= stop_after and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        process.kill()
+        process.wait()
+        assert process.returncode == -signal.SIGKILL, process.stderr.read()
+    done = subprocess.run([*command, "--resume"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert_same_run(whole, killed)
+
+
+def test_killed_before_the_first_checkpoint_starts_again(quick_config, tmp_path):
+    config = quick_config("recycle", "checkpoint.every=99")
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    finish(config, whole)
+    with opened(config, broken) as loop:
+        loop._write_start()
+        loop._do_step(lambda: False)
+    finish(config, broken, resume=True)
+    assert_same_run(whole, broken)
+
+
+def test_longer_is_a_continuation(quick_config, tmp_path):
+    whole, extended = tmp_path / "whole", tmp_path / "extended"
+    finish(quick_config("recycle", "train.steps=6", "eval.every=2"), whole)
+    finish(quick_config("recycle", "train.steps=4", "eval.every=2"), extended)
+    finish(quick_config("recycle", "train.steps=6", "eval.every=2"), extended, resume=True)
+    assert_same_run(whole, extended)
+
+
+def test_other_settings_do_not_resume(quick_config, tmp_path):
+    finish(quick_config(), tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"train.learning_rate = 0.1 differs from 0.0005 in .*config.toml"):
+        finish(quick_config("recycle", "train.learning_rate=0.1"), tmp_path / "run", resume=True)
+    with pytest.raises(ConfigError, match="is not empty; add --resume"):
+        finish(quick_config(), tmp_path / "run")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("")
+    with pytest.raises(ConfigError, match="holds no run to resume"):
+        finish(quick_config(), tmp_path / "other", resume=True)
+    assert (tmp_path / "other" / "thesis.tex").exists()
+
+
+def test_budget_as_target_and_as_bound(quick_config, tmp_path):
+    config = quick_config("grpo", "train.rollouts=70")
+    ending, loop = finish(config, tmp_path / "bound")
+    assert (ending, loop.step) == (Ending.BOUND, 3)
+    assert "train.rollouts = 70 were spent at step 3 of 4" in loop.bound
+    target = config.model_copy(update={"train": config.train.model_copy(update={"steps": None})})
+    ending, loop = finish(target, tmp_path / "target")
+    assert (ending, loop.step) == (Ending.DONE, 3)
+
+
+def test_a_run_without_signal_stops_at_its_bound_and_says_so(quick_config, tmp_path):
+    config = quick_config("grpo", "train.steps=50", "train.max_barren_steps=3", "engine.max_new_tokens=1")
+    ending, loop = finish(config, tmp_path / "run")
+    assert (ending, loop.step, loop.version) == (Ending.BOUND, 3, 0)
+    assert "3 steps in a row had nothing to train on" in loop.bound
+    assert without_clocks(tmp_path / "run")[-1]["groups/retired"] == 8
+    assert without_clocks(tmp_path / "run")[-1]["loss"] is None
+
+
+def test_a_refill_that_must_stop_keeps_its_account(quick_config, tmp_path):
+    overrides = ("refill.max_rounds=2", "refill.on_exhausted=stop", "train.groups_per_step=40", "train.steps=9")
+    ending, loop = finish(quick_config("dapo", *overrides), tmp_path / "run")
+    assert ending is Ending.BOUND
+    assert "of 40 groups with signal in 3 rounds" in loop.bound
+    rows = ledger_rows(tmp_path / "run")
+    assert sum(row["n"] for row in rows) == without_clocks(tmp_path / "run")[-1]["total_rollouts"]
+    assert any(row["fate"] == "excess" for row in rows)
+
+
+def test_an_empty_pool_stops_the_run_when_it_may_not_reset(quick_config, tmp_path):
+    overrides = (
+        "pool.on_empty=stop",
+        "pool.reset_below=0",
+        "task.pool_size=6",
+        "train.steps=200",
+        "train.temperature=1.5",
+    )
+    ending, loop = finish(quick_config("recycle", *overrides), tmp_path / "run")
+    assert ending is Ending.BOUND
+    assert "no eligible prompt left" in loop.bound or "nothing to train on" in loop.bound
+
+
+def test_starvation_is_said_once_and_counted(quick_config, tmp_path):
+    overrides = ("task.pool_size=16", "train.steps=24", "pool.reset_below=0", "eval.every=99", "train.temperature=0.3")
+    _, loop = finish(quick_config("recycle", *overrides), tmp_path / "run")
+    starving = [line["pool/starving"] for line in loop.screen.lines]
+    assert any(starving)
+    starts = sum(now > before for before, now in zip(starving, starving[1:], strict=False))
+    said = [text for text in loop.screen.warnings if "the pool is starving" in text]
+    assert len(said) == starts
+    assert "of 16" in said[0]
+
+
+def test_divergence_stops_before_the_weights_and_keeps_the_checkpoints(quick_config, tmp_path):
+    config = quick_config("recycle", "train.steps=6", "train.warmup_steps=0")
+    with opened(config, tmp_path / "run") as loop:
+        real, parts = loop._parts.trainer.update, loop._parts
+
+        def poisoned(samples, version):
+            if version == 3:
+                with torch.no_grad():
+                    next(iter(parts.policy.model.parameters())).fill_(float("nan"))
+            return real(samples, version)
+
+        parts.trainer.update = poisoned
+        with pytest.raises(Diverged, match=r"update 4: .* nan.*lower train.learning_rate"):
+            loop.run()
+    assert all(torch.isfinite(tensor).all() for tensor in last_weights(tmp_path / "run").values())
+    assert finish(config, tmp_path / "run", resume=True)[0] is Ending.DONE
+
+
+class Failing:
+    """An environment whose first requests break it."""
+
+    def __init__(self, inner, steps):
+        self._inner, self._steps = inner, steps
+
+    @property
+    def seconds(self):
+        return self._inner.seconds
+
+    def play(self, requests):
+        if self._steps > 0:
+            self._steps -= 1
+            yield from self._inner.play(requests[:3])
+            raise RuntimeError("the engine lost its GPU")
+        yield from self._inner.play(requests)
+
+
+def test_a_failing_engine_makes_failed_groups_not_rewards(quick_config, tmp_path):
+    with opened(quick_config(), tmp_path / "run") as loop:
+        loop._parts = replace(loop._parts, environment=Failing(loop._parts.environment, steps=1))
+        assert loop.run() is Ending.DONE
+    first, second = without_clocks(tmp_path / "run")[1:3]
+    assert first["groups/failed"] == 13
+    assert second["groups/failed"] == 0
+    assert "13 of 16 groups failed (RuntimeError: the engine lost its GPU)" in loop.screen.warnings[0]
+    rows = [row for row in ledger_rows(tmp_path / "run") if row["fate"] == "failed"]
+    assert len(rows) == 13
+    assert {row["successes"] for row in rows} == {0}
+
+
+def test_a_full_disk_while_checkpointing_keeps_the_earlier_checkpoints(quick_config, tmp_path):
+    """A real limit on file sizes: the weights do not fit, what is smaller does."""
+    from conftest import EXAMPLE, QUICK
+
+    program = (
+        "import resource, sys, rekindle.cli as cli\n"
+        "import rekindle.training.checkpoint as checkpoint\n"
+        "write = checkpoint.Checkpoints._write\n"
+        "def limited(directory, *rest):\n"
+        "    if directory.name == '.step-4':\n"
+        "        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))\n"
+        "    write(directory, *rest)\n"
+        "checkpoint.Checkpoints._write = staticmethod(limited)\n"
+        "sys.exit(cli.main(sys.argv[1:]))"
+    )
+    run = tmp_path / "run"
+    arguments = ["train", str(EXAMPLE), "--recipe", "recycle", "--out", str(run)]
+    arguments += [part for key in QUICK for part in ("--set", key)]
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "the checkpoint of step 4 could not be written" in done.stderr
+    assert "the last complete one is step 2; free some space" in done.stderr
+    assert [path.name for path in (run / "checkpoints").iterdir()] == ["step-2"]
+    assert finish(quick_config(), run, resume=True)[0] is Ending.DONE
+
+
+def test_damaged_checkpoints_are_named(quick_config, tmp_path):
+    finish(quick_config(), tmp_path / "run")
+    (tmp_path / "run" / "checkpoints" / "step-4" / "state.json").write_text("{")
+    with pytest.raises(CheckpointError, match="step-4 is damaged .*delete it to resume from an earlier checkpoint"):
+        finish(quick_config("recycle", "train.steps=9"), tmp_path / "run", resume=True)
+
+
+def test_only_the_last_checkpoints_are_kept(quick_config, tmp_path):
+    finish(quick_config("recycle", "checkpoint.every=1", "checkpoint.keep=2"), tmp_path / "run")
+    assert Checkpoints(tmp_path / "run" / "checkpoints", keep=2).steps() == [3, 4]
+
+
+def test_off_means_off(quick_config, tmp_path):
+    """Recycling at its neutral settings is plain GRPO, bit for bit, while no prompt is drawn twice."""
+    same = ("train.oversample=1", "pool.reset_below=0", "task.pool_size=96", "train.steps=4")
+    finish(quick_config("grpo", *same[2:]), tmp_path / "grpo")
+    finish(quick_config("bounded_dapo", "train.oversample=1", *same[2:]), tmp_path / "bounded")
+    assert_same_run(tmp_path / "grpo", tmp_path / "bounded")
+    config = quick_config("dapo", "refill.max_rounds=0", "train.clip_high=0.2", "train.aggregation=group_token_mean")
+    finish(config, tmp_path / "dapo")
+    assert_same_run(tmp_path / "grpo", tmp_path / "dapo")
