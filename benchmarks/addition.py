@@ -72,7 +72,7 @@ def warm_start(model, tokenizer, *, steps: int, thinking: float, limit: int, see
     draw = random.Random(seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     for step in range(steps):
-        problems = make_problems(128, seed=1000 * (seed + 1) + step)
+        problems = make_problems(64, seed=1000 * (seed + 1) + step)
         demonstrations = []
         for problem in problems:
             dots = int(math.log(1 - draw.random()) / math.log(thinking / (1 + thinking))) if thinking else 0

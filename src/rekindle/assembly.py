@@ -1,10 +1,12 @@
 """The one place where a configuration becomes objects."""
 
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from rekindle.config import Config
@@ -16,9 +18,11 @@ from rekindle.learning.estimators import ESTIMATORS
 from rekindle.models.policy import Policy
 from rekindle.models.tiny import build_tiny
 from rekindle.observability.metrics import MetricsWriter
+from rekindle.observability.runs import load_run
 from rekindle.scheduling import gates, group_sizes, temperatures
 from rekindle.scheduling.history import History
 from rekindle.scheduling.ledger import Ledger
+from rekindle.scheduling.null_control import frozen_run, posterior_rates, recycled_share
 from rekindle.scheduling.pools import CyclingPool, Pool, RecyclingPool
 from rekindle.scheduling.scheduler import Refill, Scheduler
 from rekindle.tasks import spell_backward
@@ -31,7 +35,7 @@ from rekindle.types import Outcome, Task, outcome_of
 from rekindle.verifiers.protocol import Verifier
 from rekindle.verifiers.rewards import build_verifier, reward
 
-__all__ = ["Workbench", "build_scheduler", "model_directory", "open_run", "workbench"]
+__all__ = ["Workbench", "build_scheduler", "model_directory", "open_run", "workbench", "write_null_control"]
 
 EVALUATION_SEED = 1_000_003
 PROFILE_PROMPTS, PROFILE_SAMPLES = 256, 4
@@ -188,7 +192,7 @@ def _parts(
     )
 
 
-def build_scheduler(config: Config, task_ids: Iterator[str]) -> Scheduler:
+def build_scheduler(config: Config, task_ids: Iterable[str]) -> Scheduler:
     """The scheduler of a configuration, over the prompts with these ids."""
     train, refill = config.train, config.refill
     return Scheduler(
@@ -202,6 +206,32 @@ def build_scheduler(config: Config, task_ids: Iterator[str]) -> Scheduler:
         success_at=config.task.success_threshold,
         seed=train.seed,
     )
+
+
+def write_null_control(config: Config, directory: Path, simulations: int = 3) -> None:
+    """Put recycling's null control beside the run: the shares of the run, and those of the same sampler over a policy
+    that never changes, whose success rates are the posterior of the run's own first step."""
+    run = load_run(directory)
+    first = list(run.groups("step = 1 AND fate != 'failed'"))
+    steps = run.metrics[-1]["step"] if run.metrics else 0
+    if config.pool.kind != "recycling" or not first:
+        return
+    rng = np.random.default_rng(config.train.seed)
+    size, frozen = int(run.metrics[-1]["pool/size"]), []
+    for _ in range(simulations):
+        rates = posterior_rates([row["successes"] for row in first], [row["n"] for row in first], size, rng)
+        frozen.append(recycled_share(frozen_run(build_scheduler(config, map(str, range(size))), rates, steps, rng)))
+    seen = recycled_share(run.metrics[1:])
+    shares = {
+        "recycled_share": seen.recycled,
+        "frozen_share": float(np.mean([one.recycled for one in frozen])),
+        "rescued_easy_share": seen.rescued_easy,
+        "frozen_rescued_easy_share": float(np.mean([one.rescued_easy for one in frozen])),
+        "all_correct_share": seen.all_correct,
+        "frozen_all_correct_share": float(np.mean([one.all_correct for one in frozen])),
+    }
+    finite = {key: value for key, value in shares.items() if np.isfinite(value)}
+    (directory / "null_control.json").write_text(json.dumps(finite, indent=2), encoding="utf-8")
 
 
 def _pool(config: Config, history: History) -> Pool:

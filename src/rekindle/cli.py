@@ -111,7 +111,7 @@ def _resolve(options: argparse.Namespace) -> Config:
 def _train(options: argparse.Namespace) -> int:
     config = _resolve(options)
     directory = options.out or Path("runs") / f"{options.config.stem}-{config.recipe}-{config.train.seed}"
-    from rekindle.assembly import open_run
+    from rekindle.assembly import open_run, write_null_control
     from rekindle.observability.progress import Progress
     from rekindle.observability.report import write_report
 
@@ -122,6 +122,7 @@ def _train(options: argparse.Namespace) -> int:
             progress,
         ):
             ending = loop.run(lambda: interrupts.asked)
+    write_null_control(config, directory)
     report = write_report(directory)
     if ending.name == "BOUND":
         print(f"rekindle: stopped: {loop.bound}", file=sys.stderr)
@@ -171,9 +172,7 @@ def _eval(options: argparse.Namespace) -> int:
 
     with workbench(config, model_directory(options.checkpoint), say=_say) as bench:
         evaluation = bench.evaluate(options.samples, options.temperature)
-    _say(
-        f"{len(evaluation.task_ids)} held-out prompts, {options.samples} rollouts each at {options.temperature:g}"
-    )
+    _say(f"{len(evaluation.task_ids)} held-out prompts, {options.samples} rollouts each at {options.temperature:g}")
     for k in ks:
         print(f"pass@{k}  {evaluation.pass_at(k):.4f}  +- {evaluation.standard_error(k):.4f}")
     if evaluation.failed:

@@ -15,7 +15,9 @@ from rekindle.types import Task
 def write(tmp_path):
     def write_lines(*rows, name="tasks.jsonl"):
         path = tmp_path / name
-        path.write_text("".join(row if isinstance(row, str) else json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        path.write_text(
+            "".join(row if isinstance(row, str) else json.dumps(row) + "\n" for row in rows), encoding="utf-8"
+        )
         return path
 
     return write_lines
@@ -54,7 +56,10 @@ def test_a_byte_order_mark_is_no_error(tmp_path):
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
-        ('{"prompt": "p", "answer": }\n', r"not valid JSON \(Expecting value, column 27\); every line must be one JSON object"),
+        (
+            '{"prompt": "p", "answer": }\n',
+            r"not valid JSON \(Expecting value, column 27\); every line must be one JSON object",
+        ),
         ('["p", "a"]\n', "expected a JSON object, found list; write one object per line"),
         ({"question": "p", "answer": "a"}, r'there is no "prompt" \(fields: question, answer\); add it'),
         ({"prompt": 5, "answer": "a"}, '"prompt" must be text, not int; put it in quotes'),
@@ -89,7 +94,9 @@ def test_an_id_of_two_prompts_is_named_with_both_places(write):
 
 def test_repeated_prompts_are_dropped_and_counted(write):
     first, same, other = ({"prompt": p, "answer": a} for p, a in [("p  q", "a"), ("p q", "a"), ("p q ", "b")])
-    with pytest.warns(UserWarning, match=r"tasks.jsonl: 2 rows repeat an earlier prompt and were dropped, 1 with another"):
+    with pytest.warns(
+        UserWarning, match=r"tasks.jsonl: 2 rows repeat an earlier prompt and were dropped, 1 with another"
+    ):
         found = read_tasks(write(first, same, other), "jsonl")
     assert [(task.prompt, task.answer) for task in found] == [("p  q", "a")]
 
@@ -121,7 +128,9 @@ def test_parquet_complaints_name_the_row(tmp_path):
     import pyarrow
 
     path = tmp_path / "tasks.parquet"
-    parquet.write_table(pyarrow.Table.from_pylist([{"prompt": "p", "answer": 1.0}, {"prompt": "q", "answer": None}]), path)
+    parquet.write_table(
+        pyarrow.Table.from_pylist([{"prompt": "p", "answer": 1.0}, {"prompt": "q", "answer": None}]), path
+    )
     with pytest.raises(TaskError, match=r'tasks.parquet row 2: "answer" must be'):
         read_tasks(path, "parquet")
     path.write_text("not parquet at all")

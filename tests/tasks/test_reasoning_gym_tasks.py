@@ -38,8 +38,16 @@ def test_parameters_and_repeated_prompts():
     ("name", "params", "complaint"),
     [
         ("countdwn", {}, "no data set 'countdwn', did you mean 'countdown'"),
-        ("countdown", {"max_number": 3}, "no parameter 'max_number', did you mean 'max_numbers'.* it takes min_numbers"),
-        ("countdown", {"min_numbers": 9}, "refuses its parameters: max_numbers must be >= min_numbers; correct task.params"),
+        (
+            "countdown",
+            {"max_number": 3},
+            "no parameter 'max_number', did you mean 'max_numbers'.* it takes min_numbers",
+        ),
+        (
+            "countdown",
+            {"min_numbers": 9},
+            "refuses its parameters: max_numbers must be >= min_numbers; correct task.params",
+        ),
         ("gcd", {"min_value": "a"}, "refuses its parameters"),
         ("composite", {}, "Must specify at least one dataset"),
     ],

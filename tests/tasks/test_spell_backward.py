@@ -27,7 +27,9 @@ def words(tasks):
 
 
 @settings(deadline=None, max_examples=30)
-@given(lengths=lengths, sizes=st.tuples(st.integers(1, 300), st.integers(1, 20)), seeds=st.tuples(*[st.integers(0, 9)] * 3))
+@given(
+    lengths=lengths, sizes=st.tuples(st.integers(1, 300), st.integers(1, 20)), seeds=st.tuples(*[st.integers(0, 9)] * 3)
+)
 def test_no_word_is_in_two_splits_whatever_the_seeds_and_sizes(lengths, sizes, seeds):
     params = {"min_length": lengths[0], "max_length": lengths[1]}
     first = load_spell_backward(params, pool_size=sizes[0], eval_prompts=sizes[1], seed=seeds[0])

@@ -64,9 +64,7 @@ def test_split_parts_are_disjoint_ordered_and_of_the_size_asked(numbers, share, 
 
 def test_a_row_more_moves_at_most_one_prompt_out_of_the_held_out():
     source = tasks(*map(str, range(200)))
-    before, after = (
-        {task.id for task in split(some, 50, None, 0, "").held_out} for some in (source[:-1], source)
-    )
+    before, after = ({task.id for task in split(some, 50, None, 0, "").held_out} for some in (source[:-1], source))
     assert len(before - after) <= 1
 
 
@@ -76,5 +74,7 @@ def test_another_seed_holds_out_other_prompts():
 
 
 def test_a_split_that_leaves_no_pool_names_the_remedy():
-    with pytest.raises(TaskError, match=r"data.jsonl has 3 distinct prompts and eval.prompts = 3 .* lower eval.prompts"):
+    with pytest.raises(
+        TaskError, match=r"data.jsonl has 3 distinct prompts and eval.prompts = 3 .* lower eval.prompts"
+    ):
         split(tasks("a", "b", "c"), 3, None, 0, "data.jsonl")

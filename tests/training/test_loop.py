@@ -8,6 +8,7 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -23,7 +24,47 @@ from rekindle.training.trainer import Diverged
 from rekindle.types import Fate
 
 CLOCKS = ("seconds", "time/")
-METRICS_OF_THE_CONTRACT = ["step", "version", "seconds", "cpu_seconds", "rollouts", "generated_tokens", "prompt_tokens", "trained_tokens", "flops", "total_seconds", "total_cpu_seconds", "total_rollouts", "total_generated_tokens", "total_prompt_tokens", "total_trained_tokens", "total_flops", "groups/asked", "groups/mixed", "groups/all_correct", "groups/all_wrong", "groups/trained", "groups/fresh", "groups/rescued_hard", "groups/rescued_easy", "groups/excess", "groups/expired", "groups/failed", "reward/mean", "advantage/abs_mean", "temperature/mean", "temperature/max", "loss", "entropy", "grad_norm", "lr", "time/generate", "time/verify", "time/train", "time/other"]
+METRICS_OF_THE_CONTRACT = [
+    "step",
+    "version",
+    "seconds",
+    "cpu_seconds",
+    "rollouts",
+    "generated_tokens",
+    "prompt_tokens",
+    "trained_tokens",
+    "flops",
+    "total_seconds",
+    "total_cpu_seconds",
+    "total_rollouts",
+    "total_generated_tokens",
+    "total_prompt_tokens",
+    "total_trained_tokens",
+    "total_flops",
+    "groups/asked",
+    "groups/mixed",
+    "groups/all_correct",
+    "groups/all_wrong",
+    "groups/trained",
+    "groups/fresh",
+    "groups/rescued_hard",
+    "groups/rescued_easy",
+    "groups/excess",
+    "groups/expired",
+    "groups/failed",
+    "reward/mean",
+    "advantage/abs_mean",
+    "temperature/mean",
+    "temperature/max",
+    "loss",
+    "entropy",
+    "grad_norm",
+    "lr",
+    "time/generate",
+    "time/verify",
+    "time/train",
+    "time/other",
+]
 
 
 class Screen:
@@ -79,8 +120,7 @@ def assert_same_run(one, two):
 
 
 def test_files_and_keys_of_the_contract(quick_config, tmp_path):
-    ending, loop = finish(quick_config(), tmp_path / "run")
-    assert ending is Ending.DONE
+    assert finish(quick_config(), tmp_path / "run")[0] is Ending.DONE
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert names >= {"config.toml", "run.json", "metrics.jsonl", "ledger.sqlite", "checkpoints"}
     lines = read_metrics(tmp_path / "run" / "metrics.jsonl")
@@ -214,7 +254,7 @@ def test_starvation_is_said_once_and_counted(quick_config, tmp_path):
     _, loop = finish(quick_config("recycle", *overrides), tmp_path / "run")
     starving = [line["pool/starving"] for line in loop.screen.lines]
     assert any(starving)
-    starts = sum(now > before for before, now in zip(starving, starving[1:], strict=False))
+    starts = sum(now > before for before, now in pairwise(starving))
     said = [text for text in loop.screen.warnings if "the pool is starving" in text]
     assert len(said) == starts
     assert "of 16" in said[0]
@@ -299,7 +339,7 @@ def test_a_full_disk_while_checkpointing_keeps_the_earlier_checkpoints(quick_con
 def test_damaged_checkpoints_are_named(quick_config, tmp_path):
     finish(quick_config(), tmp_path / "run")
     (tmp_path / "run" / "checkpoints" / "step-4" / "state.json").write_text("{")
-    with pytest.raises(CheckpointError, match="step-4 is damaged .*delete it to resume from an earlier checkpoint"):
+    with pytest.raises(CheckpointError, match=r"step-4 is damaged .*delete it to resume from an earlier checkpoint"):
         finish(quick_config("recycle", "train.steps=9"), tmp_path / "run", resume=True)
 
 

@@ -52,7 +52,9 @@ def test_math_equal(text, answer, equal):
 def test_a_hostile_answer_costs_its_own_verdict_only(verifier):
     half = Task("a", "?", r"\frac{1}{2}")
     hostile = Task("b", "?", "3^{9999999999}")
-    verdicts = verifier.judge([(half, r"\boxed{0.5}"), (hostile, TOWER), (half, r"\boxed{0.4}"), (Task("c", "?", ()), "1")])
+    verdicts = verifier.judge(
+        [(half, r"\boxed{0.5}"), (hostile, TOWER), (half, r"\boxed{0.4}"), (Task("c", "?", ()), "1")]
+    )
     assert verdicts[0] == Verdict(1.0)
     assert verdicts[1].score == 0.0
     assert verdicts[1].failure in {"timeout", "crash", "error"}  # whichever limit it meets first

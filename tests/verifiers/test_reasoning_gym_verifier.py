@@ -82,7 +82,7 @@ def test_hangs_and_crashes_cost_their_own_verdicts_only(verifier, countdown):
 
 
 def test_a_verdict_does_not_depend_on_the_one_before(verifier, countdown):
-    poison = "exec(\"import numpy; numpy.isclose = lambda *a, **k: True\")"
+    poison = 'exec("import numpy; numpy.isclose = lambda *a, **k: True")'
     false = countdown.answer.replace("+", "*") if "+" in countdown.answer else countdown.answer.replace("-", "+")
     assert verifier.judge([(countdown, poison), (countdown, false)])[1] == Verdict(0.05)
 

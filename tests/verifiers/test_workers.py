@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from rekindle.tasks.child_process import child_environment
+from rekindle.verifiers import workers
 from rekindle.verifiers.protocol import Verdict, VerifierError
 from rekindle.verifiers.worker_main import result_of
 from rekindle.verifiers.workers import WorkerPool
@@ -25,7 +26,12 @@ ENTRY = "{'question': '', 'answer': '1+1', 'metadata': {'numbers': [1, 1], 'targ
 
 
 def job(text):
-    return {"text": text, "dataset": {"name": "countdown", "params": {"seed": 0, "size": 1}}, "index": 0, "entry": ENTRY}
+    return {
+        "text": text,
+        "dataset": {"name": "countdown", "params": {"seed": 0, "size": 1}},
+        "index": 0,
+        "entry": ENTRY,
+    }
 
 
 @pytest.fixture
@@ -45,6 +51,15 @@ def children(pid):
     return {int(one) for one in found}
 
 
+def judging(server):
+    """Process ids of the children that judge: these have made a session of their own."""
+    found = set()
+    for child in children(server):
+        with suppress(ProcessLookupError):
+            found |= {child} if os.getsid(child) == child else set()
+    return found
+
+
 def runs(pid):
     """Whether the process exists and is not a zombie."""
     try:
@@ -61,11 +76,11 @@ def eventually(condition):
 
 
 def when_busy(action, before):
-    """Call ``action(server)`` from a thread as soon as a server started after ``before`` has a child."""
+    """Call ``action(server)`` from a thread as soon as a server started after ``before`` judges."""
 
     def watch():
         (server,) = eventually(lambda: children(os.getpid()) - before)
-        eventually(lambda: children(server))
+        eventually(lambda: judging(server))
         action(server)
 
     thread = threading.Thread(target=watch)
@@ -77,8 +92,9 @@ def when_busy(action, before):
 def test_the_server_starts_with_the_first_job_in_a_session_of_its_own_and_leaves_nothing(pool, tmp_path):
     before = children(os.getpid())
     assert pool.judge([]) == []
-    (server,) = children(os.getpid()) - before
+    assert children(os.getpid()) == before
     assert pool.judge([job(RIGHT), job("2")]) == [Verdict(1.0), Verdict(0.05)]
+    (server,) = children(os.getpid()) - before
     assert os.getsid(server) == server
     assert len(list(tmp_path.iterdir())) == 1
     pool.close()
@@ -126,7 +142,7 @@ def test_no_orphan_outlives_a_killed_parent(tmp_path):
     environment = {**child_environment(str(tmp_path)), "TMPDIR": str(tmp_path)}
     parent = subprocess.Popen([sys.executable, "-c", script], env=environment)
     (server,) = eventually(lambda: children(parent.pid))
-    (busy,) = eventually(lambda: children(server))
+    (busy,) = eventually(lambda: judging(server))
     parent.kill()
     parent.wait()
     eventually(lambda: not runs(server) and not runs(busy))
@@ -138,7 +154,7 @@ def test_a_busy_child_does_not_outlive_its_server(pool):
     seen = []
 
     def kill(server):
-        seen.extend(children(server))
+        seen.extend(judging(server))
         os.kill(server, signal.SIGKILL)
 
     killer = when_busy(kill, children(os.getpid()))
@@ -148,8 +164,9 @@ def test_a_busy_child_does_not_outlive_its_server(pool):
 
 
 def test_a_server_that_cannot_start_says_why(pool, monkeypatch):
-    monkeypatch.setattr(sys, "path", ["/nowhere"])
-    with pytest.raises(VerifierError, match=r"could not start \(.*rekindle.*\); try: rekindle doctor"):
+    broken = [sys.executable, "-c", "raise ImportError('no scorers here')"]
+    monkeypatch.setattr(workers, "python_command", lambda *_: broken)
+    with pytest.raises(VerifierError, match=r"could not start \(ImportError: no scorers here\); try: rekindle doctor"):
         pool.judge([job(RIGHT)])
 
 

@@ -4,17 +4,17 @@ A recycled share is no evidence of learning by itself: fresh prompts run out, an
 success rate, so the same sampler over a frozen policy already recycles (arXiv 2606.10709 does not report it).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from rekindle.scheduling.accounting import Settled, step_counts
+from rekindle.scheduling.accounting import step_counts
 from rekindle.scheduling.scheduler import Scheduler
-from rekindle.types import Outcome, Rollout
+from rekindle.types import Rollout
 
-__all__ = ["NullControl", "frozen_run", "posterior_rates", "recycled_share", "too_easy_share"]
+__all__ = ["NullControl", "frozen_run", "posterior_rates", "recycled_share"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def frozen_run(
     return counts
 
 
-def recycled_share(counts: Sequence[dict[str, int]]) -> NullControl:
+def recycled_share(counts: Sequence[Mapping[str, int]]) -> NullControl:
     """Shares over the last quarter of ``counts`` (at least one step)."""
     late = counts[-max(1, len(counts) // 4) :]
 
@@ -73,11 +73,6 @@ def recycled_share(counts: Sequence[dict[str, int]]) -> NullControl:
         rescued_easy=_ratio(easy, hard + easy),
         all_correct=_ratio(total("groups/all_correct"), total("groups/asked")),
     )
-
-
-def too_easy_share(settled: Sequence[Settled]) -> float:
-    """Part of the groups that came back all correct."""
-    return _ratio(sum(one.outcome is Outcome.ALL_CORRECT for one in settled), len(settled))
 
 
 def _ratio(part: float, whole: float) -> float:

@@ -50,7 +50,7 @@ def imitate(
         batch = samples[step * settings.batch_size : (step + 1) * settings.batch_size]
         optimizer.zero_grad()
         loss = -policy.token_logprobs(batch).logprobs.mean()
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(policy.model.parameters(), 1.0)
         optimizer.step()
         on_step(step + 1, float(loss.detach()))

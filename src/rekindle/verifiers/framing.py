@@ -28,7 +28,8 @@ def receive(channel: socket.socket) -> dict[str, Any] | None:
     """
     header = _exactly(channel, 4)
     size = int.from_bytes(header, "big")
-    body = _exactly(channel, size) if len(header) == 4 and size <= MAX_BYTES else b""
+    if len(header) < 4 or size > MAX_BYTES or len(body := _exactly(channel, size)) < size:
+        return None
     try:
         message = json.loads(body)
     except ValueError:
