@@ -20,6 +20,8 @@ VOCABULARY_SIZE = 128
 
 @dataclass(frozen=True, slots=True)
 class Problem:
+    """A sum and its value."""
+
     prompt: str
     answer: str
 

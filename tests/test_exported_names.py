@@ -36,7 +36,7 @@ def modules():
             yield ".".join(parts)
 
 
-@pytest.mark.parametrize("module", modules())
+@pytest.mark.parametrize("module", list(modules()))
 def test_every_module_says_what_it_exports_and_has_it(module):
     loaded = importlib.import_module(module)
     assert loaded.__doc__

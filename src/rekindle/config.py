@@ -68,12 +68,12 @@ class ModelTable(_Table):
 class WarmStartTable(_Table):
     """Supervised start of a tiny model on noisy demonstrations; cached by its settings."""
 
-    steps: int = Field(default=415, ge=0)
+    steps: int = Field(default=550, ge=0)
     batch_size: int = Field(default=64, ge=1)
     learning_rate: float = Field(default=2e-3, gt=0)
     seed: int = Field(default=0, ge=0)
     sampled_accuracy: tuple[float, float] = Field(
-        default=(0.22, 0.55),
+        default=(0.25, 0.5),
         description="accepted range of held-out pass@1 after the warm start; outside it RL is refused",
     )
 

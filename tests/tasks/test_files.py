@@ -172,7 +172,7 @@ def test_prompts_of_the_evaluation_file_leave_the_pool(write):
 
 def test_an_evaluation_file_that_is_the_training_file_is_refused(write):
     path = str(write(*numbered(3)))
-    with pytest.raises(TaskError, match="every prompt of .* is also in .*; give different files"):
+    with pytest.raises(TaskError, match=r"every prompt of .* is also in .*; give different files"):
         load_files(TaskTable(source="jsonl", path=path, eval_path=path), eval_prompts=1, seed=0)
 
 

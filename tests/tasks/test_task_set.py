@@ -1,7 +1,7 @@
 """Splits share nothing, whatever the prompts are."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rekindle.tasks.task_set import TaskError, TaskSet, normalized_prompt, prompt_id, split
@@ -45,6 +45,7 @@ def test_an_id_used_twice_is_refused():
         TaskSet((Task("x", "a", "0"),), (Task("x", "b", "0"),))
 
 
+@settings(deadline=None)
 @given(
     numbers=st.sets(st.integers(), min_size=2, max_size=40),
     share=st.floats(0, 0.99),

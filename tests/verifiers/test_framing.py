@@ -3,7 +3,7 @@
 import socket
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rekindle.verifiers.framing import receive, send
@@ -16,6 +16,7 @@ def pair():
         yield one, other
 
 
+@settings(deadline=None)
 @given(st.lists(st.dictionaries(st.text(max_size=5), st.text(max_size=50) | st.integers() | st.none()), max_size=5))
 def test_messages_come_back_in_order(messages):
     one, other = socket.socketpair()

@@ -1,6 +1,7 @@
 """Mathematical equality on hand-made cases, real solutions and labelled samples of a real model."""
 
 import json
+import re
 
 import pytest
 
@@ -62,7 +63,7 @@ def test_a_hostile_answer_costs_its_own_verdict_only(verifier):
 
 
 def test_an_answer_key_that_cannot_be_parsed_is_an_error(verifier):
-    assert verifier.judge([(Task("a", "?", r"\frac{1"), r"\boxed{\frac12}")]) == [Verdict(0.0, "error")]
+    assert verifier.judge([(Task("a", "?", "$$"), r"\boxed{\frac12}")]) == [Verdict(0.0, "error")]
 
 
 def test_math500_solutions_reach_their_answers(data):
@@ -83,7 +84,7 @@ def test_labelled_samples_of_a_real_model(data, verifier):
 def test_prose_is_read_as_math_verify_reads_it(data):
     compared = 0
     for row in read(data / "math/gsm8k_test.jsonl", 80):
-        solution, _, answer = row["answer"].rpartition("####")
+        solution, _, answer = re.sub("<<.*?>>", "", row["answer"]).rpartition("####")
         for reference in (answer.strip(), answer.strip() + "1"):
             quick = quick_equal(solution, [reference])
             if quick is not None:

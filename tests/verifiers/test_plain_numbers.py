@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rekindle.verifiers.plain_numbers import boxed_contents, plain_number, quick_equal
@@ -95,6 +95,7 @@ def test_one_of_several_answers_is_enough():
     assert quick_equal(r"\boxed{3}", ["1", "x"]) is None
 
 
+@settings(deadline=None)
 @given(number=st.integers(-(10**12), 10**12), other=st.integers(-(10**12), 10**12))
 def test_integers_in_any_dress_are_compared_by_value(number, other):
     for dressed in (f"{number}", f"{number:,}", f"{number}.00", f"{number:,}.", f"{number:,}".replace(",", "{,}")):
@@ -102,6 +103,7 @@ def test_integers_in_any_dress_are_compared_by_value(number, other):
             assert quick_equal(text, [str(other)]) is (number == other)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="0123456789.,$-+/*^{}\\ #boxed answer\n"))
 def test_no_text_breaks_it(text):
     assert quick_equal(text, ["7"]) in {True, False, None}

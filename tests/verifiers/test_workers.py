@@ -83,7 +83,7 @@ def when_busy(action, before):
         eventually(lambda: judging(server))
         action(server)
 
-    thread = threading.Thread(target=watch)
+    thread = threading.Thread(target=watch, daemon=True)
     thread.start()
     return thread
 

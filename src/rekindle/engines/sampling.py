@@ -134,4 +134,6 @@ def _invert(weights: Tensor, uniform: Tensor) -> Tensor:
     total = cumulative[:, -1:]
     # Strictly below the total, so that a token without weight is never the answer.
     target = torch.minimum(uniform[:, None] * total, torch.nextafter(total, torch.zeros_like(total)))
-    return torch.searchsorted(cumulative, target, right=True).squeeze(1)
+    found = torch.searchsorted(cumulative, target, right=True).squeeze(1)
+    # Weights that are not finite have no such token; the log-probability then says that something is wrong.
+    return found.clamp(max=weights.shape[1] - 1)

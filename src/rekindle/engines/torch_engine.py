@@ -13,11 +13,12 @@ from rekindle.engines.protocol import Completion, SamplingRequest
 from rekindle.engines.rows import RowTable
 from rekindle.models.architecture import find_decoder
 from rekindle.models.policy import Policy
+from rekindle.types import UserError
 
 __all__ = ["RequestError", "TorchEngine"]
 
 
-class RequestError(ValueError):
+class RequestError(UserError):
     """A sampling request cannot be honoured; the message says which one, why, and the remedy."""
 
 

@@ -28,8 +28,8 @@ __all__ = ["Block", "Gather", "Heads", "Layout", "pack"]
 
 _FREE_PADDING = 2**13
 """Score elements of padding that cost less than one more block."""
-_PADDING_FACTOR = 1.25
-"""Padded over real score elements, beyond which similar units are split into two blocks."""
+_PADDING_FACTOR = 1.05
+"""Padded over real score elements, beyond which units are split into two blocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Heads:
 
 @dataclass(frozen=True, slots=True)
 class Gather:
-    """Copies rows into slots; a row may be wanted by several slots, and padding slots want none.
+    """Which row of a matrix goes into each slot; a row may be wanted by several slots, padding slots want none.
 
     Attributes:
         index: [slots] row copied into each slot; 0 for padding.
@@ -87,8 +87,8 @@ class Layout:
     Attributes:
         token_ids: [N].
         positions: [N] place of each token in its row, for the rotary embedding.
-        kept: [U] packed tokens that predict a trainable token, each once, ascending.
-        predictors: [n_targets] index into ``kept`` of what predicts each target, in row order.
+        longest: Positions that occur, i.e. the largest plus one.
+        predictors: Packed tokens [N] to targets: what predicts each trainable token, in row order.
         blocks: What attention loops over.
         inputs: Packed heads [N * stored] to slots: for each block queries [B, K, G, T], keys [B, K, S] and values.
         outputs: Packed query heads [N * H] to output slots: for each block [B, K, G, T].
@@ -96,8 +96,8 @@ class Layout:
 
     token_ids: Tensor
     positions: Tensor
-    kept: Tensor
-    predictors: Tensor
+    longest: int
+    predictors: Gather
     blocks: tuple[Block, ...]
     inputs: Gather
     outputs: Gather
@@ -158,10 +158,12 @@ def _layout(packer: _Packer, predictors: IntArray, heads: Heads, device: torch.d
         inputs += [_slots(queries, heads.stored, 0, heads.query)]
         inputs += [_slots(keys, heads.stored, first, heads.key) for first in (heads.query, heads.rotated)]
         outputs += [_slots(queries, heads.query, 0, heads.query)]
-    kept, inverse = np.unique(predictors, return_inverse=True)
-    arrays = (np.concatenate(packer.tokens), np.concatenate(packer.positions), kept, inverse)
+    positions = np.concatenate(packer.positions)
     return Layout(
-        *(torch.from_numpy(array).to(device) for array in arrays),
+        token_ids=torch.from_numpy(np.concatenate(packer.tokens)).to(device),
+        positions=torch.from_numpy(positions).to(device),
+        longest=int(positions.max()) + 1,
+        predictors=_gather(predictors, packer.total, device),
         blocks=tuple(blocks),
         inputs=_gather(np.concatenate(inputs), packer.total * heads.stored, device),
         outputs=_gather(np.concatenate(outputs), packer.total * heads.query, device),
@@ -186,7 +188,7 @@ def _similar(units: IntArray) -> Iterator[IntArray]:
 
 
 def _padded(units: IntArray) -> tuple[IntArray, IntArray, NDArray[np.float32]]:
-    """Return packed tokens of the queries [B, T] and of the keys [B, S], -1 where padding, and the mask [B or 1, T, S]."""
+    """Return packed tokens of queries [B, T] and keys [B, S], -1 where padding, and the mask [B or 1, T, S]."""
     start, length, prefix_start, prefix_length = (column[:, None] for column in units.T)
     query = np.arange(length.max())[None]
     key = np.arange((prefix_length + length).max())[None]

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from rekindle.types import UserError
+
 __all__ = ["ModelError", "load_model", "load_tokenizer", "resolve_device", "resolve_dtype"]
 
 logger = logging.getLogger(__name__)
@@ -16,7 +18,7 @@ WEIGHT_FILES = ("*.safetensors", "pytorch_model*.bin")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt")
 
 
-class ModelError(ValueError):
+class ModelError(UserError):
     """A model directory cannot be used; the message says what is missing and the remedy."""
 
 
@@ -63,7 +65,9 @@ def load_model(directory: Path, device: torch.device, dtype: torch.dtype, *, tru
         ModelError: The directory, its config.json or its weights are missing or unreadable.
     """
     if not directory.is_dir():
-        raise ModelError(f"there is no model directory at {directory}; give the path of a downloaded Hugging Face model")
+        raise ModelError(
+            f"there is no model directory at {directory}; give the path of a downloaded Hugging Face model"
+        )
     if not (directory / "config.json").is_file():
         raise ModelError(f"{directory} has no config.json; give a directory that save_pretrained wrote")
     if not any(next(directory.glob(pattern), None) for pattern in WEIGHT_FILES):

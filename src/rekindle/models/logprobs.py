@@ -14,11 +14,14 @@ With logits z = W h, temperature T and p = softmax(z / T):
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from rekindle.models.kernels import Kernels
+
 __all__ = ["default_chunk", "logprobs_of_logits", "selected_logprobs"]
+
+TORCH = Kernels()
 
 _CHUNK_ELEMENTS = 2**22
 _SMALLEST_CHUNK = 256
@@ -48,7 +51,12 @@ def logprobs_of_logits(logits: Tensor, targets: Tensor, temperatures: Tensor) ->
 
 
 def selected_logprobs(
-    hidden: Tensor, weight: Tensor, targets: Tensor, temperatures: Tensor, chunk: int | None = None
+    hidden: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    temperatures: Tensor,
+    chunk: int | None = None,
+    kernels: Kernels = TORCH,
 ) -> tuple[Tensor, Tensor]:
     """Return log-probabilities of chosen next tokens and the entropies of the distributions they come from.
 
@@ -58,13 +66,16 @@ def selected_logprobs(
         targets: [N] int64.
         temperatures: [N] positive; the logits are divided by them.
         chunk: Rows whose logits exist at the same time; absent, `default_chunk`.
+        kernels: Who multiplies.
 
     Returns:
         log-probabilities [N], differentiable in ``hidden`` and ``weight``, and entropies [N], detached; both in nats,
         float32 (float64 for float64 inputs).
     """
     rows = default_chunk(weight.shape[0]) if chunk is None else chunk
-    logprobs, entropies = _SelectedLogprobs.apply(hidden, weight, targets, temperatures, rows)
+    logprobs, entropies = _SelectedLogprobs.apply(  # type: ignore[no-untyped-call]
+        hidden, weight, targets, temperatures, rows, kernels
+    )
     return logprobs, entropies
 
 
@@ -73,15 +84,15 @@ class _SelectedLogprobs(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, temperatures: Tensor, chunk: int
+        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, temperatures: Tensor, chunk: int, kernels: Kernels
     ) -> tuple[Tensor, Tensor]:
         parts = [
-            logprobs_of_logits(F.linear(h, weight), y, t)
-            for h, y, t in zip(hidden.split(chunk), targets.split(chunk), temperatures.split(chunk), strict=True)
+            logprobs_of_logits(kernels.forward(h, weight), y, t)
+            for h, y, t in zip(*(torch.split(part, chunk) for part in (hidden, targets, temperatures)), strict=True)
         ]
         logprobs, entropies = (torch.cat(column) for column in zip(*parts, strict=True))
         ctx.save_for_backward(hidden, weight, targets, temperatures)
-        ctx.chunk = chunk
+        ctx.chunk, ctx.kernels = chunk, kernels
         ctx.mark_non_differentiable(entropies)
         return logprobs, entropies
 
@@ -89,18 +100,19 @@ class _SelectedLogprobs(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         hidden, weight, targets, temperatures = ctx.saved_tensors
+        kernels: Kernels = ctx.kernels
         need_hidden, need_weight = ctx.needs_input_grad[:2]
         grad_hidden = torch.empty_like(hidden) if need_hidden else None
         grad_weight = torch.zeros_like(weight, dtype=grad.dtype) if need_weight else None
         for start in range(0, hidden.shape[0], ctx.chunk):
             rows = slice(start, start + ctx.chunk)
             scale = grad[rows] / temperatures[rows]
-            grad_logits = _grad_logits(F.linear(hidden[rows], weight), targets[rows], temperatures[rows], scale)
+            grad_logits = _grad_logits(kernels.forward(hidden[rows], weight), targets[rows], temperatures[rows], scale)
             if grad_hidden is not None:
-                torch.mm(grad_logits, weight, out=grad_hidden[rows])
+                grad_hidden[rows] = kernels.to_input(grad_logits, weight)
             if grad_weight is not None:
-                grad_weight += grad_logits.t() @ hidden[rows]
-        return grad_hidden, None if grad_weight is None else grad_weight.to(weight.dtype), None, None, None
+                grad_weight += kernels.to_weight(grad_logits, hidden[rows])
+        return grad_hidden, None if grad_weight is None else grad_weight.to(weight.dtype), None, None, None, None
 
 
 def _grad_logits(logits: Tensor, targets: Tensor, temperatures: Tensor, scale: Tensor) -> Tensor:

@@ -8,8 +8,12 @@ from typing import Any, Self
 
 import torch
 
+from rekindle.models.allocator import keep_freed_memory
+from rekindle.models.architecture import DecoderWeights, find_decoder
 from rekindle.models.generic import GenericForward
+from rekindle.models.kernels import Kernels, measure_kernels
 from rekindle.models.loading import ModelError, load_model, load_tokenizer, resolve_device, resolve_dtype
+from rekindle.models.packed import PackedForward, agrees_with_transformers
 from rekindle.models.samples import Row, TokenLogprobs, rows_of
 from rekindle.types import TrainingSample
 
@@ -42,7 +46,9 @@ class Policy:
         self.eos_ids = _eos_ids(model, tokenizer)
         self.max_length = _max_length(model, tokenizer)
         self.parameter_count = sum(parameter.numel() for parameter in model.parameters())
-        self._forward: Forward = GenericForward(model)
+        if self.device.type == "cpu":
+            keep_freed_memory()
+        self._forward: Forward = _best_forward(model)
 
     @classmethod
     def load(
@@ -79,6 +85,16 @@ class Policy:
         dtype: torch.dtype = self.model.dtype
         return dtype
 
+    @property
+    def kernels(self) -> Kernels:
+        """Who multiplies the matrices; part of a run's state, because the libraries round differently."""
+        return self._forward.kernels if isinstance(self._forward, PackedForward) else Kernels()
+
+    def use_kernels(self, kernels: Kernels) -> None:
+        """Multiply with these from now on: those of the run that is resumed. Only our own forward pass has a choice."""
+        if isinstance(self._forward, PackedForward):
+            self._forward.kernels = kernels
+
     def encode_prompt(self, text: str, *, chat_template: bool = True, system_prompt: str | None = None) -> list[int]:
         """Return the token ids of a prompt that the policy is to continue; at least one.
 
@@ -97,7 +113,9 @@ class Policy:
             rendered = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
             return self._encode(rendered, add_special_tokens=False)
         if system_prompt is not None:
-            raise ValueError("a system prompt needs a chat template, and none is used; remove it or choose a chat model")
+            raise ValueError(
+                "a system prompt needs a chat template, and none is used; remove it or choose a chat model"
+            )
         ids = self._encode(text, add_special_tokens=True)
         if ids and ids[-1] in self.eos_ids and ids[-1] not in self._encode(text, add_special_tokens=False)[-1:]:
             ids.pop()  # some tokenizers close every text; a prompt must stay open
@@ -117,7 +135,9 @@ class Policy:
 
     def clone_frozen(self) -> "Policy":
         """Return a copy that no optimizer touches: the reference policy."""
-        return Policy(copy.deepcopy(self.model).requires_grad_(False), self.tokenizer)
+        clone = Policy(copy.deepcopy(self.model).requires_grad_(False), self.tokenizer)
+        clone.use_kernels(self.kernels)
+        return clone
 
     def token_logprobs(self, samples: Sequence[TrainingSample]) -> TokenLogprobs:
         """Return the log-probabilities of the samples' trainable tokens, in one forward pass.
@@ -152,3 +172,28 @@ def _eos_ids(model: Any, tokenizer: Any) -> frozenset[int]:
 def _max_length(model: Any, tokenizer: Any) -> int:
     """Return the model's number of positions; the tokenizer's limit where positions are unlimited."""
     return int(getattr(model.config, "max_position_embeddings", None) or tokenizer.model_max_length)
+
+
+def _best_forward(model: Any) -> Forward:
+    """Return our own forward pass where it computes what transformers computes, else transformers'."""
+    decoder = find_decoder(model)
+    if decoder is None:
+        return GenericForward(model)
+    packed = PackedForward(model, _kernels(decoder))
+    if agrees_with_transformers(model, packed):
+        return packed
+    logger.warning(
+        "our forward pass of this %s model disagrees with transformers; using transformers, which is slower",
+        model.config.model_type,
+    )
+    return GenericForward(model)
+
+
+def _kernels(decoder: DecoderWeights) -> Kernels:
+    if decoder.embedding.device.type != "cpu" or decoder.embedding.dtype != torch.float32:
+        return Kernels()
+    layer = decoder.layers[0]
+    stored = (layer.q.shape[0] + layer.k.shape[0] + layer.v.shape[0], layer.q.shape[1])
+    return measure_kernels(
+        [stored, *((rows, width) for rows, width in (layer.o.shape, layer.gate.shape, layer.down.shape))]
+    )

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 
 from rekindle.models.policy import TokenLogprobs
+from rekindle.types import UserError
 
 __all__ = ["Diverged", "UpdateStats", "UpdateSums"]
 
 
-class Diverged(ValueError):  # noqa: N818  (an outcome of a run, not a mistake of the caller)
+class Diverged(UserError):  # noqa: N818  (an outcome of a run, not a mistake of the caller)
     """A loss or gradient is not finite. The weights are those of the last good optimizer step."""
 
 

@@ -129,7 +129,7 @@ class _Server:
                 pass_fds=(other.fileno(),),
                 start_new_session=True,
             )
-        self.stop = weakref.finalize(self, _stop, self.process, self.channel, directory)
+        self.stop = weakref.finalize(self, _stop, os.getpid(), self.process, self.channel, directory)
         self._await_start(directory / STDERR)
         self.channel.settimeout(timeout_seconds + SILENCE_SECONDS)
 
@@ -145,9 +145,14 @@ class _Server:
             raise VerifierError(f"the verifier's worker process could not start ({last}); try: rekindle doctor")
 
 
-def _stop(process: "subprocess.Popen[bytes]", channel: socket.socket, directory: Path) -> None:
-    """Close the channel, at which the server ends its children and itself; kill it when it does not."""
+def _stop(owner: int, process: "subprocess.Popen[bytes]", channel: socket.socket, directory: Path) -> None:
+    """Close the channel, at which the server ends its children and itself; kill it when it does not.
+
+    A process forked from the owner (a data loader, say) has a copy of all this and must leave the owner's server alone.
+    """
     channel.close()
+    if os.getpid() != owner:
+        return
     try:
         process.wait(timeout=5)
     except subprocess.TimeoutExpired:

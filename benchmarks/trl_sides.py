@@ -1,0 +1,246 @@
+"""The two sides of `trl_speed.py`, each with a clock around its parts."""
+
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+import transformers
+import trl
+from datasets import Dataset
+from transformers import TrainerCallback
+
+from rekindle.config import TrainTable
+from rekindle.engines.protocol import SamplingRequest
+from rekindle.engines.torch_engine import TorchEngine
+from rekindle.learning.aggregation import token_mean
+from rekindle.learning.estimators import ESTIMATORS
+from rekindle.learning.samples import build_samples
+from rekindle.models.policy import Policy
+from rekindle.training.trainer import Trainer
+from rekindle.types import Group, GroupRequest, Rollout, outcome_of
+
+__all__ = [
+    "GROUP_SIZE",
+    "LIMIT",
+    "PARTS",
+    "PROMPTS",
+    "InTurn",
+    "Meter",
+    "MeteredGRPOTrainer",
+    "Ours",
+    "Scenario",
+    "make_trl",
+]
+
+PROMPTS, GROUP_SIZE, LIMIT = 32, 8, 32
+LEARNING_RATE = 1e-6  # small, so that lengths and pass rates stay as the warm start made them
+PARTS = ("generation", "recomputation", "update", "rest")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A workload, and the ratio of CPU times that it should reach where the processor has AVX512."""
+
+    name: str
+    min_new_tokens: int
+    warm_start_steps: int
+    reward: Callable[[str, str], float]
+    goal: float
+
+
+@dataclass
+class Meter:
+    """CPU seconds of one side, by part and step, and what was sampled."""
+
+    steps: list[dict[str, float]] = field(default_factory=list)
+    running: dict[str, float] = field(default_factory=dict)
+    lengths: list[int] = field(default_factory=list)
+    silent: list[bool] = field(default_factory=list)
+
+    @contextmanager
+    def part(self, name: str):
+        """Add what happens inside to a part of the step."""
+        start = time.process_time()
+        yield
+        self.running[name] = self.running.get(name, 0.0) + time.process_time() - start
+
+    def end_step(self, total: float) -> None:
+        """Close a step of `total` seconds; what no part claims is the rest."""
+        parts = {name: self.running.get(name, 0.0) for name in PARTS[:-1]}
+        self.steps.append(parts | {"rest": total - sum(parts.values()), "step": total})
+        self.running = {}
+
+    def sampled(self, lengths: list[int], rewards: list[float]) -> None:
+        """Note the completions of a step, group by group."""
+        self.lengths += lengths
+        groups = [rewards[start : start + GROUP_SIZE] for start in range(0, len(rewards), GROUP_SIZE)]
+        self.silent += [max(group) == min(group) for group in groups]
+
+    def summary(self, skip: int) -> dict[str, float]:
+        """Medians without the first `skip` steps."""
+        kept = self.steps[skip:]
+        result = {f"{name}_ms": 1000 * statistics.median(step[name] for step in kept) for name in (*PARTS, "step")}
+        rows = PROMPTS * GROUP_SIZE
+        lengths, silent = self.lengths[skip * rows :], self.silent[skip * PROMPTS :]
+        result["mean_length"] = statistics.fmean(lengths)
+        result["longest"] = max(lengths)
+        result["groups_without_signal"] = statistics.fmean(silent)
+        result["tokens_per_second"] = result["mean_length"] * rows / (result["step_ms"] / 1000)
+        return result
+
+
+class Ours:
+    """Engine, rewards, samples, update: the loop of a run without its bookkeeping."""
+
+    def __init__(self, model, tokenizer, problems, scenario: Scenario) -> None:
+        self.meter = Meter()
+        self._problems = problems
+        self._scenario = scenario
+        self._policy = Policy(model, tokenizer)
+        self._engine = TorchEngine(self._policy, max_rows=PROMPTS * GROUP_SIZE)
+        settings = TrainTable(steps=1000, warmup_steps=0, learning_rate=LEARNING_RATE, aggregation="token_mean")
+        self._trainer = Trainer(self._policy, settings)
+
+    def step(self) -> None:
+        """Make one optimizer step on the next 32 problems."""
+        start = time.process_time()
+        version = self._trainer.updates
+        first = version * PROMPTS
+        problems = [self._problems[(first + index) % len(self._problems)] for index in range(PROMPTS)]
+        prompts = [self._policy.encode_prompt(problem.prompt, chat_template=False) for problem in problems]
+        requests = [
+            SamplingRequest(
+                prompt, GROUP_SIZE, 1.0, LIMIT, seed=first + index, min_new_tokens=self._scenario.min_new_tokens
+            )
+            for index, prompt in enumerate(prompts)
+        ]
+        with self.meter.part("generation"):
+            completions = dict(self._engine.generate(requests))
+        groups = [
+            self._group(first + index, version, prompt, problems[index], completions[index])
+            for index, prompt in enumerate(prompts)
+        ]
+        samples = build_samples(groups, estimator=ESTIMATORS["grpo"], aggregation=token_mean)
+        with self.meter.part("update"):
+            stats = self._trainer.update(samples, version)
+        assert stats.optimizer_steps == 1
+        assert stats.recomputed_tokens == 0
+        self.meter.end_step(time.process_time() - start)
+        rollouts = [rollout for group in groups for rollout in group.rollouts]
+        self.meter.sampled([each.generated_tokens for each in rollouts], [each.reward for each in rollouts])
+
+    def _group(self, key: int, version: int, prompt: list[int], problem, completions) -> Group:
+        rollouts = tuple(
+            Rollout(
+                [*prompt, *completion.token_ids],
+                [False] * len(prompt) + [True] * len(completion.token_ids),
+                [0.0] * len(prompt) + completion.logprobs,
+                self._scenario.reward(completion.text, problem.answer),
+                version=version,
+                truncated=completion.truncated,
+                text=completion.text,
+            )
+            for completion in completions
+        )
+        request = GroupRequest(key, problem.prompt, key, GROUP_SIZE, 1.0, key, version, version)
+        return Group(request, rollouts, outcome_of([rollout.reward for rollout in rollouts]))
+
+
+class MeteredGRPOTrainer(trl.GRPOTrainer):
+    """TRL's trainer with a clock around its parts."""
+
+    meter: Meter
+    first_batch: dict | None = None
+
+    def _generate_single_turn(self, *args, **kwargs):
+        with self.meter.part("generation"):
+            return super()._generate_single_turn(*args, **kwargs)
+
+    def _get_per_token_logps_and_entropies(self, *args, **kwargs):
+        if torch.is_grad_enabled():
+            return super()._get_per_token_logps_and_entropies(*args, **kwargs)
+        with self.meter.part("recomputation"):
+            return super()._get_per_token_logps_and_entropies(*args, **kwargs)
+
+    def compute_loss(self, model, inputs, *args, **kwargs):  # noqa: D102
+        if self.first_batch is None:
+            self.first_batch = {name: value.clone() for name, value in inputs.items() if torch.is_tensor(value)}
+        with self.meter.part("update"):
+            return super().compute_loss(model, inputs, *args, **kwargs)
+
+    def create_accelerator_and_postprocess(self) -> None:  # noqa: D102
+        super().create_accelerator_and_postprocess()
+        backward = self.accelerator.backward
+
+        def timed(*args, **kwargs) -> None:
+            with self.meter.part("update"):
+                backward(*args, **kwargs)
+
+        self.accelerator.backward = timed
+
+
+class InTurn(TrainerCallback):
+    """After each step of TRL's, which ends its clock, one of ours; then TRL's clock starts again."""
+
+    def __init__(self, meter: Meter, ours: Ours) -> None:
+        self.meter, self.ours = meter, ours
+
+    def on_train_begin(self, *args, **kwargs) -> None:  # noqa: D102
+        self.start = time.process_time()
+
+    def on_pre_optimizer_step(self, *args, **kwargs) -> None:  # noqa: D102
+        self.optimizer_start = time.process_time()
+
+    def on_optimizer_step(self, *args, **kwargs) -> None:  # noqa: D102
+        running = self.meter.running
+        running["update"] = running.get("update", 0.0) + time.process_time() - self.optimizer_start
+
+    def on_step_end(self, *args, **kwargs) -> None:  # noqa: D102
+        self.meter.end_step(time.process_time() - self.start)
+        self.ours.step()
+        self.start = time.process_time()
+
+
+def make_trl(model, tokenizer, problems, scenario: Scenario, steps: int, rows: int, folder: str):
+    meter = Meter()
+
+    def reward(completions, completion_ids, answer, **columns):
+        rewards = [scenario.reward(text, right) for text, right in zip(completions, answer, strict=True)]
+        meter.sampled([len(ids) for ids in completion_ids], rewards)
+        return rewards
+
+    parts = PROMPTS * GROUP_SIZE // rows
+    config = trl.GRPOConfig(
+        output_dir=folder,
+        per_device_train_batch_size=rows,
+        gradient_accumulation_steps=parts,
+        steps_per_generation=parts,
+        num_generations=GROUP_SIZE,
+        max_completion_length=LIMIT,
+        generation_kwargs={"min_new_tokens": scenario.min_new_tokens} if scenario.min_new_tokens else None,
+        max_steps=steps,
+        learning_rate=LEARNING_RATE,
+        lr_scheduler_type="constant",
+        max_grad_norm=1.0,
+        temperature=1.0,
+        beta=0.0,
+        loss_type="dapo",
+        bf16=False,
+        gradient_checkpointing=False,
+        use_cpu=True,
+        report_to=[],
+        save_strategy="no",
+        logging_steps=1,
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+    )
+    MeteredGRPOTrainer.meter = meter
+    data = Dataset.from_list([{"prompt": problem.prompt, "answer": problem.answer} for problem in problems])
+    trainer = MeteredGRPOTrainer(
+        model=model, reward_funcs=reward, args=config, train_dataset=data, processing_class=tokenizer
+    )
+    trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
+    return trainer

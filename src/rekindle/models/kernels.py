@@ -1,0 +1,190 @@
+"""Matrix products in float32, by whichever library is faster on this processor: measured, never guessed from its name.
+
+torch hands matrix products to MKL, which on some processors does not use their widest vectors; oneDNN, which torch
+ships too, does. The two round differently, so the choice is part of a run's state: `Kernels.describe` goes into the
+checkpoint and `Kernels.from_description` restores it, and a resumed run computes the same bits whatever a second
+measurement would say.
+
+oneDNN's linear layer is reached through operators that torch uses internally. Where they are absent, or do not give
+true float32 results, torch's own products are used.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["Kernels", "Library", "measure_kernels"]
+
+Library = Literal["torch", "onednn"]
+
+_CLEARLY_FASTER = 1.15
+"""oneDNN is chosen when it takes this many times less time; near a tie torch stays, so that the choice is stable."""
+_REPEATS = 5
+_FLOATING_OPERATIONS = 2**27
+"""Work of one measured product: about a millisecond."""
+_FEWEST_ROWS, _MOST_ROWS = 128, 2048
+_SHAPES = 2
+"""Shapes measured; the largest of a model take most of its time."""
+_ROUNDING = 2e-6
+"""Largest error of a true float32 product, relative to the largest entry; bfloat16 and TF32 are far above."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kernels:
+    """Which library computes each kind of product of a linear layer y = x Wᵀ.
+
+    Attributes:
+        linear: Library for y = x Wᵀ.
+        input_grad: Library for dx = dy W.
+        weight_grad: Library for dW = dyᵀ x.
+        gigaflops: What was measured, by kind and library, in GFLOP/s; empty when nothing was.
+    """
+
+    linear: Library = "torch"
+    input_grad: Library = "torch"
+    weight_grad: Library = "torch"
+    gigaflops: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None = None, add: Tensor | None = None) -> Tensor:
+        """Return x weightᵀ + bias + add for x [N, in], weight [out, in], bias [out] and add [N, out]."""
+        if self.linear == "onednn":
+            return _added(_onednn(x, weight, bias), add)
+        if add is None:
+            return F.linear(x, weight, bias)
+        return torch.addmm(add if bias is None else add + bias, x, weight.t())
+
+    def to_input(self, grad: Tensor, weight: Tensor, add: Tensor | None = None) -> Tensor:
+        """Return grad weight + add for grad [N, out], weight [out, in] and add [N, in], which may be overwritten."""
+        if self.input_grad == "onednn":
+            return _added(_onednn(grad, weight.t().contiguous(), None), add)
+        return grad @ weight if add is None else add.addmm_(grad, weight)
+
+    def to_weight(self, grad: Tensor, x: Tensor) -> Tensor:
+        """Return gradᵀ x [out, in] for grad [N, out] and x [N, in]."""
+        if self.weight_grad == "onednn":
+            return _onednn(grad.t().contiguous(), x.t().contiguous(), None)
+        return grad.t() @ x
+
+    def describe(self) -> dict[str, Any]:
+        """Return the choice as plain data for a checkpoint."""
+        chosen = {kind: getattr(self, kind) for kind in _KINDS}
+        return {**chosen, "gigaflops": {kind: dict(rates) for kind, rates in self.gigaflops.items()}}
+
+    @classmethod
+    def from_description(cls, description: Mapping[str, Any]) -> "Kernels":
+        """Return the choice that `describe` wrote.
+
+        Raises:
+            ValueError: A library is unknown, or this installation of torch does not have it.
+        """
+        chosen: dict[str, Any] = {kind: description.get(kind) for kind in _KINDS}
+        for kind, library in chosen.items():
+            if library not in get_args(Library):
+                raise ValueError(
+                    f"kernel {kind} = {library!r} is unknown; start a new run or use the version that wrote it"
+                )
+            if library == "onednn" and not _has_onednn():
+                raise ValueError(
+                    f"kernel {kind} was oneDNN's, which this torch lacks; resume with the torch of that run"
+                )
+        return cls(**chosen, gigaflops=dict(description.get("gigaflops", {})))
+
+
+_KINDS: dict[str, Callable[[Kernels, Tensor, Tensor, Tensor], Tensor]] = {
+    "linear": lambda kernels, x, weight, grad: kernels.forward(x, weight),
+    "input_grad": lambda kernels, x, weight, grad: kernels.to_input(grad, weight),
+    "weight_grad": lambda kernels, x, weight, grad: kernels.to_weight(grad, x),
+}
+_measured: dict[tuple[tuple[tuple[int, int], ...], int], Kernels] = {}
+
+
+def measure_kernels(shapes: Iterable[tuple[int, int]]) -> Kernels:
+    """Choose the libraries for float32 linear layers of these shapes on this processor.
+
+    Takes a tenth of a second the first time, longer for large models; afterwards the process remembers.
+
+    Args:
+        shapes: (out, in) of the layers' weights.
+    """
+    largest = sorted(set(shapes), key=lambda shape: (-shape[0] * shape[1], shape))[:_SHAPES]
+    key = tuple(largest), torch.get_num_threads()
+    if key not in _measured:
+        _measured[key] = _measure(largest)
+    return _measured[key]
+
+
+def _measure(shapes: list[tuple[int, int]]) -> Kernels:
+    if not _has_onednn():
+        return Kernels()
+    chosen: dict[str, Any] = {}
+    gigaflops = {}
+    problems = [_problem(out, width) for out, width in shapes]
+    for kind in _KINDS:
+        seconds = {"torch": 0.0, "onednn": 0.0}
+        exact = True
+        for problem in problems:
+            for library, best in _race(kind, problem).items():
+                seconds[library] += best
+            exact = exact and _is_float32(kind, problem)
+        work = sum(2 * x.numel() * weight.shape[0] for x, weight, _ in problems)
+        gigaflops[kind] = {library: round(work / spent / 1e9, 1) for library, spent in seconds.items()}
+        wins = exact and seconds["torch"] > _CLEARLY_FASTER * seconds["onednn"]
+        chosen[kind] = "onednn" if wins else "torch"
+    return Kernels(**chosen, gigaflops=gigaflops)
+
+
+Problem = tuple[Tensor, Tensor, Tensor]
+"""x [N, in], weight [out, in] and dy [N, out]."""
+
+
+def _problem(out: int, width: int) -> Problem:
+    generator = torch.Generator().manual_seed(out * 65_537 + width)
+    rows = min(_MOST_ROWS, max(_FEWEST_ROWS, _FLOATING_OPERATIONS // (2 * out * width)))
+    x, weight, grad = (torch.randn(shape, generator=generator) for shape in ((rows, width), (out, width), (rows, out)))
+    return x, weight, grad
+
+
+def _with(kind: str, library: Library) -> Kernels:
+    choice: dict[str, Any] = {kind: library}
+    return Kernels(**choice)
+
+
+def _race(kind: str, problem: Problem) -> dict[Library, float]:
+    """Return the best time of each library in seconds; they take turns, so that a busy moment hits both."""
+    best: dict[Library, float] = {}
+    for _ in range(_REPEATS):
+        for library in get_args(Library):
+            began = time.perf_counter()
+            _KINDS[kind](_with(kind, library), *problem)
+            spent = time.perf_counter() - began
+            best[library] = min(spent, best.get(library, spent))
+    return best
+
+
+def _is_float32(kind: str, problem: Problem) -> bool:
+    """Say whether oneDNN's product is as exact as float32 can be."""
+    exact = _KINDS[kind](Kernels(), *(tensor.double() for tensor in problem))
+    error = (_KINDS[kind](_with(kind, "onednn"), *problem).double() - exact).abs().max()
+    return bool(error <= _ROUNDING * exact.abs().max())
+
+
+def _has_onednn() -> bool:
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    operators = torch.ops.mkldnn
+    return hasattr(operators, "_linear_pointwise") and hasattr(operators, "_reorder_linear_weight")
+
+
+def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    packed = torch.ops.mkldnn._reorder_linear_weight(weight, x.shape[0])
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
+    return product
+
+
+def _added(product: Tensor, add: Tensor | None) -> Tensor:
+    return product if add is None else product.add_(add)

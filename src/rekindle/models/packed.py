@@ -1,0 +1,97 @@
+"""The training forward pass of Llama-shaped decoders on packed tokens.
+
+It computes what transformers computes, with less work: no padding in the linear layers, the prompt of a group once,
+the last feed-forward part, the final norm and the head only where a token is predicted, and few passes over memory. It
+reads the model's own parameters and gives them their gradients.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from rekindle.models.architecture import DecoderWeights, LayerWeights, find_decoder
+from rekindle.models.attention import Projection, attend, attention_inputs, attention_outputs
+from rekindle.models.fused import gated_mlp, linear_residual, rms_norm, select
+from rekindle.models.kernels import Kernels
+from rekindle.models.layout import Heads, Layout, pack
+from rekindle.models.logprobs import selected_logprobs
+from rekindle.models.samples import Row, TokenLogprobs, targets_of
+
+__all__ = ["PackedForward", "agrees_with_transformers"]
+
+
+class PackedForward:
+    """Runs rows through a Llama-shaped model.
+
+    Args:
+        model: A transformers model for which `find_decoder` finds weights.
+        kernels: Who multiplies its matrices.
+    """
+
+    def __init__(self, model: Any, kernels: Kernels) -> None:
+        self._model = model
+        self.kernels = kernels
+
+    def __call__(self, rows: Sequence[Row]) -> TokenLogprobs:
+        """Return log-probabilities and entropies of the rows' targets, in row order; at least one row."""
+        decoder, layout, hidden = self._run(rows)
+        targets, temperatures = targets_of(rows, hidden.device)
+        logprobs, entropies = selected_logprobs(hidden, decoder.head, targets, temperatures, kernels=self.kernels)
+        return TokenLogprobs(logprobs, entropies, layout.token_ids.numel(), 0)
+
+    def hidden(self, rows: Sequence[Row]) -> Tensor:
+        """Return the final hidden states [n_targets, d] that predict the rows' targets."""
+        return self._run(rows)[2]
+
+    def _run(self, rows: Sequence[Row]) -> tuple[DecoderWeights, Layout, Tensor]:
+        decoder = find_decoder(self._model)
+        assert decoder is not None
+        heads = Heads(decoder.heads, decoder.kv_heads)
+        layout = pack(rows, heads, decoder.embedding.device)
+        projection = Projection(heads, decoder.head_dim, decoder.norm_eps, _rotation(decoder, layout), self.kernels)
+        x = F.embedding(layout.token_ids, decoder.embedding, decoder.padding_idx)
+        for layer in decoder.layers:
+            mixed = _mix(x, layer, projection, layout)
+            if layer is decoder.layers[-1]:
+                x, mixed = select(x, layout.predictors), select(mixed, layout.predictors)
+            x = linear_residual(x, mixed, layer.o, layer.o_bias, self.kernels)
+            x = gated_mlp(x, layer.post_norm, layer.gate, layer.up, layer.down, decoder.norm_eps, self.kernels)
+        return decoder, layout, rms_norm(x, decoder.final_norm, decoder.norm_eps)
+
+
+def _rotation(decoder: DecoderWeights, layout: Layout) -> Tensor:
+    """Return the rotary factor [N, 1, D/2] of each packed token: a complex number of size ``rope_scale``."""
+    places = torch.arange(layout.longest, device=decoder.inv_freq.device, dtype=torch.float32)
+    angles = torch.outer(places, decoder.inv_freq)
+    wide = torch.complex128 if decoder.embedding.dtype == torch.float64 else torch.complex64
+    table = torch.polar(torch.full_like(angles, decoder.rope_scale), angles).to(wide)
+    return table[layout.positions][:, None]
+
+
+def _mix(x: Tensor, layer: LayerWeights, projection: Projection, layout: Layout) -> Tensor:
+    """Return the heads' outputs [N, H * D] for x [N, d]."""
+    slots = attend(attention_inputs(x, layer, projection, layout.inputs), layout.blocks, projection.heads)
+    return attention_outputs(slots, layout.outputs, projection.heads)
+
+
+@torch.no_grad()
+def agrees_with_transformers(model: Any, packed: PackedForward) -> bool:
+    """Say whether both give the same final hidden states for two short rows that share a prompt.
+
+    Hidden states after the final norm have entries around one whatever the weights are, so that a relative difference
+    tells a wrong architecture from rounding even in a model that was just initialised.
+    """
+    vocabulary = model.get_input_embeddings().weight.shape[0]
+    tokens = np.arange(12, dtype=np.int64).reshape(2, 6) * 7919 % vocabulary
+    tokens[:, :2] = tokens[0, :2]
+    everywhere = np.arange(1, 6)
+    rows = [Row(row, everywhere, row[everywhere - 1], 2, 0, 1.0) for row in tokens]
+    ours = packed.hidden(rows).float()
+    batch = torch.from_numpy(tokens).to(model.device)
+    theirs = model.base_model(input_ids=batch, use_cache=False)[0][:, everywhere].flatten(0, 1).float()
+    tolerance = 1e-4 if model.dtype == torch.float32 else 0.1
+    return bool((ours - theirs).norm() <= tolerance * theirs.norm())
