@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import logging
 
 import pytest
 import torch
@@ -11,6 +10,8 @@ from rekindle.engines import fused as module
 from rekindle.engines.decoders import agrees_with_transformers, positions_of
 from rekindle.engines.fused import FusedDecoder
 from rekindle.engines.generic import GenericDecoder
+from rekindle.engines.protocol import SamplingRequest
+from rekindle.engines.torch_engine import TorchEngine
 
 FUSED = ["llama", "qwen2", "qwen3"]
 
@@ -130,9 +131,11 @@ def test_the_probe_refuses_a_decoder_that_computes_something_else(policies, monk
         return dataclasses.replace(weights, **{name: getattr(weights, name) * 1.2 + 0.01})
 
     monkeypatch.setattr(module, "find_decoder", wrong)
-    with caplog.at_level(logging.WARNING):
-        assert not agrees_with_transformers(FusedDecoder(policies("llama").model), policies("llama").model)
-    assert "differs from transformers" in caplog.text
+    policy = policies("llama")
+    assert not agrees_with_transformers(FusedDecoder(policy.model), policy.model)
+    engine = TorchEngine(policy)
+    assert "does not reproduce this model" in caplog.text
+    assert [len(group) for _, group in engine.generate([SamplingRequest([1], n=2, max_new_tokens=3)])] == [2]
 
 
 def test_positions_start_at_each_row_and_stay_within_the_model():

@@ -96,7 +96,9 @@ def test_neighbours_order_and_room_do_not_matter(policies, kind):
 def test_completions_of_a_group_differ_and_a_larger_group_begins_with_the_smaller_one(policies):
     engine = TorchEngine(policies("llama"))
     request = SamplingRequest([1, 2, 3], n=6, temperature=1.5, max_new_tokens=15, seed=11)
-    six, three, other = collect(engine, [request, dataclasses.replace(request, n=3), dataclasses.replace(request, seed=12)])
+    six, three, other = collect(
+        engine, [request, dataclasses.replace(request, n=3), dataclasses.replace(request, seed=12)]
+    )
     texts = [completion.text for completion in six]
     assert len(set(texts)) > 1
     assert [completion.text for completion in three] == texts[:3]
@@ -108,7 +110,9 @@ def test_logprobs_are_what_the_trainer_recomputes(policies, kind):
     policy = policies(kind)
     rng = random.Random(5)
     requests = [
-        SamplingRequest([rng.randrange(27) for _ in range(length)], n=3, temperature=temperature, max_new_tokens=20, seed=length)
+        SamplingRequest(
+            [rng.randrange(27) for _ in range(length)], n=3, temperature=temperature, max_new_tokens=20, seed=length
+        )
         for length, temperature in [(1, 0.5), (4, 0.8), (9, 1.0), (17, 1.2), (33, 1.5)]
     ]
     requests.append(dataclasses.replace(requests[2], top_p=0.7, min_p=0.05, min_new_tokens=6))
@@ -136,8 +140,12 @@ def test_more_completions_than_rows_share_one_prefill(policies, monkeypatch):
     engine = TorchEngine(policies("llama"), max_rows=4)
     prompts = []
     prefill = engine._decoder.prefill
-    monkeypatch.setattr(engine._decoder, "prefill", lambda tokens, starts: prompts.append(len(tokens)) or prefill(tokens, starts))
-    groups = collect(engine, [SamplingRequest([1, 2], n=11, max_new_tokens=3, seed=1), SamplingRequest([3], n=2, seed=2)])
+    monkeypatch.setattr(
+        engine._decoder, "prefill", lambda tokens, starts: prompts.append(len(tokens)) or prefill(tokens, starts)
+    )
+    groups = collect(
+        engine, [SamplingRequest([1, 2], n=11, max_new_tokens=3, seed=1), SamplingRequest([3], n=2, seed=2)]
+    )
     assert [len(group) for group in groups] == [11, 2]
     assert sum(prompts) == 2
 

@@ -28,7 +28,7 @@ def test_partial_credit_is_a_reward_only_when_asked_for(score, binary, threshold
     assert reward(score, binary, threshold) == expected
 
 
-@pytest.mark.parametrize("score", [math.nan, math.inf, -0.1, 1.1, "1", None, [1.0]])
+@pytest.mark.parametrize("score", [math.nan, math.inf, -0.1, 1.1, 10**400, "1", None, [1.0]])
 def test_what_is_no_score_is_an_error_without_credit(score):
     assert checked_verdict(score) == Verdict(0.0, "error")
 

@@ -22,8 +22,8 @@ FREE = -1
 class Batch:
     """B slots, each free or with one row. Free slots are computed like the others and ignored.
 
-    Board and cache have the same columns. The newest token of a row is on the board only, in the column after the cache's
-    newest: the next step feeds it to the model.
+    Board and cache have the same columns. The newest token of a row is on the board only, in the column after the
+    cache's newest: the next step feeds it to the model.
 
     Attributes:
         rows: [B] number of the row in each slot, or FREE.

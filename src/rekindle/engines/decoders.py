@@ -1,8 +1,8 @@
 """What the decoding loop asks of a model: prefill prompts, take one step, move rows of the cache about.
 
-All rows of a cache write into the same column at each step. A row occupies the columns from its own start to the newest
-one, so rows of unequal length are aligned at their right ends: a step writes one slice instead of scattering, and a row's
-position is its distance from its start. Columns before the start are masked.
+All rows of a cache write into the same column at each step. A row occupies the columns from its own start to the
+newest one, so rows of unequal length are aligned at their right ends: a step writes one slice instead of scattering, and
+a row's position is its distance from its start. Columns before the start are masked.
 
     column     0 1 2 3 4 5 6 | 7        newest column 6; the next step writes column 7
     row 0      . . a b c d e |          start 2
@@ -10,15 +10,12 @@ position is its distance from its start. Columns before the start are masked.
     row 2      . . . . . x y |          start 5, entered late
 """
 
-import logging
 from typing import Any, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
 
 __all__ = ["Cache", "Decoder", "agrees_with_transformers", "positions_of"]
-
-logger = logging.getLogger(__name__)
 
 
 class Cache(Protocol):
@@ -33,7 +30,7 @@ class Cache(Protocol):
     starts: Tensor
 
     def put(self, slots: Tensor, prompts: Self, rows: Tensor) -> None:
-        """Replace the rows at ``slots`` [R] by the rows ``rows`` [R] of ``prompts``, which has no more columns."""
+        """Replace the rows at ``slots`` [R] by the rows ``rows`` [R] of ``prompts``, which is not wider."""
         ...
 
     def compact(self, to: Tensor, moved: Tensor, count: int) -> None:
@@ -88,29 +85,20 @@ def positions_of(starts: Tensor, first: int, count: int, max_length: int) -> Ten
     return (columns - starts[:, None]).clamp_(0, max_length - 1)
 
 
-@torch.no_grad()
 def agrees_with_transformers(decoder: Decoder[Any], model: Any) -> bool:
     """Try a decoder on two unequal prompts and three steps against the model's own forward pass.
 
-    Log-probabilities must agree to 1e-3 in float32, and to 0.1 in types of lower precision.
+    The next-token distributions must differ by less than 1e-4 in float32, and 0.05 in types of lower precision, in total
+    variation on average: rounding gives far less, and a wrong computation more.
     """
-    vocabulary = model.get_output_embeddings().weight.shape[0]
+    vocabulary = model.get_input_embeddings().weight.shape[0]
     tokens = torch.arange(1, 17, device=model.device).view(2, 8) * 7 % vocabulary
     starts = torch.tensor([0, 2], device=model.device)
-    decoder.refresh()
-    logits, cache = decoder.prefill(tokens[:, :5], starts)
-    ours = [logits]
-    for column in range(5, 8):
-        ours.append(decoder.step(cache, tokens[:, column]))
-    tolerance = 1e-3 if model.dtype == torch.float32 else 0.1
-    differences = []
-    for row, start in enumerate(starts.tolist()):
-        theirs = model(input_ids=tokens[row : row + 1, start:]).logits[0, -4:].float()
-        mine = torch.stack([step[row].float() for step in ours])
-        differences.append((mine.log_softmax(-1) - theirs.log_softmax(-1)).abs().max().item())
-    if max(differences) < tolerance:
-        return True
-    logger.warning(
-        "the fused decoder differs from transformers by %.2g nats; the slower one is used instead", max(differences)
-    )
-    return False
+    with torch.inference_mode():
+        decoder.refresh()
+        logits, cache = decoder.prefill(tokens[:, :5], starts)
+        ours = torch.stack([logits, *(decoder.step(cache, tokens[:, column]) for column in range(5, 8))], dim=1)
+        whole = [model(input_ids=row[None, start:]).logits[0, -4:] for row, start in zip(tokens, starts, strict=True)]
+    theirs = torch.stack(whole)
+    difference = (ours.float().softmax(-1) - theirs.float().softmax(-1)).abs().sum(-1).mean().item() / 2
+    return difference < (1e-4 if model.dtype == torch.float32 else 0.05)

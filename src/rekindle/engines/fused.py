@@ -202,7 +202,7 @@ class FusedDecoder:
         qk, v = projected[:, :rotated_heads], projected[:, rotated_heads:]
         if layer.head_norms is not None:
             qk = F.rms_norm(qk, (weights.head_dim,), None, weights.norm_eps) * layer.head_norms
-        pairs = torch.view_as_complex(qk.float().unflatten(-1, (-1, 2)))
+        pairs = torch.view_as_complex(qk.float().view(*qk.shape[:-1], -1, 2))
         qk = torch.view_as_real(pairs * rotation).flatten(-2).to(x.dtype)
         return qk[:, : weights.heads], qk[:, weights.heads :], v
 

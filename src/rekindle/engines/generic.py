@@ -101,5 +101,9 @@ class GenericDecoder:
             **({"position_ids": positions} if self._takes_positions else {}),
             **self._last_logits,
         )
-        layers = [(layer[0], layer[1]) for layer in output.past_key_values]
+        past = getattr(output, "past_key_values", None)
+        if not isinstance(past, DynamicCache):
+            name = type(self._model).__name__
+            raise ValueError(f"{name} has no key-value cache to decode with; use a transformer decoder")
+        layers = [(layer[0], layer[1]) for layer in past]
         return output.logits[:, -1], GenericCache(layers, cache.starts, columns)

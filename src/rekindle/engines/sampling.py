@@ -88,8 +88,8 @@ def sample(logits: Tensor, settings: SamplingSettings, positions: Tensor, eos_id
         eos_ids: [E] int64 end tokens.
 
     Returns:
-        Tokens [B] int64, and their log-probabilities [B] float32 under the full softmax at the row's temperature: before
-        any cut and with end tokens allowed, which is what a trainer recomputes.
+        Tokens [B] int64, and their log-probabilities [B] float32 under the full softmax at the row's temperature:
+        before any cut and with end tokens allowed, which is what a trainer recomputes.
     """
     logprobs = torch.log_softmax(logits.float() / settings.temperatures[:, None], dim=-1)
     weights = _weights(logprobs, settings, positions, eos_ids)

@@ -1,5 +1,7 @@
 """The engine that samples from the policy's own model, in this process."""
 
+import logging
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -17,16 +19,18 @@ from rekindle.types import UserError
 
 __all__ = ["RequestError", "TorchEngine"]
 
+logger = logging.getLogger(__name__)
+
 
 class RequestError(UserError):
     """A sampling request cannot be honoured; the message says which one, why, and the remedy."""
 
 
 class TorchEngine:
-    """Samples with the weights that are live when `generate` is iterated: after an update in place there is nothing to sync.
+    """Samples with the weights that are live when an iteration begins: after an update there is nothing to send.
 
     A completion depends on its request and the weights alone; which other rows are decoded beside it changes its
-    log-probabilities by rounding only.
+    log-probabilities by rounding only. The same call with the same number of threads gives the same bits.
 
     Args:
         policy: What to sample from.
@@ -49,8 +53,9 @@ class TorchEngine:
             RequestError: A request is not valid; raised by the call itself, before anything is sampled.
         """
         requests = tuple(requests)
+        vocabulary = self._policy.model.get_input_embeddings().weight.shape[0]
         for index, request in enumerate(requests):
-            _check(index, request, self._policy.max_length)
+            _check(index, request, self._policy.max_length, vocabulary)
         return self._run(requests)
 
     def _run(self, requests: tuple[SamplingRequest, ...]) -> Iterator[tuple[int, list[Completion]]]:
@@ -79,20 +84,30 @@ def _decoder_for(policy: Policy) -> Decoder[Any]:
         fused = FusedDecoder(policy.model)
         if agrees_with_transformers(fused, policy.model):
             return fused
-    return GenericDecoder(policy.model, policy.max_length)
+        logger.warning("the fused decoder does not reproduce this model; sampling goes through transformers, slower")
+    generic = GenericDecoder(policy.model, policy.max_length)
+    if not agrees_with_transformers(generic, policy.model):
+        raise ValueError(
+            f"{type(policy.model).__name__} gives other probabilities with a key-value cache and left padding than without; "
+            "use a model that supports both"
+        )
+    return generic
 
 
-def _check(index: int, request: SamplingRequest, max_length: int) -> None:
+def _check(index: int, request: SamplingRequest, max_length: int, vocabulary: int) -> None:
     """Refuse a request that cannot be honoured, naming the field and the remedy."""
     length = len(request.prompt_ids)
+    foreign = next((token for token in request.prompt_ids if not 0 <= token < vocabulary), None)
     problems = {
         "prompt_ids is empty; give at least one token": length == 0,
         f"prompt_ids has {length} tokens and the context holds {max_length}, the completion included; "
         "shorten the prompt": length >= max_length,
+        f"prompt_ids contains {foreign}, and the vocabulary has {vocabulary} tokens; "
+        "use the policy's own tokenizer": foreign is not None,
         f"n = {request.n} completions; ask for at least 1": request.n < 1,
         f"temperature = {request.temperature}; use 0 for greedy or a positive number": not 0
         <= request.temperature
-        < float("inf"),
+        < math.inf,
         f"max_new_tokens = {request.max_new_tokens}; allow at least 1": request.max_new_tokens < 1,
         f"top_p = {request.top_p}; use a number above 0 and up to 1": not 0 < request.top_p <= 1,
         f"min_p = {request.min_p}; use a number from 0 to below 1": not 0 <= request.min_p < 1,

@@ -1,6 +1,5 @@
 """What a verifier is, and what it says."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -42,7 +41,7 @@ class Verifier(Protocol):
 
 
 def checked_verdict(score: object) -> Verdict:
-    """Turn a scorer's result into a verdict; what is not a finite number in [0, 1] is an error."""
-    if isinstance(score, bool | int | float) and math.isfinite(score) and 0.0 <= score <= 1.0:
+    """Turn a scorer's result into a verdict; what is not a number in [0, 1], NaN included, is an error."""
+    if isinstance(score, int | float) and 0 <= score <= 1:
         return Verdict(float(score))
     return Verdict(0.0, "error")

@@ -32,7 +32,6 @@ from rekindle.verifiers.framing import receive, send
 __all__ = ["main", "result_of"]
 
 RESULT_BYTES = 4096
-FAILURES = {"timeout", "crash", "error"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +42,10 @@ class _Child:
 
 
 class _Server:
-    def __init__(self, channel: socket.socket, scorer: scorers.ScorerName, timeout_seconds: float) -> None:
-        self._channel, self._scorer, self._timeout = channel, scorer, timeout_seconds
+    def __init__(
+        self, channel: socket.socket, scorer: scorers.ScorerName, timeout_seconds: float, directory: Path
+    ) -> None:
+        self._channel, self._scorer, self._timeout, self._directory = channel, scorer, timeout_seconds, directory
         self._children: dict[int, _Child] = {}
         self._selector = selectors.DefaultSelector()
         self._selector.register(channel, selectors.EVENT_READ)
@@ -79,12 +80,22 @@ class _Server:
             send(self._channel, {"id": job["id"], "failure": "error"})
             return
         server, (result, pipe) = os.getpid(), os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            _judge(self._scorer, job, pipe, server, ceil(self._timeout) + 1)
+        if (pid := os.fork()) == 0:
+            self._judge(job, pipe, server)
         os.close(pipe)
         self._children[result] = _Child(pid, job["id"], time.monotonic() + self._timeout)
         self._selector.register(result, selectors.EVENT_READ)
+
+    def _judge(self, job: Mapping[str, Any], pipe: int, server: int) -> NoReturn:
+        """In the child: score one job and never return."""
+        try:
+            os.setsid()
+            die_with_parent(server)
+            _keep_only(pipe)
+            confine(self._directory, cpu_seconds=ceil(self._timeout) + 1)
+            os.write(pipe, json.dumps(_scored(self._scorer, job)).encode())
+        finally:
+            os._exit(0)
 
     def _finish(self, pipe: int, result: Mapping[str, object]) -> None:
         send(self._channel, {"id": self._reap(pipe), **result})
@@ -101,23 +112,11 @@ class _Server:
         return child.job_id
 
 
-def _judge(scorer: scorers.ScorerName, job: Mapping[str, Any], pipe: int, server: int, cpu_seconds: int) -> NoReturn:
-    """In the child: score one job and never return."""
-    try:
-        os.setsid()
-        die_with_parent(server)
-        _keep_only(pipe)
-        confine(Path.cwd(), cpu_seconds)
-        os.write(pipe, json.dumps(_scored(scorer, job)).encode())
-    finally:
-        os._exit(0)
-
-
-def _try_confinement() -> None:
+def _try_confinement(directory: Path) -> None:
     """Confine a child that does nothing else: where that fails, every verdict would, so the server must not start."""
     if (pid := os.fork()) == 0:
         try:
-            confine(Path.cwd(), cpu_seconds=1)
+            confine(directory, cpu_seconds=1)
         except OSError as error:
             os.write(2, f"confinement failed: {error}\n".encode())
             os._exit(1)
@@ -143,34 +142,34 @@ def _scored(scorer: scorers.ScorerName, job: Mapping[str, Any]) -> dict[str, obj
 
 
 def result_of(data: bytes) -> dict[str, object]:
-    """What a child says, checked: a score or a known failure, and nothing else; anything else is a crash."""
+    """What a child says, checked: a number as the score, or that scoring raised; anything else is a crash."""
     with suppress(ValueError, RecursionError):
         said = json.loads(data)
-        if isinstance(said, dict) and "score" in said:
-            return {"score": said["score"]}
-        if isinstance(said, dict) and said.get("failure") in FAILURES:
-            return {"failure": said["failure"]}
+        if said == {"failure": "error"}:
+            return {"failure": "error"}
+        if isinstance(said, dict) and isinstance(score := said.get("score"), int | float):
+            return {"score": score}
     return {"failure": "crash"}
 
 
 def main() -> None:
     """Arguments: the socket's descriptor, the scorer's name, seconds per verdict. Runs in a directory of its own."""
     descriptor, scorer, timeout_seconds = sys.argv[1:]
-    channel = socket.socket(fileno=int(descriptor))
+    channel, directory = socket.socket(fileno=int(descriptor)), Path.cwd()
     name = cast("scorers.ScorerName", scorer)
     scorers.load(name)
-    _try_confinement()
+    _try_confinement(directory)
     gc.collect()
     gc.freeze()  # children share these pages as long as no collection touches them
     send(channel, {"ready": True})
-    server = _Server(channel, name, float(timeout_seconds))
+    server = _Server(channel, name, float(timeout_seconds), directory)
     try:
         server.serve()
     except (BrokenPipeError, ConnectionResetError):
         pass  # the parent is gone: the same as the end of its stream
     finally:
         server.kill_children()
-        shutil.rmtree(Path.cwd(), ignore_errors=True)
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 if __name__ == "__main__":
