@@ -99,6 +99,8 @@ def workbench(config: Config, model: Path | None = None, say: Callable[[str], No
         say: Told what takes a while.
     """
     torch.set_num_threads(config.train.threads)
+    if config.task.source == "reasoning_gym":
+        say(f"generating tasks of {config.task.name} ...")
     tasks = load_tasks(config.task, eval_prompts=config.eval.prompts, seed=0)
     verifier = build_verifier(config.task, config.verify)
     try:

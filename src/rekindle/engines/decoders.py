@@ -1,8 +1,8 @@
 """What the decoding loop asks of a model: prefill prompts, take one step, move rows of the cache about.
 
 All rows of a cache write into the same column at each step. A row occupies the columns from its own start to the
-newest one, so rows of unequal length are aligned at their right ends: a step writes one slice instead of scattering, and
-a row's position is its distance from its start. Columns before the start are masked.
+newest one, so rows of unequal length are aligned at their right ends: a step writes one slice instead of scattering,
+and a row's position is its distance from its start. Columns before the start are masked.
 
     column     0 1 2 3 4 5 6 | 7        newest column 6; the next step writes column 7
     row 0      . . a b c d e |          start 2
@@ -49,7 +49,7 @@ CacheT = TypeVar("CacheT", bound=Cache)
 
 
 class Decoder(Protocol[CacheT]):
-    """A model that decodes one token per row and step. Call it in inference mode."""
+    """A model that decodes one token per row and step. Call it without gradients."""
 
     def refresh(self) -> None:
         """Take notice of changed weights; called before each generation."""
@@ -88,13 +88,13 @@ def positions_of(starts: Tensor, first: int, count: int, max_length: int) -> Ten
 def agrees_with_transformers(decoder: Decoder[Any], model: Any) -> bool:
     """Try a decoder on two unequal prompts and three steps against the model's own forward pass.
 
-    The next-token distributions must differ by less than 1e-4 in float32, and 0.05 in types of lower precision, in total
-    variation on average: rounding gives far less, and a wrong computation more.
+    Next-token distributions must differ by less than 1e-4 in float32, and 0.05 in types of lower precision, in total
+    variation on average: rounding gives less, and a wrong computation more.
     """
     vocabulary = model.get_input_embeddings().weight.shape[0]
     tokens = torch.arange(1, 17, device=model.device).view(2, 8) * 7 % vocabulary
     starts = torch.tensor([0, 2], device=model.device)
-    with torch.inference_mode():
+    with torch.no_grad():
         decoder.refresh()
         logits, cache = decoder.prefill(tokens[:, :5], starts)
         ours = torch.stack([logits, *(decoder.step(cache, tokens[:, column]) for column in range(5, 8))], dim=1)

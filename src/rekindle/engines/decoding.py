@@ -27,7 +27,7 @@ ALL_SLOTS = slice(None)
 
 
 class Decoding:
-    """The rows of one generation, waiting or in slots. Call it in inference mode.
+    """The rows of one generation, waiting or in slots. Call it without gradients.
 
     Args:
         decoder: Runs the model, with its present weights.

@@ -40,9 +40,8 @@ class Completion:
 
     Attributes:
         token_ids: [C] the end token included when it was sampled.
-        logprobs: [C] log-probabilities in nats of the full softmax at the request's temperature, before top-p, min-p and
-            ``min_new_tokens`` forbid any token; a trainer recomputes exactly these. They are the behaviour
-            log-probabilities of plain sampling, and an upper bound of none but those where tokens were cut off.
+        logprobs: [C] log-probabilities in nats under the full softmax at the request's temperature, before ``top_p``,
+            ``min_p`` or ``min_new_tokens`` rule any token out: what a trainer recomputes.
         truncated: True when ``max_new_tokens`` (or the context) ended it.
         text: Decoded without special tokens.
     """

@@ -43,6 +43,9 @@ class TorchEngine:
         self._policy = policy
         self._max_rows = max_rows
         self._decoder = _decoder_for(policy)
+        # Inference mode is faster, but what a model keeps from it (say, a table of rotations) could not be trained with
+        # afterwards; the fused decoder lets no model code run.
+        self._quietly = torch.inference_mode if isinstance(self._decoder, FusedDecoder) else torch.no_grad
 
     def generate(self, requests: Sequence[SamplingRequest]) -> Iterator[tuple[int, list[Completion]]]:
         """Yield ``(index of the request, its n completions)`` once per request, as soon as the last of them has ended.
@@ -61,14 +64,14 @@ class TorchEngine:
     def _run(self, requests: tuple[SamplingRequest, ...]) -> Iterator[tuple[int, list[Completion]]]:
         if not requests:
             return
-        # Inference mode must not be on while the caller handles what is yielded.
-        with torch.inference_mode():
+        # Never around a yield: the caller's code would run in this mode.
+        with self._quietly():
             self._decoder.refresh()
             table = RowTable(requests, self._policy.max_length, self._policy.device)
             decoding = Decoding(self._decoder, table, self._policy.eos_ids, self._policy.decode, self._max_rows)
         finished: dict[int, dict[int, Completion]] = {index: {} for index in range(len(requests))}
         while not decoding.done:
-            with torch.inference_mode():
+            with self._quietly():
                 completed = decoding.advance()
             for row, completion in completed:
                 request = table.owners[row]
@@ -88,8 +91,8 @@ def _decoder_for(policy: Policy) -> Decoder[Any]:
     generic = GenericDecoder(policy.model, policy.max_length)
     if not agrees_with_transformers(generic, policy.model):
         raise ValueError(
-            f"{type(policy.model).__name__} gives other probabilities with a key-value cache and left padding than without; "
-            "use a model that supports both"
+            f"{type(policy.model).__name__} computes other probabilities with a key-value cache and left padding than "
+            "without; use a model that supports both"
         )
     return generic
 

@@ -1,0 +1,58 @@
+"""What the documents say is there."""
+
+import importlib.util
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from rekindle.config import Config
+from rekindle.recipes import RECIPES
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_recipes_and_keys_that_pages_name_exist(page):
+    text = page.read_text(encoding="utf-8")
+    for recipe in re.findall(r"--recipe ([a-z_]+)", text):
+        assert recipe in RECIPES
+    tables = Config.model_fields
+    for table, key in re.findall(r"`([a-z_]+)\.([a-z_]+)(?: = [^`]+)?`", text):
+        if table in tables:
+            assert key in tables[table].annotation.model_fields, f"{page.name} names {table}.{key}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_toml_in_pages_is_valid(page):
+    for block in re.findall(r"```toml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        for table, keys in tomllib.loads(block).items():
+            assert set(keys) <= set(Config.model_fields[table].annotation.model_fields)
+
+
+def test_the_configuration_page_is_that_of_the_code():
+    spec = importlib.util.spec_from_file_location("make_configuration", ROOT / "docs" / "make_configuration.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.PAGE.read_text(encoding="utf-8") == module.page(), "run: python docs/make_configuration.py"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_python_in_pages_compiles(page):
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        compile(block, str(page), "exec")
+
+
+def test_every_recipe_has_a_page():
+    text = "\n".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "methods").glob("*.md"))
+    missing = [recipe for recipe in RECIPES if f"`{recipe}`" not in text and f"`--recipe {recipe}`" not in text]
+    assert not missing
