@@ -1,6 +1,6 @@
 """Write docs/configuration.md from the configuration model, so that the page and the code cannot differ.
 
-    python docs/make_configuration.py
+Run it as: python docs/make_configuration.py
 """
 
 import json
@@ -49,7 +49,7 @@ def _model(field: FieldInfo) -> type[BaseModel] | None:
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
-def _type(kind: Any) -> str:
+def _type(kind: Any) -> str:  # noqa: ANN401 (annotations have no type of their own)
     values = get_args(kind)
     if str(get_origin(kind)) == "typing.Literal":
         return ", ".join(f'`"{value}"`' for value in values)

@@ -15,6 +15,7 @@ from rekindle.environments.single_turn import SamplingLimits, SingleTurn
 from rekindle.evaluation.evaluator import Evaluation, evaluate
 from rekindle.learning.aggregation import named_aggregation
 from rekindle.learning.estimators import ESTIMATORS
+from rekindle.models.kernels import Kernels
 from rekindle.models.policy import Policy
 from rekindle.models.tiny import build_tiny
 from rekindle.observability.metrics import MetricsWriter
@@ -153,6 +154,8 @@ def open_run(
             ledger.truncate_after(step)
             metrics.truncate_after(step if step else -1)
             trainer_state, state = checkpoints.load(step) if step else ({}, {})
+            if state:  # the libraries round differently: a resumed run goes on with those it began with
+                bench.policy.use_kernels(Kernels.from_description(state["kernels"]))
             shown = observer(step, int(state["totals"]["rollouts"]) if state else 0)
             loop = TrainingLoop(_parts(bench, checkpoints, ledger, metrics, shown))
             if state:
@@ -191,6 +194,7 @@ def _parts(
         ledger=ledger,
         metrics=metrics,
         observer=observer,
+        extra_state={"kernels": bench.policy.kernels.describe()},
     )
 
 
@@ -248,7 +252,9 @@ def _reference(bench: Workbench) -> Policy:
     start = Path(bench.config.model.path) if bench.config.model.path else None
     if start is None:
         start = warm_started(bench.config, bench.tasks, bench.verifier, lambda _: None)
-    return Policy.load(start, device=bench.config.model.device, dtype=bench.config.model.dtype).clone_frozen()
+    reference = Policy.load(start, device=bench.config.model.device, dtype=bench.config.model.dtype).clone_frozen()
+    reference.use_kernels(bench.policy.kernels)
+    return reference
 
 
 # -- the tiny model's warm start --------------------------------------------------------------------------------------

@@ -74,7 +74,7 @@ class WarmStartTable(_Table):
     seed: int = Field(default=0, ge=0)
     sampled_accuracy: tuple[float, float] = Field(
         default=(0.25, 0.5),
-        description="accepted range of held-out pass@1 after the warm start; outside it RL is refused",
+        description="accepted range of pass@1 on 256 pool prompts after the warm start; RL is refused outside",
     )
 
 

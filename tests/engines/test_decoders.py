@@ -12,19 +12,13 @@ from rekindle.engines.fused import FusedDecoder
 from rekindle.engines.generic import GenericDecoder
 from rekindle.engines.protocol import SamplingRequest
 from rekindle.engines.torch_engine import TorchEngine
+from rekindle.models.kernels import Kernels
+from rekindle.models.policy import Policy
 
 FUSED = ["llama", "qwen2", "qwen3"]
 
 
-def fused(policy):
-    return FusedDecoder(policy.model)
-
-
-def generic(policy):
-    return GenericDecoder(policy.model, policy.max_length)
-
-
-CASES = [(kind, fused) for kind in FUSED] + [(kind, generic) for kind in ("llama", "gpt2")]
+CASES = [(kind, FusedDecoder) for kind in FUSED] + [(kind, GenericDecoder) for kind in ("llama", "gpt2")]
 
 
 def left_padded(prompts):
@@ -91,7 +85,7 @@ def test_rows_may_come_move_and_go(policies, kind, make):
 @pytest.mark.parametrize("kind", FUSED)
 def test_fused_copies_are_refreshed(fresh_policy, kind):
     policy = fresh_policy(kind)
-    decoder = FusedDecoder(policy.model)
+    decoder = FusedDecoder(policy)
     decoder.refresh()
     with torch.no_grad():
         for parameter in policy.model.parameters():
@@ -106,20 +100,20 @@ def test_fused_copies_are_refreshed(fresh_policy, kind):
 def test_bfloat16_stays_within_its_rounding(policies, kind):
     policy = policies(kind)
     exact = next_logits(policy.model, [2, 7, 1, 8, 2]).softmax(-1)
-    model = copy.deepcopy(policy.model).to(torch.bfloat16)
-    decoder = FusedDecoder(model)
+    rounded = Policy(copy.deepcopy(policy.model).to(torch.bfloat16), policy.tokenizer)
+    decoder = FusedDecoder(rounded)
     with torch.inference_mode():
         decoder.refresh()
         _, cache = decoder.prefill(*left_padded([[2, 7, 1, 8]]))
         ours = decoder.step(cache, torch.tensor([2]))[0].float().softmax(-1)
-    theirs = next_logits(model, [2, 7, 1, 8, 2]).float().softmax(-1)
+    theirs = next_logits(rounded.model, [2, 7, 1, 8, 2]).float().softmax(-1)
     assert (ours - exact).abs().sum() < 0.05 + 2 * (theirs - exact).abs().sum()
-    assert agrees_with_transformers(decoder, model)
+    assert agrees_with_transformers(decoder, rounded)
 
 
 @pytest.mark.parametrize(("kind", "make"), CASES)
 def test_the_probe_accepts_both(policies, kind, make):
-    assert agrees_with_transformers(make(policies(kind)), policies(kind).model)
+    assert agrees_with_transformers(make(policies(kind)), policies(kind))
 
 
 @pytest.mark.parametrize("name", ["rope_scale", "norm_eps"])
@@ -132,7 +126,7 @@ def test_the_probe_refuses_a_decoder_that_computes_something_else(policies, monk
 
     monkeypatch.setattr(module, "find_decoder", wrong)
     policy = policies("llama")
-    assert not agrees_with_transformers(FusedDecoder(policy.model), policy.model)
+    assert not agrees_with_transformers(FusedDecoder(policy), policy)
     engine = TorchEngine(policy)
     assert "does not reproduce this model" in caplog.text
     assert [len(group) for _, group in engine.generate([SamplingRequest([1], n=2, max_new_tokens=3)])] == [2]
@@ -140,3 +134,10 @@ def test_the_probe_refuses_a_decoder_that_computes_something_else(policies, monk
 
 def test_positions_start_at_each_row_and_stay_within_the_model():
     assert positions_of(torch.tensor([0, 2, 9]), 1, 4, 4).tolist() == [[1, 2, 3, 3], [0, 0, 1, 2], [0, 0, 0, 0]]
+
+
+def test_onednn_kernels_are_used_and_give_the_same(policies, monkeypatch):
+    policy = policies("qwen2")
+    monkeypatch.setattr(type(policy), "kernels", property(lambda self: Kernels(linear="onednn")))
+    monkeypatch.setattr(module, "KERNEL_ROWS", 2)
+    assert agrees_with_transformers(FusedDecoder(policy), policy)

@@ -16,7 +16,7 @@ from rekindle.engines.rows import RowTable
 from rekindle.engines.sampling import sample
 from rekindle.engines.torch_engine import RequestError, TorchEngine
 from rekindle.models.tiny import build_tiny
-from rekindle.types import TrainingSample
+from rekindle.types import TrainingSample, UserError
 
 KINDS = ["llama", "qwen2", "qwen3", "gpt2"]
 
@@ -222,6 +222,16 @@ def test_the_caller_keeps_its_own_gradient_mode_and_random_state(policies):
         assert torch.is_grad_enabled()
     assert torch.equal(state, torch.random.get_rng_state())
     assert not any(parameter.is_inference() for parameter in policy.model.parameters())
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_diverged_weights_are_reported(fresh_policy, kind):
+    policy = fresh_policy(kind)
+    engine = TorchEngine(policy)
+    with torch.no_grad():
+        policy.model.get_input_embeddings().weight.fill_(float("nan"))
+    with pytest.raises(UserError, match="weights have diverged"):
+        list(engine.generate([SamplingRequest([1, 2], n=3, max_new_tokens=4)]))
 
 
 def test_no_request_gives_nothing(policies):

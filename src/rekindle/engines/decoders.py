@@ -15,6 +15,8 @@ from typing import Any, Protocol, Self, TypeVar
 import torch
 from torch import Tensor
 
+from rekindle.models.policy import Policy
+
 __all__ = ["Cache", "Decoder", "agrees_with_transformers", "positions_of"]
 
 
@@ -85,12 +87,13 @@ def positions_of(starts: Tensor, first: int, count: int, max_length: int) -> Ten
     return (columns - starts[:, None]).clamp_(0, max_length - 1)
 
 
-def agrees_with_transformers(decoder: Decoder[Any], model: Any) -> bool:
-    """Try a decoder on two unequal prompts and three steps against the model's own forward pass.
+def agrees_with_transformers(decoder: Decoder[Any], policy: Policy) -> bool:
+    """Try a decoder on two unequal prompts and three steps against the policy's own forward pass.
 
     Next-token distributions must differ by less than 1e-4 in float32, and 0.05 in types of lower precision, in total
     variation on average: rounding gives less, and a wrong computation more.
     """
+    model = policy.model
     vocabulary = model.get_input_embeddings().weight.shape[0]
     tokens = torch.arange(1, 17, device=model.device).view(2, 8) * 7 % vocabulary
     starts = torch.tensor([0, 2], device=model.device)

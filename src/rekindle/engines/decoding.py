@@ -6,6 +6,7 @@ A prompt is prefilled once, when the first of its rows enters, and its cache is 
 frees its slot. While rows are waiting, freed slots are filled in place; afterwards the batch shrinks.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from rekindle.engines.prefill import Prefiller
 from rekindle.engines.protocol import Completion
 from rekindle.engines.rows import RowTable
 from rekindle.engines.stopping import StopTexts
+from rekindle.types import UserError
 
 __all__ = ["Decoding"]
 
@@ -114,5 +116,10 @@ class Decoding:
 
     def _completion(self, row: int, ids: list[int], logprobs: list[float], stopped: bool) -> Completion:
         self._stops.forget(row)
+        if math.isnan(sum(logprobs)):
+            raise UserError(
+                "the model's logits are not numbers: its weights have diverged; go back to an earlier checkpoint and lower "
+                "the learning rate"
+            )
         truncated = not stopped and ids[-1] not in self._eos_ids
         return Completion(ids, logprobs, truncated, self._decode(ids))

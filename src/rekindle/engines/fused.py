@@ -10,7 +10,6 @@ What makes it faster than a forward pass per token through transformers, on a pr
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,10 +17,15 @@ from torch import Tensor
 
 from rekindle.engines.decoders import positions_of
 from rekindle.models.architecture import DecoderWeights, LayerWeights, find_decoder
+from rekindle.models.kernels import Kernels
+from rekindle.models.policy import Policy
 
 __all__ = ["FusedCache", "FusedDecoder"]
 
 WINDOW = 16
+KERNEL_ROWS = 64
+"""oneDNN rearranges the weights for every product; with fewer rows that takes longer than the product."""
+TORCH_KERNELS = Kernels()
 MASKED = -1e30
 """Finite, so that a row without any column gives numbers and not NaN."""
 
@@ -120,29 +124,27 @@ class FusedCache:
 
 
 class FusedDecoder:
-    """Decodes on fused copies of a model's weights, which `refresh` brings up to date.
+    """Decodes on fused copies of a policy's weights, which `refresh` brings up to date.
 
     The copies take about two thirds of the memory of the blocks' weights.
 
     Args:
-        model: A transformers model for which `find_decoder` finds weights.
+        policy: One for whose model `find_decoder` finds weights.
     """
 
-    def __init__(self, model: Any) -> None:
-        self._model = model
-        self._layers: list[_FusedLayer] = []
-        self._weights = self._find()
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self.refresh()
 
-    def _find(self) -> DecoderWeights:
-        weights = find_decoder(self._model)
-        assert weights is not None
-        return weights
-
+    @torch.no_grad()
     def refresh(self) -> None:
         """Copy the weights as they are now."""
-        self._weights = self._find()
-        order = _neighbouring_pairs(self._weights)
-        self._layers = [_fused(layer, self._weights, order) for layer in self._weights.layers]
+        weights = find_decoder(self._policy.model)
+        assert weights is not None
+        self._weights = weights
+        self._kernels = self._policy.kernels
+        order = _neighbouring_pairs(weights)
+        self._layers = [_fused(layer, weights, order) for layer in weights.layers]
 
     def empty(self, slots: int, columns: int) -> FusedCache:
         """Return a cache of free rows; see `rekindle.engines.decoders.Decoder`."""
@@ -171,7 +173,7 @@ class FusedDecoder:
             k, v = k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1)
             mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
             x = self._finish(layer, x, mixed.transpose(1, 2).reshape(rows * width, -1))
-        return self._logits(x.view(rows, width, -1)[:, -1]), cache
+        return self._logits(x.view(rows, width, -1)[:, -1].contiguous()), cache
 
     def step(self, cache: FusedCache, tokens: Tensor) -> Tensor:
         """Append one token to every row; see `rekindle.engines.decoders.Decoder`."""
@@ -188,6 +190,14 @@ class FusedDecoder:
             x = self._finish(layer, x, self._attend(q, keys[:, :, :window], values[:, :, :window], bias))
         return self._logits(x)
 
+    def _linear(self, x: Tensor, weight: Tensor, bias: Tensor | None = None, add: Tensor | None = None) -> Tensor:
+        """Return x weightᵀ + bias + add, by the policy's kernels unless there are too few rows to pay for them."""
+        kernels = self._kernels if len(x) >= KERNEL_ROWS else TORCH_KERNELS
+        return kernels.forward(x, weight, bias, add)
+
+    def _norm(self, x: Tensor, weight: Tensor | None) -> Tensor:
+        return F.rms_norm(x, x.shape[-1:], weight, self._weights.norm_eps)
+
     def _rotation(self, positions: Tensor) -> Tensor:
         """Return e^(i position frequency) [N, 1, D/2], complex64."""
         angles = positions[:, None].to(torch.float32) * self._weights.inv_freq
@@ -196,12 +206,12 @@ class FusedDecoder:
     def _qkv(self, layer: _FusedLayer, x: Tensor, rotation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return rotated queries [N, H, D] and keys [N, K, D], and values [N, K, D], of hidden states [N, d]."""
         weights = self._weights
-        normed = F.rms_norm(x, (x.shape[-1],), layer.input_norm, weights.norm_eps)
-        projected = F.linear(normed, layer.qkv, layer.qkv_bias).view(x.shape[0], -1, weights.head_dim)
+        normed = self._norm(x, layer.input_norm)
+        projected = self._linear(normed, layer.qkv, layer.qkv_bias).view(len(x), -1, weights.head_dim)
         rotated_heads = weights.heads + weights.kv_heads
         qk, v = projected[:, :rotated_heads], projected[:, rotated_heads:]
         if layer.head_norms is not None:
-            qk = F.rms_norm(qk, (weights.head_dim,), None, weights.norm_eps) * layer.head_norms
+            qk = self._norm(qk, None) * layer.head_norms
         pairs = torch.view_as_complex(qk.float().view(*qk.shape[:-1], -1, 2))
         qk = torch.view_as_real(pairs * rotation).flatten(-2).to(x.dtype)
         return qk[:, : weights.heads], qk[:, weights.heads :], v
@@ -218,14 +228,12 @@ class FusedDecoder:
 
     def _finish(self, layer: _FusedLayer, x: Tensor, mixed: Tensor) -> Tensor:
         """Return the block's output [N, d] from its input and its heads' outputs [N, H D]."""
-        x = x + F.linear(mixed, layer.o, layer.o_bias)
-        normed = F.rms_norm(x, (x.shape[-1],), layer.post_norm, self._weights.norm_eps)
-        gate, up = F.linear(normed, layer.gate_up).chunk(2, dim=-1)
-        return x + F.linear(F.silu(gate).mul_(up), layer.down)
+        x = self._linear(mixed, layer.o, layer.o_bias, add=x)
+        gate, up = self._linear(self._norm(x, layer.post_norm), layer.gate_up).chunk(2, dim=-1)
+        return self._linear(F.silu(gate).mul_(up), layer.down, add=x)
 
     def _logits(self, x: Tensor) -> Tensor:
-        weights = self._weights
-        return F.linear(F.rms_norm(x, (x.shape[-1],), weights.final_norm, weights.norm_eps), weights.head)
+        return self._linear(self._norm(x, self._weights.final_norm), self._weights.head)
 
 
 def _rounded(columns: int) -> int:

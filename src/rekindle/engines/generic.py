@@ -2,7 +2,6 @@
 
 import inspect
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +9,8 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from rekindle.engines.decoders import positions_of
+from rekindle.models.policy import Policy
+from rekindle.types import UserError
 
 __all__ = ["GenericCache", "GenericDecoder"]
 
@@ -60,14 +61,13 @@ class GenericDecoder:
     """Decodes through the model's forward pass with a dynamic cache.
 
     Args:
-        model: Any transformers causal language model whose cache holds keys and values of every token.
-        max_length: Number of positions of the model.
+        policy: Its model's cache must hold keys and values of every token.
     """
 
-    def __init__(self, model: Any, max_length: int) -> None:
-        self._model = model
-        self._max_length = max_length
-        accepted = inspect.signature(model.forward).parameters
+    def __init__(self, policy: Policy) -> None:
+        self._model = policy.model
+        self._max_length = policy.max_length
+        accepted = inspect.signature(policy.model.forward).parameters
         self._takes_positions = "position_ids" in accepted
         self._last_logits = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
 
@@ -104,6 +104,6 @@ class GenericDecoder:
         past = getattr(output, "past_key_values", None)
         if not isinstance(past, DynamicCache):
             name = type(self._model).__name__
-            raise ValueError(f"{name} has no key-value cache to decode with; use a transformer decoder")
+            raise UserError(f"{name} has no key-value cache to decode with; use a transformer decoder")
         layers = [(layer[0], layer[1]) for layer in past]
         return output.logits[:, -1], GenericCache(layers, cache.starts, columns)

@@ -39,7 +39,7 @@ class TorchEngine:
 
     def __init__(self, policy: Policy, *, max_rows: int = 256) -> None:
         if max_rows < 1:
-            raise ValueError(f"max_rows = {max_rows} leaves no room for a single completion; use at least 1")
+            raise UserError(f"max_rows = {max_rows} leaves no room for a single completion; use at least 1")
         self._policy = policy
         self._max_rows = max_rows
         self._decoder = _decoder_for(policy)
@@ -84,13 +84,13 @@ class TorchEngine:
 def _decoder_for(policy: Policy) -> Decoder[Any]:
     """Return the fused decoder where it computes what transformers computes, else the generic one."""
     if find_decoder(policy.model) is not None:
-        fused = FusedDecoder(policy.model)
-        if agrees_with_transformers(fused, policy.model):
+        fused = FusedDecoder(policy)
+        if agrees_with_transformers(fused, policy):
             return fused
         logger.warning("the fused decoder does not reproduce this model; sampling goes through transformers, slower")
-    generic = GenericDecoder(policy.model, policy.max_length)
-    if not agrees_with_transformers(generic, policy.model):
-        raise ValueError(
+    generic = GenericDecoder(policy)
+    if not agrees_with_transformers(generic, policy):
+        raise UserError(
             f"{type(policy.model).__name__} computes other probabilities with a key-value cache and left padding than "
             "without; use a model that supports both"
         )

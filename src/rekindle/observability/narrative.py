@@ -76,7 +76,7 @@ def advice(summary: Summary) -> str | None:
     if late.share("always_solved") > 0.5:
         return (
             f"Late in the run {percent(late.share('always_solved'))} of the groups were always solved: use harder "
-            "prompts, or a recipe that raises the temperature of solved ones (erpo)."
+            "prompts, or raise train.temperature."
         )
     return _decline(summary)
 
