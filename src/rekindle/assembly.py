@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import transformers
 
 from rekindle.config import Config
 from rekindle.engines.torch_engine import TorchEngine
@@ -100,6 +101,7 @@ def workbench(config: Config, model: Path | None = None, say: Callable[[str], No
         say: Told what takes a while.
     """
     torch.set_num_threads(config.train.threads)
+    transformers.utils.logging.disable_progress_bar()  # a bar per checkpoint would tear the run's own display
     if config.task.source == "reasoning_gym":
         say(f"generating tasks of {config.task.name} ...")
     tasks = load_tasks(config.task, eval_prompts=config.eval.prompts, seed=0)

@@ -8,13 +8,15 @@ in micro-batches whose size changes memory and speed but not the result, and ste
 
 How often the model runs over a token (forward F, backward B, forward without gradient f):
 
-    ========================================  ======
-    advantage zero everywhere, no KL          none
-    sampled by the current policy, one step   F B
-    engine's log-probabilities                F B per epoch
-    train.old_logprobs = "recompute"          f, then F B per epoch
-    train.kl_coefficient > 0                  one f more, of the reference
-    ========================================  ======
+    ==============================================  ===============
+    advantage zero everywhere, no KL                none
+    otherwise                                       F B per epoch
+    train.old_logprobs = "recompute", several steps one f more
+    train.kl_coefficient > 0                        one f more, of the reference
+    ==============================================  ===============
+
+The ratio's denominator is the current policy, without any forward pass for it, when the batch is one optimizer step and
+the policy that sampled is the one that is trained; else it is the engine's log-probabilities, or recomputed ones.
 """
 
 from collections.abc import Sequence
@@ -87,7 +89,7 @@ class Trainer:
         self._total_updates = total_updates
         self._optimizer = Optimizer(policy.model.named_parameters(), settings)
         self._updates = 0
-        self._learning_rate()
+        self._learning_rate()  # refuses a schedule without an end now rather than at the first update
 
     @property
     def updates(self) -> int:
