@@ -34,6 +34,8 @@ VOCABULARY, MAX_ROWS = 128, 256
 
 @dataclass(frozen=True)
 class Case:
+    """A policy and what is asked of it."""
+
     policy: Policy
     requests: list[SamplingRequest]
 

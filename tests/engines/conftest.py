@@ -3,10 +3,14 @@
 import pytest
 import torch
 from transformers import (
+    BloomConfig,
+    BloomForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
+    MambaConfig,
+    MambaForCausalLM,
     Qwen2Config,
     Qwen2ForCausalLM,
     Qwen3Config,
@@ -34,6 +38,10 @@ def build(kind: str) -> Policy:
         if kind == "gpt2":
             config = GPT2Config(n_embd=32, n_layer=2, n_head=4, n_positions=MAX_LENGTH, **ids)
             model = GPT2LMHeadModel(config)
+        elif kind == "bloom":
+            model = BloomForCausalLM(BloomConfig(hidden_size=32, n_layer=2, n_head=4, **ids))
+        elif kind == "mamba":
+            model = MambaForCausalLM(MambaConfig(hidden_size=32, num_hidden_layers=1, **ids))
         else:
             families = {
                 "llama": (LlamaConfig, LlamaForCausalLM, {}),

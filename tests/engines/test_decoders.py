@@ -14,11 +14,12 @@ from rekindle.engines.protocol import SamplingRequest
 from rekindle.engines.torch_engine import TorchEngine
 from rekindle.models.kernels import Kernels
 from rekindle.models.policy import Policy
+from rekindle.types import UserError
 
 FUSED = ["llama", "qwen2", "qwen3"]
 
 
-CASES = [(kind, FusedDecoder) for kind in FUSED] + [(kind, GenericDecoder) for kind in ("llama", "gpt2")]
+CASES = [(kind, FusedDecoder) for kind in FUSED] + [(kind, GenericDecoder) for kind in ("llama", "gpt2", "bloom")]
 
 
 def left_padded(prompts):
@@ -141,3 +142,12 @@ def test_onednn_kernels_are_used_and_give_the_same(policies, monkeypatch):
     monkeypatch.setattr(type(policy), "kernels", property(lambda self: Kernels(linear="onednn")))
     monkeypatch.setattr(module, "KERNEL_ROWS", 2)
     assert agrees_with_transformers(FusedDecoder(policy), policy)
+
+
+def test_models_with_another_memory_are_refused(policies, monkeypatch):
+    with pytest.raises(UserError, match="MambaForCausalLM has .*; sampling needs a model"):
+        TorchEngine(policies("mamba"))
+    policy = policies("gpt2")
+    monkeypatch.setattr(policy.model.config, "layer_types", ["full_attention", "linear_attention"], raising=False)
+    with pytest.raises(UserError, match="GPT2LMHeadModel has linear_attention layers"):
+        TorchEngine(policy)

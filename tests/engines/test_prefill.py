@@ -23,7 +23,7 @@ class NotingDecoder:
 
 
 def run(lengths, counts, take):
-    """Prefill ranges of ``take`` rows; return the passes and, for each row, the last token of the prompt it was given."""
+    """Prefill ranges of ``take`` rows; return the passes and the last token of the prompt that each row was given."""
     requests = [SamplingRequest([length] * length, n=n) for length, n in zip(lengths, counts, strict=True)]
     table = RowTable(requests, 100_000, torch.device("cpu"))
     decoder = NotingDecoder()

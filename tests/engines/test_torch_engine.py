@@ -10,6 +10,7 @@ import sys
 import pytest
 import torch
 
+from rekindle.engines import batch
 from rekindle.engines.generic import GenericDecoder
 from rekindle.engines.protocol import SamplingRequest
 from rekindle.engines.rows import RowTable
@@ -76,6 +77,19 @@ def test_every_completion_is_what_decoding_it_alone_gives(policies, kind, max_ro
             assert completion.logprobs == pytest.approx(logprobs, abs=1e-4)
             assert completion.truncated is truncated
             assert completion.text == policy.decode(ids)
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_however_often_the_batch_is_tidied(policies, monkeypatch, kind):
+    """Unneeded columns and slots are dropped at every end, and long rows outgrow every buffer."""
+    monkeypatch.setattr(batch, "SPARE_COLUMNS", 0)
+    monkeypatch.setattr(batch, "COMPACTION_SHARE", 10**6)
+    policy = policies(kind)
+    long = SamplingRequest([3, 1], n=2, temperature=1.2, max_new_tokens=90, min_new_tokens=90, seed=8)
+    requests = [*requests_of_all_sorts(10, seed=3), long, *requests_of_all_sorts(10, seed=4)]
+    for request, completions in zip(requests, collect(TorchEngine(policy, max_rows=6), requests), strict=True):
+        expected = [decode_alone(policy, request, index)[0] for index in range(request.n)]
+        assert [completion.token_ids for completion in completions] == expected
 
 
 @pytest.mark.parametrize("kind", ["qwen3", "gpt2"])

@@ -118,8 +118,8 @@ class Decoding:
         self._stops.forget(row)
         if math.isnan(sum(logprobs)):
             raise UserError(
-                "the model's logits are not numbers: its weights have diverged; go back to an earlier checkpoint and lower "
-                "the learning rate"
+                "the model's logits are not numbers: its weights have diverged; go back to an earlier checkpoint and "
+                "lower the learning rate"
             )
         truncated = not stopped and ids[-1] not in self._eos_ids
         return Completion(ids, logprobs, truncated, self._decode(ids))

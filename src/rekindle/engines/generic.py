@@ -14,6 +14,8 @@ from rekindle.types import UserError
 
 __all__ = ["GenericCache", "GenericDecoder"]
 
+ATTENTION = frozenset({"full_attention", "sliding_attention", "chunked_attention"})
+
 
 @dataclass(slots=True)
 class GenericCache:
@@ -66,10 +68,22 @@ class GenericDecoder:
 
     def __init__(self, policy: Policy) -> None:
         self._model = policy.model
-        self._max_length = policy.max_length
+        self._max_length = min(policy.max_length, 2**31)  # models without positions have no limit that fits a tensor
+        self._refuse_other_states()
         accepted = inspect.signature(policy.model.forward).parameters
         self._takes_positions = "position_ids" in accepted
         self._last_logits = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
+
+    def _refuse_other_states(self) -> None:
+        """Refuse models that remember the past in something else than keys and values."""
+        config = self._model.config
+        kinds = getattr(config, "layer_types", None) or ["full_attention"]
+        others = sorted(set(kinds) - ATTENTION)
+        if others or "past_key_values" not in inspect.signature(self._model.forward).parameters:
+            what = f"{', '.join(others)} layers" if others else "no key-value cache"
+            raise UserError(
+                f"{type(self._model).__name__} has {what}; sampling needs a model whose layers are attention"
+            )
 
     def refresh(self) -> None:
         """Nothing to do: the weights are the model's own."""
@@ -101,9 +115,5 @@ class GenericDecoder:
             **({"position_ids": positions} if self._takes_positions else {}),
             **self._last_logits,
         )
-        past = getattr(output, "past_key_values", None)
-        if not isinstance(past, DynamicCache):
-            name = type(self._model).__name__
-            raise UserError(f"{name} has no key-value cache to decode with; use a transformer decoder")
-        layers = [(layer[0], layer[1]) for layer in past]
+        layers = [(layer[0], layer[1]) for layer in output.past_key_values]
         return output.logits[:, -1], GenericCache(layers, cache.starts, columns)

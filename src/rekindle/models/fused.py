@@ -41,11 +41,13 @@ def normalize(x: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     return (x * factor).to(x.dtype), factor
 
 
-def normalize_backward(grad: Tensor, y: Tensor, factor: Tensor) -> Tensor:
-    """Return the gradient of x from that of y = x * factor; overwrites ``grad``."""
+def normalize_backward(grad: Tensor, y: Tensor, factor: Tensor, add: Tensor | None = None) -> Tensor:
+    """Return the gradient of x from that of y = x * factor, plus ``add``; overwrites ``grad``."""
     wide = grad.to(factor.dtype)
     mean = torch.linalg.vecdot(wide, y.to(factor.dtype)).unsqueeze(-1).div_(-y.shape[-1])
-    return wide.addcmul_(y, mean).mul_(factor).to(grad.dtype)
+    wide.addcmul_(y, mean)
+    result = wide.mul_(factor) if add is None else torch.addcmul(add, wide, factor)
+    return result.to(grad.dtype)
 
 
 def _accumulation(x: Tensor) -> torch.dtype:
@@ -73,7 +75,7 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
 
 
 class _GatedMLP(torch.autograd.Function):
-    """Saves y, g = y Wgᵀ, u = y Wuᵀ, a = silu(g) and h = a ⊙ u: recomputing the last two costs more than it saves."""
+    """Saves y, g = y Wgᵀ and u = y Wuᵀ; a = silu(g) and h = a ⊙ u are computed again, as fast as they would be read."""
 
     @staticmethod
     def forward(
@@ -81,26 +83,25 @@ class _GatedMLP(torch.autograd.Function):
     ) -> Tensor:
         y, factor = normalize(x, eps)
         g, u = kernels.forward(y, gate * norm), kernels.forward(y, up * norm)
-        a = F.silu(g)
-        h = a * u
-        ctx.save_for_backward(y, factor, g, u, a, h, norm, gate, up, down)
+        ctx.save_for_backward(y, factor, g, u, norm, gate, up, down)
         ctx.kernels = kernels
-        return kernels.forward(h, down, add=x)
+        return kernels.forward(F.silu(g).mul_(u), down, add=x)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Gradients:
         kernels: Kernels = ctx.kernels
-        y, factor, g, u, a, h, norm, gate, up, down = ctx.saved_tensors
-        grad_down = kernels.to_weight(grad, h)
+        y, factor, g, u, norm, gate, up, down = ctx.saved_tensors
+        a = F.silu(g)
+        grad_down = kernels.to_weight(grad, a * u)
         grad_h = kernels.to_input(grad, down)
-        grad_u = grad_h * a
-        grad_g = torch.ops.aten.silu_backward(grad_h.mul_(u), g)
+        grad_u = a.mul_(grad_h)
+        grad_g = torch.ops.aten.silu_backward.grad_input(grad_h.mul_(u), g, grad_input=grad_h)
         grad_y = kernels.to_input(grad_g, gate * norm)
         grad_y = kernels.to_input(grad_u, up * norm, add=grad_y)
         grad_gate, grad_up = kernels.to_weight(grad_g, y), kernels.to_weight(grad_u, y)
         grad_norm = (grad_gate * gate).sum(0).add_((grad_up * up).sum(0))
-        grad_x = normalize_backward(grad_y, y, factor).add_(grad)
+        grad_x = normalize_backward(grad_y, y, factor, add=grad)
         return grad_x, grad_norm, grad_gate.mul_(norm), grad_up.mul_(norm), grad_down, None, None
 
 

@@ -26,10 +26,10 @@ from rekindle.models.samples import IntArray, Row
 
 __all__ = ["Block", "Gather", "Heads", "Layout", "pack"]
 
-_FREE_PADDING = 2**13
+_FREE_PADDING = 2**12
 """Score elements of padding that cost less than one more block."""
-_PADDING_FACTOR = 1.05
-"""Padded over real score elements, beyond which units are split into two blocks."""
+_LARGEST_BLOCK = 2**14
+"""Score elements of a block of several units: small enough that attention's intermediate results stay in cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,8 @@ class Layout:
     """A packed micro-batch.
 
     Attributes:
-        token_ids: [N].
+        token_ids: [U] distinct tokens.
+        tokens: Distinct tokens [U] to packed tokens [N].
         positions: [N] place of each token in its row, for the rotary embedding.
         longest: Positions that occur, i.e. the largest plus one.
         predictors: Packed tokens [N] to targets: what predicts each trainable token, in row order.
@@ -95,6 +96,7 @@ class Layout:
     """
 
     token_ids: Tensor
+    tokens: Gather
     positions: Tensor
     longest: int
     predictors: Gather
@@ -159,8 +161,10 @@ def _layout(packer: _Packer, predictors: IntArray, heads: Heads, device: torch.d
         inputs += [_slots(keys, heads.stored, first, heads.key) for first in (heads.query, heads.rotated)]
         outputs += [_slots(queries, heads.query, 0, heads.query)]
     positions = np.concatenate(packer.positions)
+    distinct, tokens = np.unique(np.concatenate(packer.tokens), return_inverse=True)
     return Layout(
-        token_ids=torch.from_numpy(np.concatenate(packer.tokens)).to(device),
+        token_ids=torch.from_numpy(distinct).to(device),
+        tokens=_gather(tokens, distinct.size, device),
         positions=torch.from_numpy(positions).to(device),
         longest=int(positions.max()) + 1,
         predictors=_gather(predictors, packer.total, device),
@@ -180,7 +184,8 @@ def _similar(units: IntArray) -> Iterator[IntArray]:
         width = max(width, int(length[unit]))
         height = max(height, int(length[unit] + prefix_length[unit]))
         real += int(area[unit])
-        if width * height * (count - first + 1) > _PADDING_FACTOR * real + _FREE_PADDING:
+        padded = width * height * (count - first + 1)
+        if count > first and (padded > real + _FREE_PADDING or padded > _LARGEST_BLOCK):
             yield units[order[first:count]]
             first, real = count, int(area[unit])
             width, height = int(length[unit]), int(length[unit] + prefix_length[unit])

@@ -1,8 +1,9 @@
 """The training forward pass of Llama-shaped decoders on packed tokens.
 
 It computes what transformers computes, with less work: no padding in the linear layers, the prompt of a group once,
-the last feed-forward part, the final norm and the head only where a token is predicted, and few passes over memory. It
-reads the model's own parameters and gives them their gradients.
+the last feed-forward part, the final norm and the head only where a token is predicted, the first layer's queries, keys
+and values once for each distinct token, and few passes over memory. It reads the model's own parameters and gives them
+their gradients.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from rekindle.models.architecture import DecoderWeights, LayerWeights, find_deco
 from rekindle.models.attention import Projection, attend, attention_inputs, attention_outputs
 from rekindle.models.fused import gated_mlp, linear_residual, rms_norm, select
 from rekindle.models.kernels import Kernels
-from rekindle.models.layout import Heads, Layout, pack
+from rekindle.models.layout import Gather, Heads, Layout, pack
 from rekindle.models.logprobs import selected_logprobs
 from rekindle.models.samples import Row, TokenLogprobs, targets_of
 
@@ -41,7 +42,7 @@ class PackedForward:
         decoder, layout, hidden = self._run(rows)
         targets, temperatures = targets_of(rows, hidden.device)
         logprobs, entropies = selected_logprobs(hidden, decoder.head, targets, temperatures, kernels=self.kernels)
-        return TokenLogprobs(logprobs, entropies, layout.token_ids.numel(), 0)
+        return TokenLogprobs(logprobs, entropies, layout.positions.numel(), 0)
 
     def hidden(self, rows: Sequence[Row]) -> Tensor:
         """Return the final hidden states [n_targets, d] that predict the rows' targets."""
@@ -53,12 +54,13 @@ class PackedForward:
         heads = Heads(decoder.heads, decoder.kv_heads)
         layout = pack(rows, heads, decoder.embedding.device)
         projection = Projection(heads, decoder.head_dim, decoder.norm_eps, _rotation(decoder, layout), self.kernels)
-        x = F.embedding(layout.token_ids, decoder.embedding, decoder.padding_idx)
+        distinct = F.embedding(layout.token_ids, decoder.embedding, decoder.padding_idx)
+        x = select(distinct, layout.tokens)
         for layer in decoder.layers:
-            mixed = _mix(x, layer, projection, layout)
-            if layer is decoder.layers[-1]:
-                x, mixed = select(x, layout.predictors), select(mixed, layout.predictors)
+            first, last = layer is decoder.layers[0], layer is decoder.layers[-1]
+            mixed = _mix(distinct if first else x, layer, projection, layout, layout.tokens if first else None)
             x = linear_residual(x, mixed, layer.o, layer.o_bias, self.kernels)
+            x = select(x, layout.predictors) if last else x
             x = gated_mlp(x, layer.post_norm, layer.gate, layer.up, layer.down, decoder.norm_eps, self.kernels)
         return decoder, layout, rms_norm(x, decoder.final_norm, decoder.norm_eps)
 
@@ -72,9 +74,10 @@ def _rotation(decoder: DecoderWeights, layout: Layout) -> Tensor:
     return table[layout.positions][:, None]
 
 
-def _mix(x: Tensor, layer: LayerWeights, projection: Projection, layout: Layout) -> Tensor:
-    """Return the heads' outputs [N, H * D] for x [N, d]."""
-    slots = attend(attention_inputs(x, layer, projection, layout.inputs), layout.blocks, projection.heads)
+def _mix(x: Tensor, layer: LayerWeights, projection: Projection, layout: Layout, repeats: Gather | None) -> Tensor:
+    """Return the heads' outputs [N, H * D] for x [N, d], or for x before ``repeats`` makes N of it."""
+    slots = attention_inputs(x, layer, projection, layout.inputs, repeats)
+    slots = attend(slots, layout.blocks, projection.heads)
     return attention_outputs(slots, layout.outputs, projection.heads)
 
 

@@ -1,0 +1,81 @@
+import json
+
+import pytest
+
+from rekindle.assembly import workbench
+from rekindle.config import WarmStartTable
+from rekindle.models.tiny import build_tiny
+from rekindle.tasks import spell_backward
+from rekindle.training import warm_start
+from rekindle.training.warm_start import WarmStartError, cache_directory, cached, imitate
+
+
+def test_imitation_lowers_the_loss_on_completions_and_is_deterministic():
+    settings = WarmStartTable(steps=30, batch_size=16, learning_rate=3e-3)
+    pairs = spell_backward.demonstrations(480, seed=0, params={"max_length": 3})
+    losses = []
+    for _ in range(2):
+        policy, seen = build_tiny(layers=2, characters=spell_backward.CHARACTERS), []
+        imitate(policy, pairs, settings, lambda step, loss, seen=seen: seen.append(loss))
+        losses.append(seen)
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == 30
+    assert sum(losses[0][-5:]) < 0.8 * sum(losses[0][:5])
+
+
+def test_a_demonstration_trains_the_completion_and_its_end_only():
+    policy = build_tiny(characters=spell_backward.CHARACTERS)
+    sample = warm_start._demonstration(policy, "ab>", "ba", min(policy.eos_ids))
+    assert policy.decode(sample.token_ids) == "ab>ba"
+    assert sample.loss_mask == [False, False, False, True, True, True]
+    assert sample.token_ids[-1] in policy.eos_ids
+
+
+def test_the_cache_is_keyed_by_settings_and_made_again_when_it_is_broken(monkeypatch, tmp_path):
+    monkeypatch.setenv("REKINDLE_CACHE", str(tmp_path))
+    made = []
+
+    def make():
+        made.append(True)
+        return build_tiny(layers=1, hidden_size=16, heads=2, kv_heads=2), {"sampled": 0.4}
+
+    first, profile = cached({"steps": 1}, make)
+    assert cached({"steps": 1}, make) == (first, profile)
+    assert len(made) == 1
+    second, _ = cached({"steps": 2}, make)
+    assert second != first
+    assert len(made) == 2
+    (first / "model.safetensors").unlink()
+    assert cached({"steps": 1}, make)[0] == first
+    assert len(made) == 3
+    (first / "profile.json").write_text("{")
+    cached({"steps": 1}, make)
+    assert len(made) == 4
+    assert json.loads((first / "profile.json").read_text()) == {"sampled": 0.4}
+    assert not list(cache_directory().glob(".partial-*"))
+
+
+def test_a_start_outside_the_asserted_profile_is_refused(quick_config):
+    config = quick_config("recycle", "warm_start.sampled_accuracy=[0.98, 1.0]")
+    refused = pytest.raises(WarmStartError, match=r"sampled accuracy 0\.\d\d is outside warm_start.sampled_accuracy = ")
+    with refused, workbench(config, say=lambda _: None):
+        pass
+
+
+def test_the_embedded_start_leaves_both_kinds_of_groups_without_signal(quick_config):
+    """The shipped settings, on the whole task: what the documentation says of the start policy."""
+    from pathlib import Path
+
+    from conftest import EXAMPLE
+    from rekindle.recipes import resolve
+
+    said = []
+    with workbench(resolve(Path(EXAMPLE), "recycle"), say=said.append) as bench:
+        start = bench.evaluation_metrics()
+        profile = json.loads((bench.directory / "profile.json").read_text())
+    assert 0.25 <= profile["sampled"] <= 0.5
+    assert profile["greedy"] > profile["sampled"]
+    assert profile["all_correct"] >= 0.03
+    assert profile["all_wrong"] >= 0.2
+    assert profile["all_correct"] + profile["all_wrong"] <= 0.8
+    assert 0.2 <= start["eval/accuracy"] <= 0.6
