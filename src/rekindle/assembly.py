@@ -11,6 +11,7 @@ import torch
 import transformers
 
 from rekindle.config import Config
+from rekindle.engines.protocol import Engine
 from rekindle.engines.torch_engine import TorchEngine
 from rekindle.environments.single_turn import SamplingLimits, SingleTurn
 from rekindle.evaluation.evaluator import Evaluation, evaluate
@@ -49,6 +50,7 @@ class Workbench:
 
     config: Config
     policy: Policy
+    engine: Engine
     tasks: TaskSet
     verifier: Verifier
     directory: Path | None = None
@@ -56,21 +58,21 @@ class Workbench:
 
     def environment(self, tasks: Sequence[Task]) -> SingleTurn:
         """An environment over ``tasks`` with the policy as it is."""
-        table, model, engine = self.config.task, self.config.model, self.config.engine
+        table, model, sampling = self.config.task, self.config.model, self.config.engine
         return SingleTurn(
             tasks,
             encode=lambda text: self.policy.encode_prompt(
                 text, chat_template=model.chat_template, system_prompt=model.system_prompt
             ),
-            engine=TorchEngine(self.policy, max_rows=engine.max_rows),
+            engine=self.engine,
             verifier=self.verifier,
             reward=lambda score: reward(score, table.binary_rewards, table.success_threshold),
             limits=SamplingLimits(
-                max_new_tokens=engine.max_new_tokens,
+                max_new_tokens=sampling.max_new_tokens,
                 context=self.policy.max_length,
-                top_p=engine.top_p,
-                min_p=engine.min_p,
-                stop=engine.stop,
+                top_p=sampling.top_p,
+                min_p=sampling.min_p,
+                stop=sampling.stop,
             ),
         )
 
@@ -114,7 +116,7 @@ def workbench(config: Config, model: Path | None = None, say: Callable[[str], No
             dtype=config.model.dtype,
             trust_remote_code=config.model.trust_remote_code,
         )
-        yield Workbench(config, policy, tasks, verifier, path)
+        yield Workbench(config, policy, _engine(config, policy), tasks, verifier, path)
     finally:
         verifier.close()
 
@@ -166,6 +168,10 @@ def open_run(
         finally:
             ledger.close()
             metrics.close()
+
+
+def _engine(config: Config, policy: Policy) -> Engine:
+    return TorchEngine(policy, max_rows=config.engine.max_rows)
 
 
 def model_directory(chosen: Path | None) -> Path | None:
@@ -299,7 +305,7 @@ def _make_warm_start(
             say(f"  warm start: step {step} of {settings.steps}, loss {loss:.2f}")
 
     warm_start.imitate(policy, demonstrations, settings, on_step)
-    return policy, _profile(Workbench(config, policy, tasks, verifier))
+    return policy, _profile(Workbench(config, policy, _engine(config, policy), tasks, verifier))
 
 
 def _profile(bench: Workbench) -> dict[str, float]:

@@ -183,7 +183,7 @@ def test_a_policy_with_damaged_weights_is_refused(tmp_path, capsys):
         policy.model.lm_head.weight[3] = float("nan")
     policy.save(tmp_path / "model")
     assert train(tmp_path / "run", "--set", f"model.path={tmp_path / 'model'}") == 2
-    assert "the policy's probabilities are not finite" in capsys.readouterr().err
+    assert "are not finite (model.embed_tokens.weight); use an earlier checkpoint" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -112,6 +112,11 @@ def test_a_token_of_small_probability_is_drawn_as_often_as_it_should():
     assert abs(draw(logits, rows)[-1] - expected) < 6 * math.sqrt(expected)
 
 
+@given(st.floats(1e-30, 1e30))
+def test_the_largest_uniform_stays_below_any_total(total):
+    assert (1 - 2.0**-53) * total < total
+
+
 def nucleus(probabilities: np.ndarray, top_p: float) -> set[int]:
     kept: set[int] = set()
     for token in sorted(range(len(probabilities)), key=lambda token: (-probabilities[token], token)):

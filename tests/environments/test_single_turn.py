@@ -1,9 +1,5 @@
-from dataclasses import replace
-
-import pytest
-
 from rekindle import Task
-from rekindle.environments.single_turn import NotFiniteError, SamplingLimits, SingleTurn
+from rekindle.environments.single_turn import SamplingLimits, SingleTurn
 from rekindle.testing import FakeEngine, check_environment
 from rekindle.types import GroupRequest
 from rekindle.verifiers.protocol import Verdict
@@ -76,12 +72,3 @@ def test_seconds_grow():
     list(world.play([request(0)]))
     assert world.seconds["generate"] > before["generate"]
     assert world.seconds["verify"] > before["verify"]
-
-
-def test_a_policy_without_finite_probabilities_stops_the_run():
-    world = environment(lambda order, index: "yes")
-    generate = world._engine.generate
-    broken = [float("nan")] * 3
-    world._engine.generate = lambda orders: ((i, [replace(c, logprobs=broken) for c in g]) for i, g in generate(orders))
-    with pytest.raises(NotFiniteError, match=r"not finite.*lower train\.learning_rate"):
-        list(world.play([request(0)]))

@@ -131,9 +131,8 @@ def _in_nucleus(weights: Tensor, top_p: Tensor) -> Tensor:
 def _invert(weights: Tensor, uniform: Tensor) -> Tensor:
     """Return the first token [B] at which the cumulative weight exceeds ``uniform`` [B] times the total."""
     cumulative = weights.cumsum(dim=-1, dtype=torch.float64)
-    total = cumulative[:, -1:]
-    # Strictly below the total, so that a token without weight is never the answer.
-    target = torch.minimum(uniform[:, None] * total, torch.nextafter(total, torch.zeros_like(total)))
-    found = torch.searchsorted(cumulative, target, right=True).squeeze(1)
-    # Weights that are not finite have no such token; the log-probability then says that something is wrong.
-    return found.clamp(max=weights.shape[1] - 1)
+    # Below the total even after rounding, since a uniform is at most 1 - 2^-53: a token without weight never comes out.
+    target = uniform[:, None] * cumulative[:, -1:]
+    tokens = torch.searchsorted(cumulative, target, right=True).squeeze(1)
+    # Weights that are not numbers lead past the end; any token will do then, its log-probability tells.
+    return tokens.clamp_(max=weights.shape[-1] - 1)

@@ -3,17 +3,12 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
 
 from rekindle.engines.protocol import Completion, Engine, SamplingRequest
-from rekindle.types import GroupRequest, Rollout, Task, UserError
+from rekindle.types import GroupRequest, Rollout, Task
 from rekindle.verifiers.protocol import Verdict, Verifier
 
-__all__ = ["NotFiniteError", "SamplingLimits", "SingleTurn"]
-
-
-class NotFiniteError(UserError):
-    """The policy can no longer be sampled from; a run that went on would train on answers that mean nothing."""
+__all__ = ["SamplingLimits", "SingleTurn"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +68,6 @@ class SingleTurn:
         began = time.perf_counter()
         orders = [self._order(request, prompt) for request, prompt in playable]
         completions = [group for _, group in sorted(self._engine.generate(orders), key=lambda one: one[0])]
-        if not all(isfinite(sum(one.logprobs)) for group in completions for one in group):
-            raise NotFiniteError(
-                "the policy's probabilities are not finite: its training diverged, or its weights are damaged; go "
-                "back to an earlier checkpoint, and lower train.learning_rate"
-            )
         self._seconds["generate"] += time.perf_counter() - began
         return completions
 

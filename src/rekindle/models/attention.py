@@ -40,6 +40,7 @@ class Projection:
         head_dim: D.
         eps: Of every RMSNorm.
         rotation: [N, 1, D/2] complex factor of each token's position.
+        slots: Packed heads to the slots of attention.
         kernels: Who multiplies.
     """
 
@@ -47,7 +48,12 @@ class Projection:
     head_dim: int
     eps: float
     rotation: Tensor
+    slots: Gather
     kernels: Kernels
+
+    def rotated(self, rows: Tensor) -> Tensor:
+        """Return the view [N, H + K, D] of packed heads [N, stored, D] that carries positions."""
+        return rows[:, : self.heads.rotated]
 
     def scale(self, q_norm: Tensor | None) -> float:
         """Return the factor of the query weights; with head norms it is theirs instead."""
@@ -98,22 +104,25 @@ class _AttentionInputs(torch.autograd.Function):
     """Norm, projections, head norms and rotation, then the copy into slots."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, projection: Projection, gather: Gather, norm: Tensor, *weights: Any) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, projection: Projection, repeats: Gather | None, norm: Tensor, *weights: Any
+    ) -> Tensor:
         q, k, v, q_bias, k_bias, v_bias, q_norm, k_norm = weights
         y, factor = normalize(x, projection.eps)
         scale = projection.scale(q_norm)
         bias = None if q_bias is None else projection.fold(q_bias, k_bias, v_bias, scale)
         rows = projection.kernels.forward(y, projection.fold(q, k, v, scale) * norm, bias)
         rows = rows.view(-1, projection.heads.stored, projection.head_dim)
-        rotated = rows[:, : projection.heads.rotated]
         normal = head_factor = None
         if q_norm is not None:
-            normal, head_factor = normalize(rotated, projection.eps)
-            torch.mul(normal, projection.fold_norms(q_norm, k_norm), out=rotated)
-        _rotate_(rotated, projection.rotation)
+            normal, head_factor = normalize(projection.rotated(rows), projection.eps)
+            torch.mul(normal, projection.fold_norms(q_norm, k_norm), out=projection.rotated(rows))
+        if repeats is not None:
+            rows = rows.flatten(1).index_select(0, repeats.index).view(-1, *rows.shape[1:])
+        _rotate_(projection.rotated(rows), projection.rotation)
         ctx.save_for_backward(y, factor, normal, head_factor, norm, *weights)
-        ctx.projection, ctx.gather = projection, gather
-        return rows.view(-1, projection.head_dim).index_select(0, gather.index)
+        ctx.projection, ctx.repeats = projection, repeats
+        return rows.view(-1, projection.head_dim).index_select(0, projection.slots.index)
 
     @staticmethod
     @once_differentiable
@@ -121,11 +130,13 @@ class _AttentionInputs(torch.autograd.Function):
         projection: Projection = ctx.projection
         y, factor, normal, head_factor, norm, *weights = ctx.saved_tensors
         q, k, v, q_bias, _, _, q_norm, k_norm = weights
-        rows = spread(grad, ctx.gather).view(y.shape[0], projection.heads.stored, projection.head_dim)
-        rotated = rows[:, : projection.heads.rotated]
-        _rotate_(rotated, projection.rotation.conj())
+        rows = spread(grad, projection.slots).view(-1, projection.heads.stored, projection.head_dim)
+        _rotate_(projection.rotated(rows), projection.rotation.conj())
+        if ctx.repeats is not None:
+            rows = spread(rows.flatten(1), ctx.repeats).view(-1, *rows.shape[1:])
         grad_norms: list[Tensor] | list[None] = [None, None]
         if q_norm is not None:
+            rotated = projection.rotated(rows)
             grad_norms = projection.unfold_norms((rotated * normal).sum(0))
             scaled = rotated * projection.fold_norms(q_norm, k_norm)
             rotated.copy_(normalize_backward(scaled, normal, head_factor))
@@ -139,10 +150,20 @@ class _AttentionInputs(torch.autograd.Function):
         return grad_x, None, None, grad_norm, *grad_weights, *grad_biases, *grad_norms
 
 
-def attention_inputs(x: Tensor, layer: LayerWeights, projection: Projection, gather: Gather) -> Tensor:
-    """Return slots [slots, D] of normed, rotated and scaled queries, of keys and of values, for x [N, d]."""
+def attention_inputs(x: Tensor, layer: LayerWeights, projection: Projection, repeats: Gather | None = None) -> Tensor:
+    """Return slots [slots, D] of normed, rotated and scaled queries, of keys and of values.
+
+    Args:
+        x: [N, d] hidden states; with ``repeats`` only their distinct rows [U, d].
+        layer: The weights.
+        projection: How to project and rotate.
+        repeats: Distinct rows to packed tokens. In the first layer hidden states are those of the vocabulary, and all
+            but the rotation is done once for each distinct token.
+    """
     weights = (layer.q, layer.k, layer.v, layer.q_bias, layer.k_bias, layer.v_bias, layer.q_norm, layer.k_norm)
-    slots: Tensor = _AttentionInputs.apply(x, projection, gather, layer.input_norm, *weights)  # type: ignore[no-untyped-call]
+    slots: Tensor = _AttentionInputs.apply(  # type: ignore[no-untyped-call]
+        x, projection, repeats, layer.input_norm, *weights
+    )
     return slots
 
 

@@ -28,8 +28,6 @@ __all__ = ["Block", "Gather", "Heads", "Layout", "pack"]
 
 _FREE_PADDING = 2**12
 """Score elements of padding that cost less than one more block."""
-_LARGEST_BLOCK = 2**14
-"""Score elements of a block of several units: small enough that attention's intermediate results stay in cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +182,7 @@ def _similar(units: IntArray) -> Iterator[IntArray]:
         width = max(width, int(length[unit]))
         height = max(height, int(length[unit] + prefix_length[unit]))
         real += int(area[unit])
-        padded = width * height * (count - first + 1)
-        if count > first and (padded > real + _FREE_PADDING or padded > _LARGEST_BLOCK):
+        if width * height * (count - first + 1) > real + _FREE_PADDING:
             yield units[order[first:count]]
             first, real = count, int(area[unit])
             width, height = int(length[unit]), int(length[unit] + prefix_length[unit])

@@ -62,7 +62,7 @@ def load_model(directory: Path, device: torch.device, dtype: torch.dtype, *, tru
     """Return the causal language model saved in ``directory``, in evaluation mode.
 
     Raises:
-        ModelError: The directory, its config.json or its weights are missing or unreadable.
+        ModelError: The directory, its config.json or its weights are missing, unreadable or not finite.
     """
     if not directory.is_dir():
         raise ModelError(
@@ -78,6 +78,9 @@ def load_model(directory: Path, device: torch.device, dtype: torch.dtype, *, tru
         )
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(f"transformers cannot load a causal language model from {directory}: {error}") from error
+    broken = next((name for name, weight in model.named_parameters() if not weight.isfinite().all()), None)
+    if broken is not None:
+        raise ModelError(f"the weights of {directory} are not finite ({broken}); use an earlier checkpoint, or save it again")
     return model.to(device).eval()
 
 

@@ -43,10 +43,9 @@ def logprobs_of_logits(logits: Tensor, targets: Tensor, temperatures: Tensor) ->
     Returns:
         log-probabilities [N] with gradient and entropies [N] without, both in nats.
     """
-    scaled = _at_least_float32(logits) / temperatures[:, None]
-    logprobs = torch.log_softmax(scaled, -1)
+    logprobs = torch.log_softmax(_at_least_float32(logits) / temperatures[:, None], -1)
     with torch.no_grad():
-        entropies = _entropies(logprobs)
+        entropies = -(logprobs.exp() * logprobs).sum(-1)
     return logprobs.gather(1, targets[:, None]).squeeze(1), entropies
 
 
@@ -86,10 +85,8 @@ class _SelectedLogprobs(torch.autograd.Function):
     def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, temperatures: Tensor, chunk: int, kernels: Kernels
     ) -> tuple[Tensor, Tensor]:
-        parts = [
-            logprobs_of_logits(kernels.forward(h, weight), y, t)
-            for h, y, t in zip(*(torch.split(part, chunk) for part in (hidden, targets, temperatures)), strict=True)
-        ]
+        chunks = zip(*(torch.split(part, chunk) for part in (hidden, targets, temperatures)), strict=True)
+        parts = [_select_(kernels.forward(h, weight), y, t) for h, y, t in chunks]
         logprobs, entropies = (torch.cat(column) for column in zip(*parts, strict=True))
         ctx.save_for_backward(hidden, weight, targets, temperatures)
         ctx.chunk, ctx.kernels = chunk, kernels
@@ -115,15 +112,20 @@ class _SelectedLogprobs(torch.autograd.Function):
         return grad_hidden, None if grad_weight is None else grad_weight.to(weight.dtype), None, None, None, None
 
 
+def _select_(logits: Tensor, targets: Tensor, temperatures: Tensor) -> tuple[Tensor, Tensor]:
+    """Do what `logprobs_of_logits` does with one more [n, V] tensor instead of four; overwrites the logits."""
+    scaled = _at_least_float32(logits).div_(temperatures[:, None])
+    logprobs = torch.log_softmax(scaled, -1)
+    entropies = torch.exp(logprobs, out=scaled).mul_(logprobs).sum(-1).neg_()
+    return logprobs.gather(1, targets[:, None]).squeeze(1), entropies
+
+
 def _grad_logits(logits: Tensor, targets: Tensor, temperatures: Tensor, scale: Tensor) -> Tensor:
-    """Return scale * (onehot(y) - softmax(z / T)) [n, V] in the logits' own type."""
-    grad = torch.softmax(_at_least_float32(logits) / temperatures[:, None], -1).mul_(-scale[:, None])
+    """Return scale * (onehot(y) - softmax(z / T)) [n, V] in the logits' own type; overwrites the logits."""
+    scaled = _at_least_float32(logits).div_(temperatures[:, None])
+    grad = torch.softmax(scaled, -1).mul_(-scale[:, None])
     grad.scatter_add_(1, targets[:, None], scale[:, None])
     return grad.to(logits.dtype)
-
-
-def _entropies(logprobs: Tensor) -> Tensor:
-    return -(logprobs.exp() * logprobs).sum(-1)
 
 
 def _at_least_float32(values: Tensor) -> Tensor:

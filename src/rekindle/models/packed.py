@@ -53,7 +53,8 @@ class PackedForward:
         assert decoder is not None
         heads = Heads(decoder.heads, decoder.kv_heads)
         layout = pack(rows, heads, decoder.embedding.device)
-        projection = Projection(heads, decoder.head_dim, decoder.norm_eps, _rotation(decoder, layout), self.kernels)
+        rotation = _rotation(decoder, layout)
+        projection = Projection(heads, decoder.head_dim, decoder.norm_eps, rotation, layout.inputs, self.kernels)
         distinct = F.embedding(layout.token_ids, decoder.embedding, decoder.padding_idx)
         x = select(distinct, layout.tokens)
         for layer in decoder.layers:
@@ -76,7 +77,7 @@ def _rotation(decoder: DecoderWeights, layout: Layout) -> Tensor:
 
 def _mix(x: Tensor, layer: LayerWeights, projection: Projection, layout: Layout, repeats: Gather | None) -> Tensor:
     """Return the heads' outputs [N, H * D] for x [N, d], or for x before ``repeats`` makes N of it."""
-    slots = attention_inputs(x, layer, projection, layout.inputs, repeats)
+    slots = attention_inputs(x, layer, projection, repeats)
     slots = attend(slots, layout.blocks, projection.heads)
     return attention_outputs(slots, layout.outputs, projection.heads)
 
