@@ -1,9 +1,9 @@
 """Forward and backward pass of one training batch: transformers against our own pass, side by side.
 
-A Qwen3-shaped model of 804,000 parameters (4 layers, width 128) and 256 rows of 6 prompt and 32 completion tokens, 8 rows
-per prompt. Three columns: transformers with plain logits, log-softmax and gather; the generic pass (transformers' hidden
-states, our head); our packed pass. Times are processor time of the process; the passes take turns, so that other load on
-the machine hits all of them.
+A Qwen3-shaped model of 804,000 parameters (4 layers, width 128) and 256 rows of 6 prompt and 32 completion tokens, 8
+rows per prompt. Three columns: transformers with plain logits, log-softmax and gather; the generic pass (transformers'
+hidden states, our head); our packed pass. Times are processor time of the process; the passes take turns, so that other
+load on the machine hits all of them.
 
     OMP_NUM_THREADS=1 PYTHONPATH=src python benchmarks/packed_forward.py [--rows 256] [--repeats 9] [--ragged]
 """
@@ -108,7 +108,7 @@ def main():
         apart = ((a - b).abs().max() / b.abs().max() for a, b in zip(our_grads, grads, strict=True))
         print(
             f"{name:13s} median {statistics.median(times[name][2:]):6.1f} ms, best {min(times[name]):6.1f} ms, "
-            f"log-probabilities within {(ours - logprobs).abs().max():.1e}, gradients within {max(apart):.1e} (relative)"
+            f"log-probabilities within {(ours - logprobs).abs().max():.1e}, gradients within {max(apart):.1e} relative"
         )
     print(f"kernels: {policy.kernels.describe()}")
 

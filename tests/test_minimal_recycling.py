@@ -43,9 +43,9 @@ class Silent:
         pass
 
 
-@pytest.mark.parametrize(("seed", "prompts", "resets"), [(0, 24, False), (3, 10, True)])
+@pytest.mark.parametrize(("seed", "prompts", "resets"), [(0, 48, False), (3, 10, True)])
 def test_same_batches_advantages_and_losses_as_the_library(minimal, quick_config, tmp_path, seed, prompts, resets):
-    steps, groups = 6, 4
+    steps, groups = 8, 4
     config = quick_config(
         "recycle", f"train.steps={steps}", f"train.groups_per_step={groups}", f"task.pool_size={prompts}", seed=seed
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import EXAMPLE, QUICK
+from embedded import EXAMPLE, QUICK
 from rekindle.cli import main
 from rekindle.observability.metrics import read_metrics
 from rekindle.recipes import RECIPES

@@ -145,7 +145,7 @@ def test_onednn_kernels_are_used_and_give_the_same(policies, monkeypatch):
 
 
 def test_models_with_another_memory_are_refused(policies, monkeypatch):
-    with pytest.raises(UserError, match="MambaForCausalLM has .*; sampling needs a model"):
+    with pytest.raises(UserError, match=r"MambaForCausalLM has .+; sampling needs a model"):
         TorchEngine(policies("mamba"))
     policy = policies("gpt2")
     monkeypatch.setattr(policy.model.config, "layer_types", ["full_attention", "linear_attention"], raising=False)

@@ -164,6 +164,18 @@ def test_more_completions_than_rows_share_one_prefill(policies, monkeypatch):
     assert sum(prompts) == 2
 
 
+def test_a_prompt_prefilled_beside_a_longer_one_serves_its_later_rows(policies):
+    for kind in ("llama", "gpt2"):
+        policy = policies(kind)
+        requests = [
+            SamplingRequest([4] * 30, n=1, max_new_tokens=1, seed=1),
+            SamplingRequest([5, 6], n=5, max_new_tokens=3),
+        ]
+        groups = collect(TorchEngine(policy, max_rows=2), requests)
+        for index, completion in enumerate(groups[1]):
+            assert completion.token_ids == decode_alone(policy, requests[1], index)[0]
+
+
 def test_the_context_ends_a_completion(policies):
     policy = policies("gpt2")
     room = 3

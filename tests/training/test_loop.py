@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from embedded import EXAMPLE, QUICK
 from rekindle.assembly import open_run
 from rekindle.config import ConfigError
 from rekindle.observability.metrics import read_metrics
@@ -155,8 +156,6 @@ def test_kill_9_in_mid_run_then_resume_equals_the_uninterrupted_run(quick_config
     overrides = ("train.steps=7", "checkpoint.every=2", "task.pool_size=64")
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     finish(quick_config("recycle", *overrides), whole)
-    from conftest import EXAMPLE, QUICK
-
     command = [sys.executable, "-m", "rekindle", "train", str(EXAMPLE), "--recipe", "recycle", "--out", str(killed)]
     command += [part for key in (*QUICK, *overrides) for part in ("--set", key)]
     for attempt, stop_after in enumerate((3, 6)):
@@ -227,10 +226,10 @@ def test_a_run_without_signal_stops_at_its_bound_and_says_so(quick_config, tmp_p
 
 
 def test_a_refill_that_must_stop_keeps_its_account(quick_config, tmp_path):
-    overrides = ("refill.max_rounds=2", "refill.on_exhausted=stop", "train.groups_per_step=40", "train.steps=9")
+    overrides = ("refill.max_rounds=2", "refill.on_exhausted=stop", "train.groups_per_step=80", "train.steps=9")
     ending, loop = finish(quick_config("dapo", *overrides), tmp_path / "run")
     assert ending is Ending.BOUND
-    assert "of 40 groups with signal in 3 rounds" in loop.bound
+    assert "of 80 groups with signal in 3 rounds" in loop.bound
     rows = ledger_rows(tmp_path / "run")
     assert sum(row["n"] for row in rows) == without_clocks(tmp_path / "run")[-1]["total_rollouts"]
     assert any(row["fate"] == "excess" for row in rows)
@@ -311,8 +310,6 @@ def test_a_failing_engine_makes_failed_groups_not_rewards(quick_config, tmp_path
 
 def test_a_full_disk_while_checkpointing_keeps_the_earlier_checkpoints(quick_config, tmp_path):
     """A real limit on file sizes: the weights do not fit, what is smaller does."""
-    from conftest import EXAMPLE, QUICK
-
     program = (
         "import resource, sys, rekindle.cli as cli\n"
         "import rekindle.training.checkpoint as checkpoint\n"

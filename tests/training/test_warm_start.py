@@ -2,9 +2,11 @@ import json
 
 import pytest
 
+from embedded import EXAMPLE
 from rekindle.assembly import workbench
 from rekindle.config import WarmStartTable
 from rekindle.models.tiny import build_tiny
+from rekindle.recipes import resolve
 from rekindle.tasks import spell_backward
 from rekindle.training import warm_start
 from rekindle.training.warm_start import WarmStartError, cache_directory, cached, imitate
@@ -64,13 +66,9 @@ def test_a_start_outside_the_asserted_profile_is_refused(quick_config):
 
 def test_the_embedded_start_leaves_both_kinds_of_groups_without_signal(quick_config):
     """The shipped settings, on the whole task: what the documentation says of the start policy."""
-    from pathlib import Path
-
-    from conftest import EXAMPLE
-    from rekindle.recipes import resolve
 
     said = []
-    with workbench(resolve(Path(EXAMPLE), "recycle"), say=said.append) as bench:
+    with workbench(resolve(EXAMPLE, "recycle"), say=said.append) as bench:
         start = bench.evaluation_metrics()
         profile = json.loads((bench.directory / "profile.json").read_text())
     assert 0.25 <= profile["sampled"] <= 0.5

@@ -32,7 +32,7 @@ class Cache(Protocol):
     starts: Tensor
 
     def put(self, slots: Tensor, prompts: Self, rows: Tensor) -> None:
-        """Replace the rows at ``slots`` [R] by the rows ``rows`` [R] of ``prompts``, which is not wider."""
+        """Replace the rows at ``slots`` [R] by the rows ``rows`` [R] of ``prompts``, which are not wider than this."""
         ...
 
     def compact(self, to: Tensor, moved: Tensor, count: int) -> None:

@@ -80,11 +80,11 @@ class FusedCache:
 
     def put(self, slots: Tensor, prompts: "FusedCache", rows: Tensor) -> None:
         """Replace rows in place; see `rekindle.engines.decoders.Cache`."""
-        width = prompts.columns
-        new = slice(self.columns - width, self.columns)
-        self.keys[:, slots, :, new] = prompts.keys[:, rows, :, :width]
-        self.values[:, slots, :, new] = prompts.values[:, rows, :, :width]
-        self.starts[slots] = prompts.starts[rows] + (self.columns - width)
+        width = min(prompts.columns, self.columns)
+        new, old = slice(self.columns - width, self.columns), slice(prompts.columns - width, prompts.columns)
+        self.keys[:, slots, :, new] = prompts.keys[:, rows, :, old]
+        self.values[:, slots, :, new] = prompts.values[:, rows, :, old]
+        self.starts[slots] = prompts.starts[rows] + (self.columns - prompts.columns)
         self.bias[slots] = _bias(self.starts[slots], self.columns, self.bias.shape[-1])
 
     def compact(self, to: Tensor, moved: Tensor, count: int) -> None:
@@ -195,8 +195,14 @@ class FusedDecoder:
         kernels = self._kernels if x.shape[0] >= KERNEL_ROWS else TORCH_KERNELS
         return kernels.forward(x, weight, bias, add)
 
-    def _norm(self, x: Tensor, weight: Tensor | None) -> Tensor:
-        return F.rms_norm(x, x.shape[-1:], weight, self._weights.norm_eps)
+    def _norm(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Return the RMSNorm of x [..., D], times the weight, which broadcasts."""
+        if x.is_cuda:  # one kernel there; on a processor, torch composes it of nine operations
+            return F.rms_norm(x, x.shape[-1:], None, self._weights.norm_eps) * weight
+        wide = x.float()
+        mean_square = torch.linalg.vecdot(wide, wide).mul_(1 / x.shape[-1])
+        normed: Tensor = wide * mean_square.add_(self._weights.norm_eps).rsqrt_().unsqueeze(-1)
+        return normed.to(x.dtype).mul_(weight)
 
     def _rotation(self, positions: Tensor) -> Tensor:
         """Return e^(i position frequency) [N, 1, D/2], complex64."""
@@ -211,7 +217,7 @@ class FusedDecoder:
         rotated_heads = weights.heads + weights.kv_heads
         qk, v = projected[:, :rotated_heads], projected[:, rotated_heads:]
         if layer.head_norms is not None:
-            qk = self._norm(qk, None) * layer.head_norms
+            qk = self._norm(qk, layer.head_norms)
         pairs = torch.view_as_complex(qk.float().view(*qk.shape[:-1], -1, 2))
         qk = torch.view_as_real(pairs * rotation).flatten(-2).to(x.dtype)
         return qk[:, : weights.heads], qk[:, weights.heads :], v

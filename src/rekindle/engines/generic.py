@@ -35,11 +35,11 @@ class GenericCache:
         """Replace rows in place; see `rekindle.engines.decoders.Cache`."""
         if not self.layers:  # only now are the shapes known
             self.layers = [(self._blank(keys), self._blank(values)) for keys, values in prompts.layers]
-        first = self.columns - prompts.columns
+        width = min(prompts.columns, self.columns)
         for ours, theirs in zip(self.layers, prompts.layers, strict=True):
             for part, new in zip(ours, theirs, strict=True):
-                part[slots, :, first:] = new[rows]
-        self.starts[slots] = prompts.starts[rows] + first
+                part[slots, :, self.columns - width :] = new[rows, :, prompts.columns - width :]
+        self.starts[slots] = prompts.starts[rows] + (self.columns - prompts.columns)
 
     def _blank(self, like: Tensor) -> Tensor:
         return like.new_zeros(len(self.starts), like.shape[1], self.columns, like.shape[3])

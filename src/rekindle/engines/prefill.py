@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
@@ -61,15 +62,18 @@ class Prefiller:
 
     def prompts(self, rows: range) -> Iterator[Prefilled]:
         """Yield the prompts of rows, each request's once; successive ranges follow one another without a gap."""
-        requests = list(dict.fromkeys(self._table.owners[rows.start : rows.stop]))
-        if self._kept is not None and requests[0] in self._kept.requests:
-            yield self._kept
-            requests.pop(0)
-        for batch in _batches(requests, self._table):
-            prefilled = self._run(batch)
-            if requests[-1] in batch:
-                self._kept = prefilled  # the next range may go on with the last request
-            yield prefilled
+        owners = self._table.owners
+        requests = dict.fromkeys(owners[rows.start : rows.stop])
+        last = owners[rows.stop - 1]
+        goes_on = rows.stop < len(owners) and owners[rows.stop] == last
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            del requests[owners[rows.start]]
+        fresh = map(self._run, _batches(list(requests), self._table))
+        for part in chain([] if kept is None else [kept], fresh):
+            if goes_on and last in part.requests:
+                self._kept = part
+            yield part
 
     def _run(self, batch: Sequence[int]) -> Prefilled:
         prompts = [self._table.requests[index].prompt_ids for index in batch]

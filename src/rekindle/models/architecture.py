@@ -73,7 +73,8 @@ class DecoderWeights:
 def find_decoder(model: Any) -> DecoderWeights | None:
     """Return the model's weights when our own forward pass computes what transformers computes, else None.
 
-    Refused, besides other architectures: sliding windows, rotary scaling that depends on the length, other activations.
+    Refused, besides other architectures: sliding windows, rotary scaling that depends on the length, rotation of a part
+    of a head, other activations.
     """
     config = model.config
     if getattr(config, "model_type", None) not in SUPPORTED_MODEL_TYPES or config.hidden_act != "silu":
@@ -90,6 +91,8 @@ def find_decoder(model: Any) -> DecoderWeights | None:
         return None
     first = model.model.layers[0].self_attn
     head_dim = int(first.head_dim)
+    if 2 * rotary.inv_freq.numel() != head_dim:
+        return None
     return DecoderWeights(
         embedding=model.model.embed_tokens.weight,
         padding_idx=model.model.embed_tokens.padding_idx,

@@ -80,7 +80,9 @@ def load_model(directory: Path, device: torch.device, dtype: torch.dtype, *, tru
         raise ModelError(f"transformers cannot load a causal language model from {directory}: {error}") from error
     broken = next((name for name, weight in model.named_parameters() if not weight.isfinite().all()), None)
     if broken is not None:
-        raise ModelError(f"the weights of {directory} are not finite ({broken}); use an earlier checkpoint, or save it again")
+        raise ModelError(
+            f"the weights of {directory} are not finite ({broken}); use an earlier checkpoint, or save it again"
+        )
     return model.to(device).eval()
 
 

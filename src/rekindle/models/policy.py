@@ -116,9 +116,7 @@ class Policy:
             raise ValueError(
                 "a system prompt needs a chat template, and none is used; remove it or choose a chat model"
             )
-        ids = self._encode(text, add_special_tokens=True)
-        if ids and ids[-1] in self.eos_ids and ids[-1] not in self._encode(text, add_special_tokens=False)[-1:]:
-            ids.pop()  # some tokenizers close every text; a prompt must stay open
+        ids = _opened(self._encode(text, add_special_tokens=True), self._encode(text, add_special_tokens=False))
         if not ids:
             raise ValueError(f"the prompt {text!r} has no tokens; a prompt needs at least one")
         return ids
@@ -159,6 +157,14 @@ class Policy:
 
     def _encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=add_special_tokens)["input_ids"])
+
+
+def _opened(ids: list[int], text_ids: list[int]) -> list[int]:
+    """Cut off what a tokenizer puts after the text: some close every text, and a prompt must stay open."""
+    for end in range(len(ids), len(text_ids) - 1, -1):
+        if ids[end - len(text_ids) : end] == text_ids:
+            return ids[:end]
+    return ids
 
 
 def _eos_ids(model: Any, tokenizer: Any) -> frozenset[int]:
