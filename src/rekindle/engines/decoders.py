@@ -101,7 +101,9 @@ def agrees_with_transformers(decoder: Decoder[Any], policy: Policy) -> bool:
         decoder.refresh()
         logits, cache = decoder.prefill(tokens[:, :5], starts)
         ours = torch.stack([logits, *(decoder.step(cache, tokens[:, column]) for column in range(5, 8))], dim=1)
-        whole = [model(input_ids=row[None, start:]).logits[0, -4:] for row, start in zip(tokens, starts, strict=True)]
-    theirs = torch.stack(whole)
+        whole = [row[None, start:] for row, start in zip(tokens, starts, strict=True)]
+        theirs = torch.stack(
+            [model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0, -4:] for ids in whole]
+        )
     difference = (ours.float().softmax(-1) - theirs.float().softmax(-1)).abs().sum(-1).mean().item() / 2
     return difference < (1e-4 if model.dtype == torch.float32 else 0.05)

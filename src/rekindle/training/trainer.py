@@ -116,8 +116,16 @@ class Trainer:
         sums = UpdateSums()
         fixed = self._fixed_logprobs(samples, version, single_step=len(steps) == 1, sums=sums)
         learning_rate = self._learning_rate()
-        for members, factor in steps:
-            self._step([samples[index] for index in members], factor, fixed, learning_rate, sums)
+        try:
+            for members, factor in steps:
+                active = self._active([samples[index] for index in members])
+                for rows in microbatches(active, self._settings.microbatch_tokens):
+                    self._backward(rows, factor, fixed, sums)
+                sums.grad_norm += self._optimizer.step(learning_rate)
+                sums.optimizer_steps += 1
+        except Diverged as error:
+            self._optimizer.forget_gradients()
+            raise self._diverged(error) from None
         self._updates += 1
         return sums.stats(learning_rate, with_kl=self._settings.kl_coefficient > 0)
 
@@ -183,22 +191,12 @@ class Trainer:
                 sums.recomputed_tokens += scored.computed_tokens
         return scores
 
-    def _step(
-        self, samples: Sequence[TrainingSample], factor: float, fixed: _Fixed, learning_rate: float, sums: UpdateSums
-    ) -> None:
-        """One optimizer step on samples whose weights are multiplied by ``factor``."""
-        try:
-            for rows in microbatches(self._active(samples), self._settings.microbatch_tokens):
-                self._backward(rows, factor, fixed, sums)
-            sums.grad_norm += self._optimizer.step(learning_rate)
-        except Diverged as error:
-            self._optimizer.forget_gradients()
-            raise Diverged(
-                f"update {self._updates + 1}: {error}; the weights are those of the last good optimizer step; lower "
-                f"train.learning_rate (now {self._settings.learning_rate}) or raise train.warmup_steps "
-                f"(now {self._settings.warmup_steps})"
-            ) from None
-        sums.optimizer_steps += 1
+    def _diverged(self, cause: Diverged) -> Diverged:
+        return Diverged(
+            f"update {self._updates + 1}: {cause}; the weights are those of the last good optimizer step; lower "
+            f"train.learning_rate (now {self._settings.learning_rate}) or raise train.warmup_steps "
+            f"(now {self._settings.warmup_steps})"
+        )
 
     def _backward(self, rows: Sequence[TrainingSample], factor: float, fixed: _Fixed, sums: UpdateSums) -> None:
         """Add the gradient of one micro-batch."""
