@@ -49,7 +49,7 @@ def _model(field: FieldInfo) -> type[BaseModel] | None:
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
-def _type(kind: Any) -> str:  # noqa: ANN401 (annotations have no type of their own)
+def _type(kind: Any) -> str:
     values = get_args(kind)
     if str(get_origin(kind)) == "typing.Literal":
         return ", ".join(f'`"{value}"`' for value in values)

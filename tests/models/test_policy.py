@@ -65,6 +65,11 @@ def test_saving_and_loading_change_nothing(tmp_path):
     assert {path.suffix for path in (tmp_path / "there").iterdir()} <= {".json", ".safetensors", ".jinja"}
 
 
+def test_nothing_is_drawn_on_the_terminal(saved, capfd):
+    Policy.load(saved, device="cpu").save(saved / "again")
+    assert capfd.readouterr() == ("", "")
+
+
 def test_bfloat16_is_loaded_as_such(saved):
     assert Policy.load(saved, device="cpu", dtype="bfloat16").dtype == torch.bfloat16
 

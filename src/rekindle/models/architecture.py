@@ -14,6 +14,8 @@ from torch import Tensor
 __all__ = ["DecoderWeights", "LayerWeights", "find_decoder"]
 
 SUPPORTED_MODEL_TYPES = frozenset({"llama", "qwen2", "qwen3", "mistral"})
+FIXED_ROTATIONS = frozenset({"default", "linear", "llama3"})
+"""Rotary scalings that do not depend on the length of the row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +81,13 @@ def find_decoder(model: Any) -> DecoderWeights | None:
     config = model.config
     if getattr(config, "model_type", None) not in SUPPORTED_MODEL_TYPES or config.hidden_act != "silu":
         return None
-    kinds = set(getattr(config, "layer_types", None) or ())
-    if getattr(config, "use_sliding_window", False) or kinds - {"full_attention"}:
+    if _has_windows(config) or any(
+        getattr(layer.mlp.gate_proj, "bias", None) is not None for layer in model.model.layers
+    ):
         return None
-    if config.model_type == "mistral" and getattr(config, "sliding_window", None):
-        return None
-    if any(getattr(layer.mlp.gate_proj, "bias", None) is not None for layer in model.model.layers):
-        return None
-    rotary = model.model.rotary_emb
-    if getattr(rotary, "rope_type", "default") not in {"default", "linear", "llama3"}:
-        return None
-    first = model.model.layers[0].self_attn
+    rotary, first = model.model.rotary_emb, model.model.layers[0].self_attn
     head_dim = int(first.head_dim)
-    if 2 * rotary.inv_freq.numel() != head_dim:
+    if getattr(rotary, "rope_type", "default") not in FIXED_ROTATIONS or 2 * rotary.inv_freq.numel() != head_dim:
         return None
     return DecoderWeights(
         embedding=model.model.embed_tokens.weight,
@@ -107,6 +103,13 @@ def find_decoder(model: Any) -> DecoderWeights | None:
         rope_scale=float(getattr(rotary, "attention_scaling", 1.0)),
         max_length=int(config.max_position_embeddings),
     )
+
+
+def _has_windows(config: Any) -> bool:
+    """Say whether some layer looks back a limited number of tokens."""
+    kinds = set(getattr(config, "layer_types", None) or ())
+    limited = config.model_type == "mistral" and config.sliding_window
+    return bool(limited or getattr(config, "use_sliding_window", False) or kinds - {"full_attention"})
 
 
 def _layer(layer: Any) -> LayerWeights:

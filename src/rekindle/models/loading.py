@@ -1,15 +1,18 @@
 """Read a Hugging Face model directory, or say in one sentence why it cannot be used. Never touches the network."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging as transformers_logging
 
 from rekindle.types import UserError
 
-__all__ = ["ModelError", "load_model", "load_tokenizer", "resolve_device", "resolve_dtype"]
+__all__ = ["ModelError", "load_model", "load_tokenizer", "resolve_device", "resolve_dtype", "without_progress_bars"]
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +23,18 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model",
 
 class ModelError(UserError):
     """A model directory cannot be used; the message says what is missing and the remedy."""
+
+
+@contextmanager
+def without_progress_bars() -> Iterator[None]:
+    """Keep transformers from drawing over our own progress display while it reads or writes weights."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()
 
 
 def resolve_device(name: str) -> torch.device:
@@ -73,9 +88,10 @@ def load_model(directory: Path, device: torch.device, dtype: torch.dtype, *, tru
     if not any(next(directory.glob(pattern), None) for pattern in WEIGHT_FILES):
         raise ModelError(f"{directory} has no weights ({', '.join(WEIGHT_FILES)}); download the model completely")
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            directory, dtype=dtype, trust_remote_code=trust_remote_code, local_files_only=True
-        )
+        with without_progress_bars():
+            model = AutoModelForCausalLM.from_pretrained(
+                directory, dtype=dtype, trust_remote_code=trust_remote_code, local_files_only=True
+            )
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(f"transformers cannot load a causal language model from {directory}: {error}") from error
     broken = next((name for name, weight in model.named_parameters() if not weight.isfinite().all()), None)

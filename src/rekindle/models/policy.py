@@ -12,7 +12,14 @@ from rekindle.models.allocator import keep_freed_memory
 from rekindle.models.architecture import DecoderWeights, find_decoder
 from rekindle.models.generic import GenericForward
 from rekindle.models.kernels import Kernels, measure_kernels
-from rekindle.models.loading import ModelError, load_model, load_tokenizer, resolve_device, resolve_dtype
+from rekindle.models.loading import (
+    ModelError,
+    load_model,
+    load_tokenizer,
+    resolve_device,
+    resolve_dtype,
+    without_progress_bars,
+)
 from rekindle.models.packed import PackedForward, agrees_with_transformers
 from rekindle.models.samples import Row, TokenLogprobs, rows_of
 from rekindle.types import TrainingSample
@@ -128,7 +135,8 @@ class Policy:
 
     def save(self, directory: str | Path) -> None:
         """Write a Hugging Face directory (safetensors) that `load` and transformers can read."""
-        self.model.save_pretrained(directory)
+        with without_progress_bars():
+            self.model.save_pretrained(directory)
         self.tokenizer.save_pretrained(directory)
 
     def clone_frozen(self) -> "Policy":

@@ -118,7 +118,7 @@ class Summary:
         """A running total of the last step, e.g. ``total("rollouts")``."""
         return number(self.last, f"total_{key}") or 0.0
 
-    def setting(self, table: str, key: str) -> Any:  # noqa: ANN401 - whatever TOML can hold
+    def setting(self, table: str, key: str) -> Any:
         """A value of the resolved configuration, None when it is absent."""
         content = self.run.config.get(table)
         return content.get(key) if isinstance(content, dict) else None
