@@ -234,6 +234,12 @@ class Config(_Table):
                 f'task.source = "{self.task.source}" needs a model that can read it; set model.path to a model '
                 'directory (the tiny model only knows task.source = "spell_backward")'
             )
+        longest = self.task.params.get("max_length", 14)
+        if self.model.path is None and isinstance(longest, int) and self.model.tiny.max_length < 2 * longest + 2:
+            raise ValueError(
+                f"model.tiny.max_length = {self.model.tiny.max_length} is too short for words of {longest} letters and "
+                f"their answers; set it to at least {2 * longest + 2}"
+            )
         if self.model.path is None and self.model.system_prompt is not None:
             raise ValueError(
                 "model.system_prompt needs a chat template, which the tiny model has not; set model.path or remove it"

@@ -39,15 +39,18 @@ def imitate(
 
     Args:
         policy: Changed in place.
-        demonstrations: At least ``steps * batch_size``, used once each, in order.
+        demonstrations: ``steps * batch_size``, used once each, in order; those that do not fit the model are left out.
         settings: Steps, batch size and learning rate.
         on_step: Told the step and its loss.
     """
     end = min(policy.eos_ids)
     samples = [_demonstration(policy, prompt, completion, end) for prompt, completion in demonstrations]
+    samples = [sample for sample in samples if len(sample.token_ids) <= policy.max_length]
     optimizer = torch.optim.AdamW(policy.model.parameters(), lr=settings.learning_rate, weight_decay=0.0)
     for step in range(settings.steps):
         batch = samples[step * settings.batch_size : (step + 1) * settings.batch_size]
+        if not batch:
+            break
         optimizer.zero_grad()
         loss = -policy.token_logprobs(batch).logprobs.mean()
         torch.autograd.backward(loss)
