@@ -83,6 +83,11 @@ def test_every_recipe_is_complete_valid_and_survives_its_own_file(recipe, tmp_pa
     assert resolve(saved) == config
 
 
+@pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.name)
+def test_every_example_is_valid(example):
+    assert resolve(example, "recycle").recipe == "recycle"
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

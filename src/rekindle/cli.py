@@ -7,6 +7,7 @@ Exit codes: 0 done; 2 bad usage or configuration (one clear message, no tracebac
 import argparse
 import json
 import signal
+import sqlite3
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -40,6 +41,13 @@ def main(arguments: Sequence[str]) -> int:
     except UserError as error:
         for line in str(error).splitlines():
             print(f"rekindle: {line}", file=sys.stderr)
+        return BAD_USAGE
+    except (OSError, sqlite3.OperationalError) as error:
+        print(
+            f"rekindle: a file could not be read or written ({error}); look at free space and permissions, and "
+            "go on with --resume",
+            file=sys.stderr,
+        )
         return BAD_USAGE
     except ModuleNotFoundError as error:
         if error.name not in {"torch", "transformers", "tokenizers", "safetensors"}:
@@ -127,12 +135,26 @@ def _train(options: argparse.Namespace) -> int:
     if ending.name == "BOUND":
         print(f"rekindle: stopped: {loop.bound}", file=sys.stderr)
     print(f"{'interrupted after' if ending.name == 'INTERRUPTED' else 'finished'} step {loop.step}")
+    print(f"  accuracy       {_accuracy(directory)}")
     print(f"  run directory  {directory}")
     print(f"  metrics        {directory / 'metrics.jsonl'}")
     print(f"  report         {report}")
     if ending.name == "INTERRUPTED":
         print("  to go on, repeat the command with --resume")
     return ending.value
+
+
+def _accuracy(directory: Path) -> str:
+    """From the start to the mean of the last three evaluations, as the single ones swing."""
+    from rekindle.observability.runs import load_run
+
+    found = [line["eval/accuracy"] for line in load_run(directory).metrics if "eval/accuracy" in line]
+    if len(found) < 2:
+        return "not evaluated since the start"
+    late = found[1:][-3:]
+    return (
+        f"{found[0]:.2f} -> {sum(late) / len(late):.2f} on held-out prompts (mean of the last {len(late)} evaluations)"
+    )
 
 
 def _say(text: str) -> None:

@@ -29,6 +29,7 @@ def test_train_eval_report_and_resume(tmp_path, capsys):
     for name in ("metrics.jsonl", "report.html"):
         assert str(run / name) in said.out
         assert (run / name).exists()
+    assert "on held-out prompts (mean of the last 2 evaluations)" in said.out
     assert "step 4: " in said.err
     assert " groups taught" in said.err
     shares = json.loads((run / "null_control.json").read_text())
@@ -170,6 +171,25 @@ def test_nan_loss_is_one_sentence_and_the_checkpoints_stay(tmp_path, capsys, mon
     assert "lower train.learning_rate" in said
     assert "Traceback" not in said
     assert (tmp_path / "run" / "checkpoints" / "step-2" / "state.json").exists()
+    assert train(tmp_path / "run", "--resume") == 0
+
+
+def test_a_disk_that_is_full_for_the_ledger_is_one_sentence(tmp_path):
+    """A real limit on file sizes, too small for the ledger's first rows."""
+    program = (
+        "import resource, sys, rekindle.cli as cli, rekindle.scheduling.ledger as ledger\n"
+        "write = ledger.Ledger.write\n"
+        "def limited(self, settled, *rest):\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))\n"
+        "    write(self, settled, *rest)\n"
+        "ledger.Ledger.write = limited\n"
+        "sys.exit(cli.main(sys.argv[1:]))"
+    )
+    arguments = ["train", str(EXAMPLE), "--recipe", "recycle", "--out", str(tmp_path / "run"), *SETTINGS]
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "a file could not be read or written" in done.stderr
+    assert "Traceback" not in done.stderr
     assert train(tmp_path / "run", "--resume") == 0
 
 
