@@ -11,11 +11,11 @@ from itertools import chain
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
+
+from small_qwen import VOCABULARY, small_qwen
 
 __all__ = ["Problem", "exact", "make_model", "make_problems", "make_tokenizer", "spread", "warm_start"]
-
-VOCABULARY_SIZE = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def make_problems(count: int, seed: int) -> list[Problem]:
 def make_tokenizer() -> PreTrainedTokenizerFast:
     characters = [chr(code) for code in range(32, 127)]
     tokens = ["<pad>", "<eos>", "<unk>", *characters]
-    tokens += [f"<unused{index}>" for index in range(VOCABULARY_SIZE - len(tokens))]
+    tokens += [f"<unused{index}>" for index in range(VOCABULARY - len(tokens))]
     tokenizer = Tokenizer(models.WordLevel({token: index for index, token in enumerate(tokens)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
     tokenizer.decoder = decoders.Fuse()
@@ -50,23 +50,13 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def make_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen3ForCausalLM:
-    torch.manual_seed(seed)
-    config = Qwen3Config(
-        vocab_size=VOCABULARY_SIZE,
-        hidden_size=128,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=32,
-        intermediate_size=384,
-        max_position_embeddings=256,
-        tie_word_embeddings=True,
+    return small_qwen(
+        seed,
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
         bos_token_id=None,
         attn_implementation="sdpa",
     )
-    return Qwen3ForCausalLM(config).float()
 
 
 def warm_start(model, tokenizer, *, steps: int, thinking: float, limit: int, seed: int) -> None:

@@ -22,14 +22,15 @@ import time
 from dataclasses import dataclass, replace
 
 import torch
-from transformers import GenerationConfig, Qwen3Config, Qwen3ForCausalLM
+from transformers import GenerationConfig
 
 from rekindle.engines.protocol import SamplingRequest
 from rekindle.engines.torch_engine import TorchEngine
 from rekindle.models.policy import Policy
 from rekindle.models.tiny import LETTERS, build_tiny, character_tokenizer
+from small_qwen import VOCABULARY, small_qwen
 
-VOCABULARY, MAX_ROWS = 128, 256
+MAX_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -40,21 +41,9 @@ class Case:
     requests: list[SamplingRequest]
 
 
-def small_qwen(end_ids):
+def random_policy(end_ids):
     """A random model, so nearly uniform: the share of end ids in the vocabulary is the chance of an end."""
-    torch.manual_seed(0)
-    config = Qwen3Config(
-        vocab_size=VOCABULARY,
-        hidden_size=128,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=32,
-        intermediate_size=384,
-        max_position_embeddings=256,
-        tie_word_embeddings=True,
-    )
-    model = Qwen3ForCausalLM(config)
+    model = small_qwen()
     model.generation_config.eos_token_id = end_ids
     return Policy(model, character_tokenizer(LETTERS, 256))
 
@@ -73,9 +62,9 @@ def cases():
     ends = list(range(VOCABULARY - 16, VOCABULARY))
     words = [[rng.randrange(26) for _ in range(rng.randint(2, 14))] + [26] for _ in range(64)]
     return {
-        "forced": lambda: Case(small_qwen([28]), requests_of(prompts[:32], 8, 32, forced=True)),
-        "natural": lambda: Case(small_qwen(ends), requests_of(prompts[:32], 8, 64, forced=False)),
-        "queued": lambda: Case(small_qwen(ends), requests_of(prompts, 8, 64, forced=False)),
+        "forced": lambda: Case(random_policy([28]), requests_of(prompts[:32], 8, 32, forced=True)),
+        "natural": lambda: Case(random_policy(ends), requests_of(prompts[:32], 8, 64, forced=False)),
+        "queued": lambda: Case(random_policy(ends), requests_of(prompts, 8, 64, forced=False)),
         "tiny": lambda: Case(build_tiny(), requests_of(words, 4, 24, forced=False)),
     }
 

@@ -14,31 +14,19 @@ import time
 
 import numpy as np
 import torch
-from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from rekindle.models.generic import GenericForward
 from rekindle.models.policy import Policy
 from rekindle.models.samples import rows_of
 from rekindle.models.tiny import LETTERS, character_tokenizer
 from rekindle.types import TrainingSample
+from small_qwen import VOCABULARY, small_qwen
 
-VOCABULARY, PROMPT, COMPLETION, GROUP, TOTAL = 128, 6, 32, 8, 256
+PROMPT, COMPLETION, GROUP, TOTAL = 6, 32, 8, 256
 
 
 def make_policy():
-    torch.manual_seed(0)
-    config = Qwen3Config(
-        vocab_size=VOCABULARY,
-        hidden_size=128,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=32,
-        intermediate_size=384,
-        max_position_embeddings=256,
-        tie_word_embeddings=True,
-    )
-    return Policy(Qwen3ForCausalLM(config), character_tokenizer(LETTERS, 256))
+    return Policy(small_qwen(), character_tokenizer(LETTERS, 256))
 
 
 def make_samples(ragged):

@@ -1,6 +1,7 @@
 """Shared by all tests: one thread, and one warm start for the whole session."""
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -29,3 +30,12 @@ def quick_config():
     from rekindle.recipes import resolve
 
     return lambda recipe="recycle", *overrides, seed=0: resolve(EXAMPLE, recipe, [*QUICK, *overrides], seed)
+
+
+@pytest.fixture(scope="session")
+def data():
+    """Where the shared data sets are."""
+    place = Path(os.environ.get("REKINDLE_DATA", Path(__file__).resolve().parents[1].parent / "shared" / "data"))
+    if not place.is_dir():
+        pytest.skip("the shared data sets are not here; set REKINDLE_DATA to their directory")
+    return place
