@@ -73,7 +73,7 @@ class WarmStartTable(_Table):
     learning_rate: float = Field(default=2e-3, gt=0)
     seed: int = Field(default=0, ge=0)
     sampled_accuracy: tuple[float, float] = Field(
-        default=(0.25, 0.5),
+        default=(0.2, 0.6),
         description="accepted range of pass@1 on 256 pool prompts after the warm start; RL is refused outside",
     )
 

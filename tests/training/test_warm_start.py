@@ -71,7 +71,7 @@ def test_the_embedded_start_leaves_both_kinds_of_groups_without_signal(quick_con
     with workbench(resolve(EXAMPLE, "recycle"), say=said.append) as bench:
         start = bench.evaluation_metrics()
         profile = json.loads((bench.directory / "profile.json").read_text())
-    assert 0.25 <= profile["sampled"] <= 0.5
+    assert 0.2 <= profile["sampled"] <= 0.6
     assert profile["greedy"] > profile["sampled"]
     assert profile["all_correct"] >= 0.03
     assert profile["all_wrong"] >= 0.2
