@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from rekindle import Task
 from rekindle.config import Config
 from rekindle.recipes import RECIPES
+from rekindle.testing import SimulatedPolicy
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -50,6 +52,35 @@ def test_the_configuration_page_is_that_of_the_code():
 def test_python_in_pages_compiles(page):
     for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
         compile(block, str(page), "exec")
+
+
+def run_first_block(name, **names):
+    """Execute the first Python block of a how-to."""
+    text = (ROOT / "docs" / "howto" / name).read_text(encoding="utf-8")
+    exec(compile(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0], name, "exec"), names)
+    return names
+
+
+@pytest.mark.parametrize("prompts", [200, 3])
+def test_the_loop_of_the_how_to_runs(prompts):
+    policy, updates, account = SimulatedPolicy([0.5] * prompts), [], []
+    names = run_first_block(
+        "ask_tell.md",
+        task_ids=[f"t{row}" for row in range(prompts)],
+        my_rollouts=policy.play,
+        my_update=updates.append,
+        my_account=account,
+    )
+    assert len(updates) == 100
+    assert all(len(groups) <= 32 for groups in updates)
+    assert sum(one.request.n for one in account) == 4 * len(account)
+    assert names["scheduler"].version == 100
+
+
+def test_the_verifier_of_the_how_to_judges():
+    verifier = run_first_block("own_reward.md")["EndsWithAnswer"]()
+    task = Task("t", "2 + 2?", "4")
+    assert [verdict.score for verdict in verifier.judge([(task, "it is 4"), (task, "5")])] == [1.0, 0.0]
 
 
 def test_every_recipe_has_a_page():

@@ -139,7 +139,6 @@ class TrainTable(_Table):
     temperature: float = Field(default=1.0, gt=0)
     gate: Literal["has_signal", "not_all_wrong", "everything"] = "has_signal"
     estimator: Literal["grpo", "dr_grpo", "rloo", "batch_standardize"] = "grpo"
-    loss: Literal["ppo_clip"] = "ppo_clip"
     clip_low: float = Field(default=0.2, gt=0, lt=1)
     clip_high: float = Field(default=0.2, gt=0)
     aggregation: Literal["token_mean", "group_token_mean", "sequence_mean", "constant_length"] = "group_token_mean"

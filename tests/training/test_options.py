@@ -112,7 +112,6 @@ ELSEWHERE = {
     "refill.on_exhausted": "test_loop",
     "train.steps": "test_loop",
     "train.rollouts": "test_loop",
-    "train.loss": "one value only",
     "train.seed": "test_the_seed below",
     "train.threads": "test_threads below",
     "train.max_barren_steps": "test_loop",
