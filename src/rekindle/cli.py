@@ -194,7 +194,8 @@ def _eval(options: argparse.Namespace) -> int:
 
     with workbench(config, model_directory(options.checkpoint), say=_say) as bench:
         evaluation = bench.evaluate(options.samples, options.temperature)
-    _say(f"{len(evaluation.task_ids)} held-out prompts, {options.samples} rollouts each at {options.temperature:g}")
+    prompts = len(evaluation.task_ids)
+    _say(f"{prompts} held-out prompts, {options.samples} rollouts each, temperature {options.temperature:g}")
     for k in ks:
         print(f"pass@{k}  {evaluation.pass_at(k):.4f}  +- {evaluation.standard_error(k):.4f}")
     if evaluation.failed:
