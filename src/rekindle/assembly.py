@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -139,25 +139,21 @@ def open_run(
         observer: Makes who is shown the run, given the step and the total rollouts it begins with.
         say: Told what takes a while.
     """
-    run_directory.claim(config, directory, resume=resume)
+    run_directory.check(config, directory, resume=resume)
     checkpoints = Checkpoints(directory / "checkpoints", config.checkpoint.keep)
-    checkpoints.prepare()
-    step = checkpoints.steps()[-1] if resume and checkpoints.steps() else 0
+    step = checkpoints.steps()[-1] if checkpoints.steps() else 0
     model = checkpoints.path(step) / "model" if step else None
-    with workbench(config, model, say) as bench:
-        run_directory.describe(
-            directory,
-            config,
-            device=str(bench.policy.device),
-            parameters=bench.policy.parameter_count,
-            pool=len(bench.tasks.pool),
-            held_out=len(bench.tasks.held_out),
-        )
-        ledger, metrics = Ledger(directory / "ledger.sqlite"), MetricsWriter(directory / "metrics.jsonl")
-        try:
+    # What can be wrong with model and tasks is wrong before anything is written.
+    with workbench(config, model, say) as bench, run_directory.locked(directory):
+        _describe(directory, bench)
+        checkpoints.prepare()
+        trainer_state, state = checkpoints.load(step) if step else ({}, {})
+        with (
+            closing(Ledger(directory / "ledger.sqlite")) as ledger,
+            MetricsWriter(directory / "metrics.jsonl") as metrics,
+        ):
             ledger.truncate_after(step)
             metrics.truncate_after(step if step else -1)
-            trainer_state, state = checkpoints.load(step) if step else ({}, {})
             if state:  # the libraries round differently: a resumed run goes on with those it began with
                 bench.policy.use_kernels(Kernels.from_description(state["kernels"]))
             shown = observer(step, int(state["totals"]["rollouts"]) if state else 0)
@@ -165,9 +161,17 @@ def open_run(
             if state:
                 loop.restore(step, trainer_state, state)
             yield loop
-        finally:
-            ledger.close()
-            metrics.close()
+
+
+def _describe(directory: Path, bench: Workbench) -> None:
+    run_directory.describe(
+        directory,
+        bench.config,
+        device=str(bench.policy.device),
+        parameters=bench.policy.parameter_count,
+        pool=len(bench.tasks.pool),
+        held_out=len(bench.tasks.held_out),
+    )
 
 
 def _engine(config: Config, policy: Policy) -> Engine:

@@ -206,6 +206,14 @@ def test_other_settings_do_not_resume(quick_config, tmp_path):
     assert (tmp_path / "other" / "thesis.tex").exists()
 
 
+def test_two_processes_do_not_train_in_one_directory(quick_config, tmp_path):
+    with opened(quick_config(), tmp_path / "run") as loop:
+        loop._write_start()
+        with pytest.raises(ConfigError, match="another process is training in"):
+            finish(quick_config(), tmp_path / "run", resume=True)
+    assert finish(quick_config(), tmp_path / "run", resume=True)[0] is Ending.DONE
+
+
 def test_budget_as_target_and_as_bound(quick_config, tmp_path):
     config = quick_config("grpo", "train.rollouts=70")
     ending, loop = finish(config, tmp_path / "bound")

@@ -1,10 +1,13 @@
 """The run directory's own files: ``config.toml`` says what was run, ``run.json`` under which circumstances."""
 
+import fcntl
 import json
 import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -12,14 +15,14 @@ from typing import Any
 from rekindle import __version__
 from rekindle.config import Config, ConfigError, dump_toml, read_toml, validate
 
-__all__ = ["claim", "describe"]
+__all__ = ["check", "describe", "locked"]
 
 EXTENDABLE = {"train.steps", "train.rollouts", "checkpoint.keep"}
 """Keys that may differ from those the run was started with: where it ends, and how much is kept."""
 
 
-def claim(config: Config, directory: Path, *, resume: bool) -> None:
-    """Make the directory, or check that it holds this run.
+def check(config: Config, directory: Path, *, resume: bool) -> None:
+    """See whether the run may live in this directory; nothing is written.
 
     Raises:
         ConfigError: It holds something else, or the run was started with other settings.
@@ -32,13 +35,29 @@ def claim(config: Config, directory: Path, *, resume: bool) -> None:
         raise ConfigError(f"{directory} holds no run to resume (no config.toml); choose another --out")
     if visible:
         _check_same(config, saved)
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Make the directory, and keep other processes from training in it at the same time.
+
+    Raises:
+        ConfigError: It cannot be made, or another process trains in it.
+    """
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        partial = directory / ".config.toml"
-        partial.write_text(dump_toml(config), encoding="utf-8")
-        partial.replace(saved)
+        lock = (directory / ".lock").open("w")
     except OSError as error:
         raise ConfigError(f"{directory} cannot be written ({error}); choose another --out") from error
+    with lock:
+        try:
+            # The system gives the lock back when the process ends, however it ends.
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ConfigError(
+                f"another process is training in {directory}; wait for it, or choose another --out"
+            ) from None
+        yield
 
 
 def _check_same(config: Config, saved: Path) -> None:
@@ -59,7 +78,10 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def describe(directory: Path, config: Config, **facts: str | int) -> None:
-    """Write ``run.json``: versions, host, seed, revision, and the ``facts`` given."""
+    """Write ``config.toml`` and ``run.json``: versions, host, seed, revision, and the ``facts`` given."""
+    partial = directory / ".config.toml"
+    partial.write_text(dump_toml(config), encoding="utf-8")
+    partial.replace(directory / "config.toml")
     packages = ("torch", "transformers", "tokenizers", "numpy", "reasoning-gym", "math-verify")
     installed = {name: _version(name) for name in packages}
     description = {
