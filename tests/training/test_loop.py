@@ -153,7 +153,7 @@ def test_every_recipe_trains_conserves_and_resumes_bit_for_bit(recipe, quick_con
 
 
 def test_kill_9_in_mid_run_then_resume_equals_the_uninterrupted_run(quick_config, tmp_path):
-    overrides = ("train.steps=7", "checkpoint.every=2", "task.pool_size=64")
+    overrides = ("train.steps=20", "checkpoint.every=2", "task.pool_size=64")
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     finish(quick_config("recycle", *overrides), whole)
     command = [sys.executable, "-m", "rekindle", "train", str(EXAMPLE), "--recipe", "recycle", "--out", str(killed)]
