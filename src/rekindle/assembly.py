@@ -147,19 +147,19 @@ def open_run(
     with workbench(config, model, say) as bench, run_directory.locked(directory):
         _describe(directory, bench)
         checkpoints.prepare()
-        trainer_state, state = checkpoints.load(step) if step else ({}, {})
+        saved = checkpoints.load(step) if step else None
         with (
             closing(Ledger(directory / "ledger.sqlite")) as ledger,
             MetricsWriter(directory / "metrics.jsonl") as metrics,
         ):
             ledger.truncate_after(step)
             metrics.truncate_after(step if step else -1)
-            if state:  # the libraries round differently: a resumed run goes on with those it began with
-                bench.policy.use_kernels(Kernels.from_description(state["kernels"]))
-            shown = observer(step, int(state["totals"]["rollouts"]) if state else 0)
+            if saved:  # the libraries round differently: a resumed run goes on with those it began with
+                bench.policy.use_kernels(Kernels.from_description(saved[1]["kernels"]))
+            shown = observer(step, int(saved[1]["totals"]["rollouts"]) if saved else 0)
             loop = TrainingLoop(_parts(bench, checkpoints, ledger, metrics, shown))
-            if state:
-                loop.restore(step, trainer_state, state)
+            if saved:
+                loop.restore(step, *saved)
             yield loop
 
 
@@ -229,16 +229,21 @@ def build_scheduler(config: Config, task_ids: Iterable[str]) -> Scheduler:
 def write_null_control(config: Config, directory: Path, simulations: int = 3) -> None:
     """Put recycling's null control beside the run: the shares of the run, and those of the same sampler over a policy
     that never changes, whose success rates are the posterior of the run's own first step."""
+    if config.pool.kind != "recycling":
+        return
     run = load_run(directory)
     first = list(run.groups("step = 1 AND fate != 'failed'"))
-    steps = run.metrics[-1]["step"] if run.metrics else 0
-    if config.pool.kind != "recycling" or not first:
+    if not first:
         return
     rng = np.random.default_rng(config.train.seed)
     size, frozen = int(run.metrics[-1]["pool/size"]), []
     for _ in range(simulations):
         rates = posterior_rates([row["successes"] for row in first], [row["n"] for row in first], size, rng)
-        frozen.append(recycled_share(frozen_run(build_scheduler(config, map(str, range(size))), rates, steps, rng)))
+        frozen.append(
+            recycled_share(
+                frozen_run(build_scheduler(config, map(str, range(size))), rates, run.metrics[-1]["step"], rng)
+            )
+        )
     seen = recycled_share(run.metrics[1:])
     shares = {
         "recycled_share": seen.recycled,

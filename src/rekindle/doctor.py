@@ -6,8 +6,9 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
+
+from rekindle.training.run_directory import installed_version
 
 __all__ = ["Check", "examine"]
 
@@ -39,19 +40,14 @@ def examine() -> Iterator[Check]:
 
 
 def _required(package: str, extra: str) -> Check:
-    version = _version(package)
+    version = installed_version(package)
     return Check(package, version is not None, version or f'missing; run: pip install "rekindle[{extra}]"')
 
 
 def _optional(package: str, extra: str) -> Check:
-    return Check(package, True, _version(package) or f'not installed (optional): pip install "rekindle[{extra}]"')
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
+    return Check(
+        package, True, installed_version(package) or f'not installed (optional): pip install "rekindle[{extra}]"'
+    )
 
 
 def _tried(name: str, look: Callable[[], str]) -> Check:
@@ -105,7 +101,7 @@ def _sqlite() -> str:
 
 def _verifiers() -> str:
     """Start a worker process for real."""
-    if _version("math-verify") is None:
+    if installed_version("math-verify") is None:
         return "no worker verifier installed"
     from rekindle.config import TaskTable, VerifyTable
     from rekindle.types import Task

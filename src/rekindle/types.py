@@ -167,6 +167,10 @@ class Group:
         """[n] rewards."""
         return [rollout.reward for rollout in self.rollouts]
 
+    def successes(self, success_at: float = 0.5) -> int:
+        """Number of rollouts with a reward of at least ``success_at``."""
+        return sum(rollout.reward >= success_at for rollout in self.rollouts)
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingSample:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from rekindle.types import Fate, GroupRequest, Outcome, Rollout
+from rekindle.types import Fate, Group, GroupRequest, Outcome
 
 __all__ = ["Settled", "Source", "settle", "step_counts"]
 
@@ -34,7 +34,6 @@ class Settled:
     prompt_tokens: int
     generated_tokens: int
     verifier_failures: int
-    step: int
 
     @property
     def source(self) -> Source:
@@ -42,32 +41,21 @@ class Settled:
         return _SOURCE_OF_FIRST_OUTCOME[self.first_outcome]
 
 
-def settle(
-    request: GroupRequest,
-    rollouts: Iterable[Rollout],
-    fate: Fate,
-    step: int,
-    *,
-    success_at: float = 0.5,
-    outcome: Outcome | None = None,
-    previous: Outcome | None = None,
-    first: Outcome | None = None,
-) -> Settled:
-    """Reduce a group to its numbers."""
-    rollouts = tuple(rollouts)
+def settle(request: GroupRequest, fate: Fate, group: Group | None, success_at: float = 0.5) -> Settled:
+    """Reduce a group to its numbers; a failed request has none."""
+    rollouts = group.rollouts if group else ()
     generated = sum(rollout.generated_tokens for rollout in rollouts)
     return Settled(
         request=request,
         fate=fate,
-        outcome=outcome,
-        previous_outcome=previous,
-        first_outcome=first,
-        successes=sum(rollout.reward >= success_at for rollout in rollouts),
+        outcome=group.outcome if group else None,
+        previous_outcome=group.previous_outcome if group else None,
+        first_outcome=group.first_outcome if group else None,
+        successes=group.successes(success_at) if group else 0,
         reward_sum=sum(rollout.reward for rollout in rollouts),
         prompt_tokens=sum(len(rollout.token_ids) for rollout in rollouts) - generated,
         generated_tokens=generated,
         verifier_failures=sum(rollout.failure is not None for rollout in rollouts),
-        step=step,
     )
 
 

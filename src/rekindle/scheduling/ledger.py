@@ -108,7 +108,7 @@ def _row(one: Settled, seconds: float, role: str) -> tuple[object, ...]:
     request = one.request
     return (
         request.id,
-        one.step,
+        request.step,
         request.version,
         request.task_id,
         role,

@@ -197,25 +197,22 @@ class Scheduler:
                 f"request {request_id} asked for {request.n} rollouts and got {len(rollouts)}; tell None for a failure"
             )
         del cohort.open[request_id]
-        fate = self._fail(cohort, request) if rollouts is None else self._enter(cohort, request, rollouts)
+        fate = Fate.FAILED if rollouts is None else self._enter(cohort, request, rollouts)
+        if rollouts is None:
+            cohort.settled.append(settle(request, fate, None))
         if cohort.complete:
             self._refill(cohort)
         return fate
-
-    def _fail(self, cohort: _Cohort, request: GroupRequest) -> Fate:
-        cohort.settled.append(settle(request, (), Fate.FAILED, cohort.step))
-        return Fate.FAILED
 
     def _enter(self, cohort: _Cohort, request: GroupRequest, rollouts: Sequence[Rollout]) -> Fate:
         row, outcome = request.row, outcome_of([rollout.reward for rollout in rollouts], self.success_at)
         group = Group(
             request, tuple(rollouts), outcome, self.history.last_outcome(row), self.history.first_outcome(row)
         )
-        successes = sum(rollout.reward >= self.success_at for rollout in rollouts)
         self.history.record(
             row,
             outcome,
-            successes=successes,
+            successes=group.successes(self.success_at),
             n=request.n,
             temperature=request.temperature,
             version=request.version,
@@ -227,18 +224,7 @@ class Scheduler:
         return self.pool.no_signal
 
     def _settle(self, cohort: _Cohort, group: Group, fate: Fate) -> None:
-        cohort.settled.append(
-            settle(
-                group.request,
-                group.rollouts,
-                fate,
-                cohort.step,
-                success_at=self.success_at,
-                outcome=group.outcome,
-                previous=group.previous_outcome,
-                first=group.first_outcome,
-            )
-        )
+        cohort.settled.append(settle(group.request, fate, group, self.success_at))
 
     def _refill(self, cohort: _Cohort) -> None:
         """Draw one more round, or find that the bound is reached."""

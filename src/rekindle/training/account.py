@@ -23,17 +23,29 @@ SUMMED = (
 """Keys that are also summed over the run, under ``total_`` + key."""
 
 
+_OF_THE_UPDATE = (
+    "loss",
+    "entropy",
+    "grad_norm",
+    "lr",
+    "kl",
+    "clip_fraction",
+    "padded_tokens",
+    "computed_tokens",
+    "recomputed_tokens",
+)
+
+
 class StepClock:
-    """Wall and CPU seconds since it was made or last read, and wall seconds by phase."""
+    """Wall and CPU seconds since it was made, and wall seconds by phase."""
 
     def __init__(self) -> None:
         self._wall, self._cpu = time.perf_counter(), time.process_time()
 
     def read(self, phases: Mapping[str, float]) -> dict[str, float]:
-        """Seconds since the last reading; ``phases`` are parts of it, the rest is ``time/other``."""
+        """Seconds so far; ``phases`` are parts of it, the rest is ``time/other``."""
         wall, cpu = time.perf_counter(), time.process_time()
         seconds, cpu_seconds = wall - self._wall, cpu - self._cpu
-        self._wall, self._cpu = wall, cpu
         named = {f"time/{phase}": spent for phase, spent in phases.items()}
         rest = max(0.0, seconds - sum(phases.values()))
         return {"seconds": seconds, "cpu_seconds": cpu_seconds, **named, "time/other": rest}
@@ -85,20 +97,5 @@ def step_metrics(
         "temperature/mean": sum(temperatures) / len(temperatures) if temperatures else None,
         "temperature/max": max(temperatures, default=None),
         "verify/failures": sum(one.verifier_failures for one in settled),
-        **_update_metrics(update),
+        **{key: getattr(update, key) if update else None for key in _OF_THE_UPDATE},
     }
-
-
-def _update_metrics(update: UpdateStats | None) -> dict[str, float | None]:
-    names = {
-        "loss": "loss",
-        "entropy": "entropy",
-        "grad_norm": "grad_norm",
-        "lr": "lr",
-        "kl": "kl",
-        "clip_fraction": "clip_fraction",
-        "padded_tokens": "padded_tokens",
-        "computed_tokens": "computed_tokens",
-        "recomputed_tokens": "recomputed_tokens",
-    }
-    return {key: getattr(update, name) if update else None for key, name in names.items()}

@@ -25,6 +25,7 @@ from safetensors.torch import load_file as load_tensors
 from safetensors.torch import save_file as save_tensors
 
 from rekindle.models.policy import Policy
+from rekindle.training.trainer import TrainerState
 from rekindle.types import UserError
 
 __all__ = ["CheckpointError", "Checkpoints"]
@@ -61,7 +62,7 @@ class Checkpoints:
         """Directory of a checkpoint."""
         return self._directory / f"step-{step}"
 
-    def save(self, step: int, policy: Policy, trainer: Mapping[str, Any], state: Mapping[str, Any]) -> Path:
+    def save(self, step: int, policy: Policy, trainer: TrainerState, state: Mapping[str, Any]) -> Path:
         """Write a checkpoint; arrays inside ``state`` go to safetensors, the rest to JSON.
 
         Raises:
@@ -86,7 +87,7 @@ class Checkpoints:
             shutil.rmtree(self.path(old))
         return final
 
-    def load(self, step: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    def load(self, step: int) -> tuple[TrainerState, dict[str, Any]]:
         """Return (trainer state, state) of a checkpoint; the weights are in its ``model`` directory.
 
         Raises:
@@ -101,7 +102,10 @@ class Checkpoints:
                     "resume with the version that wrote it"
                 )
             arrays = load_arrays(path / "scheduler.safetensors")
-            trainer = {"tensors": load_tensors(path / "optimizer.safetensors"), "values": values["trainer"]}
+            trainer: TrainerState = {
+                "tensors": load_tensors(path / "optimizer.safetensors"),
+                "values": values["trainer"],
+            }
         except (OSError, KeyError, json.JSONDecodeError, SafetensorError) as error:
             raise CheckpointError(
                 f"{path} is damaged ({error}); delete it to resume from an earlier checkpoint"
@@ -109,7 +113,7 @@ class Checkpoints:
         return trainer, _join(values["state"], arrays)
 
     @staticmethod
-    def _write(directory: Path, policy: Policy, trainer: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+    def _write(directory: Path, policy: Policy, trainer: TrainerState, state: Mapping[str, Any]) -> None:
         directory.mkdir()
         policy.save(directory / "model")
         save_tensors(trainer["tensors"], directory / "optimizer.safetensors")

@@ -22,7 +22,7 @@ from rekindle.scheduling.ledger import Ledger
 from rekindle.scheduling.scheduler import Scheduler
 from rekindle.training.account import StepClock, Totals, step_metrics
 from rekindle.training.checkpoint import Checkpoints
-from rekindle.training.trainer import Trainer
+from rekindle.training.trainer import Trainer, TrainerState
 from rekindle.training.update_stats import UpdateStats
 from rekindle.types import Environment, Fate, Group, GroupRequest, UserError
 
@@ -57,10 +57,6 @@ class MetricsLog(Protocol):
 
     def append(self, metrics: Mapping[str, object]) -> None:
         """Write one line."""
-        ...
-
-    def truncate_after(self, step: int) -> None:
-        """Forget later steps."""
         ...
 
 
@@ -102,14 +98,14 @@ class TrainingLoop:
         self._recent: deque[int] = deque(maxlen=STARVING_STEPS)
         self._starving = False
 
-    def restore(self, step: int, trainer: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+    def restore(self, step: int, trainer: TrainerState, state: Mapping[str, Any]) -> None:
         """Go on after ``step`` of a checkpoint; the policy's weights are loaded already."""
         self.step, self.version = step, state["version"]
         self.totals = Totals(dict(state["totals"]))
         self._barren, self._starving = state["barren"], state["starving"]
         self._recent.extend(state["recent"])
         self._parts.scheduler.load_state_dict(state["scheduler"])
-        self._parts.trainer.load_state_dict({"tensors": trainer["tensors"], "values": trainer["values"]})
+        self._parts.trainer.load_state_dict(trainer)
 
     def run(self, interrupted: Callable[[], bool] = lambda: False) -> Ending:
         """Train. ``interrupted`` is asked after every step; a checkpoint is written before the loop returns."""
@@ -126,7 +122,9 @@ class TrainingLoop:
         clock, phases = StepClock(), dict(self._parts.environment.seconds)
         collected = self._collect()
         if collected is None:
-            return self._save_and_end(Ending.BOUND, self._parts.scheduler.stopped or "nothing is left to ask for")
+            self.bound = self._parts.scheduler.stopped or "nothing is left to ask for"
+            self._save()
+            return Ending.BOUND
         groups, seconds = collected
         self.step += 1
         samples = build_samples(groups, estimator=self._parts.estimator, aggregation=self._parts.aggregation)
@@ -251,11 +249,6 @@ class TrainingLoop:
         }
         self._parts.metrics.append(line)
         self._parts.observer.step(line)
-
-    def _save_and_end(self, ending: Ending, bound: str) -> Ending:
-        self.bound = bound
-        self._save()
-        return ending
 
     def _save(self) -> None:
         self._parts.ledger.check(int(self.totals.sums["rollouts"]))

@@ -15,7 +15,7 @@ from typing import Any
 from rekindle import __version__
 from rekindle.config import Config, ConfigError, dump_toml, read_toml, validate
 
-__all__ = ["check", "describe", "locked"]
+__all__ = ["check", "describe", "installed_version", "locked"]
 
 EXTENDABLE = {"train.steps", "train.rollouts", "checkpoint.keep"}
 """Keys that may differ from those the run was started with: where it ends, and how much is kept."""
@@ -83,7 +83,7 @@ def describe(directory: Path, config: Config, **facts: str | int) -> None:
     partial.write_text(dump_toml(config), encoding="utf-8")
     partial.replace(directory / "config.toml")
     packages = ("torch", "transformers", "tokenizers", "numpy", "reasoning-gym", "math-verify")
-    installed = {name: _version(name) for name in packages}
+    installed = {name: installed_version(name) for name in packages}
     description = {
         "rekindle": __version__,
         "python": platform.python_version(),
@@ -99,7 +99,8 @@ def describe(directory: Path, config: Config, **facts: str | int) -> None:
     (directory / "run.json").write_text(json.dumps(description, indent=2), encoding="utf-8")
 
 
-def _version(package: str) -> str | None:
+def installed_version(package: str) -> str | None:
+    """Version of an installed distribution, None where there is none."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
