@@ -124,6 +124,14 @@ class RefillTable(_Table):
     max_rounds: int = Field(default=0, ge=0, description="extra rounds per step; 0 switches refill off")
     on_exhausted: Literal["train", "stop"] = Field(default="train", description="when the rounds are spent")
 
+    @model_validator(mode="after")
+    def _has_rounds(self) -> "RefillTable":
+        if not self.max_rounds and self.on_exhausted != "train":
+            raise ValueError(
+                "refill.on_exhausted is about refill rounds, and there are none; set refill.max_rounds = 4"
+            )
+        return self
+
 
 class TrainTable(_Table):
     """The update."""
@@ -232,6 +240,10 @@ class Config(_Table):
             raise ValueError(
                 f'task.source = "{self.task.source}" needs a model that can read it; set model.path to a model '
                 'directory (the tiny model only knows task.source = "spell_backward")'
+            )
+        if self.model.path is not None and (self.model.tiny, self.warm_start) != (TinyModel(), WarmStartTable()):
+            raise ValueError(
+                "model.tiny and warm_start make a model, and model.path names one; remove the one or the other"
             )
         longest = self.task.params.get("max_length", 14)
         if self.model.path is None and isinstance(longest, int) and self.model.tiny.max_length < 2 * longest + 2:

@@ -202,7 +202,8 @@ def test_a_policy_with_damaged_weights_is_refused(tmp_path, capsys):
     with torch.no_grad():
         policy.model.lm_head.weight[3] = float("nan")
     policy.save(tmp_path / "model")
-    assert train(tmp_path / "run", "--set", f"model.path={tmp_path / 'model'}") == 2
+    arguments = ["train", str(EXAMPLE), "--set", f"model.path={tmp_path / 'model'}", "--out", str(tmp_path / "run")]
+    assert main(arguments) == 2
     assert "are not finite (model.embed_tokens.weight); use an earlier checkpoint" in capsys.readouterr().err
 
 
