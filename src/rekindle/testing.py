@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from rekindle.engines.protocol import Completion, SamplingRequest
+from rekindle.scheduling.accounting import Settled
 from rekindle.scheduling.history import History
 from rekindle.scheduling.pools import Pool
-from rekindle.types import Environment, Fate, GroupRequest, Rollout
+from rekindle.types import Environment, Fate, GroupRequest, Outcome, Rollout
 
 __all__ = ["FakeEngine", "SimulatedPolicy", "check_environment", "check_estimator", "check_pool"]
 
@@ -77,17 +78,32 @@ def check_pool(make: Callable[[History], Pool], prompts: int = 40) -> None:
         assert len(set(rows)) == len(rows), "a draw must be distinct"
         assert not in_flight & set(rows), "a draw must leave out what is in flight"
         assert all(0 <= row < prompts for row in rows)
-        pool.settle(rows[:3])
+        _settle_step(pool, rows, step)
         assert 0 <= pool.live <= prompts
+        assert all(key.startswith("pool/") for key in pool.metrics()), 'metrics of a pool begin with "pool/"'
     other = make(History(f"task-{row}" for row in range(prompts)))
     other.history.load_state_dict(pool.history.state_dict())
     other.load_state_dict(pool.state_dict())
-    for _ in range(12):
-        one, two = (p.draw(5, np.random.default_rng(1)).tolist() for p in (pool, other))
+    for step in range(12):
+        one, two = (p.draw(5, np.random.default_rng(step)).tolist() for p in (pool, other))
         assert one == two, "a restored pool must draw what the original draws"
-        pool.settle(one)
-        other.settle(two)
-    assert (pool.live, pool.resets) == (other.live, other.resets)
+        _settle_step(pool, one, step)
+        _settle_step(other, two, step)
+    ends = [(p.live, p.resets, p.group_size, p.finished, p.metrics()) for p in (pool, other)]
+    assert ends[0] == ends[1], "a restored pool must go on as the original does"
+
+
+def _settle_step(pool: Pool, rows: Sequence[int], step: int) -> None:
+    """Two rollouts per prompt: the first three prompts drawn teach, of the others every third is solved."""
+    settled = []
+    for index, row in enumerate(rows):
+        outcome = Outcome.MIXED if index < 3 else Outcome.ALL_WRONG if row % 3 else Outcome.ALL_CORRECT
+        wins = {Outcome.MIXED: 1, Outcome.ALL_WRONG: 0, Outcome.ALL_CORRECT: 2}[outcome]
+        pool.history.record(row, outcome, successes=wins, n=2, temperature=1.0, version=step)
+        request = GroupRequest(index, pool.history.ids[row], row, 2, 1.0, seed=0, version=step, step=step)
+        fate = Fate.TRAINED if index < 3 else pool.no_signal
+        settled.append(Settled(request, fate, outcome, successes=wins, reward_sum=float(wins)))
+    pool.settle(settled)
 
 
 def check_estimator(estimator: Callable[[Sequence[float]], list[float]]) -> None:

@@ -146,14 +146,17 @@ def outcome_of(rewards: Sequence[float], success_at: float = 0.5) -> Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """All rollouts of one request, with what was known of the prompt before it.
+    """All rollouts of one prompt in one step, with what was known of the prompt before them.
 
     Attributes:
         request: What was asked.
-        rollouts: [n] in the order sampled.
+        rollouts: [n] in the order sampled; those of ``topped_up`` follow those of ``request``.
         outcome: What the rewards say.
         previous_outcome: The prompt's outcome at its last visit, None at the first.
         first_outcome: The prompt's outcome at its first visit, None when this is the first.
+        heat: Visits by which the prompt was heated (ERPO's streak) when it was asked.
+        beta: (successes, failures) of the prompt's posterior before this visit, prior included.
+        topped_up: Further requests for the same prompt in the same step.
     """
 
     request: GroupRequest
@@ -161,6 +164,9 @@ class Group:
     outcome: Outcome
     previous_outcome: Outcome | None = None
     first_outcome: Outcome | None = None
+    heat: int = 0
+    beta: tuple[float, float] = (0.0, 0.0)
+    topped_up: tuple[GroupRequest, ...] = ()
 
     @property
     def rewards(self) -> list[float]:
@@ -170,6 +176,13 @@ class Group:
     def successes(self, success_at: float = 0.5) -> int:
         """Number of rollouts with a reward of at least ``success_at``."""
         return sum(rollout.reward >= success_at for rollout in self.rollouts)
+
+    def parts(self) -> Iterator[tuple[GroupRequest, tuple[Rollout, ...]]]:
+        """Each request with its own rollouts."""
+        start = 0
+        for request in (self.request, *self.topped_up):
+            yield request, self.rollouts[start : start + request.n]
+            start += request.n
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,10 +194,13 @@ class TrainingSample:
         loss_mask: [T] True where the policy sampled the token.
         logprobs: [T] behaviour log-probabilities at ``temperature``.
         advantages: [T] 0.0 where the mask is False or a token filter dropped the token.
-        temperature: The logits are divided by it before the softmax, as they were when sampling.
+        temperature: The logits are divided by it before the softmax.
         weight: Factor of each of this rollout's token losses in the batch loss; the aggregation, as a number.
         version: Policy version that sampled it.
         prompt_key: Rollouts with equal keys begin with the same prompt tokens, so its forward pass can be shared.
+        entropy_scale: Scale of the advantage that ``losses.entropy_advantages`` adds to each token; 0 adds nothing.
+        importance_cap: Each token's loss is multiplied by min(pi / pi_behaviour, cap), for tokens that were sampled at
+            another temperature than ``temperature``; 0: not.
     """
 
     token_ids: Sequence[int]
@@ -195,6 +211,8 @@ class TrainingSample:
     weight: float
     version: int = 0
     prompt_key: int = 0
+    entropy_scale: float = 0.0
+    importance_cap: float = 0.0
 
 
 class Environment(Protocol):

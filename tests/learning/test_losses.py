@@ -1,4 +1,4 @@
-"""Values by hand on both sides of the clip, gradients against finite differences."""
+"""PPO's clip, the KL estimate and the factors of a token's loss: values by hand, gradients by finite differences."""
 
 import math
 
@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rekindle.learning.losses import kl_k3, ppo_clip
+from rekindle.learning.losses import LOSSES, Tokens, entropy_advantages, importance_weights, kl_k3, ppo_clip
+from rekindle.types import UserError
 
 F64 = torch.float64
 finite = st.floats(-6, 6)
@@ -93,3 +94,63 @@ def test_kl_k3_has_the_kl_divergence_as_its_mean():
     policy, reference = tensor(0.5, 0.3, 0.2), tensor(0.2, 0.2, 0.6)
     expected = (policy * (policy / reference).log()).sum()
     assert (policy * kl_k3(policy.log(), reference.log())).sum().item() == pytest.approx(expected.item())
+
+
+def test_the_table_of_losses_holds_ppo_clip_as_it_is():
+    logprobs, old = tensor(-0.5, -2.0, -0.1), tensor(-1.0, -1.0, -1.0)
+    tokens = Tokens(logprobs, old, tensor(1.0, -1.0, 2.0), [2, 1])
+    losses, clipped = ppo_clip(logprobs, old, tokens.advantages, 0.2, 0.3)
+    mine, flags = LOSSES["ppo_clip"](tokens, 0.2, 0.3)
+    assert torch.equal(mine, losses)
+    assert torch.equal(flags, clipped)
+
+
+def test_lengths_that_are_not_those_of_the_tokens_are_our_own_mistake():
+    with pytest.raises(AssertionError, match="lengths must sum"):
+        Tokens(tensor(-1.0), tensor(-1.0), tensor(1.0), [2])
+
+
+def test_importance_weights_by_hand():
+    logprobs = tensor(math.log(0.5), math.log(0.9), math.log(0.3), -2000.0, 0.0).requires_grad_()
+    behaviour = tensor(math.log(0.4), math.log(0.1), math.log(0.6), 0.0, -2000.0)
+    weights = importance_weights(logprobs, behaviour, torch.full((5,), 2.0))
+    assert weights.tolist() == pytest.approx([1.25, 2.0, 0.5, 0.0, 2.0])
+    assert not weights.requires_grad
+
+
+def test_importance_weights_undo_the_sampling_temperature():
+    """Uncut, the weighted mean under the hot distribution is the mean under the cool one."""
+    logits, values = tensor(1.0, 0.0, -1.0), tensor(3.0, -2.0, 7.0)
+    cool, hot = logits.log_softmax(0), (logits / 1.2).log_softmax(0)
+    weighted = (hot.exp() * importance_weights(cool, hot, torch.full((3,), 100.0)) * values).sum()
+    assert weighted.item() == pytest.approx((cool.exp() * values).sum().item())
+
+
+def test_entropy_advantages_by_hand():
+    entropies = tensor(0.5, 2.0, 1.0, 0.25, 0.75, 3.0, 1.0, 1.0).requires_grad_()
+    # all correct | no tokens | all wrong (max .75 and, one token, itself) | mixed
+    advantages = entropy_advantages(entropies, [3, 0, 2, 1, 2], [0.1, 0.1, -0.2, -0.2, 0.0])
+    assert advantages.tolist() == pytest.approx([0.05, 0.2, 0.1, -0.1, 0.0, 0.0, 0.0, 0.0])
+    assert not advantages.requires_grad
+
+
+@settings(deadline=None)
+@given(
+    rows=st.lists(
+        st.tuples(st.lists(st.floats(0, 9), max_size=5), st.sampled_from([-0.3, 0.0, 0.1])), min_size=1, max_size=5
+    )
+)
+def test_entropy_advantages_have_the_sign_of_the_scale_and_know_one_rollout_only(rows):
+    def together(some):
+        entropies = torch.tensor([value for row, _ in some for value in row], dtype=F64)
+        return entropy_advantages(entropies, [len(row) for row, _ in some], [scale for _, scale in some])
+
+    advantages = together(rows)
+    assert torch.equal(advantages, torch.cat([together([row]) for row in rows]))
+    signs = torch.tensor([scale for row, scale in rows for _ in row], dtype=F64)
+    assert (advantages * signs >= 0).all()
+
+
+def test_no_rollouts_no_entropy_advantages():
+    assert entropy_advantages(torch.zeros(0), [], []).tolist() == []
+    assert entropy_advantages(torch.zeros(0), [0, 0], [0.1, -0.1]).tolist() == []

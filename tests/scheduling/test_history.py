@@ -1,5 +1,8 @@
+import numpy as np
 import pytest
+from scheduling_cases import history_of, visit
 
+from rekindle.scheduling.belief import Belief
 from rekindle.scheduling.history import History, TaskIds
 from rekindle.types import Outcome
 
@@ -21,8 +24,8 @@ def test_record_keeps_first_and_last_outcome_and_streaks():
     streaks = []
     for version, (outcome, successes) in enumerate(visits):
         history.record(1, outcome, successes=successes, n=4, temperature=1.5, version=version)
-        streaks.append((int(history.wrong_streak[1]), int(history.correct_streak[1])))
-    assert streaks == [(1, 0), (2, 0), (0, 0), (0, 1)]
+        streaks.append([int(column[1]) for column in (history.wrong_streak, history.correct_streak)])
+    assert streaks == [[1, 0], [2, 0], [0, 0], [0, 1]]
     assert history.first_outcome(1) is Outcome.ALL_WRONG
     assert history.last_outcome(1) is Outcome.ALL_CORRECT
     columns = (history.visits, history.attempts, history.successes, history.beta_successes, history.beta_failures)
@@ -30,6 +33,88 @@ def test_record_keeps_first_and_last_outcome_and_streaks():
     assert (float(history.temperature[1]), int(history.last_version[1])) == (1.5, 3)
     assert history.first_outcome(0) is None
     assert int(history.visits[0]) == 0
+
+
+def test_the_unanimous_streak_counts_visits_without_signal_of_either_kind():
+    history = history_of(1)
+    streaks = []
+    for successes in (0, 4, 4, 0, 2, 4):
+        visit(history, 0, successes)
+        streaks.append(int(history.unanimous_streak[0]))
+    assert streaks == [1, 2, 3, 4, 0, 1]
+
+
+def test_mopps_updates_by_hand():
+    """a <- 1 + lambda (a - 1) + s with lambda = 1/2, and b likewise: the prior is not discounted."""
+    history = history_of(2, Belief(1, 1, least=0.5, most=0.5))
+    table = []
+    for successes in (3, 0, 2):
+        visit(history, 1, successes)
+        history.moved(0.7)
+        table.append(history.beta(1))
+    assert table == [(4, 2), (2.5, 5.5), (3.75, 5.25)]
+    assert history.beta(0) == (1, 1)
+
+
+def test_spo_updates_by_hand():
+    """a <- rho a + r, b <- rho b + 1 - r, rho = 2^(-D / 0.06) in [0.875, 0.96]."""
+    history = history_of(1, Belief(0, 0, half_life=0.06, least=0.875, most=0.96))
+    history.prime(np.array([0]), [4.0], [4.0])
+    table = []
+    for moved, reward in ((0.06, 1), (0.01, 0), (0.0, 1)):
+        history.moved(moved)
+        visit(history, 0, reward, n=1)
+        table.append(history.beta(0))
+    rho = 2 ** (-1 / 6)
+    a, b = 4.5 * rho, 3.5 * rho + 1
+    expected = [(4.5, 3.5), (a, b), (0.96 * a + 1, 0.96 * b)]
+    assert np.allclose(table, expected, rtol=1e-6)
+
+
+def test_counts_fade_towards_the_prior_when_they_are_read_and_for_good_when_visited():
+    history = history_of(3, Belief(half_life=0.5))
+    visit(history, 1, 3)
+    history.moved(0.5)
+    visit(history, 2, 1)
+    history.moved(0.5)
+    a, b = history.posterior()
+    assert a.tolist() == [0.5, 0.5 + 0.75, 0.5 + 0.5]
+    assert b.tolist() == [0.5, 0.5 + 0.25, 0.5 + 1.5]
+    assert [history.beta(row) for row in range(3)] == list(zip(a.tolist(), b.tolist(), strict=True))
+    assert history.posterior_mean(np.array([2, 0])).tolist() == [1 / 3, 0.5]
+    assert float(history.beta_successes[1]) == 3
+    visit(history, 1, 4)
+    assert history.beta(1) == (0.5 + 0.75 + 4, 0.5 + 0.25)
+
+
+def test_priming_sets_counts_of_its_rows_and_is_no_visit():
+    history = history_of(3, Belief(half_life=1.0))
+    history.moved(5.0)
+    history.prime(np.array([2, 0]), [7, 1], [1, 7])
+    assert [history.beta(row) for row in range(3)] == [(1.5, 7.5), (0.5, 0.5), (7.5, 1.5)]
+    assert history.visits.tolist() == [0, 0, 0]
+    assert history.first_outcome(2) is None
+
+
+def test_no_evidence_at_all_is_a_rate_of_one_half():
+    history = history_of(3, Belief(0, 0))
+    history.prime(np.array([0, 1]), [0, 5], [3, 0])
+    assert history.posterior_mean().tolist() == [0, 1, 0.5]
+
+
+def test_the_state_restores_every_column_and_the_movement_in_place():
+    history, other = history_of(4), history_of(4)
+    visit(history, 2, 4, temperature=1.25)
+    history.heat[1], history.weight[3] = 7, 0.25
+    history.moved(0.125)
+    visit(history, 0, 0)
+    weight = other.weight
+    other.load_state_dict(history.state_dict())
+    assert other.weight is weight
+    one, two = history.state_dict(), other.state_dict()
+    assert one.keys() == two.keys()
+    assert all(np.array_equal(one[name], two[name]) for name in one)
+    assert other.movement == 0.125
 
 
 def test_a_streak_stops_counting_instead_of_wrapping_to_zero():

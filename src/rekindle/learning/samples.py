@@ -2,30 +2,36 @@
 
 import math
 from collections.abc import Sequence
+from itertools import compress
 
-from rekindle.learning.aggregation import Aggregation
-from rekindle.learning.estimators import Estimator
-from rekindle.types import Group, Rollout, TrainingSample
+from rekindle.learning.credit import Credit
+from rekindle.learning.estimators import Compared
+from rekindle.learning.token_filters import lowest_probability
+from rekindle.types import Group, Outcome, Rollout, TrainingSample, UserError
 
 __all__ = ["build_samples"]
 
+_SIGN = {Outcome.ALL_CORRECT: 1.0, Outcome.ALL_WRONG: -1.0, Outcome.MIXED: 0.0}
 
-def build_samples(groups: Sequence[Group], *, estimator: Estimator, aggregation: Aggregation) -> list[TrainingSample]:
+
+def build_samples(groups: Sequence[Group], credit: Credit) -> list[TrainingSample]:
     """Say what the trainer has to know of each rollout, group after group in the order given.
 
     Every group listed counts in the denominators, those without signal too (their advantage is 0); a group that is not
-    listed does not exist. Rollouts of one group share ``prompt_key``.
+    listed does not exist, and neither does a rollout that the subset leaves out. Rollouts of one group share
+    ``prompt_key``.
 
     Raises:
-        ValueError: A reward is not a finite number.
+        UserError: A reward is not a finite number.
     """
     _check_rewards(groups)
-    rollouts = [rollout for group in groups for rollout in group.rollouts]
-    members = [index for index, group in enumerate(groups) for _ in group.rollouts]
-    weights = aggregation([rollout.generated_tokens for rollout in rollouts], members)
-    advantages = _advantages(groups, estimator)
+    chosen = [_chosen(group, credit) for group in groups]
+    rollouts = [group.rollouts[index] for group, picked in zip(groups, chosen, strict=True) for index in picked]
+    members = [member for member, picked in enumerate(chosen) for _ in picked]
+    weights = credit.aggregation([rollout.generated_tokens for rollout in rollouts], members)
+    advantages = [value for values in _advantages(groups, chosen, credit) for value in values]
     return [
-        _sample(rollout, advantage, weight, groups[member].request.id)
+        _sample(rollout, advantage, weight, groups[member], credit)
         for rollout, advantage, weight, member in zip(rollouts, advantages, weights, members, strict=True)
     ]
 
@@ -34,26 +40,69 @@ def _check_rewards(groups: Sequence[Group]) -> None:
     for group in groups:
         for reward in group.rewards:
             if not math.isfinite(reward):
-                raise ValueError(
+                raise UserError(
                     f"a rollout of task {group.request.task_id!r} has reward {reward}; "
                     "its verifier must return a finite number"
                 )
 
 
-def _advantages(groups: Sequence[Group], estimator: Estimator) -> list[float]:
-    if estimator.scope == "batch":
-        return estimator.function([reward for group in groups for reward in group.rewards])
-    return [advantage for group in groups for advantage in estimator.function(group.rewards)]
+def _chosen(group: Group, credit: Credit) -> Sequence[int]:
+    """Indices of the rollouts that are trained on."""
+    return range(len(group.rollouts)) if credit.subset is None else credit.subset.choose(group.rewards)
 
 
-def _sample(rollout: Rollout, advantage: float, weight: float, prompt_key: int) -> TrainingSample:
+def _advantages(groups: Sequence[Group], chosen: Sequence[Sequence[int]], credit: Credit) -> list[list[float]]:
+    """An advantage for every chosen rollout."""
+    if credit.subset is not None and credit.subset.baseline == "all":
+        every = credit.estimator.function([Compared(group.rewards, *group.beta) for group in groups])
+        values = [[row[index] for index in picked] for row, picked in zip(every, chosen, strict=True)]
+    else:
+        rewards = [
+            [group.rollouts[index].reward for index in picked] for group, picked in zip(groups, chosen, strict=True)
+        ]
+        compared = [Compared(part, *group.beta) for part, group in zip(rewards, groups, strict=True)]
+        values = credit.estimator.function(compared)
+    if credit.reactivation is None:
+        return values
+    return [_reactivated(group, row, credit) for group, row in zip(groups, values, strict=True)]
+
+
+def _reactivated(group: Group, values: list[float], credit: Credit) -> list[float]:
+    """ERPO's advantages of a group that is hot and all correct; other groups keep theirs."""
+    reactivation = credit.reactivation
+    if reactivation is None or not reactivation.applies(group):
+        return values
+    factor = reactivation.factor(group)
+    if reactivation.kind == "constant":
+        return [factor * reactivation.constant] * len(values)
+    with_failure = Compared([*group.rewards[: len(values)], 0.0], *group.beta)
+    return [factor * value for value in credit.estimator.function([with_failure])[0][:-1]]
+
+
+def _sample(rollout: Rollout, advantage: float, weight: float, group: Group, credit: Credit) -> TrainingSample:
+    elsewhere = credit.off_temperature
+    other = elsewhere is not None and rollout.temperature != elsewhere.base
     return TrainingSample(
         token_ids=rollout.token_ids,
         loss_mask=rollout.loss_mask,
         logprobs=rollout.logprobs,
-        advantages=[advantage if trainable else 0.0 for trainable in rollout.loss_mask],
-        temperature=rollout.temperature,
+        advantages=_token_advantages(rollout, advantage, credit.negative_keep_ratio),
+        temperature=elsewhere.base if elsewhere is not None and other else rollout.temperature,
         weight=weight,
         version=rollout.version,
-        prompt_key=prompt_key,
+        prompt_key=group.request.id,
+        entropy_scale=credit.zero_variance_scale * _SIGN[group.outcome] if credit.zero_variance_scale else 0.0,
+        importance_cap=elsewhere.cap if elsewhere is not None and other and elsewhere.mode == "importance" else 0.0,
     )
+
+
+def _token_advantages(rollout: Rollout, advantage: float, keep_ratio: float) -> list[float]:
+    """The advantage on every sampled token; of a negative one only the least likely tokens keep it.
+
+    The filter ranks the behaviour log-probabilities of the whole trajectory, all turns together, before anything is
+    cut into micro-batches; tokens that are filtered out still count in the length.
+    """
+    if advantage >= 0 or keep_ratio == 1:
+        return [advantage if trainable else 0.0 for trainable in rollout.loss_mask]
+    kept = iter(lowest_probability(list(compress(rollout.logprobs, rollout.loss_mask)), keep_ratio))
+    return [advantage if trainable and next(kept) else 0.0 for trainable in rollout.loss_mask]

@@ -1,6 +1,7 @@
 """A causal language model and its tokenizer, as the engine and the trainer share them."""
 
 import copy
+import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -138,6 +139,14 @@ class Policy:
         with without_progress_bars():
             self.model.save_pretrained(directory)
         self.tokenizer.save_pretrained(directory)
+
+    def fingerprint(self) -> str:
+        """32 hexadecimal digits that change with any weight, name or shape; the device does not matter."""
+        digest = hashlib.blake2b(digest_size=16)
+        for name, tensor in sorted(self.model.state_dict().items()):
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
 
     def clone_frozen(self) -> "Policy":
         """Return a copy that no optimizer touches: the reference policy."""

@@ -6,18 +6,66 @@ from pathlib import Path
 
 from rekindle.config import Config, ConfigError, merge, parse_override, read_toml, validate
 from rekindle.recipes.bounded_dapo import bounded_dapo
+from rekindle.recipes.c_rf_ntf import c_rf_ntf
+from rekindle.recipes.cispo import cispo
 from rekindle.recipes.dapo import dapo
 from rekindle.recipes.dr_grpo import dr_grpo
+from rekindle.recipes.erpo import erpo
+from rekindle.recipes.gpg import gpg
+from rekindle.recipes.greso import greso
 from rekindle.recipes.grpo import grpo
+from rekindle.recipes.gspo import gspo
+from rekindle.recipes.knapsack import knapsack
+from rekindle.recipes.maxrl import maxrl
+from rekindle.recipes.mopps import mopps
+from rekindle.recipes.pods import pods
+from rekindle.recipes.posterior_recycle import posterior_recycle
+from rekindle.recipes.prompt_baseline import prompt_baseline
 from rekindle.recipes.recycle import recycle
+from rekindle.recipes.reinforce_ada import reinforce_ada
 from rekindle.recipes.reinforce_pp import reinforce_pp
+from rekindle.recipes.reinforce_pp_baseline import reinforce_pp_baseline
+from rekindle.recipes.reinforce_pp_ntf import reinforce_pp_ntf
+from rekindle.recipes.rl_zvp import rl_zvp
 from rekindle.recipes.rloo import rloo
+from rekindle.recipes.sgpo import sgpo
 from rekindle.recipes.soft_recycle import soft_recycle
+from rekindle.recipes.speed import speed
+from rekindle.recipes.spo import spo
 
 __all__ = ["RECIPES", "resolve"]
 
 RECIPES: dict[str, Callable[[], Config]] = {
-    recipe.__name__: recipe for recipe in (grpo, dapo, bounded_dapo, dr_grpo, rloo, reinforce_pp, recycle, soft_recycle)
+    recipe.__name__: recipe
+    for recipe in (
+        grpo,
+        dapo,
+        bounded_dapo,
+        dr_grpo,
+        rloo,
+        reinforce_pp,
+        reinforce_pp_baseline,
+        gpg,
+        maxrl,
+        gspo,
+        cispo,
+        recycle,
+        soft_recycle,
+        posterior_recycle,
+        erpo,
+        sgpo,
+        c_rf_ntf,
+        reinforce_pp_ntf,
+        spo,
+        prompt_baseline,
+        rl_zvp,
+        greso,
+        mopps,
+        speed,
+        reinforce_ada,
+        knapsack,
+        pods,
+    )
 }
 
 

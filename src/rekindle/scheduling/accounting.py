@@ -1,13 +1,13 @@
 """The account of every group: one numeric row per group when its fate is final, and a step's sums of them."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from rekindle.types import Fate, Group, GroupRequest, Outcome
+from rekindle.types import Fate, Group, GroupRequest, Outcome, Rollout
 
-__all__ = ["Settled", "Source", "settle", "step_counts"]
+__all__ = ["Settled", "Source", "settle", "settle_failure", "step_counts"]
 
 Source = Literal["fresh", "rescued_hard", "rescued_easy", "returned"]
 """Where a trained group came from: drawn for the first time, or first seen all wrong, all correct, mixed."""
@@ -22,18 +22,21 @@ _SOURCE_OF_FIRST_OUTCOME: dict[Outcome | None, Source] = {
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What is known of a group for good. ``generated_tokens`` counts sampled tokens, ``reward_sum`` sums n rewards."""
+    """What is known of a request for good. ``generated_tokens`` counts sampled tokens, ``reward_sum`` sums n rewards.
+
+    The outcome is that of the whole group, when the request is one of several for the same prompt (a top-up).
+    """
 
     request: GroupRequest
     fate: Fate
-    outcome: Outcome | None
-    previous_outcome: Outcome | None
-    first_outcome: Outcome | None
-    successes: int
-    reward_sum: float
-    prompt_tokens: int
-    generated_tokens: int
-    verifier_failures: int
+    outcome: Outcome | None = None
+    previous_outcome: Outcome | None = None
+    first_outcome: Outcome | None = None
+    successes: int = 0
+    reward_sum: float = 0.0
+    prompt_tokens: int = 0
+    generated_tokens: int = 0
+    verifier_failures: int = 0
 
     @property
     def source(self) -> Source:
@@ -41,17 +44,27 @@ class Settled:
         return _SOURCE_OF_FIRST_OUTCOME[self.first_outcome]
 
 
-def settle(request: GroupRequest, fate: Fate, group: Group | None, success_at: float = 0.5) -> Settled:
-    """Reduce a group to its numbers; a failed request has none."""
-    rollouts = group.rollouts if group else ()
+def settle(group: Group, fate: Fate, success_at: float = 0.5) -> list[Settled]:
+    """Reduce a group to its numbers, one row per request."""
+    return [_settled(group, request, rollouts, fate, success_at) for request, rollouts in group.parts()]
+
+
+def settle_failure(request: GroupRequest) -> Settled:
+    """The row of a request that brought nothing."""
+    return Settled(request, Fate.FAILED)
+
+
+def _settled(
+    group: Group, request: GroupRequest, rollouts: Sequence[Rollout], fate: Fate, success_at: float
+) -> Settled:
     generated = sum(rollout.generated_tokens for rollout in rollouts)
     return Settled(
         request=request,
         fate=fate,
-        outcome=group.outcome if group else None,
-        previous_outcome=group.previous_outcome if group else None,
-        first_outcome=group.first_outcome if group else None,
-        successes=group.successes(success_at) if group else 0,
+        outcome=group.outcome,
+        previous_outcome=group.previous_outcome,
+        first_outcome=group.first_outcome,
+        successes=sum(rollout.reward >= success_at for rollout in rollouts),
         reward_sum=sum(rollout.reward for rollout in rollouts),
         prompt_tokens=sum(len(rollout.token_ids) for rollout in rollouts) - generated,
         generated_tokens=generated,
@@ -60,8 +73,9 @@ def settle(request: GroupRequest, fate: Fate, group: Group | None, success_at: f
 
 
 def step_counts(settled: Iterable[Settled]) -> dict[str, int]:
-    """Counts of groups by outcome, fate and source, under the keys of ``metrics.jsonl``; rollouts beside them.
+    """Counts of requests by outcome, fate and source, under the keys of ``metrics.jsonl``; rollouts beside them.
 
+    A request is a group, unless groups are topped up; then a group counts once per request.
     ``groups/asked`` = trained + recycled + retired + excess + expired + failed: the conservation law of one step.
     ``groups/trained`` = fresh + rescued_hard + rescued_easy + returned.
     """

@@ -1,16 +1,104 @@
-"""How many rollouts a prompt gets: functions of its row in the history."""
+"""How many rollouts each prompt of a draw gets."""
 
 from collections.abc import Callable
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from rekindle.scheduling.history import History
+from rekindle.scheduling.weighted_rows import Rows
+from rekindle.types import UserError
 
-__all__ = ["GroupSize", "fixed"]
+__all__ = ["GroupSize", "Rounding", "fixed", "inverse_success", "knapsack"]
 
-GroupSize = Callable[[History, int], int]
+Rounding = Literal["floor", "nearest", "ceil"]
+
+_ROUND: dict[Rounding, Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]] = {
+    "floor": np.floor,
+    "nearest": np.rint,
+    "ceil": np.ceil,
+}
+
+
+class GroupSize(Protocol):
+    """Sizes of all groups of a draw together, so that a rule may share out a budget."""
+
+    def __call__(self, history: History, rows: Rows) -> list[int]:
+        """[rows] rollouts for each prompt, at least 1 each."""
+        ...
 
 
 def fixed(n: int) -> GroupSize:
     """Every group has ``n`` rollouts."""
     if n < 1:
         raise ValueError(f"group size {n} is below 1; use at least 1, or 2 for group-relative advantages")
-    return lambda history, row: n
+    return lambda history, rows: [n] * len(rows)
+
+
+def inverse_success(minimum: int = 2, maximum: int = 8, rounding: Rounding = "floor") -> GroupSize:
+    """clip(2^round(log2(1 / p)), minimum, maximum) with p the posterior mean success rate (sGPO's rule, 2606.08854).
+
+    The positive advantage per rollout is greatest at about 1 / p rollouts. The paper profiles once; here p follows the
+    run. A prompt without visits has the prior's mean.
+    """
+    _check_range(minimum, maximum)
+
+    def sizes(history: History, rows: Rows) -> list[int]:
+        p = np.maximum(history.posterior_mean(rows), 0.5 / maximum)
+        found: list[int] = np.clip(np.exp2(_ROUND[rounding](-np.log2(p))), minimum, maximum).astype(int).tolist()
+        return found
+
+    return sizes
+
+
+def knapsack(mean_size: float, minimum: int = 2, maximum: int = 128) -> GroupSize:
+    """Knapsack RL (arXiv 2509.25849): share out mean_size * prompts rollouts where they are worth most.
+
+    Maximises sum_i v_i(N_i) with v(N) = (1 - p^N - (1-p)^N) * p * (1-p)^2, the chance of signal times the gain to be
+    expected from it, subject to sum_i N_i = round(mean_size * prompts) and minimum <= N_i <= maximum. One more rollout
+    adds p^2 (1-p)^3 (p^(N-1) + (1-p)^(N-1)), which falls with N: v is concave, so the rollouts of greatest gain are the
+    optimum. Equal gains go round the prompts in the order drawn.
+
+    Degenerate case: a prompt of which p = 0 or 1 is certain gains nothing, and gets more than the minimum only where
+    all others are at the maximum.
+    """
+    _check_range(minimum, maximum)
+    if not minimum <= mean_size <= maximum:
+        raise UserError(
+            f"train.group_size = {mean_size} rollouts per prompt cannot be shared out in groups of sizes.minimum = "
+            f"{minimum} to sizes.maximum = {maximum}; choose it between them, or widen them"
+        )
+
+    def sizes(history: History, rows: Rows) -> list[int]:
+        extra = round(mean_size * len(rows)) - minimum * len(rows)
+        gains = _gains(history.posterior_mean(rows), minimum, maximum)
+        chosen = _largest(gains.ravel(), extra)
+        found: list[int] = (minimum + np.bincount(chosen % max(1, len(rows)), minlength=len(rows))).tolist()
+        return found
+
+    return sizes
+
+
+def _gains(p: npt.NDArray[np.float64], minimum: int, maximum: int) -> npt.NDArray[np.float64]:
+    """[maximum - minimum, prompts] what the rollout after N = minimum, ..., maximum - 1 adds."""
+    powers = np.arange(minimum - 1, maximum - 1)[:, None]
+    scale = p**2 * (1 - p) ** 3
+    return np.asarray(scale * (p**powers + (1 - p) ** powers))
+
+
+def _largest(values: npt.NDArray[np.float64], count: int) -> Rows:
+    """Indices of the ``count`` largest values; of equal ones the first."""
+    if not count:
+        return np.empty(0, np.int64)
+    threshold = np.partition(values, len(values) - count)[len(values) - count]
+    above = np.flatnonzero(values > threshold)
+    return np.concatenate([above, np.flatnonzero(values == threshold)[: count - len(above)]])
+
+
+def _check_range(minimum: int, maximum: int) -> None:
+    if not 1 <= minimum <= maximum:
+        raise UserError(
+            f"sizes.minimum = {minimum} and sizes.maximum = {maximum} must be ordered and at least 1; "
+            "use 2 and 8 for group-relative advantages"
+        )

@@ -1,8 +1,8 @@
 """One table about every prompt: what happened at its visits.
 
-Columns, not objects: 38 bytes a prompt plus its id, so that ten million prompts fit in less than a gigabyte. The same
-table serves every method (recycling reads weights and outcomes, temperature heating reads streaks, Bayesian selection
-reads Beta counts).
+Columns, not objects: 46 bytes a prompt plus its id, so that ten million prompts fit in less than a gigabyte. The same
+table serves every method (recycling reads weights and outcomes, temperature heating reads heat, skipping reads
+streaks, Bayesian selection reads Beta counts).
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,13 +12,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rekindle.scheduling.belief import Belief
+from rekindle.scheduling.weighted_rows import Rows
 from rekindle.types import Outcome
 
-__all__ = ["History", "TaskIds"]
+__all__ = ["MAX_STREAK", "History", "TaskIds"]
 
 _OUTCOMES: tuple[Outcome | None, ...] = (None, Outcome.MIXED, Outcome.ALL_CORRECT, Outcome.ALL_WRONG)
 _CODE = {outcome: code for code, outcome in enumerate(_OUTCOMES)}
-_MAX_STREAK = np.iinfo(np.uint16).max
+_ALL = slice(None)
+MAX_STREAK = np.iinfo(np.uint16).max
+"""Streaks and heat stop counting here."""
 
 _COLUMNS: tuple[tuple[str, Any, float], ...] = (
     ("visits", np.uint32, 0),
@@ -26,12 +30,15 @@ _COLUMNS: tuple[tuple[str, Any, float], ...] = (
     ("attempts", np.uint32, 0),
     ("correct_streak", np.uint16, 0),
     ("wrong_streak", np.uint16, 0),
+    ("unanimous_streak", np.uint16, 0),
+    ("heat", np.uint16, 0),
     ("first_outcome_code", np.int8, 0),
     ("last_outcome_code", np.int8, 0),
     ("weight", np.float32, 1),
     ("temperature", np.float32, 0),
     ("beta_successes", np.float32, 0),
     ("beta_failures", np.float32, 0),
+    ("moved_at", np.float32, 0),
     ("last_version", np.int32, -1),
 )
 
@@ -70,15 +77,20 @@ class History:
 
     Attributes:
         ids: Task id of each row.
+        belief: The prior of every prompt's success rate, and how counts fade.
+        movement: How far the policy moved since the start, in nats of mean |change of log p| per token.
         visits: Groups rolled out.
         attempts: Rollouts graded.
         successes: Rollouts that succeeded.
         correct_streak: Trailing visits that were all correct.
         wrong_streak: Trailing visits that were all wrong.
+        unanimous_streak: Trailing visits without signal, of either kind.
+        heat: Visits by which a temperature rule has heated the prompt; the rule's column.
         weight: Draw weight in [0, 1]; the pool's column.
         temperature: Temperature of the last visit, 0 before the first.
-        beta_successes: Successes as Beta counts (a method may discount them).
-        beta_failures: Failures as Beta counts.
+        beta_successes: Successes as Beta counts, discounted at every visit; the prior is not in them.
+        beta_failures: Failures as Beta counts, likewise.
+        moved_at: ``movement`` at the last visit.
         last_version: Policy version of the last visit, -1 before the first.
     """
 
@@ -87,18 +99,23 @@ class History:
     attempts: npt.NDArray[np.uint32]
     correct_streak: npt.NDArray[np.uint16]
     wrong_streak: npt.NDArray[np.uint16]
+    unanimous_streak: npt.NDArray[np.uint16]
+    heat: npt.NDArray[np.uint16]
     first_outcome_code: npt.NDArray[np.int8]
     last_outcome_code: npt.NDArray[np.int8]
     weight: npt.NDArray[np.float32]
     temperature: npt.NDArray[np.float32]
     beta_successes: npt.NDArray[np.float32]
     beta_failures: npt.NDArray[np.float32]
+    moved_at: npt.NDArray[np.float32]
     last_version: npt.NDArray[np.int32]
 
-    def __init__(self, ids: Iterable[str]) -> None:
+    def __init__(self, ids: Iterable[str], belief: Belief | None = None) -> None:
         self.ids = ids if isinstance(ids, TaskIds) else TaskIds(ids)
         if not len(self.ids):
             raise ValueError("the pool has no prompts; give at least one task")
+        self.belief = belief or Belief()
+        self.movement = 0.0
         for name, dtype, initial in _COLUMNS:
             setattr(self, name, np.full(len(self.ids), initial, dtype))
 
@@ -107,35 +124,83 @@ class History:
 
     def first_outcome(self, row: int) -> Outcome | None:
         """Outcome of the prompt's first visit."""
-        return _OUTCOMES[int(self.first_outcome_code[row])]
+        return _OUTCOMES[self.first_outcome_code.item(row)]
 
     def last_outcome(self, row: int) -> Outcome | None:
         """Outcome of the prompt's latest visit."""
-        return _OUTCOMES[int(self.last_outcome_code[row])]
+        return _OUTCOMES[self.last_outcome_code.item(row)]
+
+    # -- what is learned ----------------------------------------------------------------------------------------------
 
     def record(self, row: int, outcome: Outcome, *, successes: int, n: int, temperature: float, version: int) -> None:
-        """Enter one visit: a group of ``n`` rollouts with ``successes`` at ``temperature``, sampled by ``version``."""
+        """Enter one visit: a group of ``n`` rollouts with ``successes`` at ``temperature``, sampled by ``version``.
+
+        The Beta counts are discounted by what the policy moved since the last visit, then the new ones are added.
+        """
         code = _CODE[outcome]
-        if not self.visits[row]:
+        visits = self.visits.item(row)
+        if not visits:
             self.first_outcome_code[row] = code
         self.last_outcome_code[row] = code
-        self.visits[row] += 1
-        self.attempts[row] += n
-        self.successes[row] += successes
-        self.beta_successes[row] += successes
-        self.beta_failures[row] += n - successes
+        self.visits[row] = visits + 1
+        self.attempts[row] = self.attempts.item(row) + n
+        self.successes[row] = self.successes.item(row) + successes
+        kept = self.belief.discount(self.movement - self.moved_at.item(row))
+        self.beta_successes[row] = kept * self.beta_successes.item(row) + successes
+        self.beta_failures[row] = kept * self.beta_failures.item(row) + n - successes
+        self.moved_at[row] = self.movement
         self.temperature[row] = temperature
         self.last_version[row] = version
         self._extend(self.correct_streak, row, outcome is Outcome.ALL_CORRECT)
         self._extend(self.wrong_streak, row, outcome is Outcome.ALL_WRONG)
+        self._extend(self.unanimous_streak, row, outcome is not Outcome.MIXED)
 
     @staticmethod
     def _extend(streak: npt.NDArray[np.uint16], row: int, goes_on: bool) -> None:
-        streak[row] = min(int(streak[row]) + 1, _MAX_STREAK) if goes_on else 0
+        streak[row] = min(streak.item(row) + 1, MAX_STREAK) if goes_on else 0
+
+    def prime(self, rows: Rows, successes: npt.ArrayLike, failures: npt.ArrayLike) -> None:
+        """Set the Beta counts of ``rows`` from rollouts made before the run (a profile). Not a visit."""
+        self.beta_successes[rows] = successes
+        self.beta_failures[rows] = failures
+        self.moved_at[rows] = self.movement
+
+    def moved(self, amount: float) -> None:
+        """The policy moved by ``amount`` nats (mean |change of log p| per token) in an update."""
+        self.movement += amount
+
+    # -- what is believed ---------------------------------------------------------------------------------------------
+
+    def posterior(self, rows: Rows | slice = _ALL) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """(a, b), each of shape [rows]: the success rate of a prompt is believed to be Beta(a, b) distributed."""
+        # moved_at is rounded to 32 bits, so that it may lie a hair above the movement.
+        kept = self.belief.staleness(np.maximum(self.movement - self.moved_at[rows].astype(np.float64), 0.0))
+        return (
+            self.belief.prior_successes + kept * self.beta_successes[rows],
+            self.belief.prior_failures + kept * self.beta_failures[rows],
+        )
+
+    def beta(self, row: int) -> tuple[float, float]:
+        """(a, b) of one prompt."""
+        kept = self.belief.staleness(max(self.movement - self.moved_at.item(row), 0.0))
+        return (
+            self.belief.prior_successes + kept * self.beta_successes.item(row),
+            self.belief.prior_failures + kept * self.beta_failures.item(row),
+        )
+
+    def posterior_mean(self, rows: Rows | slice = _ALL) -> npt.NDArray[np.float64]:
+        """[rows] a / (a + b); 1/2 where a prior of 0 and no counts say nothing."""
+        a, b = self.posterior(rows)
+        mean = np.full(len(a), 0.5)
+        np.divide(a, a + b, out=mean, where=a + b > 0)
+        return mean
+
+    # -- state --------------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """Columns as arrays, and the fingerprint of the ids they belong to."""
-        return {"ids": self.ids.digest(), **{name: getattr(self, name) for name, _, _ in _COLUMNS}}
+        """Columns as arrays, the movement, and the fingerprint of the ids they belong to."""
+        columns = {name: getattr(self, name) for name, _, _ in _COLUMNS}
+        return {"ids": self.ids.digest(), "movement": self.movement, **columns}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore in place, so that pools that hold a column see it.
@@ -148,5 +213,6 @@ class History:
                 "the saved history belongs to other prompts than this pool; "
                 "resume with the task table the run was started with"
             )
+        self.movement = float(state["movement"])
         for name, _, _ in _COLUMNS:
             getattr(self, name)[:] = state[name]

@@ -16,14 +16,15 @@ the order of tells changes nothing and there is no generator state to save.
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from rekindle.scheduling import gates, group_sizes, serialization, temperatures
-from rekindle.scheduling.accounting import Settled, settle
+from rekindle.scheduling.accounting import Settled, settle, settle_failure
 from rekindle.scheduling.pools import Pool
+from rekindle.scheduling.top_ups import TopUp
 from rekindle.types import Fate, Group, GroupRequest, Rollout, outcome_of
 
 __all__ = ["Refill", "Scheduler"]
@@ -50,12 +51,19 @@ class Refill:
 
 @dataclass(slots=True)
 class _Cohort:
-    """The requests of one step on their way from drawn (rows) over asked (open) to told (groups)."""
+    """The requests of one step on their way from drawn (rows, with their sizes) over asked (open) to told (groups).
+
+    ``unfinished`` holds groups that may be topped up, by the id of their first request; ``tops_up`` says which group a
+    further request belongs to.
+    """
 
     step: int
-    rows: deque[int]
+    target: int
+    rows: deque[tuple[int, int]]
     reissue: deque[GroupRequest] = field(default_factory=deque)
     open: dict[int, GroupRequest] = field(default_factory=dict)
+    unfinished: dict[int, Group] = field(default_factory=dict)
+    tops_up: dict[int, int] = field(default_factory=dict)
     groups: list[Group] = field(default_factory=list)
     settled: list[Settled] = field(default_factory=list)
     drawn: set[int] = field(default_factory=set)
@@ -74,10 +82,12 @@ class Scheduler:
         pool: Which prompts may be drawn.
         groups_per_step: B, the most groups of one update.
         oversample: k, prompts drawn per step are k * B.
-        group_size: Rollouts per prompt, as a function of its history.
+        group_size: Rollouts per prompt, for all prompts of a draw; unused where the pool prescribes a size.
+        rollouts_per_step: With a pool that prescribes the group size, B is this divided by the size.
         temperature: Sampling temperature per prompt, likewise.
         gate: Which groups may enter an update.
         refill: Draw again inside a step while fewer than B groups pass the gate.
+        top_up: Further rollouts for a prompt, once the first ones are known; asked when all open requests are told.
         max_off_policy_steps: How many updates a batch may lag behind.
         success_at: A reward of at least this much is a success.
         seed: Of draws, selections and rollouts.
@@ -90,9 +100,11 @@ class Scheduler:
         groups_per_step: int,
         oversample: int = 1,
         group_size: group_sizes.GroupSize | None = None,
+        rollouts_per_step: int | None = None,
         temperature: temperatures.Temperature | None = None,
         gate: gates.Gate = gates.has_signal,
         refill: Refill | None = None,
+        top_up: TopUp | None = None,
         max_off_policy_steps: int = 0,
         success_at: float = 0.5,
         seed: int = 0,
@@ -107,10 +119,12 @@ class Scheduler:
                 raise ValueError(f"{name} = {value} is below {least}")
         self.pool = pool
         self.history = pool.history
-        self.groups_per_step, self.oversample = groups_per_step, oversample
+        if pool.group_size is not None and rollouts_per_step is None:
+            raise ValueError("the pool prescribes group sizes; give rollouts_per_step, so that a step stays as large")
+        self._groups_per_step, self._rollouts_per_step, self.oversample = groups_per_step, rollouts_per_step, oversample
         self.group_size = group_size or group_sizes.fixed(4)
         self.temperature = temperature or temperatures.fixed(1.0)
-        self.gate, self.refill, self.success_at, self.seed = gate, refill, success_at, seed
+        self.gate, self.refill, self.top_up, self.success_at, self.seed = gate, refill, top_up, success_at, seed
         self.max_off_policy_steps = max_off_policy_steps
         self.version = 0
         self.waiting: Waiting = ""
@@ -119,6 +133,13 @@ class Scheduler:
         self._next_step, self._next_request = 1, 0
         self._cohorts: deque[_Cohort] = deque()
         self._settled: list[Settled] = []
+
+    @property
+    def groups_per_step(self) -> int:
+        """B of the next step."""
+        if self.pool.group_size is None or self._rollouts_per_step is None:
+            return self._groups_per_step
+        return max(1, self._rollouts_per_step // self.pool.group_size)
 
     # -- ask ----------------------------------------------------------------------------------------------------------
 
@@ -129,7 +150,7 @@ class Scheduler:
         if cohort is None:
             return None
         self.waiting = ""
-        request = cohort.reissue.popleft() if cohort.reissue else self._request(cohort, cohort.rows.popleft())
+        request = cohort.reissue.popleft() if cohort.reissue else self._request(cohort, *cohort.rows.popleft())
         cohort.open[request.id] = request
         return request
 
@@ -140,11 +161,11 @@ class Scheduler:
         if self.stopped or len(self._cohorts) > self.max_off_policy_steps:
             self.waiting = "exhausted" if self.stopped else "capacity"
             return None
-        cohort = _Cohort(step=self._next_step, rows=deque())
-        if not self._draw_into(cohort, self.groups_per_step * self.oversample):
+        cohort = _Cohort(step=self._next_step, target=self.groups_per_step, rows=deque())
+        if not self._draw_into(cohort, cohort.target * self.oversample):
             self.waiting = "capacity" if self._cohorts else "exhausted"
             if not self._cohorts:
-                self.stopped = (
+                self.stopped = self.pool.finished or (
                     'the pool has no eligible prompt left (pool.on_empty = "stop"); add prompts, or let it reset'
                 )
             return None
@@ -155,17 +176,20 @@ class Scheduler:
     def _draw_into(self, cohort: _Cohort, count: int) -> bool:
         in_flight = {row for other in self._cohorts if not other.taken for row in other.drawn} | cohort.drawn
         rng = np.random.default_rng((self.seed, cohort.step, cohort.rounds, 0))
-        rows = self.pool.draw(count, rng, in_flight).tolist()
-        cohort.rows.extend(rows)
+        size = self.pool.group_size
+        drawn = self.pool.draw(count, rng, in_flight)
+        rows = drawn.tolist()
+        sizes = self.group_size(self.history, drawn) if size is None else [size] * len(rows)
+        cohort.rows.extend(zip(rows, sizes, strict=True))
         cohort.drawn.update(rows)
         return bool(rows)
 
-    def _request(self, cohort: _Cohort, row: int) -> GroupRequest:
+    def _request(self, cohort: _Cohort, row: int, n: int) -> GroupRequest:
         request = GroupRequest(
             id=self._next_request,
             task_id=self.history.ids[row],
             row=row,
-            n=self.group_size(self.history, row),
+            n=n,
             temperature=self.temperature(self.history, row),
             seed=_mix(self.seed, self._next_request),
             version=self.version,
@@ -197,26 +221,54 @@ class Scheduler:
                 f"request {request_id} asked for {request.n} rollouts and got {len(rollouts)}; tell None for a failure"
             )
         del cohort.open[request_id]
-        fate = Fate.FAILED if rollouts is None else self._enter(cohort, request, rollouts)
-        if rollouts is None:
-            cohort.settled.append(settle(request, fate, None))
-        if cohort.complete:
+        fate = self._file(cohort, request, rollouts)
+        if cohort.complete and not self._ask_for_more(cohort):
             self._refill(cohort)
         return fate
 
-    def _enter(self, cohort: _Cohort, request: GroupRequest, rollouts: Sequence[Rollout]) -> Fate:
-        row, outcome = request.row, outcome_of([rollout.reward for rollout in rollouts], self.success_at)
-        group = Group(
-            request, tuple(rollouts), outcome, self.history.last_outcome(row), self.history.first_outcome(row)
+    def _file(self, cohort: _Cohort, request: GroupRequest, rollouts: Sequence[Rollout] | None) -> Fate:
+        """Put what came back where it belongs: into its group, among the unfinished ones, or with the failures."""
+        begun = cohort.unfinished.pop(cohort.tops_up.pop(request.id, -1), None)
+        if rollouts is None:
+            cohort.settled.append(settle_failure(request))
+            if begun is not None:  # what was sampled before the failure counts
+                self._enter(cohort, begun)
+            return Fate.FAILED
+        group = self._group(request, rollouts) if begun is None else self._joined(begun, request, rollouts)
+        if self.top_up is not None and self.top_up(group.rewards, 1 + len(group.topped_up)):
+            cohort.unfinished[group.request.id] = group
+            return Fate.TRAINED if self.gate(group) else self.pool.no_signal
+        return self._enter(cohort, group)
+
+    def _group(self, request: GroupRequest, rollouts: Sequence[Rollout]) -> Group:
+        row, history = request.row, self.history
+        return Group(
+            request,
+            tuple(rollouts),
+            outcome_of([rollout.reward for rollout in rollouts], self.success_at),
+            history.last_outcome(row),
+            history.first_outcome(row),
+            int(history.heat[row]),
+            history.beta(row),
         )
+
+    def _joined(self, begun: Group, request: GroupRequest, rollouts: Sequence[Rollout]) -> Group:
+        together = (*begun.rollouts, *rollouts)
+        outcome = outcome_of([rollout.reward for rollout in together], self.success_at)
+        return replace(begun, rollouts=together, outcome=outcome, topped_up=(*begun.topped_up, request))
+
+    def _enter(self, cohort: _Cohort, group: Group) -> Fate:
+        """A group is complete: the history learns of it, and the gate decides."""
+        request, row = group.request, group.request.row
         self.history.record(
             row,
-            outcome,
+            group.outcome,
             successes=group.successes(self.success_at),
-            n=request.n,
+            n=len(group.rollouts),
             temperature=request.temperature,
             version=request.version,
         )
+        self.temperature.learn(self.history, row, group.outcome)
         if self.gate(group):
             cohort.groups.append(group)
             return Fate.TRAINED
@@ -224,26 +276,45 @@ class Scheduler:
         return self.pool.no_signal
 
     def _settle(self, cohort: _Cohort, group: Group, fate: Fate) -> None:
-        cohort.settled.append(settle(group.request, fate, group, self.success_at))
+        cohort.settled += settle(group, fate, self.success_at)
+
+    def _ask_for_more(self, cohort: _Cohort) -> bool:
+        """Top up every unfinished group. All at once and in the order of their first requests, so that the ids and
+        seeds of the new requests do not depend on the order of tells."""
+        for first, group in sorted(cohort.unfinished.items()):
+            if self.top_up is None:
+                break
+            more = self.top_up(group.rewards, 1 + len(group.topped_up))
+            request = replace(
+                group.request,
+                id=self._next_request,
+                n=more,
+                seed=_mix(self.seed, self._next_request),
+                version=self.version,
+            )
+            cohort.tops_up[request.id] = first
+            cohort.reissue.append(request)
+            self._next_request += 1
+        return bool(cohort.reissue)
 
     def _refill(self, cohort: _Cohort) -> None:
         """Draw one more round, or find that the bound is reached."""
-        if self.refill is None or len(cohort.groups) >= self.groups_per_step:
+        if self.refill is None or len(cohort.groups) >= cohort.target:
             return
         if cohort.rounds < self.refill.max_rounds:
             cohort.rounds += 1
-            if self._draw_into(cohort, self.groups_per_step):
+            if self._draw_into(cohort, cohort.target):
                 return
         if self.refill.on_exhausted == "stop":
             self.stopped = (
-                f"step {cohort.step} found {len(cohort.groups)} of {self.groups_per_step} groups with signal in "
+                f"step {cohort.step} found {len(cohort.groups)} of {cohort.target} groups with signal in "
                 f'{cohort.rounds + 1} rounds; raise refill.max_rounds, or set refill.on_exhausted = "train"'
             )
 
     # -- take and advance ---------------------------------------------------------------------------------------------
 
     def take(self) -> list[Group] | None:
-        """The groups of the oldest complete step, at most ``groups_per_step``; None while it is not complete.
+        """The groups of the oldest complete step, at most B; None while it is not complete.
 
         An empty list is a step without signal. More groups than needed are thinned uniformly at random.
         """
@@ -261,19 +332,24 @@ class Scheduler:
             trained = group.request.id in chosen
             self._settle(cohort, group, Fate.EXPIRED if expired else Fate.TRAINED if trained else Fate.EXCESS)
         batch = [group for group in current if group.request.id in chosen]
-        self.pool.settle([group.request.row for group in batch])
+        self.pool.settle(cohort.settled)
         self._settled += cohort.settled
         return batch
 
     def _choose(self, cohort: _Cohort, groups: Sequence[Group]) -> set[int]:
         ids = [group.request.id for group in groups]
-        if len(ids) <= self.groups_per_step:
+        if len(ids) <= cohort.target:
             return set(ids)
         rng = np.random.default_rng((self.seed, cohort.step, 0, 1))
-        return set(rng.choice(ids, self.groups_per_step, replace=False).tolist())
+        return set(rng.choice(ids, cohort.target, replace=False).tolist())
 
-    def advance(self, version: int) -> None:
+    def advance(self, version: int, moved: float = 0.0) -> None:
         """New weights are live: requests from now on are sampled by ``version``; slots of taken steps are free.
+
+        Args:
+            version: Of the weights.
+            moved: How far the policy moved in the update, mean |change of log p| per token in nats; what is known of
+                prompts is forgotten by it (see ``belief.Belief``).
 
         Raises:
             ValueError: Versions only grow.
@@ -281,6 +357,7 @@ class Scheduler:
         if version < self.version:
             raise ValueError(f"version {version} is older than the live version {self.version}; versions only grow")
         self.version = version
+        self.history.moved(moved)
         while self._cohorts and self._cohorts[0].taken:
             self._cohorts.popleft()
 
@@ -321,8 +398,11 @@ def _cohort_state(cohort: _Cohort) -> dict[str, Any]:
     again = [*cohort.reissue, *cohort.open.values()]
     return {
         "step": cohort.step,
-        "rows": list(cohort.rows),
+        "target": cohort.target,
+        "rows": [list(pair) for pair in cohort.rows],
         "again": [serialization.request_to_json(request) for request in sorted(again, key=lambda one: one.id)],
+        "unfinished": [serialization.group_to_json(group) for group in cohort.unfinished.values()],
+        "tops_up": [list(pair) for pair in cohort.tops_up.items()],
         "groups": [serialization.group_to_json(group) for group in cohort.groups],
         "settled": [] if cohort.taken else [serialization.settled_to_json(one) for one in cohort.settled],
         "drawn": sorted(cohort.drawn),
@@ -334,8 +414,11 @@ def _cohort_state(cohort: _Cohort) -> dict[str, Any]:
 def _cohort_from(saved: Mapping[str, Any]) -> _Cohort:
     return _Cohort(
         step=saved["step"],
-        rows=deque(saved["rows"]),
+        target=saved["target"],
+        rows=deque((row, n) for row, n in saved["rows"]),
         reissue=deque(serialization.request_from_json(request) for request in saved["again"]),
+        unfinished={group.request.id: group for group in map(serialization.group_from_json, saved["unfinished"])},
+        tops_up=dict(saved["tops_up"]),
         groups=[serialization.group_from_json(group) for group in saved["groups"]],
         settled=[serialization.settled_from_json(one) for one in saved["settled"]],
         drawn=set(saved["drawn"]),

@@ -36,13 +36,23 @@ def group_to_json(group: Group) -> dict[str, Any]:
         "outcome": group.outcome,
         "previous_outcome": group.previous_outcome,
         "first_outcome": group.first_outcome,
+        "heat": group.heat,
+        "beta": list(group.beta),
+        "topped_up": [request_to_json(request) for request in group.topped_up],
     }
 
 
 def group_from_json(value: dict[str, Any]) -> Group:
     """Inverse of ``group_to_json``."""
-    rollouts = tuple(Rollout(**rollout) for rollout in value["rollouts"])
-    return Group(**{**value, **_outcomes(value), "request": request_from_json(value["request"]), "rollouts": rollouts})
+    successes, failures = value["beta"]
+    return Group(
+        request=request_from_json(value["request"]),
+        rollouts=tuple(Rollout(**rollout) for rollout in value["rollouts"]),
+        **_outcomes(value),
+        heat=value["heat"],
+        beta=(successes, failures),
+        topped_up=tuple(request_from_json(request) for request in value["topped_up"]),
+    )
 
 
 def settled_to_json(settled: Settled) -> dict[str, Any]:
@@ -56,7 +66,7 @@ def settled_from_json(value: dict[str, Any]) -> Settled:
     return Settled(**{**value, **_outcomes(value), "request": request, "fate": fate})
 
 
-def _outcomes(value: dict[str, Any]) -> dict[str, Outcome | None]:
+def _outcomes(value: dict[str, Any]) -> dict[str, Any]:
     return {name: None if value[name] is None else Outcome(value[name]) for name in _OUTCOME_FIELDS}
 
 

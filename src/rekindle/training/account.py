@@ -7,7 +7,7 @@ from typing import Any
 
 from rekindle.scheduling.accounting import Settled, step_counts
 from rekindle.training.update_stats import UpdateStats
-from rekindle.types import TrainingSample
+from rekindle.types import Outcome, TrainingSample
 
 __all__ = ["SUMMED", "StepClock", "Totals", "step_metrics"]
 
@@ -33,6 +33,7 @@ _OF_THE_UPDATE = (
     "padded_tokens",
     "computed_tokens",
     "recomputed_tokens",
+    "moved",
 )
 
 
@@ -65,7 +66,11 @@ class Totals:
 
 
 def step_metrics(
-    settled: Sequence[Settled], samples: Sequence[TrainingSample], update: UpdateStats | None, parameters: int
+    settled: Sequence[Settled],
+    samples: Sequence[TrainingSample],
+    update: UpdateStats | None,
+    parameters: int,
+    base_temperature: float = 1.0,
 ) -> dict[str, Any]:
     """Everything about a step that follows from its groups and its update.
 
@@ -77,12 +82,14 @@ def step_metrics(
         samples: The batch.
         update: None when nothing was trained.
         parameters: P.
+        base_temperature: A prompt is hot when it was sampled above it; revived when it then carried signal.
     """
     counts = step_counts(settled)
     rollouts = counts["rollouts"]
     generated, prompts = (sum(getattr(one, key) for one in settled) for key in ("generated_tokens", "prompt_tokens"))
     prefilled = sum(one.prompt_tokens / one.request.n for one in settled)
     temperatures = [one.request.temperature for one in settled]
+    hot = [one for one in settled if one.request.temperature > base_temperature]
     peaks = [max(map(abs, sample.advantages)) for sample in samples]
     forward = generated + prefilled + (update.recomputed_tokens if update else 0)
     trained = update.computed_tokens - update.padded_tokens if update else 0
@@ -96,6 +103,8 @@ def step_metrics(
         "advantage/abs_mean": sum(peaks) / len(peaks) if peaks else 0.0,
         "temperature/mean": sum(temperatures) / len(temperatures) if temperatures else None,
         "temperature/max": max(temperatures, default=None),
+        "groups/hot": len(hot),
+        "groups/revived": sum(one.outcome is Outcome.MIXED for one in hot),
         "verify/failures": sum(one.verifier_failures for one in settled),
         **{key: getattr(update, key) if update else None for key in _OF_THE_UPDATE},
     }

@@ -8,14 +8,14 @@ on from its last checkpoint and forgets the rows and lines after it.
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
 
 from rekindle.config import Config
-from rekindle.learning.aggregation import Aggregation
-from rekindle.learning.estimators import Estimator
+from rekindle.learning.credit import Credit
 from rekindle.learning.samples import build_samples
 from rekindle.models.policy import Policy
 from rekindle.scheduling.ledger import Ledger
@@ -24,7 +24,7 @@ from rekindle.training.account import StepClock, Totals, step_metrics
 from rekindle.training.checkpoint import Checkpoints
 from rekindle.training.trainer import Trainer, TrainerState
 from rekindle.training.update_stats import UpdateStats
-from rekindle.types import Environment, Fate, Group, GroupRequest, UserError
+from rekindle.types import Environment, Fate, Group, GroupRequest, TrainingSample, UserError
 
 __all__ = ["Ending", "Observer", "Parts", "TrainingLoop"]
 
@@ -65,7 +65,9 @@ class Parts:
     """What a run is made of.
 
     Attributes:
+        credit: From groups to training samples.
         evaluate: Returns the ``eval/...`` metrics of the policy as it is.
+        start: Metrics of the first line beside the evaluation: what was spent before the first step.
         extra_state: JSON values that are saved with every checkpoint.
     """
 
@@ -73,14 +75,14 @@ class Parts:
     policy: Policy
     scheduler: Scheduler
     environment: Environment
-    estimator: Estimator
-    aggregation: Aggregation
+    credit: Credit
     trainer: Trainer
     evaluate: Callable[[], dict[str, float]]
     checkpoints: Checkpoints
     ledger: Ledger
     metrics: MetricsLog
     observer: Observer
+    start: Mapping[str, float] = field(default_factory=dict)
     extra_state: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -97,6 +99,8 @@ class TrainingLoop:
         self._barren = 0
         self._recent: deque[int] = deque(maxlen=STARVING_STEPS)
         self._starving = False
+        self._scheduling = 0.0
+        """Seconds of the step that went into asking, telling, taking and computing advantages."""
 
     def restore(self, step: int, trainer: TrainerState, state: Mapping[str, Any]) -> None:
         """Go on after ``step`` of a checkpoint; the policy's weights are loaded already."""
@@ -120,6 +124,7 @@ class TrainingLoop:
 
     def _do_step(self, interrupted: Callable[[], bool]) -> Ending | None:
         clock, phases = StepClock(), dict(self._parts.environment.seconds)
+        self._scheduling = 0.0
         collected = self._collect()
         if collected is None:
             self.bound = self._parts.scheduler.stopped or "nothing is left to ask for"
@@ -127,35 +132,55 @@ class TrainingLoop:
             return Ending.BOUND
         groups, seconds = collected
         self.step += 1
-        samples = build_samples(groups, estimator=self._parts.estimator, aggregation=self._parts.aggregation)
-        began = time.perf_counter()
-        update = self._parts.trainer.update(samples, self.version) if samples else None
-        trained_seconds = time.perf_counter() - began
+        update, trained_seconds, samples = self._update(groups)
         self.version += update is not None
-        self._parts.scheduler.advance(self.version)
-        settled = self._parts.scheduler.drain_settled()
-        metrics = step_metrics(settled, samples, update, self._parts.policy.parameter_count)
+        with self._timed():
+            self._parts.scheduler.advance(self.version, update.moved or 0.0 if update else 0.0)
+            settled = self._parts.scheduler.drain_settled()
+        base = self._parts.config.train.temperature
+        metrics = step_metrics(settled, samples, update, self._parts.policy.parameter_count, base)
         self._watch(update, metrics["groups/trained"])
-        ending = Ending.INTERRUPTED if interrupted() else self._ending(metrics["rollouts"])
+        ending = Ending.INTERRUPTED if interrupted() else self._ending(metrics)
         began = time.perf_counter()
         evaluation = self._parts.evaluate() if self._evaluation_due(ending) else {}
         spent = {phase: total - phases[phase] for phase, total in self._parts.environment.seconds.items()}
-        spent |= {"train": trained_seconds, "evaluate": time.perf_counter() - began}
+        spent |= {"train": trained_seconds, "evaluate": time.perf_counter() - began, "schedule": self._scheduling}
         self._parts.ledger.write(settled, seconds)
         self._write(metrics | evaluation | clock.read(spent))
         if ending is not None or self.step % self._parts.config.checkpoint.every == 0:
             self._save()
         return ending
 
+    def _update(self, groups: Sequence[Group]) -> tuple[UpdateStats | None, float, list[TrainingSample]]:
+        """Train on the groups of a step; nothing happens without groups."""
+        train = self._parts.config.train
+        with self._timed():
+            samples = build_samples(groups, self._parts.credit)
+            taught = len({one.prompt_key for one in samples if one.entropy_scale or any(one.advantages)})
+            scale = min(1.0, taught / self._parts.scheduler.groups_per_step) ** train.batch_exponent
+        began = time.perf_counter()
+        # A batch whose every advantage is zero still makes an optimizer step (momentum), but never one of size zero.
+        update = self._parts.trainer.update(samples, self.version, scale or 1.0) if samples else None
+        return update, time.perf_counter() - began, samples
+
     def _collect(self) -> tuple[list[Group], dict[int, float]] | None:
         """Ask, play and tell until a step is complete; None when the scheduler has nothing left."""
         scheduler, seconds = self._parts.scheduler, dict[int, float]()
-        while (groups := scheduler.take()) is None:
-            requests = list(iter(scheduler.ask, None))
+        while True:
+            with self._timed():
+                groups = scheduler.take()
+                requests = [] if groups is not None else list(iter(scheduler.ask, None))
+            if groups is not None:
+                return groups, seconds
             if not requests:
                 return None
             self._play(requests, seconds)
-        return groups, seconds
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self._scheduling += time.perf_counter() - began
 
     def _play(self, requests: Sequence[GroupRequest], seconds: dict[int, float]) -> None:
         """The rollout boundary: whatever goes wrong inside becomes the fate of the groups it concerns."""
@@ -165,8 +190,10 @@ class TrainingLoop:
         try:
             for request_id, rollouts in self._parts.environment.play(requests):
                 open_ids.discard(request_id)
+                arrived = time.perf_counter()
                 scheduler.tell(request_id, rollouts)
-                seconds[request_id] = time.perf_counter() - began
+                self._scheduling += time.perf_counter() - arrived
+                seconds[request_id] = arrived - began
         except UserError:
             raise
         except Exception as error:  # noqa: BLE001 (the boundary: a failure becomes a fate)
@@ -179,16 +206,18 @@ class TrainingLoop:
 
     # -- bounds -------------------------------------------------------------------------------------------------------
 
-    def _ending(self, new_rollouts: int = 0) -> Ending | None:
+    def _ending(self, new: Mapping[str, Any] | None = None) -> Ending | None:
+        """Whether the run is over; ``new`` are the metrics of a step that is not in the totals yet."""
         train = self._parts.config.train
         if train.steps is not None and self.step >= train.steps:
             return Ending.DONE
-        if train.rollouts is not None and self.totals.sums["rollouts"] + new_rollouts >= train.rollouts:
+        for key, budget in (("rollouts", train.rollouts), ("generated_tokens", train.tokens)):
+            if budget is None or self.totals.sums[key] + (new[key] if new else 0) < budget:
+                continue
             if train.steps is None:
                 return Ending.DONE
-            self.bound = (
-                f"train.rollouts = {train.rollouts} were spent at step {self.step} of {train.steps}; raise it to go on"
-            )
+            name = key.removeprefix("generated_")
+            self.bound = f"train.{name} = {budget} were spent at step {self.step} of {train.steps}; raise it to go on"
             return Ending.BOUND
         if self._parts.scheduler.stopped is not None:
             self.bound = self._parts.scheduler.stopped
@@ -232,8 +261,9 @@ class TrainingLoop:
         clock = StepClock()
         began = time.perf_counter()
         evaluation = self._parts.evaluate()
-        phases = {"generate": 0.0, "verify": 0.0, "train": 0.0, "evaluate": time.perf_counter() - began}
-        self._write(step_metrics([], [], None, 0) | evaluation | clock.read(phases))
+        phases = dict.fromkeys(("generate", "verify", "train", "schedule"), 0.0)
+        phases["evaluate"] = time.perf_counter() - began
+        self._write(step_metrics([], [], None, 0) | dict(self._parts.start) | evaluation | clock.read(phases))
 
     def _write(self, metrics: Mapping[str, Any]) -> None:
         pool = self._parts.scheduler.pool
@@ -246,6 +276,7 @@ class TrainingLoop:
             "pool/size": len(pool.history),
             "pool/resets": pool.resets,
             "pool/starving": int(self._starving),
+            **pool.metrics(),
         }
         self._parts.metrics.append(line)
         self._parts.observer.step(line)

@@ -2,7 +2,7 @@
 
 The trainer knows no algorithm. Advantages and weights arrive as numbers; it computes
 
-    loss = sum over samples i of  weight_i * sum over trainable tokens t of (ppo_clip_it + kl_coefficient * kl_it)
+    loss = sum over samples i of  weight_i * sum over trainable tokens t of (loss_it + kl_coefficient * kl_it)
 
 in micro-batches whose size changes memory and speed but not the result, and steps AdamW.
 
@@ -13,6 +13,7 @@ How often the model runs over a token (forward F, backward B, forward without gr
     otherwise                                       F B per epoch
     train.old_logprobs = "recompute", several steps one f more
     train.kl_coefficient > 0                        one f more, of the reference
+    posterior.half_life (a few probed rollouts)     one f more, of these
     ==============================================  ===============
 
 The ratio's denominator is the current policy, without any forward pass for it, when the batch is one optimizer step and
@@ -28,9 +29,10 @@ import torch
 from torch import Tensor
 
 from rekindle.config import TrainTable
-from rekindle.learning.losses import kl_k3, ppo_clip
-from rekindle.models.policy import Policy
+from rekindle.learning.losses import LOSSES, Tokens, entropy_advantages, importance_weights, kl_k3
+from rekindle.models.policy import Policy, TokenLogprobs
 from rekindle.training.batching import microbatches, minibatches
+from rekindle.training.movement import Movement
 from rekindle.training.optimizer import Optimizer
 from rekindle.training.schedules import learning_rate_factor
 from rekindle.training.update_stats import Diverged, UpdateStats, UpdateSums
@@ -70,13 +72,20 @@ class Trainer:
         settings: The ``train`` table of the configuration.
         total_updates: Length of the run, for a decaying schedule.
         reference: Frozen policy of the KL term; needed when ``train.kl_coefficient`` is positive.
+        probe_rows: Rollouts scored again after each update to measure how far the policy moved; 0 for none.
 
     Raises:
         ValueError: A KL term without a reference, or a decaying schedule without an end.
     """
 
     def __init__(
-        self, policy: Policy, settings: TrainTable, *, total_updates: int | None = None, reference: Policy | None = None
+        self,
+        policy: Policy,
+        settings: TrainTable,
+        *,
+        total_updates: int | None = None,
+        reference: Policy | None = None,
+        probe_rows: int = 0,
     ) -> None:
         if settings.kl_coefficient > 0 and reference is None:
             raise ValueError(
@@ -86,7 +95,8 @@ class Trainer:
         self._policy = policy
         self._reference = reference
         self._settings = settings
-        self._total_updates = total_updates
+        self._loss = LOSSES[settings.loss]
+        self._total_updates, self._probe_rows = total_updates, probe_rows
         self._optimizer = Optimizer(policy.model.named_parameters(), settings)
         self._updates = 0
         self._learning_rate()  # refuses a schedule without an end now rather than at the first update
@@ -96,7 +106,7 @@ class Trainer:
         """Updates made so far."""
         return self._updates
 
-    def update(self, samples: Sequence[TrainingSample], version: int) -> UpdateStats:
+    def update(self, samples: Sequence[TrainingSample], version: int, scale: float = 1.0) -> UpdateStats:
         """Train on one batch, ``train.epochs`` times in ``train.minibatches`` parts.
 
         Rows without advantage are neither computed nor forgotten: they cost nothing, and the weights of the others stay
@@ -105,6 +115,7 @@ class Trainer:
         Args:
             samples: The batch; its weights say how much each token counts.
             version: Version of the policy as it is now.
+            scale: Factor of the learning rate.
 
         Raises:
             Diverged: A loss or gradient is not finite; that optimizer step was not made.
@@ -115,19 +126,22 @@ class Trainer:
         steps = [step for epoch in range(self._settings.epochs) for step in self._deal(samples, epoch)]
         sums = UpdateSums()
         fixed = self._fixed_logprobs(samples, version, single_step=len(steps) == 1, sums=sums)
-        learning_rate = self._learning_rate()
+        learning_rate = scale * self._learning_rate()
+        probe = Movement(self._active([samples[index] for index in steps[0][0]]), self._probe_rows)
         try:
             for members, factor in steps:
                 active = self._active([samples[index] for index in members])
                 for rows in microbatches(active, self._settings.microbatch_tokens):
-                    self._backward(rows, factor, fixed, sums)
+                    scored = self._backward(rows, factor, fixed, sums)
+                    probe.before(rows, scored.logprobs)
                 sums.grad_norm += self._optimizer.step(learning_rate)
                 sums.optimizer_steps += 1
         except Diverged as error:
             self._optimizer.forget_gradients()
             raise self._diverged(error) from None
         self._updates += 1
-        return sums.stats(learning_rate, with_kl=self._settings.kl_coefficient > 0)
+        moved = probe.moved(self._score(self._policy, probe.rows, sums)) if probe.rows else None
+        return sums.stats(learning_rate, with_kl=self._settings.kl_coefficient > 0, moved=moved)
 
     def state_dict(self) -> TrainerState:
         """Everything but the model's weights and the settings."""
@@ -160,7 +174,7 @@ class Trainer:
         """The samples whose loss has a gradient."""
         if self._settings.kl_coefficient > 0:
             return [sample for sample in samples if any(sample.loss_mask)]
-        return [sample for sample in samples if any(sample.advantages)]
+        return [sample for sample in samples if sample.entropy_scale or any(sample.advantages)]
 
     def _fixed_logprobs(
         self, samples: Sequence[TrainingSample], version: int, *, single_step: bool, sums: UpdateSums
@@ -198,14 +212,14 @@ class Trainer:
             f"(now {self._settings.warmup_steps})"
         )
 
-    def _backward(self, rows: Sequence[TrainingSample], factor: float, fixed: _Fixed, sums: UpdateSums) -> None:
+    def _backward(
+        self, rows: Sequence[TrainingSample], factor: float, fixed: _Fixed, sums: UpdateSums
+    ) -> TokenLogprobs:
         """Add the gradient of one micro-batch."""
         settings, scored = self._settings, self._policy.token_logprobs(rows)
         logprobs = scored.logprobs
-        advantages, weights = _columns(rows, factor, logprobs)
-        losses, clipped = ppo_clip(
-            logprobs, _old_logprobs(rows, fixed, logprobs), advantages, settings.clip_low, settings.clip_high
-        )
+        tokens, weights = _tokens(rows, factor, scored, _old_logprobs(rows, fixed, logprobs))
+        losses, clipped = self._loss(tokens, settings.clip_low, settings.clip_high)
         divergence = torch.zeros_like(logprobs)
         if fixed.reference:
             divergence = kl_k3(logprobs, torch.cat([fixed.reference[id(row)] for row in rows]))
@@ -214,17 +228,32 @@ class Trainer:
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.collect_gradients()
         sums.add(scored, loss, divergence, clipped)
+        return scored
 
 
-def _columns(rows: Sequence[TrainingSample], factor: float, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Advantages [N] and weights [N] of the trainable tokens."""
-    advantages: list[float] = []
-    weights: list[float] = []
-    for row in rows:
-        kept = list(compress(row.advantages, row.loss_mask))
-        advantages += kept
-        weights += [row.weight * factor] * len(kept)
-    return like.new_tensor(advantages), like.new_tensor(weights)
+def _tokens(rows: Sequence[TrainingSample], factor: float, scored: TokenLogprobs, old: Tensor) -> tuple[Tokens, Tensor]:
+    """What the loss sees of the N trainable tokens, and their weights [N]."""
+    lengths = [sum(row.loss_mask) for row in rows]
+    like = scored.logprobs
+    advantages = like.new_tensor([value for row in rows for value in compress(row.advantages, row.loss_mask)])
+    if any(row.entropy_scale for row in rows):
+        advantages = advantages + entropy_advantages(scored.entropies, lengths, [row.entropy_scale for row in rows])
+    weights = _per_token([row.weight * factor for row in rows], lengths, like)
+    if any(row.importance_cap for row in rows):
+        weights = weights * _importance(rows, lengths, old)
+    return Tokens(like, old, advantages, lengths), weights
+
+
+def _importance(rows: Sequence[TrainingSample], lengths: Sequence[int], old: Tensor) -> Tensor:
+    """[N] weights of tokens that were sampled at another temperature; 1 for the others."""
+    behaviour = old.new_tensor([value for row in rows for value in compress(row.logprobs, row.loss_mask)])
+    caps = _per_token([row.importance_cap for row in rows], lengths, old)
+    return torch.where(caps > 0, importance_weights(old, behaviour, caps), torch.ones_like(old))
+
+
+def _per_token(values: Sequence[float], lengths: Sequence[int], like: Tensor) -> Tensor:
+    """Repeat one number per rollout for each of its tokens."""
+    return like.new_tensor([value for value, length in zip(values, lengths, strict=True) for _ in range(length)])
 
 
 def _old_logprobs(rows: Sequence[TrainingSample], fixed: _Fixed, logprobs: Tensor) -> Tensor:

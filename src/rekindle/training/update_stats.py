@@ -33,6 +33,7 @@ class UpdateStats:
         recomputed_tokens: Tokens that went forward only, for old or reference log-probabilities, padding included.
         microbatches: Forward and backward passes.
         optimizer_steps: AdamW steps.
+        moved: How far the policy moved, mean |change of log p| per token in nats; None when it was not measured.
     """
 
     loss: float
@@ -47,6 +48,7 @@ class UpdateStats:
     recomputed_tokens: int
     microbatches: int
     optimizer_steps: int
+    moved: float | None = None
 
 
 @dataclass(slots=True)
@@ -85,7 +87,7 @@ class UpdateSums:
         self.padded_tokens += scored.padded_tokens
         self.microbatches += 1
 
-    def stats(self, learning_rate: float, *, with_kl: bool) -> UpdateStats:
+    def stats(self, learning_rate: float, *, with_kl: bool, moved: float | None = None) -> UpdateStats:
         """Divide: losses and norms by the optimizer steps, token quantities by the trained tokens."""
         tokens = max(1, self.trained_tokens)
         return UpdateStats(
@@ -101,4 +103,5 @@ class UpdateSums:
             recomputed_tokens=self.recomputed_tokens,
             microbatches=self.microbatches,
             optimizer_steps=self.optimizer_steps,
+            moved=moved,
         )

@@ -1,0 +1,57 @@
+"""Loading everything a workbench needs, and letting go of it again."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+import transformers
+
+from rekindle.assembly.bench import Workbench
+from rekindle.assembly.warm_starts import warm_started
+from rekindle.config import Config
+from rekindle.engines.torch_engine import TorchEngine
+from rekindle.models.policy import Policy
+from rekindle.tasks.loading import load_tasks
+from rekindle.training.checkpoint import Checkpoints
+from rekindle.verifiers.rewards import build_verifier
+
+__all__ = ["model_directory", "workbench"]
+
+
+@contextmanager
+def workbench(config: Config, model: Path | None = None, say: Callable[[str], None] = print) -> Iterator[Workbench]:
+    """Load tasks, verifier and policy; worker processes end with the context.
+
+    Args:
+        config: The run.
+        model: Directory of the policy; absent: ``model.path``, or the tiny model's warm start.
+        say: Told what takes a while.
+    """
+    torch.set_num_threads(config.train.threads)
+    transformers.utils.logging.disable_progress_bar()  # a bar per checkpoint would tear the run's own display
+    if config.task.source == "reasoning_gym":
+        say(f"generating tasks of {config.task.name} ...")
+    tasks = load_tasks(config.task, eval_prompts=config.eval.prompts, seed=0)
+    verifier = build_verifier(config.task, config.verify)
+    try:
+        path = model or (Path(config.model.path) if config.model.path else warm_started(config, tasks, verifier, say))
+        policy = Policy.load(
+            path,
+            device=config.model.device,
+            dtype=config.model.dtype,
+            trust_remote_code=config.model.trust_remote_code,
+        )
+        yield Workbench(config, policy, TorchEngine(policy, max_rows=config.engine.max_rows), tasks, verifier, path)
+    finally:
+        verifier.close()
+
+
+def model_directory(chosen: Path | None) -> Path | None:
+    """Where the weights are in what a user names: a run (its last checkpoint), a checkpoint, or a model directory."""
+    if chosen is None:
+        return None
+    checkpoints = Checkpoints(chosen / "checkpoints", keep=1)
+    if steps := checkpoints.steps():
+        return checkpoints.path(steps[-1]) / "model"
+    return chosen / "model" if (chosen / "model").is_dir() else chosen

@@ -1,0 +1,159 @@
+"""Profiling passes: those of `rekindle profile`, and those that a run needs before its first step."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from rekindle.assembly.bench import Workbench
+from rekindle.assembly.methods import needs_profile
+from rekindle.config import Config
+from rekindle.engines.endpoint import Endpoint
+from rekindle.evaluation.profile_file import check_profile, load_profile, rows_for, save_profile
+from rekindle.evaluation.profiler import endpoint_play, profile_tasks
+from rekindle.scheduling.profiling import Profile, ProfileKey
+from rekindle.tasks.loading import TaskSet
+from rekindle.types import GroupRequest, Rollout
+from rekindle.verifiers.protocol import Verifier
+from rekindle.verifiers.rewards import reward
+
+__all__ = ["endpoint_profile", "make_profile", "profile_costs", "profile_key", "run_profile"]
+
+Play = Callable[[Sequence[GroupRequest]], Iterable[tuple[int, list[Rollout] | None]]]
+Progress = Callable[[int, int, float], None]
+"""(prompts done, prompts, seconds left)."""
+
+
+def profile_key(config: Config, model: str) -> ProfileKey:
+    """What success rates depend on besides the prompts; ``model`` is a policy's fingerprint or an endpoint's name."""
+    task = config.task
+    how = f"{task.verifier}:{task.source}:{task.success_threshold:g}"
+    return ProfileKey(model, how, config.train.temperature, config.engine.max_new_tokens)
+
+
+def make_profile(
+    bench: Workbench, out: Path, samples: int, on_progress: Progress, interrupted: Callable[[], bool]
+) -> Profile | None:
+    """Profile the pool with the workbench's policy and write ``out``; None when interrupted (repeat to go on)."""
+    key = profile_key(bench.config, bench.policy.fingerprint())
+    play = bench.environment(bench.tasks.pool).play
+    return _pass(
+        bench.config, bench.tasks, play, key, bench.policy.parameter_count, out, samples, on_progress, interrupted
+    )
+
+
+def endpoint_profile(
+    config: Config,
+    tasks: TaskSet,
+    verifier: Verifier,
+    endpoint: Endpoint,
+    out: Path,
+    samples: int,
+    on_progress: Progress,
+    interrupted: Callable[[], bool],
+) -> Profile | None:
+    """The same with an OpenAI-compatible endpoint; its parameters are unknown, hence its FLOPs."""
+    table, sampling = config.task, config.engine
+    play = endpoint_play(
+        endpoint,
+        tasks.pool,
+        verifier,
+        lambda score: reward(score, table.binary_rewards, table.success_threshold),
+        max_new_tokens=sampling.max_new_tokens,
+        top_p=sampling.top_p,
+        stop=sampling.stop,
+    )
+    return _pass(config, tasks, play, profile_key(config, endpoint.model), 0, out, samples, on_progress, interrupted)
+
+
+def _pass(
+    config: Config,
+    tasks: TaskSet,
+    play: Play,
+    key: ProfileKey,
+    parameters: int,
+    out: Path,
+    samples: int,
+    on_progress: Progress,
+    interrupted: Callable[[], bool],
+) -> Profile | None:
+    partial = out.with_name(f"{out.name}.partial")
+    profile = profile_tasks(
+        play,
+        tasks.pool,
+        samples=samples,
+        key=key,
+        parameters=parameters,
+        partial=partial,
+        seed=config.train.seed,
+        success_at=config.task.success_threshold,
+        on_progress=on_progress,
+        interrupted=interrupted,
+    )
+    if profile is not None:
+        save_profile(out, profile)
+        partial.unlink(missing_ok=True)
+    return profile
+
+
+def run_profile(
+    bench: Workbench, directory: Path, *, started: bool, say: Callable[[str], None], interrupted: Callable[[], bool]
+) -> Profile | None:
+    """The profile that a run needs, aligned with its pool: a given one, or its own, made before the first step.
+
+    Args:
+        bench: With the start policy, unless the run has started.
+        directory: Of the run; its own profile is kept there.
+        started: Whether the run goes on from a checkpoint; its profile was checked and made before that.
+        say: Told what takes a while.
+        interrupted: Asked between prompts.
+
+    Raises:
+        KeyboardInterrupt: Interrupted; what was profiled is kept, and the run goes on from it.
+    """
+    config = bench.config
+    own = directory / "profile.parquet"
+    if config.profile.path is None and not needs_profile(config):
+        return None
+    if config.profile.path is not None:
+        profile: Profile | None = load_profile(Path(config.profile.path))
+        if profile is not None and not started:
+            key = profile_key(config, bench.policy.fingerprint())
+            check_profile(profile, key, forced=config.profile.force, where=config.profile.path)
+    elif own.exists():
+        profile = load_profile(own)
+    else:
+        profile = _own_profile(bench, own, say, interrupted)
+    if profile is None:
+        raise KeyboardInterrupt
+    return rows_for(profile, [task.id for task in bench.tasks.pool])
+
+
+def _own_profile(
+    bench: Workbench, out: Path, say: Callable[[str], None], interrupted: Callable[[], bool]
+) -> Profile | None:
+    pool, samples = len(bench.tasks.pool), bench.config.profile.samples
+    say(f"profiling {pool:,} prompts with {samples} rollouts each, once ...")
+    return make_profile(bench, out, samples, _tenths(say), interrupted)
+
+
+def _tenths(say: Callable[[str], None]) -> Progress:
+    """Say something at every tenth of the way."""
+    said = {0}
+
+    def on_progress(done: int, total: int, left: float) -> None:
+        if (tenth := 10 * done // total) not in said:
+            said.add(tenth)
+            say(f"  profile: {done:,} of {total:,} prompts, {left:.0f} s left")
+
+    return on_progress
+
+
+def profile_costs(profile: Profile | None) -> Mapping[str, float]:
+    """What a profile adds to the run's totals, as metrics of the first line."""
+    if profile is None:
+        return {}
+    return {
+        "generated_tokens": int(profile.generated_tokens.sum()),
+        "prompt_tokens": int(profile.prompt_tokens.sum()),
+        "flops": profile.flops,
+        "profile/rollouts": int(profile.samples.sum()),
+    }

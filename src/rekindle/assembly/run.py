@@ -1,0 +1,117 @@
+"""A training run: its directory, and everything that runs in it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from rekindle.assembly.bench import Workbench
+from rekindle.assembly.methods import build_credit, build_scheduler
+from rekindle.assembly.opening import workbench
+from rekindle.assembly.profiles import profile_costs, run_profile
+from rekindle.assembly.warm_starts import warm_started
+from rekindle.config import Config
+from rekindle.models.kernels import Kernels
+from rekindle.models.policy import Policy
+from rekindle.observability.metrics import MetricsWriter
+from rekindle.scheduling.ledger import Ledger
+from rekindle.scheduling.profiling import Profile
+from rekindle.training import run_directory
+from rekindle.training.checkpoint import Checkpoints
+from rekindle.training.loop import Observer, Parts, TrainingLoop
+from rekindle.training.trainer import Trainer
+
+__all__ = ["open_run"]
+
+
+@contextmanager
+def open_run(
+    config: Config,
+    directory: Path,
+    *,
+    resume: bool,
+    observer: Callable[[int, int], Observer],
+    say: Callable[[str], None],
+    interrupted: Callable[[], bool] = lambda: False,
+) -> Iterator[TrainingLoop]:
+    """Prepare a run directory and everything that runs in it.
+
+    Args:
+        config: The complete configuration; kept as ``config.toml``.
+        directory: Run directory; must be new or empty unless ``resume``.
+        resume: Go on from the last checkpoint, or start where there is none.
+        observer: Makes who is shown the run, given the step and the total rollouts it begins with.
+        say: Told what takes a while.
+        interrupted: Asked while a profile is made before the first step.
+    """
+    run_directory.check(config, directory, resume=resume)
+    checkpoints = Checkpoints(directory / "checkpoints", config.checkpoint.keep)
+    step = checkpoints.steps()[-1] if checkpoints.steps() else 0
+    model = checkpoints.path(step) / "model" if step else None
+    # What can be wrong with model and tasks is wrong before anything is written.
+    with workbench(config, model, say) as bench, run_directory.locked(directory):
+        _describe(directory, bench)
+        checkpoints.prepare()
+        saved = checkpoints.load(step) if step else None
+        profile = run_profile(bench, directory, started=bool(step), say=say, interrupted=interrupted)
+        with (
+            closing(Ledger(directory / "ledger.sqlite")) as ledger,
+            MetricsWriter(directory / "metrics.jsonl") as metrics,
+        ):
+            ledger.truncate_after(step)
+            metrics.truncate_after(step if step else -1)
+            if saved:  # the libraries round differently: a resumed run goes on with those it began with
+                bench.policy.use_kernels(Kernels.from_description(saved[1]["kernels"]))
+            shown = observer(step, int(saved[1]["totals"]["rollouts"]) if saved else 0)
+            loop = TrainingLoop(_parts(bench, profile, checkpoints, ledger, metrics, shown))
+            if saved:
+                loop.restore(step, *saved)
+            yield loop
+
+
+def _describe(directory: Path, bench: Workbench) -> None:
+    run_directory.describe(
+        directory,
+        bench.config,
+        device=str(bench.policy.device),
+        parameters=bench.policy.parameter_count,
+        pool=len(bench.tasks.pool),
+        held_out=len(bench.tasks.held_out),
+    )
+
+
+def _parts(
+    bench: Workbench,
+    profile: Profile | None,
+    checkpoints: Checkpoints,
+    ledger: Ledger,
+    metrics: MetricsWriter,
+    observer: Observer,
+) -> Parts:
+    train, posterior = bench.config.train, bench.config.posterior
+    reference = _reference(bench) if train.kl_coefficient > 0 else None
+    probe_rows = posterior.probe_rows if posterior.half_life is not None else 0
+    return Parts(
+        config=bench.config,
+        policy=bench.policy,
+        scheduler=build_scheduler(bench.config, (task.id for task in bench.tasks.pool), profile),
+        environment=bench.environment(bench.tasks.pool),
+        credit=build_credit(bench.config),
+        trainer=Trainer(bench.policy, train, total_updates=train.steps, reference=reference, probe_rows=probe_rows),
+        evaluate=bench.evaluation_metrics,
+        checkpoints=checkpoints,
+        ledger=ledger,
+        metrics=metrics,
+        observer=observer,
+        start=profile_costs(profile),
+        extra_state={"kernels": bench.policy.kernels.describe()},
+    )
+
+
+def _reference(bench: Workbench) -> Policy:
+    """The start policy: what the run began with, also after a resume."""
+    start = Path(bench.config.model.path) if bench.config.model.path else None
+    if start is None:
+        start = warm_started(bench.config, bench.tasks, bench.verifier, lambda _: None)
+    reference = Policy.load(start, device=bench.config.model.device, dtype=bench.config.model.dtype).clone_frozen()
+    reference.use_kernels(bench.policy.kernels)
+    return reference

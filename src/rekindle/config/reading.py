@@ -1,0 +1,105 @@
+"""From a TOML file and overrides to a checked configuration, and back."""
+
+import difflib
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from rekindle.config.rules import refusals
+from rekindle.config.tables import Config
+from rekindle.types import UserError
+
+__all__ = ["ConfigError", "dump_toml", "merge", "parse_override", "read_toml", "validate"]
+
+
+class ConfigError(UserError):
+    """Something is wrong with the configuration; the message says what, where, and the remedy."""
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a configuration file into nested dictionaries, not validated yet."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{path} does not exist; give the path of a TOML file, e.g. examples/spell_backward.toml"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read ({error}); give the path of a TOML file") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+
+
+def parse_override(text: str) -> dict[str, Any]:
+    """Turn ``train.steps=3`` into ``{"train": {"steps": 3}}``; a value that is no TOML value is a string."""
+    key, sign, value = text.partition("=")
+    parts = [part.strip() for part in key.split(".")]
+    if not sign or not all(parts):
+        raise ConfigError(f"--set {text}: expected key.sub=value, e.g. --set train.steps=100")
+    try:
+        nested: Any = tomllib.loads(f"value = {value.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        nested = value.strip()
+    for part in reversed(parts):
+        nested = {part: nested}
+    return dict(nested)
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested dictionaries, ``over`` winning key by key."""
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
+
+
+def validate(values: Mapping[str, Any], where: str) -> Config:
+    """Check everything and return the complete configuration.
+
+    Raises:
+        ConfigError: One line per problem: ``where``, the key's path, what is wrong, and the remedy.
+    """
+    try:
+        config = Config.model_validate_json(json.dumps(values, default=str))
+    except ValidationError as error:
+        problems = [_problem(details) for details in error.errors()]
+        raise ConfigError("\n".join(f"{where}: {problem}" for problem in problems)) from None
+    if reasons := refusals(config):
+        raise ConfigError("\n".join(f"{where}: {reason}" for reason in reasons))
+    if (config.train.steps, config.train.rollouts, config.train.tokens) == (None, None, None):
+        raise ConfigError(f"{where}: the run has no end; set train.steps, train.rollouts or train.tokens")
+    return config
+
+
+def dump_toml(config: Config) -> str:
+    """The complete configuration as TOML; absent optional keys are left out."""
+    return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
+
+
+def _problem(details: ErrorDetails) -> str:
+    path = ".".join(str(part) for part in details["loc"])
+    if details["type"] == "extra_forbidden":
+        return f"{path}: unknown key{_did_you_mean(details['loc'])}"
+    message = details["msg"].removeprefix("Value error, ")
+    if details["type"] == "value_error":
+        return message
+    return f"{path} = {json.dumps(details['input'], default=str)}: {message[:1].lower()}{message[1:]}"
+
+
+def _did_you_mean(loc: tuple[int | str, ...]) -> str:
+    table: Any = Config
+    for part in loc[:-1]:
+        table = table.model_fields[part].annotation
+    known = sorted(table.model_fields)
+    close = difflib.get_close_matches(str(loc[-1]), known, n=1)
+    prefix = "".join(f"{part}." for part in loc[:-1])
+    return (
+        f"; did you mean {prefix}{close[0]}?" if close else f"; known keys: {', '.join(prefix + key for key in known)}"
+    )

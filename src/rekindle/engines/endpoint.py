@@ -1,0 +1,323 @@
+"""Completions from an OpenAI-compatible HTTP server (vLLM, SGLang, llama.cpp, hosted ones): text in, text out.
+
+An endpoint is no training engine, because it gives no token ids and no exact log-probabilities; it is a policy to
+profile or a model to judge with. What fails for a while (429, 5xx, time-outs, broken connections, nonsense) is tried
+again with growing pauses, and what keeps failing fails alone; what would fail every time is an error.
+"""
+
+import http.client
+import json
+import random
+import threading
+import urllib.error
+import urllib.request
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import IO, Any
+from urllib.parse import urlsplit
+
+from rekindle.types import UserError
+
+__all__ = ["Endpoint", "EndpointCompletion", "EndpointError", "EndpointRequest"]
+
+MAX_BYTES = 64 * 2**20
+"""No more of an answer is read."""
+MAX_TOKENS = 2**24
+"""No answer is believed to have more."""
+MAX_PAUSE_SECONDS = 30.0
+"""Longest pause of our own before the next attempt."""
+MAX_RETRY_AFTER_SECONDS = 300.0
+"""Longest pause that a server can ask for."""
+TRANSIENT = {408, 425, 429}
+"""Client errors that time mends; every 5xx does as well."""
+REMEDIES = {
+    401: "check the API key",
+    403: "check the API key and what it is allowed to do",
+    404: "check the address (it usually ends in /v1) and the model's name",
+}
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+class EndpointError(UserError):
+    """The endpoint cannot be used as it is set up; the message says why, and the remedy."""
+
+
+class _TransientError(Exception):
+    """An attempt failed in a way that another attempt may not; ``pause`` is what the server asked for, in seconds."""
+
+    def __init__(self, reason: str, pause: float = 0.0) -> None:
+        super().__init__(reason)
+        self.pause = pause
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointRequest:
+    """One prompt to complete ``n`` times.
+
+    Attributes:
+        prompt: The user's text.
+        n: Number of completions.
+        temperature: Of the sampling.
+        max_tokens: Limit of each completion.
+        seed: Sent modulo 2^31, the range that all servers take; whether it makes samples repeat is up to the server.
+        stop: Texts that end a completion; the text itself is kept at the end where the server says which one it was.
+        top_p: Smallest set of tokens whose probability reaches it; 1 keeps all.
+    """
+
+    prompt: str
+    n: int = 1
+    temperature: float = 1.0
+    max_tokens: int = 256
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+    top_p: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointCompletion:
+    """One answer.
+
+    Attributes:
+        text: What the model said.
+        tokens: Sampled tokens; where the server gives only the sum of several completions, an even part of it.
+        truncated: True when ``max_tokens`` ended it.
+        prompt_tokens: Tokens of the rendered prompt, 0 where the server does not say.
+    """
+
+    text: str
+    tokens: int
+    truncated: bool
+    prompt_tokens: int = 0
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A redirect may lead to another host, which must not see the key: it is an error instead."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+class Endpoint:
+    """A model behind an OpenAI-compatible API.
+
+    Args:
+        url: Base address, e.g. ``http://127.0.0.1:8000/v1``.
+        model: Name the server knows it by.
+        api_key: Sent as a bearer token to this address alone, never logged.
+        timeout_seconds: Longest wait for the server's next byte.
+        retries: Further attempts after a first one that failed.
+        concurrency: Requests in flight at the same time.
+        chat: Use ``/chat/completions``, where the server applies its chat template, or else ``/completions``.
+        system_prompt: System message before every prompt; only with ``chat``.
+        backoff_seconds: Pause before the second attempt; it doubles with every further one.
+
+    Raises:
+        EndpointError: The address, the key or the system prompt cannot be used.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        *,
+        api_key: str | None = None,
+        timeout_seconds: float = 300.0,
+        retries: int = 4,
+        concurrency: int = 16,
+        chat: bool = True,
+        system_prompt: str | None = None,
+        backoff_seconds: float = 1.0,
+    ) -> None:
+        _check(url, api_key, system_prompt, chat)
+        self.url, self.model = url.rstrip("/"), model
+        self._address = self.url + ("/chat/completions" if chat else "/completions")
+        self._headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        self._api_key = api_key
+        if api_key is not None:
+            self._headers["Authorization"] = f"Bearer {api_key}"
+        self._timeout, self._retries, self._backoff = timeout_seconds, retries, backoff_seconds
+        self._concurrency, self._chat, self._system_prompt = concurrency, chat, system_prompt
+        # A proxy of the environment is for other machines than this one.
+        direct = [urllib.request.ProxyHandler({})] if urlsplit(url).hostname in LOOPBACK else []
+        self._opener = urllib.request.build_opener(_NoRedirects, *direct)
+
+    def complete(self, requests: Sequence[EndpointRequest]) -> Iterator[tuple[int, list[EndpointCompletion] | None]]:
+        """Yield ``(index of the request, its n completions)`` once per request as they come; None where it failed.
+
+        Raises:
+            EndpointError: The server refuses a request in a way that no further attempt would mend.
+        """
+        ended = threading.Event()
+        pool = ThreadPoolExecutor(self._concurrency, thread_name_prefix="endpoint")
+        try:
+            futures = {pool.submit(self._sample, request, ended): row for row, request in enumerate(requests)}
+            for future in as_completed(futures):
+                yield futures[future], self._result(future)
+        finally:
+            ended.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _result(self, future: Future[list[EndpointCompletion]]) -> list[EndpointCompletion] | None:
+        try:
+            return future.result()
+        except _TransientError as error:
+            warnings.warn(f"{self._address} failed {self._retries + 1} times ({error})", stacklevel=3)
+            return None
+
+    def _sample(self, request: EndpointRequest, ended: threading.Event) -> list[EndpointCompletion]:
+        """All n completions; a server that gives fewer at a time is asked again, with another seed."""
+        found: list[EndpointCompletion] = []
+        while len(found) < request.n:
+            payload = self._payload(request, len(found))
+            found += self._attempt(payload, request.stop, ended)[: request.n - len(found)]
+        return found
+
+    def _payload(self, request: EndpointRequest, already: int) -> bytes:
+        values: dict[str, Any] = {
+            "model": self.model,
+            "n": request.n - already,
+            "temperature": request.temperature,
+            "top_p": request.top_p,
+            "max_tokens": request.max_tokens,
+            # Far apart, because servers number the samples of a request upwards from its seed.
+            "seed": (request.seed + already * 0x9E3779B1) % 2**31,
+        }
+        if request.stop:
+            values["stop"] = list(request.stop)
+        if self._chat:
+            system = [{"role": "system", "content": self._system_prompt}] if self._system_prompt is not None else []
+            values["messages"] = [*system, {"role": "user", "content": request.prompt}]
+        else:
+            values["prompt"] = request.prompt
+        return json.dumps(values).encode()
+
+    def _attempt(self, payload: bytes, stop: tuple[str, ...], ended: threading.Event) -> list[EndpointCompletion]:
+        """Post until an answer makes sense, ``retries`` + 1 times at most."""
+        for retry in range(self._retries):
+            try:
+                return self._completions(self._post(payload), stop)
+            except _TransientError as error:
+                # Not all at once: requests that were refused together would be refused together again.
+                own = min(self._backoff * 2**retry, MAX_PAUSE_SECONDS) * random.uniform(0.5, 1.0)
+                if ended.wait(max(own, error.pause)):
+                    raise
+        return self._completions(self._post(payload), stop)
+
+    def _post(self, payload: bytes) -> bytes:
+        # The scheme is checked in the constructor.
+        request = urllib.request.Request(self._address, payload, self._headers, method="POST")  # noqa: S310
+        try:
+            with self._opener.open(request, timeout=self._timeout) as response:
+                return bytes(response.read(MAX_BYTES))
+        except urllib.error.HTTPError as error:
+            with error:
+                raise self._refusal(error) from None
+        except (OSError, http.client.HTTPException) as error:
+            raise _TransientError(_plain(str(error) or type(error).__name__)) from None
+
+    def _refusal(self, error: urllib.error.HTTPError) -> Exception:
+        """What an error status means: worth another attempt, or not."""
+        if 300 <= error.code < 400:
+            target = urlsplit(error.headers.get("Location", "")).netloc or "another path"
+            return EndpointError(
+                f"{self._address} redirects to {_plain(target)} ({error.code}), and a redirect is not followed, so "
+                "that the API key stays here; give the final address"
+            )
+        said = self._message(error)
+        if error.code in TRANSIENT or error.code >= 500:
+            return _TransientError(f"{error.code}: {said}", _retry_after(error.headers.get("Retry-After")))
+        remedy = REMEDIES.get(error.code, "change what it complains about")
+        return EndpointError(f"{self._address} refused the request ({error.code}: {said}); {remedy}")
+
+    def _message(self, error: IO[bytes]) -> str:
+        """The server's own explanation, wherever it put it."""
+        try:
+            body = error.read(MAX_BYTES)
+        except (OSError, http.client.HTTPException):
+            body = b""
+        try:
+            value = json.loads(body)
+        except (ValueError, RecursionError):
+            return self._quoted(body)
+        for name in ("error", "message", "detail"):
+            value = value.get(name, value) if isinstance(value, dict) else value
+        return self._quoted(str(value).encode(errors="replace"))
+
+    def _quoted(self, said: bytes) -> str:
+        """The server's words in a message of ours, without the key should it repeat it."""
+        text = said[:1000].decode(errors="replace")
+        return _plain(text.replace(self._api_key, "***") if self._api_key else text) or "no message"
+
+    def _completions(self, body: bytes, stop: tuple[str, ...]) -> list[EndpointCompletion]:
+        try:
+            answer = json.loads(body)
+            texts = [self._text(choice, stop) for choice in answer["choices"]]
+            cut = [choice.get("finish_reason") == "length" for choice in answer["choices"]]
+            usage = answer.get("usage") or {}
+            total, prompt = usage.get("completion_tokens"), usage.get("prompt_tokens") or 0
+            sane = bool(texts) and all(one in range(MAX_TOKENS) for one in (total or 0, prompt))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            sane = False
+        if not sane:
+            raise _TransientError(f"an answer that makes no sense: {self._quoted(body)}")
+        if total is None:
+            raise EndpointError(
+                f"{self._address} does not report usage.completion_tokens, and costs are counted in tokens; "
+                "use a server that reports them, such as vLLM or SGLang"
+            )
+        parts = [total // len(texts) + (index < total % len(texts)) for index in range(len(texts))]
+        return [EndpointCompletion(*one, prompt) for one in zip(texts, parts, cut, strict=True)]
+
+    def _text(self, choice: dict[str, Any], stop: tuple[str, ...]) -> str:
+        text = choice["message"]["content"] if self._chat else choice["text"]
+        if text is None and self._chat:  # the model called a tool, or only thought
+            text = ""
+        if not isinstance(text, str):
+            raise TypeError("a completion is text")
+        text = text.encode(errors="replace").decode()  # JSON can write half a character, and nobody else can
+        # Servers cut the stop text off, and verifiers look for it; vLLM and SGLang say which one it was.
+        matched = choice.get("stop_reason", choice.get("matched_stop"))
+        return text + matched if matched in stop and not text.endswith(matched) else text
+
+
+def _check(url: str, api_key: str | None, system_prompt: str | None, chat: bool) -> None:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    usable = usable and url.isascii() and url.isprintable() and " " not in url
+    if not usable:
+        raise EndpointError(f"the endpoint's address {url!r} is no http address; give e.g. http://127.0.0.1:8000/v1")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise EndpointError(
+            "the endpoint's address has more in it than scheme, host, port and path; give a key as the API key"
+        )
+    if api_key is not None and not (api_key.isascii() and api_key.isprintable() and api_key and " " not in api_key):
+        raise EndpointError("the API key is empty or has spaces, line breaks or non-ASCII characters in it; mend it")
+    if system_prompt is not None and not chat:
+        raise EndpointError("a system prompt needs chat completions; set chat = true, or put it into the prompts")
+
+
+def _plain(text: str) -> str:
+    """At most 300 characters on one line, with nothing in it that could steer a terminal."""
+    return " ".join("".join(one if one.isprintable() else " " for one in text).split())[:300]
+
+
+def _retry_after(value: str | None) -> float:
+    """Seconds that a ``Retry-After`` header asks for, given in seconds or as a date; 0.0 where it says neither."""
+    if value is None:
+        return 0.0
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            when = parsedate_to_datetime(value)
+        except ValueError:
+            return 0.0
+        seconds = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - datetime.now(UTC).timestamp()
+    return min(seconds, MAX_RETRY_AFTER_SECONDS) if seconds > 0 else 0.0

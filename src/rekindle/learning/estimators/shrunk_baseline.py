@@ -1,0 +1,72 @@
+"""Ours: a prompt's own record, shrunk towards the batch by empirical Bayes.
+
+    v = (s + k m) / (s + f + k)          baseline of a prompt
+    A = (r - v) / (rms(r - v) + eps)     rms: root mean square over the batch, the deviation about the baselines
+
+s and f are the prompt's (discounted) counts of successes and failures before this visit, m is the mean reward of the
+batch, and k >= 0 says how many visits the batch's mean is worth: v is the posterior mean of the prompt's success rate
+under a Beta prior of mean m and strength k. k = 0 is SPO's tracker (arXiv 2509.13232), k -> infinity REINFORCE++'s
+batch mean (arXiv 2501.03262). A prompt without a record has v = m. One rollout a prompt is enough.
+
+Why A is not centred once more: for a baseline b that does not depend on rollout i itself,
+
+    E[(r_i - b) grad log pi_i] = E[r_i grad log pi_i]
+
+and v depends on it by its share of m only. With w = k / (s + f + k) and M rollouts in the batch that share is w / M, so
+
+    E[(r_i - v) grad log pi_i] = (1 - w / M) E[r_i grad log pi_i]
+
+exactly: no prompt's gradient turns, none shrinks by more than 1 / M. Centring would replace v by v + (m - mean of v),
+which undoes the weighing of m against each prompt's record and changes the advantage of a prompt by the luck of the
+others. As k -> infinity mean(r - v) is 0 anyway.
+
+The unit is the spread about the baselines, not about the mean of r - v: without centring the latter would be almost
+zero for a batch that surprises everywhere alike (all correct at v = 0.9, say) and its advantages would have no bound;
+with the former |A| <= sqrt(M). A batch in which every reward is its baseline gives zeros, up to rounding (1e-8).
+"""
+
+import math
+from collections.abc import Sequence
+
+from rekindle.learning.estimators.compared import Compared, Estimator, flatten, split_like
+from rekindle.learning.estimators.statistics import EPSILON, mean, root_mean_square
+from rekindle.types import UserError
+
+__all__ = ["posterior_means", "shrunk_baseline"]
+
+
+def shrunk_baseline(strength: float) -> Estimator:
+    """The estimator whose baselines are shrunk with the given strength.
+
+    Args:
+        strength: k, in visits; at least 0 and finite.
+
+    Raises:
+        UserError: The strength is negative or not finite.
+    """
+    if not (strength >= 0 and math.isfinite(strength)):
+        raise UserError(
+            f"shrunk_baseline weighs the batch's mean as {strength} visits; give a finite number of at least 0, or use "
+            "batch_standardize for a baseline that is the batch's mean alone"
+        )
+
+    def advantages(groups: Sequence[Compared]) -> list[list[float]]:
+        baselines = posterior_means(groups, strength)
+        surprises = [
+            reward - baseline for group, baseline in zip(groups, baselines, strict=True) for reward in group.rewards
+        ]
+        unit = root_mean_square(surprises) + EPSILON
+        return split_like(groups, [surprise / unit for surprise in surprises])
+
+    return Estimator(advantages, "batch", reads_history=True)
+
+
+def posterior_means(groups: Sequence[Compared], strength: float) -> list[float]:
+    """The baselines v [B] of a batch's groups; the batch's mean where record and prior both weigh nothing."""
+    batch_mean = mean(flatten(groups))
+    return [_posterior_mean(group, batch_mean, strength) for group in groups]
+
+
+def _posterior_mean(group: Compared, prior_mean: float, strength: float) -> float:
+    visits = group.successes + group.failures + strength
+    return (group.successes + strength * prior_mean) / visits if visits > 0 else prior_mean

@@ -1,0 +1,39 @@
+"""GSPO (arXiv 2507.18071): PPO's clip on the ratio of the whole sequence, length-normalised.
+
+    s = exp(mean over the rollout's trainable tokens of (log pi - log pi_old))
+    loss_t = -min(s_t * A_t, clip(s_t, 1 - clip_low, 1 + clip_high) * A_t),   s_t = sg[s] * pi_t / sg[pi_t]
+
+This is the paper's token form: s_t has the value of s, and its gradient is that of token t alone. With the
+``sequence_mean`` aggregation a rollout's tokens average to the sequence's loss, and for advantages that are constant
+over the rollout the gradient is the paper's too, sg[s] * A * (mean over t of grad log pi_t). Writing s itself on every
+token has the same gradient then, but spreads each token's advantage over all tokens, also over those that a token
+filter dropped. The paper clips at 3e-4 below and 4e-4 above 1: the mean of many small differences moves little.
+"""
+
+import torch
+from torch import Tensor
+
+from rekindle.learning.losses.ppo_clip import clipped_objective
+from rekindle.learning.losses.tokens import MAX_LOG_RATIO, Tokens, per_rollout
+
+__all__ = ["gspo"]
+
+
+def gspo(tokens: Tokens, clip_low: float, clip_high: float) -> tuple[Tensor, Tensor]:
+    """The clipped loss of each token by its rollout's ratio.
+
+    Where ``old_logprobs`` is ``logprobs.detach()`` the ratio is exactly 1 and the gradient is that of -A * logprobs.
+
+    Args:
+        tokens: The dropped tokens of a rollout (advantage 0) count in its ratio.
+        clip_low: How far the sequence's ratio may fall below 1 for a negative advantage.
+        clip_high: How far it may rise above 1 for a positive advantage.
+
+    Returns:
+        token losses [N], and [N] True where clipping stopped the token's gradient.
+    """
+    fixed = tokens.logprobs.detach()
+    log_ratio = per_rollout(fixed - tokens.old_logprobs, tokens.lengths, torch.mean)
+    sequence_ratio = torch.exp(log_ratio.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO))
+    ratio = sequence_ratio * torch.exp(tokens.logprobs - fixed)
+    return clipped_objective(ratio, tokens.advantages, clip_low, clip_high)

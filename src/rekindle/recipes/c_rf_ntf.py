@@ -1,0 +1,25 @@
+"""C-RF with negative token filtering (arXiv 2606.17250): single rollouts, successes against failures of the batch.
+
+No groups: 256 prompts, one rollout each. Of a failed rollout only the tenth of its tokens that was least likely is
+penalised; nothing else would offset the blame on tokens that right and wrong answers share.
+"""
+
+from rekindle.config import Config, TrainTable
+
+__all__ = ["c_rf_ntf"]
+
+
+def c_rf_ntf() -> Config:
+    """Contrastive REINFORCE over a batch of single rollouts."""
+    return Config(
+        recipe="c_rf_ntf",
+        train=TrainTable(
+            groups_per_step=256,
+            group_size=1,
+            gate="everything",
+            estimator="c_rf",
+            clip_high=10.0,
+            aggregation="sequence_mean",
+            negative_keep_ratio=0.1,
+        ),
+    )

@@ -1,0 +1,16 @@
+"""CISPO (arXiv 2506.13585): importance weights are clipped, tokens never; every token keeps its gradient.
+
+The weight only differs from 1 after a first optimizer step on the batch, so a batch is dealt into four minibatches.
+"""
+
+from rekindle.config import Config, TrainTable
+
+__all__ = ["cispo"]
+
+
+def cispo() -> Config:
+    """REINFORCE with the importance weight bounded by 5."""
+    return Config(
+        recipe="cispo",
+        train=TrainTable(loss="cispo", minibatches=4, clip_high=4.0, aggregation="token_mean"),
+    )

@@ -1,0 +1,18 @@
+"""GRESO (arXiv 2506.02177): prompts that lately taught nothing are skipped before they are rolled out.
+
+The longer a prompt has been unanimous, the likelier it is skipped; the skip rates of easy and hard prompts follow the
+share of groups without signal. As in the paper, a step draws again (here at most four times) until it is full.
+"""
+
+from rekindle.config import Config, PoolTable, RefillTable
+
+__all__ = ["greso"]
+
+
+def greso() -> Config:
+    """Skipping before rollout, with a bounded refill."""
+    return Config(
+        recipe="greso",
+        pool=PoolTable(kind="selective"),
+        refill=RefillTable(max_rounds=4),
+    )

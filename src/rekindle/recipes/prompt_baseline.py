@@ -1,0 +1,20 @@
+"""Single rollouts against a baseline per prompt that leans on the batch (ours).
+
+The baseline is the posterior mean of the prompt's success rate under a prior centred on the batch's mean reward: a
+prompt never seen is compared with the batch, as in REINFORCE++, one seen often with itself, as in SPO.
+"""
+
+from rekindle.config import Config, PosteriorTable, TrainTable
+
+__all__ = ["prompt_baseline"]
+
+
+def prompt_baseline() -> Config:
+    """Empirical-Bayes baselines for groups of one."""
+    return Config(
+        recipe="prompt_baseline",
+        posterior=PosteriorTable(prior_successes=0.0, prior_failures=0.0, half_life=0.1),
+        train=TrainTable(
+            groups_per_step=256, group_size=1, gate="everything", estimator="shrunk_baseline", aggregation="token_mean"
+        ),
+    )

@@ -1,0 +1,18 @@
+"""Reinforce-Ada (arXiv 2510.04996): rounds of 8 rollouts until half of 8 are right and half wrong, 4 rounds at most.
+
+Trains on a balanced 8 of what was drawn; all that was drawn is in the baseline.
+"""
+
+from rekindle.config import Config, SubsetTable, TopUpTable, TrainTable
+
+__all__ = ["reinforce_ada"]
+
+
+def reinforce_ada() -> Config:
+    """Adaptive rounds and a balanced subset."""
+    return Config(
+        recipe="reinforce_ada",
+        top_up=TopUpTable(kind="balance", max_rounds=4),
+        subset=SubsetTable(kind="balanced", size=8, baseline="all"),
+        train=TrainTable(groups_per_step=16, group_size=8),
+    )

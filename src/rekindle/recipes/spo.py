@@ -1,0 +1,22 @@
+"""SPO (arXiv 2509.13232): single rollouts against a tracked success rate per prompt.
+
+The tracker is a Beta count that forgets as the policy moves; its mean is the baseline, and sqrt(p (1 - p)) + 0.05 the
+weight a prompt is drawn with. A profile (profile.path) starts the tracker; without one it starts at 1/2.
+"""
+
+from rekindle.config import Config, PoolTable, PosteriorTable, PriorityTable, TrainTable
+
+__all__ = ["spo"]
+
+
+def spo() -> Config:
+    """A tracked baseline per prompt, normalised over the batch."""
+    return Config(
+        recipe="spo",
+        pool=PoolTable(kind="prioritized"),
+        priority=PriorityTable(score="uncertainty", floor=0.05),
+        posterior=PosteriorTable(half_life=0.06, least_discount=0.875, most_discount=0.96),
+        train=TrainTable(
+            groups_per_step=256, group_size=1, gate="everything", estimator="spo", aggregation="token_mean"
+        ),
+    )

@@ -1,0 +1,63 @@
+"""How old evidence about a prompt is forgotten while the policy moves on."""
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from rekindle.types import UserError
+
+__all__ = ["Belief"]
+
+_Moved = TypeVar("_Moved", float, npt.NDArray[np.float64])
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """The Beta posterior of a prompt's success rate: its prior, and how its counts fade.
+
+    A prompt's posterior is Beta(prior_successes + s, prior_failures + f), where s and f are counts of its rollouts. A
+    count is evidence about the policy that was sampled, so it fades in two places: for good when the prompt is visited
+    (``discount``), and on the way when the counts are read (``staleness``). The prior never fades.
+
+    Without arguments nothing is forgotten. As settings: MoPPS (arXiv 2507.04632) with its lambda is ``Belief(1, 1,
+    least=lambda, most=lambda)``, which forgets per visit, whatever the policy did; SPO (arXiv 2509.13232) is
+    ``Belief(0, 0, half_life=0.06, least=0.875, most=0.96)`` with counts primed from a first pass.
+
+    Attributes:
+        prior_successes: Successes imagined before the first visit.
+        prior_failures: Failures imagined before the first visit.
+        half_life: Movement of the policy that halves a count, in nats of mean |change of log p| per token; None: the
+            policy's movement is not read.
+        least: Least factor of the counts at a visit.
+        most: Greatest factor of the counts at a visit.
+    """
+
+    prior_successes: float = 0.5
+    prior_failures: float = 0.5
+    half_life: float | None = None
+    least: float = 0.0
+    most: float = 1.0
+
+    def __post_init__(self) -> None:
+        if min(self.prior_successes, self.prior_failures) < 0:
+            raise UserError(
+                f"posterior.prior_successes = {self.prior_successes} and posterior.prior_failures = "
+                f"{self.prior_failures} are counts; give at least 0, or 0.5 each for Jeffreys' prior"
+            )
+        if self.half_life is not None and not self.half_life > 0:
+            raise UserError(f"posterior.half_life = {self.half_life} must be above 0; leave it out to forget nothing")
+        if not 0 <= self.least <= self.most <= 1:
+            raise UserError(
+                f"posterior.least_discount = {self.least} and posterior.most_discount = {self.most} must be ordered "
+                "inside [0, 1]; 0 and 1 do not bound the discount"
+            )
+
+    def discount(self, moved: float) -> float:
+        """Factor of the counts at a visit, ``moved`` nats after the one before: 2^(-moved / half_life), bounded."""
+        return min(max(self.staleness(moved), self.least), self.most)
+
+    def staleness(self, moved: _Moved) -> _Moved:
+        """Factor of the counts when they are read, ``moved`` nats after the last visit: 2^(-moved / half_life)."""
+        return moved * 0.0 + 1.0 if self.half_life is None else 2.0 ** (-moved / self.half_life)

@@ -1,0 +1,175 @@
+"""sGPO's curriculum: phases from easy to hard, each with its own group size."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from rekindle.scheduling.accounting import Settled
+from rekindle.scheduling.history import History
+from rekindle.scheduling.pools.weighted import WeightedPool
+from rekindle.scheduling.weighted_rows import Rows
+from rekindle.types import Fate, UserError
+
+__all__ = ["Phase", "PhasedPool"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Phase:
+    """A stretch of the curriculum.
+
+    Attributes:
+        group_size: Rollouts of every prompt in the phase.
+        rows: [prompts of the phase] their rows, distinct.
+    """
+
+    group_size: int
+    rows: Rows
+
+
+class PhasedPool(WeightedPool):
+    """sGPO (arXiv 2606.08854): cycles through the prompts of one phase until it has converged, then the next.
+
+    A phase is over when its prompts were drawn ``max_epochs`` times, or when the smoothed mean reward of its rollouts
+    has not risen by ``min_gain`` over its best for ``patience`` steps. Phases change between steps, never inside one,
+    so a step has one group size; the last step of a phase is filled up from its own prompts.
+
+    Args:
+        history: Of all prompts; those in no phase are never drawn.
+        phases: In order; prompts may be in several.
+        max_epochs: Passes over a phase's prompts.
+        patience: Steps without a gain after which a phase has converged.
+        min_gain: Rise of the smoothed reward that counts as a gain.
+        smoothing: Weight of a step in the smoothed reward.
+        after_last: Go on cycling the last phase, or stop the run, when it is over.
+        reprofile: Rebuilds the phases from what the run has seen; when a phase is over and others follow, those of
+            greater group size than its own take their place.
+    """
+
+    no_signal = Fate.RETIRED
+
+    def __init__(
+        self,
+        history: History,
+        phases: Sequence[Phase],
+        *,
+        max_epochs: int = 3,
+        patience: int = 10,
+        min_gain: float = 0.005,
+        smoothing: float = 0.1,
+        after_last: Literal["continue", "stop"] = "continue",
+        reprofile: Callable[[History], list[Phase]] | None = None,
+    ) -> None:
+        _check(phases, len(history))
+        for name, value in (("max_epochs", max_epochs), ("patience", patience)):
+            if value < 1:
+                raise UserError(f"phases.{name} = {value} would end a phase before it begins; give at least 1")
+        if not 0 < smoothing <= 1:
+            raise UserError(f"phases.smoothing = {smoothing} is outside (0, 1]; 1 does not smooth, 0.1 does")
+        super().__init__(history, consumed_weight=0.0)
+        self._max_epochs, self._patience, self._min_gain = max_epochs, patience, min_gain
+        self._smoothing, self._after_last, self._reprofile = smoothing, after_last, reprofile
+        self._phases = list(phases)
+        self._enter(0)
+
+    def _enter(self, index: int) -> None:
+        """Begin a phase: only its prompts have weight, and its reward is measured anew."""
+        self._show(index)
+        self._resets_before = self.resets
+        self._smoothed: float | None = None
+        self._best: float | None = None
+        self._since_best = 0
+        self._fill()
+
+    def _show(self, index: int) -> None:
+        self._index = index
+        self._members, self.group_size = self._phases[index].rows, self._phases[index].group_size
+
+    @property
+    def _epoch(self) -> int:
+        return 1 + self.resets - self._resets_before
+
+    def draw(self, count: int, rng: np.random.Generator, in_flight: Collection[int] = ()) -> Rows:
+        """Draw and consume within the phase; none when the last phase has stopped the run."""
+        if self.finished is not None:
+            return np.empty(0, np.int64)
+        return self._consume(self._by_weight(rng), count, in_flight)
+
+    def settle(self, settled: Sequence[Settled]) -> None:
+        """Smooth the step's reward, and end the phase where it is over."""
+        graded = [one for one in settled if one.outcome is not None]
+        if graded:
+            self._note(sum(one.reward_sum for one in graded) / sum(one.request.n for one in graded))
+        passes = self._epoch - (self.live > 0)
+        if passes >= self._max_epochs or self._since_best >= self._patience:
+            self._end_phase()
+
+    def _note(self, reward: float) -> None:
+        before = reward if self._smoothed is None else self._smoothed
+        self._smoothed = before + self._smoothing * (reward - before)
+        if self._best is None or self._smoothed >= self._best + self._min_gain:
+            self._best, self._since_best = self._smoothed, 0
+        else:
+            self._since_best += 1
+
+    def _end_phase(self) -> None:
+        done, later = self._phases[: self._index + 1], self._phases[self._index + 1 :]
+        if later and self._reprofile is not None:
+            later = [phase for phase in self._reprofile(self.history) if phase.group_size > done[-1].group_size]
+            _check([*done, *later], len(self.history))
+        self._phases = [*done, *later]
+        if later:
+            self._enter(self._index + 1)
+        elif self._after_last == "stop":
+            self.finished = (
+                f"the last of {len(self._phases)} phases is over; raise phases.max_epochs or phases.patience, "
+                'or set phases.after_last = "continue"'
+            )
+
+    def metrics(self) -> dict[str, float]:
+        """The phase and its epoch, both counted from 1, and the smoothed reward."""
+        reward = {} if self._smoothed is None else {"pool/smoothed_reward": self._smoothed}
+        return {"pool/phase": self._index + 1, "pool/epoch": self._epoch, **reward}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the curriculum stands, and its phases, which may have been rebuilt."""
+        return {
+            **super().state_dict(),
+            "phase": self._index,
+            "resets_before": self._resets_before,
+            "smoothed": self._smoothed,
+            "best": self._best,
+            "since_best": self._since_best,
+            "finished": self.finished,
+            "group_sizes": [phase.group_size for phase in self._phases],
+            "rows": {str(index): phase.rows for index, phase in enumerate(self._phases)},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore."""
+        super().load_state_dict(state)
+        self._phases = [Phase(size, state["rows"][str(index)]) for index, size in enumerate(state["group_sizes"])]
+        self._show(state["phase"])
+        self._resets_before, self._since_best = state["resets_before"], state["since_best"]
+        self._smoothed, self._best, self.finished = state["smoothed"], state["best"], state["finished"]
+
+
+def _check(phases: Sequence[Phase], prompts: int) -> None:
+    """Phases are there, have prompts, and have them once.
+
+    Raises:
+        UserError: They do not.
+    """
+    if not phases:
+        raise UserError("a phased pool has no phases; make a profile that leaves prompts to train on")
+    for number, phase in enumerate(phases, 1):
+        if not len(phase.rows):
+            raise UserError(f"phase {number} (group size {phase.group_size}) has no prompts; leave it out")
+        if phase.group_size < 1:
+            raise UserError(f"phase {number} has group size {phase.group_size}; give at least 1")
+        if len(np.unique(phase.rows)) < len(phase.rows) or not 0 <= phase.rows.min() <= phase.rows.max() < prompts:
+            raise UserError(
+                f"phase {number} (group size {phase.group_size}) names a prompt twice, or one that the pool of "
+                f"{prompts} prompts lacks; make the profile with the pool's own prompts"
+            )

@@ -1,0 +1,101 @@
+"""Prompts drawn by what they are worth."""
+
+from collections.abc import Collection, Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from rekindle.scheduling.accounting import Settled
+from rekindle.scheduling.history import History
+from rekindle.scheduling.pools.recycling import check_fractions, trained_rows
+from rekindle.scheduling.pools.weighted import WeightedPool
+from rekindle.scheduling.priorities import Priority
+from rekindle.scheduling.weighted_rows import Rows, WeightedRows
+from rekindle.types import Fate, UserError
+
+__all__ = ["PrioritizedPool"]
+
+_LAST = 1e-30
+"""Least priority: a prompt without any is drawn when nothing else is left, not never."""
+
+
+class PrioritizedPool(WeightedPool):
+    """Draws by weight x priority, where the weight is what consumption left and the priority is computed anew.
+
+    The frame of several methods: posterior recycling (``signal_chance``), MoPPS (arXiv 2507.04632; a Thompson sample
+    of it, ``select="best"``), SPO (arXiv 2509.13232; ``uncertainty``); with the uniform priority it is CyclingPool
+    ("drawn"), RecyclingPool ("trained", hard and soft) or independent uniform draws ("none").
+
+    A draw reads the whole history: its time grows with the pool, about 0.1 s per million prompts.
+
+    Args:
+        history: Of all prompts.
+        priority: What a prompt is worth at present.
+        select: Draw in proportion ("weighted"), or take the largest, ties at random ("best").
+        consume: Which prompts leave until a reset: none, those drawn, or those trained on.
+        alpha: Weight left to a consumed prompt, with ``consume="trained"``.
+        reset_below: Live fraction at which all come back, with ``consume="trained"``.
+    """
+
+    def __init__(
+        self,
+        history: History,
+        priority: Priority,
+        *,
+        select: Literal["weighted", "best"] = "weighted",
+        consume: Literal["none", "drawn", "trained"] = "none",
+        alpha: float = 0.0,
+        reset_below: float = 0.0,
+    ) -> None:
+        check_fractions(alpha=alpha, reset_below=reset_below)
+        if consume != "trained" and (alpha or reset_below):
+            raise UserError(
+                f'pool.alpha and pool.reset_below have no effect with priority.consume = "{consume}"; '
+                'leave them out, or set priority.consume = "trained"'
+            )
+        super().__init__(history, consumed_weight=alpha)
+        self.no_signal = Fate.RETIRED if consume == "drawn" else Fate.RECYCLED
+        self._priority, self._select, self._consumes = priority, select, consume
+        self._alpha, self._fraction = alpha, reset_below
+        self._worth = np.zeros(len(history), np.float32)
+        self._weighted = WeightedRows(self._worth)
+
+    def draw(self, count: int, rng: np.random.Generator, in_flight: Collection[int] = ()) -> Rows:
+        """Draw by present priorities; they are computed once per draw."""
+        priority = np.maximum(self._priority(self.history, rng), _LAST)
+
+        def pick(number: int, excluded: Collection[int]) -> Rows:
+            return self._pick(priority, number, rng, excluded)
+
+        if self._consumes == "drawn":
+            return self._consume(pick, count, in_flight)
+        if self._consumes == "trained":
+            self._reset_below(self._fraction, if_empty=True)
+        return pick(count, in_flight)
+
+    def settle(self, settled: Sequence[Settled]) -> None:
+        """Consume the update batch, where that is the rule."""
+        if self._consumes == "trained":
+            self._rows.set(trained_rows(settled), self._alpha)
+
+    def _pick(
+        self, priority: npt.NDArray[np.float64], count: int, rng: np.random.Generator, excluded: Collection[int]
+    ) -> Rows:
+        self._worth[:] = self.history.weight * priority
+        if self._select == "best":
+            self._worth[np.fromiter(excluded, np.int64, len(excluded))] = 0.0
+            return _best(self._worth, count, rng)
+        self._weighted.refresh()
+        return self._weighted.draw(count, rng, excluded)
+
+
+def _best(worth: npt.NDArray[np.float32], count: int, rng: np.random.Generator) -> Rows:
+    """Rows of the ``count`` largest positive values; which of equal ones is up to ``rng``."""
+    count = min(count, int(np.count_nonzero(worth)))
+    if not count:
+        return np.empty(0, np.int64)
+    threshold = np.partition(worth, len(worth) - count)[len(worth) - count]
+    above = np.flatnonzero(worth > threshold)
+    equal = rng.permutation(np.flatnonzero(worth == threshold))
+    return np.concatenate([above, equal[: count - len(above)]])

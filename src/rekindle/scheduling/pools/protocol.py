@@ -1,0 +1,61 @@
+"""What a scheduler asks of a pool."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from rekindle.scheduling.accounting import Settled
+from rekindle.scheduling.history import History
+from rekindle.scheduling.weighted_rows import Rows
+from rekindle.types import Fate
+
+__all__ = ["Pool"]
+
+
+class Pool(Protocol):
+    """The rule by which prompts are drawn and come back. ``rekindle.testing.check_pool`` tests an implementation."""
+
+    history: History
+    no_signal: Fate
+    """What becomes of a group without signal: RECYCLED or RETIRED."""
+
+    @property
+    def resets(self) -> int:
+        """How often the pool was refilled."""
+        ...
+
+    @property
+    def live(self) -> int:
+        """Prompts that are still to be used before the pool is reset."""
+        ...
+
+    @property
+    def group_size(self) -> int | None:
+        """Rollouts per prompt that the pool prescribes for the next draw; None: the pool has no say."""
+        ...
+
+    @property
+    def finished(self) -> str | None:
+        """Why the pool has ended the run, as a sentence; None while it goes on."""
+        ...
+
+    def draw(self, count: int, rng: np.random.Generator, in_flight: Collection[int] = ()) -> Rows:
+        """Draw up to ``count`` distinct rows, none of them in flight. Fewer, or none, where there are no more."""
+        ...
+
+    def settle(self, settled: Sequence[Settled]) -> None:
+        """Learn what became of every request of a step."""
+        ...
+
+    def metrics(self) -> dict[str, float]:
+        """Numbers of the step that was settled last, under keys that begin with "pool/"."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is not in the history: arrays and JSON values."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore; the history is restored before."""
+        ...

@@ -1,0 +1,66 @@
+"""Query recycling: only prompts that taught leave the pool."""
+
+from collections.abc import Collection, Sequence
+from typing import Literal
+
+import numpy as np
+
+from rekindle.scheduling.accounting import Settled
+from rekindle.scheduling.history import History
+from rekindle.scheduling.pools.weighted import WeightedPool
+from rekindle.scheduling.weighted_rows import Rows
+from rekindle.types import Fate, UserError
+
+__all__ = ["RecyclingPool", "check_fractions", "trained_rows"]
+
+
+class RecyclingPool(WeightedPool):
+    """Query recycling (arXiv 2606.10709): only prompts of the update batch are consumed.
+
+    State: one weight w in [0, 1] per prompt, all 1 at the start. Prompts are drawn in proportion to w without
+    replacement. A prompt in the update batch gets w = ``alpha`` (0: hard recycling, the paper tried 0.1 as the soft
+    one); every other prompt, drawn or not, keeps its weight: a group without signal, and a group of signal that was
+    not needed, is eligible again.
+
+    Degenerate case: visited often, the pool distils into prompts that never teach, and shrinks. When it is empty,
+    ``on_empty`` says whether it is reset (all weights 1) or the run stops; ``reset_below`` resets it earlier, at a
+    live fraction. The paper is silent here, as it draws each prompt about twice.
+    """
+
+    no_signal = Fate.RECYCLED
+
+    def __init__(
+        self,
+        history: History,
+        alpha: float = 0.0,
+        on_empty: Literal["reset", "stop"] = "reset",
+        reset_below: float = 0.0,
+    ) -> None:
+        check_fractions(alpha=alpha, reset_below=reset_below)
+        super().__init__(history, consumed_weight=alpha)
+        self._alpha, self._on_empty, self._fraction = alpha, on_empty, reset_below
+
+    def draw(self, count: int, rng: np.random.Generator, in_flight: Collection[int] = ()) -> Rows:
+        """Draw; weights stay."""
+        self._reset_below(self._fraction, if_empty=self._on_empty == "reset")
+        return self._rows.draw(count, rng, in_flight)
+
+    def settle(self, settled: Sequence[Settled]) -> None:
+        """Consume the update batch, and only it."""
+        self._rows.set(trained_rows(settled), self._alpha)
+
+
+def trained_rows(settled: Sequence[Settled]) -> list[int]:
+    """Rows of the update batch; a prompt of several requests appears once for each."""
+    return [one.request.row for one in settled if one.fate is Fate.TRAINED]
+
+
+def check_fractions(**values: float) -> None:
+    """Each value must lie in [0, 1).
+
+    Raises:
+        UserError: One does not.
+    """
+    for name, value in values.items():
+        if not 0 <= value < 1:
+            raise UserError(f"{name} = {value} is outside [0, 1); 0 is the paper's rule")

@@ -1,0 +1,135 @@
+"""Which prompts are worth their rollouts: a weight per prompt, from what is believed of its success rate.
+
+**Why the chance of signal.** A group teaches (in every group-relative method) exactly when its rewards are not all
+equal. Rolling out a prompt costs the same whether it teaches or not, so the number of teaching groups bought by a
+budget is greatest where the chance of signal is. With success rate p and K rollouts that chance is 1 - p^K - (1-p)^K;
+p is not known but believed to be Beta(a, b), and as E is linear the chance under the belief is
+
+    P(signal) = 1 - E[p^K] - E[(1-p)^K],    E[p^K] = prod_{j<K} (a + j) / (a + b + j),    likewise for 1 - p with b.
+
+It is the exact predictive probability, not the chance at the mean rate: a prompt seen twice keeps the benefit of the
+doubt, one seen unanimous twenty times does not, and no separate exploration bonus is needed.
+
+**Its relatives are settings.** The chance falls as |p - 1/2| grows, for every K >= 2. Hence ranking by it is ranking by
+the distance to 1/2, and MoPPS (arXiv 2507.04632: one Thompson sample per prompt, take those nearest to 1/2) is
+``estimate="sample"`` with the pool's ``select="best"`` and ``floor=0``. With ``sharpness=0`` all weights are exactly 1,
+which is GRPO's uniform draw. SPO (arXiv 2509.13232) draws by ``uncertainty``.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from rekindle.scheduling.history import History
+from rekindle.scheduling.temperatures import Temperature
+from rekindle.types import UserError
+
+__all__ = ["Priority", "signal_chance", "uncertainty", "uniform"]
+
+_Column = npt.NDArray[np.float64]
+Priority = Callable[[History, np.random.Generator], _Column]
+"""(history, randomness) -> [prompts] non-negative weights; only their ratios count."""
+
+_BLOCK = 8192
+"""Rows worked on at a time: a block's columns stay in the processor's cache."""
+_NO_EVIDENCE = 1e-9
+"""Stands in for a count of 0 (prior 0 and nothing seen), where a Beta distribution needs a positive one."""
+
+
+def uniform() -> Priority:
+    """Every prompt has weight 1."""
+    return lambda history, rng: np.ones(len(history))
+
+
+def uncertainty(offset: float = 0.05) -> Priority:
+    """sqrt(m (1 - m)) + offset with m the posterior mean: the std of one rollout's reward (SPO, arXiv 2509.13232)."""
+    if offset < 0:
+        raise UserError(f"priority.floor = {offset} is below 0; SPO uses 0.05")
+
+    def weights(history: History, rng: np.random.Generator) -> _Column:
+        m = history.posterior_mean()
+        return np.sqrt(m * (1 - m)) + offset
+
+    return weights
+
+
+def signal_chance(
+    group_size: int,
+    temperature: Temperature,
+    *,
+    estimate: Literal["mean", "sample"] = "mean",
+    floor: float = 0.05,
+    sharpness: float = 1.0,
+) -> Priority:
+    """max(floor, P(signal))^sharpness; see the module for the formula and its reasons.
+
+    Evidence gathered at temperature t speaks about a visit at another temperature T only after a shift. Where they
+    differ, the belief's mean m moves to m' with logit(m') = logit(m) * t / T, at equal strength a + b: of two outcomes
+    whose logits scale with 1 / T, as a softmax's do, this is exact; a whole rollout is more than two outcomes, so it is
+    a first approximation, and it has the right sign (heat pulls a solved prompt towards 1/2).
+
+    Args:
+        group_size: K, rollouts per visit, at least 2.
+        temperature: Of the next visits.
+        estimate: The chance under the belief ("mean"), or at one success rate sampled from it ("sample").
+        floor: Least chance, so that every prompt is visited now and then.
+        sharpness: Exponent; 0 makes every weight exactly 1.
+    """
+    if group_size < 2:
+        raise UserError(
+            f"train.group_size = {group_size} never carries a group's signal; "
+            'raise it, or set priority.score = "uncertainty" for single rollouts'
+        )
+    if not 0 <= floor <= 1 or sharpness < 0:
+        raise UserError(
+            f"priority.floor = {floor} is a chance in [0, 1] and priority.sharpness = {sharpness} at least 0; "
+            "use 0.05 and 1"
+        )
+
+    def weights(history: History, rng: np.random.Generator) -> _Column:
+        out = np.ones(len(history))
+        if not sharpness:
+            return out
+        hot = temperature.column(history).astype(np.float32)
+        for start in range(0, len(out), _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            a, b = _at_temperature(*history.posterior(rows), history.temperature[rows], hot[rows])
+            chance = _predictive(a, b, group_size) if estimate == "mean" else _sampled(a, b, group_size, rng)
+            np.maximum(chance, floor, out=out[rows])
+        return out if sharpness == 1 else out**sharpness
+
+    return weights
+
+
+def _at_temperature(
+    a: _Column, b: _Column, seen_at: npt.NDArray[np.float32], next_at: npt.NDArray[np.float32]
+) -> tuple[_Column, _Column]:
+    """Beta counts moved from the temperature of the last visit to that of the next; never visited rows stay."""
+    differ = np.flatnonzero((seen_at != next_at) & (seen_at > 0) & (a + b > 0))
+    if len(differ):
+        # logit(m') = logit(m) r  <=>  m' = a^r / (a^r + b^r)
+        ratio = (seen_at[differ] / next_at[differ]).astype(np.float64)
+        strength, wins, losses = (a + b)[differ], a[differ] ** ratio, b[differ] ** ratio
+        a[differ] = strength * (wins / (wins + losses))
+        b[differ] = strength * (losses / (wins + losses))
+    return a, b
+
+
+def _predictive(a: _Column, b: _Column, group_size: int) -> _Column:
+    """1 - E[p^K] - E[(1-p)^K] under Beta(a, b)."""
+    a, b = np.maximum(a, _NO_EVIDENCE), np.maximum(b, _NO_EVIDENCE)
+    all_correct, all_wrong, strength = np.ones(len(a)), np.ones(len(a)), a + b
+    for j in range(group_size):
+        share = 1.0 / (strength + j)
+        all_correct *= (a + j) * share
+        all_wrong *= (b + j) * share
+    return 1.0 - all_correct - all_wrong
+
+
+def _sampled(a: _Column, b: _Column, group_size: int, rng: np.random.Generator) -> _Column:
+    """1 - p^K - (1-p)^K at one p ~ Beta(a, b) per prompt."""
+    p = rng.beta(np.maximum(a, _NO_EVIDENCE), np.maximum(b, _NO_EVIDENCE))
+    chance: _Column = 1.0 - p**group_size - (1.0 - p) ** group_size
+    return chance

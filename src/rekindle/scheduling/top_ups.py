@@ -1,0 +1,47 @@
+"""Further rollouts for a prompt, once its first ones are known."""
+
+from collections.abc import Callable, Sequence
+
+from rekindle.types import UserError
+
+__all__ = ["TopUp", "continue_mixed", "until_balanced"]
+
+TopUp = Callable[[Sequence[float], int], int]
+"""(rewards of the prompt's rollouts so far, rounds so far, at least 1) -> further rollouts wanted; 0: enough."""
+
+
+def continue_mixed(more: int = 20) -> TopUp:
+    """SPEED-RL (arXiv 2506.09016): the first round screens; a group with signal gets ``more`` rollouts, once.
+
+    The paper screens with 4 rollouts, continues with 20 and trains on all 24. Groups without signal end after the
+    screening, which is what the method saves.
+    """
+    if more < 1:
+        raise UserError(f'top_up.more = {more} continues nothing; give at least 1, or set top_up.kind = "off"')
+    return lambda rewards, rounds: more if rounds == 1 and max(rewards) > min(rewards) else 0
+
+
+def until_balanced(size: int, round_size: int = 8, max_rounds: int = 4, success_at: float = 0.5) -> TopUp:
+    """Reinforce-Ada (arXiv 2510.04996): rounds of rollouts until both kinds are there in number.
+
+    A prompt is sampled in rounds of ``round_size`` until at least size / 2 rollouts are right and at least size / 2
+    are wrong, or until ``max_rounds`` rounds were played, the first one included.
+
+    Args:
+        size: Rollouts that are trained on in the end, half of each kind.
+        round_size: Rollouts of a further round.
+        max_rounds: The bound; easy and hard prompts run into it.
+        success_at: A reward of at least this much is a success.
+    """
+    for name, value in (("subset.size", size), ("train.group_size", round_size), ("top_up.max_rounds", max_rounds)):
+        if value < 1:
+            raise UserError(
+                f"{name} = {value} is below 1; rounds of rollouts until groups are balanced need at least 1"
+            )
+
+    def more(rewards: Sequence[float], rounds: int) -> int:
+        right = sum(reward >= success_at for reward in rewards)
+        balanced = 2 * min(right, len(rewards) - right) >= size
+        return 0 if balanced or rounds >= max_rounds else round_size
+
+    return more

@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scheduling_cases import history_of
+
+from rekindle.scheduling.temperatures import fixed, residual_heating
+from rekindle.types import Outcome
+
+RIGHT, MIXED, WRONG = Outcome.ALL_CORRECT, Outcome.MIXED, Outcome.ALL_WRONG
+
+
+def visits(rule, outcomes):
+    history = history_of(2)
+    temperatures = []
+    for outcome in outcomes:
+        temperatures.append(rule(history, 1))
+        rule.learn(history, 1, outcome)
+    assert int(history.heat[0]) == 0
+    return temperatures
+
+
+@pytest.mark.parametrize(
+    ("on_signal", "heats"),
+    [
+        ("reset", [0, 1, 2, 3, 4, 5, 0, 1, 0, 0, 0, 1]),
+        ("step_down", [0, 1, 2, 3, 4, 5, 4, 5, 0, 0, 0, 1]),
+        ("hold", [0, 1, 2, 3, 4, 5, 5, 6, 0, 0, 0, 1]),
+    ],
+)
+def test_heating_by_hand(on_signal, heats):
+    """delta 1/16 from 1 to at most 1.25, reached at heat 4."""
+    outcomes = [RIGHT] * 5 + [MIXED, RIGHT, WRONG, WRONG, MIXED, RIGHT, RIGHT]
+    found = visits(residual_heating(1.0, 0.0625, 1.25, on_signal), outcomes)
+    assert found == [min(1 + heat / 16, 1.25) for heat in heats]
+
+
+@pytest.mark.parametrize(
+    ("on_signal", "teaching"), [("reset", [0, 0, 1] * 4), ("step_down", [0, 0] + [1, 0] * 5), ("hold", [0, 0] + [1] * 10)]
+)
+def test_how_often_a_prompt_teaches_that_needs_two_steps_of_heat(on_signal, teaching):
+    """All correct below 1.125, mixed from there on: reset teaches every third time, step_down every other, hold on."""
+    rule, history, found = residual_heating(1.0, 0.0625, 1.25, on_signal), history_of(1), []
+    for _ in teaching:
+        taught = rule(history, 0) >= 1.125
+        rule.learn(history, 0, MIXED if taught else RIGHT)
+        found.append(int(taught))
+    assert found == teaching
+
+
+@given(
+    base=st.floats(0.1, 3),
+    outcomes=st.lists(st.sampled_from([RIGHT, MIXED, WRONG]), max_size=20),
+    maximum=st.floats(0.1, 3),
+)
+def test_without_delta_temperatures_are_exactly_fixed(base, outcomes, maximum):
+    assert visits(residual_heating(base, 0.0, maximum), outcomes) == visits(fixed(base), outcomes)
+
+
+def test_a_column_says_what_calls_say():
+    history = history_of(50)
+    history.heat[:] = np.arange(50)
+    for rule in (residual_heating(0.7, 0.03, 1.3), fixed(0.7)):
+        assert rule.column(history).tolist() == [rule(history, row) for row in range(50)]
+
+
+def test_heat_stops_counting_instead_of_wrapping_to_zero():
+    history = history_of(1)
+    history.heat[0] = 65_535
+    residual_heating().learn(history, 0, RIGHT)
+    assert int(history.heat[0]) == 65_535
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"base": 1.3, "maximum": 1.2}, r"heating\.maximum = 1\.2 is below train\.temperature = 1\.3; raise"),
+        ({"delta": -0.1}, r"heating\.delta = -0\.1 would cool"),
+        ({"base": 0.0}, "temperature 0.0 must be above 0"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        residual_heating(**settings)
+
+
+def test_a_fixed_temperature_is_positive():
+    with pytest.raises(ValueError, match="temperature nan must be above 0"):
+        fixed(float("nan"))
