@@ -36,7 +36,8 @@ def test_heating_by_hand(on_signal, heats):
 
 
 @pytest.mark.parametrize(
-    ("on_signal", "teaching"), [("reset", [0, 0, 1] * 4), ("step_down", [0, 0] + [1, 0] * 5), ("hold", [0, 0] + [1] * 10)]
+    ("on_signal", "teaching"),
+    [("reset", [0, 0, 1] * 4), ("step_down", [0, 0] + [1, 0] * 5), ("hold", [0, 0] + [1] * 10)],
 )
 def test_how_often_a_prompt_teaches_that_needs_two_steps_of_heat(on_signal, teaching):
     """All correct below 1.125, mixed from there on: reset teaches every third time, step_down every other, hold on."""

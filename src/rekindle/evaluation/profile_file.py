@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,8 @@ def _replaced_whole(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise ProfileError(f"{path} cannot be written ({error.strerror or error}); choose another --out") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
 
 
 def load_profile(path: Path) -> Profile:

@@ -31,9 +31,9 @@ class Phase:
 class PhasedPool(WeightedPool):
     """sGPO (arXiv 2606.08854): cycles through the prompts of one phase until it has converged, then the next.
 
-    A phase is over when its prompts were drawn ``max_epochs`` times, or when the smoothed mean reward of its rollouts
-    has not risen by ``min_gain`` over its best for ``patience`` steps. Phases change between steps, never inside one,
-    so a step has one group size; the last step of a phase is filled up from its own prompts.
+    A phase is over when as many prompts were drawn as ``max_epochs`` passes over it have, or when the smoothed mean
+    reward of its rollouts has not risen by ``min_gain`` over its best for ``patience`` steps. Phases change between
+    steps, never inside one, so a step has one group size; the last step of a phase is filled up from its own prompts.
 
     Args:
         history: Of all prompts; those in no phase are never drawn.
@@ -76,7 +76,7 @@ class PhasedPool(WeightedPool):
     def _enter(self, index: int) -> None:
         """Begin a phase: only its prompts have weight, and its reward is measured anew."""
         self._show(index)
-        self._resets_before = self.resets
+        self._drawn = 0
         self._smoothed: float | None = None
         self._best: float | None = None
         self._since_best = 0
@@ -88,20 +88,22 @@ class PhasedPool(WeightedPool):
 
     @property
     def _epoch(self) -> int:
-        return 1 + self.resets - self._resets_before
+        return max(1, -(-self._drawn // len(self._phases[self._index].rows)))
 
     def draw(self, count: int, rng: np.random.Generator, in_flight: Collection[int] = ()) -> Rows:
         """Draw and consume within the phase; none when the last phase has stopped the run."""
         if self.finished is not None:
             return np.empty(0, np.int64)
-        return self._consume(self._by_weight(rng), count, in_flight)
+        rows = self._consume(self._by_weight(rng), count, in_flight)
+        self._drawn += len(rows)
+        return rows
 
     def settle(self, settled: Sequence[Settled]) -> None:
         """Smooth the step's reward, and end the phase where it is over."""
         graded = [one for one in settled if one.outcome is not None]
         if graded:
             self._note(sum(one.reward_sum for one in graded) / sum(one.request.n for one in graded))
-        passes = self._epoch - (self.live > 0)
+        passes = self._drawn // len(self._phases[self._index].rows)
         if passes >= self._max_epochs or self._since_best >= self._patience:
             self._end_phase()
 
@@ -137,7 +139,7 @@ class PhasedPool(WeightedPool):
         return {
             **super().state_dict(),
             "phase": self._index,
-            "resets_before": self._resets_before,
+            "drawn": self._drawn,
             "smoothed": self._smoothed,
             "best": self._best,
             "since_best": self._since_best,
@@ -151,7 +153,7 @@ class PhasedPool(WeightedPool):
         super().load_state_dict(state)
         self._phases = [Phase(size, state["rows"][str(index)]) for index, size in enumerate(state["group_sizes"])]
         self._show(state["phase"])
-        self._resets_before, self._since_best = state["resets_before"], state["since_best"]
+        self._drawn, self._since_best = state["drawn"], state["since_best"]
         self._smoothed, self._best, self.finished = state["smoothed"], state["best"], state["finished"]
 
 

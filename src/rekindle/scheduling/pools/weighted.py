@@ -71,12 +71,13 @@ class WeightedPool:
         """Draw and consume; go on after a reset where a draw crosses the end of an epoch.
 
         Prompts drawn before the reset and prompts in flight are left out after it, so a step never holds one twice.
+        Those of the draw count for the new epoch as well: they were sampled by the policy that begins it.
         """
         rows = pick(count, in_flight)
         self._rows.set(rows, 0.0)
         if len(rows) < count and not self.live:
             self._reset()
             more = pick(count - len(rows), {*in_flight, *rows.tolist()})
-            self._rows.set(more, 0.0)
             rows = np.concatenate([rows, more])
+            self._rows.set(rows, 0.0)
         return rows
