@@ -129,7 +129,7 @@ class Rollout:
     @property
     def generated_tokens(self) -> int:
         """Number of tokens the policy sampled."""
-        return sum(self.loss_mask)
+        return self.loss_mask.count(True)
 
 
 def outcome_of(rewards: Sequence[float], success_at: float = 0.5) -> Outcome:

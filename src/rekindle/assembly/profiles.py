@@ -1,6 +1,7 @@
 """Profiling passes: those of `rekindle profile`, and those that a run needs before its first step."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from rekindle.assembly.bench import Workbench
@@ -10,10 +11,9 @@ from rekindle.engines.endpoint import Endpoint
 from rekindle.evaluation.profile_file import check_profile, load_profile, rows_for, save_profile
 from rekindle.evaluation.profiler import endpoint_play, profile_tasks
 from rekindle.scheduling.profiling import Profile, ProfileKey
-from rekindle.tasks.loading import TaskSet
+from rekindle.tasks.loading import TaskSet, load_tasks
 from rekindle.types import GroupRequest, Rollout
-from rekindle.verifiers.protocol import Verifier
-from rekindle.verifiers.rewards import reward
+from rekindle.verifiers.rewards import build_verifier, reward
 
 __all__ = ["endpoint_profile", "make_profile", "profile_costs", "profile_key", "run_profile"]
 
@@ -42,8 +42,6 @@ def make_profile(
 
 def endpoint_profile(
     config: Config,
-    tasks: TaskSet,
-    verifier: Verifier,
     endpoint: Endpoint,
     out: Path,
     samples: int,
@@ -52,16 +50,19 @@ def endpoint_profile(
 ) -> Profile | None:
     """The same with an OpenAI-compatible endpoint; its parameters are unknown, hence its FLOPs."""
     table, sampling = config.task, config.engine
-    play = endpoint_play(
-        endpoint,
-        tasks.pool,
-        verifier,
-        lambda score: reward(score, table.binary_rewards, table.success_threshold),
-        max_new_tokens=sampling.max_new_tokens,
-        top_p=sampling.top_p,
-        stop=sampling.stop,
-    )
-    return _pass(config, tasks, play, profile_key(config, endpoint.model), 0, out, samples, on_progress, interrupted)
+    tasks = load_tasks(table, eval_prompts=config.eval.prompts, seed=0)
+    with closing(build_verifier(table, config.verify)) as verifier:
+        play = endpoint_play(
+            endpoint,
+            tasks.pool,
+            verifier,
+            lambda score: reward(score, table.binary_rewards, table.success_threshold),
+            max_new_tokens=sampling.max_new_tokens,
+            top_p=sampling.top_p,
+            stop=sampling.stop,
+        )
+        key = profile_key(config, endpoint.model)
+        return _pass(config, tasks, play, key, 0, out, samples, on_progress, interrupted)
 
 
 def _pass(

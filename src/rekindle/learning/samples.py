@@ -102,7 +102,9 @@ def _token_advantages(rollout: Rollout, advantage: float, keep_ratio: float) -> 
     The filter ranks the behaviour log-probabilities of the whole trajectory, all turns together, before anything is
     cut into micro-batches; tokens that are filtered out still count in the length.
     """
-    if advantage >= 0 or keep_ratio == 1:
+    if not advantage:
+        return [0.0] * len(rollout.loss_mask)
+    if advantage > 0 or keep_ratio == 1:
         return [advantage if trainable else 0.0 for trainable in rollout.loss_mask]
     kept = iter(lowest_probability(list(compress(rollout.logprobs, rollout.loss_mask)), keep_ratio))
     return [advantage if trainable and next(kept) else 0.0 for trainable in rollout.loss_mask]

@@ -57,18 +57,25 @@ def settle_failure(request: GroupRequest) -> Settled:
 def _settled(
     group: Group, request: GroupRequest, rollouts: Sequence[Rollout], fate: Fate, success_at: float
 ) -> Settled:
-    generated = sum(rollout.generated_tokens for rollout in rollouts)
+    generated = tokens = successes = failures = 0
+    rewards = 0.0
+    for rollout in rollouts:  # one pass, as this is done for every rollout of a run
+        generated += rollout.generated_tokens
+        tokens += len(rollout.token_ids)
+        rewards += rollout.reward
+        successes += rollout.reward >= success_at
+        failures += rollout.failure is not None
     return Settled(
-        request=request,
-        fate=fate,
-        outcome=group.outcome,
-        previous_outcome=group.previous_outcome,
-        first_outcome=group.first_outcome,
-        successes=sum(rollout.reward >= success_at for rollout in rollouts),
-        reward_sum=sum(rollout.reward for rollout in rollouts),
-        prompt_tokens=sum(len(rollout.token_ids) for rollout in rollouts) - generated,
-        generated_tokens=generated,
-        verifier_failures=sum(rollout.failure is not None for rollout in rollouts),
+        request,
+        fate,
+        group.outcome,
+        group.previous_outcome,
+        group.first_outcome,
+        successes,
+        rewards,
+        tokens - generated,
+        generated,
+        failures,
     )
 
 

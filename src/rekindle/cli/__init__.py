@@ -1,0 +1,97 @@
+"""The command line.
+
+Exit codes: 0 done; 2 bad usage or configuration (one clear message, no traceback); 3 stopped by a declared bound;
+130 interrupted (a checkpoint is written first).
+"""
+
+import argparse
+import sqlite3
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rekindle import __version__
+from rekindle.cli import evaluate, profile, train
+from rekindle.config import Config
+from rekindle.recipes import RECIPES
+from rekindle.types import UserError
+
+__all__ = ["entry", "main"]
+
+BAD_USAGE, INTERRUPTED = 2, 130
+
+
+def entry() -> None:
+    """The ``rekindle`` command."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        run: Callable[[argparse.Namespace], int] = options.run
+        return run(options)
+    except UserError as error:
+        for line in str(error).splitlines():
+            print(f"rekindle: {line}", file=sys.stderr)
+        return BAD_USAGE
+    except (OSError, sqlite3.OperationalError) as error:
+        print(
+            f"rekindle: a file could not be read or written ({error}); look at free space and permissions, and "
+            "go on with --resume",
+            file=sys.stderr,
+        )
+        return BAD_USAGE
+    except ModuleNotFoundError as error:
+        if error.name not in {"torch", "transformers", "tokenizers", "safetensors"}:
+            raise
+        print(f'rekindle: {error.name} is not installed; run: pip install "rekindle[train]"', file=sys.stderr)
+        return BAD_USAGE
+    except KeyboardInterrupt:
+        print("rekindle: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rekindle", description="Reinforcement learning with verifiable rewards in which every rollout counts."
+    )
+    parser.add_argument("--version", action="version", version=f"rekindle {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in (train, profile, evaluate):
+        command.add(commands)
+    report = commands.add_parser("report", help="write a run's report.html")
+    report.add_argument("directory", type=Path, metavar="DIR", help="run directory")
+    report.set_defaults(run=_report)
+    commands.add_parser("recipes", help="list the recipes").set_defaults(run=_recipes)
+    commands.add_parser("doctor", help="check this machine and installation").set_defaults(run=_doctor)
+    return parser
+
+
+def _report(options: argparse.Namespace) -> int:
+    from rekindle.observability.report import write_report
+
+    print(write_report(options.directory))
+    return 0
+
+
+def _recipes(_: argparse.Namespace) -> int:
+    for name, recipe in RECIPES.items():
+        print(f"{name:<14} {_summary(recipe)}")
+    return 0
+
+
+def _summary(recipe: Callable[[], Config]) -> str:
+    """First line of the module that documents the recipe."""
+    return (sys.modules[recipe.__module__].__doc__ or "").strip().splitlines()[0]
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    from rekindle.doctor import examine
+
+    healthy = True
+    for check in examine():
+        print(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<14} {check.finding}")
+        healthy &= check.ok
+    return 0 if healthy else BAD_USAGE
