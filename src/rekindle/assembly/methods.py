@@ -145,6 +145,12 @@ def _phased(config: Config, history: History, profile: Profile | None) -> Phased
         )
         return profiling.phases(of, chosen, config.sizes.minimum, config.sizes.maximum, config.sizes.rounding)
 
+    def later(seen: History) -> list[Phase]:
+        try:
+            return phases(_seen_by_the_run(profile, seen))
+        except profiling.ProfileError:  # by now nothing is left to learn in a later phase
+            return []
+
     return PhasedPool(
         history,
         phases(profile),
@@ -153,7 +159,7 @@ def _phased(config: Config, history: History, profile: Profile | None) -> Phased
         min_gain=table.min_gain,
         smoothing=table.smoothing,
         after_last=table.after_last,
-        reprofile=(lambda seen: phases(_seen_by_the_run(profile, seen))) if table.reprofile else None,
+        reprofile=later if table.reprofile else None,
     )
 
 

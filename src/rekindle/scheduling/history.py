@@ -157,7 +157,11 @@ class History:
 
     @staticmethod
     def _extend(streak: npt.NDArray[np.uint16], row: int, goes_on: bool) -> None:
-        streak[row] = min(streak.item(row) + 1, MAX_STREAK) if goes_on else 0
+        before = streak.item(row)
+        if goes_on:
+            streak[row] = min(before + 1, MAX_STREAK)
+        elif before:
+            streak[row] = 0
 
     def prime(self, rows: Rows, successes: npt.ArrayLike, failures: npt.ArrayLike) -> None:
         """Set the Beta counts of ``rows`` from rollouts made before the run (a profile). Not a visit."""
