@@ -78,7 +78,7 @@ def _report(options: argparse.Namespace) -> int:
 
 def _recipes(_: argparse.Namespace) -> int:
     for name, recipe in RECIPES.items():
-        print(f"{name:<14} {_summary(recipe)}")
+        print(f"{name:<22} {_summary(recipe)}")
     return 0
 
 

@@ -108,7 +108,7 @@ def cost(summary: Summary) -> str:
     """Time, tokens and floating-point operations."""
     if not summary.step:
         return ""
-    names = ("generate", "verify", "train", "evaluate", "other")
+    names = ("generate", "verify", "train", "schedule", "evaluate", "other")
     spent = [sum(number(row, f"time/{name}") or 0.0 for row in summary.run.metrics) for name in names]
     bars = [
         Bar(name, value, f"{duration(value)} · {percent(value, sum(spent))}", "teal")
@@ -131,12 +131,17 @@ def cost(summary: Summary) -> str:
 
 
 def signals(summary: Summary) -> str:
-    """Reward, entropy, gradient norm and temperature, as far as they vary."""
+    """Reward, entropy, gradient norm, and what the recipe adds, as far as they vary."""
     shown = {
         "reward/mean": "Mean reward of the rollouts",
         "entropy": "Entropy, nats a token",
         "grad_norm": "Gradient norm",
         "temperature/mean": "Mean temperature",
+        "groups/hot": "Heated groups of a step",
+        "groups/revived": "Heated groups that taught again",
+        "pool/phase": "Phase of the curriculum",
+        "pool/skipped": "Prompts skipped before their rollouts",
+        "moved": "How far an update moved the policy, nats a token",
     }
     figures = [figure for key, heading in shown.items() if (figure := metric_figure(summary, key, heading))]
     return page.section("Training signals", page.grid(*figures)) if figures else ""

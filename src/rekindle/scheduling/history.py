@@ -132,6 +132,15 @@ class History:
 
     # -- what is learned ----------------------------------------------------------------------------------------------
 
+    def before(self, row: int) -> tuple[Outcome | None, Outcome | None, int, tuple[float, float]]:
+        """What is known before a visit: last and first outcome, heat, and (a, b) of the belief."""
+        return (
+            _OUTCOMES[self.last_outcome_code.item(row)],
+            _OUTCOMES[self.first_outcome_code.item(row)],
+            self.heat.item(row),
+            self.beta(row),
+        )
+
     def record(self, row: int, outcome: Outcome, *, successes: int, n: int, temperature: float, version: int) -> None:
         """Enter one visit: a group of ``n`` rollouts with ``successes`` at ``temperature``, sampled by ``version``.
 

@@ -241,16 +241,8 @@ class Scheduler:
         return self._enter(cohort, group)
 
     def _group(self, request: GroupRequest, rollouts: Sequence[Rollout]) -> Group:
-        row, history = request.row, self.history
-        return Group(
-            request,
-            tuple(rollouts),
-            outcome_of([rollout.reward for rollout in rollouts], self.success_at),
-            history.last_outcome(row),
-            history.first_outcome(row),
-            int(history.heat[row]),
-            history.beta(row),
-        )
+        outcome = outcome_of([rollout.reward for rollout in rollouts], self.success_at)
+        return Group(request, tuple(rollouts), outcome, *self.history.before(request.row))
 
     def _joined(self, begun: Group, request: GroupRequest, rollouts: Sequence[Rollout]) -> Group:
         together = (*begun.rollouts, *rollouts)
