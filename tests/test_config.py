@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rekindle.config import Config, ConfigError, dump_toml, merge, parse_override, read_toml, validate
+from rekindle.config import Config, ConfigError, dump_toml, merge, parse_override, read_toml, refusals, validate
+from rekindle.config.rules import RULES
 from rekindle.recipes import RECIPES, resolve
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -28,23 +29,11 @@ def write(tmp_path, text):
         ("[train]\ngroup_size = 0", "train.group_size = 0: input should be greater than or equal to 1"),
         ("[train]\nestimator = 'gropo'", 'train.estimator = "gropo": input should be'),
         ("[train]\ngroup_size = 1", "leaves nothing to compare; set train.group_size = 4"),
-        (
-            "[train]\ngroup_size = 1\nestimator = 'batch_standardize'",
-            'train.gate = "has_signal" drops every group of one rollout',
-        ),
-        ("[pool]\nalpha = 0.1", 'belong to pool.kind = "recycling"'),
         ("[refill]\non_exhausted = 'stop'", "there are none; set refill.max_rounds = 4"),
-        ("[model]\npath = 'm'\n[warm_start]\nsteps = 9", "model.path names one; remove the one or the other"),
-        ("[model]\npath = 'm'\n[model.tiny]\nlayers = 9", "model.path names one; remove the one or the other"),
-        ("[train]\nschedule = 'cosine'\nrollouts = 9", "needs train.steps to know where it ends"),
-        ("[train]\nminibatches = 99\nsteps = 1", "train.minibatches = 99 is more than train.groups_per_step = 64"),
+        ("[refill]\nmax_rounds = -1", "a refill without a bound, which hangs when no prompt teaches"),
+        ("[sizes]\nminimum = 9", "sizes.minimum = 9 is above sizes.maximum = 8"),
         ("[model.tiny]\nheads = 3", "heads = 3 must divide hidden_size = 64"),
-        ("[task]\nsource = 'jsonl'", "needs a model that can read it; set model.path"),
-        ("[model]\npath = 'm'\n[task]\nsource = 'gsm8k'", "needs task.path, the file to read"),
-        ("[model]\npath = 'm'\n[task]\nsource = 'reasoning_gym'", "needs task.name"),
-        ("[model]\npath = 'm'\n[task]\nverifier = 'reasoning_gym'", "only judges its own tasks"),
-        ("[task]\nbinary_rewards = false\n[train]\ngate = 'not_all_wrong'", "needs 0/1 rewards"),
-        ("[eval]\nevery = 5", "the run has no end; set train.steps or train.rollouts"),
+        ("[eval]\nevery = 5", "the run has no end; set train.steps, train.rollouts or train.tokens"),
         ("[train]\nsteps = ", "is not valid TOML"),
         ("recipe = 'recycel'\n[train]\nsteps = 1", "recipe 'recycel' is unknown; did you mean recycle?"),
     ],
@@ -69,7 +58,7 @@ def test_missing_file():
 
 def test_the_later_wins_recipe_file_set_seed(tmp_path):
     path = write(tmp_path, "recipe = 'grpo'\n[train]\nsteps = 5\ngroup_size = 8\nseed = 1")
-    config = resolve(path, "recycle", ["train.group_size=6", "pool.on_empty=stop"], seed=7)
+    config = resolve(path, "recycle", ["train.group_size=6", "pool.reset_below=0", "pool.on_empty=stop"], seed=7)
     assert config.recipe == "recycle"
     assert (config.train.oversample, config.pool.kind) == (2, "recycling")
     assert (config.train.group_size, config.train.seed, config.pool.on_empty) == (6, 7, "stop")
@@ -129,3 +118,208 @@ def test_merge_keeps_both_and_the_second_wins(base, over):
 
 def test_defaults_are_valid_but_for_the_missing_end():
     assert Config().train.steps is None
+
+
+# -- rules: each case is a configuration, and what is said against it -------------------------------------------------
+
+SINGLE = "train.group_size=1 train.gate=everything train.estimator=batch_standardize"
+PHASED = "pool.kind=phased"
+KNAPSACK = "sizes.rule=knapsack sizes.maximum=128"
+BY_SUCCESS = "sizes.rule=inverse_success"
+SIGNAL_CHANCE = "pool.kind=prioritized"
+HEATED = "heating.delta=0.05"
+RA = f"{HEATED} reactivation.kind=virtual_failure train.gate=not_all_wrong"
+BALANCE = "top_up.kind=balance subset.kind=balanced"
+REAL = "task.binary_rewards=false"
+MODEL = "model.path=m"
+BATCH_SIZE = "train.groups_per_step=16"
+
+REFUSED = [
+    # groups of one
+    ("train.group_size=1 train.gate=everything", 'train.estimator = "grpo" compares rollouts of one group'),
+    (f"{BY_SUCCESS} sizes.minimum=1 train.gate=everything", "groups of one that sizes.minimum = 1 allows"),
+    (f"{SINGLE} train.gate=has_signal", 'train.gate = "has_signal" drops every group of one rollout'),
+    (f"{SINGLE} train.gate=not_all_wrong", 'train.gate = "not_all_wrong" drops every single rollout that failed'),
+    (f"{BY_SUCCESS} sizes.minimum=1 train.estimator=c_rf", "drops every group of one rollout"),
+    (f"{SINGLE} pool.kind=recycling", "a group of one (train.group_size = 1) never has any"),
+    (f"{SINGLE} pool.kind=selective", "skips prompts without signal, and a group of one"),
+    (f"{SINGLE} pool.kind=prioritized", 'set priority.score = "uncertainty" or train.group_size = 4'),
+    (f"{SINGLE} top_up.kind=mixed", "which a single rollout cannot; set train.group_size = 4"),
+    (f"{SINGLE} subset.kind=balanced", "subset.size = 4 leaves nothing out of train.group_size = 1; raise the group"),
+    (f"{SINGLE} {HEATED} heating.on_signal=reset", 'heating.on_signal = "reset" would not be read'),
+    # sizes
+    (f"{PHASED} {BY_SUCCESS}", "both say how large a group is"),
+    (f"{PHASED} top_up.kind=mixed", 'whose total pool.kind = "phased" holds constant'),
+    (
+        f"{KNAPSACK} {BALANCE}",
+        'whose total sizes.rule = "knapsack" holds constant; set top_up.kind = "off" or another sizes.rule',
+    ),
+    (f"{PHASED} {SINGLE}", 'asks for single rollouts, and pool.kind = "phased" for groups of 2 and more'),
+    (f"{KNAPSACK} train.group_size=1", "outside sizes.minimum = 2 to sizes.maximum = 128"),
+    (f"{KNAPSACK} train.group_size=2", "nothing to share out where train.group_size = sizes.minimum = 2"),
+    ("sizes.rule=knapsack train.group_size=8", "train.group_size = sizes.maximum = 8; raise sizes.maximum"),
+    (f"{BY_SUCCESS} train.group_size=8", "train.group_size = 8 would not be read; groups are sized by 1/p"),
+    (f"{PHASED} train.groups_per_step=1 sizes.maximum=8", "sizes.maximum = 8 is more than the 4 rollouts of a step"),
+    ("train.minibatches=99", "train.minibatches = 99 is more than train.groups_per_step = 64"),
+    (
+        f"{PHASED} {BATCH_SIZE} train.minibatches=9",
+        "more than the 8 groups of a step in the phase of sizes.maximum = 8",
+    ),
+    ("subset.kind=max_variance", "subset.size = 4 leaves nothing out of train.group_size = 4"),
+    (f"{BY_SUCCESS} subset.kind=max_variance subset.size=8", "leaves nothing out of groups of at most 8"),
+    (f"{BALANCE} top_up.max_rounds=2 subset.size=8", "leaves nothing out of groups of at most 8"),
+    ("top_up.kind=balance", 'set subset.kind = "balanced"'),
+    # temperature
+    (f"{HEATED} heating.maximum=0.9", "so heating would cool; set heating.maximum above 1.0"),
+    (f"{HEATED} train.temperature=1.2", "leaves no room to heat"),
+    (f"{HEATED} {PHASED}", "set profile.trivial_above = 1 to keep and heat them"),
+    ("reactivation.kind=constant train.gate=not_all_wrong", "nothing is heated; set heating.delta = 0.05"),
+    (f"{RA} train.gate=has_signal", 'drops the all-correct groups that reactivation.kind = "virtual_failure" revives'),
+    (f"{RA} train.estimator=c_rf", "already gives all-correct groups an advantage"),
+    (f"{RA} train.estimator=gpg", 'scales by the whole batch; set reactivation.kind = "constant"'),
+    ("train.off_temperature=importance", "nothing is heated; set heating.delta = 0.05"),
+    (f"{HEATED} train.off_temperature=ignore train.epochs=2", 'set train.old_logprobs = "recompute"'),
+    (f"{HEATED} train.off_temperature=ignore train.old_logprobs=engine", 'set train.old_logprobs = "auto"'),
+    # gates, pools, credit and loss
+    ("train.gate=everything refill.max_rounds=2", "refill.max_rounds would never draw again"),
+    ("train.gate=everything train.oversample=2", "would roll out groups only to leave them out"),
+    ("train.gate=everything pool.kind=recycling", "turns none away"),
+    ("train.gate=not_all_wrong pool.kind=recycling", "uses up solved prompts"),
+    ("pool.kind=recycling pool.on_empty=stop pool.reset_below=0.5", "refills the pool before"),
+    ("pool.kind=recycling pool.on_empty=stop pool.alpha=0.5", "keeps trained prompts in the pool"),
+    (
+        "train.zero_variance_scale=0.1",
+        'drops groups that train.zero_variance_scale learns from; set train.gate = "every',
+    ),
+    ("train.zero_variance_scale=0.1 train.gate=everything train.estimator=spo", "already gives groups without signal"),
+    (f"{RA} train.zero_variance_scale=0.1", "both give all-correct groups an advantage"),
+    ("train.estimator=gpg", 'lets none in; set train.gate = "everything" or train.estimator = "dr_grpo"'),
+    (f"{SINGLE} train.batch_exponent=1", "all do; set train.batch_exponent = 0"),
+    ("train.loss=gspo", 'differs from "ppo_clip" only after a first optimizer step'),
+    ("train.loss=cispo train.old_logprobs=recompute", "set train.minibatches = 4"),
+    (f"{SIGNAL_CHANCE} posterior.least_discount=0.9 posterior.most_discount=0.5", "exchange them"),
+    # successes are counted
+    (f"{REAL} train.gate=not_all_wrong", 'train.gate = "not_all_wrong" needs 0/1 rewards'),
+    (f"{REAL} train.estimator=shrunk_baseline", 'train.estimator = "shrunk_baseline" needs 0/1 rewards'),
+    (f"{REAL} {HEATED}", "heating.delta needs 0/1 rewards; set task.binary_rewards = true"),
+    (f"{REAL} train.zero_variance_scale=1 train.gate=everything", "train.zero_variance_scale needs 0/1 rewards"),
+    (f"{REAL} pool.kind=selective", 'pool.kind = "selective" needs 0/1 rewards'),
+    (f"{REAL} {KNAPSACK}", 'sizes.rule = "knapsack" needs 0/1 rewards'),
+    (f"{REAL} {BALANCE}", 'top_up.kind = "balance" needs 0/1 rewards'),
+    (f"{REAL} subset.kind=balanced subset.size=2", 'subset.kind = "balanced" needs 0/1 rewards'),
+    # schedule, models and tasks
+    ("train.schedule=cosine", "needs train.steps to know where it ends"),
+    (f"{MODEL} warm_start.steps=9", "model.path names one; remove the one or the other"),
+    (f"{MODEL} model.tiny.layers=9", "model.path names one; remove the one or the other"),
+    ("task.source=jsonl", "needs a model that can read it; set model.path"),
+    ("task.params.max_length=99", "model.tiny.max_length = 128 is too short for words of 99 letters"),
+    (f"{MODEL} task.source=gsm8k", "needs task.path, the file to read"),
+    (f"{MODEL} task.source=reasoning_gym", "needs task.name"),
+    (f"{MODEL} task.verifier=reasoning_gym", "only judges its own tasks"),
+    # keys that nothing reads
+    ("pool.alpha=0.1", 'pool.alpha = 0.1 would not be read; set pool.kind = "recycling", or leave it at 0.0'),
+    ("pool.kind=prioritized pool.on_empty=stop", 'pool.on_empty = "stop" would not be read'),
+    ("pool.kind=prioritized priority.consume=drawn pool.reset_below=0.5", "pool.reset_below = 0.5 would not be read"),
+    ("priority.floor=0.1", 'set pool.kind = "prioritized"'),
+    (
+        "pool.kind=prioritized priority.score=uncertainty priority.estimate=sample",
+        'set priority.score = "signal_chance"',
+    ),
+    ("posterior.half_life=0.1", "posterior.half_life = 0.1 would not be read; set what estimates success rates"),
+    (f"{SIGNAL_CHANCE} posterior.probe_rows=4", "posterior.probe_rows = 4 would not be read; set posterior.half_life"),
+    (f"{SIGNAL_CHANCE} posterior.least_discount=0.4", "it bounds posterior.half_life, set that"),
+    (f"{PHASED} phases.reprofile=true posterior.prior_failures=2", "phases.reprofile counts what was seen"),
+    ("skip.target=0.5", 'set pool.kind = "selective"'),
+    ("phases.patience=3", 'set pool.kind = "phased"'),
+    ("profile.samples=4", 'profile.samples = 4 would not be read; set pool.kind = "phased"'),
+    ("profile.force=true", "profile.force = true would not be read; set profile.path"),
+    (f"{PHASED} profile.path=p profile.samples=4", "the profile of profile.path is there already"),
+    ("profile.path=p", 'set what reads a profile, e.g. pool.kind = "phased" or "prioritized", or remove it'),
+    ("sizes.minimum=3", "sizes.minimum = 3 would not be read"),
+    (f"{KNAPSACK} sizes.rounding=ceil", 'set sizes.rule = "inverse_success"'),
+    ("heating.maximum=1.5", "set heating.delta = 0.05"),
+    (f"{RA} reactivation.constant=0.5", 'set reactivation.kind = "constant"'),
+    ("reactivation.decay=true", 'set reactivation.kind = "virtual_failure"'),
+    (f"{BALANCE} top_up.more=3", 'set top_up.kind = "mixed"'),
+    ("top_up.kind=mixed top_up.max_rounds=3", 'set top_up.kind = "balance"'),
+    ("subset.baseline=all", 'set subset.kind = "max_variance"'),
+    ("train.importance_cap=3", 'set train.off_temperature = "importance"'),
+    ("train.baseline_strength=3", 'set train.estimator = "shrunk_baseline"'),
+    ("train.loss=cispo train.minibatches=4 train.clip_low=0.1", 'train.loss = "cispo" has no lower bound'),
+    ("model.system_prompt=x", "the tiny model has no code and no chat template, set model.path"),
+    ("model.chat_template=false", "or leave it at true"),
+    ("verify.workers=4", "verify.workers = 4 would not be read; exact match needs no workers"),
+]
+ACCEPTED = [
+    f"{SINGLE} {HEATED}",
+    f"{SINGLE} pool.kind=prioritized priority.score=uncertainty train.estimator=spo",
+    f"{BALANCE} train.group_size=1 top_up.max_rounds=8 subset.size=2",
+    f"{BY_SUCCESS} sizes.minimum=1 {SINGLE} train.group_size=4",
+    f"{BY_SUCCESS} top_up.kind=mixed subset.kind=max_variance subset.size=20",
+    f"{BY_SUCCESS} pool.kind=prioritized train.group_size=8",
+    f"{KNAPSACK} sizes.minimum=4 sizes.maximum=4",
+    f"{PHASED} {BATCH_SIZE} train.minibatches=8",
+    f"{PHASED} {HEATED} profile.trivial_above=1",
+    f"{PHASED} phases.reprofile=true posterior.half_life=0.1 posterior.probe_rows=4 posterior.least_discount=0.5",
+    f"{PHASED} subset.kind=max_variance",
+    f"{RA} pool.kind=recycling train.negative_keep_ratio=0.1 {BY_SUCCESS}",
+    f"{RA} reactivation.kind=constant train.estimator=reinforce_pp_baseline train.gate=everything",
+    f"{RA} refill.max_rounds=4 train.oversample=2",
+    "pool.kind=recycling train.gate=not_all_wrong train.estimator=batch_standardize",
+    "pool.kind=recycling pool.on_empty=stop",
+    "pool.kind=prioritized priority.consume=trained pool.alpha=0.1 pool.reset_below=0.5",
+    "pool.kind=prioritized posterior.least_discount=0.5 posterior.most_discount=0.5",
+    "train.gate=everything train.batch_exponent=1",
+    "train.estimator=batch_standardize train.batch_exponent=1",
+    "train.loss=gspo train.epochs=2",
+    "train.loss=cispo train.old_logprobs=engine",
+    f"{HEATED} train.off_temperature=importance train.epochs=2 train.old_logprobs=recompute train.importance_cap=3",
+    f"{REAL} top_up.kind=mixed subset.kind=max_variance pool.kind=recycling train.estimator=maxrl",
+    "train.rollouts=9 train.tokens=9",
+    "train.schedule=linear train.steps=9",
+    f"{PHASED} profile.path=p profile.force=true",
+    f"{MODEL} task.verifier=math verify.workers=4 model.chat_template=false",
+]
+
+
+def config_of(text):
+    values = {}
+    for override in text.split():
+        values = merge(values, parse_override(override))
+    return Config.model_validate(values)
+
+
+@pytest.mark.parametrize(("text", "message"), REFUSED)
+def test_what_cannot_work_is_refused_with_the_reason_and_the_remedy(text, message):
+    reasons = refusals(config_of(text))
+    assert any(message in reason for reason in reasons), reasons
+    for reason in reasons:
+        assert ";" in reason, f"a remedy follows the reason: {reason}"
+        assert "\n" not in reason
+
+
+@pytest.mark.parametrize("text", ACCEPTED)
+def test_what_works_is_not_refused(text):
+    assert refusals(config_of(text)) == []
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_every_rule_is_in_the_table_and_says_what_it_refuses(rule):
+    assert any(message in reason for text, message in REFUSED for reason in rule(config_of(text)))
+    assert (rule.__doc__ or "").splitlines()[0].endswith(".")
+
+
+def test_all_broken_rules_are_named_at_once():
+    text = f"{SINGLE} pool.kind=recycling refill.max_rounds=2 heating.maximum=1.5 heating.on_signal=hold"
+    with pytest.raises(ConfigError) as caught:
+        validate(merge(config_of(text).model_dump(exclude_none=True), {"train": {"steps": 1}}), "run.toml")
+    lines = str(caught.value).splitlines()
+    assert all(line.startswith("run.toml: ") for line in lines)
+    named = [line.split()[1] for line in lines]
+    assert named == ["pool.kind", "train.gate", "pool.kind", "heating.maximum", "heating.on_signal"]
+
+
+def test_a_setting_that_equals_its_default_is_never_unread():
+    """Complete configurations, such as the one that a run keeps, name every key."""
+    for recipe in RECIPES.values():
+        assert refusals(Config.model_validate(recipe().model_dump())) == []

@@ -10,11 +10,14 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src"
 CONTRACT = {
     "rekindle": "Task GroupRequest Rollout Group Outcome Fate Scheduler History load_run",
-    "rekindle.scheduling.pools": "CyclingPool RecyclingPool",
-    "rekindle.scheduling.group_sizes": "fixed",
-    "rekindle.scheduling.temperatures": "fixed",
+    "rekindle.scheduling.pools": "CyclingPool RecyclingPool PhasedPool PrioritizedPool",
+    "rekindle.scheduling.group_sizes": "fixed inverse_success knapsack",
+    "rekindle.scheduling.temperatures": "fixed residual_heating",
     "rekindle.scheduling.gates": "has_signal not_all_wrong everything",
-    "rekindle.learning.estimators": "grpo dr_grpo rloo batch_standardize",
+    "rekindle.scheduling.profiling": "group_size",
+    "rekindle.learning.estimators": "grpo dr_grpo rloo batch_standardize reactivate",
+    "rekindle.learning.token_filters": "lowest_probability",
+    "rekindle.recipes.composition": "FEATURES combine overrides",
     "rekindle.verifiers": "exact_match math_equal",
     "rekindle.evaluation": "pass_at_k",
     "rekindle.testing": "FakeEngine SimulatedPolicy check_pool check_estimator check_environment",
@@ -27,6 +30,17 @@ def test_contract_names_exist_and_are_exported(module):
     for name in CONTRACT[module].split():
         assert name in loaded.__all__
         assert getattr(loaded, name) is not None
+
+
+def test_the_functions_of_the_contract_say_what_it_says():
+    from rekindle.learning.estimators import reactivate
+    from rekindle.learning.token_filters import lowest_probability
+    from rekindle.scheduling.profiling import group_size
+
+    assert [group_size(successes, 8) for successes in range(9)] == [8, 8, 4, 2, 2, 2, 2, 2, 2]
+    assert [group_size(1, 16, maximum=32), group_size(successes=3, samples=4, minimum=1, maximum=8)] == [16, 1]
+    assert lowest_probability([-0.1, -3.0, -0.2, -2.0], 0.5) == [False, True, False, True]
+    assert reactivate([1.0] * 16) == pytest.approx([0.25] * 16)
 
 
 def modules():

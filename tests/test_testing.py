@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 
 from rekindle import Rollout
-from rekindle.learning.estimators import ESTIMATORS
+from rekindle.learning.estimators import (
+    ESTIMATORS,
+    Estimator,
+    batch_standardize,
+    dr_grpo,
+    gpg,
+    grpo,
+    maxrl,
+    reactivate,
+    rloo,
+)
 from rekindle.scheduling.pools import RecyclingPool
 from rekindle.testing import SimulatedPolicy, check_environment, check_estimator, check_pool
 from rekindle.types import GroupRequest
@@ -43,9 +53,24 @@ def test_a_pool_that_forgets_is_found():
         check_pool(lambda history: Forgets(history, reset_below=0.9))
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS.values(), ids=ESTIMATORS)
-def test_our_estimators_conform(estimator):
-    check_estimator(estimator.function)
+NOT_ZERO_FOR_EQUAL = {"c_rf", "shrunk_baseline"}
+PURE = [batch_standardize, dr_grpo, grpo, maxrl, rloo]
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_our_estimators_conform(name):
+    check_estimator(ESTIMATORS[name], zero_for_equal=name not in NOT_ZERO_FOR_EQUAL)
+
+
+@pytest.mark.parametrize("name", sorted(NOT_ZERO_FOR_EQUAL))
+def test_zeros_for_equal_rewards_are_asked_for_unless_the_caller_says_otherwise(name):
+    with pytest.raises(AssertionError, match="exactly; or say zero_for_equal=False"):
+        check_estimator(ESTIMATORS[name])
+
+
+@pytest.mark.parametrize("function", [*PURE, reactivate], ids=lambda function: function.__name__)
+def test_our_pure_functions_conform(function):
+    check_estimator(function, zero_for_equal=function in PURE)
 
 
 @pytest.mark.parametrize(
@@ -58,9 +83,33 @@ def test_our_estimators_conform(estimator):
     ],
     ids=["length", "noise", "sign", "order"],
 )
-def test_broken_estimators_are_found(estimator):
+def test_broken_functions_are_found(estimator):
     with pytest.raises(AssertionError):
         check_estimator(estimator)
+
+
+def with_counts(groups):
+    return [[reward - group.successes for reward in group.rewards] for group in groups]
+
+
+def against_the_first_group(groups):
+    first = max(groups[0].rewards)
+    return [[reward - first for reward in group.rewards] for group in groups]
+
+
+@pytest.mark.parametrize(
+    ("estimator", "message"),
+    [
+        (Estimator(gpg, "group"), "no group may depend on the others"),
+        (Estimator(with_counts, "batch"), "the prompts' counts must not matter"),
+        (Estimator(against_the_first_group, "batch"), "the order of groups must not matter"),
+        (Estimator(lambda groups: gpg(groups)[:1], "batch"), "one advantage per reward, in groups as given"),
+    ],
+    ids=["scope", "history", "order of groups", "lost groups"],
+)
+def test_estimators_that_do_not_keep_their_word_are_found(estimator, message):
+    with pytest.raises(AssertionError, match=message):
+        check_estimator(estimator, zero_for_equal=False)
 
 
 class World:

@@ -5,10 +5,13 @@
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from rekindle.engines.protocol import Completion, SamplingRequest
+from rekindle.learning.estimators import Compared, Estimator
+from rekindle.learning.estimators.compared import flatten, over_batch
 from rekindle.scheduling.accounting import Settled
 from rekindle.scheduling.history import History
 from rekindle.scheduling.pools import Pool
@@ -106,16 +109,74 @@ def _settle_step(pool: Pool, rows: Sequence[int], step: int) -> None:
     pool.settle(settled)
 
 
-def check_estimator(estimator: Callable[[Sequence[float]], list[float]]) -> None:
-    """Length, order, exact zeros for equal rewards, and no better advantage for a worse reward."""
-    for rewards in ([1.0, 0.0], [0.0, 0.0, 1.0, 1.0, 0.5], [1.0] * 4, [0.1] * 3, [0.0], [0.1 + 0.2, 0.3]):
-        advantages = estimator(rewards)
-        assert len(advantages) == len(rewards), "one advantage per reward"
-        if max(rewards) == min(rewards):
-            assert advantages == [0.0] * len(rewards), "equal rewards carry no signal, exactly"
-        pairs = [(r, a) for r, a in zip(rewards, advantages, strict=True)]
+def check_estimator(
+    estimator: Callable[[Sequence[float]], list[float]] | Estimator, *, zero_for_equal: bool = True
+) -> None:
+    """One advantage per reward, no better one for a worse reward, and no dependence on any order.
+
+    Of an ``Estimator`` also that it keeps its word: with scope "group" a group's advantages are the same in any
+    company, and without ``reads_history`` the same for any Beta counts.
+
+    Args:
+        estimator: A function of the rewards that are compared with one another, or of all groups of a batch.
+        zero_for_equal: Whether rewards that are all equal, of prompts of which nothing is known, must give exact zeros.
+            False for methods that compare with more than the rollouts of the batch: C-RF rewards a batch of nothing but
+            successes, and an empirical-Bayes baseline gives its zeros up to rounding.
+    """
+    if not isinstance(estimator, Estimator):
+        estimator = over_batch(estimator)
+    elif estimator.scope == "group":
+        _check_alone(estimator)
+    for batch in _BATCHES:
+        unknown = [Compared(rewards) for rewards in batch]
+        known = [Compared(rewards, 1.0 + index, 3.0) for index, rewards in enumerate(batch)]
+        _check_batch(estimator, unknown, zero_for_equal=zero_for_equal)
+        _check_batch(estimator, known, zero_for_equal=False)
+        if not estimator.reads_history:
+            same = _close(estimator.function(known), estimator.function(unknown))
+            assert same, "without reads_history the prompts' counts must not matter"
+
+
+_BATCHES: list[list[list[float]]] = [
+    [[1.0, 0.0]],
+    [[0.0, 0.0, 1.0, 1.0, 0.5]],
+    [[1.0] * 4],
+    [[0.1] * 3],
+    [[0.0]],
+    [[0.1 + 0.2, 0.3]],
+    [[1.0], [0.0], [0.0], [1.0], [0.0]],
+    [[0.0, 1.0, 0.0], [1.0, 1.0], [0.0], [0.0, 0.0, 0.0, 1.0]],
+    [[1.0, 1.0], [1.0], [1.0, 1.0, 1.0]],
+]
+"""Rewards of ragged batches, groups of one and groups without signal among them."""
+
+
+def _check_batch(estimator: Estimator, groups: Sequence[Compared], *, zero_for_equal: bool) -> None:
+    advantages = estimator.function(groups)
+    sizes = [len(group.rewards) for group in groups]
+    assert [len(values) for values in advantages] == sizes, "one advantage per reward, in groups as given"
+    rewards = flatten(groups)
+    if zero_for_equal and max(rewards) == min(rewards):
+        zeros = [[0.0] * size for size in sizes]
+        assert advantages == zeros, "equal rewards carry no signal, exactly; or say zero_for_equal=False"
+    for group, values in zip(groups, advantages, strict=True):
+        pairs = list(zip(group.rewards, values, strict=True))
         assert all(a <= b for r, a in pairs for s, b in pairs if r < s), "a better reward has no worse advantage"
-        assert estimator(list(reversed(rewards))) == advantages[::-1], "the order of rollouts must not matter"
+    mirrored = [replace(group, rewards=list(reversed(group.rewards))) for group in groups]
+    expected = [values[::-1] for values in advantages]
+    assert _close(estimator.function(mirrored), expected), "the order of rollouts must not matter"
+    assert _close(estimator.function(list(reversed(groups)))[::-1], advantages), "the order of groups must not matter"
+
+
+def _check_alone(estimator: Estimator) -> None:
+    for batch in _BATCHES:
+        groups = [Compared(rewards) for rewards in batch]
+        alone = [estimator.function([group])[0] for group in groups]
+        assert _close(estimator.function(groups), alone), 'with scope "group" no group may depend on the others'
+
+
+def _close(one: Sequence[Sequence[float]], two: Sequence[Sequence[float]]) -> bool:
+    return all(np.allclose(a, b, rtol=1e-9, atol=1e-12) for a, b in zip(one, two, strict=True))
 
 
 def check_environment(environment: Environment, tasks: int) -> None:

@@ -185,9 +185,12 @@ class Group:
             start += request.n
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TrainingSample:
     """What the trainer sees of a rollout: numbers only, no algorithm.
+
+    Not frozen, although nobody changes it: a frozen dataclass takes three times as long to make, and one is made for
+    every rollout.
 
     Attributes:
         token_ids: [T].

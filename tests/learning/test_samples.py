@@ -3,32 +3,20 @@
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rollout_cases import advantages_of, group, rollout, samples_of
 
 from rekindle.learning.aggregation import constant_length, group_token_mean, sequence_mean, token_mean
-from rekindle.learning.estimators import ESTIMATORS
-from rekindle.learning.samples import build_samples
-from rekindle.types import Group, GroupRequest, Rollout, outcome_of
-
-
-def rollout(reward: float, length: int, *, hole: bool = False) -> Rollout:
-    """Two prompt tokens and ``length`` sampled ones; with a hole, a tool's token stands before the last of them."""
-    mask = [False, False] + [True] * length
-    if hole:
-        mask.insert(-1, False)
-    return Rollout(list(range(len(mask))), mask, [-0.5 if m else 0.0 for m in mask], reward, temperature=1.2, version=3)
-
-
-def group(key: int, *rollouts: Rollout) -> Group:
-    request = GroupRequest(key, f"task/{key}", key, len(rollouts), 1.2, 0, 3, 0)
-    return Group(request, rollouts, outcome_of([each.reward for each in rollouts]))
-
+from rekindle.types import UserError
 
 MIXED = group(11, rollout(1, 2), rollout(0, 3, hole=True), rollout(0, 1))
 SOLVED = group(5, rollout(1, 4), rollout(1, 2))
+ALONE = group(7, rollout(1, 3))
 
 
 def test_advantages_stand_on_the_trainable_tokens_only():
-    samples = build_samples([MIXED], estimator=ESTIMATORS["dr_grpo"], aggregation=token_mean)
+    samples = samples_of([MIXED], "dr_grpo")
     third = 1 / 3
     assert [sample.advantages for sample in samples] == [
         pytest.approx([0, 0, 2 * third, 2 * third]),
@@ -39,48 +27,70 @@ def test_advantages_stand_on_the_trainable_tokens_only():
 
 
 def test_everything_else_of_a_rollout_is_handed_on():
-    sample = build_samples([MIXED], estimator=ESTIMATORS["grpo"], aggregation=token_mean)[1]
+    sample = samples_of([MIXED])[1]
     source = MIXED.rollouts[1]
-    assert sample.token_ids == source.token_ids
-    assert sample.loss_mask == source.loss_mask
-    assert sample.logprobs == source.logprobs
+    assert sample.token_ids is source.token_ids
+    assert sample.loss_mask is source.loss_mask
+    assert sample.logprobs is source.logprobs
     assert (sample.temperature, sample.version, sample.prompt_key) == (1.2, 3, 11)
+    assert (sample.entropy_scale, sample.importance_cap) == (0.0, 0.0)
 
 
 def test_a_group_without_signal_counts_in_the_denominators_when_it_is_listed():
     def weights(groups, aggregation):
-        return [s.weight for s in build_samples(groups, estimator=ESTIMATORS["grpo"], aggregation=aggregation)]
+        return [sample.weight for sample in samples_of(groups, aggregation=aggregation)]
 
     assert weights([MIXED, SOLVED], group_token_mean) == pytest.approx([1 / 12] * 5)
     assert weights([MIXED], group_token_mean) == pytest.approx([1 / 6] * 3)
     assert weights([MIXED, SOLVED], sequence_mean) == pytest.approx([1 / 10, 1 / 15, 1 / 5, 1 / 20, 1 / 10])
     assert weights([MIXED, SOLVED], constant_length(8)) == pytest.approx([1 / 40] * 5)
-    solved = build_samples([MIXED, SOLVED], estimator=ESTIMATORS["grpo"], aggregation=token_mean)[3:]
-    assert all(not any(sample.advantages) for sample in solved)
+    assert all(not any(sample.advantages) for sample in samples_of([MIXED, SOLVED])[3:])
 
 
 def test_group_and_batch_scope_differ():
-    def advantages(name):
-        samples = build_samples([MIXED, SOLVED], estimator=ESTIMATORS[name], aggregation=token_mean)
-        return [sample.advantages[-1] for sample in samples]
-
     root2 = math.sqrt(2)
-    assert advantages("grpo") == pytest.approx([root2, -1 / root2, -1 / root2, 0, 0])
+    assert advantages_of([MIXED, SOLVED], "grpo") == pytest.approx([root2, -1 / root2, -1 / root2, 0, 0])
     # rewards 1 0 0 1 1: mean .6, std sqrt(.24)
     up, down = 0.4 / math.sqrt(0.24), -0.6 / math.sqrt(0.24)
-    assert advantages("batch_standardize") == pytest.approx([up, down, down, up, up])
+    assert advantages_of([MIXED, SOLVED], "batch_standardize") == pytest.approx([up, down, down, up, up])
 
 
 def test_single_rollouts_learn_from_the_batch():
     groups = [group(0, rollout(1, 1)), group(1, rollout(0, 1))]
-    samples = build_samples(groups, estimator=ESTIMATORS["batch_standardize"], aggregation=token_mean)
-    assert [sample.advantages[-1] for sample in samples] == pytest.approx([1, -1])
+    assert advantages_of(groups, "batch_standardize") == pytest.approx([1, -1])
+
+
+def test_what_is_known_of_a_prompt_reaches_the_estimator():
+    """Surprises against the trackers 3/4, 1/4 and 0 of 1: 1/4, -1/4 and 1, hence mean 1/3, std sqrt(19 / 72)."""
+    groups = [
+        group(0, rollout(1, 1), beta=(3.0, 1.0)),
+        group(1, rollout(0, 1), beta=(0.5, 1.5)),
+        group(2, rollout(1, 1), beta=(0.0, 1.0)),
+    ]
+    spread = math.sqrt(19 / 72)
+    assert advantages_of(groups, "spo") == pytest.approx([each / spread for each in (-1 / 12, -7 / 12, 2 / 3)])
+
+
+def test_groups_of_all_sizes_weigh_the_same_by_hand():
+    """Groups of 3, 2 and 1 rollouts with 6, 6 and 3 tokens: each prompt has a third, whatever it was given."""
+    samples = samples_of([MIXED, SOLVED, ALONE], "batch_standardize", group_token_mean)
+    assert [sample.weight for sample in samples] == pytest.approx([1 / 18] * 5 + [1 / 9])
+
+
+@given(lengths=st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=8), min_size=1, max_size=8))
+def test_every_prompt_has_an_equal_say_however_its_group_is_sized(lengths):
+    groups = [group(key, *(rollout(0, length) for length in sizes)) for key, sizes in enumerate(lengths)]
+    say = dict.fromkeys(range(len(lengths)), 0.0)
+    for sample in samples_of(groups, "batch_standardize", group_token_mean):
+        say[sample.prompt_key] += sample.weight * sum(sample.loss_mask)
+    assert list(say.values()) == pytest.approx([1 / len(lengths)] * len(lengths))
 
 
 def test_no_groups_no_samples():
-    assert build_samples([], estimator=ESTIMATORS["grpo"], aggregation=token_mean) == []
+    assert samples_of([]) == []
 
 
-def test_a_reward_that_is_no_number_is_refused():
-    with pytest.raises(ValueError, match=r"task 'task/4' has reward nan; its verifier must return a finite number"):
-        build_samples([group(4, rollout(math.nan, 1))], estimator=ESTIMATORS["grpo"], aggregation=token_mean)
+@pytest.mark.parametrize("reward", [math.nan, math.inf])
+def test_a_reward_that_is_no_number_is_refused(reward):
+    with pytest.raises(UserError, match=rf"task 'task/4' has reward {reward}; its verifier must return a finite"):
+        samples_of([group(4, rollout(reward, 1))], aggregation=token_mean)

@@ -157,7 +157,7 @@ def test_the_ledger_that_training_writes_is_read(tmp_path):
     ledger = Ledger(tmp_path / "ledger.sqlite")
     request = GroupRequest(1, "t/1", 0, 2, 1.0, 5, 0, 1)
     rollouts = [Rollout([1, 2, 3], [False, True, True], [0.0, -1.0, -1.0], reward) for reward in (0.0, 1.0)]
-    ledger.write([settle(request, Fate.TRAINED, Group(request, tuple(rollouts), Outcome.MIXED))], {1: 0.25})
+    ledger.write(settle(Group(request, tuple(rollouts), Outcome.MIXED), Fate.TRAINED), {1: 0.25})
     (row,) = load_run(tmp_path).groups()
     assert (row["task_id"], row["n"], row["successes"], row["fate"], row["seconds"]) == ("t/1", 2, 1, "trained", 0.25)
     ledger.close()

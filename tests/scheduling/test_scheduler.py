@@ -219,18 +219,6 @@ def test_an_empty_pool_that_may_not_reset_says_so():
     assert "no eligible prompt left" in scheduler.stopped
 
 
-def test_group_size_and_temperature_are_attributes_of_the_request():
-    scheduler = make(
-        group_size=lambda history, row: 1 + row % 3,
-        temperature=lambda history, row: 1.0 + row / 100,
-        gate=gates.everything,
-    )
-    for request in iter(scheduler.ask, None):
-        assert (request.n, request.temperature) == (1 + request.row % 3, 1.0 + request.row / 100)
-        scheduler.tell(request.id, SimulatedPolicy([0.5] * 40).play(request))
-    assert {len(group.rollouts) for group in scheduler.take()} <= {1, 2, 3}
-
-
 def test_gates():
     outcomes = {"mixed": rollouts(0, 1, 1, 1), "right": rollouts(1, 1, 1, 1), "wrong": rollouts(0, 0, 0, 0)}
     for gate, kept in (("has_signal", {"mixed"}), ("not_all_wrong", {"mixed", "right"}), ("everything", set(outcomes))):

@@ -272,17 +272,49 @@ def test_divergence_stops_before_the_weights_and_keeps_the_checkpoints(quick_con
     with opened(config, tmp_path / "run") as loop:
         real, parts = loop._parts.trainer.update, loop._parts
 
-        def poisoned(samples, version):
+        def poisoned(samples, version, scale):
             if version == 3:
                 with torch.no_grad():
                     next(iter(parts.policy.model.parameters())).fill_(float("nan"))
-            return real(samples, version)
+            return real(samples, version, scale)
 
         parts.trainer.update = poisoned
         with pytest.raises(Diverged, match=r"update 4: .* nan.*lower train.learning_rate"):
             loop.run()
     assert all(torch.isfinite(tensor).all() for tensor in last_weights(tmp_path / "run").values())
     assert finish(config, tmp_path / "run", resume=True)[0] is Ending.DONE
+
+
+@pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0])
+def test_the_step_is_scaled_by_the_share_of_groups_that_taught(exponent, quick_config, tmp_path):
+    overrides = (f"train.batch_exponent={exponent}", "train.warmup_steps=0", "train.gate=everything")
+    finish(quick_config("grpo", *overrides), tmp_path / "run")
+    lines = without_clocks(tmp_path / "run")[1:]
+    assert min(line["groups/mixed"] for line in lines) < 8
+    expected = [5e-4 * (line["groups/mixed"] / 8) ** exponent for line in lines]
+    assert [line["lr"] for line in lines] == pytest.approx(expected)
+
+
+def test_the_share_that_scales_a_step_is_that_of_its_own_phase(quick_config, tmp_path):
+    """The last step of a phase with groups of 2 has 16 of them, although the next phase has 8 groups of 4."""
+    overrides = ("train.batch_exponent=1", "train.warmup_steps=0", "train.gate=everything", "train.steps=6")
+    phases = ("task.pool_size=32", "phases.max_epochs=1", "profile.trivial_above=1", "train.temperature=1.5")
+    finish(quick_config("sgpo", *overrides, *phases), tmp_path / "run")
+    size = {row["step"]: row["n"] for row in ledger_rows(tmp_path / "run")}
+    lines = without_clocks(tmp_path / "run")[1:]
+    assert len(set(size.values())) > 1
+    for line in lines:
+        share = line["groups/mixed"] / (32 / size[line["step"]])
+        assert line["lr"] == pytest.approx(5e-4 * share), line["step"]
+
+
+def test_what_the_policy_moved_reaches_the_history(quick_config, tmp_path):
+    _, loop = finish(quick_config("posterior_recycle"), tmp_path / "run")
+    moved = [line["moved"] for line in without_clocks(tmp_path / "run")[1:]]
+    assert min(moved) > 0
+    assert loop._parts.scheduler.history.movement == pytest.approx(sum(moved))
+    finish(quick_config("grpo"), tmp_path / "without")
+    assert {line["moved"] for line in without_clocks(tmp_path / "without")} == {None}
 
 
 class Failing:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from trainer_fakes import BigramPolicy, make_samples, settings
+from trainer_fakes import BigramPolicy, assert_close, gradients_of_update, make_samples, settings
 
 from rekindle.learning.losses import kl_k3, ppo_clip
 from rekindle.training.trainer import Diverged, Trainer
@@ -19,16 +19,6 @@ def updated(samples, version=0, dtype=torch.float64, **changes):
     policy = BigramPolicy(dtype=dtype)
     stats = Trainer(policy, settings(**changes)).update(samples, version)
     return policy, stats
-
-
-def gradient_after(samples, microbatch_tokens, dtype, **changes):
-    """Gradient of one batch, seen before the optimizer: with SGD-like inspection through a recorded norm and hooks."""
-    policy = BigramPolicy(dtype=dtype)
-    totals = {name: torch.zeros_like(parameter) for name, parameter in policy.model.named_parameters()}
-    for name, parameter in policy.model.named_parameters():
-        parameter.register_hook(lambda gradient, name=name: totals[name].add_(gradient))
-    Trainer(policy, settings(microbatch_tokens=microbatch_tokens, **changes)).update(samples, 0)
-    return totals
 
 
 def test_loss_gradient_and_step_equal_the_formula_written_out():
@@ -64,11 +54,13 @@ def test_loss_gradient_and_step_equal_the_formula_written_out():
 @pytest.mark.parametrize("version", [0, 5])
 def test_the_split_into_microbatches_does_not_change_the_gradient(dtype, tolerance, version):
     samples = make_samples(prompts=6)
-    whole = gradient_after(samples, 10_000, dtype, seed=version)
+
+    def gradient(budget):
+        return gradients_of_update(BigramPolicy(dtype=dtype), samples, version, microbatch_tokens=budget)[0]
+
+    whole = gradient(10_000)
     for budget in (1, 7, 15, 40, 100):
-        parts = gradient_after(samples, budget, dtype, seed=version)
-        for name, gradient in whole.items():
-            assert (parts[name] - gradient).norm() <= tolerance * gradient.norm(), (name, budget)
+        assert_close(gradient(budget), whole, tolerance)
 
 
 def test_padding_and_passes_are_counted():
@@ -234,6 +226,24 @@ def test_learning_rate_follows_the_schedule():
     rates = [trainer.update(make_samples(), version).lr for version in range(4)]
     assert rates == pytest.approx([0.005, 0.01, 0.01, 0.005])
     assert trainer.updates == 4
+
+
+@pytest.mark.parametrize("scale", [0.25, 0.7])
+def test_the_scale_is_a_factor_of_the_learning_rate_and_of_nothing_else(scale):
+    trained = []
+    for scales, rate in (((1.0, scale, 1.0), 1e-2), ((1 / scale, 1.0, 1 / scale), 1e-2 * scale)):
+        policy = BigramPolicy()
+        trainer = Trainer(policy, settings(learning_rate=rate, minibatches=2, warmup_steps=2))
+        rates = [trainer.update(make_samples(seed=v), v, factor).lr for v, factor in enumerate(scales)]
+        assert rates == pytest.approx([0.5e-2, 1e-2 * scale, 1e-2])
+        trained.append(policy.weights())
+    assert equal(*trained, 1e-12)
+
+
+def test_a_scale_of_one_is_no_scale():
+    once, again = updated(make_samples())[0], BigramPolicy()
+    Trainer(again, settings()).update(make_samples(), 0, 1.0)
+    assert equal(once.weights(), again.weights())
 
 
 def test_training_raises_the_probability_of_what_has_advantage():

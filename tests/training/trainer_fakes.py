@@ -1,13 +1,16 @@
 """A policy small enough to reason about: the next token depends on the last one only."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import compress
+from typing import Any
 
 import torch
 
 from rekindle.config import TrainTable
 from rekindle.models.policy import TokenLogprobs
+from rekindle.training.trainer import Trainer
+from rekindle.training.update_stats import UpdateStats
 from rekindle.types import TrainingSample
 
 VOCABULARY = 7
@@ -61,6 +64,41 @@ class BigramPolicy:
 
 def settings(**changes: object) -> TrainTable:
     return TrainTable(**({"steps": 10, "warmup_steps": 0, "learning_rate": 1e-2, "weight_decay": 0.1} | changes))
+
+
+def gradients_of_update(
+    policy: Any, samples: Sequence[TrainingSample], version: int = 0, **changes: object
+) -> tuple[dict[str, torch.Tensor], UpdateStats]:
+    """What an update's backward passes add up to, before clipping and the optimizer; for updates of one step."""
+    totals = {name: torch.zeros_like(parameter) for name, parameter in policy.model.named_parameters()}
+    for name, parameter in policy.model.named_parameters():
+        parameter.register_hook(lambda gradient, name=name: totals[name].add_(gradient))
+    stats = Trainer(policy, settings(**changes)).update(samples, version)
+    return totals, stats
+
+
+def gradients_by_hand(policy: Any, loss: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The gradient of a loss that was written out over ``policy.token_logprobs``."""
+    names, parameters = zip(*policy.model.named_parameters(), strict=True)
+    return dict(zip(names, torch.autograd.grad(loss, parameters), strict=True))
+
+
+def assert_close(mine: dict[str, torch.Tensor], others: dict[str, torch.Tensor], tolerance: float) -> None:
+    """Every tensor agrees up to this part of its norm."""
+    assert mine.keys() == others.keys()
+    for name, tensor in mine.items():
+        assert (tensor - others[name]).norm() <= tolerance * others[name].norm(), name
+
+
+def flat(samples: Sequence[TrainingSample], values: Callable[[TrainingSample], Sequence[float]]) -> torch.Tensor:
+    """[N] a column of the samples at their trainable tokens, in double precision."""
+    rows = [value for sample in samples for value in compress(values(sample), sample.loss_mask)]
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+def weights_of(samples: Sequence[TrainingSample]) -> torch.Tensor:
+    """[N] the weight of each trainable token."""
+    return flat(samples, lambda sample: [sample.weight] * len(sample.loss_mask))
 
 
 def make_samples(seed: int = 0, prompts: int = 4, rows: int = 3, version: int = 0) -> list[TrainingSample]:

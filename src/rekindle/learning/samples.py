@@ -80,19 +80,23 @@ def _reactivated(group: Group, values: list[float], credit: Credit) -> list[floa
 
 
 def _sample(rollout: Rollout, advantage: float, weight: float, group: Group, credit: Credit) -> TrainingSample:
+    temperature, importance_cap = rollout.temperature, 0.0
     elsewhere = credit.off_temperature
-    other = elsewhere is not None and rollout.temperature != elsewhere.base
+    if elsewhere is not None and rollout.temperature != elsewhere.base:
+        temperature = elsewhere.base
+        importance_cap = elsewhere.cap if elsewhere.mode == "importance" else 0.0
+    scale = credit.zero_variance_scale
     return TrainingSample(
-        token_ids=rollout.token_ids,
-        loss_mask=rollout.loss_mask,
-        logprobs=rollout.logprobs,
-        advantages=_token_advantages(rollout, advantage, credit.negative_keep_ratio),
-        temperature=elsewhere.base if elsewhere is not None and other else rollout.temperature,
-        weight=weight,
-        version=rollout.version,
-        prompt_key=group.request.id,
-        entropy_scale=credit.zero_variance_scale * _SIGN[group.outcome] if credit.zero_variance_scale else 0.0,
-        importance_cap=elsewhere.cap if elsewhere is not None and other and elsewhere.mode == "importance" else 0.0,
+        rollout.token_ids,
+        rollout.loss_mask,
+        rollout.logprobs,
+        _token_advantages(rollout, advantage, credit.negative_keep_ratio),
+        temperature,
+        weight,
+        rollout.version,
+        group.request.id,
+        scale * _SIGN[group.outcome] if scale else 0.0,
+        importance_cap,
     )
 
 

@@ -26,6 +26,7 @@ from rekindle.recipes.reinforce_ada import reinforce_ada
 from rekindle.recipes.reinforce_pp import reinforce_pp
 from rekindle.recipes.reinforce_pp_baseline import reinforce_pp_baseline
 from rekindle.recipes.reinforce_pp_ntf import reinforce_pp_ntf
+from rekindle.recipes.rekindle import rekindle
 from rekindle.recipes.rl_zvp import rl_zvp
 from rekindle.recipes.rloo import rloo
 from rekindle.recipes.sgpo import sgpo
@@ -65,6 +66,7 @@ RECIPES: dict[str, Callable[[], Config]] = {
         reinforce_ada,
         knapsack,
         pods,
+        rekindle,
     )
 }
 

@@ -13,7 +13,7 @@ def prompt_baseline() -> Config:
     """Empirical-Bayes baselines for groups of one."""
     return Config(
         recipe="prompt_baseline",
-        posterior=PosteriorTable(prior_successes=0.0, prior_failures=0.0, half_life=0.1),
+        posterior=PosteriorTable(prior_successes=0.0, prior_failures=0.0, half_life=4.0),
         train=TrainTable(
             groups_per_step=256, group_size=1, gate="everything", estimator="shrunk_baseline", aggregation="token_mean"
         ),

@@ -1,4 +1,4 @@
-"""REINFORCE++ (arXiv 2501.03262): rewards whitened over the whole batch; the only estimator here for groups of one.
+"""REINFORCE++ (arXiv 2501.03262): rewards whitened over the whole batch.
 
 No gate: a batch statistic needs every rollout, those of unanimous groups too.
 """

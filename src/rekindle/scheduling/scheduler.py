@@ -155,7 +155,10 @@ class Scheduler:
         return request
 
     def _cohort_with_work(self) -> _Cohort | None:
-        return next((cohort for cohort in self._cohorts if cohort.reissue or cohort.rows), None)
+        for cohort in self._cohorts:
+            if cohort.reissue or cohort.rows:
+                return cohort
+        return None
 
     def _open_cohort(self) -> _Cohort | None:
         if self.stopped or len(self._cohorts) > self.max_off_policy_steps:
@@ -185,18 +188,10 @@ class Scheduler:
         return bool(rows)
 
     def _request(self, cohort: _Cohort, row: int, n: int) -> GroupRequest:
-        request = GroupRequest(
-            id=self._next_request,
-            task_id=self.history.ids[row],
-            row=row,
-            n=n,
-            temperature=self.temperature(self.history, row),
-            seed=_mix(self.seed, self._next_request),
-            version=self.version,
-            step=cohort.step,
-        )
+        number, history = self._next_request, self.history
         self._next_request += 1
-        return request
+        temperature, seed = self.temperature(history, row), _mix(self.seed, number)
+        return GroupRequest(number, history.ids[row], row, n, temperature, seed, self.version, cohort.step)
 
     # -- tell ---------------------------------------------------------------------------------------------------------
 
@@ -210,11 +205,7 @@ class Scheduler:
         Raises:
             ValueError: The request is unknown or was told before, or the number of rollouts is not the one asked for.
         """
-        cohort = next((cohort for cohort in self._cohorts if request_id in cohort.open), None)
-        if cohort is None:
-            raise ValueError(
-                f"request {request_id} is not open: it was never asked, or was told already; tell each once"
-            )
+        cohort = self._cohort_of(request_id)
         request = cohort.open[request_id]
         if rollouts is not None and len(rollouts) != request.n:
             raise ValueError(
@@ -225,6 +216,12 @@ class Scheduler:
         if cohort.complete and not self._ask_for_more(cohort):
             self._refill(cohort)
         return fate
+
+    def _cohort_of(self, request_id: int) -> _Cohort:
+        for cohort in self._cohorts:
+            if request_id in cohort.open:
+                return cohort
+        raise ValueError(f"request {request_id} is not open: it was never asked, or was told already; tell each once")
 
     def _file(self, cohort: _Cohort, request: GroupRequest, rollouts: Sequence[Rollout] | None) -> Fate:
         """Put what came back where it belongs: into its group, among the unfinished ones, or with the failures."""

@@ -125,6 +125,7 @@ class TrainingLoop:
     def _do_step(self, interrupted: Callable[[], bool]) -> Ending | None:
         clock, phases = StepClock(), dict(self._parts.environment.seconds)
         self._scheduling = 0.0
+        target = self._parts.scheduler.groups_per_step  # now: taking the step may begin a phase of other sizes
         collected = self._collect()
         if collected is None:
             self.bound = self._parts.scheduler.stopped or "nothing is left to ask for"
@@ -132,7 +133,7 @@ class TrainingLoop:
             return Ending.BOUND
         groups, seconds = collected
         self.step += 1
-        update, trained_seconds, samples = self._update(groups)
+        update, trained_seconds, samples = self._update(groups, target)
         self.version += update is not None
         with self._timed():
             self._parts.scheduler.advance(self.version, update.moved or 0.0 if update else 0.0)
@@ -151,13 +152,13 @@ class TrainingLoop:
             self._save()
         return ending
 
-    def _update(self, groups: Sequence[Group]) -> tuple[UpdateStats | None, float, list[TrainingSample]]:
-        """Train on the groups of a step; nothing happens without groups."""
+    def _update(self, groups: Sequence[Group], target: int) -> tuple[UpdateStats | None, float, list[TrainingSample]]:
+        """Train on the groups of a step that was to have ``target`` of them; nothing happens without groups."""
         train = self._parts.config.train
         with self._timed():
             samples = build_samples(groups, self._parts.credit)
             taught = len({one.prompt_key for one in samples if one.entropy_scale or any(one.advantages)})
-            scale = min(1.0, taught / self._parts.scheduler.groups_per_step) ** train.batch_exponent
+            scale = min(1.0, taught / target) ** train.batch_exponent
         began = time.perf_counter()
         # A batch whose every advantage is zero still makes an optimizer step (momentum), but never one of size zero.
         update = self._parts.trainer.update(samples, self.version, scale or 1.0) if samples else None

@@ -1,0 +1,227 @@
+"""What the benchmarks of recipes share: documented commands and their runs, intervals, table cells, blocks and curves.
+
+An *arm* is a recipe with its settings; it is run once per seed. Differences between arms are paired by seed.
+"""
+
+import json
+import math
+import os
+import re
+import statistics
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rekindle.observability.runs import Run
+from rekindle.observability.svg import Series, line_chart
+
+__all__ = [
+    "ROOT",
+    "accuracy_curves",
+    "block",
+    "cell",
+    "counted",
+    "difference",
+    "evaluations",
+    "interval",
+    "paired",
+    "ratio",
+    "replace_block",
+    "run_all",
+    "train",
+]
+
+ROOT = Path(__file__).parents[1]
+T_QUANTILE = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
+"""97.5 % quantiles of Student's t with n - 1 degrees of freedom, by n."""
+NO_DIFFERENCE = "no difference seen"
+DONE = "finished.json"
+ENDINGS = {0, 3}
+"""Exit codes of a run that is over: its budget is spent, or it met a declared bound."""
+
+
+# -- runs -------------------------------------------------------------------------------------------------------------
+
+
+def train(arguments: Sequence[str], directory: Path) -> None:
+    """Run ``rekindle train`` with these arguments, one thread, in the repository; a finished run is kept.
+
+    Args:
+        arguments: As on the documentation's page.
+        directory: Of the run; one that was stopped goes on.
+    """
+    record = directory / DONE
+    if record.exists():
+        before = json.loads(record.read_text())["arguments"]
+        if before != list(arguments):
+            raise SystemExit(f"{directory} holds a run of `rekindle train {' '.join(before)}`; choose another --runs")
+        return
+    command = [sys.executable, "-m", "rekindle", "train", *arguments, "--out", str(directory.resolve()), "--resume"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    if ended.returncode not in ENDINGS:
+        raise SystemExit(f"{' '.join(command)} ended with {ended.returncode}:\n{ended.stderr[-2000:]}")
+    record.write_text(json.dumps({"arguments": list(arguments), "exit": ended.returncode}))
+
+
+def run_all(arms: Sequence[tuple[Sequence[str], Path]], jobs: int) -> None:
+    """Make the runs that are missing, ``jobs`` at a time.
+
+    The first one goes alone: it makes the warm start that all others share.
+    """
+    said, lock = 0, threading.Lock()
+
+    def one(arguments: Sequence[str], directory: Path) -> None:
+        nonlocal said
+        train(arguments, directory)
+        with lock:
+            said += 1
+            print(f"[{said}/{len(arms)}] {directory.name}", file=sys.stderr, flush=True)
+
+    one(*arms[0])
+    with ThreadPoolExecutor(jobs) as pool:
+        futures = [pool.submit(one, *arm) for arm in arms[1:]]
+        try:
+            for future in as_completed(futures):
+                future.result()
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def evaluations(run: Run) -> list[dict[str, Any]]:
+    """The lines with an evaluation, that of the start policy first."""
+    return [line for line in run.metrics if "eval/accuracy" in line]
+
+
+def counted(run: Run) -> dict[str, float]:
+    """What a run spent, a profile's rollouts, tokens and FLOPs included; no evaluation.
+
+    CPU seconds are those of the steps without their evaluation, which is left out by its share of the wall time; they
+    do not include a profiling pass.
+    """
+    start, last = run.metrics[0], run.metrics[-1]
+    return {
+        "steps": last["step"],
+        "updates": last["version"],
+        "rollouts": last["total_rollouts"] + start.get("profile/rollouts", 0),
+        "tokens": last["total_generated_tokens"],
+        "profile_tokens": start["generated_tokens"],
+        "flops": last["total_flops"],
+        "cpu_seconds": sum(
+            line["cpu_seconds"] * (1 - line["time/evaluate"] / line["seconds"]) for line in run.metrics[1:]
+        ),
+    }
+
+
+# -- statistics -------------------------------------------------------------------------------------------------------
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and half width of the 95 % t-interval; nan of a single value."""
+    half = T_QUANTILE[len(values)] * statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+    return statistics.fmean(values), half
+
+
+def paired(ours: Sequence[float], theirs: Sequence[float]) -> str:
+    """Ours minus theirs, seed by seed, in words."""
+    return difference(*interval([a - b for a, b in zip(ours, theirs, strict=True)]))
+
+
+def difference(mean: float, half: float, form: str = "+.3f") -> str:
+    """A difference and its interval; one that holds 0 is no difference."""
+    if math.isnan(half):
+        return f"{mean:{form}} (one seed)"
+    text = f"{mean:{form}} ± {half:{form.removeprefix('+')}}"
+    return f"{NO_DIFFERENCE} ({text})" if abs(mean) <= half else text
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> str:
+    """Geometric mean of ours / theirs, seed by seed, with its interval; one that holds 1 is no difference."""
+    mean, half = interval([math.log(a / b) for a, b in zip(ours, theirs, strict=True)])
+    if math.isnan(half):
+        return f"x {math.exp(mean):.2f} (one seed)"
+    text = f"x {math.exp(mean):.2f} ({math.exp(mean - half):.2f} to {math.exp(mean + half):.2f})"
+    return f"{NO_DIFFERENCE}: {text}" if abs(mean) <= half else text
+
+
+def cell(values: Sequence[float], form: str) -> str:
+    """Mean and standard deviation; the mean alone where nothing varies."""
+    mean = format(statistics.fmean(values), form)
+    varies = len(values) > 1 and max(values) > min(values)
+    return f"{mean} ± {format(statistics.stdev(values), form)}" if varies else mean
+
+
+# -- documents --------------------------------------------------------------------------------------------------------
+
+
+def block(page: str, name: str) -> str | None:
+    """What stands between a page's markers of this name; None where there are none."""
+    found = _marked(name).search(page)
+    return None if found is None else found[2]
+
+
+def replace_block(path: Path, name: str, text: str) -> None:
+    """Put ``text`` between the markers of this name."""
+    page = path.read_text(encoding="utf-8")
+    if block(page, name) is None:
+        raise SystemExit(f"{path} has no markers of {name}: <!-- measured: {name} --> and <!-- end measured -->")
+    path.write_text(_marked(name).sub(lambda found: found[1] + text + found[3], page), encoding="utf-8")
+
+
+def _marked(name: str) -> re.Pattern[str]:
+    return re.compile(rf"(<!-- measured: {re.escape(name)} -->\n)(.*?)(<!-- end measured -->)", re.DOTALL)
+
+
+# -- curves -----------------------------------------------------------------------------------------------------------
+
+
+def accuracy_curves(
+    arms: Mapping[str, tuple[str, Sequence[Sequence[tuple[float, float]]]]], *, x_label: str, description: str
+) -> str:
+    """Accuracy against what was spent: the mean over seeds, and their range as a band. A standalone SVG file.
+
+    Args:
+        arms: name -> (colour, one curve of (spent, accuracy) per seed); the one in front last.
+        x_label: What was spent.
+        description: The chart's message in a sentence, for those who do not see it.
+    """
+    series = []
+    for index, (name, (_, curves)) in enumerate(arms.items()):
+        x, heights = _on_one_grid(curves)
+        band = (heights.min(axis=0).tolist(), heights.max(axis=0).tolist())
+        series.append(Series(name, x, heights.mean(axis=0).tolist(), f"arm{index}", band=band))
+    drawn = line_chart(
+        series, title=f"Held-out accuracy by {x_label}", description=description, x_label=x_label, y_limits=(0.0, 1.0)
+    )
+    return _standalone(drawn, [(name, color) for name, (color, _) in arms.items()])
+
+
+def _on_one_grid(curves: Sequence[Sequence[tuple[float, float]]]) -> tuple[list[float], np.ndarray]:
+    """[N] places of the first curve that all curves reach, and [seeds, N] heights there."""
+    begin, end = max(curve[0][0] for curve in curves), min(curve[-1][0] for curve in curves)
+    x = [place for place, _ in curves[0] if begin <= place <= end]
+    return x, np.array([np.interp(x, *np.array(curve, dtype=float).T) for curve in curves])
+
+
+def _standalone(plot: str, legend: Sequence[tuple[str, str]]) -> str:
+    """A plot of ours as a file of its own, with the style the report's page would give it."""
+    css = (ROOT / "src" / "rekindle" / "observability" / "report.css").read_text()
+    rules = "".join(line for line in css.splitlines() if line.startswith("svg ") and ":hover" not in line)
+    colors = "".join(f".c-arm{index} {{ --c: {color}; }}" for index, (_, color) in enumerate(legend))
+    names = "".join(
+        f'<text x="{60 + 170 * index}" y="20" style="fill: {color}; font-weight: 600">{name}</text>'
+        for index, (name, color) in enumerate(legend)
+    )
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" width="760" height="310" viewBox="0 0 760 310" '
+        'style="--ink: #24211d; --soft: #6b655c; --grid: #ece8df; font-family: system-ui, sans-serif">'
+        f'<style>{rules}{colors}</style><rect width="760" height="310" fill="#fff"/>{names}'
+        f'<svg x="52" y="40" width="690" height="260" overflow="visible">{plot}</svg></svg>\n'
+    )

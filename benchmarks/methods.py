@@ -1,0 +1,145 @@
+"""Every recipe beside GRPO on the embedded task, at equal generated tokens, over seeds.
+
+    python benchmarks/methods.py --runs runs/methods [--jobs 2] [--seeds 5] [--only erpo,sgpo] [--set KEY=VALUE]
+    python benchmarks/methods.py --docs
+
+The first command makes the runs that are missing, each by the command of the documentation,
+`rekindle train benchmarks/methods.toml --recipe NAME --seed N`, and writes methods.json; the second writes the measured
+blocks and curves of docs/methods from it.
+
+The rules of the measurement:
+
+- A run ends when it has generated `train.tokens` tokens, a profile's included. Whatever else it spends is counted.
+- Accuracy is the mean of the evaluations in the last 15 % of the tokens generated in training, at least of the last
+  four, on 256 held-out prompts: single evaluations swing. The start policy's evaluation is never among them.
+- The FLOPs to reach a level are those spent when the mean of three consecutive evaluations is first at least the level.
+- Differences to GRPO are paired by seed, with 95 % t-intervals; an interval that holds 0 is "no difference seen".
+"""
+
+import argparse
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import arms
+import method_pages
+from rekindle import load_run
+from rekindle.observability.runs import Run
+from rekindle.recipes import RECIPES
+
+RESULTS = arms.ROOT / "benchmarks" / "methods.json"
+BASE = "grpo"
+LATE_SHARE, LATE_LEAST = 0.15, 4
+LEVELS = ("0.70", "0.75")
+SMOOTHED = 3
+
+Line = Mapping[str, Any]
+
+
+def late_evaluations(evaluated: Sequence[Line]) -> Sequence[Line]:
+    """The evaluations that a run's accuracy is the mean of; the first one given is that of the start policy."""
+    begin, end = (evaluated[index]["total_generated_tokens"] for index in (0, -1))
+    after = end - LATE_SHARE * (end - begin)
+    late = [line for line in evaluated[1:] if line["total_generated_tokens"] > after]
+    return late if len(late) >= LATE_LEAST else evaluated[1:][-LATE_LEAST:]
+
+
+def flops_to_reach(evaluated: Sequence[Line], level: float) -> float | None:
+    """FLOPs spent when the mean of three consecutive evaluations is first at least ``level``; None: never."""
+    for last in range(SMOOTHED - 1, len(evaluated)):
+        window = evaluated[last - SMOOTHED + 1 : last + 1]
+        if statistics.fmean(line["eval/accuracy"] for line in window) >= level:
+            return float(evaluated[last]["total_flops"])
+    return None
+
+
+def measure(directory: Path) -> dict[str, Any]:
+    """The numbers of one run."""
+    run = load_run(directory)
+    if not run.metrics[-1]["step"]:
+        raise SystemExit(f"{directory} made no step: a profile spent all tokens; raise train.tokens")
+    evaluated = arms.evaluations(run)
+    late = late_evaluations(evaluated)
+    clipped = [line["clip_fraction"] for line in run.metrics if line.get("clip_fraction") is not None]
+    return {
+        **arms.counted(run),
+        **_visits(run),
+        "start": evaluated[0]["eval/accuracy"],
+        "accuracy": statistics.fmean(line["eval/accuracy"] for line in late),
+        "greedy": statistics.fmean(line["eval/greedy"] for line in late),
+        "evaluations": len(late),
+        "clip_fraction": statistics.fmean(clipped) if clipped else None,
+        "hot_groups": sum(line["groups/hot"] for line in run.metrics),
+        "revived_groups": sum(line["groups/revived"] for line in run.metrics),
+        "phases": run.metrics[-1].get("pool/phase"),
+        "skipped": sum(line.get("pool/skipped", 0) for line in run.metrics),
+        "reach": {level: flops_to_reach(evaluated, float(level)) for level in LEVELS},
+        "curve": [(line["total_generated_tokens"], round(line["eval/accuracy"], 4)) for line in evaluated],
+    }
+
+
+def _visits(run: Run) -> dict[str, float | None]:
+    """Rollouts per visit of a prompt, and the share of visits that were trained on and had rewards that differ.
+
+    A visit is all requests for a prompt in one step: a top-up belongs to the visit it continues.
+    """
+    sql = """
+        select count(*) visits, avg(rollouts) rollouts, avg(taught) taught from (
+            select sum(n) rollouts, max(fate = 'trained' and outcome = 'mixed') taught
+            from groups where fate != 'failed' group by step, task_id)
+    """
+    (row,) = run.query(sql)
+    return {"visit_rollouts": row["rollouts"], "signal_share": row["taught"] if row["rollouts"] > 1 else None}
+
+
+def collect(runs: Path, recipes: Sequence[str], seeds: int, overrides: Sequence[str], jobs: int) -> dict[str, Any]:
+    """Make the runs of these recipes and measure them."""
+    extra = [word for override in overrides for word in ("--set", override)]
+    directories = {(recipe, seed): runs / f"{recipe}-{seed}" for seed in range(seeds) for recipe in recipes}
+    commands = [
+        (["benchmarks/methods.toml", "--recipe", recipe, "--seed", str(seed), *extra], directory)
+        for (recipe, seed), directory in directories.items()
+    ]
+    arms.run_all(commands, jobs)
+    return {recipe: [measure(directories[recipe, seed]) for seed in range(seeds)] for recipe in recipes}
+
+
+def write(path: Path, results: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """One line a run: a curve has eighty points, and a point a line would drown the rest."""
+    ordered = [recipe for recipe in RECIPES if recipe in results]
+    parts = [f'"{recipe}": [\n' + ",\n".join(map(json.dumps, results[recipe])) + "\n]" for recipe in ordered]
+    path.write_text("{\n" + ",\n".join(parts) + "\n}\n")
+
+
+def main() -> None:
+    """Run what is missing and write the results, or write the pages from the results, or both."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=Path, help="make the runs here; those that are finished are kept")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at the same time, one thread each")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--only", help="recipes to run, separated by commas; GRPO always comes first")
+    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument(
+        "--docs", type=Path, nargs="?", const=arms.ROOT / "docs", help="write the measured blocks of the pages"
+    )
+    options = parser.parse_args()
+    chosen = options.only.split(",") if options.only else list(RECIPES)
+    if unknown := [recipe for recipe in chosen if recipe not in RECIPES]:
+        parser.error(f"unknown recipes: {', '.join(unknown)}; known are {', '.join(RECIPES)}")
+    results = json.loads(options.out.read_text()) if options.out.exists() else {}
+    if options.runs:
+        recipes = [BASE, *(recipe for recipe in chosen if recipe != BASE)]
+        results |= collect(options.runs, recipes, options.seeds, options.overrides, options.jobs)
+        write(options.out, results)
+    if not results:
+        parser.error(f"{options.out} does not exist; make the runs first with --runs DIR")
+    print(method_pages.overview(results, dict.fromkeys(results, "")))
+    if options.docs:
+        method_pages.write(options.docs, results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""What deciding costs: the share of scheduling in the steps of finished runs.
+
+    python benchmarks/overhead.py --runs runs/methods [--out benchmarks/overhead.json] [--docs]
+
+Scheduling is `time/schedule` of every step: asking, telling, taking and computing advantages. Its share is of the
+step's seconds without evaluation. Reads the runs of benchmarks/methods.py, each recipe's seeds together.
+"""
+
+import argparse
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import arms
+from rekindle import load_run
+from rekindle.recipes import RECIPES
+
+RESULTS = arms.ROOT / "benchmarks" / "overhead.json"
+PAGE = Path("benchmarks.md")
+BLOCK = "overhead"
+TARGET = 0.02
+
+Overhead = Mapping[str, Mapping[str, float]]
+
+
+def overhead(steps: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Median over the steps of scheduling's share and milliseconds, and the share of all steps together."""
+    spent = [step["time/schedule"] for step in steps]
+    whole = [step["seconds"] - step["time/evaluate"] for step in steps]
+    return {
+        "steps": len(steps),
+        "median_share": statistics.median(part / all_of_it for part, all_of_it in zip(spent, whole, strict=True)),
+        "total_share": sum(spent) / sum(whole),
+        "milliseconds": 1000 * statistics.median(spent),
+    }
+
+
+def measure(runs: Path) -> dict[str, dict[str, float]]:
+    """Every recipe that has runs here."""
+    measured = {}
+    for recipe in RECIPES:
+        found = sorted(runs.glob(f"{recipe}-[0-9]*"))
+        steps = [line for directory in found for line in load_run(directory).metrics[1:]]
+        if steps:
+            measured[recipe] = overhead(steps)
+    return measured
+
+
+def table(measured: Overhead) -> str:
+    """A row per recipe, and who is above the target."""
+    lines = [
+        "| recipe | scheduling, median share of a step | share of all steps | median ms a step | steps |",
+        "|---|---|---|---|---|",
+    ]
+    for recipe, one in measured.items():
+        cells = (f"{one['median_share']:.2%}", f"{one['total_share']:.2%}", f"{one['milliseconds']:.1f}")
+        lines.append(f"| `{recipe}` | {' | '.join(cells)} | {one['steps']:,.0f} |")
+    above = [f"`{recipe}`" for recipe, one in measured.items() if one["median_share"] > TARGET]
+    verdict = f"Above it: {', '.join(above)}." if above else "No recipe is above it."
+    return "\n".join([*lines, "", f"The target is a median of at most {TARGET:.0%}. {verdict}"]) + "\n"
+
+
+def main() -> None:
+    """Read the runs, print the table, and write it where asked."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=Path, help="of benchmarks/methods.py; absent: use the results there are")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--docs", type=Path, nargs="?", const=arms.ROOT / "docs", help="write the page's block")
+    options = parser.parse_args()
+    if options.runs:
+        measured = measure(options.runs)
+        if not measured:
+            parser.error(f"{options.runs} has no runs; make them with benchmarks/methods.py --runs {options.runs}")
+        options.out.write_text(json.dumps(measured, indent=1) + "\n")
+    elif not options.out.exists():
+        parser.error(f"{options.out} does not exist; give --runs DIR")
+    measured = json.loads(options.out.read_text())
+    print(table(measured))
+    if options.docs:
+        arms.replace_block(options.docs / PAGE, BLOCK, table(measured))
+
+
+if __name__ == "__main__":
+    main()

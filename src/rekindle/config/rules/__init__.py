@@ -1,0 +1,49 @@
+"""Which settings contradict each other, and why. docs/composition.md is made from these rules.
+
+A rule looks at a configuration whose tables are valid by themselves and yields the reasons why it is refused, a
+sentence each, with the remedy. Whatever no rule refuses is meant to work. Two kinds of rules: combinations that cannot
+work, and keys that nothing would read (an option without an effect is an error, not a silence).
+"""
+
+from collections.abc import Callable, Iterator
+
+from rekindle.config.rules import credit, group_sizes, runs, temperatures, unread
+from rekindle.config.rules.facts import BATCH_ESTIMATORS
+from rekindle.config.tables import Config
+
+__all__ = ["BATCH_ESTIMATORS", "RULES", "Rule", "refusals"]
+
+Rule = Callable[[Config], Iterator[str]]
+"""The first line of its docstring says what it refuses."""
+
+RULES: tuple[Rule, ...] = (
+    group_sizes.group_estimator_needs_a_group,
+    group_sizes.single_rollouts_pass_every_gate,
+    group_sizes.signal_needs_a_group,
+    group_sizes.one_rule_for_sizes,
+    group_sizes.budgets_can_be_spent,
+    group_sizes.minibatches_need_groups,
+    group_sizes.subset_is_smaller,
+    temperatures.heating_rises,
+    temperatures.heated_prompts_must_stay,
+    temperatures.reactivation_needs_heat,
+    temperatures.off_temperature_needs_heat,
+    credit.further_draws_need_a_gate,
+    credit.recycling_needs_a_gate,
+    credit.an_end_of_the_pool_can_be_reached,
+    credit.zero_variance_groups_must_pass,
+    credit.silent_groups_can_be_made_up_for,
+    credit.ratio_needs_several_steps,
+    credit.forgetting_is_ordered,
+    credit.successes_need_binary_rewards,
+    runs.schedule_needs_an_end,
+    runs.model_reads_the_task,
+    runs.task_is_named,
+    unread.unread_keys,
+)
+"""Every rule, in the order of their reasons."""
+
+
+def refusals(config: Config) -> list[str]:
+    """Why this configuration cannot run, a sentence each; empty when it can."""
+    return [reason for rule in RULES for reason in rule(config)]

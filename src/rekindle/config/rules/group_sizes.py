@@ -1,0 +1,139 @@
+"""Rules about how many rollouts a group has."""
+
+from collections.abc import Iterator
+
+from rekindle.config.rules.facts import BATCH_ESTIMATORS, fewest_and_most
+from rekindle.config.tables import Config
+
+__all__ = [
+    "budgets_can_be_spent",
+    "group_estimator_needs_a_group",
+    "minibatches_need_groups",
+    "one_rule_for_sizes",
+    "signal_needs_a_group",
+    "single_rollouts_pass_every_gate",
+    "subset_is_smaller",
+]
+
+
+def group_estimator_needs_a_group(config: Config) -> Iterator[str]:
+    """A group estimator where a group may be a single rollout."""
+    estimator = config.train.estimator
+    fewest, most = fewest_and_most(config)
+    if fewest > 1 or estimator in BATCH_ESTIMATORS:
+        return
+    if most == 1:
+        yield (
+            f'train.estimator = "{estimator}" compares rollouts of one group, and train.group_size = 1 leaves nothing '
+            'to compare; set train.group_size = 4 or train.estimator = "batch_standardize"'
+        )
+    else:
+        yield (
+            f'train.estimator = "{estimator}" cannot use the groups of one that sizes.minimum = 1 allows; '
+            "set sizes.minimum = 2"
+        )
+
+
+def single_rollouts_pass_every_gate(config: Config) -> Iterator[str]:
+    """A gate that single rollouts cannot pass, or only the successes among them."""
+    gate = config.train.gate
+    if fewest_and_most(config)[0] > 1 or gate == "everything":
+        return
+    dropped = "group of one rollout, as one reward cannot disagree"
+    if gate == "not_all_wrong":
+        dropped = "single rollout that failed, so that successes are compared with nothing"
+    yield f'train.gate = "{gate}" drops every {dropped}; set train.gate = "everything"'
+
+
+def signal_needs_a_group(config: Config) -> Iterator[str]:
+    """Methods that choose by signal inside a group, where a group may be a single rollout."""
+    fewest, most = fewest_and_most(config)
+    one = "train.group_size = 1" if most == 1 else "sizes.minimum = 1"
+    kind = config.pool.kind
+    if fewest == 1 and kind in {"recycling", "selective"}:
+        does = "puts back prompts without signal" if kind == "recycling" else "skips prompts without signal"
+        yield (
+            f'pool.kind = "{kind}" {does}, and a group of one ({one}) never has any; raise it, or set '
+            'pool.kind = "cycling"'
+        )
+    if config.train.group_size == 1 and kind == "prioritized" and config.priority.score == "signal_chance":
+        yield (
+            'priority.score = "signal_chance" is the chance that train.group_size rollouts disagree, which one cannot; '
+            'set priority.score = "uncertainty" or train.group_size = 4'
+        )
+    if most == 1 and config.top_up.kind == "mixed":
+        yield (
+            'top_up.kind = "mixed" goes on with groups that disagree, which a single rollout cannot; '
+            "set train.group_size = 4"
+        )
+
+
+def one_rule_for_sizes(config: Config) -> Iterator[str]:
+    """Two rules for how large a group is: phases, a knapsack, 1/p, top-ups, single rollouts."""
+    sizes, phased = config.sizes, config.pool.kind == "phased"
+    if phased and sizes.rule != "fixed":
+        yield (
+            f'sizes.rule = "{sizes.rule}" and pool.kind = "phased" both say how large a group is; '
+            'set sizes.rule = "fixed" (the phases then size the groups) or another pool.kind'
+        )
+    if config.top_up.kind != "off" and (phased or sizes.rule == "knapsack"):
+        other = 'pool.kind = "phased"' if phased else 'sizes.rule = "knapsack"'
+        yield (
+            f'top_up.kind = "{config.top_up.kind}" adds rollouts to a step whose total {other} holds constant; '
+            f'set top_up.kind = "off" or another {other.partition(" ")[0]}'
+        )
+    if phased and config.train.group_size == 1 < sizes.minimum:
+        yield (
+            f'train.group_size = 1 asks for single rollouts, and pool.kind = "phased" for groups of {sizes.minimum} '
+            "and more; set train.group_size = 4 (it only says how many rollouts a step has) or another pool.kind"
+        )
+
+
+def budgets_can_be_spent(config: Config) -> Iterator[str]:
+    """Group sizes that the rollouts of a step do not allow."""
+    train, sizes = config.train, config.sizes
+    if sizes.rule == "knapsack" and not sizes.minimum <= train.group_size <= sizes.maximum:
+        yield (
+            f'sizes.rule = "knapsack" spends train.group_size = {train.group_size} rollouts a prompt on average, which '
+            f"is outside sizes.minimum = {sizes.minimum} to sizes.maximum = {sizes.maximum}; change one of them"
+        )
+    elif sizes.rule == "knapsack" and train.group_size in (sizes.minimum, sizes.maximum) != (sizes.minimum,) * 2:
+        which = "sizes.minimum" if train.group_size == sizes.minimum else "sizes.maximum"
+        yield (
+            f'sizes.rule = "knapsack" has nothing to share out where train.group_size = {which} = {train.group_size}; '
+            f"{'lower' if which == 'sizes.minimum' else 'raise'} {which} or change train.group_size"
+        )
+    rollouts = train.groups_per_step * train.group_size
+    if config.pool.kind == "phased" and sizes.maximum > rollouts:
+        yield (
+            f"sizes.maximum = {sizes.maximum} is more than the {rollouts} rollouts of a step (train.groups_per_step x "
+            "train.group_size); lower the one or raise the others"
+        )
+
+
+def minibatches_need_groups(config: Config) -> Iterator[str]:
+    """More minibatches than a step has groups."""
+    train, sizes = config.train, config.sizes
+    groups, which = train.groups_per_step, f"train.groups_per_step = {train.groups_per_step}"
+    if config.pool.kind == "phased":
+        groups = max(1, train.groups_per_step * train.group_size // sizes.maximum)
+        which = f"the {groups} groups of a step in the phase of sizes.maximum = {sizes.maximum}"
+    if train.minibatches > groups:
+        yield (
+            f"train.minibatches = {train.minibatches} is more than {which}; a minibatch needs at least one group, "
+            f"set train.minibatches = {groups} or less"
+        )
+
+
+def subset_is_smaller(config: Config) -> Iterator[str]:
+    """A subset that can never leave anything out, or that a top-up does not fill."""
+    subset, most = config.subset, fewest_and_most(config)[1]
+    if subset.kind != "off" and subset.size >= most:
+        size = f"train.group_size = {most}" if most == config.train.group_size else f"groups of at most {most}"
+        remedy = "raise the group size" + (" or lower subset.size" if most > 2 else "")
+        yield f'subset.size = {subset.size} leaves nothing out of {size}; {remedy}, or set subset.kind = "off"'
+    if config.top_up.kind == "balance" and subset.kind != "balanced":
+        yield (
+            'top_up.kind = "balance" samples until half of subset.size is right and half wrong; '
+            'set subset.kind = "balanced"'
+        )

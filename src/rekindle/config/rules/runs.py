@@ -1,0 +1,45 @@
+"""Rules about the length of a run, its model and its task."""
+
+from collections.abc import Iterator
+
+from rekindle.config.tables import Config, TinyModel, WarmStartTable
+
+__all__ = ["model_reads_the_task", "schedule_needs_an_end", "task_is_named"]
+
+
+def schedule_needs_an_end(config: Config) -> Iterator[str]:
+    """A decaying learning rate in a run of unknown length."""
+    train = config.train
+    if train.schedule != "constant" and train.steps is None:
+        yield f'train.schedule = "{train.schedule}" needs train.steps to know where it ends; set it'
+
+
+def model_reads_the_task(config: Config) -> Iterator[str]:
+    """Two models, or a task that the tiny model does not know or cannot hold."""
+    if config.model.path is not None:
+        if (config.model.tiny, config.warm_start) != (TinyModel(), WarmStartTable()):
+            yield "model.tiny and warm_start make a model, and model.path names one; remove the one or the other"
+        return
+    if config.task.source != "spell_backward":
+        yield (
+            f'task.source = "{config.task.source}" needs a model that can read it; set model.path to a model '
+            'directory (the tiny model only knows task.source = "spell_backward")'
+        )
+        return
+    longest = config.task.params.get("max_length", 14)
+    if isinstance(longest, int) and config.model.tiny.max_length < 2 * longest + 2:
+        yield (
+            f"model.tiny.max_length = {config.model.tiny.max_length} is too short for words of {longest} letters and "
+            f"their answers; set it to at least {2 * longest + 2}"
+        )
+
+
+def task_is_named(config: Config) -> Iterator[str]:
+    """A source without its file or name, or with another source's verifier."""
+    task = config.task
+    if task.source in {"jsonl", "parquet", "gsm8k"} and task.path is None:
+        yield f'task.source = "{task.source}" needs task.path, the file to read; set it'
+    if task.source == "reasoning_gym" and task.name is None:
+        yield 'task.source = "reasoning_gym" needs task.name; set it, e.g. to "spell_backward"'
+    if task.verifier == "reasoning_gym" and task.source != "reasoning_gym":
+        yield 'task.verifier = "reasoning_gym" only judges its own tasks; set task.source = "reasoning_gym"'

@@ -1,0 +1,172 @@
+"""Keys that nothing would read. A key counts as set when it differs from its default."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+
+from pydantic import BaseModel
+
+from rekindle.config.rules.facts import fewest_and_most
+from rekindle.config.tables import Config
+
+__all__ = ["unread_keys"]
+
+Unread = dict[str, str]
+"""Keys of a table that nothing reads, and what to do about each."""
+
+
+def unread_keys(config: Config) -> Iterator[str]:
+    """Settings of a method that is not switched on."""
+    for name, unread in _TABLES.items():
+        table: BaseModel = getattr(config, name)
+        for key, remedy in unread(config).items():
+            value, default = getattr(table, key), type(table).model_fields[key].get_default()
+            if value != default:
+                otherwise = "remove it" if default is None else f"leave it at {json.dumps(default)}"
+                yield f"{name}.{key} = {json.dumps(value)} would not be read; {remedy}, or {otherwise}"
+
+
+def _estimates(config: Config) -> bool:
+    """Whether something asks for a prompt's success rate."""
+    asked_by_credit = config.train.estimator in {"spo", "shrunk_baseline"}
+    return asked_by_credit or config.pool.kind == "prioritized" or config.sizes.rule != "fixed"
+
+
+def _all_but(table: BaseModel, *read: str, remedy: str) -> Unread:
+    return dict.fromkeys((key for key in type(table).model_fields if key not in read), remedy)
+
+
+def _model(config: Config) -> Unread:
+    if config.model.path is not None:
+        return {}
+    keys = ("trust_remote_code", "chat_template", "system_prompt")
+    return dict.fromkeys(keys, "the tiny model has no code and no chat template, set model.path")
+
+
+def _verify(config: Config) -> Unread:
+    task = config.task
+    ours = task.verifier == "exact_match" or (
+        task.verifier == "auto" and task.source in {"spell_backward", "jsonl", "parquet"}
+    )
+    return _all_but(config.verify, remedy='exact match needs no workers, set task.verifier = "math"') if ours else {}
+
+
+def _pool(config: Config) -> Unread:
+    unread, remedy = Unread(), 'set pool.kind = "recycling"'
+    consumes = config.pool.kind == "prioritized" and config.priority.consume == "trained"
+    if config.pool.kind != "recycling":
+        unread["on_empty"] = remedy
+        if not consumes:
+            unread |= {"alpha": remedy, "reset_below": remedy}
+    return unread
+
+
+def _priority(config: Config) -> Unread:
+    if config.pool.kind != "prioritized":
+        return _all_but(config.priority, remedy='set pool.kind = "prioritized"')
+    if config.priority.score == "uncertainty":
+        return dict.fromkeys(("estimate", "sharpness"), 'set priority.score = "signal_chance"')
+    return {}
+
+
+def _posterior(config: Config) -> Unread:
+    table = config.posterior
+    if not _estimates(config) and not config.phases.reprofile:
+        return _all_but(table, remedy='set what estimates success rates, e.g. pool.kind = "prioritized"')
+    unread = Unread()
+    if not _estimates(config):
+        remedy = "phases.reprofile counts what was seen and needs no prior, set what estimates success rates"
+        unread |= dict.fromkeys(("prior_successes", "prior_failures"), remedy)
+    if table.half_life is None:
+        unread["probe_rows"] = "set posterior.half_life"
+        if table.least_discount != table.most_discount:  # equal ones are a constant factor per visit
+            unread["least_discount"] = "it bounds posterior.half_life, set that"
+    return unread
+
+
+def _skip(config: Config) -> Unread:
+    return {} if config.pool.kind == "selective" else _all_but(config.skip, remedy='set pool.kind = "selective"')
+
+
+def _profile(config: Config) -> Unread:
+    unread, phased = Unread(), config.pool.kind == "phased"
+    if config.profile.path is None:
+        unread["force"] = "set profile.path"
+    elif phased:
+        unread["samples"] = "the profile of profile.path is there already, remove that"
+    if not phased:
+        unread |= _all_but(config.profile, "path", "force", remedy='set pool.kind = "phased"')
+        if not _estimates(config):
+            unread["path"] = 'set what reads a profile, e.g. pool.kind = "phased" or "prioritized"'
+    return unread
+
+
+def _phases(config: Config) -> Unread:
+    return {} if config.pool.kind == "phased" else _all_but(config.phases, remedy='set pool.kind = "phased"')
+
+
+def _sizes(config: Config) -> Unread:
+    if config.sizes.rule == "knapsack":
+        return {"rounding": 'set sizes.rule = "inverse_success"'}
+    if config.sizes.rule == "fixed" and config.pool.kind != "phased":
+        return _all_but(config.sizes, "rule", remedy='set sizes.rule = "inverse_success"')
+    return {}
+
+
+def _heating(config: Config) -> Unread:
+    if not config.heating.delta:
+        return _all_but(config.heating, "delta", remedy="set heating.delta = 0.05")
+    if fewest_and_most(config)[1] == 1:
+        return {"on_signal": "single rollouts carry no signal of their own, set train.group_size = 4"}
+    return {}
+
+
+def _reactivation(config: Config) -> Unread:
+    if config.reactivation.kind == "off":
+        return _all_but(config.reactivation, "kind", remedy='set reactivation.kind = "virtual_failure"')
+    return {"constant": 'set reactivation.kind = "constant"'} if config.reactivation.kind != "constant" else {}
+
+
+def _top_up(config: Config) -> Unread:
+    unread = {"more": 'set top_up.kind = "mixed"', "max_rounds": 'set top_up.kind = "balance"'}
+    unread.pop({"mixed": "more", "balance": "max_rounds"}.get(config.top_up.kind, ""), None)
+    return unread
+
+
+def _subset(config: Config) -> Unread:
+    off = config.subset.kind == "off"
+    return _all_but(config.subset, "kind", remedy='set subset.kind = "max_variance"') if off else {}
+
+
+def _train(config: Config) -> Unread:
+    train, unread = config.train, Unread()
+    chance = config.pool.kind == "prioritized" and config.priority.score == "signal_chance"
+    if config.sizes.rule == "inverse_success" and not chance and config.top_up.kind != "balance":
+        unread["group_size"] = 'groups are sized by 1/p, set sizes.rule = "fixed"'
+    if train.estimator != "shrunk_baseline":
+        unread["baseline_strength"] = 'set train.estimator = "shrunk_baseline"'
+    if train.loss == "cispo":
+        unread["clip_low"] = 'train.loss = "cispo" has no lower bound, set train.loss = "ppo_clip"'
+    if train.off_temperature != "importance":
+        unread["importance_cap"] = 'set train.off_temperature = "importance"'
+    return unread
+
+
+_TABLES: Mapping[str, Callable[[Config], Unread]] = MappingProxyType(
+    {
+        "model": _model,
+        "verify": _verify,
+        "pool": _pool,
+        "priority": _priority,
+        "posterior": _posterior,
+        "skip": _skip,
+        "profile": _profile,
+        "phases": _phases,
+        "sizes": _sizes,
+        "heating": _heating,
+        "reactivation": _reactivation,
+        "top_up": _top_up,
+        "subset": _subset,
+        "train": _train,
+    }
+)

@@ -1,0 +1,110 @@
+"""The methods as parts: the few settings each one consists of, and what becomes of several together.
+
+A recipe is a whole run; a feature is what sets it apart. docs/composition.md is the table of all pairs.
+"""
+
+import difflib
+from collections.abc import Mapping
+from itertools import combinations
+from types import MappingProxyType
+
+from rekindle.config import Config, merge, refusals
+from rekindle.recipes.grpo import grpo
+from rekindle.types import UserError
+
+__all__ = ["ALL_TOGETHER", "FEATURES", "UNLESS_SET", "Setting", "clashes", "combine", "overrides"]
+
+Setting = str | int | float
+
+FEATURES: Mapping[str, Mapping[str, Setting]] = MappingProxyType(
+    {
+        "query recycling": {"pool.kind": "recycling", "pool.reset_below": 0.25, "train.oversample": 2},
+        "posterior recycling": {
+            "pool.kind": "prioritized",
+            "priority.estimate": "mean",
+            "priority.select": "weighted",
+            "posterior.half_life": 0.1,
+        },
+        "MoPPS": {
+            "pool.kind": "prioritized",
+            "priority.estimate": "sample",
+            "priority.select": "best",
+            "priority.floor": 0.0,
+            "posterior.least_discount": 0.5,
+            "posterior.most_discount": 0.5,
+        },
+        "GRESO": {"pool.kind": "selective"},
+        "sGPO phases": {"pool.kind": "phased"},
+        "sized groups 1/p": {"sizes.rule": "inverse_success"},
+        "knapsack": {"sizes.rule": "knapsack", "sizes.maximum": 128},
+        "ERPO heating": {"heating.delta": 0.05},
+        "ERPO RA": {"heating.delta": 0.05, "reactivation.kind": "virtual_failure", "train.gate": "not_all_wrong"},
+        "importance off-temperature": {
+            "heating.delta": 0.05,
+            "train.off_temperature": "importance",
+            "train.old_logprobs": "recompute",
+        },
+        "single rollout": {"train.group_size": 1, "train.gate": "everything"},
+        "token filter": {"train.negative_keep_ratio": 0.1},
+        "SPO baseline": {"train.estimator": "spo"},
+        "shrunk baseline": {"train.estimator": "shrunk_baseline"},
+        "RL-ZVP": {"train.zero_variance_scale": 0.1, "train.gate": "everything"},
+        "PODS": {"subset.kind": "max_variance", "subset.size": 2},
+        "SPEED top-up": {"top_up.kind": "mixed"},
+        "Reinforce-Ada": {"top_up.kind": "balance", "subset.kind": "balanced", "subset.baseline": "all"},
+        "DAPO refill": {"refill.max_rounds": 4},
+        "GSPO": {"train.loss": "gspo", "train.minibatches": 4, "train.clip_low": 3e-4, "train.clip_high": 4e-4},
+        "CISPO": {"train.loss": "cispo", "train.minibatches": 4, "train.clip_high": 4.0},
+        "batch-scaled step": {"train.batch_exponent": 0.5},
+    }
+)
+"""The settings of each method that differ from plain GRPO with groups of 4."""
+
+UNLESS_SET: Mapping[str, Mapping[str, Setting]] = MappingProxyType(
+    {"single rollout": {"train.estimator": "batch_standardize"}}
+)
+"""What a feature needs from some feature, and sets itself where no other does."""
+
+ALL_TOGETHER = ("query recycling", "sized groups 1/p", "ERPO heating", "ERPO RA", "token filter")
+"""A rule of each kind at once: which prompts, how many rollouts, how hot, whose signal, and which tokens."""
+
+
+def clashes(*names: str) -> list[str]:
+    """Keys that two of these features set to different values, in order of appearance."""
+    tables = [_feature(name) for name in names]
+    keys = dict.fromkeys(key for table in tables for key in table)
+    return [key for key in keys if len({table[key] for table in tables if key in table}) > 1]
+
+
+def overrides(*names: str) -> dict[str, dict[str, Setting]]:
+    """The settings of the features together, as the tables of a TOML file; of a key that clashes the last value."""
+    flat = {key: value for name in names for key, value in UNLESS_SET.get(name, {}).items()}
+    flat |= {key: value for name in names for key, value in _feature(name).items()}
+    tables: dict[str, dict[str, Setting]] = {}
+    for path, value in flat.items():
+        table, key = path.split(".")
+        tables.setdefault(table, {})[key] = value
+    return tables
+
+
+def combine(*names: str) -> list[str]:
+    """Why these features do not work together, a sentence each; empty when they do.
+
+    Raises:
+        UserError: There is no feature of that name.
+    """
+    if clashes(*names):
+        return [_claim(one, other) for one, other in combinations(names, 2) if clashes(one, other)]
+    return refusals(Config.model_validate(merge(grpo().model_dump(), overrides(*names))))
+
+
+def _feature(name: str) -> Mapping[str, Setting]:
+    if name not in FEATURES:
+        close = difflib.get_close_matches(name, FEATURES, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(FEATURES)}"
+        raise UserError(f"there is no feature {name!r}; {hint}")
+    return FEATURES[name]
+
+
+def _claim(one: str, other: str) -> str:
+    return f"{one} and {other} both set {', '.join(clashes(one, other))}; leave one of them out"

@@ -1,0 +1,266 @@
+"""The statistics of the benchmarks, and that the pages say what the numbers give."""
+
+import json
+import math
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from rekindle.config import Config, read_toml
+from rekindle.recipes import RECIPES, resolve
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import arms  # noqa: E402
+import method_pages  # noqa: E402
+import methods  # noqa: E402
+import overhead  # noqa: E402
+import posterior_recycling  # noqa: E402
+
+# -- statistics by hand -----------------------------------------------------------------------------------------------
+
+
+def test_an_interval_of_three_values():
+    # Mean 2, standard deviation 1; the 97.5 % quantile of Student's t with 2 degrees of freedom is 4.303.
+    mean, half = arms.interval([1.0, 2.0, 3.0])
+    assert (mean, half) == (2.0, pytest.approx(4.303 / math.sqrt(3)))
+
+
+def test_one_seed_has_no_interval():
+    assert arms.paired([0.8], [0.7]) == "+0.100 (one seed)"
+    assert arms.ratio([3.0], [2.0]) == "x 1.50 (one seed)"
+
+
+def test_differences_are_paired_by_seed():
+    # Seeds differ by 0.3, arms by 0.1 to 0.12: unpaired this would drown.
+    assert arms.paired([0.5, 0.8, 0.71], [0.4, 0.7, 0.59]) == "+0.107 ± 0.029"
+
+
+def test_an_interval_that_holds_zero_is_no_difference():
+    assert arms.paired([0.5, 0.7], [0.6, 0.5]) == "no difference seen (+0.050 ± 1.906)"
+    assert arms.difference(0.02, 0.02) == "no difference seen (+0.020 ± 0.020)"
+    assert arms.difference(-0.03, 0.02) == "-0.030 ± 0.020"
+
+
+def test_ratios_are_geometric():
+    # Ratios 1/2 and 2: their mean is 1, not 1.25. Ratios 2 and 2 have an interval of no width.
+    assert arms.ratio([1.0, 4.0], [2.0, 2.0]).startswith("no difference seen: x 1.00")
+    assert arms.ratio([2.0, 6.0], [1.0, 3.0]) == "x 2.00 (2.00 to 2.00)"
+
+
+def test_a_cell_names_the_spread_where_there_is_one():
+    assert arms.cell([2.0, 2.0], ".1f") == "2.0"
+    assert arms.cell([1.0, 3.0], ".2f") == "2.00 ± 1.41"
+
+
+# -- the rules of the comparison --------------------------------------------------------------------------------------
+
+
+def evaluations(*accuracies, every=100, start=0):
+    return [
+        {"total_generated_tokens": start + every * index, "eval/accuracy": accuracy, "total_flops": 10.0 * index}
+        for index, accuracy in enumerate(accuracies)
+    ]
+
+
+def test_accuracy_is_over_the_last_part_of_the_tokens():
+    late = methods.late_evaluations(evaluations(*[0.1] * 41))
+    # 4,000 tokens: after 3,400.
+    assert [line["total_generated_tokens"] for line in late] == [3500, 3600, 3700, 3800, 3900, 4000]
+
+
+def test_a_profile_does_not_stretch_the_window():
+    late = methods.late_evaluations(evaluations(*[0.1] * 41, start=30_000))
+    assert [line["total_generated_tokens"] for line in late] == [33500, 33600, 33700, 33800, 33900, 34000]
+
+
+def test_at_least_four_evaluations_and_never_the_start():
+    assert len(methods.late_evaluations(evaluations(*[0.1] * 9))) == 4
+    assert [line["eval/accuracy"] for line in methods.late_evaluations(evaluations(0.9, 0.1, 0.2))] == [0.1, 0.2]
+
+
+def test_flops_until_the_smoothed_accuracy_is_there():
+    # Means of three: .4 .5 .6 .7
+    curve = evaluations(0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+    assert methods.flops_to_reach(curve, 0.5) == 30.0
+    assert methods.flops_to_reach(curve, 0.75) is None
+    # A single evaluation above the level is not enough.
+    assert methods.flops_to_reach(evaluations(0.3, 0.9, 0.3, 0.3), 0.6) is None
+
+
+def test_comparison_and_example_are_the_same_task():
+    compared, example = (read_toml(ROOT / path) for path in ("benchmarks/methods.toml", "examples/spell_backward.toml"))
+    assert compared["eval"].pop("every") < example["eval"].pop("every")
+    assert compared["train"].pop("tokens") == 400_000
+    example["train"].pop("rollouts")
+    assert compared == example
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_recipe_can_be_compared(recipe):
+    config = resolve(ROOT / "benchmarks" / "methods.toml", recipe)
+    assert isinstance(config, Config)
+    assert config.train.steps is None
+    assert config.train.rollouts is None
+
+
+def test_every_recipe_is_of_one_kind_and_has_its_page():
+    listed = [recipe for recipes in method_pages.KINDS.values() for recipe in recipes]
+    assert sorted(listed) == sorted(RECIPES)
+    for recipe in RECIPES:
+        page = method_pages.page_of(ROOT / "docs", recipe).read_text(encoding="utf-8")
+        assert f"rekindle train benchmarks/methods.toml --recipe {recipe} --seed 0" in page
+
+
+# -- scheduling's cost ------------------------------------------------------------------------------------------------
+
+
+def test_overhead_leaves_evaluation_out():
+    steps = [
+        {"time/schedule": 0.01, "seconds": 1.5, "time/evaluate": 0.5},
+        {"time/schedule": 0.03, "seconds": 1.0, "time/evaluate": 0.0},
+        {"time/schedule": 0.05, "seconds": 2.0, "time/evaluate": 1.0},
+    ]
+    found = overhead.overhead(steps)
+    assert found == pytest.approx({"steps": 3, "median_share": 0.03, "total_share": 0.03, "milliseconds": 30})
+    assert "Above it: `grpo`." in overhead.table({"grpo": found})
+    assert "No recipe is above it." in overhead.table({"grpo": {**found, "median_share": 0.02}})
+
+
+# -- posterior recycling ----------------------------------------------------------------------------------------------
+
+
+def test_quarters_of_a_run():
+    steps = [{"groups/trained": trained, "groups/asked": 10} for trained in (8, 8, 6, 6, 4, 4, 2, 0)]
+    found = posterior_recycling.taught(steps)
+    assert found["quarters"] == [0.8, 0.6, 0.4, 0.1]
+    assert found["share"] == pytest.approx(38 / 80)
+
+
+def test_the_simulated_start_is_that_of_the_start_policy():
+    # Of the profile of the embedded start policy: 0.33 solved, 0.38 of the prompts never in 8 rollouts.
+    rates = posterior_recycling.start_rates(200_000, posterior_recycling.np.random.default_rng(0))
+    assert rates.mean() == pytest.approx(0.33, abs=0.005)
+    assert ((1 - rates) ** 8).mean() == pytest.approx(0.383, abs=0.005)
+    assert (rates**8).mean() == pytest.approx(0.055, abs=0.005)
+
+
+def test_a_frozen_run_spends_the_budget():
+    found = posterior_recycling.frozen("posterior_recycle", 384, 0)
+    assert found["share"] > posterior_recycling.frozen("grpo", 384, 0)["share"]
+    assert found == posterior_recycling.frozen("posterior_recycle", 384, 0)
+
+
+CONSUMES_TRAINED = {"priority": {"sharpness": 0.0, "consume": "trained"}, "train": {"oversample": 2}}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "settings"),
+    [
+        ("grpo", {"priority": {"sharpness": 0.0, "consume": "drawn"}}),
+        ("recycle", CONSUMES_TRAINED | {"pool": {"reset_below": 0.25}}),
+        ("soft_recycle", CONSUMES_TRAINED | {"pool": {"reset_below": 0.25, "alpha": 0.1}}),
+    ],
+)
+def test_the_relatives_that_the_page_names_are_settings(recipe, settings):
+    assert posterior_recycling.frozen("posterior_recycle", 384, 0, settings) == posterior_recycling.frozen(
+        recipe, 384, 0
+    )
+
+
+# -- blocks and pages -------------------------------------------------------------------------------------------------
+
+
+def run(accuracy, reach=2e9, **other):
+    """A measured run with every key that the tables read."""
+    keys = [key for _, key, _, _ in (*method_pages.ALWAYS, *method_pages.WHERE_THERE_ARE_ANY)]
+    curve = [(0, 0.3), (100, accuracy)]
+    reached = {"0.70": reach, "0.75": None}
+    return {
+        **dict.fromkeys(keys, 1.0),
+        "accuracy": accuracy,
+        "evaluations": 4,
+        "reach": reached,
+        "curve": curve,
+    } | other
+
+
+def test_a_table_shows_null_results_as_such():
+    results = {"grpo": [run(0.7), run(0.8)], "erpo": [run(0.8, 1e9, hot_groups=5), run(0.7, 1e9, hot_groups=7)]}
+    text = method_pages.table(results, "erpo")
+    assert "no difference seen (+0.000 ± 1.271)" in text
+    assert "| hot groups | 1 | 6 ± 1 |  |" in text
+    assert "| FLOPs until accuracy 0.70 | 2.00e+09 | 1.00e+09 | x 0.50 (0.50 to 0.50) |" in text
+    assert "| FLOPs until accuracy 0.75 | reached by 0 of 2 seeds | reached by 0 of 2 seeds |  |" in text
+
+
+def test_nothing_is_compared_where_a_seed_is_missing():
+    results = {"grpo": [run(0.7), run(0.8)], "spo": [run(0.7, None), run(0.8, signal_share=None)]}
+    text = method_pages.table(results, "spo")
+    assert "| FLOPs until accuracy 0.70 | 2.00e+09 | reached by 1 of 2 seeds |  |" in text
+
+
+def test_a_block_is_replaced_between_its_markers(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "a\n<!-- measured: x -->\nold\n<!-- end measured -->\nb\n<!-- measured: y -->\n<!-- end measured -->\n"
+    )
+    arms.replace_block(page, "x", "new \\1\n")
+    assert arms.block(page.read_text(), "x") == "new \\1\n"
+    assert arms.block(page.read_text(), "y") == ""
+    assert page.read_text().startswith("a\n<!-- measured: x -->\nnew")
+    with pytest.raises(SystemExit, match="no markers of z"):
+        arms.replace_block(page, "z", "")
+
+
+def test_pages_and_curves_are_written_from_the_results(tmp_path):
+    folder = tmp_path / "methods"
+    folder.mkdir()
+    for name in ("grpo", "erpo", "overview"):
+        (folder / f"{name}.md").write_text(f"<!-- measured: {name} -->\n<!-- end measured -->\n")
+    results = {"grpo": [run(0.7), run(0.8)], "erpo": [run(0.8), run(0.7)]}
+    method_pages.write(tmp_path, results)
+    for name, text in method_pages.blocks(results, tmp_path).items():
+        assert arms.block((folder / f"{name}.md").read_text(encoding="utf-8"), name) == text
+    assert (tmp_path / "images" / "methods" / "erpo.svg").read_text(encoding="utf-8").startswith("<svg")
+    assert "[`erpo`](erpo.md)" in (folder / "overview.md").read_text(encoding="utf-8")
+
+
+def test_finished_runs_are_kept_and_others_refused(tmp_path):
+    record = tmp_path / arms.DONE
+    record.write_text(json.dumps({"arguments": ["a.toml"], "exit": 0}))
+    arms.train(["a.toml"], tmp_path)
+    with pytest.raises(SystemExit, match=re.escape("holds a run of `rekindle train a.toml`")):
+        arms.train(["b.toml"], tmp_path)
+
+
+def measured(path):
+    if not path.exists():
+        pytest.skip(f"{path.name} was not measured yet")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def page_block(path, name):
+    return arms.block(path.read_text(encoding="utf-8"), name)
+
+
+def test_pages_of_methods_say_what_was_measured():
+    results, docs = measured(methods.RESULTS), ROOT / "docs"
+    for name, text in method_pages.blocks(results, docs).items():
+        assert page_block(method_pages.page_of(docs, name), name) == text, "run: python benchmarks/methods.py --docs"
+    for name, drawing in method_pages.images(results).items():
+        assert (docs / "images" / "methods" / name).read_text(encoding="utf-8") == drawing
+
+
+def test_the_page_of_benchmarks_says_what_scheduling_costs():
+    results = measured(overhead.RESULTS)
+    assert page_block(ROOT / "docs" / overhead.PAGE, overhead.BLOCK) == overhead.table(results)
+
+
+def test_the_page_of_posterior_recycling_says_what_was_measured():
+    results = measured(posterior_recycling.RESULTS)
+    page = ROOT / "docs" / posterior_recycling.PAGE
+    assert page_block(page, posterior_recycling.BLOCK) == posterior_recycling.tables(results)
