@@ -28,6 +28,7 @@ KINDS = {
     "How many rollouts, and which of them train": ("knapsack", "speed", "reinforce_ada", "pods"),
     "Groups without signal": ("erpo", "rl_zvp"),
     "Single rollouts": ("reinforce_pp_ntf", "c_rf_ntf", "spo", "prompt_baseline"),
+    "Combinations": ("rekindle",),
 }
 """Recipes by what they change."""
 

@@ -94,8 +94,9 @@ def test_flops_until_the_smoothed_accuracy_is_there():
 def test_comparison_and_example_are_the_same_task():
     compared, example = (read_toml(ROOT / path) for path in ("benchmarks/methods.toml", "examples/spell_backward.toml"))
     assert compared["eval"].pop("every") < example["eval"].pop("every")
-    assert compared["train"].pop("tokens") == 400_000
-    example["train"].pop("rollouts")
+    assert compared["train"].pop("tokens")
+    assert example["train"].pop("rollouts")
+    assert compared["task"].pop("pool_size") <= example["task"].pop("pool_size")
     assert compared == example
 
 

@@ -160,6 +160,7 @@ REFUSED = [
     ("sizes.rule=knapsack train.group_size=8", "train.group_size = sizes.maximum = 8; raise sizes.maximum"),
     (f"{BY_SUCCESS} train.group_size=8", "train.group_size = 8 would not be read; groups are sized by 1/p"),
     (f"{PHASED} train.groups_per_step=1 sizes.maximum=8", "sizes.maximum = 8 is more than the 4 rollouts of a step"),
+    (f"{PHASED} profile.samples=1", "none is left to train on; set profile.samples = 8 or raise the other"),
     ("train.minibatches=99", "train.minibatches = 99 is more than train.groups_per_step = 64"),
     (
         f"{PHASED} {BATCH_SIZE} train.minibatches=9",
@@ -259,7 +260,8 @@ ACCEPTED = [
     f"{BY_SUCCESS} pool.kind=prioritized train.group_size=8",
     f"{KNAPSACK} sizes.minimum=4 sizes.maximum=4",
     f"{PHASED} {BATCH_SIZE} train.minibatches=8",
-    f"{PHASED} {HEATED} profile.trivial_above=1",
+    f"{PHASED} {HEATED} profile.trivial_above=1 profile.samples=1",
+    f"{PHASED} profile.trivial_above=0.5 profile.samples=2",
     f"{PHASED} phases.reprofile=true posterior.half_life=0.1 posterior.probe_rows=4 posterior.least_discount=0.5",
     f"{PHASED} subset.kind=max_variance",
     f"{RA} pool.kind=recycling train.negative_keep_ratio=0.1 {BY_SUCCESS}",

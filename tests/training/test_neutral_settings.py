@@ -15,6 +15,7 @@ PLAIN = ("train.gate=has_signal", "train.estimator=grpo", "train.aggregation=gro
 CYCLING = ("pool.kind=cycling", "pool.reset_below=0", "train.oversample=1")
 CLIP = ("train.clip_low=0.2", "train.clip_high=0.2")
 OWN_LOSS = ("train.loss=ppo_clip", "train.minibatches=1", *CLIP)
+COLD = ("heating.delta=0", "reactivation.kind=off")
 SUBSET = ("top_up.kind=off", "subset.kind=off", "subset.size=4", "subset.baseline=selected")
 
 SWITCHED_OFF = {
@@ -31,7 +32,7 @@ SWITCHED_OFF = {
     "cispo": OWN_LOSS,
     "recycle": CYCLING,
     "soft_recycle": (*CYCLING, "pool.alpha=0"),
-    "erpo": ("heating.delta=0", "reactivation.kind=off"),
+    "erpo": COLD,
     "sgpo": ("pool.kind=cycling",),
     "c_rf_ntf": ("train.negative_keep_ratio=1", *CLIP),
     "reinforce_pp_ntf": ("train.negative_keep_ratio=1",),
@@ -70,6 +71,7 @@ NEUTRAL = {
     # The answers have at most 24 tokens, of which ceil(0.96 n) are all.
     "C-RF's filter": (("c_rf_ntf", "train.negative_keep_ratio=0.96"), ("c_rf_ntf", "train.negative_keep_ratio=1"), ()),
     "the filter": (("reinforce_pp_ntf", "train.negative_keep_ratio=0.96"), ("reinforce_pp", *SINGLE), ()),
+    "our combination": (("rekindle", *UNIFORM, *PLAIN, *COLD), ("grpo",), PROBE),
     "SPO": (("spo", *UNIFORM, *PLAIN), ("grpo",), PROBE),
     "shrunk baselines": (("prompt_baseline", *UNIFORM, *PLAIN), ("grpo",), PROBE),
 }
@@ -86,7 +88,7 @@ def test_a_recipe_whose_switches_are_set_back_is_the_configuration_of_grpo(recip
 
 def test_no_recipe_is_left_out():
     in_runs = {method for (method, *_), _, _ in NEUTRAL.values()}
-    assert set(RECIPES) == set(SWITCHED_OFF) | (in_runs & {"posterior_recycle", "spo", "prompt_baseline"})
+    assert set(RECIPES) == set(SWITCHED_OFF) | in_runs
 
 
 @pytest.fixture(scope="module")

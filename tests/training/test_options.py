@@ -5,23 +5,26 @@ import string
 
 import pytest
 import torch
-from test_loop import finish, last_weights, ledger_rows, without_clocks
+from test_loop import finish, last_weights, ledger_rows, opened, without_clocks
 
 from rekindle.config import Config, ConfigError
 from rekindle.models.tiny import build_tiny
 from rekindle.recipes import resolve
 from rekindle.training.checkpoint import Checkpoints
 from rekindle.training.loop import Ending
+from rekindle.types import UserError
 
+# Runs of the recipe "recycle" on its own.
 CHANGES_THE_NUMBERS = {
     "train.group_size": 3,
     "train.groups_per_step": 5,
     "train.oversample": 3,
     "train.temperature": 1.3,
-    "train.gate": "everything",
     "train.estimator": "dr_grpo",
+    "train.negative_keep_ratio": 0.2,
     "train.aggregation": "sequence_mean",
     "train.learning_rate": 1e-3,
+    "train.batch_exponent": 1.0,
     "train.warmup_steps": 2,
     "train.weight_decay": 0.5,
     "train.beta1": 0.5,
@@ -38,53 +41,111 @@ CHANGES_THE_NUMBERS = {
     "pool.reset_below": 0.99,
     "refill.max_rounds": 3,
     "task.pool_size": 30,
-    "task.params.seed": 3,
-    "task.params.min_length": 3,
     "eval.prompts": 9,
     "eval.samples": 3,
     "eval.every": 1,
-    "warm_start.steps": 120,
-    "warm_start.batch_size": 32,
-    "warm_start.learning_rate": 1e-3,
-    "warm_start.seed": 1,
-    "model.tiny.layers": 2,
-    "model.tiny.hidden_size": 32,
-    "model.tiny.intermediate_size": 64,
 }
+OFF_POLICY = ("train.epochs=3", "train.learning_rate=0.003", "train.warmup_steps=0")
+FRESH = ("warm_start.steps=40", "train.steps=1")  # what needs another warm start gets a short one
+OFTEN = ("task.pool_size=10", "train.steps=6")  # every prompt three times or more
+SPREAD = ("train.temperature=1.5",)  # success rates of all kinds
+HOT = (*OFTEN, "train.temperature=0.4", "heating.delta=0.4")
+REVIVED = (*HOT, "reactivation.kind=constant")
+BY_SUCCESS = (*OFTEN, "sizes.rule=inverse_success")
 NEEDS_COMPANY = {
-    # key: (settings of both runs, value of the second)
-    "train.clip_low": (("train.epochs=3", "train.learning_rate=0.003", "train.warmup_steps=0"), 0.01),
-    "train.clip_high": (("train.epochs=3", "train.learning_rate=0.003", "train.warmup_steps=0"), 0.01),
+    # key: (settings of both runs, value of the second, recipe if it is not "recycle")
+    "train.clip_low": (OFF_POLICY, 0.01),
+    "train.clip_high": (OFF_POLICY, 0.01),
     "train.microbatch_tokens": ((), 64),
-    "model.tiny.kv_heads": (("model.tiny.heads=4",), 2),
-    "model.tiny.heads": (("model.tiny.kv_heads=2",), 2),
     "train.schedule": (("train.warmup_steps=0",), "cosine"),
     "train.old_logprobs": (("train.epochs=2",), "recompute"),
+    "train.gate": ((), "everything", "grpo"),
+    "train.loss": (("train.minibatches=3", "train.clip_high=0.001", *OFF_POLICY[1:]), "cispo", "grpo"),
+    "train.zero_variance_scale": ((), 0.5, "rl_zvp"),
+    "train.baseline_strength": (OFTEN, 0.5, "prompt_baseline"),
+    "train.off_temperature": (HOT, "ignore", "erpo"),
+    "train.importance_cap": ((*HOT, "train.off_temperature=importance"), 0.5, "erpo"),
+    "task.params.seed": (FRESH, 3),
+    "task.params.min_length": (FRESH, 3),
+    "warm_start.steps": (FRESH, 39),
+    "warm_start.batch_size": (FRESH, 32),
+    "warm_start.learning_rate": (FRESH, 1e-3),
+    "warm_start.seed": (FRESH, 1),
+    "model.tiny.layers": (FRESH, 2),
+    "model.tiny.hidden_size": (FRESH, 32),
+    "model.tiny.intermediate_size": (FRESH, 64),
+    "model.tiny.kv_heads": ((*FRESH, "model.tiny.heads=4"), 2),
+    "model.tiny.heads": ((*FRESH, "model.tiny.kv_heads=2"), 2),
+    "priority.score": ((*OFTEN, "priority.sharpness=1"), "uncertainty", "posterior_recycle"),
+    "priority.estimate": (OFTEN, "sample", "posterior_recycle"),
+    "priority.select": (OFTEN, "best", "posterior_recycle"),
+    "priority.floor": (OFTEN, 0.9, "posterior_recycle"),
+    "priority.sharpness": (OFTEN, 9.0, "posterior_recycle"),
+    "priority.consume": (OFTEN, "drawn", "posterior_recycle"),
+    "posterior.prior_successes": (OFTEN, 9.0, "posterior_recycle"),
+    "posterior.prior_failures": (OFTEN, 9.0, "posterior_recycle"),
+    "posterior.half_life": (OFTEN, 1e-4, "posterior_recycle"),
+    "posterior.least_discount": ((*OFTEN, "posterior.half_life=1e-4"), 0.9, "prompt_baseline"),
+    "posterior.most_discount": (OFTEN, 0.1, "prompt_baseline"),
+    "posterior.probe_rows": (OFTEN, 2, "posterior_recycle"),
+    "skip.target": (OFTEN, 1.0, "greso"),
+    "skip.easy_part": ((*OFTEN, "skip.target=1.0"), 1.0, "greso"),
+    "skip.explore": (OFTEN, 1.0, "greso"),
+    "profile.samples": ((), 4, "sgpo"),
+    "profile.trivial_above": ((), 0.3, "sgpo"),
+    "profile.unsolved_share": ((*SPREAD, "profile.samples=3"), 1.0, "sgpo"),
+    "phases.max_epochs": ((), 1, "sgpo"),
+    "phases.patience": ((), 1, "sgpo"),
+    "phases.min_gain": (("phases.patience=1", "phases.smoothing=1.0", "train.steps=8"), 0.9, "sgpo"),
+    "phases.smoothing": ((), 1.0, "sgpo"),
+    "phases.after_last": (("phases.max_epochs=1", "train.steps=12"), "stop", "sgpo"),
+    "phases.reprofile": ((*SPREAD, "phases.max_epochs=1", "profile.samples=4"), True, "sgpo"),
+    "sizes.rule": (OFTEN, "inverse_success", "grpo"),
+    "sizes.minimum": (BY_SUCCESS, 3, "grpo"),
+    "sizes.maximum": (BY_SUCCESS, 3, "grpo"),
+    "sizes.rounding": (BY_SUCCESS, "ceil", "grpo"),
+    "heating.delta": (HOT, 0.3, "erpo"),
+    "heating.maximum": (HOT, 0.5, "erpo"),
+    "heating.on_signal": ((*HOT, "train.steps=9"), "hold", "erpo"),
+    "reactivation.kind": (HOT, "constant", "erpo"),
+    "reactivation.constant": (REVIVED, 0.9, "erpo"),
+    "reactivation.decay": ((*REVIVED, "heating.maximum=0.5"), True, "erpo"),
+    "top_up.kind": ((), "off", "speed"),
+    "top_up.more": ((), 3, "speed"),
+    "top_up.max_rounds": ((), 2, "reinforce_ada"),
+    "subset.kind": (("train.group_size=6",), "off", "pods"),
+    "subset.size": (("train.group_size=6",), 2, "pods"),
+    "subset.baseline": (("train.group_size=6",), "all", "pods"),
 }
-SMALL = ("train.steps=5", "task.pool_size=40", "train.groups_per_step=6", "eval.every=99", "pool.reset_below=0.1")
-
-
-def run(quick_config, directory, *overrides):
-    finish(quick_config("recycle", *SMALL, *overrides), directory)
-    return without_clocks(directory)
+SMALL = ("train.steps=5", "task.pool_size=40", "train.groups_per_step=6", "eval.every=99")
 
 
 @pytest.fixture(scope="module")
-def plain(quick_config, tmp_path_factory):
-    return run(quick_config, tmp_path_factory.mktemp("plain") / "run")
+def run(quick_config, tmp_path_factory):
+    """``run("recycle", "train.group_size=3")``: the metrics of a small run, made once."""
+    made = {}
+
+    def metrics(recipe, *overrides):
+        if (recipe, *overrides) not in made:
+            directory = tmp_path_factory.mktemp("options") / "run"
+            reset = ("pool.reset_below=0.1",) if recipe == "recycle" else ()
+            finish(quick_config(recipe, *SMALL, *reset, *overrides), directory)
+            made[recipe, *overrides] = without_clocks(directory)
+        return made[recipe, *overrides]
+
+    return metrics
 
 
 @pytest.mark.parametrize("key", CHANGES_THE_NUMBERS)
-def test_an_option_changes_the_run(key, plain, quick_config, tmp_path):
-    changed = run(quick_config, tmp_path / "run", f"{key}={json.dumps(CHANGES_THE_NUMBERS[key])}")
-    assert changed != plain
+def test_an_option_changes_the_run(key, run):
+    assert run("recycle", f"{key}={json.dumps(CHANGES_THE_NUMBERS[key])}") != run("recycle")
 
 
 @pytest.mark.parametrize("key", NEEDS_COMPANY)
-def test_an_option_changes_the_run_beside_others(key, quick_config, tmp_path):
-    company, value = NEEDS_COMPANY[key]
-    before = run(quick_config, tmp_path / "before", *company)
-    assert run(quick_config, tmp_path / "after", *company, f"{key}={json.dumps(value)}") != before
+def test_an_option_changes_the_run_beside_others(key, run):
+    company, value, *named = NEEDS_COMPANY[key]
+    recipe = named[0] if named else "recycle"
+    assert run(recipe, *company, f"{key}={json.dumps(value)}") != run(recipe, *company)
 
 
 ELSEWHERE = {
@@ -105,6 +166,8 @@ ELSEWHERE = {
     "task.verifier": "tests/verifiers/test_verifier_rewards",
     "task.binary_rewards": "tests/verifiers/test_verifier_rewards",
     "task.success_threshold": "tests/verifiers/test_verifier_rewards",
+    "profile.path": "test_a_profile_is_read_and_not_made_again below",
+    "profile.force": "test_a_profile_is_read_and_not_made_again below",
     "verify.workers": "tests/verifiers/test_workers",
     "verify.timeout_seconds": "tests/verifiers/test_workers",
     "pool.kind": "test_loop, by the recipes",
@@ -112,6 +175,7 @@ ELSEWHERE = {
     "refill.on_exhausted": "test_loop",
     "train.steps": "test_loop",
     "train.rollouts": "test_loop",
+    "train.tokens": "test_a_budget_of_tokens below",
     "train.seed": "test_the_seed below",
     "train.threads": "test_threads below",
     "train.max_barren_steps": "test_loop",
@@ -138,8 +202,8 @@ def test_no_option_is_without_a_test():
 def test_threads(quick_config, tmp_path):
     before = torch.get_num_threads()
     try:
-        finish(quick_config("grpo", "train.threads=2"), tmp_path / "run")
-        assert torch.get_num_threads() == 2
+        with opened(quick_config("grpo", "train.threads=2"), tmp_path / "run"):
+            assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
 
@@ -149,21 +213,46 @@ def test_checkpoints(quick_config, tmp_path):
     assert Checkpoints(tmp_path / "run" / "checkpoints", keep=9).steps() == [3, 6]
 
 
-def test_the_seed(plain, quick_config, tmp_path):
-    finish(quick_config("recycle", *SMALL, seed=1), tmp_path / "run")
+def test_the_seed(run, quick_config, tmp_path):
+    plain = run("recycle")
+    finish(quick_config("recycle", *SMALL, "pool.reset_below=0.1", seed=1), tmp_path / "run")
     other = without_clocks(tmp_path / "run")
     assert other[0]["eval/accuracy"] == plain[0]["eval/accuracy"], "the start and the held-out prompts are the same"
     assert other != plain
 
 
+def test_a_budget_of_tokens(quick_config, tmp_path):
+    config = quick_config("grpo", "train.tokens=300")
+    ending, loop = finish(config, tmp_path / "bound")
+    assert (ending, loop.step < 4) == (Ending.BOUND, True)
+    assert f"train.tokens = 300 were spent at step {loop.step} of 4" in loop.bound
+    totals = [line["total_generated_tokens"] for line in without_clocks(tmp_path / "bound")]
+    assert totals[-2] < 300 <= totals[-1]
+
+
+def test_a_profile_is_read_and_not_made_again(quick_config, tmp_path):
+    pytest.importorskip("pyarrow")
+    small = ("task.pool_size=40", "train.steps=2")
+    finish(quick_config("sgpo", *small), tmp_path / "own")
+    given = f"profile.path={json.dumps(str(tmp_path / 'own' / 'profile.parquet'))}"
+    finish(quick_config("sgpo", *small, given), tmp_path / "given")
+    assert ledger_rows(tmp_path / "given") == ledger_rows(tmp_path / "own")
+    assert not (tmp_path / "given" / "profile.parquet").exists()
+    warmer = quick_config("sgpo", *small, given, "train.temperature=1.1")
+    with pytest.raises(UserError, match=r"profiled with another .*temperature.* or set profile.force = true"):
+        finish(warmer, tmp_path / "warmer")
+    forced = quick_config("sgpo", *small, given, "train.temperature=1.1", "profile.force=true")
+    assert finish(forced, tmp_path / "forced")[0] is Ending.DONE
+
+
 def test_the_tiny_model_must_hold_the_task(quick_config, tmp_path):
     with pytest.raises(ConfigError, match=r"model.tiny.max_length = 16 is too short .* at least 30"):
         quick_config("grpo", "model.tiny.max_length=16", "task.params.max_length=14")
-    finish(quick_config("grpo", "model.tiny.max_length=16"), tmp_path / "run")
+    finish(quick_config("grpo", "model.tiny.max_length=16", *FRESH), tmp_path / "run")
 
 
-def test_kl_is_logged_and_its_reference_is_counted(quick_config, tmp_path):
-    lines = run(quick_config, tmp_path / "run", "train.kl_coefficient=0.1")
+def test_kl_is_logged_and_its_reference_is_counted(run):
+    lines = run("recycle", "train.kl_coefficient=0.1")
     trained = [line for line in lines if line["loss"] is not None]
     assert trained[0]["kl"] == pytest.approx(0, abs=1e-6)
     assert trained[-1]["kl"] > 0

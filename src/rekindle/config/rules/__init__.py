@@ -22,6 +22,7 @@ RULES: tuple[Rule, ...] = (
     group_sizes.signal_needs_a_group,
     group_sizes.one_rule_for_sizes,
     group_sizes.budgets_can_be_spent,
+    group_sizes.profile_can_find_learnable_prompts,
     group_sizes.minibatches_need_groups,
     group_sizes.subset_is_smaller,
     temperatures.heating_rises,

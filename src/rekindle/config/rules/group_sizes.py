@@ -10,6 +10,7 @@ __all__ = [
     "group_estimator_needs_a_group",
     "minibatches_need_groups",
     "one_rule_for_sizes",
+    "profile_can_find_learnable_prompts",
     "signal_needs_a_group",
     "single_rollouts_pass_every_gate",
     "subset_is_smaller",
@@ -108,6 +109,17 @@ def budgets_can_be_spent(config: Config) -> Iterator[str]:
         yield (
             f"sizes.maximum = {sizes.maximum} is more than the {rollouts} rollouts of a step (train.groups_per_step x "
             "train.group_size); lower the one or raise the others"
+        )
+
+
+def profile_can_find_learnable_prompts(config: Config) -> Iterator[str]:
+    """A profile so small that a prompt it sees solved counts as trivial."""
+    table = config.profile
+    made = config.pool.kind == "phased" and table.path is None
+    if made and table.trivial_above * table.samples < 1:
+        yield (
+            f"a prompt solved once in profile.samples = {table.samples} is above profile.trivial_above = "
+            f"{table.trivial_above}, so none is left to train on; set profile.samples = 8 or raise the other"
         )
 
 
