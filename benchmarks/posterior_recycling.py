@@ -2,14 +2,14 @@
 
     python benchmarks/posterior_recycling.py [--frozen] [--runs runs/posterior] [--jobs 2] [--docs]
 
-Two measurements, at 45,056 rollouts in groups of 4, from pools of 4,096, 1,024 and 384 prompts (2.75, 11 and 29 visits
+Two measurements, at 22,528 rollouts in groups of 4, from pools of 2,048, 512 and 192 prompts (2.75, 11 and 29 visits
 of a prompt), written to posterior_recycling.json:
 
 - `--frozen`: no model. The scheduler of each recipe is driven with a policy that never changes; success rates are drawn
   from a mixture of two Beta distributions, fitted to the start policy's profile (4,096 prompts, 8 rollouts each; it
   gives the shares of prompts solved 0 to 8 times within .005). 10 seeds. What differs here is the rule alone.
 - `--runs DIR`: `rekindle train examples/spell_backward.toml --recipe NAME --seed N --set task.pool_size=SIZE
-  --set train.rollouts=45056`, 5 seeds; finished runs are kept.
+  --set train.rollouts=22528`, 5 seeds; finished runs are kept.
 
 A group teaches when it is trained on, which under these recipes means that its rewards differ. Recycling draws 128
 groups a step and trains on at most 64; what is left over did not teach.
@@ -36,8 +36,8 @@ PAGE = Path("methods") / "posterior_recycling.md"
 BLOCK = "posterior_recycling"
 BASE = "grpo"
 ARMS = (BASE, "recycle", "posterior_recycle")
-POOLS = (4096, 1024, 384)
-ROLLOUTS, GROUP_SIZE = 45_056, 4
+POOLS = (2048, 512, 192)
+ROLLOUTS, GROUP_SIZE = 22_528, 4
 START_POLICY = ((0.643, 0.249, 1.407), (0.357, 2.885, 1.554))
 """(weight, a, b): the success rates of the embedded start policy as a mixture of Beta(a, b)."""
 QUARTERS = ("first", "second", "third", "last")

@@ -122,3 +122,10 @@ def test_reset_at_a_live_fraction():
 def test_settings_out_of_range_are_refused(name, value):
     with pytest.raises(ValueError, match=rf"{name} = {value} is outside"):
         RecyclingPool(history_of(4), **{name: value})
+
+
+def test_recycling_keeps_unanimous_groups_that_a_gate_let_into_the_update():
+    """ERPO's gate accepts all-correct groups; only a group whose rewards differ has taught."""
+    pool = RecyclingPool(history_of(3))
+    pool.settle([settled(0), settled(1, outcome=Outcome.ALL_CORRECT), settled(2, fate=Fate.EXCESS)])
+    assert pool.history.weight.tolist() == [0.0, 1.0, 1.0]

@@ -117,7 +117,7 @@ NEEDS_COMPANY = {
     "subset.size": (("train.group_size=6",), 2, "pods"),
     "subset.baseline": (("train.group_size=6",), "all", "pods"),
 }
-SMALL = ("train.steps=5", "task.pool_size=40", "train.groups_per_step=6", "eval.every=99")
+SMALL = ("train.steps=5", "task.pool_size=40", "train.groups_per_step=6", "eval.every=99", "checkpoint.every=99")
 
 
 @pytest.fixture(scope="module")

@@ -16,13 +16,14 @@ the order of tells changes nothing and there is no generator state to save.
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
-from rekindle.scheduling import gates, group_sizes, serialization, temperatures
+from rekindle.scheduling import gates, group_sizes, temperatures
 from rekindle.scheduling.accounting import Settled, settle, settle_failure
+from rekindle.scheduling.cohorts import Cohort
 from rekindle.scheduling.pools import Pool
 from rekindle.scheduling.top_ups import TopUp
 from rekindle.types import Fate, Group, GroupRequest, Rollout, outcome_of
@@ -47,32 +48,6 @@ class Refill:
     def __post_init__(self) -> None:
         if self.max_rounds < 1:
             raise ValueError(f"refill of {self.max_rounds} rounds; give at least 1, or no Refill at all")
-
-
-@dataclass(slots=True)
-class _Cohort:
-    """The requests of one step on their way from drawn (rows, with their sizes) over asked (open) to told (groups).
-
-    ``unfinished`` holds groups that may be topped up, by the id of their first request; ``tops_up`` says which group a
-    further request belongs to.
-    """
-
-    step: int
-    target: int
-    rows: deque[tuple[int, int]]
-    reissue: deque[GroupRequest] = field(default_factory=deque)
-    open: dict[int, GroupRequest] = field(default_factory=dict)
-    unfinished: dict[int, Group] = field(default_factory=dict)
-    tops_up: dict[int, int] = field(default_factory=dict)
-    groups: list[Group] = field(default_factory=list)
-    settled: list[Settled] = field(default_factory=list)
-    drawn: set[int] = field(default_factory=set)
-    rounds: int = 0
-    taken: bool = False
-
-    @property
-    def complete(self) -> bool:
-        return not (self.rows or self.reissue or self.open)
 
 
 class Scheduler:
@@ -131,7 +106,7 @@ class Scheduler:
         self.stopped: str | None = None
         """Why the scheduler will never hand out another step, as a sentence; None while it will."""
         self._next_step, self._next_request = 1, 0
-        self._cohorts: deque[_Cohort] = deque()
+        self._cohorts: deque[Cohort] = deque()
         self._settled: list[Settled] = []
 
     @property
@@ -154,17 +129,17 @@ class Scheduler:
         cohort.open[request.id] = request
         return request
 
-    def _cohort_with_work(self) -> _Cohort | None:
+    def _cohort_with_work(self) -> Cohort | None:
         for cohort in self._cohorts:
             if cohort.reissue or cohort.rows:
                 return cohort
         return None
 
-    def _open_cohort(self) -> _Cohort | None:
+    def _open_cohort(self) -> Cohort | None:
         if self.stopped or len(self._cohorts) > self.max_off_policy_steps:
             self.waiting = "exhausted" if self.stopped else "capacity"
             return None
-        cohort = _Cohort(step=self._next_step, target=self.groups_per_step, rows=deque())
+        cohort = Cohort(step=self._next_step, target=self.groups_per_step, rows=deque())
         if not self._draw_into(cohort, cohort.target * self.oversample):
             self.waiting = "capacity" if self._cohorts else "exhausted"
             if not self._cohorts:
@@ -176,7 +151,7 @@ class Scheduler:
         self._cohorts.append(cohort)
         return cohort
 
-    def _draw_into(self, cohort: _Cohort, count: int) -> bool:
+    def _draw_into(self, cohort: Cohort, count: int) -> bool:
         in_flight = {row for other in self._cohorts if not other.taken for row in other.drawn} | cohort.drawn
         rng = np.random.default_rng((self.seed, cohort.step, cohort.rounds, 0))
         size = self.pool.group_size
@@ -187,7 +162,7 @@ class Scheduler:
         cohort.drawn.update(rows)
         return bool(rows)
 
-    def _request(self, cohort: _Cohort, row: int, n: int) -> GroupRequest:
+    def _request(self, cohort: Cohort, row: int, n: int) -> GroupRequest:
         number, history = self._next_request, self.history
         self._next_request += 1
         temperature, seed = self.temperature(history, row), _mix(self.seed, number)
@@ -217,13 +192,13 @@ class Scheduler:
             self._refill(cohort)
         return fate
 
-    def _cohort_of(self, request_id: int) -> _Cohort:
+    def _cohort_of(self, request_id: int) -> Cohort:
         for cohort in self._cohorts:
             if request_id in cohort.open:
                 return cohort
         raise ValueError(f"request {request_id} is not open: it was never asked, or was told already; tell each once")
 
-    def _file(self, cohort: _Cohort, request: GroupRequest, rollouts: Sequence[Rollout] | None) -> Fate:
+    def _file(self, cohort: Cohort, request: GroupRequest, rollouts: Sequence[Rollout] | None) -> Fate:
         """Put what came back where it belongs: into its group, among the unfinished ones, or with the failures."""
         begun = cohort.unfinished.pop(cohort.tops_up.pop(request.id, -1), None)
         if rollouts is None:
@@ -246,7 +221,7 @@ class Scheduler:
         outcome = outcome_of([rollout.reward for rollout in together], self.success_at)
         return replace(begun, rollouts=together, outcome=outcome, topped_up=(*begun.topped_up, request))
 
-    def _enter(self, cohort: _Cohort, group: Group) -> Fate:
+    def _enter(self, cohort: Cohort, group: Group) -> Fate:
         """A group is complete: the history learns of it, and the gate decides."""
         request, row = group.request, group.request.row
         self.history.record(
@@ -264,10 +239,10 @@ class Scheduler:
         self._settle(cohort, group, self.pool.no_signal)
         return self.pool.no_signal
 
-    def _settle(self, cohort: _Cohort, group: Group, fate: Fate) -> None:
+    def _settle(self, cohort: Cohort, group: Group, fate: Fate) -> None:
         cohort.settled += settle(group, fate, self.success_at)
 
-    def _ask_for_more(self, cohort: _Cohort) -> bool:
+    def _ask_for_more(self, cohort: Cohort) -> bool:
         """Top up every unfinished group. All at once and in the order of their first requests, so that the ids and
         seeds of the new requests do not depend on the order of tells."""
         for first, group in sorted(cohort.unfinished.items()):
@@ -286,7 +261,7 @@ class Scheduler:
             self._next_request += 1
         return bool(cohort.reissue)
 
-    def _refill(self, cohort: _Cohort) -> None:
+    def _refill(self, cohort: Cohort) -> None:
         """Draw one more round, or find that the bound is reached."""
         if self.refill is None or len(cohort.groups) >= cohort.target:
             return
@@ -325,7 +300,7 @@ class Scheduler:
         self._settled += cohort.settled
         return batch
 
-    def _choose(self, cohort: _Cohort, groups: Sequence[Group]) -> set[int]:
+    def _choose(self, cohort: Cohort, groups: Sequence[Group]) -> set[int]:
         ids = [group.request.id for group in groups]
         if len(ids) <= cohort.target:
             return set(ids)
@@ -370,7 +345,7 @@ class Scheduler:
             "stopped": self.stopped,
             "pool": self.pool.state_dict(),
             "history": self.history.state_dict(),
-            "cohorts": [_cohort_state(cohort) for cohort in self._cohorts],
+            "cohorts": [cohort.to_json() for cohort in self._cohorts],
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -379,41 +354,8 @@ class Scheduler:
         self.pool.load_state_dict(state["pool"])
         self.version, self.stopped = state["version"], state["stopped"]
         self._next_step, self._next_request = state["next_step"], state["next_request"]
-        self._cohorts = deque(_cohort_from(saved) for saved in state["cohorts"])
+        self._cohorts = deque(Cohort.from_json(saved) for saved in state["cohorts"])
         self._settled = []
-
-
-def _cohort_state(cohort: _Cohort) -> dict[str, Any]:
-    again = [*cohort.reissue, *cohort.open.values()]
-    return {
-        "step": cohort.step,
-        "target": cohort.target,
-        "rows": [list(pair) for pair in cohort.rows],
-        "again": [serialization.request_to_json(request) for request in sorted(again, key=lambda one: one.id)],
-        "unfinished": [serialization.group_to_json(group) for group in cohort.unfinished.values()],
-        "tops_up": [list(pair) for pair in cohort.tops_up.items()],
-        "groups": [serialization.group_to_json(group) for group in cohort.groups],
-        "settled": [] if cohort.taken else [serialization.settled_to_json(one) for one in cohort.settled],
-        "drawn": sorted(cohort.drawn),
-        "rounds": cohort.rounds,
-        "taken": cohort.taken,
-    }
-
-
-def _cohort_from(saved: Mapping[str, Any]) -> _Cohort:
-    return _Cohort(
-        step=saved["step"],
-        target=saved["target"],
-        rows=deque((row, n) for row, n in saved["rows"]),
-        reissue=deque(serialization.request_from_json(request) for request in saved["again"]),
-        unfinished={group.request.id: group for group in map(serialization.group_from_json, saved["unfinished"])},
-        tops_up=dict(saved["tops_up"]),
-        groups=[serialization.group_from_json(group) for group in saved["groups"]],
-        settled=[serialization.settled_from_json(one) for one in saved["settled"]],
-        drawn=set(saved["drawn"]),
-        rounds=saved["rounds"],
-        taken=saved["taken"],
-    )
 
 
 def _mix(seed: int, counter: int) -> int:

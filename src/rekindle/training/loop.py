@@ -133,7 +133,10 @@ class TrainingLoop:
             return Ending.BOUND
         groups, seconds = collected
         self.step += 1
-        update, trained_seconds, samples = self._update(groups, target)
+        samples, scale = self._credit(groups, target)
+        began = time.perf_counter()
+        update = self._parts.trainer.update(samples, self.version, scale) if samples else None
+        trained_seconds = time.perf_counter() - began
         self.version += update is not None
         with self._timed():
             self._parts.scheduler.advance(self.version, update.moved or 0.0 if update else 0.0)
@@ -152,17 +155,15 @@ class TrainingLoop:
             self._save()
         return ending
 
-    def _update(self, groups: Sequence[Group], target: int) -> tuple[UpdateStats | None, float, list[TrainingSample]]:
-        """Train on the groups of a step that was to have ``target`` of them; nothing happens without groups."""
-        train = self._parts.config.train
+    def _credit(self, groups: Sequence[Group], target: int) -> tuple[list[TrainingSample], float]:
+        """The samples of a step that was to have ``target`` groups, and the factor of its size.
+
+        A batch whose every advantage is zero still makes an optimizer step (momentum), but never one of size zero.
+        """
         with self._timed():
             samples = build_samples(groups, self._parts.credit)
             taught = len({one.prompt_key for one in samples if one.entropy_scale or any(one.advantages)})
-            scale = min(1.0, taught / target) ** train.batch_exponent
-        began = time.perf_counter()
-        # A batch whose every advantage is zero still makes an optimizer step (momentum), but never one of size zero.
-        update = self._parts.trainer.update(samples, self.version, scale or 1.0) if samples else None
-        return update, time.perf_counter() - began, samples
+            return samples, min(1.0, taught / target) ** self._parts.config.train.batch_exponent or 1.0
 
     def _collect(self) -> tuple[list[Group], dict[int, float]] | None:
         """Ask, play and tell until a step is complete; None when the scheduler has nothing left."""

@@ -9,7 +9,7 @@ from rekindle.scheduling.accounting import Settled
 from rekindle.scheduling.history import History
 from rekindle.scheduling.pools.weighted import WeightedPool
 from rekindle.scheduling.weighted_rows import Rows
-from rekindle.types import Fate, UserError
+from rekindle.types import Fate, Outcome, UserError
 
 __all__ = ["RecyclingPool", "check_fractions", "trained_rows"]
 
@@ -46,13 +46,16 @@ class RecyclingPool(WeightedPool):
         return self._rows.draw(count, rng, in_flight)
 
     def settle(self, settled: Sequence[Settled]) -> None:
-        """Consume the update batch, and only it."""
+        """Consume the prompts of the update batch that carried signal, and only them."""
         self._rows.set(trained_rows(settled), self._alpha)
 
 
 def trained_rows(settled: Sequence[Settled]) -> list[int]:
-    """Rows of the update batch; a prompt of several requests appears once for each."""
-    return [one.request.row for one in settled if one.fate is Fate.TRAINED]
+    """Rows of the update batch whose rewards differed; a prompt of several requests appears once for each.
+
+    A gate may let unanimous groups into the update (ERPO heats solved prompts); they have not taught yet and stay.
+    """
+    return [one.request.row for one in settled if one.fate is Fate.TRAINED and one.outcome is Outcome.MIXED]
 
 
 def check_fractions(**values: float) -> None:
