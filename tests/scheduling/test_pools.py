@@ -8,7 +8,7 @@ from scheduling_cases import history_of, settled
 
 from rekindle.scheduling.pools import CyclingPool, RecyclingPool
 from rekindle.testing import check_pool
-from rekindle.types import Fate
+from rekindle.types import Fate, Outcome
 
 
 def train(pool, rows):
