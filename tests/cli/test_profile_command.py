@@ -115,11 +115,13 @@ def test_a_profile_of_something_else_is_refused_unless_forced(made, tmp_path, ca
     said = capsys.readouterr().err
     assert "model" in said
     assert "profile.force = true" in said
-    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+    assert not (tmp_path / "run").exists(), "a run that cannot start leaves nothing behind"
     assert train(tmp_path / "run2", "--set", f"profile.path={other}", "--set", "profile.force=true") == 0
 
 
-@pytest.mark.parametrize(("solved", "said"), [(0, "unsolved_share would not change that"), (1, "profile.trivial_above")])
+@pytest.mark.parametrize(
+    ("solved", "said"), [(0, "unsolved_share would not change that"), (1, "profile.trivial_above")]
+)
 def test_a_profile_that_leaves_nothing_is_one_sentence(solved, said, made, tmp_path, capsys):
     from dataclasses import replace
 
@@ -130,6 +132,7 @@ def test_a_profile_that_leaves_nothing_is_one_sentence(solved, said, made, tmp_p
     error = capsys.readouterr().err
     assert said in error
     assert "Traceback" not in error
+    assert not (tmp_path / "run").exists()
 
 
 class Reverser(BaseHTTPRequestHandler):

@@ -5,7 +5,6 @@ from contextlib import closing
 from pathlib import Path
 
 from rekindle.assembly.bench import Workbench
-from rekindle.assembly.methods import needs_profile
 from rekindle.config import Config
 from rekindle.engines.endpoint import Endpoint
 from rekindle.evaluation.profile_file import check_profile, load_profile, rows_for, save_profile
@@ -15,7 +14,7 @@ from rekindle.tasks.loading import TaskSet, load_tasks
 from rekindle.types import GroupRequest, Rollout
 from rekindle.verifiers.rewards import build_verifier, reward
 
-__all__ = ["endpoint_profile", "make_profile", "profile_costs", "profile_key", "run_profile"]
+__all__ = ["endpoint_profile", "given_profile", "make_profile", "own_profile", "profile_costs", "profile_key"]
 
 Play = Callable[[Sequence[GroupRequest]], Iterable[tuple[int, list[Rollout] | None]]]
 Progress = Callable[[int, int, float], None]
@@ -95,45 +94,46 @@ def _pass(
     return profile
 
 
-def run_profile(
-    bench: Workbench, directory: Path, *, started: bool, say: Callable[[str], None], interrupted: Callable[[], bool]
-) -> Profile | None:
-    """The profile that a run needs, aligned with its pool: a given one, or its own, made before the first step.
+def given_profile(bench: Workbench, *, started: bool) -> Profile | None:
+    """The profile that ``profile.path`` names, aligned with the pool; None where none is named.
 
     Args:
         bench: With the start policy, unless the run has started.
-        directory: Of the run; its own profile is kept there.
-        started: Whether the run goes on from a checkpoint; its profile was checked and made before that.
-        say: Told what takes a while.
-        interrupted: Asked between prompts.
+        started: Whether the run goes on from a checkpoint; its profile was checked when it began.
+
+    Raises:
+        ProfileError: It is damaged, lacks prompts of the pool, or is that of another policy or setting.
+    """
+    config = bench.config
+    if config.profile.path is None:
+        return None
+    profile = load_profile(Path(config.profile.path))
+    if not started:
+        key = profile_key(config, bench.policy.fingerprint())
+        check_profile(profile, key, forced=config.profile.force, where=config.profile.path)
+    return _aligned(profile, bench)
+
+
+def own_profile(
+    bench: Workbench, directory: Path, say: Callable[[str], None], interrupted: Callable[[], bool]
+) -> Profile:
+    """The profile that a run makes itself before its first step and keeps in its directory.
 
     Raises:
         KeyboardInterrupt: Interrupted; what was profiled is kept, and the run goes on from it.
     """
-    config = bench.config
-    own = directory / "profile.parquet"
-    if config.profile.path is None and not needs_profile(config):
-        return None
-    if config.profile.path is not None:
-        profile: Profile | None = load_profile(Path(config.profile.path))
-        if profile is not None and not started:
-            key = profile_key(config, bench.policy.fingerprint())
-            check_profile(profile, key, forced=config.profile.force, where=config.profile.path)
-    elif own.exists():
-        profile = load_profile(own)
-    else:
-        profile = _own_profile(bench, own, say, interrupted)
+    out, samples = directory / "profile.parquet", bench.config.profile.samples
+    if out.exists():
+        return _aligned(load_profile(out), bench)
+    say(f"profiling {len(bench.tasks.pool):,} prompts with {samples} rollouts each, once ...")
+    profile = make_profile(bench, out, samples, _tenths(say), interrupted)
     if profile is None:
         raise KeyboardInterrupt
+    return _aligned(profile, bench)
+
+
+def _aligned(profile: Profile, bench: Workbench) -> Profile:
     return rows_for(profile, [task.id for task in bench.tasks.pool])
-
-
-def _own_profile(
-    bench: Workbench, out: Path, say: Callable[[str], None], interrupted: Callable[[], bool]
-) -> Profile | None:
-    pool, samples = len(bench.tasks.pool), bench.config.profile.samples
-    say(f"profiling {pool:,} prompts with {samples} rollouts each, once ...")
-    return make_profile(bench, out, samples, _tenths(say), interrupted)
 
 
 def _tenths(say: Callable[[str], None]) -> Progress:

@@ -5,9 +5,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from rekindle.assembly.bench import Workbench
-from rekindle.assembly.methods import build_credit, build_scheduler
+from rekindle.assembly.methods import build_credit, build_scheduler, needs_profile
 from rekindle.assembly.opening import workbench
-from rekindle.assembly.profiles import profile_costs, run_profile
+from rekindle.assembly.profiles import given_profile, own_profile, profile_costs
 from rekindle.assembly.warm_starts import warm_started
 from rekindle.config import Config
 from rekindle.models.kernels import Kernels
@@ -15,6 +15,7 @@ from rekindle.models.policy import Policy
 from rekindle.observability.metrics import MetricsWriter
 from rekindle.scheduling.ledger import Ledger
 from rekindle.scheduling.profiling import Profile
+from rekindle.scheduling.scheduler import Scheduler
 from rekindle.training import run_directory
 from rekindle.training.checkpoint import Checkpoints
 from rekindle.training.loop import Observer, Parts, TrainingLoop
@@ -47,22 +48,28 @@ def open_run(
     checkpoints = Checkpoints(directory / "checkpoints", config.checkpoint.keep)
     step = checkpoints.steps()[-1] if checkpoints.steps() else 0
     model = checkpoints.path(step) / "model" if step else None
-    # What can be wrong with model and tasks is wrong before anything is written.
-    with workbench(config, model, say) as bench, run_directory.locked(directory):
-        _describe(directory, bench)
-        checkpoints.prepare()
-        saved = checkpoints.load(step) if step else None
-        profile = run_profile(bench, directory, started=bool(step), say=say, interrupted=interrupted)
+    with workbench(config, model, say) as bench:
+        # What can be wrong with model, tasks and profile is wrong before anything is written.
+        profile = given_profile(bench, started=bool(step))
+        scheduler = None if needs_profile(config) else _scheduler(bench, profile)
         with (
+            run_directory.locked(directory),
             closing(Ledger(directory / "ledger.sqlite")) as ledger,
             MetricsWriter(directory / "metrics.jsonl") as metrics,
         ):
+            _describe(directory, bench)
+            checkpoints.prepare()
+            saved = checkpoints.load(step) if step else None
+            if scheduler is None:
+                profile = own_profile(bench, directory, say, interrupted)
+                scheduler = _scheduler(bench, profile)
             ledger.truncate_after(step)
             metrics.truncate_after(step if step else -1)
             if saved:  # the libraries round differently: a resumed run goes on with those it began with
                 bench.policy.use_kernels(Kernels.from_description(saved[1]["kernels"]))
             shown = observer(step, int(saved[1]["totals"]["rollouts"]) if saved else 0)
-            loop = TrainingLoop(_parts(bench, profile, checkpoints, ledger, metrics, shown))
+            records = (checkpoints, ledger, metrics, shown)
+            loop = TrainingLoop(_parts(bench, scheduler, profile, *records))
             if saved:
                 loop.restore(step, *saved)
             yield loop
@@ -79,8 +86,13 @@ def _describe(directory: Path, bench: Workbench) -> None:
     )
 
 
+def _scheduler(bench: Workbench, profile: Profile | None) -> Scheduler:
+    return build_scheduler(bench.config, (task.id for task in bench.tasks.pool), profile)
+
+
 def _parts(
     bench: Workbench,
+    scheduler: Scheduler,
     profile: Profile | None,
     checkpoints: Checkpoints,
     ledger: Ledger,
@@ -93,7 +105,7 @@ def _parts(
     return Parts(
         config=bench.config,
         policy=bench.policy,
-        scheduler=build_scheduler(bench.config, (task.id for task in bench.tasks.pool), profile),
+        scheduler=scheduler,
         environment=bench.environment(bench.tasks.pool),
         credit=build_credit(bench.config),
         trainer=Trainer(bench.policy, train, total_updates=train.steps, reference=reference, probe_rows=probe_rows),
