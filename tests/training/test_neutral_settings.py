@@ -71,7 +71,7 @@ NEUTRAL = {
     # The answers have at most 24 tokens, of which ceil(0.96 n) are all.
     "C-RF's filter": (("c_rf_ntf", "train.negative_keep_ratio=0.96"), ("c_rf_ntf", "train.negative_keep_ratio=1"), ()),
     "the filter": (("reinforce_pp_ntf", "train.negative_keep_ratio=0.96"), ("reinforce_pp", *SINGLE), ()),
-    "our combination": (("rekindle", *UNIFORM, *PLAIN, *COLD), ("grpo",), PROBE),
+    "our combination": (("rekindle", *UNIFORM, *PLAIN, "train.negative_keep_ratio=1"), ("grpo",), PROBE),
     "SPO": (("spo", *UNIFORM, *PLAIN), ("grpo",), PROBE),
     "shrunk baselines": (("prompt_baseline", *UNIFORM, *PLAIN), ("grpo",), PROBE),
 }

@@ -1,32 +1,27 @@
-"""Our best combination: posterior recycling, heated residual prompts, and reactivated signal.
+"""Our best combination: single rollouts, a baseline per prompt, and the negative token filter.
 
-Prompts are drawn by the posterior chance that their group carries signal (as in posterior_recycle); those that stay
-solved are heated, and what is still all correct when hot gets one virtual failure (as in erpo). The parts share one
-belief: heat is part of the chance, so a heated prompt is drawn more often. Chosen on a development world of the
-embedded task, by the share of groups that teach at no loss of accuracy; see docs/methods/rekindle.md.
+Without groups no rollout is spent on comparing a prompt with itself, and none is without signal unless its outcome was
+certain beforehand: its prompt's own record, leaning on the batch while it is short, is what it is compared with
+(as in prompt_baseline). Of a failed rollout only the least likely three tenths of its tokens are penalised (arXiv
+2606.17250). Chosen on a development world of the embedded task; see docs/methods/rekindle.md.
 """
 
-from rekindle.config import (
-    Config,
-    HeatingTable,
-    PoolTable,
-    PosteriorTable,
-    PriorityTable,
-    ReactivationTable,
-    TrainTable,
-)
+from rekindle.config import Config, PosteriorTable, TrainTable
 
 __all__ = ["rekindle"]
 
 
 def rekindle() -> Config:
-    """Posterior recycling with ERPO's heating and reactivation."""
+    """Empirical-Bayes baselines for groups of one, with filtered failures."""
     return Config(
         recipe="rekindle",
-        pool=PoolTable(kind="prioritized"),
-        priority=PriorityTable(floor=0.05, sharpness=2.0),
-        posterior=PosteriorTable(prior_successes=0.25, prior_failures=0.25, half_life=4.0),
-        heating=HeatingTable(delta=0.05, maximum=1.2, on_signal="step_down"),
-        reactivation=ReactivationTable(kind="virtual_failure"),
-        train=TrainTable(gate="not_all_wrong"),
+        posterior=PosteriorTable(prior_successes=0.0, prior_failures=0.0, half_life=4.0),
+        train=TrainTable(
+            groups_per_step=256,
+            group_size=1,
+            gate="everything",
+            estimator="shrunk_baseline",
+            aggregation="token_mean",
+            negative_keep_ratio=0.3,
+        ),
     )
