@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rekindle.learning.losses import LOSSES, Tokens, entropy_advantages, importance_weights, kl_k3, ppo_clip
-from rekindle.types import UserError
 
 F64 = torch.float64
 finite = st.floats(-6, 6)
