@@ -64,6 +64,7 @@ REGIMES = {
             "GRPO": ("grpo", ()),
             "sGPO": ("sgpo", ()),
             "sGPO, phases sized by the run": ("sgpo", ("phases.reprofile=true",)),
+            "sGPO, up to 20 epochs a phase": ("sgpo", ("phases.max_epochs=20",)),
         },
     ),
     "scaled_step": Regime(

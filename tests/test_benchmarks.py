@@ -19,6 +19,7 @@ import method_pages  # noqa: E402
 import methods  # noqa: E402
 import overhead  # noqa: E402
 import posterior_recycling  # noqa: E402
+import regimes  # noqa: E402
 
 # -- statistics by hand -----------------------------------------------------------------------------------------------
 
@@ -265,3 +266,34 @@ def test_the_page_of_posterior_recycling_says_what_was_measured():
     results = measured(posterior_recycling.RESULTS)
     page = ROOT / "docs" / posterior_recycling.PAGE
     assert page_block(page, posterior_recycling.BLOCK) == posterior_recycling.tables(results)
+
+
+# -- regimes ----------------------------------------------------------------------------------------------------------
+
+
+def test_pages_of_regimes_say_what_was_measured():
+    results = measured(regimes.RESULTS)
+    assert set(results) == set(regimes.REGIMES)
+    for name, regime in regimes.REGIMES.items():
+        page = ROOT / "docs" / regime.page
+        assert page_block(page, name) == regimes.block(name, results[name]), "run: python benchmarks/regimes.py --docs"
+
+
+def test_the_share_of_variance_between_prompts_by_hand():
+    # Shares 0 and 1 of four rollouts each: all variance, 1/2 by the unbiased estimate over 1/4, is between prompts.
+    assert regimes.between_share([(0.0, 4), (1.0, 4)]) == pytest.approx(2.0)
+    # Equal shares of 1/2: nothing between, and less than nothing once the noise of 4 rollouts is taken off.
+    assert regimes.between_share([(0.5, 4), (0.5, 4)]) == pytest.approx(-(0.25 / 3) / 0.25)
+    assert regimes.between_share([(1.0, 1), (0.0, 1)]) is None
+
+
+def test_a_plain_recipe_shares_its_runs_with_the_overview(tmp_path):
+    made = regimes.commands("scaled_step", 2, tmp_path)
+    assert made["recycling", 1] == (
+        ["benchmarks/methods.toml", "--recipe", "recycle", "--seed", "1"],
+        tmp_path / "recycle-1",
+    )
+    own, place = made["recycling, exponent 1", 0]
+    assert own[-2:] == ["--set", "train.batch_exponent=1.0"]
+    assert place.name == "scaled_step-2-recycle-0"
+    assert len({place for _, place in made.values()}) == len(made)
