@@ -16,6 +16,7 @@ from rekindle.config import TrainTable
 from rekindle.engines.protocol import SamplingRequest
 from rekindle.engines.torch_engine import TorchEngine
 from rekindle.learning.aggregation import token_mean
+from rekindle.learning.credit import Credit
 from rekindle.learning.estimators import ESTIMATORS
 from rekindle.learning.samples import build_samples
 from rekindle.models.policy import Policy
@@ -123,7 +124,7 @@ class Ours:
             self._group(first + index, version, prompt, problems[index], completions[index])
             for index, prompt in enumerate(prompts)
         ]
-        samples = build_samples(groups, estimator=ESTIMATORS["grpo"], aggregation=token_mean)
+        samples = build_samples(groups, Credit(ESTIMATORS["grpo"], token_mean))
         with self.meter.part("update"):
             stats = self._trainer.update(samples, version)
         assert stats.optimizer_steps == 1

@@ -73,9 +73,12 @@ class Task:
     metadata: Mapping[str, object] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class GroupRequest:
     """The scheduler's order: roll out one task ``n`` times at ``temperature``.
+
+    Like the other classes that are made once per group or rollout, it is not frozen, although nobody changes it: a
+    frozen dataclass takes three times as long to make.
 
     Attributes:
         id: Handle to give back to ``Scheduler.tell``, once.
@@ -144,7 +147,7 @@ def outcome_of(rewards: Sequence[float], success_at: float = 0.5) -> Outcome:
     return Outcome.ALL_CORRECT if rewards[0] >= success_at else Outcome.ALL_WRONG
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Group:
     """All rollouts of one prompt in one step, with what was known of the prompt before them.
 
@@ -175,7 +178,7 @@ class Group:
 
     def successes(self, success_at: float = 0.5) -> int:
         """Number of rollouts with a reward of at least ``success_at``."""
-        return sum(rollout.reward >= success_at for rollout in self.rollouts)
+        return len([rollout for rollout in self.rollouts if rollout.reward >= success_at])
 
     def parts(self) -> Iterator[tuple[GroupRequest, tuple[Rollout, ...]]]:
         """Each request with its own rollouts."""
@@ -188,9 +191,6 @@ class Group:
 @dataclass(slots=True)
 class TrainingSample:
     """What the trainer sees of a rollout: numbers only, no algorithm.
-
-    Not frozen, although nobody changes it: a frozen dataclass takes three times as long to make, and one is made for
-    every rollout.
 
     Attributes:
         token_ids: [T].

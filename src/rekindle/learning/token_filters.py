@@ -16,6 +16,8 @@ __all__ = ["lowest_probability"]
 ROUNDING = 1e-12
 """keep_ratio * n may exceed the whole number it stands for by rounding (0.1 * 30 = 3.0000000000000004); this relative
 slack is thousands of times that error, and less than one token for any rollout there is."""
+SHORT = 32
+"""Up to so many tokens Python's own stable sort is done before numpy has begun."""
 
 
 def lowest_probability(logprobs: Sequence[float], keep_ratio: float) -> list[bool]:
@@ -40,7 +42,11 @@ def lowest_probability(logprobs: Sequence[float], keep_ratio: float) -> list[boo
             "give a number above 0 and up to 1 (1 keeps every token)"
         )
     kept = max(1, math.ceil(keep_ratio * len(logprobs) * (1 - ROUNDING)))
+    if len(logprobs) <= SHORT:
+        mask = [False] * len(logprobs)
+        for position in sorted(range(len(logprobs)), key=logprobs.__getitem__)[:kept]:
+            mask[position] = True
+        return mask
     keep = np.zeros(len(logprobs), dtype=bool)
     keep[np.argsort(np.asarray(logprobs, dtype=np.float64), kind="stable")[:kept]] = True
-    mask: list[bool] = keep.tolist()
-    return mask
+    return keep.tolist()

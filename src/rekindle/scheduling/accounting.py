@@ -24,9 +24,7 @@ _SOURCE_OF_FIRST_OUTCOME: dict[Outcome | None, Source] = {
 class Settled:
     """What is known of a request for good. ``generated_tokens`` counts sampled tokens, ``reward_sum`` sums n rewards.
 
-    The outcome is that of the whole group, when the request is one of several for the same prompt (a top-up). Not
-    frozen, although nobody changes it: a frozen dataclass takes three times as long to make, and one is made for every
-    group.
+    The outcome is that of the whole group, when the request is one of several for the same prompt (a top-up).
     """
 
     request: GroupRequest

@@ -115,6 +115,7 @@ class History:
         if not len(self.ids):
             raise ValueError("the pool has no prompts; give at least one task")
         self.belief = belief or Belief()
+        self._discounts = self.belief.discount(0.0) < 1 or self.belief.half_life is not None
         self.movement = 0.0
         for name, dtype, initial in _COLUMNS:
             setattr(self, name, np.full(len(self.ids), initial, dtype))
@@ -153,8 +154,9 @@ class History:
         self.last_outcome_code[row] = code
         self.visits[row] = visits + 1
         self.attempts[row] = self.attempts.item(row) + n
-        self.successes[row] = self.successes.item(row) + successes
-        kept = self.belief.discount(self.movement - self.moved_at.item(row))
+        if successes:
+            self.successes[row] = self.successes.item(row) + successes
+        kept = self.belief.discount(self.movement - self.moved_at.item(row)) if self._discounts else 1.0
         self.beta_successes[row] = kept * self.beta_successes.item(row) + successes
         self.beta_failures[row] = kept * self.beta_failures.item(row) + n - successes
         self.moved_at[row] = self.movement
@@ -195,7 +197,8 @@ class History:
 
     def beta(self, row: int) -> tuple[float, float]:
         """(a, b) of one prompt."""
-        kept = self.belief.staleness(max(self.movement - self.moved_at.item(row), 0.0))
+        forgets = self.belief.half_life is not None
+        kept = self.belief.staleness(max(self.movement - self.moved_at.item(row), 0.0)) if forgets else 1.0
         return (
             self.belief.prior_successes + kept * self.beta_successes.item(row),
             self.belief.prior_failures + kept * self.beta_failures.item(row),
