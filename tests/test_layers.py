@@ -8,6 +8,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "rekindle"
 FLOORS = {
     "types": 0,
+    "locking": 0,
     "config": 1,
     "scheduling": 1,
     "learning": 1,

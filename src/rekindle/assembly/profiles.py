@@ -1,6 +1,6 @@
 """Profiling passes: those of `rekindle profile`, and those that a run needs before its first step."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -8,15 +8,13 @@ from rekindle.assembly.bench import Workbench
 from rekindle.config import Config
 from rekindle.engines.endpoint import Endpoint
 from rekindle.evaluation.profile_file import check_profile, load_profile, rows_for, save_profile
-from rekindle.evaluation.profiler import endpoint_play, profile_tasks
+from rekindle.evaluation.profiler import Play, endpoint_play, profile_tasks
 from rekindle.scheduling.profiling import Profile, ProfileKey
 from rekindle.tasks.loading import TaskSet, load_tasks
-from rekindle.types import GroupRequest, Rollout
 from rekindle.verifiers.rewards import build_verifier, reward
 
 __all__ = ["endpoint_profile", "given_profile", "make_profile", "own_profile", "profile_costs", "profile_key"]
 
-Play = Callable[[Sequence[GroupRequest]], Iterable[tuple[int, list[Rollout] | None]]]
 Progress = Callable[[int, int, float], None]
 """(prompts done, prompts, seconds left)."""
 

@@ -69,8 +69,7 @@ def open_run(
             if saved:  # the libraries round differently: a resumed run goes on with those it began with
                 bench.policy.use_kernels(Kernels.from_description(saved[1]["kernels"]))
             shown = observer(step, int(saved[1]["totals"]["rollouts"]) if saved else 0)
-            records = (checkpoints, ledger, metrics, shown)
-            loop = TrainingLoop(_parts(bench, scheduler, profile, *records))
+            loop = TrainingLoop(_parts(bench, scheduler, profile, checkpoints, ledger, metrics, shown))
             if saved:
                 loop.restore(step, *saved)
             with _settled_heap():
@@ -81,8 +80,7 @@ def open_run(
 def _settled_heap() -> Iterator[None]:
     """Leave what is there before the first step out of garbage collections.
 
-    A million objects of the libraries and the task set would be walked every few steps, and none of them ever goes:
-    1.5 % of the time of a run of single rollouts with the tiny model.
+    The objects of the libraries and the task set would be walked again and again, and none of them ever goes.
     """
     gc.collect()
     gc.freeze()

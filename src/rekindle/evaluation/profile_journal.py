@@ -7,7 +7,6 @@
 A later line about a prompt replaces an earlier one, and a line that was torn off by a kill is dropped.
 """
 
-import fcntl
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +16,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from rekindle.locking import lock
 from rekindle.scheduling.profiling import Profile, ProfileError, ProfileKey
 from rekindle.types import Rollout
 
@@ -44,13 +44,7 @@ def open_journal(path: Path, settings: dict[str, Any], prompts: int) -> Iterator
     except OSError as error:
         raise ProfileError(f"{path} cannot be written ({error.strerror or error}); choose another --out") from error
     with file:
-        try:
-            # The system gives the lock back when the process ends, however it ends.
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ProfileError(
-                f"another process is profiling into {path}; wait for it, or choose another --out"
-            ) from None
+        lock(file, ProfileError(f"another process is profiling into {path}; wait for it, or choose another --out"))
         yield Journal(file, path, settings, prompts)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import compress
 
 from rekindle.learning.credit import Credit
-from rekindle.learning.estimators import Compared
+from rekindle.learning.estimators import Compared, reactivate
 from rekindle.learning.token_filters import lowest_probability
 from rekindle.types import Group, Outcome, Rollout, TrainingSample, UserError
 
@@ -75,8 +75,11 @@ def _reactivated(group: Group, values: list[float], credit: Credit) -> list[floa
     factor = reactivation.factor(group)
     if reactivation.kind == "constant":
         return [factor * reactivation.constant] * len(values)
-    with_failure = Compared([*group.rewards[: len(values)], 0.0], *group.beta)
-    return [factor * value for value in credit.estimator.function([with_failure])[0][:-1]]
+
+    def compare(rewards: Sequence[float]) -> list[float]:
+        return credit.estimator.function([Compared(rewards, *group.beta)])[0]
+
+    return [factor * value for value in reactivate(group.rewards[: len(values)], compare)]
 
 
 def _sample(rollout: Rollout, advantage: float, weight: float, group: Group, credit: Credit) -> TrainingSample:

@@ -1,6 +1,5 @@
 """The run directory's own files: ``config.toml`` says what was run, ``run.json`` under which circumstances."""
 
-import fcntl
 import json
 import os
 import platform
@@ -14,6 +13,7 @@ from typing import Any
 
 from rekindle import __version__
 from rekindle.config import Config, ConfigError, dump_toml, read_toml, validate
+from rekindle.locking import lock
 
 __all__ = ["check", "describe", "installed_version", "locked"]
 
@@ -46,17 +46,11 @@ def locked(directory: Path) -> Iterator[None]:
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        lock = (directory / ".lock").open("w")
+        file = (directory / ".lock").open("w")
     except OSError as error:
         raise ConfigError(f"{directory} cannot be written ({error}); choose another --out") from error
-    with lock:
-        try:
-            # The system gives the lock back when the process ends, however it ends.
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ConfigError(
-                f"another process is training in {directory}; wait for it, or choose another --out"
-            ) from None
+    with file:
+        lock(file, ConfigError(f"another process is training in {directory}; wait for it, or choose another --out"))
         yield
 
 
