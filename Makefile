@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := train,tasks,math,parquet,dev
+EXTRAS := train,tasks,math,parquet,search,dense,serve,dev
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: setup quickstart test lint clean

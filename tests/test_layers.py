@@ -13,6 +13,7 @@ FLOORS = {
     "scheduling": 1,
     "learning": 1,
     "models": 1,
+    "retrieval": 1,
     "engines": 2,
     "recipes": 2,
     "tasks": 2,

@@ -14,11 +14,13 @@ from enum import StrEnum
 from typing import Protocol
 
 __all__ = [
+    "Document",
     "Environment",
     "Fate",
     "Group",
     "GroupRequest",
     "Outcome",
+    "Retrieval",
     "Rollout",
     "Task",
     "TrainingSample",
@@ -102,6 +104,36 @@ class GroupRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Document:
+    """A passage of a corpus, e.g. ``Document("17", "Paris", "Paris is the capital of France.")``.
+
+    Attributes:
+        id: Unique in its corpus.
+        title: May be empty.
+        text: The passage without its title. Whoever wrote it may be hostile.
+    """
+
+    id: str
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieval:
+    """What one query of a rollout brought: the provenance of everything the policy read.
+
+    Attributes:
+        turn: Which time the policy spoke, from 1.
+        query: As the policy wrote it.
+        documents: Best first, whole, as the corpus has them; the rollout's tokens say what of them the policy read.
+    """
+
+    turn: int
+    query: str
+    documents: tuple[Document, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Rollout:
     """One trajectory: every token the policy saw, and which of them it sampled itself.
 
@@ -115,7 +147,11 @@ class Rollout:
         truncated: True when a length or turn limit ended it, False when the policy did.
         text: The sampled text, decoded, for people and verifiers.
         turns: Number of times the policy spoke.
-        failure: Why the verifier could not judge ("timeout", "crash", ...); such a rollout has reward 0.
+        failure: Why there is no judgement ("timeout", "crash", "retriever", ...); such a rollout has reward 0.
+        void: True when something outside the policy failed (a dead retriever or judge): the rollout says nothing about
+            the policy, and its whole group fails.
+        transcript: The whole conversation for people, what tools said included; "" where it is ``text``.
+        retrievals: Every query that was answered, in order.
     """
 
     token_ids: Sequence[int]
@@ -128,6 +164,9 @@ class Rollout:
     text: str = ""
     turns: int = 1
     failure: str | None = None
+    void: bool = False
+    transcript: str = ""
+    retrievals: tuple[Retrieval, ...] = ()
 
     @property
     def generated_tokens(self) -> int:

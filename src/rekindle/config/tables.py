@@ -13,6 +13,7 @@ __all__ = [
     "EngineTable",
     "EvalTable",
     "HeatingTable",
+    "JudgeTable",
     "ModelTable",
     "PhasesTable",
     "PoolTable",
@@ -21,6 +22,8 @@ __all__ = [
     "ProfileTable",
     "ReactivationTable",
     "RefillTable",
+    "RetrieverTable",
+    "SearchTable",
     "SizesTable",
     "SkipTable",
     "SubsetTable",
@@ -90,7 +93,10 @@ class WarmStartTable(_Table):
 class TaskTable(_Table):
     """Where prompts come from and how answers are judged."""
 
-    source: Literal["spell_backward", "reasoning_gym", "jsonl", "parquet", "gsm8k"] = "spell_backward"
+    source: Literal["spell_backward", "search_world", "reasoning_gym", "jsonl", "parquet", "gsm8k"] = "spell_backward"
+    environment: Literal["auto", "single_turn", "search"] = Field(
+        default="auto", description="how tasks are played; auto: search for search_world, else one turn"
+    )
     name: str | None = Field(default=None, description="data set name (reasoning_gym)")
     path: str | None = Field(default=None, description="file (jsonl, parquet, gsm8k)")
     eval_path: str | None = Field(default=None, description="held-out file; absent: eval.prompts rows are split off")
@@ -98,7 +104,9 @@ class TaskTable(_Table):
     pool_size: int | None = Field(
         default=None, ge=1, description="prompts in the pool; absent: all of the file, 4096 if generated"
     )
-    verifier: Literal["auto", "exact_match", "math", "reasoning_gym"] = "auto"
+    verifier: Literal[
+        "auto", "exact_match", "math", "reasoning_gym", "qa_exact_match", "cover_match", "f1", "judge"
+    ] = "auto"
     binary_rewards: bool = Field(default=True, description="turn scores into 0 or 1 at success_threshold")
     success_threshold: float = Field(default=1.0, gt=0, le=1, description="a score of at least this much is a success")
 
@@ -108,6 +116,66 @@ class VerifyTable(_Table):
 
     workers: int = Field(default=2, ge=1)
     timeout_seconds: float = Field(default=5.0, gt=0, description="wall-clock limit of one verdict")
+
+
+class SearchTable(_Table):
+    """A search agent: how the policy asks, what it reads, and what bounds a rollout (task.environment = "search").
+
+    ``engine.max_new_tokens`` bounds the tokens that the policy samples in all turns together.
+    """
+
+    protocol: Literal["tags", "tool_calls"] = Field(
+        default="tags", description="<search> and <answer> (Search-R1), or the JSON tool calls of the chat template"
+    )
+    prompt: str | None = Field(
+        default=None, description="text with {question} in it; absent: instructions for the protocol"
+    )
+    max_turns: int = Field(default=5, ge=1, description="times the policy may speak, the answer included")
+    max_queries: int = Field(default=3, ge=1, le=3, description="queries of one turn that are answered")
+    turn_tokens: int | None = Field(
+        default=None, ge=1, description="tokens sampled in one turn; absent: engine.max_new_tokens"
+    )
+    answer_tokens: int = Field(
+        default=32,
+        ge=0,
+        description="tokens kept for an answer that is asked for when turns or tokens run out; 0: none",
+    )
+    documents: int = Field(default=3, ge=1, description="documents per query")
+    document_tokens: int = Field(default=200, ge=1, description="tokens of one document; what is longer is cut")
+    document_format: str = Field(
+        default='Doc {rank}(Title: "{title}") {text}\n', description="how a document is written: {rank} {title} {text}"
+    )
+
+
+class RetrieverTable(_Table):
+    """Where a search agent finds documents; the embedded search world brings its own."""
+
+    kind: Literal["lexical", "dense", "hybrid", "http"] = Field(
+        default="lexical", description="BM25; vectors; both, by reciprocal ranks; a server that speaks /retrieve"
+    )
+    corpus: str | None = Field(default=None, description="JSONL file with id and contents (title line, then text)")
+    index: str | None = Field(
+        default=None, description="directory of the index; made when it is not there; absent: in the user's cache"
+    )
+    title_weight: float = Field(default=2.0, gt=0, description="weight of a match in the title (lexical, hybrid)")
+    encoder: str | None = Field(default=None, description="directory of the encoder of dense vectors (dense, hybrid)")
+    url: str | None = Field(default=None, description="address of the server, e.g. http://127.0.0.1:8000/retrieve")
+    token_env: str | None = Field(default=None, description="environment variable with the server's token (http)")
+    timeout_seconds: float = Field(default=10.0, gt=0, description="longest wait for one answer (http)")
+    retries: int = Field(default=3, ge=0, description="further attempts after a failed one (http)")
+    cache_size: int = Field(default=100_000, ge=0, description="answers kept in memory (http); 0 keeps none")
+
+
+class JudgeTable(_Table):
+    """A model that judges answers, behind an OpenAI-compatible API (task.verifier = "judge")."""
+
+    url: str | None = Field(default=None, description="base address, e.g. http://127.0.0.1:8000/v1")
+    model: str | None = Field(default=None, description="name the server knows it by")
+    key_env: str | None = Field(default=None, description="environment variable with the API key")
+    max_calls: int | None = Field(default=None, ge=1, description="calls of one process; what is over is not judged")
+    timeout_seconds: float = Field(default=60.0, gt=0)
+    concurrency: int = Field(default=16, ge=1, description="requests in flight at the same time")
+    cache: str | None = Field(default=None, description="SQLite file with verdicts; absent: kept in memory")
 
 
 class PoolTable(_Table):
@@ -373,6 +441,9 @@ class Config(_Table):
     warm_start: WarmStartTable = WarmStartTable()
     task: TaskTable = TaskTable()
     verify: VerifyTable = VerifyTable()
+    search: SearchTable = SearchTable()
+    retriever: RetrieverTable = RetrieverTable()
+    judge: JudgeTable = JudgeTable()
     pool: PoolTable = PoolTable()
     priority: PriorityTable = PriorityTable()
     posterior: PosteriorTable = PosteriorTable()

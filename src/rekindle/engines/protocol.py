@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-__all__ = ["Completion", "Engine", "SamplingRequest"]
+__all__ = ["Completion", "Converser", "Engine", "Partner", "Reply", "SamplingRequest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,4 +57,46 @@ class Engine(Protocol):
 
     def generate(self, requests: Sequence[SamplingRequest]) -> Iterator[tuple[int, list[Completion]]]:
         """Yield ``(index of the request, its n completions)`` once per request."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the policy reads before it speaks again.
+
+    Attributes:
+        token_ids: [N] at least one token, none of them sampled; appended to the conversation as they are.
+        max_new_tokens: Limit of the next turn.
+        stop: Texts that end the next turn.
+    """
+
+    token_ids: Sequence[int]
+    max_new_tokens: int
+    stop: tuple[str, ...] = ()
+
+
+class Partner(Protocol):
+    """The other side of conversations: whoever answers the policy between its turns, and keeps the books.
+
+    A conversation is named by the index of its request and of its sample, below ``n``.
+    """
+
+    def hear(self, request: int, sample: int, completion: Completion) -> bool:
+        """Take note of a turn as soon as it has ended; say whether the conversation goes on."""
+        ...
+
+    def reply(self, conversations: Sequence[tuple[int, int]]) -> list[Reply]:
+        """Answer conversations that go on, in their order; each is asked for once after every turn that was heard.
+
+        Prompt, turns and replies together must leave room for at least one more token in the context.
+        """
+        ...
+
+
+@runtime_checkable
+class Converser(Protocol):
+    """An engine that keeps the key-value cache of a conversation from one turn to the next."""
+
+    def converse(self, requests: Sequence[SamplingRequest], partner: Partner) -> None:
+        """Hold ``n`` conversations per request, until ``partner`` has ended all of them."""
         ...

@@ -20,12 +20,14 @@ class Verdict:
     Attributes:
         score: In [0, 1]; 0 where there is a failure.
         failure: None, or why there is no judgement: ``"timeout"`` (the time limit passed), ``"crash"`` (the process
-            died or wrote nonsense) or ``"error"`` (the scorer raised, its score is no number in [0, 1], or the task
-            has no reference answer).
+            died or wrote nonsense), ``"error"`` (the scorer raised, its score is no number in [0, 1], or the task
+            has no reference answer) or ``"judge"`` (no verdict could be had from a judge).
+        void: True when the failure is not the completion's doing (a dead judge): no wrong answer either.
     """
 
     score: float
     failure: str | None = None
+    void: bool = False
 
 
 class Verifier(Protocol):

@@ -1,0 +1,1 @@
+"""Finding passages: indexes in this process, and a client and a server for others."""
