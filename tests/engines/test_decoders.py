@@ -25,7 +25,7 @@ CASES = [(kind, FusedDecoder) for kind in FUSED] + [(kind, GenericDecoder) for k
 def left_padded(prompts):
     width = max(map(len, prompts))
     tokens = torch.tensor([[0] * (width - len(prompt)) + prompt for prompt in prompts])
-    return tokens, torch.tensor([width - len(prompt) for prompt in prompts])
+    return tokens, torch.tensor([width - len(prompt) for prompt in prompts]), width
 
 
 def next_logits(model, ids):

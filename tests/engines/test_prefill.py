@@ -17,7 +17,7 @@ class NotingDecoder:
     def __init__(self):
         self.passes = []
 
-    def prefill(self, tokens, starts):
+    def prefill(self, tokens, starts, columns, kept=()):
         self.passes.append([row[start:].tolist() for row, start in zip(tokens, starts, strict=True)])
         return tokens[:, -1:].float(), "cache"
 

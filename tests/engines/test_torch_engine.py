@@ -155,7 +155,7 @@ def test_more_completions_than_rows_share_one_prefill(policies, monkeypatch):
     prompts = []
     prefill = engine._decoder.prefill
     monkeypatch.setattr(
-        engine._decoder, "prefill", lambda tokens, starts: prompts.append(len(tokens)) or prefill(tokens, starts)
+        engine._decoder, "prefill", lambda tokens, *rest: prompts.append(len(tokens)) or prefill(tokens, *rest)
     )
     groups = collect(
         engine, [SamplingRequest([1, 2], n=11, max_new_tokens=3, seed=1), SamplingRequest([3], n=2, seed=2)]

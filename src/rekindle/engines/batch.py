@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from rekindle.engines.decoders import Cache, Decoder
-from rekindle.engines.rows import Board, RowOptions
+from rekindle.engines.rows import Board, RowTable
 from rekindle.engines.sampling import sample
 
 __all__ = ["FREE", "Batch"]
@@ -30,13 +30,13 @@ class Batch:
 
     Args:
         decoder: Runs the model, with its present weights.
-        options: Of every row of the generation.
+        table: Every row of the generation.
         eos_ids: [E] int64 tokens that end a row.
     """
 
-    def __init__(self, decoder: Decoder[Any], options: RowOptions, eos_ids: Tensor) -> None:
+    def __init__(self, decoder: Decoder[Any], table: RowTable, eos_ids: Tensor) -> None:
         self._decoder = decoder
-        self._all_options = options
+        self._table = table
         self._eos_ids = eos_ids
         self.open(0, 0)
 
@@ -50,7 +50,7 @@ class Batch:
         self.rows = rows
         numbers = torch.tensor(rows, dtype=torch.int64, device=self._eos_ids.device)
         self._taken = numbers != FREE
-        self._options = self._all_options.select(numbers.clamp(min=0))
+        self._options = self._table.options.select(numbers.clamp(min=0))
 
     @property
     def live(self) -> int:
@@ -109,28 +109,33 @@ class Batch:
         self._taken[index] = False
         return completions
 
-    def tidy(self, *, keep_slots: bool) -> None:
-        """Drop free slots, unless they are to be filled again, and columns that no row needs, where it pays."""
+    def take(self, slots: list[int]) -> Any:
+        """Copy the cache of some slots, which may just have been released."""
+        return self._cache.take(torch.tensor(slots, device=self._eos_ids.device))
+
+    def tidy(self, *, waiting: int) -> None:
+        """Drop slots that neither a row nor one of the ``waiting`` needs, and columns that none needs, if it pays."""
         live, slots = self.live, len(self.rows)
         if live == 0:
             return
-        if not keep_slots and (slots - live) * COMPACTION_SHARE >= slots:
-            self._compact(live)
+        kept = min(slots, live + waiting)
+        if (slots - kept) * COMPACTION_SHARE >= slots:
+            self._compact(kept)
         needed = self._cache.columns - int(self._cache.starts[self._taken].min())
         if self._cache.columns - needed > max(SPARE_COLUMNS, needed):
             self._shift(needed)
 
-    def _compact(self, live: int) -> None:
-        """Move rows from the last slots into free ones, and keep as many slots as there are rows."""
-        to = [slot for slot in self.free if slot < live]
-        moved = [slot for slot in range(live, len(self.rows)) if self.rows[slot] != FREE]
+    def _compact(self, count: int) -> None:
+        """Keep the first ``count`` slots, with the rows of the others moved into free ones."""
+        moved = [slot for slot in range(count, len(self.rows)) if self.rows[slot] != FREE]
+        to = [slot for slot in self.free if slot < count][: len(moved)]
         for gap, slot in zip(to, moved, strict=True):
             self.rows[gap] = self.rows[slot]
         device = self._eos_ids.device
         pair = torch.tensor(to, dtype=torch.int64, device=device), torch.tensor(moved, dtype=torch.int64, device=device)
-        self._cache.compact(*pair, live)
-        self._board.compact(*pair, live)
-        self._look_up(self.rows[:live])
+        self._cache.compact(*pair, count)
+        self._board.compact(*pair, count)
+        self._look_up(self.rows[:count])
 
     def _shift(self, columns: int) -> None:
         self._board.shift(columns - self._cache.columns)

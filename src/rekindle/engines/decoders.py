@@ -10,14 +10,16 @@ and a row's position is its distance from its start. Columns before the start ar
     row 2      . . . . . x y |          start 5, entered late
 """
 
-from typing import Any, Protocol, Self, TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
 
 from rekindle.models.policy import Policy
 
-__all__ = ["Cache", "Decoder", "agrees_with_transformers", "positions_of"]
+__all__ = ["Cache", "Decoder", "Kept", "agrees_with_transformers", "load_kept", "positions_of"]
 
 
 class Cache(Protocol):
@@ -46,8 +48,29 @@ class Cache(Protocol):
         """
         ...
 
+    def take(self, slots: Tensor) -> Self:
+        """Return a copy of the rows at ``slots`` [R], of no more columns than they need."""
+        ...
+
+    def load(self, row: int, kept: Self, source: int, count: int, end: int) -> None:
+        """Copy the first ``count`` tokens of row ``source`` of ``kept`` into the columns of ``row`` before ``end``."""
+        ...
+
 
 CacheT = TypeVar("CacheT", bound=Cache)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept(Generic[CacheT]):
+    """One row of a cache that was taken while its conversation pauses."""
+
+    cache: CacheT
+    row: int
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens in it."""
+        return self.cache.columns - int(self.cache.starts[self.row])
 
 
 class Decoder(Protocol[CacheT]):
@@ -61,15 +84,19 @@ class Decoder(Protocol[CacheT]):
         """Return a cache of so many rows, all free, and columns, all masked."""
         ...
 
-    def prefill(self, tokens: Tensor, starts: Tensor) -> tuple[Tensor, CacheT]:
-        """Run prompts through the model.
+    def prefill(
+        self, tokens: Tensor, starts: Tensor, columns: int, kept: Sequence[Kept[CacheT]] = ()
+    ) -> tuple[Tensor, CacheT]:
+        """Run the last columns of prompts through the model.
 
         Args:
-            tokens: [R, P] int64, padded on the left with any token.
-            starts: [R] int64 number of padding tokens.
+            tokens: [R, P] int64, the last P columns of the prompts, padded on the left with any token.
+            starts: [R] int64 first column of each prompt.
+            columns: W, all columns; more than P where the prompts' first tokens are in ``kept``.
+            kept: [R] caches of these prompts' beginnings, at least of the tokens before the last P; none when W = P.
 
         Returns:
-            Logits [R, V] after the last token, and the prompts' cache.
+            Logits [R, V] after the last token, and the prompts' cache of W columns.
         """
         ...
 
@@ -87,6 +114,13 @@ def positions_of(starts: Tensor, first: int, count: int, max_length: int) -> Ten
     return (columns - starts[:, None]).clamp_(0, max_length - 1)
 
 
+def load_kept(cache: CacheT, kept: Sequence[Kept[CacheT]], end: int) -> None:
+    """Fill the columns before ``end`` of a cache's rows with the beginnings of what was kept of them."""
+    for row, (one, start) in enumerate(zip(kept, cache.starts.tolist() if kept else (), strict=True)):
+        if start < end:
+            cache.load(row, one.cache, one.row, end - start, end)
+
+
 def agrees_with_transformers(decoder: Decoder[Any], policy: Policy) -> bool:
     """Try a decoder on two unequal prompts and three steps against the policy's own forward pass.
 
@@ -99,7 +133,7 @@ def agrees_with_transformers(decoder: Decoder[Any], policy: Policy) -> bool:
     starts = torch.tensor([0, 2], device=model.device)
     with torch.no_grad():
         decoder.refresh()
-        logits, cache = decoder.prefill(tokens[:, :5], starts)
+        logits, cache = decoder.prefill(tokens[:, :5], starts, 5)
         ours = torch.stack([logits, *(decoder.step(cache, tokens[:, column]) for column in range(5, 8))], dim=1)
         whole = [row[None, start:] for row, start in zip(tokens, starts, strict=True)]
         theirs = torch.stack(

@@ -1,22 +1,29 @@
 """The decoding loop of one generation, with continuous batching.
 
     waiting rows --admit--> slots --step, step, ...--> finished rows --release--> completions
+         ^                                                  |
+         +-------- reply <-- partner <-- conversations <----+
 
 A prompt is prefilled once, when the first of its rows enters, and its cache is copied to each of them. A finished row
-frees its slot. While rows are waiting, freed slots are filled in place; afterwards the batch shrinks.
+frees its slot. While rows are waiting, freed slots are filled in place; afterwards the batch shrinks. The cache of a
+conversation that goes on is taken out of the batch; with the partner's reply it comes back as a new row, and only the
+reply has to be computed. When that happens depends on nothing but the tokens, so a conversation can be repeated.
 """
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import compress, repeat
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from rekindle.engines.batch import Batch
-from rekindle.engines.decoders import Decoder
+from rekindle.engines.conversing import next_turn
+from rekindle.engines.decoders import Decoder, Kept
 from rekindle.engines.prefill import Prefiller
-from rekindle.engines.protocol import Completion
+from rekindle.engines.protocol import Completion, Partner
 from rekindle.engines.rows import RowTable
 from rekindle.engines.stopping import StopTexts
 from rekindle.types import UserError
@@ -28,6 +35,15 @@ ADMISSION_SHARE = 8
 ALL_SLOTS = slice(None)
 
 
+@dataclass(frozen=True, slots=True)
+class _Going:
+    """A conversation between two turns: the row of the last one, what was said in it, and the cache after it."""
+
+    row: int
+    said: Completion
+    kept: Kept[Any]
+
+
 class Decoding:
     """The rows of one generation, waiting or in slots. Call it without gradients.
 
@@ -37,6 +53,7 @@ class Decoding:
         eos_ids: Tokens that end a completion.
         decode: Turns tokens into text.
         max_rows: Most rows that decode at the same time.
+        partner: Answers rows that have finished; absent: every row is said once and for all.
     """
 
     def __init__(
@@ -46,14 +63,18 @@ class Decoding:
         eos_ids: frozenset[int],
         decode: Callable[[Sequence[int]], str],
         max_rows: int,
+        partner: Partner | None = None,
     ) -> None:
         self._table = table
         self._eos_ids = eos_ids
         self._decode = decode
         self._max_rows = max_rows
-        self._next_row = 0
+        self._fresh = range(len(table))
+        self._partner = partner
+        self._going: list[_Going] = []
+        self._names = {row: (table.owners[row], row - table.rows_of(table.owners[row]).start) for row in self._fresh}
         ends = torch.tensor(sorted(eos_ids), dtype=torch.int64, device=table.device)
-        self._batch = Batch(decoder, table.options, ends)
+        self._batch = Batch(decoder, table, ends)
         self._prefiller = Prefiller(decoder, table)
         self._stops = StopTexts(decode)
 
@@ -62,9 +83,13 @@ class Decoding:
         """True when every row has been given back."""
         return self._waiting == 0 and self._batch.live == 0
 
+    def name(self, row: int) -> tuple[int, int]:
+        """Index of a row's first request, and of the sample among those."""
+        return self._names[row]
+
     @property
     def _waiting(self) -> int:
-        return len(self._table) - self._next_row
+        return len(self._fresh) + len(self._going)
 
     def advance(self) -> list[tuple[int, Completion]]:
         """Admit waiting rows, or else take one step; return the rows that finished, as (row number, completion)."""
@@ -76,36 +101,70 @@ class Decoding:
         if not finished:
             return []
         released = self._batch.release(finished)
-        self._batch.tidy(keep_slots=self._waiting > 0)
-        return [(row, self._completion(row, ids, logprobs, row in stopped)) for row, ids, logprobs in released]
+        said = [(row, self._completion(row, ids, logprobs, row in stopped)) for row, ids, logprobs in released]
+        if self._partner is not None:
+            self._hear(finished, said)
+        self._batch.tidy(waiting=self._waiting)
+        return said
+
+    def _hear(self, slots: list[int], said: list[tuple[int, Completion]]) -> None:
+        """Tell the partner of turns that have ended, and keep the caches of conversations that go on."""
+        assert self._partner is not None
+        heard = [self._partner.hear(*self._names[row], completion) for row, completion in said]
+        kept = list(compress(slots, heard))
+        if kept:
+            cache = self._batch.take(kept)
+            for index, (row, completion) in enumerate(compress(said, heard)):
+                self._going.append(_Going(row, completion, Kept(cache, index)))
 
     def _has_room(self) -> bool:
         slots, live = len(self._batch.rows), self._batch.live
         return self._waiting > 0 and (live == 0 or (slots - live) * ADMISSION_SHARE >= slots)
 
     def _admit(self) -> tuple[Tensor, Tensor]:
-        """Fill free slots with waiting rows; return these slots [R] and the logits [R, V] after their prompts."""
-        batch, table = self._batch, self._table
-        slots = len(batch.free) if batch.live else min(self._max_rows, self._waiting)
-        rows = range(self._next_row, self._next_row + min(slots, self._waiting))
-        self._next_row = rows.stop
-        longest = max(len(table.request(row).prompt_ids) for row in rows)
-        if batch.live:
-            batch.widen(longest)
-        else:
-            batch.open(slots, longest)
-        slot_of = dict(zip(rows, batch.free, strict=False))
+        """Fill free slots with waiting rows; return these slots [R] and the logits [R, V] after their prompts.
+
+        Conversations that go on come first, because finishing one frees what is kept of it.
+        """
+        slots = len(self._batch.free) if self._batch.live else min(self._max_rows, self._waiting)
+        going, self._going = self._going[:slots], self._going[slots:]
+        room = slots - len(going)
+        fresh, self._fresh = self._fresh[:room], self._fresh[room:]
+        again = self._answered(going) if going else range(0)
+        slot_of = self._seats(slots, [*again, *fresh])
         entered: list[Tensor] = []
         logits: list[Tensor] = []
-        for prompts in self._prefiller.prompts(rows):
-            sources, members = prompts.members(table, rows)
-            entered.append(torch.tensor([slot_of[row] for row in members], device=table.device))
-            batch.put(entered[-1], prompts.cache, sources)
+        continued = self._prefiller.continued(again, [one.kept for one in going])
+        for prompts, rows in (*zip(continued, repeat(again)), *zip(self._prefiller.prompts(fresh), repeat(fresh))):
+            sources, members = prompts.members(self._table, rows)
+            entered.append(torch.tensor([slot_of[row] for row in members], device=self._table.device))
+            self._batch.put(entered[-1], prompts.cache, sources)
             logits.append(prompts.logits[sources])
-        batch.seat(slot_of)
-        for row in rows:
-            self._stops.watch(row, table.request(row).stop)
+        self._batch.seat(slot_of)
+        for row in slot_of:
+            self._stops.watch(row, self._table.request(row).stop)
         return torch.cat(entered), torch.cat(logits)
+
+    def _answered(self, going: Sequence[_Going]) -> range:
+        """New rows for the next turns of conversations."""
+        assert self._partner is not None
+        names = [self._names[one.row] for one in going]
+        turns = [
+            next_turn(self._table.request(one.row), one.said, name[1], reply)
+            for one, name, reply in zip(going, names, self._partner.reply(names), strict=True)
+        ]
+        rows = self._table.append(turns)
+        self._names |= dict(zip(rows, names, strict=True))
+        return rows
+
+    def _seats(self, slots: int, rows: Sequence[int]) -> dict[int, int]:
+        """Make room for the rows' prompts; return a free slot for each."""
+        longest = max(len(self._table.request(row).prompt_ids) for row in rows)
+        if self._batch.live:
+            self._batch.widen(longest)
+        else:
+            self._batch.open(slots, longest)
+        return dict(zip(rows, self._batch.free, strict=False))
 
     def _stopped(self, slots: Tensor | slice, tokens: Tensor) -> set[int]:
         """Return the rows whose stop text is completed by the tokens [R] just sampled for some slots."""

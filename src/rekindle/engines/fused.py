@@ -9,13 +9,14 @@ What makes it faster than a forward pass per token through transformers, on a pr
   length of the widest vectors: a softmax over 8 numbers takes nine times as long as one over 16.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rekindle.engines.decoders import positions_of
+from rekindle.engines.decoders import Kept, load_kept, positions_of
 from rekindle.models.architecture import DecoderWeights, LayerWeights, find_decoder
 from rekindle.models.kernels import Kernels
 from rekindle.models.policy import Policy
@@ -108,6 +109,19 @@ class FusedCache:
         self.keys, self.values, self.bias = moved.keys, moved.values, moved.bias
         self.starts, self.columns = starts, columns
 
+    def take(self, slots: Tensor) -> "FusedCache":
+        """Copy rows; see `rekindle.engines.decoders.Cache`."""
+        starts = self.starts[slots]
+        left = int(starts.min())
+        keys, values = (part[:, slots, :, left : self.columns] for part in (self.keys, self.values))
+        return FusedCache(keys, values, self.bias[slots, ..., left : self.columns], starts - left, self.columns - left)
+
+    def load(self, row: int, kept: "FusedCache", source: int, count: int, end: int) -> None:
+        """Copy the beginning of a row; see `rekindle.engines.decoders.Cache`."""
+        start = int(kept.starts[source])
+        self.keys[:, row, :, end - count : end] = kept.keys[:, source, :, start : start + count]
+        self.values[:, row, :, end - count : end] = kept.values[:, source, :, start : start + count]
+
     def open_column(self) -> int:
         """Make room for one more column, unmask it for every row and return its index."""
         column = self.columns
@@ -155,20 +169,26 @@ class FusedDecoder:
     def _shape(self, rows: int) -> tuple[int, int, int, int]:
         return len(self._layers), rows, self._weights.kv_heads, self._weights.head_dim
 
-    def prefill(self, tokens: Tensor, starts: Tensor) -> tuple[Tensor, FusedCache]:
+    def prefill(
+        self, tokens: Tensor, starts: Tensor, columns: int, kept: Sequence[Kept[FusedCache]] = ()
+    ) -> tuple[Tensor, FusedCache]:
         """Run left-padded prompts through the model; see `rekindle.engines.decoders.Decoder`."""
         weights = self._weights
         rows, width = tokens.shape
+        first = columns - width
         x = F.embedding(tokens.flatten(), weights.embedding)
-        rotation = self._rotation(positions_of(starts, 0, width, weights.max_length).flatten())
-        cache = FusedCache.empty(x, self._shape(rows), starts, width)
-        mask = _prompt_mask(starts, width)
+        rotation = self._rotation(positions_of(starts, first, width, weights.max_length).flatten())
+        cache = FusedCache.empty(x, self._shape(rows), starts, columns)
+        load_kept(cache, kept, first)
+        mask = _prompt_mask(starts, first, columns)
         for index, layer in enumerate(self._layers):
             q, k, v = (
                 part.view(rows, width, -1, weights.head_dim).transpose(1, 2) for part in self._qkv(layer, x, rotation)
             )
-            cache.keys[index, :, :, :width] = k
-            cache.values[index, :, :, :width] = v
+            cache.keys[index, :, :, first:columns] = k
+            cache.values[index, :, :, first:columns] = v
+            if first:
+                k, v = cache.keys[index, :, :, :columns], cache.values[index, :, :, :columns]
             groups = weights.heads // weights.kv_heads
             k, v = k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1)
             mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
@@ -258,11 +278,14 @@ def _bias(starts: Tensor, columns: int, capacity: int) -> Tensor:
     return torch.zeros(visible.shape, device=starts.device).masked_fill_(~visible, MASKED)[:, None, None]
 
 
-def _prompt_mask(starts: Tensor, width: int) -> Tensor:
-    """Return [R, 1, P, P], True where a query may look: back to its row's start. Padding looks at itself alone."""
-    column = torch.arange(width, device=starts.device)
-    causal = column[:, None] >= column
-    itself = column[:, None] == column
+def _prompt_mask(starts: Tensor, first: int, columns: int) -> Tensor:
+    """Return [R, 1, P, W], True where a query of the last P columns may look: back to its row's start.
+
+    Padding looks at itself alone.
+    """
+    column = torch.arange(columns, device=starts.device)
+    causal = column[first:, None] >= column
+    itself = column[first:, None] == column
     return (causal & (column >= starts[:, None, None]) | itself)[:, None]
 
 

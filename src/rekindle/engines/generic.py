@@ -1,6 +1,7 @@
 """Decoding of any causal language model through its own transformers forward pass."""
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import DynamicCache
 
-from rekindle.engines.decoders import positions_of
+from rekindle.engines.decoders import Kept, load_kept, positions_of
 from rekindle.models.policy import Policy
 from rekindle.types import UserError
 
@@ -34,14 +35,15 @@ class GenericCache:
     def put(self, slots: Tensor, prompts: "GenericCache", rows: Tensor) -> None:
         """Replace rows in place; see `rekindle.engines.decoders.Cache`."""
         if not self.layers:  # only now are the shapes known
-            self.layers = [(self._blank(keys), self._blank(values)) for keys, values in prompts.layers]
+            self.layers = [(self.blank(keys), self.blank(values)) for keys, values in prompts.layers]
         width = min(prompts.columns, self.columns)
         for ours, theirs in zip(self.layers, prompts.layers, strict=True):
             for part, new in zip(ours, theirs, strict=True):
                 part[slots, :, self.columns - width :] = new[rows, :, prompts.columns - width :]
         self.starts[slots] = prompts.starts[rows] + (self.columns - prompts.columns)
 
-    def _blank(self, like: Tensor) -> Tensor:
+    def blank(self, like: Tensor) -> Tensor:
+        """Return keys or values of all rows and columns, of the other sizes and the type of ``like``."""
         return like.new_zeros(len(self.starts), like.shape[1], self.columns, like.shape[3])
 
     def compact(self, to: Tensor, moved: Tensor, count: int) -> None:
@@ -50,6 +52,20 @@ class GenericCache:
             part[to] = part[moved]
         self.layers = [(keys[:count], values[:count]) for keys, values in self.layers]
         self.starts = self.starts[:count]
+
+    def take(self, slots: Tensor) -> "GenericCache":
+        """Copy rows; see `rekindle.engines.decoders.Cache`."""
+        starts = self.starts[slots]
+        left = int(starts.min())
+        layers = [(keys[slots, :, left:], values[slots, :, left:]) for keys, values in self.layers]
+        return GenericCache(layers, starts - left, self.columns - left)
+
+    def load(self, row: int, kept: "GenericCache", source: int, count: int, end: int) -> None:
+        """Copy the beginning of a row; see `rekindle.engines.decoders.Cache`."""
+        start = int(kept.starts[source])
+        for ours, theirs in zip(self.layers, kept.layers, strict=True):
+            for part, old in zip(ours, theirs, strict=True):
+                part[row, :, end - count : end] = old[source, :, start : start + count]
 
     def shift(self, columns: int) -> None:
         """Realign the columns; see `rekindle.engines.decoders.Cache`."""
@@ -92,9 +108,15 @@ class GenericDecoder:
         """Return a cache of free rows; see `rekindle.engines.decoders.Decoder`."""
         return GenericCache([], torch.full((slots,), columns, device=self._model.device), columns)
 
-    def prefill(self, tokens: Tensor, starts: Tensor) -> tuple[Tensor, GenericCache]:
+    def prefill(
+        self, tokens: Tensor, starts: Tensor, columns: int, kept: Sequence[Kept[GenericCache]] = ()
+    ) -> tuple[Tensor, GenericCache]:
         """Run left-padded prompts through the model; see `rekindle.engines.decoders.Decoder`."""
-        return self._run(tokens, GenericCache([], starts, 0))
+        cache = GenericCache([], starts, columns - tokens.shape[1])
+        if cache.columns:
+            cache.layers = [(cache.blank(keys), cache.blank(values)) for keys, values in kept[0].cache.layers]
+            load_kept(cache, kept, cache.columns)
+        return self._run(tokens, cache)
 
     def step(self, cache: GenericCache, tokens: Tensor) -> Tensor:
         """Append one token to every row; see `rekindle.engines.decoders.Decoder`."""

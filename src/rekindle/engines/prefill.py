@@ -1,6 +1,6 @@
 """Prompts become caches: once per request, several requests at a time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rekindle.engines.decoders import Cache, Decoder
+from rekindle.engines.decoders import Cache, Decoder, Kept
 from rekindle.engines.rows import RowTable
 
 __all__ = ["Prefilled", "Prefiller"]
@@ -62,6 +62,8 @@ class Prefiller:
 
     def prompts(self, rows: range) -> Iterator[Prefilled]:
         """Yield the prompts of rows, each request's once; successive ranges follow one another without a gap."""
+        if not rows:
+            return
         owners = self._table.owners
         requests = dict.fromkeys(owners[rows.start : rows.stop])
         last = owners[rows.stop - 1]
@@ -69,28 +71,49 @@ class Prefiller:
         kept, self._kept = self._kept, None
         if kept is not None:
             del requests[owners[rows.start]]
-        fresh = map(self._run, _batches(list(requests), self._table))
+        lengths = {request: self._length(request) for request in requests}
+        fresh = (
+            self._run(batch, max(lengths[index] for index in batch)) for batch in _batches(list(requests), lengths)
+        )
         for part in chain([] if kept is None else [kept], fresh):
             if goes_on and last in part.requests:
                 self._kept = part
             yield part
 
-    def _run(self, batch: Sequence[int]) -> Prefilled:
+    def continued(self, rows: range, kept: Sequence[Kept[Any]]) -> Iterator[Prefilled]:
+        """Yield the prompts of rows whose beginnings [rows] are in caches; a row is a request of its own."""
+        owners = self._table.owners
+        cache_of = {owners[row]: cache for row, cache in zip(rows, kept, strict=True)}
+        fresh = {request: self._length(request) - cache.tokens for request, cache in cache_of.items()}
+        for batch in _batches(list(cache_of), fresh):
+            yield self._run(batch, max(fresh[index] for index in batch), [cache_of[index] for index in batch])
+
+    def _length(self, request: int) -> int:
+        return len(self._table.requests[request].prompt_ids)
+
+    def _run(self, batch: Sequence[int], width: int, kept: Sequence[Kept[Any]] = ()) -> Prefilled:
+        """Run the last ``width`` tokens of prompts; what comes before them is in ``kept``.
+
+        A prompt with fewer new tokens than the widest has some of its kept ones computed again, so that there is no
+        gap between the two.
+        """
         prompts = [self._table.requests[index].prompt_ids for index in batch]
-        width = max(map(len, prompts))
+        columns = max(map(len, prompts))
         device = self._table.device
-        tokens = torch.tensor([[0] * (width - len(prompt)) + list(prompt) for prompt in prompts], device=device)
-        starts = torch.tensor([width - len(prompt) for prompt in prompts], device=device)
-        logits, cache = self._decoder.prefill(tokens, starts)
+        tokens = torch.tensor(
+            [[0] * (width - len(prompt)) + list(prompt[-width:]) for prompt in prompts], device=device
+        )
+        starts = torch.tensor([columns - len(prompt) for prompt in prompts], device=device)
+        logits, cache = self._decoder.prefill(tokens, starts, columns, kept)
         return Prefilled(list(batch), logits, cache)
 
 
-def _batches(requests: Sequence[int], table: RowTable) -> Iterator[list[int]]:
-    """Split requests into forward passes: of similar length, little padding, bounded size."""
+def _batches(requests: Sequence[int], lengths: Mapping[int, int]) -> Iterator[list[int]]:
+    """Split requests into forward passes of their ``lengths``: similar ones, little padding, bounded size."""
     batch: list[int] = []
     real = 0
-    for index in sorted(requests, key=lambda index: len(table.requests[index].prompt_ids)):
-        length = len(table.requests[index].prompt_ids)
+    for index in sorted(requests, key=lambda index: lengths[index]):
+        length = lengths[index]
         padded = length * (len(batch) + 1)
         wasteful = padded > SMALL_BATCH_TOKENS and padded - real - length > PADDING_SHARE * padded
         if batch and (padded > BATCH_TOKENS or wasteful):

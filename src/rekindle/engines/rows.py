@@ -36,9 +36,17 @@ class RowOptions:
         """Return the options of some rows, in the order of their indexes [R]."""
         return RowOptions(self.settings.select(rows), self.prompt_lengths[rows], self.limits[rows])
 
+    def joined(self, more: "RowOptions") -> "RowOptions":
+        """Return the options of these rows and of more."""
+        return RowOptions(
+            self.settings.joined(more.settings),
+            torch.cat([self.prompt_lengths, more.prompt_lengths]),
+            torch.cat([self.limits, more.limits]),
+        )
+
 
 class RowTable:
-    """All rows of one generation.
+    """All rows of one generation. A further turn of a conversation is a new request with one row.
 
     Attributes:
         requests: What was asked.
@@ -52,14 +60,31 @@ class RowTable:
     """
 
     def __init__(self, requests: Sequence[SamplingRequest], max_length: int, device: torch.device) -> None:
-        self.requests = requests
+        self.requests = list(requests)
         self.owners = [index for index, request in enumerate(requests) for _ in range(request.n)]
         self.device = device
+        self._max_length = max_length
         self._firsts = list(accumulate((request.n for request in requests), initial=0))
         self.options = _options(requests, max_length, device)
 
     def __len__(self) -> int:
         return len(self.owners)
+
+    def append(self, requests: Sequence[SamplingRequest]) -> range:
+        """Add requests of one row each; return these rows.
+
+        Raises:
+            ValueError: A prompt leaves no room in the context.
+        """
+        longest = max(len(request.prompt_ids) for request in requests)
+        if longest >= self._max_length:
+            raise ValueError(f"a conversation of {longest} tokens leaves no room to speak in {self._max_length}")
+        rows = range(len(self), len(self) + len(requests))
+        self.owners += range(len(self.requests), len(self.requests) + len(requests))
+        self.requests += requests
+        self._firsts += range(rows.start + 1, rows.stop + 1)
+        self.options = self.options.joined(_options(requests, self._max_length, self.device))
+        return rows
 
     def request(self, row: int) -> SamplingRequest:
         """Return the request of a row."""

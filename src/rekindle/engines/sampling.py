@@ -75,6 +75,25 @@ class SamplingSettings:
             min_new_tokens=chosen(self.min_new_tokens),
         )
 
+    def joined(self, more: "SamplingSettings") -> "SamplingSettings":
+        """Return the settings of these rows and of more, whose requests use no feature that none of these uses."""
+
+        def both(column: Tensor | None, other: Tensor | None, unused: float) -> Tensor | None:
+            if column is None:
+                return None
+            return torch.cat(
+                [column, torch.full_like(more.keys, unused, dtype=column.dtype) if other is None else other]
+            )
+
+        return SamplingSettings(
+            keys=torch.cat([self.keys, more.keys]),
+            temperatures=torch.cat([self.temperatures, more.temperatures]),
+            greedy=both(self.greedy, more.greedy, unused=False),
+            top_p=both(self.top_p, more.top_p, unused=1.0),
+            min_p=both(self.min_p, more.min_p, unused=0.0),
+            min_new_tokens=both(self.min_new_tokens, more.min_new_tokens, unused=0),
+        )
+
 
 def sample(logits: Tensor, settings: SamplingSettings, positions: Tensor, eos_ids: Tensor) -> tuple[Tensor, Tensor]:
     """Draw the next token of every row.

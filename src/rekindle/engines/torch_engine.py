@@ -11,7 +11,7 @@ from rekindle.engines.decoders import Decoder, agrees_with_transformers
 from rekindle.engines.decoding import Decoding
 from rekindle.engines.fused import FusedDecoder
 from rekindle.engines.generic import GenericDecoder
-from rekindle.engines.protocol import Completion, SamplingRequest
+from rekindle.engines.protocol import Completion, Partner, Reply, SamplingRequest
 from rekindle.engines.rows import RowTable
 from rekindle.models.architecture import find_decoder
 from rekindle.models.policy import Policy
@@ -55,30 +55,70 @@ class TorchEngine:
         Raises:
             RequestError: A request is not valid; raised by the call itself, before anything is sampled.
         """
-        requests = tuple(requests)
+        requests = self._checked(requests)
+        return self._run(requests)
+
+    def converse(self, requests: Sequence[SamplingRequest], partner: Partner) -> None:
+        """Hold ``n`` conversations per request; see `rekindle.engines.protocol.Converser`.
+
+        Each samples what `rekindle.engines.conversing.converse` would let it sample turn after turn.
+
+        Raises:
+            RequestError: A request is not valid.
+            ValueError: A reply leaves no room in the context.
+        """
+        requests = self._checked(requests)
+        if requests:
+            decoding = self._decoding(requests, _Outside(partner))
+            while not decoding.done:
+                with self._quietly():
+                    decoding.advance()
+
+    def _checked(self, requests: Sequence[SamplingRequest]) -> tuple[SamplingRequest, ...]:
         vocabulary = self._policy.model.get_input_embeddings().weight.shape[0]
         for index, request in enumerate(requests):
             _check(index, request, self._policy.max_length, vocabulary)
-        return self._run(requests)
+        return tuple(requests)
+
+    def _decoding(self, requests: tuple[SamplingRequest, ...], partner: Partner | None = None) -> Decoding:
+        with self._quietly():
+            self._decoder.refresh()
+            policy = self._policy
+            table = RowTable(requests, policy.max_length, policy.device)
+            return Decoding(self._decoder, table, policy.eos_ids, policy.decode, self._max_rows, partner)
 
     def _run(self, requests: tuple[SamplingRequest, ...]) -> Iterator[tuple[int, list[Completion]]]:
         if not requests:
             return
         # Never around a yield: the caller's code would run in this mode.
-        with self._quietly():
-            self._decoder.refresh()
-            table = RowTable(requests, self._policy.max_length, self._policy.device)
-            decoding = Decoding(self._decoder, table, self._policy.eos_ids, self._policy.decode, self._max_rows)
+        decoding = self._decoding(requests)
         finished: dict[int, dict[int, Completion]] = {index: {} for index in range(len(requests))}
         while not decoding.done:
             with self._quietly():
                 completed = decoding.advance()
             for row, completion in completed:
-                request = table.owners[row]
+                request, _ = decoding.name(row)
                 finished[request][row] = completion
                 if len(finished[request]) == requests[request].n:
                     group = finished.pop(request)
                     yield request, [group[row] for row in sorted(group)]
+
+
+class _Outside:
+    """A partner whose code runs as it would outside the engine: what it computes may be trained with."""
+
+    def __init__(self, partner: Partner) -> None:
+        self._partner = partner
+
+    def hear(self, request: int, sample: int, completion: Completion) -> bool:
+        """Tell the partner of a turn."""
+        with torch.inference_mode(mode=False), torch.enable_grad():
+            return self._partner.hear(request, sample, completion)
+
+    def reply(self, conversations: Sequence[tuple[int, int]]) -> list[Reply]:
+        """Ask the partner."""
+        with torch.inference_mode(mode=False), torch.enable_grad():
+            return self._partner.reply(conversations)
 
 
 def _decoder_for(policy: Policy) -> Decoder[Any]:
