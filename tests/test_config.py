@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,9 @@ REAL = "task.binary_rewards=false"
 MODEL = "model.path=m"
 BATCH_SIZE = "train.groups_per_step=16"
 
+WORLD = "task.source=search_world search.answer_tokens=4"
+AGENT = "task.source=jsonl task.path=q.jsonl model.path=m task.environment=search search.answer_tokens=4"
+DENSE = "retriever.kind=dense retriever.corpus=c.jsonl retriever.encoder=e"
 REFUSED = [
     # groups of one
     ("train.group_size=1 train.gate=everything", 'train.estimator = "grpo" compares rollouts of one group'),
@@ -249,9 +253,48 @@ REFUSED = [
     ("train.loss=cispo train.minibatches=4 train.clip_low=0.1", 'train.loss = "cispo" has no lower bound'),
     ("model.system_prompt=x", "the tiny model has no code and no chat template, set model.path"),
     ("model.chat_template=false", "or leave it at true"),
-    ("verify.workers=4", "verify.workers = 4 would not be read; exact match needs no workers"),
+    ("verify.workers=4", "verify.workers = 4 would not be read; comparing texts needs no workers"),
 ]
+REFUSED += [
+    ("warm_start.decay_steps=100", "warm_start.decay_steps = 100 belong together"),
+    ("warm_start.decay_below=0.6", "set both or neither"),
+    ("warm_start.least_by_level=[0.4]", "prompts have levels"),
+    ("task.source=search_world task.environment=single_turn", 'set task.environment = "search"'),
+    ("task.environment=search", "nothing to search for"),
+    (f"{AGENT}", 'retriever.kind = "lexical" needs retriever.corpus'),
+    (f"{AGENT} retriever.kind=http", "needs retriever.url"),
+    (f"{AGENT} retriever.kind=hybrid retriever.corpus=c.jsonl", "needs retriever.encoder"),
+    (f"{AGENT} retriever.corpus=c.jsonl retriever.url=http://h", "retriever.url"),
+    (f"{AGENT} retriever.corpus=c.jsonl retriever.encoder=d", "retriever.encoder"),
+    (f"{AGENT} retriever.kind=http retriever.url=http://h retriever.corpus=c", "the server searches"),
+    (f"{AGENT} {DENSE} retriever.title_weight=3.0", "retriever.title_weight"),
+    (f"{WORLD} search.protocol=tool_calls", "is written by a chat template"),
+    (f"{WORLD} search.answer_tokens=24", "leaves nothing to search with"),
+    (f'{WORLD} engine.stop=["x"]', "engine.stop would end"),
+    (f"{WORLD} retriever.corpus=c.jsonl", "brings its own corpus"),
+    ("retriever.corpus=c.jsonl", "retriever.corpus"),
+    ("search.max_turns=3", "search.max_turns"),
+    ("train.tool_tokens=trained", "nothing is searched"),
+    (f"{WORLD} train.tool_tokens=trained train.epochs=2", "several optimizer steps per batch reads"),
+    (
+        f"{WORLD} train.tool_tokens=trained train.old_logprobs=engine train.epochs=2",
+        'train.old_logprobs = "engine" reads',
+    ),
+    (f"{WORLD} train.tool_tokens=trained train.negative_keep_ratio=0.5", "a token filter reads"),
+    ("task.verifier=judge", "set judge.url"),
+    ("task.verifier=judge judge.url=http://h", "set judge.model"),
+    ("judge.max_calls=3", "judge.max_calls"),
+]
+
 ACCEPTED = [
+    f"{WORLD} search.max_turns=3",
+    f"{WORLD} train.tool_tokens=trained",
+    f"{AGENT} retriever.corpus=c.jsonl retriever.title_weight=3.0",
+    f"{AGENT} {DENSE}",
+    f"{AGENT} retriever.kind=http retriever.url=http://h/retrieve retriever.retries=1 search.protocol=tool_calls",
+    "task.verifier=judge judge.url=http://h judge.model=m judge.max_calls=3",
+    "task.source=search_world warm_start.least_by_level=[0.4,0.0] search.answer_tokens=4 "
+    "warm_start.decay_below=0.6 warm_start.decay_steps=9",
     f"{SINGLE} {HEATED}",
     f"{SINGLE} pool.kind=prioritized priority.score=uncertainty train.estimator=spo",
     f"{BALANCE} train.group_size=1 top_up.max_rounds=8 subset.size=2",
@@ -288,7 +331,7 @@ def config_of(text):
     values = {}
     for override in text.split():
         values = merge(values, parse_override(override))
-    return Config.model_validate(values)
+    return Config.model_validate_json(json.dumps(values))
 
 
 @pytest.mark.parametrize(("text", "message"), REFUSED)

@@ -266,5 +266,10 @@ class Environment(Protocol):
 
     @property
     def seconds(self) -> Mapping[str, float]:
-        """Wall seconds spent so far, by phase: "generate" and "verify"."""
+        """Wall seconds spent so far, by phase: "generate", "verify", ..."""
+        ...
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """What happened so far, under the keys of ``metrics.jsonl``; empty where there is nothing to count."""
         ...

@@ -188,6 +188,7 @@ def build_credit(config: Config) -> Credit:
         ),
         negative_keep_ratio=train.negative_keep_ratio,
         zero_variance_scale=train.zero_variance_scale,
+        tool_tokens=train.tool_tokens == "trained",
     )
 
 

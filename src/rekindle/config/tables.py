@@ -83,7 +83,17 @@ class WarmStartTable(_Table):
     steps: int = Field(default=550, ge=0)
     batch_size: int = Field(default=64, ge=1)
     learning_rate: float = Field(default=2e-3, gt=0)
+    decay_below: float | None = Field(
+        default=None,
+        gt=0,
+        description="smoothed loss, nats a token, from which on the learning rate falls to 0; absent: it is constant",
+    )
+    decay_steps: int = Field(default=0, ge=0, description="steps of that fall, after which the warm start ends")
     seed: int = Field(default=0, ge=0)
+    least_by_level: tuple[float, ...] = Field(
+        default=(),
+        description="least pass@1 of the prompts of level 1, 2, ... after the warm start, where tasks have one",
+    )
     sampled_accuracy: tuple[float, float] = Field(
         default=(0.2, 0.6),
         description="accepted range of pass@1 on 256 pool prompts after the warm start; RL is refused outside",
@@ -371,6 +381,9 @@ class TrainTable(_Table):
     )
     negative_keep_ratio: float = Field(
         default=1.0, gt=0, le=1, description="part of a failed rollout's tokens, the least likely, that learn; 1 is all"
+    )
+    tool_tokens: Literal["masked", "trained"] = Field(
+        default="masked", description="what search results are to the loss; trained is a control that shows the harm"
     )
     loss: Literal["ppo_clip", "gspo", "cispo"] = "ppo_clip"
     clip_low: float = Field(default=0.2, gt=0, lt=1)

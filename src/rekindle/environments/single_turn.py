@@ -53,6 +53,11 @@ class SingleTurn:
         """Wall seconds so far, generating and verifying."""
         return self._seconds
 
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Nothing: one turn a rollout."""
+        return {}
+
     def play(self, requests: Sequence[GroupRequest]) -> Iterator[tuple[int, list[Rollout] | None]]:
         """Roll out every request, then judge all completions; a prompt that leaves no room for an answer fails."""
         prompts = [self._encode(self._tasks[request.row].prompt) for request in requests]
@@ -109,4 +114,5 @@ class SingleTurn:
             truncated=one.truncated,
             text=one.text,
             failure=verdict.failure,
+            void=verdict.void,
         )

@@ -77,6 +77,7 @@ class Credit:
         negative_keep_ratio: Part of the tokens of a rollout with a negative advantage that learn, the least likely
             (arXiv 2606.17250); 1 is all of them.
         zero_variance_scale: RL-ZVP's factor (arXiv 2509.21880) for groups without signal; 0 is off.
+        tool_tokens: Train on what tools said as well, as if the policy had sampled it: a control, and a mistake.
     """
 
     estimator: Estimator
@@ -86,3 +87,4 @@ class Credit:
     off_temperature: OffTemperature | None = None
     negative_keep_ratio: float = 1.0
     zero_variance_scale: float = 0.0
+    tool_tokens: bool = False

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import compress
 
 from rekindle.learning.credit import Credit
@@ -27,6 +28,8 @@ def build_samples(groups: Sequence[Group], credit: Credit) -> list[TrainingSampl
     _check_rewards(groups)
     chosen = [_chosen(group, credit) for group in groups]
     rollouts = [group.rollouts[index] for group, picked in zip(groups, chosen, strict=True) for index in picked]
+    if credit.tool_tokens:
+        rollouts = [_with_tool_tokens(rollout) for rollout in rollouts]
     members = [member for member, picked in enumerate(chosen) for _ in picked]
     weights = credit.aggregation([rollout.generated_tokens for rollout in rollouts], members)
     advantages = [value for values in _advantages(groups, chosen, credit) for value in values]
@@ -34,6 +37,14 @@ def build_samples(groups: Sequence[Group], credit: Credit) -> list[TrainingSampl
         _sample(rollout, advantage, weight, groups[member], credit)
         for rollout, advantage, weight, member in zip(rollouts, advantages, weights, members, strict=True)
     ]
+
+
+def _with_tool_tokens(rollout: Rollout) -> Rollout:
+    """The rollout with everything after its prompt taken for sampled."""
+    if not rollout.generated_tokens:
+        return rollout
+    before = rollout.loss_mask.index(True)
+    return replace(rollout, loss_mask=[False] * before + [True] * (len(rollout.token_ids) - before))
 
 
 def _check_rewards(groups: Sequence[Group]) -> None:

@@ -18,7 +18,7 @@ from rekindle.types import Fate, UserError
 
 __all__ = ["FateCount", "Run", "RunError", "load_run"]
 
-LEDGER_VERSION = 1
+LEDGER_VERSION = 2
 """``PRAGMA user_version`` of the newest ledger this module can read; an unnumbered ledger is judged by its columns."""
 
 LEDGER_COLUMNS = (

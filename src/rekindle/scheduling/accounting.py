@@ -22,7 +22,8 @@ _SOURCE_OF_FIRST_OUTCOME: dict[Outcome | None, Source] = {
 
 @dataclass(slots=True)
 class Settled:
-    """What is known of a request for good. ``generated_tokens`` counts sampled tokens, ``reward_sum`` sums n rewards.
+    """What is known of a request for good. ``generated_tokens`` counts sampled tokens, ``tool_tokens`` those that the
+    policy read between them, ``reward_sum`` sums n rewards.
 
     The outcome is that of the whole group, when the request is one of several for the same prompt (a top-up).
     """
@@ -36,6 +37,7 @@ class Settled:
     reward_sum: float = 0.0
     prompt_tokens: int = 0
     generated_tokens: int = 0
+    tool_tokens: int = 0
     verifier_failures: int = 0
 
     @property
@@ -51,19 +53,26 @@ def settle(group: Group, fate: Fate, success_at: float = 0.5) -> list[Settled]:
     return [_settled(group, request, rollouts, fate, success_at) for request, rollouts in group.parts()]
 
 
-def settle_failure(request: GroupRequest) -> Settled:
-    """The row of a request that brought nothing."""
-    return Settled(request, Fate.FAILED)
+def settle_failure(request: GroupRequest, rollouts: Sequence[Rollout] = ()) -> Settled:
+    """The row of a request that brought nothing to learn from; what was sampled of it is paid for all the same."""
+    prompt, generated, tool = _tokens(rollouts)
+    failures = sum(rollout.failure is not None for rollout in rollouts)
+    return Settled(
+        request,
+        Fate.FAILED,
+        prompt_tokens=prompt,
+        generated_tokens=generated,
+        tool_tokens=tool,
+        verifier_failures=failures,
+    )
 
 
 def _settled(
     group: Group, request: GroupRequest, rollouts: Sequence[Rollout], fate: Fate, success_at: float
 ) -> Settled:
-    generated = tokens = successes = failures = 0
+    successes = failures = 0
     rewards = 0.0
     for rollout in rollouts:  # one pass, as this is done for every rollout of a run
-        generated += rollout.generated_tokens
-        tokens += len(rollout.token_ids)
         rewards += rollout.reward
         successes += rollout.reward >= success_at
         failures += rollout.failure is not None
@@ -75,10 +84,21 @@ def _settled(
         group.first_outcome,
         successes,
         rewards,
-        tokens - generated,
-        generated,
+        *_tokens(rollouts),
         failures,
     )
+
+
+def _tokens(rollouts: Sequence[Rollout]) -> tuple[int, int, int]:
+    """Tokens of the prompts, tokens sampled, and tokens read between these."""
+    prompt = generated = tool = 0
+    for rollout in rollouts:
+        sampled, tokens = rollout.generated_tokens, len(rollout.token_ids)
+        before = rollout.loss_mask.index(True) if sampled else tokens
+        prompt += before
+        generated += sampled
+        tool += tokens - sampled - before
+    return prompt, generated, tool
 
 
 def step_counts(settled: Iterable[Settled]) -> dict[str, int]:

@@ -9,7 +9,7 @@ from rekindle.types import Fate, UserError
 
 __all__ = ["Ledger", "LedgerError"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _COLUMNS = {
     "request_id": "INTEGER PRIMARY KEY",
@@ -27,6 +27,7 @@ _COLUMNS = {
     "prompt_tokens": "INTEGER NOT NULL",
     "generated_tokens": "INTEGER NOT NULL",
     "seconds": "REAL NOT NULL",
+    "tool_tokens": "INTEGER NOT NULL",
 }
 
 
@@ -122,4 +123,5 @@ def _row(one: Settled, seconds: float, role: str) -> tuple[object, ...]:
         one.prompt_tokens,
         one.generated_tokens,
         seconds,
+        one.tool_tokens,
     )

@@ -173,6 +173,8 @@ class Scheduler:
     def tell(self, request_id: int, rollouts: Sequence[Rollout] | None) -> Fate:
         """Hand in a request's rollouts, in any order, exactly once; None when the attempt failed.
 
+        A group with a void rollout fails as a whole: of what is left nobody knows whether it is a fair sample.
+
         Returns:
             The group's fate as things stand. TRAINED means: accepted for an update; ``take`` may still turn it into
             EXCESS or EXPIRED, and the account says which.
@@ -201,8 +203,8 @@ class Scheduler:
     def _file(self, cohort: Cohort, request: GroupRequest, rollouts: Sequence[Rollout] | None) -> Fate:
         """Put what came back where it belongs: into its group, among the unfinished ones, or with the failures."""
         begun = cohort.unfinished.pop(cohort.tops_up.pop(request.id, -1), None)
-        if rollouts is None:
-            cohort.settled.append(settle_failure(request))
+        if rollouts is None or any(rollout.void for rollout in rollouts):
+            cohort.settled.append(settle_failure(request, rollouts or ()))
             if begun is not None:  # what was sampled before the failure counts
                 self._enter(cohort, begun)
             return Fate.FAILED

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from rekindle.scheduling.accounting import Settled
-from rekindle.types import Fate, Group, GroupRequest, Outcome, Rollout
+from rekindle.types import Document, Fate, Group, GroupRequest, Outcome, Retrieval, Rollout
 
 __all__ = [
     "group_from_json",
@@ -47,7 +47,7 @@ def group_from_json(value: dict[str, Any]) -> Group:
     successes, failures = value["beta"]
     return Group(
         request=request_from_json(value["request"]),
-        rollouts=tuple(Rollout(**rollout) for rollout in value["rollouts"]),
+        rollouts=tuple(_rollout_from_json(rollout) for rollout in value["rollouts"]),
         **_outcomes(value),
         heat=value["heat"],
         beta=(successes, failures),
@@ -73,3 +73,12 @@ def _outcomes(value: dict[str, Any]) -> dict[str, Any]:
 def _rollout_to_json(rollout: Rollout) -> dict[str, Any]:
     sequences = {name: list(getattr(rollout, name)) for name in ("token_ids", "loss_mask", "logprobs")}
     return {**asdict(rollout), **sequences}
+
+
+def _rollout_from_json(value: dict[str, Any]) -> Rollout:
+    retrievals = tuple(_retrieval_from_json(retrieval) for retrieval in value["retrievals"])
+    return Rollout(**{**value, "retrievals": retrievals})
+
+
+def _retrieval_from_json(value: dict[str, Any]) -> Retrieval:
+    return Retrieval(**{**value, "documents": tuple(Document(**document) for document in value["documents"])})

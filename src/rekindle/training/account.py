@@ -17,6 +17,7 @@ SUMMED = (
     "rollouts",
     "generated_tokens",
     "prompt_tokens",
+    "tool_tokens",
     "trained_tokens",
     "flops",
 )
@@ -71,11 +72,13 @@ def step_metrics(
     update: UpdateStats | None,
     parameters: int,
     base_temperature: float = 1.0,
+    levels: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Everything about a step that follows from its groups and its update.
 
     FLOPs are 2P per token that went through the model once (prompts once per group, as the engine shares their
-    prefill; sampled tokens; recomputed log-probabilities) and 6P per token of forward and backward, padding left out.
+    prefill; sampled tokens; what tools said; recomputed log-probabilities) and 6P per token of forward and backward,
+    padding left out.
 
     Args:
         settled: The step's groups.
@@ -83,20 +86,24 @@ def step_metrics(
         update: None when nothing was trained.
         parameters: P.
         base_temperature: A prompt is hot when it was sampled above it; revived when it then carried signal.
+        levels: Difficulty of the prompt in each row of the pool, where tasks have one.
     """
     counts = step_counts(settled)
     rollouts = counts["rollouts"]
-    generated, prompts = (sum(getattr(one, key) for one in settled) for key in ("generated_tokens", "prompt_tokens"))
+    generated, prompts, tools = (
+        sum(getattr(one, f"{kind}_tokens") for one in settled) for kind in ("generated", "prompt", "tool")
+    )
     prefilled = sum(one.prompt_tokens / one.request.n for one in settled)
     temperatures = [one.request.temperature for one in settled]
     hot = [one for one in settled if one.request.temperature > base_temperature]
     peaks = [max(map(abs, sample.advantages)) for sample in samples]
-    forward = generated + prefilled + (update.recomputed_tokens if update else 0)
+    forward = generated + tools + prefilled + (update.recomputed_tokens if update else 0)
     trained = update.computed_tokens - update.padded_tokens if update else 0
     return {
         **counts,
         "generated_tokens": generated,
         "prompt_tokens": prompts,
+        "tool_tokens": tools,
         "trained_tokens": update.trained_tokens if update else 0,
         "flops": parameters * (2 * forward + 6 * trained),
         "reward/mean": sum(one.reward_sum for one in settled) / rollouts if rollouts else None,
@@ -107,4 +114,19 @@ def step_metrics(
         "groups/revived": sum(one.outcome is Outcome.MIXED for one in hot),
         "verify/failures": sum(one.verifier_failures for one in settled),
         **{key: getattr(update, key) if update else None for key in _OF_THE_UPDATE},
+        **_by_level(settled, levels),
     }
+
+
+def _by_level(settled: Sequence[Settled], levels: Sequence[int]) -> dict[str, float]:
+    """Per level: groups with a known outcome, their share without signal, and their mean reward."""
+    found: dict[int, list[Settled]] = {}
+    for one in settled:
+        if levels and one.outcome is not None:
+            found.setdefault(levels[one.request.row], []).append(one)
+    metrics: dict[str, float] = {}
+    for level, ones in sorted(found.items()):
+        metrics[f"level_{level}/groups"] = len(ones)
+        metrics[f"level_{level}/zero_variance"] = sum(one.outcome is not Outcome.MIXED for one in ones) / len(ones)
+        metrics[f"level_{level}/reward"] = sum(one.reward_sum for one in ones) / sum(one.request.n for one in ones)
+    return metrics

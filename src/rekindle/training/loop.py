@@ -66,6 +66,7 @@ class Parts:
 
     Attributes:
         credit: From groups to training samples.
+        levels: Difficulty of each prompt of the pool, where tasks have one.
         evaluate: Returns the ``eval/...`` metrics of the policy as it is.
         start: Metrics of the first line beside the evaluation: what was spent before the first step.
         extra_state: JSON values that are saved with every checkpoint.
@@ -82,6 +83,7 @@ class Parts:
     ledger: Ledger
     metrics: MetricsLog
     observer: Observer
+    levels: Sequence[int] = ()
     start: Mapping[str, float] = field(default_factory=dict)
     extra_state: Mapping[str, Any] = field(default_factory=dict)
 
@@ -105,7 +107,7 @@ class TrainingLoop:
     def restore(self, step: int, trainer: TrainerState, state: Mapping[str, Any]) -> None:
         """Go on after ``step`` of a checkpoint; the policy's weights are loaded already."""
         self.step, self.version = step, state["version"]
-        self.totals = Totals(dict(state["totals"]))
+        self.totals = Totals(self.totals.sums | state["totals"])
         self._barren, self._starving = state["barren"], state["starving"]
         self._recent.extend(state["recent"])
         self._parts.scheduler.load_state_dict(state["scheduler"])
@@ -123,7 +125,8 @@ class TrainingLoop:
     # -- one step -----------------------------------------------------------------------------------------------------
 
     def _do_step(self, interrupted: Callable[[], bool]) -> Ending | None:
-        clock, phases = StepClock(), dict(self._parts.environment.seconds)
+        environment = self._parts.environment
+        clock, phases, counts = StepClock(), dict(environment.seconds), dict(environment.counts)
         self._scheduling = 0.0
         target = self._parts.scheduler.groups_per_step  # now: taking the step may begin a phase of other sizes
         collected = self._collect()
@@ -142,12 +145,13 @@ class TrainingLoop:
             self._parts.scheduler.advance(self.version, update.moved or 0.0 if update else 0.0)
             settled = self._parts.scheduler.drain_settled()
         base = self._parts.config.train.temperature
-        metrics = step_metrics(settled, samples, update, self._parts.policy.parameter_count, base)
+        metrics = step_metrics(settled, samples, update, self._parts.policy.parameter_count, base, self._parts.levels)
+        metrics |= {key: total - counts[key] for key, total in environment.counts.items()}
         self._watch(update, metrics["groups/trained"])
         ending = Ending.INTERRUPTED if interrupted() else self._ending(metrics)
         began = time.perf_counter()
         evaluation = self._parts.evaluate() if self._evaluation_due(ending) else {}
-        spent = {phase: total - phases[phase] for phase, total in self._parts.environment.seconds.items()}
+        spent = {phase: total - phases[phase] for phase, total in environment.seconds.items()}
         spent |= {"train": trained_seconds, "evaluate": time.perf_counter() - began, "schedule": self._scheduling}
         self._parts.ledger.write(settled, seconds)
         self._write(metrics | evaluation | clock.read(spent))

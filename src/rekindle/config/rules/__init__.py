@@ -7,7 +7,7 @@ work, and keys that nothing would read (an option without an effect is an error,
 
 from collections.abc import Callable, Iterator
 
-from rekindle.config.rules import credit, group_sizes, runs, temperatures, unread
+from rekindle.config.rules import credit, group_sizes, runs, search, temperatures, unread
 from rekindle.config.rules.facts import BATCH_ESTIMATORS
 from rekindle.config.tables import Config
 
@@ -40,6 +40,14 @@ RULES: tuple[Rule, ...] = (
     runs.schedule_needs_an_end,
     runs.model_reads_the_task,
     runs.task_is_named,
+    runs.warm_start_decays,
+    search.search_agents_have_a_task,
+    search.retriever_is_there,
+    search.tool_calls_need_a_template,
+    search.answer_leaves_room_to_search,
+    search.stop_texts_are_the_protocols,
+    search.tool_tokens_have_no_behaviour,
+    search.judge_has_an_address,
     unread.unread_keys,
 )
 """Every rule, in the order of their reasons."""

@@ -2,7 +2,7 @@
 
 from rekindle.config.tables import Config
 
-__all__ = ["BATCH_ESTIMATORS", "fewest_and_most", "optimizer_steps"]
+__all__ = ["BATCH_ESTIMATORS", "fewest_and_most", "optimizer_steps", "plays_search"]
 
 BATCH_ESTIMATORS = ("batch_standardize", "c_rf", "spo", "shrunk_baseline")
 """Estimators that need no second rollout of the same prompt."""
@@ -23,3 +23,9 @@ def fewest_and_most(config: Config) -> tuple[int, int]:
 def optimizer_steps(config: Config) -> int:
     """Optimizer steps per batch."""
     return config.train.epochs * config.train.minibatches
+
+
+def plays_search(config: Config) -> bool:
+    """Whether tasks are played by a search agent."""
+    task = config.task
+    return task.environment == "search" or (task.environment == "auto" and task.source == "search_world")

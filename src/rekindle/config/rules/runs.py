@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from rekindle.config.tables import Config, TinyModel, WarmStartTable
 
-__all__ = ["model_reads_the_task", "schedule_needs_an_end", "task_is_named"]
+__all__ = ["model_reads_the_task", "schedule_needs_an_end", "task_is_named", "warm_start_decays"]
 
 
 def schedule_needs_an_end(config: Config) -> Iterator[str]:
@@ -20,17 +20,28 @@ def model_reads_the_task(config: Config) -> Iterator[str]:
         if (config.model.tiny, config.warm_start) != (TinyModel(), WarmStartTable()):
             yield "model.tiny and warm_start make a model, and model.path names one; remove the one or the other"
         return
-    if config.task.source != "spell_backward":
+    if config.task.source not in {"spell_backward", "search_world"}:
         yield (
             f'task.source = "{config.task.source}" needs a model that can read it; set model.path to a model '
-            'directory (the tiny model only knows task.source = "spell_backward")'
+            'directory (the tiny model only knows task.source = "spell_backward" and "search_world")'
         )
         return
     longest = config.task.params.get("max_length", 14)
-    if isinstance(longest, int) and config.model.tiny.max_length < 2 * longest + 2:
+    spells = config.task.source == "spell_backward" and isinstance(longest, int)
+    if spells and config.model.tiny.max_length < 2 * longest + 2:
         yield (
             f"model.tiny.max_length = {config.model.tiny.max_length} is too short for words of {longest} letters and "
             f"their answers; set it to at least {2 * longest + 2}"
+        )
+
+
+def warm_start_decays(config: Config) -> Iterator[str]:
+    """A fall of the learning rate without its length, or the other way round."""
+    table = config.warm_start
+    if (table.decay_below is None) != (table.decay_steps == 0):
+        yield (
+            f"warm_start.decay_below = {table.decay_below} and warm_start.decay_steps = {table.decay_steps} belong "
+            "together: from which loss on the learning rate falls, and for how many steps; set both or neither"
         )
 
 

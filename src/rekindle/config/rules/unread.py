@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from pydantic import BaseModel
 
-from rekindle.config.rules.facts import fewest_and_most
+from rekindle.config.rules.facts import fewest_and_most, plays_search
 from rekindle.config.tables import Config
 
 __all__ = ["unread_keys"]
@@ -45,10 +45,43 @@ def _model(config: Config) -> Unread:
 
 def _verify(config: Config) -> Unread:
     task = config.task
-    ours = task.verifier == "exact_match" or (
-        task.verifier == "auto" and task.source in {"spell_backward", "jsonl", "parquet"}
+    workers = task.verifier in {"math", "reasoning_gym"} or (
+        task.verifier == "auto" and task.source in {"gsm8k", "reasoning_gym"}
     )
-    return _all_but(config.verify, remedy='exact match needs no workers, set task.verifier = "math"') if ours else {}
+    remedy = 'comparing texts needs no workers, set task.verifier = "math"'
+    return {} if workers else _all_but(config.verify, remedy=remedy)
+
+
+def _search(config: Config) -> Unread:
+    return {} if plays_search(config) else _all_but(config.search, remedy='set task.environment = "search"')
+
+
+def _retriever(config: Config) -> Unread:
+    table = config.retriever
+    if not plays_search(config):
+        return _all_but(table, remedy='set task.environment = "search"')
+    if config.task.source == "search_world":
+        return _all_but(table, remedy="the search world brings its own corpus and index, remove it")
+    if table.kind == "http":
+        remedy = 'the server searches, set retriever.kind = "lexical"'
+        return dict.fromkeys(("corpus", "index", "title_weight", "encoder"), remedy)
+    unread = dict.fromkeys(
+        ("url", "token_env", "timeout_seconds", "retries", "cache_size"), 'set retriever.kind = "http"'
+    )
+    if table.kind == "lexical":
+        unread["encoder"] = 'set retriever.kind = "dense"'
+    if table.kind == "dense":
+        unread["title_weight"] = 'set retriever.kind = "lexical"'
+    return unread
+
+
+def _judge(config: Config) -> Unread:
+    return {} if config.task.verifier == "judge" else _all_but(config.judge, remedy='set task.verifier = "judge"')
+
+
+def _warm_start(config: Config) -> Unread:
+    leveled = config.task.source == "search_world" or config.model.path is not None
+    return {} if leveled else {"least_by_level": 'prompts have levels with task.source = "search_world"'}
 
 
 def _pool(config: Config) -> Unread:
@@ -155,7 +188,11 @@ def _train(config: Config) -> Unread:
 _TABLES: Mapping[str, Callable[[Config], Unread]] = MappingProxyType(
     {
         "model": _model,
+        "warm_start": _warm_start,
         "verify": _verify,
+        "search": _search,
+        "retriever": _retriever,
+        "judge": _judge,
         "pool": _pool,
         "priority": _priority,
         "posterior": _posterior,

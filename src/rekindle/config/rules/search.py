@@ -1,0 +1,97 @@
+"""Rules about search agents: what they search, how they speak, and who judges them."""
+
+from collections.abc import Iterator
+
+from rekindle.config.rules.facts import optimizer_steps, plays_search
+from rekindle.config.tables import Config
+
+__all__ = [
+    "answer_leaves_room_to_search",
+    "judge_has_an_address",
+    "retriever_is_there",
+    "search_agents_have_a_task",
+    "stop_texts_are_the_protocols",
+    "tool_calls_need_a_template",
+    "tool_tokens_have_no_behaviour",
+]
+
+
+def search_agents_have_a_task(config: Config) -> Iterator[str]:
+    """A search world without search, or a search agent on a task that nothing is to be found about."""
+    task = config.task
+    if task.source == "search_world" and not plays_search(config):
+        yield 'task.source = "search_world" is played by searching; set task.environment = "search"'
+    if task.source in {"spell_backward", "reasoning_gym"} and plays_search(config):
+        yield (
+            f'task.environment = "search" has nothing to search for in task.source = "{task.source}"; set task.source '
+            'to "search_world", or to questions with a corpus ("jsonl" or "parquet")'
+        )
+
+
+def retriever_is_there(config: Config) -> Iterator[str]:
+    """A search agent without anything to search."""
+    table = config.retriever
+    if not plays_search(config) or config.task.source == "search_world":
+        return
+    if table.kind == "http" and table.url is None:
+        yield 'retriever.kind = "http" needs retriever.url; set it, e.g. to "http://127.0.0.1:8000/retrieve"'
+    if table.kind != "http" and table.corpus is None:
+        yield f'retriever.kind = "{table.kind}" needs retriever.corpus, a JSONL file with id and contents; set it'
+    if table.kind in {"dense", "hybrid"} and table.encoder is None:
+        yield f'retriever.kind = "{table.kind}" needs retriever.encoder, the directory of an encoder; set it'
+
+
+def tool_calls_need_a_template(config: Config) -> Iterator[str]:
+    """Tool calls without a chat template to write them in."""
+    templated = config.model.path is not None and config.model.chat_template
+    if plays_search(config) and config.search.protocol == "tool_calls" and not templated:
+        yield (
+            'search.protocol = "tool_calls" is written by a chat template; set model.path to a chat model and leave '
+            'model.chat_template at true, or set search.protocol = "tags"'
+        )
+
+
+def answer_leaves_room_to_search(config: Config) -> Iterator[str]:
+    """All of a rollout's tokens kept for its answer."""
+    answer, total = config.search.answer_tokens, config.engine.max_new_tokens
+    if plays_search(config) and answer >= total:
+        yield (
+            f"search.answer_tokens = {answer} of engine.max_new_tokens = {total} leaves nothing to search with; raise "
+            f"engine.max_new_tokens above {answer}"
+        )
+
+
+def stop_texts_are_the_protocols(config: Config) -> Iterator[str]:
+    """Stop texts beside those of the search protocol."""
+    if plays_search(config) and config.engine.stop:
+        yield "engine.stop would end a search agent's turns elsewhere than its protocol does; remove it"
+
+
+def tool_tokens_have_no_behaviour(config: Config) -> Iterator[str]:
+    """Training on tokens that nobody sampled where their behaviour log-probabilities would be read."""
+    train = config.train
+    if train.tool_tokens != "trained":
+        return
+    if not plays_search(config):
+        yield 'train.tool_tokens = "trained" is about search results, and nothing is searched; remove it'
+    reasons = {
+        "several optimizer steps per batch": optimizer_steps(config) > 1 and train.old_logprobs != "recompute",
+        'train.old_logprobs = "engine"': train.old_logprobs == "engine",
+        'train.off_temperature = "importance"': train.off_temperature == "importance",
+        "a token filter": train.negative_keep_ratio < 1,
+    }
+    for reason in (reason for reason, present in reasons.items() if present):
+        yield (
+            f'train.tool_tokens = "trained" has no behaviour log-probabilities of those tokens, and {reason} reads '
+            'them; set train.tool_tokens = "masked"'
+        )
+
+
+def judge_has_an_address(config: Config) -> Iterator[str]:
+    """A judge whom nobody can ask."""
+    missing = [key for key in ("url", "model") if getattr(config.judge, key) is None]
+    if config.task.verifier == "judge" and missing:
+        yield (
+            f'task.verifier = "judge" needs judge.url and judge.model; set judge.{missing[0]} '
+            '(an OpenAI-compatible server, e.g. url = "http://127.0.0.1:8000/v1")'
+        )
