@@ -9,7 +9,7 @@ from rekindle.models.tiny import build_tiny
 from rekindle.recipes import resolve
 from rekindle.tasks import spell_backward
 from rekindle.training import warm_start
-from rekindle.training.warm_start import WarmStartError, cache_directory, cached, imitate
+from rekindle.training.warm_start import WarmStartError, cache_directory, cached, demonstration, imitate, imitated
 
 
 def test_imitation_lowers_the_loss_on_completions_and_is_deterministic():
@@ -18,7 +18,8 @@ def test_imitation_lowers_the_loss_on_completions_and_is_deterministic():
     losses = []
     for _ in range(2):
         policy, seen = build_tiny(layers=2, characters=spell_backward.CHARACTERS), []
-        imitate(policy, pairs, settings, lambda step, loss, seen=seen: seen.append(loss))
+        samples = [demonstration(policy, *pair) for pair in pairs]
+        imitate(policy, samples, settings, lambda step, loss, seen=seen: seen.append(loss))
         losses.append(seen)
     assert losses[0] == losses[1]
     assert len(losses[0]) == 30
@@ -27,10 +28,37 @@ def test_imitation_lowers_the_loss_on_completions_and_is_deterministic():
 
 def test_a_demonstration_trains_the_completion_and_its_end_only():
     policy = build_tiny(characters=spell_backward.CHARACTERS)
-    sample = warm_start._demonstration(policy, "ab>", "ba", min(policy.eos_ids))
+    sample = demonstration(policy, "ab>", "ba")
     assert policy.decode(sample.token_ids) == "ab>ba"
     assert sample.loss_mask == [False, False, False, True, True, True]
     assert sample.token_ids[-1] in policy.eos_ids
+
+
+def test_the_learning_rate_falls_once_the_skill_is_there_and_the_warm_start_ends_with_it(monkeypatch):
+    """Losses are given, so the steps can be worked out: the smoothed loss is 2, 1.95, ... and first below 1.9 at 4."""
+    losses = iter([2.0, 1.0, 1.0, 1.0, 5.0, 5.0, 5.0, 5.0])
+    smoothed = 2.0 * 0.95**3 + (1 - 0.95**3)
+    assert smoothed < 1.9 < 2.0 * 0.95**2 + (1 - 0.95**2)
+    rates = []
+
+    def step(policy, optimizer, batch):
+        rates.append(optimizer.param_groups[0]["lr"])
+        return next(losses)
+
+    monkeypatch.setattr(warm_start, "_step", step)
+    policy = build_tiny(layers=1, hidden_size=16, heads=2, kv_heads=2)
+    settings = WarmStartTable(steps=100, batch_size=1, learning_rate=0.8, decay_below=1.9, decay_steps=4)
+    imitate(policy, [imitated([1, 2], [False, True])] * 50, settings, lambda *_: None)
+    assert rates == pytest.approx([0.8, 0.8, 0.8, 0.8, 0.8, 0.6, 0.4, 0.2])
+
+
+def test_a_skill_that_never_comes_ends_at_the_last_step(monkeypatch):
+    monkeypatch.setattr(warm_start, "_step", lambda *_: 9.0)
+    seen = []
+    settings = WarmStartTable(steps=7, batch_size=2, decay_below=0.5, decay_steps=3)
+    policy = build_tiny(layers=1, hidden_size=16, heads=2, kv_heads=2)
+    imitate(policy, [imitated([1, 2], [False, True])] * 50, settings, lambda step, loss: seen.append(step))
+    assert seen == [1, 2, 3, 4, 5, 6, 7]
 
 
 def test_the_cache_is_keyed_by_settings_and_made_again_when_it_is_broken(monkeypatch, tmp_path):

@@ -1,20 +1,21 @@
 """The policy with everything that plays and judges it: what training, profiling and evaluation share."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from rekindle.assembly.environments import build_environment
 from rekindle.config import Config
 from rekindle.engines.protocol import Engine
-from rekindle.environments.single_turn import SamplingLimits, SingleTurn
 from rekindle.evaluation.evaluator import Evaluation, evaluate
 from rekindle.models.policy import Policy
+from rekindle.retrieval.protocol import Retriever
 from rekindle.tasks.loading import TaskSet
-from rekindle.types import Task
+from rekindle.tasks.task_set import levels_of
+from rekindle.types import Environment, Task
 from rekindle.verifiers.protocol import Verifier
-from rekindle.verifiers.rewards import reward
 
-__all__ = ["EVALUATION_SEED", "Workbench"]
+__all__ = ["EVALUATION_SEED", "Workbench", "accuracy_by_level"]
 
 EVALUATION_SEED = 1_000_003
 
@@ -28,27 +29,20 @@ class Workbench:
     engine: Engine
     tasks: TaskSet
     verifier: Verifier
+    retrievers: Mapping[str, Retriever] = field(default_factory=dict)
+    """By corpus; none where nothing is searched."""
     directory: Path | None = None
     """Where the policy's weights came from."""
 
-    def environment(self, tasks: Sequence[Task]) -> SingleTurn:
-        """An environment over ``tasks`` with the policy as it is."""
-        table, model, sampling = self.config.task, self.config.model, self.config.engine
-        return SingleTurn(
+    def environment(self, tasks: Sequence[Task], engine: Engine | None = None) -> Environment:
+        """An environment over ``tasks`` with the policy as it is, or with another ``engine`` that speaks its tokens."""
+        return build_environment(
+            self.config,
             tasks,
-            encode=lambda text: self.policy.encode_prompt(
-                text, chat_template=model.chat_template, system_prompt=model.system_prompt
-            ),
-            engine=self.engine,
+            policy=self.policy,
+            engine=engine or self.engine,
             verifier=self.verifier,
-            reward=lambda score: reward(score, table.binary_rewards, table.success_threshold),
-            limits=SamplingLimits(
-                max_new_tokens=sampling.max_new_tokens,
-                context=self.policy.max_length,
-                top_p=sampling.top_p,
-                min_p=sampling.min_p,
-                stop=sampling.stop,
-            ),
+            retrievers=self.retrievers,
         )
 
     def evaluate(self, samples: int, temperature: float) -> Evaluation:
@@ -63,6 +57,21 @@ class Workbench:
         )
 
     def evaluation_metrics(self) -> dict[str, float]:
-        """``eval/accuracy`` (sampled at temperature 1) and ``eval/greedy``."""
-        sampled = self.evaluate(self.config.eval.samples, temperature=1.0)
-        return {"eval/accuracy": sampled.accuracy, "eval/greedy": self.evaluate(1, temperature=0.0).accuracy}
+        """``eval/accuracy`` (sampled at temperature 1) and ``eval/greedy``; by level too where prompts have one."""
+        evaluations = {
+            "accuracy": self.evaluate(self.config.eval.samples, temperature=1.0),
+            "greedy": self.evaluate(1, temperature=0.0),
+        }
+        levels = levels_of(self.tasks.held_out)
+        metrics = {f"eval/{name}": evaluation.accuracy for name, evaluation in evaluations.items()}
+        for name, evaluation in evaluations.items():
+            metrics |= {f"level_{level}/{name}": mean for level, mean in accuracy_by_level(evaluation, levels).items()}
+        return metrics
+
+
+def accuracy_by_level(evaluation: Evaluation, levels: Sequence[int]) -> dict[int, float]:
+    """Mean pass@1 of the prompts of each level; empty where prompts have none."""
+    correct: dict[int, list[int]] = {}
+    for level, successes in zip(levels, evaluation.successes, strict=bool(levels)):
+        correct.setdefault(level, []).append(successes)
+    return {level: sum(found) / (len(found) * evaluation.samples) for level, found in sorted(correct.items())}

@@ -1,13 +1,14 @@
 """Loading everything a workbench needs, and letting go of it again."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import torch
 import transformers
 
 from rekindle.assembly.bench import Workbench
+from rekindle.assembly.retrievers import opened_retrievers
 from rekindle.assembly.warm_starts import warm_started
 from rekindle.config import Config
 from rekindle.engines.torch_engine import TorchEngine
@@ -33,18 +34,19 @@ def workbench(config: Config, model: Path | None = None, say: Callable[[str], No
     if config.task.source == "reasoning_gym":
         say(f"generating tasks of {config.task.name} ...")
     tasks = load_tasks(config.task, eval_prompts=config.eval.prompts, seed=0)
-    verifier = build_verifier(config.task, config.verify)
-    try:
-        path = model or (Path(config.model.path) if config.model.path else warm_started(config, tasks, verifier, say))
+    with ExitStack() as stack:
+        verifier = stack.enter_context(closing(build_verifier(config.task, config.verify, config.judge)))
+        retrievers = stack.enter_context(opened_retrievers(config, say))
+        chosen = model or (Path(config.model.path) if config.model.path else None)
+        path = chosen or warm_started(config, tasks, verifier, retrievers, say)
         policy = Policy.load(
             path,
             device=config.model.device,
             dtype=config.model.dtype,
             trust_remote_code=config.model.trust_remote_code,
         )
-        yield Workbench(config, policy, TorchEngine(policy, max_rows=config.engine.max_rows), tasks, verifier, path)
-    finally:
-        verifier.close()
+        engine = TorchEngine(policy, max_rows=config.engine.max_rows)
+        yield Workbench(config, policy, engine, tasks, verifier, retrievers, path)
 
 
 def model_directory(chosen: Path | None) -> Path | None:

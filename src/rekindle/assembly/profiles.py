@@ -6,11 +6,13 @@ from pathlib import Path
 
 from rekindle.assembly.bench import Workbench
 from rekindle.config import Config
+from rekindle.config.rules.facts import plays_search
 from rekindle.engines.endpoint import Endpoint
 from rekindle.evaluation.profile_file import check_profile, load_profile, rows_for, save_profile
 from rekindle.evaluation.profiler import Play, endpoint_play, profile_tasks
 from rekindle.scheduling.profiling import Profile, ProfileKey
 from rekindle.tasks.loading import TaskSet, load_tasks
+from rekindle.types import UserError
 from rekindle.verifiers.rewards import build_verifier, reward
 
 __all__ = ["endpoint_profile", "given_profile", "make_profile", "own_profile", "profile_costs", "profile_key"]
@@ -23,6 +25,8 @@ def profile_key(config: Config, model: str) -> ProfileKey:
     """What success rates depend on besides the prompts; ``model`` is a policy's fingerprint or an endpoint's name."""
     task = config.task
     how = f"{task.verifier}:{task.source}:{task.success_threshold:g}"
+    if plays_search(config):
+        how += f":{config.search.model_dump_json()}:{config.retriever.kind}"
     return ProfileKey(model, how, config.train.temperature, config.engine.max_new_tokens)
 
 
@@ -46,9 +50,14 @@ def endpoint_profile(
     interrupted: Callable[[], bool],
 ) -> Profile | None:
     """The same with an OpenAI-compatible endpoint; its parameters are unknown, hence its FLOPs."""
+    if plays_search(config):
+        raise UserError(
+            'task.environment = "search" is played turn by turn with the policy\'s own engine; profile a model '
+            "directory (model.path) instead of an endpoint"
+        )
     table, sampling = config.task, config.engine
     tasks = load_tasks(table, eval_prompts=config.eval.prompts, seed=0)
-    with closing(build_verifier(table, config.verify)) as verifier:
+    with closing(build_verifier(table, config.verify, config.judge)) as verifier:
         play = endpoint_play(
             endpoint,
             tasks.pool,

@@ -17,6 +17,7 @@ from rekindle.observability.metrics import MetricsWriter
 from rekindle.scheduling.ledger import Ledger
 from rekindle.scheduling.profiling import Profile
 from rekindle.scheduling.scheduler import Scheduler
+from rekindle.tasks.task_set import levels_of
 from rekindle.training import run_directory
 from rekindle.training.checkpoint import Checkpoints
 from rekindle.training.loop import Observer, Parts, TrainingLoop
@@ -129,6 +130,7 @@ def _parts(
         ledger=ledger,
         metrics=metrics,
         observer=observer,
+        levels=levels_of(bench.tasks.pool),
         start=profile_costs(profile),
         extra_state={"kernels": bench.policy.kernels.describe()},
     )
@@ -138,7 +140,7 @@ def _reference(bench: Workbench) -> Policy:
     """The start policy: what the run began with, also after a resume."""
     start = Path(bench.config.model.path) if bench.config.model.path else None
     if start is None:
-        start = warm_started(bench.config, bench.tasks, bench.verifier, lambda _: None)
+        start = warm_started(bench.config, bench.tasks, bench.verifier, bench.retrievers, lambda _: None)
     reference = Policy.load(start, device=bench.config.model.device, dtype=bench.config.model.dtype).clone_frozen()
     reference.use_kernels(bench.policy.kernels)
     return reference

@@ -1,24 +1,32 @@
 """`rekindle eval`."""
 
 import argparse
-import json
+import os
+import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rekindle.cli.interrupts import say
+from rekindle.cli.interrupts import Interrupts, say
 from rekindle.cli.options import add_config, resolved
+from rekindle.observability.formatting import duration
 from rekindle.types import UserError
 
 if TYPE_CHECKING:
-    from rekindle.evaluation.evaluator import Evaluation
+    from rekindle.assembly.evaluations import Sampling
+    from rekindle.evaluation.question_sets import QuestionSet
+    from rekindle.evaluation.set_pass import Results
 
 __all__ = ["add"]
+
+INTERRUPTED = 130
+RESULTS, TABLE, TRANSCRIPTS = "results.json", "table.md", "transcripts.jsonl"
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
-    evaluate = commands.add_parser("eval", help="measure a policy on held-out prompts")
+    evaluate = commands.add_parser("eval", help="measure a policy on held-out prompts or question sets")
     add_config(evaluate)
     evaluate.add_argument(
         "--checkpoint",
@@ -26,33 +34,111 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         metavar="DIR",
         help="a run, a checkpoint or a model directory (default: the start policy)",
     )
+    evaluate.add_argument(
+        "--questions",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="a question set (JSONL, JSON, TSV, Parquet); repeatable (default: the held-out prompts)",
+    )
     evaluate.add_argument("--samples", type=int, default=8, metavar="N", help="rollouts per prompt (default: 8)")
     evaluate.add_argument("--k", default="1", metavar="K,...", help="report pass@k for these (default: 1)")
-    evaluate.add_argument("--temperature", type=float, default=1.0, metavar="T", help="0 is greedy (default: 1)")
+    _add_sampling(evaluate)
+    evaluate.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help=f"keep {RESULTS}, {TABLE}, {TRANSCRIPTS} and a journal there; repeat the command to go on",
+    )
     evaluate.add_argument("--json", type=Path, metavar="FILE", help="also write the results, with every answer")
+    evaluate.add_argument("--markdown", type=Path, metavar="FILE", help="also write the table in Markdown")
+    evaluate.add_argument("--transcripts", type=Path, metavar="FILE", help="also write every rollout, a line each")
     evaluate.set_defaults(run=_eval)
+
+
+def _add_sampling(evaluate: argparse.ArgumentParser) -> None:
+    configured = "default: the configuration's"
+    evaluate.add_argument("--temperature", type=float, metavar="T", help="0 is greedy (default: 1)")
+    evaluate.add_argument("--top-p", type=float, metavar="P", help=f"nucleus of probability P ({configured})")
+    evaluate.add_argument("--min-p", type=float, metavar="P", help=f"least probability, relative ({configured})")
+    evaluate.add_argument("--max-new-tokens", type=int, metavar="N", help=f"longest completion ({configured})")
+    evaluate.add_argument(
+        "--sampling",
+        choices=("config", "model"),
+        default="config",
+        help="model: temperature, top_p and min_p of the model's generation_config.json, where they are not given",
+    )
 
 
 def _eval(options: argparse.Namespace) -> int:
     ks = _ks(options.k, options.samples)
-    if options.temperature < 0:
-        raise UserError(f"--temperature {options.temperature} is negative; use 0 for greedy, or more")
+    _check(options)
     config = resolved(options)
     from rekindle.assembly import model_directory, workbench
+    from rekindle.assembly.evaluations import evaluate_bench
 
-    with workbench(config, model_directory(options.checkpoint), say=say) as bench:
-        evaluation = bench.evaluate(options.samples, options.temperature)
-    prompts = len(evaluation.task_ids)
-    say(f"{prompts} held-out prompts, {options.samples} rollouts each, temperature {options.temperature:g}")
-    for k in ks:
-        print(f"pass@{k}  {evaluation.pass_at(k):.4f}  +- {evaluation.standard_error(k):.4f}")
-    if evaluation.failed:
-        say(f"{evaluation.failed} prompts could not be played and count as never solved")
-    if options.json:
-        options.json.write_text(
-            json.dumps(_evaluation_json(evaluation, ks), ensure_ascii=False, indent=1), encoding="utf-8"
+    sets = _question_sets(options.questions)
+    with Interrupts() as interrupts, workbench(config, model_directory(options.checkpoint), say=say) as bench:
+        results = evaluate_bench(
+            bench,
+            sets,
+            samples=options.samples,
+            sampling=_sampling(options, bench.directory),
+            out=options.out,
+            transcripts=_files(options.transcripts, options.out, TRANSCRIPTS),
+            on_progress=_progress,
+            interrupted=lambda: interrupts.asked,
         )
+    sys.stderr.write("\n")
+    if results is None:
+        kept = "to go on, repeat the command" if options.out else "nothing is kept without --out DIR"
+        say(f"interrupted; {kept}")
+        return INTERRUPTED
+    _report(results, ks, options)
     return 0
+
+
+def _report(results: "Results", ks: Sequence[int], options: argparse.Namespace) -> None:
+    from rekindle.evaluation.tables import json_table, markdown_table, text_table
+
+    overall = results.over_questions(ks)
+    what = "questions" if options.questions else "held-out prompts"
+    temperature = results.settings["temperature"]
+    say(f"{overall.questions} {what}, {results.samples} rollouts each, temperature {temperature:g}")
+    if not options.questions:
+        for k in ks:
+            error = overall.standard_error[k]
+            print(f"pass@{k}  {overall.pass_at[k]:.4f}  +- {'-' if error is None else f'{error:.4f}'}")
+    print(text_table(results, ks), end="")
+    if overall.void:
+        say(f"{overall.void} prompts could not be played and count as never solved")
+    if overall.failures:
+        why = ", ".join(f"{name} {count}" for name, count in overall.failures.items())
+        say(f"{sum(overall.failures.values())} rollouts have no judgement and count as failed: {why}")
+    for path in _files(options.json, options.out, RESULTS):
+        _write(path, json_table(results, ks))
+    for path in _files(options.markdown, options.out, TABLE):
+        _write(path, markdown_table(results, ks))
+
+
+def _write(path: Path, text: str) -> None:
+    from rekindle.evaluation.whole_file import replaced_whole
+
+    with replaced_whole(path, UserError, "choose another file") as partial:
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def _files(chosen: Path | None, out: Path | None, name: str) -> list[Path]:
+    """Where a result goes: to the file asked for, and to the directory of --out."""
+    return [path for path in (chosen, out and out / name) if path is not None]
+
+
+def _progress(done: int, total: int, left: float) -> None:
+    sys.stderr.write(f"\reval: {done:,} of {total:,} questions, {duration(left)} left   ")
+    sys.stderr.flush()
+
+
+# -- what the user asks for --------------------------------------------------------------------------------------------
 
 
 def _ks(text: str, samples: int) -> list[int]:
@@ -62,14 +148,45 @@ def _ks(text: str, samples: int) -> list[int]:
         raise UserError(f"--k {text}: expected numbers separated by commas, e.g. --k 1,8") from None
     if samples < 1 or not all(1 <= k <= samples for k in ks):
         raise UserError(f"--k {text} with --samples {samples}: every k must be between 1 and the number of samples")
-    return ks
+    return list(dict.fromkeys(ks))
 
 
-def _evaluation_json(evaluation: "Evaluation", ks: Sequence[int]) -> dict[str, object]:
-    columns = zip(evaluation.task_ids, evaluation.successes, evaluation.texts, strict=True)
-    return {
-        "samples": evaluation.samples,
-        "pass_at": {str(k): evaluation.pass_at(k) for k in ks},
-        "standard_error": {str(k): evaluation.standard_error(k) for k in ks},
-        "prompts": [{"id": name, "correct": correct, "answers": texts} for name, correct, texts in columns],
-    }
+def _check(options: argparse.Namespace) -> None:
+    temperature, top_p, min_p, longest = options.temperature, options.top_p, options.min_p, options.max_new_tokens
+    if temperature is not None and not 0 <= temperature < float("inf"):
+        raise UserError(f"--temperature {temperature:g} is negative or no number; use 0 for greedy, or more")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise UserError(f"--top-p {top_p:g} is no probability above 0; use 1 to keep every token")
+    if min_p is not None and not 0 <= min_p < 1:
+        raise UserError(f"--min-p {min_p:g} must be at least 0 and below 1; use 0 to keep every token")
+    if longest is not None and longest < 1:
+        raise UserError(f"--max-new-tokens {longest} leaves no room for an answer; use 1 or more")
+    for path in filter(None, (options.json, options.markdown, options.transcripts)):
+        if path.is_dir() or not os.access(path.parent, os.W_OK):
+            raise UserError(f"{path} cannot be written; give a file in a directory that exists and can be written")
+
+
+def _question_sets(chosen: Sequence[str]) -> "list[QuestionSet]":
+    from rekindle.assembly.evaluations import question_sets
+
+    named: dict[str, Path] = {}
+    for text in chosen:
+        name, separator, path = text.partition("=")
+        if not separator or not name.strip() or not path:
+            raise UserError(f"--questions {text}: expected NAME=FILE, e.g. --questions nq=NQ-open.dev.jsonl")
+        if name in named:
+            raise UserError(f"--questions {text}: there is another set of this name; give each its own")
+        named[name] = Path(path)
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: say(str(message))
+        return question_sets(named)
+
+
+def _sampling(options: argparse.Namespace, directory: Path | None) -> "Sampling":
+    from rekindle.assembly.evaluations import Sampling, model_sampling
+
+    given = Sampling(options.temperature, options.top_p, options.min_p, options.max_new_tokens)
+    if options.sampling == "config":
+        return given
+    assert directory is not None, "a workbench knows where its policy came from"
+    return given.over(model_sampling(directory))

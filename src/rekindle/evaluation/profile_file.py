@@ -1,15 +1,14 @@
 """A profile as a Parquet file: one row per prompt, and what it was made with in the file's metadata."""
 
 import json
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from rekindle.evaluation.whole_file import replaced_whole
 from rekindle.scheduling.profiling import Profile, ProfileError, ProfileKey
 from rekindle.tasks.extras import require_extra
 
@@ -47,25 +46,8 @@ def save_profile(path: Path, profile: Profile) -> None:
     }
     facts = {"format": FORMAT, **asdict(profile.key), "flops": profile.flops, "failed": profile.failed}
     schema = pyarrow.schema(list(COLUMNS.items()), metadata={METADATA: json.dumps(facts)})
-    with _replaced_whole(path) as partial:
+    with replaced_whole(path, ProfileError, "choose another --out") as partial:
         pyarrow.parquet.write_table(pyarrow.table(columns, schema=schema), partial)
-
-
-@contextmanager
-def _replaced_whole(path: Path) -> Iterator[Path]:
-    """A file beside ``path`` to write to; afterwards it takes its place."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        with partial.open("rb+") as written:
-            os.fsync(written.fileno())
-        partial.replace(path)
-    except OSError as error:
-        raise ProfileError(f"{path} cannot be written ({error.strerror or error}); choose another --out") from error
-    finally:
-        with suppress(OSError):
-            partial.unlink()
 
 
 def load_profile(path: Path) -> Profile:

@@ -4,27 +4,21 @@ A prompt's rollouts depend on (seed, row) and on nothing else, so a pass that wa
 ends with the numbers of one that was not.
 """
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from rekindle.engines.endpoint import Endpoint, EndpointCompletion, EndpointRequest
-from rekindle.evaluation.profile_journal import open_journal
+from rekindle.evaluation.passes import Play, Progress, chunks, play_in_chunks
+from rekindle.evaluation.profile_journal import open_profile_journal
 from rekindle.scheduling.history import TaskIds
 from rekindle.scheduling.profiling import Profile, ProfileError, ProfileKey
 from rekindle.types import GroupRequest, Rollout, Task
 from rekindle.verifiers.protocol import Verifier
 
 __all__ = ["Play", "endpoint_play", "profile_tasks"]
-
-Play = Callable[[Sequence[GroupRequest]], Iterable[tuple[int, list[Rollout] | None]]]
-"""An environment's ``play``: ``(request id, its n rollouts)`` once per request; None where the attempt failed."""
-
-GIVE_UP_AFTER = 64
-"""So many new prompts in a row that cannot be played mean that it is not the prompts' fault."""
 
 
 def profile_tasks(
@@ -38,7 +32,7 @@ def profile_tasks(
     seed: int,
     success_at: float,
     chunk: int = 64,
-    on_progress: Callable[[int, int, float], None],
+    on_progress: Progress,
     interrupted: Callable[[], bool],
 ) -> Profile | None:
     """Roll out every task ``samples`` times; a pass that ``partial`` holds is gone on with.
@@ -69,28 +63,23 @@ def profile_tasks(
         raise ProfileError(f"a profile with {samples} samples per prompt is empty; take 8")
     ids = TaskIds(task.id for task in tasks)
     settings = {"samples": samples, "seed": seed, "success_at": success_at, "prompts": ids.digest(), **asdict(key)}
-    with open_journal(partial, settings, len(tasks)) as journal:
+    with open_profile_journal(partial, settings, len(tasks)) as journal:
         fresh, again = journal.pending()
-        began = time.monotonic()
-        before, barren = len(tasks) - len(fresh) - len(again), 0
-        for rows in [*_chunks(fresh, chunk), *_chunks(again, chunk)]:
-            if interrupted():
-                return None
-            requests = [_request(tasks[row], row, samples, key.temperature, seed) for row in rows]
-            played = journal.record(play(requests), samples, success_at)
-            barren = 0 if played else barren + len(rows)
-            if barren >= GIVE_UP_AFTER and not journal.tried_again(rows[0]):
-                raise ProfileError(
-                    f"{barren} prompts in a row could not be played; look at the model or the endpoint and at prompts "
-                    f"that are too long, and start again to go on ({partial} keeps what is done)"
-                )
-            done = before + journal.recorded
-            on_progress(done, len(tasks), (time.monotonic() - began) / journal.recorded * (len(tasks) - done))
-        return journal.profile([task.id for task in tasks], key, samples, parameters)
-
-
-def _chunks(rows: Sequence[int], size: int) -> Iterator[Sequence[int]]:
-    return (rows[start : start + size] for start in range(0, len(rows), size))
+        complete = play_in_chunks(
+            chunks(fresh, chunk),
+            chunks(again, chunk),
+            total=len(tasks),
+            play=lambda rows: journal.record(
+                play([_request(tasks[row], row, samples, key.temperature, seed) for row in rows]), samples, success_at
+            ),
+            stuck=lambda barren: ProfileError(
+                f"{barren} prompts in a row could not be played; look at the model or the endpoint and at prompts "
+                f"that are too long, and start again to go on ({partial} keeps what is done)"
+            ),
+            on_progress=on_progress,
+            interrupted=interrupted,
+        )
+        return journal.profile([task.id for task in tasks], key, samples, parameters) if complete else None
 
 
 def _request(task: Task, row: int, samples: int, temperature: float, seed: int) -> GroupRequest:

@@ -4,11 +4,14 @@ The model is an ordinary Llama-shaped transformers model and the tokenizer an or
 save to and load from a Hugging Face directory like any other.
 """
 
+from collections.abc import Sequence
+
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from rekindle.models.policy import ModelError, Policy
+from rekindle.models.words import word_tokenizer
 
 __all__ = ["LETTERS", "build_tiny", "character_tokenizer"]
 
@@ -27,6 +30,7 @@ def build_tiny(
     intermediate_size: int = 192,
     max_length: int = 128,
     characters: str = LETTERS,
+    words: Sequence[str] = (),
     seed: int = 0,
 ) -> Policy:
     """Make a policy with random weights; the default has 0.2 million parameters.
@@ -39,12 +43,13 @@ def build_tiny(
         intermediate_size: Width of the feed-forward part.
         max_length: Longest prompt plus completion, in tokens.
         characters: One token each, in this order, before padding, end and unknown.
+        words: One token each instead of the characters, split at white space.
         seed: The weights depend on it and on nothing else; the global random state is left as it was.
 
     Raises:
-        ModelError: A character is repeated.
+        ModelError: A character or word is repeated.
     """
-    tokenizer = character_tokenizer(characters, max_length)
+    tokenizer = word_tokenizer(words, max_length) if words else character_tokenizer(characters, max_length)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=hidden_size,

@@ -3,6 +3,7 @@
 from rekindle.config import TaskTable
 from rekindle.tasks.files import load_files
 from rekindle.tasks.reasoning_gym import load_reasoning_gym
+from rekindle.tasks.search_world import load_search_world
 from rekindle.tasks.spell_backward import load_spell_backward
 from rekindle.tasks.task_set import TaskError, TaskSet
 
@@ -11,6 +12,7 @@ __all__ = ["TaskError", "TaskSet", "load_tasks"]
 GENERATED_POOL_SIZE = 4096
 USED_KEYS = {
     "spell_backward": {"params"},
+    "search_world": {"params"},
     "reasoning_gym": {"name", "params"},
     "jsonl": {"path", "eval_path"},
     "parquet": {"path", "eval_path"},
@@ -37,6 +39,10 @@ def load_tasks(task: TaskTable, *, eval_prompts: int, seed: int) -> TaskSet:
     match task.source:
         case "spell_backward":
             return load_spell_backward(
+                task.params, pool_size=task.pool_size or GENERATED_POOL_SIZE, eval_prompts=eval_prompts, seed=seed
+            )
+        case "search_world":
+            return load_search_world(
                 task.params, pool_size=task.pool_size or GENERATED_POOL_SIZE, eval_prompts=eval_prompts, seed=seed
             )
         case "reasoning_gym":

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rekindle.types import Task, UserError
 
-__all__ = ["TaskError", "TaskSet", "hash_rank", "normalized_prompt", "prompt_id", "split"]
+__all__ = ["TaskError", "TaskSet", "hash_rank", "levels_of", "normalized_prompt", "prompt_id", "split"]
 
 
 class TaskError(UserError):
@@ -41,6 +41,12 @@ class TaskSet:
             other = prompts.setdefault(normalized_prompt(task.prompt), task.id)
             if other != task.id:
                 raise TaskError(f"tasks {other!r} and {task.id!r} have the same prompt; remove one before splitting")
+
+
+def levels_of(tasks: Sequence[Task]) -> list[int]:
+    """Difficulty of each task, ``metadata["level"]`` from 1; empty where not every task has one."""
+    levels = [task.metadata.get("level") for task in tasks]
+    return [level for level in levels if isinstance(level, int)] if all(isinstance(one, int) for one in levels) else []
 
 
 def normalized_prompt(prompt: str) -> str:

@@ -5,11 +5,12 @@ that RL finds prompts that are always solved, never solved, and in between. The 
 """
 
 import hashlib
+import itertools
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ from rekindle.config import WarmStartTable
 from rekindle.models.policy import ModelError, Policy
 from rekindle.types import TrainingSample, UserError
 
-__all__ = ["WarmStartError", "cache_directory", "cached", "imitate"]
+__all__ = ["WarmStartError", "cache_directory", "cached", "demonstration", "imitate", "imitated"]
 
 RECIPE_VERSION = 1
 """Part of the cache key; raised when the same settings would give another policy."""
+SMOOTHING = 0.05
+"""Weight of a step in the smoothed loss."""
 
 
 class WarmStartError(UserError):
@@ -31,40 +34,59 @@ class WarmStartError(UserError):
 
 def imitate(
     policy: Policy,
-    demonstrations: Sequence[tuple[str, str]],
+    demonstrations: Iterable[TrainingSample],
     settings: WarmStartTable,
     on_step: Callable[[int, float], None],
 ) -> None:
-    """Train on ``steps`` batches of (prompt, completion) pairs, mean over the completion tokens of a batch.
+    """Train on batches of demonstrations, mean over the tokens of a batch that the policy is to say itself.
+
+    The learning rate is constant for ``steps`` batches, or, with ``decay_below``, until the smoothed loss is below it;
+    from there it falls to 0 in ``decay_steps`` more. A skill comes suddenly and at another step with every seed: the
+    loss says when it is there, the clock does not.
 
     Args:
         policy: Changed in place.
-        demonstrations: ``steps * batch_size``, used once each, in order; those that do not fit the model are left out.
+        demonstrations: In order; those that do not fit the model are left out, and fewer than needed end it early.
         settings: Steps, batch size and learning rate.
         on_step: Told the step and its loss.
     """
-    end = min(policy.eos_ids)
-    samples = [_demonstration(policy, prompt, completion, end) for prompt, completion in demonstrations]
-    samples = [sample for sample in samples if len(sample.token_ids) <= policy.max_length]
+    fitting = (one for one in demonstrations if len(one.token_ids) <= policy.max_length)
     optimizer = torch.optim.AdamW(policy.model.parameters(), lr=settings.learning_rate, weight_decay=0.0)
-    for step in range(settings.steps):
-        batch = samples[step * settings.batch_size : (step + 1) * settings.batch_size]
-        if not batch:
+    threshold, last, falling = settings.decay_below, settings.steps, False
+    smoothed: float | None = None
+    for step in itertools.count(1):
+        batch = list(itertools.islice(fitting, settings.batch_size))
+        if not batch or step > last:
             break
-        optimizer.zero_grad()
-        loss = -policy.token_logprobs(batch).logprobs.mean()
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(policy.model.parameters(), 1.0)
-        optimizer.step()
-        on_step(step + 1, float(loss.detach()))
+        if falling:
+            optimizer.param_groups[0]["lr"] = settings.learning_rate * (last + 1 - step) / settings.decay_steps
+        loss = _step(policy, optimizer, batch)
+        on_step(step, loss)
+        smoothed = loss if smoothed is None else smoothed + SMOOTHING * (loss - smoothed)
+        if threshold is not None and not falling and smoothed < threshold:
+            falling, last = True, step + settings.decay_steps
 
 
-def _demonstration(policy: Policy, prompt: str, completion: str, end: int) -> TrainingSample:
+def _step(policy: Policy, optimizer: torch.optim.Optimizer, batch: Sequence[TrainingSample]) -> float:
+    optimizer.zero_grad()
+    loss = -policy.token_logprobs(batch).logprobs.mean()
+    torch.autograd.backward(loss)
+    torch.nn.utils.clip_grad_norm_(policy.model.parameters(), 1.0)
+    optimizer.step()
+    return float(loss.detach())
+
+
+def demonstration(policy: Policy, prompt: str, completion: str) -> TrainingSample:
+    """A demonstration of one turn: the policy is to say the completion and the end token."""
     prompt_ids = policy.encode_prompt(prompt)
-    answer_ids = [*policy.tokenizer(completion, add_special_tokens=False)["input_ids"], end]
-    tokens, mask = [*prompt_ids, *answer_ids], [False] * len(prompt_ids) + [True] * len(answer_ids)
-    nothing = [0.0] * len(tokens)
-    return TrainingSample(tokens, mask, nothing, nothing, temperature=1.0, weight=1.0)
+    answer_ids = [*policy.tokenizer(completion, add_special_tokens=False)["input_ids"], min(policy.eos_ids)]
+    return imitated([*prompt_ids, *answer_ids], [False] * len(prompt_ids) + [True] * len(answer_ids))
+
+
+def imitated(token_ids: Sequence[int], loss_mask: Sequence[bool]) -> TrainingSample:
+    """A sample without advantages: its tokens are to be said because they were shown."""
+    nothing = [0.0] * len(token_ids)
+    return TrainingSample(token_ids, loss_mask, nothing, nothing, temperature=1.0, weight=1.0)
 
 
 def cache_directory() -> Path:

@@ -1,9 +1,11 @@
 """From a configuration to its verifier, and from a score to a reward."""
 
-from rekindle.config import TaskTable, VerifyTable
+from rekindle.config import JudgeTable, TaskTable, VerifyTable
 from rekindle.verifiers.exact import ExactMatchVerifier
+from rekindle.verifiers.judge import build_judge
 from rekindle.verifiers.maths import MathVerifier
 from rekindle.verifiers.protocol import Verifier
+from rekindle.verifiers.qa import QaVerifier
 from rekindle.verifiers.reasoning_gym import ReasoningGymVerifier
 
 __all__ = ["build_verifier", "reward"]
@@ -11,7 +13,9 @@ __all__ = ["build_verifier", "reward"]
 TOLERANCE = 1e-9
 """A score added up from parts, such as ten times 0.1, is not below 1 for its rounding."""
 
-AUTOMATIC = {"gsm8k": "math", "reasoning_gym": "reasoning_gym"}
+NO_JUDGE = JudgeTable()
+
+AUTOMATIC = {"gsm8k": "math", "reasoning_gym": "reasoning_gym", "search_world": "qa_exact_match"}
 
 
 def reward(score: float, binary: bool, threshold: float) -> float:
@@ -19,16 +23,24 @@ def reward(score: float, binary: bool, threshold: float) -> float:
     return float(score >= threshold - TOLERANCE) if binary else score
 
 
-def build_verifier(task: TaskTable, verify: VerifyTable) -> Verifier:
-    """Make the verifier of a configuration; worker processes start with the first verdict that needs one.
+def build_verifier(task: TaskTable, verify: VerifyTable, judge: JudgeTable = NO_JUDGE) -> Verifier:
+    """Make the verifier of a configuration; worker processes and calls of a judge start when a verdict needs them.
 
-    ``auto`` is ``math`` for gsm8k, reasoning-gym's own scorer for reasoning_gym and exact match otherwise.
+    ``auto`` is ``math`` for gsm8k, reasoning-gym's own scorer for reasoning_gym, ``qa_exact_match`` for search_world
+    and exact match otherwise.
 
     Raises:
         MissingExtraError: It needs a package that is not installed.
+        VerifierError: The judge's table is not complete, or its cache cannot be used.
+        EndpointError: The judge's address or key cannot be used.
     """
     name = AUTOMATIC.get(task.source, "exact_match") if task.verifier == "auto" else task.verifier
-    if name == "exact_match":
-        return ExactMatchVerifier()
+    match name:
+        case "exact_match":
+            return ExactMatchVerifier()
+        case "qa_exact_match" | "cover_match" | "f1":
+            return QaVerifier(name)
+        case "judge":
+            return build_judge(judge)
     kind = MathVerifier if name == "math" else ReasoningGymVerifier
     return kind(workers=verify.workers, timeout_seconds=verify.timeout_seconds)

@@ -1,0 +1,117 @@
+"""From the tables of a configuration to the environment that plays its tasks."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from rekindle.config import Config
+from rekindle.config.rules.facts import plays_search
+from rekindle.engines.protocol import Engine
+from rekindle.environments.search.codec import PolicyCodec
+from rekindle.environments.search.environment import SearchEnvironment
+from rekindle.environments.search.limits import SearchLimits
+from rekindle.environments.search.protocol import TurnProtocol
+from rekindle.environments.search.tags import Tags
+from rekindle.environments.search.tool_calls import ToolCalls
+from rekindle.environments.single_turn import SamplingLimits, SingleTurn
+from rekindle.models.policy import Policy
+from rekindle.retrieval.protocol import Retriever
+from rekindle.types import Environment, Task
+from rekindle.verifiers.protocol import Verifier
+from rekindle.verifiers.rewards import reward
+
+__all__ = ["build_environment"]
+
+
+def build_environment(
+    config: Config,
+    tasks: Sequence[Task],
+    *,
+    policy: Policy,
+    engine: Engine,
+    verifier: Verifier,
+    retrievers: Mapping[str, Retriever],
+) -> Environment:
+    """The environment of a configuration over ``tasks``.
+
+    Args:
+        config: The run.
+        tasks: What it plays.
+        policy: Whose tokens are spoken.
+        engine: Who speaks.
+        verifier: Who judges.
+        retrievers: By corpus; read by search agents alone.
+    """
+    if plays_search(config):
+        return _search(config, tasks, policy, engine, verifier, retrievers)
+    return _single_turn(config, tasks, policy, engine, verifier)
+
+
+def _single_turn(
+    config: Config, tasks: Sequence[Task], policy: Policy, engine: Engine, verifier: Verifier
+) -> SingleTurn:
+    model, sampling = config.model, config.engine
+    return SingleTurn(
+        tasks,
+        encode=lambda text: policy.encode_prompt(
+            text, chat_template=model.chat_template, system_prompt=model.system_prompt
+        ),
+        engine=engine,
+        verifier=verifier,
+        reward=_reward(config),
+        limits=SamplingLimits(
+            max_new_tokens=sampling.max_new_tokens,
+            context=policy.max_length,
+            top_p=sampling.top_p,
+            min_p=sampling.min_p,
+            stop=sampling.stop,
+        ),
+    )
+
+
+def _search(
+    config: Config,
+    tasks: Sequence[Task],
+    policy: Policy,
+    engine: Engine,
+    verifier: Verifier,
+    retrievers: Mapping[str, Retriever],
+) -> SearchEnvironment:
+    table, model = config.search, config.model
+    codec = PolicyCodec(policy, chat_template=model.chat_template, system_prompt=model.system_prompt)
+    return SearchEnvironment(
+        tasks,
+        codec=codec,
+        engine=engine,
+        retrievers=retrievers,
+        verifier=verifier,
+        reward=_reward(config),
+        limits=_limits(config, policy.max_length),
+        protocol=_protocol(config, codec),
+        document_format=table.document_format,
+        prompt=table.prompt,
+    )
+
+
+def _reward(config: Config) -> Callable[[float], float]:
+    table = config.task
+    return lambda score: reward(score, table.binary_rewards, table.success_threshold)
+
+
+def _limits(config: Config, context: int) -> SearchLimits:
+    table, sampling = config.search, config.engine
+    return SearchLimits(
+        max_new_tokens=sampling.max_new_tokens,
+        context=context,
+        max_turns=table.max_turns,
+        turn_tokens=table.turn_tokens,
+        answer_tokens=table.answer_tokens,
+        max_queries=table.max_queries,
+        documents=table.documents,
+        document_tokens=table.document_tokens,
+        top_p=sampling.top_p,
+        min_p=sampling.min_p,
+    )
+
+
+def _protocol(config: Config, codec: PolicyCodec) -> TurnProtocol:
+    queries = config.search.max_queries
+    return Tags(queries) if config.search.protocol == "tags" else ToolCalls(queries, codec)

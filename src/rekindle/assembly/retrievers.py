@@ -1,0 +1,66 @@
+"""What a search agent searches: from the tables of a configuration to retrievers by corpus."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+
+from rekindle.config import Config
+from rekindle.config.rules.facts import plays_search
+from rekindle.retrieval.client import HttpRetriever
+from rekindle.retrieval.lexical import LexicalIndex
+from rekindle.retrieval.protocol import Retriever
+from rekindle.tasks import search_world
+from rekindle.types import UserError
+
+__all__ = ["opened_retrievers"]
+
+Say = Callable[[str], None]
+
+
+@contextmanager
+def opened_retrievers(config: Config, say: Say) -> Iterator[Mapping[str, Retriever]]:
+    """The retrievers of a configuration by corpus, closed with the context; none where nothing is searched."""
+    with ExitStack() as stack:
+        found = _retrievers(config, say) if plays_search(config) else {}
+        for retriever in found.values():
+            stack.callback(retriever.close)
+        yield found
+
+
+def _retrievers(config: Config, say: Say) -> dict[str, Retriever]:
+    if config.task.source == "search_world":
+        params = search_world.Params.read(config.task.params)
+        return {
+            corpus: LexicalIndex.in_memory(search_world.passages(params, corpus)) for corpus in search_world.CORPORA
+        }
+    return {"": _retriever(config, say)}
+
+
+def _retriever(config: Config, say: Say) -> Retriever:
+    table = config.retriever
+    if table.kind == "http":
+        assert table.url is not None, "the configuration checks it"
+        return HttpRetriever(
+            table.url,
+            token=_secret(table.token_env, "retriever.token_env"),
+            timeout_seconds=table.timeout_seconds,
+            retries=table.retries,
+            cache_size=table.cache_size,
+        )
+    raise NotImplementedError
+
+
+def _secret(variable: str | None, key: str) -> str | None:
+    """What an environment variable holds.
+
+    Raises:
+        UserError: It is named and not set.
+    """
+    if variable is None:
+        return None
+    value = os.environ.get(variable)
+    if not value:
+        raise UserError(
+            f'{key} = "{variable}" names an environment variable that is not set; set it, or remove the key'
+        )
+    return value

@@ -1,0 +1,1 @@
+"""Search agents: the policy asks, documents are found and shown, the policy answers."""

@@ -1,0 +1,121 @@
+"""Between text and tokens, told apart by who wrote the text."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rekindle.models.plain_text import control_tokens, encode_plain
+from rekindle.types import UserError
+
+if TYPE_CHECKING:
+    from rekindle.models.policy import Policy
+
+__all__ = ["Codec", "PolicyCodec"]
+
+Message = Mapping[str, str]
+Tools = Sequence[Mapping[str, object]]
+
+
+class Codec(Protocol):
+    """What a search environment needs of a tokenizer."""
+
+    @property
+    def end_ids(self) -> frozenset[int]:
+        """Tokens with which the policy ends a turn."""
+        ...
+
+    @property
+    def controls(self) -> frozenset[str]:
+        """Strings that ``own`` turns into control tokens."""
+        ...
+
+    def prompt(self, text: str, tools: Tools) -> list[int]:
+        """Token ids of the user's message, ready to be answered; ``tools`` are announced in it."""
+        ...
+
+    def render(self, messages: Sequence[Message], tools: Tools) -> str:
+        """What the chat template makes of a conversation that the assistant is to continue.
+
+        Raises:
+            UserError: There is no chat template, or it cannot render these messages.
+        """
+        ...
+
+    def own(self, text: str) -> list[int]:
+        """Token ids of our own text; control strings in it become control tokens.
+
+        What a small vocabulary has no word for is left out.
+        """
+        ...
+
+    def plain(self, text: str) -> list[int]:
+        """Token ids of foreign text without surrogates; no control token is among them."""
+        ...
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of token ids, without special tokens."""
+        ...
+
+
+class PolicyCodec:
+    """The codec of a policy's tokenizer.
+
+    Args:
+        policy: Whose tokenizer and chat template.
+        chat_template: Render prompts with the chat template when there is one.
+        system_prompt: Message before the user's; needs the chat template.
+    """
+
+    def __init__(self, policy: "Policy", *, chat_template: bool = True, system_prompt: str | None = None) -> None:
+        self._policy, self._tokenizer = policy, policy.tokenizer
+        self._chat_template, self._system_prompt = chat_template, system_prompt
+        controls = control_tokens(policy.tokenizer)
+        self._forbidden = frozenset(controls)
+        self.controls = frozenset(controls.values())
+        self._unknown = policy.tokenizer.unk_token_id
+        self.end_ids = policy.eos_ids
+
+    def prompt(self, text: str, tools: Tools) -> list[int]:
+        """See ``Codec.prompt``."""
+        if not tools:
+            return self._policy.encode_prompt(
+                text, chat_template=self._chat_template, system_prompt=self._system_prompt
+            )
+        return self.own(self.render([{"role": "user", "content": text}], tools))
+
+    def render(self, messages: Sequence[Message], tools: Tools) -> str:
+        """See ``Codec.render``."""
+        from jinja2 import TemplateError
+
+        if not (self._chat_template and self._tokenizer.chat_template):
+            raise UserError(
+                'search.protocol = "tool_calls" needs a chat template, and none is used; choose a chat model with '
+                'model.chat_template = true, or search.protocol = "tags"'
+            )
+        system = [] if self._system_prompt is None else [{"role": "system", "content": self._system_prompt}]
+        try:
+            rendered: str = self._tokenizer.apply_chat_template(
+                [*system, *map(dict, messages)], tools=_listed(tools), tokenize=False, add_generation_prompt=True
+            )
+        except (TemplateError, TypeError, ValueError, KeyError, IndexError) as error:
+            raise UserError(
+                f'the chat template cannot write a conversation with tools ({error}); use search.protocol = "tags" or '
+                "another model"
+            ) from error
+        return rendered
+
+    def own(self, text: str) -> list[int]:
+        """See ``Codec.own``."""
+        ids = self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        return [int(index) for index in ids if index != self._unknown]
+
+    def plain(self, text: str) -> list[int]:
+        """See ``Codec.plain``."""
+        return encode_plain(self._tokenizer, text, self._forbidden)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """See ``Codec.decode``."""
+        return self._policy.decode(ids)
+
+
+def _listed(tools: Tools) -> list[dict[str, Any]] | None:
+    return [dict(tool) for tool in tools] or None

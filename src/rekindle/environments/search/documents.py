@@ -1,0 +1,102 @@
+"""Documents as the policy reads them: formatted, harmless, and no longer than there is room for."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rekindle.environments.search.codec import Codec
+from rekindle.environments.search.hostile import PLAINER, Defuser
+from rekindle.types import Document, UserError
+
+__all__ = ["DocumentWriter", "Written"]
+
+FIELD = re.compile(r"\{([^{}]*)\}")
+FIELDS = {"rank", "title", "text"}
+CHARACTERS_PER_TOKEN = 32
+"""What is longer than this many characters per allowed token is cut before it is encoded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The documents of one query as tokens.
+
+    Attributes:
+        ids: Of all of them, in order.
+        cut: Number of documents of which something is missing.
+    """
+
+    ids: list[int]
+    cut: int
+
+
+class DocumentWriter:
+    """Turns documents into tokens that are nothing but text.
+
+    Args:
+        codec: Of the policy.
+        document_format: How a document is written: text with ``{text}``, and perhaps ``{rank}`` and ``{title}``, in it.
+        document_tokens: Most tokens of one document, its format included.
+
+    Raises:
+        UserError: The format cannot be used.
+    """
+
+    def __init__(self, codec: Codec, *, document_format: str, document_tokens: int) -> None:
+        self._codec = codec
+        self._defuser = Defuser(codec.controls)
+        self._check(document_format)
+        end = max(match.end() for match in FIELD.finditer(document_format))
+        self._format, self._tail = document_format[:end], codec.plain(document_format[end:])
+        self._tokens = document_tokens - len(self._tail)
+        self._characters = CHARACTERS_PER_TOKEN * document_tokens
+        if self._tokens < 1:
+            raise UserError(
+                f"search.document_tokens = {document_tokens} leaves no room for a document in search.document_format = "
+                f"{document_format!r}; raise it"
+            )
+
+    def write(self, documents: Sequence[Document], room: int) -> Written:
+        """Return the documents in at most ``room`` tokens; what does not fit is cut, the last documents first.
+
+        The tokens are decoded again to see that no tag has come together, within a document or across two. If one has,
+        ever plainer versions are tried, and at last there is no text at all.
+        """
+        rendered = [self._render(rank, document) for rank, document in enumerate(documents, 1)]
+        for plainer in PLAINER:
+            written = self._encode([plainer(text) for text in rendered], room)
+            if self._defuser.harmless(self._codec.decode(written.ids)):
+                return written
+        return Written([], len(documents))
+
+    def _encode(self, texts: Sequence[str], room: int) -> Written:
+        ids: list[int] = []
+        cut = 0
+        for text in texts:
+            whole = self._codec.plain(text[: self._characters])
+            piece = whole[: self._tokens] + self._tail
+            fitting = piece[: max(0, room - len(ids))]
+            cut += len(text) > self._characters or len(whole) > self._tokens or len(fitting) < len(piece)
+            ids += fitting
+        return Written(ids, cut)
+
+    def _render(self, rank: int, document: Document) -> str:
+        most = self._characters + 1
+        values = {
+            "rank": str(rank),
+            "title": " ".join(self._defuser.clean(document.title, most).split()),
+            "text": self._defuser.clean(document.text, most),
+        }
+        return self._defuser.clean(FIELD.sub(lambda match: values[match[1]], self._format), 3 * most)
+
+    def _check(self, document_format: str) -> None:
+        names = FIELD.findall(document_format)
+        if set(names) - FIELDS or "text" not in names:
+            raise UserError(
+                f"search.document_format = {document_format!r} must have {{text}} in it, and in braces nothing but "
+                "{rank}, {title} and {text}; mend it"
+            )
+        if not self._defuser.harmless(FIELD.sub(" ", document_format)):
+            raise UserError(
+                f"search.document_format = {document_format!r} contains a tag or a control string, which documents may "
+                "not; write it otherwise"
+            )

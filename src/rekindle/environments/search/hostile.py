@@ -1,0 +1,104 @@
+"""Foreign text made harmless: no tag, no control string and nothing invisible is left in it.
+
+A document may have been written to be read as something else: as the end of the information, as an answer, as a new
+turn. What looks like such a mark is made to look like text: ``<search>`` becomes ``(search)``, while ``a < b`` stays.
+Look-alikes count (full-width letters, accents, other angle brackets), because a tokenizer may fold them.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+
+__all__ = ["Defuser"]
+
+LINE_ENDS = re.compile("\r\n|[\r\v\f\x85\u2028\u2029]")
+INVISIBLE = re.compile(
+    "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f"  # control characters, NUL among them
+    "\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+    "\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"  # surrogates and noncharacters
+)
+"""What draws nothing, reorders its neighbours, or is no character (Unicode's default-ignorables and controls)."""
+OPENING_LOOK_ALIKES = str.maketrans(dict.fromkeys("\u2039\u2329\u27e8\u3008\u276e\u02c2\u1438", "<"))
+CLOSING_LOOK_ALIKES = str.maketrans(dict.fromkeys("\u203a\u232a\u27e9\u3009\u276f\u02c3\u1433", ">"))
+LOOK_ALIKES = OPENING_LOOK_ALIKES | CLOSING_LOOK_ALIKES
+
+TAGS = "search information answer think tool_call tool_response tools start_of_turn end_of_turn sys user assistant"
+TOKENS = "s bos eos pad unk"
+BRACKETED = "inst sys tool_calls tool_results available_tools tool_content system_prompt"
+MARKS = (
+    rf"(<)[\s/|]*(?:{'|'.join(TAGS.split())})[\s/|]*(>)?",
+    rf"(<)[\s/|]*(?:{'|'.join(TOKENS.split())})\s*(>)",
+    r"(<)\s*\|(?:[^<>]{0,64}(>))?",
+    rf"(\[)[\s/]*(?:{'|'.join(BRACKETED.split())})\s*(\])?",
+)
+"""Tags of the protocols and control strings of well-known chat templates, folded; groups: what is replaced."""
+
+
+class Defuser:
+    """Makes foreign text harmless for one tokenizer.
+
+    Args:
+        controls: Strings that the tokenizer reads as control tokens. One that begins with a letter, a digit or white
+            space is left to the encoding (``models.plain_text``), so that ordinary words stay whole.
+    """
+
+    def __init__(self, controls: Iterable[str]) -> None:
+        self._marks = [re.compile(mark) for mark in (*MARKS, *_own_marks(controls))]
+
+    def clean(self, text: str, most: int) -> str:
+        """Return at most ``most`` characters of ``text``, without invisible ones and with every mark defused."""
+        visible = INVISIBLE.sub("", LINE_ENDS.sub("\n", text[:most]))
+        folded, origins = _folded(visible)
+        characters = list(visible)
+        for mark in self._marks:
+            for match in mark.finditer(folded):
+                characters[origins[match.start(1)]] = "("
+                if match[2]:
+                    characters[origins[match.start(2)]] = ")"
+        return "".join(characters)
+
+    def harmless(self, text: str) -> bool:
+        """Say whether no mark is left."""
+        folded, _ = _folded(INVISIBLE.sub("", text))
+        return not any(mark.search(folded) for mark in self._marks)
+
+
+def without_brackets(text: str) -> str:
+    """Every character that could open a mark becomes a space."""
+    return "".join(" " if set(_fold(character)) & set("<>[]{}|") else character for character in text)
+
+
+def letters_only(text: str) -> str:
+    """Letters, digits and spaces."""
+    return "".join(character if character.isalnum() else " " for character in text)
+
+
+PLAINER: tuple[Callable[[str], str], ...] = (lambda text: text, without_brackets, letters_only)
+"""Ever plainer versions of a cleaned text, for tokenizers that put a mark together again."""
+
+
+def _own_marks(controls: Iterable[str]) -> list[str]:
+    """Patterns of the control strings that are not marks of everyone's; one for each first character."""
+    by_opening: dict[str, list[str]] = {}
+    for control in sorted(controls):
+        text = _folded(control)[0]
+        if text and not (text[0].isalnum() or text[0].isspace() or any(re.search(mark, text) for mark in MARKS)):
+            by_opening.setdefault(text[0], []).append(re.escape(text[1:]))
+    return [f"({re.escape(opening)})(?:{'|'.join(rests)})()" for opening, rests in by_opening.items()]
+
+
+def _folded(text: str) -> tuple[str, Sequence[int]]:
+    """Return the folded text and, for each of its characters, the index of the one it came from."""
+    if text.isascii():
+        return text.lower(), range(len(text))
+    pieces = [_fold(character) for character in text]
+    return "".join(pieces), [index for index, piece in enumerate(pieces) for _ in piece]
+
+
+@lru_cache(maxsize=65536)
+def _fold(character: str) -> str:
+    """Return the plain characters that this one could be taken for: no accents, no width, no case."""
+    decomposed = unicodedata.normalize("NFKD", character).translate(LOOK_ALIKES)
+    return "".join(one for one in decomposed.casefold() if not unicodedata.combining(one))

@@ -1,0 +1,211 @@
+"""The other side of the conversations: hears what the policy says, looks up what it asks, and writes the replies."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rekindle.engines.protocol import Completion, Reply
+from rekindle.environments.search.codec import Codec
+from rekindle.environments.search.conversation import Conversation, Pending
+from rekindle.environments.search.documents import DocumentWriter
+from rekindle.environments.search.limits import SearchLimits
+from rekindle.environments.search.protocol import (
+    ANSWER_CLOSE,
+    ANSWER_OPEN,
+    Found,
+    Part,
+    Turn,
+    TurnProtocol,
+    closed_answer,
+)
+from rekindle.retrieval.protocol import Retriever, RetrieverDown
+from rekindle.types import Document, Retrieval
+
+__all__ = ["COUNTS", "Play", "Rules"]
+
+COUNTS = (
+    "turns",
+    "queries",
+    "refused_queries",
+    "malformed_calls",
+    "idle_turns",
+    "forced_answers",
+    "documents",
+    "documents_cut",
+)
+NOTHING_FOUND = "Nothing was found.\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What all conversations of an environment share.
+
+    Attributes:
+        codec: Of the policy.
+        protocol: How the policy asks and answers.
+        limits: Of every rollout.
+        writer: Writes documents.
+        retrievers: By corpus.
+        reserve: Tokens of the context that are kept for a forced answer, its opening included.
+    """
+
+    codec: Codec
+    protocol: TurnProtocol
+    limits: SearchLimits
+    writer: DocumentWriter
+    retrievers: Mapping[str, Retriever]
+    reserve: int
+
+
+class Play:
+    """The ``Partner`` of one batch of conversations.
+
+    Args:
+        rules: Of the environment.
+        conversations: By (request, sample), prompts only.
+        counts: What is counted, see ``COUNTS``; added to.
+        seconds: Time spent by phase; "retrieve" is added to.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        conversations: Mapping[tuple[int, int], Conversation],
+        counts: dict[str, int],
+        seconds: dict[str, float],
+    ) -> None:
+        self._rules, self._conversations = rules, conversations
+        self._counts, self._seconds = counts, seconds
+
+    def hear(self, request: int, sample: int, completion: Completion) -> bool:
+        """See ``Partner.hear``."""
+        conversation = self._conversations[request, sample]
+        if conversation.failure is not None:
+            return False
+        conversation.hear(completion)
+        self._counts["turns"] += 1
+        if conversation.pending is not None and conversation.pending.forced:
+            said, close, _ = completion.text.partition(ANSWER_CLOSE)
+            conversation.answer = closed_answer(ANSWER_OPEN + said + close)
+            conversation.truncated = conversation.answer is None and completion.truncated
+            return False
+        return self._goes_on(conversation, completion, self._rules.protocol.read(completion.text))
+
+    def reply(self, conversations: Sequence[tuple[int, int]]) -> list[Reply]:
+        """See ``Partner.reply``."""
+        began = time.perf_counter()
+        talking = [self._conversations[name] for name in conversations]
+        found = self._search(talking)
+        replies = [self._reply(conversation, found) for conversation in talking]
+        self._seconds["retrieve"] += time.perf_counter() - began
+        return replies
+
+    def _goes_on(self, conversation: Conversation, completion: Completion, turn: Turn) -> bool:
+        """Decide what follows a turn: nothing, a reply, or the opening of a forced answer."""
+        self._count(turn)
+        conversation.answer = turn.answer
+        if turn.answer is not None:
+            return False
+        rules = self._rules
+        pending = self._pending(completion, rules.protocol.reply(turn))
+        if (
+            conversation.turns >= rules.limits.max_turns
+            or (completion.truncated and not turn.calls)
+            or conversation.allowance(rules.limits, rules.reserve, pending.own_tokens) < 1
+        ):
+            return self._force(conversation, completion)
+        conversation.pending = pending
+        return True
+
+    def _force(self, conversation: Conversation, completion: Completion) -> bool:
+        if not self._rules.limits.answer_tokens:
+            conversation.truncated = True
+            return False
+        self._counts["forced_answers"] += 1
+        opening = self._rules.protocol.opening(ended=self._ended(completion))
+        pending = self._pending(completion, [opening])
+        conversation.pending = Pending(pending.pieces, forced=True)
+        return True
+
+    def _count(self, turn: Turn) -> None:
+        self._counts["refused_queries"] += turn.refused
+        self._counts["malformed_calls"] += sum(bool(call.error) for call in turn.calls)
+        self._counts["idle_turns"] += turn.answer is None and not turn.calls
+
+    def _ended(self, completion: Completion) -> bool:
+        return bool(completion.token_ids) and completion.token_ids[-1] in self._rules.codec.end_ids
+
+    def _pending(self, completion: Completion, parts: Sequence[Part]) -> Pending:
+        """Encode our own words; an end token that the policy has sampled is not written a second time."""
+        codec = self._rules.codec
+        pieces = [part if isinstance(part, Found) else codec.own(part) for part in parts]
+        first = pieces[0]
+        if self._ended(completion) and isinstance(first, list) and first[:1] and first[0] in codec.end_ids:
+            pieces[0] = first[1:]
+        return Pending(pieces)
+
+    def _search(self, talking: Sequence[Conversation]) -> dict[tuple[str, str], list[Document]]:
+        """Look up every query once; conversations whose retriever is down fail."""
+        asked: dict[str, dict[str, None]] = {}
+        for conversation in talking:
+            for query in _queries(conversation):
+                asked.setdefault(conversation.corpus, {})[query] = None
+        found: dict[tuple[str, str], list[Document]] = {}
+        for corpus, queries in asked.items():
+            try:
+                hits = self._rules.retrievers[corpus].search(list(queries), self._rules.limits.documents)
+            except RetrieverDown:
+                for conversation in talking:
+                    if conversation.corpus == corpus and _queries(conversation):
+                        conversation.failure = "retriever"
+                continue
+            for query, one in zip(queries, hits, strict=True):
+                found[corpus, query] = [hit.document for hit in one]
+        return found
+
+    def _reply(self, conversation: Conversation, found: Mapping[tuple[str, str], list[Document]]) -> Reply:
+        pending = conversation.pending
+        assert pending is not None, "a reply is asked for only where one is due"
+        limits = self._rules.limits
+        if conversation.failure is not None:  # the engine needs a reply even where nothing is to be said any more
+            return Reply(next(piece for piece in pending.pieces if isinstance(piece, list) and piece)[:1], 1)
+        ids = self._written(conversation, pending, found)
+        conversation.read(ids, self._rules.codec.decode(ids))
+        if pending.forced:
+            return Reply(ids, limits.answer_tokens, (ANSWER_CLOSE,))
+        return Reply(ids, conversation.allowance(limits, self._rules.reserve), self._rules.protocol.stop)
+
+    def _written(
+        self, conversation: Conversation, pending: Pending, found: Mapping[tuple[str, str], list[Document]]
+    ) -> list[int]:
+        """Our own words with the documents in their places; each query has an equal share of what room is left."""
+        limits = self._rules.limits
+        entitled = min(limits.longest_turn, limits.free_tokens - conversation.sampled)
+        taken = len(conversation.token_ids) + pending.own_tokens + self._rules.reserve + entitled
+        room = max(0, limits.context - taken)
+        left = len(_queries(conversation))
+        ids: list[int] = []
+        for piece in pending.pieces:
+            if isinstance(piece, list):
+                ids += piece
+            elif isinstance(piece, Found):
+                documents = found[conversation.corpus, piece.query]
+                shown = self._documents(documents, room // left)
+                conversation.retrievals.append(Retrieval(conversation.turns, piece.query, tuple(documents)))
+                room, left = room - len(shown), left - 1
+                ids += shown
+        return ids
+
+    def _documents(self, documents: Sequence[Document], room: int) -> list[int]:
+        self._counts["queries"] += 1
+        self._counts["documents"] += len(documents)
+        if not documents:
+            return self._rules.codec.own(NOTHING_FOUND)[:room]
+        written = self._rules.writer.write(documents, room)
+        self._counts["documents_cut"] += written.cut
+        return written.ids
+
+
+def _queries(conversation: Conversation) -> list[str]:
+    pending = conversation.pending
+    return [] if pending is None else [piece.query for piece in pending.pieces if isinstance(piece, Found)]

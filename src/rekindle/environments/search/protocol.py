@@ -1,0 +1,117 @@
+"""What a turn can say, and what is said back: the words that the protocols share."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+__all__ = [
+    "ANSWER_CLOSE",
+    "ANSWER_OPEN",
+    "IDLE_MESSAGE",
+    "Call",
+    "Found",
+    "Part",
+    "Turn",
+    "TurnProtocol",
+    "closed_answer",
+    "not_answered",
+    "numbered",
+]
+
+ANSWER_OPEN, ANSWER_CLOSE = "<answer>", "</answer>"
+ANSWER = re.compile(rf"{ANSWER_OPEN}((?:(?!</?answer>).)*){ANSWER_CLOSE}", re.DOTALL)
+IDLE_MESSAGE = "That was neither a search nor an answer. Search or answer now."
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to search.
+
+    Attributes:
+        queries: To be answered, none blank; empty where there is an error.
+        error: What is wrong with the request, in our own words; the policy reads it.
+    """
+
+    queries: tuple[str, ...] = ()
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What the policy said in one turn. Neither an answer nor calls: an idle turn.
+
+    Attributes:
+        answer: The final answer, None where there is none.
+        calls: Requests to search; together they have at most the allowed number of queries.
+        refused: Queries over that number.
+    """
+
+    answer: str | None = None
+    calls: tuple[Call, ...] = ()
+    refused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The place in a reply where the documents of a query go."""
+
+    query: str
+
+
+Part = str | Found
+"""Our own words, whose control tokens mean what they say, or the place of documents."""
+
+
+class TurnProtocol(Protocol):
+    """How the policy asks and answers, and what the environment's replies look like. Pure: it keeps no state."""
+
+    @property
+    def instructions(self) -> str:
+        """Default prompt, with ``{question}`` in it."""
+        ...
+
+    @property
+    def tools(self) -> Sequence[Mapping[str, object]]:
+        """Schemas of the tools that the prompt announces; empty where it announces none."""
+        ...
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """Texts that the tokenizer must be able to write and read."""
+        ...
+
+    @property
+    def stop(self) -> tuple[str, ...]:
+        """Texts that end a turn."""
+        ...
+
+    def read(self, text: str) -> Turn:
+        """Say what a turn's sampled text means. Never raises."""
+        ...
+
+    def reply(self, turn: Turn) -> list[Part]:
+        """What the policy reads after a turn without an answer."""
+        ...
+
+    def opening(self, *, ended: bool) -> str:
+        """What opens a forced answer; ``ended``: the policy has just ended its turn with an end token."""
+        ...
+
+
+def closed_answer(text: str) -> str | None:
+    """What stands in the last pair of answer tags of a text; None where there is none, or it is blank."""
+    pairs = ANSWER.findall(text)
+    return pairs[-1].strip() or None if pairs else None
+
+
+def numbered(queries: Sequence[str]) -> list[Part]:
+    """The documents of every query; several are told apart by their numbers, and no query is repeated."""
+    if len(queries) == 1:
+        return [Found(queries[0])]
+    return [part for index, query in enumerate(queries, 1) for part in (f"\nQuery {index}:\n", Found(query))]
+
+
+def not_answered(count: int, most: int) -> str:
+    """Our own words for queries over the limit."""
+    return f"\nNot answered: {count} more (at most {most} in a turn).\n"

@@ -1,0 +1,74 @@
+"""Searching by tags, as in Search-R1 (arXiv 2503.09516): <search>query</search>, <answer>answer</answer>."""
+
+import re
+
+from rekindle.environments.search.protocol import (
+    ANSWER_OPEN,
+    IDLE_MESSAGE,
+    Call,
+    Part,
+    Turn,
+    closed_answer,
+    not_answered,
+    numbered,
+)
+
+__all__ = ["Tags"]
+
+CLOSING = re.compile(r"</(search|answer)>")
+SEPARATOR = re.compile(r"\n|\|\|")
+INSTRUCTIONS = """Answer the question below. Think between <think> and </think> whenever you learn something new.
+If you need knowledge, write a query between <search> and </search>; what is found is shown between <information> and \
+</information>. Up to {most} queries may stand in one search, a line each. Search as often as you like.
+When you know the answer, write it between <answer> and </answer>, as short as possible: <answer>Beijing</answer>.
+Question: {question}
+"""
+
+
+class Tags:
+    """The ``tags`` protocol: the first closing tag of a turn says what the turn is.
+
+    Queries of one search block are separated by line ends or ``||``. A closing tag without its opening one makes the
+    turn idle.
+
+    Args:
+        max_queries: Queries of one turn that are answered.
+    """
+
+    tools = ()
+    marks = ("<search>", "</search>", "<information>", "</information>", "<answer>", "</answer>")
+    stop = ("</search>", "</answer>")
+
+    def __init__(self, max_queries: int) -> None:
+        self._max_queries = max_queries
+        self.instructions = INSTRUCTIONS.replace("{most}", str(max_queries))
+
+    def read(self, text: str) -> Turn:
+        """See ``TurnProtocol.read``."""
+        closing = CLOSING.search(text)
+        if closing is None:
+            return Turn()
+        if closing[1] == "answer":
+            return Turn(answer=closed_answer(text[: closing.end()]))
+        opening = text.rfind("<search>", 0, closing.start())
+        return Turn() if opening < 0 else self._search(text[opening + len("<search>") : closing.start()])
+
+    def reply(self, turn: Turn) -> list[Part]:
+        """See ``TurnProtocol.reply``."""
+        said: list[Part] = []
+        for call in turn.calls:
+            said += [call.error] if call.error else numbered(call.queries)
+        if turn.refused:
+            said.append(not_answered(turn.refused, self._max_queries))
+        return ["\n\n<information>", *(said or [IDLE_MESSAGE]), "</information>\n\n"]
+
+    def opening(self, *, ended: bool) -> str:
+        """See ``TurnProtocol.opening``."""
+        return f"\n\n{ANSWER_OPEN}"
+
+    def _search(self, block: str) -> Turn:
+        queries = [query.strip() for query in SEPARATOR.split(block) if query.strip()]
+        if not queries:
+            return Turn(calls=(Call(error="The query is empty."),))
+        most = self._max_queries
+        return Turn(calls=(Call(tuple(queries[:most])),), refused=max(0, len(queries) - most))

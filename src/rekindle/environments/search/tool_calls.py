@@ -1,0 +1,174 @@
+"""Searching by tool calls, as chat models of the Qwen kind write them: JSON between <tool_call> and </tool_call>."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+
+from rekindle.environments.search.codec import Codec, Message
+from rekindle.environments.search.protocol import (
+    ANSWER_CLOSE,
+    ANSWER_OPEN,
+    IDLE_MESSAGE,
+    Call,
+    Part,
+    Turn,
+    closed_answer,
+    not_answered,
+    numbered,
+)
+from rekindle.types import UserError
+
+__all__ = ["ToolCalls"]
+
+OPEN, CLOSE = "<tool_call>", "</tool_call>"
+NO_MORE = "No further search is possible. Answer now."
+INSTRUCTIONS = """Answer the question below. Search as often as you need to, with short and specific queries. When you \
+know the answer, write it between <answer> and </answer>, as short as possible: <answer>Beijing</answer>.
+Question: {question}
+"""
+SEARCH: Mapping[str, object] = {
+    "type": "function",
+    "function": {
+        "name": "search",
+        "description": "Search a collection of documents; the ones that fit best are returned.",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "query": {"type": "string", "description": "what to look for"},
+                "queries": {
+                    "type": "array",
+                    "items": {"type": "string"},
+                    "description": "several things to look for at once, instead of query",
+                },
+            },
+        },
+    },
+}
+
+
+class ToolCalls:
+    """The ``tool_calls`` protocol: a turn with a tool call asks; else its last pair of answer tags is the answer.
+
+    A turn with neither is idle: what is not in tags is never judged. What stands between two turns is taken from the
+    chat template, by rendering a conversation of place holders and cutting them out.
+
+    Args:
+        max_queries: Queries of one turn that are answered, over all of its calls.
+        codec: With the chat template.
+
+    Raises:
+        UserError: There is no chat template, it leaves the tools out, or it writes a turn differently once another one
+            follows, so that the policy would be shown something it never said.
+    """
+
+    tools = (SEARCH,)
+    marks = (OPEN, CLOSE, ANSWER_OPEN, ANSWER_CLOSE)
+    stop = ()
+    instructions = INSTRUCTIONS
+
+    def __init__(self, max_queries: int, codec: Codec) -> None:
+        self._max_queries = max_queries
+        self._frames = {count: _frame(codec, count) for count in range(1, max_queries + 2)}
+
+    def read(self, text: str) -> Turn:
+        """See ``TurnProtocol.read``."""
+        opened = text.split(OPEN)[1:]
+        if not opened:
+            return Turn(answer=closed_answer(text))
+        calls: list[Call] = []
+        left, refused = self._max_queries, 0
+        for block in opened:
+            call = _call(block)
+            cost = len(call.queries) or 1
+            refused += max(0, cost - left)
+            if left:
+                calls.append(Call(call.queries[:left], call.error))
+            left = max(0, left - cost)
+        return Turn(calls=tuple(calls), refused=refused)
+
+    def reply(self, turn: Turn) -> list[Part]:
+        """See ``TurnProtocol.reply``."""
+        results: list[list[Part]] = [[call.error] if call.error else numbered(call.queries) for call in turn.calls]
+        if turn.refused:
+            results.append([not_answered(turn.refused, self._max_queries).strip()])
+        return self._framed(results or [[IDLE_MESSAGE]])
+
+    def opening(self, *, ended: bool) -> str:
+        """See ``TurnProtocol.opening``."""
+        if not ended:
+            return f"\n\n{ANSWER_OPEN}"
+        before, after = self._frames[1]
+        return f"{before}{NO_MORE}{after}{ANSWER_OPEN}"
+
+    def _framed(self, results: Sequence[Sequence[Part]]) -> list[Part]:
+        first, *others = self._frames[len(results)]
+        parts: list[Part] = [first]
+        for result, frame in zip(results, others, strict=True):
+            parts += [*result, frame]
+        return parts
+
+
+def _call(block: str) -> Call:
+    """Read what stands after an opening tag; whatever is wrong with it is an error that the policy can read."""
+    inside, close, _ = block.partition(CLOSE)
+    if not close:
+        return Call(error="The tool call is not closed.")
+    try:
+        call = json.loads(inside)
+    except (ValueError, RecursionError):
+        return Call(error="The tool call is not valid JSON.")
+    if not isinstance(call, dict) or call.get("name") != "search":
+        return Call(error='The tool call must be an object with the name "search".')
+    arguments = call.get("arguments")
+    queries = _queries(arguments) if isinstance(arguments, dict) else None
+    if not queries:
+        return Call(error='The arguments must have "query", a text, or "queries", a list of texts; none may be blank.')
+    return Call(tuple(queries))
+
+
+def _queries(arguments: Mapping[str, object]) -> list[str] | None:
+    several = arguments.get("queries", [])
+    one = [arguments["query"]] if "query" in arguments else []
+    if not isinstance(several, list):
+        return None
+    texts = [text.strip() for text in [*one, *several] if isinstance(text, str) and _encodable(text)]
+    return texts if all(texts) and len(texts) == len(one) + len(several) else None
+
+
+def _encodable(text: str) -> bool:
+    """JSON can escape half a character, which nobody else can read."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _frame(codec: Codec, results: int) -> list[str]:
+    """Return what the chat template writes before, between and after ``results`` tool results."""
+    first, second = (_round(index, results) for index in range(2))
+    question = [{"role": "user", "content": "placeholderquestion"}]
+    prompt = codec.render(question, [SEARCH])
+    if prompt == codec.render(question, []):
+        raise UserError(
+            'the chat template does not announce tools, which search.protocol = "tool_calls" needs; use '
+            'search.protocol = "tags" or another model'
+        )
+    once, twice = codec.render([*question, *first], [SEARCH]), codec.render([*question, *first, *second], [SEARCH])
+    frames = _between(once, prompt, first)
+    if frames is None or _between(twice, once, second) != frames:
+        raise UserError(
+            "the chat template writes earlier turns differently once later ones follow, so that what the policy "
+            'sampled would be changed; use a chat template that keeps them, or search.protocol = "tags"'
+        )
+    return frames
+
+
+def _round(index: int, results: int) -> list[Message]:
+    answers = [{"role": "tool", "name": "search", "content": f"placeholderresult{index}x{n}"} for n in range(results)]
+    return [{"role": "assistant", "content": f"placeholderturn{index}"}, *answers]
+
+
+def _between(rendered: str, before: str, messages: Sequence[Message]) -> list[str] | None:
+    """Cut the messages' contents out of what follows ``before``; None where that is not how it was rendered."""
+    turn, *answers = (message["content"] for message in messages)
+    if not rendered.startswith(before + turn):
+        return None
+    pieces = re.split("|".join(map(re.escape, answers)), rendered[len(before + turn) :])
+    return pieces if len(pieces) == len(answers) + 1 else None

@@ -1,0 +1,176 @@
+"""An evaluation over sets of questions that survives being stopped.
+
+A question's rollouts depend on the seed, the set's name and the question's id, and on nothing else, so an evaluation
+that was killed and goes on from its journal ends with the results of one that was not, bit for bit.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from rekindle.evaluation.eval_journal import EvaluationJournal, open_evaluation_journal
+from rekindle.evaluation.measures import Measures, average, measure, solved
+from rekindle.evaluation.passes import Play, Progress, play_in_chunks
+from rekindle.evaluation.question_sets import EvaluationError, QuestionSet, digests, named_tasks, request_for
+from rekindle.evaluation.records import Record
+from rekindle.evaluation.transcripts import transcripts_file, write_transcripts
+
+__all__ = ["Results", "evaluate_sets"]
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What an evaluation found.
+
+    Attributes:
+        settings: What the rollouts depend on, JSON-like.
+        sets: The questions.
+        records: [all questions], set after set.
+        texts: [all questions][n] what the policy sampled.
+        samples: n.
+        success_at: A reward of at least this much is a success.
+    """
+
+    settings: Mapping[str, Any]
+    sets: tuple[QuestionSet, ...]
+    records: tuple[Record, ...]
+    texts: tuple[tuple[str, ...], ...]
+    samples: int
+    success_at: float
+
+    def measure(self, records: Sequence[Record], ks: Iterable[int]) -> Measures:
+        """Measure some of the records."""
+        return measure(records, samples=self.samples, ks=ks, success_at=self.success_at)
+
+    def correct(self, record: Record) -> int:
+        """Rollouts of a question that succeeded."""
+        return sum(solved(record, self.samples, self.success_at))
+
+    def by_set(self, ks: Sequence[int]) -> dict[str, Measures]:
+        """Measures of every set."""
+        return {one.name: self.measure(records, ks) for one, records in self._parts()}
+
+    def by_level(self, ks: Sequence[int]) -> dict[str, dict[str, Measures]]:
+        """Per set whose tasks have ``metadata["level"]``, measures of every level."""
+        found = {}
+        for one, records in self._parts():
+            levels: dict[str, list[Record]] = {}
+            for task, record in zip(one.tasks, records, strict=True):
+                levels.setdefault(str(task.metadata.get("level", "")), []).append(record)
+            if set(levels) != {""}:
+                found[one.name] = {
+                    level or "no level": self.measure(levels[level], ks) for level in sorted(levels, key=_natural)
+                }
+        return found
+
+    def over_sets(self, ks: Sequence[int]) -> Measures:
+        """The mean over sets (macro)."""
+        return average(list(self.by_set(ks).values()))
+
+    def over_questions(self, ks: Sequence[int]) -> Measures:
+        """The mean over all questions (micro)."""
+        return self.measure(self.records, ks)
+
+    def _parts(self) -> Iterator[tuple[QuestionSet, list[Record]]]:
+        records = iter(self.records)
+        return ((one, list(islice(records, len(one.tasks)))) for one in self.sets)
+
+
+def _natural(level: str) -> tuple[int, int, str]:
+    """Numbers in their order, 10 after 9, and before words; questions without a level last."""
+    digits = level[: len(level) - len(level.lstrip("0123456789"))]
+    return (2, 0, "") if not level else (0, int(digits), level) if digits else (1, 0, level)
+
+
+def evaluate_sets(
+    play: Play,
+    sets: Sequence[QuestionSet],
+    *,
+    samples: int,
+    temperature: float,
+    seed: int,
+    success_at: float,
+    settings: Mapping[str, Any],
+    journal: Path,
+    transcripts: Sequence[Path] = (),
+    chunk: int = 64,
+    on_progress: Progress,
+    interrupted: Callable[[], bool],
+) -> Results | None:
+    """Roll out every question ``samples`` times; an evaluation that ``journal`` holds is gone on with.
+
+    Questions that could not be played are tried again once all others are done, by the evaluation that finds them in
+    the journal; those that still cannot be played count as never solved.
+
+    Args:
+        play: Of an environment over the tasks of all sets, set after set; a request's row is the index of its task.
+        sets: With different names; at least one question.
+        samples: Rollouts per question, at least 1.
+        temperature: Of the sampling; 0 is greedy.
+        seed: Of the rollouts.
+        success_at: A reward of at least this much is a success.
+        settings: What else the rollouts depend on, JSON-like: a fingerprint of the policy, limits, the verifier.
+        journal: File that is made, or gone on with. It stays.
+        transcripts: Files that get a line per rollout, as they come and in the end in the order of the questions.
+        chunk: Questions played at a time; what a kill can lose.
+        on_progress: Told after every chunk.
+        interrupted: Asked before every chunk.
+
+    Returns:
+        The results, or None when interrupted.
+
+    Raises:
+        EvaluationError: The journal belongs to another evaluation or is damaged, a file cannot be written, or nothing
+            can be played.
+    """
+    rows = list(named_tasks(sets))
+    complete: dict[str, Any] = {
+        **settings,
+        "samples": samples,
+        "temperature": temperature,
+        "seed": seed,
+        "success_at": success_at,
+        **{f"set {name}": digest for name, digest in digests(sets).items()},
+    }
+    with ExitStack() as stack:
+        entries = stack.enter_context(open_evaluation_journal(journal, complete, sets, samples))
+        files = [stack.enter_context(transcripts_file(path, sets, entries.entries())) for path in transcripts]
+
+        def on_entry(entry: dict[str, Any]) -> None:
+            for add in files:
+                add(entry)
+
+        def play_rows(chosen: Sequence[int]) -> int:
+            requests = [
+                request_for(row, *rows[row], samples=samples, temperature=temperature, seed=seed) for row in chosen
+            ]
+            return entries.record(play(requests), on_entry)
+
+        fresh, void = entries.pending(chunk)
+        if not play_in_chunks(
+            fresh,
+            void,
+            total=len(rows),
+            play=play_rows,
+            stuck=_stuck,
+            on_progress=on_progress,
+            interrupted=interrupted,
+        ):
+            return None
+        for path in transcripts:
+            write_transcripts(path, sets, entries.entries())
+        return Results(complete, tuple(sets), tuple(entries.records()), _texts(entries), samples, success_at)
+
+
+def _stuck(barren: int) -> EvaluationError:
+    return EvaluationError(
+        f"{barren} questions in a row could not be played; look at the retriever or the judge and at questions that "
+        "are too long, and start again (what was played is kept in the directory of --out)"
+    )
+
+
+def _texts(entries: EvaluationJournal) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(one["text"] for one in entry["rollouts"]) for entry in entries.entries())

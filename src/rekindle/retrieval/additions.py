@@ -1,0 +1,88 @@
+"""Documents that were added to the index in a directory: a file that grows by whole additions, by one process."""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO
+
+from rekindle.locking import lock
+from rekindle.retrieval.protocol import RetrievalError
+from rekindle.types import Document
+
+__all__ = ["Additions"]
+
+_FILE = "added.jsonl"
+_LOCK = "adding.lock"
+
+
+class Additions:
+    """What was added to the index in ``place``. Reading needs no lock; the first to write has it until it closes."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self._lock: IO[bytes] | None = None
+
+    def read(self) -> list[Document]:
+        """All documents of whole additions; a line that was torn off by a kill is left out."""
+        path = self.place / _FILE
+        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+        return [Document(*json.loads(line)) for line in lines]
+
+    def begin(self, known: int, count: Callable[[], int] | None = None) -> None:
+        """Become the one process that adds, unless it is that already.
+
+        Args:
+            known: What this process thinks that ``count`` counts.
+            count: By default, of the documents of :meth:`read`.
+
+        Raises:
+            RetrievalError: Another process adds or has added, or the directory cannot be written.
+        """
+        if self._lock is not None:
+            return
+        file = self._take_lock()
+        if (count() if count else len(self.read())) != known:
+            file.close()
+            raise RetrievalError(
+                f"another process has added to the index {self.place} since it was opened; open it again, or give "
+                "every run that adds documents an index of its own (retriever.index)"
+            )
+        self._lock = file
+
+    def _take_lock(self) -> IO[bytes]:
+        try:
+            file = (self.place / _LOCK).open("ab")
+        except OSError as error:
+            raise RetrievalError(
+                f"cannot add to the index {self.place} ({error.strerror or error}); choose a directory that can be "
+                "written (retriever.index)"
+            ) from error
+        taken = RetrievalError(
+            f"another process adds to the index {self.place}; give every run that adds documents an index of its own "
+            "(retriever.index)"
+        )
+        try:
+            lock(file, taken)
+        except RetrievalError:
+            file.close()
+            raise
+        return file
+
+    def write(self, kept: int, documents: Sequence[Document]) -> None:
+        """Put documents behind the first ``kept``, durably; what a kill left behind those goes."""
+        with (self.place / _FILE).open("a+b") as file:
+            file.seek(0)
+            for _ in range(kept):
+                file.readline()
+            file.truncate(file.tell())
+            lines = (json.dumps([document.id, document.title, document.text]) for document in documents)
+            file.write("".join(f"{line}\n" for line in lines).encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+    def close(self) -> None:
+        """Let others add."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None

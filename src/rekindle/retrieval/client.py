@@ -1,0 +1,364 @@
+"""A retriever behind HTTP: any server that speaks the `/retrieve` protocol of Search-R1 (see ``wire``).
+
+What fails for a while (429, 5xx, time-outs, broken connections, nonsense) is tried again with growing pauses; what
+keeps failing is ``RetrieverDown``, and after several in a row the server is left alone for a while. What would fail
+every time is a ``RetrievalError``.
+
+    calling threads    look into the cache, then wait for the loop's answer
+    loop thread        connections, time limits, pauses, breaker; nothing else touches them
+"""
+
+import asyncio
+import random
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import CancelledError
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import partial
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+from rekindle.retrieval.breaker import Breaker
+from rekindle.retrieval.protocol import Hit, RetrievalError, RetrieverDown
+from rekindle.retrieval.wire import NonsenseError, parse_hits, render_search, well_formed
+
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = ["HttpRetriever"]
+
+MAX_BYTES = 64 * 2**20
+"""No more of an answer is read."""
+MAX_QUERY_CHARACTERS = 8192
+"""Longer queries are cut: nothing that a policy rambles may be too long for a server."""
+MAX_PAUSE_SECONDS = 30.0
+"""Longest pause of our own before the next attempt."""
+MAX_RETRY_AFTER_SECONDS = 60.0
+"""Longest pause that a server can ask for."""
+CONNECT_SECONDS = 5.0
+"""Longest wait for a connection, where a whole attempt may take longer."""
+TRANSIENT = {408, 425, 429}
+"""Client errors that time mends; every 5xx does as well."""
+REMEDIES = {
+    401: "set retriever.token_env to the environment variable with its token",
+    403: "check the token and what it is allowed to do",
+    404: "check the address, which usually ends in /retrieve",
+    405: "check the address, which usually ends in /retrieve",
+    413: "ask for fewer queries or documents at once",
+}
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+_T = TypeVar("_T")
+
+
+class _TransientError(Exception):
+    """An attempt failed in a way that another attempt may not; ``pause`` is what the server asked for, in seconds."""
+
+    def __init__(self, reason: str, pause: float = 0.0) -> None:
+        super().__init__(reason)
+        self.pause = pause
+
+
+class HttpRetriever:
+    """A ``Retriever`` behind HTTP. Threads may share one.
+
+    Redirects are not followed, and proxies of the environment are not used for this machine.
+
+    Args:
+        url: Address, e.g. ``http://127.0.0.1:8000/retrieve``; without a path, ``/retrieve`` is meant.
+        token: Sent as a bearer token to this address alone, never logged.
+        timeout_seconds: Of one attempt, from the connection to the last byte of the answer.
+        deadline_seconds: Of a whole ``search``, with all attempts and pauses.
+        retries: Further attempts after a first one that failed.
+        backoff_seconds: Pause before the second attempt; it doubles with every further one.
+        batch_size: Queries of one request; the batches of a search are sent at the same time.
+        concurrency: Requests in flight at the same time.
+        cache_size: Answers kept in memory, the latest used ones; failures are not kept.
+        breaker: When the server is left alone.
+
+    Raises:
+        RetrievalError: The address or the token cannot be used, or httpx is missing.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        timeout_seconds: float = 10.0,
+        deadline_seconds: float = 120.0,
+        retries: int = 3,
+        backoff_seconds: float = 0.5,
+        batch_size: int = 64,
+        concurrency: int = 8,
+        cache_size: int = 100_000,
+        breaker: Breaker | None = None,
+    ) -> None:
+        if find_spec("httpx") is None:
+            raise RetrievalError(
+                'retriever.kind = "http" needs httpx, which is not installed; run: pip install "rekindle[search]"'
+            )
+        self.url = _address(url)
+        _check_token(token)
+        self._token = token
+        self._timeout, self._deadline = timeout_seconds, deadline_seconds
+        self._retries, self._backoff = retries, backoff_seconds
+        self._batch_size, self._concurrency = batch_size, concurrency
+        self._cache = _Cache(cache_size)
+        self._breaker = breaker or Breaker()
+        self._loop = _LoopThread()
+        self._client: httpx.AsyncClient | None = None
+        self._slots = asyncio.Semaphore(concurrency)
+
+    def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
+        """Return up to ``k`` hits for every query, in the server's order, without duplicates; a blank query has none.
+
+        Raises:
+            RetrieverDown: No answer within the attempts and the deadline, or the server is left alone for a while.
+            RetrievalError: The server refuses in a way that no further attempt would mend.
+        """
+        wanted = [well_formed(query)[:MAX_QUERY_CHARACTERS] for query in queries]
+        found = {query: self._cache.get((query, k)) for query in wanted if query.strip()}
+        missing = [query for query, hits in found.items() if hits is None]
+        if missing:
+            answers = self._loop.run(partial(self._within_deadline, missing, k))
+            for query, hits in zip(missing, answers, strict=True):
+                found[query] = hits
+                self._cache.put((query, k), hits)
+        return [list(found.get(query) or ()) for query in wanted]
+
+    def close(self) -> None:
+        """End the connections. May be called twice."""
+        self._loop.close(self._disconnect)
+
+    # -- in the loop thread -------------------------------------------------------------------------------------------
+
+    async def _disconnect(self) -> None:
+        """End what other threads still wait for, and the connections."""
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        if self._client is not None:
+            await self._client.aclose()
+
+    async def _within_deadline(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
+        batches = [queries[at : at + self._batch_size] for at in range(0, len(queries), self._batch_size)]
+        try:
+            async with asyncio.timeout(self._deadline), asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._batch(batch, k)) for batch in batches]
+        except TimeoutError:
+            self._breaker.failed()
+            raise RetrieverDown(f"{self.url} did not answer within {self._deadline:g} seconds in all") from None
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        return [hits for task in tasks for hits in task.result()]
+
+    async def _batch(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
+        """One request, unless the breaker is open, and what the breaker learns of it."""
+        async with self._slots:
+            pause = self._breaker.wait()
+            if pause is not None:
+                raise RetrieverDown(f"{self.url} failed too often in a row; it is asked again in {pause:.1f} seconds")
+            decided = False
+            try:
+                found = await self._attempts(queries, k)
+                decided = True
+                self._breaker.succeeded()
+                return found
+            except RetrieverDown:
+                decided = True
+                self._breaker.failed()
+                raise
+            finally:
+                if not decided:
+                    self._breaker.undecided()
+
+    async def _attempts(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
+        """Ask until an answer makes sense, ``retries`` + 1 times at most."""
+        payload = render_search(queries, k)
+        for retry in range(self._retries + 1):
+            try:
+                return await self._attempt(payload, len(queries), k)
+            except _TransientError as error:
+                reason, asked = str(error), error.pause
+            if retry < self._retries:
+                # Not all at once: requests that were refused together would be refused together again.
+                own = min(self._backoff * 2**retry, MAX_PAUSE_SECONDS) * random.uniform(0.5, 1.0)
+                await asyncio.sleep(max(own, asked))
+        raise RetrieverDown(f"{self.url} failed {self._retries + 1} times ({reason})")
+
+    async def _attempt(self, payload: bytes, queries: int, k: int) -> list[list[Hit]]:
+        import httpx
+
+        try:
+            async with asyncio.timeout(self._timeout):
+                body = await self._post(payload)
+            return parse_hits(body, queries, k)
+        except TimeoutError:
+            raise _TransientError(f"no whole answer within {self._timeout:g} seconds") from None
+        except httpx.RequestError as error:
+            raise _TransientError(_plain(str(error) or type(error).__name__)) from None
+        except NonsenseError as error:
+            raise _TransientError(f"an answer that makes no sense: {error}") from None
+
+    async def _post(self, payload: bytes) -> bytes:
+        async with self._connections().stream("POST", self.url, content=payload) as response:
+            body = bytearray()
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > MAX_BYTES:
+                    raise NonsenseError(f"more than {MAX_BYTES >> 20} MiB")
+        if response.status_code != 200:
+            raise self._refusal(response, bytes(body))
+        return bytes(body)
+
+    def _connections(self) -> "httpx.AsyncClient":
+        """The client; it is made in the loop that uses it."""
+        if self._client is None:
+            import httpx
+
+            headers = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"}
+            if self._token is not None:
+                headers["Authorization"] = f"Bearer {self._token}"
+            self._client = httpx.AsyncClient(
+                headers=headers,
+                follow_redirects=False,
+                timeout=httpx.Timeout(self._timeout, connect=min(CONNECT_SECONDS, self._timeout), pool=None),
+                limits=httpx.Limits(max_connections=self._concurrency, max_keepalive_connections=self._concurrency),
+                trust_env=urlsplit(self.url).hostname not in LOOPBACK,
+            )
+        return self._client
+
+    def _refusal(self, response: "httpx.Response", body: bytes) -> Exception:
+        """What a status means: worth another attempt, or not."""
+        status = response.status_code
+        if 300 <= status < 400:
+            target = urlsplit(response.headers.get("Location", "")).netloc or "another path"
+            return RetrievalError(
+                f"{self.url} redirects to {_plain(target)} ({status}), and a redirect is not followed, so that the "
+                "token stays here; give the final address (retriever.url)"
+            )
+        said = self._quoted(body)
+        if status in TRANSIENT or status >= 500:
+            return _TransientError(f"{status}: {said}", _retry_after(response.headers.get("Retry-After")))
+        if status < 300:
+            return _TransientError(f"status {status} without an answer")
+        remedy = REMEDIES.get(status, "change what it complains about")
+        return RetrievalError(f"{self.url} refused the request ({status}: {said}); {remedy}")
+
+    def _quoted(self, body: bytes) -> str:
+        """The server's words in a message of ours, without the token should it repeat it."""
+        text = body[:1000].decode(errors="replace")
+        return _plain(text.replace(self._token, "***") if self._token else text) or "no message"
+
+
+class _Cache:
+    """The answers used last, by (query, k)."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._kept: OrderedDict[tuple[str, int], list[Hit]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: tuple[str, int]) -> list[Hit] | None:
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            return self._kept.get(key)
+
+    def put(self, key: tuple[str, int], hits: list[Hit]) -> None:
+        with self._lock:
+            self._kept[key] = hits
+            self._kept.move_to_end(key)
+            while len(self._kept) > self._size:
+                self._kept.popitem(last=False)
+
+
+class _LoopThread:
+    """An event loop in a thread of its own: its time limits hold whatever a server does, byte by byte."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="retriever", daemon=True)
+        self._thread.start()
+        self._closed = False
+        self._lock = threading.Lock()
+
+    def run(self, work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+        """Wait for the result; an interrupt of the waiting thread ends the work as well.
+
+        Raises:
+            RetrieverDown: The loop has been closed, or is closed meanwhile.
+        """
+        with self._lock:
+            if self._closed:
+                raise RetrieverDown("the retriever has been closed")
+            future = asyncio.run_coroutine_threadsafe(work(), self._loop)
+        try:
+            return future.result()
+        except CancelledError:
+            raise RetrieverDown("the retriever has been closed") from None
+        finally:
+            future.cancel()
+
+    def close(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run ``last`` and end. Does nothing the second time."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        asyncio.run_coroutine_threadsafe(last(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+def _address(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        (parts.hostname or "").encode("idna")  # what the system's look-up would choke on
+    except ValueError:
+        usable = False
+    if not (usable and url.isascii() and url.isprintable() and " " not in url):
+        raise RetrievalError(
+            f"the retriever's address {url!r} is no http address; give e.g. http://127.0.0.1:8000/retrieve"
+        )
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise RetrievalError(
+            "the retriever's address has more in it than scheme, host, port and path; give a token with "
+            "retriever.token_env"
+        )
+    return url.rstrip("/") + ("" if parts.path.strip("/") else "/retrieve")
+
+
+def _check_token(token: str | None) -> None:
+    if token is not None and not (token and token.isascii() and token.isprintable() and " " not in token):
+        raise RetrievalError(
+            "the retriever's token (retriever.token_env) is empty or has spaces, line breaks or non-ASCII characters "
+            "in it; mend it"
+        )
+
+
+def _plain(text: str) -> str:
+    """At most 300 characters on one line, with nothing in it that could steer a terminal."""
+    return " ".join("".join(one if one.isprintable() else " " for one in text).split())[:300]
+
+
+def _retry_after(value: str | None) -> float:
+    """Seconds that a ``Retry-After`` header asks for, given in seconds or as a date; 0.0 where it says neither."""
+    if value is None:
+        return 0.0
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            when = parsedate_to_datetime(value)
+        except ValueError:
+            return 0.0
+        seconds = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - datetime.now(UTC).timestamp()
+    return min(seconds, MAX_RETRY_AFTER_SECONDS) if seconds > 0 else 0.0

@@ -1,0 +1,150 @@
+"""The directory of an index: built beside its place and renamed, with a file that says what it was built from.
+
+    DIRECTORY/lexical/index.json    {"format": 1, "settings": {...}, "documents": 16340, "corpus": {...}}
+    DIRECTORY/lexical/...           what the index keeps
+    DIRECTORY/lexical.building/     one that is being built, or was when the process was killed
+    DIRECTORY/lexical.lock          held while it is built
+
+Everything is written before ``index.json``, and the rename comes last: a directory with its final name is whole.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from rekindle.locking import lock
+from rekindle.retrieval.corpus import open_corpus
+from rekindle.retrieval.protocol import RetrievalError
+
+__all__ = ["IndexDirectory", "Settings"]
+
+_FORMAT = 1
+_MANIFEST = "index.json"
+_LOOK_EVERY = 0.1  # seconds, while another process builds
+
+Settings = Mapping[str, str | int]
+"""What the content of an index depends on besides the corpus, e.g. ``{"backend": "tantivy 0.27.0"}``."""
+
+
+class IndexDirectory:
+    """Finds or builds one kind of index of one corpus.
+
+    Args:
+        place: Where the index is to be, e.g. ``DIRECTORY/lexical``.
+        corpus: The file it is of.
+        settings: An index of other settings is refused.
+    """
+
+    def __init__(self, place: Path, corpus: Path, settings: Settings) -> None:
+        self.place, self._corpus, self._settings = place, corpus, dict(settings)
+
+    def find_or_build(self, build: Callable[[Path], tuple[int, str]], *, rebuild: bool, resume: bool = False) -> Path:
+        """The directory of an index that fits, made by ``build`` where there is none.
+
+        Args:
+            build: Fills an existing directory, and returns the number of documents and the SHA-256 of the corpus.
+            rebuild: An index that does not fit is replaced instead of refused.
+            resume: ``build`` goes on with what a killed process left behind; otherwise it begins with nothing.
+
+        Raises:
+            RetrievalError: An index is there that does not fit, or the directory cannot be written.
+        """
+        if not (self.place.exists() and self._fits(rebuild)):
+            with self._locked():
+                if not (self.place.exists() and self._fits(rebuild)):  # another process may have been faster
+                    self._build(build, resume)
+        return self.place
+
+    def _fits(self, rebuild: bool) -> bool:
+        problem = self._mismatch()
+        if problem is not None and not rebuild:
+            raise RetrievalError(f"the index {self.place} {problem}; delete that directory, and it is built anew")
+        return problem is None
+
+    def _mismatch(self) -> str | None:
+        """What is wrong with the index that is there, as the end of a sentence."""
+        try:
+            manifest = json.loads((self.place / _MANIFEST).read_bytes())
+            form, settings, corpus = manifest["format"], manifest["settings"], manifest["corpus"]
+            size, written, digest = corpus["bytes"], corpus["modified"], corpus["sha256"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return f"is not whole or not ours ({_MANIFEST} is missing or damaged)"
+        if form != _FORMAT:
+            return f"has format {form}, and this version of rekindle reads format {_FORMAT}"
+        for name in self._settings:
+            if settings.get(name) != self._settings[name]:
+                return f"was built with {name} {settings.get(name)!r}, and here it is {self._settings[name]!r}"
+        return self._corpus_mismatch(size, written, digest)
+
+    def _corpus_mismatch(self, size: int, written: int, digest: str) -> str | None:
+        with open_corpus(self._corpus) as file:
+            now = os.fstat(file.fileno())
+            if now.st_size == size and (now.st_mtime_ns == written or _digest(self._corpus) == digest):
+                return None
+        return f"was built from another corpus than {self._corpus} is now"
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the lock of the place; wait for a process that builds, as its end gives the lock back."""
+        try:
+            self.place.parent.mkdir(parents=True, exist_ok=True)
+            file = self.place.with_name(f"{self.place.name}.lock").open("a")
+        except OSError as error:
+            raise RetrievalError(
+                f"cannot write to {self.place.parent} ({error.strerror or error}); choose another directory for the "
+                "index (retriever.index)"
+            ) from error
+        with file:
+            while True:
+                try:
+                    lock(file, BlockingIOError())
+                except BlockingIOError:
+                    time.sleep(_LOOK_EVERY)
+                else:
+                    yield
+                    return
+
+    def _build(self, build: Callable[[Path], tuple[int, str]], resume: bool) -> None:
+        unfinished = self.place.with_name(f"{self.place.name}.building")
+        if not resume:
+            shutil.rmtree(unfinished, ignore_errors=True)
+        try:
+            unfinished.mkdir(exist_ok=True)
+            before = self._corpus_state()
+            documents, digest = build(unfinished)
+            if self._corpus_state() != before:
+                raise RetrievalError(f"{self._corpus} was changed while it was indexed; start again")
+            corpus = {"bytes": before[0], "modified": before[1], "sha256": digest}
+            self._write_manifest(unfinished, documents, corpus)
+            shutil.rmtree(self.place, ignore_errors=True)
+            unfinished.rename(self.place)
+        except OSError as error:
+            raise RetrievalError(
+                f"cannot build the index {self.place} ({error.strerror or error}); make room or choose another "
+                "directory (retriever.index)"
+            ) from error
+
+    def _corpus_state(self) -> tuple[int, int]:
+        with open_corpus(self._corpus) as file:
+            state = os.fstat(file.fileno())
+        return state.st_size, state.st_mtime_ns
+
+    def _write_manifest(self, directory: Path, documents: int, corpus: Mapping[str, object]) -> None:
+        manifest = {"format": _FORMAT, "settings": self._settings, "documents": documents, "corpus": corpus}
+        with (directory / _MANIFEST).open("w") as file:
+            json.dump(manifest, file, indent=2)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _digest(path: Path) -> str:
+    with open_corpus(path) as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+        return digest.hexdigest()

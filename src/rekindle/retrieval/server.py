@@ -1,0 +1,249 @@
+"""A retriever for other processes and machines, over the `/retrieve` protocol of Search-R1.
+
+    POST /retrieve    see ``rekindle.retrieval.wire``
+    GET  /health      {"status": "ok", "documents": 16340, "version": "0.1.0", "in_flight": 0}, without a token
+    GET  /status      "ok", without a token (what SSP asks for)
+
+What is refused is answered with {"detail": one sentence}: 400 and 422 no such request, 401 no or another token, 408 too
+slow, 413 too much, 503 (with Retry-After) too busy or a search that failed.
+"""
+
+import asyncio
+import contextlib
+import hmac
+import ipaddress
+import socket
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from rekindle import __version__
+from rekindle.retrieval.batching import QueueFullError, SearchThread
+from rekindle.retrieval.protocol import RetrievalError, Retriever, RetrieverDown
+from rekindle.retrieval.wire import Limits, RefusedError, parse_search, render_hits
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI, Request, Response
+
+__all__ = ["RetrieverServer"]
+
+KEEP_ALIVE_SECONDS = 60
+"""An idle connection is kept; clients come back between two turns of a rollout."""
+SHUTDOWN_SECONDS = 30
+"""Longest wait for what is in flight when the server is stopped."""
+DRAIN_SECONDS = 5
+"""How long the rest of a body that was refused is read and forgotten, so that the refusal arrives."""
+UNREAD = {401, 408, 413}
+"""Refusals that come before the body has been read."""
+RETRY_AFTER = {"Retry-After": "1"}
+
+
+class RetrieverServer:
+    """Serves one retriever. The address is taken at once; requests are answered while :meth:`run` runs.
+
+    Args:
+        retriever: Only one thread uses it; stays the caller's to close.
+        documents: How many it has, for /health.
+        host: Address to listen on. One that other machines can reach needs a token.
+        port: 0 takes a free one.
+        token: Asked for as a bearer token.
+        default_k: Documents per query where a request does not say.
+        limits: What is taken.
+
+    Attributes:
+        url: Address of ``/retrieve``.
+
+    Raises:
+        RetrievalError: fastapi or uvicorn is missing, the address cannot be used, or it would be open to everybody.
+    """
+
+    def __init__(
+        self,
+        retriever: Retriever,
+        *,
+        documents: int,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        token: str | None = None,
+        default_k: int = 3,
+        limits: Limits | None = None,
+    ) -> None:
+        limits = limits or Limits()
+        _check(host, port, token, default_k, limits)
+        import uvicorn
+
+        self._socket = _listen(host, port)
+        name = f"[{host}]" if ":" in host else host
+        self.url = f"http://{name}:{self._socket.getsockname()[1]}/retrieve"
+        self._searches = SearchThread(retriever, limits.waiting_queries)
+        self._service = _Service(self._searches, documents, token, default_k, limits)
+        config = uvicorn.Config(
+            self._service.app(),
+            access_log=False,
+            log_config=None,
+            log_level="error",
+            lifespan="off",
+            ws="none",
+            server_header=False,
+            limit_concurrency=limits.connections,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        )
+        self._server = uvicorn.Server(config)
+
+    def run(self) -> None:
+        """Answer until :meth:`stop`, SIGINT or SIGTERM (in the main thread), then finish what is in flight."""
+        try:
+            self._server.run(sockets=[self._socket])
+        finally:
+            self._socket.close()
+            self._searches.close()
+
+    def stop(self) -> None:
+        """Ask :meth:`run` to end, from any thread or signal handler; it does not begin if it was not running yet."""
+        self._server.should_exit = True
+
+
+class _Service:
+    """What happens to a request."""
+
+    def __init__(
+        self, searches: SearchThread, documents: int, token: str | None, default_k: int, limits: Limits
+    ) -> None:
+        self._searches, self._documents, self._limits = searches, documents, limits
+        self._default_k = default_k
+        self._expected = None if token is None else f"Bearer {token}".encode()
+        self._in_flight = 0
+
+    def app(self) -> "FastAPI":
+        from fastapi import FastAPI
+
+        app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+        # Plain routes: bodies are read and checked here, byte by byte and by limits that fastapi does not have.
+        app.add_route("/retrieve", self._retrieve, methods=["POST"])
+        app.add_route("/health", self._health, methods=["GET"])
+        app.add_route("/status", self._status, methods=["GET"])
+        return app
+
+    async def _health(self, _: "Request") -> "Response":
+        from fastapi.responses import JSONResponse
+
+        return JSONResponse(
+            {
+                "status": "ok",
+                "documents": self._documents,
+                "version": __version__,
+                "in_flight": self._in_flight,
+            }
+        )
+
+    async def _status(self, _: "Request") -> "Response":
+        from fastapi.responses import JSONResponse
+
+        return JSONResponse("ok")
+
+    async def _retrieve(self, request: "Request") -> "Response":
+        from fastapi.responses import JSONResponse, Response
+
+        self._in_flight += 1
+        try:
+            return Response(await self._answer(request), media_type="application/json")
+        except RefusedError as refusal:
+            headers = refusal.headers
+            if refusal.status in UNREAD:
+                await _drain(request)
+                headers = headers | {"Connection": "close"}
+            return JSONResponse({"detail": str(refusal)}, refusal.status, headers)
+        finally:
+            self._in_flight -= 1
+
+    async def _answer(self, request: "Request") -> bytes:
+        self._authorize(request)
+        search = parse_search(await self._body(request), self._default_k, self._limits)
+        try:
+            found = await asyncio.wrap_future(self._searches.submit(search.queries, search.k))
+        except QueueFullError:
+            raise RefusedError(503, "too many queries are waiting; ask again later", RETRY_AFTER) from None
+        except RetrieverDown as error:
+            raise RefusedError(503, f"the search failed ({error}); ask again later", RETRY_AFTER) from None
+        return render_hits(found, scores=search.scores)
+
+    def _authorize(self, request: "Request") -> None:
+        given = request.headers.get("authorization", "").encode()
+        if self._expected is not None and not hmac.compare_digest(given, self._expected):
+            raise RefusedError(
+                401, "a bearer token is needed, and this is none or another", {"WWW-Authenticate": "Bearer"}
+            )
+
+    async def _body(self, request: "Request") -> bytes:
+        from starlette.requests import ClientDisconnect
+
+        limit = self._limits.body_bytes
+        too_much = RefusedError(413, f"the body is too long; send at most {limit} bytes")
+        length = request.headers.get("content-length", "")
+        if length.isdecimal() and int(length[:20]) > limit:
+            raise too_much
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._limits.body_seconds):
+                async for chunk in request.stream():
+                    body += chunk
+                    if len(body) > limit:
+                        raise too_much
+        except TimeoutError:
+            raise RefusedError(408, f"the body did not come within {self._limits.body_seconds:g} seconds") from None
+        except ClientDisconnect:
+            raise RefusedError(400, "the connection ended before the body did") from None
+        return bytes(body)
+
+
+async def _drain(request: "Request") -> None:
+    """A connection that is closed on unread bytes is reset, and the client never sees why it was refused."""
+    from starlette.requests import ClientDisconnect
+
+    with contextlib.suppress(TimeoutError, ClientDisconnect, RuntimeError):  # RuntimeError: all of it is read
+        async with asyncio.timeout(DRAIN_SECONDS):
+            async for _ in request.stream():
+                pass
+
+
+def _check(host: str, port: int, token: str | None, default_k: int, limits: Limits) -> None:
+    for module in ("fastapi", "uvicorn"):
+        if find_spec(module) is None:
+            raise RetrievalError(
+                f'a retriever server needs {module}, which is not installed; run: pip install "rekindle[serve]"'
+            )
+    if token is not None and not (token and token.isascii() and token.isprintable() and " " not in token):
+        raise RetrievalError("the token is empty or has spaces, line breaks or non-ASCII characters in it; mend it")
+    if token is None and not _is_loopback(host):
+        raise RetrievalError(
+            f"{host} can be reached by other machines, and without a token everybody could search; "
+            "set a token, or listen on 127.0.0.1"
+        )
+    if not 0 <= port < 2**16:
+        raise RetrievalError(f"port {port} does not exist; choose one from 1 to 65535, or 0 for a free one")
+    if not 1 <= default_k <= limits.topk:
+        raise RetrievalError(f"{default_k} documents per query are out of range; choose from 1 to {limits.topk}")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket: who connects from now on is answered once the server runs."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        # A server that ended a moment ago must not keep its successor out.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise RetrievalError(
+            f"cannot listen on {host}, port {port} ({error.strerror or error}); choose another port, "
+            "or port 0 for a free one"
+        ) from None
+    return listener

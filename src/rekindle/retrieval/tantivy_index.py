@@ -1,0 +1,123 @@
+"""BM25 over title and text with tantivy: the terms of rows, on disk (memory-mapped) or in memory."""
+
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rekindle.retrieval.analysis import distinct_terms, prepare, prepare_query
+from rekindle.retrieval.ranking import first_with_ties
+from rekindle.types import Document
+
+if TYPE_CHECKING:
+    import tantivy
+
+__all__ = ["TantivyTerms"]
+
+_TOKENIZER = "rekindle"
+_LONGEST_TERM = 100  # bytes; longer ones are no words
+_HEAP_BYTES = 64_000_000  # of the writer when a corpus is indexed: more means fewer segments to merge
+_SMALL_HEAP_BYTES = 15_000_000
+_TITLE_SCALE = 0.25  # a title is short, so that its BM25 is some four times what its words add to a passage's
+
+
+class TantivyTerms:
+    """The inverted index of numbered documents. Safe to search from several threads while one adds.
+
+    Args:
+        directory: Existing directory of the index; None keeps it in memory.
+    """
+
+    name = "tantivy"
+
+    def __init__(self, directory: Path | None = None) -> None:
+        import tantivy
+
+        self._tantivy = tantivy
+        self._schema = _schema()
+        self._index = tantivy.Index(self._schema, path=str(directory) if directory else None)
+        self._analyzer = _analyzer()
+        self._index.register_tokenizer(_TOKENIZER, self._analyzer)
+        self._searcher = self._index.searcher()
+        self._writer: tantivy.IndexWriter | None = None
+
+    @staticmethod
+    def version() -> str:
+        """Of the library: an index is read by the version that wrote it."""
+        return version("tantivy")
+
+    def __len__(self) -> int:
+        return self._searcher.num_docs
+
+    def refresh(self) -> int:
+        """See what another process wrote; return the number of documents."""
+        self._index.reload()
+        self._searcher = self._index.searcher()
+        return len(self)
+
+    def add(self, rows: Iterable[tuple[int, Document]], *, bulk: bool = False) -> None:
+        """Index documents under their rows and make them visible; all of them or, on an error, none."""
+        if self._writer is None:
+            self._writer = self._index.writer(_HEAP_BYTES if bulk else _SMALL_HEAP_BYTES, num_threads=1)
+        try:
+            self._write(self._writer, rows)
+        except BaseException:
+            self._writer.rollback()
+            raise
+        self.refresh()
+
+    def _write(self, writer: "tantivy.IndexWriter", rows: Iterable[tuple[int, Document]]) -> None:
+        document_of = self._tantivy.Document
+        for row, document in rows:
+            title = prepare(document.title)
+            writer.add_document(document_of(row=row, title=title, passage=f"{title}\n{prepare(document.text)}"))
+        writer.commit()
+
+    def search(self, query: str, k: int, title_weight: float) -> list[tuple[int, float]]:
+        """Up to ``k`` rows with scores, best first, ties by row."""
+        terms = distinct_terms(self._analyzer.analyze(prepare_query(query)))
+        searcher = self._searcher
+        k = min(k, searcher.num_docs)
+        if not terms or k < 1:
+            return []
+        weighted = self._query(terms, title_weight)
+        return first_with_ties(lambda limit: self._hits(searcher, weighted, limit), k)
+
+    def _query(self, terms: list[str], title_weight: float) -> "tantivy.Query":
+        query, should = self._tantivy.Query, self._tantivy.Occur.Should
+        clauses = []
+        for term in terms:
+            in_title = query.term_query(self._schema, "title", term, "freq")
+            clauses.append((should, query.boost_query(in_title, title_weight * _TITLE_SCALE)))
+            clauses.append((should, query.term_query(self._schema, "passage", term, "freq")))
+        return query.boolean_query(clauses)
+
+    @staticmethod
+    def _hits(searcher: "tantivy.Searcher", query: "tantivy.Query", limit: int) -> list[tuple[int, float]]:
+        hits = searcher.search(query, limit, count=False).hits
+        rows = searcher.fast_field_values("row", [address for _, address in hits])
+        return [(int(row or 0), float(score)) for row, (score, _) in zip(rows, hits, strict=True)]
+
+    def close(self) -> None:
+        """Let go of the writer's lock; merges that have begun are finished."""
+        if self._writer is not None:
+            self._writer.wait_merging_threads()
+            self._writer = None
+
+
+def _schema() -> "tantivy.Schema":
+    from tantivy import SchemaBuilder
+
+    builder = SchemaBuilder().add_integer_field("row", fast=True)
+    for field in ("title", "passage"):
+        builder = builder.add_text_field(field, tokenizer_name=_TOKENIZER, index_option="freq")
+    return builder.build()
+
+
+def _analyzer() -> "tantivy.TextAnalyzer":
+    from tantivy import Filter, TextAnalyzerBuilder, Tokenizer
+
+    builder = TextAnalyzerBuilder(Tokenizer.simple())
+    for step in (Filter.remove_long(_LONGEST_TERM), Filter.lowercase(), Filter.ascii_fold()):
+        builder = builder.filter(step)
+    return builder.build()

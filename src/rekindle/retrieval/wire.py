@@ -1,0 +1,226 @@
+r"""The `/retrieve` protocol of Search-R1 (arXiv 2503.09516), as bytes: what a client sends, and what a server answers.
+
+    {"queries": ["who was Jeff Porcaro"], "topk": 3, "return_scores": true}
+    {"result": [[{"document": {"id": "0", "contents": "\"Jeff Porcaro\"\nA drummer."}, "score": 7.1}]]}
+    {"result": [[{"id": "0", "contents": "\"Jeff Porcaro\"\nA drummer."}]]}          (return_scores = false)
+
+``topk`` may be null or 0 for the server's own number. Our documents also have "title" and "text".
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rekindle.retrieval.corpus import join_contents, split_contents
+from rekindle.retrieval.protocol import Hit
+from rekindle.types import Document
+
+__all__ = [
+    "Limits",
+    "NonsenseError",
+    "RefusedError",
+    "Search",
+    "parse_hits",
+    "parse_search",
+    "render_hits",
+    "render_search",
+    "well_formed",
+]
+
+
+class NonsenseError(Exception):
+    """An answer that does not follow the protocol; the message says how."""
+
+
+class RefusedError(Exception):
+    """A request that the server does not answer.
+
+    Attributes:
+        status: HTTP status.
+        headers: Of the answer.
+    """
+
+    def __init__(self, status: int, reason: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(reason)
+        self.status, self.headers = status, headers or {}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a server takes.
+
+    Attributes:
+        body_bytes: Of one request.
+        queries: Of one request; Search-R1 asks for a whole training batch at once.
+        query_characters: Of one query.
+        topk: Documents per query.
+        documents: Of one answer, all queries together.
+        waiting_queries: Of all requests that wait for the search; more are answered with 503.
+        connections: At the same time; more are answered with 503.
+        body_seconds: Within which a request must have been sent.
+    """
+
+    body_bytes: int = 16 * 2**20
+    queries: int = 8192
+    query_characters: int = 16_384
+    topk: int = 100
+    documents: int = 50_000
+    waiting_queries: int = 16_384
+    connections: int = 1024
+    body_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What a request asks for: ``k`` documents for every query, with or without scores."""
+
+    queries: list[str]
+    k: int
+    scores: bool
+
+
+def well_formed(text: str) -> str:
+    """The text with a question mark for every half of a surrogate pair, which JSON can write and nothing can encode."""
+    return text if text.isascii() else text.encode(errors="replace").decode()
+
+
+def render_search(queries: Sequence[str], k: int) -> bytes:
+    """The body of a request."""
+    return json.dumps({"queries": list(queries), "topk": k, "return_scores": True}).encode()
+
+
+def parse_search(body: bytes, default_k: int, limits: Limits) -> Search:
+    """Read the body of a request; fields that nobody knows are ignored, as Search-R1 does.
+
+    Raises:
+        RefusedError: It is no request (400, 422) or asks for too much (413, 422).
+    """
+    fields = _object(body)
+    queries, k, scores = fields.get("queries"), fields.get("topk"), fields.get("return_scores", False)
+    if not isinstance(queries, list) or not all(isinstance(query, str) for query in queries):
+        raise RefusedError(422, '"queries" must be a list of strings, e.g. {"queries": ["who wrote Hamlet"]}')
+    if isinstance(k, bool) or not isinstance(k, int | None) or (k or 0) < 0:
+        raise RefusedError(422, '"topk" must be an integer of at least 1, or null for the default')
+    if not isinstance(scores, bool):
+        raise RefusedError(422, '"return_scores" must be true or false')
+    search = Search([well_formed(query) for query in queries], k or default_k, scores)
+    _bound(search, limits)
+    return search
+
+
+def _object(body: bytes) -> dict[str, object]:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        raise RefusedError(400, "the body is not JSON; send an object with a list of queries") from None
+    if not isinstance(value, dict):
+        raise RefusedError(422, f"the body is {_kind(value)}; send an object with a list of queries")
+    return value
+
+
+def _bound(search: Search, limits: Limits) -> None:
+    count, longest = len(search.queries), max(map(len, search.queries), default=0)
+    if count > limits.queries:
+        raise RefusedError(413, f"{count} queries in one request; send at most {limits.queries} at a time")
+    if longest > limits.query_characters:
+        raise RefusedError(
+            413, f"a query of {longest} characters; send at most {limits.query_characters} characters per query"
+        )
+    if search.k > limits.topk:
+        raise RefusedError(422, f'"topk" is {search.k}; ask for at most {limits.topk}')
+    if count * search.k > limits.documents:
+        raise RefusedError(
+            413, f"{count} queries with {search.k} documents each; ask for at most {limits.documents} documents at once"
+        )
+
+
+def render_hits(results: Sequence[Sequence[Hit]], *, scores: bool) -> bytes:
+    """The body of an answer. A score that is no number becomes 0.0, because JSON has no NaN."""
+    one = _scored if scores else _bare
+    answer = {"result": [[one(hit) for hit in hits] for hits in results]}
+    return well_formed(json.dumps(answer, ensure_ascii=False, allow_nan=False)).encode()
+
+
+def _bare(hit: Hit) -> dict[str, object]:
+    document = hit.document
+    contents = join_contents(document)
+    return {"id": document.id, "contents": contents, "title": document.title, "text": document.text}
+
+
+def _scored(hit: Hit) -> dict[str, object]:
+    return {"document": _bare(hit), "score": float(hit.score) if math.isfinite(hit.score) else 0.0}
+
+
+def parse_hits(body: bytes, queries: int, k: int) -> list[list[Hit]]:
+    """Read an answer in either shape: at most ``k`` hits per query, in the server's order, without duplicates.
+
+    A document may be an object or just its contents. Without an id it gets one from its contents; a score that is
+    missing or no number is 0.0.
+
+    Raises:
+        NonsenseError: It is something else.
+    """
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        raise NonsenseError("no JSON") from None
+    results = value.get("result") if isinstance(value, dict) else None
+    if not isinstance(results, list) or not all(isinstance(found, list) for found in results):
+        raise NonsenseError('no "result" with a list per query')
+    if len(results) != queries:
+        raise NonsenseError(f"{len(results)} results for {queries} queries")
+    return [_distinct([_hit(item) for item in found], k) for found in results]
+
+
+def _distinct(hits: Sequence[Hit], k: int) -> list[Hit]:
+    first: dict[str, Hit] = {}
+    for hit in hits:
+        first.setdefault(hit.document.id, hit)
+    return list(first.values())[:k]
+
+
+def _hit(item: object) -> Hit:
+    if isinstance(item, dict) and "document" in item:
+        return Hit(_document(item["document"]), _score(item.get("score")))
+    return Hit(_document(item), 0.0)
+
+
+def _score(value: object) -> float:
+    if value is None:
+        return 0.0
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise NonsenseError(f"a score that is {_kind(value)}")
+    try:
+        score = float(value)
+    except OverflowError:
+        return 0.0
+    return score if math.isfinite(score) else 0.0
+
+
+def _document(value: object) -> Document:
+    fields = {"contents": value} if isinstance(value, str) else value
+    if not isinstance(fields, dict):
+        raise NonsenseError(f"a document that is {_kind(value)}")
+    title, text = fields.get("title"), fields.get("text")
+    if not (isinstance(title, str) and isinstance(text, str)):
+        contents = fields.get("contents", text)
+        if not isinstance(contents, str):
+            raise NonsenseError("a document without contents")
+        title, text = split_contents(contents)
+    title, text = well_formed(title), well_formed(text)
+    return Document(_identity(fields.get("id"), title, text), title, text)
+
+
+def _identity(given: object, title: str, text: str) -> str:
+    if isinstance(given, str | int) and not isinstance(given, bool) and given != "":
+        return well_formed(str(given))
+    if given not in (None, ""):
+        raise NonsenseError(f"an id that is {_kind(given)}")
+    return "sha256:" + hashlib.sha256(f"{title}\n{text}".encode()).hexdigest()[:32]
+
+
+def _kind(value: object) -> str:
+    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number")

@@ -1,0 +1,108 @@
+"""Questions of one and more hops: "ka lo boss home ?" asks for the home of the boss of ka lo."""
+
+import hashlib
+import warnings
+from collections.abc import Container, Mapping
+from random import Random
+
+from rekindle.tasks.search_world.params import Params
+from rekindle.tasks.search_world.world import Name, World, world
+from rekindle.tasks.task_set import TaskSet
+from rekindle.types import Task
+
+__all__ = ["demonstration_tasks", "load_search_world"]
+
+DEMONSTRATED_HOPS = (0.4, 0.25, 0.2, 0.15)
+"""Shares of 1, 2, ... hops in demonstrations; easy questions come first in learning."""
+PATIENCE = 400
+"""Draws without a new question after which a world is taken to have no more of that many hops."""
+
+
+def load_search_world(values: Mapping[str, object], *, pool_size: int, eval_prompts: int, seed: int) -> TaskSet:
+    """Make the pool and the held-out prompts: questions about two worlds that share no name, evenly over the hops.
+
+    Args:
+        values: ``task.params``: see ``Params``.
+        pool_size: Prompts in the pool.
+        eval_prompts: Prompts held out.
+        seed: Chooses the questions where ``task.params`` has no ``seed``.
+
+    Raises:
+        TaskError: A parameter is unknown or out of range.
+    """
+    params = Params.read(values)
+    parts = []
+    for corpus, count, key in (("pool", pool_size, "task.pool_size"), ("held_out", eval_prompts, "eval.prompts")):
+        tasks = _distinct(params, corpus, count, params.seed if "seed" in values else seed)
+        if len(tasks) < count:
+            warnings.warn(
+                f"{key} = {count}, but only {len(tasks)} questions were found in a world of {params.entities} "
+                "entities; raise task.params entities for more",
+                stacklevel=2,
+            )
+        parts.append(tasks)
+    return TaskSet(*parts)
+
+
+def demonstration_tasks(params: Params, count: int, seed: int) -> tuple[Task, ...]:
+    """Up to ``count`` questions about the third world, most of them easy.
+
+    A question may come more than once: there are too few easy ones for their share, and each time it is another lesson.
+    """
+    rng, here = Random(f"questions demonstrations {seed}"), world(params, "demonstrations")
+    shares = [DEMONSTRATED_HOPS[min(hop, len(DEMONSTRATED_HOPS) - 1)] for hop in range(params.hops)]
+    drawn = (
+        _draw(rng, here, "demonstrations", hops) for hops in rng.choices(range(1, params.hops + 1), shares, k=count)
+    )
+    return tuple(task for task in drawn if task is not None)
+
+
+def _distinct(params: Params, corpus: str, count: int, seed: int) -> tuple[Task, ...]:
+    """As evenly over the hops as there are questions; where those of one length run out, the others take their place."""
+    rng, here = Random(f"questions {corpus} {seed}"), world(params, corpus)
+    tasks, lengths = dict[str, Task](), list(range(1, params.hops + 1))
+    while lengths and len(tasks) < count:
+        hops = lengths[len(tasks) % len(lengths)]
+        task = _draw(rng, here, corpus, hops, tasks)
+        if task is None:
+            lengths.remove(hops)
+        else:
+            tasks[task.prompt] = task
+    found = list(tasks.values())
+    rng.shuffle(found)
+    return tuple(found)
+
+
+def _draw(rng: Random, here: World, corpus: str, hops: int, without: Container[str] = frozenset()) -> Task | None:
+    """Draw a question, or None where ``PATIENCE`` draws find no new one that does not come back to where it was."""
+    for _ in range(PATIENCE):
+        path = _walk(here, rng.choice(here.entities), rng.choices(here.relations, k=hops))
+        task = path and _task(corpus, *path)
+        if task and task.prompt not in without:
+            return task
+    return None
+
+
+def _walk(here: World, start: Name, relations: list[str]) -> tuple[list[Name], list[str]] | None:
+    """The entities on the way and the relations, or None where the way crosses itself."""
+    way = [start]
+    for relation in relations:
+        way.append(here.facts[way[-1], relation])
+    return (way, relations) if len(set(way)) == len(way) else None
+
+
+def _task(corpus: str, way: list[Name], relations: list[str]) -> Task:
+    prompt = " ".join((*way[0], *relations, "?"))
+    answer = " ".join(way[-1])
+    key = hashlib.blake2b(f"{corpus} {prompt} {answer}".encode(), digest_size=8).hexdigest()
+    return Task(
+        f"search_world/{corpus}/{key}",
+        prompt,
+        answer,
+        {
+            "level": len(relations),
+            "corpus": corpus,
+            "path": [" ".join(name) for name in way],
+            "relations": relations,
+        },
+    )

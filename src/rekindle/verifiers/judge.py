@@ -1,0 +1,153 @@
+"""Answers judged by a language model behind an OpenAI-compatible API; what is no clear verdict gives no credit."""
+
+import os
+import threading
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rekindle.config import JudgeTable
+from rekindle.engines.endpoint import Endpoint, EndpointCompletion, EndpointRequest
+from rekindle.types import Task
+from rekindle.verifiers.exact import final_answer
+from rekindle.verifiers.judge_cache import VerdictCache, verdict_key
+from rekindle.verifiers.judge_prompt import SYSTEM_PROMPT, is_presentable, judge_prompt, parse_verdict
+from rekindle.verifiers.protocol import Verdict, VerifierError
+from rekindle.verifiers.qa import qa_exact_match
+
+__all__ = ["JudgeVerifier", "build_judge"]
+
+MAX_TOKENS = 1024
+"""Of a reply: a word, or the thoughts of a reasoning model and a word."""
+NO_VERDICT = Verdict(0.0, "judge", void=True)
+
+Case = tuple[str, tuple[str, ...], str]
+"""Question, reference answers, answer to judge."""
+
+
+class JudgeVerifier:
+    """The judge's verdict on a completion's final answer: 1.0, 0.0, or the failure ``"judge"``, which is void.
+
+    Decided here, without a call: an answer that matches a reference by ``qa_exact_match`` is right; one that is
+    empty, or may not be shown to a judge (see ``judge_prompt``), is wrong. Equal cases are asked once, and never again
+    where the cache has the verdict. Failures are a judge that cannot be reached or says anything but one of the two
+    verdicts, and what is over the budget.
+
+    Args:
+        endpoint: The judge; with ``judge_prompt.SYSTEM_PROMPT`` as its system prompt.
+        concurrency: That of the endpoint. After as many failed requests in a row the judge is taken for dead, and the
+            rest of the batch is not asked.
+        cache: Where verdicts are kept; closed with the verifier.
+        max_calls: Cases that this verifier may ask about; None for any number. Further attempts at a request that
+            failed are not counted.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, *, concurrency: int, cache: VerdictCache, max_calls: int | None = None
+    ) -> None:
+        self._endpoint, self._patience, self._cache, self._budget = endpoint, concurrency, cache, max_calls
+        self._calls, self._told = 0, False
+        self._lock = threading.Lock()
+
+    def judge(self, items: Sequence[tuple[Task, str]]) -> list[Verdict]:
+        """See ``Verifier.judge``; a task without a reference answer gives the failure ``"error"``.
+
+        Raises:
+            EndpointError: The judge refuses a request for good (a wrong key, an unknown model).
+            VerifierError: The cache's file cannot be used.
+        """
+        cases = [_case(task, text) for task, text in items]
+        decided = {case: verdict for case in dict.fromkeys(cases) if (verdict := self._known(case)) is not None}
+        open_cases = self._affordable([case for case in dict.fromkeys(cases) if case not in decided])
+        decided |= self._ask(open_cases)
+        return [decided.get(case, NO_VERDICT) for case in cases]
+
+    def close(self) -> None:
+        """Let go of the cache. May be called twice."""
+        self._cache.close()
+
+    def _known(self, case: Case) -> Verdict | None:
+        """What needs no call."""
+        _, references, answer = case
+        if not any(reference.strip() for reference in references):
+            return Verdict(0.0, "error")
+        if qa_exact_match(answer, references):
+            return Verdict(1.0)
+        if not is_presentable(answer):
+            return Verdict(0.0)
+        found = self._cache.get(verdict_key(self._endpoint.model, *case))
+        return None if found is None else Verdict(float(found))
+
+    def _affordable(self, cases: list[Case]) -> list[Case]:
+        """As many as the budget still allows; a warning when it does not allow all."""
+        if self._budget is None:
+            return cases
+        with self._lock:
+            left = self._budget - self._calls
+            self._calls += min(left, len(cases))
+            told, self._told = self._told, self._told or left < len(cases)
+        if self._told and not told:
+            warnings.warn(
+                f"judge.max_calls = {self._budget} is spent: what is over is not judged; raise it", stacklevel=3
+            )
+        return cases[:left]
+
+    def _ask(self, cases: Sequence[Case]) -> Mapping[Case, Verdict]:
+        """Verdicts by the judge, kept as they come; cases without one are left out."""
+        requests = [
+            EndpointRequest(judge_prompt(*case), temperature=0.0, max_tokens=MAX_TOKENS, seed=0) for case in cases
+        ]
+        verdicts: dict[Case, Verdict] = {}
+        failed_in_a_row = 0
+        for index, completions in self._endpoint.complete(requests):
+            failed_in_a_row = failed_in_a_row + 1 if completions is None else 0
+            if failed_in_a_row == self._patience:
+                break
+            correct = None if completions is None else _said(completions[0])
+            if correct is not None:
+                self._cache.put(verdict_key(self._endpoint.model, *cases[index]), correct)
+                verdicts[cases[index]] = Verdict(float(correct))
+        return verdicts
+
+
+def build_judge(table: JudgeTable) -> JudgeVerifier:
+    """Make the judge of a configuration; nothing is sent before the first answer that needs a verdict.
+
+    Raises:
+        VerifierError: The address, the model or the API key is missing, or the cache's file cannot be used.
+        EndpointError: The address or the key cannot be used.
+    """
+    if table.url is None or table.model is None:
+        missing = "judge.url" if table.url is None else "judge.model"
+        raise VerifierError(f'task.verifier = "judge" needs {missing}, which is not set; set it')
+    endpoint = Endpoint(
+        table.url,
+        table.model,
+        api_key=_api_key(table.key_env),
+        timeout_seconds=table.timeout_seconds,
+        concurrency=table.concurrency,
+        system_prompt=SYSTEM_PROMPT,
+    )
+    cache = VerdictCache(None if table.cache is None else Path(table.cache))
+    return JudgeVerifier(endpoint, concurrency=table.concurrency, cache=cache, max_calls=table.max_calls)
+
+
+def _said(completion: EndpointCompletion) -> bool | None:
+    return None if completion.truncated else parse_verdict(completion.text)
+
+
+def _api_key(variable: str | None) -> str | None:
+    if variable is None:
+        return None
+    key = os.environ.get(variable)
+    if not key:
+        raise VerifierError(
+            f'judge.key_env = "{variable}" names an environment variable that is not set; export {variable} with the '
+            "API key, or leave judge.key_env out"
+        )
+    return key
+
+
+def _case(task: Task, text: str) -> Case:
+    references = (task.answer,) if isinstance(task.answer, str) else tuple(task.answer)
+    return task.prompt, references, final_answer(text)

@@ -1,0 +1,75 @@
+"""Verdicts of a judge that were paid for once: in a SQLite file that several processes may share, or in memory."""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rekindle.verifiers.judge_prompt import PROMPT_VERSION
+from rekindle.verifiers.protocol import VerifierError
+
+__all__ = ["VerdictCache", "verdict_key"]
+
+LOCK_SECONDS = 60.0
+"""Longest wait for another process that writes."""
+TABLE = "CREATE TABLE IF NOT EXISTS verdicts (key TEXT PRIMARY KEY, correct INTEGER NOT NULL CHECK (correct IN (0, 1)))"
+
+
+def verdict_key(model: str, question: str, references: Sequence[str], answer: str) -> str:
+    """Everything a verdict depends on, the version of our prompt included, as readable JSON."""
+    return json.dumps([model, PROMPT_VERSION, question, list(references), answer])
+
+
+class VerdictCache:
+    """``key -> correct``; the first verdict on a key stays. Threads may share it. Failures are not kept.
+
+    Args:
+        path: The file, made when it is not there; None keeps the verdicts in memory.
+
+    Raises:
+        VerifierError: The file cannot be opened or is no cache, now or at a later call.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        with self._explained():
+            self._connection = sqlite3.connect(
+                path or ":memory:", timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False
+            )
+        try:
+            with self._explained():
+                self._connection.execute(TABLE)
+                self._connection.execute("SELECT key, correct FROM verdicts LIMIT 1").fetchone()
+        except VerifierError:
+            self.close()
+            raise
+
+    def get(self, key: str) -> bool | None:
+        """The verdict on a key, None where there is none."""
+        with self._explained():
+            row = self._connection.execute("SELECT correct FROM verdicts WHERE key = ?", (key,)).fetchone()
+        return None if row is None else row[0] == 1
+
+    def put(self, key: str, correct: bool) -> None:
+        """Keep a verdict; it is on disk when this returns."""
+        with self._explained():
+            self._connection.execute("INSERT OR IGNORE INTO verdicts VALUES (?, ?)", (key, int(correct)))
+
+    def close(self) -> None:
+        """Let go of the file. May be called twice."""
+        self._connection.close()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """One thread at a time, and SQLite's errors as sentences."""
+        try:
+            with self._lock:
+                yield
+        except sqlite3.Error as error:
+            raise VerifierError(
+                f"{self._path or 'the cache in memory'} cannot be used as a cache of verdicts ({error}); "
+                "move it away or set judge.cache to another file"
+            ) from error
