@@ -284,6 +284,8 @@ REFUSED += [
     ("task.verifier=judge", "set judge.url"),
     ("task.verifier=judge judge.url=http://h", "set judge.model"),
     ("judge.max_calls=3", "judge.max_calls"),
+    ("task.verifier=f1", "rewards no partial match"),
+    (f"{AGENT} retriever.corpus=c.jsonl retriever.vectors=v.npy", "retriever.vectors"),
 ]
 
 ACCEPTED = [
@@ -293,6 +295,9 @@ ACCEPTED = [
     f"{AGENT} {DENSE}",
     f"{AGENT} retriever.kind=http retriever.url=http://h/retrieve retriever.retries=1 search.protocol=tool_calls",
     "task.verifier=judge judge.url=http://h judge.model=m judge.max_calls=3",
+    "task.verifier=f1 task.success_threshold=0.5",
+    "task.verifier=f1 task.binary_rewards=false",
+    f"{AGENT} {DENSE} retriever.vectors=v.npy",
     "task.source=search_world warm_start.least_by_level=[0.4,0.0] search.answer_tokens=4 "
     "warm_start.decay_below=0.6 warm_start.decay_steps=9",
     f"{SINGLE} {HEATED}",

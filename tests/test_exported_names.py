@@ -18,7 +18,7 @@ CONTRACT = {
     "rekindle.learning.estimators": "grpo dr_grpo rloo batch_standardize reactivate",
     "rekindle.learning.token_filters": "lowest_probability",
     "rekindle.recipes.composition": "FEATURES combine overrides",
-    "rekindle.verifiers": "exact_match math_equal",
+    "rekindle.verifiers": "exact_match qa_exact_match cover_match f1 math_equal",
     "rekindle.evaluation": "pass_at_k",
     "rekindle.testing": "FakeEngine SimulatedPolicy check_pool check_estimator check_environment",
 }

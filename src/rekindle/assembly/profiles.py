@@ -13,6 +13,7 @@ from rekindle.evaluation.profiler import Play, endpoint_play, profile_tasks
 from rekindle.scheduling.profiling import Profile, ProfileKey
 from rekindle.tasks.loading import TaskSet, load_tasks
 from rekindle.types import UserError
+from rekindle.verifiers.judge_prompt import PROMPT_VERSION
 from rekindle.verifiers.rewards import build_verifier, reward
 
 __all__ = ["endpoint_profile", "given_profile", "make_profile", "own_profile", "profile_costs", "profile_key"]
@@ -25,6 +26,8 @@ def profile_key(config: Config, model: str) -> ProfileKey:
     """What success rates depend on besides the prompts; ``model`` is a policy's fingerprint or an endpoint's name."""
     task = config.task
     how = f"{task.verifier}:{task.source}:{task.success_threshold:g}"
+    if task.verifier == "judge":
+        how += f":{config.judge.model}:{PROMPT_VERSION}"
     if plays_search(config):
         how += f":{config.search.model_dump_json()}:{config.retriever.kind}"
     return ProfileKey(model, how, config.train.temperature, config.engine.max_new_tokens)

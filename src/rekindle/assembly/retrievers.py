@@ -3,11 +3,13 @@
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from rekindle.config import Config
 from rekindle.config.rules.facts import plays_search
 from rekindle.retrieval.client import HttpRetriever
 from rekindle.retrieval.lexical import LexicalIndex
+from rekindle.retrieval.opening import open_index
 from rekindle.retrieval.protocol import Retriever
 from rekindle.tasks import search_world
 from rekindle.types import UserError
@@ -47,7 +49,33 @@ def _retriever(config: Config, say: Say) -> Retriever:
             retries=table.retries,
             cache_size=table.cache_size,
         )
-    raise NotImplementedError
+    assert table.corpus is not None, "the configuration checks it"
+    opened = open_index(
+        Path(table.corpus),
+        table.kind,
+        directory=_path(table.index),
+        encoder=_path(table.encoder),
+        vectors=_path(table.vectors),
+        title_weight=table.title_weight,
+        on_progress=_tenths(say),
+    )
+    return opened.retriever
+
+
+def _path(value: str | None) -> Path | None:
+    return None if value is None else Path(value)
+
+
+def _tenths(say: Say) -> Callable[[str, float], None]:
+    """Say something at every tenth of the way of every index."""
+    said = set[tuple[str, int]]()
+
+    def on_progress(index: str, share: float) -> None:
+        if (index, tenth := int(10 * share)) not in said:
+            said.add((index, tenth))
+            say(f"building the {index} index: {10 * tenth} %")
+
+    return on_progress
 
 
 def _secret(variable: str | None, key: str) -> str | None:

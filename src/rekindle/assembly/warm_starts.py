@@ -23,8 +23,8 @@ from rekindle.verifiers.protocol import Verifier
 __all__ = ["warm_started"]
 
 PROFILE_PROMPTS, PROFILE_SAMPLES = 256, 4
-SEARCH_DEMONSTRATIONS = 12_000
-"""Conversations of the search world's teacher; each is used again with other names when more are needed."""
+CONVERSATIONS = 12_000
+"""Most conversations of the search world's teacher; each is used again with other names when more are needed."""
 
 Say = Callable[[str], None]
 
@@ -104,13 +104,19 @@ def _demonstrations(bench: Workbench) -> Iterable[TrainingSample]:
 
 def _conversations(bench: Workbench) -> Iterator[TrainingSample]:
     """What the noisy teacher says and reads in the environment that the policy will play in, under ever new names."""
-    seed, params = bench.config.warm_start.seed, search_world.Params.read(bench.config.task.params)
+    settings, params = bench.config.warm_start, search_world.Params.read(bench.config.task.params)
+    wanted, seed = (settings.steps + settings.decay_steps) * settings.batch_size, settings.seed
     encode = partial(bench.policy.encode_prompt, chat_template=False)
-    tasks = search_world.demonstration_tasks(params, SEARCH_DEMONSTRATIONS, seed)
+    tasks = search_world.demonstration_tasks(params, min(CONVERSATIONS, wanted), seed)
     teacher = search_world.TeacherEngine(tasks, encode=encode, decode=bench.policy.decode, params=params)
     requests = [GroupRequest(row, task.id, row, 1, 1.0, seed + row, 0, 0) for row, task in enumerate(tasks)]
-    played = dict(bench.environment(tasks, teacher).play(requests))
-    rollouts = [one for _, group in sorted(played.items()) for one in group or ()]
+    played = sorted(bench.environment(tasks, teacher).play(requests))
+    rollouts = [one for _, group in played for one in group or ()]
+    if len(rollouts) < len(tasks):  # who is left out would put the teacher off by one
+        raise warm_start.WarmStartError(
+            f"a question of the search world does not fit into model.tiny.max_length = {bench.policy.max_length}; "
+            "raise it"
+        )
     renaming = search_world.Renaming(encode(" ".join(search_world.name_words(params.name_words))))
     for number in count():
         rollout = rollouts[number % len(rollouts)]

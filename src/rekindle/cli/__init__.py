@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rekindle import __version__
-from rekindle.cli import evaluate, profile, train
+from rekindle.cli import evaluate, profile, serve_retriever, train
 from rekindle.config import Config
 from rekindle.recipes import RECIPES
 from rekindle.types import UserError
@@ -37,9 +37,9 @@ def main(arguments: Sequence[str]) -> int:
             print(f"rekindle: {line}", file=sys.stderr)
         return BAD_USAGE
     except (OSError, sqlite3.OperationalError) as error:
+        again = "repeat the command with --resume" if "resume" in options else "repeat the command"
         print(
-            f"rekindle: a file could not be read or written ({error}); look at free space and permissions, and "
-            "go on with --resume",
+            f"rekindle: a file could not be read or written ({error}); look at free space and permissions, and {again}",
             file=sys.stderr,
         )
         return BAD_USAGE
@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"rekindle {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (train, profile, evaluate):
+    for command in (train, profile, evaluate, serve_retriever):
         command.add(commands)
     report = commands.add_parser("report", help="write a run's report.html")
     report.add_argument("directory", type=Path, metavar="DIR", help="run directory")

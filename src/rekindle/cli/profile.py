@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rekindle.cli.interrupts import Interrupts, say
 from rekindle.cli.options import add_config, resolved
 from rekindle.config import Config
+from rekindle.observability.formatting import duration
 from rekindle.types import UserError
 
 if TYPE_CHECKING:
@@ -93,11 +94,5 @@ def _with_endpoint(config: Config, options: argparse.Namespace, interrupts: Inte
 
 
 def _progress(done: int, total: int, left: float) -> None:
-    sys.stderr.write(f"\rprofile: {done:,} of {total:,} prompts, {_duration(left)} left   ")
+    sys.stderr.write(f"\rprofile: {done:,} of {total:,} prompts, {duration(left)} left   ")
     sys.stderr.flush()
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

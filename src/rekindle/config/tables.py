@@ -169,6 +169,9 @@ class RetrieverTable(_Table):
     )
     title_weight: float = Field(default=2.0, gt=0, description="weight of a match in the title (lexical, hybrid)")
     encoder: str | None = Field(default=None, description="directory of the encoder of dense vectors (dense, hybrid)")
+    vectors: str | None = Field(
+        default=None, description="ready vectors of the passages, in their order (dense, hybrid): .npy or a faiss index"
+    )
     url: str | None = Field(default=None, description="address of the server, e.g. http://127.0.0.1:8000/retrieve")
     token_env: str | None = Field(default=None, description="environment variable with the server's token (http)")
     timeout_seconds: float = Field(default=10.0, gt=0, description="longest wait for one answer (http)")

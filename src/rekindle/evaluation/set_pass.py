@@ -126,8 +126,7 @@ def evaluate_sets(
         EvaluationError: The journal belongs to another evaluation or is damaged, a file cannot be written, or nothing
             can be played.
     """
-    rows = list(named_tasks(sets))
-    complete: dict[str, Any] = {
+    complete = {
         **settings,
         "samples": samples,
         "temperature": temperature,
@@ -135,26 +134,19 @@ def evaluate_sets(
         "success_at": success_at,
         **{f"set {name}": digest for name, digest in digests(sets).items()},
     }
+    rows = [
+        request_for(row, name, task, samples=samples, temperature=temperature, seed=seed)
+        for row, (name, task) in enumerate(named_tasks(sets))
+    ]
     with ExitStack() as stack:
         entries = stack.enter_context(open_evaluation_journal(journal, complete, sets, samples))
         files = [stack.enter_context(transcripts_file(path, sets, entries.entries())) for path in transcripts]
-
-        def on_entry(entry: dict[str, Any]) -> None:
-            for add in files:
-                add(entry)
-
-        def play_rows(chosen: Sequence[int]) -> int:
-            requests = [
-                request_for(row, *rows[row], samples=samples, temperature=temperature, seed=seed) for row in chosen
-            ]
-            return entries.record(play(requests), on_entry)
-
         fresh, void = entries.pending(chunk)
         if not play_in_chunks(
             fresh,
             void,
             total=len(rows),
-            play=play_rows,
+            play=lambda chosen: entries.record(play([rows[row] for row in chosen]), lambda entry: _tell(files, entry)),
             stuck=_stuck,
             on_progress=on_progress,
             interrupted=interrupted,
@@ -163,6 +155,11 @@ def evaluate_sets(
         for path in transcripts:
             write_transcripts(path, sets, entries.entries())
         return Results(complete, tuple(sets), tuple(entries.records()), _texts(entries), samples, success_at)
+
+
+def _tell(files: Sequence[Callable[[dict[str, Any]], None]], entry: dict[str, Any]) -> None:
+    for add in files:
+        add(entry)
 
 
 def _stuck(barren: int) -> EvaluationError:

@@ -13,6 +13,7 @@ import contextlib
 import hmac
 import ipaddress
 import socket
+from collections.abc import Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from rekindle.retrieval.protocol import RetrievalError, Retriever, RetrieverDown
 from rekindle.retrieval.wire import Limits, RefusedError, parse_search, render_hits
 
 if TYPE_CHECKING:
+    import uvicorn
     from fastapi import FastAPI, Request, Response
 
 __all__ = ["RetrieverServer"]
@@ -30,6 +32,8 @@ KEEP_ALIVE_SECONDS = 60
 """An idle connection is kept; clients come back between two turns of a rollout."""
 SHUTDOWN_SECONDS = 30
 """Longest wait for what is in flight when the server is stopped."""
+BACKLOG = 2048
+"""Connections that wait to be accepted."""
 DRAIN_SECONDS = 5
 """How long the rest of a body that was refused is read and forgotten, so that the refusal arrives."""
 UNREAD = {401, 408, 413}
@@ -38,11 +42,9 @@ RETRY_AFTER = {"Retry-After": "1"}
 
 
 class RetrieverServer:
-    """Serves one retriever. The address is taken at once; requests are answered while :meth:`run` runs.
+    """Serves one retriever. The address is taken at once, and answers while :meth:`run` runs.
 
     Args:
-        retriever: Only one thread uses it; stays the caller's to close.
-        documents: How many it has, for /health.
         host: Address to listen on. One that other machines can reach needs a token.
         port: 0 takes a free one.
         token: Asked for as a bearer token.
@@ -58,49 +60,70 @@ class RetrieverServer:
 
     def __init__(
         self,
-        retriever: Retriever,
         *,
-        documents: int,
         host: str = "127.0.0.1",
         port: int = 0,
         token: str | None = None,
         default_k: int = 3,
         limits: Limits | None = None,
     ) -> None:
-        limits = limits or Limits()
-        _check(host, port, token, default_k, limits)
-        import uvicorn
-
-        self._socket = _listen(host, port)
+        self._limits = limits or Limits()
+        _check(host, port, token, default_k, self._limits)
+        self._token, self._default_k = token, default_k
+        self._socket = _bind(host, port)
         name = f"[{host}]" if ":" in host else host
         self.url = f"http://{name}:{self._socket.getsockname()[1]}/retrieve"
-        self._searches = SearchThread(retriever, limits.waiting_queries)
-        self._service = _Service(self._searches, documents, token, default_k, limits)
-        config = uvicorn.Config(
-            self._service.app(),
+        self._server: uvicorn.Server | None = None
+        self._stopping = False
+
+    def run(self, retriever: Retriever, *, documents: int, on_ready: Callable[[], None] | None = None) -> None:
+        """Answer until :meth:`stop`, or SIGINT or SIGTERM in the main thread; then finish what is in flight.
+
+        Args:
+            retriever: Only one thread uses it; stays the caller's to close.
+            documents: How many it has, for /health.
+            on_ready: Called once connections are accepted.
+        """
+        import uvicorn
+
+        searches = SearchThread(retriever, self._limits.waiting_queries)
+        service = _Service(searches, documents, self._token, self._default_k, self._limits)
+        try:
+            self._server = uvicorn.Server(self._configured(service.app()))
+            self._server.should_exit = self._stopping
+            _listen(self._socket)
+            if on_ready is not None:
+                on_ready()
+            self._server.run(sockets=[self._socket])
+        finally:
+            searches.close()
+            self.close()
+
+    def _configured(self, app: "FastAPI") -> "uvicorn.Config":
+        import uvicorn
+
+        return uvicorn.Config(
+            app,
             access_log=False,
             log_config=None,
             log_level="error",
             lifespan="off",
             ws="none",
             server_header=False,
-            limit_concurrency=limits.connections,
+            limit_concurrency=self._limits.connections,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         )
-        self._server = uvicorn.Server(config)
-
-    def run(self) -> None:
-        """Answer until :meth:`stop`, SIGINT or SIGTERM (in the main thread), then finish what is in flight."""
-        try:
-            self._server.run(sockets=[self._socket])
-        finally:
-            self._socket.close()
-            self._searches.close()
 
     def stop(self) -> None:
-        """Ask :meth:`run` to end, from any thread or signal handler; it does not begin if it was not running yet."""
-        self._server.should_exit = True
+        """Ask :meth:`run` to end, from any thread or signal handler; a run that has not begun yet ends at once."""
+        self._stopping = True
+        if self._server is not None:
+            self._server.should_exit = True
+
+    def close(self) -> None:
+        """Give the address back, where :meth:`run` has not done it. May be called twice."""
+        self._socket.close()
 
 
 class _Service:
@@ -232,18 +255,27 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket: who connects from now on is answered once the server runs."""
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+def _bind(host: str, port: int) -> socket.socket:
+    """A socket that has the address, and refuses connections until it listens."""
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
         # A server that ended a moment ago must not keep its successor out.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(2048)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
     except OSError as error:
-        listener.close()
-        raise RetrievalError(
-            f"cannot listen on {host}, port {port} ({error.strerror or error}); choose another port, "
-            "or port 0 for a free one"
-        ) from None
-    return listener
+        bound.close()
+        raise _taken(f"{host}, port {port}", error) from None
+    return bound
+
+
+def _listen(bound: socket.socket) -> None:
+    try:
+        bound.listen(BACKLOG)
+    except OSError as error:  # somebody else listens there since
+        raise _taken("port {1} of {0}".format(*bound.getsockname()), error) from None
+
+
+def _taken(place: str, error: OSError) -> RetrievalError:
+    return RetrievalError(
+        f"cannot listen on {place} ({error.strerror or error}); choose another port, or port 0 for a free one"
+    )

@@ -1,11 +1,13 @@
-"""Tasks from files: JSONL and Parquet with ``prompt`` and ``answer``, and GSM8K's ``question`` and ``answer``."""
+"""Tasks from files: JSONL and Parquet with ``prompt`` and ``answer`` or with questions, and GSM8K."""
 
-import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from rekindle.config import TaskTable
+from rekindle.tasks.fields import id_text, text_of
+from rekindle.tasks.qa_sets import has_question, question_task
 from rekindle.tasks.rows import Row, read_rows
 from rekindle.tasks.task_set import TaskError, TaskSet, hash_rank, normalized_prompt, prompt_id, split
 from rekindle.types import Task
@@ -19,7 +21,8 @@ def load_files(table: TaskTable, *, eval_prompts: int, seed: int) -> TaskSet:
     """Read ``table.path`` and hold out prompts: those of ``table.eval_path``, or a split by hash of the prompt.
 
     With ``eval_path`` every prompt of that file leaves the pool, and ``eval_prompts`` of them, chosen by hash, are
-    evaluated on.
+    evaluated on. Ids that number the rows of a file (``idx``) occur in both files: there the prompt that is held out
+    goes by the hash of its prompt.
 
     Raises:
         TaskError: A file or a row cannot be used.
@@ -31,6 +34,7 @@ def load_files(table: TaskTable, *, eval_prompts: int, seed: int) -> TaskSet:
     else:
         held_out = read_tasks(Path(table.eval_path), table.source)
         pool = _without(tasks, held_out, table)
+        held_out = _apart(held_out, pool)
         found = TaskSet(_sample(pool, table.pool_size, seed), _sample(held_out, eval_prompts, seed))
         _warn_if_fewer(table.eval_path, len(found.held_out), eval_prompts, "eval.prompts")
     _warn_if_fewer(table.path, len(found.pool), table.pool_size, "task.pool_size")
@@ -45,8 +49,9 @@ def read_tasks(path: Path, source: str) -> list[Task]:
         source: ``jsonl``, ``parquet`` or ``gsm8k``.
 
     Rows of ``jsonl`` and ``parquet`` have ``prompt`` (text), ``answer`` (text, a number, or a list of accepted ones)
-    and may have ``id`` (absent: a hash of the prompt); all other fields become metadata. Rows that repeat an earlier
-    prompt are dropped with one warning for the file.
+    and may have ``id`` (absent: a hash of the prompt); all other fields become metadata. Rows without these two are
+    questions in one of the forms of ``qa_sets``. Rows that repeat an earlier prompt are dropped with one warning for
+    the file.
 
     Raises:
         TaskError: A row cannot be used, or two prompts share an id; the message has ``file:line``.
@@ -84,10 +89,35 @@ def _distinct(path: Path, rows: Iterable[Row], to_task: Callable[[str, Mapping[s
 
 
 def _task(place: str, fields: Mapping[str, object]) -> Task:
+    if {"prompt", "answer"} <= fields.keys():
+        return _prompt_task(place, fields)
+    if has_question(fields):
+        return _question_task(place, fields)
+    raise TaskError(
+        f'{place}: there are neither "prompt" and "answer" nor "question" and "answer" or "golden_answers" '
+        f"(fields: {', '.join(map(str, fields)) or 'none'}); add what is missing"
+    )
+
+
+def _prompt_task(place: str, fields: Mapping[str, object]) -> Task:
     prompt = _text(place, fields, "prompt")
-    answers = _answers(place, fields.get("answer"))
+    answers = _answers(place, fields["answer"])
     metadata = {name: value for name, value in fields.items() if name not in {"prompt", "answer", "id"}}
-    return Task(_id(place, fields.get("id"), prompt), prompt, answers[0] if len(answers) == 1 else answers, metadata)
+    identity = prompt_id(prompt) if fields.get("id") is None else id_text(place, "id", fields["id"])
+    return Task(identity, prompt, _one_or_all(answers), metadata)
+
+
+def _question_task(place: str, fields: Mapping[str, object]) -> Task:
+    task = question_task(place, fields)
+    if any("\n" + GSM8K_MARK in answer for answer in task.answer):
+        raise TaskError(
+            f'{place}: the answer is a solution that ends with "{GSM8K_MARK} <number>"; use task.source = "gsm8k"'
+        )
+    return replace(task, answer=_one_or_all(tuple(task.answer)))
+
+
+def _one_or_all(answers: tuple[str, ...]) -> str | tuple[str, ...]:
+    return answers[0] if len(answers) == 1 else answers
 
 
 def _gsm8k_task(place: str, fields: Mapping[str, object]) -> Task:
@@ -112,14 +142,6 @@ def _text(place: str, fields: Mapping[str, object], name: str) -> str:
     return value
 
 
-def _id(place: str, value: object, prompt: str) -> str:
-    if value is None:
-        return prompt_id(prompt)
-    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-        raise TaskError(f'{place}: "id" must be text or a whole number, not {value!r}; mend or remove it')
-    return str(value)
-
-
 def _answers(place: str, value: object) -> tuple[str, ...]:
     values = value if isinstance(value, list) else [value]
     if not values:
@@ -128,18 +150,13 @@ def _answers(place: str, value: object) -> tuple[str, ...]:
 
 
 def _answer(place: str, value: object) -> str:
-    """One accepted answer as text; a whole float such as 72.0 (Parquet's number columns) is written 72."""
-    match value:
-        case str() if value.strip():
-            return value
-        case int() if not isinstance(value, bool):
-            return str(value)
-        case float() if math.isfinite(value):
-            return str(int(value)) if value.is_integer() else repr(value)
-    raise TaskError(
-        f'{place}: "answer" must be text, a number or a list of these, not {value!r}; '
-        "without an answer nothing can be verified"
-    )
+    text = text_of(value)
+    if text is None or not text.strip():
+        raise TaskError(
+            f'{place}: "answer" must be text, a number or a list of these, not {value!r}; '
+            "without an answer nothing can be verified"
+        )
+    return text
 
 
 def _without(tasks: list[Task], held_out: list[Task], table: TaskTable) -> list[Task]:
@@ -153,6 +170,12 @@ def _without(tasks: list[Task], held_out: list[Task], table: TaskTable) -> list[
             stacklevel=3,
         )
     return kept
+
+
+def _apart(held_out: list[Task], pool: list[Task]) -> list[Task]:
+    """The held-out tasks, with the hash of the prompt for an id where the pool has the same one."""
+    taken = {task.id for task in pool}
+    return [replace(task, id=prompt_id(task.prompt)) if task.id in taken else task for task in held_out]
 
 
 def _sample(tasks: list[Task], count: int | None, seed: int) -> tuple[Task, ...]:

@@ -1,4 +1,4 @@
-"""Question sets as the field shares them: one reader for the files of NQ, TriviaQA, PopQA, HotpotQA and their like.
+"""Questions as the field shares them: one reader for the files of NQ, TriviaQA, PopQA, HotpotQA and their like.
 
 A row's format is seen from its fields, letter case aside:
 
@@ -12,18 +12,18 @@ A row's format is seen from its fields, letter case aside:
 
 import csv
 import json
-import math
 import re
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from rekindle.tasks.fields import id_text, text_of
 from rekindle.tasks.rows import Row, read_rows
 from rekindle.tasks.task_set import TaskError, normalized_prompt, prompt_id
 from rekindle.types import Task
 
-__all__ = ["read_questions"]
+__all__ = ["has_question", "question_task", "read_questions"]
 
 QUESTION = ("question", "prompt", "query")
 ANSWERS = ("golden_answers", "answers", "possible_answers", "answer")
@@ -42,8 +42,7 @@ def read_questions(path: Path) -> list[Task]:
 
     By the suffix, a file is JSON (a list, TriviaQA's object with ``Data``, or lines), TSV with a header (PopQA),
     Parquet, or else JSON lines. A row that repeats a question with the same answers is dropped, with one warning for
-    the file; the same question with other answers is another question of the set and stays. Fields that are text,
-    numbers or booleans and have no part in the above become metadata; contexts do not.
+    the file; the same question with other answers is another question of the set and stays.
 
     Raises:
         TaskError: The file or a row cannot be used, or two questions share an id; the message has the place.
@@ -55,7 +54,7 @@ def read_questions(path: Path) -> list[Task]:
     places: dict[str, str] = {}
     repeated = 0
     for place, fields in _rows(path):
-        task = _task(place, fields)
+        task = question_task(place, fields)
         earlier = by_content.setdefault((normalized_prompt(task.prompt), frozenset(task.answer)), task)
         if earlier is not task:
             repeated += 1
@@ -121,7 +120,20 @@ def _json_rows(path: Path) -> Iterator[Row]:
 # -- one row -----------------------------------------------------------------------------------------------------------
 
 
-def _task(place: str, fields: Mapping[str, object]) -> Task:
+def has_question(fields: Mapping[str, object]) -> bool:
+    """Whether a row names a question and answers, under any of the names above."""
+    row = _lowered(fields)
+    return _first(row, QUESTION) is not None and _first(row, ANSWERS) is not None
+
+
+def question_task(place: str, fields: Mapping[str, object]) -> Task:
+    """The question of one row, with the accepted answers as a tuple.
+
+    Fields that are text, numbers or booleans and have no part in the above become metadata; contexts do not.
+
+    Raises:
+        TaskError: The row cannot be used; the message begins with ``place``.
+    """
     row = _lowered(fields)
     question = _question(place, row)
     answers = _answers(place, row)
@@ -173,16 +185,12 @@ def _texts(place: str, name: str, value: object) -> list[str]:
     match value:
         case str() if name not in {"answer", ALIASES} and value.lstrip().startswith("["):
             return _texts(place, name, _parsed(place, name, value))
-        case str():
-            return [value]
-        case int() if not isinstance(value, bool):
-            return [str(value)]
-        case float() if math.isfinite(value):
-            return [str(int(value)) if value.is_integer() else repr(value)]
         case list():
             return [text for one in value for text in _texts(place, name, one)]
         case dict() if _first(parts := _lowered(value), IN_ANSWER):
             return [text for part in IN_ANSWER if part in parts for text in _texts(place, name, parts[part])]
+    if (text := text_of(value)) is not None:
+        return [text]
     raise TaskError(f'{place}: "{name}" must be text, a number or a list of these, not {value!r:.80}; mend the row')
 
 
@@ -207,10 +215,7 @@ def _id(place: str, row: Mapping[str, object], question: str, answers: tuple[str
     name = _first(row, IDS)
     if name is None:
         return prompt_id(json.dumps([normalized_prompt(question), *sorted(answers)]))
-    value = row[name]
-    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-        raise TaskError(f'{place}: "{name}" must be text or a whole number, not {value!r:.80}; mend or remove it')
-    return _encodable(place, str(value))
+    return _encodable(place, id_text(place, name, row[name]))
 
 
 def _level(row: Mapping[str, object], identity: str) -> str | None:

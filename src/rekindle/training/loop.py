@@ -109,6 +109,8 @@ class TrainingLoop:
         self.step, self.version = step, state["version"]
         self.totals = Totals(self.totals.sums | state["totals"])
         self._barren, self._starving = state["barren"], state["starving"]
+        if self._barren >= self._parts.config.train.max_barren_steps:  # it ended so; what was down may be up again
+            self._barren = 0
         self._recent.extend(state["recent"])
         self._parts.scheduler.load_state_dict(state["scheduler"])
         self._parts.trainer.load_state_dict(trainer)
@@ -192,20 +194,22 @@ class TrainingLoop:
         """The rollout boundary: whatever goes wrong inside becomes the fate of the groups it concerns."""
         scheduler, began = self._parts.scheduler, time.perf_counter()
         open_ids = {request.id for request in requests}
-        failure = "the environment did not return it"
+        failure, void = "the environment did not return it", dict[int, str]()
         try:
             for request_id, rollouts in self._parts.environment.play(requests):
                 open_ids.discard(request_id)
                 arrived = time.perf_counter()
                 scheduler.tell(request_id, rollouts)
+                void |= {request_id: one.failure or "void" for one in rollouts or () if one.void}
                 self._scheduling += time.perf_counter() - arrived
                 seconds[request_id] = arrived - began
         except UserError:
             raise
         except Exception as error:  # noqa: BLE001 (the boundary: a failure becomes a fate)
             failure = f"{type(error).__name__}: {error}"
-        if open_ids:
-            self._parts.observer.warn(f"{len(open_ids)} of {len(requests)} groups failed ({failure})")
+        for failed, reason in ((void, ", ".join(sorted(set(void.values())))), (open_ids, failure)):
+            if failed:
+                self._parts.observer.warn(f"{len(failed)} of {len(requests)} groups failed ({reason})")
         for request_id in sorted(open_ids):
             scheduler.tell(request_id, None)
             seconds[request_id] = time.perf_counter() - began
@@ -230,9 +234,7 @@ class TrainingLoop:
             return Ending.BOUND
         if self._barren >= train.max_barren_steps:
             self.bound = (
-                f"{self._barren} steps in a row had nothing to train on (train.max_barren_steps); the prompts are too "
-                "hard or too easy for this policy, or their verifier fails: look at the report, change the prompts, or "
-                "raise train.group_size"
+                f"{self._barren} steps in a row had nothing to train on (train.max_barren_steps); {_why_barren(new)}"
             )
             return Ending.BOUND
         return None
@@ -299,3 +301,16 @@ class TrainingLoop:
             **self._parts.extra_state,
         }
         self._parts.checkpoints.save(self.step, self._parts.policy, self._parts.trainer.state_dict(), state)
+
+
+def _why_barren(last: Mapping[str, Any] | None) -> str:
+    """What may be wrong, and what to do about it, by the metrics of the last step."""
+    if last and 2 * last["groups/failed"] >= last["groups/asked"] > 0:
+        return (
+            f"{last['groups/failed']} of the last {last['groups/asked']} groups failed because what they search or who "
+            "judges them did: see the warnings, mend it, and go on with --resume"
+        )
+    return (
+        "the prompts are too hard or too easy for this policy, or their verifier fails: look at the report, change the "
+        "prompts, or raise train.group_size"
+    )

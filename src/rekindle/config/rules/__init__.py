@@ -48,6 +48,7 @@ RULES: tuple[Rule, ...] = (
     search.stop_texts_are_the_protocols,
     search.tool_tokens_have_no_behaviour,
     search.judge_has_an_address,
+    search.f1_has_a_threshold,
     unread.unread_keys,
 )
 """Every rule, in the order of their reasons."""

@@ -7,6 +7,7 @@ from rekindle.config.tables import Config
 
 __all__ = [
     "answer_leaves_room_to_search",
+    "f1_has_a_threshold",
     "judge_has_an_address",
     "retriever_is_there",
     "search_agents_have_a_task",
@@ -94,4 +95,14 @@ def judge_has_an_address(config: Config) -> Iterator[str]:
         yield (
             f'task.verifier = "judge" needs judge.url and judge.model; set judge.{missing[0]} '
             '(an OpenAI-compatible server, e.g. url = "http://127.0.0.1:8000/v1")'
+        )
+
+
+def f1_has_a_threshold(config: Config) -> Iterator[str]:
+    """F1 as a reward of 0 or 1, with nothing but a perfect score as 1."""
+    task = config.task
+    if task.verifier == "f1" and task.binary_rewards and task.success_threshold == 1:
+        yield (
+            'task.verifier = "f1" with task.success_threshold = 1 rewards no partial match; set '
+            'task.success_threshold = 0.5, task.binary_rewards = false, or task.verifier = "qa_exact_match"'
         )

@@ -64,12 +64,12 @@ def _retriever(config: Config) -> Unread:
         return _all_but(table, remedy="the search world brings its own corpus and index, remove it")
     if table.kind == "http":
         remedy = 'the server searches, set retriever.kind = "lexical"'
-        return dict.fromkeys(("corpus", "index", "title_weight", "encoder"), remedy)
+        return dict.fromkeys(("corpus", "index", "title_weight", "encoder", "vectors"), remedy)
     unread = dict.fromkeys(
         ("url", "token_env", "timeout_seconds", "retries", "cache_size"), 'set retriever.kind = "http"'
     )
     if table.kind == "lexical":
-        unread["encoder"] = 'set retriever.kind = "dense"'
+        unread |= dict.fromkeys(("encoder", "vectors"), 'set retriever.kind = "dense"')
     if table.kind == "dense":
         unread["title_weight"] = 'set retriever.kind = "lexical"'
     return unread

@@ -83,8 +83,8 @@ class DocumentWriter:
         most = self._characters + 1
         values = {
             "rank": str(rank),
-            "title": " ".join(self._defuser.clean(document.title, most).split()),
-            "text": self._defuser.clean(document.text, most),
+            "title": " ".join(document.title[:most].split()),
+            "text": document.text[:most],
         }
         return self._defuser.clean(FIELD.sub(lambda match: values[match[1]], self._format), 3 * most)
 

@@ -25,8 +25,13 @@ class SearchEnvironment:
 
     A rollout goes on until the policy answers. Where its turns or tokens run out first, or a limit cuts a turn short of
     a search or an answer, the environment opens the answer and the policy completes it (``SearchLimits.answer_tokens``;
-    one turn more than ``max_turns``). A turn that says neither gets a short reply, and counts. Only what the policy
-    sampled in its last turn is judged; without an answer in it the reward is 0 and the verifier is not asked.
+    one turn more than ``max_turns``); a rollout that answers so is not truncated. A turn that the policy ends without
+    either, or with a call that makes no sense, gets a short reply, and counts. Only what the policy sampled in its last
+    turn is judged; without an answer in it the reward is 0 and the verifier is not asked. Where the retriever is down,
+    the rollouts that asked it end at once and are void.
+
+    Replies are made of our own words, which mean what they say, and of documents, which are text and nothing else; what
+    they hold is cut to leave room for the next turn and a forced answer. Nothing that was sampled is encoded again.
 
     Args:
         tasks: The prompts, in the order of the scheduler's history; ``metadata["corpus"]`` names the retriever, ""
@@ -77,7 +82,7 @@ class SearchEnvironment:
     @property
     def counts(self) -> Mapping[str, int]:
         """What happened so far: turns, queries answered and refused, malformed calls, idle turns, and so on."""
-        return self._counts
+        return {f"search/{name}": count for name, count in self._counts.items()}
 
     def play(self, requests: Sequence[GroupRequest]) -> Iterator[tuple[int, list[Rollout] | None]]:
         """Hold all conversations, then judge all answers; a prompt that leaves no room for a turn fails."""
@@ -141,10 +146,9 @@ class SearchEnvironment:
         return judged
 
     def _rollout(self, conversation: Conversation, verdict: Verdict) -> Rollout:
-        down = conversation.failure is not None
-        judged = conversation.answer is not None and not verdict.void
-        reward = self._reward(verdict.score) if judged else 0.0
-        return conversation.rollout(reward, conversation.failure or verdict.failure, void=down or verdict.void)
+        void = verdict.void or conversation.failure is not None
+        reward = 0.0 if void else self._reward(verdict.score)
+        return conversation.rollout(reward, conversation.failure or verdict.failure, void=void)
 
 
 def _corpus(task: Task) -> str:

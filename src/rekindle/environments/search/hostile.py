@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
-__all__ = ["Defuser"]
+__all__ = ["INVISIBLE", "PLAINER", "Defuser", "letters_only", "without_brackets"]
 
 LINE_ENDS = re.compile("\r\n|[\r\v\f\x85\u2028\u2029]")
 INVISIBLE = re.compile(

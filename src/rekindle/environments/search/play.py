@@ -110,7 +110,7 @@ class Play:
         pending = self._pending(completion, rules.protocol.reply(turn))
         if (
             conversation.turns >= rules.limits.max_turns
-            or (completion.truncated and not turn.calls)
+            or (completion.truncated and not any(call.queries for call in turn.calls))
             or conversation.allowance(rules.limits, rules.reserve, pending.own_tokens) < 1
         ):
             return self._force(conversation, completion)

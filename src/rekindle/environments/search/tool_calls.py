@@ -21,6 +21,7 @@ from rekindle.types import UserError
 __all__ = ["ToolCalls"]
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
+ANNOUNCED = re.compile(rf"{OPEN}\s*\{{")
 NO_MORE = "No further search is possible. Answer now."
 INSTRUCTIONS = """Answer the question below. Search as often as you need to, with short and specific queries. When you \
 know the answer, write it between <answer> and </answer>, as short as possible: <answer>Beijing</answer>.
@@ -57,8 +58,8 @@ class ToolCalls:
         codec: With the chat template.
 
     Raises:
-        UserError: There is no chat template, it leaves the tools out, or it writes a turn differently once another one
-            follows, so that the policy would be shown something it never said.
+        UserError: There is no chat template, it announces no tools of this kind, or it writes a turn differently once
+            another one follows, so that the policy would be shown something it never said.
     """
 
     tools = (SEARCH,)
@@ -145,10 +146,10 @@ def _frame(codec: Codec, results: int) -> list[str]:
     first, second = (_round(index, results) for index in range(2))
     question = [{"role": "user", "content": "placeholderquestion"}]
     prompt = codec.render(question, [SEARCH])
-    if prompt == codec.render(question, []):
+    if not ANNOUNCED.search(prompt):
         raise UserError(
-            'the chat template does not announce tools, which search.protocol = "tool_calls" needs; use '
-            'search.protocol = "tags" or another model'
+            "the chat template does not announce tools as JSON in <tool_call> tags, which "
+            'search.protocol = "tool_calls" needs; use search.protocol = "tags" or another model'
         )
     once, twice = codec.render([*question, *first], [SEARCH]), codec.render([*question, *first, *second], [SEARCH])
     frames = _between(once, prompt, first)

@@ -58,7 +58,7 @@ def demonstration_tasks(params: Params, count: int, seed: int) -> tuple[Task, ..
 
 
 def _distinct(params: Params, corpus: str, count: int, seed: int) -> tuple[Task, ...]:
-    """As evenly over the hops as there are questions; where those of one length run out, the others take their place."""
+    """As evenly over the hops as there are questions; where one length runs out, the others take its place."""
     rng, here = Random(f"questions {corpus} {seed}"), world(params, corpus)
     tasks, lengths = dict[str, Task](), list(range(1, params.hops + 1))
     while lengths and len(tasks) < count:

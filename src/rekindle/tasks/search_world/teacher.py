@@ -5,7 +5,7 @@ difficulties. The teacher knows the relations of a question and otherwise only w
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
@@ -18,7 +18,10 @@ __all__ = ["Error", "Teacher", "TeacherEngine"]
 
 Error = Literal["none", "early", "distractor", "relation", "gives_up"]
 KINDS: dict[Error, float] = {"early": 0.6, "distractor": 0.15, "relation": 0.15, "gives_up": 0.1}
-"""How the teacher errs; a question of one hop has no early answer."""
+"""How the teacher errs; a question of one hop has no early answer, and a world of one relation no wrong one.
+
+A copied entity and a wrong relation lead to the right answer all the same once in a while, as they do by chance.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +57,17 @@ class _Lesson:
     others: list[str]
     """Relations to take instead of the right one."""
     hop: int = 0
-    read: list[str] = field(default_factory=list)
+    asked: bool = False
+    """Whether the last turn was a search."""
 
-    def say(self) -> tuple[str, bool]:
-        """The next turn, and whether it is the last."""
-        if self.read:
-            self._learn()
-        if self.hop == len(self.relations) or self._stops():
-            return f"<answer> {' '.join(self.entity)} </answer>", True
-        return f"<search> {' '.join(self.entity)} {self._relation()} </search>", False
+    def say(self, read: Sequence[str]) -> str:
+        """The next turn, after a reply of these words."""
+        if self.asked:
+            self._learn(_facts(read))
+        self.asked = self.hop < len(self.relations) and not self._stops()
+        if not self.asked:
+            return f"<answer> {' '.join(self.entity)} </answer>"
+        return f"<search> {' '.join(self.entity)} {self._relation()} </search>"
 
     def _stops(self) -> bool:
         return self.hop == self.slip and self.error in ("early", "gives_up")
@@ -72,10 +77,9 @@ class _Lesson:
             return self.others[0]
         return self.relations[self.hop]
 
-    def _learn(self) -> None:
+    def _learn(self, facts: Sequence[list[str]]) -> None:
         """Take the next entity from what was read; one who finds nothing stays with the last."""
         wanted = [*self.entity, self._relation()]
-        facts = list(_facts(self.read))
         right = next((fact[3:] for fact in facts if fact[:3] == wanted), None)
         other = next((fact[-2:] for fact in facts if fact[:3] != wanted), None)
         copies = self.error == "distractor" and self.hop == self.slip
@@ -130,12 +134,10 @@ class TeacherEngine:
 
     def _teach(self, index: int, sample: int, request: SamplingRequest, partner: Partner) -> None:
         lesson, limit = self._lesson(self._tasks[index], request.seed, sample), request.max_new_tokens
-        while True:
-            text, last = lesson.say()
-            if not partner.hear(index, sample, self._completion(text, limit)) or last:
-                return
+        read: list[str] = []
+        while partner.hear(index, sample, self._completion(lesson.say(read), limit)):
             (reply,) = partner.reply([(index, sample)])
-            lesson.read, limit = self._decode(reply.token_ids).split(), reply.max_new_tokens
+            read, limit = self._decode(reply.token_ids).split(), reply.max_new_tokens
 
     def _completion(self, text: str, limit: int) -> Completion:
         ids = self._encode(text)

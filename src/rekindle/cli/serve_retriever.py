@@ -1,0 +1,136 @@
+"""`rekindle serve-retriever`: an index of a corpus, behind the `/retrieve` protocol of Search-R1.
+
+Ends with 0 on SIGTERM and with 130 on SIGINT, both after it has answered what is in flight.
+"""
+
+import argparse
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rekindle.cli.interrupts import say
+from rekindle.types import UserError
+
+if TYPE_CHECKING:
+    from rekindle.retrieval.server import RetrieverServer
+
+__all__ = ["add"]
+
+INTERRUPTED = 130
+DEFAULT_TITLE_WEIGHT = 2.0
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    serve = commands.add_parser("serve-retriever", help="search a corpus for other processes, over HTTP")
+    serve.add_argument("--corpus", type=Path, required=True, metavar="FILE", help="JSONL with id and contents")
+    serve.add_argument("--port", type=int, default=8000, metavar="N", help="0 takes a free one (default: 8000)")
+    serve.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="others than this machine need a token")
+    serve.add_argument("--kind", choices=("lexical", "dense", "hybrid"), default="lexical", help="(default: lexical)")
+    serve.add_argument("--index", type=Path, metavar="DIR", help="of the index (default: in the user's cache)")
+    serve.add_argument("--encoder", type=Path, metavar="DIR", help="of the encoder (dense, hybrid)")
+    serve.add_argument("--vectors", type=Path, metavar="FILE", help="ready ones of the passages (.npy or faiss)")
+    serve.add_argument("--title-weight", type=float, metavar="W", help="of a match in the title (default: 2)")
+    serve.add_argument("--top-k", type=int, default=3, metavar="N", help="documents where nobody asks (default: 3)")
+    token = serve.add_mutually_exclusive_group()
+    token.add_argument("--token-env", metavar="NAME", help="environment variable with the token to ask for")
+    token.add_argument("--token-file", type=Path, metavar="FILE", help="file with the token to ask for")
+    serve.set_defaults(run=_serve)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    _check(options)
+    from rekindle.retrieval.opening import open_index
+    from rekindle.retrieval.server import RetrieverServer
+
+    # First the address, which may be refused; then the index, which may take long.
+    server = RetrieverServer(host=options.host, port=options.port, token=_token(options), default_k=options.top_k)
+    with closing(server):
+        found = open_index(
+            options.corpus,
+            options.kind,
+            directory=options.index,
+            encoder=options.encoder,
+            vectors=options.vectors,
+            title_weight=DEFAULT_TITLE_WEIGHT if options.title_weight is None else options.title_weight,
+            on_progress=_progress(),
+        )
+        with closing(found.retriever), _stopped_by_signals(server) as signals:
+            server.run(
+                found.retriever, documents=found.documents, on_ready=lambda: _announce(server.url, found.documents)
+            )
+    say("stopped")
+    return INTERRUPTED if signal.SIGINT in signals else 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    dense = options.kind != "lexical"
+    if dense and options.encoder is None:
+        raise UserError(f"--kind {options.kind} needs --encoder, the directory of an encoder; give it")
+    for name in ("encoder", "vectors"):
+        if not dense and getattr(options, name) is not None:
+            raise UserError(
+                f"--{name} is for --kind dense or hybrid, and lexical reads none; give a kind, or leave it out"
+            )
+    if options.kind == "dense" and options.title_weight is not None:
+        raise UserError("--title-weight is for --kind lexical or hybrid, and vectors know no title; leave it out")
+    if options.title_weight is not None and not 0 < options.title_weight < float("inf"):
+        raise UserError(f"--title-weight {options.title_weight} must be above 0; use e.g. --title-weight 2")
+
+
+def _token(options: argparse.Namespace) -> str | None:
+    if options.token_env is not None:
+        token = os.environ.get(options.token_env)
+        if token is None:
+            raise UserError(
+                f"--token-env {options.token_env}: that environment variable is not set; put the token into it"
+            )
+        return token
+    if options.token_file is None:
+        return None
+    try:
+        return str(options.token_file.read_text(encoding="utf-8").strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"--token-file {options.token_file} cannot be read ({error}); write the token into it"
+        ) from None
+
+
+def _announce(url: str, documents: int) -> None:
+    """The address alone on a line of standard output, for scripts."""
+    say(f"{documents:,} documents; stop with Ctrl-C")
+    print(url, flush=True)
+
+
+def _progress() -> Callable[[str, float], None]:
+    """Says how far an index is, a line per percent."""
+    said: set[tuple[str, int]] = set()
+
+    def progress(what: str, share: float) -> None:
+        step = what, int(100 * share)
+        if step not in said:
+            said.add(step)
+            say(f"{what} index: {step[1]} %")
+
+    return progress
+
+
+@contextmanager
+def _stopped_by_signals(server: "RetrieverServer") -> Iterator[set[int]]:
+    """SIGINT and SIGTERM stop the server; gives the set of those that came."""
+    came: set[int] = set()
+
+    def stop(number: int, _: object) -> None:
+        came.add(number)
+        server.stop()
+
+    # The server has handlers of its own while it runs, and passes on what came when it has ended.
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

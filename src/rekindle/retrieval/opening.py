@@ -1,0 +1,91 @@
+"""From a corpus on disk to a retriever in this process, by its kind."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from rekindle.retrieval.dense import DenseIndex
+from rekindle.retrieval.encoder import Encoder
+from rekindle.retrieval.fusion import Fusion
+from rekindle.retrieval.lexical import LexicalIndex
+from rekindle.retrieval.protocol import Retriever
+
+__all__ = ["IndexKind", "OpenedIndex", "open_index"]
+
+IndexKind = Literal["lexical", "dense", "hybrid"]
+Progress = Callable[[str, float], None]
+
+
+class OpenedIndex(NamedTuple):
+    """A retriever, and how many documents it has."""
+
+    retriever: Retriever
+    documents: int
+
+
+def open_index(
+    corpus: Path,
+    kind: IndexKind = "lexical",
+    *,
+    directory: Path | None = None,
+    encoder: Path | None = None,
+    vectors: Path | None = None,
+    title_weight: float = 2.0,
+    on_progress: Progress | None = None,
+) -> OpenedIndex:
+    """Open the index of a corpus, and build it first where there is none.
+
+    Args:
+        corpus: JSONL file.
+        kind: BM25; vectors; both, fused by reciprocal ranks.
+        directory: Of the index; None: in the user's cache, where an index that does not fit any more is replaced.
+        encoder: Directory of the encoder; for "dense" and "hybrid" it is needed.
+        vectors: Ready ones of the passages in their order, a ``.npy`` file or a faiss index; for "dense" and "hybrid".
+        title_weight: Of a match in the title; for "lexical" and "hybrid".
+        on_progress: Called with what is built ("lexical", "dense") and the share of it that is done.
+
+    Raises:
+        RetrievalError: The corpus, the index or the encoder cannot be used.
+    """
+    if kind == "lexical":
+        lexical = _lexical(corpus, directory, title_weight, on_progress)
+        return OpenedIndex(lexical, len(lexical))
+    assert encoder is not None, "callers ask for it"
+    dense = _dense(corpus, directory, encoder, vectors, on_progress)
+    if kind == "dense":
+        return OpenedIndex(dense, len(dense))
+    return OpenedIndex(Fusion([_lexical(corpus, directory, title_weight, on_progress), dense]), len(dense))
+
+
+def _lexical(corpus: Path, directory: Path | None, title_weight: float, on_progress: Progress | None) -> LexicalIndex:
+    return LexicalIndex.open_or_build(
+        corpus,
+        directory or _cached(corpus),
+        title_weight=title_weight,
+        rebuild=directory is None,
+        on_progress=on_progress and partial(on_progress, "lexical"),
+    )
+
+
+def _dense(
+    corpus: Path, directory: Path | None, encoder: Path, vectors: Path | None, on_progress: Progress | None
+) -> DenseIndex:
+    return DenseIndex.open_or_build(
+        corpus,
+        directory or _cached(corpus, encoder, *([vectors] if vectors else [])),
+        Encoder(encoder),
+        vectors=vectors,
+        rebuild=directory is None,
+        on_progress=on_progress and partial(on_progress, "dense"),
+    )
+
+
+def _cached(*sources: Path) -> Path:
+    """``REKINDLE_CACHE``, else the user's cache directory, and in it a place for what is made of these paths."""
+    chosen = os.environ.get("REKINDLE_CACHE")
+    base = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rekindle"
+    key = "\n".join(str(source.resolve()) for source in sources)
+    return base / "indexes" / hashlib.blake2b(key.encode(errors="surrogateescape"), digest_size=12).hexdigest()

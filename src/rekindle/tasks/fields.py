@@ -1,0 +1,33 @@
+"""What the fields of a row say, as text, whichever kind of file they are in."""
+
+import math
+
+from rekindle.tasks.task_set import TaskError
+
+__all__ = ["id_text", "text_of"]
+
+
+def text_of(value: object) -> str | None:
+    """Text as it is and a number as text; None for anything else.
+
+    A whole float such as 72.0 (Parquet's number columns) is written 72.
+    """
+    match value:
+        case str():
+            return value
+        case int() if not isinstance(value, bool):
+            return str(value)
+        case float() if math.isfinite(value):
+            return str(int(value)) if value.is_integer() else repr(value)
+    return None
+
+
+def id_text(place: str, name: str, value: object) -> str:
+    """The id in field ``name``.
+
+    Raises:
+        TaskError: It is neither text nor a whole number.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+        raise TaskError(f'{place}: "{name}" must be text or a whole number, not {value!r:.80}; mend or remove it')
+    return str(value)
