@@ -12,6 +12,18 @@ from rekindle.training.run_directory import installed_version
 
 __all__ = ["Check", "examine"]
 
+OPTIONAL = {
+    "reasoning-gym": "tasks",
+    "math-verify": "math",
+    "pyarrow": "parquet",
+    "tantivy": "search",
+    "httpx": "search",
+    "faiss-cpu": "dense",
+    "fastapi": "serve",
+    "uvicorn": "serve",
+}
+"""Packages that some runs need, and the extra that brings each."""
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -27,7 +39,7 @@ def examine() -> Iterator[Check]:
     yield Check("python", True, f"{platform.python_version()} on {platform.platform()}, {os.cpu_count()} cores")
     for package, extra in (("torch", "train"), ("transformers", "train"), ("safetensors", "train")):
         yield _required(package, extra)
-    for package, extra in (("reasoning-gym", "tasks"), ("math-verify", "math"), ("pyarrow", "parquet")):
+    for package, extra in OPTIONAL.items():
         yield _optional(package, extra)
     for name, look in (
         ("device", _device),
@@ -35,6 +47,7 @@ def examine() -> Iterator[Check]:
         ("cache", _cache),
         ("sqlite", _sqlite),
         ("verifiers", _verifiers),
+        ("retrieval", _retrieval),
     ):
         yield _tried(name, look)
 
@@ -117,3 +130,17 @@ def _verifiers() -> str:
     if verdict.score != 1.0:
         raise RuntimeError(f"the maths verifier judged 1/2 = 0.5 as {verdict}")
     return "a worker process judged 1/2 = 0.5 correct"
+
+
+def _retrieval() -> str:
+    """Index and find for real, with a query that would break a query language."""
+    from rekindle.retrieval.lexical import LexicalIndex
+    from rekindle.types import Document
+
+    index = LexicalIndex.in_memory([Document("1", "Paris", "capital of France"), Document("2", "Oslo", "in Norway")])
+    (hits,) = index.search(['France" OR [* AND :capital'], 1)
+    index.close()
+    if [hit.document.id for hit in hits] != ["1"]:
+        raise RuntimeError(f"a search for the capital of France found {hits}")
+    backend = "tantivy" if installed_version("tantivy") else "SQLite (slower; tantivy is faster)"
+    return f"{backend} found the capital of France"

@@ -136,7 +136,7 @@ def test_doctor_finds_a_working_installation(capsys):
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
     assert "FAIL" not in out
-    for name in ("python", "torch", "device", "matmul", "cache", "sqlite", "verifiers"):
+    for name in ("python", "torch", "device", "matmul", "cache", "sqlite", "verifiers", "retrieval"):
         assert name in out
 
 

@@ -122,7 +122,7 @@ def load_kept(cache: CacheT, kept: Sequence[Kept[CacheT]], end: int) -> None:
 
 
 def agrees_with_transformers(decoder: Decoder[Any], policy: Policy) -> bool:
-    """Try a decoder on two unequal prompts and three steps against the policy's own forward pass.
+    """Try a decoder on two unequal prompts, a pause and three steps against the policy's own forward pass.
 
     Next-token distributions must differ by less than 1e-4 in float32, and 0.05 in types of lower precision, in total
     variation on average: rounding gives less, and a wrong computation more.
@@ -133,7 +133,9 @@ def agrees_with_transformers(decoder: Decoder[Any], policy: Policy) -> bool:
     starts = torch.tensor([0, 2], device=model.device)
     with torch.no_grad():
         decoder.refresh()
-        logits, cache = decoder.prefill(tokens[:, :5], starts, 5)
+        _, begun = decoder.prefill(tokens[:, :3], starts, 3)
+        begun = begun.take(torch.arange(2, device=model.device))
+        logits, cache = decoder.prefill(tokens[:, 3:5], starts, 5, [Kept(begun, row) for row in range(2)])
         ours = torch.stack([logits, *(decoder.step(cache, tokens[:, column]) for column in range(5, 8))], dim=1)
         whole = [row[None, start:] for row, start in zip(tokens, starts, strict=True)]
         theirs = torch.stack(
