@@ -28,9 +28,8 @@ ARMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "GRPO": ("grpo", ()),
     "GRPO, tool tokens trained": ("grpo", ("train.tool_tokens=trained",)),
     "query recycling": ("recycle", ()),
-    "rekindle": ("rekindle", ()),
 }
-COLOURS = ("#2f6fb5", "#b5482f", "#2f9e6f", "#8a5fb5")
+COLOURS = ("#2f6fb5", "#b5482f", "#2f9e6f")
 TEMPERATURES = (1.0, 0.7, 0.5, 0.3, 0.0)
 HOPS = (1, 2, 3, 4)
 LAST = 3
@@ -117,7 +116,7 @@ def page_block(results: dict[str, Any]) -> str:
     gains = {kind: [100 * (run["end"][kind] - run["start"][kind]) for run in first] for kind in ("sampled", "greedy")}
     lines = [
         f"{len(first)} seeds, each with a warm start of its own; {first[0]['rollouts']:,} rollouts. Mean over "
-        "questions of 1 to 4 hops about a world whose names the agent has never seen; ± is the standard deviation over seeds.",
+        "questions of 1 to 4 hops about a world of unseen names; ± is the standard deviation over seeds.",
         "",
         "| | sampled | greedy | sampled by hops 1 / 2 / 3 / 4 | greedy by hops | CPU s, evaluation included |",
         "|---|---|---|---|---|---|",

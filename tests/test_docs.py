@@ -3,14 +3,15 @@
 import importlib.util
 import re
 import tomllib
+from itertools import compress
 from pathlib import Path
 
 import pytest
 
-from rekindle import Task
+from rekindle import GroupRequest, Task
 from rekindle.config import Config
 from rekindle.recipes import RECIPES
-from rekindle.testing import SimulatedPolicy
+from rekindle.testing import FakeEngine, SimulatedPolicy, check_environment
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -54,17 +55,18 @@ def test_python_in_pages_compiles(page):
         compile(block, str(page), "exec")
 
 
-def run_first_block(name, **names):
-    """Execute the first Python block of a how-to."""
+def run_block(name, number=0, **names):
+    """Execute a Python block of a how-to."""
     text = (ROOT / "docs" / "howto" / name).read_text(encoding="utf-8")
-    exec(compile(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0], name, "exec"), names)
+    names["__name__"] = name
+    exec(compile(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[number], name, "exec"), names)
     return names
 
 
 @pytest.mark.parametrize("prompts", [200, 3])
 def test_the_loop_of_the_how_to_runs(prompts):
     policy, updates, account = SimulatedPolicy([0.5] * prompts), [], []
-    names = run_first_block(
+    names = run_block(
         "ask_tell.md",
         task_ids=[f"t{row}" for row in range(prompts)],
         my_rollouts=policy.play,
@@ -78,9 +80,36 @@ def test_the_loop_of_the_how_to_runs(prompts):
 
 
 def test_the_verifier_of_the_how_to_judges():
-    verifier = run_first_block("own_reward.md")["EndsWithAnswer"]()
+    verifier = run_block("own_reward.md")["EndsWithAnswer"]()
     task = Task("t", "2 + 2?", "4")
     assert [verdict.score for verdict in verifier.judge([(task, "it is 4"), (task, "5")])] == [1.0, 0.0]
+
+
+def test_the_retriever_of_the_how_to_finds():
+    retriever = run_block("search_agent.md")["Glossary"]({"ember": "It glows.", "ash": "It does not."})
+    found = retriever.search(["ash or ember", "ember ember ash", "smoke"], 1)
+    assert [[hit.document.text for hit in hits] for hits in found] == [["It does not."], ["It glows."], []]
+
+
+def halving(request, sample):
+    """The next guess of one who halves what is left of 0 to 14."""
+    lines = "".join(map(chr, request.prompt_ids)).removeprefix("Guess:\n").splitlines()
+    low, high = 0, 14
+    for guess, hint in zip(lines[::2], lines[1::2], strict=True):
+        low, high = (int(guess) + 1, high) if hint == "higher" else (low, int(guess) - 1)
+    return f"{(low + high) // 2}\n"
+
+
+def test_the_environment_of_the_how_to_plays():
+    tasks = [Task(str(number), "Guess:\n", str(number)) for number in range(15)]
+    environment = run_block("search_agent.md", 1)["Guessing"]
+    guessing = environment(tasks, FakeEngine(halving), lambda text: list(map(ord, text)))
+    check_environment(guessing, len(tasks))
+    ((_, (rollout, other)),) = guessing.play([GroupRequest(0, "11", 11, 2, 1.0, 0, 0, 0)])
+    assert (rollout.reward, rollout.text, rollout.turns) == (1.0, "7\n11\n", 2)
+    assert "".join(map(chr, rollout.token_ids)) == "Guess:\n7\nhigher\n11\n"
+    assert "".join(map(chr, compress(rollout.token_ids, rollout.loss_mask))) == rollout.text
+    assert other == rollout
 
 
 def test_every_recipe_has_a_page():

@@ -9,6 +9,8 @@ SOURCE = Path(__file__).parents[1] / "src" / "rekindle"
 FLOORS = {
     "types": 0,
     "locking": 0,
+    "caching": 0,
+    "remote": 0,
     "config": 1,
     "scheduling": 1,
     "learning": 1,
@@ -26,7 +28,7 @@ FLOORS = {
     "doctor": 5,
     "cli": 6,
 }
-TORCH_FREE = ("types", "config", "scheduling", "tasks", "verifiers", "recipes", "observability")
+TORCH_FREE = ("types", "remote", "caching", "config", "scheduling", "tasks", "verifiers", "recipes", "observability")
 UNCHECKED = {"__init__", "__main__", "testing"}
 
 

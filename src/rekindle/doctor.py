@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from rekindle.caching import cache_directory
 from rekindle.training.run_directory import installed_version
 
 __all__ = ["Check", "examine"]
@@ -94,9 +95,7 @@ def _matmul() -> str:
 
 
 def _cache() -> str:
-    from rekindle.training.warm_start import cache_directory
-
-    directory = cache_directory()
+    directory = cache_directory("warm-start")
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=directory):
         return f"{directory} is writable ({sum(1 for _ in directory.glob('*/profile.json'))} warm starts)"

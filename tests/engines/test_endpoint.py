@@ -6,8 +6,6 @@ import threading
 import time
 import warnings
 from collections import defaultdict
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -257,15 +255,6 @@ def test_the_pause_is_what_the_server_asks_for_or_grows(server, monkeypatch):
     server.script = [(429, {"Retry-After": "7"}, {}), (503, {"Retry-After": "90000"}, {}), reply]
     opened._sample(EndpointRequest("p"), threading.Event())
     assert [pause for pause in pauses if pause is not None and pause >= 2] == [7, 300]
-
-
-def test_retry_after_as_seconds_as_a_date_and_as_nonsense():
-    assert [module._retry_after(value) for value in (None, "3", "0.5", "-2", "soon", "nan", "inf")] == [
-        0.0, 3.0, 0.5, 0.0, 0.0, 0.0, 300.0,
-    ]  # fmt: skip
-    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
-    assert 90 < module._retry_after(soon) <= 100
-    assert module._retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
 
 
 @pytest.mark.parametrize(

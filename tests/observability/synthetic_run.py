@@ -35,6 +35,9 @@ every = {every}
 prompts = 256
 """
 
+COUNTS = ("turns", "queries", "refused_queries", "malformed_calls", "idle_turns", "forced_answers", "documents",
+          "documents_cut")  # fmt: skip
+
 INFO = {
     "rekindle": "0.1.0",
     "python": "3.11.4",
@@ -59,11 +62,13 @@ def write_run(
     failing: float = 0.0,
     recipe: str = "recycle",
     first_task: str = "spell_backward/0",
+    hops: int = 0,
     seed: int = 0,
 ) -> Path:
     """Write config.toml, run.json, metrics.jsonl, ledger.sqlite and a checkpoint; ``skill`` moves from start to end.
 
-    Nobody ever solves ``first_task``.
+    Nobody ever solves ``first_task``. With ``hops`` it is the run of a search agent whose questions have 1 to ``hops``
+    hops, the easiest first in every step: its metrics have levels, search counts and tool tokens besides.
     """
     directory.mkdir(parents=True, exist_ok=True)
     text = CONFIG.format(recipe=recipe, planned=planned or max(steps, 1), batch=batch, size=size, every=every)
@@ -75,15 +80,33 @@ def write_run(
     for step in range(steps + 1):
         ability = skill[0] + (skill[1] - skill[0]) * step / max(1, steps)
         line, groups = game.play(step, ability)
+        line |= _searched(line, groups, hops) if hops else {}
         if step % every == 0 or step == steps:
             noise = game.rng.normal(0, 0.02)
             line["eval/accuracy"] = round(float(np.mean(1 / (1 + np.exp(game.difficulty - ability))) + noise), 4)
             line["eval/greedy"] = round(min(1.0, line["eval/accuracy"] + 0.12), 4)
+            for kind in ("accuracy", "greedy"):
+                line |= {f"level_{hop}/{kind}": line[f"eval/{kind}"] / hop for hop in range(1, hops + 1)}
         lines.append(json.dumps(line) + "\n")
         rows += groups
     (directory / "metrics.jsonl").write_text("".join(lines))
     write_ledger(directory / "ledger.sqlite", rows).close()
     return directory
+
+
+def _searched(line: dict, groups: list[tuple], hops: int) -> dict:
+    """What a step of a search agent has besides: every rollout asks one query, is shown 2 documents, and answers."""
+    rollouts = line.get("rollouts", 0)
+    found = {"tool_tokens": 30 * rollouts, "total_tool_tokens": 30 * line.get("total_rollouts", 0)}
+    if not groups:
+        return found
+    counts = dict.fromkeys(COUNTS, 0) | {"turns": 2 * rollouts, "queries": rollouts, "documents": 2 * rollouts}
+    found |= {f"search/{name}": count for name, count in counts.items()}
+    found |= {"search/forced_answers": rollouts // 8, "time/retrieve": 0.12}
+    for hop, part in enumerate(np.array_split(np.array([row[8] == "mixed" for row in groups]), hops), start=1):
+        found |= {f"level_{hop}/groups": len(part), f"level_{hop}/zero_variance": 1 - float(part.mean())}
+        found[f"level_{hop}/reward"] = 0.5 / hop
+    return found
 
 
 def write_ledger(path: Path, rows: list[tuple]) -> sqlite3.Connection:

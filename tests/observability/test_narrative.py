@@ -122,6 +122,41 @@ def test_advice(tmp_path, composition, words):
     assert given is None if words is None else given is not None and given.startswith(words)
 
 
+FAILED = ("mixed", None, "failed")
+RETRIEVER = "see that the server at retriever.url is up, or raise retriever.timeout_seconds or retriever.retries"
+JUDGE = "see that the server at judge.url is up, or raise judge.timeout_seconds"
+
+
+@pytest.mark.parametrize(
+    ("tables", "who", "remedies"),
+    [
+        ({"retriever": {"kind": "http"}}, "the retriever", RETRIEVER),
+        ({"task": {"verifier": "judge"}}, "the judge", JUDGE),
+        (
+            {"retriever": {"kind": "http"}, "task": {"verifier": "judge"}, "judge": {"max_calls": 9}},
+            "the retriever or the judge",
+            f"{RETRIEVER}, and {JUDGE} or judge.max_calls",
+        ),
+    ],
+)
+def test_a_service_that_did_not_answer(tmp_path, tables, who, remedies):
+    summary = made(tmp_path, lambda step: {TAUGHT: 63, FAILED: 1 + 3 * (step > 20)}, **{"verify/failures": 12})
+    summary.run.config.update(tables)
+    assert economy(summary)[1] == (
+        f"100 groups with 400 rollouts failed: where {who} gives no answer, the whole group is void and nothing is "
+        f"learned from it. To lose less, {remedies}."
+    )
+    assert advice(summary) == f"4% of the groups expired or failed: mend {who} first."
+
+
+@pytest.mark.parametrize(("failures", "kind"), [(0, "http"), (12, "lexical")])
+def test_no_service_is_blamed_without_a_reason(tmp_path, failures, kind):
+    summary = made(tmp_path, lambda step: {TAUGHT: 60, FAILED: 4}, **{"verify/failures": failures})
+    summary.run.config["retriever"] = {"kind": kind}
+    assert not [words for words in economy(summary) if "void" in words]
+    assert str(advice(summary)).endswith("check the verifier's time limit and the engine's log first.")
+
+
 def test_advice_on_a_fall(tmp_path):
     summary = made(tmp_path, lambda step: {TAUGHT: 32, WRONG: 32}, evaluations(0.3, 0.7, 0.5, 0.4, 0.3))
     assert advice(summary) == (

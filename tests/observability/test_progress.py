@@ -44,6 +44,14 @@ def test_sentence_of_the_evaluation_before_any_update():
     assert sentence({"step": 3}) == "step 3: nothing measured"
 
 
+def test_held_out_accuracy_by_level():
+    levels = {"level_1/accuracy": 0.54, "level_2/accuracy": 0.071, "level_1/reward": 0.9, "level_1/groups": 4}
+    assert sentence({"step": 0, "eval/accuracy": 0.19} | levels) == (
+        "step 0: held-out accuracy 0.19 (level 1: 0.54, level 2: 0.07)"
+    )
+    assert sentence({"step": 3, "reward/mean": 0.2, "level_1/reward": 0.9}) == "step 3: accuracy 0.20"
+
+
 def plain(steps, metrics, seconds_a_step=0.0, rollouts=None):
     output, now = io.StringIO(), [0.0]
     console = Console(file=output, force_terminal=False, width=40)

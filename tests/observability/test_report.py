@@ -67,6 +67,47 @@ def test_a_whole_run(tmp_path):
     assert text.count("<svg class=") == text.count('role="img"') == 11
 
 
+def test_a_search_agent(tmp_path):
+    text, page = report(write_run(tmp_path, steps=60, pool=400, hops=4))
+    figures = {"Sampled accuracy", "Greedy accuracy", "Groups without signal", "Turns and queries of a rollout"}
+    assert {"By level", "Searching", "Per rollout", "level 1", "level 4"} | figures <= set(page.texts)
+    assert text.count("<svg class=") == text.count('role="img"') == 10 + len(figures)
+    for name, number in {
+        "turns": "2",
+        "queries answered": "1",
+        "answers that were forced": "0.125",
+        "tool tokens": "30",
+    }.items():
+        assert f"<tr><td>{name}</td>" + 3 * f'<td class="right">{number}</td>' + "</tr>" in text
+    assert '<tr><td>tool tokens</td><td class="right">230,400</td></tr>' in text  # 60 steps of 32 groups of 4
+    assert "retrieve" in page.text
+
+
+def test_other_runs_say_nothing_of_levels_and_searching(tmp_path):
+    _, page = report(write_run(tmp_path, steps=20))
+    assert not {"By level", "Searching", "tool tokens"} & set(page.texts)
+    assert "retrieve" not in page.text
+
+
+def test_a_short_search_run_has_no_quarters(tmp_path):
+    _, page = report(write_run(tmp_path, steps=3, hops=2))
+    assert "whole run" in page.texts
+    assert "first quarter" not in page.texts
+
+
+def test_points_of_a_level_are_shares_of_all_their_groups(tmp_path):
+    """Thirty-one steps make points of two steps: 1 of 1 and 1 of 3 groups without signal are 2 of 4, not 2 / 3."""
+    write_run(tmp_path, steps=31)
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    for row in rows[1:]:
+        groups = 1 if row["step"] % 2 else 3
+        row.update({"level_1/groups": groups, "level_1/zero_variance": 1 / groups})
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    text, page = report(tmp_path)
+    assert "level 1 50% at the start, 100% at the end" in text
+    assert any(words.endswith("Each point is the mean of 2 steps.") for words in page.texts)
+
+
 def test_nothing_is_loaded_and_nothing_runs(tmp_path):
     _, page = report(write_run(tmp_path, steps=20))
     assert not {"script", "link", "img", "iframe", "object", "embed", "form", "a", "use", "image"} & set(page.tags)

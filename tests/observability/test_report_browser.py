@@ -34,13 +34,14 @@ def requests(page, home):
 
 @pytest.fixture
 def run(tmp_path):
-    return write_run(tmp_path / "run", steps=30, pool=200, first_task="<script>alert(1)</script>")
+    return write_run(tmp_path / "run", steps=30, pool=200, hops=4, first_task="<script>alert(1)</script>")
 
 
 def test_it_opens_without_complaints(run, tmp_path):
     result = browse(write_report(run), tmp_path / "home", "--dump-dom")
     assert "<script" not in result.stdout
     assert "What became of the groups" in result.stdout
+    assert "Turns and queries of a rollout" in result.stdout
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in result.stdout
     assert "CONSOLE" not in result.stderr
 

@@ -11,7 +11,7 @@ from synthetic_run import write_ledger, write_run
 from rekindle.observability.metrics import MetricsWriter
 from rekindle.observability.narrative import conservation
 from rekindle.observability.runs import load_run
-from rekindle.observability.summary import Summary, averages, buckets
+from rekindle.observability.summary import LEVELS_SHOWN, Summary, averages, buckets, by_level, shown_levels
 from rekindle.scheduling.accounting import step_counts
 from rekindle.scheduling.history import History
 from rekindle.scheduling.ledger import Ledger
@@ -73,6 +73,35 @@ def test_evaluations_know_what_had_been_spent(directory):
     first, second = Summary(load_run(directory)).evaluations
     assert (first.rollouts, first.tokens, first.accuracy, first.greedy) == (0, 0, 0.3, 0.5)
     assert (second.step, second.rollouts, second.tokens, second.greedy) == (2, 36, 270, None)
+
+
+def test_levels_of_a_row():
+    row = {
+        "level_10/reward": 0.1,
+        "level_2/reward": 0.5,
+        "level_3/reward": None,
+        "level_2/groups": 4,
+        "xlevel_1/reward": 1,
+    }
+    assert list(by_level(row, "reward").items()) == [(2, 0.5), (10, 0.1)]
+    assert by_level(row, "accuracy") == {}
+
+
+@given(st.sets(st.integers(0, 99)))
+def test_shown_levels_are_few_and_reach_from_the_easiest_to_the_hardest(levels):
+    shown = shown_levels(levels)
+    assert len(shown) == len(set(shown)) == min(LEVELS_SHOWN, len(levels))
+    assert shown == sorted(shown)
+    assert not levels or {min(levels), max(levels)} <= set(shown) <= levels
+
+
+def test_evaluations_know_their_levels(directory):
+    row = {"step": 3, "eval/accuracy": 0.3, "level_1/accuracy": 0.5, "level_2/accuracy": 0.1, "level_1/greedy": 1.0}
+    with (directory / "metrics.jsonl").open("a") as log:
+        log.write(json.dumps(row) + "\n")
+    levels = [one.levels for one in Summary(load_run(directory)).evaluations]
+    assert levels[0] == {"accuracy": {}, "greedy": {}}
+    assert levels[2] == {"accuracy": {1: 0.5, 2: 0.1}, "greedy": {1: 1.0}}
 
 
 def test_prompts(directory):

@@ -56,7 +56,7 @@ def corpus(tmp_path):
         ("北京在哪里", ["4"]),
         ("東京タワー", ["5"]),
         ("国", ["4"]),
-        ("首都", ["4", "5"]),
+        ("首都", ["5", "4"]),
         ("", []),
         (" \n\t", []),
         ("?!", []),
@@ -72,8 +72,25 @@ def test_words_find_passages(cities, query, expected):
 
 @pytest.mark.parametrize(
     "query",
-    ['"rome', "title:rome", "rome OR", "rome AND NOT rome", "rome*", "(rome", "rome^9", "rome~2", "C++ [rome]"]
-    + ["rome\x00", "-rome", "+rome -rome", "{rome TO rome}", "rome \\", "NEAR(rome)", "\ud800 rome", "'; DROP -- rome"],
+    [
+        '"rome',
+        "title:rome",
+        "rome OR",
+        "rome AND NOT rome",
+        "rome*",
+        "(rome",
+        "rome^9",
+        "rome~2",
+        "C++ [rome]",
+        "rome\x00",
+        "-rome",
+        "+rome -rome",
+        "{rome TO rome}",
+        "rome \\",
+        "NEAR(rome)",
+        "\ud800 rome",
+        "'; DROP -- rome",
+    ],
 )
 def test_no_text_steers_the_query_language(cities, query):
     assert ids(cities.search([query], 2)[0]) == ["2", "3"]
@@ -248,8 +265,10 @@ def test_one_process_adds_at_a_time(tmp_path, corpus, backend):
     with pytest.raises(RetrievalError, match="another process adds to the index"):
         second.add(numbered(1, first=1))
     first.close()
-    with pytest.raises(RetrievalError, match="has added to the index .* since it was opened; open it again"):
+    with pytest.raises(RetrievalError, match=r"has added to the index .* since it was opened; open it again"):
         second.add(numbered(1, first=1))
+    assert second.search(["shared", "rome"], 9)[0] == []  # it goes on with what it knows
+    assert ids(second.search(["rome"], 9)[0]) == ["2", "3"]
     third = LexicalIndex.open_or_build(corpus, tmp_path / "i", backend=backend)
     third.add(numbered(1, first=1))
     assert ids(third.search(["shared"], 5)[0]) == ["n0", "n1"]
@@ -287,10 +306,14 @@ def test_an_index_of_another_backend_is_refused(tmp_path, corpus):
         LexicalIndex.open_or_build(corpus, tmp_path, backend="tantivy")
 
 
-def test_a_damaged_index_is_a_sentence(tmp_path, corpus, backend):
+@pytest.mark.parametrize("name", ["offsets.npy", "terms/meta.json", "terms/terms.sqlite"])
+def test_a_damaged_index_is_a_sentence(tmp_path, corpus, backend, name):
     LexicalIndex.open_or_build(corpus, tmp_path / "index", backend=backend).close()
-    (tmp_path / "index" / "lexical" / "offsets.npy").write_bytes(b"")
-    with pytest.raises(RetrievalError, match="is damaged .*; delete that directory, and it is built anew"):
+    path = tmp_path / "index" / "lexical" / name
+    if not path.exists():
+        return
+    path.write_bytes(b"x" * 5000)
+    with pytest.raises(RetrievalError, match=r"is damaged .*; delete that directory, and it is built anew"):
         LexicalIndex.open_or_build(corpus, tmp_path / "index", backend=backend)
 
 
@@ -302,7 +325,7 @@ def test_a_corpus_that_was_only_copied_still_fits(tmp_path, corpus):
 
 def test_a_directory_that_cannot_be_made_is_a_sentence(tmp_path, corpus):
     (tmp_path / "file").write_text("")
-    with pytest.raises(RetrievalError, match="cannot write to .*; choose another directory"):
+    with pytest.raises(RetrievalError, match=r"cannot write to .*; choose another directory"):
         LexicalIndex.open_or_build(corpus, tmp_path / "file" / "index")
 
 

@@ -47,6 +47,45 @@ def test_answers_are_text(write, given, answer):
     assert read_tasks(write({"prompt": "p", "answer": given}), "jsonl")[0].answer == answer
 
 
+@pytest.mark.parametrize(
+    ("row", "task"),
+    [
+        ({"idx": 3, "question": "Who?", "answer": "Ada", "gen_text_store": ""}, ("3", "Who?", "Ada")),
+        ({"Question": "Who?", "Answer": "Ada", "id": "x"}, ("x", "Who?", "Ada")),
+        ({"id": "train_0", "question": "Who?", "golden_answers": ["Ada", "Lovelace"]},
+         ("train_0", "Who?", ("Ada", "Lovelace"))),
+        ({"id": "a", "question": "Who?", "answer": {"value": "Ada", "aliases": ["Lovelace"]}},
+         ("a", "Who?", ("Ada", "Lovelace"))),
+        ({"id": 4, "question": "When?", "possible_answers": "[1843, 1843.0]"}, ("4", "When?", "1843")),
+        ({"id": "2hop__1", "question": "Who?", "answer": "Ada", "answer_aliases": ["Lovelace"]},
+         ("2hop__1", "Who?", ("Ada", "Lovelace"))),
+        # Search-R1's training files have the whole prompt as a conversation beside the question.
+        ({"id": "b", "question": "Who?", "golden_answers": ["Ada"], "prompt": [{"role": "user", "content": "..."}]},
+         ("b", "Who?", "Ada")),
+        ({"id": "c", "prompt": "Who?", "golden_answers": ["Ada"]}, ("c", "Who?", "Ada")),
+        # With a prompt and an answer a row is no question, whatever else it has.
+        ({"id": "d", "prompt": "Who is it?", "answer": "Ada", "question": "Who?"}, ("d", "Who is it?", "Ada")),
+    ],
+)  # fmt: skip
+def test_questions_are_training_tasks(write, row, task):
+    [found] = read_tasks(write(row), "jsonl")
+    assert (found.id, found.prompt, found.answer) == task
+
+
+def test_both_kinds_of_rows_in_one_file(write):
+    rows = [{"prompt": "Who?", "answer": "Ada"}, {"question": "When?", "answer": 1843}]
+    assert [(task.prompt, task.answer) for task in read_tasks(write(*rows), "jsonl")] == [
+        ("Who?", "Ada"),
+        ("When?", "1843"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["prompt", "question"])
+def test_the_corpus_of_a_row_stays(write, name):
+    [task] = read_tasks(write({name: "Who?", "answer": "Ada", "corpus": "wiki", "level": "hard"}), "jsonl")
+    assert task.metadata == {"corpus": "wiki", "level": "hard"}
+
+
 def test_a_byte_order_mark_is_no_error(tmp_path):
     path = tmp_path / "bom.jsonl"
     path.write_text('{"prompt": "p", "answer": "a"}', encoding="utf-8-sig")
@@ -61,10 +100,20 @@ def test_a_byte_order_mark_is_no_error(tmp_path):
             r"not valid JSON \(Expecting value, column 27\); every line must be one JSON object",
         ),
         ('["p", "a"]\n', "expected a JSON object, found list; write one object per line"),
-        ({"question": "p", "answer": "a"}, r'there is no "prompt" \(fields: question, answer\); add it'),
+        (
+            {"text": "p", "answer": "a"},
+            'a row needs "prompt" and "answer", or "question" and "answer" or "golden_answers", and this one has text, '
+            "answer; add what is missing",
+        ),
+        ({"question": "q"}, "and this one has question; add"),
+        ({"prompt": "p"}, "and this one has prompt; add"),
+        ({}, "and this one has nothing; add"),
+        ({"question": " ", "answer": "a"}, '"question" must be text, not'),
+        ({"question": "q", "golden_answers": []}, '"golden_answers" has no answer in it'),
+        ({"question": "q", "answer": "1+1\n#### 2"}, r'ends with "#### <number>"; use task.source = "gsm8k"'),
         ({"prompt": 5, "answer": "a"}, '"prompt" must be text, not int; put it in quotes'),
         ({"prompt": " ", "answer": "a"}, '"prompt" is empty; remove the row'),
-        ({"prompt": "p"}, '"answer" must be text, a number or a list of these, not None; without'),
+        ({"prompt": "p", "answer": None}, '"answer" must be text, a number or a list of these, not None; without'),
         ({"prompt": "p", "answer": []}, '"answer" is an empty list; name at least one'),
         ({"prompt": "p", "answer": True}, "not True"),
         ({"prompt": "p", "answer": ""}, "not ''"),
@@ -170,6 +219,23 @@ def test_prompts_of_the_evaluation_file_leave_the_pool(write):
     assert any("eval.prompts = 99, but only 10" in str(one.message) for one in said)
 
 
+def test_ids_that_number_the_rows_of_both_files(write):
+    """Questions 0 to 2 against 2 to 4, numbered from 1: question 2 is held out, and so its row 1 takes nobody's id."""
+    questions = [{"question": f"{n}?", "answer": n} for n in range(5)]
+    paths = [
+        str(write(*({"idx": row, **one} for row, one in enumerate(part, start=1)), name=name))
+        for name, part in (("train.jsonl", questions[:3]), ("dev.jsonl", questions[2:]))
+    ]
+    with pytest.warns(UserWarning, match="1 prompts are also in"):
+        found = load_files(TaskTable(source="jsonl", path=paths[0], eval_path=paths[1]), eval_prompts=3, seed=0)
+    assert [(task.id, task.prompt) for task in found.pool] == [("1", "0?"), ("2", "1?")]
+    assert [(task.id, task.prompt) for task in found.held_out] == [
+        (prompt_id("2?"), "2?"),
+        (prompt_id("3?"), "3?"),
+        ("3", "4?"),
+    ]
+
+
 def test_an_evaluation_file_that_is_the_training_file_is_refused(write):
     path = str(write(*numbered(3)))
     with pytest.raises(TaskError, match=r"every prompt of .* is also in .*; give different files"):
@@ -198,3 +264,15 @@ def test_the_real_gsm8k(data):
     assert (len(found.pool), len(found.held_out)) == (7473, 256)
     assert found.pool[0].answer == "72"
     assert all(float(task.answer) is not None for task in found.pool)
+
+
+def test_the_questions_that_r1_searcher_trains_on(data):
+    path = str(data / "qa/train_hotpotqa_2wiki_8148.jsonl")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = load_files(TaskTable(source="jsonl", path=path), eval_prompts=148, seed=0)
+    assert (len(found.pool), len(found.held_out)) == (8000, 148)
+    assert all(isinstance(task.answer, str) for task in (*found.pool, *found.held_out))
+    table = TaskTable(source="jsonl", path=path, eval_path=str(data / "qa/hotpotqa_500.jsonl"), pool_size=2000)
+    found = load_files(table, eval_prompts=256, seed=0)
+    assert (len(found.pool), len(found.held_out)) == (2000, 256)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rekindle.tasks.task_set import TaskError, TaskSet, normalized_prompt, prompt_id, split
+from rekindle.tasks.task_set import TaskError, TaskSet, levels_of, normalized_prompt, prompt_id, split
 from rekindle.types import Task
 
 
@@ -79,3 +79,12 @@ def test_a_split_that_leaves_no_pool_names_the_remedy():
         TaskError, match=r"data.jsonl has 3 distinct prompts and eval.prompts = 3 .* lower eval.prompts"
     ):
         split(tasks("a", "b", "c"), 3, None, 0, "data.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("levels", "found"),
+    [([1, 3], [1, 3]), (["2hop", "4hop"], [2, 4]), (["3", 1], [3, 1]), ([1, None], []), (["bridge", 2], []), ([], [])],
+)
+def test_levels_are_whole_numbers_of_every_task_or_none_at_all(levels, found):
+    tasks = [Task(str(row), f"p{row}", "a", {"level": level}) for row, level in enumerate(levels)]
+    assert levels_of(tasks) == found

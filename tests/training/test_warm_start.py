@@ -4,12 +4,13 @@ import pytest
 
 from embedded import EXAMPLE
 from rekindle.assembly import workbench
+from rekindle.caching import cache_directory
 from rekindle.config import WarmStartTable
 from rekindle.models.tiny import build_tiny
 from rekindle.recipes import resolve
 from rekindle.tasks import spell_backward
 from rekindle.training import warm_start
-from rekindle.training.warm_start import WarmStartError, cache_directory, cached, demonstration, imitate, imitated
+from rekindle.training.warm_start import WarmStartError, cached, demonstration, imitate, imitated
 
 
 def test_imitation_lowers_the_loss_on_completions_and_is_deterministic():
@@ -82,7 +83,7 @@ def test_the_cache_is_keyed_by_settings_and_made_again_when_it_is_broken(monkeyp
     cached({"steps": 1}, make)
     assert len(made) == 4
     assert json.loads((first / "profile.json").read_text()) == {"sampled": 0.4}
-    assert not list(cache_directory().glob(".partial-*"))
+    assert not list(cache_directory("warm-start").glob(".partial-*"))
 
 
 def test_a_start_outside_the_asserted_profile_is_refused(quick_config):

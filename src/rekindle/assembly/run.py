@@ -22,6 +22,7 @@ from rekindle.training import run_directory
 from rekindle.training.checkpoint import Checkpoints
 from rekindle.training.loop import Observer, Parts, TrainingLoop
 from rekindle.training.trainer import Trainer
+from rekindle.types import Environment
 
 __all__ = ["open_run"]
 
@@ -51,7 +52,8 @@ def open_run(
     step = checkpoints.steps()[-1] if checkpoints.steps() else 0
     model = checkpoints.path(step) / "model" if step else None
     with workbench(config, model, say) as bench:
-        # What can be wrong with model, tasks and profile is wrong before anything is written.
+        # What can be wrong with model, tasks, environment and profile is wrong before anything is written.
+        environment = bench.environment(bench.tasks.pool)
         profile = given_profile(bench, started=bool(step))
         scheduler = None if needs_profile(config) else _scheduler(bench, profile)
         with (
@@ -70,7 +72,7 @@ def open_run(
             if saved:  # the libraries round differently: a resumed run goes on with those it began with
                 bench.policy.use_kernels(Kernels.from_description(saved[1]["kernels"]))
             shown = observer(step, int(saved[1]["totals"]["rollouts"]) if saved else 0)
-            loop = TrainingLoop(_parts(bench, scheduler, profile, checkpoints, ledger, metrics, shown))
+            loop = TrainingLoop(_parts(bench, environment, scheduler, profile, checkpoints, ledger, metrics, shown))
             if saved:
                 loop.restore(step, *saved)
             with _settled_heap():
@@ -108,6 +110,7 @@ def _scheduler(bench: Workbench, profile: Profile | None) -> Scheduler:
 
 def _parts(
     bench: Workbench,
+    environment: Environment,
     scheduler: Scheduler,
     profile: Profile | None,
     checkpoints: Checkpoints,
@@ -122,7 +125,7 @@ def _parts(
         config=bench.config,
         policy=bench.policy,
         scheduler=scheduler,
-        environment=bench.environment(bench.tasks.pool),
+        environment=environment,
         credit=build_credit(bench.config),
         trainer=Trainer(bench.policy, train, total_updates=train.steps, reference=reference, probe_rows=probe_rows),
         evaluate=bench.evaluation_metrics,

@@ -15,11 +15,10 @@ import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import IO, Any
 from urllib.parse import urlsplit
 
+from rekindle.remote import one_line, retry_after
 from rekindle.types import UserError
 
 __all__ = ["Endpoint", "EndpointCompletion", "EndpointError", "EndpointRequest"]
@@ -28,10 +27,10 @@ MAX_BYTES = 64 * 2**20
 """No more of an answer is read."""
 MAX_TOKENS = 2**24
 """No answer is believed to have more."""
-MAX_PAUSE_SECONDS = 30.0
-"""Longest pause of our own before the next attempt."""
 MAX_RETRY_AFTER_SECONDS = 300.0
 """Longest pause that a server can ask for."""
+MAX_PAUSE_SECONDS = 30.0
+"""Longest pause of our own before the next attempt."""
 TRANSIENT = {408, 425, 429}
 """Client errors that time mends; every 5xx does as well."""
 REMEDIES = {
@@ -217,19 +216,21 @@ class Endpoint:
             with error:
                 raise self._refusal(error) from None
         except (OSError, http.client.HTTPException) as error:
-            raise _TransientError(_plain(str(error) or type(error).__name__)) from None
+            raise _TransientError(one_line(str(error) or type(error).__name__)) from None
 
     def _refusal(self, error: urllib.error.HTTPError) -> Exception:
         """What an error status means: worth another attempt, or not."""
         if 300 <= error.code < 400:
             target = urlsplit(error.headers.get("Location", "")).netloc or "another path"
             return EndpointError(
-                f"{self._address} redirects to {_plain(target)} ({error.code}), and a redirect is not followed, so "
+                f"{self._address} redirects to {one_line(target)} ({error.code}), and a redirect is not followed, so "
                 "that the API key stays here; give the final address"
             )
         said = self._message(error)
         if error.code in TRANSIENT or error.code >= 500:
-            return _TransientError(f"{error.code}: {said}", _retry_after(error.headers.get("Retry-After")))
+            return _TransientError(
+                f"{error.code}: {said}", retry_after(error.headers.get("Retry-After"), MAX_RETRY_AFTER_SECONDS)
+            )
         remedy = REMEDIES.get(error.code, "change what it complains about")
         return EndpointError(f"{self._address} refused the request ({error.code}: {said}); {remedy}")
 
@@ -250,7 +251,7 @@ class Endpoint:
     def _quoted(self, said: bytes) -> str:
         """The server's words in a message of ours, without the key should it repeat it."""
         text = said[:1000].decode(errors="replace")
-        return _plain(text.replace(self._api_key, "***") if self._api_key else text) or "no message"
+        return one_line(text.replace(self._api_key, "***") if self._api_key else text) or "no message"
 
     def _completions(self, body: bytes, stop: tuple[str, ...]) -> list[EndpointCompletion]:
         try:
@@ -301,23 +302,3 @@ def _check(url: str, api_key: str | None, system_prompt: str | None, chat: bool)
         raise EndpointError("the API key is empty or has spaces, line breaks or non-ASCII characters in it; mend it")
     if system_prompt is not None and not chat:
         raise EndpointError("a system prompt needs chat completions; set chat = true, or put it into the prompts")
-
-
-def _plain(text: str) -> str:
-    """At most 300 characters on one line, with nothing in it that could steer a terminal."""
-    return " ".join("".join(one if one.isprintable() else " " for one in text).split())[:300]
-
-
-def _retry_after(value: str | None) -> float:
-    """Seconds that a ``Retry-After`` header asks for, given in seconds or as a date; 0.0 where it says neither."""
-    if value is None:
-        return 0.0
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            when = parsedate_to_datetime(value)
-        except ValueError:
-            return 0.0
-        seconds = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - datetime.now(UTC).timestamp()
-    return min(seconds, MAX_RETRY_AFTER_SECONDS) if seconds > 0 else 0.0

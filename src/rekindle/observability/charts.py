@@ -1,21 +1,45 @@
 """A run's curves and columns, as cards for the report. Long runs are thinned or averaged to a page's resolution."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from rekindle.observability import page
 from rekindle.observability.formatting import compact, percent, rate
-from rekindle.observability.summary import LOST, TAUGHT, Evaluation, Summary, averages, buckets, number
+from rekindle.observability.summary import (
+    LEVELS_SHOWN,
+    LOST,
+    TAUGHT,
+    Evaluation,
+    Summary,
+    averages,
+    buckets,
+    by_level,
+    number,
+    shown_levels,
+)
 from rekindle.observability.svg import Layer, Series, line_chart, stacked_columns
 
-__all__ = ["accuracy_figure", "batch_figure", "composition_figure", "live_figure", "metric_figure"]
+__all__ = [
+    "accuracy_figure",
+    "batch_figure",
+    "composition_figure",
+    "level_accuracy_figure",
+    "level_signal_figure",
+    "live_figure",
+    "metric_figure",
+    "search_figure",
+]
 
 _POINTS = 200
 """At most so many points in a line."""
 
 _COLUMNS = 100
 """At most so many columns in a chart."""
+
+_POINTS_OF_PARTS = 30
+"""At most so many points where a step has few groups, or few rollouts, for each."""
 
 _DOTTED = 40
 """Lines of at most so many points show them as dots."""
@@ -95,6 +119,71 @@ def batch_figure(summary: Summary) -> str:
     )
 
 
+def level_accuracy_figure(summary: Summary, kind: str, heading: str) -> str:
+    """Held-out ``"accuracy"`` or ``"greedy"`` by level; empty when fewer than two evaluations know it."""
+    made = _thinned([one for one in summary.evaluations if one.levels[kind]])
+    if len(made) < 2:
+        return ""
+    xs = [one.rollouts for one in made]
+    lines = [
+        Series(f"level {level}", xs, [one.levels[kind].get(level) for one in made], color, markers=len(made) <= _DOTTED)
+        for level, color in _level_colors([one.levels[kind] for one in made]).items()
+    ]
+    chart = line_chart(
+        lines,
+        title=heading,
+        description="; ".join(f"{line.name} {_ends(line.y, rate)}" for line in lines),
+        x_label="rollouts",
+        y_limits=(0.0, 1.0),
+        y_format=rate,
+    )
+    return page.figure(heading, chart, legend={line.name: line.color for line in lines})
+
+
+def level_signal_figure(summary: Summary) -> str:
+    """Share of the groups of each level that carried no signal; empty when no step knows it."""
+    rows = [row for row in summary.run.metrics if by_level(row, "zero_variance")]
+    if not rows:
+        return ""
+
+    def share(level: int) -> Callable[[Mapping[str, Any]], tuple[float, float]]:
+        def counted(row: Mapping[str, Any]) -> tuple[float, float]:
+            groups = number(row, f"level_{level}/groups") or 0.0
+            return groups * (number(row, f"level_{level}/zero_variance") or 0.0), groups
+
+        return counted
+
+    colors = _level_colors([by_level(row, "zero_variance") for row in rows])
+    lines = [_ratio(rows, share(level), f"level {level}", color) for level, color in colors.items()]
+    chart = line_chart(
+        lines,
+        title="Groups without signal",
+        description="; ".join(f"{line.name} {_ends(line.y, percent)}" for line in lines),
+        x_label="step",
+        y_limits=(0.0, 1.0),
+        y_format=percent,
+    )
+    note = "Share of the groups whose rollouts were all right or all wrong. " + _averaged(rows)
+    return page.figure("Groups without signal", chart, note.strip(), {line.name: line.color for line in lines})
+
+
+def search_figure(summary: Summary) -> str:
+    """How often the policy spoke and asked in a rollout, over the steps."""
+    rows = summary.searches
+
+    def per_rollout(key: str) -> Callable[[Mapping[str, Any]], tuple[float, float]]:
+        return lambda row: (number(row, key) or 0.0, number(row, "rollouts") or 0.0)
+
+    lines = [
+        _ratio(rows, per_rollout("search/turns"), "turns", "soft"),
+        _ratio(rows, per_rollout("search/queries"), "queries", "ember"),
+    ]
+    description = "; ".join(f"{line.name} {_ends(line.y)}" for line in lines)
+    chart = line_chart(lines, title="Turns and queries of a rollout", description=description, x_label="step")
+    legend = {line.name: line.color for line in reversed(lines)}
+    return page.figure("Turns and queries of a rollout", chart, _averaged(rows), legend)
+
+
 def live_figure(summary: Summary) -> str:
     """How many prompts of the pool can be drawn; empty when the run did not say."""
     live = _metric(summary, "pool/live", "live", "teal")
@@ -124,6 +213,33 @@ def _metric(summary: Summary, key: str, name: str, color: str, *, dashed: bool =
         return None
     steps = [float(rows[place.stop - 1]["step"]) for place in buckets(len(rows), _POINTS)]
     return Series(name, steps, averages(values, _POINTS), color, dashed=dashed)
+
+
+def _ratio(
+    rows: Sequence[Mapping[str, Any]],
+    counted: Callable[[Mapping[str, Any]], tuple[float, float]],
+    name: str,
+    color: str,
+) -> Series:
+    """Part by whole, both summed over each bucket of steps, so that a step counts as much as it has."""
+    steps, values = list[float](), list[float | None]()
+    for place in buckets(len(rows), _POINTS_OF_PARTS):
+        part, whole = (sum(counts) for counts in zip(*map(counted, rows[place]), strict=True))
+        steps.append(float(rows[place.stop - 1]["step"]))
+        values.append(part / whole if whole else None)
+    return Series(name, steps, values, color)
+
+
+def _averaged(rows: Sequence[object]) -> str:
+    steps = next(buckets(len(rows), _POINTS_OF_PARTS)).stop
+    return f"Each point is the mean of {steps} steps." if steps > 1 else ""
+
+
+def _level_colors(found: Sequence[Mapping[int, float]]) -> dict[int, str]:
+    """Which levels to draw, and in which colours: the easiest has the first, the hardest the last."""
+    levels = shown_levels(level for one in found for level in one)
+    colors = np.linspace(1, LEVELS_SHOWN, len(levels))
+    return {level: f"level_{round(color)}" for level, color in zip(levels, colors, strict=True)}
 
 
 def _thinned(evaluations: Sequence[Evaluation]) -> list[Evaluation]:

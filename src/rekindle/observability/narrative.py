@@ -5,6 +5,7 @@ from pathlib import PurePath
 
 from rekindle.observability.formatting import compact, duration, grouped, percent, rate
 from rekindle.observability.summary import LOST, TAUGHT, Evaluation, Summary, number
+from rekindle.types import Fate
 
 __all__ = ["accuracy_change", "advice", "conservation", "economy", "outcome", "title"]
 
@@ -27,7 +28,7 @@ def outcome(summary: Summary) -> list[str]:
 
 def economy(summary: Summary) -> list[str]:
     """What the rollouts were good for; empty before the first step."""
-    return [*_teaching(summary), *_recycling(summary), *_pool(summary)]
+    return [*_teaching(summary), *_failures(summary), *_recycling(summary), *_pool(summary)]
 
 
 def accuracy_change(summary: Summary, kind: str) -> tuple[float, float | None] | None:
@@ -64,8 +65,9 @@ def advice(summary: Summary) -> str | None:
     if len(late.steps) < _STEPS_TO_JUDGE:
         return None
     if summary.composition.share(LOST) > 0.02:
-        lost = percent(summary.composition.share(LOST))
-        return f"{lost} of the groups expired or failed: check the verifier's time limit and the engine's log first."
+        lost, services = percent(summary.composition.share(LOST)), _services(summary)
+        remedy = f"mend {' or '.join(services)}" if services else "check the verifier's time limit and the engine's log"
+        return f"{lost} of the groups expired or failed: {remedy} first."
     if _starved(summary):
         return f"The pool starved: towards the end it held mostly prompts that never teach. {_remedies(summary)}."
     if late.share("never_solved") > 0.6:
@@ -128,6 +130,35 @@ def _teaching(summary: Summary) -> Iterator[str]:
     }
     others = [f"{percent(groups.share(name))} {words}" for words, name in reasons.items() if groups.total(name)]
     yield f"{text}; {_listed(others)}." if others else f"{text}."
+
+
+def _failures(summary: Summary) -> Iterator[str]:
+    """Groups that failed, where services may be why; they are part of those that "expired or failed"."""
+    failed, services = summary.fates[Fate.FAILED], _services(summary)
+    if not services:
+        return
+    groups = (
+        f"{grouped(failed.groups)} group{'s' if failed.groups > 1 else ''} with {grouped(failed.rollouts)} rollouts"
+    )
+    yield (
+        f"{groups} failed: where {' or '.join(services)} gives no answer, the whole group is void and nothing is "
+        f"learned from it. To lose less, {', and '.join(services.values())}."
+    )
+
+
+def _services(summary: Summary) -> dict[str, str]:
+    """The services that a run with failed groups relies on, and what helps when they do not answer."""
+    if not summary.fates[Fate.FAILED].groups or not summary.verifier_failures:
+        return {}
+    services = {}
+    if summary.setting("retriever", "kind") == "http":
+        services["the retriever"] = (
+            "see that the server at retriever.url is up, or raise retriever.timeout_seconds or retriever.retries"
+        )
+    if summary.setting("task", "verifier") == "judge":
+        calls = " or judge.max_calls" if summary.setting("judge", "max_calls") else ""
+        services["the judge"] = f"see that the server at judge.url is up, or raise judge.timeout_seconds{calls}"
+    return services
 
 
 def _recycling(summary: Summary) -> Iterator[str]:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rekindle.observability.formatting import grouped, rate
+from rekindle.observability.summary import by_level, shown_levels
 
 __all__ = ["Progress", "sentence"]
 
@@ -28,7 +29,8 @@ def sentence(metrics: Mapping[str, object]) -> str:
     ``step 41: 19 of 64 groups taught (31 never solved, 14 always solved); 11 of them recycled; accuracy 0.46``
 
     *Recycled* are the groups that taught and whose prompt had only wrong, or only right, rollouts when it was first
-    seen. Accuracy is the mean reward of the step's rollouts; where an evaluation ran, the held-out accuracy instead.
+    seen. Accuracy is the mean reward of the step's rollouts; where an evaluation ran, the held-out accuracy instead,
+    by level too where prompts have one: ``held-out accuracy 0.19 (level 1: 0.54, level 2: 0.07)``.
 
     Args:
         metrics: One line of ``metrics.jsonl``; keys that are missing are not spoken of.
@@ -62,8 +64,14 @@ def _accuracy(metrics: Mapping[str, object]) -> list[str]:
     for key, words in (("eval/accuracy", "held-out accuracy"), ("reward/mean", "accuracy")):
         value = metrics.get(key)
         if isinstance(value, int | float):
-            return [f"{words} {rate(value)}"]
+            return [f"{words} {rate(value)}{_levels(metrics)}"]
     return []
+
+
+def _levels(metrics: Mapping[str, object]) -> str:
+    found = by_level(metrics, "accuracy")
+    words = ", ".join(f"level {level}: {rate(found[level])}" for level in shown_levels(found))
+    return f" ({words})" if words else ""
 
 
 def _count(metrics: Mapping[str, object], key: str) -> int:

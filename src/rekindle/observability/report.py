@@ -34,10 +34,12 @@ def render_report(summary: Summary) -> str:
     parts = [
         _head(summary),
         sections.accuracy(summary),
+        sections.levels(summary),
         sections.composition(summary),
         sections.recycling(summary),
         sections.fates(summary),
         sections.pool(summary),
+        sections.search(summary),
         sections.cost(summary),
         sections.signals(summary),
         sections.prompts(summary),

@@ -1,6 +1,6 @@
 """The report's sections below its head. A section without anything to show is an empty text."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rekindle.observability import page
@@ -8,18 +8,36 @@ from rekindle.observability.charts import (
     accuracy_figure,
     batch_figure,
     composition_figure,
+    level_accuracy_figure,
+    level_signal_figure,
     live_figure,
     metric_figure,
+    search_figure,
 )
-from rekindle.observability.formatting import duration, flops, grouped, percent
+from rekindle.observability.formatting import compact, duration, flops, grouped, percent
 from rekindle.observability.narrative import conservation
 from rekindle.observability.summary import Summary, number
 from rekindle.observability.svg import Bar, horizontal_bars
 from rekindle.types import Fate
 
-__all__ = ["accuracy", "composition", "cost", "fates", "pool", "prompts", "recycling", "signals"]
+__all__ = ["accuracy", "composition", "cost", "fates", "levels", "pool", "prompts", "recycling", "search", "signals"]
 
 _PROMPTS_LISTED = 10
+
+_STEPS_FOR_QUARTERS = 8
+"""A run of so many steps shows its first and its last quarter beside the whole."""
+
+_SEARCH = {
+    "search/turns": "turns",
+    "search/queries": "queries answered",
+    "search/refused_queries": "queries refused",
+    "search/malformed_calls": "malformed calls",
+    "search/idle_turns": "turns without a query or an answer",
+    "search/forced_answers": "answers that were forced",
+    "search/documents": "documents found",
+    "search/documents_cut": "documents cut",
+    "tool_tokens": "tool tokens",
+}
 
 _FATES = {
     Fate.TRAINED: ("trained", "in an update", "fresh"),
@@ -40,6 +58,36 @@ def accuracy(summary: Summary) -> str:
         note += f" The band is what {grouped(prompts)} prompts leave open (95%)."
     figures = [accuracy_figure(summary, "rollouts", "rollouts"), accuracy_figure(summary, "tokens", "generated tokens")]
     return page.section("Accuracy on held-out prompts", page.paragraph(note, "soft"), page.grid(*figures))
+
+
+def levels(summary: Summary) -> str:
+    """Accuracy and signal by level, where tasks have levels."""
+    figures = [
+        level_accuracy_figure(summary, "accuracy", "Sampled accuracy"),
+        level_accuracy_figure(summary, "greedy", "Greedy accuracy"),
+        level_signal_figure(summary),
+    ]
+    if not any(figures):
+        return ""
+    note = "Level is the difficulty that a task has by itself: of a question to search for, its number of hops."
+    return page.section("By level", page.paragraph(note, "soft"), page.grid(*figures))
+
+
+def search(summary: Summary) -> str:
+    """What a search agent did in its rollouts."""
+    rows = summary.searches
+    if not rows:
+        return ""
+    parts = {"whole run": rows}
+    if len(rows) >= _STEPS_FOR_QUARTERS:
+        quarter = len(rows) // 4
+        parts = {"first quarter": rows[:quarter], "last quarter": rows[-quarter:]} | parts
+
+    def per_rollout(key: str, part: Sequence[Mapping[str, Any]]) -> str:
+        return compact(_sum(part, key) / max(1.0, _sum(part, "rollouts")))
+
+    lines = [(name, *(per_rollout(key, part) for part in parts.values())) for key, name in _SEARCH.items()]
+    return page.section("Searching", page.grid(search_figure(summary), page.table("Per rollout", ("", *parts), lines)))
 
 
 def composition(summary: Summary) -> str:
@@ -108,8 +156,9 @@ def cost(summary: Summary) -> str:
     """Time, tokens and floating-point operations."""
     if not summary.step:
         return ""
-    names = ("generate", "verify", "train", "schedule", "evaluate", "other")
-    spent = [sum(number(row, f"time/{name}") or 0.0 for row in summary.run.metrics) for name in names]
+    retrieving = ["retrieve"] if summary.searches else []
+    names = ("generate", *retrieving, "verify", "train", "schedule", "evaluate", "other")
+    spent = [_sum(summary.run.metrics, f"time/{name}") for name in names]
     bars = [
         Bar(name, value, f"{duration(value)} · {percent(value, sum(spent))}", "teal")
         for name, value in zip(names, spent, strict=True)
@@ -117,9 +166,11 @@ def cost(summary: Summary) -> str:
     chart = horizontal_bars(
         bars, whole=sum(spent) or 1.0, title="Time", description=", ".join(f"{bar.name} {bar.text}" for bar in bars)
     )
+    tools = summary.total("tool_tokens")
     totals = [
         ("prompt tokens", grouped(summary.total("prompt_tokens"))),
         ("generated tokens", grouped(summary.total("generated_tokens"))),
+        *([("tool tokens", grouped(tools))] if tools else []),
         ("trained tokens", grouped(summary.total("trained_tokens"))),
         ("compute", flops(summary.total("flops"))),
         ("wall-clock time", duration(summary.total("seconds"))),
@@ -169,3 +220,7 @@ def prompts(summary: Summary) -> str:
             page.table("Never solved, most rollouts first", columns[:3], never) if never else "",
         ),
     )
+
+
+def _sum(rows: Sequence[Mapping[str, Any]], key: str) -> float:
+    return sum(number(row, key) or 0.0 for row in rows)

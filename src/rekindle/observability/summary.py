@@ -1,7 +1,8 @@
 """The numbers a report speaks of, from a run's step log and ledger. No words, no markup."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +13,7 @@ from rekindle.observability.runs import FateCount, Run, read_object
 from rekindle.types import Fate
 
 __all__ = [
+    "LEVELS_SHOWN",
     "LOST",
     "TAUGHT",
     "UNTAUGHT",
@@ -21,8 +23,12 @@ __all__ = [
     "Summary",
     "averages",
     "buckets",
+    "by_level",
     "number",
+    "shown_levels",
 ]
+
+LEVELS_SHOWN = 6
 
 TAUGHT = ("fresh", "returned", "rescued_hard", "rescued_easy")
 """Groups in an update, by the outcome of their prompt's first visit: none yet, mixed, all wrong, all correct."""
@@ -32,6 +38,8 @@ LOST = "lost"
 """Groups that expired or failed."""
 
 _CATEGORIES = (*TAUGHT, *UNTAUGHT, LOST)
+
+_LEVEL = re.compile(r"level_(\d+)/(\w+)")
 
 _COMPOSITION = """
 select step, count(*) groups, case
@@ -53,13 +61,18 @@ from groups where step <= ? group by task_id
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One evaluation on held-out prompts, and what had been spent before it."""
+    """One evaluation on held-out prompts, and what had been spent before it.
+
+    Attributes:
+        levels: ``"accuracy"`` and ``"greedy"`` of the prompts of each level; empty where prompts have none.
+    """
 
     step: int
     rollouts: float
     tokens: float
     accuracy: float | None
     greedy: float | None
+    levels: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +153,16 @@ class Summary:
         return bool((steps and self.step >= steps) or (rollouts and self.total("rollouts") >= rollouts))
 
     @cached_property
+    def searches(self) -> list[dict[str, Any]]:
+        """The step log's rows of steps in which a search agent was played."""
+        return [row for row in self.run.metrics if number(row, "search/turns")]
+
+    @property
+    def verifier_failures(self) -> int:
+        """Rollouts without a judgement, because a retriever, a judge or another verifier failed."""
+        return int(sum(number(row, "verify/failures") or 0.0 for row in self.run.metrics))
+
+    @cached_property
     def evaluations(self) -> list[Evaluation]:
         """In the order made; the first usually stands before any update."""
         found = []
@@ -147,7 +170,8 @@ class Summary:
             accuracy, greedy = number(row, "eval/accuracy"), number(row, "eval/greedy")
             if accuracy is not None or greedy is not None:
                 spent = (number(row, "total_rollouts") or 0.0, number(row, "total_generated_tokens") or 0.0)
-                found.append(Evaluation(int(row["step"]), *spent, accuracy, greedy))
+                levels = {kind: by_level(row, kind) for kind in ("accuracy", "greedy")}
+                found.append(Evaluation(int(row["step"]), *spent, accuracy, greedy, levels))
         return found
 
     @cached_property
@@ -188,6 +212,18 @@ class Summary:
 
     def _prompts(self, ending: str, limit: int) -> list[dict[str, Any]]:
         return list(self.run.query(_PROMPTS + ending, (self.step, limit)))
+
+
+def by_level(row: Mapping[str, Any], name: str) -> dict[int, float]:
+    """A metric of every level, easiest first: ``by_level({"level_2/reward": 0.5}, "reward")`` is ``{2: 0.5}``."""
+    parts = [(match, number(row, key)) for key in row if (match := _LEVEL.fullmatch(key)) and match[2] == name]
+    return dict(sorted((int(match[1]), value) for match, value in parts if value is not None))
+
+
+def shown_levels(levels: Iterable[int]) -> list[int]:
+    """At most ``LEVELS_SHOWN`` of them, evenly chosen, the easiest and the hardest included."""
+    known = sorted(set(levels))
+    return [known[round(place)] for place in np.linspace(0, len(known) - 1, min(LEVELS_SHOWN, len(known)))]
 
 
 def number(row: Mapping[str, Any], key: str) -> float | None:

@@ -27,7 +27,12 @@ class Additions:
         """All documents of whole additions; a line that was torn off by a kill is left out."""
         path = self.place / _FILE
         lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
-        return [Document(*json.loads(line)) for line in lines]
+        try:
+            return [Document(*json.loads(line)) for line in lines]
+        except (ValueError, TypeError) as error:
+            raise RetrievalError(
+                f"{path} is damaged ({error}); delete the directory {self.place}, and the index is built anew"
+            ) from error
 
     def begin(self, known: int, count: Callable[[], int] | None = None) -> None:
         """Become the one process that adds, unless it is that already.

@@ -14,13 +14,12 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import CancelledError
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from rekindle.remote import one_line, retry_after
 from rekindle.retrieval.breaker import Breaker
 from rekindle.retrieval.protocol import Hit, RetrievalError, RetrieverDown
 from rekindle.retrieval.wire import NonsenseError, parse_hits, render_search, well_formed
@@ -34,10 +33,10 @@ MAX_BYTES = 64 * 2**20
 """No more of an answer is read."""
 MAX_QUERY_CHARACTERS = 8192
 """Longer queries are cut: nothing that a policy rambles may be too long for a server."""
-MAX_PAUSE_SECONDS = 30.0
-"""Longest pause of our own before the next attempt."""
 MAX_RETRY_AFTER_SECONDS = 60.0
 """Longest pause that a server can ask for."""
+MAX_PAUSE_SECONDS = 30.0
+"""Longest pause of our own before the next attempt."""
 CONNECT_SECONDS = 5.0
 """Longest wait for a connection, where a whole attempt may take longer."""
 TRANSIENT = {408, 425, 429}
@@ -201,7 +200,7 @@ class HttpRetriever:
         except TimeoutError:
             raise _TransientError(f"no whole answer within {self._timeout:g} seconds") from None
         except httpx.RequestError as error:
-            raise _TransientError(_plain(str(error) or type(error).__name__)) from None
+            raise _TransientError(one_line(str(error) or type(error).__name__)) from None
         except NonsenseError as error:
             raise _TransientError(f"an answer that makes no sense: {error}") from None
 
@@ -239,12 +238,14 @@ class HttpRetriever:
         if 300 <= status < 400:
             target = urlsplit(response.headers.get("Location", "")).netloc or "another path"
             return RetrievalError(
-                f"{self.url} redirects to {_plain(target)} ({status}), and a redirect is not followed, so that the "
+                f"{self.url} redirects to {one_line(target)} ({status}), and a redirect is not followed, so that the "
                 "token stays here; give the final address (retriever.url)"
             )
         said = self._quoted(body)
         if status in TRANSIENT or status >= 500:
-            return _TransientError(f"{status}: {said}", _retry_after(response.headers.get("Retry-After")))
+            return _TransientError(
+                f"{status}: {said}", retry_after(response.headers.get("Retry-After"), MAX_RETRY_AFTER_SECONDS)
+            )
         if status < 300:
             return _TransientError(f"status {status} without an answer")
         remedy = REMEDIES.get(status, "change what it complains about")
@@ -253,7 +254,7 @@ class HttpRetriever:
     def _quoted(self, body: bytes) -> str:
         """The server's words in a message of ours, without the token should it repeat it."""
         text = body[:1000].decode(errors="replace")
-        return _plain(text.replace(self._token, "***") if self._token else text) or "no message"
+        return one_line(text.replace(self._token, "***") if self._token else text) or "no message"
 
 
 class _Cache:
@@ -342,23 +343,3 @@ def _check_token(token: str | None) -> None:
             "the retriever's token (retriever.token_env) is empty or has spaces, line breaks or non-ASCII characters "
             "in it; mend it"
         )
-
-
-def _plain(text: str) -> str:
-    """At most 300 characters on one line, with nothing in it that could steer a terminal."""
-    return " ".join("".join(one if one.isprintable() else " " for one in text).split())[:300]
-
-
-def _retry_after(value: str | None) -> float:
-    """Seconds that a ``Retry-After`` header asks for, given in seconds or as a date; 0.0 where it says neither."""
-    if value is None:
-        return 0.0
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            when = parsedate_to_datetime(value)
-        except ValueError:
-            return 0.0
-        seconds = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - datetime.now(UTC).timestamp()
-    return min(seconds, MAX_RETRY_AFTER_SECONDS) if seconds > 0 else 0.0

@@ -96,14 +96,16 @@ class CorpusPass:
 
 
 class CorpusFile:
-    """The documents of a corpus file by row and by id, through the tables of a finished :class:`CorpusPass`."""
+    """The documents of a corpus file by row and by id, through the tables of a finished :class:`CorpusPass`.
+
+    Raises:
+        RetrievalError: The tables are damaged.
+    """
 
     def __init__(self, path: Path, tables: Path) -> None:
         self._file = open_corpus(path)
         self._path = path
-        self._offsets: NDArray[np.uint64] = np.load(tables / _OFFSETS, mmap_mode="r")
-        self._hashes: NDArray[np.uint64] = np.load(tables / _HASHES, mmap_mode="r")
-        self._rows: NDArray[np.int64] = np.load(tables / _ROWS, mmap_mode="r")
+        self._offsets, self._hashes, self._rows = (_table(tables / name) for name in (_OFFSETS, _HASHES, _ROWS))
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -199,6 +201,16 @@ class Documents:
         """Let go of the file."""
         if self._corpus:
             self._corpus.close()
+
+
+def _table(path: Path) -> NDArray[Any]:
+    try:
+        table: NDArray[Any] = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError) as error:
+        raise RetrievalError(
+            f"the index {path.parent} is damaged ({path.name}: {error}); delete that directory, and it is built anew"
+        ) from error
+    return table
 
 
 def _hash(document_id: str) -> int:

@@ -43,11 +43,10 @@ class FtsTerms:
     def __len__(self) -> int:
         return self._count
 
-    def refresh(self) -> int:
-        """See what another process wrote; return the number of documents."""
+    def stored(self) -> int:
+        """Number of documents that are there now, those included that another process has added since."""
         with self._lock:
-            self._count = self._counted()
-        return self._count
+            return self._counted()
 
     def _counted(self) -> int:
         return int(self._connection.execute("SELECT count(*) FROM terms_docsize").fetchone()[0])
@@ -74,8 +73,9 @@ class FtsTerms:
         with self._lock:
             # Terms are letters and digits in quotes: nothing of FTS5's query language is left in them.
             found = self._connection.execute(
-                "SELECT rowid, bm25(terms, ?, 1.0) AS cost FROM terms WHERE terms MATCH ? ORDER BY cost, rowid LIMIT ?",
-                (title_weight, " OR ".join(f'"{term}"' for term in terms), k),
+                "SELECT rowid, bm25(terms, ?, 1.0) AS cost FROM terms WHERE terms MATCH ? AND rowid < ? "
+                "ORDER BY cost, rowid LIMIT ?",
+                (title_weight, " OR ".join(f'"{term}"' for term in terms), self._count, k),
             ).fetchall()
         return [(int(row), -float(cost)) for row, cost in found]
 

@@ -1,5 +1,6 @@
 """Lexical retrieval: BM25 over the titles and texts of passages."""
 
+import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from importlib.util import find_spec
@@ -88,15 +89,14 @@ class LexicalIndex:
 
     @classmethod
     def _open(cls, corpus: Path, place: Path, kind: type[Terms], title_weight: float) -> Self:
+        base, additions = CorpusFile(corpus, place), Additions(place)
         try:
             terms = kind(place / _TERMS)
-            base = CorpusFile(corpus, place)
-            additions = Additions(place)
-            documents = Documents(base, additions.read()[: len(terms) - len(base)])
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, sqlite3.Error) as error:
             raise RetrievalError(
                 f"the index {place} is damaged ({error}); delete that directory, and it is built anew"
             ) from error
+        documents = Documents(base, additions.read()[: len(terms) - len(base)])
         return cls(documents, terms, title_weight, additions)
 
     def __len__(self) -> int:
@@ -121,7 +121,7 @@ class LexicalIndex:
         """
         with self._adding:
             if self._additions is not None:
-                self._additions.begin(len(self._documents), self._terms.refresh)
+                self._additions.begin(len(self._documents), self._terms.stored)
             new, first = self._documents.checked(documents), len(self._documents)
             if self._additions is not None:
                 self._additions.write(first - self._documents.of_corpus, new)

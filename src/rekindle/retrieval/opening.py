@@ -1,12 +1,12 @@
 """From a corpus on disk to a retriever in this process, by its kind."""
 
 import hashlib
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from rekindle.caching import cache_directory
 from rekindle.retrieval.dense import DenseIndex
 from rekindle.retrieval.encoder import Encoder
 from rekindle.retrieval.fusion import Fusion
@@ -84,8 +84,7 @@ def _dense(
 
 
 def _cached(*sources: Path) -> Path:
-    """``REKINDLE_CACHE``, else the user's cache directory, and in it a place for what is made of these paths."""
-    chosen = os.environ.get("REKINDLE_CACHE")
-    base = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rekindle"
+    """The place in the user's cache for what is made of these paths."""
     key = "\n".join(str(source.resolve()) for source in sources)
-    return base / "indexes" / hashlib.blake2b(key.encode(errors="surrogateescape"), digest_size=12).hexdigest()
+    name = hashlib.blake2b(key.encode(errors="surrogateescape"), digest_size=12).hexdigest()
+    return cache_directory("indexes") / name

@@ -49,11 +49,10 @@ class TantivyTerms:
     def __len__(self) -> int:
         return self._searcher.num_docs
 
-    def refresh(self) -> int:
-        """See what another process wrote; return the number of documents."""
+    def stored(self) -> int:
+        """Number of documents that are there now, those included that another process has added since."""
         self._index.reload()
-        self._searcher = self._index.searcher()
-        return len(self)
+        return self._index.searcher().num_docs
 
     def add(self, rows: Iterable[tuple[int, Document]], *, bulk: bool = False) -> None:
         """Index documents under their rows and make them visible; all of them or, on an error, none."""
@@ -64,7 +63,8 @@ class TantivyTerms:
         except BaseException:
             self._writer.rollback()
             raise
-        self.refresh()
+        self._index.reload()
+        self._searcher = self._index.searcher()
 
     def _write(self, writer: "tantivy.IndexWriter", rows: Iterable[tuple[int, Document]]) -> None:
         document_of = self._tantivy.Document

@@ -94,8 +94,8 @@ def _task(place: str, fields: Mapping[str, object]) -> Task:
     if has_question(fields):
         return _question_task(place, fields)
     raise TaskError(
-        f'{place}: there are neither "prompt" and "answer" nor "question" and "answer" or "golden_answers" '
-        f"(fields: {', '.join(map(str, fields)) or 'none'}); add what is missing"
+        f'{place}: a row needs "prompt" and "answer", or "question" and "answer" or "golden_answers", and this one has '
+        f"{', '.join(map(str, fields)) or 'nothing'}; add what is missing"
     )
 
 

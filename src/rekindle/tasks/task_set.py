@@ -1,6 +1,7 @@
 """A pool to train on and held-out prompts to evaluate on, with nothing in common."""
 
 import hashlib
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ __all__ = ["TaskError", "TaskSet", "hash_rank", "levels_of", "normalized_prompt"
 
 class TaskError(UserError):
     """Tasks cannot be read or made; the message says what is wrong, where, and the remedy."""
+
+
+_LEVEL = re.compile(r"(\d{1,3})(?:hop)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +48,9 @@ class TaskSet:
 
 
 def levels_of(tasks: Sequence[Task]) -> list[int]:
-    """Difficulty of each task, ``metadata["level"]`` from 1; empty where not every task has one."""
-    levels = [task.metadata.get("level") for task in tasks]
-    return [level for level in levels if isinstance(level, int)] if all(isinstance(one, int) for one in levels) else []
+    """Difficulty of each task, ``metadata["level"]``: 1, 2, ... or "2hop"; empty where not every task has one."""
+    levels = [_LEVEL.fullmatch(str(task.metadata.get("level"))) for task in tasks]
+    return [int(level[1]) for level in levels if level] if all(levels) else []
 
 
 def normalized_prompt(prompt: str) -> str:

@@ -7,7 +7,6 @@ that RL finds prompts that are always solved, never solved, and in between. The 
 import hashlib
 import itertools
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -16,11 +15,12 @@ from typing import Any
 
 import torch
 
+from rekindle.caching import cache_directory
 from rekindle.config import WarmStartTable
 from rekindle.models.policy import ModelError, Policy
 from rekindle.types import TrainingSample, UserError
 
-__all__ = ["WarmStartError", "cache_directory", "cached", "demonstration", "imitate", "imitated"]
+__all__ = ["WarmStartError", "cached", "demonstration", "imitate", "imitated"]
 
 RECIPE_VERSION = 1
 """Part of the cache key; raised when the same settings would give another policy."""
@@ -89,13 +89,6 @@ def imitated(token_ids: Sequence[int], loss_mask: Sequence[bool]) -> TrainingSam
     return TrainingSample(token_ids, loss_mask, nothing, nothing, temperature=1.0, weight=1.0)
 
 
-def cache_directory() -> Path:
-    """Where warm starts are kept: ``REKINDLE_CACHE``, else the user's cache directory."""
-    chosen = os.environ.get("REKINDLE_CACHE")
-    base = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rekindle"
-    return base / "warm-start"
-
-
 def cached(key: dict[str, Any], make: Callable[[], tuple[Policy, dict[str, float]]]) -> tuple[Path, dict[str, float]]:
     """Directory and profile of the policy with these settings; made, and kept, when it is not there yet.
 
@@ -104,7 +97,7 @@ def cached(key: dict[str, Any], make: Callable[[], tuple[Policy, dict[str, float
         make: Trains the policy and measures its profile.
     """
     text = json.dumps({**key, "recipe_version": RECIPE_VERSION, "torch": torch.__version__}, sort_keys=True)
-    directory = cache_directory() / hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+    directory = cache_directory("warm-start") / hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
     found = _read_profile(directory)
     if found is None:
         policy, found = make()

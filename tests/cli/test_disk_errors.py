@@ -1,0 +1,26 @@
+"""Files that cannot be written: one sentence, and how to go on with the command that was typed."""
+
+import pytest
+
+from embedded import EXAMPLE
+from rekindle.cli import main
+
+UNTRAINED = ["--set", "warm_start.steps=1", "--set", "warm_start.sampled_accuracy=[0, 1]"]
+
+
+@pytest.mark.parametrize(
+    ("command", "remedy"),
+    [
+        (["train", str(EXAMPLE), "--out", "run", *UNTRAINED], "repeat the command with --resume"),
+        (["eval", str(EXAMPLE), *UNTRAINED], "repeat the command"),
+        (["profile", str(EXAMPLE), "--out", "profile.parquet", *UNTRAINED], "repeat the command"),
+    ],
+)
+def test_how_to_go_on_is_what_the_command_knows(command, remedy, tmp_path, monkeypatch, capsys):
+    (tmp_path / "cache").write_text("a file where a directory belongs")
+    monkeypatch.setenv("REKINDLE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    assert main(command) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("rekindle: a file could not be read or written (")
+    assert last.endswith(f"; look at free space and permissions, and {remedy}")
