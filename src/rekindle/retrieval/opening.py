@@ -33,6 +33,8 @@ def open_index(
     directory: Path | None = None,
     encoder: Path | None = None,
     vectors: Path | None = None,
+    query_prefix: str | None = None,
+    passage_prefix: str | None = None,
     title_weight: float = 2.0,
     on_progress: Progress | None = None,
 ) -> OpenedIndex:
@@ -44,6 +46,8 @@ def open_index(
         directory: Of the index; None: in the user's cache, where an index that does not fit any more is replaced.
         encoder: Directory of the encoder; for "dense" and "hybrid" it is needed.
         vectors: Ready ones of the passages in their order, a ``.npy`` file or a faiss index; for "dense" and "hybrid".
+        query_prefix: Put before queries by the encoder, e.g. ``"query: "`` for E5; None: what its directory says.
+        passage_prefix: The same for passages.
         title_weight: Of a match in the title; for "lexical" and "hybrid".
         on_progress: Called with what is built ("lexical", "dense") and the share of it that is done.
 
@@ -54,7 +58,15 @@ def open_index(
         lexical = _lexical(corpus, directory, title_weight, on_progress)
         return OpenedIndex(lexical, len(lexical))
     assert encoder is not None, "callers ask for it"
-    dense = _dense(corpus, directory, encoder, vectors, on_progress)
+    place = directory or _cached(corpus, encoder, *([vectors] if vectors else []))
+    dense = DenseIndex.open_or_build(
+        corpus,
+        place,
+        Encoder(encoder, query_prefix=query_prefix, passage_prefix=passage_prefix),
+        vectors=vectors,
+        rebuild=directory is None,
+        on_progress=on_progress and partial(on_progress, "dense"),
+    )
     if kind == "dense":
         return OpenedIndex(dense, len(dense))
     return OpenedIndex(Fusion([_lexical(corpus, directory, title_weight, on_progress), dense]), len(dense))
@@ -67,19 +79,6 @@ def _lexical(corpus: Path, directory: Path | None, title_weight: float, on_progr
         title_weight=title_weight,
         rebuild=directory is None,
         on_progress=on_progress and partial(on_progress, "lexical"),
-    )
-
-
-def _dense(
-    corpus: Path, directory: Path | None, encoder: Path, vectors: Path | None, on_progress: Progress | None
-) -> DenseIndex:
-    return DenseIndex.open_or_build(
-        corpus,
-        directory or _cached(corpus, encoder, *([vectors] if vectors else [])),
-        Encoder(encoder),
-        vectors=vectors,
-        rebuild=directory is None,
-        on_progress=on_progress and partial(on_progress, "dense"),
     )
 
 

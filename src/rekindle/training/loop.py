@@ -24,7 +24,7 @@ from rekindle.training.account import StepClock, Totals, step_metrics
 from rekindle.training.checkpoint import Checkpoints
 from rekindle.training.trainer import Trainer, TrainerState
 from rekindle.training.update_stats import UpdateStats
-from rekindle.types import Environment, Fate, Group, GroupRequest, TrainingSample, UserError
+from rekindle.types import Environment, Fate, Group, GroupRequest, Rollout, TrainingSample, UserError
 
 __all__ = ["Ending", "Observer", "Parts", "TrainingLoop"]
 
@@ -194,22 +194,23 @@ class TrainingLoop:
         """The rollout boundary: whatever goes wrong inside becomes the fate of the groups it concerns."""
         scheduler, began = self._parts.scheduler, time.perf_counter()
         open_ids = {request.id for request in requests}
-        failure, void = "the environment did not return it", dict[int, str]()
+        failure, void = "the environment did not return it", list[str]()
         try:
             for request_id, rollouts in self._parts.environment.play(requests):
                 open_ids.discard(request_id)
                 arrived = time.perf_counter()
                 scheduler.tell(request_id, rollouts)
-                void |= {request_id: one.failure or "void" for one in rollouts or () if one.void}
+                if reason := _void(rollouts or ()):
+                    void.append(reason)
                 self._scheduling += time.perf_counter() - arrived
                 seconds[request_id] = arrived - began
         except UserError:
             raise
         except Exception as error:  # noqa: BLE001 (the boundary: a failure becomes a fate)
             failure = f"{type(error).__name__}: {error}"
-        for failed, reason in ((void, ", ".join(sorted(set(void.values())))), (open_ids, failure)):
+        for failed, why in ((void, ", ".join(sorted(set(void)))), (open_ids, failure)):
             if failed:
-                self._parts.observer.warn(f"{len(failed)} of {len(requests)} groups failed ({reason})")
+                self._parts.observer.warn(f"{len(failed)} of {len(requests)} groups failed ({why})")
         for request_id in sorted(open_ids):
             scheduler.tell(request_id, None)
             seconds[request_id] = time.perf_counter() - began
@@ -301,6 +302,11 @@ class TrainingLoop:
             **self._parts.extra_state,
         }
         self._parts.checkpoints.save(self.step, self._parts.policy, self._parts.trainer.state_dict(), state)
+
+
+def _void(rollouts: Sequence[Rollout]) -> str:
+    """Why a group says nothing about the policy; empty where it does."""
+    return ", ".join(sorted({one.failure or "void" for one in rollouts if one.void}))
 
 
 def _why_barren(last: Mapping[str, Any] | None) -> str:

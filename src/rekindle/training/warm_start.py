@@ -101,7 +101,8 @@ def cached(key: dict[str, Any], make: Callable[[], tuple[Policy, dict[str, float
     found = _read_profile(directory)
     if found is None:
         policy, found = make()
-        _keep(directory, policy, found, text)
+        if _read_profile(directory) is None:  # else somebody made the same meanwhile, and may be reading it
+            _keep(directory, policy, found, text)
     return directory, found
 
 

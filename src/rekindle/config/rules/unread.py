@@ -15,6 +15,10 @@ Unread = dict[str, str]
 """Keys of a table that nothing reads, and what to do about each."""
 
 
+ENCODING = ("encoder", "vectors", "query_prefix", "passage_prefix")
+"""Keys of ``retriever`` that only vectors need."""
+
+
 def unread_keys(config: Config) -> Iterator[str]:
     """Settings of a method that is not switched on."""
     for name, unread in _TABLES.items():
@@ -64,12 +68,12 @@ def _retriever(config: Config) -> Unread:
         return _all_but(table, remedy="the search world brings its own corpus and index, remove it")
     if table.kind == "http":
         remedy = 'the server searches, set retriever.kind = "lexical"'
-        return dict.fromkeys(("corpus", "index", "title_weight", "encoder", "vectors"), remedy)
+        return dict.fromkeys(("corpus", "index", "title_weight", *ENCODING), remedy)
     unread = dict.fromkeys(
         ("url", "token_env", "timeout_seconds", "retries", "cache_size"), 'set retriever.kind = "http"'
     )
     if table.kind == "lexical":
-        unread |= dict.fromkeys(("encoder", "vectors"), 'set retriever.kind = "dense"')
+        unread |= dict.fromkeys(ENCODING, 'set retriever.kind = "dense"')
     if table.kind == "dense":
         unread["title_weight"] = 'set retriever.kind = "lexical"'
     return unread
