@@ -20,6 +20,7 @@ import methods  # noqa: E402
 import overhead  # noqa: E402
 import posterior_recycling  # noqa: E402
 import regimes  # noqa: E402
+import search_agent  # noqa: E402
 
 # -- statistics by hand -----------------------------------------------------------------------------------------------
 
@@ -297,3 +298,32 @@ def test_a_plain_recipe_shares_its_runs_with_the_overview(tmp_path):
     assert own[-2:] == ["--set", "train.batch_exponent=1.0"]
     assert place.name == "scaled_step-2-recycle-0"
     assert len({place for _, place in made.values()}) == len(made)
+
+
+def test_the_page_of_search_agents_says_what_was_measured():
+    results = json.loads(search_agent.RESULTS.read_text(encoding="utf-8"))
+    written = page_block(search_agent.PAGE, "search_agent")
+    assert written == search_agent.page_block(results), "run: python benchmarks/search_agent.py --docs"
+    assert search_agent.CURVES.read_text(encoding="utf-8") == search_agent.curves(results)
+
+
+def test_the_lift_of_search_agents_is_counted_by_hand():
+    def at(sampled, greedy):
+        by_hops = {f"accuracy_{hops}": sampled for hops in (1, 2, 3, 4)} | {
+            f"greedy_{hops}": greedy for hops in (1, 2, 3, 4)
+        }
+        return {"sampled": sampled, "greedy": greedy, **by_hops}
+
+    def run(end):
+        zero = [dict.fromkeys("1234", 0.5)] * 4
+        return {"start": at(0.3, 0.5), "end": end, "rollouts": 100, "all_cpu_seconds": 9.0, "zero_variance": zero}
+
+    first = [run(at(0.8, 0.9)), run(at(0.9, 1.0)), run(at(0.6, 0.9))]
+    text = search_agent.page_block(
+        {
+            "arms": {arm: first if arm == "GRPO" else [run(at(0.5, 0.7))] * 3 for arm in search_agent.ARMS},
+            "sharpened": [dict.fromkeys(("1", "0.7", "0.5", "0.3", "0"), 0.4)] * 3,
+        }
+    )
+    assert "gains 50 points sampled (median; 30 to 60) and 40 points greedy (40 to 50)" in text
+    assert "| start policy | 0.30 | 0.50 | 0.30 0.30 0.30 0.30 |" in text

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import ExitStack
 from urllib.parse import urlsplit
 
 import pytest
@@ -238,24 +239,20 @@ def updates(monkeypatch):
 
 
 def test_a_retriever_that_dies_ends_the_run_at_its_bound_and_it_goes_on_when_it_is_back(tmp_path, updates):
-    run = tmp_path / "run"
-    corpus = tmp_path / "corpus.jsonl"
+    run, corpus = tmp_path / "run", tmp_path / "corpus.jsonl"
     file_config(tmp_path)  # writes the corpus
-    stages = served(corpus)
-    url = stages.__enter__()
-    config = over_http(tmp_path, url, "train.steps=6", "train.max_barren_steps=2", "train.group_size=8")
-    alive = True
-    with opened(config, run) as loop:
-        played = recording(loop)
+    with ExitStack() as server:
+        url = server.enter_context(served(corpus))
+        config = over_http(tmp_path, url, "train.steps=6", "train.max_barren_steps=2", "train.group_size=8")
+        with opened(config, run) as loop:
+            played = recording(loop)
 
-        def die_after_two():
-            nonlocal alive
-            if loop.step == 2 and alive:
-                alive = False
-                stages.__exit__(None, None, None)
-            return False
+            def dies_after_two():
+                if loop.step == 2:
+                    server.close()
+                return False
 
-        ending = loop.run(die_after_two)
+            ending = loop.run(dies_after_two)
     assert (ending, ending.value, loop.step, loop.version) == (Ending.BOUND, 3, 4, 2)
     assert "2 steps in a row had nothing to train on" in loop.bound
     assert "go on with --resume" in loop.bound
