@@ -318,6 +318,9 @@ def test_a_server_without_token_counts_is_refused(server):
     server.script = [(200, {}, {"choices": [choice("x")]})]
     with pytest.raises(EndpointError, match=r"does not report usage\.completion_tokens"):
         ask(server, EndpointRequest("p"))
+    server.script = [(200, {}, {"choices": [choice("x")]})]
+    (completion,) = ask(server, EndpointRequest("p"), counts_tokens=False)[0]
+    assert (completion.text, completion.tokens) == ("x", 0)
 
 
 @pytest.mark.parametrize("name", ["stop_reason", "matched_stop"])

@@ -9,7 +9,7 @@ import numpy as np
 SCHEMA = """
 create table groups (request_id integer primary key, step integer, version integer, task_id text, role text, n integer,
 temperature real, successes integer, outcome text, previous_outcome text, first_outcome text, fate text,
-prompt_tokens integer, generated_tokens integer, seconds real)
+prompt_tokens integer, generated_tokens integer, seconds real, tool_tokens integer)
 """
 
 CONFIG = """recipe = "{recipe}"
@@ -110,12 +110,12 @@ def _searched(line: dict, groups: list[tuple], hops: int) -> dict:
 
 
 def write_ledger(path: Path, rows: list[tuple]) -> sqlite3.Connection:
-    """Write a ledger in WAL mode and return the open connection."""
+    """Write a ledger in WAL mode and return the open connection; rows without tool tokens have none."""
     ledger = sqlite3.connect(path)
     ledger.execute("pragma journal_mode=wal")
-    ledger.execute("pragma user_version=1")
+    ledger.execute("pragma user_version=2")
     ledger.execute(SCHEMA)
-    ledger.executemany(f"insert into groups values ({', '.join('?' * 15)})", rows)
+    ledger.executemany(f"insert into groups values ({', '.join('?' * 15)}, 0)", rows)
     ledger.commit()
     return ledger
 

@@ -68,7 +68,7 @@ def test_reads_what_is_committed_while_another_process_writes(tmp_path):
     (tmp_path / "ledger.sqlite").unlink()
     writer = write_ledger(tmp_path / "ledger.sqlite", [ROW])
     run = load_run(tmp_path)
-    writer.execute(f"insert into groups values ({', '.join('?' * 15)})", (2, *ROW[1:]))
+    writer.execute(f"insert into groups values ({', '.join('?' * 15)}, 0)", (2, *ROW[1:]))
     assert run.fates()[Fate.TRAINED].groups == 1
     writer.commit()
     assert run.fates()[Fate.TRAINED].groups == 2

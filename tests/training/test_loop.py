@@ -327,6 +327,10 @@ class Failing:
     def seconds(self):
         return self._inner.seconds
 
+    @property
+    def counts(self):
+        return self._inner.counts
+
     def play(self, requests):
         if self._steps > 0:
             self._steps -= 1

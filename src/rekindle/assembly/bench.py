@@ -57,7 +57,10 @@ class Workbench:
         )
 
     def evaluation_metrics(self) -> dict[str, float]:
-        """``eval/accuracy`` (sampled at temperature 1) and ``eval/greedy``; by level too where prompts have one."""
+        """``eval/accuracy`` (sampled at temperature 1) and ``eval/greedy``; by level too where prompts have one.
+
+        ``eval/failed`` where prompts could not be played: the accuracy is then too low by them.
+        """
         evaluations = {
             "accuracy": self.evaluate(self.config.eval.samples, temperature=1.0),
             "greedy": self.evaluate(1, temperature=0.0),
@@ -66,6 +69,8 @@ class Workbench:
         metrics = {f"eval/{name}": evaluation.accuracy for name, evaluation in evaluations.items()}
         for name, evaluation in evaluations.items():
             metrics |= {f"level_{level}/{name}": mean for level, mean in accuracy_by_level(evaluation, levels).items()}
+        if failed := max(evaluation.failed for evaluation in evaluations.values()):
+            metrics["eval/failed"] = failed
         return metrics
 
 

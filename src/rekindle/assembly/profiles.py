@@ -1,5 +1,6 @@
 """Profiling passes: those of `rekindle profile`, and those that a run needs before its first step."""
 
+import json
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -29,7 +30,8 @@ def profile_key(config: Config, model: str) -> ProfileKey:
     if task.verifier == "judge":
         how += f":{config.judge.model}:{PROMPT_VERSION}"
     if plays_search(config):
-        how += f":{config.search.model_dump_json()}:{config.retriever.kind}"
+        found_in = config.retriever.model_dump_json(include={"kind", "corpus", "url", "encoder", "title_weight"})
+        how += f":{config.search.model_dump_json()}:{found_in}:{json.dumps(task.params, sort_keys=True, default=str)}"
     return ProfileKey(model, how, config.train.temperature, config.engine.max_new_tokens)
 
 

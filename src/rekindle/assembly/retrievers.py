@@ -10,7 +10,7 @@ from rekindle.config.rules.facts import plays_search
 from rekindle.retrieval.client import HttpRetriever
 from rekindle.retrieval.lexical import LexicalIndex
 from rekindle.retrieval.opening import open_index
-from rekindle.retrieval.protocol import Retriever
+from rekindle.retrieval.protocol import RetrievalError, Retriever, RetrieverDown
 from rekindle.tasks import search_world
 from rekindle.types import UserError
 
@@ -42,13 +42,15 @@ def _retriever(config: Config, say: Say) -> Retriever:
     table = config.retriever
     if table.kind == "http":
         assert table.url is not None, "the configuration checks it"
-        return HttpRetriever(
+        retriever = HttpRetriever(
             table.url,
             token=_secret(table.token_env, "retriever.token_env"),
             timeout_seconds=table.timeout_seconds,
             retries=table.retries,
             cache_size=table.cache_size,
         )
+        _try(retriever)
+        return retriever
     assert table.corpus is not None, "the configuration checks it"
     opened = open_index(
         Path(table.corpus),
@@ -62,6 +64,19 @@ def _retriever(config: Config, say: Say) -> Retriever:
         on_progress=_tenths(say),
     )
     return opened.retriever
+
+
+def _try(retriever: HttpRetriever) -> None:
+    """Search once: what is wrong with a server is better known before a run than after its first step.
+
+    Raises:
+        RetrievalError: The server cannot be reached, or refuses.
+    """
+    try:
+        retriever.search(["a search before the run begins"], 1)
+    except RetrieverDown as error:
+        retriever.close()
+        raise RetrievalError(f"no search is possible ({error}); start the server, or correct retriever.url") from None
 
 
 def _path(value: str | None) -> Path | None:

@@ -113,6 +113,7 @@ class Endpoint:
         chat: Use ``/chat/completions``, where the server applies its chat template, or else ``/completions``.
         system_prompt: System message before every prompt; only with ``chat``.
         backoff_seconds: Pause before the second attempt; it doubles with every further one.
+        counts_tokens: Refuse a server that does not report the tokens it sampled; otherwise they are then 0.
 
     Raises:
         EndpointError: The address, the key or the system prompt cannot be used.
@@ -130,6 +131,7 @@ class Endpoint:
         chat: bool = True,
         system_prompt: str | None = None,
         backoff_seconds: float = 1.0,
+        counts_tokens: bool = True,
     ) -> None:
         _check(url, api_key, system_prompt, chat)
         self.url, self.model = url.rstrip("/"), model
@@ -140,6 +142,7 @@ class Endpoint:
             self._headers["Authorization"] = f"Bearer {api_key}"
         self._timeout, self._retries, self._backoff = timeout_seconds, retries, backoff_seconds
         self._concurrency, self._chat, self._system_prompt = concurrency, chat, system_prompt
+        self._counts_tokens = counts_tokens
         # A proxy of the environment is for other machines than this one.
         direct = [urllib.request.ProxyHandler({})] if urlsplit(url).hostname in LOOPBACK else []
         self._opener = urllib.request.build_opener(_NoRedirects, *direct)
@@ -265,11 +268,12 @@ class Endpoint:
             sane = False
         if not sane:
             raise _TransientError(f"an answer that makes no sense: {self._quoted(body)}")
-        if total is None:
+        if total is None and self._counts_tokens:
             raise EndpointError(
                 f"{self._address} does not report usage.completion_tokens, and costs are counted in tokens; "
                 "use a server that reports them, such as vLLM or SGLang"
             )
+        total = total or 0
         parts = [total // len(texts) + (index < total % len(texts)) for index in range(len(texts))]
         return [EndpointCompletion(*one, prompt) for one in zip(texts, parts, cut, strict=True)]
 

@@ -18,10 +18,12 @@ class Evaluation:
     Attributes:
         successes: [prompts] of ``samples`` rollouts each; 0 where the prompt could not be played.
         samples: Rollouts per prompt.
+        failed: Prompts that could not be played, or whose rollouts are void: they are counted as never solved.
     """
 
     successes: tuple[int, ...]
     samples: int
+    failed: int = 0
 
     @property
     def accuracy(self) -> float:
@@ -54,4 +56,5 @@ def evaluate(
     ]
     played: dict[int, list[Rollout] | None] = dict(environment.play(requests))
     records = [Record.of(played[request.id]) for request in requests]
-    return Evaluation(tuple(sum(solved(record, samples, success_at)) for record in records), samples)
+    successes = tuple(sum(solved(record, samples, success_at)) for record in records)
+    return Evaluation(successes, samples, failed=sum(record.void for record in records))

@@ -23,7 +23,7 @@ LEDGER_VERSION = 2
 
 LEDGER_COLUMNS = (
     "request_id", "step", "version", "task_id", "role", "n", "temperature", "successes", "outcome", "previous_outcome",
-    "first_outcome", "fate", "prompt_tokens", "generated_tokens", "seconds",
+    "first_outcome", "fate", "prompt_tokens", "generated_tokens", "seconds", "tool_tokens",
 )  # fmt: skip
 
 

@@ -89,7 +89,7 @@ def step_metrics(
         levels: Difficulty of the prompt in each row of the pool, where tasks have one.
     """
     counts = step_counts(settled)
-    rollouts = counts["rollouts"]
+    judged = [one for one in settled if one.outcome is not None]
     generated, prompts, tools = (
         sum(getattr(one, f"{kind}_tokens") for one in settled) for kind in ("generated", "prompt", "tool")
     )
@@ -106,7 +106,7 @@ def step_metrics(
         "tool_tokens": tools,
         "trained_tokens": update.trained_tokens if update else 0,
         "flops": parameters * (2 * forward + 6 * trained),
-        "reward/mean": sum(one.reward_sum for one in settled) / rollouts if rollouts else None,
+        "reward/mean": sum(one.reward_sum for one in judged) / sum(one.request.n for one in judged) if judged else None,
         "advantage/abs_mean": sum(peaks) / len(peaks) if peaks else 0.0,
         "temperature/mean": sum(temperatures) / len(temperatures) if temperatures else None,
         "temperature/max": max(temperatures, default=None),

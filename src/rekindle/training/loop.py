@@ -152,7 +152,7 @@ class TrainingLoop:
         self._watch(update, metrics["groups/trained"])
         ending = Ending.INTERRUPTED if interrupted() else self._ending(metrics)
         began = time.perf_counter()
-        evaluation = self._parts.evaluate() if self._evaluation_due(ending) else {}
+        evaluation = self._evaluate() if self._evaluation_due(ending) else {}
         spent = {phase: total - phases[phase] for phase, total in environment.seconds.items()}
         spent |= {"train": trained_seconds, "evaluate": time.perf_counter() - began, "schedule": self._scheduling}
         self._parts.ledger.write(settled, seconds)
@@ -266,10 +266,18 @@ class TrainingLoop:
             return self.step % self._parts.config.eval.every == 0
         return ending is not None or self.step % self._parts.config.eval.every == 0
 
+    def _evaluate(self) -> dict[str, float]:
+        evaluation = self._parts.evaluate()
+        if failed := evaluation.get("eval/failed"):
+            self._parts.observer.warn(
+                f"{failed:.0f} held-out prompts could not be played and count as never solved: eval/accuracy is too low"
+            )
+        return evaluation
+
     def _write_start(self) -> None:
         clock = StepClock()
         began = time.perf_counter()
-        evaluation = self._parts.evaluate()
+        evaluation = self._evaluate()
         phases = dict.fromkeys(("generate", "verify", "train", "schedule"), 0.0)
         phases["evaluate"] = time.perf_counter() - began
         self._write(step_metrics([], [], None, 0) | dict(self._parts.start) | evaluation | clock.read(phases))

@@ -127,6 +127,7 @@ def build_judge(table: JudgeTable) -> JudgeVerifier:
         timeout_seconds=table.timeout_seconds,
         concurrency=table.concurrency,
         system_prompt=SYSTEM_PROMPT,
+        counts_tokens=False,
     )
     cache = VerdictCache(None if table.cache is None else Path(table.cache))
     return JudgeVerifier(endpoint, concurrency=table.concurrency, cache=cache, max_calls=table.max_calls)

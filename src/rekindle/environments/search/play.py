@@ -1,6 +1,7 @@
 """The other side of the conversations: hears what the policy says, looks up what it asks, and writes the replies."""
 
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -154,7 +155,8 @@ class Play:
         for corpus, queries in asked.items():
             try:
                 hits = self._rules.retrievers[corpus].search(list(queries), self._rules.limits.documents)
-            except RetrieverDown:
+            except RetrieverDown as error:
+                warnings.warn(f"the retriever is down, and the rollouts that asked it are void: {error}", stacklevel=2)
                 for conversation in talking:
                     if conversation.corpus == corpus and _queries(conversation):
                         conversation.failure = "retriever"
