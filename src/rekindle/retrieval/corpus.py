@@ -78,7 +78,7 @@ def parse_document(line: bytes, place: str) -> Document:
 
 def _parse_object(line: bytes, place: str) -> dict[str, object]:
     try:
-        value = json.loads(line.rstrip().decode("utf-8-sig"))
+        value = json.loads(line.rstrip().decode().removeprefix("\ufeff"))
     except UnicodeDecodeError as error:
         raise RetrievalError(f"{place}: byte {error.start + 1} is not UTF-8; save the corpus as UTF-8 text") from error
     except json.JSONDecodeError as error:

@@ -218,10 +218,10 @@ def _hash(document_id: str) -> int:
 
 
 def _read(descriptor: int, offsets: NDArray[Any], row: int, path: str) -> Document:
-    begin, end = int(offsets[row]), int(offsets[row + 1])
-    line = next((part for part in os.pread(descriptor, end - begin, begin).splitlines() if part.strip()), b"")
+    begin, end = offsets[row : row + 2].tolist()
+    line = os.pread(descriptor, end - begin, begin).partition(b"\n")[0]  # blank lines may follow
     try:
-        return parse_document(line, f"{path}, byte {begin + 1}")
+        return parse_document(line, path)
     except RetrievalError as error:
         raise RetrievalError(f"{path} was changed while its index was in use; start again, and it is read anew") from (
             error

@@ -16,7 +16,7 @@ __all__ = ["TantivyTerms"]
 
 _TOKENIZER = "rekindle"
 _LONGEST_TERM = 100  # bytes; longer ones are no words
-_HEAP_BYTES = 64_000_000  # of the writer when a corpus is indexed: more means fewer segments to merge
+_HEAP_BYTES = 256_000_000  # of the writer when a corpus is indexed: a million passages are then one segment to search
 _SMALL_HEAP_BYTES = 15_000_000
 _TITLE_SCALE = 0.25  # a title is short, so that its BM25 is some four times what its words add to a passage's
 
