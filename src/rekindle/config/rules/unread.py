@@ -65,7 +65,7 @@ def _retriever(config: Config) -> Unread:
     if not plays_search(config):
         return _all_but(table, remedy='set task.environment = "search"')
     if config.task.source == "search_world":
-        return _all_but(table, remedy="the search world brings its own corpus and index, remove it")
+        return _all_but(table, remedy='the search world brings its own corpus, set task.source = "jsonl"')
     if table.kind == "http":
         remedy = 'the server searches, set retriever.kind = "lexical"'
         return dict.fromkeys(("corpus", "index", "title_weight", *ENCODING), remedy)
