@@ -26,6 +26,7 @@ __all__ = [
     "TrainingSample",
     "UserError",
     "outcome_of",
+    "usable",
 ]
 
 
@@ -172,6 +173,15 @@ class Rollout:
     def generated_tokens(self) -> int:
         """Number of tokens the policy sampled."""
         return self.loss_mask.count(True)
+
+
+def usable(rollouts: Sequence[Rollout] | None) -> Sequence[Rollout] | None:
+    """A group's rollouts, or None where one of them is void: of the others nobody knows whether they are a fair sample.
+
+    Args:
+        rollouts: What an environment gave; None where the attempt failed.
+    """
+    return None if rollouts is None or any(rollout.void for rollout in rollouts) else rollouts
 
 
 def outcome_of(rewards: Sequence[float], success_at: float = 0.5) -> Outcome:

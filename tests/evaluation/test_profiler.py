@@ -204,6 +204,20 @@ def test_failed_prompts_have_no_row_and_are_named(tmp_path, whole):
     assert "t3" not in found.task_ids
 
 
+def test_void_rollouts_are_no_evidence(tmp_path, whole):
+    """One rollout of a prompt met a dead judge: the seven others are not its success rate."""
+
+    def play(requests):
+        for request, rollouts in simulated(requests):
+            broken = [replace(rollouts[0], reward=0.0, failure="judge", void=True), *rollouts[1:]]
+            yield request, broken if request == 7 else rollouts
+
+    profile = run(tmp_path / "p", play)
+    assert profile.failed == ("t7",)
+    assert "t7" not in profile.task_ids
+    assert len(profile.task_ids) == 19
+
+
 def test_failed_prompts_are_tried_again_after_a_stop(tmp_path, whole):
     assert run(tmp_path / "p", failing(1, 5), interrupted=after(4)) is None
     rows = []

@@ -16,7 +16,7 @@ import numpy as np
 
 from rekindle.evaluation.journal import Journal, JournalKind, open_journal
 from rekindle.scheduling.profiling import Profile, ProfileError, ProfileKey
-from rekindle.types import Rollout
+from rekindle.types import Rollout, usable
 
 __all__ = ["ProfileJournal", "open_profile_journal"]
 
@@ -85,7 +85,8 @@ class ProfileJournal:
         good = 0
         for row, rollouts in played:
             assert rollouts is None or len(rollouts) == samples, "an environment gives the rollouts asked for"
-            counts = None if rollouts is None else _counts(rollouts, success_at)
+            played_whole = usable(rollouts)
+            counts = None if played_whole is None else _counts(played_whole, success_at)
             self._entries.keep(row, counts)
             self._journal.add({"row": row, **({"failed": True} if counts is None else counts)})
             good += counts is not None

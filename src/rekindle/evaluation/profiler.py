@@ -134,6 +134,7 @@ def endpoint_play(
                 truncated=one.truncated,
                 text=one.text,
                 failure=verdict.failure,
+                void=verdict.void,
             )
             for one, verdict in zip(completions, verdicts, strict=True)
         ]

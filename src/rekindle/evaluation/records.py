@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from rekindle.types import Rollout
+from rekindle.types import Rollout, usable
 
 __all__ = ["Answer", "Record", "entry_of"]
 
@@ -72,7 +72,7 @@ class Record:
 def entry_of(rollouts: Sequence[Rollout] | None) -> dict[str, Any]:
     """All that is kept of a group, for JSON: ``{"void": false, "rollouts": [{"reward": 1.0, "text": ..., ...}]}``."""
     return {
-        "void": rollouts is None or any(rollout.void for rollout in rollouts),
+        "void": usable(rollouts) is None,
         "rollouts": [
             {
                 "reward": rollout.reward,

@@ -26,7 +26,7 @@ from rekindle.scheduling.accounting import Settled, settle, settle_failure
 from rekindle.scheduling.cohorts import Cohort
 from rekindle.scheduling.pools import Pool
 from rekindle.scheduling.top_ups import TopUp
-from rekindle.types import Fate, Group, GroupRequest, Rollout, outcome_of
+from rekindle.types import Fate, Group, GroupRequest, Rollout, outcome_of, usable
 
 __all__ = ["Refill", "Scheduler"]
 
@@ -203,12 +203,13 @@ class Scheduler:
     def _file(self, cohort: Cohort, request: GroupRequest, rollouts: Sequence[Rollout] | None) -> Fate:
         """Put what came back where it belongs: into its group, among the unfinished ones, or with the failures."""
         begun = cohort.unfinished.pop(cohort.tops_up.pop(request.id, -1), None)
-        if rollouts is None or any(rollout.void for rollout in rollouts):
+        played = usable(rollouts)
+        if played is None:
             cohort.settled.append(settle_failure(request, rollouts or ()))
             if begun is not None:  # what was sampled before the failure counts
                 self._enter(cohort, begun)
             return Fate.FAILED
-        group = self._group(request, rollouts) if begun is None else self._joined(begun, request, rollouts)
+        group = self._group(request, played) if begun is None else self._joined(begun, request, played)
         if self.top_up is not None and self.top_up(group.rewards, 1 + len(group.topped_up)):
             cohort.unfinished[group.request.id] = group
             return Fate.TRAINED if self.gate(group) else self.pool.no_signal
