@@ -18,7 +18,7 @@ import torch
 from rekindle.models.generic import GenericForward
 from rekindle.models.policy import Policy
 from rekindle.models.samples import rows_of
-from rekindle.models.tiny import LETTERS, character_tokenizer
+from rekindle.models.tiny_tokenizers import LETTERS, character_tokenizer
 from rekindle.types import TrainingSample
 from small_qwen import VOCABULARY, small_qwen
 

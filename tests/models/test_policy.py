@@ -9,7 +9,8 @@ from rekindle.models.generic import GenericForward
 from rekindle.models.kernels import Kernels
 from rekindle.models.packed import PackedForward
 from rekindle.models.policy import ModelError, Policy
-from rekindle.models.tiny import build_tiny, character_tokenizer
+from rekindle.models.tiny import build_tiny
+from rekindle.models.tiny_tokenizers import character_tokenizer
 from rekindle.types import UserError
 
 CHAT = (

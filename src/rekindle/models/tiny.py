@@ -1,4 +1,4 @@
-"""A small decoder and a character tokenizer made from scratch, for runs that need no download.
+"""A small decoder made from scratch, for runs that need no download.
 
 The model is an ordinary Llama-shaped transformers model and the tokenizer an ordinary fast tokenizer, so both
 save to and load from a Hugging Face directory like any other.
@@ -7,18 +7,12 @@ save to and load from a Hugging Face directory like any other.
 from collections.abc import Sequence
 
 import torch
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaForCausalLM
 
-from rekindle.models.policy import ModelError, Policy
-from rekindle.models.words import word_tokenizer
+from rekindle.models.policy import Policy
+from rekindle.models.tiny_tokenizers import LETTERS, character_tokenizer, word_tokenizer
 
-__all__ = ["LETTERS", "build_tiny", "character_tokenizer"]
-
-LETTERS = "abcdefghijklmnopqrstuvwxyz>"
-"""Lower-case words and the separator between question and answer."""
-
-PAD, EOS, UNKNOWN = "<pad>", "<eos>", "<unk>"
+__all__ = ["build_tiny"]
 
 
 def build_tiny(
@@ -67,26 +61,3 @@ def build_tiny(
         torch.manual_seed(seed)
         model = LlamaForCausalLM(config).float()
     return Policy(model, tokenizer)
-
-
-def character_tokenizer(characters: str, max_length: int) -> PreTrainedTokenizerFast:
-    """Return a fast tokenizer with one token per character and pad, end and unknown tokens after them.
-
-    Raises:
-        ModelError: A character is repeated.
-    """
-    repeated = sorted({character for character in characters if characters.count(character) > 1})
-    if repeated:
-        raise ModelError(f"the tokenizer's characters contain {repeated} more than once; name each character once")
-    vocabulary = {token: index for index, token in enumerate([*characters, PAD, EOS, UNKNOWN])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
-    tokenizer.decoder = decoders.Fuse()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token=PAD,
-        eos_token=EOS,
-        unk_token=UNKNOWN,
-        model_max_length=max_length,
-        clean_up_tokenization_spaces=False,
-    )

@@ -7,7 +7,7 @@ from transformers import AutoTokenizer
 
 from rekindle.models.policy import ModelError
 from rekindle.models.tiny import build_tiny
-from rekindle.models.words import word_tokenizer
+from rekindle.models.tiny_tokenizers import word_tokenizer
 from rekindle.tasks.search_world import Params, vocabulary
 
 WORDS = ["<search>", "</search>", "boss", "ka", "lo", "?", "."]
