@@ -90,6 +90,19 @@ def test_reads_the_ledger_of_a_killed_process(tmp_path):
     assert [row["task_id"] for row in load_run(tmp_path).groups()] == ["a"]
 
 
+def test_a_ledger_of_version_1_has_no_tool_tokens(tmp_path):
+    write_run(tmp_path, steps=0)
+    (tmp_path / "ledger.sqlite").unlink()
+    ledger = write_ledger(tmp_path / "ledger.sqlite", [ROW, (2, *ROW[1:])])
+    ledger.execute("alter table groups drop column tool_tokens")
+    ledger.execute("pragma user_version=1")
+    ledger.commit()
+    ledger.close()
+    run = load_run(tmp_path)
+    assert [(row["request_id"], row["tool_tokens"]) for row in run.groups()] == [(1, 0), (2, 0)]
+    assert sum(count.groups for count in run.fates().values()) == 2
+
+
 def test_reading_a_finished_run_leaves_nothing_behind(tmp_path):
     write_run(tmp_path, steps=3)
     before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}

@@ -27,6 +27,10 @@ LEDGER_COLUMNS = (
 )  # fmt: skip
 
 
+ADDED_COLUMNS = {"tool_tokens"}
+"""Columns that ledgers of version 1 do not have; nothing was counted there."""
+
+
 class RunError(UserError):
     """A directory is no run, or a file of it is broken; the message names the file and the remedy."""
 
@@ -77,7 +81,7 @@ class Run:
             RunError: The condition is no SQL, or the ledger is broken.
         """
         # The condition is the caller's own SQL, and the connection can only read.
-        sql = f"select {', '.join(LEDGER_COLUMNS)} from groups where {where or 'true'} order by rowid"  # noqa: S608
+        sql = f"select {', '.join(LEDGER_COLUMNS)} from groups where {where or 'true'} order by request_id"  # noqa: S608
         yield from self.query(sql, parameters)
 
     def fates(self, last_step: int | None = None) -> dict[Fate, FateCount]:
@@ -174,7 +178,10 @@ def _open_ledger(path: Path) -> Iterator[sqlite3.Connection]:
 def _check_version(path: Path, ledger: sqlite3.Connection) -> None:
     version = ledger.execute("pragma user_version").fetchone()[0]
     columns = {row["name"] for row in ledger.execute("pragma table_info(groups)")}
-    missing = [column for column in LEDGER_COLUMNS if column not in columns]
+    missing = [column for column in LEDGER_COLUMNS if column not in columns | ADDED_COLUMNS]
     if version > LEDGER_VERSION or missing:
         what = f"its version is {version}" if version > LEDGER_VERSION else f"table groups has no column {missing[0]}"
         raise RunError(f"{path} was written by another version of rekindle ({what}); read it with that version")
+    if added := ADDED_COLUMNS - columns:
+        zeros = ", ".join(f"0 as {column}" for column in sorted(added))
+        ledger.execute(f"create temp view groups as select *, {zeros} from main.groups")  # noqa: S608 (our own names)
