@@ -1,9 +1,39 @@
-"""What a remote server says, made safe to repeat and to obey."""
+"""What all clients of a remote server share: its address, its secret, and what it says, safe to repeat and to obey."""
 
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from urllib.parse import SplitResult, urlsplit
 
-__all__ = ["one_line", "retry_after"]
+__all__ = ["LOOPBACK", "TRANSIENT", "TransientError", "http_address", "is_sendable", "one_line", "retry_after"]
+
+TRANSIENT = frozenset({408, 425, 429})
+"""Client errors that time mends; every 5xx does as well."""
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+"""Hosts that are this machine: a proxy of the environment is for others."""
+
+
+class TransientError(Exception):
+    """An attempt failed in a way that another attempt may not; ``pause`` is what the server asked for, in seconds."""
+
+    def __init__(self, reason: str, pause: float = 0.0) -> None:
+        super().__init__(reason)
+        self.pause = pause
+
+
+def http_address(url: str) -> SplitResult | None:
+    """The parts of an http address; None of anything else."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        (parts.hostname or "").encode("idna")  # what the system's look-up would choke on
+    except ValueError:
+        return None
+    return parts if usable and url.isascii() and url.isprintable() and " " not in url else None
+
+
+def is_sendable(secret: str) -> bool:
+    """Whether a key or token can stand in a header."""
+    return bool(secret) and secret.isascii() and secret.isprintable() and " " not in secret
 
 
 def one_line(text: str) -> str:

@@ -9,7 +9,7 @@ from rekindle.config import Config
 from rekindle.config.rules.facts import plays_search
 from rekindle.retrieval.client import HttpRetriever
 from rekindle.retrieval.lexical import LexicalIndex
-from rekindle.retrieval.opening import open_index
+from rekindle.retrieval.opening import open_index, spoken
 from rekindle.retrieval.protocol import RetrievalError, Retriever, RetrieverDown
 from rekindle.tasks import search_world
 from rekindle.types import UserError
@@ -32,9 +32,7 @@ def opened_retrievers(config: Config, say: Say) -> Iterator[Mapping[str, Retriev
 def _retrievers(config: Config, say: Say) -> dict[str, Retriever]:
     if config.task.source == "search_world":
         params = search_world.Params.read(config.task.params)
-        return {
-            corpus: LexicalIndex.in_memory(search_world.passages(params, corpus)) for corpus in search_world.CORPORA
-        }
+        return {corpus: LexicalIndex.in_memory(search_world.passages(params, corpus)) for corpus in search_world.PLAYED}
     return {"": _retriever(config, say)}
 
 
@@ -61,7 +59,7 @@ def _retriever(config: Config, say: Say) -> Retriever:
         query_prefix=table.query_prefix,
         passage_prefix=table.passage_prefix,
         title_weight=table.title_weight,
-        on_progress=_tenths(say),
+        on_progress=spoken(lambda text: say(f"building the {text}"), steps=10),
     )
     return opened.retriever
 
@@ -81,18 +79,6 @@ def _try(retriever: HttpRetriever) -> None:
 
 def _path(value: str | None) -> Path | None:
     return None if value is None else Path(value)
-
-
-def _tenths(say: Say) -> Callable[[str, float], None]:
-    """Say something at every tenth of the way of every index."""
-    said = set[tuple[str, int]]()
-
-    def on_progress(index: str, share: float) -> None:
-        if (index, tenth := int(10 * share)) not in said:
-            said.add((index, tenth))
-            say(f"building the {index} index: {10 * tenth} %")
-
-    return on_progress
 
 
 def _secret(variable: str | None, key: str) -> str | None:

@@ -1,6 +1,8 @@
 """The tiny model's warm start: from the cache, or made once."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -12,6 +14,7 @@ from rekindle.engines.torch_engine import TorchEngine
 from rekindle.evaluation.evaluator import evaluate
 from rekindle.models.policy import Policy
 from rekindle.models.tiny import build_tiny
+from rekindle.retrieval.lexical import LexicalIndex
 from rekindle.retrieval.protocol import Retriever
 from rekindle.tasks import search_world, spell_backward
 from rekindle.tasks.loading import TaskSet
@@ -110,7 +113,9 @@ def _conversations(bench: Workbench) -> Iterator[TrainingSample]:
     tasks = search_world.demonstration_tasks(params, min(CONVERSATIONS, wanted), seed)
     teacher = search_world.TeacherEngine(tasks, encode=encode, decode=bench.policy.decode, params=params)
     requests = [GroupRequest(row, task.id, row, 1, 1.0, seed + row, 0, 0) for row, task in enumerate(tasks)]
-    played = sorted(bench.environment(tasks, teacher).play(requests))
+    with closing(LexicalIndex.in_memory(search_world.passages(params, search_world.TAUGHT))) as index:
+        school = replace(bench, retrievers={search_world.TAUGHT: index})
+        played = sorted(school.environment(tasks, teacher).play(requests))
     rollouts = [one for _, group in played for one in group or ()]
     if len(rollouts) < len(tasks):  # who is left out would put the teacher off by one
         raise warm_start.WarmStartError(

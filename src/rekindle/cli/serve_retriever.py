@@ -6,7 +6,7 @@ Ends with 0 on SIGTERM and with 130 on SIGINT, both after it has answered what i
 import argparse
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,7 +45,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def _serve(options: argparse.Namespace) -> int:
     _check(options)
-    from rekindle.retrieval.opening import open_index
+    from rekindle.retrieval.opening import open_index, spoken
     from rekindle.retrieval.server import RetrieverServer
 
     # First the address, which may be refused; then the index, which may take long.
@@ -60,7 +60,7 @@ def _serve(options: argparse.Namespace) -> int:
             query_prefix=options.query_prefix,
             passage_prefix=options.passage_prefix,
             title_weight=DEFAULT_TITLE_WEIGHT if options.title_weight is None else options.title_weight,
-            on_progress=_progress(),
+            on_progress=spoken(say, steps=100),
         )
         with closing(found.retriever), _stopped_by_signals(server) as signals:
             server.run(
@@ -108,19 +108,6 @@ def _announce(url: str, documents: int) -> None:
     """The address alone on a line of standard output, for scripts."""
     say(f"{documents:,} documents; stop with Ctrl-C")
     print(url, flush=True)
-
-
-def _progress() -> Callable[[str, float], None]:
-    """Says how far an index is, a line per percent."""
-    said: set[tuple[str, int]] = set()
-
-    def progress(what: str, share: float) -> None:
-        step = what, int(100 * share)
-        if step not in said:
-            said.add(step)
-            say(f"{what} index: {step[1]} %")
-
-    return progress
 
 
 @contextmanager

@@ -72,7 +72,7 @@ class Decoding:
         self._fresh = range(len(table))
         self._partner = partner
         self._going: list[_Going] = []
-        self._names = {row: (table.owners[row], row - table.rows_of(table.owners[row]).start) for row in self._fresh}
+        self._again: dict[int, tuple[int, int]] = {}  # names of the rows that further turns have got
         ends = torch.tensor(sorted(eos_ids), dtype=torch.int64, device=table.device)
         self._batch = Batch(decoder, table, ends)
         self._prefiller = Prefiller(decoder, table)
@@ -85,7 +85,8 @@ class Decoding:
 
     def name(self, row: int) -> tuple[int, int]:
         """Index of a row's first request, and of the sample among those."""
-        return self._names[row]
+        request = self._table.owners[row]
+        return self._again.get(row) or (request, row - self._table.rows_of(request).start)
 
     @property
     def _waiting(self) -> int:
@@ -110,7 +111,7 @@ class Decoding:
     def _hear(self, slots: list[int], said: list[tuple[int, Completion]]) -> None:
         """Tell the partner of turns that have ended, and keep the caches of conversations that go on."""
         assert self._partner is not None
-        heard = [self._partner.hear(*self._names[row], completion) for row, completion in said]
+        heard = [self._partner.hear(*self.name(row), completion) for row, completion in said]
         kept = list(compress(slots, heard))
         if kept:
             cache = self._batch.take(kept)
@@ -148,13 +149,13 @@ class Decoding:
     def _answered(self, going: Sequence[_Going]) -> range:
         """New rows for the next turns of conversations."""
         assert self._partner is not None
-        names = [self._names[one.row] for one in going]
+        names = [self.name(one.row) for one in going]
         turns = [
             next_turn(self._table.request(one.row), one.said, name[1], reply)
             for one, name, reply in zip(going, names, self._partner.reply(names), strict=True)
         ]
         rows = self._table.append(turns)
-        self._names |= dict(zip(rows, names, strict=True))
+        self._again |= dict(zip(rows, names, strict=True))
         return rows
 
     def _seats(self, slots: int, rows: Sequence[int]) -> dict[int, int]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from rekindle.remote import one_line, retry_after
+from rekindle.remote import LOOPBACK, TRANSIENT, TransientError, http_address, is_sendable, one_line, retry_after
 from rekindle.types import UserError
 
 __all__ = ["Endpoint", "EndpointCompletion", "EndpointError", "EndpointRequest"]
@@ -31,26 +31,15 @@ MAX_RETRY_AFTER_SECONDS = 300.0
 """Longest pause that a server can ask for."""
 MAX_PAUSE_SECONDS = 30.0
 """Longest pause of our own before the next attempt."""
-TRANSIENT = {408, 425, 429}
-"""Client errors that time mends; every 5xx does as well."""
 REMEDIES = {
     401: "check the API key",
     403: "check the API key and what it is allowed to do",
     404: "check the address (it usually ends in /v1) and the model's name",
 }
-LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 class EndpointError(UserError):
     """The endpoint cannot be used as it is set up; the message says why, and the remedy."""
-
-
-class _TransientError(Exception):
-    """An attempt failed in a way that another attempt may not; ``pause`` is what the server asked for, in seconds."""
-
-    def __init__(self, reason: str, pause: float = 0.0) -> None:
-        super().__init__(reason)
-        self.pause = pause
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +155,7 @@ class Endpoint:
     def _result(self, future: Future[list[EndpointCompletion]]) -> list[EndpointCompletion] | None:
         try:
             return future.result()
-        except _TransientError as error:
+        except TransientError as error:
             warnings.warn(f"{self._address} failed {self._retries + 1} times ({error})", stacklevel=3)
             return None
 
@@ -202,7 +191,7 @@ class Endpoint:
         for retry in range(self._retries):
             try:
                 return self._completions(self._post(payload), stop)
-            except _TransientError as error:
+            except TransientError as error:
                 # Not all at once: requests that were refused together would be refused together again.
                 own = min(self._backoff * 2**retry, MAX_PAUSE_SECONDS) * random.uniform(0.5, 1.0)
                 if ended.wait(max(own, error.pause)):
@@ -219,7 +208,7 @@ class Endpoint:
             with error:
                 raise self._refusal(error) from None
         except (OSError, http.client.HTTPException) as error:
-            raise _TransientError(one_line(str(error) or type(error).__name__)) from None
+            raise TransientError(one_line(str(error) or type(error).__name__)) from None
 
     def _refusal(self, error: urllib.error.HTTPError) -> Exception:
         """What an error status means: worth another attempt, or not."""
@@ -231,7 +220,7 @@ class Endpoint:
             )
         said = self._message(error)
         if error.code in TRANSIENT or error.code >= 500:
-            return _TransientError(
+            return TransientError(
                 f"{error.code}: {said}", retry_after(error.headers.get("Retry-After"), MAX_RETRY_AFTER_SECONDS)
             )
         remedy = REMEDIES.get(error.code, "change what it complains about")
@@ -267,7 +256,7 @@ class Endpoint:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             sane = False
         if not sane:
-            raise _TransientError(f"an answer that makes no sense: {self._quoted(body)}")
+            raise TransientError(f"an answer that makes no sense: {self._quoted(body)}")
         if total is None and self._counts_tokens:
             raise EndpointError(
                 f"{self._address} does not report usage.completion_tokens, and costs are counted in tokens; "
@@ -290,19 +279,14 @@ class Endpoint:
 
 
 def _check(url: str, api_key: str | None, system_prompt: str | None, chat: bool) -> None:
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    usable = usable and url.isascii() and url.isprintable() and " " not in url
-    if not usable:
+    parts = http_address(url)
+    if parts is None:
         raise EndpointError(f"the endpoint's address {url!r} is no http address; give e.g. http://127.0.0.1:8000/v1")
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise EndpointError(
             "the endpoint's address has more in it than scheme, host, port and path; give a key as the API key"
         )
-    if api_key is not None and not (api_key.isascii() and api_key.isprintable() and api_key and " " not in api_key):
+    if api_key is not None and not is_sendable(api_key):
         raise EndpointError("the API key is empty or has spaces, line breaks or non-ASCII characters in it; mend it")
     if system_prompt is not None and not chat:
         raise EndpointError("a system prompt needs chat completions; set chat = true, or put it into the prompts")

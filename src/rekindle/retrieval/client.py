@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from rekindle.remote import one_line, retry_after
+from rekindle.remote import LOOPBACK, TRANSIENT, TransientError, http_address, is_sendable, one_line, retry_after
 from rekindle.retrieval.breaker import Breaker
 from rekindle.retrieval.protocol import Hit, RetrievalError, RetrieverDown
 from rekindle.retrieval.wire import NonsenseError, parse_hits, render_search, well_formed
@@ -39,8 +39,6 @@ MAX_PAUSE_SECONDS = 30.0
 """Longest pause of our own before the next attempt."""
 CONNECT_SECONDS = 5.0
 """Longest wait for a connection, where a whole attempt may take longer."""
-TRANSIENT = {408, 425, 429}
-"""Client errors that time mends; every 5xx does as well."""
 REMEDIES = {
     401: "set retriever.token_env to the environment variable with its token",
     403: "check the token and what it is allowed to do",
@@ -48,17 +46,8 @@ REMEDIES = {
     405: "check the address, which usually ends in /retrieve",
     413: "ask for fewer queries or documents at once",
 }
-LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 _T = TypeVar("_T")
-
-
-class _TransientError(Exception):
-    """An attempt failed in a way that another attempt may not; ``pause`` is what the server asked for, in seconds."""
-
-    def __init__(self, reason: str, pause: float = 0.0) -> None:
-        super().__init__(reason)
-        self.pause = pause
 
 
 class HttpRetriever:
@@ -182,7 +171,7 @@ class HttpRetriever:
         for retry in range(self._retries + 1):
             try:
                 return await self._attempt(payload, len(queries), k)
-            except _TransientError as error:
+            except TransientError as error:
                 reason, asked = str(error), error.pause
             if retry < self._retries:
                 # Not all at once: requests that were refused together would be refused together again.
@@ -198,11 +187,11 @@ class HttpRetriever:
                 body = await self._post(payload)
             return parse_hits(body, queries, k)
         except TimeoutError:
-            raise _TransientError(f"no whole answer within {self._timeout:g} seconds") from None
+            raise TransientError(f"no whole answer within {self._timeout:g} seconds") from None
         except httpx.RequestError as error:
-            raise _TransientError(one_line(str(error) or type(error).__name__)) from None
+            raise TransientError(one_line(str(error) or type(error).__name__)) from None
         except NonsenseError as error:
-            raise _TransientError(f"an answer that makes no sense: {error}") from None
+            raise TransientError(f"an answer that makes no sense: {error}") from None
 
     async def _post(self, payload: bytes) -> bytes:
         async with self._connections().stream("POST", self.url, content=payload) as response:
@@ -243,11 +232,11 @@ class HttpRetriever:
             )
         said = self._quoted(body)
         if status in TRANSIENT or status >= 500:
-            return _TransientError(
+            return TransientError(
                 f"{status}: {said}", retry_after(response.headers.get("Retry-After"), MAX_RETRY_AFTER_SECONDS)
             )
         if status < 300:
-            return _TransientError(f"status {status} without an answer")
+            return TransientError(f"status {status} without an answer")
         remedy = REMEDIES.get(status, "change what it complains about")
         return RetrievalError(f"{self.url} refused the request ({status}: {said}); {remedy}")
 
@@ -319,13 +308,8 @@ class _LoopThread:
 
 
 def _address(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-        (parts.hostname or "").encode("idna")  # what the system's look-up would choke on
-    except ValueError:
-        usable = False
-    if not (usable and url.isascii() and url.isprintable() and " " not in url):
+    parts = http_address(url)
+    if parts is None:
         raise RetrievalError(
             f"the retriever's address {url!r} is no http address; give e.g. http://127.0.0.1:8000/retrieve"
         )
@@ -338,7 +322,7 @@ def _address(url: str) -> str:
 
 
 def _check_token(token: str | None) -> None:
-    if token is not None and not (token and token.isascii() and token.isprintable() and " " not in token):
+    if token is not None and not is_sendable(token):
         raise RetrievalError(
             "the retriever's token (retriever.token_env) is empty or has spaces, line breaks or non-ASCII characters "
             "in it; mend it"

@@ -13,10 +13,23 @@ from rekindle.retrieval.fusion import Fusion
 from rekindle.retrieval.lexical import LexicalIndex
 from rekindle.retrieval.protocol import Retriever
 
-__all__ = ["IndexKind", "OpenedIndex", "open_index"]
+__all__ = ["IndexKind", "OpenedIndex", "open_index", "spoken"]
 
 IndexKind = Literal["lexical", "dense", "hybrid"]
 Progress = Callable[[str, float], None]
+
+
+def spoken(say: Callable[[str], None], steps: int) -> Progress:
+    """Progress in words, one of ``steps`` sentences at a time: "lexical index: 40 %"."""
+    said: set[tuple[str, int]] = set()
+
+    def progress(what: str, share: float) -> None:
+        step = what, int(steps * share)
+        if step not in said:
+            said.add(step)
+            say(f"{what} index: {step[1] * 100 // steps} %")
+
+    return progress
 
 
 class OpenedIndex(NamedTuple):

@@ -5,9 +5,11 @@ from dataclasses import dataclass, fields
 
 from rekindle.tasks.task_set import TaskError
 
-__all__ = ["CORPORA", "Params"]
+__all__ = ["CORPORA", "PLAYED", "TAUGHT", "Params"]
 
-CORPORA = ("demonstrations", "pool", "held_out")
+TAUGHT, PLAYED = "demonstrations", ("pool", "held_out")
+"""The world of the teacher, and those of the policy."""
+CORPORA = (TAUGHT, *PLAYED)
 """The three worlds. A name belongs to one of them alone, so nothing of one is known in another."""
 
 MOST_RELATIONS, MOST_HOPS, MOST_WORDS = 12, 6, 2000
