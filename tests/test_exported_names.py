@@ -10,7 +10,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src"
 CONTRACT = {
     "rekindle": "Task GroupRequest Rollout Group Outcome Fate Scheduler History load_run",
-    "rekindle.scheduling.pools": "CyclingPool RecyclingPool PhasedPool PrioritizedPool",
+    "rekindle.scheduling.pools": "CyclingPool RecyclingPool PhasedPool PrioritizedPool GrowingPool",
     "rekindle.scheduling.group_sizes": "fixed inverse_success knapsack",
     "rekindle.scheduling.temperatures": "fixed residual_heating",
     "rekindle.scheduling.gates": "has_signal not_all_wrong everything",

@@ -73,6 +73,7 @@ def check_pool(make: Callable[[History], Pool], prompts: int = 40) -> None:
     pool = make(History(f"task-{row}" for row in range(prompts)))
     assert len(pool.history) == prompts
     assert pool.no_signal in (Fate.RECYCLED, Fate.RETIRED)
+    assert isinstance(pool.grows, bool), "a pool says whether an empty draw is its end"
     rng = np.random.default_rng(0)
     for step in range(12):
         in_flight = set(range(step))

@@ -11,6 +11,7 @@ from rekindle.engines.stopping import says_stop
 from rekindle.environments.search.environment import SearchEnvironment
 from rekindle.environments.search.limits import SearchLimits
 from rekindle.environments.search.tags import Tags
+from rekindle.environments.search.talks import Talks
 from rekindle.models.policy import Policy
 from rekindle.retrieval.protocol import Hit, RetrieverDown
 from rekindle.types import Document, GroupRequest, Task, UserError
@@ -175,16 +176,20 @@ def environment(script, shelf=None, *, codec=None, protocol=None, tasks=(TASK,),
     retrievers = options.pop("retrievers", {"": shelf or Shelf()})
     engine = options.pop("engine", None) or ScriptedEngine(codec, script)
     limits = SearchLimits(**{"max_new_tokens": 400, "context": 4000, "answer_tokens": 20} | options)
-    return SearchEnvironment(
-        tasks,
+    talks = Talks(
         codec=codec,
         engine=engine,
         retrievers=retrievers,
-        verifier=verifier or ExactMatchVerifier(),
-        reward=float,
         limits=limits,
         protocol=protocol or Tags(limits.max_queries),
         document_format=document_format,
+    )
+    return SearchEnvironment(
+        tasks,
+        talks=talks,
+        corpora=tuple(retrievers),
+        verifier=verifier or ExactMatchVerifier(),
+        reward=float,
         prompt=prompt or "Q: {question}\n",
     )
 

@@ -233,7 +233,7 @@ WORLDS = {
 
 def rollout_with(protocol, *documents):
     world = WORLDS[protocol]
-    world._rules.retrievers[""].documents = documents
+    world._talks._rules.retrievers[""].documents = documents
     (rollout,) = play(world)
     return rollout
 

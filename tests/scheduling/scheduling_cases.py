@@ -1,10 +1,29 @@
-"""Histories, settled steps and exact binomial bounds for the tests of scheduling rules."""
+"""Histories, pools, settled steps and exact binomial bounds for the tests of scheduling rules."""
 
+import json
+from functools import partial
 from math import exp, lgamma, log
+
+import numpy as np
 
 from rekindle.scheduling.accounting import Settled
 from rekindle.scheduling.history import History
+from rekindle.scheduling.pools import CyclingPool, PrioritizedPool, RecyclingPool, SelectivePool
+from rekindle.scheduling.priorities import signal_chance
+from rekindle.scheduling.temperatures import fixed
 from rekindle.types import Fate, GroupRequest, Outcome
+
+CHANCE = signal_chance(4, fixed(1.0))
+POOLS = {
+    "cycling": CyclingPool,
+    "selective": SelectivePool,
+    "recycling": RecyclingPool,
+    "soft recycling": partial(RecyclingPool, alpha=0.1, reset_below=0.3),
+    "prioritized": partial(PrioritizedPool, priority=CHANCE),
+    "prioritized, drawn": partial(PrioritizedPool, priority=CHANCE, consume="drawn"),
+    "prioritized, trained": partial(PrioritizedPool, priority=CHANCE, select="best", consume="trained", alpha=0.1),
+}
+"""Every kind of pool whose prompts may change while the run goes on."""
 
 
 def history_of(prompts, belief=None):
@@ -20,6 +39,13 @@ def visit(history, row, successes, n=4, temperature=1.0):
 def settled(row, fate=Fate.TRAINED, outcome=Outcome.MIXED, n=4, reward_sum=0.0):
     request = GroupRequest(row, f"t{row}", row, n, 1.0, seed=0, version=0, step=1)
     return Settled(request, fate, outcome, reward_sum=reward_sum)
+
+
+def through_checkpoint(state):
+    """A state as a checkpoint gives it back: copies of its arrays, and the rest through JSON."""
+    if isinstance(state, dict):
+        return {key: through_checkpoint(value) for key, value in state.items()}
+    return state.copy() if isinstance(state, np.ndarray) else json.loads(json.dumps(state))
 
 
 def assert_binomial(count, trials, chance, level=1e-6):

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scheduling_cases import history_of, visit
 
 from rekindle.scheduling.belief import Belief
@@ -129,6 +131,70 @@ def test_state_of_other_prompts_is_refused_with_the_remedy():
         History(["a", "b"]).load_state_dict(History(["a", "c"]).state_dict())
 
 
-def test_no_prompts_is_an_error():
+def test_no_prompts_is_an_error_unless_they_are_to_come():
     with pytest.raises(ValueError, match="no prompts"):
         History([])
+    history, other = History([], growing=True), History([], growing=True)
+    assert (len(history), history.posterior_mean().tolist()) == (0, [])
+    other.load_state_dict(history.state_dict())
+
+
+# -- growth -----------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=50, deadline=None)
+@given(parts=st.lists(st.lists(st.text(max_size=5), max_size=6), min_size=1, max_size=6))
+def test_a_grown_history_is_the_one_that_is_built_at_once(parts):
+    names = list(dict.fromkeys(name for part in parts for name in part))
+    grown, left = History([], growing=True), list(names)
+    for part in parts:
+        new, left = left[: len(part)], left[len(part) :]
+        assert grown.extend(new).tolist() == list(range(len(grown) - len(new), len(grown)))
+    built = History(names, growing=True)
+    assert [grown.ids[row] for row in range(len(grown))] == names
+    assert grown.ids.digest() == built.ids.digest()
+    one, two = grown.state_dict(), built.state_dict()
+    assert all(np.array_equal(one[name], two[name]) for name in two)
+    assert all(one[name].dtype == two[name].dtype for name in two if name not in {"ids", "movement"})
+
+
+def test_growth_keeps_what_is_known_and_knows_nothing_of_new_prompts():
+    history = History(["a", "b"], Belief(1, 2, half_life=0.5))
+    visit(history, 1, 4, temperature=1.25)
+    history.heat[1], history.weight[0] = 3, 0.25
+    history.moved(0.5)
+    assert history.extend(["c", "d"]).tolist() == [2, 3]
+    columns = {
+        "visits": [0, 1, 0, 0],
+        "attempts": [0, 4, 0, 0],
+        "heat": [0, 3, 0, 0],
+        "weight": [0.25, 1, 1, 1],
+        "temperature": [0, 1.25, 0, 0],
+        "last_version": [-1, 0, -1, -1],
+    }
+    assert {name: getattr(history, name).tolist() for name in columns} == columns
+    assert [history.beta(row) for row in range(4)] == [(1, 2), (3, 2), (1, 2), (1, 2)]
+    visit(history, 3, 1)
+    assert (history.beta(3), history.first_outcome(3), history.first_outcome(2)) == ((2, 5), Outcome.MIXED, None)
+
+
+@pytest.mark.parametrize("ids", [["c", "a"], ["c", "c"], ["later"]])
+def test_an_id_comes_once_or_nothing_is_added(ids):
+    history = History(["a", "b"])
+    history.extend(["later"])
+    before = history.ids.digest()
+    with pytest.raises(ValueError, match=rf"task '{ids[-1]}' is in the pool already; .*add every id once"):
+        history.extend(ids)
+    assert (len(history), len(history.weight), history.ids.digest()) == (3, 3, before)
+    assert history.extend(["c"]).tolist() == [3]
+
+
+def test_a_saved_history_that_has_grown_is_loaded_into_one_that_has_grown_as_well():
+    history, other = History(["a"]), History(["a"])
+    history.extend(["b", "c"])
+    visit(history, 2, 4)
+    with pytest.raises(ValueError, match="other prompts"):
+        other.load_state_dict(history.state_dict())
+    other.extend(["b", "c"])
+    other.load_state_dict(history.state_dict())
+    assert other.beta(2) == history.beta(2) == (4.5, 0.5)

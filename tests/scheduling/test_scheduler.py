@@ -221,10 +221,18 @@ def test_an_empty_pool_that_may_not_reset_says_so():
 
 def test_gates():
     outcomes = {"mixed": rollouts(0, 1, 1, 1), "right": rollouts(1, 1, 1, 1), "wrong": rollouts(0, 0, 0, 0)}
-    for gate, kept in (("has_signal", {"mixed"}), ("not_all_wrong", {"mixed", "right"}), ("everything", set(outcomes))):
-        scheduler = make(gate=gates.GATES[gate])
+    table = (
+        (gates.has_signal, {"mixed"}),
+        (gates.not_all_wrong, {"mixed", "right"}),
+        (gates.everything, set(outcomes)),
+        (gates.nothing, set()),
+    )
+    for gate, kept in table:
+        scheduler = make(gate=gate)
         told = {name: scheduler.tell(scheduler.ask().id, group) for name, group in outcomes.items()}
         assert {name for name, fate in told.items() if fate is Fate.TRAINED} == kept
+        assert {fate for fate in told.values() if fate is not Fate.TRAINED} <= {scheduler.pool.no_signal}
+    assert set(gates.GATES) == {"has_signal", "not_all_wrong", "everything"}, "a configuration learns from something"
 
 
 @settings(max_examples=15, deadline=None)

@@ -57,6 +57,18 @@ def test_block_sums_follow_every_change_across_blocks():
     assert pool.live == 5_000
 
 
+@settings(max_examples=40, deadline=None)
+@given(before=st.integers(0, 1100), after=st.integers(0, 1100), seed=st.integers(0, 1000))
+def test_a_longer_column_is_drawn_from_as_if_it_had_been_there_before(before, after, seed):
+    weights = np.random.default_rng(seed).choice(np.float32([0.0, 0.1, 1.0]), before + after)
+    rows = WeightedRows(weights[:before].copy(), live_above=0.1)
+    rows.attach(weights)
+    at_once = WeightedRows(weights.copy(), live_above=0.1)
+    assert (len(rows), rows.live) == (before + after, at_once.live)
+    one, two = (each.draw(20, np.random.default_rng(seed)).tolist() for each in (rows, at_once))
+    assert one == two
+
+
 def test_a_single_light_row_among_many_empty_ones_is_found():
     weights = np.zeros(100_000, np.float32)
     weights[77_777] = 1e-6

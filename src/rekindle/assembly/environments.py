@@ -1,6 +1,7 @@
 """From the tables of a configuration to the environment that plays its tasks."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from rekindle.config import Config
 from rekindle.config.rules.facts import plays_search
@@ -8,8 +9,9 @@ from rekindle.engines.protocol import Engine
 from rekindle.environments.search.codec import PolicyCodec
 from rekindle.environments.search.environment import SearchEnvironment
 from rekindle.environments.search.limits import SearchLimits
-from rekindle.environments.search.protocol import TurnProtocol
+from rekindle.environments.search.protocol import ANSWER, QUESTION, Final, TurnProtocol
 from rekindle.environments.search.tags import Tags
+from rekindle.environments.search.talks import Talks
 from rekindle.environments.search.tool_calls import ToolCalls
 from rekindle.environments.single_turn import SamplingLimits, SingleTurn
 from rekindle.models.policy import Policy
@@ -18,7 +20,7 @@ from rekindle.types import Environment, Task
 from rekindle.verifiers.protocol import Verifier
 from rekindle.verifiers.rewards import reward
 
-__all__ = ["build_environment"]
+__all__ = ["build_codec", "build_environment", "build_talks"]
 
 
 def build_environment(
@@ -75,20 +77,42 @@ def _search(
     verifier: Verifier,
     retrievers: Mapping[str, Retriever],
 ) -> SearchEnvironment:
-    table, model = config.search, config.model
-    codec = PolicyCodec(policy, chat_template=model.chat_template, system_prompt=model.system_prompt)
     return SearchEnvironment(
         tasks,
+        talks=build_talks(config, ANSWER, policy=policy, engine=engine, retrievers=retrievers),
+        corpora=tuple(retrievers),
+        verifier=verifier,
+        reward=_reward(config),
+        prompt=config.search.prompt,
+    )
+
+
+def build_talks(
+    config: Config, final: Final, *, policy: Policy, engine: Engine, retrievers: Mapping[str, Retriever]
+) -> Talks:
+    """Search conversations of a configuration.
+
+    Args:
+        config: The run.
+        final: What they end with: the solver's answer, or the proposer's question.
+        policy: Whose tokens are spoken.
+        engine: Who speaks.
+        retrievers: By corpus.
+    """
+    codec, limits = build_codec(config, policy), _limits(config, policy.max_length)
+    return Talks(
         codec=codec,
         engine=engine,
         retrievers=retrievers,
-        verifier=verifier,
-        reward=_reward(config),
-        limits=_limits(config, policy.max_length),
-        protocol=_protocol(config, codec),
-        document_format=table.document_format,
-        prompt=table.prompt,
+        limits=_of_the_proposer(config, limits) if final is QUESTION else limits,
+        protocol=_protocol(config, codec, final),
+        document_format=config.search.document_format,
     )
+
+
+def build_codec(config: Config, policy: Policy) -> PolicyCodec:
+    """Between text and a policy's tokens."""
+    return PolicyCodec(policy, chat_template=config.model.chat_template, system_prompt=config.model.system_prompt)
 
 
 def _reward(config: Config) -> Callable[[float], float]:
@@ -112,6 +136,17 @@ def _limits(config: Config, context: int) -> SearchLimits:
     )
 
 
-def _protocol(config: Config, codec: PolicyCodec) -> TurnProtocol:
+def _of_the_proposer(config: Config, limits: SearchLimits) -> SearchLimits:
+    table = config.self_play
+    return replace(
+        limits,
+        max_new_tokens=table.max_new_tokens or limits.max_new_tokens,
+        max_turns=table.max_turns or limits.max_turns,
+        turn_tokens=table.turn_tokens,
+        answer_tokens=table.question_tokens,
+    )
+
+
+def _protocol(config: Config, codec: PolicyCodec, final: Final) -> TurnProtocol:
     queries = config.search.max_queries
-    return Tags(queries) if config.search.protocol == "tags" else ToolCalls(queries, codec)
+    return Tags(queries, final) if config.search.protocol == "tags" else ToolCalls(queries, codec, final)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from rekindle.config import Config
+from rekindle.config.rules.facts import plays_itself
 from rekindle.learning.aggregation import named_aggregation
 from rekindle.learning.credit import Credit, OffTemperature, Reactivation
 from rekindle.learning.estimators import ESTIMATORS, Estimator, shrunk_baseline
@@ -15,6 +16,7 @@ from rekindle.scheduling.belief import Belief
 from rekindle.scheduling.history import History
 from rekindle.scheduling.pools import (
     CyclingPool,
+    GrowingPool,
     Phase,
     PhasedPool,
     Pool,
@@ -22,10 +24,11 @@ from rekindle.scheduling.pools import (
     RecyclingPool,
     SelectivePool,
 )
+from rekindle.scheduling.pools.weighted import WeightedPool
 from rekindle.scheduling.profiling import Profile
 from rekindle.scheduling.scheduler import Refill, Scheduler
 
-__all__ = ["build_credit", "build_scheduler", "needs_profile"]
+__all__ = ["build_credit", "build_scheduler", "needs_profile", "proposer_credit"]
 
 
 def needs_profile(config: Config) -> bool:
@@ -38,22 +41,22 @@ def build_scheduler(config: Config, task_ids: Iterable[str], profile: Profile | 
 
     Args:
         config: The run.
-        task_ids: Of the pool, in order.
+        task_ids: Of the pool, in order; not read where the policy makes its tasks in the run.
         profile: Aligned with ``task_ids``; its counts are the first that are believed of each prompt.
     """
     train, refill = config.train, config.refill
-    history = History(task_ids, _belief(config))
+    history = History((), _belief(config), growing=True) if plays_itself(config) else History(task_ids, _belief(config))
     if profile is not None:
         history.prime(np.arange(len(history)), profile.successes, profile.samples - profile.successes)
     temperature = _temperature(config)
     return Scheduler(
-        _pool(config, history, temperature, profile),
+        _growing(config, _pool(config, history, temperature, profile)),
         groups_per_step=train.groups_per_step,
         rollouts_per_step=train.groups_per_step * train.group_size,
         oversample=train.oversample,
         group_size=_group_size(config),
         temperature=temperature,
-        gate=gates.GATES[train.gate],
+        gate=_gate(config),
         refill=Refill(refill.max_rounds, refill.on_exhausted) if refill.max_rounds else None,
         top_up=_top_up(config),
         success_at=config.task.success_threshold,
@@ -66,6 +69,16 @@ def _belief(config: Config) -> Belief:
     return Belief(
         table.prior_successes, table.prior_failures, table.half_life, table.least_discount, table.most_discount
     )
+
+
+def _gate(config: Config) -> gates.Gate:
+    """The gate of the configuration; in self-play nothing passes it while the solver does not learn."""
+    gate, table = gates.GATES[config.train.gate], config.self_play
+    if not plays_itself(config):
+        return gate
+    if table.fixed == "solver":
+        return gates.nothing
+    return lambda group: group.request.step >= table.solver_from_step and gate(group)
 
 
 def _temperature(config: Config) -> temperatures.Temperature:
@@ -116,6 +129,16 @@ def _pool(config: Config, history: History, temperature: temperatures.Temperatur
             reset_below=pool.reset_below,
         )
     return CyclingPool(history)
+
+
+def _growing(config: Config, pool: Pool) -> Pool:
+    """The pool, or in self-play one that grows around it."""
+    table = config.self_play
+    if not plays_itself(config):
+        return pool
+    assert isinstance(pool, WeightedPool), "every pool that the configuration allows here is one"
+    replay, resets = table.fill in {"replay", "replay_reset"}, table.fill == "replay_reset"
+    return GrowingPool(pool, replay=replay, reset_every=table.reset_every if resets else None)
 
 
 def _priority(config: Config, temperature: temperatures.Temperature) -> priorities.Priority:
@@ -189,6 +212,18 @@ def build_credit(config: Config) -> Credit:
         negative_keep_ratio=train.negative_keep_ratio,
         zero_variance_scale=train.zero_variance_scale,
         tool_tokens=train.tool_tokens == "trained",
+        weight=config.self_play.solver_weight,
+    )
+
+
+def proposer_credit(config: Config) -> Credit:
+    """How the proposers' rewards become advantages, in self-play."""
+    train, table = config.train, config.self_play
+    return Credit(
+        estimator=ESTIMATORS[table.proposer_estimator],
+        aggregation=named_aggregation(train.aggregation, table.max_new_tokens or config.engine.max_new_tokens),
+        tool_tokens=train.tool_tokens == "trained",
+        weight=table.proposer_weight,
     )
 
 

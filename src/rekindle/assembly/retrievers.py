@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from rekindle.config import Config
-from rekindle.config.rules.facts import plays_search
+from rekindle.config.rules.facts import invents_its_world, plays_itself, plays_search
 from rekindle.retrieval.client import HttpRetriever
 from rekindle.retrieval.lexical import LexicalIndex
 from rekindle.retrieval.opening import open_index, spoken
@@ -14,7 +14,7 @@ from rekindle.retrieval.protocol import RetrievalError, Retriever, RetrieverDown
 from rekindle.tasks import search_world
 from rekindle.types import UserError
 
-__all__ = ["opened_retrievers"]
+__all__ = ["opened_retrievers", "secret"]
 
 Say = Callable[[str], None]
 
@@ -30,9 +30,13 @@ def opened_retrievers(config: Config, say: Say) -> Iterator[Mapping[str, Retriev
 
 
 def _retrievers(config: Config, say: Say) -> dict[str, Retriever]:
-    if config.task.source == "search_world":
+    if invents_its_world(config):
         params = search_world.Params.read(config.task.params)
-        return {corpus: LexicalIndex.in_memory(search_world.passages(params, corpus)) for corpus in search_world.PLAYED}
+        told = {
+            corpus: search_world.passages(params, corpus, mentions=plays_itself(config))
+            for corpus in search_world.PLAYED
+        }
+        return {corpus: LexicalIndex.in_memory(passages) for corpus, passages in told.items()}
     return {"": _retriever(config, say)}
 
 
@@ -42,7 +46,7 @@ def _retriever(config: Config, say: Say) -> Retriever:
         assert table.url is not None, "the configuration checks it"
         retriever = HttpRetriever(
             table.url,
-            token=_secret(table.token_env, "retriever.token_env"),
+            token=secret(table.token_env, "retriever.token_env"),
             timeout_seconds=table.timeout_seconds,
             retries=table.retries,
             cache_size=table.cache_size,
@@ -81,7 +85,7 @@ def _path(value: str | None) -> Path | None:
     return None if value is None else Path(value)
 
 
-def _secret(variable: str | None, key: str) -> str | None:
+def secret(variable: str | None, key: str) -> str | None:
     """What an environment variable holds.
 
     Raises:

@@ -2,25 +2,32 @@
 
 import gc
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from rekindle.assembly.bench import Workbench
 from rekindle.assembly.methods import build_credit, build_scheduler, needs_profile
 from rekindle.assembly.opening import workbench
 from rekindle.assembly.profiles import given_profile, own_profile, profile_costs
+from rekindle.assembly.self_play import build_self_play
 from rekindle.assembly.warm_starts import warm_started
 from rekindle.config import Config
+from rekindle.config.rules.facts import plays_itself
+from rekindle.engines.torch_engine import TorchEngine
 from rekindle.models.kernels import Kernels
 from rekindle.models.policy import Policy
 from rekindle.observability.metrics import MetricsWriter
+from rekindle.observability.step_log import StepLog
 from rekindle.scheduling.ledger import Ledger
+from rekindle.scheduling.pools import GrowingPool
 from rekindle.scheduling.profiling import Profile
 from rekindle.scheduling.scheduler import Scheduler
 from rekindle.tasks.task_set import levels_of
 from rekindle.training import run_directory
 from rekindle.training.checkpoint import Checkpoints
 from rekindle.training.loop import Observer, Parts, TrainingLoop
+from rekindle.training.supply import Supply
 from rekindle.training.trainer import Trainer
 from rekindle.types import Environment
 
@@ -53,30 +60,75 @@ def open_run(
     model = checkpoints.path(step) / "model" if step else None
     with workbench(config, model, say) as bench:
         # What can be wrong with model, tasks, environment and profile is wrong before anything is written.
-        environment = bench.environment(bench.tasks.pool)
         profile = given_profile(bench, started=bool(step))
         scheduler = None if needs_profile(config) else _scheduler(bench, profile)
-        with (
-            run_directory.locked(directory),
-            closing(Ledger(directory / "ledger.sqlite")) as ledger,
-            MetricsWriter(directory / "metrics.jsonl") as metrics,
-        ):
+        players = _players(bench, scheduler)
+        with run_directory.locked(directory), _books(directory, config) as books:
             _describe(directory, bench)
             checkpoints.prepare()
             saved = checkpoints.load(step) if step else None
             if scheduler is None:
                 profile = own_profile(bench, directory, say, interrupted)
                 scheduler = _scheduler(bench, profile)
-            ledger.truncate_after(step)
-            metrics.truncate_after(step if step else -1)
+            books.truncate_after(step)
             if saved:  # the libraries round differently: a resumed run goes on with those it began with
                 bench.policy.use_kernels(Kernels.from_description(saved[1]["kernels"]))
+            if players.start is not None:
+                players.start.use_kernels(bench.policy.kernels)
             shown = observer(step, int(saved[1]["totals"]["rollouts"]) if saved else 0)
-            loop = TrainingLoop(_parts(bench, environment, scheduler, profile, checkpoints, ledger, metrics, shown))
+            loop = TrainingLoop(_parts(bench, players, scheduler, profile, checkpoints, books, shown))
             if saved:
                 loop.restore(step, *saved)
             with _settled_heap():
                 yield loop
+
+
+@dataclass(frozen=True, slots=True)
+class _Players:
+    """Who plays: the environment of the solver, what makes its tasks, and the start policy where it is needed."""
+
+    environment: Environment
+    supply: Supply | None = None
+    start: Policy | None = None
+
+
+def _players(bench: Workbench, scheduler: Scheduler | None) -> _Players:
+    config = bench.config
+    table, start = config.self_play, None
+    fixed = plays_itself(config) and (table.fixed != "none" or table.yardstick_samples > 0)
+    if fixed or config.train.kl_coefficient > 0:
+        start = _start_policy(bench)
+    if not plays_itself(config):
+        return _Players(bench.environment(bench.tasks.pool), start=start)
+    assert scheduler is not None and isinstance(scheduler.pool, GrowingPool), "self-play has no profile to wait for"
+    engine = TorchEngine(start, max_rows=config.engine.max_rows) if fixed and start is not None else None
+    sides = build_self_play(bench, scheduler.pool, engine)
+    return _Players(sides.environment, sides.game, start)
+
+
+@dataclass(frozen=True, slots=True)
+class _Books:
+    """The files that a run adds to at every step."""
+
+    ledger: Ledger
+    metrics: MetricsWriter
+    proposals: StepLog | None
+
+    def truncate_after(self, step: int) -> None:
+        """Forget what a checkpoint does not know of; it will be written again."""
+        self.ledger.truncate_after(step)
+        self.metrics.truncate_after(step if step else -1)
+        if self.proposals is not None:
+            self.proposals.truncate_after(step)
+
+
+@contextmanager
+def _books(directory: Path, config: Config) -> Iterator[_Books]:
+    with ExitStack() as stack:
+        ledger = stack.enter_context(closing(Ledger(directory / "ledger.sqlite")))
+        metrics = stack.enter_context(MetricsWriter(directory / "metrics.jsonl"))
+        plays = plays_itself(config)
+        yield _Books(ledger, metrics, stack.enter_context(StepLog(directory / "proposals.jsonl")) if plays else None)
 
 
 @contextmanager
@@ -110,40 +162,39 @@ def _scheduler(bench: Workbench, profile: Profile | None) -> Scheduler:
 
 def _parts(
     bench: Workbench,
-    environment: Environment,
+    players: _Players,
     scheduler: Scheduler,
     profile: Profile | None,
     checkpoints: Checkpoints,
-    ledger: Ledger,
-    metrics: MetricsWriter,
+    books: _Books,
     observer: Observer,
 ) -> Parts:
     train, posterior = bench.config.train, bench.config.posterior
-    reference = _reference(bench) if train.kl_coefficient > 0 else None
+    reference = players.start if train.kl_coefficient > 0 else None
     probe_rows = posterior.probe_rows if posterior.half_life is not None else 0
     return Parts(
         config=bench.config,
         policy=bench.policy,
         scheduler=scheduler,
-        environment=environment,
+        environment=players.environment,
         credit=build_credit(bench.config),
         trainer=Trainer(bench.policy, train, total_updates=train.steps, reference=reference, probe_rows=probe_rows),
         evaluate=bench.evaluation_metrics,
         checkpoints=checkpoints,
-        ledger=ledger,
-        metrics=metrics,
+        ledger=books.ledger,
+        metrics=books.metrics,
         observer=observer,
         levels=levels_of(bench.tasks.pool),
         start=profile_costs(profile),
         extra_state={"kernels": bench.policy.kernels.describe()},
+        supply=players.supply,
+        proposals=books.proposals,
     )
 
 
-def _reference(bench: Workbench) -> Policy:
-    """The start policy: what the run began with, also after a resume."""
+def _start_policy(bench: Workbench) -> Policy:
+    """What the run began with, also after a resume; it never learns."""
     start = Path(bench.config.model.path) if bench.config.model.path else None
     if start is None:
         start = warm_started(bench.config, bench.tasks, bench.verifier, bench.retrievers, lambda _: None)
-    reference = Policy.load(start, device=bench.config.model.device, dtype=bench.config.model.dtype).clone_frozen()
-    reference.use_kernels(bench.policy.kernels)
-    return reference
+    return Policy.load(start, device=bench.config.model.device, dtype=bench.config.model.dtype).clone_frozen()

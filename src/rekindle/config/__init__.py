@@ -8,9 +8,11 @@ from rekindle.config.reading import ConfigError, dump_toml, merge, parse_overrid
 from rekindle.config.rules import refusals
 from rekindle.config.tables import (
     CheckpointTable,
+    CheckTable,
     Config,
     EngineTable,
     EvalTable,
+    FiltersTable,
     HeatingTable,
     JudgeTable,
     ModelTable,
@@ -23,6 +25,7 @@ from rekindle.config.tables import (
     RefillTable,
     RetrieverTable,
     SearchTable,
+    SelfPlayTable,
     SizesTable,
     SkipTable,
     SubsetTable,
@@ -35,11 +38,13 @@ from rekindle.config.tables import (
 )
 
 __all__ = [
+    "CheckTable",
     "CheckpointTable",
     "Config",
     "ConfigError",
     "EngineTable",
     "EvalTable",
+    "FiltersTable",
     "HeatingTable",
     "JudgeTable",
     "ModelTable",
@@ -52,6 +57,7 @@ __all__ = [
     "RefillTable",
     "RetrieverTable",
     "SearchTable",
+    "SelfPlayTable",
     "SizesTable",
     "SkipTable",
     "SubsetTable",

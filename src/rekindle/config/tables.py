@@ -8,10 +8,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = [
+    "CheckTable",
     "CheckpointTable",
     "Config",
     "EngineTable",
     "EvalTable",
+    "FiltersTable",
     "HeatingTable",
     "JudgeTable",
     "ModelTable",
@@ -24,6 +26,7 @@ __all__ = [
     "RefillTable",
     "RetrieverTable",
     "SearchTable",
+    "SelfPlayTable",
     "SizesTable",
     "SkipTable",
     "SubsetTable",
@@ -103,13 +106,20 @@ class WarmStartTable(_Table):
 class TaskTable(_Table):
     """Where prompts come from and how answers are judged."""
 
-    source: Literal["spell_backward", "search_world", "reasoning_gym", "jsonl", "parquet", "gsm8k"] = "spell_backward"
+    source: Literal["spell_backward", "search_world", "self_play", "reasoning_gym", "jsonl", "parquet", "gsm8k"] = (
+        "spell_backward"
+    )
     environment: Literal["auto", "single_turn", "search"] = Field(
-        default="auto", description="how tasks are played; auto: search for search_world, else one turn"
+        default="auto", description="how tasks are played; auto: search for search_world and self_play, else one turn"
     )
     name: str | None = Field(default=None, description="data set name (reasoning_gym)")
-    path: str | None = Field(default=None, description="file (jsonl, parquet, gsm8k)")
-    eval_path: str | None = Field(default=None, description="held-out file; absent: eval.prompts rows are split off")
+    path: str | None = Field(
+        default=None,
+        description="file (jsonl, parquet, gsm8k); self_play: answers to ask for, absent: the embedded search world's",
+    )
+    eval_path: str | None = Field(
+        default=None, description="held-out file; absent: eval.prompts rows are split off (self_play with a path: none)"
+    )
     params: dict[str, Any] = Field(default_factory=dict, description="parameters of the generator")
     pool_size: int | None = Field(
         default=None, ge=1, description="prompts in the pool; absent: all of the file, 4096 if generated"
@@ -196,6 +206,113 @@ class JudgeTable(_Table):
     timeout_seconds: float = Field(default=60.0, gt=0)
     concurrency: int = Field(default=16, ge=1, description="requests in flight at the same time")
     cache: str | None = Field(default=None, description="SQLite file with verdicts; absent: kept in memory")
+
+
+class SelfPlayTable(_Table):
+    """Search self-play: one policy proposes questions and solves them (task.source = "self_play").
+
+    The solver's estimator, temperature and group size are those of ``train``; both roles search by ``search``.
+    """
+
+    proposals: int | None = Field(
+        default=None, ge=1, description="seeds drawn per step (and round); absent: train.groups_per_step"
+    )
+    prompt: str | None = Field(
+        default=None, description="text with {answer} and {hops} in it; absent: instructions for the protocol"
+    )
+    hops: int = Field(default=4, ge=1, description="most hops that are wished for; 1 ... hops are drawn evenly")
+    hops_warmup_steps: int = Field(
+        default=0, ge=0, description="steps in which the most wished hops rise from 1 to hops; 0: all from the start"
+    )
+    max_turns: int | None = Field(default=None, ge=1, description="of the proposer; absent: search.max_turns")
+    max_new_tokens: int | None = Field(
+        default=None, ge=1, description="tokens the proposer samples in all; absent: engine.max_new_tokens"
+    )
+    turn_tokens: int | None = Field(
+        default=None, ge=1, description="tokens the proposer samples in one turn; absent: as many as are left"
+    )
+    question_tokens: int = Field(
+        default=96, ge=0, description="tokens kept for a question that is asked for when turns or tokens run out"
+    )
+    proposer_group_size: int = Field(default=1, ge=1, description="proposals per seed")
+    proposer_temperature: float = Field(default=1.0, gt=0)
+    proposer_estimator: Literal["reinforce", "batch_centred", "batch_standardize", "grpo", "dr_grpo", "rloo"] = (
+        "reinforce"
+    )
+    proposer_reward: Literal["difficulty", "intermediate"] = Field(
+        default="difficulty", description="of a valid question, s its success rate: 1 - s; or 4 (low + s) (high - s)"
+    )
+    intermediate_low: float = Field(default=0.0, ge=0, le=1, description='low of proposer_reward = "intermediate"')
+    intermediate_high: float = Field(default=1.0, gt=0, le=1, description='high of proposer_reward = "intermediate"')
+    proposer_weight: float = Field(default=1.0, gt=0, description="factor of the proposer's loss")
+    solver_weight: float = Field(default=1.0, gt=0, description="factor of the solver's loss")
+    proposer_from_step: int = Field(default=1, ge=1, description="first step in which the proposer learns")
+    solver_from_step: int = Field(default=1, ge=1, description="first step in which the solver learns")
+    fixed: Literal["none", "proposer", "solver"] = Field(
+        default="none", description="a control: the start policy plays this role, and only the other one learns"
+    )
+    fill: Literal["dummy", "resample", "replay", "replay_reset"] = Field(
+        default="replay_reset",
+        description="where too few questions are valid: a smaller step; further proposals; earlier questions; earlier "
+        "questions, forgotten every reset_every steps",
+    )
+    max_rounds: int = Field(default=4, ge=2, description='rounds of proposals of fill = "resample", first included')
+    reset_every: int = Field(default=10, ge=1, description='steps after which fill = "replay_reset" forgets')
+    yardstick_samples: int = Field(
+        default=1,
+        ge=0,
+        description="times the start policy tries each new question, to measure its difficulty; 0: none",
+    )
+    recorded_documents: int = Field(
+        default=8, ge=0, description="proposals of a step whose documents are kept in proposals.jsonl"
+    )
+
+
+class FiltersTable(_Table):
+    """What a proposed question must be before it is checked (task.source = "self_play")."""
+
+    min_characters: int = Field(default=10, ge=1)
+    max_characters: int = Field(default=1000, ge=1)
+    min_words: int = Field(default=3, ge=1, description="words; characters in scripts without spaces")
+    min_searches: int = Field(default=1, ge=0, description="searches of the proposer that found something")
+    answer_in_query: Literal["allowed", "refused"] = Field(
+        default="allowed", description="whether the proposer may search for the answer itself"
+    )
+    near_duplicate: float = Field(
+        default=0.9, gt=0, le=1, description="similarity to an accepted question that is too much; 1: only equal ones"
+    )
+    ambiguous: Literal["refused", "allowed"] = Field(
+        default="refused", description="questions with several answers, where the corpus can tell (embedded world)"
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "FiltersTable":
+        if self.min_characters > self.max_characters:
+            raise ValueError(
+                f"filters.min_characters = {self.min_characters} is above filters.max_characters = "
+                f"{self.max_characters}; exchange them"
+            )
+        return self
+
+
+class CheckTable(_Table):
+    """The RAG check: a question is valid only if its answer follows from what the proposer read."""
+
+    kind: Literal["policy", "endpoint", "off"] = Field(
+        default="policy", description="who answers: the policy itself, an OpenAI-compatible server, nobody (a control)"
+    )
+    noise: int = Field(default=4, ge=0, description="other trajectories whose documents are mixed in")
+    closed_book: int = Field(
+        default=1, ge=0, description="attempts without any document; a question answered so is refused; 0: none"
+    )
+    prompt: str | None = Field(default=None, description="text with {documents} and {question} in it")
+    temperature: float = Field(default=0.0, ge=0)
+    max_new_tokens: int = Field(default=256, ge=1)
+    url: str | None = Field(default=None, description="base address, e.g. http://127.0.0.1:8000/v1 (endpoint)")
+    model: str | None = Field(default=None, description="name the server knows it by (endpoint)")
+    key_env: str | None = Field(default=None, description="environment variable with the API key (endpoint)")
+    timeout_seconds: float = Field(default=60.0, gt=0, description="longest wait for one reply (endpoint)")
+    concurrency: int = Field(default=16, ge=1, description="requests in flight at the same time (endpoint)")
 
 
 class PoolTable(_Table):
@@ -382,6 +499,8 @@ class TrainTable(_Table):
         "c_rf",
         "spo",
         "shrunk_baseline",
+        "reinforce",
+        "batch_centred",
     ] = "grpo"
     baseline_strength: float = Field(
         default=4.0, ge=0, description='visits that the batch mean counts for (estimator "shrunk_baseline")'
@@ -467,6 +586,9 @@ class Config(_Table):
     search: SearchTable = SearchTable()
     retriever: RetrieverTable = RetrieverTable()
     judge: JudgeTable = JudgeTable()
+    self_play: SelfPlayTable = SelfPlayTable()
+    filters: FiltersTable = FiltersTable()
+    check: CheckTable = CheckTable()
     pool: PoolTable = PoolTable()
     priority: PriorityTable = PriorityTable()
     posterior: PosteriorTable = PosteriorTable()

@@ -78,6 +78,7 @@ class Credit:
             (arXiv 2606.17250); 1 is all of them.
         zero_variance_scale: RL-ZVP's factor (arXiv 2509.21880) for groups without signal; 0 is off.
         tool_tokens: Train on what tools said as well, as if the policy had sampled it: a control, and a mistake.
+        weight: Factor of the loss of all tokens, where several roles share an update.
     """
 
     estimator: Estimator
@@ -88,3 +89,4 @@ class Credit:
     negative_keep_ratio: float = 1.0
     zero_variance_scale: float = 0.0
     tool_tokens: bool = False
+    weight: float = 1.0

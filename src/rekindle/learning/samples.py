@@ -34,7 +34,7 @@ def build_samples(groups: Sequence[Group], credit: Credit) -> list[TrainingSampl
     weights = credit.aggregation([rollout.generated_tokens for rollout in rollouts], members)
     advantages = [value for values in _advantages(groups, chosen, credit) for value in values]
     return [
-        _sample(rollout, advantage, weight, groups[member], credit)
+        _sample(rollout, advantage, credit.weight * weight, groups[member], credit)
         for rollout, advantage, weight, member in zip(rollouts, advantages, weights, members, strict=True)
     ]
 

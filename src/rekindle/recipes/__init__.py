@@ -29,6 +29,7 @@ from rekindle.recipes.reinforce_pp_ntf import reinforce_pp_ntf
 from rekindle.recipes.rekindle import rekindle
 from rekindle.recipes.rl_zvp import rl_zvp
 from rekindle.recipes.rloo import rloo
+from rekindle.recipes.self_play import self_play
 from rekindle.recipes.sgpo import sgpo
 from rekindle.recipes.soft_recycle import soft_recycle
 from rekindle.recipes.speed import speed
@@ -66,6 +67,7 @@ RECIPES: dict[str, Callable[[], Config]] = {
         reinforce_ada,
         knapsack,
         pods,
+        self_play,
         rekindle,
     )
 }

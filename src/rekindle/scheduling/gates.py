@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from rekindle.types import Group, Outcome
 
-__all__ = ["GATES", "Gate", "everything", "has_signal", "not_all_wrong"]
+__all__ = ["GATES", "Gate", "everything", "has_signal", "not_all_wrong", "nothing"]
 
 Gate = Callable[[Group], bool]
 
@@ -24,4 +24,10 @@ def everything(_: Group) -> bool:
     return True
 
 
+def nothing(_: Group) -> bool:
+    """Learn from no group: the policy plays as a fixed opponent. Their fate is the pool's for groups without signal."""
+    return False
+
+
 GATES: dict[str, Gate] = {gate.__name__: gate for gate in (has_signal, not_all_wrong, everything)}
+"""Those that ``train.gate`` names; a run whose every group is held back trains on nothing, so ``nothing`` is not."""

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from rekindle.scheduling.accounting import Settled
 from rekindle.types import Fate, UserError
@@ -59,9 +60,23 @@ class Ledger:
         self._connection.execute("CREATE INDEX IF NOT EXISTS groups_by_step ON groups (step)")
         self._connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
-    def write(self, settled: Iterable[Settled], seconds: Mapping[int, float], role: str = "solver") -> None:
-        """Append the groups of a step in one transaction; ``seconds`` by request id, from ask to tell."""
-        rows = [_row(one, seconds.get(one.request.id, 0.0), role) for one in settled]
+    def write(
+        self,
+        settled: Iterable[Settled],
+        seconds: Mapping[int, float],
+        proposers: Iterable[Settled] = (),
+        proposers_seconds: Mapping[int, float] = MappingProxyType({}),
+    ) -> None:
+        """Append the groups of a step in one transaction; seconds by request id, from ask to tell.
+
+        Args:
+            settled: Of the solver.
+            seconds: Of the solver.
+            proposers: Of the proposer, in self-play.
+            proposers_seconds: Of the proposer.
+        """
+        rows = [_row(one, seconds.get(one.request.id, 0.0), "solver") for one in settled]
+        rows += [_row(one, proposers_seconds.get(one.request.id, 0.0), "proposer") for one in proposers]
         marks = ", ".join("?" * len(_COLUMNS))
         with _Transaction(self._connection):
             self._connection.executemany(f"INSERT INTO groups VALUES ({marks})", rows)  # noqa: S608 (marks only)

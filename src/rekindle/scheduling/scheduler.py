@@ -12,6 +12,9 @@ any order, at any time:
 A *cohort* is the requests of one step. At most ``max_off_policy_steps + 1`` cohorts are open at a time, so that no
 batch is older than that when it is trained. All randomness is derived from (seed, step) and (seed, request), hence
 the order of tells changes nothing and there is no generator state to save.
+
+Over a pool that grows, a step that finds no prompts is a step all the same: ``ask`` has nothing to hand out, ``take``
+gives an empty list, and the next step looks again.
 """
 
 from collections import deque
@@ -25,6 +28,7 @@ from rekindle.scheduling import gates, group_sizes, temperatures
 from rekindle.scheduling.accounting import Settled, settle, settle_failure
 from rekindle.scheduling.cohorts import Cohort
 from rekindle.scheduling.pools import Pool
+from rekindle.scheduling.seeding import mixed_seed
 from rekindle.scheduling.top_ups import TopUp
 from rekindle.types import Fate, Group, GroupRequest, Rollout, outcome_of, usable
 
@@ -38,7 +42,8 @@ class Refill:
     """DAPO's dynamic sampling (arXiv 2503.14476), with the bound that DAPO lacks.
 
     Attributes:
-        max_rounds: Further draws of ``groups_per_step`` prompts inside a step while too few groups carry signal.
+        max_rounds: Further draws of ``groups_per_step`` prompts inside a step while too few groups carry signal. One
+            that finds no prompts ends the step; it exhausts a pool only if that does not grow.
         on_exhausted: "train" on the groups there are, or "stop" the run; accepted groups are never thrown away.
     """
 
@@ -136,20 +141,24 @@ class Scheduler:
         return None
 
     def _open_cohort(self) -> Cohort | None:
+        """Begin the next step, where there is room and the pool has prompts or will have some; None without rows."""
         if self.stopped or len(self._cohorts) > self.max_off_policy_steps:
             self.waiting = "exhausted" if self.stopped else "capacity"
             return None
         cohort = Cohort(step=self._next_step, target=self.groups_per_step, rows=deque())
-        if not self._draw_into(cohort, cohort.target * self.oversample):
-            self.waiting = "capacity" if self._cohorts else "exhausted"
-            if not self._cohorts:
-                self.stopped = self.pool.finished or (
-                    'the pool has no eligible prompt left (pool.on_empty = "stop"); add prompts, or let it reset'
-                )
+        drawn = self._draw_into(cohort, cohort.target * self.oversample)
+        self.waiting = "" if drawn else "capacity"
+        if not drawn and self._cohorts:  # prompts in flight may come back, or new ones arrive meanwhile
+            return None
+        if not drawn and (self.pool.finished or not self.pool.grows):
+            self.waiting = "exhausted"
+            self.stopped = self.pool.finished or (
+                'the pool has no eligible prompt left (pool.on_empty = "stop"); add prompts, or let it reset'
+            )
             return None
         self._next_step += 1
         self._cohorts.append(cohort)
-        return cohort
+        return cohort if drawn else None
 
     def _draw_into(self, cohort: Cohort, count: int) -> bool:
         in_flight = {row for other in self._cohorts if not other.taken for row in other.drawn} | cohort.drawn
@@ -165,7 +174,7 @@ class Scheduler:
     def _request(self, cohort: Cohort, row: int, n: int) -> GroupRequest:
         number, history = self._next_request, self.history
         self._next_request += 1
-        temperature, seed = self.temperature(history, row), _mix(self.seed, number)
+        temperature, seed = self.temperature(history, row), mixed_seed(self.seed, number)
         return GroupRequest(number, history.ids[row], row, n, temperature, seed, self.version, cohort.step)
 
     # -- tell ---------------------------------------------------------------------------------------------------------
@@ -256,7 +265,7 @@ class Scheduler:
                 group.request,
                 id=self._next_request,
                 n=more,
-                seed=_mix(self.seed, self._next_request),
+                seed=mixed_seed(self.seed, self._next_request),
                 version=self.version,
             )
             cohort.tops_up[request.id] = first
@@ -270,7 +279,7 @@ class Scheduler:
             return
         if cohort.rounds < self.refill.max_rounds:
             cohort.rounds += 1
-            if self._draw_into(cohort, cohort.target):
+            if self._draw_into(cohort, cohort.target) or self.pool.grows:
                 return
         if self.refill.on_exhausted == "stop":
             self.stopped = (
@@ -352,18 +361,13 @@ class Scheduler:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what ``state_dict`` saved, into a scheduler with the same settings and prompts."""
+        """Restore what ``state_dict`` saved, into a scheduler with the same settings and prompts.
+
+        Prompts that were added while the run went on have to be there again (``GrowingPool.restore_ids``).
+        """
         self.history.load_state_dict(state["history"])
         self.pool.load_state_dict(state["pool"])
         self.version, self.stopped = state["version"], state["stopped"]
         self._next_step, self._next_request = state["next_step"], state["next_request"]
         self._cohorts = deque(Cohort.from_json(saved) for saved in state["cohorts"])
         self._settled = []
-
-
-def _mix(seed: int, counter: int) -> int:
-    """A 63-bit seed per request (splitmix64's finaliser): neighbouring requests get unrelated seeds."""
-    z = (seed * 0x9E3779B97F4A7C15 + counter * 0xD1B54A32D192ED03 + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
-    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
-    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
-    return (z ^ (z >> 31)) >> 1

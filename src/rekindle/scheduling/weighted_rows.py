@@ -17,24 +17,32 @@ class WeightedRows:
     change re-adds its blocks, so sums are a function of the weights alone (no drift, nothing more to checkpoint).
 
     Args:
-        weights: [rows] non-negative, shared with the caller; change it through ``set`` or call ``refresh``.
+        weights: [rows] non-negative, shared with the caller; change it through ``set`` or call ``refresh``; where the
+            caller's column is another array, as a grown one is, ``attach`` that.
         live_above: A row is live when its weight is greater than this.
     """
 
     BLOCK = 1024
 
     def __init__(self, weights: npt.NDArray[np.float32], live_above: float = 0.0) -> None:
-        self._weights = weights
         self._live_above = np.float32(live_above)
-        blocks = -(-len(weights) // self.BLOCK)
-        self._sums = np.zeros(blocks, np.float64)
-        self._live = np.zeros(blocks, np.int64)
-        self.refresh()
+        self.attach(weights)
+
+    def __len__(self) -> int:
+        return len(self._weights)
 
     @property
     def live(self) -> int:
         """Number of live rows."""
         return int(self._live.sum())
+
+    def attach(self, weights: npt.NDArray[np.float32]) -> None:
+        """Draw by this column from now on."""
+        self._weights = weights
+        blocks = -(-len(weights) // self.BLOCK)
+        self._sums = np.zeros(blocks, np.float64)
+        self._live = np.zeros(blocks, np.int64)
+        self.refresh()
 
     def refresh(self) -> None:
         """Re-add every block, after the weights were changed from outside."""

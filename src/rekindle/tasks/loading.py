@@ -1,9 +1,13 @@
 """From ``[task]`` of a configuration to the tasks of a run."""
 
+from pathlib import Path
+
 from rekindle.config import TaskTable
+from rekindle.tasks.answer_lists import read_answers
 from rekindle.tasks.files import load_files
+from rekindle.tasks.qa_sets import read_questions
 from rekindle.tasks.reasoning_gym import load_reasoning_gym
-from rekindle.tasks.search_world import load_search_world
+from rekindle.tasks.search_world import load_search_world, load_self_play
 from rekindle.tasks.spell_backward import load_spell_backward
 from rekindle.tasks.task_set import TaskError, TaskSet
 
@@ -45,6 +49,8 @@ def load_tasks(task: TaskTable, *, eval_prompts: int, seed: int) -> TaskSet:
             return load_search_world(
                 task.params, pool_size=task.pool_size or GENERATED_POOL_SIZE, eval_prompts=eval_prompts, seed=seed
             )
+        case "self_play":
+            return _load_self_play(task, eval_prompts=eval_prompts, seed=seed)
         case "reasoning_gym":
             assert task.name is not None, "the configuration checks that reasoning_gym has a name"
             return load_reasoning_gym(
@@ -58,7 +64,23 @@ def load_tasks(task: TaskTable, *, eval_prompts: int, seed: int) -> TaskSet:
             return load_files(task, eval_prompts=eval_prompts, seed=seed)
 
 
+def _load_self_play(task: TaskTable, *, eval_prompts: int, seed: int) -> TaskSet:
+    """The pool is the answers that questions are to be proposed for; the held-out prompts are questions."""
+    if task.path is None:
+        whole = load_self_play(task.params, eval_prompts=eval_prompts, seed=seed)
+        return TaskSet(whole.pool[: task.pool_size], whole.held_out)
+    assert task.eval_path is not None, "the configuration checks that there is something to evaluate on"
+    questions = read_questions(Path(task.eval_path))
+    return TaskSet(read_answers(Path(task.path))[: task.pool_size], tuple(questions[:eval_prompts]))
+
+
 def _refuse_unused(task: TaskTable) -> None:
     given = {key for key in ("name", "path", "eval_path", "params") if getattr(task, key)}
-    for key in sorted(given - USED_KEYS[task.source]):
+    for key in sorted(given - _used_keys(task)):
         raise TaskError(f'task.{key} is not used by task.source = "{task.source}"; remove it or change the source')
+
+
+def _used_keys(task: TaskTable) -> set[str]:
+    if task.source == "self_play":
+        return {"params"} if task.path is None else {"path", "eval_path"}
+    return USED_KEYS[task.source]

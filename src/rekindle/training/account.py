@@ -1,13 +1,14 @@
 """The numbers of a step and their running totals: one line of ``metrics.jsonl``."""
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from rekindle.scheduling.accounting import Settled, step_counts
 from rekindle.training.update_stats import UpdateStats
-from rekindle.types import Outcome, TrainingSample
+from rekindle.types import Fate, Outcome, TrainingSample
 
 __all__ = ["SUMMED", "StepClock", "Totals", "step_metrics"]
 
@@ -73,6 +74,8 @@ def step_metrics(
     parameters: int,
     base_temperature: float = 1.0,
     levels: Sequence[int] = (),
+    proposers: Sequence[Settled] = (),
+    further_tokens: tuple[int, int] = (0, 0),
 ) -> dict[str, Any]:
     """Everything about a step that follows from its groups and its update.
 
@@ -87,13 +90,18 @@ def step_metrics(
         parameters: P.
         base_temperature: A prompt is hot when it was sampled above it; revived when it then carried signal.
         levels: Difficulty of the prompt in each row of the pool, where tasks have one.
+        proposers: What became of the proposers' rollouts (self-play). Rollouts, tokens and FLOPs are those of both
+            roles; what is said of groups is said of the solver's.
+        further_tokens: Tokens that the policy read and sampled outside of rollouts.
     """
     counts = step_counts(settled)
     judged = [one for one in settled if one.outcome is not None]
+    everybody = [*settled, *proposers]
     generated, prompts, tools = (
-        sum(getattr(one, f"{kind}_tokens") for one in settled) for kind in ("generated", "prompt", "tool")
+        sum(getattr(one, f"{kind}_tokens") for one in everybody) for kind in ("generated", "prompt", "tool")
     )
-    prefilled = sum(one.prompt_tokens / one.request.n for one in settled)
+    prefilled = sum(one.prompt_tokens / one.request.n for one in everybody) + further_tokens[0]
+    prompts, generated = prompts + further_tokens[0], generated + further_tokens[1]
     temperatures = [one.request.temperature for one in settled]
     hot = [one for one in settled if one.request.temperature > base_temperature]
     peaks = [max(map(abs, sample.advantages)) for sample in samples]
@@ -101,6 +109,8 @@ def step_metrics(
     trained = update.computed_tokens - update.padded_tokens if update else 0
     return {
         **counts,
+        **_proposers(proposers),
+        "rollouts": sum(one.request.n for one in everybody),
         "generated_tokens": generated,
         "prompt_tokens": prompts,
         "tool_tokens": tools,
@@ -116,6 +126,12 @@ def step_metrics(
         **{key: getattr(update, key) if update else None for key in _OF_THE_UPDATE},
         **_by_level(settled, levels),
     }
+
+
+def _proposers(settled: Sequence[Settled]) -> dict[str, int]:
+    """Fates of the proposers' groups, where there are proposers."""
+    fates = Counter(one.fate for one in settled)
+    return {f"proposer/{fate}": fates[fate] for fate in Fate if settled}
 
 
 def _by_level(settled: Sequence[Settled], levels: Sequence[int]) -> dict[str, float]:

@@ -2,12 +2,14 @@
 
     scheduler.ask -> environment.play -> scheduler.tell -> scheduler.take -> build_samples -> trainer.update -> advance
 
+Where the run makes its tasks itself (self-play), a ``Supply`` is asked to before every step, and told its outcome.
+
 A step ends with its ledger rows, its metrics line and, when due, a checkpoint, in this order; a run that is killed goes
 on from its last checkpoint and forgets the rows and lines after it.
 """
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,16 +20,19 @@ from rekindle.config import Config
 from rekindle.learning.credit import Credit
 from rekindle.learning.samples import build_samples
 from rekindle.models.policy import Policy
+from rekindle.scheduling.accounting import Settled
 from rekindle.scheduling.ledger import Ledger
 from rekindle.scheduling.scheduler import Scheduler
 from rekindle.training.account import StepClock, Totals, step_metrics
 from rekindle.training.checkpoint import Checkpoints
+from rekindle.training.supply import Supplied, Supply
 from rekindle.training.trainer import Trainer, TrainerState
 from rekindle.training.update_stats import UpdateStats
 from rekindle.types import Environment, Fate, Group, GroupRequest, Rollout, TrainingSample, UserError
 
 __all__ = ["Ending", "Observer", "Parts", "TrainingLoop"]
 
+NOTHING = Supplied((), (), {}, {})
 STARVING_STEPS = 8
 STARVING_BELOW = 0.25
 
@@ -60,6 +65,14 @@ class MetricsLog(Protocol):
         ...
 
 
+class RecordLog(Protocol):
+    """Where the lines of ``proposals.jsonl`` go."""
+
+    def extend(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Write the lines of a step."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What a run is made of.
@@ -70,6 +83,8 @@ class Parts:
         evaluate: Returns the ``eval/...`` metrics of the policy as it is.
         start: Metrics of the first line beside the evaluation: what was spent before the first step.
         extra_state: JSON values that are saved with every checkpoint.
+        supply: Makes the tasks of every step, where they are not given.
+        proposals: Where it is recorded what was made.
     """
 
     config: Config
@@ -86,6 +101,8 @@ class Parts:
     levels: Sequence[int] = ()
     start: Mapping[str, float] = field(default_factory=dict)
     extra_state: Mapping[str, Any] = field(default_factory=dict)
+    supply: Supply | None = None
+    proposals: RecordLog | None = None
 
 
 class TrainingLoop:
@@ -112,6 +129,8 @@ class TrainingLoop:
         if self._barren >= self._parts.config.train.max_barren_steps:  # it ended so; what was down may be up again
             self._barren = 0
         self._recent.extend(state["recent"])
+        if self._parts.supply is not None:  # first: the scheduler's state is about the tasks that were made
+            self._parts.supply.load_state_dict(state["supply"])
         self._parts.scheduler.load_state_dict(state["scheduler"])
         self._parts.trainer.load_state_dict(trainer)
 
@@ -127,9 +146,10 @@ class TrainingLoop:
     # -- one step -----------------------------------------------------------------------------------------------------
 
     def _do_step(self, interrupted: Callable[[], bool]) -> Ending | None:
-        environment = self._parts.environment
-        clock, phases, counts = StepClock(), dict(environment.seconds), dict(environment.counts)
+        clock, phases, counts = StepClock(), self._phases(), self._counts()
         self._scheduling = 0.0
+        if self._parts.supply is not None:
+            self._parts.supply.prepare(self.step + 1, self.version)
         target = self._parts.scheduler.groups_per_step  # now: taking the step may begin a phase of other sizes
         collected = self._collect()
         if collected is None:
@@ -138,28 +158,58 @@ class TrainingLoop:
             return Ending.BOUND
         groups, seconds = collected
         self.step += 1
+        settled = self._parts.scheduler.drain_settled()
+        supplied = NOTHING if self._parts.supply is None else self._parts.supply.conclude(self.step, settled)
         samples, scale = self._credit(groups, target)
+        samples += supplied.samples
         began = time.perf_counter()
         update = self._parts.trainer.update(samples, self.version, scale) if samples else None
         trained_seconds = time.perf_counter() - began
         self.version += update is not None
         with self._timed():
             self._parts.scheduler.advance(self.version, update.moved or 0.0 if update else 0.0)
-            settled = self._parts.scheduler.drain_settled()
-        base = self._parts.config.train.temperature
-        metrics = step_metrics(settled, samples, update, self._parts.policy.parameter_count, base, self._parts.levels)
-        metrics |= {key: total - counts[key] for key, total in environment.counts.items()}
+        metrics = self._metrics(settled, supplied, samples, update)
+        metrics |= {key: total - counts[key] for key, total in self._counts().items()}
         self._watch(update, metrics["groups/trained"])
         ending = Ending.INTERRUPTED if interrupted() else self._ending(metrics)
         began = time.perf_counter()
         evaluation = self._evaluate() if self._evaluation_due(ending) else {}
-        spent = {phase: total - phases[phase] for phase, total in environment.seconds.items()}
+        spent = {phase: total - phases[phase] for phase, total in self._phases().items()}
         spent |= {"train": trained_seconds, "evaluate": time.perf_counter() - began, "schedule": self._scheduling}
-        self._parts.ledger.write(settled, seconds)
+        self._parts.ledger.write(settled, seconds, supplied.settled, supplied.durations)
+        if self._parts.proposals is not None:
+            self._parts.proposals.extend(supplied.records)
         self._write(metrics | evaluation | clock.read(spent))
         if ending is not None or self.step % self._parts.config.checkpoint.every == 0:
             self._save()
         return ending
+
+    def _phases(self) -> dict[str, float]:
+        """Seconds so far by phase, of all who play."""
+        seconds = Counter(self._parts.environment.seconds)
+        if self._parts.supply is not None:
+            seconds.update(self._parts.supply.seconds)
+        return dict(seconds)
+
+    def _counts(self) -> dict[str, int]:
+        """What happened so far, of all who play."""
+        supply = self._parts.supply
+        return {**self._parts.environment.counts, **(supply.counts if supply is not None else {})}
+
+    def _metrics(
+        self,
+        settled: Sequence[Settled],
+        supplied: Supplied,
+        samples: Sequence[TrainingSample],
+        update: UpdateStats | None,
+    ) -> dict[str, Any]:
+        parts = self._parts
+        levels = parts.levels if parts.supply is None else parts.supply.levels
+        parameters, temperature = parts.policy.parameter_count, parts.config.train.temperature
+        own = step_metrics(
+            settled, samples, update, parameters, temperature, levels, supplied.settled, supplied.further_tokens
+        )
+        return own | dict(supplied.metrics)
 
     def _credit(self, groups: Sequence[Group], target: int) -> tuple[list[TrainingSample], float]:
         """The samples of a step that was to have ``target`` groups, and the factor of its size.
@@ -178,6 +228,8 @@ class TrainingLoop:
             with self._timed():
                 groups = scheduler.take()
                 requests = [] if groups is not None else list(iter(scheduler.ask, None))
+                if groups is None and not requests:  # a pool that grows may have nothing for this step
+                    groups = scheduler.take()
             if groups is not None:
                 return groups, seconds
             if not requests:
@@ -309,6 +361,8 @@ class TrainingLoop:
             "scheduler": self._parts.scheduler.state_dict(),
             **self._parts.extra_state,
         }
+        if self._parts.supply is not None:
+            state["supply"] = self._parts.supply.state_dict()
         self._parts.checkpoints.save(self.step, self._parts.policy, self._parts.trainer.state_dict(), state)
 
 
@@ -324,7 +378,20 @@ def _why_barren(last: Mapping[str, Any] | None) -> str:
             f"{last['groups/failed']} of the last {last['groups/asked']} groups failed because what they search or who "
             "judges them did: see the warnings, mend it, and go on with --resume"
         )
+    if last and last.get("self_play/valid") == 0:
+        return (
+            f"no proposed question was valid (in the last step: {_rejections(last)}); look at proposals.jsonl, loosen "
+            'what rejects them, or set self_play.fill = "replay"'
+        )
     return (
         "the prompts are too hard or too easy for this policy, or their verifier fails: look at the report, change the "
         "prompts, or raise train.group_size"
     )
+
+
+def _rejections(last: Mapping[str, Any]) -> str:
+    """Reasons for which proposals were rejected, the most frequent first."""
+    prefix = "self_play/rejected/"
+    found = {key.removeprefix(prefix): count for key, count in last.items() if key.startswith(prefix) and count}
+    ordered = sorted(found.items(), key=lambda pair: -pair[1])
+    return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in ordered) or "none came back"

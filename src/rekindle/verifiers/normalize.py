@@ -16,7 +16,7 @@ import re
 import string
 import unicodedata
 
-__all__ = ["Tokens", "answer_tokens"]
+__all__ = ["ARTICLES", "Tokens", "answer_tokens", "split_tokens"]
 
 Tokens = tuple[str, ...]
 
@@ -43,6 +43,14 @@ def answer_tokens(text: str) -> Tokens:
     folded = THOUSANDS.sub("", _folded(text))
     tokens = TOKEN.findall(MARKS.sub(_mark, folded)) or folded.split()
     return tuple(token for token in tokens if token not in ARTICLES) or tuple(tokens)
+
+
+def split_tokens(text: str) -> Tokens:
+    """Like :func:`answer_tokens`, but a mark ends a word, articles stay, and marks alone are no tokens.
+
+    ``("paris", "s", "the", "a", "b")`` of ``"Paris's: the A-B"``.
+    """
+    return tuple(TOKEN.findall(MARKS.sub(lambda found: _mark(found) or " ", THOUSANDS.sub("", _folded(text)))))
 
 
 def _folded(text: str) -> str:

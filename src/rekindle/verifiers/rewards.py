@@ -15,7 +15,12 @@ TOLERANCE = 1e-9
 
 NO_JUDGE = JudgeTable()
 
-AUTOMATIC = {"gsm8k": "math", "reasoning_gym": "reasoning_gym", "search_world": "qa_exact_match"}
+AUTOMATIC = {
+    "gsm8k": "math",
+    "reasoning_gym": "reasoning_gym",
+    "search_world": "qa_exact_match",
+    "self_play": "qa_exact_match",
+}
 
 
 def reward(score: float, binary: bool, threshold: float) -> float:
@@ -26,8 +31,8 @@ def reward(score: float, binary: bool, threshold: float) -> float:
 def build_verifier(task: TaskTable, verify: VerifyTable, judge: JudgeTable = NO_JUDGE) -> Verifier:
     """Make the verifier of a configuration; worker processes and calls of a judge start when a verdict needs them.
 
-    ``auto`` is ``math`` for gsm8k, reasoning-gym's own scorer for reasoning_gym, ``qa_exact_match`` for search_world
-    and exact match otherwise.
+    ``auto`` is ``math`` for gsm8k, reasoning-gym's own scorer for reasoning_gym, ``qa_exact_match`` for search_world,
+    self_play likewise, and exact match otherwise.
 
     Raises:
         MissingExtraError: It needs a package that is not installed.

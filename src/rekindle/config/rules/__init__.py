@@ -7,7 +7,7 @@ work, and keys that nothing would read (an option without an effect is an error,
 
 from collections.abc import Callable, Iterator
 
-from rekindle.config.rules import credit, group_sizes, runs, search, temperatures, unread
+from rekindle.config.rules import credit, group_sizes, runs, search, self_play, temperatures, unread
 from rekindle.config.rules.facts import BATCH_ESTIMATORS
 from rekindle.config.tables import Config
 
@@ -49,6 +49,13 @@ RULES: tuple[Rule, ...] = (
     search.tool_tokens_have_no_behaviour,
     search.judge_has_an_address,
     search.f1_has_a_threshold,
+    self_play.self_play_recipe_plays_itself,
+    self_play.answers_have_held_out_questions,
+    self_play.minted_questions_have_no_profile,
+    self_play.pools_draw_again,
+    self_play.proposals_can_be_compared,
+    self_play.somebody_learns,
+    self_play.checker_has_an_address,
     unread.unread_keys,
 )
 """Every rule, in the order of their reasons."""

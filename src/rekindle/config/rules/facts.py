@@ -2,9 +2,16 @@
 
 from rekindle.config.tables import Config
 
-__all__ = ["BATCH_ESTIMATORS", "fewest_and_most", "optimizer_steps", "plays_search"]
+__all__ = [
+    "BATCH_ESTIMATORS",
+    "fewest_and_most",
+    "invents_its_world",
+    "optimizer_steps",
+    "plays_itself",
+    "plays_search",
+]
 
-BATCH_ESTIMATORS = ("batch_standardize", "c_rf", "spo", "shrunk_baseline")
+BATCH_ESTIMATORS = ("batch_standardize", "c_rf", "spo", "shrunk_baseline", "reinforce", "batch_centred")
 """Estimators that need no second rollout of the same prompt."""
 
 
@@ -28,4 +35,15 @@ def optimizer_steps(config: Config) -> int:
 def plays_search(config: Config) -> bool:
     """Whether tasks are played by a search agent."""
     task = config.task
-    return task.environment == "search" or (task.environment == "auto" and task.source == "search_world")
+    searches = task.source in {"search_world", "self_play"}
+    return task.environment == "search" or (task.environment == "auto" and searches)
+
+
+def plays_itself(config: Config) -> bool:
+    """Whether the policy proposes its tasks itself."""
+    return config.task.source == "self_play"
+
+
+def invents_its_world(config: Config) -> bool:
+    """Whether what is searched is the embedded search world."""
+    return config.task.source == "search_world" or (plays_itself(config) and config.task.path is None)

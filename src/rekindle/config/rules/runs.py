@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from rekindle.config.rules.facts import invents_its_world
 from rekindle.config.tables import Config, TinyModel, WarmStartTable
 
 __all__ = ["model_reads_the_task", "schedule_needs_an_end", "task_is_named", "warm_start_decays"]
@@ -20,10 +21,11 @@ def model_reads_the_task(config: Config) -> Iterator[str]:
         if (config.model.tiny, config.warm_start) != (TinyModel(), WarmStartTable()):
             yield "model.tiny and warm_start make a model, and model.path names one; remove the one or the other"
         return
-    if config.task.source not in {"spell_backward", "search_world"}:
+    if config.task.source != "spell_backward" and not invents_its_world(config):
         yield (
             f'task.source = "{config.task.source}" needs a model that can read it; set model.path to a model '
-            'directory (the tiny model only knows task.source = "spell_backward" and "search_world")'
+            'directory (the tiny model only knows task.source = "spell_backward" and "search_world", and "self_play" '
+            "without task.path)"
         )
         return
     longest = config.task.params.get("max_length", 14)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from rekindle.config.rules.facts import optimizer_steps, plays_search
+from rekindle.config.rules.facts import invents_its_world, optimizer_steps, plays_search
 from rekindle.config.tables import Config
 
 __all__ = [
@@ -20,8 +20,8 @@ __all__ = [
 def search_agents_have_a_task(config: Config) -> Iterator[str]:
     """A search world without search, or a search agent on a task that nothing is to be found about."""
     task = config.task
-    if task.source == "search_world" and not plays_search(config):
-        yield 'task.source = "search_world" is played by searching; set task.environment = "search"'
+    if task.source in {"search_world", "self_play"} and not plays_search(config):
+        yield f'task.source = "{task.source}" is played by searching; set task.environment = "search"'
     if task.source in {"spell_backward", "reasoning_gym"} and plays_search(config):
         yield (
             f'task.environment = "search" has nothing to search for in task.source = "{task.source}"; set task.source '
@@ -32,7 +32,7 @@ def search_agents_have_a_task(config: Config) -> Iterator[str]:
 def retriever_is_there(config: Config) -> Iterator[str]:
     """A search agent without anything to search."""
     table = config.retriever
-    if not plays_search(config) or config.task.source == "search_world":
+    if not plays_search(config) or invents_its_world(config):
         return
     if table.kind == "http" and table.url is None:
         yield 'retriever.kind = "http" needs retriever.url; set it, e.g. to "http://127.0.0.1:8000/retrieve"'

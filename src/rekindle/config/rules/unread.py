@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from pydantic import BaseModel
 
-from rekindle.config.rules.facts import fewest_and_most, plays_search
+from rekindle.config.rules.facts import fewest_and_most, invents_its_world, plays_itself, plays_search
 from rekindle.config.tables import Config
 
 __all__ = ["unread_keys"]
@@ -64,7 +64,7 @@ def _retriever(config: Config) -> Unread:
     table = config.retriever
     if not plays_search(config):
         return _all_but(table, remedy='set task.environment = "search"')
-    if config.task.source == "search_world":
+    if invents_its_world(config):
         return _all_but(table, remedy='the search world brings its own corpus, set task.source = "jsonl"')
     if table.kind == "http":
         remedy = 'the server searches, set retriever.kind = "lexical"'
@@ -84,8 +84,43 @@ def _judge(config: Config) -> Unread:
 
 
 def _warm_start(config: Config) -> Unread:
-    leveled = config.task.source == "search_world" or config.model.path is not None
+    leveled = invents_its_world(config) or config.model.path is not None
     return {} if leveled else {"least_by_level": 'prompts have levels with task.source = "search_world"'}
+
+
+def _self_play(config: Config) -> Unread:
+    table, unread = config.self_play, Unread()
+    if not plays_itself(config):
+        return _all_but(table, remedy='set task.source = "self_play"')
+    learns = {"proposer": ("estimator", "reward", "weight", "from_step"), "solver": ("weight", "from_step")}
+    for key in learns.get(table.fixed, ()):
+        remedy = f'the fixed {table.fixed} does not learn, set self_play.fixed = "none"'
+        unread[f"{table.fixed}_{key}"] = remedy
+    if table.fixed == "proposer" or table.proposer_reward != "intermediate":
+        for key in ("intermediate_low", "intermediate_high"):
+            unread[key] = 'set self_play.proposer_reward = "intermediate"'
+    if table.fill != "resample":
+        unread["max_rounds"] = 'set self_play.fill = "resample"'
+    if table.fill != "replay_reset":
+        unread["reset_every"] = 'set self_play.fill = "replay_reset"'
+    return unread
+
+
+def _filters(config: Config) -> Unread:
+    if not plays_itself(config):
+        return _all_but(config.filters, remedy='set task.source = "self_play"')
+    remedy = "only the embedded search world can tell how many answers a question has, remove task.path"
+    return {} if invents_its_world(config) else {"ambiguous": remedy}
+
+
+def _check(config: Config) -> Unread:
+    table = config.check
+    if not plays_itself(config):
+        return _all_but(table, remedy='set task.source = "self_play"')
+    if table.kind == "off":
+        return _all_but(table, "kind", remedy='nothing is checked, set check.kind = "policy"')
+    keys = ("url", "model", "key_env", "timeout_seconds", "concurrency")
+    return {} if table.kind == "endpoint" else dict.fromkeys(keys, 'set check.kind = "endpoint"')
 
 
 def _pool(config: Config) -> Unread:
@@ -197,6 +232,9 @@ _TABLES: Mapping[str, Callable[[Config], Unread]] = MappingProxyType(
         "search": _search,
         "retriever": _retriever,
         "judge": _judge,
+        "self_play": _self_play,
+        "filters": _filters,
+        "check": _check,
         "pool": _pool,
         "priority": _priority,
         "posterior": _posterior,

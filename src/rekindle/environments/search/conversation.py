@@ -44,7 +44,7 @@ class Conversation:
         sampled: Tokens sampled.
         retrievals: Queries answered.
         pending: The reply that is due.
-        answer: The final answer.
+        final: What it ended with; None: it did not.
         truncated: A limit ended it.
         failure: Why it can say nothing about the policy.
     """
@@ -59,7 +59,7 @@ class Conversation:
     sampled: int = 0
     retrievals: list[Retrieval] = field(default_factory=list)
     pending: Pending | None = None
-    answer: str | None = None
+    final: str | None = None
     truncated: bool = False
     failure: str | None = None
 

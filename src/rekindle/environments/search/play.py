@@ -11,13 +11,10 @@ from rekindle.environments.search.conversation import Conversation, Pending
 from rekindle.environments.search.documents import DocumentWriter
 from rekindle.environments.search.limits import SearchLimits
 from rekindle.environments.search.protocol import (
-    ANSWER_CLOSE,
-    ANSWER_OPEN,
     Found,
     Part,
     Turn,
     TurnProtocol,
-    closed_answer,
 )
 from rekindle.retrieval.protocol import Retriever, RetrieverDown
 from rekindle.types import Document, Retrieval
@@ -86,9 +83,10 @@ class Play:
         conversation.hear(completion)
         self._counts["turns"] += 1
         if conversation.pending is not None and conversation.pending.forced:
-            said, close, _ = completion.text.partition(ANSWER_CLOSE)
-            conversation.answer = closed_answer(ANSWER_OPEN + said + close)
-            conversation.truncated = conversation.answer is None and completion.truncated
+            final = self._rules.protocol.final
+            said, close, _ = completion.text.partition(final.close)
+            conversation.final = final.closed(final.open + said + close)
+            conversation.truncated = conversation.final is None and completion.truncated
             return False
         return self._goes_on(conversation, completion, self._rules.protocol.read(completion.text))
 
@@ -104,8 +102,8 @@ class Play:
     def _goes_on(self, conversation: Conversation, completion: Completion, turn: Turn) -> bool:
         """Decide what follows a turn: nothing, a reply, or the opening of a forced answer."""
         self._count(turn)
-        conversation.answer = turn.answer
-        if turn.answer is not None:
+        conversation.final = turn.final
+        if turn.final is not None:
             return False
         rules = self._rules
         pending = self._pending(completion, rules.protocol.reply(turn))
@@ -131,7 +129,7 @@ class Play:
     def _count(self, turn: Turn) -> None:
         self._counts["refused_queries"] += turn.refused
         self._counts["malformed_calls"] += sum(bool(call.error) for call in turn.calls)
-        self._counts["idle_turns"] += turn.answer is None and not turn.calls
+        self._counts["idle_turns"] += turn.final is None and not turn.calls
 
     def _ended(self, completion: Completion) -> bool:
         return bool(completion.token_ids) and completion.token_ids[-1] in self._rules.codec.end_ids
@@ -174,7 +172,7 @@ class Play:
         ids = self._written(conversation, pending, found)
         conversation.read(ids, self._rules.codec.decode(ids))
         if pending.forced:
-            return Reply(ids, limits.answer_tokens, (ANSWER_CLOSE,))
+            return Reply(ids, limits.answer_tokens, (self._rules.protocol.final.close,))
         return Reply(ids, conversation.allowance(limits, self._rules.reserve), self._rules.protocol.stop)
 
     def _written(

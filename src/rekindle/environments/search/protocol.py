@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 __all__ = [
-    "ANSWER_CLOSE",
-    "ANSWER_OPEN",
-    "IDLE_MESSAGE",
+    "ANSWER",
+    "QUESTION",
     "Call",
+    "Final",
     "Found",
     "Part",
     "Turn",
@@ -19,9 +19,47 @@ __all__ = [
     "numbered",
 ]
 
-ANSWER_OPEN, ANSWER_CLOSE = "<answer>", "</answer>"
-ANSWER = re.compile(rf"{ANSWER_OPEN}((?:(?!</?answer>).)*){ANSWER_CLOSE}", re.DOTALL)
-IDLE_MESSAGE = "That was neither a search nor an answer. Search or answer now."
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """What a conversation ends with: a text in tags of this name.
+
+    Attributes:
+        name: Of the tags.
+        idle: What the policy reads after a turn that neither searched nor ended.
+        no_more: What it reads when it has to end now.
+    """
+
+    name: str
+    idle: str
+    no_more: str
+
+    @property
+    def open(self) -> str:
+        """The opening tag."""
+        return f"<{self.name}>"
+
+    @property
+    def close(self) -> str:
+        """The closing tag."""
+        return f"</{self.name}>"
+
+    def closed(self, text: str) -> str | None:
+        """What stands in the last pair of the tags; None where there is none, or it is blank."""
+        pairs = re.findall(rf"<{self.name}>((?:(?!</?{self.name}>).)*)</{self.name}>", text, re.DOTALL)
+        return pairs[-1].strip() or None if pairs else None
+
+
+ANSWER = Final(
+    "answer",
+    "That was neither a search nor an answer. Search or answer now.",
+    "No further search is possible. Answer now.",
+)
+QUESTION = Final(
+    "question",
+    "That was neither a search nor a question. Search or ask your question now.",
+    "No further search is possible. Ask your question now.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +80,12 @@ class Turn:
     """What the policy said in one turn. Neither an answer nor calls: an idle turn.
 
     Attributes:
-        answer: The final answer, None where there is none.
+        final: What the conversation ends with, None where the turn does not end it.
         calls: Requests to search; together they have at most the allowed number of queries.
         refused: Queries over that number.
     """
 
-    answer: str | None = None
+    final: str | None = None
     calls: tuple[Call, ...] = ()
     refused: int = 0
 
@@ -64,7 +102,13 @@ Part = str | Found
 
 
 class TurnProtocol(Protocol):
-    """How the policy asks and answers, and what the environment's replies look like. Pure: it keeps no state."""
+    """How the policy asks and answers, and what the environment's replies look like. Pure: it keeps no state.
+
+    Attributes:
+        final: What a conversation ends with.
+    """
+
+    final: Final
 
     @property
     def instructions(self) -> str:
@@ -101,8 +145,7 @@ class TurnProtocol(Protocol):
 
 def closed_answer(text: str) -> str | None:
     """What stands in the last pair of answer tags of a text; None where there is none, or it is blank."""
-    pairs = ANSWER.findall(text)
-    return pairs[-1].strip() or None if pairs else None
+    return ANSWER.closed(text)
 
 
 def numbered(queries: Sequence[str]) -> list[Part]:

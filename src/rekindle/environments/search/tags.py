@@ -3,19 +3,17 @@
 import re
 
 from rekindle.environments.search.protocol import (
-    ANSWER_OPEN,
-    IDLE_MESSAGE,
+    ANSWER,
     Call,
+    Final,
     Part,
     Turn,
-    closed_answer,
     not_answered,
     numbered,
 )
 
 __all__ = ["Tags"]
 
-CLOSING = re.compile(r"</(search|answer)>")
 SEPARATOR = re.compile(r"\n|\|\|")
 INSTRUCTIONS = """Answer the question below. Think between <think> and </think> whenever you learn something new.
 If you need knowledge, write a query between <search> and </search>; what is found is shown between <information> and \
@@ -33,23 +31,25 @@ class Tags:
 
     Args:
         max_queries: Queries of one turn that are answered.
+        final: What a conversation ends with.
     """
 
     tools = ()
-    marks = ("<search>", "</search>", "<information>", "</information>", "<answer>", "</answer>")
-    stop = ("</search>", "</answer>")
 
-    def __init__(self, max_queries: int) -> None:
-        self._max_queries = max_queries
+    def __init__(self, max_queries: int, final: Final = ANSWER) -> None:
+        self._max_queries, self.final = max_queries, final
+        self._closing = re.compile(rf"</(search|{final.name})>")
+        self.marks = ("<search>", "</search>", "<information>", "</information>", final.open, final.close)
+        self.stop = ("</search>", final.close)
         self.instructions = INSTRUCTIONS.replace("{most}", str(max_queries))
 
     def read(self, text: str) -> Turn:
         """See ``TurnProtocol.read``."""
-        closing = CLOSING.search(text)
+        closing = self._closing.search(text)
         if closing is None:
             return Turn()
-        if closing[1] == "answer":
-            return Turn(answer=closed_answer(text[: closing.end()]))
+        if closing[1] == self.final.name:
+            return Turn(final=self.final.closed(text[: closing.end()]))
         opening = text.rfind("<search>", 0, closing.start())
         return Turn() if opening < 0 else self._search(text[opening + len("<search>") : closing.start()])
 
@@ -60,11 +60,11 @@ class Tags:
             said += [call.error] if call.error else numbered(call.queries)
         if turn.refused:
             said.append(not_answered(turn.refused, self._max_queries))
-        return ["\n\n<information>", *(said or [IDLE_MESSAGE]), "</information>\n\n"]
+        return ["\n\n<information>", *(said or [self.final.idle]), "</information>\n\n"]
 
     def opening(self, *, ended: bool) -> str:
         """See ``TurnProtocol.opening``."""
-        return f"\n\n{ANSWER_OPEN}"
+        return f"\n\n{self.final.open}"
 
     def _search(self, block: str) -> Turn:
         queries = [query.strip() for query in SEPARATOR.split(block) if query.strip()]

@@ -6,13 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from rekindle.environments.search.codec import Codec, Message
 from rekindle.environments.search.protocol import (
-    ANSWER_CLOSE,
-    ANSWER_OPEN,
-    IDLE_MESSAGE,
+    ANSWER,
     Call,
+    Final,
     Part,
     Turn,
-    closed_answer,
     not_answered,
     numbered,
 )
@@ -22,7 +20,6 @@ __all__ = ["ToolCalls"]
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
 ANNOUNCED = re.compile(rf"{OPEN}\s*\{{")
-NO_MORE = "No further search is possible. Answer now."
 INSTRUCTIONS = """Answer the question below. Search as often as you need to, with short and specific queries. When you \
 know the answer, write it between <answer> and </answer>, as short as possible: <answer>Beijing</answer>.
 Question: {question}
@@ -48,7 +45,7 @@ SEARCH: Mapping[str, object] = {
 
 
 class ToolCalls:
-    """The ``tool_calls`` protocol: a turn with a tool call asks; else its last pair of answer tags is the answer.
+    """The ``tool_calls`` protocol: a turn with a tool call asks; else its last pair of final tags ends it.
 
     A turn with neither is idle: what is not in tags is never judged. What stands between two turns is taken from the
     chat template, by rendering a conversation of place holders and cutting them out.
@@ -56,6 +53,7 @@ class ToolCalls:
     Args:
         max_queries: Queries of one turn that are answered, over all of its calls.
         codec: With the chat template.
+        final: What a conversation ends with.
 
     Raises:
         UserError: There is no chat template, it announces no tools of this kind, or it writes a turn differently once
@@ -63,19 +61,19 @@ class ToolCalls:
     """
 
     tools = (SEARCH,)
-    marks = (OPEN, CLOSE, ANSWER_OPEN, ANSWER_CLOSE)
     stop = ()
     instructions = INSTRUCTIONS
 
-    def __init__(self, max_queries: int, codec: Codec) -> None:
-        self._max_queries = max_queries
+    def __init__(self, max_queries: int, codec: Codec, final: Final = ANSWER) -> None:
+        self._max_queries, self.final = max_queries, final
+        self.marks = (OPEN, CLOSE, final.open, final.close)
         self._frames = {count: _frame(codec, count) for count in range(1, max_queries + 2)}
 
     def read(self, text: str) -> Turn:
         """See ``TurnProtocol.read``."""
         opened = text.split(OPEN)[1:]
         if not opened:
-            return Turn(answer=closed_answer(text))
+            return Turn(final=self.final.closed(text))
         calls: list[Call] = []
         left, refused = self._max_queries, 0
         for block in opened:
@@ -92,14 +90,14 @@ class ToolCalls:
         results: list[list[Part]] = [[call.error] if call.error else numbered(call.queries) for call in turn.calls]
         if turn.refused:
             results.append([not_answered(turn.refused, self._max_queries).strip()])
-        return self._framed(results or [[IDLE_MESSAGE]])
+        return self._framed(results or [[self.final.idle]])
 
     def opening(self, *, ended: bool) -> str:
         """See ``TurnProtocol.opening``."""
         if not ended:
-            return f"\n\n{ANSWER_OPEN}"
+            return f"\n\n{self.final.open}"
         before, after = self._frames[1]
-        return f"{before}{NO_MORE}{after}{ANSWER_OPEN}"
+        return f"{before}{self.final.no_more}{after}{self.final.open}"
 
     def _framed(self, results: Sequence[Sequence[Part]]) -> list[Part]:
         first, *others = self._frames[len(results)]

@@ -15,6 +15,7 @@ from rekindle.learning.estimators.gpg import gpg
 from rekindle.learning.estimators.grpo import grpo
 from rekindle.learning.estimators.maxrl import maxrl
 from rekindle.learning.estimators.reactivate import reactivate
+from rekindle.learning.estimators.reinforce import batch_centred, reinforce
 from rekindle.learning.estimators.reinforce_pp_baseline import reinforce_pp_baseline
 from rekindle.learning.estimators.rloo import rloo
 from rekindle.learning.estimators.shrunk_baseline import shrunk_baseline
@@ -24,6 +25,7 @@ __all__ = [
     "ESTIMATORS",
     "Compared",
     "Estimator",
+    "batch_centred",
     "batch_standardize",
     "c_rf",
     "dr_grpo",
@@ -33,6 +35,7 @@ __all__ = [
     "over_batch",
     "per_group",
     "reactivate",
+    "reinforce",
     "reinforce_pp_baseline",
     "rloo",
     "shrunk_baseline",
@@ -51,6 +54,8 @@ ESTIMATORS: Mapping[str, Estimator] = MappingProxyType(
         "reinforce_pp_baseline": Estimator(reinforce_pp_baseline, "batch"),
         "spo": Estimator(spo, "batch", reads_history=True),
         "shrunk_baseline": shrunk_baseline(4.0),
+        "reinforce": over_batch(reinforce),
+        "batch_centred": over_batch(batch_centred),
     }
 )
 """The estimators by their names in ``train.estimator``."""

@@ -84,11 +84,22 @@ class PhasedPool(WeightedPool):
 
     def _show(self, index: int) -> None:
         self._index = index
-        self._members, self.group_size = self._phases[index].rows, self._phases[index].group_size
+        self.members, self.group_size = self._phases[index].rows, self._phases[index].group_size
 
     @property
     def _epoch(self) -> int:
         return max(1, -(-self._drawn // len(self._phases[self._index].rows)))
+
+    def grown(self) -> None:
+        """Refuse.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError(
+            "a phased pool cannot take in new prompts, because its phases come from a profile of every prompt; "
+            "use a cycling, recycling, selective or prioritized pool"
+        )
 
     def draw(self, count: int, rng: np.random.Generator, in_flight: Collection[int] = ()) -> Rows:
         """Draw and consume within the phase; none when the last phase has stopped the run."""

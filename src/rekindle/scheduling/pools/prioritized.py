@@ -61,6 +61,12 @@ class PrioritizedPool(WeightedPool):
         self._worth = np.zeros(len(history), np.float32)
         self._weighted = WeightedRows(self._worth)
 
+    def grown(self) -> None:
+        """Take in the new rows, with a priority as well."""
+        super().grown()
+        self._worth = np.zeros(len(self.history), np.float32)
+        self._weighted.attach(self._worth)
+
     def draw(self, count: int, rng: np.random.Generator, in_flight: Collection[int] = ()) -> Rows:
         """Draw by present priorities; they are computed once per draw."""
         priority = np.maximum(self._priority(self.history, rng), _LAST)
@@ -77,7 +83,7 @@ class PrioritizedPool(WeightedPool):
     def settle(self, settled: Sequence[Settled]) -> None:
         """Consume the update batch, where that is the rule."""
         if self._consumes == "trained":
-            self._rows.set(trained_rows(settled), self._alpha)
+            self._lower(trained_rows(settled), self._alpha)
 
     def _pick(
         self, priority: npt.NDArray[np.float64], count: int, rng: np.random.Generator, excluded: Collection[int]

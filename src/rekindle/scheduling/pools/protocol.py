@@ -10,7 +10,7 @@ from rekindle.scheduling.history import History
 from rekindle.scheduling.weighted_rows import Rows
 from rekindle.types import Fate
 
-__all__ = ["Pool"]
+__all__ = ["Growable", "Pool"]
 
 
 class Pool(Protocol):
@@ -19,6 +19,11 @@ class Pool(Protocol):
     history: History
     no_signal: Fate
     """What becomes of a group without signal: RECYCLED or RETIRED."""
+
+    @property
+    def grows(self) -> bool:
+        """Whether prompts are still to come, so that an empty draw is not the end of the run."""
+        ...
 
     @property
     def resets(self) -> int:
@@ -58,4 +63,23 @@ class Pool(Protocol):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore; the history is restored before."""
+        ...
+
+
+class Growable(Pool, Protocol):
+    """A pool that a ``GrowingPool`` may hold: its prompts change while the run goes on."""
+
+    members: Rows | None
+    """The prompts that a reset brings back; None: all."""
+
+    def grown(self) -> None:
+        """Take in the rows that the history has grown by: live, with weight 1."""
+        ...
+
+    def mark_drawn(self, rows: Rows) -> None:
+        """Somebody else has drawn these: consume them, where a draw consumes."""
+        ...
+
+    def keep_only(self, rows: Rows) -> None:
+        """Let every other prompt leave for good: it weighs 0, whatever comes, and no reset brings it back."""
         ...

@@ -47,7 +47,7 @@ class RecyclingPool(WeightedPool):
 
     def settle(self, settled: Sequence[Settled]) -> None:
         """Consume the prompts of the update batch that carried signal, and only them."""
-        self._rows.set(trained_rows(settled), self._alpha)
+        self._lower(trained_rows(settled), self._alpha)
 
 
 def trained_rows(settled: Sequence[Settled]) -> list[int]:

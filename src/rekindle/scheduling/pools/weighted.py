@@ -4,9 +4,11 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from rekindle.scheduling.history import History
 from rekindle.scheduling.weighted_rows import Rows, WeightedRows
+from rekindle.types import Fate
 
 __all__ = ["Pick", "WeightedPool"]
 
@@ -22,12 +24,15 @@ class WeightedPool:
         consumed_weight: Prompts of a greater weight are live.
     """
 
+    no_signal: Fate
+    grows = False
+
     def __init__(self, history: History, consumed_weight: float) -> None:
         self.history = history
         self.resets = 0
         self.group_size: int | None = None
         self.finished: str | None = None
-        self._members: Rows | None = None
+        self.members: Rows | None = None
         """Rows that a reset brings back; None: all."""
         self._rows = WeightedRows(history.weight, live_above=consumed_weight)
 
@@ -35,6 +40,26 @@ class WeightedPool:
     def live(self) -> int:
         """Prompts that are not consumed."""
         return self._rows.live
+
+    def grown(self) -> None:
+        """Take in the rows that the history has grown by: live, with weight 1."""
+        if self.members is not None:
+            self.members = np.append(self.members, np.arange(len(self._rows), len(self.history)))
+        self._rows.attach(self.history.weight)
+
+    def mark_drawn(self, rows: Rows) -> None:
+        """Somebody else has drawn these: consume them, where a draw consumes.
+
+        It does exactly where a prompt without signal retires: where it has left the pool although it taught nothing.
+        """
+        if self.no_signal is Fate.RETIRED:
+            self._rows.set(rows, 0.0)
+
+    def keep_only(self, rows: Rows) -> None:
+        """Let every other prompt leave for good: it weighs 0, whatever comes, and no reset brings it back."""
+        self.members, weights = rows, self.history.weight[rows]
+        self._rows.fill(0.0)
+        self._rows.set(rows, weights)
 
     def metrics(self) -> dict[str, float]:
         """Nothing beyond live prompts and resets."""
@@ -53,9 +78,9 @@ class WeightedPool:
         return lambda count, excluded: self._rows.draw(count, rng, excluded)
 
     def _fill(self) -> None:
-        self._rows.fill(1.0 if self._members is None else 0.0)
-        if self._members is not None:
-            self._rows.set(self._members, 1.0)
+        self._rows.fill(1.0 if self.members is None else 0.0)
+        if self.members is not None:
+            self._rows.set(self.members, 1.0)
 
     def _reset(self) -> None:
         self._fill()
@@ -63,9 +88,14 @@ class WeightedPool:
 
     def _reset_below(self, fraction: float, *, if_empty: bool) -> None:
         """Reset when less than this fraction of the prompts is live, and if wished when none is."""
-        live = self.live
-        if live < fraction * len(self.history) or (if_empty and not live):
+        live, all_of_them = self.live, len(self.history if self.members is None else self.members)
+        if live < fraction * all_of_them or (if_empty and not live):
             self._reset()
+
+    def _lower(self, rows: npt.ArrayLike, weight: float) -> None:
+        """Lower weights to this one; what weighs less, as a prompt does that has left for good, stays there."""
+        rows = np.asarray(rows, np.int64)
+        self._rows.set(rows, np.minimum(self.history.weight[rows], np.float32(weight)))
 
     def _consume(self, pick: Pick, count: int, in_flight: Collection[int]) -> Rows:
         """Draw and consume; go on after a reset where a draw crosses the end of an epoch.

@@ -10,7 +10,7 @@ from rekindle.tasks.search_world.world import Name, World, world
 from rekindle.tasks.task_set import TaskSet
 from rekindle.types import Task
 
-__all__ = ["demonstration_tasks", "load_search_world"]
+__all__ = ["demonstration_tasks", "distinct_questions", "load_search_world"]
 
 DEMONSTRATED_HOPS = (0.4, 0.25, 0.2, 0.15)
 """Shares of 1, 2, ... hops in demonstrations; easy questions come first in learning."""
@@ -31,17 +31,11 @@ def load_search_world(values: Mapping[str, object], *, pool_size: int, eval_prom
         TaskError: A parameter is unknown or out of range.
     """
     params = Params.read(values)
-    parts = []
-    for corpus, count, key in (("pool", pool_size, "task.pool_size"), ("held_out", eval_prompts, "eval.prompts")):
-        tasks = _distinct(params, corpus, count, params.seed if "seed" in values else seed)
-        if len(tasks) < count:
-            warnings.warn(
-                f"{key} = {count}, but only {len(tasks)} questions were found in a world of {params.entities} "
-                "entities; raise task.params entities for more",
-                stacklevel=2,
-            )
-        parts.append(tasks)
-    return TaskSet(*parts)
+    chosen = params.seed if "seed" in values else seed
+    return TaskSet(
+        distinct_questions(params, "pool", pool_size, "task.pool_size", chosen),
+        distinct_questions(params, "held_out", eval_prompts, "eval.prompts", chosen),
+    )
 
 
 def demonstration_tasks(params: Params, count: int, seed: int) -> tuple[Task, ...]:
@@ -57,8 +51,16 @@ def demonstration_tasks(params: Params, count: int, seed: int) -> tuple[Task, ..
     return tuple(task for task in drawn if task is not None)
 
 
-def _distinct(params: Params, corpus: str, count: int, seed: int) -> tuple[Task, ...]:
-    """As evenly over the hops as there are questions; where one length runs out, the others take its place."""
+def distinct_questions(params: Params, corpus: str, count: int, key: str, seed: int) -> tuple[Task, ...]:
+    """Questions about a world, as evenly over the hops as there are any; where one length runs out, others take over.
+
+    Args:
+        params: Of the world.
+        corpus: One of ``CORPORA``.
+        count: How many; where there are fewer, a warning says so.
+        key: Of the configuration, that asks for so many.
+        seed: Chooses the questions.
+    """
     rng, here = Random(f"questions {corpus} {seed}"), world(params, corpus)
     tasks, lengths = dict[str, Task](), list(range(1, params.hops + 1))
     while lengths and len(tasks) < count:
@@ -68,6 +70,12 @@ def _distinct(params: Params, corpus: str, count: int, seed: int) -> tuple[Task,
             lengths.remove(hops)
         else:
             tasks[task.prompt] = task
+    if len(tasks) < count:
+        warnings.warn(
+            f"{key} = {count}, but only {len(tasks)} questions were found in a world of {params.entities} "
+            "entities; raise task.params entities for more",
+            stacklevel=3,
+        )
     found = list(tasks.values())
     rng.shuffle(found)
     return tuple(found)

@@ -5,6 +5,9 @@
 A passage states one fact, in the order in which it can be asked for and continued. A former value of a fact, which is a
 distractor, is the same passage with "once" in it: "ka lo once boss ru na .". A hash of the name says which of the three
 worlds an entity belongs to, whatever the seed.
+
+For self-play, where questions are made backwards from their answer, each current fact is told a second time on the page
+of its object: title "me ti", text "see ka lo boss me ti .". The statement is the same, so one skill follows both.
 """
 
 import hashlib
@@ -16,12 +19,29 @@ from random import Random
 from rekindle.tasks.search_world.params import CORPORA, Params
 from rekindle.types import Document
 
-__all__ = ["FORMER", "Name", "World", "corpus_of", "name_words", "passages", "relation_words", "vocabulary", "world"]
+__all__ = [
+    "END",
+    "FORMER",
+    "SEE",
+    "UNKNOWN",
+    "Name",
+    "World",
+    "corpus_of",
+    "name_words",
+    "passages",
+    "relation_words",
+    "vocabulary",
+    "world",
+]
 
 Name = tuple[str, str]
 CONSONANTS, VOWELS = "bdfgklmnprtvz", "aeiou"
 RELATIONS = ("boss", "home", "twin", "rival", "guild", "tutor", "heir", "friend", "doctor", "origin", "owner", "guard")
 FORMER = "once"
+SEE = "see"
+"""Begins a mention."""
+UNKNOWN = "unknown"
+"""What a verifier answers who does not find the facts."""
 END = "."
 TAGS = ("think", "search", "information", "answer")
 SHARES = {"demonstrations": 6, "pool": 6, "held_out": 4}
@@ -100,12 +120,14 @@ def _former(rng: Random, entities: tuple[Name, ...], without: set[Name], count: 
     return tuple(found)
 
 
-def passages(params: Params, corpus: str) -> list[Document]:
+def passages(params: Params, corpus: str, *, mentions: bool = False) -> list[Document]:
     """The passages of a world, in an order that says nothing.
 
     Args:
         params: Of the world.
         corpus: One of ``CORPORA``.
+        mentions: With a second telling of each current fact, to be found from its object; they come last, so that a
+            fact comes before its mention where both fit a query equally.
     """
     here = world(params, corpus)
     told = [
@@ -114,7 +136,8 @@ def passages(params: Params, corpus: str) -> list[Document]:
         for number, value in enumerate((now, *here.former[pair]))
     ]
     Random(f"passages {corpus} {params.seed}").shuffle(told)
-    return [_passage(corpus, pair, number, value) for pair, number, value in told]
+    found = [_passage(corpus, pair, number, value) for pair, number, value in told]
+    return [*found, *(_mentions(params, corpus) if mentions else ())]
 
 
 def _passage(corpus: str, pair: tuple[Name, str], number: int, value: Name) -> Document:
@@ -124,7 +147,31 @@ def _passage(corpus: str, pair: tuple[Name, str], number: int, value: Name) -> D
     return Document(f"{corpus}/{'-'.join(entity)}/{relation}/{number}", title, text)
 
 
-def vocabulary(params: Params) -> list[str]:
-    """Every word of prompts, passages and turns."""
+def _mentions(params: Params, corpus: str) -> list[Document]:
+    told = list(world(params, corpus).facts.items())
+    Random(f"mentions {corpus} {params.seed}").shuffle(told)
+    return [
+        Document(
+            f"{corpus}/{'-'.join(value)}/see/{'-'.join(entity)}/{relation}",
+            " ".join(value),
+            " ".join((SEE, *entity, relation, *value, END)),
+        )
+        for (entity, relation), value in told
+    ]
+
+
+def vocabulary(params: Params, *, self_play: bool = False) -> list[str]:
+    """Every word of prompts, passages and turns.
+
+    Args:
+        params: Of the world.
+        self_play: With what a proposer and a verifier need besides a solver.
+    """
     tags = [f"<{slash}{tag}>" for tag in TAGS for slash in ("", "/")]
-    return [*tags, *relation_words(params), FORMER, "?", END, *name_words(params.name_words)]
+    words = [*tags, *relation_words(params), FORMER, "?", END, *name_words(params.name_words)]
+    return [*words, *_self_play_words(params)] if self_play else words
+
+
+def _self_play_words(params: Params) -> list[str]:
+    numbers = [str(hops) for hops in range(1, params.hops + 1)]
+    return ["<question>", "</question>", SEE, UNKNOWN, "propose", "verify", *numbers]

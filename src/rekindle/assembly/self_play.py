@@ -1,0 +1,194 @@
+"""From a configuration to the game of search self-play."""
+
+from dataclasses import dataclass
+
+from rekindle.assembly.bench import Workbench
+from rekindle.assembly.environments import build_codec, build_talks
+from rekindle.assembly.methods import build_credit, proposer_credit
+from rekindle.assembly.retrievers import secret
+from rekindle.config import Config
+from rekindle.config.rules.facts import invents_its_world
+from rekindle.engines.endpoint import Endpoint
+from rekindle.engines.protocol import Engine
+from rekindle.environments.search.documents import DocumentWriter
+from rekindle.environments.search.protocol import QUESTION
+from rekindle.environments.self_play.answering import Answerer, EndpointAnswerer, PolicyAnswerer
+from rekindle.environments.self_play.check_prompt import CLOSED_BOOK, OPEN_BOOK
+from rekindle.environments.self_play.filters import FilterLimits
+from rekindle.environments.self_play.game import Game, Rules
+from rekindle.environments.self_play.minted import Minted
+from rekindle.environments.self_play.proposer import TAGS_INSTRUCTIONS, TOOL_INSTRUCTIONS, Proposer
+from rekindle.environments.self_play.rag_check import RagCheck
+from rekindle.environments.self_play.review import Oracle, Review
+from rekindle.environments.self_play.rewards import proposer_reward
+from rekindle.environments.self_play.seeds import Seeds
+from rekindle.environments.self_play.yardstick import Yardstick
+from rekindle.scheduling.pools import GrowingPool
+from rekindle.tasks import search_world
+from rekindle.types import Environment
+
+__all__ = ["SelfPlay", "build_self_play"]
+
+PROPOSER_SEED, CHECK_SEED, YARDSTICK_SEED = 1_000_033, 1_000_037, 1_000_039
+"""Added to train.seed, so that no two roles sample with the same seeds."""
+
+
+@dataclass(frozen=True, slots=True)
+class SelfPlay:
+    """The two sides of the game.
+
+    Attributes:
+        game: Makes the tasks.
+        environment: Plays them.
+    """
+
+    game: Game
+    environment: Environment
+
+
+def build_self_play(bench: Workbench, pool: GrowingPool, start: Engine | None) -> SelfPlay:
+    """The game of a configuration.
+
+    Args:
+        bench: The policy and what it searches; its tasks are the seeds.
+        pool: That of the scheduler.
+        start: Samples from the start policy; needed by a fixed opponent and by the yardstick.
+    """
+    config, minted = bench.config, Minted()
+    table = config.self_play
+    oracle = _oracle(config)
+    fixed = {role: start if table.fixed == role else None for role in ("proposer", "solver")}
+    game = Game(
+        _rules(config),
+        seeds=Seeds(bench.tasks.pool, hops=table.hops, warmup_steps=table.hops_warmup_steps, seed=config.train.seed),
+        proposer=_proposer(bench, fixed["proposer"] or bench.engine),
+        review=Review(
+            limits=_filter_limits(config),
+            near_duplicate=config.filters.near_duplicate,
+            check=_check(bench),
+            oracle=oracle if config.filters.ambiguous == "refused" else None,
+        ),
+        minted=minted,
+        pool=pool,
+        reward=proposer_reward(table.proposer_reward, table.intermediate_low, table.intermediate_high),
+        credit=proposer_credit(config),
+        yardstick=_yardstick(bench, minted, start),
+        oracle=oracle,
+    )
+    return SelfPlay(game, bench.environment(minted.tasks, fixed["solver"]))
+
+
+def _rules(config: Config) -> Rules:
+    table, train = config.self_play, config.train
+    return Rules(
+        proposals=table.proposals or train.groups_per_step,
+        wanted=train.groups_per_step * train.oversample,
+        rounds=table.max_rounds if table.fill == "resample" else 1,
+        group_size=table.proposer_group_size,
+        temperature=table.proposer_temperature,
+        learns_from=None if table.fixed == "proposer" else table.proposer_from_step,
+        policy_checks=config.check.kind == "policy",
+        recorded_documents=table.recorded_documents,
+        seed=train.seed + PROPOSER_SEED,
+    )
+
+
+def _proposer(bench: Workbench, engine: Engine) -> Proposer:
+    config = bench.config
+    talks = build_talks(config, QUESTION, policy=bench.policy, engine=engine, retrievers=bench.retrievers)
+    default = TAGS_INSTRUCTIONS if config.search.protocol == "tags" else TOOL_INSTRUCTIONS
+    return Proposer(talks, config.self_play.prompt or default)
+
+
+def _filter_limits(config: Config) -> FilterLimits:
+    table = config.filters
+    return FilterLimits(
+        min_characters=table.min_characters,
+        max_characters=table.max_characters,
+        min_words=table.min_words,
+        min_searches=table.min_searches,
+        answer_in_query=table.answer_in_query == "allowed",
+    )
+
+
+def _oracle(config: Config) -> Oracle | None:
+    """The embedded world knows the answers of its questions."""
+    if not invents_its_world(config):
+        return None
+    params = search_world.Params.read(config.task.params)
+    return search_world.Facts(search_world.passages(params, "pool", mentions=True))
+
+
+def _yardstick(bench: Workbench, minted: Minted, start: Engine | None) -> Yardstick | None:
+    samples = bench.config.self_play.yardstick_samples
+    if start is None or not samples:
+        return None
+    seed = bench.config.train.seed + YARDSTICK_SEED
+    return Yardstick(bench.environment(minted.tasks, start), samples=samples, seed=seed)
+
+
+# -- the check ---------------------------------------------------------------------------------------------------------
+
+
+def _check(bench: Workbench) -> RagCheck:
+    table, config = bench.config.check, bench.config
+    return RagCheck(
+        _answerer(bench),
+        bench.verifier,
+        noise=table.noise,
+        closed_book=table.closed_book,
+        seed=config.train.seed + CHECK_SEED,
+        success_at=config.task.success_threshold,
+    )
+
+
+def _answerer(bench: Workbench) -> Answerer | None:
+    table = bench.config.check
+    if table.kind == "off":
+        return None
+    return _policy_answerer(bench) if table.kind == "policy" else _endpoint_answerer(bench.config)
+
+
+def _prompts(config: Config) -> tuple[str, str]:
+    """With and without documents; a chosen prompt serves for both, without their place in the second."""
+    prompt = config.check.prompt
+    return (OPEN_BOOK, CLOSED_BOOK) if prompt is None else (prompt, prompt.replace("{documents}", ""))
+
+
+def _policy_answerer(bench: Workbench) -> PolicyAnswerer:
+    config, codec = bench.config, build_codec(bench.config, bench.policy)
+    search, (prompt, closed_prompt) = config.search, _prompts(config)
+    return PolicyAnswerer(
+        codec,
+        bench.engine,
+        writer=DocumentWriter(codec, document_format=search.document_format, document_tokens=search.document_tokens),
+        max_new_tokens=config.check.max_new_tokens,
+        context=bench.policy.max_length,
+        temperature=config.check.temperature,
+        top_p=config.engine.top_p,
+        min_p=config.engine.min_p,
+        prompt=prompt,
+        closed_prompt=closed_prompt,
+    )
+
+
+def _endpoint_answerer(config: Config) -> EndpointAnswerer:
+    table = config.check
+    assert table.url is not None and table.model is not None, "the configuration checks it"
+    prompt, closed_prompt = _prompts(config)
+    endpoint = Endpoint(
+        table.url,
+        table.model,
+        api_key=secret(table.key_env, "check.key_env"),
+        timeout_seconds=table.timeout_seconds,
+        concurrency=table.concurrency,
+        counts_tokens=False,
+    )
+    return EndpointAnswerer(
+        endpoint,
+        concurrency=table.concurrency,
+        max_tokens=table.max_new_tokens,
+        temperature=table.temperature,
+        prompt=prompt,
+        closed_prompt=closed_prompt,
+    )

@@ -1,0 +1,100 @@
+"""Rules about search self-play: who plays, who checks, and what its pool of minted questions can do."""
+
+from collections.abc import Iterator
+
+from rekindle.config.rules.facts import BATCH_ESTIMATORS, plays_itself
+from rekindle.config.tables import Config
+
+__all__ = [
+    "answers_have_held_out_questions",
+    "checker_has_an_address",
+    "minted_questions_have_no_profile",
+    "pools_draw_again",
+    "proposals_can_be_compared",
+    "self_play_recipe_plays_itself",
+    "somebody_learns",
+]
+
+
+def self_play_recipe_plays_itself(config: Config) -> Iterator[str]:
+    """The recipe of self-play on tasks that are given."""
+    if config.recipe == "self_play" and not plays_itself(config):
+        yield (
+            f'recipe = "self_play" proposes its own questions, and task.source = "{config.task.source}" gives them; '
+            'set task.source = "self_play" or another recipe'
+        )
+
+
+def answers_have_held_out_questions(config: Config) -> Iterator[str]:
+    """A list of answers and nothing to measure the solver by."""
+    task = config.task
+    if plays_itself(config) and task.path is not None and task.eval_path is None:
+        yield (
+            f'task.path = "{task.path}" lists answers, not questions, so none can be held out; set task.eval_path to a '
+            "file of questions to evaluate on"
+        )
+
+
+def minted_questions_have_no_profile(config: Config) -> Iterator[str]:
+    """A profile, or phases that need one, of questions that are not invented yet."""
+    if not plays_itself(config):
+        return
+    if config.pool.kind == "phased":
+        yield (
+            'pool.kind = "phased" sorts prompts by a profile, and the questions of task.source = "self_play" are not '
+            'there before the run; set another pool.kind (sizes.rule = "inverse_success" sizes groups as it does)'
+        )
+    elif config.profile.path is not None:
+        yield (
+            f'profile.path = "{config.profile.path}" knows no question of task.source = "self_play", which are '
+            "invented in the run; remove it"
+        )
+
+
+def pools_draw_again(config: Config) -> Iterator[str]:
+    """A pool that decides what is drawn again where nothing is."""
+    kind, fill = config.pool.kind, config.self_play.fill
+    if plays_itself(config) and kind in {"recycling", "prioritized", "selective"} and "replay" not in fill:
+        yield (
+            f'pool.kind = "{kind}" says which questions are drawn again, and self_play.fill = "{fill}" plays each in '
+            'one step only; set self_play.fill = "replay" or pool.kind = "cycling"'
+        )
+
+
+def proposals_can_be_compared(config: Config) -> Iterator[str]:
+    """A group estimator for proposers who propose once per seed."""
+    table = config.self_play
+    if plays_itself(config) and table.proposer_group_size == 1 and table.proposer_estimator not in BATCH_ESTIMATORS:
+        yield (
+            f'self_play.proposer_estimator = "{table.proposer_estimator}" compares proposals of one seed, and '
+            "self_play.proposer_group_size = 1 leaves nothing to compare; set self_play.proposer_group_size = 4 or "
+            'self_play.proposer_estimator = "reinforce"'
+        )
+
+
+def somebody_learns(config: Config) -> Iterator[str]:
+    """Roles that wait for one another, or a refill for a solver that does not learn."""
+    table = config.self_play
+    if not plays_itself(config):
+        return
+    if min(table.proposer_from_step, table.solver_from_step) > 1:
+        yield (
+            f"self_play.proposer_from_step = {table.proposer_from_step} and self_play.solver_from_step = "
+            f"{table.solver_from_step} leave nobody to learn in the first step; set one of them to 1"
+        )
+    if table.fixed == "solver" and config.refill.max_rounds:
+        yield (
+            'self_play.fixed = "solver" learns from no group of the solver, so refill.max_rounds would always draw '
+            "again; set refill.max_rounds = 0"
+        )
+
+
+def checker_has_an_address(config: Config) -> Iterator[str]:
+    """A check at a server that nobody can ask."""
+    table = config.check
+    missing = [key for key in ("url", "model") if getattr(table, key) is None]
+    if plays_itself(config) and table.kind == "endpoint" and missing:
+        yield (
+            f'check.kind = "endpoint" needs check.url and check.model; set check.{missing[0]} '
+            '(an OpenAI-compatible server, e.g. url = "http://127.0.0.1:8000/v1")'
+        )

@@ -1,0 +1,137 @@
+"""Search conversations: the policy asks as often as it may, reads what is found, and ends with a final text."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rekindle.engines.conversing import converse
+from rekindle.engines.protocol import Engine, SamplingRequest
+from rekindle.environments.search.codec import Codec
+from rekindle.environments.search.conversation import Conversation
+from rekindle.environments.search.documents import DocumentWriter
+from rekindle.environments.search.limits import SearchLimits
+from rekindle.environments.search.play import COUNTS, Play, Rules
+from rekindle.environments.search.protocol import TurnProtocol
+from rekindle.retrieval.protocol import Retriever
+from rekindle.types import GroupRequest, UserError
+
+__all__ = ["Opening", "Talks"]
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a group of conversations begins with.
+
+    Attributes:
+        request: Says how many, how hot and with which seed.
+        corpus: Where queries are looked up.
+        prompt_ids: See ``Talks.prompt``.
+    """
+
+    request: GroupRequest
+    corpus: str
+    prompt_ids: Sequence[int]
+
+
+class Talks:
+    """Holds conversations of one kind, and keeps count of them.
+
+    A conversation goes on until the policy says its final text. Where its turns or tokens run out first, or a limit
+    cuts a turn short of a search or a final text, we open the final text and the policy completes it
+    (``SearchLimits.answer_tokens``; one turn more than ``max_turns``); a rollout that ends so is not truncated. A turn
+    that the policy ends without either, or with a call that makes no sense, gets a short reply, and counts. Where the
+    retriever is down, the conversations that asked it end at once and are void.
+
+    Replies are made of our own words, which mean what they say, and of documents, which are text and nothing else; what
+    they hold is cut to leave room for the next turn and a forced final text. Nothing that was sampled is encoded again.
+
+    Args:
+        codec: Between text and tokens.
+        engine: Samples the turns.
+        retrievers: By corpus.
+        limits: Of every conversation.
+        protocol: How the policy asks, and what it ends with.
+        document_format: How a document is written: ``{rank}``, ``{title}``, ``{text}``.
+
+    Raises:
+        UserError: The tokenizer or the format cannot be used.
+    """
+
+    def __init__(
+        self,
+        *,
+        codec: Codec,
+        engine: Engine,
+        retrievers: Mapping[str, Retriever],
+        limits: SearchLimits,
+        protocol: TurnProtocol,
+        document_format: str,
+    ) -> None:
+        _check_marks(codec, protocol)
+        self._engine = engine
+        writer = DocumentWriter(codec, document_format=document_format, document_tokens=limits.document_tokens)
+        self._rules = Rules(codec, protocol, limits, writer, retrievers, _reserve(codec, protocol, limits))
+        self.seconds = {"generate": 0.0, "retrieve": 0.0}
+        """Wall seconds so far: sampling; looking up and writing documents."""
+        self.counts = dict.fromkeys(COUNTS, 0)
+        """What happened so far: turns, queries answered and refused, malformed calls, idle turns, and so on."""
+
+    @property
+    def protocol(self) -> TurnProtocol:
+        """How the policy asks, and what it ends with."""
+        return self._rules.protocol
+
+    def prompt(self, text: str) -> list[int]:
+        """Token ids of the user's message, with the tools announced."""
+        return self._rules.codec.prompt(text, self._rules.protocol.tools)
+
+    def has_room(self, prompt_ids: Sequence[int]) -> bool:
+        """Whether a turn is possible after this prompt."""
+        return 0 < len(prompt_ids) < self._rules.limits.context - self._rules.reserve
+
+    def hold(self, openings: Sequence[Opening]) -> list[list[Conversation]]:
+        """Hold all conversations, ``request.n`` for each opening, and return them finished."""
+        began, retrieving = time.perf_counter(), self.seconds["retrieve"]
+        conversations = {
+            (index, sample): Conversation(one.request, one.corpus, list(one.prompt_ids))
+            for index, one in enumerate(openings)
+            for sample in range(one.request.n)
+        }
+        partner = Play(self._rules, conversations, self.counts, self.seconds)
+        orders = [self._order(conversations[index, 0]) for index in range(len(openings))]
+        if orders:
+            converse(self._engine, orders, partner)
+        retrieved = self.seconds["retrieve"] - retrieving
+        self.seconds["generate"] += time.perf_counter() - began - retrieved
+        return [
+            [conversations[index, sample] for sample in range(one.request.n)] for index, one in enumerate(openings)
+        ]
+
+    def _order(self, conversation: Conversation) -> SamplingRequest:
+        request, limits = conversation.request, self._rules.limits
+        return SamplingRequest(
+            prompt_ids=tuple(conversation.token_ids),
+            n=request.n,
+            temperature=request.temperature,
+            max_new_tokens=conversation.allowance(limits, self._rules.reserve),
+            seed=request.seed,
+            top_p=limits.top_p,
+            min_p=limits.min_p,
+            stop=self._rules.protocol.stop,
+        )
+
+
+def _reserve(codec: Codec, protocol: TurnProtocol, limits: SearchLimits) -> int:
+    """Tokens of the context that a forced final text can need."""
+    if not limits.answer_tokens:
+        return 0
+    return limits.answer_tokens + max(len(codec.own(protocol.opening(ended=ended))) for ended in (False, True))
+
+
+def _check_marks(codec: Codec, protocol: TurnProtocol) -> None:
+    for mark in protocol.marks:
+        if codec.decode(codec.own(mark)).strip() != mark:
+            raise UserError(
+                f"the tokenizer cannot write {mark} as text, which the search protocol needs; use another model or "
+                "another search.protocol"
+            )

@@ -1,0 +1,1 @@
+"""Search self-play: one policy proposes questions and solves them; nothing unverified is learned."""

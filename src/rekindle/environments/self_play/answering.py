@@ -1,0 +1,303 @@
+"""Who answers the questions of the RAG check: the policy itself, or a model behind an endpoint.
+
+One turn, from the documents that are shown and nothing else. Documents and questions are hostile: a proposer writes the
+one and chooses the other, and it gains where its question passes.
+"""
+
+import sys
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from rekindle.engines.endpoint import Endpoint, EndpointCompletion, EndpointRequest
+from rekindle.engines.protocol import Completion, Engine, SamplingRequest
+from rekindle.environments.search.codec import Codec
+from rekindle.environments.search.documents import DocumentWriter
+from rekindle.environments.search.hostile import Defuser
+from rekindle.environments.search.protocol import ANSWER
+from rekindle.environments.self_play.check_prompt import (
+    CLOSED_BOOK,
+    OPEN_BOOK,
+    check_fields,
+    frame,
+    quoted,
+    quoted_documents,
+    written,
+)
+from rekindle.types import Document, UserError
+
+__all__ = ["Answerer", "Cost", "EndpointAnswerer", "OpenBook", "PolicyAnswerer", "fitted"]
+
+OPEN_FIELDS, CLOSED_FIELDS = ("documents", "question"), ("question",)
+
+_Shown = TypeVar("_Shown", list[int], str)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBook:
+    """A question with the documents to answer it from.
+
+    Attributes:
+        question: As the proposer wrote it.
+        documents: In the order to show; two with the same id are shown once. None at all: a closed book.
+        spare: Indices of those that may be left out where there is no room.
+        seed: Of the sampling.
+    """
+
+    question: str
+    documents: tuple[Document, ...]
+    spare: frozenset[int]
+    seed: int
+
+
+@dataclass(slots=True)
+class Cost:
+    """What answering took so far.
+
+    Attributes:
+        rollouts: Replies.
+        prompt_tokens: Read.
+        generated_tokens: Sampled.
+    """
+
+    rollouts: int = 0
+    prompt_tokens: int = 0
+    generated_tokens: int = 0
+
+    def add(self, prompt_tokens: int, generated_tokens: int) -> None:
+        """Count one reply."""
+        self.rollouts += 1
+        self.prompt_tokens += prompt_tokens
+        self.generated_tokens += generated_tokens
+
+
+class Answerer(Protocol):
+    """Answers questions from documents."""
+
+    def answer(self, books: Sequence[OpenBook]) -> list[str | None]:
+        """The text of the final answer to each question, in order; never raises over one of them.
+
+        "" where the reply has no answer in its tags; None where there is no reply: it could not be had, or there was no
+        room for what may not be left out.
+
+        Raises:
+            UserError: The answerer cannot be used as it is set up.
+        """
+        ...
+
+    @property
+    def cost(self) -> Cost:
+        """So far."""
+        ...
+
+    @property
+    def seconds(self) -> float:
+        """Wall seconds so far."""
+        ...
+
+
+def fitted(book: OpenBook, room: int, write: Callable[[Sequence[Document]], _Shown]) -> _Shown | None:
+    """The documents as ``write`` writes them, in at most ``room`` tokens or characters.
+
+    Spare documents are left out until the others fit, the last first; None where even those do not.
+    """
+    once = list({document.id: document for document in book.documents}.values())
+    needed = {document.id for index, document in enumerate(book.documents) if index not in book.spare}
+    spare = [document.id for document in once if document.id not in needed]
+
+    def shown(count: int) -> _Shown:
+        left_out = set(spare[count:])
+        return write([document for document in once if document.id not in left_out])
+
+    whole = shown(len(spare))
+    if len(whole) <= room:
+        return whole
+    fitting = bisect_right(range(len(spare)), room, key=lambda count: len(shown(count)))
+    return shown(fitting - 1) if fitting else None
+
+
+class PolicyAnswerer:
+    """The policy answers, as in the paper (arXiv 2510.18821).
+
+    Documents and question are tokens that are text and nothing else, between our own words, which the chat template
+    frames where there is one. A question that cannot be shown whole, or documents that cannot be shown at all, have no
+    reply. What the engine raises is passed on.
+
+    Args:
+        codec: Of the policy.
+        engine: Samples the replies.
+        writer: Writes documents.
+        max_new_tokens: Of a reply.
+        context: Prompt and reply together, in tokens.
+        temperature: Of the sampling.
+        top_p: See ``SamplingRequest``.
+        min_p: See ``SamplingRequest``.
+        stop: Texts that end a reply. A model that thinks aloud about the tags needs none: the last pair counts.
+        prompt: Text with ``{documents}`` and ``{question}`` in it.
+        closed_prompt: Text with ``{question}`` in it, for questions without documents.
+
+    Raises:
+        UserError: A prompt cannot be used, or the limits leave no room for one.
+    """
+
+    def __init__(
+        self,
+        codec: Codec,
+        engine: Engine,
+        *,
+        writer: DocumentWriter,
+        max_new_tokens: int,
+        context: int,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        min_p: float = 0.0,
+        stop: tuple[str, ...] = (ANSWER.close,),
+        prompt: str = OPEN_BOOK,
+        closed_prompt: str = CLOSED_BOOK,
+    ) -> None:
+        self._codec, self._engine, self._writer = codec, engine, writer
+        self._max_new_tokens, self._room = max_new_tokens, context - max_new_tokens
+        self._temperature, self._top_p, self._min_p, self._stop = temperature, top_p, min_p, stop
+        self._open, self._closed = frame(codec, prompt, OPEN_FIELDS), frame(codec, closed_prompt, CLOSED_FIELDS)
+        if self._room <= max(self._open.tokens, self._closed.tokens):
+            raise UserError(
+                f"a context of {context} tokens has no room for a question besides the prompt's own "
+                f"{max(self._open.tokens, self._closed.tokens)} and {max_new_tokens} of a reply; lower the reply's "
+                "limit, shorten the prompt, or use a model with a longer context"
+            )
+        self._questions = DocumentWriter(codec, document_format="{text}", document_tokens=context)
+        self._defuser = Defuser(codec.controls)
+        self.cost = Cost()
+        """See ``Answerer.cost``."""
+        self.seconds = 0.0
+        """See ``Answerer.seconds``."""
+
+    def answer(self, books: Sequence[OpenBook]) -> list[str | None]:
+        """See ``Answerer.answer``."""
+        began = time.perf_counter()
+        prompts = [self._prompt(book) for book in books]
+        rows = [row for row, prompt in enumerate(prompts) if prompt]
+        orders = [self._order(prompts[row] or [], books[row].seed) for row in rows]
+        replies: list[str | None] = [None] * len(books)
+        for index, (completion,) in self._engine.generate(orders) if orders else ():
+            replies[rows[index]] = self._heard(orders[index], completion)
+        self.seconds += time.perf_counter() - began
+        return replies
+
+    def _order(self, prompt: Sequence[int], seed: int) -> SamplingRequest:
+        return SamplingRequest(
+            prompt_ids=prompt,
+            temperature=self._temperature,
+            max_new_tokens=self._max_new_tokens,
+            seed=seed,
+            top_p=self._top_p,
+            min_p=self._min_p,
+            stop=self._stop,
+        )
+
+    def _heard(self, order: SamplingRequest, completion: Completion) -> str:
+        self.cost.add(len(order.prompt_ids), len(completion.token_ids))
+        return ANSWER.closed(completion.text) or ""
+
+    def _prompt(self, book: OpenBook) -> list[int] | None:
+        """Token ids of a prompt, None where there is no room or nothing harmless to show."""
+        around = self._open if book.documents else self._closed
+        question = self._questions.write([Document("", "", " ".join(book.question.split()))], sys.maxsize)
+        room = self._room - around.tokens - len(question.ids)
+        if question.cut or not question.ids or room < 0:
+            return None
+        if not book.documents:
+            return around.filled({"question": question.ids})
+        values = {"documents": fitted(book, room, self._documents) or [], "question": question.ids}
+        foreign = [token for name in around.fields for token in values[name]]
+        # The prompt may have nothing between the two, where a tag could come together.
+        shown = values["documents"] and self._defuser.harmless(self._codec.decode(foreign))
+        return around.filled(values) if shown else None
+
+    def _documents(self, documents: Sequence[Document]) -> list[int]:
+        return self._writer.write(documents, sys.maxsize).ids
+
+
+class EndpointAnswerer:
+    """A model behind an OpenAI-compatible API answers; documents and question are quoted in the prompt's text.
+
+    Args:
+        endpoint: The model.
+        concurrency: That of the endpoint. After as many failed requests in a row it is taken for dead, and the rest is
+            not asked.
+        max_tokens: Of a reply, thoughts included.
+        temperature: Of the sampling.
+        document_characters: Shown of each document's title and text.
+        prompt_characters: Of a whole prompt; so many must fit into the model's context, because a server refuses longer
+            ones for good.
+        prompt: Text with ``{documents}`` and ``{question}`` in it.
+        closed_prompt: Text with ``{question}`` in it, for questions without documents.
+
+    Raises:
+        UserError: A prompt cannot be used.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        concurrency: int,
+        max_tokens: int = 1024,
+        temperature: float = 0.0,
+        document_characters: int = 2000,
+        prompt_characters: int = 60_000,
+        prompt: str = OPEN_BOOK,
+        closed_prompt: str = CLOSED_BOOK,
+    ) -> None:
+        check_fields(prompt, OPEN_FIELDS)
+        check_fields(closed_prompt, CLOSED_FIELDS)
+        self._endpoint, self._patience = endpoint, concurrency
+        self._max_tokens, self._temperature = max_tokens, temperature
+        self._document_characters, self._prompt_characters = document_characters, prompt_characters
+        self._open, self._closed = prompt, closed_prompt
+        self.cost = Cost()
+        """See ``Answerer.cost``; tokens only where the server reports them."""
+        self.seconds = 0.0
+        """See ``Answerer.seconds``."""
+
+    def answer(self, books: Sequence[OpenBook]) -> list[str | None]:
+        """See ``Answerer.answer``.
+
+        Raises:
+            EndpointError: The server refuses a request for good (a wrong key, an unknown model, too long a prompt).
+        """
+        began = time.perf_counter()
+        prompts = [self._prompt(book) for book in books]
+        rows = [row for row, prompt in enumerate(prompts) if prompt]
+        orders = [self._order(prompts[row] or "", books[row].seed) for row in rows]
+        replies: list[str | None] = [None] * len(books)
+        failed_in_a_row = 0
+        for index, completions in self._endpoint.complete(orders):
+            failed_in_a_row = failed_in_a_row + 1 if completions is None else 0
+            if failed_in_a_row == self._patience:
+                break
+            if completions is not None:
+                replies[rows[index]] = self._heard(completions[0])
+        self.seconds += time.perf_counter() - began
+        return replies
+
+    def _order(self, prompt: str, seed: int) -> EndpointRequest:
+        # No stop text: many servers cut it off without a word, and the closing tag is needed.
+        return EndpointRequest(prompt, temperature=self._temperature, max_tokens=self._max_tokens, seed=seed)
+
+    def _heard(self, completion: EndpointCompletion) -> str:
+        self.cost.add(completion.prompt_tokens, completion.tokens)
+        return ANSWER.closed(completion.text) or ""
+
+    def _prompt(self, book: OpenBook) -> str | None:
+        """The prompt, None where there is no room or nothing to ask."""
+        most = self._prompt_characters
+        own = self._open if book.documents else self._closed
+        question = quoted(book.question, most)
+        room = most - len(own) - len(question)
+        if len(book.question) > most or question == '""' or room < 0:
+            return None
+        documents = fitted(book, room, lambda shown: quoted_documents(shown, self._document_characters))
+        return None if documents is None else written(own, {"documents": documents, "question": question})

@@ -1,0 +1,85 @@
+"""What a step of self-play looked like: numbers for the metrics, and a record of every proposal."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from rekindle.environments.self_play.proposals import Proposal, Reason
+from rekindle.environments.self_play.review import Oracle
+from rekindle.verifiers.qa import qa_exact_match
+
+__all__ = ["records", "step_numbers"]
+
+
+def step_numbers(proposals: Sequence[Proposal], failed: int, oracle: Oracle | None) -> dict[str, float | None]:
+    """Numbers of a step, under the keys of ``metrics.jsonl``; None where nothing was measured.
+
+    Args:
+        proposals: Of the step.
+        failed: Orders that could not be played at all.
+        oracle: Says how many of the accepted questions really have the seed's answer; None: nobody knows.
+    """
+    valid = [one for one in proposals if one.valid]
+    reasons = Counter(one.reason for one in proposals)
+    numbers: dict[str, float | None] = {
+        "self_play/proposals": len(proposals) + failed,
+        "self_play/valid": len(valid),
+        "self_play/failed": failed + sum(one.rollout.void for one in proposals),
+        **{f"self_play/rejected/{reason}": reasons[reason] for reason in Reason},
+        "self_play/valid_rate": len(valid) / len(proposals) if proposals else None,
+        "self_play/wished_hops": _mean([one.hops for one in proposals]),
+        "self_play/searches": _mean([one.searches for one in valid]),
+        "self_play/novelty": _mean([1.0 - one.similarity for one in valid if one.similarity is not None]),
+        "self_play/solver_success": _mean([one.success for one in valid if one.success is not None]),
+        "self_play/yardstick_success": _mean([one.yardstick for one in valid if one.yardstick is not None]),
+        "self_play/proposer_reward": _mean([one.reward for one in proposals if one.reward is not None]),
+    }
+    for hops in sorted({one.hops for one in proposals}):
+        wished = [one for one in proposals if one.hops == hops]
+        numbers[f"self_play/wished_{hops}/valid_rate"] = _mean([float(one.valid) for one in wished])
+    if oracle is not None:
+        numbers["self_play/right"] = _mean([_right(one, oracle) for one in valid])
+    return numbers
+
+
+def records(
+    proposals: Sequence[Proposal], step: int, documents: int, oracle: Oracle | None = None
+) -> list[dict[str, Any]]:
+    """A line of ``proposals.jsonl`` each; the first ``documents`` of them say what was read."""
+    return [_record(one, step, oracle, index < documents) for index, one in enumerate(proposals)]
+
+
+def _record(proposal: Proposal, step: int, oracle: Oracle | None, with_documents: bool) -> dict[str, Any]:
+    line: dict[str, Any] = {
+        "step": step,
+        "request_id": proposal.request.id,
+        "task_id": None if proposal.task is None else proposal.task.id,
+        "seed": proposal.seed.id,
+        "answers": list(proposal.answers),
+        "hops": proposal.hops,
+        "question": proposal.question,
+        "verdict": proposal.reason or (proposal.rollout.failure if proposal.rollout.void else "valid"),
+        "reply": proposal.reply,
+        "queries": proposal.queries,
+        "similarity": proposal.similarity,
+        "yardstick": proposal.yardstick,
+        "success": proposal.success,
+        "reward": proposal.reward,
+        "fate": proposal.fate,
+    }
+    if oracle is not None and proposal.question is not None:
+        true = oracle.answers(proposal.question)
+        line["true_answers"] = None if true is None else sorted(true)
+    if with_documents:
+        line["documents"] = [{"id": one.id, "title": one.title, "text": one.text} for one in proposal.documents]
+    return line
+
+
+def _right(proposal: Proposal, oracle: Oracle) -> float:
+    """Whether the corpus's own answer to the question is the seed's; a question without any is not right."""
+    true = oracle.answers(proposal.question or "")
+    return float(bool(true) and all(qa_exact_match(one, proposal.answers) for one in true or ()))
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None

@@ -1,0 +1,58 @@
+"""The questions that were accepted: tasks that the solver plays like any other."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rekindle.environments.self_play.proposals import Proposal
+from rekindle.tasks.task_set import prompt_id
+from rekindle.types import Task
+
+__all__ = ["Minted"]
+
+
+class Minted:
+    """Grows by a task for every accepted question; a task's index is its row in the pool's history.
+
+    Attributes:
+        tasks: In the order of their acceptance.
+        levels: Searches of the proposer for each task, which is as far as its answer is away.
+    """
+
+    def __init__(self) -> None:
+        self.tasks: list[Task] = []
+        self.levels: list[int] = []
+
+    def mint(self, proposal: Proposal, step: int) -> Task:
+        """Make the task of an accepted question."""
+        assert proposal.question is not None and proposal.reason is None, "only accepted questions are minted"
+        origin = {"seed": proposal.seed.id, "hops": proposal.hops, "step": step}
+        metadata = {"corpus": proposal.seed.metadata.get("corpus", ""), "level": proposal.searches, **origin}
+        task = Task(f"self_play/{prompt_id(proposal.question)}", proposal.question, proposal.seed.answer, metadata)
+        self._add(task)
+        return task
+
+    def state_dict(self) -> list[dict[str, Any]]:
+        """Every task as JSON values."""
+        return [
+            {
+                "id": task.id,
+                "prompt": task.prompt,
+                "answer": task.answer if isinstance(task.answer, str) else list(task.answer),
+                "metadata": dict(task.metadata),
+            }
+            for task in self.tasks
+        ]
+
+    def load_state_dict(self, state: list[Mapping[str, Any]]) -> None:
+        """Restore in place, as others hold the lists."""
+        self.tasks.clear()
+        self.levels.clear()
+        for one in state:
+            answer = one["answer"]
+            self._add(
+                Task(one["id"], one["prompt"], answer if isinstance(answer, str) else tuple(answer), one["metadata"])
+            )
+
+    def _add(self, task: Task) -> None:
+        self.tasks.append(task)
+        self.levels.append(int(str(task.metadata["level"])))

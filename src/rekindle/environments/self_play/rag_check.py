@@ -1,0 +1,190 @@
+"""The RAG check of search self-play (arXiv 2510.18821): a question is valid where its documents answer it.
+
+A verifier's model answers the question from the documents that its proposer saw, among those of other trajectories, and
+must give the answer that the question was made for. It fails closed: whatever goes wrong rejects the questions that it
+concerns, as unverified. A second check, which the paper does not have, asks without any document: what is answered then
+teaches nobody to search.
+"""
+
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from random import Random
+
+from rekindle.environments.search.protocol import ANSWER
+from rekindle.environments.self_play.answering import Answerer, Cost, OpenBook
+from rekindle.environments.self_play.proposals import Proposal, Reason
+from rekindle.remote import one_line
+from rekindle.types import Document, Task, UserError
+from rekindle.verifiers.protocol import Verdict, Verifier
+
+__all__ = ["RagCheck"]
+
+COUNTS = ("open_book", "closed_book", "no_reply", "no_verdict")
+
+Trajectory = tuple[int, Sequence[Document]]
+"""A proposer's request, and what it found."""
+Examined = tuple[str | None, float | None]
+"""The reply to a question and its score; None: it could not be had."""
+
+
+class RagCheck:
+    """Rejects what cannot be answered, is known anyway, or could not be verified.
+
+    Args:
+        answerer: Answers the questions; None: the check is off, and everything passes.
+        verifier: Says whether an answer is right; not closed here.
+        noise: Other trajectories whose documents are mixed in, as far as there are any.
+        closed_book: Attempts without documents at a question that passed; 0: none.
+        seed: Of the choice of documents, their order and the sampling, together with the id of the proposal's request.
+        success_at: A score of at least this much is right.
+    """
+
+    def __init__(
+        self,
+        answerer: Answerer | None,
+        verifier: Verifier,
+        *,
+        noise: int = 4,
+        closed_book: int = 1,
+        seed: int,
+        success_at: float = 1.0,
+    ) -> None:
+        self._answerer, self._verifier = answerer, verifier
+        self._noise, self._attempts = noise, closed_book
+        self._seed, self._success_at = seed, success_at
+        self._verifying = 0.0
+        self._counts = dict.fromkeys(COUNTS, 0)
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """Wall seconds so far: answering, judging the answers."""
+        return {"generate": self._answerer.seconds if self._answerer else 0.0, "verify": self._verifying}
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Questions asked with and without documents so far, and how many of these had no reply or no verdict."""
+        return {f"rag_check/{name}": count for name, count in self._counts.items()}
+
+    @property
+    def tokens(self) -> tuple[int, int]:
+        """Tokens that the answerer has read and sampled so far."""
+        cost = self._answerer.cost if self._answerer else Cost()
+        return cost.prompt_tokens, cost.generated_tokens
+
+    def judge(self, proposals: Sequence[Proposal]) -> None:
+        """Set ``reason`` and ``reply`` of the proposals that nothing speaks against so far.
+
+        Noise is taken from all ``proposals``, those that were rejected as well. Their order does not matter.
+
+        Raises:
+            UserError: The answerer or the verifier cannot be used as it is set up.
+        """
+        open_ones = [one for one in proposals if one.reason is None]
+        if self._answerer is None or not open_ones:
+            return
+        found = _trajectories(proposals)
+        books = [self._open_book(one, found) for one in open_ones]
+        self._counts["open_book"] += len(books)
+        examined = self._examine(self._answerer, open_ones, books)
+        for proposal, (reply, score) in zip(open_ones, examined, strict=True):
+            proposal.reply, proposal.reason = reply, self._open_reason(score)
+        if self._attempts:
+            self._judge_closed(self._answerer, [one for one in open_ones if one.reason is None])
+
+    def _judge_closed(self, answerer: Answerer, proposals: Sequence[Proposal]) -> None:
+        """Reject what is answered without documents in any attempt."""
+        asked = [one for one in proposals for _ in range(self._attempts)]
+        books = [book for one in proposals for book in self._closed_books(one)]
+        self._counts["closed_book"] += len(books)
+        scores = [score for _, score in self._examine(answerer, asked, books)]
+        for index, proposal in enumerate(proposals):
+            proposal.reason = self._closed_reason(scores[index * self._attempts : (index + 1) * self._attempts])
+
+    def _open_reason(self, score: float | None) -> Reason | None:
+        if score is None:
+            return Reason.UNVERIFIED
+        return None if score >= self._success_at else Reason.UNANSWERABLE
+
+    def _closed_reason(self, scores: Sequence[float | None]) -> Reason | None:
+        if any(score is not None and score >= self._success_at for score in scores):
+            return Reason.KNOWN
+        return Reason.UNVERIFIED if None in scores else None
+
+    def _open_book(self, proposal: Proposal, found: Sequence[Trajectory]) -> OpenBook:
+        """The proposal's own documents and the noise, shuffled; other trajectories of its request are no noise."""
+        rng = self._rng("open", proposal)
+        own = {document.id: document for document in proposal.documents}
+        others = [documents for request_id, documents in found if request_id != proposal.request.id]
+        chosen = rng.sample(others, min(self._noise, len(others)))
+        noise = {document.id: document for documents in chosen for document in documents if document.id not in own}
+        shown = [*own.values(), *noise.values()]
+        rng.shuffle(shown)
+        spare = frozenset(index for index, document in enumerate(shown) if document.id in noise)
+        return OpenBook(_question(proposal), tuple(shown), spare, rng.getrandbits(63))
+
+    def _closed_books(self, proposal: Proposal) -> list[OpenBook]:
+        rng = self._rng("closed", proposal)
+        return [OpenBook(_question(proposal), (), frozenset(), rng.getrandbits(63)) for _ in range(self._attempts)]
+
+    def _rng(self, book: str, proposal: Proposal) -> Random:
+        return Random(f"{book} book {self._seed} {proposal.request.id}")
+
+    def _examine(
+        self, answerer: Answerer, proposals: Sequence[Proposal], books: Sequence[OpenBook]
+    ) -> Sequence[Examined]:
+        """Reply and score of every book of these proposals; none at all where anything raises."""
+        if not books:
+            return []
+        try:
+            examined = self._examined(answerer, proposals, books)
+        except UserError:
+            raise
+        except Exception as error:  # noqa: BLE001 (the boundary: what is not verified is rejected, whatever the cause)
+            warnings.warn(
+                f"the RAG check failed, and its {len(books)} questions are rejected as unverified "
+                f"({type(error).__name__}: {one_line(str(error))})",
+                stacklevel=3,
+            )
+            examined = [(None, None)] * len(books)
+        self._counts["no_reply"] += sum(reply is None for reply, _ in examined)
+        self._counts["no_verdict"] += sum(reply is not None and score is None for reply, score in examined)
+        return examined
+
+    def _examined(
+        self, answerer: Answerer, proposals: Sequence[Proposal], books: Sequence[OpenBook]
+    ) -> Sequence[Examined]:
+        replies = answerer.answer(books)
+        began = time.perf_counter()
+        items = [
+            (_task(proposal), f"{ANSWER.open}{reply}{ANSWER.close}")
+            for proposal, reply in zip(proposals, replies, strict=True)
+            if reply
+        ]
+        verdicts = self._verifier.judge(items) if items else []
+        self._verifying += time.perf_counter() - began
+        scores = iter([_score(verdict) for _, verdict in zip(items, verdicts, strict=True)])
+        # An empty answer is wrong, whatever a verifier would make of it.
+        return [(reply, next(scores) if reply else None if reply is None else 0.0) for reply in replies]
+
+
+def _trajectories(proposals: Sequence[Proposal]) -> list[Trajectory]:
+    """Those that found anything, in an order that does not depend on that of the proposals."""
+    found = [(one.request.id, one.documents) for one in proposals]
+    return sorted((one for one in found if one[1]), key=lambda one: (one[0], [document.id for document in one[1]]))
+
+
+def _question(proposal: Proposal) -> str:
+    assert proposal.question is not None, "a proposal without a question has been rejected"
+    return proposal.question
+
+
+def _task(proposal: Proposal) -> Task:
+    return Task(f"proposal/{proposal.request.id}", _question(proposal), proposal.answers)
+
+
+def _score(verdict: Verdict) -> float | None:
+    """The score of a judgement, None where there is none; not a number is no score."""
+    if verdict.failure is not None or verdict.void or not 0 <= verdict.score <= 1:
+        return None
+    return verdict.score

@@ -1,0 +1,35 @@
+"""What the proposer earns for a valid question. An invalid one earns 0, never less.
+
+Search self-play (arXiv 2510.18821), with s the mean success of the solver on the question:
+
+    difficulty      1 - s
+    intermediate    4 (low + s) (high - s), at least 0
+
+A negative reward for invalid questions collapsed training: hardly any question was valid in the end. Degenerate case:
+a question that nobody solves earns the most under ``difficulty``; that its answer can be found is the check's word.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+__all__ = ["ProposerReward", "difficulty", "intermediate", "proposer_reward"]
+
+ProposerReward = Callable[[float], float]
+"""From the solver's mean success, in [0, 1], to a reward of at least 0."""
+
+
+def difficulty(success: float) -> float:
+    """1 - s."""
+    return 1.0 - success
+
+
+def intermediate(success: float, low: float = 0.0, high: float = 1.0) -> float:
+    """4 (low + s) (high - s); with the defaults 1 at s = 1/2, and 0 where everybody or nobody solves the question."""
+    return max(0.0, 4.0 * (low + success) * (high - success))
+
+
+def proposer_reward(kind: Literal["difficulty", "intermediate"], low: float, high: float) -> ProposerReward:
+    """The reward of a configuration."""
+    if kind == "difficulty":
+        return difficulty
+    return lambda success: intermediate(success, low, high)

@@ -1,0 +1,37 @@
+"""A fixed measure of difficulty: the start policy tries every new question, and nobody learns from it."""
+
+from collections.abc import Mapping, Sequence
+
+from rekindle.scheduling.seeding import mixed_seed
+from rekindle.types import Environment, GroupRequest, Task, usable
+
+__all__ = ["Yardstick"]
+
+
+class Yardstick:
+    """The success rate of a policy that never changes.
+
+    Args:
+        environment: Plays minted tasks with the start policy.
+        samples: Rollouts per question, at temperature 1.
+        seed: Of the rollouts.
+    """
+
+    def __init__(self, environment: Environment, *, samples: int, seed: int) -> None:
+        self._environment, self._samples, self._seed = environment, samples, seed
+
+    @property
+    def seconds(self) -> float:
+        """Wall seconds so far."""
+        return sum(self._environment.seconds.values())
+
+    def score(self, rows: Sequence[int], tasks: Sequence[Task]) -> Mapping[int, float]:
+        """Mean reward by row; rows that could not be played are left out."""
+        requests = [
+            GroupRequest(row, tasks[row].id, row, self._samples, 1.0, mixed_seed(self._seed, row), 0, 0) for row in rows
+        ]
+        scores = {}
+        for row, rollouts in self._environment.play(requests):
+            if (played := usable(rollouts)) is not None:
+                scores[row] = sum(one.reward for one in played) / len(played)
+        return scores

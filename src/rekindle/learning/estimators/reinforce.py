@@ -1,0 +1,28 @@
+"""REINFORCE: the reward itself, or the reward beside the batch's mean; nobody is compared within a group.
+
+    reinforce       A_i = r_i
+    batch_centred   A_i = r_i - mean of the batch
+
+Search self-play (arXiv 2510.18821) trains its proposer with the first: there is one proposal per seed, so a group has
+nothing to compare, and a reward of 0 (an invalid question) teaches nothing. The second also teaches from failures.
+Degenerate case: rewards that are all equal. ``reinforce`` still pushes them up, ``batch_centred`` gives no gradient.
+"""
+
+from collections.abc import Sequence
+
+from rekindle.learning.estimators.statistics import all_equal, mean
+
+__all__ = ["batch_centred", "reinforce"]
+
+
+def reinforce(rewards: Sequence[float]) -> list[float]:
+    """Advantages [M] of a batch's rewards [M]."""
+    return list(rewards)
+
+
+def batch_centred(rewards: Sequence[float]) -> list[float]:
+    """Advantages [M] of a batch's rewards [M]; exactly 0 where all rewards are equal."""
+    if all_equal(rewards):
+        return [0.0] * len(rewards)
+    centre = mean(rewards)
+    return [reward - centre for reward in rewards]

@@ -1,0 +1,21 @@
+"""Search self-play (SSP)."""
+
+from rekindle.config import Config, SelfPlayTable, TaskTable, TrainTable
+
+__all__ = ["self_play"]
+
+
+def self_play() -> Config:
+    """Search self-play (arXiv 2510.18821): the policy proposes search questions of growing difficulty and solves them.
+
+    The proposer learns by REINFORCE with 1 - success of the solver, the solver by GRPO in groups of 5; a question counts
+    only if the policy can answer it from the documents that were found for it, with those of 4 other trajectories mixed
+    in. Steps with too few valid questions are filled from earlier ones, which are forgotten every 10 steps. The paper's
+    settings: clip 0.2 / 0.285, KL 0.01 to the start policy, temperature 1; learning rate and batch are the user's.
+    """
+    return Config(
+        recipe="self_play",
+        task=TaskTable(source="self_play"),
+        self_play=SelfPlayTable(fill="replay_reset", proposer_estimator="reinforce", proposer_reward="difficulty"),
+        train=TrainTable(group_size=5, clip_low=0.2, clip_high=0.285, kl_coefficient=0.01),
+    )

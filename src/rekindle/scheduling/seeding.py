@@ -1,0 +1,11 @@
+"""A seed for everything that is asked, from the run's seed and a counter: no generator whose state must be saved."""
+
+__all__ = ["mixed_seed"]
+
+
+def mixed_seed(seed: int, counter: int) -> int:
+    """A 63-bit seed per request (splitmix64's finaliser): neighbouring requests get unrelated seeds."""
+    z = (seed * 0x9E3779B97F4A7C15 + counter * 0xD1B54A32D192ED03 + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+    return (z ^ (z >> 31)) >> 1

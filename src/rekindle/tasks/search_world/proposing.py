@@ -1,0 +1,162 @@
+"""The proposer's teacher: from an answer backwards, fact by fact, to a question; it errs more often the more hops.
+
+    propose 2 me ti
+    <think> me ti </think> <search> see boss me ti </search>        reads "see ka lo boss me ti ."
+    <think> ka lo boss </think> <search> see ka lo </search>        reads "see ru na home ka lo ."
+    <question> ru na home boss ? </question>
+
+The draft of the question in each thought means that no relation has to be remembered from far back.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Literal
+
+from rekindle.tasks.search_world.facts import read_facts
+from rekindle.tasks.search_world.params import Params
+from rekindle.tasks.search_world.world import SEE, relation_words, world
+
+__all__ = ["ProposerTeacher", "Wish", "proposer_lessons", "wishes"]
+
+Error = Literal["none", "early", "relation", "omission", "distractor", "leak", "repetition"]
+KINDS: dict[Error, float] = {
+    "early": 0.35,
+    "relation": 0.2,
+    "omission": 0.15,
+    "distractor": 0.15,
+    "leak": 0.08,
+    "repetition": 0.07,
+}
+"""How the teacher errs: fewer hops than wished, which is a question all the same; another relation in the question; one
+left out; on from an entity of another fact; the answer in the question; the same query twice."""
+LONG: frozenset[Error] = frozenset({"early", "omission", "repetition"})
+"""Errors that one hop leaves no room for."""
+NAMES_RELATION = 0.7
+"""Share of the queries with a relation in them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a proposer is asked for.
+
+    Attributes:
+        answer: Of the question.
+        hops: Relations in it.
+    """
+
+    answer: str
+    hops: int
+
+
+def wishes(params: Params, corpus: str, count: int, seed: int) -> list[Wish]:
+    """``count`` wishes about a world, evenly over the hops; an answer may be wished for more than once."""
+    rng, here = Random(f"wishes {corpus} {seed}"), world(params, corpus)
+    answers = sorted({" ".join(value) for value in here.facts.values()})
+    return [Wish(rng.choice(answers), 1 + number % params.hops) for number in range(count)]
+
+
+@dataclass(frozen=True, slots=True)
+class ProposerTeacher:
+    """How often the proposer's teacher errs.
+
+    Attributes:
+        error_rates: Chance of an error where 1, 2, ... hops are wished; more hops have the last one.
+    """
+
+    error_rates: tuple[float, ...] = (0.15, 0.3, 0.45, 0.55)
+
+    def error(self, hops: int, rng: Random) -> Error:
+        """Whether, and how, a question of so many hops will be spoilt."""
+        if rng.random() >= self.error_rates[min(hops, len(self.error_rates)) - 1]:
+            return "none"
+        kinds = {kind: share for kind, share in KINDS.items() if hops > 1 or kind not in LONG}
+        return rng.choices(list(kinds), list(kinds.values()))[0]
+
+
+ERRING = ProposerTeacher()
+
+
+def proposer_lessons(
+    asked: Sequence[Wish], params: Params, teacher: ProposerTeacher = ERRING
+) -> Callable[[int, int, int], "_Lesson"]:
+    """Lessons of a proposer for a `TeacherEngine`.
+
+    Args:
+        asked: The wishes, in the order of the requests.
+        params: Of the world.
+        teacher: How often it errs.
+    """
+
+    def lesson(index: int, seed: int, sample: int) -> _Lesson:
+        rng, wish = Random(f"proposer {seed} {sample}"), asked[index]
+        error = teacher.error(wish.hops, rng)
+        goal = rng.randrange(1, wish.hops) if error == "early" else wish.hops
+        slip = rng.randrange(1, wish.hops) if error in LONG else rng.randrange(wish.hops)
+        return _Lesson(wish.answer.split(), goal, error, slip, relation_words(params), rng)
+
+    return lesson
+
+
+@dataclass(slots=True)
+class _Lesson:
+    """One conversation."""
+
+    answer: list[str]
+    goal: int
+    """Hops after which the question is asked."""
+    error: Error
+    slip: int
+    """The hop in which the error is made."""
+    known: tuple[str, ...]
+    rng: Random
+    draft: list[str] = field(init=False)
+    """The entity that was reached and the relations that lead from it to the answer."""
+    way: list[list[str]] = field(init=False)
+    """Entities that must not come again."""
+    hop: int = 0
+    query: list[str] = field(default_factory=list)
+    """The last one; empty before the first."""
+    tried: int = 0
+    """Queries in vain since the last hop."""
+
+    def __post_init__(self) -> None:
+        """Begin at the answer."""
+        self.draft, self.way = self.answer, [self.answer]
+
+    def say(self, read: Sequence[str]) -> str:
+        """The next turn, after a reply of these words."""
+        if self.query:
+            self._learn([fact for fact in read_facts(read) if len(fact) == 5])
+        if self.hop == self.goal or self.tried == 2:
+            start = self.answer if self.error == "leak" else self.draft[:2]
+            return f"<question> {' '.join([*start, *self.draft[2:]])} ? </question>"
+        self.query = self._next_query()
+        return f"<think> {' '.join(self.draft)} </think> <search> {' '.join(self.query)} </search>"
+
+    def _next_query(self) -> list[str]:
+        if self.error == "repetition" and self.hop == self.slip and self.tried == 0:
+            return self.query
+        named = self.rng.random() < NAMES_RELATION and not self.tried
+        return [SEE, *([self.rng.choice(self.known)] if named else []), *self.draft[:2]]
+
+    def _learn(self, facts: Sequence[list[str]]) -> None:
+        """Go a hop back by one of the facts that lead where the draft begins; look again where there is none."""
+        entity, slips = self.draft[:2], self.hop == self.slip
+        leading = [fact for fact in facts if fact[3:] == entity and fact[:2] not in self.way]
+        if slips and self.error == "distractor":
+            leading = [fact for fact in facts if fact[3:] != entity and fact[:2] not in self.way] or leading
+        if not leading:
+            self.tried += 1
+            return
+        fact = self.rng.choice(leading)
+        self.draft = [*fact[:2], *self._relations(fact[2] , slips), *self.draft[2:]]
+        self.way.append(fact[:2])
+        self.hop, self.tried = self.hop + 1, 0
+
+    def _relations(self, right: str, slips: bool) -> list[str]:
+        if slips and self.error == "omission":
+            return []
+        if slips and self.error == "relation":
+            return [self.rng.choice([one for one in self.known if one != right] or [right])]
+        return [right]

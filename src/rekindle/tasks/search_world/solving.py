@@ -1,0 +1,107 @@
+"""The solver's teacher errs more often the more hops a question has, in the ways a searcher errs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Literal
+
+from rekindle.tasks.search_world.facts import read_facts
+from rekindle.tasks.search_world.params import Params
+from rekindle.tasks.search_world.world import relation_words
+from rekindle.types import Task
+
+__all__ = ["Error", "Teacher", "solver_lessons"]
+
+Error = Literal["none", "early", "distractor", "relation", "gives_up"]
+KINDS: dict[Error, float] = {"early": 0.6, "distractor": 0.15, "relation": 0.15, "gives_up": 0.1}
+"""How the teacher errs; a question of one hop has no early answer, and a world of one relation no wrong one.
+
+A copied entity and a wrong relation lead to the right answer all the same once in a while, as they do by chance.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """How often the teacher errs.
+
+    Attributes:
+        error_rates: Chance of an error in a question of 1, 2, ... hops; longer questions have the last one.
+    """
+
+    error_rates: tuple[float, ...] = (0.3, 0.6, 0.8, 0.9)
+
+    def error(self, hops: int, rng: Random) -> Error:
+        """Whether, and how, a question of so many hops will be answered wrongly."""
+        if rng.random() >= self.error_rates[min(hops, len(self.error_rates)) - 1]:
+            return "none"
+        kinds = {kind: share for kind, share in KINDS.items() if hops > 1 or kind != "early"}
+        return rng.choices(list(kinds), list(kinds.values()))[0]
+
+
+ERRING = Teacher()
+
+
+def solver_lessons(
+    tasks: Sequence[Task], params: Params, teacher: Teacher = ERRING
+) -> Callable[[int, int, int], "_Lesson"]:
+    """Lessons of a solver for a `TeacherEngine`.
+
+    Args:
+        tasks: The questions, in the order of the requests.
+        params: Of the world.
+        teacher: How often it errs.
+    """
+    known = relation_words(params)
+
+    def lesson(index: int, seed: int, sample: int) -> _Lesson:
+        rng = Random(f"teacher {seed} {sample}")
+        words = tasks[index].prompt.split()
+        entity, relations = words[:2], words[2:-1]
+        error, hops = teacher.error(len(relations), rng), len(relations)
+        slip = {"none": -1, "early": hops - 1}.get(error, rng.randrange(hops))
+        others = [relation for relation in known if relation != relations[slip]] or relations
+        return _Lesson(entity, relations, error, slip, rng.sample(others, len(others)))
+
+    return lesson
+
+
+@dataclass(slots=True)
+class _Lesson:
+    """One conversation."""
+
+    entity: list[str]
+    relations: list[str]
+    error: Error
+    slip: int
+    """The hop in which the error is made."""
+    others: list[str]
+    """Relations to take instead of the right one."""
+    hop: int = 0
+    asked: bool = False
+    """Whether the last turn was a search."""
+
+    def say(self, read: Sequence[str]) -> str:
+        """The next turn, after a reply of these words."""
+        if self.asked:
+            self._learn(read_facts(read))
+        self.asked = self.hop < len(self.relations) and not self._stops()
+        if not self.asked:
+            return f"<answer> {' '.join(self.entity)} </answer>"
+        return f"<search> {' '.join(self.entity)} {self._relation()} </search>"
+
+    def _stops(self) -> bool:
+        return self.hop == self.slip and self.error in ("early", "gives_up")
+
+    def _relation(self) -> str:
+        if self.error == "relation" and self.hop == self.slip:
+            return self.others[0]
+        return self.relations[self.hop]
+
+    def _learn(self, facts: Sequence[list[str]]) -> None:
+        """Take the next entity from what was read; one who finds nothing stays with the last."""
+        wanted = [*self.entity, self._relation()]
+        right = next((fact[3:] for fact in facts if fact[:3] == wanted), None)
+        other = next((fact[-2:] for fact in facts if fact[:3] != wanted), None)
+        copies = self.error == "distractor" and self.hop == self.slip
+        self.entity = (other if copies else right) or right or self.entity
+        self.hop += 1

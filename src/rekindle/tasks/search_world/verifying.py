@@ -1,0 +1,52 @@
+"""The verifier's teacher: it follows a question through the documents in view, and says so where they do not answer it.
+
+    see ka lo boss me ti . me ti home ru na . verify ka lo boss home ?
+    <think> ka lo boss me ti home ru na </think> <answer> ru na </answer>
+    <think> ka lo boss me ti home </think> <answer> unknown </answer>          where the second document is missing
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+from rekindle.tasks.search_world.facts import read_facts
+from rekindle.tasks.search_world.world import UNKNOWN
+
+__all__ = ["VerifierTeacher"]
+
+
+@dataclass(frozen=True, slots=True)
+class VerifierTeacher:
+    """How often the verifier's teacher errs: half of the time it does not see a fact, else it takes another entity.
+
+    It never stops a hop early: who accepts the entity that is reached on the way accepts a question with a relation too
+    many, and a proposer is rewarded for those.
+
+    Attributes:
+        error_rates: Chance of an error in a question of 1, 2, ... hops; longer questions have the last one.
+    """
+
+    error_rates: tuple[float, ...] = (0.05, 0.1, 0.15, 0.2)
+
+    def reply(self, question: str, texts: Sequence[str], rng: Random) -> str:
+        """What the teacher says of a question with documents of these texts in view."""
+        facts = [fact for text in texts for fact in read_facts(text.split()) if len(fact) == 5]
+        known = {(*fact[:2], fact[2]): fact[3:] for fact in facts}
+        words = question.split()
+        entity, relations = words[:2], words[2:-1]
+        errs = rng.random() < self.error_rates[min(max(len(relations), 1), len(self.error_rates)) - 1]
+        slip = rng.randrange(max(len(relations), 1)) if errs else -1
+        thought = entity
+        for hop, relation in enumerate(relations):
+            value = known.get((*entity, relation))
+            if hop == slip and value is not None:
+                value = rng.choice([None, rng.choice(facts)[3:]])
+            thought = [*thought, relation, *(value or ())]
+            if value is None:
+                return _said(thought, [UNKNOWN])
+            entity = value
+        return _said(thought, entity)
+
+
+def _said(thought: Sequence[str], answer: Sequence[str]) -> str:
+    return f"<think> {' '.join(thought)} </think> <answer> {' '.join(answer)} </answer>"

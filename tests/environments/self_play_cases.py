@@ -1,0 +1,101 @@
+"""What the tests of the game share: a proposer that follows a script, and a verifier of one's own choice."""
+
+from environments.search_cases import FORMAT, CharacterCodec, ScriptedEngine, Shelf, in_turn
+
+from rekindle.environments.search.limits import SearchLimits
+from rekindle.environments.search.protocol import QUESTION
+from rekindle.environments.search.tags import Tags
+from rekindle.environments.search.talks import Talks
+from rekindle.environments.self_play.answering import Cost
+from rekindle.environments.self_play.filters import FilterLimits
+from rekindle.environments.self_play.game import Game, Rules
+from rekindle.environments.self_play.minted import Minted
+from rekindle.environments.self_play.proposer import Proposer
+from rekindle.environments.self_play.rag_check import RagCheck
+from rekindle.environments.self_play.review import Review
+from rekindle.environments.self_play.rewards import difficulty
+from rekindle.environments.self_play.seeds import Seeds
+from rekindle.learning.aggregation import group_token_mean
+from rekindle.learning.credit import Credit
+from rekindle.learning.estimators import ESTIMATORS
+from rekindle.scheduling.accounting import Settled
+from rekindle.scheduling.history import History
+from rekindle.scheduling.pools import CyclingPool, GrowingPool
+from rekindle.types import Fate, GroupRequest, Outcome, Task
+from rekindle.verifiers.qa import QaVerifier
+
+SEEDS = [Task(f"seed/{name}", name, name, {"corpus": ""}) for name in ("Paris", "Rome", "Oslo", "Bern")]
+PROMPT = "propose {hops} {answer}\n"
+
+
+def asks(text_of_answer):
+    """A script of the proposer: search once, then ask ``text_of_answer(answer)``."""
+
+    def script(text, sample):
+        answer = text.splitlines()[0].split()[2]
+        if "<information>" not in text:
+            return f"<search>about {answer}</search>"
+        return text_of_answer(answer)
+
+    return script
+
+
+def question(answer):
+    return f"<question>Which capital has a name like {answer[1:]}?</question>"
+
+
+class Answers:
+    """An answerer: ``reply(book)``; counts like a real one."""
+
+    def __init__(self, reply):
+        self.reply, self.books, self.seconds, self.cost = reply, [], 0.5, Cost()
+
+    def answer(self, books):
+        self.books += books
+        for _ in books:
+            self.cost.add(30, 4)
+        return [self.reply(book) for book in books]
+
+
+def knows(book):
+    """Right with documents in view: the seed whose name ends as the question says; nothing without."""
+    if not book.documents:
+        return ""
+    return next(seed.answer for seed in SEEDS if seed.answer[1:] in book.question)
+
+
+def game(script=None, *, reply=knows, shelf=None, minted=None, pool=None, engine=None, estimator="reinforce", **rules):
+    """A game over four seeds; ``rules``: of ``Rules``."""
+    codec = CharacterCodec()
+    talks = Talks(
+        codec=codec,
+        engine=engine or ScriptedEngine(codec, script or asks(question)),
+        retrievers={"": shelf or Shelf()},
+        limits=SearchLimits(max_new_tokens=400, context=4000, answer_tokens=60),
+        protocol=Tags(3, QUESTION),
+        document_format=FORMAT,
+    )
+    check = RagCheck(reply and Answers(reply), QaVerifier("qa_exact_match"), noise=1, seed=5)
+    return Game(
+        Rules(**{"proposals": 4, "wanted": 4, "seed": 11} | rules),
+        seeds=Seeds(SEEDS, hops=2, seed=3),
+        proposer=Proposer(talks, PROMPT),
+        review=Review(limits=FilterLimits(), near_duplicate=1.0, check=check),
+        minted=minted or Minted(),
+        pool=pool or new_pool(),
+        reward=difficulty,
+        credit=Credit(ESTIMATORS[estimator], group_token_mean),
+    )
+
+
+def new_pool(**options):
+    return GrowingPool(CyclingPool(History((), growing=True)), **options)
+
+
+def solved(task_id, rewards, number=0):
+    """The solver's account of one task."""
+    request = GroupRequest(number, task_id, number, len(rewards), 1.0, 0, 0, 1)
+    return Settled(request, Fate.TRAINED, Outcome.MIXED, reward_sum=sum(rewards))
+
+
+__all__ = ["PROMPT", "SEEDS", "Answers", "asks", "game", "in_turn", "knows", "new_pool", "question", "solved"]
