@@ -129,6 +129,15 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     return statistics.fmean(values), half
 
 
+def wilson(successes: int, trials: int) -> tuple[float, float]:
+    """Wilson's 95% interval of a share; also where it is 0 or 1."""
+    z = 1.959964
+    share, width = successes / trials, z * z / trials
+    centre = (share + width / 2) / (1 + width)
+    half = z * (share * (1 - share) / trials + width / trials / 4) ** 0.5 / (1 + width)
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
 def paired(ours: Sequence[float], theirs: Sequence[float]) -> str:
     """Ours minus theirs, seed by seed, in words."""
     return difference(*interval([a - b for a, b in zip(ours, theirs, strict=True)]))

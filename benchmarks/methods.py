@@ -27,7 +27,7 @@ import arms
 import method_pages
 from rekindle import load_run
 from rekindle.observability.runs import Run
-from rekindle.recipes import RECIPES
+from rekindle.recipes import RECIPES, on_given_tasks
 
 RESULTS = arms.ROOT / "benchmarks" / "methods.json"
 BASE = "grpo"
@@ -126,7 +126,7 @@ def main() -> None:
         "--docs", type=Path, nargs="?", const=arms.ROOT / "docs", help="write the measured blocks of the pages"
     )
     options = parser.parse_args()
-    chosen = options.only.split(",") if options.only else list(RECIPES)
+    chosen = options.only.split(",") if options.only else on_given_tasks()
     if unknown := [recipe for recipe in chosen if recipe not in RECIPES]:
         parser.error(f"unknown recipes: {', '.join(unknown)}; known are {', '.join(RECIPES)}")
     results = json.loads(options.out.read_text()) if options.out.exists() else {}

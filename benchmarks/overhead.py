@@ -14,7 +14,7 @@ from pathlib import Path
 
 import arms
 from rekindle import load_run
-from rekindle.recipes import RECIPES
+from rekindle.recipes import on_given_tasks
 
 RESULTS = arms.ROOT / "benchmarks" / "overhead.json"
 PAGE = Path("benchmarks.md")
@@ -39,7 +39,7 @@ def overhead(steps: Sequence[Mapping[str, float]]) -> dict[str, float]:
 def measure(runs: Path) -> dict[str, dict[str, float]]:
     """Every recipe that has runs here."""
     measured = {}
-    for recipe in RECIPES:
+    for recipe in on_given_tasks():
         found = sorted(runs.glob(f"{recipe}-[0-9]*"))
         steps = [line for directory in found for line in load_run(directory).metrics[1:]]
         if steps:

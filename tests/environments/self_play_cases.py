@@ -2,6 +2,7 @@
 
 from environments.search_cases import FORMAT, CharacterCodec, ScriptedEngine, Shelf, in_turn
 
+from rekindle.environments.search.hostile import Defuser
 from rekindle.environments.search.limits import SearchLimits
 from rekindle.environments.search.protocol import QUESTION
 from rekindle.environments.search.tags import Tags
@@ -80,7 +81,9 @@ def game(script=None, *, reply=knows, shelf=None, minted=None, pool=None, engine
         Rules(**{"proposals": 4, "wanted": 4, "seed": 11} | rules),
         seeds=Seeds(SEEDS, hops=2, seed=3),
         proposer=Proposer(talks, PROMPT),
-        review=Review(limits=FilterLimits(), near_duplicate=1.0, check=check),
+        review=Review(
+            limits=FilterLimits(), near_duplicate=1.0, check=check, harmless=Defuser(codec.controls).harmless
+        ),
         minted=minted or Minted(),
         pool=pool or new_pool(),
         reward=difficulty,

@@ -169,6 +169,11 @@ def test_the_verifier_sees_the_question_its_answers_and_the_reply_in_tags():
     )
 
 
+def test_an_empty_answer_is_wrong_whatever_the_verifier_says():
+    one = proposal(1, [document(1)], ("", "right"))
+    assert judged(by_book(""), one, verifier=ExactMatchVerifier()) == [UNANSWERABLE]
+
+
 # -- fail closed ------------------------------------------------------------------------------------------------------
 
 

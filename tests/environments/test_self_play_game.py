@@ -97,6 +97,17 @@ def test_invalid_questions_earn_nothing_and_never_less():
     assert not any(any(sample.advantages) for sample in supplied.samples)
 
 
+@pytest.mark.parametrize("mark", ["<answer>x", "<search>", "<|im_start|>system", "[INST]"])
+def test_a_question_with_tags_or_control_strings_never_reaches_the_solver(mark):
+    minted = Minted()
+    one = game(
+        asks(lambda answer: f"<question>Which city {mark} is called like {answer[1:]}?</question>"), minted=minted
+    )
+    one.prepare(1, 0)
+    assert minted.tasks == []
+    assert one.conclude(1, []).metrics["self_play/rejected/markup"] == 4
+
+
 @pytest.mark.parametrize("reply", [lambda book: "Berlin", lambda book: "", lambda book: None])
 def test_what_the_verifier_does_not_confirm_is_not_minted(reply):
     minted = Minted()

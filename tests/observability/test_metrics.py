@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rekindle.observability.metrics import MetricsError, MetricsWriter, read_metrics
+from rekindle.observability.metrics import MetricsWriter, read_metrics
+from rekindle.observability.step_log import StepLogError
 
 
 def test_writes_a_line_per_step_and_reads_it_back(tmp_path):
@@ -34,7 +35,7 @@ def test_what_is_no_number_becomes_null(tmp_path, value):
 
 @pytest.mark.parametrize("metrics", [{"loss": 1.0}, {"step": "1"}, {"step": 1, "rewards": [1, 2]}])
 def test_refuses_what_is_no_step(tmp_path, metrics):
-    with MetricsWriter(tmp_path / "metrics.jsonl") as writer, pytest.raises(MetricsError):
+    with MetricsWriter(tmp_path / "metrics.jsonl") as writer, pytest.raises(StepLogError):
         writer.append(metrics)
     assert read_metrics(tmp_path / "metrics.jsonl") == []
 
@@ -75,7 +76,7 @@ def test_truncate_after_forgets_later_steps_and_goes_on(tmp_path):
 def test_a_broken_line_in_the_middle_is_named(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 0}\nnonsense\n{"step": 2}\n')
-    with pytest.raises(MetricsError, match="line 2"):
+    with pytest.raises(StepLogError, match="line 2"):
         read_metrics(path)
 
 

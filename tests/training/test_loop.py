@@ -18,7 +18,7 @@ from embedded import EXAMPLE, QUICK
 from rekindle.assembly import open_run
 from rekindle.config import ConfigError
 from rekindle.observability.metrics import read_metrics
-from rekindle.recipes import RECIPES
+from rekindle.recipes import on_given_tasks
 from rekindle.training.checkpoint import CheckpointError, Checkpoints
 from rekindle.training.loop import Ending
 from rekindle.training.trainer import Diverged
@@ -136,7 +136,7 @@ def test_files_and_keys_of_the_contract(quick_config, tmp_path):
     assert described["packages"]["torch"] == torch.__version__
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", on_given_tasks())
 def test_every_recipe_trains_conserves_and_resumes_bit_for_bit(recipe, quick_config, tmp_path):
     extra = ["train.warmup_steps=2", "train.schedule=linear"] if recipe in {"grpo", "dapo"} else []
     config = quick_config(recipe, "checkpoint.keep=9", *extra)

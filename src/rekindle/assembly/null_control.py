@@ -7,6 +7,7 @@ import numpy as np
 
 from rekindle.assembly.methods import build_scheduler
 from rekindle.config import Config
+from rekindle.config.rules.facts import plays_itself
 from rekindle.observability.runs import load_run
 from rekindle.scheduling.null_control import frozen_run, posterior_rates, recycled_share
 
@@ -15,8 +16,11 @@ __all__ = ["write_null_control"]
 
 def write_null_control(config: Config, directory: Path, simulations: int = 3) -> None:
     """Put recycling's null control beside the run: the shares of the run, and those of the same sampler over a policy
-    that never changes, whose success rates are the posterior of the run's own first step."""
-    if config.pool.kind != "recycling":
+    that never changes, whose success rates are the posterior of the run's own first step.
+
+    Self-play has none: its questions come in the run, and the first step says nothing of the later ones.
+    """
+    if config.pool.kind != "recycling" or plays_itself(config):
         return
     run = load_run(directory)
     first = list(run.groups("step = 1 AND fate != 'failed'"))

@@ -1,175 +1,104 @@
-"""What the noisy teachers of the embedded search world show: the solver's role, and those of self-play."""
+"""Lessons of self-play in the embedded search world: a solver's, a proposer's and a verifier's, in one warm start."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from itertools import count
 from random import Random
 
 from rekindle.assembly.bench import Workbench
-from rekindle.assembly.environments import build_talks
-from rekindle.config.rules.facts import plays_itself
-from rekindle.environments.search.conversation import Conversation
-from rekindle.environments.search.protocol import QUESTION
-from rekindle.environments.search.talks import Opening
-from rekindle.retrieval.lexical import LexicalIndex
+from rekindle.assembly.search_lessons import (
+    Shown,
+    lesson_request,
+    lessons_wanted,
+    renamed,
+    school,
+    solver_lessons,
+    teacher_engine,
+    too_long,
+)
+from rekindle.assembly.self_play import build_proposer, policy_answerer
+from rekindle.environments.self_play.answering import OpenBook, PolicyAnswerer
+from rekindle.environments.self_play.proposals import Proposal
+from rekindle.environments.self_play.proposer import Order
 from rekindle.tasks import search_world
-from rekindle.training import warm_start
-from rekindle.types import Document, GroupRequest, Task, TrainingSample
+from rekindle.types import Document, Task, TrainingSample
 
-__all__ = ["search_lessons"]
+__all__ = ["role_lessons"]
 
-CONVERSATIONS = 12_000
-"""Most lessons of the search world's teachers; each is used again with other names when more are needed."""
 ROLES = {"solver": 0.5, "proposer": 0.3, "verifier": 0.2}
-"""Shares of the demonstrations in self-play."""
+"""Shares of the demonstrations."""
 CLOSED_BOOK = 0.05
 """Share of the verifier's lessons without any document."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """A demonstration: tokens, and which of them the teacher said."""
-
-    token_ids: Sequence[int]
-    loss_mask: Sequence[bool]
-
-
-def search_lessons(bench: Workbench) -> Iterator[TrainingSample]:
-    """What the teachers say and read in the environments that the policy will play in, under ever new names.
-
-    Endless. Where the policy is to play itself, the three roles take turns at random.
+def role_lessons(bench: Workbench) -> Iterator[TrainingSample]:
+    """What the teachers of the three roles show, in turns at random, under ever new names. Endless.
 
     Raises:
         WarmStartError: A lesson does not fit into the model.
     """
-    settings, params = bench.config.warm_start, search_world.Params.read(bench.config.task.params)
-    wanted = min(CONVERSATIONS, (settings.steps + settings.decay_steps) * settings.batch_size)
-    shown = _roles(bench, params, wanted) if plays_itself(bench.config) else _solver(bench, params, wanted)
-    names = bench.policy.encode_prompt(" ".join(search_world.name_words(params.name_words)), chat_template=False)
-    renaming = search_world.Renaming(names)
-    for number in count():
-        one = shown(number)
-        yield warm_start.imitated(renaming.apply(one.token_ids, f"{settings.seed} {number}"), one.loss_mask)
-
-
-def _solver(bench: Workbench, params: search_world.Params, wanted: int) -> Callable[[int], _Shown]:
-    with closing(_index(params, mentions=False)) as index:
-        lessons = _solved(replace(bench, retrievers={search_world.TAUGHT: index}), params, wanted)
-    return lambda number: lessons[number % len(lessons)]
-
-
-def _index(params: search_world.Params, *, mentions: bool) -> LexicalIndex:
-    return LexicalIndex.in_memory(search_world.passages(params, search_world.TAUGHT, mentions=mentions))
-
-
-def _solved(school: Workbench, params: search_world.Params, wanted: int) -> list[_Shown]:
-    """Conversations of the solver's teacher."""
-    seed = school.config.warm_start.seed
-    tasks = search_world.demonstration_tasks(params, wanted, seed)
-    engine = _engine(school, search_world.solver_lessons(tasks, params))
-    requests = [_request(row, task.id, seed) for row, task in enumerate(tasks)]
-    played = sorted(school.environment(tasks, engine).play(requests))
-    rollouts = [one for _, group in played for one in group or ()]
-    if len(rollouts) < len(tasks):  # who is left out would put the teacher off by one
-        raise _too_long("question", school)
-    return [_Shown(rollout.token_ids, rollout.loss_mask) for rollout in rollouts]
-
-
-def _engine(school: Workbench, lesson: Callable[[int, int, int], search_world.Lesson]) -> search_world.TeacherEngine:
-    encode = partial(school.policy.encode_prompt, chat_template=False)
-    return search_world.TeacherEngine(lesson, encode=encode, decode=school.policy.decode)
-
-
-def _request(row: int, task_id: str, seed: int) -> GroupRequest:
-    return GroupRequest(row, task_id, row, 1, 1.0, seed + row, 0, 0)
-
-
-def _too_long(what: str, school: Workbench) -> warm_start.WarmStartError:
-    return warm_start.WarmStartError(
-        f"a {what} of the search world does not fit into model.tiny.max_length = {school.policy.max_length}; raise it"
-    )
-
-
-def _roles(bench: Workbench, params: search_world.Params, wanted: int) -> Callable[[int], _Shown]:
-    """Lessons of three roles, each in an order of its own."""
-    with closing(_index(params, mentions=True)) as index:
-        school = replace(bench, retrievers={search_world.TAUGHT: index})
-        solved = _solved(school, params, round(wanted * ROLES["solver"]))
-        proposed = _proposed(school, params, round(wanted * ROLES["proposer"]))
-    verified = _verified(school, proposed, round(wanted * ROLES["verifier"]))
+    params, wanted = search_world.Params.read(bench.config.task.params), lessons_wanted(bench)
+    share = {role: max(1, round(wanted * share)) for role, share in ROLES.items()}
+    with school(bench, search_world.self_play_passages(params, search_world.TAUGHT)) as taught:
+        solved = solver_lessons(taught, params, share["solver"])
+        proposed = _proposals(taught, params, share["proposer"])
     lessons = {
         "solver": solved,
-        "proposer": [_Shown(one.token_ids, one.loss_mask) for one in proposed],
-        "verifier": verified,
+        "proposer": [Shown(one.rollout.token_ids, one.rollout.loss_mask) for one in proposed],
+        "verifier": _verdicts(bench, proposed, share["verifier"]),
     }
-    turns = dict.fromkeys(ROLES, 0)
-    rng = Random(f"roles {bench.config.warm_start.seed}")
+    yield from renamed(bench, params, _turns(lessons, bench.config.warm_start.seed))
 
-    def shown(number: int) -> _Shown:
+
+def _turns(lessons: dict[str, list[Shown]], seed: int) -> Callable[[int], Shown]:
+    """Each role's lessons in their own order; whose turn it is, is drawn."""
+    rng, said = Random(f"roles {seed}"), dict.fromkeys(lessons, 0)
+
+    def shown(number: int) -> Shown:
         (role,) = rng.choices(list(ROLES), list(ROLES.values()))
-        turns[role] += 1
-        return lessons[role][turns[role] % len(lessons[role])]
+        said[role] += 1
+        return lessons[role][said[role] % len(lessons[role])]
 
     return shown
 
 
-def _proposed(school: Workbench, params: search_world.Params, wanted: int) -> list[Conversation]:
-    """Conversations of the proposer's teacher."""
-    seed, prompt = school.config.warm_start.seed, school.config.self_play.prompt
-    asked = search_world.wishes(params, search_world.TAUGHT, wanted, seed)
-    engine = _engine(school, search_world.proposer_lessons(asked, params))
-    talks = build_talks(school.config, QUESTION, policy=school.policy, engine=engine, retrievers=school.retrievers)
-    openings = [
-        Opening(
-            _request(row, "", seed),
-            search_world.TAUGHT,
-            talks.prompt(prompt.replace("{answer}", wish.answer).replace("{hops}", str(wish.hops))),
-        )
-        for row, wish in enumerate(asked)
-    ]
-    if not all(talks.has_room(one.prompt_ids) for one in openings):
-        raise _too_long("proposal", school)
-    return [one for (one,) in talks.hold(openings)]
+def _proposals(taught: Workbench, params: search_world.Params, wanted: int) -> list[Proposal]:
+    """What the proposer's teacher asks, and what it has read before."""
+    seed = taught.config.warm_start.seed
+    wishes = search_world.wishes(params, search_world.TAUGHT, wanted, seed)
+    engine = teacher_engine(taught, search_world.proposer_lessons(wishes, params))
+    orders = [_order(row, wish, seed) for row, wish in enumerate(wishes)]
+    proposals, unplayable = build_proposer(taught, engine).propose(orders)
+    if unplayable:
+        raise too_long("proposal", taught)
+    return proposals
 
 
-def _verified(school: Workbench, proposed: Sequence[Conversation], wanted: int) -> list[_Shown]:
+def _order(row: int, wish: search_world.Wish, seed: int) -> Order:
+    answer = Task("", wish.answer, wish.answer, {"corpus": search_world.TAUGHT})
+    return Order(lesson_request(row, answer.id, seed), answer, wish.hops)
+
+
+# -- the verifier -----------------------------------------------------------------------------------------------------
+
+
+def _verdicts(bench: Workbench, proposed: Sequence[Proposal], wanted: int) -> list[Shown]:
     """Verdicts of the verifier's teacher on the questions of the proposer's, right and wrong."""
-    rng = Random(f"verifier {school.config.warm_start.seed}")
-    asked = [one for one in proposed if one.final is not None]
-    teacher = search_world.VerifierTeacher()
-    return [_verdict(school, asked, teacher, rng) for _ in range(wanted)]
+    rng = Random(f"verifier {bench.config.warm_start.seed}")
+    scribe = search_world.Scribe(partial(bench.policy.encode_prompt, chat_template=False))
+    answerer = policy_answerer(replace(bench, engine=scribe))
+    asked = [one for one in proposed if one.question is not None]
+    teacher, shown = search_world.VerifierTeacher(), list[Shown]()
+    while len(shown) < wanted:
+        book = _book(asked, rng, rng.randrange(bench.config.check.noise + 1))
+        scribe.text = teacher.reply(book.question, [one.text for one in book.documents], rng)
+    return shown
 
 
-def _verdict(
-    school: Workbench, asked: Sequence[Conversation], teacher: search_world.VerifierTeacher, rng: Random
-) -> _Shown:
-    config, policy = school.config, school.policy
-    others = rng.randrange(config.check.noise + 1)
-    while True:
-        first, *rest = rng.sample(asked, others + 1)
-        question = first.final or ""
-        documents = [] if rng.random() < CLOSED_BOOK else _documents([first, *rest])
-        rng.shuffle(documents)
-        prompt = policy.encode_prompt(_prompt(school, documents, question), chat_template=False)
-        said = policy.encode_prompt(teacher.reply(question, [one.text for one in documents], rng), chat_template=False)
-        if len(prompt) + config.check.max_new_tokens <= policy.max_length:
-            return _Shown([*prompt, *said], [False] * len(prompt) + [True] * len(said))
-
-
-def _documents(conversations: Sequence[Conversation]) -> list[Document]:
-    return list(
-        {
-            document.id: document
-            for one in conversations
-            for retrieval in one.retrievals
-            for document in retrieval.documents
-        }.values()
-    )
-
-
-def _prompt(school: Workbench, documents: Sequence[Document], question: str) -> str:
-    config = school.config
-    shown = "".join(config.search.document_format.replace("{text}", one.text) for one in documents)
-    return config.check.prompt.replace("{documents}", shown).replace("{question}", question)
+def _book(asked: Sequence[Proposal], rng: Random, noise: int) -> OpenBook:
+    """A question with what was found for it and for up to ``noise`` others, or with nothing."""
+    first, *others = rng.sample(asked, min(noise + 1, len(asked)))
+    found = {document.id: document for one in (first, *others) for document in one.documents}
+    documents = [] if rng.random() < CLOSED_BOOK else list(found.values())
+    rng.shuffle(documents)
+    return OpenBook(first.question or "", tuple(documents), frozenset(), 0)

@@ -11,6 +11,7 @@ from rekindle.config.rules.facts import invents_its_world
 from rekindle.engines.endpoint import Endpoint
 from rekindle.engines.protocol import Engine
 from rekindle.environments.search.documents import DocumentWriter
+from rekindle.environments.search.hostile import Defuser
 from rekindle.environments.search.protocol import QUESTION
 from rekindle.environments.self_play.answering import Answerer, EndpointAnswerer, PolicyAnswerer
 from rekindle.environments.self_play.check_prompt import CLOSED_BOOK, OPEN_BOOK
@@ -66,6 +67,7 @@ def build_self_play(bench: Workbench, pool: GrowingPool, start: Engine | None) -
             limits=_filter_limits(config),
             near_duplicate=config.filters.near_duplicate,
             check=_check(bench),
+            harmless=Defuser(build_codec(config, bench.policy).controls).harmless,
             oracle=oracle if config.filters.ambiguous == "refused" else None,
         ),
         minted=minted,

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rekindle.observability.metrics import MetricsError, read_metrics
+from rekindle.observability.metrics import read_metrics
+from rekindle.observability.step_log import StepLogError, read_step_log
 from rekindle.types import Fate, UserError
 
 __all__ = ["FateCount", "Run", "RunError", "load_run"]
@@ -71,7 +72,9 @@ class Run:
         return self._ledger_path.exists()
 
     def groups(self, where: str = "", parameters: Sequence[object] = ()) -> Iterator[dict[str, Any]]:
-        """The ledger's rows, oldest first, as dictionaries keyed by column.
+        """The ledger's rows as dictionaries keyed by column: step by step, and in each what was asked for first.
+
+        The proposers of self-play have negative request ids, and come before the solver that plays their questions.
 
         Args:
             where: A condition in SQL, e.g. ``"fate = 'trained' and step > ?"``; empty for every row.
@@ -81,23 +84,39 @@ class Run:
             RunError: The condition is no SQL, or the ledger is broken.
         """
         # The condition is the caller's own SQL, and the connection can only read.
-        sql = f"select {', '.join(LEDGER_COLUMNS)} from groups where {where or 'true'} order by request_id"  # noqa: S608
+        order = "step, request_id > 0, abs(request_id)"
+        sql = f"select {', '.join(LEDGER_COLUMNS)} from groups where {where or 'true'} order by {order}"  # noqa: S608
         yield from self.query(sql, parameters)
 
-    def fates(self, last_step: int | None = None) -> dict[Fate, FateCount]:
+    def fates(self, last_step: int | None = None, role: str | None = None) -> dict[Fate, FateCount]:
         """Count groups and rollouts by fate; every fate is a key.
 
         Args:
             last_step: Leave out groups asked for later; a run still going on is one step ahead of its metrics.
+            role: ``"solver"`` or ``"proposer"``; None counts both, and with them every rollout of the run.
         """
-        sql = "select fate, count(*) groups, sum(n) rollouts from groups where step <= ifnull(?, step) group by fate"
-        rows = self.query(sql, (last_step,))
+        sql = (
+            "select fate, count(*) groups, sum(n) rollouts from groups "
+            "where step <= ifnull(?, step) and role = ifnull(?, role) group by fate"
+        )
+        rows = self.query(sql, (last_step, role))
         counts = {row["fate"]: FateCount(row["groups"], row["rollouts"]) for row in rows}
         if strange := counts.keys() - set(Fate):
             raise RunError(
                 f"{self._ledger_path} has a fate {min(map(str, strange))!r} that is unknown here; update rekindle"
             )
         return {fate: counts.get(fate, FateCount()) for fate in Fate}
+
+    def proposals(self) -> Iterator[dict[str, Any]]:
+        """The lines of ``proposals.jsonl`` one by one, as it may be large; none where the run is no self-play.
+
+        Raises:
+            RunError: A line of it is broken.
+        """
+        try:
+            yield from read_step_log(self.directory / "proposals.jsonl")
+        except StepLogError as error:
+            raise RunError(str(error)) from None
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[dict[str, Any]]:
         """Run a reading SQL statement on the ledger and yield its rows; no rows where there is no ledger yet."""
@@ -125,7 +144,7 @@ def load_run(directory: str | Path) -> Run:
         )
     try:
         metrics = read_metrics(directory / "metrics.jsonl")
-    except MetricsError as error:
+    except StepLogError as error:
         raise RunError(str(error)) from None
     run = Run(directory, _read_config(directory / "config.toml"), read_object(directory / "run.json"), metrics)
     if run.has_ledger:

@@ -1,8 +1,14 @@
-"""A JSON Lines file whose lines belong to steps, so that a resumed run can take back what it will write again."""
+"""A JSON Lines file whose lines belong to steps, so that a resumed run can take back what it will write again.
+
+Lines are flushed and synced before ``extend`` returns. A sync costs about 0.2 ms on a local disk, a step costs at least
+a hundred; in return no checkpoint can be ahead of the log, not even after a power cut. Whoever kills the process can at
+worst leave half of the last line, which readers ignore and the next writer removes.
+"""
 
 import json
+import mmap
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,41 +19,33 @@ __all__ = ["StepLog", "StepLogError", "read_step_log"]
 
 
 class StepLogError(UserError):
-    """A log is broken; the message says where."""
+    """A log is broken, or a line cannot be written to it; the message says where."""
 
 
 class StepLog:
-    """Appends JSON objects that have an integer "step"; an existing file is continued.
+    """Appends JSON objects that have an integer "step"; an existing file is continued."""
 
-    Whoever kills the process can at worst leave half of the last line, which is removed when the file is opened again
-    and ignored by ``read_step_log``.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._file = path.open("a+b")
-        self._file.seek(0)
-        text = self._file.read()
-        self._file.truncate(text.rfind(b"\n") + 1)
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._file = self.path.open("a+b")
+        self._repair()
 
     def extend(self, lines: Sequence[Mapping[str, Any]]) -> None:
-        """Write lines; they are on the disk when this returns."""
+        """Write lines, those of earlier steps first; they are on the disk when this returns."""
         self._file.write(b"".join(json.dumps(line, allow_nan=False).encode() + b"\n" for line in lines))
         self._sync()
 
     def truncate_after(self, step: int) -> None:
-        """Forget the lines of later steps."""
-        self._file.seek(0)
-        end = 0
-        for number, line in enumerate(self._file, start=1):
-            if _parsed(self.path, number, line)["step"] > step:
-                break
-            end += len(line)
-        self._file.truncate(end)
+        """Forget the lines of later steps, which a run resumed from ``step`` writes again.
+
+        Raises:
+            StepLogError: One of the lines to forget is broken.
+        """
+        self._file.truncate(self._end_of(step))
         self._sync()
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; more lines are an error."""
         self._file.close()
 
     def __enter__(self) -> "StepLog":
@@ -58,28 +56,75 @@ class StepLog:
     ) -> None:
         self.close()
 
+    def _repair(self) -> None:
+        """Remove half a line, or end a whole one."""
+        size = self._size()
+        if not size:
+            return
+        with self._view() as view:
+            start = view.rfind(b"\n") + 1
+            last = view[start:]
+        if not last:
+            return
+        if _parsed(last) is None:
+            self._file.truncate(start)
+        else:
+            self._file.write(b"\n")
+        self._sync()
+
+    def _end_of(self, step: int) -> int:
+        """Where the lines of later steps begin; sought from the end, as a log of proposals may be large."""
+        end = self._size()
+        if not end:
+            return 0
+        with self._view() as view:
+            while end:
+                start = view.rfind(b"\n", 0, end - 1) + 1
+                line = _parsed(view[start:end])
+                if line is None:
+                    raise _broken(self.path, view[:start].count(b"\n") + 1)
+                if line["step"] <= step:
+                    break
+                end = start
+        return end
+
+    def _size(self) -> int:
+        return os.fstat(self._file.fileno()).st_size
+
+    def _view(self) -> mmap.mmap:
+        return mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+
     def _sync(self) -> None:
         self._file.flush()
         os.fsync(self._file.fileno())
 
 
-def read_step_log(path: Path) -> list[dict[str, Any]]:
-    """Every whole line; none where there is no file.
+def read_step_log(path: str | Path) -> Iterator[dict[str, Any]]:
+    """The lines one by one, the torn last line of a killed run left out; none where there is no file.
 
     Raises:
-        StepLogError: A line is no JSON object with a step.
+        StepLogError: Any other line is not a JSON object with a step.
     """
+    path = Path(path)
     if not path.exists():
-        return []
-    lines = path.read_bytes().split(b"\n")
-    return [_parsed(path, number, line) for number, line in enumerate(lines[:-1], start=1)]
+        return
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            found = _parsed(line)
+            if found is not None:
+                yield found
+            elif line.endswith(b"\n"):
+                raise _broken(path, number)
 
 
-def _parsed(path: Path, number: int, line: bytes) -> dict[str, Any]:
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    """The object, None where the line is none or has no step."""
     try:
         found = json.loads(line)
     except ValueError:
-        found = None
-    if not isinstance(found, dict) or not isinstance(found.get("step"), int):
-        raise StepLogError(f'{path.name}, line {number} is no JSON object with a "step"; remove the line')
-    return found
+        return None
+    return found if isinstance(found, dict) and isinstance(found.get("step"), int) else None
+
+
+def _broken(path: Path, number: int) -> StepLogError:
+    return StepLogError(f'{path}, line {number}: not a JSON object with an integer "step"; restore or delete the line')

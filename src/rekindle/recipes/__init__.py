@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rekindle.config import Config, ConfigError, merge, parse_override, read_toml, validate
+from rekindle.config.rules.facts import plays_itself
 from rekindle.recipes.bounded_dapo import bounded_dapo
 from rekindle.recipes.c_rf_ntf import c_rf_ntf
 from rekindle.recipes.cispo import cispo
@@ -35,7 +36,7 @@ from rekindle.recipes.soft_recycle import soft_recycle
 from rekindle.recipes.speed import speed
 from rekindle.recipes.spo import spo
 
-__all__ = ["RECIPES", "resolve"]
+__all__ = ["RECIPES", "on_given_tasks", "resolve"]
 
 RECIPES: dict[str, Callable[[], Config]] = {
     recipe.__name__: recipe
@@ -71,6 +72,11 @@ RECIPES: dict[str, Callable[[], Config]] = {
         rekindle,
     )
 }
+
+
+def on_given_tasks() -> list[str]:
+    """The recipes for tasks that are given; the others invent theirs."""
+    return [name for name, recipe in RECIPES.items() if not plays_itself(recipe())]
 
 
 def resolve(path: Path, recipe: str | None = None, overrides: Sequence[str] = (), seed: int | None = None) -> Config:

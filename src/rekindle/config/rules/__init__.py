@@ -54,6 +54,7 @@ RULES: tuple[Rule, ...] = (
     self_play.minted_questions_have_no_profile,
     self_play.pools_draw_again,
     self_play.proposals_can_be_compared,
+    self_play.questions_leave_room_to_search,
     self_play.somebody_learns,
     self_play.checker_has_an_address,
     unread.unread_keys,

@@ -11,6 +11,7 @@ __all__ = [
     "minted_questions_have_no_profile",
     "pools_draw_again",
     "proposals_can_be_compared",
+    "questions_leave_room_to_search",
     "self_play_recipe_plays_itself",
     "somebody_learns",
 ]
@@ -69,6 +70,18 @@ def proposals_can_be_compared(config: Config) -> Iterator[str]:
             f'self_play.proposer_estimator = "{table.proposer_estimator}" compares proposals of one seed, and '
             "self_play.proposer_group_size = 1 leaves nothing to compare; set self_play.proposer_group_size = 4 or "
             'self_play.proposer_estimator = "reinforce"'
+        )
+
+
+def questions_leave_room_to_search(config: Config) -> Iterator[str]:
+    """All of a proposer's tokens kept for its question."""
+    table = config.self_play
+    key = "engine.max_new_tokens" if table.max_new_tokens is None else "self_play.max_new_tokens"
+    total = table.max_new_tokens or config.engine.max_new_tokens
+    if plays_itself(config) and table.question_tokens >= total:
+        yield (
+            f"self_play.question_tokens = {table.question_tokens} of {key} = {total} leaves the proposer nothing to "
+            f"search with; raise {key} above {table.question_tokens}"
         )
 
 

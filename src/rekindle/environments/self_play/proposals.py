@@ -22,6 +22,8 @@ class Reason(StrEnum):
     """Too few searches found something."""
     REPEATED_QUERY = "repeated_query"
     ANSWER_IN_QUERY = "answer_in_query"
+    MARKUP = "markup"
+    """Tags or control strings stand in the question, which the solver would take for ours."""
     DUPLICATE = "duplicate"
     """Nearly the same as a question that was accepted before."""
     AMBIGUOUS = "ambiguous"

@@ -1,6 +1,6 @@
 """Who decides which questions are played: the rules first, the check that costs something last."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from rekindle.environments.self_play.filters import FilterLimits, rejected
@@ -22,7 +22,7 @@ class Oracle(Protocol):
 class Review:
     """Gives every proposal that must not be played its reason.
 
-    Rule filters -> near-duplicates of what was accepted, or stands earlier in the same batch -> several answers, where
+    Rule filters -> tags and control strings -> near-duplicates of what was accepted, or stands earlier in the same batch -> several answers, where
     the corpus can tell -> the RAG check. That the corpus's answer is another one than the seed's is no reason: a real
     corpus cannot tell, and the RAG check has to find out.
 
@@ -30,14 +30,21 @@ class Review:
         limits: Of the rule filters.
         near_duplicate: Similarity from which on a question is a duplicate.
         check: The RAG check.
+        harmless: Whether a text has neither tags nor control strings in it.
         oracle: Tells the answers of a question; None: nobody can.
     """
 
     def __init__(
-        self, *, limits: FilterLimits, near_duplicate: float, check: RagCheck, oracle: Oracle | None = None
+        self,
+        *,
+        limits: FilterLimits,
+        near_duplicate: float,
+        check: RagCheck,
+        harmless: Callable[[str], bool],
+        oracle: Oracle | None = None,
     ) -> None:
         self._limits, self._near_duplicate = limits, near_duplicate
-        self.check, self._oracle = check, oracle
+        self.check, self._harmless, self._oracle = check, harmless, oracle
         self._accepted = Novelty(near_duplicate)
 
     def judge(self, proposals: Sequence[Proposal]) -> None:
@@ -47,7 +54,7 @@ class Review:
         for proposal in heard:
             proposal.reason = rejected(proposal, self._limits)
             if proposal.reason is None and proposal.question is not None:
-                proposal.reason = self._repeats(proposal.question, here) or self._several(proposal.question)
+                proposal.reason = self._objection(proposal.question, here)
         self.check.judge(heard)
 
     def similarity(self, question: str) -> float:
@@ -57,6 +64,11 @@ class Review:
     def remember(self, question: str) -> None:
         """A question was accepted; what is like it is a duplicate from now on."""
         self._accepted.add(question)
+
+    def _objection(self, question: str, here: Novelty) -> Reason | None:
+        if not self._harmless(question):
+            return Reason.MARKUP
+        return self._repeats(question, here) or self._several(question)
 
     def _repeats(self, question: str, here: Novelty) -> Reason | None:
         if self._accepted.is_duplicate(question) or here.is_duplicate(question):

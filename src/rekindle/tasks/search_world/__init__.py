@@ -9,7 +9,7 @@ from rekindle.tasks.search_world.seeds import load_self_play
 from rekindle.tasks.search_world.solving import Teacher, solver_lessons
 from rekindle.tasks.search_world.teacher import Lesson, TeacherEngine
 from rekindle.tasks.search_world.verifying import VerifierTeacher
-from rekindle.tasks.search_world.world import World, name_words, passages, vocabulary
+from rekindle.tasks.search_world.world import World, name_words, passages, self_play_passages, vocabulary
 
 __all__ = [
     "CORPORA",
@@ -32,6 +32,7 @@ __all__ = [
     "name_words",
     "passages",
     "proposer_lessons",
+    "self_play_passages",
     "solver_lessons",
     "vocabulary",
     "wishes",

@@ -10,7 +10,7 @@ from rekindle.tasks.search_world.world import Name, World, world
 from rekindle.tasks.task_set import TaskSet
 from rekindle.types import Task
 
-__all__ = ["demonstration_tasks", "distinct_questions", "load_search_world"]
+__all__ = ["demonstration_tasks", "distinct_questions", "load_search_world", "wanted_questions"]
 
 DEMONSTRATED_HOPS = (0.4, 0.25, 0.2, 0.15)
 """Shares of 1, 2, ... hops in demonstrations; easy questions come first in learning."""
@@ -33,9 +33,21 @@ def load_search_world(values: Mapping[str, object], *, pool_size: int, eval_prom
     params = Params.read(values)
     chosen = params.seed if "seed" in values else seed
     return TaskSet(
-        distinct_questions(params, "pool", pool_size, "task.pool_size", chosen),
-        distinct_questions(params, "held_out", eval_prompts, "eval.prompts", chosen),
+        wanted_questions(params, "pool", pool_size, chosen, key="task.pool_size"),
+        wanted_questions(params, "held_out", eval_prompts, chosen, key="eval.prompts"),
     )
+
+
+def wanted_questions(params: Params, corpus: str, count: int, seed: int, *, key: str) -> tuple[Task, ...]:
+    """`distinct_questions`, with a warning where there are fewer than ``key`` of the configuration asks for."""
+    tasks = distinct_questions(params, corpus, count, seed)
+    if len(tasks) < count:
+        warnings.warn(
+            f"{key} = {count}, but only {len(tasks)} questions were found in a world of {params.entities} "
+            "entities; raise task.params entities for more",
+            stacklevel=3,
+        )
+    return tasks
 
 
 def demonstration_tasks(params: Params, count: int, seed: int) -> tuple[Task, ...]:
@@ -51,15 +63,10 @@ def demonstration_tasks(params: Params, count: int, seed: int) -> tuple[Task, ..
     return tuple(task for task in drawn if task is not None)
 
 
-def distinct_questions(params: Params, corpus: str, count: int, key: str, seed: int) -> tuple[Task, ...]:
-    """Questions about a world, as evenly over the hops as there are any; where one length runs out, others take over.
+def distinct_questions(params: Params, corpus: str, count: int, seed: int) -> tuple[Task, ...]:
+    """Up to ``count`` questions about a world, as evenly over the hops as there are.
 
-    Args:
-        params: Of the world.
-        corpus: One of ``CORPORA``.
-        count: How many; where there are fewer, a warning says so.
-        key: Of the configuration, that asks for so many.
-        seed: Chooses the questions.
+    Where one length runs out, the others take its place.
     """
     rng, here = Random(f"questions {corpus} {seed}"), world(params, corpus)
     tasks, lengths = dict[str, Task](), list(range(1, params.hops + 1))
@@ -70,12 +77,6 @@ def distinct_questions(params: Params, corpus: str, count: int, key: str, seed: 
             lengths.remove(hops)
         else:
             tasks[task.prompt] = task
-    if len(tasks) < count:
-        warnings.warn(
-            f"{key} = {count}, but only {len(tasks)} questions were found in a world of {params.entities} "
-            "entities; raise task.params entities for more",
-            stacklevel=3,
-        )
     found = list(tasks.values())
     rng.shuffle(found)
     return tuple(found)

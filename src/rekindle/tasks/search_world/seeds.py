@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 
 from rekindle.tasks.search_world.params import Params
-from rekindle.tasks.search_world.questions import distinct_questions
+from rekindle.tasks.search_world.questions import wanted_questions
 from rekindle.tasks.search_world.world import world
 from rekindle.tasks.task_set import TaskSet
 from rekindle.types import Task
@@ -28,9 +28,8 @@ def load_self_play(values: Mapping[str, object], *, eval_prompts: int, seed: int
     """
     params = Params.read(values)
     answers = sorted({" ".join(value) for value in world(params, "pool").facts.values()})
-    held_out = distinct_questions(
-        params, "held_out", eval_prompts, "eval.prompts", params.seed if "seed" in values else seed
-    )
+    chosen = params.seed if "seed" in values else seed
+    held_out = wanted_questions(params, "held_out", eval_prompts, chosen, key="eval.prompts")
     return TaskSet(tuple(_seed(answer) for answer in answers), held_out)
 
 

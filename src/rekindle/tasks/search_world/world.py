@@ -30,6 +30,7 @@ __all__ = [
     "name_words",
     "passages",
     "relation_words",
+    "self_play_passages",
     "vocabulary",
     "world",
 ]
@@ -120,14 +121,12 @@ def _former(rng: Random, entities: tuple[Name, ...], without: set[Name], count: 
     return tuple(found)
 
 
-def passages(params: Params, corpus: str, *, mentions: bool = False) -> list[Document]:
+def passages(params: Params, corpus: str) -> list[Document]:
     """The passages of a world, in an order that says nothing.
 
     Args:
         params: Of the world.
         corpus: One of ``CORPORA``.
-        mentions: With a second telling of each current fact, to be found from its object; they come last, so that a
-            fact comes before its mention where both fit a query equally.
     """
     here = world(params, corpus)
     told = [
@@ -136,8 +135,7 @@ def passages(params: Params, corpus: str, *, mentions: bool = False) -> list[Doc
         for number, value in enumerate((now, *here.former[pair]))
     ]
     Random(f"passages {corpus} {params.seed}").shuffle(told)
-    found = [_passage(corpus, pair, number, value) for pair, number, value in told]
-    return [*found, *(_mentions(params, corpus) if mentions else ())]
+    return [_passage(corpus, pair, number, value) for pair, number, value in told]
 
 
 def _passage(corpus: str, pair: tuple[Name, str], number: int, value: Name) -> Document:
@@ -147,17 +145,17 @@ def _passage(corpus: str, pair: tuple[Name, str], number: int, value: Name) -> D
     return Document(f"{corpus}/{'-'.join(entity)}/{relation}/{number}", title, text)
 
 
-def _mentions(params: Params, corpus: str) -> list[Document]:
+def self_play_passages(params: Params, corpus: str) -> list[Document]:
+    """The passages of a world, and after them a mention of each current fact, to be found from its object."""
     told = list(world(params, corpus).facts.items())
     Random(f"mentions {corpus} {params.seed}").shuffle(told)
-    return [
-        Document(
-            f"{corpus}/{'-'.join(value)}/see/{'-'.join(entity)}/{relation}",
-            " ".join(value),
-            " ".join((SEE, *entity, relation, *value, END)),
-        )
-        for (entity, relation), value in told
-    ]
+    return [*passages(params, corpus), *(_mention(corpus, pair, value) for pair, value in told)]
+
+
+def _mention(corpus: str, pair: tuple[Name, str], value: Name) -> Document:
+    entity, relation = pair
+    text = " ".join((SEE, *entity, relation, *value, END))
+    return Document(f"{corpus}/{'-'.join(value)}/see/{'-'.join(entity)}/{relation}", " ".join(value), text)
 
 
 def vocabulary(params: Params, *, self_play: bool = False) -> list[str]:

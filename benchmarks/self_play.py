@@ -1,0 +1,209 @@
+"""Does search self-play lift the embedded search agent without a single given question, and what is the check worth?
+
+    python benchmarks/self_play.py --runs runs/self_play [--jobs 1] [--seeds 5]
+    python benchmarks/self_play.py --planted [--seeds 5]
+    python benchmarks/self_play.py --docs
+
+Every seed has a warm start of its own, from which all arms begin with the same number of rollouts of both roles.
+Accuracy is that on human-template questions about a world of unseen names, the mean over 1 to 4 hops; the end is the
+mean of the last three evaluations. Controls: one of the roles is played by the start policy throughout, and the RAG
+check is off. The planted test needs no training: questions whose answer is not the one they were proposed for, and
+right ones, go through the check of each start policy.
+"""
+
+import argparse
+import json
+import os
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import arms
+from rekindle import load_run
+from rekindle.observability.runs import Run
+
+RESULTS = arms.ROOT / "benchmarks" / "self_play.json"
+EXAMPLE = "examples/self_play.toml"
+PAGE = arms.ROOT / "docs" / "methods" / "self_play.md"
+CURVES = arms.ROOT / "docs" / "images" / "methods" / "self_play.svg"
+ARMS: dict[str, tuple[str, ...]] = {
+    "self-play": (),
+    "fixed proposer": ("self_play.fixed=proposer",),
+    "fixed solver": ("self_play.fixed=solver",),
+    "no check": ("check.kind=off",),
+}
+COLOURS = ("#2f6fb5", "#2f9e6f", "#8a6fb5", "#b5482f")
+HOPS = (1, 2, 3, 4)
+LAST = 3
+GAME = ("valid_rate", "solver_success", "yardstick_success", "searches", "wished_hops", "novelty", "right")
+"""Numbers of the game, in the order of the page."""
+PLANTED = 400
+
+
+def command(arm: str, seed: int) -> list[str]:
+    """Arguments of ``rekindle train``, as on the page."""
+    sets = [part for setting in (*ARMS[arm], f"warm_start.seed={seed}") for part in ("--set", setting)]
+    return [EXAMPLE, *sets, "--seed", str(seed)]
+
+
+def directory(runs: Path, arm: str, seed: int) -> Path:
+    """Of one run."""
+    return runs / f"{arm.replace(' ', '_')}-{seed}"
+
+
+def measured(run: Run) -> dict[str, Any]:
+    """The numbers of one run."""
+    lines = arms.evaluations(run)
+    return {
+        "start": _accuracies(lines[:1]),
+        "end": _accuracies(lines[-LAST:]),
+        "curve": [(line["total_rollouts"], line["eval/accuracy"]) for line in lines],
+        "game": [_game(part) for part in _quarters(run.metrics[1:])],
+        "rejected": _rejected(run.metrics[1:]),
+        "proposals": sum(line["self_play/proposals"] for line in run.metrics[1:]),
+        "seconds": run.metrics[-1]["total_seconds"],
+        "all_cpu_seconds": run.metrics[-1]["total_cpu_seconds"],
+        **arms.counted(run),
+    }
+
+
+def _accuracies(lines: Sequence[dict[str, Any]]) -> dict[str, float]:
+    def mean(key: str) -> float:
+        return statistics.fmean(line[key] for line in lines)
+
+    by_hops = {f"{kind}_{hops}": mean(f"level_{hops}/{kind}") for kind in ("accuracy", "greedy") for hops in HOPS}
+    means = {kind: statistics.fmean(by_hops[f"{kind}_{hops}"] for hops in HOPS) for kind in ("accuracy", "greedy")}
+    return {"sampled": means["accuracy"], "greedy": means["greedy"], **by_hops}
+
+
+def _quarters(lines: Sequence[dict[str, Any]]) -> list[Sequence[dict[str, Any]]]:
+    size = len(lines) / 4
+    return [lines[round(part * size) : round((part + 1) * size)] for part in range(4)]
+
+
+def _game(lines: Sequence[dict[str, Any]]) -> dict[str, float | None]:
+    """Means over a quarter's questions: of valid ones, but the valid rate and the wished hops over all."""
+    found: dict[str, float | None] = {}
+    for name in GAME:
+        count = "proposals" if name in {"valid_rate", "wished_hops"} else "valid"
+        seen = [
+            (line[f"self_play/{count}"], line[f"self_play/{name}"])
+            for line in lines
+            if line.get(f"self_play/{name}") is not None
+        ]
+        total = sum(weight for weight, _ in seen)
+        found[name] = sum(weight * value for weight, value in seen) / total if total else None
+    return found
+
+
+def _rejected(lines: Sequence[dict[str, Any]]) -> dict[str, int]:
+    prefix = "self_play/rejected/"
+    names = [key for key in lines[0] if key.startswith(prefix)]
+    return {name.removeprefix(prefix): sum(line[name] for line in lines) for name in names}
+
+
+def collect(runs: Path, seeds: int, jobs: int) -> dict[str, Any]:
+    """Make the runs that are missing, and measure all."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    arms.run_all([(command(arm, seed), directory(runs, arm, seed)) for seed in range(seeds) for arm in ARMS], jobs)
+    return {arm: [measured(load_run(directory(runs, arm, seed))) for seed in range(seeds)] for arm in ARMS}
+
+
+# -- the page ---------------------------------------------------------------------------------------------------------
+
+
+def page_block(results: dict[str, Any]) -> str:
+    """What the page says of the numbers."""
+    found = results["arms"]
+    first = found["self-play"]
+    gains = {kind: [100 * (run["end"][kind] - run["start"][kind]) for run in first] for kind in ("sampled", "greedy")}
+    lines = [
+        f"{len(first)} seeds, each with a warm start of its own; {first[0]['rollouts']:,} rollouts of both roles. Mean "
+        "over human-template questions of 1 to 4 hops about a world of unseen names; ± is the standard deviation over "
+        "seeds.",
+        "",
+        "| | sampled | greedy | sampled by hops 1 / 2 / 3 / 4 | tokens | PFLOPs | CPU s, evaluation included |",
+        "|---|---|---|---|---|---|---|",
+        _row("start policy", [run["start"] for run in first], None),
+        *(_row(arm, [run["end"] for run in runs], runs) for arm, runs in found.items()),
+        "",
+        f"Self-play gains {statistics.median(gains['sampled']):.0f} points sampled (median; "
+        f"{min(gains['sampled']):.0f} to {max(gains['sampled']):.0f}) and {statistics.median(gains['greedy']):.0f} points greedy "
+        f"({min(gains['greedy']):.0f} to {max(gains['greedy']):.0f}).",
+        "",
+        "Against self-play, paired by seed, sampled and greedy:",
+        "",
+        *(f"- {arm}: {_against(found, arm, 'sampled')}; {_against(found, arm, 'greedy')}" for arm in list(ARMS)[1:]),
+        "",
+        "The game by quarters of the run, means over the seeds; the yardstick is the start policy, which never learns:",
+        "",
+        "| | " + " | ".join(("valid", "solver", "yardstick", "searches", "wished hops", "novelty", "right")) + " |",
+        "|---" * (len(GAME) + 1) + "|",
+        *(_game_row(arm, found[arm], quarter) for arm in ARMS for quarter in range(4)),
+        "",
+        f"Why proposals of self-play were rejected, of {sum(run['proposals'] for run in first):,}: "
+        + ", ".join(_reasons(first))
+        + ".",
+        "",
+        *_planted_lines(results["planted"]),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _row(name: str, accuracies: Sequence[dict[str, float]], runs: Sequence[dict[str, Any]] | None) -> str:
+    hops = " ".join(f"{statistics.fmean(one[f'accuracy_{hop}'] for one in accuracies):.2f}" for hop in HOPS)
+    spent = ["", "", ""]
+    if runs:
+        tokens = arms.cell([run["tokens"] / 1e6 for run in runs], ".2f")
+        flops = arms.cell([run["flops"] / 1e15 for run in runs], ".2f")
+        spent = [f"{tokens} M", flops, arms.cell([run["all_cpu_seconds"] for run in runs], ".0f")]
+    cells = [arms.cell([one[kind] for one in accuracies], ".2f") for kind in ("sampled", "greedy")]
+    return "| " + " | ".join((name, *cells, hops, *spent)) + " |"
+
+
+def _against(found: dict[str, Any], arm: str, kind: str) -> str:
+    ours, theirs = ([run["end"][kind] for run in found[name]] for name in (arm, "self-play"))
+    return arms.paired(ours, theirs)
+
+
+def _game_row(arm: str, runs: Sequence[dict[str, Any]], quarter: int) -> str:
+    cells = []
+    for name in GAME:
+        values = [value for run in runs if (value := run["game"][quarter][name]) is not None]
+        cells.append(f"{statistics.fmean(values):.2f}" if values else "")
+    return "| " + " | ".join((f"{arm}, {quarter + 1}", *cells)) + " |"
+
+
+def _reasons(runs: Sequence[dict[str, Any]]) -> list[str]:
+    total = sum(run["proposals"] for run in runs)
+    sums = {name: sum(run["rejected"][name] for run in runs) for name in runs[0]["rejected"]}
+    ordered = sorted(sums.items(), key=lambda pair: -pair[1])
+    return [f"{name.replace('_', ' ')} {100 * count / total:.1f} %" for name, count in ordered if count]
+
+
+def _planted_lines(planted: Sequence[dict[str, Any]]) -> list[str]:
+    def share(key: str) -> str:
+        passed, asked = (sum(one[key][index] for one in planted) for index in (0, 1))
+        low, high = arms.wilson(passed, asked)
+        return f"{passed} of {asked} ({100 * passed / asked:.1f} %, 95 % interval {100 * low:.1f} to {100 * high:.1f})"
+
+    return [
+        "Planted questions, checked by each seed's start policy: of those whose answer in the world is *not* the one "
+        f"they were proposed for, the check accepts {share('wrong')}; without the check all are accepted, as they pass "
+        f"every rule filter. Of the right ones it accepts {share('right')}.",
+    ]
+
+
+def curves(results: dict[str, Any]) -> str:
+    """The learning curves."""
+    drawn = {
+        arm: (colour, [run["curve"] for run in runs])
+        for (arm, runs), colour in zip(results["arms"].items(), COLOURS, strict=True)
+    }
+    return arms.accuracy_curves(
+        drawn,
+        x_label="rollouts of both roles",
+        description="Accuracy on the unseen world against rollouts, mean and range over seeds, by arm.",
+    )

@@ -1,0 +1,111 @@
+"""Lessons of the embedded search world: what its noisy teacher of searching says and reads."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import count
+
+from rekindle.assembly.bench import Workbench
+from rekindle.retrieval.lexical import LexicalIndex
+from rekindle.tasks import search_world
+from rekindle.training import warm_start
+from rekindle.types import Document, GroupRequest, TrainingSample
+
+__all__ = [
+    "Shown",
+    "lesson_request",
+    "lessons_wanted",
+    "renamed",
+    "school",
+    "search_lessons",
+    "solver_lessons",
+    "teacher_engine",
+    "too_long",
+]
+
+MOST_LESSONS = 12_000
+"""Each is used again with other names when more are needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A demonstration: [T] tokens, and [T] which of them the teacher said."""
+
+    token_ids: Sequence[int]
+    loss_mask: Sequence[bool]
+
+
+def search_lessons(bench: Workbench) -> Iterator[TrainingSample]:
+    """What the solver's teacher shows, under ever new names. Endless.
+
+    Raises:
+        WarmStartError: A question does not fit into the model.
+    """
+    params = search_world.Params.read(bench.config.task.params)
+    with school(bench, search_world.passages(params, search_world.TAUGHT)) as taught:
+        lessons = solver_lessons(taught, params, lessons_wanted(bench))
+    yield from renamed(bench, params, lambda number: lessons[number % len(lessons)])
+
+
+def lessons_wanted(bench: Workbench) -> int:
+    """How many different lessons a warm start can use."""
+    settings = bench.config.warm_start
+    return min(MOST_LESSONS, (settings.steps + settings.decay_steps) * settings.batch_size)
+
+
+@contextmanager
+def school(bench: Workbench, passages: Sequence[Document]) -> Iterator[Workbench]:
+    """The bench with nothing to search but the world of the teachers."""
+    with closing(LexicalIndex.in_memory(passages)) as index:
+        yield replace(bench, retrievers={search_world.TAUGHT: index})
+
+
+def solver_lessons(taught: Workbench, params: search_world.Params, wanted: int) -> list[Shown]:
+    """Conversations of the solver's teacher in the environment that the policy will play in."""
+    seed = taught.config.warm_start.seed
+    tasks = search_world.demonstration_tasks(params, wanted, seed)
+    engine = teacher_engine(taught, search_world.solver_lessons(tasks, params))
+    requests = [lesson_request(row, task.id, seed) for row, task in enumerate(tasks)]
+    played = sorted(taught.environment(tasks, engine).play(requests))
+    rollouts = [one for _, group in played for one in group or ()]
+    if len(rollouts) < len(tasks):  # who is left out would put the teacher off by one
+        raise too_long("question", taught)
+    return [Shown(rollout.token_ids, rollout.loss_mask) for rollout in rollouts]
+
+
+def teacher_engine(
+    taught: Workbench, lesson: Callable[[int, int, int], search_world.Lesson]
+) -> search_world.TeacherEngine:
+    """A teacher who speaks the policy's tokens."""
+    encode = partial(taught.policy.encode_prompt, chat_template=False)
+    return search_world.TeacherEngine(lesson, encode=encode, decode=taught.policy.decode)
+
+
+def lesson_request(row: int, task_id: str, seed: int) -> GroupRequest:
+    """The order for one lesson."""
+    return GroupRequest(row, task_id, row, 1, 1.0, seed + row, 0, 0)
+
+
+def too_long(what: str, taught: Workbench) -> warm_start.WarmStartError:
+    """The complaint about a lesson for which there is no room."""
+    return warm_start.WarmStartError(
+        f"a {what} of the search world does not fit into model.tiny.max_length = {taught.policy.max_length}; raise it"
+    )
+
+
+def renamed(
+    bench: Workbench, params: search_world.Params, shown: Callable[[int], Shown]
+) -> Iterator[TrainingSample]:
+    """Demonstration after demonstration, each under names of its own. Endless.
+
+    Args:
+        bench: Of the policy.
+        params: Of the world.
+        shown: From a number to the demonstration whose turn it is.
+    """
+    names = bench.policy.encode_prompt(" ".join(search_world.name_words(params.name_words)), chat_template=False)
+    renaming, seed = search_world.Renaming(names), bench.config.warm_start.seed
+    for number in count():
+        one = shown(number)
+        yield warm_start.imitated(renaming.apply(one.token_ids, f"{seed} {number}"), one.loss_mask)
