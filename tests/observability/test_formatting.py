@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rekindle.observability.formatting import compact, duration, flops, grouped, percent, rate, ticks
+from rekindle.observability.formatting import compact, duration, excerpt, flops, grouped, percent, rate, ticks
 
 
 @pytest.mark.parametrize(
@@ -73,3 +73,21 @@ def test_ticks_are_few_inside_and_evenly_spaced(low, width, count):
     assert all(low - slack <= tick <= high + slack for tick in found)
     gaps = [b - a for a, b in pairwise(found)]
     assert all(gap == pytest.approx(gaps[0], rel=1e-6, abs=slack) for gap in gaps)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("", ""), ("0123456789", "0123456789"), ("0123456789A", "012345678\u2026"), ("01234567  89", "01234567\u2026"),
+        ("a\tb\r\nc", "a b \nc"), ("a\u202eb\x00", "a\ufffdb\ufffd"), ("\ud800", "\ufffd"),
+        ("a\u00adb\u2028", "a\ufffdb\ufffd"),        ("\U0001f469\u200d\U0001f680", "\U0001f469\u200d\U0001f680"),
+        ("\u05e9\u05dc", "\u05e9\u05dc"),
+    ],
+)  # fmt: skip
+def test_excerpts_hide_nothing(text, shown):
+    assert excerpt(text, 10) == shown
+
+
+@given(st.text(), st.integers(1, 50))
+def test_excerpts_are_short(text, limit):
+    assert len(excerpt(text, limit)) <= limit

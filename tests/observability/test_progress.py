@@ -44,6 +44,13 @@ def test_sentence_of_the_evaluation_before_any_update():
     assert sentence({"step": 3}) == "step 3: nothing measured"
 
 
+def test_in_self_play_the_valid_proposals_come_first():
+    game = {"self_play/proposals": 64, "self_play/valid": 43}
+    assert sentence(STEP | game).startswith("step 41: valid 43/64; 19 of 64 groups taught (")
+    assert sentence({"step": 3, "self_play/proposals": 64, "self_play/valid": 0}) == "step 3: valid 0/64"
+    assert sentence({"step": 3, "self_play/proposals": 0, "self_play/valid": 0}) == "step 3: nothing measured"
+
+
 def test_held_out_accuracy_by_level():
     levels = {"level_1/accuracy": 0.54, "level_2/accuracy": 0.071, "level_1/reward": 0.9, "level_1/groups": 4}
     assert sentence({"step": 0, "eval/accuracy": 0.19} | levels) == (

@@ -48,6 +48,33 @@ def test_fates_up_to_a_step(tmp_path):
     assert run.fates(1) == {fate: FateCount(1, 4) if fate is Fate.TRAINED else FateCount() for fate in Fate}
 
 
+def test_both_roles_of_self_play(tmp_path):
+    write_run(tmp_path, steps=0)
+    (tmp_path / "ledger.sqlite").unlink()
+
+    def row(number, step, role, n):
+        return (number, step, 0, "a", role, n, *ROW[6:])
+
+    rows = [row(-1, 1, "proposer", 1), row(-2, 1, "proposer", 1), row(-3, 2, "proposer", 1)]
+    rows += [row(1, 1, "solver", 5), row(2, 2, "solver", 5)]
+    write_ledger(tmp_path / "ledger.sqlite", rows).close()
+    run = load_run(tmp_path)
+    assert [row["request_id"] for row in run.groups()] == [-1, -2, 1, -3, 2]
+    assert run.fates()[Fate.TRAINED] == FateCount(5, 13)
+    assert run.fates(role="proposer")[Fate.TRAINED] == FateCount(3, 3)
+    assert run.fates(1, "solver")[Fate.TRAINED] == FateCount(1, 5)
+
+
+def test_proposals_are_read_line_by_line(tmp_path):
+    run = load_run(write_run(tmp_path, steps=1))
+    assert list(run.proposals()) == []
+    (tmp_path / "proposals.jsonl").write_text('{"step": 1, "verdict": "valid"}\nbroken\n')
+    lines = run.proposals()
+    assert next(lines) == {"step": 1, "verdict": "valid"}
+    with pytest.raises(RunError, match=r"proposals\.jsonl, line 2"):
+        next(lines)
+
+
 def test_checkpoints_are_sorted_by_step_and_temporary_ones_left_out(tmp_path):
     write_run(tmp_path, steps=9)
     for name in ("step-100", "step-20", "step-30.tmp"):

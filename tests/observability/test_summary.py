@@ -4,14 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from synthetic_run import write_ledger, write_run
 
 from rekindle.observability.metrics import MetricsWriter
 from rekindle.observability.narrative import conservation
 from rekindle.observability.runs import load_run
-from rekindle.observability.summary import LEVELS_SHOWN, Summary, averages, buckets, by_level, shown_levels
+from rekindle.observability.summary import Summary
 from rekindle.scheduling.accounting import step_counts
 from rekindle.scheduling.history import History
 from rekindle.scheduling.ledger import Ledger
@@ -73,26 +71,6 @@ def test_evaluations_know_what_had_been_spent(directory):
     first, second = Summary(load_run(directory)).evaluations
     assert (first.rollouts, first.tokens, first.accuracy, first.greedy) == (0, 0, 0.3, 0.5)
     assert (second.step, second.rollouts, second.tokens, second.greedy) == (2, 36, 270, None)
-
-
-def test_levels_of_a_row():
-    row = {
-        "level_10/reward": 0.1,
-        "level_2/reward": 0.5,
-        "level_3/reward": None,
-        "level_2/groups": 4,
-        "xlevel_1/reward": 1,
-    }
-    assert list(by_level(row, "reward").items()) == [(2, 0.5), (10, 0.1)]
-    assert by_level(row, "accuracy") == {}
-
-
-@given(st.sets(st.integers(0, 99)))
-def test_shown_levels_are_few_and_reach_from_the_easiest_to_the_hardest(levels):
-    shown = shown_levels(levels)
-    assert len(shown) == len(set(shown)) == min(LEVELS_SHOWN, len(levels))
-    assert shown == sorted(shown)
-    assert not levels or {min(levels), max(levels)} <= set(shown) <= levels
 
 
 def test_evaluations_know_their_levels(directory):
@@ -174,14 +152,3 @@ def test_a_run_of_the_real_scheduler_balances_and_has_the_same_composition(tmp_p
     assert summary.composition.of().tolist() == [row["groups/asked"] for row in summary.run.metrics]
     assert min(summary.composition.total(key) for key in ("fresh", "rescued_hard", "rescued_easy", "lost")) > 0
     ledger.close()
-
-
-@given(st.integers(0, 3000), st.integers(1, 300))
-def test_buckets_cover_everything_in_order(count, limit):
-    slices = list(buckets(count, limit))
-    assert len(slices) <= limit
-    assert [index for place in slices for index in range(place.start, place.stop)] == list(range(count))
-
-
-def test_averages_skip_what_is_unknown():
-    assert averages([1.0, 3.0, None, 5.0, None, None, 7.0], 4) == [2.0, 5.0, None, 7.0]

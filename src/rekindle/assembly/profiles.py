@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rekindle.assembly.bench import Workbench
 from rekindle.config import Config
-from rekindle.config.rules.facts import plays_search
+from rekindle.config.rules.facts import plays_itself, plays_search
 from rekindle.engines.endpoint import Endpoint
 from rekindle.evaluation.profile_file import check_profile, load_profile, rows_for, save_profile
 from rekindle.evaluation.profiler import Play, endpoint_play, profile_tasks
@@ -39,11 +39,20 @@ def make_profile(
     bench: Workbench, out: Path, samples: int, on_progress: Progress, interrupted: Callable[[], bool]
 ) -> Profile | None:
     """Profile the pool with the workbench's policy and write ``out``; None when interrupted (repeat to go on)."""
+    _refuse_invented(bench.config)
     key = profile_key(bench.config, bench.policy.fingerprint())
     play = bench.environment(bench.tasks.pool).play
     return _pass(
         bench.config, bench.tasks, play, key, bench.policy.parameter_count, out, samples, on_progress, interrupted
     )
+
+
+def _refuse_invented(config: Config) -> None:
+    if plays_itself(config):
+        raise UserError(
+            'task.source = "self_play" invents its questions in the run, so there are none to profile; profile a '
+            'set of questions with task.source = "jsonl", or evaluate with `rekindle eval`'
+        )
 
 
 def endpoint_profile(
@@ -55,6 +64,7 @@ def endpoint_profile(
     interrupted: Callable[[], bool],
 ) -> Profile | None:
     """The same with an OpenAI-compatible endpoint; its parameters are unknown, hence its FLOPs."""
+    _refuse_invented(config)
     if plays_search(config):
         raise UserError(
             'task.environment = "search" is played turn by turn with the policy\'s own engine; profile a model '

@@ -32,11 +32,8 @@ def opened_retrievers(config: Config, say: Say) -> Iterator[Mapping[str, Retriev
 def _retrievers(config: Config, say: Say) -> dict[str, Retriever]:
     if invents_its_world(config):
         params = search_world.Params.read(config.task.params)
-        told = {
-            corpus: search_world.passages(params, corpus, mentions=plays_itself(config))
-            for corpus in search_world.PLAYED
-        }
-        return {corpus: LexicalIndex.in_memory(passages) for corpus, passages in told.items()}
+        told = search_world.self_play_passages if plays_itself(config) else search_world.passages
+        return {corpus: LexicalIndex.in_memory(told(params, corpus)) for corpus in search_world.PLAYED}
     return {"": _retriever(config, say)}
 
 

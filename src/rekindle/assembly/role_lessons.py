@@ -17,11 +17,12 @@ from rekindle.assembly.search_lessons import (
     too_long,
 )
 from rekindle.assembly.self_play import build_proposer, policy_answerer
-from rekindle.environments.self_play.answering import OpenBook, PolicyAnswerer
+from rekindle.engines.protocol import Completion, SamplingRequest
+from rekindle.environments.self_play.answering import OpenBook
 from rekindle.environments.self_play.proposals import Proposal
 from rekindle.environments.self_play.proposer import Order
 from rekindle.tasks import search_world
-from rekindle.types import Document, Task, TrainingSample
+from rekindle.types import Task, TrainingSample
 
 __all__ = ["role_lessons"]
 
@@ -29,6 +30,10 @@ ROLES = {"solver": 0.5, "proposer": 0.3, "verifier": 0.2}
 """Shares of the demonstrations."""
 CLOSED_BOOK = 0.05
 """Share of the verifier's lessons without any document."""
+EASIER = 0.75
+"""How much rarer among them a question is with each hop more, and documents with those of each other trajectory more: to
+find a fact among few is learned first.
+"""
 
 
 def role_lessons(bench: Workbench) -> Iterator[TrainingSample]:
@@ -82,22 +87,46 @@ def _order(row: int, wish: search_world.Wish, seed: int) -> Order:
 # -- the verifier -----------------------------------------------------------------------------------------------------
 
 
+class _Scribe:
+    """An engine that says what it is told to say, and keeps the conversation.
+
+    Args:
+        encode: From words to token ids.
+    """
+
+    def __init__(self, encode: Callable[[str], list[int]]) -> None:
+        self._encode = encode
+        self.text = ""
+        self.written: list[Shown] = []
+
+    def generate(self, requests: Sequence[SamplingRequest]) -> Iterator[tuple[int, list[Completion]]]:
+        """See ``Engine.generate``."""
+        for index, request in enumerate(requests):
+            said, read = self._encode(self.text), len(request.prompt_ids)
+            self.written.append(Shown([*request.prompt_ids, *said], [False] * read + [True] * len(said)))
+            yield index, [Completion(said, [0.0] * len(said), truncated=False, text=self.text)]
+
+
 def _verdicts(bench: Workbench, proposed: Sequence[Proposal], wanted: int) -> list[Shown]:
-    """Verdicts of the verifier's teacher on the questions of the proposer's, right and wrong."""
-    rng = Random(f"verifier {bench.config.warm_start.seed}")
-    scribe = search_world.Scribe(partial(bench.policy.encode_prompt, chat_template=False))
+    """Verdicts of the verifier's teacher on the questions of the proposer's, right and wrong, as they are checked."""
+    rng, teacher = Random(f"verifier {bench.config.warm_start.seed}"), search_world.VerifierTeacher()
+    scribe = _Scribe(partial(bench.policy.encode_prompt, chat_template=False))
     answerer = policy_answerer(replace(bench, engine=scribe))
     asked = [one for one in proposed if one.question is not None]
-    teacher, shown = search_world.VerifierTeacher(), list[Shown]()
-    while len(shown) < wanted:
-        book = _book(asked, rng, rng.randrange(bench.config.check.noise + 1))
+    easier = [EASIER ** (one.hops - 1) for one in asked]
+    noises = range(bench.config.check.noise + 1)
+    for first in rng.choices(asked, easier, k=wanted):
+        (noise,) = rng.choices(noises, [EASIER**noise for noise in noises])
+        book = _book(first, rng.sample(asked, min(noise, len(asked))), rng)
         scribe.text = teacher.reply(book.question, [one.text for one in book.documents], rng)
-    return shown
+        answerer.answer([book])
+    if not scribe.written:
+        raise too_long("question with its documents", bench)
+    return scribe.written
 
 
-def _book(asked: Sequence[Proposal], rng: Random, noise: int) -> OpenBook:
-    """A question with what was found for it and for up to ``noise`` others, or with nothing."""
-    first, *others = rng.sample(asked, min(noise + 1, len(asked)))
+def _book(first: Proposal, others: Sequence[Proposal], rng: Random) -> OpenBook:
+    """A question with what was found for it and for others, or with nothing."""
     found = {document.id: document for one in (first, *others) for document in one.documents}
     documents = [] if rng.random() < CLOSED_BOOK else list(found.values())
     rng.shuffle(documents)

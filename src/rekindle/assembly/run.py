@@ -100,9 +100,10 @@ def _players(bench: Workbench, scheduler: Scheduler | None) -> _Players:
         start = _start_policy(bench)
     if not plays_itself(config):
         return _Players(bench.environment(bench.tasks.pool), start=start)
-    assert scheduler is not None and isinstance(scheduler.pool, GrowingPool), "self-play has no profile to wait for"
+    pool = None if scheduler is None else scheduler.pool
+    assert isinstance(pool, GrowingPool), "self-play has a pool that grows, and no profile to wait for"
     engine = TorchEngine(start, max_rows=config.engine.max_rows) if fixed and start is not None else None
-    sides = build_self_play(bench, scheduler.pool, engine)
+    sides = build_self_play(bench, pool, engine)
     return _Players(sides.environment, sides.game, start)
 
 

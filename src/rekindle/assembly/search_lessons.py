@@ -94,9 +94,7 @@ def too_long(what: str, taught: Workbench) -> warm_start.WarmStartError:
     )
 
 
-def renamed(
-    bench: Workbench, params: search_world.Params, shown: Callable[[int], Shown]
-) -> Iterator[TrainingSample]:
+def renamed(bench: Workbench, params: search_world.Params, shown: Callable[[int], Shown]) -> Iterator[TrainingSample]:
     """Demonstration after demonstration, each under names of its own. Endless.
 
     Args:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from rekindle.assembly.bench import Workbench
 from rekindle.assembly.environments import build_codec, build_talks
-from rekindle.assembly.methods import build_credit, proposer_credit
+from rekindle.assembly.methods import proposer_credit
 from rekindle.assembly.retrievers import secret
 from rekindle.config import Config
 from rekindle.config.rules.facts import invents_its_world
@@ -28,7 +28,7 @@ from rekindle.scheduling.pools import GrowingPool
 from rekindle.tasks import search_world
 from rekindle.types import Environment
 
-__all__ = ["SelfPlay", "build_self_play"]
+__all__ = ["SelfPlay", "build_proposer", "build_self_play", "policy_answerer"]
 
 PROPOSER_SEED, CHECK_SEED, YARDSTICK_SEED = 1_000_033, 1_000_037, 1_000_039
 """Added to train.seed, so that no two roles sample with the same seeds."""
@@ -62,7 +62,7 @@ def build_self_play(bench: Workbench, pool: GrowingPool, start: Engine | None) -
     game = Game(
         _rules(config),
         seeds=Seeds(bench.tasks.pool, hops=table.hops, warmup_steps=table.hops_warmup_steps, seed=config.train.seed),
-        proposer=_proposer(bench, fixed["proposer"] or bench.engine),
+        proposer=build_proposer(bench, fixed["proposer"] or bench.engine),
         review=Review(
             limits=_filter_limits(config),
             near_duplicate=config.filters.near_duplicate,
@@ -95,7 +95,8 @@ def _rules(config: Config) -> Rules:
     )
 
 
-def _proposer(bench: Workbench, engine: Engine) -> Proposer:
+def build_proposer(bench: Workbench, engine: Engine) -> Proposer:
+    """The proposer's side of a workbench, spoken for by an engine."""
     config = bench.config
     talks = build_talks(config, QUESTION, policy=bench.policy, engine=engine, retrievers=bench.retrievers)
     default = TAGS_INSTRUCTIONS if config.search.protocol == "tags" else TOOL_INSTRUCTIONS
@@ -118,7 +119,7 @@ def _oracle(config: Config) -> Oracle | None:
     if not invents_its_world(config):
         return None
     params = search_world.Params.read(config.task.params)
-    return search_world.Facts(search_world.passages(params, "pool", mentions=True))
+    return search_world.Facts(search_world.self_play_passages(params, "pool"))
 
 
 def _yardstick(bench: Workbench, minted: Minted, start: Engine | None) -> Yardstick | None:
@@ -148,7 +149,7 @@ def _answerer(bench: Workbench) -> Answerer | None:
     table = bench.config.check
     if table.kind == "off":
         return None
-    return _policy_answerer(bench) if table.kind == "policy" else _endpoint_answerer(bench.config)
+    return policy_answerer(bench) if table.kind == "policy" else _endpoint_answerer(bench.config)
 
 
 def _prompts(config: Config) -> tuple[str, str]:
@@ -157,7 +158,8 @@ def _prompts(config: Config) -> tuple[str, str]:
     return (OPEN_BOOK, CLOSED_BOOK) if prompt is None else (prompt, prompt.replace("{documents}", ""))
 
 
-def _policy_answerer(bench: Workbench) -> PolicyAnswerer:
+def policy_answerer(bench: Workbench) -> PolicyAnswerer:
+    """The policy, or whoever the workbench's engine is, as the verifier."""
     config, codec = bench.config, build_codec(bench.config, bench.policy)
     search, (prompt, closed_prompt) = config.search, _prompts(config)
     return PolicyAnswerer(
@@ -176,7 +178,8 @@ def _policy_answerer(bench: Workbench) -> PolicyAnswerer:
 
 def _endpoint_answerer(config: Config) -> EndpointAnswerer:
     table = config.check
-    assert table.url is not None and table.model is not None, "the configuration checks it"
+    assert table.url is not None, "the configuration checks it"
+    assert table.model is not None, "the configuration checks it"
     prompt, closed_prompt = _prompts(config)
     endpoint = Endpoint(
         table.url,

@@ -1,24 +1,23 @@
 """A run's curves and columns, as cards for the report. Long runs are thinned or averaged to a page's resolution."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from rekindle.observability import page
-from rekindle.observability.formatting import compact, percent, rate
-from rekindle.observability.summary import (
-    LEVELS_SHOWN,
-    LOST,
-    TAUGHT,
-    Evaluation,
-    Summary,
-    averages,
-    buckets,
-    by_level,
-    number,
-    shown_levels,
+from rekindle.observability.curves import (
+    POINTS,
+    Counted,
+    averaged_note,
+    ends,
+    level_colors,
+    metric_series,
+    ratio_series,
 )
+from rekindle.observability.formatting import percent, rate
+from rekindle.observability.rows import buckets, by_level, number, solver_rollouts
+from rekindle.observability.summary import LOST, TAUGHT, Evaluation, Summary
 from rekindle.observability.svg import Layer, Series, line_chart, stacked_columns
 
 __all__ = [
@@ -32,14 +31,8 @@ __all__ = [
     "search_figure",
 ]
 
-_POINTS = 200
-"""At most so many points in a line."""
-
 _COLUMNS = 100
 """At most so many columns in a chart."""
-
-_POINTS_OF_PARTS = 30
-"""At most so many points where a step has few groups, or few rollouts, for each."""
 
 _DOTTED = 40
 """Lines of at most so many points show them as dots."""
@@ -77,7 +70,7 @@ def accuracy_figure(summary: Summary, spent: str, name: str) -> str:
     chart = line_chart(
         lines,
         title=f"Accuracy by {name}",
-        description="; ".join(f"{line.name} {_ends(line.y, rate)}" for line in lines),
+        description="; ".join(f"{line.name} {ends(line.y, rate)}" for line in lines),
         x_label=name,
         y_limits=(0.0, 1.0),
         y_format=rate,
@@ -106,12 +99,12 @@ def composition_figure(summary: Summary) -> str:
 def batch_figure(summary: Summary) -> str:
     """How many groups were in each update, beside how many were wanted."""
     groups = summary.composition
-    slices = list(buckets(len(groups.steps), _POINTS))
+    slices = list(buckets(len(groups.steps), POINTS))
     steps = [float(groups.steps[place.stop - 1]) for place in slices]
     batch = Series("taught", steps, [float(groups.of(*TAUGHT)[place].mean()) for place in slices], "ember")
     wanted = summary.setting("train", "groups_per_step")
     limit = [Series("wanted", steps, [float(wanted)] * len(steps), "soft", dashed=True)] if wanted else []
-    chart = line_chart([*limit, batch], title="Groups in each update", description=_ends(batch.y), x_label="step")
+    chart = line_chart([*limit, batch], title="Groups in each update", description=ends(batch.y), x_label="step")
     return page.figure(
         "Batch size",
         chart,
@@ -127,12 +120,12 @@ def level_accuracy_figure(summary: Summary, kind: str, heading: str) -> str:
     xs = [one.rollouts for one in made]
     lines = [
         Series(f"level {level}", xs, [one.levels[kind].get(level) for one in made], color, markers=len(made) <= _DOTTED)
-        for level, color in _level_colors([one.levels[kind] for one in made]).items()
+        for level, color in level_colors([one.levels[kind] for one in made]).items()
     ]
     chart = line_chart(
         lines,
         title=heading,
-        description="; ".join(f"{line.name} {_ends(line.y, rate)}" for line in lines),
+        description="; ".join(f"{line.name} {ends(line.y, rate)}" for line in lines),
         x_label="rollouts",
         y_limits=(0.0, 1.0),
         y_format=rate,
@@ -146,24 +139,24 @@ def level_signal_figure(summary: Summary) -> str:
     if not rows:
         return ""
 
-    def share(level: int) -> Callable[[Mapping[str, Any]], tuple[float, float]]:
+    def share(level: int) -> Counted:
         def counted(row: Mapping[str, Any]) -> tuple[float, float]:
             groups = number(row, f"level_{level}/groups") or 0.0
             return groups * (number(row, f"level_{level}/zero_variance") or 0.0), groups
 
         return counted
 
-    colors = _level_colors([by_level(row, "zero_variance") for row in rows])
-    lines = [_ratio(rows, share(level), f"level {level}", color) for level, color in colors.items()]
+    colors = level_colors([by_level(row, "zero_variance") for row in rows])
+    lines = [ratio_series(rows, share(level), f"level {level}", color) for level, color in colors.items()]
     chart = line_chart(
         lines,
         title="Groups without signal",
-        description="; ".join(f"{line.name} {_ends(line.y, percent)}" for line in lines),
+        description="; ".join(f"{line.name} {ends(line.y, percent)}" for line in lines),
         x_label="step",
         y_limits=(0.0, 1.0),
         y_format=percent,
     )
-    note = "Share of the groups whose rollouts were all right or all wrong. " + _averaged(rows)
+    note = "Share of the groups whose rollouts were all right or all wrong. " + averaged_note(rows)
     return page.figure("Groups without signal", chart, note.strip(), {line.name: line.color for line in lines})
 
 
@@ -171,80 +164,44 @@ def search_figure(summary: Summary) -> str:
     """How often the policy spoke and asked in a rollout, over the steps."""
     rows = summary.searches
 
-    def per_rollout(key: str) -> Callable[[Mapping[str, Any]], tuple[float, float]]:
-        return lambda row: (number(row, key) or 0.0, number(row, "rollouts") or 0.0)
+    def per_rollout(key: str) -> Counted:
+        return lambda row: (number(row, key) or 0.0, solver_rollouts(row))
 
     lines = [
-        _ratio(rows, per_rollout("search/turns"), "turns", "soft"),
-        _ratio(rows, per_rollout("search/queries"), "queries", "ember"),
+        ratio_series(rows, per_rollout("search/turns"), "turns", "soft"),
+        ratio_series(rows, per_rollout("search/queries"), "queries", "ember"),
     ]
-    description = "; ".join(f"{line.name} {_ends(line.y)}" for line in lines)
+    description = "; ".join(f"{line.name} {ends(line.y)}" for line in lines)
     chart = line_chart(lines, title="Turns and queries of a rollout", description=description, x_label="step")
     legend = {line.name: line.color for line in reversed(lines)}
-    return page.figure("Turns and queries of a rollout", chart, _averaged(rows), legend)
+    return page.figure("Turns and queries of a rollout", chart, averaged_note(rows), legend)
 
 
 def live_figure(summary: Summary) -> str:
     """How many prompts of the pool can be drawn; empty when the run did not say."""
-    live = _metric(summary, "pool/live", "live", "teal")
+    live = metric_series(summary, "pool/live", "live", "teal")
     if live is None:
         return ""
-    size = _metric(summary, "pool/size", "size", "soft", dashed=True)
+    size = metric_series(summary, "pool/size", "size", "soft", dashed=True)
     resets = int(number(summary.last, "pool/resets") or 0)
     lines = [line for line in (size, live) if line]
-    chart = line_chart(lines, title="Prompts that can be drawn", description=_ends(live.y), x_label="step")
+    chart = line_chart(lines, title="Prompts that can be drawn", description=ends(live.y), x_label="step")
     note = f"The pool was reset {resets} time{'s' if resets != 1 else ''}." if resets else ""
     return page.figure("Live prompts", chart, note, {"live": "teal"} | ({"in the pool": "soft"} if size else {}))
 
 
 def metric_figure(summary: Summary, key: str, heading: str) -> str:
     """One metric over the steps; empty when it is absent or never changes."""
-    line = _metric(summary, key, heading, "teal")
+    line = metric_series(summary, key, heading, "teal")
     if line is None or len({value for value in line.y if value is not None}) == 1:
         return ""
-    chart = line_chart([line], title=heading, description=_ends(line.y), x_label="step", height=130)
+    chart = line_chart([line], title=heading, description=ends(line.y), x_label="step", height=130)
     return page.figure(heading, chart)
-
-
-def _metric(summary: Summary, key: str, name: str, color: str, *, dashed: bool = False) -> Series | None:
-    rows = [row for row in summary.run.metrics if key in row]
-    values = [number(row, key) for row in rows]
-    if all(value is None for value in values):
-        return None
-    steps = [float(rows[place.stop - 1]["step"]) for place in buckets(len(rows), _POINTS)]
-    return Series(name, steps, averages(values, _POINTS), color, dashed=dashed)
-
-
-def _ratio(
-    rows: Sequence[Mapping[str, Any]],
-    counted: Callable[[Mapping[str, Any]], tuple[float, float]],
-    name: str,
-    color: str,
-) -> Series:
-    """Part by whole, both summed over each bucket of steps, so that a step counts as much as it has."""
-    steps, values = list[float](), list[float | None]()
-    for place in buckets(len(rows), _POINTS_OF_PARTS):
-        part, whole = (sum(counts) for counts in zip(*map(counted, rows[place]), strict=True))
-        steps.append(float(rows[place.stop - 1]["step"]))
-        values.append(part / whole if whole else None)
-    return Series(name, steps, values, color)
-
-
-def _averaged(rows: Sequence[object]) -> str:
-    steps = next(buckets(len(rows), _POINTS_OF_PARTS)).stop
-    return f"Each point is the mean of {steps} steps." if steps > 1 else ""
-
-
-def _level_colors(found: Sequence[Mapping[int, float]]) -> dict[int, str]:
-    """Which levels to draw, and in which colours: the easiest has the first, the hardest the last."""
-    levels = shown_levels(level for one in found for level in one)
-    colors = np.linspace(1, LEVELS_SHOWN, len(levels))
-    return {level: f"level_{round(color)}" for level, color in zip(levels, colors, strict=True)}
 
 
 def _thinned(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     """Evenly chosen, the first and the last among them: what is compared are measurements, not averages of them."""
-    count = min(_POINTS, len(evaluations))
+    count = min(POINTS, len(evaluations))
     return [evaluations[round(place)] for place in np.linspace(0, len(evaluations) - 1, count)]
 
 
@@ -256,8 +213,3 @@ def _band(accuracies: Sequence[float | None], prompts: int | None) -> tuple[list
     widths = [1.96 * (max(value * (1 - value), 0.0) / prompts) ** 0.5 for value in known]
     pairs = list(zip(known, widths, strict=True))
     return [max(0.0, value - width) for value, width in pairs], [min(1.0, value + width) for value, width in pairs]
-
-
-def _ends(values: Sequence[float | None], form: Callable[[float], str] = compact) -> str:
-    known = [value for value in values if value is not None]
-    return f"{form(known[0])} at the start, {form(known[-1])} at the end"

@@ -1,8 +1,12 @@
-"""Numbers as people read them."""
+"""Numbers, and texts of strangers, as people read them."""
 
 import math
+import unicodedata
 
-__all__ = ["compact", "duration", "flops", "grouped", "percent", "rate", "ticks"]
+__all__ = ["compact", "duration", "excerpt", "flops", "grouped", "percent", "rate", "ticks"]
+
+_JOINERS = "\u200c\u200d"
+"""Invisible, and needed by scripts and emoji."""
 
 
 def grouped(value: float) -> str:
@@ -62,6 +66,25 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     # Steps below 1 are multiplied out of integers and rounded, so that 3 * 0.1 is written 0.3.
     digits = max(0, 1 - math.floor(math.log10(step)))
     return [round(index * step, digits) for index in range(first, last + 1)] or [low]
+
+
+def excerpt(text: str, limit: int) -> str:
+    """The beginning of a text of unknown origin, at most ``limit`` characters; what is cut leaves an ellipsis.
+
+    What is invisible or turns the direction of writing becomes U+FFFD: nothing is hidden from who audits a run, and
+    nothing is shown as what it is not. Line breaks stay.
+    """
+    if len(text) > limit:
+        text = text[: limit - 1].rstrip() + "\N{HORIZONTAL ELLIPSIS}"
+    return "".join(map(_visible, text))
+
+
+def _visible(char: str) -> str:
+    if char == "\n" or char in _JOINERS:
+        return char
+    if char in "\t\r":
+        return " "
+    return "\N{REPLACEMENT CHARACTER}" if unicodedata.category(char) in {"Cc", "Cf", "Cs", "Zl", "Zp"} else char
 
 
 def _scaled(value: float, suffixes: tuple[str, ...]) -> str:

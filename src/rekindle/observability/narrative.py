@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from rekindle.observability.formatting import compact, duration, grouped, percent, rate
-from rekindle.observability.summary import LOST, TAUGHT, Evaluation, Summary, number
+from rekindle.observability.game_narrative import game_advice
+from rekindle.observability.rows import number
+from rekindle.observability.summary import LOST, STEPS_TO_JUDGE, TAUGHT, Evaluation, Summary
 from rekindle.types import Fate
 
 __all__ = ["accuracy_change", "advice", "conservation", "economy", "outcome", "title"]
@@ -12,8 +14,6 @@ __all__ = ["accuracy_change", "advice", "conservation", "economy", "outcome", "t
 _AVERAGED_EVALUATIONS = 3
 _DEFAULT_PROMPTS = 256
 _RESET_BELOW = 0.25
-_STEPS_TO_JUDGE = 5
-"""The last quarter of a run must have so many steps before it is judged."""
 
 
 def title(summary: Summary) -> str:
@@ -61,13 +61,22 @@ def conservation(summary: Summary) -> tuple[bool, str]:
 
 def advice(summary: Summary) -> str | None:
     """The one thing most worth doing, None when nothing stands out."""
-    late = summary.composition.quarter(3)
-    if len(late.steps) < _STEPS_TO_JUDGE:
+    return _losses(summary) or (game_advice(summary) if summary.game else _prompts_advice(summary)) or _decline(summary)
+
+
+def _losses(summary: Summary) -> str | None:
+    if len(summary.composition.quarter(3).steps) < STEPS_TO_JUDGE or summary.composition.share(LOST) <= 0.02:
         return None
-    if summary.composition.share(LOST) > 0.02:
-        lost, services = percent(summary.composition.share(LOST)), _services(summary)
-        remedy = f"mend {' or '.join(services)}" if services else "check the verifier's time limit and the engine's log"
-        return f"{lost} of the groups expired or failed: {remedy} first."
+    lost, services = percent(summary.composition.share(LOST)), _services(summary)
+    remedy = f"mend {' or '.join(services)}" if services else "check the verifier's time limit and the engine's log"
+    return f"{lost} of the groups expired or failed: {remedy} first."
+
+
+def _prompts_advice(summary: Summary) -> str | None:
+    """On prompts that were given, not made in the run."""
+    late = summary.composition.quarter(3)
+    if len(late.steps) < STEPS_TO_JUDGE:
+        return None
     if _starved(summary):
         return f"The pool starved: towards the end it held mostly prompts that never teach. {_remedies(summary)}."
     if late.share("never_solved") > 0.6:
@@ -80,7 +89,7 @@ def advice(summary: Summary) -> str | None:
             f"Late in the run {percent(late.share('always_solved'))} of the groups were always solved: use harder "
             "prompts, or raise train.temperature."
         )
-    return _decline(summary)
+    return None
 
 
 def _opening(summary: Summary) -> str:
@@ -121,7 +130,8 @@ def _teaching(summary: Summary) -> Iterator[str]:
     groups = summary.composition
     if not groups.total():
         return
-    text = f"Of {grouped(groups.total())} groups, {percent(groups.share(*TAUGHT))} taught"
+    whose = " of the solver" if summary.game else ""
+    text = f"Of {grouped(groups.total())} groups{whose}, {percent(groups.share(*TAUGHT))} taught"
     reasons = {
         "were never solved": "never_solved",
         "were always solved": "always_solved",
@@ -134,7 +144,7 @@ def _teaching(summary: Summary) -> Iterator[str]:
 
 def _failures(summary: Summary) -> Iterator[str]:
     """Groups that failed, where services may be why; they are part of those that "expired or failed"."""
-    failed, services = summary.fates[Fate.FAILED], _services(summary)
+    failed, services = summary.role_fates("solver")[Fate.FAILED], _services(summary)
     if not services:
         return
     groups = (
@@ -148,7 +158,7 @@ def _failures(summary: Summary) -> Iterator[str]:
 
 def _services(summary: Summary) -> dict[str, str]:
     """The services that a run with failed groups relies on, and what helps when they do not answer."""
-    if not summary.fates[Fate.FAILED].groups or not summary.verifier_failures:
+    if not summary.role_fates("solver")[Fate.FAILED].groups or not summary.verifier_failures:
         return {}
     services = {}
     if summary.setting("retriever", "kind") == "http":
@@ -209,6 +219,8 @@ def _remedies(summary: Summary) -> str:
 
 def _decline(summary: Summary) -> str | None:
     values = [evaluation.accuracy for evaluation in summary.evaluations if evaluation.accuracy is not None]
+    if len(summary.composition.quarter(3).steps) < STEPS_TO_JUDGE:
+        return None
     change = accuracy_change(summary, "accuracy")
     if change is None or change[1] is None or max(values) - change[1] < 0.1:
         return None
@@ -225,6 +237,8 @@ def _value(evaluation: Evaluation, kind: str) -> float | None:
 
 def _task(summary: Summary) -> str:
     name, source, path = (summary.setting("task", key) for key in ("name", "source", "path"))
+    if source == "self_play" and not path:
+        return "the embedded search world"
     return str(name or (PurePath(path).name if path else source) or "an unnamed task")
 
 

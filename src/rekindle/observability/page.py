@@ -8,7 +8,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 
-__all__ = ["details", "document", "figure", "footer", "grid", "heading", "paragraph", "section", "table", "tiles"]
+__all__ = [
+    "details",
+    "document",
+    "figure",
+    "footer",
+    "grid",
+    "heading",
+    "paragraph",
+    "record",
+    "section",
+    "subheading",
+    "table",
+    "tiles",
+]
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
@@ -46,6 +59,11 @@ def footer(text: str) -> str:
 def section(name: str, *content: str) -> str:
     """A heading and what belongs to it."""
     return f"<section>\n<h2>{escape(name)}</h2>\n" + "\n".join(part for part in content if part) + "\n</section>"
+
+
+def subheading(text: str) -> str:
+    """A heading within a section."""
+    return f"<h3>{escape(text)}</h3>"
 
 
 def paragraph(text: str, kind: str = "") -> str:
@@ -101,3 +119,9 @@ def table(name: str, columns: Sequence[str], rows: Iterable[Sequence[str]], note
 def details(name: str, text: str) -> str:
     """Preformatted text that unfolds on a click."""
     return f"<details>\n<summary>{escape(name)}</summary>\n<pre>{escape(text)}</pre>\n</details>"
+
+
+def record(name: str, entries: Iterable[tuple[str, str]]) -> str:
+    """Names and texts that unfold on a click; line breaks of a text are kept, and its direction stays its own."""
+    rows = "".join(f'<dt>{escape(key)}</dt><dd dir="auto">{escape(text)}</dd>' for key, text in entries)
+    return f'<details>\n<summary>{escape(name)}</summary>\n<dl class="record">{rows}</dl>\n</details>'

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rekindle.observability.formatting import grouped, rate
-from rekindle.observability.summary import by_level, shown_levels
+from rekindle.observability.rows import by_level, shown_levels
 
 __all__ = ["Progress", "sentence"]
 
@@ -30,13 +30,16 @@ def sentence(metrics: Mapping[str, object]) -> str:
 
     *Recycled* are the groups that taught and whose prompt had only wrong, or only right, rollouts when it was first
     seen. Accuracy is the mean reward of the step's rollouts; where an evaluation ran, the held-out accuracy instead,
-    by level too where prompts have one: ``held-out accuracy 0.19 (level 1: 0.54, level 2: 0.07)``.
+    by level too where prompts have one: ``held-out accuracy 0.19 (level 1: 0.54, level 2: 0.07)``. In self-play the
+    first words are ``valid 43/64``: 43 of 64 proposals became questions.
 
     Args:
         metrics: One line of ``metrics.jsonl``; keys that are missing are not spoken of.
     """
     asked, taught = _count(metrics, "groups/asked"), _count(metrics, "groups/trained")
     parts = []
+    if proposals := _count(metrics, "self_play/proposals"):
+        parts.append(f"valid {_count(metrics, 'self_play/valid')}/{proposals}")
     if asked:
         reasons = ", ".join(f"{count} {words}" for count, words in _reasons(metrics) if count)
         parts.append(f"{taught} of {asked} groups taught" + (f" ({reasons})" if reasons else ""))

@@ -7,6 +7,9 @@ from typing import Any
 
 from rekindle.observability import page, sections
 from rekindle.observability.formatting import compact, duration, flops, grouped, percent, rate
+from rekindle.observability.game import Game
+from rekindle.observability.game_narrative import game_story, yardstick_change
+from rekindle.observability.game_section import self_play
 from rekindle.observability.narrative import accuracy_change, advice, conservation, economy, outcome, title
 from rekindle.observability.runs import load_run
 from rekindle.observability.summary import TAUGHT, Summary
@@ -22,9 +25,10 @@ def write_report(directory: str | Path) -> Path:
     """
     path = Path(directory) / "report.html"
     text = render_report(Summary(load_run(directory)))
-    # Written beside and renamed, so that whoever reloads the page never gets half of it.
+    # Written beside and renamed, so that whoever reloads the page never gets half of it. What a policy wrote may hold
+    # half a surrogate pair, which no file can hold.
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_text(text, encoding="utf-8")
+    unfinished.write_text(text, encoding="utf-8", errors="replace")
     unfinished.replace(path)
     return path
 
@@ -35,6 +39,7 @@ def render_report(summary: Summary) -> str:
         _head(summary),
         sections.accuracy(summary),
         sections.levels(summary),
+        self_play(summary),
         sections.composition(summary),
         sections.recycling(summary),
         sections.fates(summary),
@@ -58,6 +63,7 @@ def _head(summary: Summary) -> str:
             page.paragraph(f"Run {summary.run.directory.resolve().name}", "over"),
             page.heading(title(summary)),
             page.paragraph(" ".join(outcome(summary)), "lead"),
+            page.paragraph(" ".join(game_story(summary))) if summary.game else "",
             page.paragraph(" ".join(economy(summary))),
             page.paragraph(suggestion, "advice") if suggestion else "",
             "" if balanced else page.paragraph(words, "alarm"),
@@ -72,6 +78,8 @@ def _tiles(summary: Summary) -> Iterator[tuple[str, str, str]]:
         if change := accuracy_change(summary, kind):
             start, end = change
             yield (name, rate(start if end is None else end), "at the start" if end is None else f"from {rate(start)}")
+    if summary.game:
+        yield from _game_tiles(summary.game)
     groups = summary.composition
     if groups.total():
         yield "Groups that taught", percent(groups.share(*TAUGHT)), f"{grouped(groups.total(*TAUGHT))} of them"
@@ -82,6 +90,17 @@ def _tiles(summary: Summary) -> Iterator[tuple[str, str, str]]:
     yield "Rollouts", compact(rollouts), f"{grouped(rollouts / seconds)} a second" if seconds else ""
     yield "Generated tokens", compact(summary.total("generated_tokens")), ""
     yield "Compute", flops(summary.total("flops")), f"in {duration(seconds)}" if seconds else ""
+
+
+def _game_tiles(game: Game) -> Iterator[tuple[str, str, str]]:
+    if game.valid_share:
+        yield "Valid proposals", percent(game.valid_share.value), f"{grouped(game.valid)} of {grouped(game.proposals)}"
+    if change := yardstick_change(game):
+        early, late = change
+        yield "Solved by the start policy", percent(late.value), f"from {percent(early.value)}"
+    if right := game.of_valid("self_play/right"):
+        low, high = map(percent, right.interval())
+        yield "Right questions", percent(right.value), f"95% interval {low} to {high}"
 
 
 def _settings(summary: Summary) -> str:

@@ -97,7 +97,7 @@ class Run:
         """
         sql = (
             "select fate, count(*) groups, sum(n) rollouts from groups "
-            "where step <= ifnull(?, step) and role = ifnull(?, role) group by fate"
+            "where step <= ifnull(?1, step) and (?2 is null or role = ?2) group by fate"
         )
         rows = self.query(sql, (last_step, role))
         counts = {row["fate"]: FateCount(row["groups"], row["rollouts"]) for row in rows}

@@ -1,6 +1,6 @@
 """The report's sections below its head. A section without anything to show is an empty text."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rekindle.observability import page
@@ -14,30 +14,44 @@ from rekindle.observability.charts import (
     metric_figure,
     search_figure,
 )
-from rekindle.observability.formatting import compact, duration, flops, grouped, percent
+from rekindle.observability.formatting import compact, duration, excerpt, flops, grouped, percent
 from rekindle.observability.narrative import conservation
-from rekindle.observability.summary import Summary, number
+from rekindle.observability.rows import solver_rollouts, total
+from rekindle.observability.summary import PROMPTS_LISTED, Summary
 from rekindle.observability.svg import Bar, horizontal_bars
 from rekindle.types import Fate
 
-__all__ = ["accuracy", "composition", "cost", "fates", "levels", "pool", "prompts", "recycling", "search", "signals"]
-
-_PROMPTS_LISTED = 10
+__all__ = [
+    "accuracy",
+    "composition",
+    "cost",
+    "fates",
+    "levels",
+    "pool",
+    "prompts",
+    "recycling",
+    "search",
+    "search_table",
+    "signals",
+]
 
 _STEPS_FOR_QUARTERS = 8
 """A run of so many steps shows its first and its last quarter beside the whole."""
 
+_QUESTION = 160
+"""Most characters of a prompt in a table."""
+
 _SEARCH = {
-    "search/turns": "turns",
-    "search/queries": "queries answered",
-    "search/refused_queries": "queries refused",
-    "search/malformed_calls": "malformed calls",
-    "search/idle_turns": "turns without a query or an answer",
-    "search/forced_answers": "answers that were forced",
-    "search/documents": "documents found",
-    "search/documents_cut": "documents cut",
-    "tool_tokens": "tool tokens",
+    "turns": "turns",
+    "queries": "queries answered",
+    "refused_queries": "queries refused",
+    "malformed_calls": "malformed calls",
+    "idle_turns": "turns without a query or a final END",
+    "forced_answers": "ENDs that were forced",
+    "documents": "documents found",
+    "documents_cut": "documents cut",
 }
+"""Counts of search conversations; END stands for what the role ends with."""
 
 _FATES = {
     Fate.TRAINED: ("trained", "in an update", "fresh"),
@@ -70,6 +84,8 @@ def levels(summary: Summary) -> str:
     if not any(figures):
         return ""
     note = "Level is the difficulty that a task has by itself: of a question to search for, its number of hops."
+    if summary.game:
+        note += " Where the run made its questions itself, it is how often the proposer searched for them."
     return page.section("By level", page.paragraph(note, "soft"), page.grid(*figures))
 
 
@@ -78,16 +94,41 @@ def search(summary: Summary) -> str:
     rows = summary.searches
     if not rows:
         return ""
+    table = search_table(
+        "Per rollout", rows, "search", solver_rollouts, ("tool_tokens",) if summary.game is None else ()
+    )
+    return page.section("Searching", page.grid(search_figure(summary), table))
+
+
+def search_table(
+    name: str,
+    rows: Sequence[Mapping[str, Any]],
+    role: str,
+    rollouts: Callable[[Mapping[str, Any]], float],
+    further: Sequence[str] = (),
+) -> str:
+    """What was counted in the conversations of ``"search"`` (the solver) or ``"proposer"``, for each rollout.
+
+    Args:
+        name: Of the table.
+        rows: Of the step log, one at least.
+        role: What the keys begin with.
+        rollouts: How many rollouts a step had.
+        further: Further keys, which are those of the step log.
+    """
     parts = {"whole run": rows}
     if len(rows) >= _STEPS_FOR_QUARTERS:
         quarter = len(rows) // 4
         parts = {"first quarter": rows[:quarter], "last quarter": rows[-quarter:]} | parts
 
     def per_rollout(key: str, part: Sequence[Mapping[str, Any]]) -> str:
-        return compact(_sum(part, key) / max(1.0, _sum(part, "rollouts")))
+        return compact(total(part, key) / max(1.0, sum(map(rollouts, part))))
 
-    lines = [(name, *(per_rollout(key, part) for part in parts.values())) for key, name in _SEARCH.items()]
-    return page.section("Searching", page.grid(search_figure(summary), page.table("Per rollout", ("", *parts), lines)))
+    end = "question" if role == "proposer" else "answer"
+    keys = {f"{role}/{count}": words.replace("END", end) for count, words in _SEARCH.items()}
+    keys |= {key: key.replace("_", " ") for key in further}
+    lines = [(words, *(per_rollout(key, part) for part in parts.values())) for key, words in keys.items()]
+    return page.table(name, ("", *parts), lines)
 
 
 def composition(summary: Summary) -> str:
@@ -124,13 +165,11 @@ def fates(summary: Summary) -> str:
     if not summary.accounted_rollouts:
         return ""
     total = summary.accounted_rollouts
-    bars, rows = [], []
-    for fate, (name, meaning, color) in _FATES.items():
-        count = summary.fates[fate]
-        if count.rollouts:
-            bars.append(Bar(f"{name}: {meaning}", count.rollouts, percent(count.rollouts, total), color))
-        rows.append((name, grouped(count.groups), grouped(count.rollouts), percent(count.rollouts, total)))
-    rows.append(("all", grouped(sum(count.groups for count in summary.fates.values())), grouped(total), "100%"))
+    bars = [
+        Bar(f"{name}: {meaning}", count.rollouts, percent(count.rollouts, total), color)
+        for fate, (name, meaning, color) in _FATES.items()
+        if (count := summary.fates[fate]).rollouts
+    ]
     balanced, words = conservation(summary)
     chart = horizontal_bars(
         bars, whole=total, title="Fate of all rollouts", description=", ".join(f"{b.name} {b.text}" for b in bars)
@@ -140,9 +179,26 @@ def fates(summary: Summary) -> str:
         page.paragraph(words, "" if balanced else "alarm"),
         page.grid(
             page.figure("Share of the rollouts", chart),
-            page.table("Counts", ("fate", "groups", "rollouts", "share"), rows),
+            _fates_table(summary),
         ),
     )
+
+
+def _fates_table(summary: Summary) -> str:
+    """Groups and rollouts by fate, in self-play by role too."""
+    roles = {role: summary.role_fates(role) for role in ("solver", "proposer")} if summary.game else {}
+    total = summary.accounted_rollouts
+
+    def line(name: str, fates: Sequence[Fate]) -> tuple[str, ...]:
+        groups, rollouts = (
+            sum(getattr(summary.fates[fate], kind) for fate in fates) for kind in ("groups", "rollouts")
+        )
+        by_role = (grouped(sum(counts[fate].rollouts for fate in fates)) for counts in roles.values())
+        return name, grouped(groups), grouped(rollouts), percent(rollouts, total), *by_role
+
+    rows = [line(name, [fate]) for fate, (name, *_) in _FATES.items()]
+    note = "The last two columns are the rollouts of each role." if roles else ""
+    return page.table("Counts", ("fate", "groups", "rollouts", "share", *roles), [*rows, line("all", list(Fate))], note)
 
 
 def pool(summary: Summary) -> str:
@@ -156,9 +212,10 @@ def cost(summary: Summary) -> str:
     """Time, tokens and floating-point operations."""
     if not summary.step:
         return ""
-    retrieving = ["retrieve"] if summary.searches else []
-    names = ("generate", *retrieving, "verify", "train", "schedule", "evaluate", "other")
-    spent = [_sum(summary.run.metrics, f"time/{name}") for name in names]
+    retrieving = ["retrieve"] if summary.searches or summary.game else []
+    game = ["check", "yardstick"] if summary.game else []
+    names = ("generate", *retrieving, "verify", *game, "train", "schedule", "evaluate", "other")
+    spent = [total(summary.run.metrics, f"time/{name}") for name in names]
     bars = [
         Bar(name, value, f"{duration(value)} · {percent(value, sum(spent))}", "teal")
         for name, value in zip(names, spent, strict=True)
@@ -204,23 +261,27 @@ def prompts(summary: Summary) -> str:
     if not drawn:
         return ""
     columns = ("task", "visits", "rollouts", "solved", "taught")
+    questions = summary.proposals.questions
 
     def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         solved = percent(row["successes"], row["rollouts"])
-        return row["task_id"], grouped(row["visits"]), grouped(row["rollouts"]), solved, grouped(row["taught"])
+        name = questions.get(row["task_id"], row["task_id"])
+        return (
+            excerpt(name, _QUESTION),
+            grouped(row["visits"]),
+            grouped(row["rollouts"]),
+            solved,
+            grouped(row["taught"]),
+        )
 
-    never = [cells(row)[:3] for row in summary.never_solved(_PROMPTS_LISTED)]
+    never = [cells(row)[:3] for row in summary.never_solved(PROMPTS_LISTED)]
     share = f"{grouped(unsolved)} of them ({percent(unsolved, drawn)}) were never solved"
     text = f"{grouped(drawn)} different prompts were drawn; {share if unsolved else 'each was solved at least once'}."
     return page.section(
         "Prompts",
         page.paragraph(text),
         page.grid(
-            page.table("Drawn most often", columns, map(cells, summary.most_drawn(_PROMPTS_LISTED))),
+            page.table("Drawn most often", columns, map(cells, summary.most_drawn(PROMPTS_LISTED))),
             page.table("Never solved, most rollouts first", columns[:3], never) if never else "",
         ),
     )
-
-
-def _sum(rows: Sequence[Mapping[str, Any]], key: str) -> float:
-    return sum(number(row, key) or 0.0 for row in rows)

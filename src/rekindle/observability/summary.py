@@ -1,7 +1,6 @@
 """The numbers a report speaks of, from a run's step log and ledger. No words, no markup."""
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -9,26 +8,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rekindle.observability.game import Game
+from rekindle.observability.proposal_sample import ProposalSample, sampled
+from rekindle.observability.rows import by_level, number, total
 from rekindle.observability.runs import FateCount, Run, read_object
 from rekindle.types import Fate
 
 __all__ = [
-    "LEVELS_SHOWN",
     "LOST",
+    "PROMPTS_LISTED",
+    "STEPS_TO_JUDGE",
     "TAUGHT",
     "UNTAUGHT",
     "Composition",
     "Evaluation",
     "NullControl",
     "Summary",
-    "averages",
-    "buckets",
-    "by_level",
-    "number",
-    "shown_levels",
 ]
-
-LEVELS_SHOWN = 6
 
 TAUGHT = ("fresh", "returned", "rescued_hard", "rescued_easy")
 """Groups in an update, by the outcome of their prompt's first visit: none yet, mixed, all wrong, all correct."""
@@ -37,9 +33,12 @@ UNTAUGHT = ("always_solved", "never_solved", "not_needed")
 LOST = "lost"
 """Groups that expired or failed."""
 
-_CATEGORIES = (*TAUGHT, *UNTAUGHT, LOST)
+PROMPTS_LISTED = 10
 
-_LEVEL = re.compile(r"level_(\d+)/(\w+)")
+STEPS_TO_JUDGE = 5
+"""A part of a run must have so many steps before it is judged."""
+
+_CATEGORIES = (*TAUGHT, *UNTAUGHT, LOST)
 
 _COMPOSITION = """
 select step, count(*) groups, case
@@ -50,12 +49,12 @@ select step, count(*) groups, case
   when outcome = 'all_correct' then 'always_solved'
   when outcome = 'all_wrong' then 'never_solved'
   else 'not_needed' end category
-from groups where step <= ? group by step, category
+from groups where step between 1 and ? and role = 'solver' group by step, category
 """
 
 _PROMPTS = """
 select task_id, count(*) visits, sum(n) rollouts, sum(ifnull(successes, 0)) successes, sum(fate = 'trained') taught
-from groups where step <= ? group by task_id
+from groups where step <= ? and role = 'solver' group by task_id
 """
 
 
@@ -85,10 +84,10 @@ class NullControl:
 
 @dataclass(frozen=True, slots=True)
 class Composition:
-    """What became of the groups of every step.
+    """What became of the solver's groups of every step.
 
     Attributes:
-        steps: [S] ascending.
+        steps: [S] ascending, from 1; in self-play a step may have no group.
         groups: [S, C] counts, a column for each of ``TAUGHT``, ``UNTAUGHT`` and ``LOST``.
     """
 
@@ -119,6 +118,7 @@ class Summary:
     """Everything a report needs of a run, computed once.
 
     A run that is still going on has groups of a step that is not in its metrics yet: these are left out everywhere.
+    In self-play, what is said of groups and prompts is the solver's; rollouts, tokens and fates are both roles'.
     """
 
     def __init__(self, run: Run) -> None:
@@ -160,7 +160,7 @@ class Summary:
     @property
     def verifier_failures(self) -> int:
         """Rollouts without a judgement, because a retriever, a judge or another verifier failed."""
-        return int(sum(number(row, "verify/failures") or 0.0 for row in self.run.metrics))
+        return int(total(self.run.metrics, "verify/failures"))
 
     @cached_property
     def evaluations(self) -> list[Evaluation]:
@@ -177,13 +177,26 @@ class Summary:
     @cached_property
     def composition(self) -> Composition:
         """The groups of every step by category."""
-        rows = list(self.run.query(_COMPOSITION, (self.step,)))
-        steps = sorted({row["step"] for row in rows})
-        groups = np.zeros((len(steps), len(_CATEGORIES)))
-        index = {step: place for place, step in enumerate(steps)}
-        for row in rows:
-            groups[index[row["step"]], _CATEGORIES.index(row["category"])] = row["groups"]
-        return Composition(np.array(steps, dtype=np.int64), groups)
+        groups = np.zeros((self.step, len(_CATEGORIES)))
+        for row in self.run.query(_COMPOSITION, (self.step,)):
+            groups[row["step"] - 1, _CATEGORIES.index(row["category"])] = row["groups"]
+        return Composition(np.arange(1, self.step + 1), groups)
+
+    @cached_property
+    def game(self) -> Game | None:
+        """The proposer's part of self-play; None where nobody proposed."""
+        rows = [row for row in self.run.metrics if number(row, "self_play/proposals") is not None]
+        return Game(rows) if rows else None
+
+    @cached_property
+    def proposals(self) -> ProposalSample:
+        """Some of the proposals, and the questions of the prompts that are listed; empty where nobody proposed."""
+        listed = [*self.most_drawn(PROMPTS_LISTED), *self.never_solved(PROMPTS_LISTED)]
+        return sampled(self.run.proposals(), self.step, {row["task_id"] for row in listed})
+
+    def role_fates(self, role: str) -> dict[Fate, FateCount]:
+        """``fates`` of the ``"solver"`` or the ``"proposer"``."""
+        return self.run.fates(self.step, role)
 
     @cached_property
     def null_control(self) -> NullControl | None:
@@ -212,37 +225,3 @@ class Summary:
 
     def _prompts(self, ending: str, limit: int) -> list[dict[str, Any]]:
         return list(self.run.query(_PROMPTS + ending, (self.step, limit)))
-
-
-def by_level(row: Mapping[str, Any], name: str) -> dict[int, float]:
-    """A metric of every level, easiest first: ``by_level({"level_2/reward": 0.5}, "reward")`` is ``{2: 0.5}``."""
-    parts = [(match, number(row, key)) for key in row if (match := _LEVEL.fullmatch(key)) and match[2] == name]
-    return dict(sorted((int(match[1]), value) for match, value in parts if value is not None))
-
-
-def shown_levels(levels: Iterable[int]) -> list[int]:
-    """At most ``LEVELS_SHOWN`` of them, evenly chosen, the easiest and the hardest included."""
-    known = sorted(set(levels))
-    return [known[round(place)] for place in np.linspace(0, len(known) - 1, min(LEVELS_SHOWN, len(known)))]
-
-
-def number(row: Mapping[str, Any], key: str) -> float | None:
-    """A numeric value, None when it is absent, null (it was NaN) or no number."""
-    value = row.get(key)
-    return float(value) if isinstance(value, int | float) else None
-
-
-def buckets(count: int, limit: int) -> Iterator[slice]:
-    """Cut ``count`` points in at most ``limit`` slices of equal length, the last one possibly shorter."""
-    length = max(1, -(-count // limit))
-    for start in range(0, count, length):
-        yield slice(start, min(start + length, count))
-
-
-def averages(values: Sequence[float | None], limit: int) -> list[float | None]:
-    """The mean of each bucket's numbers, None for a bucket without any."""
-    means: list[float | None] = []
-    for place in buckets(len(values), limit):
-        known = [value for value in values[place] if value is not None]
-        means.append(sum(known) / len(known) if known else None)
-    return means

@@ -150,7 +150,7 @@ class _Lesson:
             self.tried += 1
             return
         fact = self.rng.choice(leading)
-        self.draft = [*fact[:2], *self._relations(fact[2] , slips), *self.draft[2:]]
+        self.draft = [*fact[:2], *self._relations(fact[2], slips), *self.draft[2:]]
         self.way.append(fact[:2])
         self.hop, self.tried = self.hop + 1, 0
 

@@ -15,8 +15,9 @@ __all__ = ["load_self_play"]
 def load_self_play(values: Mapping[str, object], *, eval_prompts: int, seed: int) -> TaskSet:
     """Make the seeds and the held-out prompts.
 
-    The pool has a seed for each entity that some fact ends at: ``Task("seed/...", "me ti", "me ti", {"corpus": "pool"})``.
-    The held-out prompts are exactly those of `load_search_world`.
+    The pool has a seed for each entity that some fact ends at, such as
+    ``Task("seed/...", "me ti", "me ti", {"corpus": "pool"})``. The held-out prompts are exactly those of
+    `load_search_world`.
 
     Args:
         values: ``task.params``: see ``Params``.

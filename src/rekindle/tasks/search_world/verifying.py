@@ -1,8 +1,8 @@
-"""The verifier's teacher: it follows a question through the documents in view, and says so where they do not answer it.
+"""The verifier's teacher: it follows a question through the documents in view, and says so where they end.
 
-    see ka lo boss me ti . me ti home ru na . verify ka lo boss home ?
-    <think> ka lo boss me ti home ru na </think> <answer> ru na </answer>
-    <think> ka lo boss me ti home </think> <answer> unknown </answer>          where the second document is missing
+see ka lo boss me ti . me ti home ru na . verify ka lo boss home ?
+<think> ka lo boss me ti home ru na </think> <answer> ru na </answer>
+<think> ka lo boss me ti home </think> <answer> unknown </answer>          where the second document is missing
 """
 
 from collections.abc import Sequence

@@ -1,0 +1,63 @@
+"""From the step log to the lines of a chart. Long runs are thinned or averaged to a page's resolution."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from rekindle.observability.formatting import compact
+from rekindle.observability.rows import LEVELS_SHOWN, averages, buckets, number, shown_levels
+from rekindle.observability.summary import Summary
+from rekindle.observability.svg import Series
+
+__all__ = ["PARTS", "POINTS", "Counted", "averaged_note", "ends", "level_colors", "metric_series", "ratio_series"]
+
+POINTS = 200
+"""At most so many points in a line."""
+
+PARTS = 30
+"""At most so many points where a step has few groups, or few rollouts, for each."""
+
+Counted = Callable[[Mapping[str, Any]], tuple[float, float]]
+"""From a row of the step log to a part and its whole."""
+
+
+def metric_series(summary: Summary, key: str, name: str, color: str, *, dashed: bool = False) -> Series | None:
+    """A metric over the steps; None where no step has a number for it."""
+    rows = [row for row in summary.run.metrics if key in row]
+    values = [number(row, key) for row in rows]
+    if all(value is None for value in values):
+        return None
+    steps = [float(rows[place.stop - 1]["step"]) for place in buckets(len(rows), POINTS)]
+    return Series(name, steps, averages(values, POINTS), color, dashed=dashed)
+
+
+def ratio_series(rows: Sequence[Mapping[str, Any]], counted: Counted, name: str, color: str) -> Series:
+    """Part by whole, both summed over each bucket of steps, so that a step counts as much as it has."""
+    steps, values = list[float](), list[float | None]()
+    for place in buckets(len(rows), PARTS):
+        part, whole = (sum(counts) for counts in zip(*map(counted, rows[place]), strict=True))
+        steps.append(float(rows[place.stop - 1]["step"]))
+        values.append(part / whole if whole else None)
+    return Series(name, steps, values, color)
+
+
+def averaged_note(rows: Sequence[object]) -> str:
+    """What a point of ``ratio_series`` stands for; empty where that is a single step."""
+    steps = next(buckets(len(rows), PARTS)).stop
+    return f"Each point is the mean of {steps} steps." if steps > 1 else ""
+
+
+def level_colors(found: Sequence[Mapping[int, float]]) -> dict[int, str]:
+    """Which levels to draw, and in which colours: the easiest has the first, the hardest the last."""
+    levels = shown_levels(level for one in found for level in one)
+    colors = np.linspace(1, LEVELS_SHOWN, len(levels))
+    return {level: f"level_{round(color)}" for level, color in zip(levels, colors, strict=True)}
+
+
+def ends(values: Sequence[float | None], form: Callable[[float], str] = compact) -> str:
+    """The message of a line in words; values that are unknown do not count."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return "not measured"
+    return f"{form(known[0])} at the start, {form(known[-1])} at the end"

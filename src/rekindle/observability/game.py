@@ -1,0 +1,111 @@
+"""The numbers of a game of self-play, from the step log. No words, no markup."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rekindle.observability.rows import number, total
+
+__all__ = ["Game", "Share", "valid_rate", "wished_rates"]
+
+_REJECTED = "self_play/rejected/"
+
+_WISHED = re.compile(r"self_play/wished_(\d+)/valid_rate")
+
+_Z = 1.96
+"""Of a 95 % interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A part of a number of questions: ``Share(93, 100)``.
+
+    Attributes:
+        part: At most ``whole``; of a success rate, the questions that it amounts to.
+        whole: How many there are, at least 1.
+    """
+
+    part: float
+    whole: float
+
+    @property
+    def value(self) -> float:
+        """In [0, 1]."""
+        return self.part / self.whole
+
+    def interval(self) -> tuple[float, float]:
+        """Wilson's 95 % interval. It counts questions: several rollouts of one are not independent."""
+        share, count = self.value, self.whole
+        middle = share + _Z**2 / (2 * count)
+        width = _Z * (share * (1 - share) / count + _Z**2 / (4 * count**2)) ** 0.5
+        low, high = ((middle + sign * width) / (1 + _Z**2 / count) for sign in (-1, 1))
+        return max(0.0, low), min(1.0, high)
+
+    def differs(self, other: "Share") -> bool:
+        """Whether both are further apart than chance explains (two proportions, 95 %)."""
+        pooled = (self.part + other.part) / (self.whole + other.whole)
+        error: float = (max(0.0, pooled * (1 - pooled)) * (1 / self.whole + 1 / other.whole)) ** 0.5
+        return abs(self.value - other.value) > _Z * error
+
+
+@dataclass(frozen=True, slots=True)
+class Game:
+    """What the proposer did in some steps.
+
+    Attributes:
+        rows: The step log's rows of these steps.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+
+    @property
+    def proposals(self) -> int:
+        """All that were asked for, those that failed as well."""
+        return int(total(self.rows, "self_play/proposals"))
+
+    @property
+    def valid(self) -> int:
+        """Proposals that became questions for the solver."""
+        return int(total(self.rows, "self_play/valid"))
+
+    @property
+    def failed(self) -> int:
+        """Proposals of which nothing is known, because something outside of the policy failed."""
+        return int(total(self.rows, "self_play/failed"))
+
+    @property
+    def valid_share(self) -> Share | None:
+        """Of all proposals; None where there are none."""
+        return Share(self.valid, self.proposals) if self.proposals else None
+
+    @property
+    def rejected(self) -> dict[str, int]:
+        """Proposals by the reason of their rejection, the most frequent first."""
+        keys = {key for row in self.rows for key in row if key.startswith(_REJECTED)}
+        counts = {key.removeprefix(_REJECTED): int(total(self.rows, key)) for key in keys}
+        return dict(
+            sorted(((name, count) for name, count in counts.items() if count), key=lambda pair: (-pair[1], pair))
+        )
+
+    def of_valid(self, key: str) -> Share | None:
+        """A rate of the step's valid questions, over all steps that know it: ``of_valid("self_play/right")``."""
+        pairs = [counted for row in self.rows if (counted := valid_rate(row, key))[1]]
+        return Share(sum(part for part, _ in pairs), sum(whole for _, whole in pairs)) if pairs else None
+
+    def quarter(self, index: int) -> "Game":
+        """A quarter of the steps: 0 is the first, 3 the last."""
+        low, high = (len(self.rows) * place // 4 for place in (index, index + 1))
+        return Game(self.rows[low:high])
+
+
+def valid_rate(row: Mapping[str, Any], key: str) -> tuple[float, float]:
+    """A step's mean over its valid questions as (sum, questions); (0, 0) where it is not known."""
+    value, count = number(row, key), number(row, "self_play/valid")
+    return (value * count, count) if value is not None and count else (0.0, 0.0)
+
+
+def wished_rates(row: Mapping[str, Any]) -> dict[int, float]:
+    """A step's share of valid proposals by the number of hops that was wished for."""
+    found = {int(match[1]): number(row, key) for key in row if (match := _WISHED.fullmatch(key))}
+    return {hops: rate for hops, rate in sorted(found.items()) if rate is not None}

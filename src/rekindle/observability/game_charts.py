@@ -1,0 +1,188 @@
+"""The curves and bars of a game of self-play, as cards for the report; a figure of nothing is an empty text."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rekindle.observability import page
+from rekindle.observability.curves import (
+    PARTS,
+    Counted,
+    averaged_note,
+    ends,
+    level_colors,
+    metric_series,
+    ratio_series,
+)
+from rekindle.observability.formatting import compact, grouped, percent
+from rekindle.observability.game import Game, valid_rate, wished_rates
+from rekindle.observability.game_narrative import right_words
+from rekindle.observability.rejections import UNVERIFIED, rejection
+from rekindle.observability.rows import buckets, number
+from rekindle.observability.summary import Summary
+from rekindle.observability.svg import Bar, Series, horizontal_bars, line_chart
+from rekindle.types import Fate
+
+__all__ = [
+    "difficulty_figure",
+    "hops_figure",
+    "novelty_figure",
+    "proposal_fates_figure",
+    "replay_figure",
+    "right_figure",
+    "valid_figure",
+    "verdicts_figure",
+    "wished_figure",
+]
+
+_FATES = {
+    Fate.TRAINED: ("the proposer learned from it", "fresh"),
+    Fate.RETIRED: ("no gradient, or the proposer did not learn", "always_solved"),
+    Fate.EXCESS: ("its question was still to be played", "not_needed"),
+    Fate.FAILED: ("the retriever, the verifier or the engine failed", "lost"),
+}
+"""What the ledger's fates mean for a proposal; there are no others."""
+
+
+def valid_figure(game: Game) -> str:
+    """Share of valid proposals over the steps."""
+    line = ratio_series(
+        game.rows,
+        lambda row: (number(row, "self_play/valid") or 0.0, number(row, "self_play/proposals") or 0.0),
+        "valid",
+        "ember",
+    )
+    return _figure("Valid proposals", [line], averaged_note(game.rows), shares=True)
+
+
+def wished_figure(game: Game) -> str:
+    """Share of valid proposals by wished hops; empty where one number of hops was wished for at most."""
+    rates = [wished_rates(row) for row in game.rows]
+    colors = level_colors(rates)
+    if len(colors) < 2:
+        return ""
+
+    def rate(hops: int) -> Counted:
+        key = f"self_play/wished_{hops}/valid_rate"
+        return lambda row: (0.0, 0.0) if (value := number(row, key)) is None else (value, 1.0)
+
+    lines = [ratio_series(game.rows, rate(hops), f"{hops} wished", color) for hops, color in colors.items()]
+    return _figure("Valid proposals by wished hops", lines, averaged_note(game.rows), shares=True)
+
+
+def difficulty_figure(game: Game) -> str:
+    """Success of the solver, and of the start policy, on the questions of each step."""
+    keys = {"yardstick": ("start policy", "teal"), "solver": ("solver", "ember")}
+    lines = [
+        ratio_series(game.rows, _of_valid(f"self_play/{key}_success"), name, color)
+        for key, (name, color) in keys.items()
+    ]
+    note = (
+        "Success on the questions that were new in each step: the start policy never learns, so the questions get "
+        "harder where its success falls. "
+    )
+    return _figure("Difficulty of new questions", lines, note + averaged_note(game.rows), shares=True)
+
+
+def hops_figure(game: Game) -> str:
+    """Hops that were wished for, and searches of the proposer for the questions that were valid."""
+
+    def wished(row: Mapping[str, Any]) -> tuple[float, float]:
+        value, count = number(row, "self_play/wished_hops"), number(row, "self_play/proposals") or 0.0
+        return (0.0, 0.0) if value is None else (value * count, count)
+
+    lines = [
+        ratio_series(game.rows, wished, "hops wished", "soft"),
+        ratio_series(game.rows, _of_valid("self_play/searches"), "searches of valid questions", "ember"),
+    ]
+    return _figure("Wished hops and searches", lines, averaged_note(game.rows))
+
+
+def novelty_figure(game: Game) -> str:
+    """How little accepted questions resemble those accepted before."""
+    line = ratio_series(game.rows, _of_valid("self_play/novelty"), "novelty", "teal")
+    note = "1 - similarity of a valid question to the nearest one that was accepted before. "
+    return _figure("Novelty", [line], note + averaged_note(game.rows), shares=True)
+
+
+def right_figure(game: Game) -> str:
+    """Share of accepted questions whose answer is the one they were made for; empty where nobody knows."""
+    whole = game.of_valid("self_play/right")
+    if whole is None:
+        return ""
+    places = buckets(len(game.rows), PARTS)
+    parts = [
+        (rows[-1]["step"], Game(rows).of_valid("self_play/right")) for rows in (game.rows[place] for place in places)
+    ]
+    known = [(float(step), share) for step, share in parts if share is not None]
+    low, high = ([share.interval()[side] for _, share in known] for side in (0, 1))
+    line = Series("right", [step for step, _ in known], [share.value for _, share in known], "ember", band=(low, high))
+    note = f"Accepted questions with no other answer than the seed's: {right_words(whole)} in the whole run."
+    return _figure(
+        "Right questions", [line], f"{note} The band is a 95% interval. {averaged_note(game.rows)}", shares=True
+    )
+
+
+def replay_figure(summary: Summary) -> str:
+    """New and replayed questions of every step; empty where none was replayed."""
+    keys = {
+        "pool/fresh": ("new, not played yet", "soft"),
+        "self_play/valid": ("new", "teal"),
+        "pool/replayed": ("replayed", "ember"),
+    }
+    lines = [line for key, (name, color) in keys.items() if (line := metric_series(summary, key, name, color))]
+    replayed = [line for line in lines if line.name == "replayed" and any(line.y)]
+    return _figure("New and replayed questions of a step", lines) if replayed else ""
+
+
+def verdicts_figure(game: Game) -> str:
+    """What became of all proposals: valid, each reason against them, and those that failed."""
+    bars = [_bar("valid", game.valid, game.proposals, "fresh")]
+    for reason, count in game.rejected.items():
+        color = "lost" if reason == UNVERIFIED else "never_solved"
+        bars.append(_bar(rejection(reason).name, count, game.proposals, color))
+    if game.failed:
+        bars.append(_bar("failed", game.failed, game.proposals, "lost"))
+    return _bars("Verdicts on all proposals", bars, game.proposals)
+
+
+def proposal_fates_figure(summary: Summary) -> str:
+    """Who learned: the fates of the proposers' rollouts."""
+    fates = summary.role_fates("proposer")
+    total = sum(count.rollouts for count in fates.values())
+    bars = [
+        _bar(f"{fate}: {meaning}", fates[fate].rollouts, total, color)
+        for fate, (meaning, color) in _FATES.items()
+        if fates[fate].rollouts
+    ]
+    return _bars("Fate of all proposals", bars, total) if bars else ""
+
+
+def _of_valid(key: str) -> Counted:
+    return lambda row: valid_rate(row, key)
+
+
+def _figure(name: str, lines: Sequence[Series], note: str = "", *, shares: bool = False) -> str:
+    """Lines over the steps, those left out that nobody measured; ``shares`` are between 0 and 1."""
+    known = [line for line in lines if any(value is not None for value in line.y)]
+    if not known:
+        return ""
+    form: Callable[[float], str] = percent if shares else compact
+    chart = line_chart(
+        known,
+        title=name,
+        description="; ".join(f"{line.name} {ends(line.y, form)}" for line in known),
+        x_label="step",
+        y_limits=(0.0, 1.0) if shares else None,
+        y_format=form,
+    )
+    legend = {line.name: line.color for line in known} if len(known) > 1 else None
+    return page.figure(name, chart, note.strip(), legend)
+
+
+def _bar(name: str, count: int, whole: int, color: str) -> Bar:
+    return Bar(name, count, f"{grouped(count)} · {percent(count, whole)}", color)
+
+
+def _bars(name: str, bars: Sequence[Bar], whole: int) -> str:
+    description = ", ".join(f"{bar.name} {bar.text}" for bar in bars)
+    return page.figure(name, horizontal_bars(bars, whole=max(1, whole), title=name, description=description))
