@@ -176,3 +176,25 @@ def served(corpus, port=0):
         server.stop()
         thread.join()
         index.close()
+
+
+SELF_PLAY_EXAMPLE = Path(__file__).parents[1] / "examples" / "self_play.toml"
+QUICK_SELF_PLAY = (
+    *(one for one in QUICK_SEARCH if not one.startswith(("model.tiny.max_length", "task.pool_size"))),
+    "model.tiny.max_length=128",
+    "self_play.hops=2",
+    "self_play.max_turns=4",
+    "self_play.max_new_tokens=48",
+    "self_play.question_tokens=8",
+    "filters.min_characters=1",
+    "filters.min_words=1",
+    "check.kind=off",
+)
+"""The same for self-play: nothing is checked, as a policy that knows nothing confirms nothing."""
+
+
+def self_play_config(recipe="self_play", *overrides, seed=0):
+    """Self-play in the embedded world, small."""
+    from rekindle.recipes import resolve
+
+    return resolve(SELF_PLAY_EXAMPLE, recipe, [*QUICK_SELF_PLAY, *overrides], seed)

@@ -278,7 +278,7 @@ REFUSED += [
     (f"{PLAY} check.kind=endpoint", "set check.url"),
     (f"{PLAY} check.kind=endpoint check.url=http://h", "set check.model"),
     (f"{PLAY} check.url=http://h", 'set check.kind = "endpoint"'),
-    (f"{PLAY} check.kind=off check.noise=3", "nothing is checked"),
+    (f"{PLAY} check.kind=off check.closed_book=3", "nothing is checked"),
     (f"{PLAY} self_play.fixed=proposer self_play.proposer_weight=0.5", "the fixed proposer does not learn"),
     (f"{PLAY} self_play.fixed=solver self_play.solver_weight=0.5", "the fixed solver does not learn"),
     (f"{PLAY} self_play.intermediate_low=0.1", 'set self_play.proposer_reward = "intermediate"'),

@@ -26,7 +26,7 @@ from rekindle.types import Task, TrainingSample
 
 __all__ = ["role_lessons"]
 
-ROLES = {"solver": 0.5, "proposer": 0.3, "verifier": 0.2}
+ROLES = {"solver": 0.35, "proposer": 0.3, "verifier": 0.35}
 """Shares of the demonstrations."""
 CLOSED_BOOK = 0.05
 """Share of the verifier's lessons without any document."""

@@ -52,6 +52,9 @@ class TinyModel(_Table):
     kv_heads: int = Field(default=4, ge=1)
     intermediate_size: int = Field(default=192, ge=8)
     max_length: int = Field(default=128, ge=16, description="longest prompt plus completion, tokens")
+    initialization: Literal["llama", "copying"] = Field(
+        default="llama", description="of the weights: all small; or such that copying what was read is learned sooner"
+    )
 
     @model_validator(mode="after")
     def _heads_divide(self) -> "TinyModel":

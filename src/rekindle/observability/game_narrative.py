@@ -15,6 +15,7 @@ _FEW_VALID = 0.05
 _ONE_REASON = 0.9
 _MANY_REJECTED = 0.2
 _LOST = 0.02
+_MOST = 0.5
 _ALREADY_HARD = 0.1
 """Where the start policy solves no more than this share of the questions, they need not get harder."""
 
@@ -47,7 +48,8 @@ def game_advice(summary: Summary) -> str | None:
     late, when = (game.quarter(3), "Late in the run") if long else (game, "So far")
     found = (
         _failing(game) or _unverified(summary, game, _LOST) or _few_valid(late, when) or _one_reason(late, when)
-        or _unverified(summary, game, 0.0) or _extremes(summary) or _not_harder(summary, game)
+        or _wrong(summary, late, when) or _unverified(summary, game, 0.0) or _extremes(summary)
+        or _not_harder(summary, game)
     )  # fmt: skip
     return found or None
 
@@ -86,7 +88,7 @@ def _difficulty(game: Game) -> Iterator[str]:
         f"steps and {percent(late.value)} of those of the last"
     )
     if not early.differs(late):
-        yield f"Whether the questions got harder cannot be told: {numbers}, which may be chance."
+        yield f"Whether the questions got harder cannot be told: {numbers}, a difference that may be chance."
     else:
         yield f"The questions got {'harder' if late.value < early.value else 'easier'}: {numbers}."
 
@@ -149,6 +151,20 @@ def _one_reason(late: Game, when: str) -> str:
     return (
         f"{when} {percent(count, rejected)} of the rejections have one reason, "
         f'"{rejection(reason).name}": {rejection(reason).remedy}.'
+    )
+
+
+def _wrong(summary: Summary, late: Game, when: str) -> str:
+    """Accepted questions of which most have another answer, so that the solver is rewarded for wrong ones."""
+    share = late.of_valid("self_play/right")
+    if share is None or share.interval()[1] >= _MOST:
+        return ""
+    off = summary.setting("check", "kind") == "off"
+    remedy = 'turn the check on (check.kind = "policy")' if off else "start from a policy that verifies better"
+    stronger = 'let a stronger model verify (check.kind = "endpoint")'
+    return (
+        f"{when} only {percent(share.value)} of the accepted questions are right, so the solver is rewarded for wrong "
+        f"answers: {remedy}, or {stronger}."
     )
 
 

@@ -118,7 +118,9 @@ def _check(config: Config) -> Unread:
     if not plays_itself(config):
         return _all_but(table, remedy='set task.source = "self_play"')
     if table.kind == "off":
-        return _all_but(table, "kind", remedy='nothing is checked, set check.kind = "policy"')
+        # A policy that is made from scratch is taught to verify all the same, so that it can be compared.
+        taught = () if config.model.path is not None else ("noise", "prompt", "temperature", "max_new_tokens")
+        return _all_but(table, "kind", *taught, remedy='nothing is checked, set check.kind = "policy"')
     keys = ("url", "model", "key_env", "timeout_seconds", "concurrency")
     return {} if table.kind == "endpoint" else dict.fromkeys(keys, 'set check.kind = "endpoint"')
 

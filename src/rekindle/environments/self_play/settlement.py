@@ -41,7 +41,7 @@ def pay(proposals: Sequence[Proposal], played: Mapping[str, float | None], rewar
 def settle_proposals(
     proposals: Sequence[Proposal], played: Mapping[str, float | None], credit: Credit, *, learns: bool
 ) -> tuple[list[TrainingSample], list[Settled]]:
-    """The proposers' part of the update, and the account of every proposal; ``fate`` is set.
+    """The proposers' part of the update, empty where nothing teaches, and the account of every proposal with its fate.
 
     A group whose every reward is known is trained on, or retired where that gives no gradient or the proposer does not
     learn. It failed where something outside the policy did, and is in excess where a valid question of it is still to
@@ -57,7 +57,7 @@ def settle_proposals(
         for proposal in group:
             proposal.fate = fate
         settled.append(_settled(group, fate))
-    return samples, settled
+    return samples if taught else [], settled
 
 
 def _rewarded(group: Sequence[Proposal]) -> Group:
