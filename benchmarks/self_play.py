@@ -29,7 +29,7 @@ PAGE = arms.ROOT / "docs" / "methods" / "self_play.md"
 CURVES = arms.ROOT / "docs" / "images" / "methods" / "self_play.svg"
 ARMS: dict[str, tuple[str, ...]] = {
     "self-play": (),
-    "fixed proposer": ("self_play.fixed=proposer",),
+    "fixed proposer": ("self_play.fixed=proposer", "self_play.proposer_estimator=reinforce"),
     "fixed solver": ("self_play.fixed=solver",),
     "no check": ("check.kind=off",),
 }
@@ -128,9 +128,7 @@ def page_block(results: dict[str, Any]) -> str:
         _row("start policy", [run["start"] for run in first], None),
         *(_row(arm, [run["end"] for run in runs], runs) for arm, runs in found.items()),
         "",
-        f"Self-play gains {statistics.median(gains['sampled']):.0f} points sampled (median; "
-        f"{min(gains['sampled']):.0f} to {max(gains['sampled']):.0f}) and {statistics.median(gains['greedy']):.0f} points greedy "
-        f"({min(gains['greedy']):.0f} to {max(gains['greedy']):.0f}).",
+        f"Self-play gains {_gain(gains['sampled'])} sampled and {_gain(gains['greedy'])} greedy.",
         "",
         "Against self-play, paired by seed, sampled and greedy:",
         "",
@@ -150,6 +148,10 @@ def page_block(results: dict[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _gain(points: Sequence[float]) -> str:
+    return f"{statistics.median(points):.0f} points (median; {min(points):.0f} to {max(points):.0f})"
 
 
 def _row(name: str, accuracies: Sequence[dict[str, float]], runs: Sequence[dict[str, Any]] | None) -> str:
@@ -207,3 +209,78 @@ def curves(results: dict[str, Any]) -> str:
         x_label="rollouts of both roles",
         description="Accuracy on the unseen world against rollouts, mean and range over seeds, by arm.",
     )
+
+
+# -- planted questions -------------------------------------------------------------------------------------------------
+
+
+def planted(seed: int) -> dict[str, list[int]]:
+    """(accepted, asked) of wrong and of right questions that pass every rule filter, checked by a start policy."""
+    from rekindle.assembly import workbench
+    from rekindle.assembly.self_play import build_check, filter_limits
+    from rekindle.environments.self_play.filters import rejected
+    from rekindle.recipes import resolve
+    from rekindle.tasks import search_world
+
+    config = resolve(arms.ROOT / EXAMPLE, None, [f"warm_start.seed={seed}"], seed)
+    params = search_world.Params.read(config.task.params)
+    facts = search_world.Facts(search_world.self_play_passages(params, "pool"))
+    with workbench(config, say=lambda _: None) as bench:
+        asked = [one for one in _taught(bench, params, seed) if rejected(one, filter_limits(config)) is None]
+        right = [facts.answers(one.question) == set(one.answers) for one in asked]
+        build_check(bench).judge(asked)
+    found = {}
+    for kind, wanted in (("wrong", False), ("right", True)):
+        chosen = [one for one, is_right in zip(asked, right, strict=True) if is_right is wanted][:PLANTED]
+        found[kind] = [sum(one.reason is None for one in chosen), len(chosen)]
+    return found
+
+
+def _taught(bench: Any, params: Any, seed: int) -> list[Any]:
+    """Proposals of a teacher: half of them without an error, half with one."""
+    from rekindle.assembly.search_lessons import teacher_engine
+    from rekindle.assembly.self_play import build_proposer
+    from rekindle.environments.self_play.proposer import Order
+    from rekindle.tasks import search_world
+    from rekindle.types import GroupRequest, Task
+
+    wishes = search_world.wishes(params, "pool", 3 * PLANTED, seed)
+    proposals: list[Any] = []
+    for part, rates in enumerate(((0.0,), (1.0,))):
+        teacher = search_world.ProposerTeacher(error_rates=rates)
+        engine = teacher_engine(bench, search_world.proposer_lessons(wishes, params, teacher))
+        first = part * len(wishes)
+        orders = [
+            Order(
+                GroupRequest(first + row, "", row, 1, 1.0, seed + first + row, 0, 0),
+                Task("", wish.answer, wish.answer, {"corpus": "pool"}),
+                wish.hops,
+            )
+            for row, wish in enumerate(wishes)
+        ]
+        proposals += build_proposer(bench, engine).propose(orders)[0]
+    return proposals
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=Path)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--planted", action="store_true", help="check planted questions with the start policies")
+    parser.add_argument("--docs", action="store_true", help="write the page and the curves from the numbers")
+    options = parser.parse_args()
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    if options.runs:
+        results["arms"] = collect(options.runs, options.seeds, options.jobs)
+    if options.planted:
+        results["planted"] = [planted(seed) for seed in range(options.seeds)]
+    if options.runs or options.planted:
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    if options.docs:
+        arms.replace_block(PAGE, "self_play", page_block(results))
+        CURVES.write_text(curves(results), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

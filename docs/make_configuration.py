@@ -3,6 +3,7 @@
 Run it as: python docs/make_configuration.py
 """
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -33,7 +34,8 @@ def page() -> str:
 def _table(title: str, field: FieldInfo) -> str:
     model = _model(field)
     assert model is not None
-    lines = [f"## {title}", "", (model.__doc__ or "").strip(), "", "| key | type | default | |", "|---|---|---|---|"]
+    words = inspect.cleandoc(model.__doc__ or "")
+    lines = [f"## {title}", "", words, "", "| key | type | default | |", "|---|---|---|---|"]
     inner = []
     for name, column in model.model_fields.items():
         if _model(column):

@@ -21,6 +21,7 @@ import overhead  # noqa: E402
 import posterior_recycling  # noqa: E402
 import regimes  # noqa: E402
 import search_agent  # noqa: E402
+import self_play  # noqa: E402
 
 # -- statistics by hand -----------------------------------------------------------------------------------------------
 
@@ -305,6 +306,45 @@ def test_the_page_of_search_agents_says_what_was_measured():
     written = page_block(search_agent.PAGE, "search_agent")
     assert written == search_agent.page_block(results), "run: python benchmarks/search_agent.py --docs"
     assert search_agent.CURVES.read_text(encoding="utf-8") == search_agent.curves(results)
+
+
+def test_the_page_of_self_play_says_what_was_measured():
+    results = json.loads(self_play.RESULTS.read_text(encoding="utf-8"))
+    assert page_block(self_play.PAGE, "self_play") == self_play.page_block(results), "run self_play.py --docs"
+    assert self_play.CURVES.read_text(encoding="utf-8") == self_play.curves(results)
+
+
+def test_a_share_has_an_interval_even_at_its_ends():
+    assert arms.wilson(0, 20) == pytest.approx((0.0, 0.1611), abs=1e-4)
+    assert arms.wilson(20, 20) == pytest.approx((0.8389, 1.0), abs=1e-4)
+    assert arms.wilson(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)
+
+
+def test_the_game_of_a_quarter_weighs_every_question_alike():
+    lines = [
+        {
+            "self_play/valid": 3,
+            "self_play/proposals": 4,
+            "self_play/valid_rate": 0.75,
+            "self_play/yardstick_success": 1.0,
+        },
+        {
+            "self_play/valid": 1,
+            "self_play/proposals": 4,
+            "self_play/valid_rate": 0.25,
+            "self_play/yardstick_success": 0.0,
+        },
+        {
+            "self_play/valid": 0,
+            "self_play/proposals": 8,
+            "self_play/valid_rate": 0.0,
+            "self_play/yardstick_success": None,
+        },
+    ]
+    game = self_play._game(lines)
+    assert game["yardstick_success"] == 0.75
+    assert game["valid_rate"] == 0.25
+    assert game["right"] is None
 
 
 def test_the_lift_of_search_agents_is_counted_by_hand():

@@ -14,6 +14,7 @@ from rekindle.tasks.search_world import (
     demonstration_tasks,
     load_search_world,
     passages,
+    solver_lessons,
     vocabulary,
 )
 from rekindle.types import Task
@@ -58,7 +59,7 @@ class Librarian:
 
 
 def conversations(tasks, teacher, seed=0, n=1, corpus="demonstrations"):
-    engine = TeacherEngine(tasks, encode=encode, decode=decode, params=PARAMS, teacher=teacher)
+    engine = TeacherEngine(solver_lessons(tasks, PARAMS, teacher), encode=encode, decode=decode)
     librarian = Librarian(corpus)
     requests = [SamplingRequest(encode(task.prompt), n=n, seed=seed + row) for row, task in enumerate(tasks)]
     converse(engine, requests, librarian)
@@ -167,7 +168,7 @@ class Scripted:
 
 def play(partner, prompt, limit=8):
     task = Task("t", prompt, "-")
-    engine = TeacherEngine([task], encode=encode, decode=decode, params=PARAMS, teacher=FAULTLESS)
+    engine = TeacherEngine(solver_lessons([task], PARAMS, FAULTLESS), encode=encode, decode=decode)
     engine.converse([SamplingRequest(encode(prompt), max_new_tokens=limit)], partner)
     return partner.said
 
@@ -198,7 +199,7 @@ def test_turns_keep_to_their_limits_and_end_when_the_partner_says_so():
 
 
 def test_a_teacher_does_not_answer_in_one_go():
-    engine = TeacherEngine([], encode=encode, decode=decode, params=PARAMS)
+    engine = TeacherEngine(solver_lessons([], PARAMS), encode=encode, decode=decode)
     with pytest.raises(NotImplementedError, match="converses"):
         engine.generate([])
 

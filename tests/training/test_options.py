@@ -7,6 +7,7 @@ import pytest
 import torch
 from test_loop import finish, last_weights, ledger_rows, opened, without_clocks
 from test_search_options import COVERED as OF_SEARCH_AGENTS
+from test_self_play_options import COVERED as OF_SELF_PLAY
 
 from rekindle.config import Config, ConfigError
 from rekindle.models.tiny import build_tiny
@@ -73,6 +74,7 @@ NEEDS_COMPANY = {
     "warm_start.learning_rate": (FRESH, 1e-3),
     "warm_start.seed": (FRESH, 1),
     "model.tiny.layers": (FRESH, 2),
+    "model.tiny.initialization": (FRESH, "copying"),
     "model.tiny.hidden_size": (FRESH, 32),
     "model.tiny.intermediate_size": (FRESH, 64),
     "model.tiny.kv_heads": ((*FRESH, "model.tiny.heads=4"), 2),
@@ -196,7 +198,7 @@ def leaves(model, prefix=""):
 
 
 def test_no_option_is_without_a_test():
-    covered = {*CHANGES_THE_NUMBERS, *NEEDS_COMPANY, *ELSEWHERE, *OF_SEARCH_AGENTS}
+    covered = {*CHANGES_THE_NUMBERS, *NEEDS_COMPANY, *ELSEWHERE, *OF_SEARCH_AGENTS, *OF_SELF_PLAY}
     assert not set(leaves(Config)) - covered
 
 

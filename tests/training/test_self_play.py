@@ -115,7 +115,8 @@ def test_steps_are_filled_as_said(whole):
 
 def test_both_roles_share_one_update(whole):
     directory, loop, _, _ = whole
-    assert loop.version == 7, "one update a step"
+    taught = [line["groups/trained"] + line.get("proposer/trained", 0) > 0 for line in without_clocks(directory)[1:]]
+    assert loop.version == sum(taught) >= 5, "one update a step, where either taught"
     assert all(torch.isfinite(weight).all() for weight in last_weights(directory).values())
 
 
@@ -125,7 +126,7 @@ def test_both_roles_share_one_update(whole):
         ("self_play.fill=replay_reset", "self_play.reset_every=2"),
         ("self_play.fill=resample", "train.groups_per_step=3"),
         ("self_play.proposals=12", "self_play.fill=dummy"),
-        ("self_play.fixed=proposer",),
+        ("self_play.fixed=proposer", "self_play.proposer_estimator=reinforce"),
         ("self_play.fixed=solver",),
         ("self_play.proposer_group_size=2", "self_play.proposer_estimator=grpo"),
         ("self_play.solver_from_step=3", "self_play.proposer_reward=intermediate"),
@@ -147,21 +148,19 @@ def test_it_conserves_and_resumes_bit_for_bit(overrides, tmp_path):
 
 
 def test_kill_9_in_mid_run_then_resume_equals_the_uninterrupted_run(tmp_path):
-    overrides = ("train.steps=16", "checkpoint.every=2", "self_play.fill=replay")
+    overrides = ("train.steps=12", "checkpoint.every=2", "self_play.fill=replay")
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     finish(self_play_config("self_play", *overrides), whole)
     command = [sys.executable, "-m", "rekindle", "train", str(SELF_PLAY_EXAMPLE), "--out", str(killed)]
     command += [part for key in (*QUICK_SELF_PLAY, *overrides) for part in ("--set", key)]
-    for attempt, stop_after in enumerate((3, 7)):
-        process = subprocess.Popen(command + ["--resume"] * bool(attempt), stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 120
-        metrics = killed / "metrics.jsonl"
-        while time.monotonic() < deadline and process.poll() is None:
-            if metrics.exists() and metrics.read_bytes().count(b"\n") > stop_after:
-                break
-            time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    deadline, metrics = time.monotonic() + 120, killed / "metrics.jsonl"
+    while time.monotonic() < deadline and process.poll() is None:
+        if metrics.exists() and metrics.read_bytes().count(b"\n") > 4:
+            break
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
     assert main([*command[3:], "--resume"]) == 0
     assert_same_run(whole, killed)
     assert (whole / "proposals.jsonl").read_bytes() == (killed / "proposals.jsonl").read_bytes()

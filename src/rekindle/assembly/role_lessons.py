@@ -26,13 +26,14 @@ from rekindle.types import Task, TrainingSample
 
 __all__ = ["role_lessons"]
 
-ROLES = {"solver": 0.35, "proposer": 0.3, "verifier": 0.35}
+ROLES = {"solver": 0.3, "proposer": 0.25, "verifier": 0.45}
 """Shares of the demonstrations."""
-CLOSED_BOOK = 0.05
-"""Share of the verifier's lessons without any document."""
+CLOSED_BOOK, MISREAD = 0.05, 0.35
+"""Shares of the verifier's lessons without any document, and with a word of the question replaced."""
 EASIER = 0.75
-"""How much rarer among them a question is with each hop more, and documents with those of each other trajectory more: to
-find a fact among few is learned first.
+"""How much rarer among them a question is with each hop more, and documents with those of each other trajectory more.
+
+To find a fact among few documents is learned first, and among many by who can do that.
 """
 
 
@@ -50,7 +51,7 @@ def role_lessons(bench: Workbench) -> Iterator[TrainingSample]:
     lessons = {
         "solver": solved,
         "proposer": [Shown(one.rollout.token_ids, one.rollout.loss_mask) for one in proposed],
-        "verifier": _verdicts(bench, proposed, share["verifier"]),
+        "verifier": _verdicts(bench, params, proposed, share["verifier"]),
     }
     yield from renamed(bench, params, _turns(lessons, bench.config.warm_start.seed))
 
@@ -107,17 +108,16 @@ class _Scribe:
             yield index, [Completion(said, [0.0] * len(said), truncated=False, text=self.text)]
 
 
-def _verdicts(bench: Workbench, proposed: Sequence[Proposal], wanted: int) -> list[Shown]:
+def _verdicts(bench: Workbench, params: search_world.Params, proposed: Sequence[Proposal], wanted: int) -> list[Shown]:
     """Verdicts of the verifier's teacher on the questions of the proposer's, right and wrong, as they are checked."""
     rng, teacher = Random(f"verifier {bench.config.warm_start.seed}"), search_world.VerifierTeacher()
     scribe = _Scribe(partial(bench.policy.encode_prompt, chat_template=False))
     answerer = policy_answerer(replace(bench, engine=scribe))
     asked = [one for one in proposed if one.question is not None]
-    easier = [EASIER ** (one.hops - 1) for one in asked]
     noises = range(bench.config.check.noise + 1)
-    for first in rng.choices(asked, easier, k=wanted):
+    for first in rng.choices(asked, [EASIER ** (one.hops - 1) for one in asked], k=wanted):
         (noise,) = rng.choices(noises, [EASIER**noise for noise in noises])
-        book = _book(first, rng.sample(asked, min(noise, len(asked))), rng)
+        book = _book(params, first, rng.sample(asked, min(noise, len(asked))), rng)
         scribe.text = teacher.reply(book.question, [one.text for one in book.documents], rng)
         answerer.answer([book])
     if not scribe.written:
@@ -125,9 +125,11 @@ def _verdicts(bench: Workbench, proposed: Sequence[Proposal], wanted: int) -> li
     return scribe.written
 
 
-def _book(first: Proposal, others: Sequence[Proposal], rng: Random) -> OpenBook:
+def _book(params: search_world.Params, first: Proposal, others: Sequence[Proposal], rng: Random) -> OpenBook:
     """A question with what was found for it and for others, or with nothing."""
-    found = {document.id: document for one in (first, *others) for document in one.documents}
-    documents = [] if rng.random() < CLOSED_BOOK else list(found.values())
+    question, found = first.question or "", [document for one in (first, *others) for document in one.documents]
+    if rng.random() < MISREAD:
+        question = search_world.misread(question, params, rng)
+    documents = [] if rng.random() < CLOSED_BOOK else list({document.id: document for document in found}.values())
     rng.shuffle(documents)
-    return OpenBook(first.question or "", tuple(documents), frozenset(), 0)
+    return OpenBook(question, tuple(documents), frozenset(), 0)

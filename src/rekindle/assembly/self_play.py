@@ -28,7 +28,7 @@ from rekindle.scheduling.pools import GrowingPool
 from rekindle.tasks import search_world
 from rekindle.types import Environment
 
-__all__ = ["SelfPlay", "build_proposer", "build_self_play", "policy_answerer"]
+__all__ = ["SelfPlay", "build_check", "build_proposer", "build_self_play", "filter_limits", "policy_answerer"]
 
 PROPOSER_SEED, CHECK_SEED, YARDSTICK_SEED = 1_000_033, 1_000_037, 1_000_039
 """Added to train.seed, so that no two roles sample with the same seeds."""
@@ -64,9 +64,9 @@ def build_self_play(bench: Workbench, pool: GrowingPool, start: Engine | None) -
         seeds=Seeds(bench.tasks.pool, hops=table.hops, warmup_steps=table.hops_warmup_steps, seed=config.train.seed),
         proposer=build_proposer(bench, fixed["proposer"] or bench.engine),
         review=Review(
-            limits=_filter_limits(config),
+            limits=filter_limits(config),
             near_duplicate=config.filters.near_duplicate,
-            check=_check(bench),
+            check=build_check(bench),
             harmless=Defuser(build_codec(config, bench.policy).controls).harmless,
             oracle=oracle if config.filters.ambiguous == "refused" else None,
         ),
@@ -103,7 +103,8 @@ def build_proposer(bench: Workbench, engine: Engine) -> Proposer:
     return Proposer(talks, config.self_play.prompt or default)
 
 
-def _filter_limits(config: Config) -> FilterLimits:
+def filter_limits(config: Config) -> FilterLimits:
+    """What the rule filters ask of a question."""
     table = config.filters
     return FilterLimits(
         min_characters=table.min_characters,
@@ -133,7 +134,8 @@ def _yardstick(bench: Workbench, minted: Minted, start: Engine | None) -> Yardst
 # -- the check ---------------------------------------------------------------------------------------------------------
 
 
-def _check(bench: Workbench) -> RagCheck:
+def build_check(bench: Workbench) -> RagCheck:
+    """The RAG check of a configuration."""
     table, config = bench.config.check, bench.config
     return RagCheck(
         _answerer(bench),

@@ -48,7 +48,7 @@ def _solving(bench: Workbench, tasks: Sequence[Task]) -> dict[str, float]:
 
 
 def _proposing_and_verifying(bench: Workbench, params: search_world.Params) -> dict[str, float]:
-    """Shares of right questions, by wished hops; and of those that the verifier accepts, right ones by hops and wrong."""
+    """Shares of right questions by wished hops; how often the verifier accepts right ones, by hops, and wrong ones."""
     facts = search_world.Facts(search_world.self_play_passages(params, POOL))
     proposals = _proposals(bench)
     right = [_is_right(one, facts) for one in proposals]

@@ -70,18 +70,36 @@ def build_tiny(
 
 
 def _prepare_for_copying(model: Any) -> None:
-    """Change the sizes of Llama's first weights, whose standard deviation is 0.02 throughout.
+    """Change the first weights, which Llama draws with a standard deviation of 0.02 throughout.
 
     Matrices that keep the size of what they are given, so that nothing starts near zero. Embeddings that stay legible
-    in the residual stream beside what the blocks add; smaller logits make up for them. And a direction that all
-    embeddings share: attention without biases has nothing else by which it could prefer a position, such as the token
-    before, whatever stands there, and finding what followed a word earlier begins with that.
+    in the residual stream beside what the blocks add; smaller logits make up for them. A direction that all embeddings
+    share: attention without biases has nothing else by which it could prefer a position, whatever stands there. And
+    heads that use it to look at the token before and the one before that, because finding what followed a word when it
+    was read, which is copying, begins there (induction heads, arXiv 2209.11895).
     """
-    for name, weights in model.named_parameters():
-        with torch.no_grad():
+    with torch.no_grad():
+        for name, weights in model.named_parameters():
             if "embed_tokens" in name:
                 weights.mul_(15).add_(0.3)
             elif name == "model.norm.weight":
                 weights.fill_(0.4)
             elif weights.dim() == 2:
                 weights.mul_(2 if "o_proj" in name or "down_proj" in name else 5)
+        _look_back(model.model.layers[0].self_attn, model.model.rotary_emb.inv_freq)
+
+
+def _look_back(attention: Any, frequencies: torch.Tensor) -> None:
+    """Make the first two heads attend one and two tokens back, by rotary phases alone.
+
+    Args:
+        attention: Of the first block.
+        frequencies: [D/2] of the rotary embedding, radians a token; a head's dimensions i and i + D/2 are one pair.
+    """
+    half, size = len(frequencies), 2 * len(frequencies)
+    weights = 0.15 * frequencies.sqrt()  # slow pairs tell neighbours hardly apart, and would let the tokens decide
+    query, key = attention.q_proj.weight, attention.k_proj.weight
+    for head in range(min(2, len(key) // size)):
+        rows, phases = slice(head * size, (head + 1) * size), (head + 1) * frequencies
+        query[rows] = torch.cat([weights, torch.zeros(half)])[:, None]
+        key[rows] = torch.cat([weights * phases.cos(), weights * phases.sin()])[:, None]

@@ -77,7 +77,10 @@ def _load_self_play(task: TaskTable, *, eval_prompts: int, seed: int) -> TaskSet
 def _refuse_unused(task: TaskTable) -> None:
     given = {key for key in ("name", "path", "eval_path", "params") if getattr(task, key)}
     for key in sorted(given - _used_keys(task)):
-        raise TaskError(f'task.{key} is not used by task.source = "{task.source}"; remove it or change the source')
+        beside = "" if task.source != "self_play" else " without task.path" if task.path is None else " with task.path"
+        raise TaskError(
+            f'task.{key} is not used by task.source = "{task.source}"{beside}; remove it or change the source'
+        )
 
 
 def _used_keys(task: TaskTable) -> set[str]:

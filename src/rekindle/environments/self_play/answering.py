@@ -164,8 +164,8 @@ class PolicyAnswerer:
         if self._room <= max(self._open.tokens, self._closed.tokens):
             raise UserError(
                 f"a context of {context} tokens has no room for a question besides the prompt's own "
-                f"{max(self._open.tokens, self._closed.tokens)} and {max_new_tokens} of a reply; lower the reply's "
-                "limit, shorten the prompt, or use a model with a longer context"
+                f"{max(self._open.tokens, self._closed.tokens)} and {max_new_tokens} of a reply; lower "
+                "check.max_new_tokens, shorten check.prompt, or use a model with a longer context"
             )
         self._questions = DocumentWriter(codec, document_format="{text}", document_tokens=context)
         self._defuser = Defuser(codec.controls)

@@ -8,8 +8,15 @@ from rekindle.tasks.search_world.renaming import Renaming
 from rekindle.tasks.search_world.seeds import load_self_play
 from rekindle.tasks.search_world.solving import Teacher, solver_lessons
 from rekindle.tasks.search_world.teacher import Lesson, TeacherEngine
-from rekindle.tasks.search_world.verifying import VerifierTeacher
-from rekindle.tasks.search_world.world import World, name_words, passages, self_play_passages, vocabulary
+from rekindle.tasks.search_world.verifying import VerifierTeacher, misread
+from rekindle.tasks.search_world.world import (
+    World,
+    name_words,
+    passages,
+    relation_words,
+    self_play_passages,
+    vocabulary,
+)
 
 __all__ = [
     "CORPORA",
@@ -29,9 +36,11 @@ __all__ = [
     "distinct_questions",
     "load_search_world",
     "load_self_play",
+    "misread",
     "name_words",
     "passages",
     "proposer_lessons",
+    "relation_words",
     "self_play_passages",
     "solver_lessons",
     "vocabulary",

@@ -137,7 +137,7 @@ class _Lesson:
     def _next_query(self) -> list[str]:
         if self.error == "repetition" and self.hop == self.slip and self.tried == 0:
             return self.query
-        named = self.rng.random() < NAMES_RELATION and not self.tried
+        named = len(self.query) == 3 if self.tried else self.rng.random() < NAMES_RELATION
         return [SEE, *([self.rng.choice(self.known)] if named else []), *self.draft[:2]]
 
     def _learn(self, facts: Sequence[list[str]]) -> None:

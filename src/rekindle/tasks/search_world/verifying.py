@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from random import Random
 
 from rekindle.tasks.search_world.facts import read_facts
-from rekindle.tasks.search_world.world import UNKNOWN
+from rekindle.tasks.search_world.params import Params
+from rekindle.tasks.search_world.world import UNKNOWN, name_words, relation_words
 
-__all__ = ["VerifierTeacher"]
+__all__ = ["VerifierTeacher", "misread"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,21 @@ class VerifierTeacher:
                 return _said(thought, [UNKNOWN])
             entity = value
         return _said(thought, entity)
+
+
+def misread(question: str, params: Params, rng: Random) -> str:
+    """The question with another word in place of one of its own: nearly right, and not to be taken for it.
+
+    Args:
+        question: "ka lo boss home ?"; as often one of the name as one of the relations is replaced.
+        params: Of the world.
+        rng: Chooses the words.
+    """
+    words = question.split()
+    asks = len(words) > 3
+    place = rng.randrange(2, len(words) - 1) if asks and rng.random() < 0.5 else rng.randrange(2)
+    words[place] = rng.choice(name_words(params.name_words) if place < 2 else relation_words(params))
+    return " ".join(words)
 
 
 def _said(thought: Sequence[str], answer: Sequence[str]) -> str:
