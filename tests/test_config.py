@@ -269,7 +269,7 @@ REFUSED += [
     (f"{PLAY} pool.kind=phased", "sorts prompts by a profile"),
     (f"{PLAY} sizes.rule=knapsack profile.path=p", "knows no question"),
     (f"{PLAY} pool.kind=recycling self_play.fill=dummy", "says which questions are drawn again"),
-    (f"{PLAY} pool.kind=selective self_play.fill=resample", 'plays each in one step only; set self_play.fill = "replay"'),
+    (f"{PLAY} pool.kind=selective self_play.fill=resample", "plays each in one step only"),
     (f"{PLAY} self_play.proposer_estimator=grpo", "self_play.proposer_group_size = 1 leaves nothing to compare"),
     (f"{PLAY} self_play.question_tokens=128", "of engine.max_new_tokens = 128 leaves the proposer nothing"),
     (f"{PLAY} self_play.max_new_tokens=96", "of self_play.max_new_tokens = 96 leaves the proposer nothing"),

@@ -1,7 +1,6 @@
 """What the tests of the game share: a proposer that follows a script, and a verifier of one's own choice."""
 
 from environments.search_cases import FORMAT, CharacterCodec, ScriptedEngine, Shelf, in_turn
-
 from rekindle.environments.search.hostile import Defuser
 from rekindle.environments.search.limits import SearchLimits
 from rekindle.environments.search.protocol import QUESTION

@@ -5,9 +5,9 @@ import warnings
 
 import numpy as np
 import pytest
+
 from environments.search_cases import DeadShelf
 from environments.self_play_cases import PROMPT, SEEDS, asks, game, knows, new_pool, question, solved
-
 from rekindle.environments.self_play.minted import Minted
 from rekindle.environments.self_play.proposer import Proposer
 from rekindle.types import Fate, UserError
@@ -25,7 +25,7 @@ def test_valid_questions_become_tasks_that_wait_in_the_pool():
     one.prepare(1, version=0)
     assert {task.answer for task in minted.tasks} == {seed.answer for seed in SEEDS}
     assert pool.fresh == 4
-    assert list(pool.history.ids[row] for row in range(4)) == [task.id for task in minted.tasks]
+    assert [pool.history.ids[row] for row in range(4)] == [task.id for task in minted.tasks]
     task = minted.tasks[0]
     assert task.prompt == question(task.answer).removeprefix("<question>").removesuffix("</question>")
     assert task.metadata["seed"] == f"seed/{task.answer}"
@@ -228,5 +228,5 @@ def test_two_equal_questions_of_one_step_are_minted_once():
 @pytest.mark.parametrize("missing", ["{answer}", "{hops}"])
 def test_a_prompt_without_its_fields_is_refused(missing):
     talks = game()._proposer._talks
-    with pytest.raises(UserError, match="self_play.prompt"):
+    with pytest.raises(UserError, match=r"self_play\.prompt"):
         Proposer(talks, PROMPT.replace(missing, ""))

@@ -60,3 +60,30 @@ def test_every_setting_is_used():
 def test_repeated_characters_are_refused():
     with pytest.raises(ModelError, match=r"contain \['a'\] more than once"):
         character_tokenizer("abca", 16)
+
+
+def test_prepared_for_copying_two_heads_of_the_first_block_look_one_and_two_tokens_back():
+    policy = build_tiny(words=[f"w{number}" for number in range(200)], initialization="copying", max_length=64)
+    policy.model.set_attn_implementation("eager")
+    words = torch.randint(200, (8, 40), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        first = policy.model(words, output_attentions=True).attentions[0]
+    for head, back in ((0, 1), (1, 2)):
+        seen = torch.diagonal(first[:, head], offset=-back, dim1=1, dim2=2)
+        assert seen.mean() > 0.7
+    others = torch.diagonal(first[:, 2], offset=-1, dim1=1, dim2=2)
+    assert others.mean() < 0.2
+
+
+@pytest.mark.parametrize(("heads", "kv_heads"), [(1, 1), (2, 2), (4, 1), (4, 2)])
+def test_copying_is_prepared_with_any_number_of_heads(heads, kv_heads):
+    policy = build_tiny(heads=heads, kv_heads=kv_heads, initialization="copying", seed=3)
+    again = build_tiny(heads=heads, kv_heads=kv_heads, initialization="copying", seed=3)
+    assert policy.fingerprint() == again.fingerprint()
+    assert isinstance(policy._forward, PackedForward)
+    assert all(torch.isfinite(weights).all() for weights in policy.model.parameters())
+
+
+def test_without_preparation_nothing_changes():
+    assert build_tiny(seed=3).fingerprint() == build_tiny(seed=3, initialization="llama").fingerprint()
+    assert build_tiny(seed=3).fingerprint() != build_tiny(seed=3, initialization="copying").fingerprint()

@@ -132,10 +132,11 @@ def test_both_roles_share_one_update(whole):
         ("self_play.solver_from_step=3", "self_play.proposer_reward=intermediate"),
         ("check.kind=policy",),
     ],
-    ids=lambda one: " ".join(one),
+    ids=" ".join,
 )
 def test_it_conserves_and_resumes_bit_for_bit(overrides, tmp_path):
-    config = self_play_config("self_play", *overrides, "train.steps=6", "checkpoint.keep=9", "self_play.hops_warmup_steps=4")
+    more = ("train.steps=6", "checkpoint.keep=9", "self_play.hops_warmup_steps=4")
+    config = self_play_config("self_play", *overrides, *more)
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     finish(config, whole)
     with opened(config, halves) as loop:

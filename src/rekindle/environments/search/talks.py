@@ -103,9 +103,7 @@ class Talks:
             converse(self._engine, orders, partner)
         retrieved = self.seconds["retrieve"] - retrieving
         self.seconds["generate"] += time.perf_counter() - began - retrieved
-        return [
-            [conversations[index, sample] for sample in range(one.request.n)] for index, one in enumerate(openings)
-        ]
+        return [[conversations[index, sample] for sample in range(one.request.n)] for index, one in enumerate(openings)]
 
     def _order(self, conversation: Conversation) -> SamplingRequest:
         request, limits = conversation.request, self._rules.limits

@@ -24,7 +24,7 @@ class Minted:
 
     def mint(self, proposal: Proposal, step: int) -> Task:
         """Make the task of an accepted question."""
-        assert proposal.question is not None and proposal.reason is None, "only accepted questions are minted"
+        assert proposal.question is not None, "only accepted questions are minted"
         origin = {"seed": proposal.seed.id, "hops": proposal.hops, "step": step}
         metadata = {"corpus": proposal.seed.metadata.get("corpus", ""), "level": proposal.searches, **origin}
         task = Task(f"self_play/{prompt_id(proposal.question)}", proposal.question, proposal.seed.answer, metadata)
