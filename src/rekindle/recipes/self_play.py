@@ -10,9 +10,9 @@ def self_play() -> Config:
 
     The proposer learns by REINFORCE with 1 - success of the solver, the solver by GRPO in groups of 5; a question
     counts only if the policy can answer it from the documents that were found for it, with those of 4 other
-    trajectories mixed in. Steps with too few valid questions are filled from earlier ones, which are forgotten every 10 steps. The paper's
-    settings: clip 0.2 / 0.285, KL 0.01 to the start policy, temperature 1, 10 turns, 3 documents; its batch of 256
-    seeds and its learning rate of 1e-6 are for models of 3 to 14 billion parameters.
+    trajectories mixed in. Steps with too few valid questions are filled from earlier ones, which are forgotten every
+    10 steps. The paper's settings: clip 0.2 / 0.285, KL 0.01 to the start policy, temperature 1, 10 turns, 3 documents;
+    its batch of 256 seeds and its learning rate of 1e-6 are for models of 3 to 14 billion parameters.
     """
     return Config(
         recipe="self_play",

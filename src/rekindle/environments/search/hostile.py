@@ -24,7 +24,10 @@ OPENING_LOOK_ALIKES = str.maketrans(dict.fromkeys("\u2039\u2329\u27e8\u3008\u276
 CLOSING_LOOK_ALIKES = str.maketrans(dict.fromkeys("\u203a\u232a\u27e9\u3009\u276f\u02c3\u1433", ">"))
 LOOK_ALIKES = OPENING_LOOK_ALIKES | CLOSING_LOOK_ALIKES
 
-TAGS = "search information answer question think tool_call tool_response tools start_of_turn end_of_turn sys user assistant"
+TAGS = (
+    "search information answer question think tool_call tool_response tools start_of_turn end_of_turn sys user "
+    "assistant"
+)
 TOKENS = "s bos eos pad unk"
 BRACKETED = "inst sys tool_calls tool_results available_tools tool_content system_prompt"
 MARKS = (

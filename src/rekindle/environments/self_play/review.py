@@ -23,8 +23,8 @@ class Review:
     """Gives every proposal that must not be played its reason.
 
     Rule filters -> tags and control strings -> near-duplicates of what was accepted, or stands earlier in the same
-    batch -> several answers, where the corpus can tell -> the RAG check. That the corpus's answer is another one than the seed's is no reason: a real
-    corpus cannot tell, and the RAG check has to find out.
+    batch -> several answers, where the corpus can tell -> the RAG check. That the corpus's answer is another one than
+    the seed's is no reason: a real corpus cannot tell, and the RAG check has to find out.
 
     Args:
         limits: Of the rule filters.
