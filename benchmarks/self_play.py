@@ -123,7 +123,7 @@ def page_block(results: dict[str, Any]) -> str:
         "over human-template questions of 1 to 4 hops about a world of unseen names; ± is the standard deviation over "
         "seeds.",
         "",
-        "| | sampled | greedy | sampled by hops 1 / 2 / 3 / 4 | tokens | PFLOPs | CPU s, evaluation included |",
+        "| | sampled | greedy | sampled by hops 1 / 2 / 3 / 4 | tokens | GFLOPs | CPU s, evaluation included |",
         "|---|---|---|---|---|---|---|",
         _row("start policy", [run["start"] for run in first], None),
         *(_row(arm, [run["end"] for run in runs], runs) for arm, runs in found.items()),
@@ -159,7 +159,7 @@ def _row(name: str, accuracies: Sequence[dict[str, float]], runs: Sequence[dict[
     spent = ["", "", ""]
     if runs:
         tokens = arms.cell([run["tokens"] / 1e6 for run in runs], ".2f")
-        flops = arms.cell([run["flops"] / 1e15 for run in runs], ".2f")
+        flops = arms.cell([run["flops"] / 1e9 for run in runs], ".0f")
         spent = [f"{tokens} M", flops, arms.cell([run["all_cpu_seconds"] for run in runs], ".0f")]
     cells = [arms.cell([one[kind] for one in accuracies], ".2f") for kind in ("sampled", "greedy")]
     return "| " + " | ".join((name, *cells, hops, *spent)) + " |"

@@ -1,0 +1,111 @@
+"""Lessons of the three roles, and what is measured after a warm start on them."""
+
+from collections import Counter
+from itertools import islice
+
+import pytest
+
+from rekindle.assembly import role_lessons as lessons
+from rekindle.assembly import workbench
+from rekindle.assembly.bench import Workbench
+from rekindle.assembly.role_lessons import ROLES, role_lessons
+from rekindle.assembly.start_profiles import start_profile
+from rekindle.assembly.warm_starts import _tiny
+from rekindle.engines.torch_engine import TorchEngine
+from rekindle.tasks.loading import load_tasks
+from rekindle.training.warm_start import WarmStartError
+from rekindle.verifiers.rewards import build_verifier
+from searching import self_play_config
+
+
+def bench_of(*overrides):
+    """A policy that has learned nothing, with nothing to search but what the lessons bring."""
+    config = self_play_config("self_play", *overrides)
+    policy = _tiny(config)
+    tasks = load_tasks(config.task, eval_prompts=config.eval.prompts, seed=0)
+    verifier = build_verifier(config.task, config.verify, config.judge)
+    return Workbench(config, policy, TorchEngine(policy), tasks, verifier)
+
+
+@pytest.fixture(scope="module")
+def bench():
+    return bench_of()
+
+
+@pytest.fixture(scope="module")
+def shown(bench):
+    """(words, words that the teacher says) of many lessons."""
+    return [words_of(bench, one) for one in islice(role_lessons(bench), 2000)]
+
+
+def words_of(bench, sample):
+    words = bench.policy.tokenizer.convert_ids_to_tokens(list(sample.token_ids))
+    return words, [word for word, said in zip(words, sample.loss_mask, strict=True) if said]
+
+
+def role_of(words):
+    return {"propose": "proposer", "verify": "verifier"}.get(words[0], "solver")
+
+
+def test_roles_come_in_their_shares(shown):
+    found = Counter(role_of(words) for words, _ in shown)
+    for role, share in ROLES.items():
+        assert found[role] / len(shown) == pytest.approx(share, abs=0.06)
+
+
+def test_only_what_the_teacher_says_is_learned(shown):
+    opening = {"solver": ("<search>", "<answer>"), "proposer": ("<think>", "<question>"), "verifier": ("<think>",)}
+    for words, said in shown:
+        assert said[0] in opening[role_of(words)]
+        assert not {"<information>", "</information>", "propose", "verify"} & set(said)
+        assert "<unk>" not in said
+
+
+def test_a_verifier_reads_its_question_and_documents_and_concludes_in_one_turn(shown):
+    conclusions = Counter()
+    for words, said in shown:
+        if role_of(words) == "verifier":
+            assert words[-len(said) :] == said
+            assert said[-4 if said[-2] != "unknown" else -3] == "<answer>"
+            conclusions[said[-2] == "unknown"] += 1
+    assert min(conclusions.values()) > 0.15 * sum(conclusions.values())
+
+
+def test_lessons_depend_on_the_seed_alone(bench):
+    def first(other):
+        return [(list(one.token_ids), list(one.loss_mask)) for one in islice(role_lessons(other), 40)]
+
+    assert first(bench) == first(bench_of())
+    assert first(bench) != first(bench_of("warm_start.seed=1"))
+
+
+def test_lessons_fit_the_model(bench):
+    assert all(len(one.token_ids) <= bench.policy.max_length for one in islice(role_lessons(bench), 500))
+
+
+def test_a_proposal_without_room_is_refused_with_the_remedy():
+    with pytest.raises(WarmStartError, match=r"does not fit into model\.tiny\.max_length = 16; raise it"):
+        next(role_lessons(bench_of("model.tiny.max_length=16")))
+
+
+def test_misread_questions_are_among_the_verifiers(bench, monkeypatch):
+    monkeypatch.setattr(lessons, "MISREAD", 1.0)
+    unknown = Counter(
+        "unknown" in said
+        for words, said in (words_of(bench, one) for one in islice(role_lessons(bench), 400))
+        if role_of(words) == "verifier"
+    )
+    assert unknown[True] > unknown[False]
+
+
+# -- the profile ------------------------------------------------------------------------------------------------------
+
+
+def test_a_whole_warm_start_is_quick_and_measures_every_role():
+    config = self_play_config()
+    with workbench(config, say=lambda _: None) as opened:
+        profile = start_profile(opened)
+    assert {"sampled", "greedy", "all_correct", "all_wrong", "proposer", "false_accepts"} <= set(profile)
+    assert {f"level_{hops}" for hops in (1, 2)} <= set(profile)
+    assert {f"proposer_{hops}" for hops in range(1, config.self_play.hops + 1)} <= set(profile)
+    assert all(0 <= share <= 1 for share in profile.values())
