@@ -134,6 +134,8 @@ def page_block(results: dict[str, Any]) -> str:
         "",
         *(f"- {arm}: {_against(found, arm, 'sampled')}; {_against(found, arm, 'greedy')}" for arm in list(ARMS)[1:]),
         "",
+        f"The yardstick of the last quarter, self-play against the fixed proposer, paired: {_harder(found)}.",
+        "",
         "The game by quarters of the run, means over the seeds; the yardstick is the start policy, which never learns:",
         "",
         "| | " + " | ".join(("valid", "solver", "yardstick", "searches", "wished hops", "novelty", "right")) + " |",
@@ -167,6 +169,14 @@ def _row(name: str, accuracies: Sequence[dict[str, float]], runs: Sequence[dict[
 
 def _against(found: dict[str, Any], arm: str, kind: str) -> str:
     ours, theirs = ([run["end"][kind] for run in found[name]] for name in (arm, "self-play"))
+    return arms.paired(ours, theirs)
+
+
+def _harder(found: dict[str, Any]) -> str:
+    """Whether a proposer that learns asks what the start policy solves less often."""
+    ours, theirs = (
+        [run["game"][-1]["yardstick_success"] for run in found[name]] for name in ("self-play", "fixed proposer")
+    )
     return arms.paired(ours, theirs)
 
 

@@ -116,7 +116,7 @@ def test_steps_are_filled_as_said(whole):
 def test_both_roles_share_one_update(whole):
     directory, loop, _, _ = whole
     taught = [line["groups/trained"] + line.get("proposer/trained", 0) > 0 for line in without_clocks(directory)[1:]]
-    assert loop.version == sum(taught) >= 5, "one update a step, where either taught"
+    assert loop.version == sum(taught) >= 3, "one update a step, where either taught"
     assert all(torch.isfinite(weight).all() for weight in last_weights(directory).values())
 
 
