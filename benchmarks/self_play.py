@@ -39,6 +39,8 @@ LAST = 3
 GAME = ("valid_rate", "solver_success", "yardstick_success", "searches", "wished_hops", "novelty", "right")
 """Numbers of the game, in the order of the page."""
 PLANTED = 400
+ELSEWHERE = 7
+"""Seed of a world that was not looked at before the settings were chosen."""
 
 
 def command(arm: str, seed: int) -> list[str]:
@@ -130,6 +132,8 @@ def page_block(results: dict[str, Any]) -> str:
         "",
         f"Self-play gains {_gain(gains['sampled'])} sampled and {_gain(gains['greedy'])} greedy.",
         "",
+        _elsewhere_line(results["elsewhere"]),
+        "",
         "Against self-play, paired by seed, sampled and greedy:",
         "",
         *(f"- {arm}: {_against(found, arm, 'sampled')}; {_against(found, arm, 'greedy')}" for arm in list(ARMS)[1:]),
@@ -150,6 +154,14 @@ def page_block(results: dict[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _elsewhere_line(found: Sequence[dict[str, float]]) -> str:
+    start, end = (arms.cell([one[name] for one in found], ".2f") for name in ("start", "self-play"))
+    return (
+        f"On a further world (`task.params.seed={ELSEWHERE}`), on which nothing was chosen, the last checkpoints reach "
+        f"{end} sampled, the start policies {start}."
+    )
 
 
 def _gain(points: Sequence[float]) -> str:
@@ -221,6 +233,25 @@ def curves(results: dict[str, Any]) -> str:
     )
 
 
+# -- another world -----------------------------------------------------------------------------------------------------
+
+
+def elsewhere(runs: Path, seed: int) -> dict[str, float]:
+    """Sampled accuracy about another world: of the start policy, and of the last checkpoint of self-play."""
+    from rekindle.assembly import model_directory, workbench
+    from rekindle.recipes import resolve
+
+    sets = [f"warm_start.seed={seed}"]
+    with workbench(resolve(arms.ROOT / EXAMPLE, None, sets, seed), say=lambda _: None) as bench:
+        start = bench.directory
+    config = resolve(arms.ROOT / EXAMPLE, None, [*sets, f"task.params.seed={ELSEWHERE}"], seed)
+    accuracies = {}
+    for name, model in (("start", start), ("self-play", model_directory(directory(runs, "self-play", seed)))):
+        with workbench(config, model, say=lambda _: None) as bench:
+            accuracies[name] = bench.evaluate(4, 1.0).accuracy
+    return accuracies
+
+
 # -- planted questions -------------------------------------------------------------------------------------------------
 
 
@@ -283,6 +314,7 @@ def main() -> None:
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     if options.runs:
         results["arms"] = collect(options.runs, options.seeds, options.jobs)
+        results["elsewhere"] = [elsewhere(options.runs, seed) for seed in range(options.seeds)]
     if options.planted:
         results["planted"] = [planted(seed) for seed in range(options.seeds)]
     if options.runs or options.planted:
