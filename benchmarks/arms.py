@@ -49,6 +49,10 @@ ENDINGS = {0, 3}
 # -- runs -------------------------------------------------------------------------------------------------------------
 
 
+HOPS = (1, 2, 3, 4)
+"""Of the questions of the search world."""
+
+
 def train(arguments: Sequence[str], directory: Path) -> None:
     """Run ``rekindle train`` with these arguments, one thread, in the repository; a finished run is kept.
 
@@ -118,6 +122,23 @@ def counted(run: Run) -> dict[str, float]:
             line["cpu_seconds"] * (1 - line["time/evaluate"] / line["seconds"]) for line in run.metrics[1:]
         ),
     }
+
+
+def accuracies(lines: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Sampled and greedy accuracy of evaluations by hops, and their means over the hops."""
+
+    def mean(key: str) -> float:
+        return statistics.fmean(line[key] for line in lines)
+
+    by_hops = {f"{kind}_{hops}": mean(f"level_{hops}/{kind}") for kind in ("accuracy", "greedy") for hops in HOPS}
+    means = {kind: statistics.fmean(by_hops[f"{kind}_{hops}"] for hops in HOPS) for kind in ("accuracy", "greedy")}
+    return {"sampled": means["accuracy"], "greedy": means["greedy"], **by_hops}
+
+
+def quarters(lines: Sequence[dict[str, Any]]) -> list[Sequence[dict[str, Any]]]:
+    """The lines of a run in four parts."""
+    size = len(lines) / 4
+    return [lines[round(part * size) : round((part + 1) * size)] for part in range(4)]
 
 
 # -- statistics -------------------------------------------------------------------------------------------------------

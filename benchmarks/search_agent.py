@@ -31,7 +31,6 @@ ARMS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 COLOURS = ("#2f6fb5", "#b5482f", "#2f9e6f")
 TEMPERATURES = (1.0, 0.7, 0.5, 0.3, 0.0)
-HOPS = (1, 2, 3, 4)
 LAST = 3
 
 
@@ -52,10 +51,10 @@ def measured(run: Run) -> dict[str, Any]:
     lines = arms.evaluations(run)
     start, end = lines[:1], lines[-LAST:]
     return {
-        "start": _accuracies(start),
-        "end": _accuracies(end),
+        "start": arms.accuracies(start),
+        "end": arms.accuracies(end),
         "curve": [(line["total_rollouts"], line["eval/accuracy"]) for line in lines],
-        "zero_variance": [_zero_variance(part) for part in _quarters(run.metrics[1:])],
+        "zero_variance": [_zero_variance(part) for part in arms.quarters(run.metrics[1:])],
         "seconds": run.metrics[-1]["total_seconds"],
         "all_cpu_seconds": run.metrics[-1]["total_cpu_seconds"],
         "tool_tokens": run.metrics[-1]["total_tool_tokens"],
@@ -63,24 +62,10 @@ def measured(run: Run) -> dict[str, Any]:
     }
 
 
-def _accuracies(lines: Sequence[dict[str, Any]]) -> dict[str, float]:
-    def mean(key: str) -> float:
-        return statistics.fmean(line[key] for line in lines)
-
-    by_hops = {f"{kind}_{hops}": mean(f"level_{hops}/{kind}") for kind in ("accuracy", "greedy") for hops in HOPS}
-    means = {kind: statistics.fmean(by_hops[f"{kind}_{hops}"] for hops in HOPS) for kind in ("accuracy", "greedy")}
-    return {"sampled": means["accuracy"], "greedy": means["greedy"], **by_hops}
-
-
-def _quarters(lines: Sequence[dict[str, Any]]) -> list[Sequence[dict[str, Any]]]:
-    size = len(lines) / 4
-    return [lines[round(part * size) : round((part + 1) * size)] for part in range(4)]
-
-
 def _zero_variance(lines: Sequence[dict[str, Any]]) -> dict[str, float]:
     """Share of groups without signal, by hops."""
     shares = {}
-    for hops in HOPS:
+    for hops in arms.HOPS:
         seen = [line for line in lines if f"level_{hops}/groups" in line]
         groups = [(line[f"level_{hops}/groups"], line[f"level_{hops}/zero_variance"]) for line in seen]
         shares[str(hops)] = sum(count * share for count, share in groups) / sum(count for count, _ in groups)
@@ -151,7 +136,7 @@ def page_block(results: dict[str, Any]) -> str:
             f"| {hops} | "
             + " | ".join(_cell([run["zero_variance"][q][str(hops)] for run in first]) for q in range(4))
             + " |"
-            for hops in HOPS
+            for hops in arms.HOPS
         ),
         "",
     ]
@@ -165,7 +150,7 @@ def _against(results: dict[str, Any], arm: str, kind: str) -> str:
 
 def _row(name: str, accuracies: Sequence[dict[str, float]], runs: Sequence[dict[str, Any]] | None) -> str:
     def by_hops(kind: str) -> str:
-        return " ".join(f"{statistics.fmean(one[f'{kind}_{hops}'] for one in accuracies):.2f}" for hops in HOPS)
+        return " ".join(f"{statistics.fmean(one[f'{kind}_{hops}'] for one in accuracies):.2f}" for hops in arms.HOPS)
 
     seconds = arms.cell([run["all_cpu_seconds"] for run in runs], ".0f") if runs else ""
     cells = (_cell([one["sampled"] for one in accuracies]), _cell([one["greedy"] for one in accuracies]))

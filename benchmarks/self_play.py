@@ -34,7 +34,6 @@ ARMS: dict[str, tuple[str, ...]] = {
     "no check": ("check.kind=off",),
 }
 COLOURS = ("#2f6fb5", "#2f9e6f", "#8a6fb5", "#b5482f")
-HOPS = (1, 2, 3, 4)
 LAST = 3
 GAME = ("valid_rate", "solver_success", "yardstick_success", "searches", "wished_hops", "novelty", "right")
 """Numbers of the game, in the order of the page."""
@@ -58,30 +57,16 @@ def measured(run: Run) -> dict[str, Any]:
     """The numbers of one run."""
     lines = arms.evaluations(run)
     return {
-        "start": _accuracies(lines[:1]),
-        "end": _accuracies(lines[-LAST:]),
+        "start": arms.accuracies(lines[:1]),
+        "end": arms.accuracies(lines[-LAST:]),
         "curve": [(line["total_rollouts"], line["eval/accuracy"]) for line in lines],
-        "game": [_game(part) for part in _quarters(run.metrics[1:])],
+        "game": [_game(part) for part in arms.quarters(run.metrics[1:])],
         "rejected": _rejected(run.metrics[1:]),
         "proposals": sum(line["self_play/proposals"] for line in run.metrics[1:]),
         "seconds": run.metrics[-1]["total_seconds"],
         "all_cpu_seconds": run.metrics[-1]["total_cpu_seconds"],
         **arms.counted(run),
     }
-
-
-def _accuracies(lines: Sequence[dict[str, Any]]) -> dict[str, float]:
-    def mean(key: str) -> float:
-        return statistics.fmean(line[key] for line in lines)
-
-    by_hops = {f"{kind}_{hops}": mean(f"level_{hops}/{kind}") for kind in ("accuracy", "greedy") for hops in HOPS}
-    means = {kind: statistics.fmean(by_hops[f"{kind}_{hops}"] for hops in HOPS) for kind in ("accuracy", "greedy")}
-    return {"sampled": means["accuracy"], "greedy": means["greedy"], **by_hops}
-
-
-def _quarters(lines: Sequence[dict[str, Any]]) -> list[Sequence[dict[str, Any]]]:
-    size = len(lines) / 4
-    return [lines[round(part * size) : round((part + 1) * size)] for part in range(4)]
 
 
 def _game(lines: Sequence[dict[str, Any]]) -> dict[str, float | None]:
@@ -169,7 +154,7 @@ def _gain(points: Sequence[float]) -> str:
 
 
 def _row(name: str, accuracies: Sequence[dict[str, float]], runs: Sequence[dict[str, Any]] | None) -> str:
-    hops = " ".join(f"{statistics.fmean(one[f'accuracy_{hop}'] for one in accuracies):.2f}" for hop in HOPS)
+    hops = " ".join(f"{statistics.fmean(one[f'accuracy_{hop}'] for one in accuracies):.2f}" for hop in arms.HOPS)
     spent = ["", "", ""]
     if runs:
         tokens = arms.cell([run["tokens"] / 1e6 for run in runs], ".2f")
