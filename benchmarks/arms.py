@@ -44,13 +44,11 @@ NO_DIFFERENCE = "no difference seen"
 DONE = "finished.json"
 ENDINGS = {0, 3}
 """Exit codes of a run that is over: its budget is spent, or it met a declared bound."""
+HOPS = (1, 2, 3, 4)
+"""Of the questions of the search world."""
 
 
 # -- runs -------------------------------------------------------------------------------------------------------------
-
-
-HOPS = (1, 2, 3, 4)
-"""Of the questions of the search world."""
 
 
 def train(arguments: Sequence[str], directory: Path) -> None:
