@@ -300,7 +300,14 @@ def test_nobody_learns_before_its_first_step(overrides, expected, config, tmp_pa
     assert [(len(proposer), len(solver)) for proposer, solver in updates] == expected
 
 
-MOVING = ("train.learning_rate=0.02", "train.gate=everything", "train.steps=4", "eval.every=99", "eval.prompts=2")
+MOVING = (
+    "train.learning_rate=0.02",
+    "train.estimator=c_rf",  # groups that are all wrong move the policy as well
+    "train.gate=everything",
+    "train.steps=4",
+    "eval.every=99",
+    "eval.prompts=2",
+)
 
 
 def start_agrees(start, rollouts):
