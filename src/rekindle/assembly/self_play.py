@@ -12,7 +12,7 @@ from rekindle.engines.endpoint import Endpoint
 from rekindle.engines.protocol import Engine
 from rekindle.environments.search.documents import DocumentWriter
 from rekindle.environments.search.hostile import Defuser
-from rekindle.environments.search.protocol import QUESTION
+from rekindle.environments.search.protocol import ANSWER, QUESTION
 from rekindle.environments.self_play.answering import Answerer, EndpointAnswerer, PolicyAnswerer
 from rekindle.environments.self_play.check_prompt import CLOSED_BOOK, OPEN_BOOK
 from rekindle.environments.self_play.filters import FilterLimits
@@ -173,6 +173,8 @@ def policy_answerer(bench: Workbench) -> PolicyAnswerer:
         temperature=config.check.temperature,
         top_p=config.engine.top_p,
         min_p=config.engine.min_p,
+        # A chat model may think aloud about the tags before it uses them; the last pair counts.
+        stop=(ANSWER.close,) if search.protocol == "tags" else (),
         prompt=prompt,
         closed_prompt=closed_prompt,
     )
