@@ -210,6 +210,15 @@ def _marked(name: str) -> re.Pattern[str]:
 # -- curves -----------------------------------------------------------------------------------------------------------
 
 
+def drawn_arms(
+    arms: Mapping[str, Sequence[Mapping[str, Any]]], colours: Sequence[str]
+) -> dict[str, tuple[str, list[Any]]]:
+    """Colour and curves of each arm, for ``accuracy_curves``."""
+    return {
+        arm: (colour, [run["curve"] for run in runs]) for (arm, runs), colour in zip(arms.items(), colours, strict=True)
+    }
+
+
 def accuracy_curves(
     arms: Mapping[str, tuple[str, Sequence[Sequence[tuple[float, float]]]]], *, x_label: str, description: str
 ) -> str:

@@ -163,12 +163,8 @@ def _cell(values: Sequence[float]) -> str:
 
 def curves(results: dict[str, Any]) -> str:
     """The learning curves."""
-    drawn = {
-        arm: (colour, [run["curve"] for run in runs])
-        for (arm, runs), colour in zip(results["arms"].items(), COLOURS, strict=True)
-    }
     return arms.accuracy_curves(
-        drawn,
+        arms.drawn_arms(results["arms"], COLOURS),
         x_label="rollouts",
         description="Accuracy on the unseen world against rollouts, mean and range over seeds, by arm.",
     )

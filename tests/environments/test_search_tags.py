@@ -1,6 +1,6 @@
 import pytest
 
-from rekindle.environments.search.protocol import Call, Found, Turn, closed_answer
+from rekindle.environments.search.protocol import ANSWER, Call, Found, Turn
 from rekindle.environments.search.tags import Tags
 
 
@@ -67,4 +67,4 @@ def test_a_query_is_never_written_by_us():
     ],
 )
 def test_the_last_pair_of_answer_tags(text, expected):
-    assert closed_answer(text) == expected
+    assert ANSWER.closed(text) == expected

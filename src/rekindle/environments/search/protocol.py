@@ -14,7 +14,6 @@ __all__ = [
     "Part",
     "Turn",
     "TurnProtocol",
-    "closed_answer",
     "not_answered",
     "numbered",
 ]
@@ -141,11 +140,6 @@ class TurnProtocol(Protocol):
     def opening(self, *, ended: bool) -> str:
         """What opens a forced answer; ``ended``: the policy has just ended its turn with an end token."""
         ...
-
-
-def closed_answer(text: str) -> str | None:
-    """What stands in the last pair of answer tags of a text; None where there is none, or it is blank."""
-    return ANSWER.closed(text)
 
 
 def numbered(queries: Sequence[str]) -> list[Part]:

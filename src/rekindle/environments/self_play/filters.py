@@ -9,7 +9,6 @@ from typing import NamedTuple
 from rekindle.environments.self_play.proposals import Proposal, Reason
 from rekindle.environments.self_play.words import joined_words, split_words
 from rekindle.tasks.task_set import normalized_prompt
-from rekindle.types import Document
 from rekindle.verifiers.normalize import ARTICLES
 
 __all__ = ["FilterLimits", "rejected"]
@@ -57,7 +56,7 @@ def _objections(proposal: Proposal, limits: FilterLimits) -> Iterator[Reason]:
         yield Reason.TOO_LONG
     if _leaks(proposal.answers, question):
         yield Reason.LEAKS_ANSWER
-    if sum(map(_says_something, (one.documents for one in proposal.rollout.retrievals))) < limits.min_searches:
+    if proposal.searches < limits.min_searches:
         yield Reason.TOO_FEW_SEARCHES
     if len({joined_words(query) for query in proposal.queries}) < len(proposal.queries):
         yield Reason.REPEATED_QUERY
@@ -67,10 +66,6 @@ def _objections(proposal: Proposal, limits: FilterLimits) -> Iterator[Reason]:
 
 def _word_count(text: str) -> int:
     return sum(any(map(str.isalnum, word)) for word in split_words(text))
-
-
-def _says_something(documents: Iterable[Document]) -> bool:
-    return any(document.title.strip() or document.text.strip() for document in documents)
 
 
 # -- the answer in a text ----------------------------------------------------------------------------------------------

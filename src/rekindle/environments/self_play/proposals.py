@@ -93,11 +93,15 @@ class Proposal:
 
     @property
     def searches(self) -> int:
-        """Queries that found something."""
-        return sum(bool(one.documents) for one in self.rollout.retrievals)
+        """Queries that found a document with something in it."""
+        return sum(any(map(_says_something, one.documents)) for one in self.rollout.retrievals)
 
     @property
     def documents(self) -> list[Document]:
         """Every document that was found, each once, in the order of its first sight."""
         found = {one.id: one for retrieval in self.rollout.retrievals for one in retrieval.documents}
         return list(found.values())
+
+
+def _says_something(document: Document) -> bool:
+    return bool(document.title.strip() or document.text.strip())

@@ -15,6 +15,7 @@ from typing import Literal
 
 from rekindle.tasks.search_world.facts import read_facts
 from rekindle.tasks.search_world.params import Params
+from rekindle.tasks.search_world.teacher import drawn_error
 from rekindle.tasks.search_world.world import SEE, relation_words, world
 
 __all__ = ["ProposerTeacher", "Wish", "proposer_lessons", "wishes"]
@@ -68,10 +69,7 @@ class ProposerTeacher:
 
     def error(self, hops: int, rng: Random) -> Error:
         """Whether, and how, a question of so many hops will be spoilt."""
-        if rng.random() >= self.error_rates[min(hops, len(self.error_rates)) - 1]:
-            return "none"
-        kinds = {kind: share for kind, share in KINDS.items() if hops > 1 or kind not in LONG}
-        return rng.choices(list(kinds), list(kinds.values()))[0]
+        return drawn_error(self.error_rates, KINDS, LONG, hops, rng)
 
 
 ERRING = ProposerTeacher()

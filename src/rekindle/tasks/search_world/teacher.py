@@ -5,12 +5,33 @@ difficulties. A teacher knows its task and otherwise only what it has read. What
 `proposing` and `verifying`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from random import Random
+from typing import Literal, Protocol, TypeVar
 
 from rekindle.engines.protocol import Completion, Partner, SamplingRequest
 
-__all__ = ["Lesson", "TeacherEngine"]
+__all__ = ["Lesson", "TeacherEngine", "drawn_error"]
+
+Kind = TypeVar("Kind", bound=str)
+
+
+def drawn_error(
+    rates: Sequence[float], kinds: Mapping[Kind, float], needs_more: Container[Kind], hops: int, rng: Random
+) -> Kind | Literal["none"]:
+    """Whether, and how, a teacher errs in a question of so many hops.
+
+    Args:
+        rates: Chance of an error for 1, 2, ... hops; more hops have the last one.
+        kinds: Shares of the kinds of errors.
+        needs_more: Kinds that one hop leaves no room for.
+        hops: At least 1.
+        rng: Draws.
+    """
+    if rng.random() >= rates[min(hops, len(rates)) - 1]:
+        return "none"
+    possible = {kind: share for kind, share in kinds.items() if hops > 1 or kind not in needs_more}
+    return rng.choices(list(possible), list(possible.values()))[0]
 
 
 class Lesson(Protocol):
