@@ -2,6 +2,7 @@
 
 import json
 import threading
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -23,8 +24,11 @@ from test_loop import opened, without_clocks
 
 from environments.search_cases import bpe_policy
 from rekindle.assembly import workbench
+from rekindle.assembly.self_play import policy_answerer
 from rekindle.cli import main
 from rekindle.engines.endpoint import Endpoint
+from rekindle.engines.protocol import Completion
+from rekindle.environments.self_play.answering import OpenBook
 from rekindle.environments.self_play.proposer import TAGS_INSTRUCTIONS, Proposer
 from rekindle.models.policy import Policy
 from rekindle.observability.step_log import read_step_log
@@ -739,3 +743,27 @@ def test_a_server_that_refuses_ends_the_run(command, monkeypatch):
     assert "401" in refused[0]
     assert "no such key" in refused[0]
     assert not any("Traceback" in line or "wrong" in line for line in lines), "and no secret is told"
+
+
+@pytest.mark.parametrize(("protocol", "stop"), [("tags", ("</answer>",)), ("tool_calls", ())])
+def test_chat_models_may_think_aloud_in_the_check(protocol, stop):
+    """Who thinks about the tags before using them is not cut off at the first."""
+    given = self_play_config("self_play", "check.kind=policy")
+    spoken = given.model_copy(update={"search": given.search.model_copy(update={"protocol": protocol})})
+    with workbench(given, say=quiet) as bench:
+        engine = Noting()
+        answerer = policy_answerer(replace(bench, config=spoken, engine=engine))
+        answerer.answer([OpenBook("who is it ?", (Document("1", "", "it is he ."),), frozenset(), 0)])
+    assert [order.stop for order in engine.orders] == [stop]
+
+
+class Noting:
+    """An engine that notes what it is asked, and says nothing."""
+
+    def __init__(self):
+        self.orders = []
+
+    def generate(self, requests):
+        self.orders += requests
+        for index, _ in enumerate(requests):
+            yield index, [Completion([], [], truncated=True, text="")]
