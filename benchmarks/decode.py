@@ -24,11 +24,11 @@ from dataclasses import dataclass, replace
 import torch
 from transformers import GenerationConfig
 
-from rekindle.engines.protocol import SamplingRequest
+from rekindle.engines.engine import SamplingRequest
 from rekindle.engines.torch_engine import TorchEngine
 from rekindle.models.policy import Policy
-from rekindle.models.tiny import build_tiny
-from rekindle.models.tiny_tokenizers import LETTERS, character_tokenizer
+from rekindle.warm_starts.tiny_model import build_tiny
+from rekindle.warm_starts.tiny_tokenizers import LETTERS, character_tokenizer
 from small_qwen import VOCABULARY, small_qwen
 
 MAX_ROWS = 256

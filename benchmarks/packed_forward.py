@@ -18,8 +18,8 @@ import torch
 from rekindle.models.generic import GenericForward
 from rekindle.models.policy import Policy
 from rekindle.models.samples import rows_of
-from rekindle.models.tiny_tokenizers import LETTERS, character_tokenizer
 from rekindle.types import TrainingSample
+from rekindle.warm_starts.tiny_tokenizers import LETTERS, character_tokenizer
 from small_qwen import VOCABULARY, small_qwen
 
 PROMPT, COMPLETION, GROUP, TOTAL = 6, 32, 8, 256

@@ -26,10 +26,10 @@ import numpy as np
 
 import arms
 from rekindle import load_run
-from rekindle.assembly.methods import build_scheduler
 from rekindle.config import merge, validate
+from rekindle.methods import build_scheduler
+from rekindle.planning.frozen_policy import frozen_run
 from rekindle.recipes import RECIPES
-from rekindle.scheduling.null_control import frozen_run
 
 RESULTS = arms.ROOT / "benchmarks" / "posterior_recycling.json"
 PAGE = Path("methods") / "posterior_recycling.md"

@@ -33,7 +33,7 @@ from rekindle.retrieval.dense import DenseIndex
 from rekindle.retrieval.encoder import Encoder
 from rekindle.retrieval.fusion import Fusion
 from rekindle.retrieval.lexical import LexicalIndex
-from rekindle.retrieval.protocol import Retriever
+from rekindle.retrieval.retriever import Retriever
 
 WORDS = 200_000
 QUERIES = 1000

@@ -74,11 +74,11 @@ def _zero_variance(lines: Sequence[dict[str, Any]]) -> dict[str, float]:
 
 def sharpened(seed: int) -> dict[str, float]:
     """Accuracy of the start policy by temperature, over the held-out questions."""
-    from rekindle.assembly import workbench
     from rekindle.recipes import resolve
+    from rekindle.warm_starts.stage import start_workbench
 
     config = resolve(arms.ROOT / EXAMPLE, "grpo", [f"warm_start.seed={seed}"], seed)
-    with workbench(config, say=lambda _: None) as bench:
+    with start_workbench(config, lambda _: None) as bench:
         return {f"{one:g}": bench.evaluate(1 if one == 0 else 4, one).accuracy for one in TEMPERATURES}
 
 

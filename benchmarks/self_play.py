@@ -221,9 +221,10 @@ def elsewhere(runs: Path, seed: int) -> dict[str, float]:
     """Sampled accuracy about another world: of the start policy, and of the last checkpoint of self-play."""
     from rekindle.assembly import model_directory, workbench
     from rekindle.recipes import resolve
+    from rekindle.warm_starts.stage import start_workbench
 
     sets = [f"warm_start.seed={seed}"]
-    with workbench(resolve(arms.ROOT / EXAMPLE, None, sets, seed), say=lambda _: None) as bench:
+    with start_workbench(resolve(arms.ROOT / EXAMPLE, None, sets, seed), lambda _: None) as bench:
         start = bench.directory
     config = resolve(arms.ROOT / EXAMPLE, None, [*sets, f"task.params.seed={ELSEWHERE}"], seed)
     accuracies = {}
@@ -238,16 +239,16 @@ def elsewhere(runs: Path, seed: int) -> dict[str, float]:
 
 def planted(seed: int) -> dict[str, list[int]]:
     """(accepted, asked) of wrong and of right questions that pass every rule filter, checked by a start policy."""
-    from rekindle.assembly import workbench
     from rekindle.assembly.self_play import build_check, filter_limits
     from rekindle.environments.self_play.filters import rejected
     from rekindle.recipes import resolve
     from rekindle.tasks import search_world
+    from rekindle.warm_starts.stage import start_workbench
 
     config = resolve(arms.ROOT / EXAMPLE, None, [f"warm_start.seed={seed}"], seed)
     params = search_world.Params.read(config.task.params)
     facts = search_world.Facts(search_world.self_play_passages(params, "pool"))
-    with workbench(config, say=lambda _: None) as bench:
+    with start_workbench(config, lambda _: None) as bench:
         asked = [one for one in _taught(bench, params, seed) if rejected(one, filter_limits(config)) is None]
         right = [facts.answers(one.question) == set(one.answers) for one in asked]
         build_check(bench).judge(asked)
@@ -260,17 +261,17 @@ def planted(seed: int) -> dict[str, list[int]]:
 
 def _taught(bench: Any, params: Any, seed: int) -> list[Any]:
     """Proposals of a teacher: half of them without an error, half with one."""
-    from rekindle.assembly.search_lessons import teacher_engine
     from rekindle.assembly.self_play import build_proposer
     from rekindle.environments.self_play.proposer import Order
-    from rekindle.tasks import search_world
     from rekindle.types import GroupRequest, Task
+    from rekindle.warm_starts import search_world as teachers
+    from rekindle.warm_starts.search_lessons import teacher_engine
 
-    wishes = search_world.wishes(params, "pool", 3 * PLANTED, seed)
+    wishes = teachers.wishes(params, "pool", 3 * PLANTED, seed)
     proposals: list[Any] = []
     for part, rates in enumerate(((0.0,), (1.0,))):
-        teacher = search_world.ProposerTeacher(error_rates=rates)
-        engine = teacher_engine(bench, search_world.proposer_lessons(wishes, params, teacher))
+        teacher = teachers.ProposerTeacher(error_rates=rates)
+        engine = teacher_engine(bench, teachers.proposer_lessons(wishes, params, teacher))
         first = part * len(wishes)
         orders = [
             Order(

@@ -13,7 +13,7 @@ from datasets import Dataset
 from transformers import TrainerCallback
 
 from rekindle.config import TrainTable
-from rekindle.engines.protocol import SamplingRequest
+from rekindle.engines.engine import SamplingRequest
 from rekindle.engines.torch_engine import TorchEngine
 from rekindle.learning.aggregation import token_mean
 from rekindle.learning.credit import Credit

@@ -14,7 +14,7 @@ import tomli_w
 
 from rekindle.config import merge
 from rekindle.config.rules import RULES
-from rekindle.recipes.composition import ALL_TOGETHER, FEATURES, UNLESS_SET, Setting, clashes, combine, overrides
+from rekindle.methods.composition import ALL_TOGETHER, FEATURES, UNLESS_SET, Setting, clashes, combine, overrides
 
 PAGE = Path(__file__).parent / "composition.md"
 HEAD = """# What composes
@@ -22,7 +22,7 @@ HEAD = """# What composes
 <!-- made by docs/make_composition.py -->
 
 A method here is a few settings, and every combination of settings is either meant to work or refused before the run
-starts, with the reason and the remedy; `rekindle.recipes.composition.combine("GRESO", "knapsack")` asks the same
+starts, with the reason and the remedy; `rekindle.methods.composition.combine("GRESO", "knapsack")` asks the same
 question in Python. The pages of single methods are in [methods](methods).
 
 Search self-play is no feature but a source of tasks: what it proposes is scheduled, sized and credited as given tasks

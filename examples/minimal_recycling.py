@@ -171,12 +171,12 @@ def recycle(model, tokenizer, tasks, steps, seed=0, groups=B):
 
 def main():
     """Fetch the words and the warm-started policy from the library, and train."""
-    from rekindle.assembly import workbench
     from rekindle.recipes import resolve
+    from rekindle.warm_starts.stage import start_workbench
 
     torch.set_num_threads(1)
     config = resolve(Path(__file__).parent / "spell_backward.toml", "recycle")
-    with workbench(config) as bench:
+    with start_workbench(config) as bench:
         tasks, directory = bench.tasks.pool, bench.directory
     model, tokenizer = AutoModelForCausalLM.from_pretrained(directory), AutoTokenizer.from_pretrained(directory)
     for record in recycle(model.eval(), tokenizer, tasks, steps=int(sys.argv[1]) if len(sys.argv) > 1 else 20):

@@ -56,12 +56,12 @@ def write_jsonl(path, rows):
 
 def file_config(directory, recipe="grpo", *overrides, seed=0):
     """The same questions from a file, about a corpus in a file, for the policy of the quick warm start."""
-    from rekindle.assembly import workbench
     from rekindle.recipes import resolve
     from rekindle.tasks import search_world
+    from rekindle.warm_starts.stage import start_workbench
 
     quick = search_config()
-    with workbench(quick, say=lambda _: None) as bench:
+    with start_workbench(quick, lambda _: None) as bench:
         rows = [{"prompt": task.prompt, "answer": task.answer} for task in bench.tasks.pool]
         model = bench.directory
     passages = search_world.passages(search_world.Params.read(quick.task.params), "pool")

@@ -17,7 +17,7 @@ CONTRACT = {
     "rekindle.scheduling.profiling": "group_size",
     "rekindle.learning.estimators": "grpo dr_grpo rloo batch_standardize reactivate",
     "rekindle.learning.token_filters": "lowest_probability",
-    "rekindle.recipes.composition": "FEATURES combine overrides",
+    "rekindle.methods.composition": "FEATURES combine overrides",
     "rekindle.verifiers": "exact_match qa_exact_match cover_match f1 math_equal",
     "rekindle.evaluation": "pass_at_k",
     "rekindle.testing": "FakeEngine SimulatedPolicy check_pool check_estimator check_environment",
@@ -71,6 +71,24 @@ def test_rekindle_imports_without_torch_and_quickly_finds_its_names():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "recycle " in done.stdout
+
+
+def test_a_method_is_built_without_torch():
+    program = (
+        "import sys; sys.modules['torch'] = None; sys.modules['transformers'] = None\n"
+        "import rekindle.methods, rekindle.planning\n"
+        "from rekindle.recipes import RECIPES\n"
+        "import numpy as np\n"
+        "from rekindle.scheduling.profiling import Profile\n"
+        "for name, recipe in RECIPES.items():\n"
+        "    config = recipe()\n"
+        "    if not rekindle.methods.needs_profile(config):\n"
+        "        scheduler = rekindle.methods.build_scheduler(config, ['a', 'b', 'c'])\n"
+        "        assert (scheduler.ask() is None) == (name == 'self_play'), name\n"
+        "    rekindle.methods.build_credit(config)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_an_unknown_name_is_an_attribute_error():

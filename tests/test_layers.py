@@ -11,24 +11,39 @@ FLOORS = {
     "locking": 0,
     "caching": 0,
     "remote": 0,
-    "config": 1,
     "scheduling": 1,
     "learning": 1,
     "models": 1,
     "retrieval": 1,
+    "config": 1,
     "engines": 2,
     "recipes": 2,
     "tasks": 2,
     "verifiers": 2,
+    "methods": 3,
     "training": 3,
     "evaluation": 3,
     "observability": 3,
+    "planning": 3,
     "environments": 4,
     "assembly": 5,
     "doctor": 5,
-    "cli": 6,
+    "warm_starts": 6,
+    "cli": 7,
 }
-TORCH_FREE = ("types", "remote", "caching", "config", "scheduling", "tasks", "verifiers", "recipes", "observability")
+TORCH_FREE = (
+    "types",
+    "remote",
+    "caching",
+    "config",
+    "scheduling",
+    "tasks",
+    "verifiers",
+    "recipes",
+    "methods",
+    "planning",
+    "observability",
+)
 UNCHECKED = {"__init__", "__main__", "testing"}
 
 

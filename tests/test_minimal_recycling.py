@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from rekindle.assembly import open_run, workbench
+from rekindle.assembly import open_run
+from rekindle.warm_starts.stage import start_model, start_workbench
 
 PATH = Path(__file__).parents[1] / "examples" / "minimal_recycling.py"
 
@@ -50,12 +51,19 @@ def test_same_batches_advantages_and_losses_as_the_library(minimal, quick_config
     config = quick_config(
         "recycle", f"train.steps={steps}", f"train.groups_per_step={groups}", f"task.pool_size={prompts}", seed=seed
     )
-    with open_run(config, tmp_path / "run", resume=False, observer=lambda *_: Silent(), say=print) as loop:
+    with open_run(
+        config,
+        tmp_path / "run",
+        start=start_model(config, print),
+        resume=False,
+        observer=lambda *_: Silent(),
+        say=print,
+    ) as loop:
         recorder = Recorder(loop._parts.trainer)
         loop._parts = replace(loop._parts, trainer=recorder)
         pool = loop._parts.scheduler.pool
         loop.run()
-    with workbench(config) as bench:
+    with start_workbench(config) as bench:
         tasks, directory = bench.tasks.pool, bench.directory
     model, tokenizer = AutoModelForCausalLM.from_pretrained(directory).eval(), AutoTokenizer.from_pretrained(directory)
     records = list(minimal.recycle(model, tokenizer, tasks, steps, seed=seed, groups=groups))

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from rekindle.engines.protocol import Completion, SamplingRequest
+from rekindle.engines.engine import Completion, SamplingRequest
 from rekindle.learning.estimators import Compared, Estimator
 from rekindle.learning.estimators.compared import flatten, over_batch
 from rekindle.scheduling.accounting import Settled

@@ -112,7 +112,7 @@ def test_a_model_directory_without_tokenizer(capsys, tmp_path):
 
 
 def _save_tiny(directory: Path):
-    from rekindle.models.tiny import build_tiny
+    from rekindle.warm_starts.tiny_model import build_tiny
 
     build_tiny(layers=1, hidden_size=16, heads=2, kv_heads=2, intermediate_size=16).save(directory)
 
@@ -196,7 +196,7 @@ def test_a_disk_that_is_full_for_the_ledger_is_one_sentence(tmp_path):
 def test_a_policy_with_damaged_weights_is_refused(tmp_path, capsys):
     import torch
 
-    from rekindle.models.tiny import build_tiny
+    from rekindle.warm_starts.tiny_model import build_tiny
 
     policy = build_tiny()
     with torch.no_grad():

@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from rekindle.models.policy import Policy
-from rekindle.models.tiny_tokenizers import LETTERS, character_tokenizer
+from rekindle.warm_starts.tiny_tokenizers import LETTERS, character_tokenizer
 
 MAX_LENGTH = 96
 SHAPE = {"hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 64, "max_position_embeddings": MAX_LENGTH}

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rekindle.engines.conversing import converse
-from rekindle.engines.protocol import Converser, Reply, SamplingRequest
+from rekindle.engines.engine import Converser, Reply, SamplingRequest
 from rekindle.engines.torch_engine import TorchEngine
 from rekindle.types import UserError
 

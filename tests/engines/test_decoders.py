@@ -8,9 +8,9 @@ import torch
 
 from rekindle.engines import fused as module
 from rekindle.engines.decoders import agrees_with_transformers, positions_of
+from rekindle.engines.engine import SamplingRequest
 from rekindle.engines.fused import FusedDecoder
 from rekindle.engines.generic import GenericDecoder
-from rekindle.engines.protocol import SamplingRequest
 from rekindle.engines.torch_engine import TorchEngine
 from rekindle.models.kernels import Kernels
 from rekindle.models.policy import Policy

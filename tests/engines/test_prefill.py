@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rekindle.engines import prefill
+from rekindle.engines.engine import SamplingRequest
 from rekindle.engines.prefill import Prefiller
-from rekindle.engines.protocol import SamplingRequest
 from rekindle.engines.rows import RowTable
 
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from rekindle.engines.protocol import SamplingRequest
+from rekindle.engines.engine import SamplingRequest
 from rekindle.engines.rows import Board, RowTable
 from rekindle.engines.sampling import row_keys
 

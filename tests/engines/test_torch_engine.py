@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from rekindle.engines import batch
+from rekindle.engines.engine import SamplingRequest
 from rekindle.engines.generic import GenericDecoder
-from rekindle.engines.protocol import SamplingRequest
 from rekindle.engines.rows import RowTable
 from rekindle.engines.sampling import sample
 from rekindle.engines.torch_engine import RequestError, TorchEngine
-from rekindle.models.tiny import build_tiny
 from rekindle.types import TrainingSample, UserError
+from rekindle.warm_starts.tiny_model import build_tiny
 
 KINDS = ["llama", "qwen2", "qwen3", "gpt2"]
 

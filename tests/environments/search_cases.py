@@ -6,14 +6,14 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 from tokenizers.trainers import BpeTrainer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from rekindle.engines.protocol import Completion
+from rekindle.engines.engine import Completion
 from rekindle.engines.stopping import says_stop
 from rekindle.environments.search.environment import SearchEnvironment
 from rekindle.environments.search.limits import SearchLimits
 from rekindle.environments.search.tags import Tags
 from rekindle.environments.search.talks import Talks
 from rekindle.models.policy import Policy
-from rekindle.retrieval.protocol import Hit, RetrieverDown
+from rekindle.retrieval.retriever import Hit, RetrieverDown
 from rekindle.types import Document, GroupRequest, Task, UserError
 from rekindle.verifiers.exact import ExactMatchVerifier
 

@@ -3,9 +3,9 @@
 from environments.search_cases import FORMAT, CharacterCodec, ScriptedEngine, Shelf, in_turn
 from rekindle.environments.search.hostile import Defuser
 from rekindle.environments.search.limits import SearchLimits
-from rekindle.environments.search.protocol import QUESTION
 from rekindle.environments.search.tags import Tags
 from rekindle.environments.search.talks import Talks
+from rekindle.environments.search.turn_protocol import QUESTION
 from rekindle.environments.self_play.answering import Cost
 from rekindle.environments.self_play.filters import FilterLimits
 from rekindle.environments.self_play.game import Game, Rules

@@ -18,8 +18,8 @@ from rekindle.environments.search.hostile import Defuser
 from rekindle.environments.self_play.answering import Cost, EndpointAnswerer, OpenBook, PolicyAnswerer, fitted
 from rekindle.environments.self_play.check_prompt import CLOSED_BOOK, OPEN_BOOK, frame, quoted, written
 from rekindle.models.policy import Policy
-from rekindle.models.tiny import build_tiny
 from rekindle.types import Document, UserError
+from rekindle.warm_starts.tiny_model import build_tiny
 from searching import answering
 
 FIELDS = ("documents", "question")

@@ -15,15 +15,15 @@ from rekindle.environments.search.documents import DocumentWriter
 from rekindle.environments.self_play.answering import EndpointAnswerer, PolicyAnswerer
 from rekindle.environments.self_play.proposals import Reason
 from rekindle.environments.self_play.rag_check import RagCheck
-from rekindle.models.tiny import build_tiny
 from rekindle.tasks.search_world import vocabulary
 from rekindle.types import UserError
 from rekindle.verifiers.exact import ExactMatchVerifier
 from rekindle.verifiers.judge import JudgeVerifier
 from rekindle.verifiers.judge_cache import VerdictCache
 from rekindle.verifiers.judge_prompt import SYSTEM_PROMPT
-from rekindle.verifiers.protocol import Verdict
 from rekindle.verifiers.qa import QaVerifier
+from rekindle.verifiers.verifier import Verdict
+from rekindle.warm_starts.tiny_model import build_tiny
 from searching import answering
 
 EXACT = QaVerifier("qa_exact_match")

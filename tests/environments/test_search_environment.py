@@ -22,10 +22,10 @@ from rekindle.engines.conversing import next_turn
 from rekindle.environments.search.limits import SearchLimits
 from rekindle.environments.search.tags import Tags
 from rekindle.environments.search.tool_calls import ToolCalls
-from rekindle.retrieval.protocol import Hit
+from rekindle.retrieval.retriever import Hit
 from rekindle.testing import FakeEngine, check_environment
 from rekindle.types import Document, Retrieval, Task, UserError
-from rekindle.verifiers.protocol import Verdict
+from rekindle.verifiers.verifier import Verdict
 
 CODEC = CharacterCodec()
 SEARCH, ANSWER = "<search>capital</search>", "<answer>Paris</answer>"

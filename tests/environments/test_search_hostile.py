@@ -22,8 +22,8 @@ from rekindle.environments.search.documents import DocumentWriter
 from rekindle.environments.search.hostile import INVISIBLE, Defuser, letters_only, without_brackets
 from rekindle.environments.search.tags import Tags
 from rekindle.environments.search.tool_calls import ToolCalls
-from rekindle.models.tiny import build_tiny
 from rekindle.types import Document
+from rekindle.warm_starts.tiny_model import build_tiny
 
 CODEC = PolicyCodec(bpe_policy())
 DEFUSER = Defuser(CODEC.controls)

@@ -9,9 +9,9 @@ from search_cases import bpe_policy, environment, order, sampled_runs, shown_run
 from rekindle.engines.torch_engine import TorchEngine
 from rekindle.environments.search.codec import PolicyCodec
 from rekindle.environments.search.tool_calls import ToolCalls
-from rekindle.models.tiny import build_tiny
 from rekindle.retrieval.lexical import LexicalIndex
 from rekindle.types import Document, Task, TrainingSample
+from rekindle.warm_starts.tiny_model import build_tiny
 
 TAGS = ["<search>", "</search>", "<answer>", "</answer>", "<information>", "</information>"]
 NAMES = ["ka", "lo", "me"]

@@ -1,7 +1,7 @@
 import pytest
 
-from rekindle.environments.search.protocol import ANSWER, Call, Found, Turn
 from rekindle.environments.search.tags import Tags
+from rekindle.environments.search.turn_protocol import ANSWER, Call, Found, Turn
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import pytest
 from search_cases import CharacterCodec, NoTemplate, bpe_policy
 
 from rekindle.environments.search.codec import PolicyCodec
-from rekindle.environments.search.protocol import Call, Found, Turn
 from rekindle.environments.search.tool_calls import ToolCalls
+from rekindle.environments.search.turn_protocol import Call, Found, Turn
 from rekindle.types import UserError
 
 CODEC = CharacterCodec()

@@ -2,7 +2,7 @@ from rekindle import Task
 from rekindle.environments.single_turn import SamplingLimits, SingleTurn
 from rekindle.testing import FakeEngine, check_environment
 from rekindle.types import GroupRequest
-from rekindle.verifiers.protocol import Verdict
+from rekindle.verifiers.verifier import Verdict
 
 TASKS = [Task(f"t{row}", "abc"[: 1 + row % 3], "yes") for row in range(7)]
 

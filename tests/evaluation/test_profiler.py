@@ -20,7 +20,7 @@ from rekindle.evaluation.profiler import endpoint_play, profile_tasks
 from rekindle.scheduling.profiling import ProfileError, ProfileKey
 from rekindle.testing import FakeEngine, SimulatedPolicy
 from rekindle.verifiers.exact import ExactMatchVerifier
-from rekindle.verifiers.protocol import Verdict
+from rekindle.verifiers.verifier import Verdict
 
 KEY = ProfileKey("m", "exact_match", 0.7, 24)
 TASKS = [Task(f"t{row}", f"prompt {row}", "yes") for row in range(20)]

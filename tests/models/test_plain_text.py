@@ -6,7 +6,7 @@ from tokenizers.trainers import UnigramTrainer, WordPieceTrainer
 from transformers import PreTrainedTokenizerFast
 
 from rekindle.models.plain_text import control_tokens, encode_plain
-from rekindle.models.tiny_tokenizers import character_tokenizer
+from rekindle.warm_starts.tiny_tokenizers import character_tokenizer
 
 
 def word_tokenizer():

@@ -9,9 +9,9 @@ from rekindle.models.generic import GenericForward
 from rekindle.models.kernels import Kernels
 from rekindle.models.packed import PackedForward
 from rekindle.models.policy import ModelError, Policy
-from rekindle.models.tiny import build_tiny
-from rekindle.models.tiny_tokenizers import character_tokenizer
 from rekindle.types import UserError
+from rekindle.warm_starts.tiny_model import build_tiny
+from rekindle.warm_starts.tiny_tokenizers import character_tokenizer
 
 CHAT = (
     "{% for m in messages %}{{ m['role'][0] }}{{ m['content'] }}{% endfor %}{% if add_generation_prompt %}x{% endif %}"

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rekindle.observability.proposal_sample import sampled
+from rekindle.observability.self_play.proposal_sample import sampled
 
 
 def lines(steps, per_step=8, valid=(0, 1)):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rekindle.retrieval import client as module
 from rekindle.retrieval.breaker import Breaker
 from rekindle.retrieval.client import HttpRetriever
-from rekindle.retrieval.protocol import Hit, RetrievalError, RetrieverDown
+from rekindle.retrieval.retriever import Hit, RetrievalError, RetrieverDown
 from rekindle.retrieval.server import RetrieverServer
 from rekindle.retrieval.wire import NonsenseError, parse_hits, render_hits
 from rekindle.types import Document

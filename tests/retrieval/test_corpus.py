@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rekindle.retrieval.corpus import join_contents, parse_document, read_corpus, split_contents
 from rekindle.retrieval.documents import CorpusFile, CorpusPass
-from rekindle.retrieval.protocol import RetrievalError
+from rekindle.retrieval.retriever import RetrievalError
 from rekindle.types import Document
 
 

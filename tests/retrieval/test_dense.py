@@ -15,7 +15,7 @@ from corpus_cases import CITIES, HashingEncoder, ids, numbered, write_corpus
 
 from rekindle.retrieval.dense import DenseIndex
 from rekindle.retrieval.encoder import Encoder
-from rekindle.retrieval.protocol import RetrievalError
+from rekindle.retrieval.retriever import RetrievalError
 from rekindle.retrieval.vectors import NumpyVectors
 from rekindle.types import Document
 
@@ -131,7 +131,7 @@ def test_without_torch_it_is_a_sentence():
     program = (
         "import sys; sys.modules['torch'] = None\n"
         "from rekindle.retrieval.encoder import Encoder\n"
-        "from rekindle.retrieval.protocol import RetrievalError\n"
+        "from rekindle.retrieval.retriever import RetrievalError\n"
         "try:\n    Encoder(sys.argv[1])\n"
         "except RetrievalError as error:\n    print(error)\n"
     )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rekindle.retrieval.dense import DenseIndex
 from rekindle.retrieval.fusion import Fusion, reciprocal_ranks
 from rekindle.retrieval.lexical import LexicalIndex
-from rekindle.retrieval.protocol import Hit
+from rekindle.retrieval.retriever import Hit
 from rekindle.types import Document
 
 

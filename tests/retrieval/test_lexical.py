@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from rekindle.retrieval import ranking
 from rekindle.retrieval.analysis import MAX_QUERY_TERMS, prepare
 from rekindle.retrieval.lexical import LexicalIndex
-from rekindle.retrieval.protocol import RetrievalError
+from rekindle.retrieval.retriever import RetrievalError
 from rekindle.types import Document
 
 BACKENDS = ("tantivy", "fts5")

@@ -34,7 +34,7 @@ def test_recall_by_hand():
         def search(self, queries, k):
             from corpus_cases import CITIES
 
-            from rekindle.retrieval.protocol import Hit
+            from rekindle.retrieval.retriever import Hit
 
             return [[Hit(document, 1.0) for document in CITIES[:k]] for _ in queries]
 

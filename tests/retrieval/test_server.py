@@ -14,7 +14,7 @@ import pytest
 from rekindle import __version__
 from rekindle.retrieval import server as module
 from rekindle.retrieval.batching import QueueFullError, SearchThread
-from rekindle.retrieval.protocol import Hit, RetrievalError, RetrieverDown
+from rekindle.retrieval.retriever import Hit, RetrievalError, RetrieverDown
 from rekindle.retrieval.server import RetrieverServer
 from rekindle.retrieval.wire import Limits
 from rekindle.types import Document

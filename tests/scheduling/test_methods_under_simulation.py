@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scheduling_cases import assert_binomial
 
-from rekindle.assembly.methods import build_scheduler
+from rekindle.methods import build_scheduler
 from rekindle.testing import SimulatedPolicy
 from rekindle.types import Outcome
 

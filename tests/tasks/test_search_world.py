@@ -10,7 +10,6 @@ from rekindle.retrieval.lexical import LexicalIndex
 from rekindle.tasks.search_world import (
     CORPORA,
     Params,
-    Renaming,
     demonstration_tasks,
     load_search_world,
     name_words,
@@ -19,6 +18,7 @@ from rekindle.tasks.search_world import (
 )
 from rekindle.tasks.search_world.world import corpus_of, world
 from rekindle.tasks.task_set import TaskError
+from rekindle.warm_starts.search_world import Renaming
 
 TINY = Params(entities=6, name_words=10, relations=2, hops=3, distractors=1)
 worlds = st.builds(

@@ -12,12 +12,11 @@ from rekindle.tasks.spell_backward import (
     CHARACTERS,
     SEPARATOR,
     Split,
-    demonstrations,
     load_spell_backward,
     split_of,
-    teacher_error_rate,
 )
 from rekindle.tasks.task_set import TaskError
+from rekindle.warm_starts.spelling import demonstrations, teacher_error_rate
 
 VOWELS = set("aeiou")
 lengths = st.tuples(st.integers(2, 14), st.integers(2, 14)).map(sorted)

@@ -8,14 +8,14 @@ from itertools import count
 from test_loop import opened
 
 from environments.search_cases import ScriptedEngine
-from rekindle.assembly import workbench
-from rekindle.assembly.methods import build_credit, build_scheduler
 from rekindle.assembly.self_play import build_self_play
 from rekindle.environments.search.codec import PolicyCodec
 from rekindle.learning.samples import build_samples
+from rekindle.methods import build_credit, build_scheduler
 from rekindle.recipes import resolve
 from rekindle.training.supply import Supplied
 from rekindle.training.trainer import Trainer
+from rekindle.warm_starts.stage import start_workbench
 from searching import write_jsonl
 
 LANDS = {"Paris": "France", "Rome": "Italy", "Oslo": "Norway", "Bern": "Switzerland"}
@@ -157,7 +157,7 @@ class Played:
 
 def played(config, says=None, steps=1):
     """Play steps as the training loop does, without an update."""
-    with workbench(config, say=lambda _: None) as bench:
+    with start_workbench(config, lambda _: None) as bench:
         engine, start = (ScriptedEngine(PolicyCodec(bench.policy), says or script()) for _ in range(2))
         scheduler = build_scheduler(config, ())
         sides = build_self_play(replace(bench, engine=engine), scheduler.pool, start)

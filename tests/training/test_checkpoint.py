@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from rekindle.models.tiny import build_tiny
 from rekindle.training.checkpoint import CheckpointError, Checkpoints
+from rekindle.warm_starts.tiny_model import build_tiny
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from test_loop import assert_same_run, finish, last_weights, ledger_rows, opened, without_clocks
 
-from rekindle.recipes.composition import ALL_TOGETHER, overrides
+from rekindle.methods.composition import ALL_TOGETHER, overrides
 from rekindle.training.loop import Ending
 from rekindle.types import Fate
 

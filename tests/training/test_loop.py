@@ -23,6 +23,7 @@ from rekindle.training.checkpoint import CheckpointError, Checkpoints
 from rekindle.training.loop import Ending
 from rekindle.training.trainer import Diverged
 from rekindle.types import Fate
+from rekindle.warm_starts.stage import start_model
 
 CLOCKS = ("seconds", "time/")
 METRICS_OF_THE_CONTRACT = [
@@ -84,7 +85,14 @@ class Screen:
 @contextmanager
 def opened(config, directory, *, resume=False):
     screen = Screen()
-    with open_run(config, directory, resume=resume, observer=lambda *_: screen, say=lambda _: None) as loop:
+    with open_run(
+        config,
+        directory,
+        start=start_model(config, lambda _: None),
+        resume=resume,
+        observer=lambda *_: screen,
+        say=lambda _: None,
+    ) as loop:
         loop.screen = screen
         yield loop
 

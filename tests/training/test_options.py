@@ -10,11 +10,11 @@ from test_search_options import COVERED as OF_SEARCH_AGENTS
 from test_self_play_options import COVERED as OF_SELF_PLAY
 
 from rekindle.config import Config, ConfigError
-from rekindle.models.tiny import build_tiny
 from rekindle.recipes import resolve
 from rekindle.training.checkpoint import Checkpoints
 from rekindle.training.loop import Ending
 from rekindle.types import UserError
+from rekindle.warm_starts.tiny_model import build_tiny
 
 # Runs of the recipe "recycle" on its own.
 CHANGES_THE_NUMBERS = {
@@ -339,7 +339,7 @@ def test_chat_template_and_system_prompt_reach_the_prompt(ascii_model, tmp_path)
         f"[model]\npath = '{tmp_path}'\nsystem_prompt = 'Be brief.'\n[task]\nsource = 'jsonl'\npath = '{data}'\n"
         "[train]\nsteps = 1\ngroups_per_step = 1\n[eval]\nprompts = 2\n[engine]\nmax_new_tokens = 2\n"
     )
-    from rekindle.assembly import workbench
+    from rekindle.warm_starts.stage import start_workbench
 
     texts = {}
     for name, overrides in {"chat": [], "plain": ["model.chat_template=false"]}.items():
@@ -347,7 +347,7 @@ def test_chat_template_and_system_prompt_reach_the_prompt(ascii_model, tmp_path)
         if name == "plain":
             table = without_system.model.model_copy(update={"system_prompt": None})
             without_system = without_system.model_copy(update={"model": table})
-        with workbench(without_system, say=print) as bench:
+        with start_workbench(without_system) as bench:
             world = bench.environment(bench.tasks.pool)
             texts[name] = bench.policy.decode(world._encode(bench.tasks.pool[0].prompt))
     question = bench.tasks.pool[0].prompt

@@ -12,7 +12,6 @@ from test_loop import finish, last_weights, ledger_rows, without_clocks
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from environments.search_cases import ScriptedEngine, bpe_tokenizer
-from rekindle.assembly import workbench
 from rekindle.assembly.retrievers import opened_retrievers
 from rekindle.config import WarmStartTable
 from rekindle.environments.search.codec import PolicyCodec
@@ -21,12 +20,14 @@ from rekindle.environments.single_turn import SingleTurn
 from rekindle.models.policy import Policy
 from rekindle.recipes import resolve
 from rekindle.retrieval.encoder import Encoder
-from rekindle.retrieval.protocol import RetrievalError
+from rekindle.retrieval.retriever import RetrievalError
 from rekindle.training.loop import Ending
-from rekindle.training.warm_start import WarmStartError, imitate, imitated
 from rekindle.types import GroupRequest, Task, UserError
-from rekindle.verifiers.protocol import Verdict
 from rekindle.verifiers.rewards import build_verifier
+from rekindle.verifiers.verifier import Verdict
+from rekindle.warm_starts.cache import WarmStartError
+from rekindle.warm_starts.imitation import imitate, imitated
+from rekindle.warm_starts.stage import start_workbench
 from searching import answering, file_config, search_config, write_jsonl
 
 COVERED = {
@@ -117,7 +118,7 @@ def test_two_steps_with_a_corpus_and_tags(tmp_path):
 
 def test_who_plays(tmp_path):
     for overrides, kind in (((), SearchEnvironment), (("task.environment=search",), SearchEnvironment)):
-        with workbench(search_config("grpo", *overrides), say=quiet) as bench:
+        with start_workbench(search_config("grpo", *overrides), quiet) as bench:
             assert type(bench.environment(bench.tasks.pool)) is kind
             path = bench.directory
     questions = write_jsonl(tmp_path / "questions.jsonl", [{"prompt": f"{i} ?", "answer": "a"} for i in range(9)])
@@ -126,7 +127,7 @@ def test_who_plays(tmp_path):
         "[eval]\nprompts = 2\n"
     )
     for more in ([], ["task.environment=single_turn"]):
-        with workbench(resolve(tmp_path / "run.toml", "grpo", more), say=quiet) as bench:
+        with start_workbench(resolve(tmp_path / "run.toml", "grpo", more), quiet) as bench:
             assert type(bench.environment(bench.tasks.pool)) is SingleTurn
 
 
@@ -178,7 +179,7 @@ def chat_model(tmp_path_factory):
     def script(text, _):
         return f"<answer>{next(guesses)}</answer><|im_end|>" if "<tool_response>" in text else call("Rome")
 
-    with workbench(chat_config(directory, directory / "untaught"), say=quiet) as bench:
+    with start_workbench(chat_config(directory, directory / "untaught"), quiet) as bench:
         world = bench.environment(bench.tasks.pool, ScriptedEngine(PolicyCodec(bench.policy), script))
         requests = [GroupRequest(row, task.id, row, 2, 1.0, row, 0, 0) for row, task in enumerate(bench.tasks.pool)]
         shown = [imitated(one.token_ids, one.loss_mask) for _, group in world.play(requests) for one in group]
@@ -209,7 +210,7 @@ def test_more_queries_of_a_turn_than_max_queries_are_refused(most, chat_model, t
         return call("Rome", "Paris", "Tokyo")
 
     config = chat_config(tmp_path, chat_model, f"search.max_queries={most}", "engine.max_new_tokens=200")
-    with workbench(config, say=quiet) as bench:
+    with start_workbench(config, quiet) as bench:
         world = bench.environment(bench.tasks.pool, ScriptedEngine(PolicyCodec(bench.policy), script))
         ((_, (rollout,)),) = world.play([GroupRequest(0, bench.tasks.pool[0].id, 0, 1, 1.0, 0, 0, 0)])
     assert [one.query for one in rollout.retrievals] == ["Rome", "Paris", "Tokyo"][:most]
@@ -440,7 +441,7 @@ def test_the_fall_of_the_warm_starts_learning_rate(tmp_path):
     short = ("warm_start.steps=6", "warm_start.batch_size=4", "warm_start.decay_steps=3", "warm_start.decay_below=99.0")
     weights = []
     for more in ((), ("warm_start.decay_below=0.001",), ("warm_start.decay_steps=2",)):
-        with workbench(search_config("grpo", *short, *more), say=quiet) as bench:
+        with start_workbench(search_config("grpo", *short, *more), quiet) as bench:
             weights.append(next(iter(bench.policy.model.parameters())).detach().clone())
     assert not any(torch.equal(one, two) for one, two in itertools.combinations(weights, 2))
 

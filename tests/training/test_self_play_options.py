@@ -23,17 +23,17 @@ from self_play_stage import (
 from test_loop import opened, without_clocks
 
 from environments.search_cases import bpe_policy
-from rekindle.assembly import workbench
 from rekindle.assembly.self_play import policy_answerer
 from rekindle.cli import main
 from rekindle.engines.endpoint import Endpoint
-from rekindle.engines.protocol import Completion
+from rekindle.engines.engine import Completion
 from rekindle.environments.self_play.answering import OpenBook
 from rekindle.environments.self_play.proposer import TAGS_INSTRUCTIONS, Proposer
 from rekindle.models.policy import Policy
 from rekindle.observability.step_log import read_step_log
 from rekindle.tasks import search_world
 from rekindle.types import Document, Fate, TrainingSample
+from rekindle.warm_starts.stage import start_workbench
 from searching import QUICK_SELF_PLAY, SELF_PLAY_EXAMPLE, answering, recording, self_play_config, write_jsonl
 
 COVERED = {
@@ -109,7 +109,7 @@ def test_every_test_that_is_named_is_here():
 
 
 def test_answers_and_held_out_questions_come_from_files(config):
-    with workbench(config(), say=quiet) as bench:
+    with start_workbench(config(), quiet) as bench:
         assert [task.answer for task in bench.tasks.pool] == list(LANDS)
         assert [task.prompt for task in bench.tasks.held_out] == ["Solve A", "Solve B"]
     (step,) = played(config()).steps
@@ -339,7 +339,7 @@ def test_the_start_policy_plays_the_fixed_role(fixed, tmp_path, monkeypatch):
     monkeypatch.setattr(Proposer, "propose", noted)
     estimator = "self_play.proposer_estimator=reinforce"  # a fixed proposer has none of its own
     given = self_play_config("self_play", *MOVING, estimator, f"self_play.fixed={fixed}")
-    with workbench(given, say=quiet) as bench:
+    with start_workbench(given, quiet) as bench:
         start = Policy.load(bench.directory, device="cpu", dtype="float32")
     with opened(given, tmp_path / "run") as loop:
         played_groups = recording(loop)
@@ -750,7 +750,7 @@ def test_chat_models_may_think_aloud_in_the_check(protocol, stop):
     """Who thinks about the tags before using them is not cut off at the first."""
     given = self_play_config("self_play", "check.kind=policy")
     spoken = given.model_copy(update={"search": given.search.model_copy(update={"protocol": protocol})})
-    with workbench(given, say=quiet) as bench:
+    with start_workbench(given, quiet) as bench:
         engine = Noting()
         answerer = policy_answerer(replace(bench, config=spoken, engine=engine))
         answerer.answer([OpenBook("who is it ?", (Document("1", "", "it is he ."),), frozenset(), 0)])

@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from trainer_fakes import BigramPolicy, make_samples, settings
 
-from rekindle.models.tiny import build_tiny
 from rekindle.training.trainer import Trainer
 from rekindle.types import TrainingSample
+from rekindle.warm_starts.tiny_model import build_tiny
 
 
 def bit_equal(mine, others):

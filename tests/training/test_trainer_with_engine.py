@@ -6,14 +6,14 @@ import pytest
 import torch
 from trainer_fakes import assert_close, flat, gradients_by_hand, gradients_of_update, weights_of
 
-from rekindle.engines.protocol import SamplingRequest
+from rekindle.engines.engine import SamplingRequest
 from rekindle.engines.torch_engine import TorchEngine
 from rekindle.learning.aggregation import sequence_mean
 from rekindle.learning.credit import Credit, OffTemperature
 from rekindle.learning.estimators import ESTIMATORS
 from rekindle.learning.samples import build_samples
-from rekindle.models.tiny import build_tiny
 from rekindle.types import Group, GroupRequest, Rollout, outcome_of
+from rekindle.warm_starts.tiny_model import build_tiny
 
 TEMPERATURES = (0.7, 1.0, 1.3)
 

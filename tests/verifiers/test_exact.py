@@ -5,7 +5,7 @@ import pytest
 from rekindle.types import Task
 from rekindle.verifiers import exact_match
 from rekindle.verifiers.exact import ExactMatchVerifier, final_answer
-from rekindle.verifiers.protocol import Verdict
+from rekindle.verifiers.verifier import Verdict
 
 
 @pytest.mark.parametrize(

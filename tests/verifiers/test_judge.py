@@ -19,8 +19,8 @@ from rekindle.types import Task
 from rekindle.verifiers.judge import JudgeVerifier, build_judge
 from rekindle.verifiers.judge_cache import VerdictCache, verdict_key
 from rekindle.verifiers.judge_prompt import MAX_CHARACTERS, SYSTEM_PROMPT, TASK, judge_prompt, parse_verdict
-from rekindle.verifiers.protocol import Verdict, VerifierError
 from rekindle.verifiers.rewards import build_verifier
+from rekindle.verifiers.verifier import Verdict, VerifierError
 
 QUESTION = "Which city is the capital of France?"
 TASKS = Task("france", QUESTION, ("Paris", "City of Paris"))

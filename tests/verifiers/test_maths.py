@@ -10,7 +10,7 @@ from rekindle.verifiers import math_equal
 from rekindle.verifiers.latex import latex_equal
 from rekindle.verifiers.maths import MathVerifier
 from rekindle.verifiers.plain_numbers import quick_equal
-from rekindle.verifiers.protocol import Verdict
+from rekindle.verifiers.verifier import Verdict
 
 pytest.importorskip("math_verify")
 

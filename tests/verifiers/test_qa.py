@@ -12,9 +12,9 @@ from rekindle.types import Task
 from rekindle.verifiers import cover_match, exact_match, f1, qa_exact_match
 from rekindle.verifiers.exact import ExactMatchVerifier
 from rekindle.verifiers.normalize import answer_tokens
-from rekindle.verifiers.protocol import Verdict
 from rekindle.verifiers.qa import MAX_FURTHER_TOKENS, QaVerifier
 from rekindle.verifiers.rewards import build_verifier
+from rekindle.verifiers.verifier import Verdict
 
 # -- tokens -----------------------------------------------------------------------------------------------------------
 

@@ -7,8 +7,8 @@ import pytest
 from rekindle.tasks.reasoning_gym import tasks_from_entries
 from rekindle.tasks.reasoning_gym_main import generate_entries
 from rekindle.verifiers.confinement import landlock_version
-from rekindle.verifiers.protocol import Verdict
 from rekindle.verifiers.reasoning_gym import ReasoningGymVerifier
+from rekindle.verifiers.verifier import Verdict
 
 pytest.importorskip("reasoning_gym")
 

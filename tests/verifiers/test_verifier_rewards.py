@@ -7,9 +7,9 @@ import pytest
 from rekindle.config import TaskTable, VerifyTable
 from rekindle.verifiers.exact import ExactMatchVerifier
 from rekindle.verifiers.maths import MathVerifier
-from rekindle.verifiers.protocol import Verdict, checked_verdict
 from rekindle.verifiers.reasoning_gym import ReasoningGymVerifier
 from rekindle.verifiers.rewards import build_verifier, reward
+from rekindle.verifiers.verifier import Verdict, checked_verdict
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 
 from rekindle.tasks.child_process import child_environment
 from rekindle.verifiers import workers
-from rekindle.verifiers.protocol import Verdict, VerifierError
+from rekindle.verifiers.verifier import Verdict, VerifierError
 from rekindle.verifiers.worker_main import result_of
 from rekindle.verifiers.workers import WorkerPool
 

@@ -1,20 +1,15 @@
 """The one place where a configuration becomes objects."""
 
 from rekindle.assembly.bench import Workbench
-from rekindle.assembly.methods import build_credit, build_scheduler
-from rekindle.assembly.null_control import write_null_control
 from rekindle.assembly.opening import model_directory, workbench
 from rekindle.assembly.profiles import endpoint_profile, make_profile
 from rekindle.assembly.run import open_run
 
 __all__ = [
     "Workbench",
-    "build_credit",
-    "build_scheduler",
     "endpoint_profile",
     "make_profile",
     "model_directory",
     "open_run",
     "workbench",
-    "write_null_control",
 ]

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from rekindle.assembly.environments import build_environment
 from rekindle.config import Config
-from rekindle.engines.protocol import Engine
+from rekindle.engines.engine import Engine
 from rekindle.evaluation.evaluator import Evaluation, evaluate
 from rekindle.models.policy import Policy
-from rekindle.retrieval.protocol import Retriever
+from rekindle.retrieval.retriever import Retriever
 from rekindle.tasks.loading import TaskSet
 from rekindle.tasks.task_set import levels_of
 from rekindle.types import Environment, Task
-from rekindle.verifiers.protocol import Verifier
+from rekindle.verifiers.verifier import Verifier
 
 __all__ = ["EVALUATION_SEED", "Workbench", "accuracy_by_level"]
 

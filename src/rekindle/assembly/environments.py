@@ -5,20 +5,20 @@ from dataclasses import replace
 
 from rekindle.config import Config
 from rekindle.config.rules.facts import plays_search
-from rekindle.engines.protocol import Engine
+from rekindle.engines.engine import Engine
 from rekindle.environments.search.codec import PolicyCodec
 from rekindle.environments.search.environment import SearchEnvironment
 from rekindle.environments.search.limits import SearchLimits
-from rekindle.environments.search.protocol import ANSWER, QUESTION, Final, TurnProtocol
 from rekindle.environments.search.tags import Tags
 from rekindle.environments.search.talks import Talks
 from rekindle.environments.search.tool_calls import ToolCalls
+from rekindle.environments.search.turn_protocol import ANSWER, QUESTION, Final, TurnProtocol
 from rekindle.environments.single_turn import SamplingLimits, SingleTurn
 from rekindle.models.policy import Policy
-from rekindle.retrieval.protocol import Retriever
+from rekindle.retrieval.retriever import Retriever
 from rekindle.types import Environment, Task
-from rekindle.verifiers.protocol import Verifier
 from rekindle.verifiers.rewards import reward
+from rekindle.verifiers.verifier import Verifier
 
 __all__ = ["build_codec", "build_environment", "build_talks"]
 

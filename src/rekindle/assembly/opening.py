@@ -2,33 +2,55 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 import transformers
 
 from rekindle.assembly.bench import Workbench
+from rekindle.assembly.engines import build_engine
 from rekindle.assembly.retrievers import opened_retrievers
-from rekindle.assembly.warm_starts import warm_started
 from rekindle.config import Config
-from rekindle.engines.torch_engine import TorchEngine
 from rekindle.models.policy import Policy
 from rekindle.tasks.loading import load_tasks
 from rekindle.training.checkpoint import Checkpoints
 from rekindle.verifiers.rewards import build_verifier
 
-__all__ = ["model_directory", "workbench"]
+__all__ = ["model_directory", "workbench", "workbench_of"]
 
 
 @contextmanager
-def workbench(config: Config, model: Path | None = None, say: Callable[[str], None] = print) -> Iterator[Workbench]:
+def workbench(config: Config, model: Path, say: Callable[[str], None] = print) -> Iterator[Workbench]:
     """Load tasks, verifier and policy; worker processes end with the context.
 
     Args:
         config: The run.
-        model: Directory of the policy; absent: ``model.path``, or the tiny model's warm start.
+        model: Directory of the policy.
         say: Told what takes a while.
     """
+
+    def load() -> Policy:
+        return Policy.load(
+            model,
+            device=config.model.device,
+            dtype=config.model.dtype,
+            trust_remote_code=config.model.trust_remote_code,
+        )
+
+    with _opened(config, load, say) as bench:
+        yield replace(bench, directory=model)
+
+
+@contextmanager
+def workbench_of(config: Config, policy: Policy, say: Callable[[str], None] = print) -> Iterator[Workbench]:
+    """The same around a policy that is there already."""
+    with _opened(config, lambda: policy, say) as bench:
+        yield bench
+
+
+@contextmanager
+def _opened(config: Config, load: Callable[[], Policy], say: Callable[[str], None]) -> Iterator[Workbench]:
     torch.set_num_threads(config.train.threads)
     transformers.utils.logging.disable_progress_bar()  # a bar per checkpoint would tear the run's own display
     if config.task.source == "reasoning_gym":
@@ -37,16 +59,8 @@ def workbench(config: Config, model: Path | None = None, say: Callable[[str], No
     with ExitStack() as stack:
         verifier = stack.enter_context(closing(build_verifier(config.task, config.verify, config.judge)))
         retrievers = stack.enter_context(opened_retrievers(config, say))
-        chosen = model or (Path(config.model.path) if config.model.path else None)
-        path = chosen or warm_started(config, tasks, verifier, retrievers, say)
-        policy = Policy.load(
-            path,
-            device=config.model.device,
-            dtype=config.model.dtype,
-            trust_remote_code=config.model.trust_remote_code,
-        )
-        engine = TorchEngine(policy, max_rows=config.engine.max_rows)
-        yield Workbench(config, policy, engine, tasks, verifier, retrievers, path)
+        policy = load()
+        yield Workbench(config, policy, build_engine(config, policy), tasks, verifier, retrievers)
 
 
 def model_directory(chosen: Path | None) -> Path | None:

@@ -10,7 +10,7 @@ from rekindle.config.rules.facts import invents_its_world, plays_itself, plays_s
 from rekindle.retrieval.client import HttpRetriever
 from rekindle.retrieval.lexical import LexicalIndex
 from rekindle.retrieval.opening import open_index, spoken
-from rekindle.retrieval.protocol import RetrievalError, Retriever, RetrieverDown
+from rekindle.retrieval.retriever import RetrievalError, Retriever, RetrieverDown
 from rekindle.tasks import search_world
 from rekindle.types import UserError
 

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rekindle.assembly.bench import Workbench
-from rekindle.assembly.methods import build_credit, build_scheduler, needs_profile
+from rekindle.assembly.engines import build_engine
 from rekindle.assembly.opening import workbench
 from rekindle.assembly.profiles import given_profile, own_profile, profile_costs
 from rekindle.assembly.self_play import build_self_play
-from rekindle.assembly.warm_starts import warm_started
 from rekindle.config import Config
 from rekindle.config.rules.facts import plays_itself
-from rekindle.engines.torch_engine import TorchEngine
+from rekindle.methods import build_credit, build_scheduler, needs_profile
 from rekindle.models.kernels import Kernels
 from rekindle.models.policy import Policy
 from rekindle.observability.metrics import MetricsWriter
@@ -39,6 +38,7 @@ def open_run(
     config: Config,
     directory: Path,
     *,
+    start: Path,
     resume: bool,
     observer: Callable[[int, int], Observer],
     say: Callable[[str], None],
@@ -49,6 +49,7 @@ def open_run(
     Args:
         config: The complete configuration; kept as ``config.toml``.
         directory: Run directory; must be new or empty unless ``resume``.
+        start: Directory of the model that the run begins, or began, with.
         resume: Go on from the last checkpoint, or start where there is none.
         observer: Makes who is shown the run, given the step and the total rollouts it begins with.
         say: Told what takes a while.
@@ -57,12 +58,12 @@ def open_run(
     run_directory.check(config, directory, resume=resume)
     checkpoints = Checkpoints(directory / "checkpoints", config.checkpoint.keep)
     step = checkpoints.steps()[-1] if checkpoints.steps() else 0
-    model = checkpoints.path(step) / "model" if step else None
+    model = checkpoints.path(step) / "model" if step else start
     with workbench(config, model, say) as bench:
         # What can be wrong with model, tasks, environment and profile is wrong before anything is written.
         profile = given_profile(bench, started=bool(step))
         scheduler = None if needs_profile(config) else _scheduler(bench, profile)
-        players = _players(bench, scheduler)
+        players = _players(bench, start, scheduler)
         with run_directory.locked(directory), _books(directory, config) as books:
             _describe(directory, bench)
             checkpoints.prepare()
@@ -92,17 +93,17 @@ class _Players:
     start: Policy | None = None
 
 
-def _players(bench: Workbench, scheduler: Scheduler | None) -> _Players:
+def _players(bench: Workbench, directory: Path, scheduler: Scheduler | None) -> _Players:
     config = bench.config
     table, start = config.self_play, None
     fixed = plays_itself(config) and (table.fixed != "none" or table.yardstick_samples > 0)
     if fixed or config.train.kl_coefficient > 0:
-        start = _start_policy(bench)
+        start = _start_policy(config, directory)
     if not plays_itself(config):
         return _Players(bench.environment(bench.tasks.pool), start=start)
     pool = None if scheduler is None else scheduler.pool
     assert isinstance(pool, GrowingPool), "self-play has a pool that grows, and no profile to wait for"
-    engine = TorchEngine(start, max_rows=config.engine.max_rows) if fixed and start is not None else None
+    engine = build_engine(config, start) if fixed and start is not None else None
     sides = build_self_play(bench, pool, engine)
     return _Players(sides.environment, sides.game, start)
 
@@ -193,9 +194,6 @@ def _parts(
     )
 
 
-def _start_policy(bench: Workbench) -> Policy:
+def _start_policy(config: Config, directory: Path) -> Policy:
     """What the run began with, also after a resume; it never learns."""
-    start = Path(bench.config.model.path) if bench.config.model.path else None
-    if start is None:
-        start = warm_started(bench.config, bench.tasks, bench.verifier, bench.retrievers, lambda _: None)
-    return Policy.load(start, device=bench.config.model.device, dtype=bench.config.model.dtype).clone_frozen()
+    return Policy.load(directory, device=config.model.device, dtype=config.model.dtype).clone_frozen()

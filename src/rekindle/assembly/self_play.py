@@ -4,15 +4,14 @@ from dataclasses import dataclass
 
 from rekindle.assembly.bench import Workbench
 from rekindle.assembly.environments import build_codec, build_talks
-from rekindle.assembly.methods import proposer_credit
 from rekindle.assembly.retrievers import secret
 from rekindle.config import Config
 from rekindle.config.rules.facts import invents_its_world
 from rekindle.engines.endpoint import Endpoint
-from rekindle.engines.protocol import Engine
+from rekindle.engines.engine import Engine
 from rekindle.environments.search.documents import DocumentWriter
 from rekindle.environments.search.hostile import Defuser
-from rekindle.environments.search.protocol import ANSWER, QUESTION
+from rekindle.environments.search.turn_protocol import ANSWER, QUESTION
 from rekindle.environments.self_play.answering import Answerer, EndpointAnswerer, PolicyAnswerer
 from rekindle.environments.self_play.check_prompt import CLOSED_BOOK, OPEN_BOOK
 from rekindle.environments.self_play.filters import FilterLimits
@@ -24,6 +23,7 @@ from rekindle.environments.self_play.review import Oracle, Review
 from rekindle.environments.self_play.rewards import proposer_reward
 from rekindle.environments.self_play.seeds import Seeds
 from rekindle.environments.self_play.yardstick import Yardstick
+from rekindle.methods import proposer_credit
 from rekindle.scheduling.pools import GrowingPool
 from rekindle.tasks import search_world
 from rekindle.types import Environment

@@ -76,9 +76,11 @@ def _eval(options: argparse.Namespace) -> int:
     config = resolved(options)
     from rekindle.assembly import model_directory, workbench
     from rekindle.assembly.evaluations import evaluate_bench
+    from rekindle.warm_starts.stage import start_model
 
     sets = _question_sets(options.questions)
-    with Interrupts() as interrupts, workbench(config, model_directory(options.checkpoint), say=say) as bench:
+    model = model_directory(options.checkpoint) or start_model(config, say)
+    with Interrupts() as interrupts, workbench(config, model, say) as bench:
         results = evaluate_bench(
             bench,
             sets,

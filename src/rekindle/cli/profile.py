@@ -72,8 +72,10 @@ def _check(options: argparse.Namespace) -> None:
 
 def _with_policy(config: Config, options: argparse.Namespace, interrupts: Interrupts) -> "Profile | None":
     from rekindle.assembly import make_profile, model_directory, workbench
+    from rekindle.warm_starts.stage import start_model
 
-    with workbench(config, model_directory(options.checkpoint), say=say) as bench:
+    model = model_directory(options.checkpoint) or start_model(config, say)
+    with workbench(config, model, say) as bench:
         return make_profile(bench, options.out, options.samples, _progress, lambda: interrupts.asked)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rekindle.cli.interrupts import Interrupts, say
 from rekindle.cli.options import add_config, resolved
+from rekindle.training import run_directory
 
 __all__ = ["add"]
 
@@ -22,16 +23,20 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def _train(options: argparse.Namespace) -> int:
     config = resolved(options)
     directory = options.out or Path("runs") / f"{options.config.stem}-{config.recipe}-{config.train.seed}"
-    from rekindle.assembly import open_run, write_null_control
+    from rekindle.assembly import open_run
     from rekindle.observability.progress import Progress
     from rekindle.observability.report import write_report
+    from rekindle.planning import write_null_control
+    from rekindle.warm_starts.stage import start_model
 
+    run_directory.check(config, directory, resume=options.resume)
     with Interrupts() as interrupts:
         progress = Progress(config.train.steps, config.train.rollouts)
         with (
             open_run(
                 config,
                 directory,
+                start=start_model(config, say),
                 resume=options.resume,
                 observer=lambda *_: progress,
                 say=say,

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 
-from rekindle.engines.protocol import Completion, Converser, Engine, Partner, Reply, SamplingRequest
+from rekindle.engines.engine import Completion, Converser, Engine, Partner, Reply, SamplingRequest
 
 __all__ = ["converse", "next_turn"]
 

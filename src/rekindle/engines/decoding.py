@@ -22,8 +22,8 @@ from torch import Tensor
 from rekindle.engines.batch import Batch
 from rekindle.engines.conversing import next_turn
 from rekindle.engines.decoders import Decoder, Kept
+from rekindle.engines.engine import Completion, Partner
 from rekindle.engines.prefill import Prefiller
-from rekindle.engines.protocol import Completion, Partner
 from rekindle.engines.rows import RowTable
 from rekindle.engines.stopping import StopTexts
 from rekindle.types import UserError

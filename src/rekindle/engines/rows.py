@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rekindle.engines.protocol import SamplingRequest
+from rekindle.engines.engine import SamplingRequest
 from rekindle.engines.sampling import SamplingSettings, row_keys
 
 __all__ = ["Board", "RowOptions", "RowTable"]

@@ -9,9 +9,9 @@ import torch
 
 from rekindle.engines.decoders import Decoder, agrees_with_transformers
 from rekindle.engines.decoding import Decoding
+from rekindle.engines.engine import Completion, Partner, Reply, SamplingRequest
 from rekindle.engines.fused import FusedDecoder
 from rekindle.engines.generic import GenericDecoder
-from rekindle.engines.protocol import Completion, Partner, Reply, SamplingRequest
 from rekindle.engines.rows import RowTable
 from rekindle.models.architecture import find_decoder
 from rekindle.models.policy import Policy
@@ -59,7 +59,7 @@ class TorchEngine:
         return self._run(requests)
 
     def converse(self, requests: Sequence[SamplingRequest], partner: Partner) -> None:
-        """Hold ``n`` conversations per request; see `rekindle.engines.protocol.Converser`.
+        """Hold ``n`` conversations per request; see `rekindle.engines.engine.Converser`.
 
         Each samples what `rekindle.engines.conversing.converse` would let it sample turn after turn.
 

@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from rekindle.engines.protocol import Completion, Engine, SamplingRequest
+from rekindle.engines.engine import Completion, Engine, SamplingRequest
 from rekindle.types import GroupRequest, Rollout, Task
-from rekindle.verifiers.protocol import Verdict, Verifier
+from rekindle.verifiers.verifier import Verdict, Verifier
 
 __all__ = ["SamplingLimits", "SingleTurn"]
 

@@ -16,7 +16,7 @@ from rekindle.evaluation.profile_journal import open_profile_journal
 from rekindle.scheduling.history import TaskIds
 from rekindle.scheduling.profiling import Profile, ProfileError, ProfileKey
 from rekindle.types import GroupRequest, Rollout, Task
-from rekindle.verifiers.protocol import Verifier
+from rekindle.verifiers.verifier import Verifier
 
 __all__ = ["Play", "endpoint_play", "profile_tasks"]
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from rekindle.observability.formatting import compact, duration, grouped, percent, rate
-from rekindle.observability.game_narrative import game_advice
 from rekindle.observability.rows import number
+from rekindle.observability.self_play.narrative import game_advice
 from rekindle.observability.summary import LOST, STEPS_TO_JUDGE, TAUGHT, Evaluation, Summary
 from rekindle.types import Fate
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from rekindle.observability import page, sections
 from rekindle.observability.formatting import compact, duration, flops, grouped, percent, rate
-from rekindle.observability.game import Game
-from rekindle.observability.game_narrative import game_story, yardstick_change
-from rekindle.observability.game_section import self_play
 from rekindle.observability.narrative import accuracy_change, advice, conservation, economy, outcome, title
 from rekindle.observability.runs import load_run
+from rekindle.observability.self_play.narrative import game_story, yardstick_change
+from rekindle.observability.self_play.numbers import Game
+from rekindle.observability.self_play.section import self_play
 from rekindle.observability.summary import TAUGHT, Summary
 
 __all__ = ["render_report", "write_report"]

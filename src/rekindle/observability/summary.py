@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rekindle.observability.game import Game
-from rekindle.observability.proposal_sample import ProposalSample, sampled
 from rekindle.observability.rows import by_level, number, total
 from rekindle.observability.runs import FateCount, Run, read_object
+from rekindle.observability.self_play.numbers import Game
+from rekindle.observability.self_play.proposal_sample import ProposalSample, sampled
 from rekindle.types import Fate
 
 __all__ = [

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO
 
 from rekindle.locking import lock
-from rekindle.retrieval.protocol import RetrievalError
+from rekindle.retrieval.retriever import RetrievalError
 from rekindle.types import Document
 
 __all__ = ["Additions"]

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from rekindle.retrieval.protocol import Hit, Retriever, RetrieverDown
+from rekindle.retrieval.retriever import Hit, Retriever, RetrieverDown
 
 __all__ = ["QueueFullError", "SearchThread"]
 

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from rekindle.remote import LOOPBACK, TRANSIENT, TransientError, http_address, is_sendable, one_line, retry_after
 from rekindle.retrieval.breaker import Breaker
-from rekindle.retrieval.protocol import Hit, RetrievalError, RetrieverDown
+from rekindle.retrieval.retriever import Hit, RetrievalError, RetrieverDown
 from rekindle.retrieval.wire import NonsenseError, parse_hits, render_search, well_formed
 
 if TYPE_CHECKING:

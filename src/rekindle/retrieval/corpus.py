@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from rekindle.retrieval.protocol import RetrievalError
+from rekindle.retrieval.retriever import RetrievalError
 from rekindle.types import Document
 
 __all__ = ["join_contents", "open_corpus", "parse_document", "read_corpus", "split_contents"]

@@ -16,8 +16,8 @@ from rekindle.retrieval.corpus import read_corpus
 from rekindle.retrieval.directory import IndexDirectory
 from rekindle.retrieval.documents import CorpusFile, CorpusPass, Documents
 from rekindle.retrieval.encoder import TextEncoder
-from rekindle.retrieval.protocol import Hit, RetrievalError
 from rekindle.retrieval.ranking import SPARE, Ranking, first_with_ties
+from rekindle.retrieval.retriever import Hit, RetrievalError
 from rekindle.retrieval.vectors import FaissVectors, VectorBackend, Vectors, flat_vectors
 from rekindle.types import Document
 
@@ -28,7 +28,7 @@ _CHECKPOINT_EVERY = 512  # passages: half a minute on two cores
 
 
 class DenseIndex:
-    """Exact search by inner product; a :class:`~rekindle.retrieval.protocol.Retriever`.
+    """Exact search by inner product; a :class:`~rekindle.retrieval.retriever.Retriever`.
 
     Made by :meth:`in_memory` or :meth:`open_or_build`. Any number of threads may search while one adds, and any number
     of processes may have the same directory open; one of them may add. Vectors are kept as float16. With faiss they are
@@ -133,7 +133,7 @@ class DenseIndex:
             self._vectors.add(vectors_ND)
 
     def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
-        """See :class:`~rekindle.retrieval.protocol.Retriever`; an empty query finds nothing."""
+        """See :class:`~rekindle.retrieval.retriever.Retriever`; an empty query finds nothing."""
         asked = [query for query in queries if query.strip()]
         k = min(k, len(self._vectors))
         if not asked or k < 1:

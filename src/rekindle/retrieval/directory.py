@@ -19,7 +19,7 @@ from pathlib import Path
 
 from rekindle.locking import lock
 from rekindle.retrieval.corpus import open_corpus
-from rekindle.retrieval.protocol import RetrievalError
+from rekindle.retrieval.retriever import RetrievalError
 
 __all__ = ["IndexDirectory", "Settings"]
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rekindle.retrieval.corpus import open_corpus, parse_document
-from rekindle.retrieval.protocol import RetrievalError
+from rekindle.retrieval.retriever import RetrievalError
 from rekindle.types import Document
 
 __all__ = ["CorpusFile", "CorpusPass", "Documents"]

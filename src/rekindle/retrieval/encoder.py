@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rekindle.retrieval.analysis import MAX_QUERY_CHARACTERS
 from rekindle.retrieval.corpus import join_contents
-from rekindle.retrieval.protocol import RetrievalError
+from rekindle.retrieval.retriever import RetrievalError
 from rekindle.types import Document
 
 if TYPE_CHECKING:

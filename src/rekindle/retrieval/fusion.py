@@ -7,7 +7,7 @@ Only ranks count, so that scores of different kinds need no common scale.
 
 from collections.abc import Sequence
 
-from rekindle.retrieval.protocol import Hit, Retriever
+from rekindle.retrieval.retriever import Hit, Retriever
 from rekindle.types import Document
 
 __all__ = ["Fusion", "reciprocal_ranks"]
@@ -27,7 +27,7 @@ class Fusion:
         self._retrievers, self._constant, self._depth = tuple(retrievers), constant, depth
 
     def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
-        """See :class:`~rekindle.retrieval.protocol.Retriever`; the scores are sums of reciprocal ranks."""
+        """See :class:`~rekindle.retrieval.retriever.Retriever`; the scores are sums of reciprocal ranks."""
         if k < 1:
             return [[] for _ in queries]
         found = [retriever.search(queries, max(k, self._depth)) for retriever in self._retrievers]

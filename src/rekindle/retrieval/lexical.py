@@ -12,7 +12,7 @@ from rekindle.retrieval.analysis import ANALYZER
 from rekindle.retrieval.directory import IndexDirectory
 from rekindle.retrieval.documents import CorpusFile, CorpusPass, Documents
 from rekindle.retrieval.fts_index import FtsTerms
-from rekindle.retrieval.protocol import Hit, RetrievalError
+from rekindle.retrieval.retriever import Hit, RetrievalError
 from rekindle.retrieval.tantivy_index import TantivyTerms
 from rekindle.types import Document
 
@@ -25,7 +25,7 @@ _TERMS = "terms"
 
 
 class LexicalIndex:
-    """BM25 (k1 = 1.2, b = 0.75), a match in the title weighted; a :class:`~rekindle.retrieval.protocol.Retriever`.
+    """BM25 (k1 = 1.2, b = 0.75), a match in the title weighted; a :class:`~rekindle.retrieval.retriever.Retriever`.
 
     Made by :meth:`in_memory` or :meth:`open_or_build`. Any number of threads may search while one adds, and any number
     of processes may have the same directory open; one of them may add.
@@ -133,7 +133,7 @@ class LexicalIndex:
                 raise
 
     def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
-        """See :class:`~rekindle.retrieval.protocol.Retriever`; a query without a word or digit finds nothing."""
+        """See :class:`~rekindle.retrieval.retriever.Retriever`; a query without a word or digit finds nothing."""
         return [self._search(query, k) for query in queries]
 
     def _search(self, query: str, k: int) -> list[Hit]:

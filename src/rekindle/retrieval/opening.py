@@ -11,7 +11,7 @@ from rekindle.retrieval.dense import DenseIndex
 from rekindle.retrieval.encoder import Encoder
 from rekindle.retrieval.fusion import Fusion
 from rekindle.retrieval.lexical import LexicalIndex
-from rekindle.retrieval.protocol import Retriever
+from rekindle.retrieval.retriever import Retriever
 
 __all__ = ["IndexKind", "OpenedIndex", "open_index", "spoken"]
 

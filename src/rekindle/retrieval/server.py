@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from rekindle import __version__
 from rekindle.retrieval.batching import QueueFullError, SearchThread
-from rekindle.retrieval.protocol import RetrievalError, Retriever, RetrieverDown
+from rekindle.retrieval.retriever import RetrievalError, Retriever, RetrieverDown
 from rekindle.retrieval.wire import Limits, RefusedError, parse_search, render_hits
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rekindle.retrieval.protocol import RetrievalError
 from rekindle.retrieval.ranking import Ranking
+from rekindle.retrieval.retriever import RetrievalError
 
 __all__ = ["FaissVectors", "NumpyVectors", "VectorBackend", "Vectors", "flat_vectors"]
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rekindle.retrieval.corpus import join_contents, split_contents
-from rekindle.retrieval.protocol import Hit
+from rekindle.retrieval.retriever import Hit
 from rekindle.types import Document
 
 __all__ = [

@@ -3,9 +3,6 @@
 Words are pronounceable (consonants and vowels alternate), their lengths uniform. A word's hash decides once and for
 all whether it is for the pool, held out, or for the demonstrations of the warm start: no seed, size or run can leak a
 word from one into another.
-
-Demonstrations are noisy on purpose. Their teacher errs more often the longer the word, in the ways a speller errs, so
-a policy that imitates it starts with pass rates spread over the lengths, which is what reinforcement learning needs.
 """
 
 import hashlib
@@ -22,12 +19,15 @@ from rekindle.types import Task
 
 __all__ = [
     "CHARACTERS",
+    "CONSONANTS",
     "SEPARATOR",
+    "VOWELS",
+    "Params",
     "Split",
-    "demonstrations",
+    "drawn_word",
     "load_spell_backward",
+    "read_params",
     "split_of",
-    "teacher_error_rate",
 ]
 
 CONSONANTS, VOWELS = "bcdfghjklmnpqrstvwxyz", "aeiou"
@@ -36,8 +36,6 @@ CHARACTERS = "abcdefghijklmnopqrstuvwxyz" + SEPARATOR
 """Every character of prompts and completions."""
 
 MAX_LENGTH = 40
-LONG = 9
-"""Demonstrations of words this long or longer are half as likely."""
 
 
 class Split(IntEnum):
@@ -49,7 +47,9 @@ class Split(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class _Params:
+class Params:
+    """Parameters of the words: lengths in letters, and the seed of the draw."""
+
     min_length: int = 2
     max_length: int = 14
     seed: int | None = None
@@ -63,6 +63,7 @@ class _Params:
 
     @property
     def lengths(self) -> range:
+        """Every length of a word, in letters."""
         return range(self.min_length, self.max_length + 1)
 
 
@@ -81,7 +82,7 @@ def load_spell_backward(params: Mapping[str, object], *, pool_size: int, eval_pr
     Raises:
         TaskError: A parameter is unknown or out of range.
     """
-    chosen = _validated(params)
+    chosen = read_params(params)
     seed = seed if chosen.seed is None else chosen.seed
     parts = []
     for part, count, key in ((Split.POOL, pool_size, "task.pool_size"), (Split.HELD_OUT, eval_prompts, "eval.prompts")):
@@ -96,23 +97,6 @@ def load_spell_backward(params: Mapping[str, object], *, pool_size: int, eval_pr
     return TaskSet(*parts)
 
 
-def demonstrations(count: int, seed: int, params: Mapping[str, object] | None = None) -> list[tuple[str, str]]:
-    """Make ``count`` pairs ``(prompt, completion)`` of the noisy teacher; the end token is the caller's.
-
-    Words are drawn with replacement from those that are neither in a pool nor held out. ``params`` are those of
-    ``load_spell_backward``; their ``seed`` is not used here.
-
-    Raises:
-        TaskError: A parameter is unknown or out of range.
-    """
-    lengths = _validated(params or {}).lengths
-    rng = Random(f"demonstrations {seed}")
-    weights = [0.5 if length >= LONG else 1.0 for length in lengths]
-    chosen = rng.choices(lengths, weights, k=count)
-    words = (_draw(rng, length, Split.DEMONSTRATION) for length in chosen)
-    return [(word + SEPARATOR, _teach(rng, word)) for word in words]
-
-
 def split_of(word: str) -> Split:
     """What a word is for: a function of the word and nothing else."""
     sixteenth = hashlib.blake2b(word.encode(), digest_size=1).digest()[0] % 16
@@ -121,19 +105,19 @@ def split_of(word: str) -> Split:
     return Split.POOL if sixteenth < Split.DEMONSTRATION + Split.POOL else Split.HELD_OUT
 
 
-def teacher_error_rate(length: int) -> float:
-    """0.97 * sigmoid(length - 8): the probability that a demonstration of a word of ``length`` letters is wrong."""
-    return 0.97 / (1.0 + math.exp(8 - length))
+def read_params(params: Mapping[str, object]) -> Params:
+    """Check ``task.params``.
 
-
-def _validated(params: Mapping[str, object]) -> _Params:
-    known = [field.name for field in fields(_Params)]
+    Raises:
+        TaskError: One is unknown or out of range.
+    """
+    known = [field.name for field in fields(Params)]
     for name, value in params.items():
         if name not in known:
             raise TaskError(f"task.params has no {name!r} for spell_backward; it takes {', '.join(known)}")
         if isinstance(value, bool) or not isinstance(value, int):
             raise TaskError(f"task.params {name} = {value!r} must be a whole number")
-    return _Params(**params)  # type: ignore[arg-type]  # every value was just checked to be an int
+    return Params(**params)  # type: ignore[arg-type]  # every value was just checked to be an int
 
 
 def _task(word: str) -> Task:
@@ -166,7 +150,7 @@ def _words_of_length(part: Split, wanted: int, length: int, rng: Random) -> list
     if wanted * 4 < exist * part // 16:
         found: dict[str, None] = {}
         while len(found) < wanted:
-            found[_draw(rng, length, part)] = None
+            found[drawn_word(rng, length, part)] = None
         return list(found)
     every = [word for word in _every_word(length) if split_of(word) is part]
     return rng.sample(every, min(wanted, len(every)))
@@ -182,42 +166,10 @@ def _every_word(length: int) -> Iterator[str]:
         yield from map("".join, itertools.product(*pattern))
 
 
-def _draw(rng: Random, length: int, part: Split) -> str:
+def drawn_word(rng: Random, length: int, part: Split) -> str:
+    """Draw a word of ``length`` letters that is for ``part``."""
     patterns = _patterns(length)
     while True:
         word = "".join(map(rng.choice, rng.choice(patterns)))
         if split_of(word) is part:
             return word
-
-
-# -- the teacher ------------------------------------------------------------------------------------------------------
-
-
-def _teach(rng: Random, word: str) -> str:
-    """Return the reversed word, with the length's error rate misspelt by one slip or (each time 1 in 4) more."""
-    answer = word[::-1]
-    if rng.random() >= teacher_error_rate(len(word)):
-        return answer
-    text = _slip(rng, answer)
-    while text == answer or rng.random() < 0.25:
-        text = _slip(rng, text)
-    return text
-
-
-def _slip(rng: Random, text: str) -> str:
-    """Swap two neighbours, drop a letter (never the last one), double one or replace one.
-
-    Vowels and consonants alternate in a word, so one slip always changes it.
-    """
-    kind = rng.choice(("swap", "drop", "double", "replace") if len(text) > 1 else ("double", "replace"))
-    place = rng.randrange(len(text) - (kind == "swap"))
-    before, letter, after = text[:place], text[place], text[place + 1 :]
-    match kind:
-        case "swap":
-            return before + after[0] + letter + after[1:]
-        case "drop":
-            return before + after
-        case "double":
-            return before + letter + letter + after
-    others = (CONSONANTS + VOWELS).replace(letter, "")
-    return before + rng.choice(others) + after

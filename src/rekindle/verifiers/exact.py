@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from rekindle.types import Task
-from rekindle.verifiers.protocol import Verdict
+from rekindle.verifiers.verifier import Verdict
 
 __all__ = ["ExactMatchVerifier", "exact_match", "final_answer"]
 

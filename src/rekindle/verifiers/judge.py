@@ -12,8 +12,8 @@ from rekindle.types import Task
 from rekindle.verifiers.exact import final_answer
 from rekindle.verifiers.judge_cache import VerdictCache, verdict_key
 from rekindle.verifiers.judge_prompt import SYSTEM_PROMPT, is_presentable, judge_prompt, parse_verdict
-from rekindle.verifiers.protocol import Verdict, VerifierError
 from rekindle.verifiers.qa import qa_exact_match
+from rekindle.verifiers.verifier import Verdict, VerifierError
 
 __all__ = ["JudgeVerifier", "build_judge"]
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rekindle.verifiers.judge_prompt import PROMPT_VERSION
-from rekindle.verifiers.protocol import VerifierError
+from rekindle.verifiers.verifier import VerifierError
 
 __all__ = ["VerdictCache", "verdict_key"]
 

@@ -10,7 +10,7 @@ from functools import cache
 from rekindle.tasks.extras import require_extra
 from rekindle.types import Task
 from rekindle.verifiers.plain_numbers import quick_equal
-from rekindle.verifiers.protocol import Verdict
+from rekindle.verifiers.verifier import Verdict
 from rekindle.verifiers.workers import Job, WorkerPool
 
 __all__ = ["MathVerifier", "math_equal"]

@@ -11,7 +11,7 @@ from typing import Literal
 from rekindle.types import Task
 from rekindle.verifiers.exact import final_answer
 from rekindle.verifiers.normalize import Tokens, answer_tokens
-from rekindle.verifiers.protocol import Verdict
+from rekindle.verifiers.verifier import Verdict
 
 __all__ = ["MAX_FURTHER_TOKENS", "QaMetric", "QaVerifier", "cover_match", "f1", "qa_exact_match"]
 

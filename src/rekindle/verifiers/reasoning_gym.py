@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rekindle.tasks.extras import require_extra
 from rekindle.types import Task
 from rekindle.verifiers.exact import final_answer
-from rekindle.verifiers.protocol import Verdict
+from rekindle.verifiers.verifier import Verdict
 from rekindle.verifiers.workers import WorkerPool
 
 __all__ = ["ReasoningGymVerifier"]

@@ -4,9 +4,9 @@ from rekindle.config import JudgeTable, TaskTable, VerifyTable
 from rekindle.verifiers.exact import ExactMatchVerifier
 from rekindle.verifiers.judge import build_judge
 from rekindle.verifiers.maths import MathVerifier
-from rekindle.verifiers.protocol import Verifier
 from rekindle.verifiers.qa import QaVerifier
 from rekindle.verifiers.reasoning_gym import ReasoningGymVerifier
+from rekindle.verifiers.verifier import Verifier
 
 __all__ = ["build_verifier", "reward"]
 

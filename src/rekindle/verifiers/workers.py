@@ -18,8 +18,8 @@ from pathlib import Path
 
 from rekindle.tasks.child_process import child_environment, python_command
 from rekindle.verifiers.framing import receive, send
-from rekindle.verifiers.protocol import Verdict, VerifierError, checked_verdict
 from rekindle.verifiers.scorers import ScorerName
+from rekindle.verifiers.verifier import Verdict, VerifierError, checked_verdict
 
 __all__ = ["Job", "WorkerPool"]
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from rekindle.engines.protocol import Completion
+from rekindle.engines.engine import Completion
 from rekindle.environments.search.limits import SearchLimits
-from rekindle.environments.search.protocol import Part
+from rekindle.environments.search.turn_protocol import Part
 from rekindle.types import GroupRequest, Retrieval, Rollout
 
 __all__ = ["Conversation", "Pending"]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from rekindle.environments.search.conversation import Conversation
 from rekindle.environments.search.talks import Opening, Talks
 from rekindle.types import GroupRequest, Rollout, Task, UserError
-from rekindle.verifiers.protocol import Verdict, Verifier
+from rekindle.verifiers.verifier import Verdict, Verifier
 
 __all__ = ["SearchEnvironment"]
 

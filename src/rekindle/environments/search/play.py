@@ -5,18 +5,18 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rekindle.engines.protocol import Completion, Reply
+from rekindle.engines.engine import Completion, Reply
 from rekindle.environments.search.codec import Codec
 from rekindle.environments.search.conversation import Conversation, Pending
 from rekindle.environments.search.documents import DocumentWriter
 from rekindle.environments.search.limits import SearchLimits
-from rekindle.environments.search.protocol import (
+from rekindle.environments.search.turn_protocol import (
     Found,
     Part,
     Turn,
     TurnProtocol,
 )
-from rekindle.retrieval.protocol import Retriever, RetrieverDown
+from rekindle.retrieval.retriever import Retriever, RetrieverDown
 from rekindle.types import Document, Retrieval
 
 __all__ = ["COUNTS", "Play", "Rules"]

@@ -2,7 +2,7 @@
 
 import re
 
-from rekindle.environments.search.protocol import (
+from rekindle.environments.search.turn_protocol import (
     ANSWER,
     Call,
     Final,

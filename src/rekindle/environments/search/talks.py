@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rekindle.engines.conversing import converse
-from rekindle.engines.protocol import Engine, SamplingRequest
+from rekindle.engines.engine import Engine, SamplingRequest
 from rekindle.environments.search.codec import Codec
 from rekindle.environments.search.conversation import Conversation
 from rekindle.environments.search.documents import DocumentWriter
 from rekindle.environments.search.limits import SearchLimits
 from rekindle.environments.search.play import COUNTS, Play, Rules
-from rekindle.environments.search.protocol import TurnProtocol
-from rekindle.retrieval.protocol import Retriever
+from rekindle.environments.search.turn_protocol import TurnProtocol
+from rekindle.retrieval.retriever import Retriever
 from rekindle.types import GroupRequest, UserError
 
 __all__ = ["Opening", "Talks"]

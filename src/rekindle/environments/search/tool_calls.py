@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from rekindle.environments.search.codec import Codec, Message
-from rekindle.environments.search.protocol import (
+from rekindle.environments.search.turn_protocol import (
     ANSWER,
     Call,
     Final,

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from rekindle.engines.endpoint import Endpoint, EndpointCompletion, EndpointRequest
-from rekindle.engines.protocol import Completion, Engine, SamplingRequest
+from rekindle.engines.engine import Completion, Engine, SamplingRequest
 from rekindle.environments.search.codec import Codec
 from rekindle.environments.search.documents import DocumentWriter
 from rekindle.environments.search.hostile import Defuser
-from rekindle.environments.search.protocol import ANSWER
+from rekindle.environments.search.turn_protocol import ANSWER
 from rekindle.environments.self_play.check_prompt import (
     CLOSED_BOOK,
     OPEN_BOOK,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from rekindle.environments.search.codec import Codec
 from rekindle.environments.search.hostile import Defuser
-from rekindle.environments.search.protocol import ANSWER
+from rekindle.environments.search.turn_protocol import ANSWER
 from rekindle.types import Document, UserError
 
 __all__ = ["CLOSED_BOOK", "OPEN_BOOK", "Frame", "check_fields", "frame", "quoted", "quoted_documents", "written"]

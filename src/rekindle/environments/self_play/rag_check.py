@@ -11,12 +11,12 @@ import warnings
 from collections.abc import Mapping, Sequence
 from random import Random
 
-from rekindle.environments.search.protocol import ANSWER
+from rekindle.environments.search.turn_protocol import ANSWER
 from rekindle.environments.self_play.answering import Answerer, Cost, OpenBook
 from rekindle.environments.self_play.proposals import Proposal, Reason
 from rekindle.remote import one_line
 from rekindle.types import Document, Task, UserError
-from rekindle.verifiers.protocol import Verdict, Verifier
+from rekindle.verifiers.verifier import Verdict, Verifier
 
 __all__ = ["RagCheck"]
 

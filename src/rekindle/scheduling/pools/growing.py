@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rekindle.scheduling.accounting import Settled
-from rekindle.scheduling.pools.protocol import Growable
+from rekindle.scheduling.pools.pool import Growable
 from rekindle.scheduling.weighted_rows import Rows
 from rekindle.types import Fate, UserError
 

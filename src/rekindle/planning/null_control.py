@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from rekindle.assembly.methods import build_scheduler
 from rekindle.config import Config
 from rekindle.config.rules.facts import plays_itself
+from rekindle.methods import build_scheduler
 from rekindle.observability.runs import load_run
-from rekindle.scheduling.null_control import frozen_run, posterior_rates, recycled_share
+from rekindle.planning.frozen_policy import frozen_run, posterior_rates, recycled_share
 
 __all__ = ["write_null_control"]
 

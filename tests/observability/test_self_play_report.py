@@ -10,9 +10,9 @@ from synthetic_run import write_run
 from test_report import Page, report
 
 from rekindle.environments.self_play.proposals import Reason
-from rekindle.observability.game_narrative import game_advice, game_story
 from rekindle.observability.narrative import advice, conservation, economy
 from rekindle.observability.runs import load_run
+from rekindle.observability.self_play.narrative import game_advice, game_story
 from rekindle.observability.summary import Summary
 from rekindle.types import Fate
 

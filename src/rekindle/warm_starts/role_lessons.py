@@ -6,7 +6,15 @@ from functools import partial
 from random import Random
 
 from rekindle.assembly.bench import Workbench
-from rekindle.assembly.search_lessons import (
+from rekindle.assembly.self_play import build_proposer, policy_answerer
+from rekindle.engines.engine import Completion, SamplingRequest
+from rekindle.environments.self_play.answering import OpenBook
+from rekindle.environments.self_play.proposals import Proposal
+from rekindle.environments.self_play.proposer import Order
+from rekindle.tasks import search_world
+from rekindle.types import Task, TrainingSample
+from rekindle.warm_starts import search_world as teachers
+from rekindle.warm_starts.search_lessons import (
     Shown,
     lesson_request,
     lessons_wanted,
@@ -16,13 +24,6 @@ from rekindle.assembly.search_lessons import (
     teacher_engine,
     too_long,
 )
-from rekindle.assembly.self_play import build_proposer, policy_answerer
-from rekindle.engines.protocol import Completion, SamplingRequest
-from rekindle.environments.self_play.answering import OpenBook
-from rekindle.environments.self_play.proposals import Proposal
-from rekindle.environments.self_play.proposer import Order
-from rekindle.tasks import search_world
-from rekindle.types import Task, TrainingSample
 
 __all__ = ["role_lessons"]
 
@@ -71,8 +72,8 @@ def _turns(lessons: dict[str, list[Shown]], seed: int) -> Callable[[int], Shown]
 def _proposals(taught: Workbench, params: search_world.Params, wanted: int) -> list[Proposal]:
     """What the proposer's teacher asks, and what it has read before."""
     seed = taught.config.warm_start.seed
-    wishes = search_world.wishes(params, search_world.TAUGHT, wanted, seed)
-    engine = teacher_engine(taught, search_world.proposer_lessons(wishes, params))
+    wishes = teachers.wishes(params, search_world.TAUGHT, wanted, seed)
+    engine = teacher_engine(taught, teachers.proposer_lessons(wishes, params))
     orders = [_order(row, wish, seed) for row, wish in enumerate(wishes)]
     proposals, unplayable = build_proposer(taught, engine).propose(orders)
     if unplayable:
@@ -80,7 +81,7 @@ def _proposals(taught: Workbench, params: search_world.Params, wanted: int) -> l
     return proposals
 
 
-def _order(row: int, wish: search_world.Wish, seed: int) -> Order:
+def _order(row: int, wish: teachers.Wish, seed: int) -> Order:
     answer = Task("", wish.answer, wish.answer, {"corpus": search_world.TAUGHT})
     return Order(lesson_request(row, answer.id, seed), answer, wish.hops)
 
@@ -110,7 +111,7 @@ class _Scribe:
 
 def _verdicts(bench: Workbench, params: search_world.Params, proposed: Sequence[Proposal], wanted: int) -> list[Shown]:
     """Verdicts of the verifier's teacher on the questions of the proposer's, right and wrong, as they are checked."""
-    rng, teacher = Random(f"verifier {bench.config.warm_start.seed}"), search_world.VerifierTeacher()
+    rng, teacher = Random(f"verifier {bench.config.warm_start.seed}"), teachers.VerifierTeacher()
     scribe = _Scribe(partial(bench.policy.encode_prompt, chat_template=False))
     answerer = policy_answerer(replace(bench, engine=scribe))
     asked = [one for one in proposed if one.question is not None]
@@ -129,7 +130,7 @@ def _book(params: search_world.Params, first: Proposal, others: Sequence[Proposa
     """A question with what was found for it and for others, or with nothing."""
     question, found = first.question or "", [document for one in (first, *others) for document in one.documents]
     if rng.random() < MISREAD:
-        question = search_world.misread(question, params, rng)
+        question = teachers.misread(question, params, rng)
     documents = [] if rng.random() < CLOSED_BOOK else list({document.id: document for document in found}.values())
     rng.shuffle(documents)
     return OpenBook(question, tuple(documents), frozenset(), 0)

@@ -13,15 +13,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rekindle.assembly import build_credit, build_scheduler
 from rekindle.config import Config, read_toml, refusals, validate
 from rekindle.learning.samples import build_samples
-from rekindle.recipes.composition import FEATURES, clashes, combine, overrides
+from rekindle.methods import build_credit, build_scheduler
+from rekindle.methods.composition import FEATURES, clashes, combine, overrides
 from rekindle.scheduling.profiling import Profile, ProfileKey
 from rekindle.testing import SimulatedPolicy
 from rekindle.types import Fate, UserError
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAIRS = [*combinations(FEATURES, 2)]
 ACCEPTED = [pair for pair in PAIRS if not combine(*pair)]
 PROMPTS = 60

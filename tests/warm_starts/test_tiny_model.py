@@ -4,8 +4,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rekindle.models.packed import PackedForward
 from rekindle.models.policy import ModelError
-from rekindle.models.tiny import build_tiny
-from rekindle.models.tiny_tokenizers import LETTERS, character_tokenizer
+from rekindle.warm_starts.tiny_model import build_tiny
+from rekindle.warm_starts.tiny_tokenizers import LETTERS, character_tokenizer
 
 
 def test_the_default_has_a_fifth_of_a_million_parameters_and_a_token_per_letter():

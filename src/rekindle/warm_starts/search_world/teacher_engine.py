@@ -9,7 +9,7 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from random import Random
 from typing import Literal, Protocol, TypeVar
 
-from rekindle.engines.protocol import Completion, Partner, SamplingRequest
+from rekindle.engines.engine import Completion, Partner, SamplingRequest
 
 __all__ = ["Lesson", "TeacherEngine", "drawn_error"]
 
@@ -65,7 +65,7 @@ class TeacherEngine:
         raise NotImplementedError("a teacher of searching converses; ask it with `converse`")
 
     def converse(self, requests: Sequence[SamplingRequest], partner: Partner) -> None:
-        """Answer every request; see `rekindle.engines.protocol.Converser`."""
+        """Answer every request; see `rekindle.engines.engine.Converser`."""
         for index, request in enumerate(requests):
             for sample in range(request.n):
                 self._teach(index, sample, request, partner)

@@ -15,8 +15,8 @@ from typing import Literal
 
 from rekindle.tasks.search_world.facts import read_facts
 from rekindle.tasks.search_world.params import Params
-from rekindle.tasks.search_world.teacher import drawn_error
 from rekindle.tasks.search_world.world import SEE, relation_words, world
+from rekindle.warm_starts.search_world.teacher_engine import drawn_error
 
 __all__ = ["ProposerTeacher", "Wish", "proposer_lessons", "wishes"]
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from rekindle.observability.formatting import grouped, percent
-from rekindle.observability.game import Game, Share
-from rekindle.observability.rejections import UNVERIFIED, rejection
+from rekindle.observability.self_play.numbers import Game, Share
+from rekindle.observability.self_play.rejections import UNVERIFIED, rejection
 from rekindle.observability.summary import STEPS_TO_JUDGE, Summary
 
 __all__ = ["game_advice", "game_story", "right_words", "yardstick_change"]

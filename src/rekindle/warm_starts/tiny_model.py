@@ -11,7 +11,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from rekindle.models.policy import Policy
-from rekindle.models.tiny_tokenizers import LETTERS, character_tokenizer, word_tokenizer
+from rekindle.warm_starts.tiny_tokenizers import LETTERS, character_tokenizer, word_tokenizer
 
 __all__ = ["build_tiny"]
 

@@ -7,9 +7,9 @@ from typing import Literal
 
 from rekindle.tasks.search_world.facts import read_facts
 from rekindle.tasks.search_world.params import Params
-from rekindle.tasks.search_world.teacher import drawn_error
 from rekindle.tasks.search_world.world import relation_words
 from rekindle.types import Task
+from rekindle.warm_starts.search_world.teacher_engine import drawn_error
 
 __all__ = ["Error", "Teacher", "solver_lessons"]
 

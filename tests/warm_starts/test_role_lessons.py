@@ -5,16 +5,15 @@ from itertools import islice
 
 import pytest
 
-from rekindle.assembly import role_lessons as lessons
-from rekindle.assembly import workbench
 from rekindle.assembly.bench import Workbench
-from rekindle.assembly.role_lessons import ROLES, role_lessons
-from rekindle.assembly.start_profiles import start_profile
-from rekindle.assembly.warm_starts import _tiny
 from rekindle.engines.torch_engine import TorchEngine
 from rekindle.tasks.loading import load_tasks
-from rekindle.training.warm_start import WarmStartError
 from rekindle.verifiers.rewards import build_verifier
+from rekindle.warm_starts import role_lessons as lessons
+from rekindle.warm_starts.cache import WarmStartError
+from rekindle.warm_starts.role_lessons import ROLES, role_lessons
+from rekindle.warm_starts.stage import _tiny, start_workbench
+from rekindle.warm_starts.start_profile import start_profile
 from searching import self_play_config
 
 
@@ -103,7 +102,7 @@ def test_misread_questions_are_among_the_verifiers(bench, monkeypatch):
 
 def test_a_whole_warm_start_is_quick_and_measures_every_role():
     config = self_play_config()
-    with workbench(config, say=lambda _: None) as opened:
+    with start_workbench(config, lambda _: None) as opened:
         profile = start_profile(opened)
     assert {"sampled", "greedy", "all_correct", "all_wrong", "proposer", "false_accepts"} <= set(profile)
     assert {f"level_{hops}" for hops in (1, 2)} <= set(profile)

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from rekindle.models.policy import ModelError
-from rekindle.models.tiny import build_tiny
-from rekindle.models.tiny_tokenizers import word_tokenizer
 from rekindle.tasks.search_world import Params, vocabulary
+from rekindle.warm_starts.tiny_model import build_tiny
+from rekindle.warm_starts.tiny_tokenizers import word_tokenizer
 
 WORDS = ["<search>", "</search>", "boss", "ka", "lo", "?", "."]
 WORLD = vocabulary(Params())

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from rekindle import History, Scheduler
-from rekindle.scheduling.null_control import frozen_run, posterior_rates, recycled_share
+from rekindle.planning.frozen_policy import frozen_run, posterior_rates, recycled_share
 from rekindle.scheduling.pools import RecyclingPool
 
 

@@ -14,10 +14,10 @@ from rekindle.observability.curves import (
     ratio_series,
 )
 from rekindle.observability.formatting import compact, grouped, percent
-from rekindle.observability.game import Game, valid_rate, wished_rates
-from rekindle.observability.game_narrative import right_words
-from rekindle.observability.rejections import UNVERIFIED, rejection
 from rekindle.observability.rows import buckets, number
+from rekindle.observability.self_play.narrative import right_words
+from rekindle.observability.self_play.numbers import Game, valid_rate, wished_rates
+from rekindle.observability.self_play.rejections import UNVERIFIED, rejection
 from rekindle.observability.summary import Summary
 from rekindle.observability.svg import Bar, Series, horizontal_bars, line_chart
 from rekindle.types import Fate

@@ -9,8 +9,9 @@ from typing import Any
 from rekindle.observability import page
 from rekindle.observability.charts import metric_figure
 from rekindle.observability.formatting import compact, excerpt, percent
-from rekindle.observability.game import Game
-from rekindle.observability.game_charts import (
+from rekindle.observability.rows import number
+from rekindle.observability.sections import search_table
+from rekindle.observability.self_play.charts import (
     difficulty_figure,
     hops_figure,
     novelty_figure,
@@ -21,9 +22,8 @@ from rekindle.observability.game_charts import (
     verdicts_figure,
     wished_figure,
 )
-from rekindle.observability.rejections import rejection
-from rekindle.observability.rows import number
-from rekindle.observability.sections import search_table
+from rekindle.observability.self_play.numbers import Game
+from rekindle.observability.self_play.rejections import rejection
 from rekindle.observability.summary import Summary
 
 __all__ = ["self_play"]

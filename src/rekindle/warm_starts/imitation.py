@@ -1,35 +1,22 @@
 """A supervised start for a policy made from scratch: imitate noisy demonstrations, at a constant learning rate.
 
 A teacher that errs more often on harder prompts leaves a policy whose pass rates are spread over the difficulties, so
-that RL finds prompts that are always solved, never solved, and in between. The result is cached by its settings.
+that RL finds prompts that are always solved, never solved, and in between.
 """
 
-import hashlib
 import itertools
-import json
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
-from typing import Any
 
 import torch
 
-from rekindle.caching import cache_directory
 from rekindle.config import WarmStartTable
-from rekindle.models.policy import ModelError, Policy
-from rekindle.types import TrainingSample, UserError
+from rekindle.models.policy import Policy
+from rekindle.types import TrainingSample
 
-__all__ = ["WarmStartError", "cached", "demonstration", "imitate", "imitated"]
+__all__ = ["demonstration", "imitate", "imitated"]
 
-RECIPE_VERSION = 1
-"""Part of the cache key; raised when the same settings would give another policy."""
 SMOOTHING = 0.05
 """Weight of a step in the smoothed loss."""
-
-
-class WarmStartError(UserError):
-    """The warm start left a policy that RL cannot use."""
 
 
 def imitate(
@@ -87,41 +74,3 @@ def imitated(token_ids: Sequence[int], loss_mask: Sequence[bool]) -> TrainingSam
     """A sample without advantages: its tokens are to be said because they were shown."""
     nothing = [0.0] * len(token_ids)
     return TrainingSample(token_ids, loss_mask, nothing, nothing, temperature=1.0, weight=1.0)
-
-
-def cached(key: dict[str, Any], make: Callable[[], tuple[Policy, dict[str, float]]]) -> tuple[Path, dict[str, float]]:
-    """Directory and profile of the policy with these settings; made, and kept, when it is not there yet.
-
-    Args:
-        key: Every setting the policy depends on, JSON-like.
-        make: Trains the policy and measures its profile.
-    """
-    text = json.dumps({**key, "recipe_version": RECIPE_VERSION, "torch": torch.__version__}, sort_keys=True)
-    directory = cache_directory("warm-start") / hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
-    found = _read_profile(directory)
-    if found is None:
-        policy, found = make()
-        if _read_profile(directory) is None:  # else somebody made the same meanwhile, and may be reading it
-            _keep(directory, policy, found, text)
-    return directory, found
-
-
-def _read_profile(directory: Path) -> dict[str, float] | None:
-    """None where nothing whole is cached."""
-    try:
-        Policy.load(directory, device="cpu")
-        return dict(json.loads((directory / "profile.json").read_text(encoding="utf-8")))
-    except (ModelError, OSError, ValueError):
-        return None
-
-
-def _keep(directory: Path, policy: Policy, profile: dict[str, float], key: str) -> None:
-    """Write beside and rename, so that two runs started at once both see a whole directory."""
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=directory.parent, prefix=".partial-"))
-    policy.save(partial)
-    (partial / "profile.json").write_text(json.dumps(profile), encoding="utf-8")
-    (partial / "settings.json").write_text(key, encoding="utf-8")
-    if directory.exists():
-        shutil.rmtree(directory)
-    partial.rename(directory)

@@ -6,18 +6,10 @@ from collections import Counter
 import pytest
 
 from rekindle.engines.conversing import converse
-from rekindle.engines.protocol import Reply, SamplingRequest
-from rekindle.tasks.search_world import (
-    Params,
-    Teacher,
-    TeacherEngine,
-    demonstration_tasks,
-    load_search_world,
-    passages,
-    solver_lessons,
-    vocabulary,
-)
+from rekindle.engines.engine import Reply, SamplingRequest
+from rekindle.tasks.search_world import Params, demonstration_tasks, load_search_world, passages, vocabulary
 from rekindle.types import Task
+from rekindle.warm_starts.search_world import Teacher, TeacherEngine, solver_lessons
 
 PARAMS = Params(entities=40, name_words=40)
 FAULTLESS = Teacher(error_rates=(0.0,))

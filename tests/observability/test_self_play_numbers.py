@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rekindle.environments.self_play.proposals import Reason
-from rekindle.observability.game import Game, Share, valid_rate, wished_rates
-from rekindle.observability.rejections import rejection
+from rekindle.observability.self_play.numbers import Game, Share, valid_rate, wished_rates
+from rekindle.observability.self_play.rejections import rejection
 
 
 def row(proposals, valid, failed=0, **further):

@@ -9,8 +9,10 @@ from itertools import count
 from rekindle.assembly.bench import Workbench
 from rekindle.retrieval.lexical import LexicalIndex
 from rekindle.tasks import search_world
-from rekindle.training import warm_start
 from rekindle.types import Document, GroupRequest, TrainingSample
+from rekindle.warm_starts import imitation
+from rekindle.warm_starts import search_world as teachers
+from rekindle.warm_starts.cache import WarmStartError
 
 __all__ = [
     "Shown",
@@ -65,7 +67,7 @@ def solver_lessons(taught: Workbench, params: search_world.Params, wanted: int) 
     """Conversations of the solver's teacher in the environment that the policy will play in."""
     seed = taught.config.warm_start.seed
     tasks = search_world.demonstration_tasks(params, wanted, seed)
-    engine = teacher_engine(taught, search_world.solver_lessons(tasks, params))
+    engine = teacher_engine(taught, teachers.solver_lessons(tasks, params))
     requests = [lesson_request(row, task.id, seed) for row, task in enumerate(tasks)]
     played = sorted(taught.environment(tasks, engine).play(requests))
     rollouts = [one for _, group in played for one in group or ()]
@@ -74,12 +76,10 @@ def solver_lessons(taught: Workbench, params: search_world.Params, wanted: int) 
     return [Shown(rollout.token_ids, rollout.loss_mask) for rollout in rollouts]
 
 
-def teacher_engine(
-    taught: Workbench, lesson: Callable[[int, int, int], search_world.Lesson]
-) -> search_world.TeacherEngine:
+def teacher_engine(taught: Workbench, lesson: Callable[[int, int, int], teachers.Lesson]) -> teachers.TeacherEngine:
     """A teacher who speaks the policy's tokens."""
     encode = partial(taught.policy.encode_prompt, chat_template=False)
-    return search_world.TeacherEngine(lesson, encode=encode, decode=taught.policy.decode)
+    return teachers.TeacherEngine(lesson, encode=encode, decode=taught.policy.decode)
 
 
 def lesson_request(row: int, task_id: str, seed: int) -> GroupRequest:
@@ -87,9 +87,9 @@ def lesson_request(row: int, task_id: str, seed: int) -> GroupRequest:
     return GroupRequest(row, task_id, row, 1, 1.0, seed + row, 0, 0)
 
 
-def too_long(what: str, taught: Workbench) -> warm_start.WarmStartError:
+def too_long(what: str, taught: Workbench) -> WarmStartError:
     """The complaint about a lesson for which there is no room."""
-    return warm_start.WarmStartError(
+    return WarmStartError(
         f"a {what} of the search world does not fit into model.tiny.max_length = {taught.policy.max_length}; raise it"
     )
 
@@ -103,7 +103,7 @@ def renamed(bench: Workbench, params: search_world.Params, shown: Callable[[int]
         shown: From a number to the demonstration whose turn it is.
     """
     names = bench.policy.encode_prompt(" ".join(search_world.name_words(params.name_words)), chat_template=False)
-    renaming, seed = search_world.Renaming(names), bench.config.warm_start.seed
+    renaming, seed = teachers.Renaming(names), bench.config.warm_start.seed
     for number in count():
         one = shown(number)
-        yield warm_start.imitated(renaming.apply(one.token_ids, f"{seed} {number}"), one.loss_mask)
+        yield imitation.imitated(renaming.apply(one.token_ids, f"{seed} {number}"), one.loss_mask)

@@ -10,29 +10,31 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rekindle.engines.conversing import converse
-from rekindle.engines.protocol import Reply, SamplingRequest
+from rekindle.engines.engine import Reply, SamplingRequest
 from rekindle.retrieval.lexical import LexicalIndex
 from rekindle.tasks.search_world import (
     CORPORA,
     Facts,
     Params,
-    ProposerTeacher,
-    TeacherEngine,
-    VerifierTeacher,
-    Wish,
     demonstration_tasks,
     distinct_questions,
     load_search_world,
     load_self_play,
-    misread,
     passages,
-    proposer_lessons,
     self_play_passages,
     vocabulary,
-    wishes,
 )
 from rekindle.tasks.search_world.world import world
 from rekindle.types import Document
+from rekindle.warm_starts.search_world import (
+    ProposerTeacher,
+    TeacherEngine,
+    VerifierTeacher,
+    Wish,
+    misread,
+    proposer_lessons,
+    wishes,
+)
 
 PARAMS = Params(entities=60, name_words=40)
 WORDS = vocabulary(PARAMS, self_play=True)

@@ -3,19 +3,20 @@ import json
 import pytest
 
 from embedded import EXAMPLE
-from rekindle.assembly import workbench
 from rekindle.caching import cache_directory
 from rekindle.config import WarmStartTable
-from rekindle.models.tiny import build_tiny
 from rekindle.recipes import resolve
 from rekindle.tasks import spell_backward
-from rekindle.training import warm_start
-from rekindle.training.warm_start import WarmStartError, cached, demonstration, imitate, imitated
+from rekindle.warm_starts import imitation, spelling
+from rekindle.warm_starts.cache import WarmStartError, cached
+from rekindle.warm_starts.imitation import demonstration, imitate, imitated
+from rekindle.warm_starts.stage import start_workbench
+from rekindle.warm_starts.tiny_model import build_tiny
 
 
 def test_imitation_lowers_the_loss_on_completions_and_is_deterministic():
     settings = WarmStartTable(steps=30, batch_size=16, learning_rate=3e-3)
-    pairs = spell_backward.demonstrations(480, seed=0, params={"max_length": 3})
+    pairs = spelling.demonstrations(480, seed=0, params={"max_length": 3})
     losses = []
     for _ in range(2):
         policy, seen = build_tiny(layers=2, characters=spell_backward.CHARACTERS), []
@@ -46,7 +47,7 @@ def test_the_learning_rate_falls_once_the_skill_is_there_and_the_warm_start_ends
         rates.append(optimizer.param_groups[0]["lr"])
         return next(losses)
 
-    monkeypatch.setattr(warm_start, "_step", step)
+    monkeypatch.setattr(imitation, "_step", step)
     policy = build_tiny(layers=1, hidden_size=16, heads=2, kv_heads=2)
     settings = WarmStartTable(steps=100, batch_size=1, learning_rate=0.8, decay_below=1.9, decay_steps=4)
     imitate(policy, [imitated([1, 2], [False, True])] * 50, settings, lambda *_: None)
@@ -54,7 +55,7 @@ def test_the_learning_rate_falls_once_the_skill_is_there_and_the_warm_start_ends
 
 
 def test_a_skill_that_never_comes_ends_at_the_last_step(monkeypatch):
-    monkeypatch.setattr(warm_start, "_step", lambda *_: 9.0)
+    monkeypatch.setattr(imitation, "_step", lambda *_: 9.0)
     seen = []
     settings = WarmStartTable(steps=7, batch_size=2, decay_below=0.5, decay_steps=3)
     policy = build_tiny(layers=1, hidden_size=16, heads=2, kv_heads=2)
@@ -89,7 +90,7 @@ def test_the_cache_is_keyed_by_settings_and_made_again_when_it_is_broken(monkeyp
 def test_a_start_outside_the_asserted_profile_is_refused(quick_config):
     config = quick_config("recycle", "warm_start.sampled_accuracy=[0.98, 1.0]")
     refused = pytest.raises(WarmStartError, match=r"sampled accuracy 0\.\d\d is outside warm_start.sampled_accuracy = ")
-    with refused, workbench(config, say=lambda _: None):
+    with refused, start_workbench(config, lambda _: None):
         pass
 
 
@@ -97,7 +98,7 @@ def test_the_embedded_start_leaves_both_kinds_of_groups_without_signal(quick_con
     """The shipped settings, on the whole task: what the documentation says of the start policy."""
 
     said = []
-    with workbench(resolve(EXAMPLE, "recycle"), say=said.append) as bench:
+    with start_workbench(resolve(EXAMPLE, "recycle"), said.append) as bench:
         start = bench.evaluation_metrics()
         profile = json.loads((bench.directory / "profile.json").read_text())
     assert 0.2 <= profile["sampled"] <= 0.6

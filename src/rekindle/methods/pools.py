@@ -1,0 +1,113 @@
+"""From a configuration to the pool that its prompts are drawn from."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from rekindle.config import Config
+from rekindle.config.rules.facts import plays_itself
+from rekindle.scheduling import priorities, profiling, temperatures
+from rekindle.scheduling.history import History
+from rekindle.scheduling.pools import (
+    CyclingPool,
+    GrowingPool,
+    Phase,
+    PhasedPool,
+    Pool,
+    PrioritizedPool,
+    RecyclingPool,
+    SelectivePool,
+)
+from rekindle.scheduling.pools.weighted import WeightedPool
+from rekindle.scheduling.profiling import Profile
+
+__all__ = ["build_pool"]
+
+
+def build_pool(
+    config: Config, history: History, temperature: temperatures.Temperature, profile: Profile | None
+) -> Pool:
+    """The pool of ``pool.kind``; in self-play one that grows around it."""
+    return _growing(config, _pool(config, history, temperature, profile))
+
+
+def _pool(config: Config, history: History, temperature: temperatures.Temperature, profile: Profile | None) -> Pool:
+    pool, skip = config.pool, config.skip
+    if pool.kind == "recycling":
+        return RecyclingPool(history, pool.alpha, pool.on_empty, pool.reset_below)
+    if pool.kind == "selective":
+        return SelectivePool(history, target=skip.target, easy_part=skip.easy_part, explore=skip.explore)
+    if pool.kind == "phased":
+        return _phased(config, history, profile)
+    if pool.kind == "prioritized":
+        return PrioritizedPool(
+            history,
+            _priority(config, temperature),
+            select=config.priority.select,
+            consume=config.priority.consume,
+            alpha=pool.alpha,
+            reset_below=pool.reset_below,
+        )
+    return CyclingPool(history)
+
+
+def _growing(config: Config, pool: Pool) -> Pool:
+    """The pool, or in self-play one that grows around it."""
+    table = config.self_play
+    if not plays_itself(config):
+        return pool
+    assert isinstance(pool, WeightedPool), "every pool that the configuration allows here is one"
+    replay, resets = table.fill in {"replay", "replay_reset"}, table.fill == "replay_reset"
+    return GrowingPool(pool, replay=replay, reset_every=table.reset_every if resets else None)
+
+
+def _priority(config: Config, temperature: temperatures.Temperature) -> priorities.Priority:
+    table = config.priority
+    if table.score == "uncertainty":
+        return priorities.uncertainty(table.floor)
+    return priorities.signal_chance(
+        config.train.group_size,
+        temperature,
+        estimate=table.estimate,
+        floor=table.floor,
+        sharpness=table.sharpness,
+    )
+
+
+def _phased(config: Config, history: History, profile: Profile | None) -> PhasedPool:
+    if profile is None:
+        raise ValueError('pool.kind = "phased" needs a profile; pass one, or start the run with open_run')
+    table = config.phases
+
+    def phases(of: Profile) -> list[Phase]:
+        chosen = profiling.select(
+            of,
+            trivial_above=config.profile.trivial_above,
+            unsolved_share=config.profile.unsolved_share,
+            seed=config.train.seed,
+        )
+        return profiling.phases(of, chosen, config.sizes.minimum, config.sizes.maximum, config.sizes.rounding)
+
+    def later(seen: History) -> list[Phase]:
+        try:
+            return phases(_seen_by_the_run(profile, seen))
+        except profiling.ProfileError:  # by now nothing is left to learn in a later phase
+            return []
+
+    return PhasedPool(
+        history,
+        phases(profile),
+        max_epochs=table.max_epochs,
+        patience=table.patience,
+        min_gain=table.min_gain,
+        smoothing=table.smoothing,
+        after_last=table.after_last,
+        reprofile=later if table.reprofile else None,
+    )
+
+
+def _seen_by_the_run(profile: Profile, history: History) -> Profile:
+    """The profile with what is believed now: the counts of the pass, forgotten by the rule, and those of the run."""
+    successes = np.rint(history.beta_successes).astype(np.int64)
+    samples = np.maximum(1, successes + np.rint(history.beta_failures).astype(np.int64))
+    return replace(profile, successes=successes, samples=samples)

@@ -1,0 +1,93 @@
+"""From a configuration to the scheduler of its method: pool, sizes, temperatures, gate, refill and top-ups."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from rekindle.config import Config
+from rekindle.config.rules.facts import plays_itself
+from rekindle.methods.pools import build_pool
+from rekindle.scheduling import gates, group_sizes, temperatures, top_ups
+from rekindle.scheduling.belief import Belief
+from rekindle.scheduling.history import History
+from rekindle.scheduling.profiling import Profile
+from rekindle.scheduling.scheduler import Refill, Scheduler
+
+__all__ = ["build_scheduler", "needs_profile"]
+
+
+def needs_profile(config: Config) -> bool:
+    """Whether the run makes a profile itself when it is not given one."""
+    return config.pool.kind == "phased" and config.profile.path is None
+
+
+def build_scheduler(config: Config, task_ids: Iterable[str], profile: Profile | None = None) -> Scheduler:
+    """The scheduler of a configuration, over the prompts with these ids.
+
+    Args:
+        config: The run.
+        task_ids: Of the pool, in order; not read where the policy makes its tasks in the run.
+        profile: Aligned with ``task_ids``; its counts are the first that are believed of each prompt.
+    """
+    train, refill = config.train, config.refill
+    history = History((), _belief(config), growing=True) if plays_itself(config) else History(task_ids, _belief(config))
+    if profile is not None:
+        history.prime(np.arange(len(history)), profile.successes, profile.samples - profile.successes)
+    temperature = _temperature(config)
+    return Scheduler(
+        build_pool(config, history, temperature, profile),
+        groups_per_step=train.groups_per_step,
+        rollouts_per_step=train.groups_per_step * train.group_size,
+        oversample=train.oversample,
+        group_size=_group_size(config),
+        temperature=temperature,
+        gate=_gate(config),
+        refill=Refill(refill.max_rounds, refill.on_exhausted) if refill.max_rounds else None,
+        top_up=_top_up(config),
+        success_at=config.task.success_threshold,
+        seed=train.seed,
+    )
+
+
+def _belief(config: Config) -> Belief:
+    table = config.posterior
+    return Belief(
+        table.prior_successes, table.prior_failures, table.half_life, table.least_discount, table.most_discount
+    )
+
+
+def _gate(config: Config) -> gates.Gate:
+    """The gate of the configuration; in self-play nothing passes it while the solver does not learn."""
+    gate, table = gates.GATES[config.train.gate], config.self_play
+    if not plays_itself(config):
+        return gate
+    if table.fixed == "solver":
+        return gates.nothing
+    return lambda group: group.request.step >= table.solver_from_step and gate(group)
+
+
+def _temperature(config: Config) -> temperatures.Temperature:
+    base, heating = config.train.temperature, config.heating
+    if not heating.delta:
+        return temperatures.fixed(base)
+    return temperatures.residual_heating(base, heating.delta, heating.maximum, heating.on_signal)
+
+
+def _group_size(config: Config) -> group_sizes.GroupSize:
+    sizes, n = config.sizes, config.train.group_size
+    if sizes.rule == "inverse_success":
+        return group_sizes.inverse_success(sizes.minimum, sizes.maximum, sizes.rounding)
+    if sizes.rule == "knapsack":
+        return group_sizes.knapsack(n, sizes.minimum, sizes.maximum)
+    return group_sizes.fixed(n)
+
+
+def _top_up(config: Config) -> top_ups.TopUp | None:
+    table = config.top_up
+    if table.kind == "mixed":
+        return top_ups.continue_mixed(table.more)
+    if table.kind == "balance":
+        return top_ups.until_balanced(
+            config.subset.size, config.train.group_size, table.max_rounds, config.task.success_threshold
+        )
+    return None

@@ -1,0 +1,62 @@
+"""The user's cache of start policies: a model directory and its profile for every combination of settings."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rekindle.caching import cache_directory
+from rekindle.models.policy import ModelError, Policy
+from rekindle.types import UserError
+
+__all__ = ["WarmStartError", "cached"]
+
+RECIPE_VERSION = 1
+"""Part of the cache key; raised when the same settings would give another policy."""
+
+
+class WarmStartError(UserError):
+    """The warm start left a policy that RL cannot use."""
+
+
+def cached(key: dict[str, Any], make: Callable[[], tuple[Policy, dict[str, float]]]) -> tuple[Path, dict[str, float]]:
+    """Directory and profile of the policy with these settings; made, and kept, when it is not there yet.
+
+    Args:
+        key: Every setting the policy depends on, JSON-like.
+        make: Trains the policy and measures its profile.
+    """
+    text = json.dumps({**key, "recipe_version": RECIPE_VERSION, "torch": torch.__version__}, sort_keys=True)
+    directory = cache_directory("warm-start") / hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+    found = _read_profile(directory)
+    if found is None:
+        policy, found = make()
+        if _read_profile(directory) is None:  # else somebody made the same meanwhile, and may be reading it
+            _keep(directory, policy, found, text)
+    return directory, found
+
+
+def _read_profile(directory: Path) -> dict[str, float] | None:
+    """None where nothing whole is cached."""
+    try:
+        Policy.load(directory, device="cpu")
+        return dict(json.loads((directory / "profile.json").read_text(encoding="utf-8")))
+    except (ModelError, OSError, ValueError):
+        return None
+
+
+def _keep(directory: Path, policy: Policy, profile: dict[str, float], key: str) -> None:
+    """Write beside and rename, so that two runs started at once both see a whole directory."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(dir=directory.parent, prefix=".partial-"))
+    policy.save(partial)
+    (partial / "profile.json").write_text(json.dumps(profile), encoding="utf-8")
+    (partial / "settings.json").write_text(key, encoding="utf-8")
+    if directory.exists():
+        shutil.rmtree(directory)
+    partial.rename(directory)
