@@ -1,4 +1,4 @@
-"""Shared by all tests: profiles of the properties, the fast suite, one thread, and one warm start for the whole session."""
+"""Shared by all tests: how properties are played, one thread, and one warm start for the whole session."""
 
 import os
 import random
