@@ -9,7 +9,7 @@ from pathlib import Path
 def main(which: str, torch: str) -> None:
     """Print the constraints; torch is what the caller says."""
     project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = project["optional-dependencies"].values()
+    extras = [names for extra, names in project["optional-dependencies"].items() if extra != "dev"]
     print(f"torch=={torch}")
     for requirement in [*project["dependencies"], *(one for extra in extras for one in extra)]:
         name, lowest = re.match(r"([\w.-]+)>=([\w.]+)", requirement).groups()

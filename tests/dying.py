@@ -40,7 +40,7 @@ JOURNAL_LINE = "rekindle.evaluation.journal:Journal.add"
 def signalled(arguments, moment, at, number=signal.SIGKILL):
     """What is left of ``rekindle ARGUMENTS`` that signals itself at the beginning of call ``at`` of ``moment``."""
     command = [sys.executable, "-c", _PROGRAM, moment, str(at), str(int(number)), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ, timeout=200, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
     if number == signal.SIGKILL:
         assert done.returncode == -signal.SIGKILL, done.stderr
     return done

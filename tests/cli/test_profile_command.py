@@ -197,8 +197,8 @@ def test_an_existing_file_is_kept(made, capsys):
 
 def test_interrupting_keeps_what_was_profiled(tmp_path):
     out = tmp_path / "p.parquet"
-    command = ["profile", str(EXAMPLE), *SETTINGS, "--out", out, "--samples", "4"]
-    done = signalled(command, JOURNAL_LINE, 90, signal.SIGINT)
+    command = ["profile", str(EXAMPLE), *SETTINGS, "--out", out, "--samples", "2", "--set", "task.pool_size=600"]
+    done = signalled(command, JOURNAL_LINE, 5, signal.SIGINT)
     assert done.returncode == 130
     assert "repeat the command" in done.stderr
     assert out.with_name("p.parquet.partial").read_bytes().count(b"\n") > 1
