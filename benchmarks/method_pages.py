@@ -13,7 +13,7 @@ BASE = "grpo"
 OVERVIEW = "overview"
 KINDS = {
     "The baseline": ("grpo",),
-    "Who is compared with whom": ("dr_grpo", "rloo", "gpg", "maxrl", "reinforce_pp", "reinforce_pp_baseline"),
+    "The advantage estimator": ("dr_grpo", "rloo", "gpg", "maxrl", "reinforce_pp", "reinforce_pp_baseline"),
     "The loss": ("gspo", "cispo"),
     "Which prompts": (
         "bounded_dapo",
@@ -46,7 +46,7 @@ WHERE_THERE_ARE_ANY = (
     ("visits trained on with rewards that differ, share", "signal_share", ".2f", ""),
     ("tokens of the profile", "profile_tokens", ",.0f", ""),
     ("tokens clipped, share", "clip_fraction", ".4f", ""),
-    ("hot groups", "hot_groups", ",.0f", ""),
+    ("groups at a raised temperature", "hot_groups", ",.0f", ""),
     ("of these, with signal again", "revived_groups", ",.0f", ""),
     ("phase at the end", "phases", ".0f", ""),
     ("prompts skipped", "skipped", ",.0f", ""),
@@ -112,7 +112,7 @@ def overview(results: Results, pages: Mapping[str, str]) -> str:
         "against GRPO",
         "greedy",
         "updates",
-        "visits that taught",
+        "visits with signal",
         "FLOPs",
         "FLOPs until 0.75",
         "against GRPO",

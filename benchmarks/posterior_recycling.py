@@ -118,8 +118,8 @@ def tables(results: Mapping[str, Any]) -> str:
     if "trained" in results:
         parts += ["**The embedded task**, a policy that learns:", _table(results["trained"], with_accuracy=True)]
     note = (
-        "Share of the groups rolled out that taught, by quarter of the run; the last columns are over the whole run, "
-        "compared with GRPO seed by seed (mean and 95 % t-interval). Made by `benchmarks/posterior_recycling.py`."
+        "Share of groups with signal, by quarter of the run; the last columns are over the whole run, compared with "
+        "GRPO seed by seed (mean and 95 % t-interval). Made by `benchmarks/posterior_recycling.py`."
     )
     return "\n\n".join([*parts, note]) + "\n"
 

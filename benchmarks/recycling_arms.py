@@ -31,7 +31,7 @@ ROWS = (
     ("FLOPs", "flops", ".2e"),
     ("CPU seconds", "cpu_seconds", ".0f"),
     ("updates", "updates", ".0f"),
-    ("groups that taught, share", "taught_share", ".2f"),
+    ("groups with signal, share", "taught_share", ".2f"),
     ("batch in the last quarter, of 64 groups", "batch_late", ".1f"),
     ("live prompts at the end, of 4,096", "live", ",.0f"),
     ("pool resets", "resets", ".1f"),

@@ -196,7 +196,7 @@ def test_a_table_shows_null_results_as_such():
     results = {"grpo": [run(0.7), run(0.8)], "erpo": [run(0.8, 1e9, hot_groups=5), run(0.7, 1e9, hot_groups=7)]}
     text = method_pages.table(results, "erpo")
     assert "no difference seen (+0.000 ± 1.271)" in text
-    assert "| hot groups | 1 | 6 ± 1 |  |" in text
+    assert "| groups at a raised temperature | 1 | 6 ± 1 |  |" in text
     assert "| FLOPs until accuracy 0.70 | 2.00e+09 | 1.00e+09 | x 0.50 (0.50 to 0.50) |" in text
     assert "| FLOPs until accuracy 0.75 | reached by 0 of 2 seeds | reached by 0 of 2 seeds |  |" in text
 
