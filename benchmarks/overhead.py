@@ -1,8 +1,8 @@
-"""What deciding costs: the share of scheduling in the steps of finished runs.
+"""The cost of scheduling: its share of the seconds of a step, in finished runs.
 
     python benchmarks/overhead.py --runs runs/methods [--out benchmarks/overhead.json] [--docs]
 
-Scheduling is `time/schedule` of every step: asking, telling, taking and computing advantages. Its share is of the
+Scheduling is `time/schedule` of every step: ask, tell, take and the advantages. Its share is of the
 step's seconds without evaluation. Reads the runs of benchmarks/methods.py, each recipe's seeds together.
 """
 

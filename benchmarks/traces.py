@@ -1,4 +1,4 @@
-"""Our verifiers of short answers beside a model that judged the same answers.
+"""Agreement of our verifiers of short answers with a model's verdicts on the same answers.
 
     python benchmarks/traces.py --data DIR [--out benchmarks/traces.json] [--docs]
 
