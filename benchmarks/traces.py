@@ -20,7 +20,7 @@ import arms
 from rekindle.types import Task
 from rekindle.verifiers import cover_match, f1, qa_exact_match
 from rekindle.verifiers.exact import final_answer
-from rekindle.verifiers.normalize import Tokens, answer_tokens
+from rekindle.verifiers.normalize import AnswerTokens, answer_tokens
 from rekindle.verifiers.qa import MAX_FURTHER_TOKENS, QaVerifier
 
 RESULTS = arms.ROOT / "benchmarks" / "traces.json"
@@ -85,7 +85,7 @@ def disagreement(line: int, given: str, wanted: str) -> str:
     return "shared" if set(ours) & set(theirs) else "unlike"
 
 
-def within(part: Tokens, whole: Tokens) -> bool:
+def within(part: AnswerTokens, whole: AnswerTokens) -> bool:
     """Whether the tokens of one occur in the other, in this order."""
     rest = iter(whole)
     return all(token in rest for token in part)

@@ -460,7 +460,7 @@ def test_what_is_over_the_budget_is_not_judged_and_is_said_once(judge):
         assert asking.judge(towns) == [WRONG, WRONG, VOID]
         assert asking.judge([*towns, (TASKS, "Paris")]) == [WRONG, WRONG, VOID, RIGHT]
     assert [str(one.message) for one in caught] == [
-        "judge.max_calls = 2 is spent: what is over is not judged; raise it"
+        "judge.max_calls = 2 is spent: further answers are not judged; raise it"
     ]
     assert len(judge.seen) == 2
 

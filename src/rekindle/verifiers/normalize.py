@@ -1,4 +1,4 @@
-"""AnswerTokens of normalised short answers: SQuAD's conventions, extended to Unicode, numbers and CJK.
+"""Tokens of normalised short answers: SQuAD's conventions, extended to Unicode, numbers and CJK.
 
 SQuAD (arXiv 1606.05250) lowers the text, deletes ASCII punctuation and the words a, an, the, and splits at white space.
 In addition:

@@ -18,8 +18,8 @@ MAX_CHARACTERS = 40
 def quick_equal(text: str, answers: Sequence[str]) -> bool | None:
     r"""Compare the final answer in ``text`` with the accepted ones, where that needs no algebra.
 
-    The final answer is the content of ``\boxed{}``, else the line after the last ``####``, else, in text without LaTeX, the
-    last number (the only one after the word "answer", where that word occurs).
+    The final answer is the content of ``\boxed{}``, else the line after the last ``####``, else, in text without LaTeX,
+    the last number (the only one after the word "answer", where that word occurs).
 
     Returns:
         True or False in a clear case; None in any other (several different boxes, a fraction, a decimal that may be

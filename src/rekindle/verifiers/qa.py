@@ -31,7 +31,7 @@ def qa_exact_match(prediction: str, answers: str | Sequence[str]) -> float:
 def cover_match(prediction: str, answers: str | Sequence[str]) -> float:
     """1.0 when the tokens of one of ``answers`` occur in ``prediction``, adjacent and in order; else 0.0.
 
-    AnswerTokens are whole words, and single characters of Chinese, Japanese and Korean. Yes, no and noanswer must come first,
+    Tokens are whole words, and single characters of Chinese, Japanese and Korean. Yes, no and noanswer must come first,
     and no other of the three may follow. ``prediction`` may have any length here. As a reward this would pay for lists
     of guesses; ``QaVerifier`` therefore limits the length.
     """

@@ -31,8 +31,8 @@ def reward(score: float, binary: bool, threshold: float) -> float:
 def build_verifier(task: TaskTable, verify: VerifyTable, judge: JudgeTable = NO_JUDGE) -> Verifier:
     """Build the verifier of a configuration. Worker processes and judge calls start with the first verdict.
 
-    ``auto`` is ``math`` for gsm8k, reasoning-gym's own scorer for reasoning_gym, ``qa_exact_match`` for search_world and
-    self_play, and exact match otherwise.
+    ``auto`` is ``math`` for gsm8k, reasoning-gym's own scorer for reasoning_gym, ``qa_exact_match`` for search_world
+    and self_play, and exact match otherwise.
 
     Raises:
         MissingExtraError: A package that the verifier needs is not installed.

@@ -19,10 +19,11 @@ class Verdict:
 
     Attributes:
         score: In [0, 1]; 0 where there is a failure.
-        failure: None, or the reason of a missing judgement: ``"timeout"`` (the time limit passed), ``"crash"`` (the process
-            died or wrote nonsense), ``"error"`` (the scorer raised, its score is not in [0, 1], or the task
-            has no reference answer) or ``"judge"`` (the judge gave no verdict).
-        void: True when the completion did not cause the failure (the judge is down); it then counts as unjudged, not wrong.
+        failure: None, or the reason of a missing judgement: ``"timeout"`` (the time limit passed), ``"crash"`` (the
+            process died or wrote nonsense), ``"error"`` (the scorer raised, its score is not in [0, 1], or the task has
+            no reference answer) or ``"judge"`` (the judge gave no verdict).
+        void: True when the completion did not cause the failure (the judge is down); it then counts as unjudged, not
+            wrong.
     """
 
     score: float

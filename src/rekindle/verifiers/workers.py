@@ -50,7 +50,8 @@ class WorkerPool:
     def judge(self, jobs: Sequence[Job]) -> list[Verdict]:
         """Judge every job; verdicts in the same order. Concurrent calls wait for one another.
 
-        A missing verdict is a failure (see ``Verdict``). A job that was running when the server died is tried once more.
+        A missing verdict is a failure (see ``Verdict``). A job that was running when the server died is tried once
+        more.
 
         Raises:
             VerifierError: The server process cannot be started.
