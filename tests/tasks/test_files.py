@@ -119,7 +119,7 @@ def test_a_byte_order_mark_is_no_error(tmp_path):
         ({"prompt": "p", "answer": ""}, "not ''"),
         ({"prompt": "p", "answer": float("nan")}, "not nan"),
         ({"prompt": "p", "answer": [["a"]]}, r"not \['a'\]"),
-        ({"prompt": "p", "answer": "a", "id": 1.5}, '"id" must be text or a whole number, not 1.5; mend or remove it'),
+        ({"prompt": "p", "answer": "a", "id": 1.5}, '"id" must be text or a whole number, not 1.5; fix or remove it'),
     ],
 )
 def test_a_bad_line_is_named_with_its_number_and_the_remedy(write, line, complaint):

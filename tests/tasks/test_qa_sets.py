@@ -216,8 +216,8 @@ def test_bad_rows_are_named(row, said, tmp_path):
         ("s.json", "[1]", "s.json item 1: expected a JSON object, found int"),
         ("s.json", '{"data": 3}', "expected a list of questions"),
         ("s.json", "{\n", "s.json:1: not valid JSON"),
-        ("s.tsv", "question\tanswer\nq\n", "s.tsv:2: the line has not the 2 fields"),
-        ("s.tsv", "question\tanswer\nq\ta\tb\n", "s.tsv:2: the line has not the 2 fields"),
+        ("s.tsv", "question\tanswer\nq\n", "s.tsv:2: the line does not have 2 fields"),
+        ("s.tsv", "question\tanswer\nq\ta\tb\n", "s.tsv:2: the line does not have 2 fields"),
         ("s.tsv", "question\tanswer\nq\t\n", "s.tsv:2: "),
     ],
 )

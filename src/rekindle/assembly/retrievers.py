@@ -33,7 +33,7 @@ def _retrievers(config: Config, say: Say) -> dict[str, Retriever]:
     if invents_its_world(config):
         params = search_world.Params.read(config.task.params)
         told = search_world.self_play_passages if plays_itself(config) else search_world.passages
-        return {corpus: LexicalIndex.in_memory(told(params, corpus)) for corpus in search_world.PLAYED}
+        return {corpus: LexicalIndex.in_memory(told(params, corpus)) for corpus in search_world.POLICY_CORPORA}
     return {"": _retriever(config, say)}
 
 
