@@ -396,7 +396,7 @@ def test_one_dead_part_is_a_dead_search_and_the_other_parts_end(server, connect)
 
 
 @pytest.mark.parametrize(
-    ("entry", "said"),
+    ("entry", "expected"),
     [
         ((401, {}, {"detail": "no token"}), "refused the request (401: {.*no token.*}); set retriever.token_env"),
         ((403, {}, {}), "(403: .*); check the token"),
@@ -408,9 +408,9 @@ def test_one_dead_part_is_a_dead_search_and_the_other_parts_end(server, connect)
         ((301, {}, b""), "redirects to another path (301)"),
     ],
 )
-def test_what_no_attempt_mends_is_said_with_its_remedy(server, connect, entry, said):
+def test_a_permanent_refusal_is_an_error_with_its_remedy(server, connect, entry, expected):
     server.script = [entry]
-    pattern = said.replace("(", r"\(").replace(")", r"\)").replace("{", r"\{").replace("}", r"\}").replace("[", r"\[")
+    pattern = expected.replace("(", r"\(").replace(")", r"\)").replace("{", r"\{").replace("}", r"\}").replace("[", r"\[")
     with pytest.raises(RetrievalError, match=pattern):
         connect().search(["q"], 1)
     assert len(server.seen) == 1

@@ -160,7 +160,7 @@ def test_requests_in_flight_are_counted():
 
 
 @pytest.mark.parametrize(
-    ("payload", "status", "said"),
+    ("payload", "status", "expected"),
     [
         (b"", 400, "not JSON"),
         (b"{", 400, "not JSON"),
@@ -182,11 +182,11 @@ def test_requests_in_flight_are_counted():
         (b" " * (16 * 2**20 + 1), 413, "at most 16777216 bytes"),
     ],
 )
-def test_what_is_no_request_is_refused_in_one_sentence(shared, payload, status, said):
+def test_what_is_no_request_is_refused_in_one_sentence(shared, payload, status, expected):
     got, _, answer = ask(shared, payload)
     assert got == status
     assert list(answer) == ["detail"]
-    assert said in answer["detail"]
+    assert expected in answer["detail"]
 
 
 @pytest.mark.parametrize(("path", "method", "status"), [("/other", "GET", 404), ("/retrieve", "GET", 405)])
@@ -224,12 +224,12 @@ def test_a_client_that_goes_away_harms_nobody(shared):
 
 
 @pytest.mark.parametrize(
-    ("query", "said"), [("explode", "ZeroDivisionError"), ("down", "gone"), ("short", "0 results")]
+    ("query", "expected"), [("explode", "ZeroDivisionError"), ("down", "gone"), ("short", "0 results")]
 )
-def test_a_search_that_fails_is_503_and_the_next_one_works(shared, query, said):
+def test_a_search_that_fails_is_503_and_the_next_one_works(shared, query, expected):
     status, headers, answer = ask(shared, {"queries": [query]})
     assert (status, headers["Retry-After"]) == (503, "1")
-    assert said in answer["detail"]
+    assert expected in answer["detail"]
     assert ask(shared, {"queries": ["fine"]})[0] == 200
 
 
@@ -252,15 +252,15 @@ def test_only_the_token_opens_the_search_and_health_needs_none():
             {"Authorization": "Bearer other"},
             {"Authorization": "Bearer \xe9"},
         ):
-            status, said, answer = ask(url, {"queries": ["a"]}, headers=headers)
-            assert (status, said["WWW-Authenticate"]) == (401, "Bearer")
+            status, returned, answer = ask(url, {"queries": ["a"]}, headers=headers)
+            assert (status, returned["WWW-Authenticate"]) == (401, "Bearer")
             assert TOKEN not in answer["detail"]
         assert ask(url, {"queries": ["a"]}, headers={"Authorization": f"Bearer {TOKEN}"})[0] == 200
         assert ask(url.replace("/retrieve", "/health"), method="GET")[0] == 200
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "expected"),
     [
         ({"host": "0.0.0.0"}, "without a token everybody could search"),
         ({"host": "::"}, "without a token everybody could search"),
@@ -272,8 +272,8 @@ def test_only_the_token_opens_the_search_and_health_needs_none():
         ({"default_k": 101}, "choose from 1 to 100"),
     ],
 )
-def test_a_server_that_should_not_be_is_refused(settings, said):
-    with pytest.raises(RetrievalError, match=said):
+def test_a_server_that_should_not_be_is_refused(settings, expected):
+    with pytest.raises(RetrievalError, match=expected):
         RetrieverServer(**settings)
 
 
