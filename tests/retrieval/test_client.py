@@ -410,7 +410,9 @@ def test_one_dead_part_is_a_dead_search_and_the_other_parts_end(server, connect)
 )
 def test_a_permanent_refusal_is_an_error_with_its_remedy(server, connect, entry, expected):
     server.script = [entry]
-    pattern = expected.replace("(", r"\(").replace(")", r"\)").replace("{", r"\{").replace("}", r"\}").replace("[", r"\[")
+    pattern = (
+        expected.replace("(", r"\(").replace(")", r"\)").replace("{", r"\{").replace("}", r"\}").replace("[", r"\[")
+    )
     with pytest.raises(RetrievalError, match=pattern):
         connect().search(["q"], 1)
     assert len(server.seen) == 1

@@ -23,7 +23,7 @@ class GenericForward:
 
     Where the logits are the last hidden states times the output embedding, logits are computed only for positions that
     predict a trainable token. Models with more than that (a bias, soft-capping, scaling) compute their own logits. A
-    test on the first call decides between the two.
+    test at construction decides between the two.
     """
 
     def __init__(self, model: Any) -> None:
