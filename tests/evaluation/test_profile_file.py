@@ -65,7 +65,7 @@ def test_other_programs_can_read_it(tmp_path):
     assert json.loads(table.schema.metadata[METADATA])["model"] == "8c1f"
 
 
-def test_an_earlier_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+def test_an_existing_file_is_replaced_atomically(tmp_path, monkeypatch):
     path = tmp_path / "p.parquet"
     save_profile(path, PROFILE)
     save_profile(path, replace(PROFILE, flops=1.0))

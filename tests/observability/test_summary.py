@@ -61,7 +61,7 @@ def test_composition_counts_every_group_of_the_finished_steps_once(directory):
     assert (groups.total(), groups.share("fresh", "returned")) == (9, pytest.approx(2 / 9))
 
 
-def test_recycled_share_and_the_books(directory):
+def test_recycled_share_and_conservation(directory):
     summary = Summary(load_run(directory))
     assert summary.recycled_share == 2 / 4
     assert (summary.accounted_rollouts, summary.total("rollouts")) == (36, 36)
