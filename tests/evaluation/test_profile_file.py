@@ -111,7 +111,7 @@ def written(path, edit_table=lambda table: table, **facts):
     [
         ({"format": 2}, lambda table: table, "format 2, and this version reads format 1"),
         ({"model": ...}, lambda table: table, "'model'"),
-        ({}, lambda table: table.replace_schema_metadata({}), "not those of a profile"),
+        ({}, lambda table: table.replace_schema_metadata({}), "it has no metadata of a profile"),
         ({}, lambda table: table.drop_columns(["samples"]), "samples"),
         ({}, lambda table: table.slice(0, 0), "no rows"),
         ({}, lambda table: table.set_column(1, "successes", [[1, None, 2]]), "successes has empty values"),

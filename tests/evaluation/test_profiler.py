@@ -232,7 +232,7 @@ def test_failed_prompts_are_tried_again_after_a_stop(tmp_path, whole):
 
 
 def test_none_that_can_be_played(tmp_path):
-    with pytest.raises(ProfileError, match=r"none of the 20 prompts could be played; look at"):
+    with pytest.raises(ProfileError, match=r"none of the 20 prompts could be played; check the model"):
         run(tmp_path / "p", failing(*range(20)))
     assert run(tmp_path / "p").failed == ()
 
@@ -245,7 +245,7 @@ def test_a_policy_that_is_gone_ends_the_pass_and_going_on_passes_over_hopeless_p
         asked.extend(request.row for request in requests)
         return [(request.id, policy.play(request) if not 10 <= request.row < 140 else None) for request in requests]
 
-    with pytest.raises(ProfileError, match=r"70 prompts in a row could not be played.*start again to go on"):
+    with pytest.raises(ProfileError, match=r"70 prompts in a row could not be played.*start again to continue"):
         run(tmp_path / "p", play, tasks, chunk=10)
     assert asked == list(range(80)), "given up as soon as the last 64 or more had failed"
     asked.clear()
