@@ -1,18 +1,18 @@
-"""How many groups teach when prompts are visited about 3, 11 and 30 times: GRPO, recycling and posterior recycling.
+"""Share of trained groups when prompts are visited about 3, 11 and 30 times: GRPO, recycling, posterior recycling.
 
     python benchmarks/posterior_recycling.py [--frozen] [--runs runs/posterior] [--jobs 2] [--docs]
 
 Two measurements, at 22,528 rollouts in groups of 4, from pools of 2,048, 512 and 192 prompts (2.75, 11 and 29 visits
 of a prompt), written to posterior_recycling.json:
 
-- `--frozen`: no model. The scheduler of each recipe is driven with a policy that never changes; success rates are drawn
-  from a mixture of two Beta distributions, fitted to the start policy's profile (4,096 prompts, 8 rollouts each; it
-  gives the shares of prompts solved 0 to 8 times within .005). 10 seeds. What differs here is the rule alone.
+- `--frozen`: no model. The scheduler of each recipe runs with a frozen policy, whose success rates are drawn from a
+  mixture of two Beta distributions fitted to the start policy's profile (4,096 prompts, 8 rollouts each; it gives the
+  shares of prompts solved 0 to 8 times within .005). 10 seeds. Only the rule of drawing differs between arms.
 - `--runs DIR`: `rekindle train examples/spell_backward.toml --recipe NAME --seed N --set task.pool_size=SIZE
   --set train.rollouts=22528`, 5 seeds; finished runs are kept.
 
-A group teaches when it is trained on, which under these recipes means that its rewards differ. Recycling draws 128
-groups a step and trains on at most 64; what is left over did not teach.
+Under these recipes a group is trained on only if its rewards differ. Recycling draws 128 groups per step and trains on
+at most 64; the others count as not trained.
 """
 
 import argparse
@@ -46,16 +46,16 @@ Run = Mapping[str, Any]
 
 
 def start_rates(prompts: int, rng: np.random.Generator) -> np.ndarray:
-    """[prompts] success rates as the embedded start policy has them."""
+    """[prompts] success rates drawn like those of the embedded start policy."""
     weights, a, b = np.array(START_POLICY).T
     component = rng.choice(len(weights), size=prompts, p=weights / weights.sum())
     return rng.beta(a[component], b[component])
 
 
 def frozen(recipe: str, pool: int, seed: int, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """One simulated run of a recipe, with further settings where there are any.
+    """One simulated run of a recipe with optional further settings.
 
-    The rates depend on the seed alone, so that arms are compared on the same policy.
+    The success rates depend on the seed alone, so all arms have the same policy.
     """
     preset = merge(RECIPES[recipe]().model_dump(mode="json", exclude_none=True), settings or {})
     config = validate(merge(preset, {"train": {"seed": seed, "rollouts": ROLLOUTS}}), where=recipe)
@@ -79,7 +79,7 @@ def trained(directory: Path) -> dict[str, Any]:
 
 
 def taught(steps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The share of the groups asked that taught: over the run, and in each quarter of its steps."""
+    """The share of requested groups that were trained on: over the run, and in each quarter of its steps."""
     if len(steps) < len(QUARTERS):
         raise SystemExit(f"a run of {len(steps)} steps has no quarters; raise train.rollouts")
     quarters = np.array_split(np.arange(len(steps)), len(QUARTERS))
@@ -94,7 +94,7 @@ def _share(steps: Sequence[Mapping[str, Any]]) -> float:
 
 
 def train_all(runs: Path, seeds: int, overrides: Sequence[str], jobs: int) -> dict[str, dict[str, list[Run]]]:
-    """Make the runs that are missing and read all of them: pool -> arm -> one per seed."""
+    """Run what is missing and read all runs: pool -> arm -> one per seed."""
     extra = [word for override in overrides for word in ("--set", override)]
     places = {
         (pool, arm, seed): runs / f"{arm}-{pool}-{seed}" for seed in range(seeds) for pool in POOLS for arm in ARMS
@@ -147,7 +147,7 @@ def _against(runs: Sequence[Run], base: Sequence[Run], arm: str, key: str, form:
 
 
 def main() -> None:
-    """Measure what is asked for, and write the page's block."""
+    """Run the chosen measurements, and write the page's block."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frozen", action="store_true", help="simulate the frozen policy")
     parser.add_argument("--frozen-seeds", type=int, default=10)

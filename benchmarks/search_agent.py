@@ -1,11 +1,11 @@
-"""Does reinforcement learning lift the embedded search agent, and is it learning to search that does it?
+"""RL on the embedded search agent: accuracy gains, with controls for their cause.
 
     python benchmarks/search_agent.py --runs runs/search_agent [--jobs 1] [--seeds 5]
     python benchmarks/search_agent.py --docs
 
-Every seed has a warm start of its own, from which all arms begin. Accuracy is that on the held-out world, the mean over
-its questions of 1 to 4 hops; the end is the mean of the last three evaluations. Two controls: what search results say
-trained as if the policy had said it, and the start policy sampled at lower temperatures without any training.
+Every seed has its own warm start, from which all arms begin. Accuracy is measured on the held-out world, as the mean
+over questions of 1 to 4 hops; the final value is the mean of the last three evaluations. Two controls: training on
+search results as if the policy had sampled them, and the start policy sampled at lower temperatures without training.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def command(arm: str, seed: int) -> list[str]:
 
 
 def directory(runs: Path, arm: str, seed: int) -> Path:
-    """Of one run."""
+    """Directory of one run."""
     return runs / f"{arm.replace(', ', '-').replace(' ', '_')}-{seed}"
 
 
@@ -83,7 +83,7 @@ def sharpened(seed: int) -> dict[str, float]:
 
 
 def collect(runs: Path, seeds: int, jobs: int) -> dict[str, Any]:
-    """Make the runs that are missing, and measure all."""
+    """Run what is missing, and measure all runs."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     arms.run_all([(command(arm, seed), directory(runs, arm, seed)) for seed in range(seeds) for arm in ARMS], jobs)
     return {
@@ -96,7 +96,7 @@ def collect(runs: Path, seeds: int, jobs: int) -> dict[str, Any]:
 
 
 def page_block(results: dict[str, Any]) -> str:
-    """What the page says of the numbers."""
+    """The page's block."""
     first = results["arms"]["GRPO"]
     gains = {kind: [100 * (run["end"][kind] - run["start"][kind]) for run in first] for kind in ("sampled", "greedy")}
     lines = [
