@@ -62,7 +62,7 @@ def frozen(recipe: str, pool: int, seed: int, settings: Mapping[str, Any] | None
     rates = start_rates(pool, np.random.default_rng((seed, 0)))
     scheduler = build_scheduler(config, map(str, range(pool)))
     steps = ROLLOUTS // (GROUP_SIZE * config.train.groups_per_step * config.train.oversample)
-    return taught(frozen_run(scheduler, rates, steps, np.random.default_rng((seed, 1))))
+    return trained_share(frozen_run(scheduler, rates, steps, np.random.default_rng((seed, 1))))
 
 
 def trained(directory: Path) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def trained(directory: Path) -> dict[str, Any]:
     run = load_run(directory)
     late = arms.evaluations(run)[-4:]
     return {
-        **taught(run.metrics[1:]),
+        **trained_share(run.metrics[1:]),
         "accuracy": statistics.fmean(line["eval/accuracy"] for line in late),
         "greedy": statistics.fmean(line["eval/greedy"] for line in late),
         "rollouts": run.metrics[-1]["total_rollouts"],
@@ -78,7 +78,7 @@ def trained(directory: Path) -> dict[str, Any]:
     }
 
 
-def taught(steps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def trained_share(steps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The share of requested groups that were trained on: over the run, and in each quarter of its steps."""
     if len(steps) < len(QUARTERS):
         raise SystemExit(f"a run of {len(steps)} steps has no quarters; raise train.rollouts")

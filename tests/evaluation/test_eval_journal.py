@@ -146,7 +146,7 @@ def test_a_journal_cut_anywhere_gives_the_same_results(tmp_path_factory, data):
     content = (place / "journal.jsonl").read_bytes()
     (place / "cut" / "journal.jsonl").write_bytes(content[: data.draw(st.integers(0, len(content)))])
     assert state(place / "cut", run(place / "cut")) == expected
-    assert state(place / "cut", run(place / "cut")) == expected, "and what was mended can be read again"
+    assert state(place / "cut", run(place / "cut")) == expected, "and what was repaired can be read again"
 
 
 def test_a_chunk_that_is_done_in_part_is_played_again_whole(tmp_path, whole):

@@ -139,7 +139,7 @@ def test_a_journal_cut_anywhere_gives_the_same_profile(tmp_path_factory, data):
     content = (place / "whole").read_bytes()
     (place / "cut").write_bytes(content[: data.draw(st.integers(0, len(content)))])
     assert values(run(place / "cut", chunk=20)) == expected
-    assert values(run(place / "cut", chunk=20)) == expected, "and what was mended can be read again"
+    assert values(run(place / "cut", chunk=20)) == expected, "and what was repaired can be read again"
 
 
 KILLED = """

@@ -62,7 +62,7 @@ class _SelfPlay:
         self.proposals, self.reasons, self.text, self.right, self.rng = proposals, reasons, text, right, rng
         self.lines: list[dict] = []
         self.groups: list[tuple] = []
-        self.minted = 0
+        self.created = 0
 
     def play(self, step: int, valid: float, yardstick: float) -> dict:
         lines = [self._propose(step, index, valid, yardstick) for index in range(self.proposals)]
@@ -95,7 +95,7 @@ class _SelfPlay:
         self.groups.append((-number, step, step - 1, f"seed/{index}", "proposer", 1, 1.0, int(good),
                             "all_correct" if good else "all_wrong", None, None, fate, 20, 30, 0.4, 60))  # fmt: skip
         line = {
-            "step": step, "request_id": -number, "task_id": f"spell_backward/{self.minted}" if good else None,
+            "step": step, "request_id": -number, "task_id": f"spell_backward/{self.created}" if good else None,
             "seed": f"seed/{index}", "answers": [f"Ada {number}", "A. Ada"], "hops": 1 + index % 3,
             "question": f"{self.text} {number}?", "verdict": reason, "reply": f"{self.text} Ada",
             "queries": [f"{self.text} first", f"{self.text} second"], "similarity": 0.25 if good else None,
@@ -103,7 +103,7 @@ class _SelfPlay:
             "success": 0.5 if good else None, "reward": 0.5 if good else None if fate == "failed" else 0.0,
             "fate": fate,
         }  # fmt: skip
-        self.minted += good
+        self.created += good
         if self.right is not None:
             line["true_answers"] = line["answers"] if self.rng.random() < self.right else ["Bob"]
         if index < 2:

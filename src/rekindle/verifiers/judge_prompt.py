@@ -36,7 +36,7 @@ VERDICTS = {"correct": True, "incorrect": False}
 THOUGHTS = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
 DECORATION = "*_`\"'. \t\r\n"
 VERDICT_WORD = re.compile(r"\b(?:in)?correct\b", re.IGNORECASE)
-HARMLESS = str.maketrans('"\\|<>[]{}', "'//‹›()()")
+SANITIZED = str.maketrans('"\\|<>[]{}', "'//‹›()()")
 
 
 def is_presentable(answer: str) -> bool:
@@ -61,7 +61,7 @@ def parse_verdict(reply: str) -> bool | None:
 
 def _quoted(text: str) -> str:
     """One line in quotation marks, with no other quotation marks in it."""
-    return f'"{_visible(text).translate(HARMLESS)}"'
+    return f'"{_visible(text).translate(SANITIZED)}"'
 
 
 def _visible(text: str) -> str:
