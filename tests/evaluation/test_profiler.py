@@ -274,7 +274,7 @@ def test_a_journal_of_other_settings_is_refused_and_kept(tmp_path, changes, word
 
 
 @pytest.mark.parametrize("content", [b"dear diary", b"dear\ndiary\n", b'{"a": 1}\n', b"[1]\n", b"\n", b"\xff\n"])
-def test_a_file_of_somebody_else_is_left_alone(tmp_path, content):
+def test_a_file_that_is_no_journal_is_not_changed(tmp_path, content):
     (tmp_path / "p").write_bytes(content)
     with pytest.raises(ProfileError, match="is not an unfinished profile"):
         run(tmp_path / "p")

@@ -184,7 +184,7 @@ def test_ten_thousand_steps_stay_small(tmp_path):
     assert "Each column is the mean of 100 steps." in page.text
 
 
-def test_writing_again_replaces_the_report_whole(tmp_path):
+def test_writing_again_replaces_the_report_atomically(tmp_path):
     write_run(tmp_path, steps=2)
     (tmp_path / "report.html").write_text("old")
     assert write_report(tmp_path) == tmp_path / "report.html"

@@ -47,7 +47,7 @@ def test_it_opens_without_complaints(run, tmp_path):
     assert "CONSOLE" not in result.stderr
 
 
-def test_a_hostile_game_opens_without_complaints(tmp_path):
+def test_hostile_self_play_opens_without_errors(tmp_path):
     attack = "</dd></dl><script>document.title = 'owned'</script><img src=x onerror=alert(1)>"
     page = write_report(write_self_play(tmp_path / "run", steps=12, text=attack, reasons=(attack,)))
     result = browse(page, tmp_path / "home", "--dump-dom")
@@ -64,7 +64,7 @@ def test_it_requests_nothing(run, tmp_path):
     assert requests(write_report(run), tmp_path / "home") == 0
 
 
-def test_the_policy_forbids_what_should_ever_slip_in(run, tmp_path):
+def test_the_content_security_policy_blocks_injected_content(run, tmp_path):
     page = write_report(run)
     hostile = '<script>document.title = "owned"</script><img src="http://127.0.0.1:9/pixel.png"></body>'
     page.write_text(page.read_text().replace("</body>", hostile))

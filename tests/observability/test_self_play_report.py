@@ -27,7 +27,7 @@ def game(tmp_path, **options):
 # -- words -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_game_that_goes_well(tmp_path):
+def test_self_play_that_goes_well(tmp_path):
     summary = game(tmp_path, steps=80)
     story = " ".join(self_play_story(summary))
     counted = sum(row.get("self_play/valid", 0) for row in summary.run.metrics)
@@ -48,7 +48,7 @@ def test_questions_that_get_easier_and_some_of_which_nothing_is_known(tmp_path):
     assert "first quarter" not in short
 
 
-def test_a_run_without_a_game_says_nothing_of_one(tmp_path):
+def test_a_run_without_self_play_has_no_self_play_texts(tmp_path):
     summary = Summary(load_run(write_run(tmp_path, steps=20)))
     assert (summary.self_play, self_play_story(summary), self_play_advice(summary)) == (None, [], None)
     _, page = report(tmp_path)
@@ -80,7 +80,7 @@ def test_advice(tmp_path, options, words):
     assert given is None if words is None else given is not None and given.startswith(words), given
 
 
-def test_a_single_question_without_a_verdict_does_not_hide_what_matters_more(tmp_path):
+def test_a_single_question_without_a_verdict_does_not_hide_other_advice(tmp_path):
     summary = game(tmp_path, reasons=("leaks_answer",))
     summary.run.metrics[3]["self_play/rejected/unverified"] = 1
     assert "have one reason" in str(advice(summary))
@@ -139,7 +139,7 @@ def test_prompts_are_the_solvers(tmp_path):
     assert not [row for row in summary.most_drawn(2000) if row["task_id"].startswith("seed/")]
 
 
-def test_what_is_said_per_rollout_is_said_of_one_role(tmp_path):
+def test_counts_per_rollout_are_those_of_one_role(tmp_path):
     text, _ = report(write_self_play(tmp_path, steps=12))
     table = {name: text[text.index(f"<h3>{name}</h3>") :] for name in ("Per rollout", "Per proposal")}
     assert '<td>queries answered</td><td class="right">1</td>' in table["Per rollout"]
@@ -186,7 +186,7 @@ def test_a_run_without_a_valid_question(tmp_path):
     assert sum(words.startswith("Step ") for words in page.texts) == 6
 
 
-def test_a_game_before_its_first_group(tmp_path):
+def test_self_play_before_its_first_group(tmp_path):
     """Nothing valid and nothing to replay: the ledger has proposals only, and every step is empty."""
     write_self_play(tmp_path, steps=9, valid=(0.0, 0.0))
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]

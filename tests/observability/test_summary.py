@@ -67,7 +67,7 @@ def test_recycled_share_and_conservation(directory):
     assert (summary.accounted_rollouts, summary.total("rollouts")) == (36, 36)
 
 
-def test_evaluations_know_what_had_been_spent(directory):
+def test_evaluations_have_the_cost_before_them(directory):
     first, second = Summary(load_run(directory)).evaluations
     assert (first.rollouts, first.tokens, first.accuracy, first.greedy) == (0, 0, 0.3, 0.5)
     assert (second.step, second.rollouts, second.tokens, second.greedy) == (2, 36, 270, None)

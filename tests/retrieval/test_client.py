@@ -342,14 +342,14 @@ PASSING = {
 
 
 @pytest.mark.parametrize("entry", PASSING.values(), ids=PASSING)
-def test_what_time_mends_is_tried_again(server, connect, entry):
+def test_temporary_failures_are_retried(server, connect, entry):
     server.script = [entry, entry, reference]
     assert connect().search(["q"], 1) == [FINE]
     assert len(server.seen) == 3
 
 
 @pytest.mark.parametrize("entry", PASSING.values(), ids=PASSING)
-def test_what_does_not_end_is_a_dead_retriever(server, connect, entry):
+def test_an_endless_answer_is_retriever_down(server, connect, entry):
     server.script = [entry]
     with pytest.raises(RetrieverDown, match=r"/retrieve failed 3 times \(.+\)$"):
         connect().search(["q"], 1)
@@ -380,7 +380,7 @@ def test_a_huge_answer_is_not_read_to_its_end(server, connect, monkeypatch):
     assert getattr(server, "flooded", 0) < 100
 
 
-def test_nobody_there_is_a_dead_retriever(connect):
+def test_an_unreachable_server_is_retriever_down(connect):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         with pytest.raises(RetrieverDown, match="failed 2 times"):

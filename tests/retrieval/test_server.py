@@ -113,7 +113,7 @@ def test_a_search_r1_client_finds_its_schema(shared, count, topk, k, scores):
             assert [one["score"] for one in found] == [float(k - rank) for rank in range(k)]
 
 
-def test_fields_that_nobody_knows_are_ignored(shared):
+def test_unknown_fields_are_ignored(shared):
     status, _, answer = ask(shared, {"queries": ["a"], "topk": 1, "topk_rerank": 9})
     assert status == 200
     assert len(answer["result"][0]) == 1
@@ -182,7 +182,7 @@ def test_requests_in_flight_are_counted():
         (b" " * (16 * 2**20 + 1), 413, "at most 16777216 bytes"),
     ],
 )
-def test_what_is_no_request_is_refused_in_one_sentence(shared, payload, status, expected):
+def test_a_malformed_request_is_refused_in_one_sentence(shared, payload, status, expected):
     got, _, answer = ask(shared, payload)
     assert got == status
     assert list(answer) == ["detail"]
@@ -214,7 +214,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch):
             assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
 
 
-def test_a_client_that_goes_away_harms_nobody(shared):
+def test_a_client_that_disconnects_affects_no_other(shared):
     parts = urlsplit(shared)
     begun = b"POST /retrieve HTTP/1.1\r\nContent-Length"
     for sent in (begun, begun + b": 9\r\n\r\n{", b"?\r\n\r\n"):
@@ -317,7 +317,7 @@ def test_64_threads_each_get_the_answer_to_their_own_query():
     assert len(asked) == len(set(asked)) == sum(1 + (thread + turn) % 3 for thread in range(64) for turn in range(8))
 
 
-def test_what_comes_during_a_search_is_searched_together_and_never_with_another_k():
+def test_requests_during_a_search_form_a_batch_with_equal_k():
     echo = Echo()
     echo.gate.clear()
     searches = SearchThread(echo, 1000)
@@ -350,7 +350,7 @@ def test_the_queue_is_bounded_by_queries_and_has_room_again():
     searches.close()
 
 
-def test_a_request_that_fails_harms_no_other_of_its_batch():
+def test_a_failing_request_affects_no_other_of_its_batch():
     echo = Echo()
     echo.gate.clear()
     searches = SearchThread(echo, 1000)
