@@ -1,4 +1,4 @@
-"""float32 matrix products by the faster library on this CPU, MKL or oneDNN; the choice is measured.
+"""float32 matrix products by torch or oneDNN, whichever is faster on this CPU; the choice is measured.
 
 torch uses MKL for matrix products, which on some CPUs does not use the widest vector instructions. oneDNN, also part of
 torch, does. The two round differently, so the choice is part of a run's state: `Kernels.describe` goes into the

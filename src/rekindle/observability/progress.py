@@ -30,8 +30,9 @@ def sentence(metrics: Mapping[str, object]) -> str:
 
     A group *taught* when it was trained on. It is *recycled* when, in addition, its prompt had only wrong or only right
     rollouts at its first visit. Accuracy is the mean reward of the step's rollouts. After an evaluation it is the
-    held-out accuracy, also by level where prompts have levels: ``held-out accuracy 0.19 (level 1: 0.54, level 2:
-    0.07)``. In self-play the sentence begins with ``valid 43/64``: 43 of 64 proposals became questions.
+    held-out accuracy, also by level where prompts have levels:
+    ``held-out accuracy 0.19 (level 1: 0.54, level 2: 0.07)``. In self-play the sentence begins with ``valid 43/64``:
+    43 of 64 proposals became questions.
 
     Args:
         metrics: One line of ``metrics.jsonl``; parts with missing keys are left out.

@@ -53,8 +53,7 @@ def wanted_questions(params: Params, corpus: str, count: int, seed: int, *, key:
 def demonstration_tasks(params: Params, count: int, seed: int) -> tuple[Task, ...]:
     """Up to ``count`` questions about the third world, most of them easy.
 
-    A question may occur more than once: there are too few easy ones for their share, and the teacher demonstrates it
-    differently each time.
+    A question may occur more than once, because there are too few easy ones for their share.
     """
     rng, here = Random(f"questions demonstrations {seed}"), world(params, "demonstrations")
     shares = [DEMONSTRATED_HOPS[min(hop, len(DEMONSTRATED_HOPS) - 1)] for hop in range(params.hops)]
