@@ -86,12 +86,12 @@ def _visits(run: Run) -> dict[str, float | None]:
     A visit comprises all requests for a prompt in one step, including top-ups.
     """
     sql = """
-        select count(*) visits, avg(rollouts) rollouts, avg(trained) trained from (
-            select sum(n) rollouts, max(fate = 'trained' and outcome = 'mixed') trained
+        select count(*) visits, avg(rollouts) rollouts, avg(taught) taught from (
+            select sum(n) rollouts, max(fate = 'trained' and outcome = 'mixed') taught
             from groups where fate != 'failed' group by step, task_id)
     """
     (row,) = run.query(sql)
-    return {"visit_rollouts": row["rollouts"], "signal_share": row["trained"] if row["rollouts"] > 1 else None}
+    return {"visit_rollouts": row["rollouts"], "signal_share": row["taught"] if row["rollouts"] > 1 else None}
 
 
 def collect(runs: Path, recipes: Sequence[str], seeds: int, overrides: Sequence[str], jobs: int) -> dict[str, Any]:

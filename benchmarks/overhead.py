@@ -1,9 +1,9 @@
-"""Overhead of scheduling: its share of the steps of finished runs.
+"""What deciding costs: the share of scheduling in the steps of finished runs.
 
     python benchmarks/overhead.py --runs runs/methods [--out benchmarks/overhead.json] [--docs]
 
-Scheduling is `time/schedule` of every step: ask, tell, take and the advantages, as a share of the step's seconds
-without evaluation. Reads the runs of benchmarks/methods.py, all seeds of a recipe together.
+Scheduling is `time/schedule` of every step: asking, telling, taking and computing advantages. Its share is of the
+step's seconds without evaluation. Reads the runs of benchmarks/methods.py, each recipe's seeds together.
 """
 
 import argparse

@@ -1,18 +1,18 @@
-"""Share of trained groups when prompts are visited about 3, 11 and 30 times: GRPO, recycling, posterior recycling.
+"""How many groups teach when prompts are visited about 3, 11 and 30 times: GRPO, recycling and posterior recycling.
 
     python benchmarks/posterior_recycling.py [--frozen] [--runs runs/posterior] [--jobs 2] [--docs]
 
 Two measurements, at 22,528 rollouts in groups of 4, from pools of 2,048, 512 and 192 prompts (2.75, 11 and 29 visits
 of a prompt), written to posterior_recycling.json:
 
-- `--frozen`: no model. The scheduler of each recipe runs with a frozen policy, whose success rates are drawn from a
-  mixture of two Beta distributions fitted to the start policy's profile (4,096 prompts, 8 rollouts each; it gives the
-  shares of prompts solved 0 to 8 times within .005). 10 seeds. Only the rule of drawing differs between arms.
+- `--frozen`: no model. The scheduler of each recipe is driven with a policy that never changes; success rates are drawn
+  from a mixture of two Beta distributions, fitted to the start policy's profile (4,096 prompts, 8 rollouts each; it
+  gives the shares of prompts solved 0 to 8 times within .005). 10 seeds. What differs here is the rule alone.
 - `--runs DIR`: `rekindle train examples/spell_backward.toml --recipe NAME --seed N --set task.pool_size=SIZE
   --set train.rollouts=22528`, 5 seeds; finished runs are kept.
 
-Under these recipes a group is trained on only if its rewards differ. Recycling draws 128 groups per step and trains on
-at most 64; the others count as not trained.
+A group teaches when it is trained on, which under these recipes means that its rewards differ. Recycling draws 128
+groups a step and trains on at most 64; what is left over did not teach.
 """
 
 import argparse
@@ -62,7 +62,7 @@ def frozen(recipe: str, pool: int, seed: int, settings: Mapping[str, Any] | None
     rates = start_rates(pool, np.random.default_rng((seed, 0)))
     scheduler = build_scheduler(config, map(str, range(pool)))
     steps = ROLLOUTS // (GROUP_SIZE * config.train.groups_per_step * config.train.oversample)
-    return trained_share(frozen_run(scheduler, rates, steps, np.random.default_rng((seed, 1))))
+    return taught(frozen_run(scheduler, rates, steps, np.random.default_rng((seed, 1))))
 
 
 def trained(directory: Path) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def trained(directory: Path) -> dict[str, Any]:
     run = load_run(directory)
     late = arms.evaluations(run)[-4:]
     return {
-        **trained_share(run.metrics[1:]),
+        **taught(run.metrics[1:]),
         "accuracy": statistics.fmean(line["eval/accuracy"] for line in late),
         "greedy": statistics.fmean(line["eval/greedy"] for line in late),
         "rollouts": run.metrics[-1]["total_rollouts"],
@@ -78,8 +78,8 @@ def trained(directory: Path) -> dict[str, Any]:
     }
 
 
-def trained_share(steps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The share of requested groups that were trained on: over the run, and in each quarter of its steps."""
+def taught(steps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The share of the groups asked that taught: over the run, and in each quarter of its steps."""
     if len(steps) < len(QUARTERS):
         raise SystemExit(f"a run of {len(steps)} steps has no quarters; raise train.rollouts")
     quarters = np.array_split(np.arange(len(steps)), len(QUARTERS))

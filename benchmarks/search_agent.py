@@ -1,11 +1,11 @@
-"""RL on the embedded search agent: accuracy gains, with controls for their cause.
+"""Does reinforcement learning lift the embedded search agent, and is it learning to search that does it?
 
     python benchmarks/search_agent.py --runs runs/search_agent [--jobs 1] [--seeds 5]
     python benchmarks/search_agent.py --docs
 
-Every seed has its own warm start, from which all arms begin. Accuracy is measured on the held-out world, as the mean
-over questions of 1 to 4 hops; the final value is the mean of the last three evaluations. Two controls: training on
-search results as if the policy had sampled them, and the start policy sampled at lower temperatures without training.
+Every seed has a warm start of its own, from which all arms begin. Accuracy is that on the held-out world, the mean over
+its questions of 1 to 4 hops; the end is the mean of the last three evaluations. Two controls: what search results say
+trained as if the policy had said it, and the start policy sampled at lower temperatures without any training.
 """
 
 import argparse

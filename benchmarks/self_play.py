@@ -1,14 +1,14 @@
-"""Search self-play on the embedded search agent, without given questions: accuracy gains, and the value of the check.
+"""Does search self-play lift the embedded search agent without a single given question, and what is the check worth?
 
     python benchmarks/self_play.py --runs runs/self_play [--jobs 1] [--seeds 5]
     python benchmarks/self_play.py --planted [--seeds 5]
     python benchmarks/self_play.py --docs
 
-Every seed has its own warm start, from which all arms begin, with the same number of rollouts of both roles. Accuracy
-is measured on human-template questions about a world of unseen names, as the mean over 1 to 4 hops; the final value is
-the mean of the last three evaluations. Controls: one role is played by the start policy throughout, or the RAG check is
-off. The planted test needs no training: right questions, and questions with another answer than the intended one, go
-through the check of each start policy.
+Every seed has a warm start of its own, from which all arms begin with the same number of rollouts of both roles.
+Accuracy is that on human-template questions about a world of unseen names, the mean over 1 to 4 hops; the end is the
+mean of the last three evaluations. Controls: one of the roles is played by the start policy throughout, and the RAG
+check is off. The planted test needs no training: questions whose answer is not the one they were proposed for, and
+right ones, go through the check of each start policy.
 """
 
 import argparse

@@ -1,11 +1,11 @@
-"""Our verifiers of short answers compared with an LLM judge on the same answers.
+"""Our verifiers of short answers beside a model that judged the same answers.
 
     python benchmarks/traces.py --data DIR [--out benchmarks/traces.json] [--docs]
 
 DIR holds ``traces/hotpotqa_agent_500.jsonl``, 500 answers of a search agent to questions of HotpotQA with the verdicts
 of GPT-4o, published with R1-Searcher (RUCAIBox/R1-Searcher, data/eval_results, MIT), and ``qa/nq_open_dev.jsonl``,
-3,610 questions with their accepted answers. Every answer is extracted from its transcript and scored again. Each
-disagreement is classified by code; only the model's mistakes were identified by hand.
+3,610 questions with their accepted answers. Every answer is taken from its transcript and scored again, and each case
+in which we and the model disagree is put into one class, by code; only the model's mistakes were read, by hand.
 """
 
 import argparse

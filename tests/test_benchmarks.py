@@ -139,7 +139,7 @@ def test_overhead_leaves_evaluation_out():
 
 def test_quarters_of_a_run():
     steps = [{"groups/trained": trained, "groups/asked": 10} for trained in (8, 8, 6, 6, 4, 4, 2, 0)]
-    found = posterior_recycling.trained_share(steps)
+    found = posterior_recycling.taught(steps)
     assert found["quarters"] == [0.8, 0.6, 0.4, 0.1]
     assert found["share"] == pytest.approx(38 / 80)
 

@@ -9,7 +9,7 @@ from rekindle.observability import page, sections
 from rekindle.observability.formatting import compact, duration, flops, grouped, percent, rate
 from rekindle.observability.narrative import accuracy_change, advice, conservation, economy, outcome, title
 from rekindle.observability.runs import load_run
-from rekindle.observability.self_play.narrative import self_play_story, start_policy_change
+from rekindle.observability.self_play.narrative import reference_change, self_play_story
 from rekindle.observability.self_play.numbers import SelfPlayNumbers
 from rekindle.observability.self_play.section import self_play
 from rekindle.observability.summary import TRAINED, Summary
@@ -99,7 +99,7 @@ def _self_play_tiles(numbers: SelfPlayNumbers) -> Iterator[tuple[str, str, str]]
             percent(numbers.valid_share.value),
             f"{grouped(numbers.valid)} of {grouped(numbers.proposals)}",
         )
-    if change := start_policy_change(numbers):
+    if change := reference_change(numbers):
         early, late = change
         yield "Solved by the start policy", percent(late.value), f"from {percent(early.value)}"
     if right := numbers.of_valid("self_play/right"):

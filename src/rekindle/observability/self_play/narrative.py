@@ -7,7 +7,7 @@ from rekindle.observability.self_play.numbers import SelfPlayNumbers, Share
 from rekindle.observability.self_play.rejections import UNVERIFIED, rejection
 from rekindle.observability.summary import STEPS_TO_JUDGE, Summary
 
-__all__ = ["right_words", "self_play_advice", "self_play_story", "start_policy_change"]
+__all__ = ["reference_change", "right_words", "self_play_advice", "self_play_story"]
 
 _STEPS_FOR_QUARTERS = 8
 _REASONS_TOLD = 2
@@ -26,7 +26,7 @@ def self_play_story(summary: Summary) -> list[str]:
     return [] if numbers is None else [*_validity(numbers), *_difficulty(numbers), *_right(numbers)]
 
 
-def start_policy_change(numbers: SelfPlayNumbers) -> tuple[Share, Share] | None:
+def reference_change(numbers: SelfPlayNumbers) -> tuple[Share, Share] | None:
     """Success of the start policy on the questions of the first and the last quarter; None where not known."""
     if len(numbers.rows) < _STEPS_FOR_QUARTERS:
         return None
@@ -76,7 +76,7 @@ def _validity(numbers: SelfPlayNumbers) -> Iterator[str]:
 
 
 def _difficulty(numbers: SelfPlayNumbers) -> Iterator[str]:
-    whole, change = numbers.of_valid("self_play/yardstick_success"), start_policy_change(numbers)
+    whole, change = numbers.of_valid("self_play/yardstick_success"), reference_change(numbers)
     if whole is None:
         return
     if change is None:
@@ -189,7 +189,7 @@ def _extremes(summary: Summary) -> str:
 
 def _not_harder(summary: Summary, numbers: SelfPlayNumbers) -> str:
     """Advice where the start policy's success does not fall although the proposer is trained."""
-    change = start_policy_change(numbers)
+    change = reference_change(numbers)
     learns = summary.setting("self_play", "fixed") != "proposer"
     if change is None or not learns or len(numbers.rows) < 4 * STEPS_TO_JUDGE:
         return ""
