@@ -36,10 +36,10 @@ ARMS: dict[str, tuple[str, ...]] = {
 COLOURS = ("#2f6fb5", "#2f9e6f", "#8a6fb5", "#b5482f")
 LAST = 3
 GAME = ("valid_rate", "solver_success", "yardstick_success", "searches", "wished_hops", "novelty", "right")
-"""Numbers of self-play, in the order of the page."""
+"""Numbers of the game, in the order of the page."""
 PLANTED = 400
 ELSEWHERE = 7
-"""Seed of a world that was not used for choosing the settings."""
+"""Seed of a world that was not looked at before the settings were chosen."""
 
 
 def command(arm: str, seed: int) -> list[str]:
@@ -49,7 +49,7 @@ def command(arm: str, seed: int) -> list[str]:
 
 
 def directory(runs: Path, arm: str, seed: int) -> Path:
-    """Directory of one run."""
+    """Of one run."""
     return runs / f"{arm.replace(' ', '_')}-{seed}"
 
 
@@ -70,7 +70,7 @@ def measured(run: Run) -> dict[str, Any]:
 
 
 def _game(lines: Sequence[dict[str, Any]]) -> dict[str, float | None]:
-    """Means over a quarter's valid questions; the valid rate and the requested hops are means over all proposals."""
+    """Means over a quarter's questions: of valid ones, but the valid rate and the wished hops over all."""
     found: dict[str, float | None] = {}
     for name in GAME:
         count = "proposals" if name in {"valid_rate", "wished_hops"} else "valid"
@@ -91,7 +91,7 @@ def _rejected(lines: Sequence[dict[str, Any]]) -> dict[str, int]:
 
 
 def collect(runs: Path, seeds: int, jobs: int) -> dict[str, Any]:
-    """Run what is missing, and measure all runs."""
+    """Make the runs that are missing, and measure all."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     arms.run_all([(command(arm, seed), directory(runs, arm, seed)) for seed in range(seeds) for arm in ARMS], jobs)
     return {arm: [measured(load_run(directory(runs, arm, seed))) for seed in range(seeds)] for arm in ARMS}
@@ -101,7 +101,7 @@ def collect(runs: Path, seeds: int, jobs: int) -> dict[str, Any]:
 
 
 def page_block(results: dict[str, Any]) -> str:
-    """The page's block."""
+    """What the page says of the numbers."""
     found = results["arms"]
     first = found["self-play"]
     gains = {kind: [100 * (run["end"][kind] - run["start"][kind]) for run in first] for kind in ("sampled", "greedy")}
@@ -170,7 +170,7 @@ def _against(found: dict[str, Any], arm: str, kind: str) -> str:
 
 
 def _harder(found: dict[str, Any]) -> str:
-    """Whether a trained proposer asks questions that the start policy solves less often."""
+    """Whether a proposer that learns asks what the start policy solves less often."""
     ours, theirs = (
         [run["game"][-1]["yardstick_success"] for run in found[name]] for name in ("self-play", "fixed proposer")
     )
@@ -218,7 +218,7 @@ def curves(results: dict[str, Any]) -> str:
 
 
 def elsewhere(runs: Path, seed: int) -> dict[str, float]:
-    """Sampled accuracy in another world: of the start policy, and of self-play's last checkpoint."""
+    """Sampled accuracy about another world: of the start policy, and of the last checkpoint of self-play."""
     from rekindle.assembly import model_directory, workbench
     from rekindle.recipes import resolve
     from rekindle.warm_starts.stage import start_workbench
@@ -238,7 +238,7 @@ def elsewhere(runs: Path, seed: int) -> dict[str, float]:
 
 
 def planted(seed: int) -> dict[str, list[int]]:
-    """(accepted, checked) for wrong and right questions that pass every rule filter, checked by a start policy."""
+    """(accepted, asked) of wrong and of right questions that pass every rule filter, checked by a start policy."""
     from rekindle.assembly.self_play import build_check, filter_limits
     from rekindle.environments.self_play.filters import rejected
     from rekindle.recipes import resolve

@@ -56,14 +56,14 @@ def duration(seconds: float) -> str:
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
     """Round numbers (1, 2 or 5 times a power of ten apart) inside ``[low, high]``: at least one, about ``count``.
 
-    An empty or reversed range gives its lower bound.
+    An empty or reversed range gives its lower end.
     """
     if not high > low:
         return [low]
     magnitude = 10.0 ** math.floor(math.log10((high - low) / count))
     step = next(magnitude * m for m in (1, 2, 5, 10, 20) if magnitude * m * count >= (high - low) * 0.999)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    # Steps below 1 are computed from integers and rounded, so that 3 * 0.1 is written 0.3.
+    # Steps below 1 are multiplied out of integers and rounded, so that 3 * 0.1 is written 0.3.
     digits = max(0, 1 - math.floor(math.log10(step)))
     return [round(index * step, digits) for index in range(first, last + 1)] or [low]
 
