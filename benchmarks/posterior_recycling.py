@@ -46,16 +46,16 @@ Run = Mapping[str, Any]
 
 
 def start_rates(prompts: int, rng: np.random.Generator) -> np.ndarray:
-    """[prompts] success rates as the embedded start policy has them."""
+    """[prompts] success rates drawn like those of the embedded start policy."""
     weights, a, b = np.array(START_POLICY).T
     component = rng.choice(len(weights), size=prompts, p=weights / weights.sum())
     return rng.beta(a[component], b[component])
 
 
 def frozen(recipe: str, pool: int, seed: int, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """One simulated run of a recipe, with further settings where there are any.
+    """One simulated run of a recipe with optional further settings.
 
-    The rates depend on the seed alone, so that arms are compared on the same policy.
+    The success rates depend on the seed alone, so all arms have the same policy.
     """
     preset = merge(RECIPES[recipe]().model_dump(mode="json", exclude_none=True), settings or {})
     config = validate(merge(preset, {"train": {"seed": seed, "rollouts": ROLLOUTS}}), where=recipe)
@@ -94,7 +94,7 @@ def _share(steps: Sequence[Mapping[str, Any]]) -> float:
 
 
 def train_all(runs: Path, seeds: int, overrides: Sequence[str], jobs: int) -> dict[str, dict[str, list[Run]]]:
-    """Make the runs that are missing and read all of them: pool -> arm -> one per seed."""
+    """Run what is missing and read all runs: pool -> arm -> one per seed."""
     extra = [word for override in overrides for word in ("--set", override)]
     places = {
         (pool, arm, seed): runs / f"{arm}-{pool}-{seed}" for seed in range(seeds) for pool in POOLS for arm in ARMS
@@ -147,7 +147,7 @@ def _against(runs: Sequence[Run], base: Sequence[Run], arm: str, key: str, form:
 
 
 def main() -> None:
-    """Measure what is asked for, and write the page's block."""
+    """Run the chosen measurements, and write the page's block."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frozen", action="store_true", help="simulate the frozen policy")
     parser.add_argument("--frozen-seeds", type=int, default=10)

@@ -4,9 +4,9 @@
                                         [--curve docs/images/recycling_arms.svg]
 
 Each run is the command of the documentation, `rekindle train examples/spell_backward.toml --recipe NAME --seed N`;
-finished runs are kept and not repeated. Accuracy is the mean of the last four evaluations on 256 held-out prompts
-(sampled at temperature 1; greedy beside it). Differences to GRPO are paired by seed, with a 95 % t-interval. Recycled
-shares are those of the last quarter of the steps, beside the share of the same sampler over a frozen policy.
+finished runs are kept. Accuracy is the mean of the last four evaluations on 256 held-out prompts
+(sampled at temperature 1, and greedy). Differences to GRPO are paired by seed, with a 95 % t-interval. Recycled
+shares are those of the last quarter of the steps, with the share of the same sampler and a frozen policy.
 """
 
 import argparse

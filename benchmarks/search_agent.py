@@ -42,7 +42,7 @@ def command(arm: str, seed: int) -> list[str]:
 
 
 def directory(runs: Path, arm: str, seed: int) -> Path:
-    """Of one run."""
+    """Directory of one run."""
     return runs / f"{arm.replace(', ', '-').replace(' ', '_')}-{seed}"
 
 
@@ -83,7 +83,7 @@ def sharpened(seed: int) -> dict[str, float]:
 
 
 def collect(runs: Path, seeds: int, jobs: int) -> dict[str, Any]:
-    """Make the runs that are missing, and measure all."""
+    """Run what is missing, and measure all runs."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     arms.run_all([(command(arm, seed), directory(runs, arm, seed)) for seed in range(seeds) for arm in ARMS], jobs)
     return {
@@ -96,7 +96,7 @@ def collect(runs: Path, seeds: int, jobs: int) -> dict[str, Any]:
 
 
 def page_block(results: dict[str, Any]) -> str:
-    """What the page says of the numbers."""
+    """The page's block."""
     first = results["arms"]["GRPO"]
     gains = {kind: [100 * (run["end"][kind] - run["start"][kind]) for run in first] for kind in ("sampled", "greedy")}
     lines = [

@@ -112,7 +112,7 @@ def gspo_of(batch: Tokens, logprobs: torch.Tensor) -> torch.Tensor:
     return gspo(Tokens(logprobs, batch.old_logprobs, batch.advantages, LENGTHS), 0.9, 9.0)[0]
 
 
-def test_a_token_that_a_filter_dropped_learns_nothing_and_counts_in_its_sequences_ratio():
+def test_a_token_dropped_by_a_filter_has_no_gradient_and_counts_in_its_sequences_ratio():
     logprobs = tensor(-0.5, -1.5).requires_grad_()
     losses, _ = gspo(Tokens(logprobs, tensor(-1.0, -1.2), tensor(0.0, -2.0), [2]), 0.5, 0.5)
     losses.sum().backward()

@@ -11,7 +11,7 @@ from typing import Any
 
 from rekindle.assembly.bench import Workbench
 from rekindle.config import Config
-from rekindle.evaluation.passes import Progress
+from rekindle.evaluation.passes import OnProgress
 from rekindle.evaluation.question_sets import EvaluationError, QuestionSet, all_tasks
 from rekindle.evaluation.set_pass import Results, evaluate_sets
 from rekindle.tasks.qa_sets import read_questions
@@ -127,7 +127,7 @@ def evaluate_bench(
     sampling: Sampling,
     out: Path | None,
     transcripts: Sequence[Path],
-    on_progress: Progress,
+    on_progress: OnProgress,
     interrupted: Callable[[], bool],
 ) -> Results | None:
     """Evaluate the workbench's policy, or go on with an evaluation; None when interrupted.

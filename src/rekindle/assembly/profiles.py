@@ -10,7 +10,7 @@ from rekindle.config import Config
 from rekindle.config.rules.facts import plays_itself, plays_search
 from rekindle.engines.endpoint import Endpoint
 from rekindle.evaluation.profile_file import check_profile, load_profile, rows_for, save_profile
-from rekindle.evaluation.profiler import Play, endpoint_play, profile_tasks
+from rekindle.evaluation.profiler import PlayGroups, endpoint_play, profile_tasks
 from rekindle.scheduling.profiling import Profile, ProfileKey
 from rekindle.tasks.loading import TaskSet, load_tasks
 from rekindle.types import UserError
@@ -89,7 +89,7 @@ def endpoint_profile(
 def _pass(
     config: Config,
     tasks: TaskSet,
-    play: Play,
+    play: PlayGroups,
     key: ProfileKey,
     parameters: int,
     out: Path,

@@ -9,7 +9,7 @@ from rekindle.config import Config
 from rekindle.config.rules.facts import invents_its_world, plays_itself, plays_search
 from rekindle.retrieval.client import HttpRetriever
 from rekindle.retrieval.lexical import LexicalIndex
-from rekindle.retrieval.opening import open_index, spoken
+from rekindle.retrieval.opening import index_progress, open_index
 from rekindle.retrieval.retriever import RetrievalError, Retriever, RetrieverDown
 from rekindle.tasks import search_world
 from rekindle.types import UserError
@@ -33,7 +33,7 @@ def _retrievers(config: Config, say: Say) -> dict[str, Retriever]:
     if invents_its_world(config):
         params = search_world.Params.read(config.task.params)
         told = search_world.self_play_passages if plays_itself(config) else search_world.passages
-        return {corpus: LexicalIndex.in_memory(told(params, corpus)) for corpus in search_world.PLAYED}
+        return {corpus: LexicalIndex.in_memory(told(params, corpus)) for corpus in search_world.POLICY_CORPORA}
     return {"": _retriever(config, say)}
 
 
@@ -60,7 +60,7 @@ def _retriever(config: Config, say: Say) -> Retriever:
         query_prefix=table.query_prefix,
         passage_prefix=table.passage_prefix,
         title_weight=table.title_weight,
-        on_progress=spoken(lambda text: say(f"building the {text}"), steps=10),
+        on_progress=index_progress(lambda text: say(f"building the {text}"), steps=10),
     )
     return opened.retriever
 

@@ -124,9 +124,9 @@ def _report(results: "Results", ks: Sequence[int], options: argparse.Namespace) 
 
 
 def _write(path: Path, text: str) -> None:
-    from rekindle.evaluation.whole_file import replaced_whole
+    from rekindle.evaluation.atomic_write import atomic_write
 
-    with replaced_whole(path, UserError, "choose another file") as partial:
+    with atomic_write(path, UserError, "choose another file") as partial:
         partial.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 

@@ -1,12 +1,12 @@
-"""How token losses become one batch loss.
+"""Loss aggregation: from token losses to one batch loss.
 
 Every aggregation is linear in the token losses, so it is a weight per rollout:
 
     batch loss = sum over rollouts i of  weight_i * (sum over trainable tokens t of  loss_it)
 
 An aggregation takes the number of trainable tokens of each rollout and the index of its group (any integers, equal
-within a group), and returns the weights in the same order. Whoever is listed counts in the denominators, whether or
-not its advantage is zero. A rollout without trainable tokens has no loss to weigh; its weight is 0.0.
+within a group), and returns the weights in the same order. Every rollout listed counts in the denominators, also with
+advantage zero. A rollout without trainable tokens has weight 0.0.
 """
 
 from collections import Counter
@@ -19,15 +19,15 @@ Aggregation = Callable[[Sequence[int], Sequence[int]], list[float]]
 
 
 def token_mean(lengths: Sequence[int], groups: Sequence[int]) -> list[float]:
-    """1 / (tokens of the batch): every token weighs the same, long rollouts the most (DAPO, arXiv 2503.14476)."""
+    """1 / (tokens of the batch): all tokens weigh the same, so long rollouts weigh most (DAPO, arXiv 2503.14476)."""
     tokens = sum(lengths)
     return [1.0 / tokens if length else 0.0 for length in lengths]
 
 
 def group_token_mean(lengths: Sequence[int], groups: Sequence[int]) -> list[float]:
-    """1 / (number of groups * tokens of the group): every prompt weighs the same, whatever its group size or lengths.
+    """1 / (number of groups * tokens of the group): all prompts weigh the same, for any group size and lengths.
 
-    Inside a group every token weighs the same.
+    Within a group all tokens weigh the same.
     """
     tokens: Counter[int] = Counter()
     for length, group in zip(lengths, groups, strict=True):
@@ -38,12 +38,12 @@ def group_token_mean(lengths: Sequence[int], groups: Sequence[int]) -> list[floa
 
 
 def sequence_mean(lengths: Sequence[int], groups: Sequence[int]) -> list[float]:
-    """1 / (number of rollouts * tokens of the rollout): every rollout weighs the same (GRPO, arXiv 2402.03300)."""
+    """1 / (number of rollouts * tokens of the rollout): all rollouts weigh the same (GRPO, arXiv 2402.03300)."""
     return [1.0 / (len(lengths) * length) if length else 0.0 for length in lengths]
 
 
 def constant_length(max_len: int) -> Aggregation:
-    """1 / (number of rollouts * max_len): no length in any denominator, hence no length bias (arXiv 2503.20783).
+    """1 / (number of rollouts * max_len): no length in the denominator, hence no length bias (arXiv 2503.20783).
 
     Args:
         max_len: The constant, usually the completion limit in tokens.

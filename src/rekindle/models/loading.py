@@ -1,4 +1,4 @@
-"""Read a Hugging Face model directory, or say in one sentence why it cannot be used. Never touches the network."""
+"""Loading of a Hugging Face model directory, with one-sentence errors. Never uses the network."""
 
 import logging
 from collections.abc import Iterator
@@ -22,12 +22,12 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model",
 
 
 class ModelError(UserError):
-    """A model directory cannot be used; the message says what is missing and the remedy."""
+    """A model directory cannot be used; the message gives the cause and the remedy."""
 
 
 @contextmanager
 def without_progress_bars() -> Iterator[None]:
-    """Keep transformers from drawing over our own progress display while it reads or writes weights."""
+    """Disable transformers' progress bars, which would overwrite our own, while it reads or writes weights."""
     shown = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:
@@ -41,7 +41,7 @@ def resolve_device(name: str) -> torch.device:
     """Return the device called ``name``; "auto" is the GPU when there is one.
 
     Raises:
-        ModelError: Unknown name, or a GPU that is not there.
+        ModelError: The name is unknown, or the GPU does not exist.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -60,10 +60,10 @@ def resolve_device(name: str) -> torch.device:
 
 
 def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
-    """Return the floating type called ``name``; warns when the processor would emulate it.
+    """Return the dtype called ``name``; warns when the CPU would emulate it.
 
     Raises:
-        ModelError: Neither "float32" nor "bfloat16".
+        ModelError: The name is neither "float32" nor "bfloat16".
     """
     if name not in DTYPES:
         raise ModelError(f'dtype = "{name}" is not supported; use {" or ".join(f"{key!r}" for key in DTYPES)}')
@@ -106,7 +106,7 @@ def load_tokenizer(directory: Path, *, trust_remote_code: bool) -> Any:
     """Return the tokenizer saved in ``directory``.
 
     Raises:
-        ModelError: It is missing or unreadable.
+        ModelError: The tokenizer is missing or unreadable.
     """
     if not any((directory / name).is_file() for name in TOKENIZER_FILES):
         raise ModelError(f"{directory} has no tokenizer; copy the tokenizer files of the model into it")

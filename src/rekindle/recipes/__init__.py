@@ -1,4 +1,4 @@
-"""The recipe table: a name for every preset. A recipe is a function that returns a complete configuration."""
+"""The table of recipes by name. A recipe is a function that returns a complete configuration."""
 
 import difflib
 from collections.abc import Callable, Sequence
@@ -75,15 +75,15 @@ RECIPES: dict[str, Callable[[], Config]] = {
 
 
 def on_given_tasks() -> list[str]:
-    """The recipes for tasks that are given; the others invent theirs."""
+    """The recipes for given tasks, without self-play."""
     return [name for name, recipe in RECIPES.items() if not plays_itself(recipe())]
 
 
 def resolve(path: Path, recipe: str | None = None, overrides: Sequence[str] = (), seed: int | None = None) -> Config:
-    """The complete configuration: the recipe's, then the file's keys, then ``--set`` and ``--seed``; the later wins.
+    """The complete configuration: the recipe, overridden by the file, then by ``--set`` and ``--seed``.
 
     Raises:
-        ConfigError: The file, the recipe's name, a key, a value or a combination is wrong.
+        ConfigError: The file, the recipe name, a key, a value or a combination is not valid.
     """
     values = read_toml(path)
     name = recipe or values.get("recipe", "grpo")

@@ -1,4 +1,4 @@
-"""Bounded DAPO: GRPO that draws k = 2 times as many prompts as it needs and trains on at most B with signal.
+"""Bounded DAPO: GRPO that draws k = 2 times as many prompts as needed and trains on at most B groups with signal.
 
 The control arm of query recycling (arXiv 2606.10709): the same oversampling, but every drawn prompt is consumed.
 """

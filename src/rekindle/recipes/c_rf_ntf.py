@@ -1,7 +1,7 @@
 """C-RF with negative token filtering (arXiv 2606.17250): single rollouts, successes against failures of the batch.
 
-No groups: 256 prompts, one rollout each. Of a failed rollout only the tenth of its tokens that was least likely is
-penalised; nothing else would offset the blame on tokens that right and wrong answers share.
+No groups: 256 prompts, one rollout each. In a failed rollout only the least likely tenth of its tokens is penalised,
+because without a group nothing offsets the penalty on tokens that right and wrong answers share.
 """
 
 from rekindle.config import Config, TrainTable

@@ -1,6 +1,6 @@
-"""CISPO (arXiv 2506.13585): importance weights are clipped, tokens never; every token keeps its gradient.
+"""CISPO (arXiv 2506.13585): importance weights are clipped instead of tokens; every token keeps its gradient.
 
-The weight only differs from 1 after a first optimizer step on the batch, so a batch is dealt into four minibatches.
+The weight differs from 1 only after a first optimizer step on the batch, so a batch is split into four minibatches.
 """
 
 from rekindle.config import Config, TrainTable

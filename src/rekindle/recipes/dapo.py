@@ -1,6 +1,6 @@
 """DAPO (arXiv 2503.14476): dynamic sampling, clip-higher and a token mean over the batch.
 
-Draws again inside a step until B groups carry signal. Its refill loop has no bound; this one has.
+Draws again within a step until B groups carry signal. The paper's refill loop is unbounded; here it is bounded.
 """
 
 from rekindle.config import Config, RefillTable, TrainTable
@@ -9,7 +9,7 @@ __all__ = ["dapo"]
 
 
 def dapo() -> Config:
-    """Refill up to four rounds, then train on the groups there are."""
+    """Up to four refill rounds, then an update on the groups with signal."""
     return Config(
         recipe="dapo",
         refill=RefillTable(max_rounds=4, on_exhausted="train"),

@@ -1,4 +1,4 @@
-"""Dr. GRPO (arXiv 2503.20783): no division by the group's standard deviation nor by the answer's length."""
+"""Dr. GRPO (arXiv 2503.20783): no division by the group's standard deviation or by the completion length."""
 
 from rekindle.config import Config, TrainTable
 

@@ -1,6 +1,6 @@
-"""GPG (arXiv 2504.02546): plain centred rewards, made up for the groups that taught nothing.
+"""GPG (arXiv 2504.02546): centred rewards, rescaled to compensate for groups without signal.
 
-Unanimous groups stay in the batch's denominators, and the advantages are multiplied by B / (B - M) in return.
+Groups with equal rewards stay in the batch's denominators; in return the advantages are multiplied by B / (B - M).
 """
 
 from rekindle.config import Config, TrainTable

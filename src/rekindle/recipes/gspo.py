@@ -1,6 +1,6 @@
 """GSPO (arXiv 2507.18071): one importance ratio per sequence, clipped as a whole.
 
-The ratio only differs from 1 after a first optimizer step on the batch, so a batch is dealt into four minibatches.
+The ratio differs from 1 only after a first optimizer step on the batch, so a batch is split into four minibatches.
 """
 
 from rekindle.config import Config, TrainTable

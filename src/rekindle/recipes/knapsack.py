@@ -1,4 +1,4 @@
-"""Knapsack RL (arXiv 2509.25849): the rollouts of a step go where they buy the most.
+"""Knapsack RL (arXiv 2509.25849): the rollouts of a step are allocated to prompts by expected learning value.
 
 Maximises the sum of [1 - p^N - (1-p)^N] p (1-p)^2 over the prompts of the step, 2 <= N <= 128, at equal rollouts; p
 is the posterior mean of the run's own counts.

@@ -1,7 +1,7 @@
-"""Single rollouts against a baseline per prompt that leans on the batch (ours).
+"""Single rollouts with a baseline per prompt, shrunk towards the batch mean (ours).
 
-The baseline is the posterior mean of the prompt's success rate under a prior centred on the batch's mean reward: a
-prompt never seen is compared with the batch, as in REINFORCE++, one seen often with itself, as in SPO.
+The baseline is the posterior mean of the prompt's success rate under a prior centred on the batch's mean reward. A new
+prompt is compared with the batch, as in REINFORCE++; a prompt with many visits with its own history, as in SPO.
 """
 
 from rekindle.config import Config, PosteriorTable, TrainTable

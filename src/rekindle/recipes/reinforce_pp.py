@@ -1,6 +1,6 @@
 """REINFORCE++ (arXiv 2501.03262): rewards whitened over the whole batch.
 
-No gate: a batch statistic needs every rollout, those of unanimous groups too.
+No gate: a batch statistic needs every rollout, also those of groups with equal rewards.
 """
 
 from rekindle.config import Config, TrainTable

@@ -1,6 +1,6 @@
-"""REINFORCE++-baseline (arXiv 2501.03262): rewards minus their group's mean, whitened over the batch.
+"""REINFORCE++-baseline (arXiv 2501.03262): rewards minus the group mean, whitened over the batch.
 
-No gate: unanimous groups have no advantage of their own but count in the batch's standard deviation.
+No gate: groups with equal rewards have advantage 0 but count in the batch's standard deviation.
 """
 
 from rekindle.config import Config, TrainTable

@@ -1,6 +1,6 @@
 """REINFORCE++ with negative token filtering (arXiv 2501.03262, 2606.17250): single rollouts, whitened over the batch.
 
-As c_rf_ntf, with batch-standardised rewards and PPO's clip.
+Like c_rf_ntf, with batch-standardised rewards and PPO's clip.
 """
 
 from rekindle.config import Config, TrainTable

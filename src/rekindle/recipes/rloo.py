@@ -1,4 +1,4 @@
-"""RLOO (arXiv 2402.14740): each rollout is compared with the mean of the others of its group."""
+"""RLOO (arXiv 2402.14740): each rollout is compared with the mean of the others in its group."""
 
 from rekindle.config import Config, TrainTable
 

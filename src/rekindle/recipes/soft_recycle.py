@@ -1,4 +1,4 @@
-"""Soft query recycling (arXiv 2606.10709): a prompt that taught keeps a tenth of its chance to be drawn."""
+"""Soft query recycling (arXiv 2606.10709): a trained prompt keeps a tenth of its weight in the draw."""
 
 from rekindle.config import Config, PoolTable, TrainTable
 

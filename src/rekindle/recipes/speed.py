@@ -1,4 +1,4 @@
-"""SPEED-RL (arXiv 2506.09016): screen a prompt with 4 rollouts, go on with 20 more where they disagree.
+"""SPEED-RL (arXiv 2506.09016): screen a prompt with 4 rollouts; sample 20 more where their rewards differ.
 
 A trained group has 24 rollouts, so a step screens 24 prompts: about as many rollouts as other recipes spend.
 """

@@ -1,7 +1,7 @@
-"""SPO (arXiv 2509.13232): single rollouts against a tracked success rate per prompt.
+"""SPO (arXiv 2509.13232): single rollouts with a tracked success rate per prompt as baseline.
 
-The tracker is a Beta count that forgets as the policy moves; its mean is the baseline, and sqrt(p (1 - p)) + 0.05 the
-weight a prompt is drawn with. A profile (profile.path) starts the tracker; without one it starts at 1/2.
+The tracker is a Beta count that decays as the policy changes. Its mean p is the baseline, and sqrt(p (1 - p)) + 0.05
+the prompt's weight in the draw. A profile (profile.path) initialises the tracker; without one it starts at 1/2.
 """
 
 from rekindle.config import Config, PoolTable, PosteriorTable, PriorityTable, TrainTable

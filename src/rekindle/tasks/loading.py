@@ -1,4 +1,4 @@
-"""From ``[task]`` of a configuration to the tasks of a run."""
+"""Loads the tasks of a run from the ``[task]`` table of a configuration."""
 
 from pathlib import Path
 
@@ -27,17 +27,17 @@ USED_KEYS = {
 def load_tasks(task: TaskTable, *, eval_prompts: int, seed: int) -> TaskSet:
     """Read or generate the pool and the held-out prompts.
 
-    The result depends on the arguments and the files alone: the same call gives the same tasks, ids and order in every
-    process, which an exact resume relies on.
+    The result depends on the arguments and the files alone. The same call gives the same tasks, ids and order in every
+    process; exact resume relies on this.
 
     Args:
-        task: Where prompts come from.
+        task: The ``[task]`` table.
         eval_prompts: Prompts to hold out.
-        seed: Chooses the held-out prompts and, where ``task.params`` has no ``seed``, what a generator makes.
+        seed: Chooses the held-out prompts; also the generator's seed where ``task.params`` has none.
 
     Raises:
-        TaskError: The source cannot be read or made, or a key is set that this source does not use.
-        MissingExtraError: The source needs a package that is not installed.
+        TaskError: The source cannot be read or generated, or a key is set that this source does not use.
+        MissingExtraError: A package of the source is not installed.
     """
     _refuse_unused(task)
     match task.source:
@@ -65,7 +65,7 @@ def load_tasks(task: TaskTable, *, eval_prompts: int, seed: int) -> TaskSet:
 
 
 def _load_self_play(task: TaskTable, *, eval_prompts: int, seed: int) -> TaskSet:
-    """The pool is the answers that questions are to be proposed for; the held-out prompts are questions."""
+    """Load self-play: the pool holds answers to propose questions for; the held-out prompts are questions."""
     if task.path is None:
         whole = load_self_play(task.params, eval_prompts=eval_prompts, seed=seed)
         return TaskSet(whole.pool[: task.pool_size], whole.held_out)

@@ -1,7 +1,8 @@
 """Advantage estimators: pure functions from rewards to advantages, one number per rollout.
 
-One file per method. A function of plain rewards compares the rollouts of one group or those of the batch; ``Estimator``
-says which, and is what the training loop calls, with the groups of one batch. None of them looks at tokens.
+One file per method. A function of plain rewards compares the rollouts of one group or of the whole batch. An
+``Estimator`` wraps it with that scope; the training loop calls it with the groups of one batch. No estimator reads
+tokens.
 """
 
 from collections.abc import Mapping

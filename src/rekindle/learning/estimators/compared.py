@@ -1,4 +1,4 @@
-"""Who is compared with whom: an estimator as the training loop calls it, and adapters of the pure functions."""
+"""The estimator type that the training loop calls, its input, and adapters for pure functions of rewards."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ __all__ = ["Compared", "Estimator", "flatten", "over_batch", "per_group", "split
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One group as an estimator sees it, e.g. ``Compared([1.0, 0.0, 0.0], successes=2.5, failures=1.5)``.
+    """One group as input of an estimator, e.g. ``Compared([1.0, 0.0, 0.0], successes=2.5, failures=1.5)``.
 
     Attributes:
         rewards: [n] rewards of the group's rollouts.
         successes: The prompt's (discounted) Beta count of successes before this visit, prior included.
-        failures: The same of failures. Both are 0 for a prompt of which nothing is known.
+        failures: The same for failures. Both are 0 for a prompt without history.
     """
 
     rewards: Sequence[float]
@@ -25,12 +25,12 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Estimator:
-    """A function from the groups of a batch to their advantages, and what it looks at.
+    """An advantage function over the groups of a batch, with its scope.
 
     Attributes:
-        function: ``groups [g] -> advantages [g][n]``, in order, the groups ragged.
+        function: ``groups [g] -> advantages [g][n]``, in order; group sizes may differ.
         scope: "group": a group's advantages depend on that group alone. "batch": on every group of the batch.
-        reads_history: Whether it asks for the prompts' Beta counts.
+        reads_history: Whether the function reads the prompts' Beta counts.
     """
 
     function: Callable[[Sequence[Compared]], list[list[float]]]
@@ -39,12 +39,12 @@ class Estimator:
 
 
 def per_group(function: Callable[[Sequence[float]], list[float]]) -> Estimator:
-    """Compare the rollouts of one group: the function is called once per group."""
+    """Estimator that compares within groups: the function is called once per group."""
     return Estimator(lambda groups: [function(group.rewards) for group in groups], "group")
 
 
 def over_batch(function: Callable[[Sequence[float]], list[float]]) -> Estimator:
-    """Compare all rollouts of the batch: the function is called once, with every reward."""
+    """Estimator that compares across the batch: the function is called once, with all rewards."""
     return Estimator(lambda groups: split_like(groups, function(flatten(groups))), "batch")
 
 

@@ -1,6 +1,6 @@
-"""The loss of one token, on packed tensors: N trainable tokens of several rollouts, one after the other.
+"""Token losses, on packed tensors: the N trainable tokens of several rollouts, one rollout after the other.
 
-Nothing here averages; ``rekindle.learning.aggregation`` says how much each token weighs.
+No averaging happens here; ``rekindle.learning.aggregation`` gives the weight of each token.
 """
 
 from collections.abc import Mapping

@@ -10,7 +10,7 @@ from synthetic_run import COUNTS, write_run
 REASONS = ("unanswerable", "duplicate", "leaks_answer", "known")
 
 
-def write_game(
+def write_self_play(
     directory: Path,
     *,
     steps: int = 40,
@@ -41,7 +41,7 @@ def write_game(
     write_run(directory, steps=steps, hops=3, recipe="self_play", **run)
     path = directory / "config.toml"
     path.write_text(path.read_text().replace('"spell_backward"', '"self_play"') + config)
-    game = _Game(proposals, reasons, text, right, np.random.default_rng(seed))
+    game = _SelfPlay(proposals, reasons, text, right, np.random.default_rng(seed))
     rows = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
     for row in rows[1:]:
         place = (row["step"] - 1) / max(1, steps - 1)
@@ -57,12 +57,12 @@ def write_game(
     return directory
 
 
-class _Game:
+class _SelfPlay:
     def __init__(self, proposals, reasons, text, right, rng) -> None:
         self.proposals, self.reasons, self.text, self.right, self.rng = proposals, reasons, text, right, rng
         self.lines: list[dict] = []
         self.groups: list[tuple] = []
-        self.minted = 0
+        self.created = 0
 
     def play(self, step: int, valid: float, yardstick: float) -> dict:
         lines = [self._propose(step, index, valid, yardstick) for index in range(self.proposals)]
@@ -95,7 +95,7 @@ class _Game:
         self.groups.append((-number, step, step - 1, f"seed/{index}", "proposer", 1, 1.0, int(good),
                             "all_correct" if good else "all_wrong", None, None, fate, 20, 30, 0.4, 60))  # fmt: skip
         line = {
-            "step": step, "request_id": -number, "task_id": f"spell_backward/{self.minted}" if good else None,
+            "step": step, "request_id": -number, "task_id": f"spell_backward/{self.created}" if good else None,
             "seed": f"seed/{index}", "answers": [f"Ada {number}", "A. Ada"], "hops": 1 + index % 3,
             "question": f"{self.text} {number}?", "verdict": reason, "reply": f"{self.text} Ada",
             "queries": [f"{self.text} first", f"{self.text} second"], "similarity": 0.25 if good else None,
@@ -103,7 +103,7 @@ class _Game:
             "success": 0.5 if good else None, "reward": 0.5 if good else None if fate == "failed" else 0.0,
             "fate": fate,
         }  # fmt: skip
-        self.minted += good
+        self.created += good
         if self.right is not None:
             line["true_answers"] = line["answers"] if self.rng.random() < self.right else ["Bob"]
         if index < 2:
