@@ -12,7 +12,7 @@ import trl
 from datasets import Dataset
 from transformers import TrainerCallback
 
-from rekindle.config import TrainTable
+from rekindle.config.tables.training import TrainTable
 from rekindle.engines.engine import SamplingRequest
 from rekindle.engines.torch_engine import TorchEngine
 from rekindle.learning.aggregation import token_mean

@@ -32,7 +32,7 @@ import transformers
 import trl
 
 import addition
-from rekindle.config import TrainTable
+from rekindle.config.tables.training import TrainTable
 from rekindle.models.policy import Policy
 from rekindle.training.trainer import Trainer
 from rekindle.types import TrainingSample

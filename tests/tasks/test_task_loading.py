@@ -2,7 +2,7 @@
 
 import pytest
 
-from rekindle.config import TaskTable
+from rekindle.config.tables.task import TaskTable
 from rekindle.tasks.extras import MissingExtraError, require_extra
 from rekindle.tasks.loading import load_tasks
 from rekindle.tasks.task_set import TaskError

@@ -13,7 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from environments.search_cases import ScriptedEngine, bpe_tokenizer
 from rekindle.assembly.retrievers import opened_retrievers
-from rekindle.config import WarmStartTable
+from rekindle.config.tables.model import WarmStartTable
 from rekindle.environments.search.codec import PolicyCodec
 from rekindle.environments.search.environment import SearchEnvironment
 from rekindle.environments.single_turn import SingleTurn
@@ -63,7 +63,7 @@ COVERED = {
     "warm_start.decay_below": "test_the_fall_of_the_warm_starts_learning_rate",
     "warm_start.decay_steps": "test_the_fall_of_the_warm_starts_learning_rate",
     "warm_start.least_by_level": "test_a_warm_start_that_cannot_do_a_level_is_refused",
-    "train.tool_tokens": "test_search_agent",
+    "loss.tool_tokens": "test_search_agent",
     "task.environment": "test_who_plays",
 }
 """Of what ``test_options`` wants covered, and where it is."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from rekindle.config import TrainTable
+from rekindle.config.tables.training import TrainTable
 from rekindle.models.policy import TokenLogprobs
 from rekindle.training.trainer import Trainer
 from rekindle.training.update_stats import UpdateStats

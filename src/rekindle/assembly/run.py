@@ -12,7 +12,7 @@ from rekindle.assembly.opening import workbench
 from rekindle.assembly.profiles import given_profile, own_profile, profile_costs
 from rekindle.assembly.self_play import build_self_play
 from rekindle.config import Config
-from rekindle.config.rules.facts import plays_itself
+from rekindle.config.facts import plays_itself
 from rekindle.methods import build_credit, build_scheduler, needs_profile
 from rekindle.models.kernels import Kernels
 from rekindle.models.policy import Policy
@@ -96,8 +96,8 @@ class _Players:
 def _players(bench: Workbench, directory: Path, scheduler: Scheduler | None) -> _Players:
     config = bench.config
     table, start = config.self_play, None
-    fixed = plays_itself(config) and (table.fixed != "none" or table.yardstick_samples > 0)
-    if fixed or config.train.kl_coefficient > 0:
+    fixed = plays_itself(config) and (table.fixed != "none" or table.reference_samples > 0)
+    if fixed or config.loss.kl_coefficient > 0:
         start = _start_policy(config, directory)
     if not plays_itself(config):
         return _Players(bench.environment(bench.tasks.pool), start=start)

@@ -4,7 +4,9 @@ The longer a prompt has been unanimous, the likelier it is skipped; the skip rat
 share of groups without signal. As in the paper, a step draws again (here at most four times) until it is full.
 """
 
-from rekindle.config import Config, PoolTable, RefillTable
+from rekindle.config import Config
+from rekindle.config.tables.prompts import PoolTable
+from rekindle.config.tables.rollouts import RefillTable
 
 __all__ = ["greso"]
 

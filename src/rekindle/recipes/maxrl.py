@@ -3,7 +3,8 @@
 The more samples, the nearer the gradient is to that of log p, the likelihood of a success.
 """
 
-from rekindle.config import Config, TrainTable
+from rekindle.config import Config
+from rekindle.config.tables.credit import AdvantageTable, LossTable
 
 __all__ = ["maxrl"]
 
@@ -12,5 +13,6 @@ def maxrl() -> Config:
     """(r - mean) / mean inside a group."""
     return Config(
         recipe="maxrl",
-        train=TrainTable(estimator="maxrl", aggregation="sequence_mean"),
+        advantage=AdvantageTable(estimator="maxrl"),
+        loss=LossTable(aggregation="sequence_mean"),
     )

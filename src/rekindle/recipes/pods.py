@@ -3,7 +3,9 @@
 Saves training, not generation: worth it where rollouts are cheap and updates are not.
 """
 
-from rekindle.config import Config, SubsetTable, TrainTable
+from rekindle.config import Config
+from rekindle.config.tables.credit import SubsetTable
+from rekindle.config.tables.training import TrainTable
 
 __all__ = ["pods"]
 

@@ -6,7 +6,8 @@ Beta(1/4, 1/4) gives an unseen prompt a chance of signal of 0.30 at groups of fo
 on a development world of the embedded task.
 """
 
-from rekindle.config import Config, PoolTable, PosteriorTable, PriorityTable
+from rekindle.config import Config
+from rekindle.config.tables.prompts import PoolTable, PosteriorTable, PriorityTable
 
 __all__ = ["posterior_recycle"]
 

@@ -3,7 +3,10 @@
 Trains on a balanced 8 of what was drawn; all that was drawn is in the baseline.
 """
 
-from rekindle.config import Config, SubsetTable, TopUpTable, TrainTable
+from rekindle.config import Config
+from rekindle.config.tables.credit import SubsetTable
+from rekindle.config.tables.rollouts import TopUpTable
+from rekindle.config.tables.training import TrainTable
 
 __all__ = ["reinforce_ada"]
 

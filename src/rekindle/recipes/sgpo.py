@@ -4,7 +4,9 @@ Prompts solved more than three times in four are left out, a tenth of the never 
 are trained on easy to hard with groups of 2, 4 and 8. Rollouts per step stay train.groups_per_step x train.group_size.
 """
 
-from rekindle.config import Config, PoolTable, ProfileTable, SizesTable
+from rekindle.config import Config
+from rekindle.config.tables.prompts import PoolTable, ProfileTable
+from rekindle.config.tables.rollouts import SizesTable
 
 __all__ = ["sgpo"]
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from rekindle.config import TrainTable
+from rekindle.config.tables.training import TrainTable
 from rekindle.training.update_stats import Diverged
 
 __all__ = ["Optimizer"]
@@ -54,7 +54,7 @@ class Optimizer:
             parameter.grad = None
 
     def step(self, learning_rate: float) -> float:
-        """Clip the gradients to ``train.grad_clip``, make one AdamW step and forget them.
+        """Clip the gradients to ``optimizer.grad_clip``, make one AdamW step and forget them.
 
         A parameter without gradient takes part with a gradient of zero, so a batch in which nothing was computed moves
         the weights exactly as one in which zeros were.

@@ -11,8 +11,8 @@ How often the model runs over a token (forward F, backward B, forward without gr
     ==============================================  ===============
     advantage zero everywhere, no KL                none
     otherwise                                       F B per epoch
-    train.old_logprobs = "recompute", several steps one f more
-    train.kl_coefficient > 0                        one f more, of the reference
+    loss.old_logprobs = "recompute", several steps one f more
+    loss.kl_coefficient > 0                        one f more, of the reference
     posterior.half_life (a few probed rollouts)     one f more, of these
     ==============================================  ===============
 
@@ -28,7 +28,7 @@ from typing import TypedDict
 import torch
 from torch import Tensor
 
-from rekindle.config import TrainTable
+from rekindle.config.tables.training import TrainTable
 from rekindle.learning.losses import LOSSES, Tokens, entropy_advantages, importance_weights, kl_k3
 from rekindle.models.policy import Policy, TokenLogprobs
 from rekindle.training.batching import microbatches, minibatches
@@ -71,7 +71,7 @@ class Trainer:
         policy: What is trained.
         settings: The ``train`` table of the configuration.
         total_updates: Length of the run, for a decaying schedule.
-        reference: Frozen policy of the KL term; needed when ``train.kl_coefficient`` is positive.
+        reference: Frozen policy of the KL term; needed when ``loss.kl_coefficient`` is positive.
         probe_rows: Rollouts scored again after each update to measure how far the policy moved; 0 for none.
 
     Raises:
@@ -89,7 +89,7 @@ class Trainer:
     ) -> None:
         if settings.kl_coefficient > 0 and reference is None:
             raise ValueError(
-                f"train.kl_coefficient = {settings.kl_coefficient} needs a reference policy; "
+                f"loss.kl_coefficient = {settings.kl_coefficient} needs a reference policy; "
                 "pass policy.clone_frozen() or set it to 0"
             )
         self._policy = policy
@@ -107,7 +107,7 @@ class Trainer:
         return self._updates
 
     def update(self, samples: Sequence[TrainingSample], version: int, scale: float = 1.0) -> UpdateStats:
-        """Train on one batch, ``train.epochs`` times in ``train.minibatches`` parts.
+        """Train on one batch, ``optimizer.epochs`` times in ``optimizer.minibatches`` parts.
 
         Rows without advantage are neither computed nor forgotten: they cost nothing, and the weights of the others stay
         what they were. A part's loss is an unbiased estimate of the batch's (see ``batching.minibatches``).
@@ -208,7 +208,7 @@ class Trainer:
     def _diverged(self, cause: Diverged) -> Diverged:
         return Diverged(
             f"update {self._updates + 1}: {cause}; the weights are those of the last good optimizer step; lower "
-            f"train.learning_rate (now {self._settings.learning_rate}) or raise train.warmup_steps "
+            f"train.learning_rate (now {self._settings.learning_rate}) or raise optimizer.warmup_steps "
             f"(now {self._settings.warmup_steps})"
         )
 

@@ -1,6 +1,6 @@
 """From a configuration to its verifier, and from a score to a reward."""
 
-from rekindle.config import JudgeTable, TaskTable, VerifyTable
+from rekindle.config.tables.task import JudgeTable, TaskTable, VerifyTable
 from rekindle.verifiers.exact import ExactMatchVerifier
 from rekindle.verifiers.judge import build_judge
 from rekindle.verifiers.maths import MathVerifier
