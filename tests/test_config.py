@@ -197,7 +197,10 @@ REFUSED = [
         "advantage.zero_variance_scale=0.1",
         'drops groups that advantage.zero_variance_scale learns from; set train.gate = "every',
     ),
-    ("advantage.zero_variance_scale=0.1 train.gate=everything advantage.estimator=spo", "already gives groups without signal"),
+    (
+        "advantage.zero_variance_scale=0.1 train.gate=everything advantage.estimator=spo",
+        "already gives groups without signal",
+    ),
     (f"{RA} advantage.zero_variance_scale=0.1", "both give all-correct groups an advantage"),
     ("advantage.estimator=gpg", 'lets none in; set train.gate = "everything" or advantage.estimator = "dr_grpo"'),
     (f"{SINGLE} optimizer.batch_exponent=1", "all do; set optimizer.batch_exponent = 0"),
@@ -208,7 +211,10 @@ REFUSED = [
     (f"{REAL} train.gate=not_all_wrong", 'train.gate = "not_all_wrong" needs 0/1 rewards'),
     (f"{REAL} advantage.estimator=shrunk_baseline", 'advantage.estimator = "shrunk_baseline" needs 0/1 rewards'),
     (f"{REAL} {HEATED}", "heating.delta needs 0/1 rewards; set task.binary_rewards = true"),
-    (f"{REAL} advantage.zero_variance_scale=1 train.gate=everything", "advantage.zero_variance_scale needs 0/1 rewards"),
+    (
+        f"{REAL} advantage.zero_variance_scale=1 train.gate=everything",
+        "advantage.zero_variance_scale needs 0/1 rewards",
+    ),
     (f"{REAL} pool.kind=selective", 'pool.kind = "selective" needs 0/1 rewards'),
     (f"{REAL} {KNAPSACK}", 'sizes.rule = "knapsack" needs 0/1 rewards'),
     (f"{REAL} {BALANCE}", 'top_up.kind = "balance" needs 0/1 rewards'),

@@ -69,7 +69,11 @@ NEUTRAL = {
     "knapsack": (("knapsack", *FOUR), ("grpo",), ()),
     "sizes by success": (("grpo", "sizes.rule=inverse_success", *FOUR), ("grpo",), ()),
     # The answers have at most 24 tokens, of which ceil(0.96 n) are all.
-    "C-RF's filter": (("c_rf_ntf", "advantage.negative_keep_ratio=0.96"), ("c_rf_ntf", "advantage.negative_keep_ratio=1"), ()),
+    "C-RF's filter": (
+        ("c_rf_ntf", "advantage.negative_keep_ratio=0.96"),
+        ("c_rf_ntf", "advantage.negative_keep_ratio=1"),
+        (),
+    ),
     "the filter": (("reinforce_pp_ntf", "advantage.negative_keep_ratio=0.96"), ("reinforce_pp", *SINGLE), ()),
     "our combination": (("rekindle", *UNIFORM, *PLAIN, "advantage.negative_keep_ratio=1"), ("grpo",), PROBE),
     "SPO": (("spo", *UNIFORM, *PLAIN), ("grpo",), PROBE),

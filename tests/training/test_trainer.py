@@ -7,7 +7,8 @@ import pytest
 import torch
 from trainer_fakes import BigramPolicy, assert_close, gradients_of_update, make_samples, settings
 
-from rekindle.learning.losses import kl_k3, ppo_clip
+from rekindle.learning.losses.kl import kl_k3
+from rekindle.learning.losses.ppo_clip import ppo_clip
 from rekindle.training.trainer import Diverged, Trainer
 
 

@@ -14,21 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rekindle.config.tables import Config
 
-__all__ = [
-    "Absent",
-    "AllOf",
-    "AnyOf",
-    "Condition",
-    "Explained",
-    "Fact",
-    "Given",
-    "On",
-    "absent",
-    "given",
-    "having",
-    "on",
-    "value_at",
-]
+__all__ = ["Condition", "absent", "fact", "given", "having", "on", "value_at"]
 
 
 class Condition(ABC):
@@ -50,19 +36,19 @@ class Condition(ABC):
     def __str__(self) -> str:
         """E.g. ``pool.kind = "recycling"``."""
 
-    def __or__(self, other: "Condition") -> "AnyOf":
-        return AnyOf((self, other))
+    def __or__(self, other: "Condition") -> "Condition":
+        return _AnyOf((self, other))
 
-    def __and__(self, other: "Condition") -> "AllOf":
-        return AllOf((self, other))
+    def __and__(self, other: "Condition") -> "Condition":
+        return _AllOf((self, other))
 
-    def but(self, remedy: str) -> "Explained":
+    def but(self, remedy: str) -> "Condition":
         """The same condition with a remedy of its own."""
-        return Explained(self, remedy)
+        return _Explained(self, remedy)
 
 
 @dataclass(frozen=True, slots=True)
-class On(Condition):
+class _On(Condition):
     """A key has one of some values; the remedy is the first of them."""
 
     path: str
@@ -82,7 +68,7 @@ class On(Condition):
 
 
 @dataclass(frozen=True, slots=True)
-class Given(Condition):
+class _Given(Condition):
     """A key is there and not zero.
 
     Attributes:
@@ -109,7 +95,7 @@ class Given(Condition):
 
 
 @dataclass(frozen=True, slots=True)
-class Absent(Condition):
+class _Absent(Condition):
     """A key is not there."""
 
     path: str
@@ -128,7 +114,7 @@ class Absent(Condition):
 
 
 @dataclass(frozen=True, slots=True)
-class Fact(Condition):
+class _Fact(Condition):
     """What follows from several keys.
 
     Attributes:
@@ -155,7 +141,7 @@ class Fact(Condition):
 
 
 @dataclass(frozen=True, slots=True)
-class AnyOf(Condition):
+class _AnyOf(Condition):
     """One of several holds; the remedy is that of the first."""
 
     parts: tuple[Condition, ...]
@@ -174,7 +160,7 @@ class AnyOf(Condition):
 
 
 @dataclass(frozen=True, slots=True)
-class AllOf(Condition):
+class _AllOf(Condition):
     """All of several hold; the remedy is that of the first that does not."""
 
     parts: tuple[Condition, ...]
@@ -193,7 +179,7 @@ class AllOf(Condition):
 
 
 @dataclass(frozen=True, slots=True)
-class Explained(Condition):
+class _Explained(Condition):
     """Another condition with a remedy of its own."""
 
     condition: Condition
@@ -212,20 +198,31 @@ class Explained(Condition):
         return str(self.condition)
 
 
-def on(path: str, *values: Any) -> On:
+def on(path: str, *values: Any) -> Condition:
     """A key has one of these values; where it has none, the first is suggested."""
     assert values, f"{path} needs a value to be read at"
-    return On(path, values)
+    return _On(path, values)
 
 
-def given(path: str, example: Any, *, suggest: bool = True) -> Given:
+def given(path: str, example: Any, *, suggest: bool = True) -> Condition:
     """A key is there and not zero; ``example`` is a value that may be suggested."""
-    return Given(path, example, suggest)
+    return _Given(path, example, suggest)
 
 
-def absent(path: str) -> Absent:
+def absent(path: str) -> Condition:
     """A key is not there."""
-    return Absent(path)
+    return _Absent(path)
+
+
+def fact(text: str, function: "Callable[[Config], bool]", **example: Any) -> Condition:
+    """Something that follows from several keys.
+
+    Args:
+        text: E.g. "tasks are played by searching".
+        function: Whether it holds.
+        example: Values that make it hold, the dots of their paths written as ``__``; they are the remedy.
+    """
+    return _Fact(text, function, tuple((path.replace("__", "."), value) for path, value in example.items()))
 
 
 def having(table: Mapping[str, Any], attribute: str) -> tuple[str, ...]:

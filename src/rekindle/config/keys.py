@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from rekindle.choices import Described, closest
-from rekindle.config.conditions import AllOf, Condition
+from rekindle.config.conditions import Condition
 
 __all__ = ["Key", "OneOf", "Table", "choice_problem", "key", "keys_of"]
 
@@ -135,4 +135,4 @@ def _key(path: str, field: FieldInfo, table: Condition | None) -> Key:
 def _both(one: Condition | None, other: Condition | None) -> Condition | None:
     if one is None or other is None:
         return one or other
-    return AllOf((one, other))
+    return one & other

@@ -288,7 +288,10 @@ class TrainingLoop:
             self.bound = self._parts.scheduler.stopped
             return Ending.BOUND
         if self._barren >= train.max_steps_without_signal:
-            self.bound = f"{self._barren} steps in a row had nothing to train on (train.max_steps_without_signal); {_why_barren(new)}"
+            self.bound = (
+                f"{self._barren} steps in a row had nothing to train on (train.max_steps_without_signal); "
+                f"{_why_barren(new)}"
+            )
             return Ending.BOUND
         return None
 

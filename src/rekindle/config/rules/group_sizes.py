@@ -29,8 +29,8 @@ def group_estimator_needs_a_group(config: Config) -> Iterator[str]:
         return
     if most == 1:
         yield (
-            f'advantage.estimator = "{estimator}" compares rollouts of one group, and train.group_size = 1 leaves nothing '
-            'to compare; set train.group_size = 4 or advantage.estimator = "batch_standardize"'
+            f'advantage.estimator = "{estimator}" compares rollouts of one group, and train.group_size = 1 leaves '
+            'nothing to compare; set train.group_size = 4 or advantage.estimator = "batch_standardize"'
         )
     else:
         yield (

@@ -44,8 +44,9 @@ def minted_questions_have_no_profile(config: Config) -> Iterator[str]:
         return
     if POOLS[config.pool.kind].needs_profile:
         yield (
-            f'pool.kind = "{config.pool.kind}" sorts prompts by a profile, and the questions of task.source = "self_play" are not '
-            'there before the run; set another pool.kind (sizes.rule = "inverse_success" sizes groups as it does)'
+            f'pool.kind = "{config.pool.kind}" sorts prompts by a profile, and the questions of '
+            'task.source = "self_play" are not there before the run; set another pool.kind '
+            '(sizes.rule = "inverse_success" sizes groups as it does)'
         )
     elif config.profile.path is not None:
         yield (

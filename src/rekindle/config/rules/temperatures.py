@@ -9,7 +9,12 @@ from rekindle.scheduling.gates import GATES
 from rekindle.scheduling.pools import POOLS
 from rekindle.types import Outcome
 
-__all__ = ["heated_prompts_must_stay", "heating_rises", "off_temperature_has_an_old_policy", "reactivation_has_groups_to_revive"]
+__all__ = [
+    "heated_prompts_must_stay",
+    "heating_rises",
+    "off_temperature_has_an_old_policy",
+    "reactivation_has_groups_to_revive",
+]
 
 
 def heating_rises(config: Config) -> Iterator[str]:
@@ -41,18 +46,19 @@ def reactivation_has_groups_to_revive(config: Config) -> Iterator[str]:
         return
     if Outcome.ALL_CORRECT in GATES[config.train.gate].drops:
         yield (
-            f'train.gate = "{config.train.gate}" drops the all-correct groups that reactivation.kind = "{kind}" revives; '
-            'set train.gate = "not_all_wrong"'
+            f'train.gate = "{config.train.gate}" drops the all-correct groups that reactivation.kind = "{kind}" '
+            'revives; set train.gate = "not_all_wrong"'
         )
     if not ESTIMATORS[estimator].needs_group:
         yield (
-            f'advantage.estimator = "{estimator}" already gives all-correct groups an advantage, which reactivation.kind = '
-            f'"{kind}" would replace; set reactivation.kind = "off" or advantage.estimator = "grpo"'
+            f'advantage.estimator = "{estimator}" already gives all-correct groups an advantage, which '
+            f'reactivation.kind = "{kind}" would replace; set reactivation.kind = "off" or advantage.estimator = "grpo"'
         )
     if kind == "virtual_failure" and ESTIMATORS[estimator].scales_by_batch:
         yield (
-            f'reactivation.kind = "virtual_failure" adds a failure to one group, and advantage.estimator = "{estimator}" '
-            'scales by the whole batch; set reactivation.kind = "constant" or advantage.estimator = "grpo"'
+            f'reactivation.kind = "virtual_failure" adds a failure to one group, and advantage.estimator = '
+            f'"{estimator}" scales by the whole batch; set reactivation.kind = "constant" or '
+            'advantage.estimator = "grpo"'
         )
 
 

@@ -13,6 +13,9 @@ from rekindle.learning.losses import LOSSES
 __all__ = ["AdvantageTable", "LossTable", "ReactivationTable", "SubsetTable"]
 
 
+CHOSEN = on("subset.kind", "max_variance", "balanced")
+
+
 class AdvantageTable(Table):
     """How rewards become advantages."""
 
@@ -113,10 +116,10 @@ class SubsetTable(Table):
             "balanced": "half right and half wrong (Reinforce-Ada)",
         },
     )
-    size: int = key(4, "rollouts of a group that are trained on", ge=2, only=on("subset.kind", "max_variance", "balanced"))
+    size: int = key(4, "rollouts of a group that are trained on", ge=2, only=CHOSEN)
     baseline: Literal["selected", "all"] = key(
         "selected",
         "rollouts whose rewards advantages are computed from",
-        only=on("subset.kind", "max_variance", "balanced"),
+        only=CHOSEN,
         values={"selected": "those that are trained on", "all": "all of the group"},
     )

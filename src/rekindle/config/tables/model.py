@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
-from rekindle.config.conditions import Condition, Fact, absent, given
+from rekindle.config.conditions import Condition, absent, fact, given
 from rekindle.config.facts import invents_its_world
 from rekindle.config.keys import Table, key
 
@@ -83,7 +83,7 @@ class WarmStartTable(Table):
     least_by_level: tuple[float, ...] = key(
         (),
         "least pass@1 of the prompts of level 1, 2, ... after the warm start, where tasks have one",
-        only=Fact("the embedded search world is played", invents_its_world, (("task.source", "search_world"),)).but(
+        only=fact("the embedded search world is played", invents_its_world, task__source="search_world").but(
             'prompts have levels with task.source = "search_world"'
         ),
     )

@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from rekindle.config.conditions import Condition, Fact, absent, given, having, on
+from rekindle.config.conditions import Condition, absent, fact, given, having, on
 from rekindle.config.keys import OneOf, Table, key
 from rekindle.learning.estimators import ESTIMATORS
 from rekindle.scheduling.pools import POOLS
@@ -20,6 +20,9 @@ ESTIMATES = (
     | on("sizes.rule", "inverse_success", "knapsack")
 )
 """Something asks for a prompt's success rate."""
+NEEDS_PRIOR = ESTIMATES.but(
+    "phases.reprofile counts what was seen and needs no prior, set what estimates success rates"
+)
 HALF_LIFE = given("posterior.half_life", 0.1, suggest=False)
 
 
@@ -93,13 +96,13 @@ class PosteriorTable(Table):
         0.5,
         "successes that a new prompt is believed to have had",
         ge=0,
-        only=ESTIMATES.but("phases.reprofile counts what was seen and needs no prior, set what estimates success rates"),
+        only=NEEDS_PRIOR,
     )
     prior_failures: float = key(
         0.5,
         "failures that a new prompt is believed to have had",
         ge=0,
-        only=ESTIMATES.but("phases.reprofile counts what was seen and needs no prior, set what estimates success rates"),
+        only=NEEDS_PRIOR,
     )
     half_life: float | None = key(
         None, "nats of policy movement (mean |change of log p|) that halve a count; absent: none is forgotten so", gt=0
@@ -111,10 +114,9 @@ class PosteriorTable(Table):
         le=1,
         only=(
             HALF_LIFE
-            | Fact(
+            | fact(
                 "posterior.least_discount = posterior.most_discount, a constant factor",
                 lambda config: config.posterior.least_discount == config.posterior.most_discount,
-                (),
             )
         ).but("it bounds posterior.half_life, set that"),
     )
@@ -151,9 +153,7 @@ class ProfileTable(Table):
     trivial_above: float = key(
         0.75, "prompts of a higher success rate are left out; 1 keeps all", gt=0, le=1, only=PHASED
     )
-    unsolved_share: float = key(
-        0.1, "part of the never solved prompts that joins every phase", ge=0, le=1, only=PHASED
-    )
+    unsolved_share: float = key(0.1, "part of the never solved prompts that joins every phase", ge=0, le=1, only=PHASED)
     force: bool = key(
         False,
         "use the profile of another model, verifier, temperature or length",

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from rekindle.config.conditions import Fact, given, having, on
+from rekindle.config.conditions import fact, given, having, on
 from rekindle.config.facts import fewest_and_most
 from rekindle.config.keys import Table, key
 from rekindle.scheduling.pools import POOLS
@@ -14,10 +14,10 @@ __all__ = ["EngineTable", "HeatingTable", "RefillTable", "SizesTable", "TopUpTab
 POOL_SIZES = on("pool.kind", *having(POOLS, "sizes_groups"))
 SIZED = on("sizes.rule", "inverse_success", "knapsack") | POOL_SIZES
 HEATED = given("heating.delta", 0.05)
-SEVERAL = Fact(
+SEVERAL = fact(
     "a group may have several rollouts",
     lambda config: fewest_and_most(config)[1] > 1,
-    (("train.group_size", 4),),
+    train__group_size=4,
 ).but("single rollouts carry no signal of their own, set train.group_size = 4")
 
 
@@ -106,8 +106,6 @@ class EngineTable(Table):
 
     max_new_tokens: int = key(24, "tokens that the policy samples in a rollout, in all turns together", ge=1)
     top_p: float = key(1.0, "sample from the likeliest tokens that together have this probability; 1: all", gt=0, le=1)
-    min_p: float = key(
-        0.0, "leave out tokens less likely than this fraction of the likeliest; 0: none", ge=0, lt=1
-    )
+    min_p: float = key(0.0, "leave out tokens less likely than this fraction of the likeliest; 0: none", ge=0, lt=1)
     stop: tuple[str, ...] = key((), "texts that end a completion, beside the end token")
     max_rows: int = key(256, "rollouts decoded at the same time", ge=1)

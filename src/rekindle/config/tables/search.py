@@ -2,21 +2,19 @@
 
 from typing import ClassVar, Literal
 
-from rekindle.config.conditions import Condition, Fact, on
+from rekindle.config.conditions import Condition, fact, on
 from rekindle.config.facts import invents_its_world, plays_search
 from rekindle.config.keys import Table, key
 
 __all__ = ["RetrieverTable", "SearchTable"]
 
-PLAYS_SEARCH = Fact("tasks are played by searching", plays_search, (("task.environment", "search"),))
-OWN_CORPUS = Fact(
+PLAYS_SEARCH = fact("tasks are played by searching", plays_search, task__environment="search")
+OWN_CORPUS = fact(
     "the corpus is not that of the embedded search world",
     lambda config: not invents_its_world(config),
-    (("task.source", "jsonl"),),
+    task__source="jsonl",
 ).but('the search world brings its own corpus, set task.source = "jsonl"')
-LOCAL = on("retriever.kind", "lexical", "dense", "hybrid").but(
-    'the server searches, set retriever.kind = "lexical"'
-)
+LOCAL = on("retriever.kind", "lexical", "dense", "hybrid").but('the server searches, set retriever.kind = "lexical"')
 VECTORS = on("retriever.kind", "dense", "hybrid")
 HTTP = on("retriever.kind", "http")
 

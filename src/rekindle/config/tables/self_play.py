@@ -49,19 +49,16 @@ class SelfPlayTable(Table):
         0, "steps in which the most wished hops rise from 1 to hops; 0: all from the start", ge=0
     )
     max_turns: int | None = key(None, "turns of the proposer; absent: search.max_turns", ge=1)
-    max_new_tokens: int | None = key(
-        None, "tokens the proposer samples in all; absent: engine.max_new_tokens", ge=1
-    )
-    turn_tokens: int | None = key(
-        None, "tokens the proposer samples in one turn; absent: as many as are left", ge=1
-    )
+    max_new_tokens: int | None = key(None, "tokens the proposer samples in all; absent: engine.max_new_tokens", ge=1)
+    turn_tokens: int | None = key(None, "tokens the proposer samples in one turn; absent: as many as are left", ge=1)
     question_tokens: int = key(
         96, "tokens kept for a question that is asked for when turns or tokens run out; 0: none", ge=0
     )
     proposer_group_size: int = key(1, "proposals per seed", ge=1)
     proposer_temperature: float = key(1.0, "sampling temperature of the proposer", gt=0)
     proposer_estimator: Annotated[str, OneOf(OF_PROPOSALS)] = key(
-        "reinforce", "how rewards of proposals become advantages; a group is the proposals of one seed",
+        "reinforce",
+        "how rewards of proposals become advantages; a group is the proposals of one seed",
         only=PROPOSER_LEARNS,
     )
     proposer_reward: Literal["difficulty", "intermediate"] = key(
@@ -111,9 +108,7 @@ class SelfPlayTable(Table):
     reference_samples: int = key(
         1, "times the start policy tries each new question, to measure its difficulty; 0: none", ge=0
     )
-    recorded_documents: int = key(
-        8, "proposals of a step whose documents are kept in proposals.jsonl", ge=0
-    )
+    recorded_documents: int = key(8, "proposals of a step whose documents are kept in proposals.jsonl", ge=0)
 
 
 class FiltersTable(Table):
@@ -170,9 +165,7 @@ class CheckTable(Table):
     closed_book: int = key(
         1, "attempts without any document; a question answered so is refused; 0: none", ge=0, only=CHECKED
     )
-    prompt: str | None = key(
-        None, "text with {documents} and {question} in it; absent: ours", only=ASKED
-    )
+    prompt: str | None = key(None, "text with {documents} and {question} in it; absent: ours", only=ASKED)
     temperature: float = key(0.0, "sampling temperature of the check; 0: the likeliest token", ge=0, only=ASKED)
     max_new_tokens: int = key(256, "tokens of one reply", ge=1, only=ASKED)
     url: str | None = key(None, "base address, e.g. http://127.0.0.1:8000/v1", only=ENDPOINT)

@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar, Literal
 
-from rekindle.config.conditions import Condition, Fact, absent, given, on
+from rekindle.config.conditions import Condition, absent, fact, given, on
 from rekindle.config.facts import verifies_in_workers
 from rekindle.config.keys import Table, key
 
@@ -76,8 +76,8 @@ class TaskTable(Table):
 class VerifyTable(Table):
     """Worker processes for verifiers that are not ours."""
 
-    read_when: ClassVar[Condition | None] = Fact(
-        "the verifier is math or reasoning_gym", verifies_in_workers, (("task.verifier", "math"),)
+    read_when: ClassVar[Condition | None] = fact(
+        "the verifier is math or reasoning_gym", verifies_in_workers, task__verifier="math"
     ).but('comparing texts needs no workers, set task.verifier = "math"')
 
     workers: int = key(2, "worker processes", ge=1)

@@ -26,9 +26,9 @@ class TrainTable(Table):
         4,
         "rollouts of a group",
         ge=1,
-        only=(
-            on("sizes.rule", "fixed", "knapsack") | (PRIORITIZED & SIGNAL_CHANCE) | on("top_up.kind", "balance")
-        ).but('groups are sized by 1/p, set sizes.rule = "fixed"'),
+        only=(on("sizes.rule", "fixed", "knapsack") | (PRIORITIZED & SIGNAL_CHANCE) | on("top_up.kind", "balance")).but(
+            'groups are sized by 1/p, set sizes.rule = "fixed"'
+        ),
     )
     oversample: int = key(1, "k: prompts drawn per step = oversample x groups_per_step", ge=1)
     temperature: float = key(1.0, "sampling temperature", gt=0)
@@ -66,9 +66,7 @@ class OptimizerTable(Table):
 class EvalTable(Table):
     """Evaluation on held-out prompts."""
 
-    every: int = key(
-        20, "steps between evaluations; one is made before the first and after the last", ge=1
-    )
+    every: int = key(20, "steps between evaluations; one is made before the first and after the last", ge=1)
     prompts: int = key(256, "held-out prompts", ge=1)
     samples: int = key(1, "rollouts per held-out prompt at temperature 1", ge=1)
 

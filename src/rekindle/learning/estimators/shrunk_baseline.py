@@ -46,8 +46,8 @@ def shrunk_baseline(baseline_strength: float) -> Estimator:
     """
     if not (baseline_strength >= 0 and math.isfinite(baseline_strength)):
         raise UserError(
-            f"shrunk_baseline weighs the batch's mean as {baseline_strength} visits; give a finite number of at least 0, or use "
-            "batch_standardize for a baseline that is the batch's mean alone"
+            f"shrunk_baseline weighs the batch's mean as {baseline_strength} visits; give a finite number of at "
+            "least 0, or use batch_standardize for a baseline that is the batch's mean alone"
         )
 
     def advantages(groups: Sequence[Compared]) -> list[list[float]]:
