@@ -54,9 +54,8 @@ def test_on_policy_every_loss_has_exactly_the_gradient_of_reinforce(name, seed, 
 @pytest.mark.parametrize("gap", [1000.0, -1000.0])
 def test_a_ratio_beyond_all_measure_stays_finite(name, gap):
     logprobs = torch.tensor([gap, gap, gap]).requires_grad_()
-    losses, _ = LOSSES[name].load()(
-        Tokens(logprobs, torch.zeros(3), torch.tensor([1.0, -1.0, 0.0]), [1, 1, 1]), 0.2, 0.2
-    )
+    batch = Tokens(logprobs, torch.zeros(3), torch.tensor([1.0, -1.0, 0.0]), [1, 1, 1])
+    losses, _ = LOSSES[name].load()(batch, 0.2, 0.2)
     losses.sum().backward()
     assert losses.isfinite().all()
     assert logprobs.grad.isfinite().all()

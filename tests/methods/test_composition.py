@@ -112,9 +112,9 @@ def test_of_several_clashes_each_pair_is_named():
 
 
 def test_single_rollouts_take_the_estimator_of_another_feature():
-    assert overrides("single rollout")["train"]["estimator"] == "batch_standardize"
+    assert overrides("single rollout")["advantage"]["estimator"] == "batch_standardize"
     assert overrides("single rollout", "SPO baseline") == overrides("SPO baseline", "single rollout")
-    assert overrides("single rollout", "SPO baseline")["train"]["estimator"] == "spo"
+    assert overrides("single rollout", "SPO baseline")["advantage"]["estimator"] == "spo"
     assert combine("single rollout", "SPO baseline", "token filter", "ERPO heating") == []
 
 

@@ -111,9 +111,13 @@ def _phased(config: Config, parts: Parts) -> PhasedPool:
         except profiling.ProfileError:  # by now nothing is left to learn in a later phase
             return []
 
+    try:
+        first = phases(profile)
+    except profiling.ProfileError as error:
+        raise profiling.ProfileError(f"{error} (keys of [profile])") from None
     return PhasedPool(
         parts.history,
-        phases(profile),
+        first,
         max_epochs=table.max_epochs,
         patience=table.patience,
         min_gain=table.min_gain,

@@ -60,12 +60,12 @@ class TaskTable(Table):
         values={
             "auto": "the source's own: math for gsm8k, reasoning_gym for reasoning_gym, "
             "qa_exact_match for search, else exact_match",
-            "exact_match": "1 where the text equals an answer",
+            "exact_match": "1 where the final answer equals a reference answer, white space around it aside",
             "math": "1 where math-verify finds the values equal",
             "reasoning_gym": "the scorer of the data set",
-            "qa_exact_match": "1 where the text equals an answer but for case, articles and punctuation",
-            "cover_match": "1 where the text contains an answer",
-            "f1": "overlap of words with the nearest answer",
+            "qa_exact_match": "1 where both have the same words, case, articles and punctuation aside",
+            "cover_match": "1 where a short text contains the words of a reference answer",
+            "f1": "F1 of the words with the nearest reference answer",
             "judge": "a model behind an API, see [judge]",
         },
     )
