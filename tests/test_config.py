@@ -24,7 +24,7 @@ def write(tmp_path, text):
         ("[train]\nstepz = 3", "train.stepz: unknown key; did you mean train.steps?"),
         ("[trian]\nsteps = 3", "trian: unknown key; did you mean train?"),
         ("[model.tiny]\nlayer = 3", "model.tiny.layer: unknown key; did you mean model.tiny.layers?"),
-        ("[train]\nestimator = 'rloo'", "train.estimator: unknown key; did you mean advantage.estimator?"),
+        ("[loss]\nestimator = 'rloo'", "loss.estimator: unknown key; did you mean advantage.estimator?"),
         ("[train]\nlayers = 3", "train.layers: unknown key; did you mean model.tiny.layers?"),
         ("[eval]\nsteps = 3", "eval.steps: unknown key; did you mean warm_start.steps or train.steps?"),
         ("[self_play]\nxyzzy = 3", "self_play.xyzzy: unknown key; docs/configuration.md lists the keys of [self_play]"),
@@ -35,7 +35,7 @@ def write(tmp_path, text):
         ("[train]\nsteps = 'ten'", 'train.steps = "ten": input should be a valid integer'),
         ("[train]\nsteps = 3.5", "train.steps = 3.5: input should be a valid integer"),
         ("[train]\ngroup_size = 0", "train.group_size = 0: input should be greater than or equal to 1"),
-        ("[train]\nestimator = 'gropo'", 'advantage.estimator = "gropo": did you mean "grpo"?'),
+        ("[advantage]\nestimator = 'gropo'", 'advantage.estimator = "gropo": did you mean "grpo"?'),
         ("[train]\ngroup_size = 1", "leaves nothing to compare; set train.group_size = 4"),
         (
             "[refill]\non_exhausted = 'stop'",
