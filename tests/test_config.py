@@ -253,7 +253,7 @@ REFUSED = [
     ("verify.workers=4", "verify.workers = 4 would not be read; comparing texts needs no workers"),
     (
         f"{MODEL} task.source=jsonl task.path=q.jsonl task.params.seed=3",
-        'set task.source = "spell_backward", or remove',
+        'set task.source to a generator, e.g. "reasoning_gym", or',
     ),
 ]
 PLAY = "task.source=self_play engine.max_new_tokens=128"

@@ -691,7 +691,10 @@ REFUSED = {
     "no address": (["check.kind=endpoint", "check.model=m"], ["needs check.url and check.model; set check.url"]),
     "no name": (["check.kind=endpoint", 'check.url="http://127.0.0.1:9"'], ["set check.model"]),
     "no room to verify": (["check.kind=policy", "check.max_new_tokens=65530"], ["check.max_new_tokens"]),
-    "params of the world": (["task.params.hops=2"], ["task.params is not used", "with task.path; remove it"]),
+    "params of the world": (
+        ["task.params.hops=2"],
+        ["task.params = ", "would not be read; set task.source to a generator", "or remove it"],
+    ),
 }
 
 

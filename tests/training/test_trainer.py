@@ -298,7 +298,7 @@ def test_a_gradient_that_is_not_finite_is_caught_although_the_loss_is():
 
 
 def test_bad_input_is_refused():
-    with pytest.raises(ValueError, match=r"train\.kl_coefficient = 0\.1 needs a reference policy"):
+    with pytest.raises(ValueError, match=r"loss\.kl_coefficient = 0\.1 needs a reference policy"):
         Trainer(BigramPolicy(), settings(kl_coefficient=0.1))
     with pytest.raises(ValueError, match='"linear" schedule must know'):
         Trainer(BigramPolicy(), settings(schedule="linear"))

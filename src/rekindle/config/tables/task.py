@@ -50,7 +50,11 @@ class TaskTable(Table):
         "held-out file; absent: eval.prompts rows are split off (self_play with a path: none)",
         only=FILES | (ITSELF & given("task.path", "ANSWERS", suggest=False)),
     )
-    params: dict[str, Any] = key({}, "parameters of the generator", only=GENERATED | (ITSELF & absent("task.path")))
+    params: dict[str, Any] = key(
+        {},
+        "parameters of the generator",
+        only=(GENERATED | (ITSELF & absent("task.path"))).but('set task.source to a generator, e.g. "reasoning_gym"'),
+    )
     pool_size: int | None = key(None, "prompts in the pool; absent: all of the file, 4096 if generated", ge=1)
     verifier: Literal[
         "auto", "exact_match", "math", "reasoning_gym", "qa_exact_match", "cover_match", "f1", "judge"
