@@ -40,7 +40,7 @@ class Regime:
 
 _SINGLE = {
     "GRPO, 64 groups of 4": ("grpo", ()),
-    "single, whitened over the batch": ("reinforce_pp_ntf", ("train.negative_keep_ratio=1.0",)),
+    "single, whitened over the batch": ("reinforce_pp_ntf", ("advantage.negative_keep_ratio=1.0",)),
     "the same, filter 0.1": ("reinforce_pp_ntf", ()),
     "C-RF, filter 0.1": ("c_rf_ntf", ()),
     "single, baseline per prompt": ("prompt_baseline", ()),
@@ -72,11 +72,11 @@ REGIMES = {
         (),
         {
             "recycling": ("recycle", ()),
-            "recycling, exponent 0.5": ("recycle", ("train.batch_exponent=0.5",)),
-            "recycling, exponent 1": ("recycle", ("train.batch_exponent=1.0",)),
+            "recycling, exponent 0.5": ("recycle", ("optimizer.batch_exponent=0.5",)),
+            "recycling, exponent 1": ("recycle", ("optimizer.batch_exponent=1.0",)),
             "posterior recycling": ("posterior_recycle", ()),
-            "posterior recycling, exponent 0.5": ("posterior_recycle", ("train.batch_exponent=0.5",)),
-            "posterior recycling, exponent 1": ("posterior_recycle", ("train.batch_exponent=1.0",)),
+            "posterior recycling, exponent 0.5": ("posterior_recycle", ("optimizer.batch_exponent=0.5",)),
+            "posterior recycling, exponent 1": ("posterior_recycle", ("optimizer.batch_exponent=1.0",)),
         },
     ),
 }

@@ -26,7 +26,7 @@ PAGE = arms.ROOT / "docs" / "howto" / "search_agent.md"
 CURVES = arms.ROOT / "docs" / "images" / "search_agent.svg"
 ARMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "GRPO": ("grpo", ()),
-    "GRPO, tool tokens trained": ("grpo", ("train.tool_tokens=trained",)),
+    "GRPO, tool tokens trained": ("grpo", ("loss.tool_tokens=trained",)),
     "query recycling": ("recycle", ()),
 }
 COLOURS = ("#2f6fb5", "#b5482f", "#2f9e6f")

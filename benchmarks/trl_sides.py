@@ -12,7 +12,8 @@ import trl
 from datasets import Dataset
 from transformers import TrainerCallback
 
-from rekindle.config import TrainTable
+from rekindle.config.tables.credit import LossTable
+from rekindle.config.tables.training import OptimizerTable
 from rekindle.engines.engine import SamplingRequest
 from rekindle.engines.torch_engine import TorchEngine
 from rekindle.learning.aggregation import token_mean
@@ -20,7 +21,7 @@ from rekindle.learning.credit import Credit
 from rekindle.learning.estimators import ESTIMATORS
 from rekindle.learning.samples import build_samples
 from rekindle.models.policy import Policy
-from rekindle.training.trainer import Trainer
+from rekindle.training.trainer import Trainer, UpdateSettings
 from rekindle.types import Group, GroupRequest, Rollout, outcome_of
 
 __all__ = [
@@ -102,7 +103,7 @@ class Ours:
         self._scenario = scenario
         self._policy = Policy(model, tokenizer)
         self._engine = TorchEngine(self._policy, max_rows=PROMPTS * GROUP_SIZE)
-        settings = TrainTable(steps=1000, warmup_steps=0, learning_rate=LEARNING_RATE, aggregation="token_mean")
+        settings = UpdateSettings(LEARNING_RATE, 0, LossTable(), OptimizerTable(warmup_steps=0))
         self._trainer = Trainer(self._policy, settings)
 
     def step(self) -> None:

@@ -32,9 +32,10 @@ import transformers
 import trl
 
 import addition
-from rekindle.config import TrainTable
+from rekindle.config.tables.credit import LossTable
+from rekindle.config.tables.training import OptimizerTable, TrainTable
 from rekindle.models.policy import Policy
-from rekindle.training.trainer import Trainer
+from rekindle.training.trainer import Trainer, UpdateSettings
 from rekindle.types import TrainingSample
 from trl_sides import GROUP_SIZE, LIMIT, PARTS, PROMPTS, InTurn, MeteredGRPOTrainer, Ours, Scenario, make_trl
 
@@ -61,7 +62,8 @@ def gradient_agreement(trainer: MeteredGRPOTrainer, model, tokenizer, rows: int)
                 prompt + completion, mask, [0.0] * len(mask), advantages, 1.0, weight, prompt_key=row // GROUP_SIZE
             )
         )
-    ours = Trainer(Policy(model, tokenizer), TrainTable(steps=1, warmup_steps=0)).update(samples, 0).grad_norm
+    settings = UpdateSettings(TrainTable().learning_rate, 0, LossTable(), OptimizerTable(warmup_steps=0))
+    ours = Trainer(Policy(model, tokenizer), settings).update(samples, 0).grad_norm
     theirs = trainer.state.log_history[0]["grad_norm"]
     return abs(ours - theirs) / theirs
 

@@ -296,7 +296,7 @@ def test_a_plain_recipe_shares_its_runs_with_the_overview(tmp_path):
         tmp_path / "recycle-1",
     )
     own, place = made["recycling, exponent 1", 0]
-    assert own[-2:] == ["--set", "train.batch_exponent=1.0"]
+    assert own[-2:] == ["--set", "optimizer.batch_exponent=1.0"]
     assert place.name == "scaled_step-2-recycle-0"
     assert len({place for _, place in made.values()}) == len(made)
 

@@ -115,7 +115,7 @@ def _verifiers() -> str:
     """Judge one answer in a real worker process."""
     if installed_version("math-verify") is None:
         return "no worker verifier installed"
-    from rekindle.config import TaskTable, VerifyTable
+    from rekindle.config.tables.task import TaskTable, VerifyTable
     from rekindle.types import Task
     from rekindle.verifiers.rewards import build_verifier
 

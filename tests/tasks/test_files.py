@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 
-from rekindle.config import TaskTable
+from rekindle.config.tables.task import TaskTable
 from rekindle.tasks.files import load_files, read_tasks
 from rekindle.tasks.task_set import TaskError, prompt_id
 from rekindle.types import Task

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from rekindle.config import JudgeTable, TaskTable, VerifyTable
+from rekindle.config.tables.task import JudgeTable, TaskTable, VerifyTable
 from rekindle.engines.endpoint import Endpoint, EndpointError
 from rekindle.types import Task
 from rekindle.verifiers.judge import JudgeVerifier, build_judge

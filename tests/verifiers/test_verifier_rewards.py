@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from rekindle.config import TaskTable, VerifyTable
+from rekindle.config.tables.task import TaskTable, VerifyTable
 from rekindle.verifiers.exact import ExactMatchVerifier
 from rekindle.verifiers.maths import MathVerifier
 from rekindle.verifiers.reasoning_gym import ReasoningGymVerifier

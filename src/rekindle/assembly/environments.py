@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from rekindle.config import Config
-from rekindle.config.rules.facts import plays_search
+from rekindle.config.facts import plays_search
 from rekindle.engines.engine import Engine
 from rekindle.environments.search.codec import PolicyCodec
 from rekindle.environments.search.environment import SearchEnvironment

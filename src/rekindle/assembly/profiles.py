@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rekindle.assembly.bench import Workbench
 from rekindle.config import Config
-from rekindle.config.rules.facts import plays_itself, plays_search
+from rekindle.config.facts import plays_itself, plays_search
 from rekindle.engines.endpoint import Endpoint
 from rekindle.evaluation.profile_file import check_profile, load_profile, rows_for, save_profile
 from rekindle.evaluation.profiler import PlayGroups, endpoint_play, profile_tasks

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from rekindle.config import Config
-from rekindle.config.rules.facts import invents_its_world, plays_itself, plays_search
+from rekindle.config.facts import invents_its_world, plays_itself, plays_search
 from rekindle.retrieval.client import HttpRetriever
 from rekindle.retrieval.lexical import LexicalIndex
 from rekindle.retrieval.opening import index_progress, open_index

@@ -12,7 +12,7 @@ from rekindle.assembly.opening import workbench
 from rekindle.assembly.profiles import given_profile, own_profile, profile_costs
 from rekindle.assembly.self_play import build_self_play
 from rekindle.config import Config
-from rekindle.config.rules.facts import plays_itself
+from rekindle.config.facts import plays_itself
 from rekindle.methods import build_credit, build_scheduler, needs_profile
 from rekindle.models.kernels import Kernels
 from rekindle.models.policy import Policy
@@ -27,7 +27,7 @@ from rekindle.training import run_directory
 from rekindle.training.checkpoint import Checkpoints
 from rekindle.training.loop import Observer, Parts, TrainingLoop
 from rekindle.training.supply import Supply
-from rekindle.training.trainer import Trainer
+from rekindle.training.trainer import Trainer, UpdateSettings
 from rekindle.types import Environment
 
 __all__ = ["open_run"]
@@ -96,8 +96,8 @@ class _Players:
 def _players(bench: Workbench, directory: Path, scheduler: Scheduler | None) -> _Players:
     config = bench.config
     table, start = config.self_play, None
-    fixed = plays_itself(config) and (table.fixed != "none" or table.yardstick_samples > 0)
-    if fixed or config.train.kl_coefficient > 0:
+    fixed = plays_itself(config) and (table.fixed != "none" or table.reference_samples > 0)
+    if fixed or config.loss.kl_coefficient > 0:
         start = _start_policy(config, directory)
     if not plays_itself(config):
         return _Players(bench.environment(bench.tasks.pool), start=start)
@@ -171,16 +171,19 @@ def _parts(
     books: _Books,
     observer: Observer,
 ) -> Parts:
-    train, posterior = bench.config.train, bench.config.posterior
-    reference = players.start if train.kl_coefficient > 0 else None
+    config, posterior = bench.config, bench.config.posterior
+    reference = players.start if config.loss.kl_coefficient > 0 else None
+    settings = UpdateSettings(config.train.learning_rate, config.train.seed, config.loss, config.optimizer)
     probe_rows = posterior.probe_rows if posterior.half_life is not None else 0
     return Parts(
-        config=bench.config,
+        config=config,
         policy=bench.policy,
         scheduler=scheduler,
         environment=players.environment,
-        credit=build_credit(bench.config),
-        trainer=Trainer(bench.policy, train, total_updates=train.steps, reference=reference, probe_rows=probe_rows),
+        credit=build_credit(config),
+        trainer=Trainer(
+            bench.policy, settings, total_updates=config.train.steps, reference=reference, probe_rows=probe_rows
+        ),
         evaluate=bench.evaluation_metrics,
         checkpoints=checkpoints,
         ledger=books.ledger,

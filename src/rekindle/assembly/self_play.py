@@ -6,7 +6,7 @@ from rekindle.assembly.bench import Workbench
 from rekindle.assembly.environments import build_codec, build_talks
 from rekindle.assembly.retrievers import secret
 from rekindle.config import Config
-from rekindle.config.rules.facts import invents_its_world
+from rekindle.config.facts import invents_its_world
 from rekindle.engines.endpoint import Endpoint
 from rekindle.engines.engine import Engine
 from rekindle.environments.search.documents import DocumentWriter
@@ -124,7 +124,7 @@ def _oracle(config: Config) -> Oracle | None:
 
 
 def _yardstick(bench: Workbench, minted: Minted, start: Engine | None) -> Yardstick | None:
-    samples = bench.config.self_play.yardstick_samples
+    samples = bench.config.self_play.reference_samples
     if start is None or not samples:
         return None
     seed = bench.config.train.seed + YARDSTICK_SEED

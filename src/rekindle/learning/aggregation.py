@@ -10,9 +10,22 @@ advantage zero. A rollout without trainable tokens has weight 0.0.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 
-__all__ = ["Aggregation", "constant_length", "group_token_mean", "named_aggregation", "sequence_mean", "token_mean"]
+from rekindle.choices import entry_of
+
+__all__ = [
+    "AGGREGATIONS",
+    "Aggregation",
+    "AggregationChoice",
+    "constant_length",
+    "group_token_mean",
+    "named_aggregation",
+    "sequence_mean",
+    "token_mean",
+]
 
 Aggregation = Callable[[Sequence[int], Sequence[int]], list[float]]
 """(lengths [n], groups [n]) -> weights [n]."""
@@ -60,18 +73,40 @@ def constant_length(max_len: int) -> Aggregation:
     return weights
 
 
+@dataclass(frozen=True, slots=True)
+class AggregationChoice:
+    """An entry of the table of aggregations.
+
+    Attributes:
+        build: The longest completion, in tokens -> the aggregation.
+        description: One line for the list of aggregations.
+    """
+
+    build: Callable[[int], Aggregation]
+    description: str
+
+
+AGGREGATIONS: Mapping[str, AggregationChoice] = MappingProxyType(
+    {
+        "token_mean": AggregationChoice(lambda _: token_mean, "every token of the batch weighs the same (DAPO)"),
+        "group_token_mean": AggregationChoice(
+            lambda _: group_token_mean, "every group weighs the same, and every token within a group"
+        ),
+        "sequence_mean": AggregationChoice(
+            lambda _: sequence_mean, "every rollout weighs the same, and every token within a rollout (GRPO)"
+        ),
+        "constant_length": AggregationChoice(
+            constant_length, "token losses are divided by rollouts x the completion limit (Dr. GRPO)"
+        ),
+    }
+)
+"""The aggregations by the names that a configuration chooses them by."""
+
+
 def named_aggregation(name: str, max_len: int) -> Aggregation:
-    """The aggregation of a ``train.aggregation`` name; ``max_len`` is what ``constant_length`` divides by.
+    """The aggregation of a name; ``max_len`` is what ``constant_length`` divides by.
 
     Raises:
         ValueError: There is no aggregation of that name.
     """
-    table = {
-        "token_mean": token_mean,
-        "group_token_mean": group_token_mean,
-        "sequence_mean": sequence_mean,
-        "constant_length": constant_length(max_len),
-    }
-    if name not in table:
-        raise ValueError(f'there is no aggregation "{name}"; choose one of {", ".join(table)}')
-    return table[name]
+    return entry_of(AGGREGATIONS, name, "aggregation").build(max_len)

@@ -5,11 +5,12 @@ from collections.abc import Iterable
 import numpy as np
 
 from rekindle.config import Config
-from rekindle.config.rules.facts import plays_itself
+from rekindle.config.facts import plays_itself
 from rekindle.methods.pools import build_pool
 from rekindle.scheduling import gates, group_sizes, temperatures, top_ups
 from rekindle.scheduling.belief import Belief
 from rekindle.scheduling.history import History
+from rekindle.scheduling.pools import POOLS
 from rekindle.scheduling.profiling import Profile
 from rekindle.scheduling.scheduler import Refill, Scheduler
 
@@ -18,7 +19,7 @@ __all__ = ["build_scheduler", "needs_profile"]
 
 def needs_profile(config: Config) -> bool:
     """Whether the run makes a profile itself when it is not given one."""
-    return config.pool.kind == "phased" and config.profile.path is None
+    return POOLS[config.pool.kind].needs_profile and config.profile.path is None
 
 
 def build_scheduler(config: Config, task_ids: Iterable[str], profile: Profile | None = None) -> Scheduler:
@@ -58,7 +59,7 @@ def _belief(config: Config) -> Belief:
 
 def _gate(config: Config) -> gates.Gate:
     """The gate of the configuration; in self-play nothing passes it while the solver does not learn."""
-    gate, table = gates.GATES[config.train.gate], config.self_play
+    gate, table = gates.GATES[config.train.gate].passes, config.self_play
     if not plays_itself(config):
         return gate
     if table.fixed == "solver":

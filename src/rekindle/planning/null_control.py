@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from rekindle.config import Config
-from rekindle.config.rules.facts import plays_itself
+from rekindle.config.facts import plays_itself
 from rekindle.methods import build_scheduler
 from rekindle.observability.runs import load_run
 from rekindle.planning.frozen_policy import frozen_run, posterior_rates, recycled_share

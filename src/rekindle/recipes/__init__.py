@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rekindle.config import Config, ConfigError, merge, parse_override, read_toml, validate
-from rekindle.config.rules.facts import plays_itself
+from rekindle.config.facts import plays_itself
 from rekindle.recipes.bounded_dapo import bounded_dapo
 from rekindle.recipes.c_rf_ntf import c_rf_ntf
 from rekindle.recipes.cispo import cispo

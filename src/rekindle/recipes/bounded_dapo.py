@@ -3,7 +3,8 @@
 The control arm of query recycling (arXiv 2606.10709): the same oversampling, but every drawn prompt is consumed.
 """
 
-from rekindle.config import Config, TrainTable
+from rekindle.config import Config
+from rekindle.config.tables.training import TrainTable
 
 __all__ = ["bounded_dapo"]
 

@@ -3,7 +3,9 @@
 Draws again within a step until B groups carry signal. The paper's refill loop is unbounded; here it is bounded.
 """
 
-from rekindle.config import Config, RefillTable, TrainTable
+from rekindle.config import Config
+from rekindle.config.tables.credit import LossTable
+from rekindle.config.tables.rollouts import RefillTable
 
 __all__ = ["dapo"]
 
@@ -13,5 +15,5 @@ def dapo() -> Config:
     return Config(
         recipe="dapo",
         refill=RefillTable(max_rounds=4, on_exhausted="train"),
-        train=TrainTable(clip_low=0.2, clip_high=0.28, aggregation="token_mean"),
+        loss=LossTable(clip_low=0.2, clip_high=0.28, aggregation="token_mean"),
     )

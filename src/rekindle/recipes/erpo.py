@@ -5,7 +5,10 @@ with signal (the paper's rule is heating.on_signal = "reset"). Groups that are a
 one virtual failure, so every rollout has the advantage 1 / sqrt(K). All-wrong groups are dropped.
 """
 
-from rekindle.config import Config, HeatingTable, ReactivationTable, TrainTable
+from rekindle.config import Config
+from rekindle.config.tables.credit import ReactivationTable
+from rekindle.config.tables.rollouts import HeatingTable
+from rekindle.config.tables.training import TrainTable
 
 __all__ = ["erpo"]
 

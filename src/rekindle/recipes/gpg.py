@@ -3,7 +3,9 @@
 Groups with equal rewards stay in the batch's denominators; in return the advantages are multiplied by B / (B - M).
 """
 
-from rekindle.config import Config, TrainTable
+from rekindle.config import Config
+from rekindle.config.tables.credit import AdvantageTable, LossTable
+from rekindle.config.tables.training import TrainTable
 
 __all__ = ["gpg"]
 
@@ -12,5 +14,7 @@ def gpg() -> Config:
     """Centred rewards times (groups) / (groups with signal)."""
     return Config(
         recipe="gpg",
-        train=TrainTable(estimator="gpg", gate="everything", aggregation="token_mean"),
+        train=TrainTable(gate="everything"),
+        advantage=AdvantageTable(estimator="gpg"),
+        loss=LossTable(aggregation="token_mean"),
     )

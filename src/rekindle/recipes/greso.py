@@ -5,7 +5,9 @@ follow the share of groups without signal. As in the paper, a step draws again (
 full.
 """
 
-from rekindle.config import Config, PoolTable, RefillTable
+from rekindle.config import Config
+from rekindle.config.tables.prompts import PoolTable
+from rekindle.config.tables.rollouts import RefillTable
 
 __all__ = ["greso"]
 

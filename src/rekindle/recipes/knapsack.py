@@ -4,7 +4,8 @@ Maximises the sum of [1 - p^N - (1-p)^N] p (1-p)^2 over the prompts of the step,
 is the posterior mean of the run's own counts.
 """
 
-from rekindle.config import Config, SizesTable
+from rekindle.config import Config
+from rekindle.config.tables.rollouts import SizesTable
 
 __all__ = ["knapsack"]
 

@@ -3,7 +3,8 @@
 With more samples the gradient approaches that of log p, p the probability of success.
 """
 
-from rekindle.config import Config, TrainTable
+from rekindle.config import Config
+from rekindle.config.tables.credit import AdvantageTable, LossTable
 
 __all__ = ["maxrl"]
 
@@ -12,5 +13,6 @@ def maxrl() -> Config:
     """(r - mean) / mean within a group."""
     return Config(
         recipe="maxrl",
-        train=TrainTable(estimator="maxrl", aggregation="sequence_mean"),
+        advantage=AdvantageTable(estimator="maxrl"),
+        loss=LossTable(aggregation="sequence_mean"),
     )

@@ -3,7 +3,8 @@
 Each prompt has a Beta posterior whose counts are halved at each visit; the success rate is a Thompson sample of it.
 """
 
-from rekindle.config import Config, PoolTable, PosteriorTable, PriorityTable
+from rekindle.config import Config
+from rekindle.config.tables.prompts import PoolTable, PosteriorTable, PriorityTable
 
 __all__ = ["mopps"]
 

@@ -3,7 +3,9 @@
 Saves training, not generation: useful where rollouts are cheap compared with updates.
 """
 
-from rekindle.config import Config, SubsetTable, TrainTable
+from rekindle.config import Config
+from rekindle.config.tables.credit import SubsetTable
+from rekindle.config.tables.training import TrainTable
 
 __all__ = ["pods"]
 

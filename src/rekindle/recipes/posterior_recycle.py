@@ -7,7 +7,8 @@ policy: Beta(1/4, 1/4) gives an unseen prompt a probability of signal of 0.30 wi
 sharpness were chosen on a development world of the embedded task.
 """
 
-from rekindle.config import Config, PoolTable, PosteriorTable, PriorityTable
+from rekindle.config import Config
+from rekindle.config.tables.prompts import PoolTable, PosteriorTable, PriorityTable
 
 __all__ = ["posterior_recycle"]
 

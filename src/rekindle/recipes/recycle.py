@@ -5,7 +5,9 @@ never empties the pool. With more visits, prompts without signal remain, so the 
 of its prompts are live (ours; set pool.reset_below = 0 for the paper's rule alone).
 """
 
-from rekindle.config import Config, PoolTable, TrainTable
+from rekindle.config import Config
+from rekindle.config.tables.prompts import PoolTable
+from rekindle.config.tables.training import TrainTable
 
 __all__ = ["recycle"]
 

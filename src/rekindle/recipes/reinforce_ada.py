@@ -3,7 +3,10 @@
 Trains on a balanced subset of 8; the baseline uses all rollouts drawn.
 """
 
-from rekindle.config import Config, SubsetTable, TopUpTable, TrainTable
+from rekindle.config import Config
+from rekindle.config.tables.credit import SubsetTable
+from rekindle.config.tables.rollouts import TopUpTable
+from rekindle.config.tables.training import TrainTable
 
 __all__ = ["reinforce_ada"]
 

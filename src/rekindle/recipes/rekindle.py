@@ -6,7 +6,10 @@ failed rollout only the least likely three tenths of its tokens are penalised (a
 development world of the embedded task; see docs/methods/rekindle.md.
 """
 
-from rekindle.config import Config, PosteriorTable, TrainTable
+from rekindle.config import Config
+from rekindle.config.tables.credit import AdvantageTable, LossTable
+from rekindle.config.tables.prompts import PosteriorTable
+from rekindle.config.tables.training import TrainTable
 
 __all__ = ["rekindle"]
 
@@ -16,12 +19,7 @@ def rekindle() -> Config:
     return Config(
         recipe="rekindle",
         posterior=PosteriorTable(prior_successes=0.0, prior_failures=0.0, half_life=4.0),
-        train=TrainTable(
-            groups_per_step=256,
-            group_size=1,
-            gate="everything",
-            estimator="shrunk_baseline",
-            aggregation="token_mean",
-            negative_keep_ratio=0.3,
-        ),
+        train=TrainTable(groups_per_step=256, group_size=1, gate="everything"),
+        advantage=AdvantageTable(estimator="shrunk_baseline", negative_keep_ratio=0.3),
+        loss=LossTable(aggregation="token_mean"),
     )

@@ -4,7 +4,9 @@ All correct: every token is reinforced in proportion to its entropy. All wrong: 
 highest entropy least.
 """
 
-from rekindle.config import Config, TrainTable
+from rekindle.config import Config
+from rekindle.config.tables.credit import AdvantageTable
+from rekindle.config.tables.training import TrainTable
 
 __all__ = ["rl_zvp"]
 
@@ -13,5 +15,6 @@ def rl_zvp() -> Config:
     """GRPO with entropy-based advantages for groups with equal rewards."""
     return Config(
         recipe="rl_zvp",
-        train=TrainTable(gate="everything", zero_variance_scale=0.1),
+        train=TrainTable(gate="everything"),
+        advantage=AdvantageTable(zero_variance_scale=0.1),
     )

@@ -1,6 +1,12 @@
 """Search self-play (SSP)."""
 
-from rekindle.config import Config, EngineTable, SearchTable, SelfPlayTable, TaskTable, TrainTable
+from rekindle.config import Config
+from rekindle.config.tables.credit import LossTable
+from rekindle.config.tables.rollouts import EngineTable
+from rekindle.config.tables.search import SearchTable
+from rekindle.config.tables.self_play import SelfPlayTable
+from rekindle.config.tables.task import TaskTable
+from rekindle.config.tables.training import TrainTable
 
 __all__ = ["self_play"]
 
@@ -19,6 +25,7 @@ def self_play() -> Config:
         task=TaskTable(source="self_play"),
         search=SearchTable(max_turns=10, documents=3),
         self_play=SelfPlayTable(fill="replay_reset", proposer_estimator="reinforce", proposer_reward="difficulty"),
-        train=TrainTable(group_size=5, clip_low=0.2, clip_high=0.285, kl_coefficient=0.01),
+        train=TrainTable(group_size=5),
+        loss=LossTable(clip_low=0.2, clip_high=0.285, kl_coefficient=0.01),
         engine=EngineTable(max_new_tokens=2048),
     )

@@ -5,7 +5,9 @@ others are trained on from easy to hard with groups of 2, 4 and 8. Rollouts per 
 train.group_size.
 """
 
-from rekindle.config import Config, PoolTable, ProfileTable, SizesTable
+from rekindle.config import Config
+from rekindle.config.tables.prompts import PoolTable, ProfileTable
+from rekindle.config.tables.rollouts import SizesTable
 
 __all__ = ["sgpo"]
 

@@ -3,7 +3,9 @@
 A trained group has 24 rollouts, so a step screens 24 prompts: about as many rollouts as other recipes spend.
 """
 
-from rekindle.config import Config, TopUpTable, TrainTable
+from rekindle.config import Config
+from rekindle.config.tables.rollouts import TopUpTable
+from rekindle.config.tables.training import TrainTable
 
 __all__ = ["speed"]
 

@@ -26,6 +26,7 @@ import numpy as np
 
 from rekindle.scheduling import gates, group_sizes, temperatures
 from rekindle.scheduling.accounting import Settled, settle, settle_failure
+from rekindle.scheduling.arguments import check_bounds
 from rekindle.scheduling.cohorts import Cohort
 from rekindle.scheduling.pools import Pool
 from rekindle.scheduling.seeding import mixed_seed
@@ -89,14 +90,8 @@ class Scheduler:
         success_at: float = 0.5,
         seed: int = 0,
     ) -> None:
-        for name, value, least in (
-            ("groups_per_step", groups_per_step, 1),
-            ("oversample", oversample, 1),
-            ("max_off_policy_steps", max_off_policy_steps, 0),
-            ("seed", seed, 0),
-        ):
-            if value < least:
-                raise ValueError(f"{name} = {value} is below {least}")
+        check_bounds("give at least 1", ge=1, groups_per_step=groups_per_step, oversample=oversample)
+        check_bounds("give at least 0", ge=0, max_off_policy_steps=max_off_policy_steps, seed=seed)
         self.pool = pool
         self.history = pool.history
         if pool.group_size is not None and rollouts_per_step is None:
@@ -153,7 +148,7 @@ class Scheduler:
         if not drawn and (self.pool.finished or not self.pool.grows):
             self.waiting = "exhausted"
             self.stopped = self.pool.finished or (
-                'the pool has no eligible prompt left (pool.on_empty = "stop"); add prompts, or let it reset'
+                'the pool has no eligible prompt left and does not reset (on_empty = "stop"); add prompts, or let it'
             )
             return None
         self._next_step += 1
@@ -284,7 +279,7 @@ class Scheduler:
         if self.refill.on_exhausted == "stop":
             self.stopped = (
                 f"step {cohort.step} found {len(cohort.groups)} of {cohort.target} groups with signal in "
-                f'{cohort.rounds + 1} rounds; raise refill.max_rounds, or set refill.on_exhausted = "train"'
+                f'{cohort.rounds + 1} rounds; raise max_rounds of the refill, or set its on_exhausted = "train"'
             )
 
     # -- take and advance ---------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from rekindle.config import TaskTable
+from rekindle.config.tables.task import TaskTable
 from rekindle.tasks.fields import id_text, text_of
 from rekindle.tasks.qa_sets import has_question, question_task
 from rekindle.tasks.rows import PlacedRow, read_rows

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from rekindle.config import TaskTable
+from rekindle.config.tables.task import TaskTable
 from rekindle.tasks.answer_lists import read_answers
 from rekindle.tasks.files import load_files
 from rekindle.tasks.qa_sets import read_questions
@@ -14,14 +14,6 @@ from rekindle.tasks.task_set import TaskError, TaskSet
 __all__ = ["TaskError", "TaskSet", "load_tasks"]
 
 GENERATED_POOL_SIZE = 4096
-USED_KEYS = {
-    "spell_backward": {"params"},
-    "search_world": {"params"},
-    "reasoning_gym": {"name", "params"},
-    "jsonl": {"path", "eval_path"},
-    "parquet": {"path", "eval_path"},
-    "gsm8k": {"path", "eval_path"},
-}
 
 
 def load_tasks(task: TaskTable, *, eval_prompts: int, seed: int) -> TaskSet:
@@ -36,10 +28,9 @@ def load_tasks(task: TaskTable, *, eval_prompts: int, seed: int) -> TaskSet:
         seed: Chooses the held-out prompts; also the generator's seed where ``task.params`` has none.
 
     Raises:
-        TaskError: The source cannot be read or generated, or a key is set that this source does not use.
-        MissingExtraError: A package of the source is not installed.
+        TaskError: The source cannot be read or made.
+        MissingExtraError: The source needs a package that is not installed.
     """
-    _refuse_unused(task)
     match task.source:
         case "spell_backward":
             return load_spell_backward(
@@ -72,18 +63,3 @@ def _load_self_play(task: TaskTable, *, eval_prompts: int, seed: int) -> TaskSet
     assert task.eval_path is not None, "the configuration checks that there is something to evaluate on"
     questions = read_questions(Path(task.eval_path))
     return TaskSet(read_answers(Path(task.path))[: task.pool_size], tuple(questions[:eval_prompts]))
-
-
-def _refuse_unused(task: TaskTable) -> None:
-    given = {key for key in ("name", "path", "eval_path", "params") if getattr(task, key)}
-    for key in sorted(given - _used_keys(task)):
-        beside = "" if task.source != "self_play" else " without task.path" if task.path is None else " with task.path"
-        raise TaskError(
-            f'task.{key} is not used by task.source = "{task.source}"{beside}; remove it or change the source'
-        )
-
-
-def _used_keys(task: TaskTable) -> set[str]:
-    if task.source == "self_play":
-        return {"params"} if task.path is None else {"path", "eval_path"}
-    return USED_KEYS[task.source]

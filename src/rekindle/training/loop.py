@@ -126,7 +126,9 @@ class TrainingLoop:
         self.step, self.version = step, state["version"]
         self.totals = Totals(self.totals.sums | state["totals"])
         self._barren, self._starving = state["barren"], state["starving"]
-        if self._barren >= self._parts.config.train.max_barren_steps:  # it ended so; what was down may be up again
+        if (
+            self._barren >= self._parts.config.train.max_steps_without_signal
+        ):  # it ended so; what was down may be up again
             self._barren = 0
         self._recent.extend(state["recent"])
         if self._parts.supply is not None:  # first: the scheduler's state is about the tasks that were made
@@ -219,7 +221,7 @@ class TrainingLoop:
         with self._timed():
             samples = build_samples(groups, self._parts.credit)
             taught = len({one.prompt_key for one in samples if one.entropy_scale or any(one.advantages)})
-            return samples, min(1.0, taught / target) ** self._parts.config.train.batch_exponent or 1.0
+            return samples, min(1.0, taught / target) ** self._parts.config.optimizer.batch_exponent or 1.0
 
     def _collect(self) -> tuple[list[Group], dict[int, float]] | None:
         """Ask, play and tell until a step is complete; None when the scheduler has nothing left."""
@@ -285,9 +287,10 @@ class TrainingLoop:
         if self._parts.scheduler.stopped is not None:
             self.bound = self._parts.scheduler.stopped
             return Ending.BOUND
-        if self._barren >= train.max_barren_steps:
+        if self._barren >= train.max_steps_without_signal:
             self.bound = (
-                f"{self._barren} steps in a row had nothing to train on (train.max_barren_steps); {_why_barren(new)}"
+                f"{self._barren} steps in a row had nothing to train on (train.max_steps_without_signal); "
+                f"{_why_barren(new)}"
             )
             return Ending.BOUND
         return None

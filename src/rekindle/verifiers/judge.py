@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rekindle.config import JudgeTable
+from rekindle.config.tables.task import JudgeTable
 from rekindle.engines.endpoint import Endpoint, EndpointCompletion, EndpointRequest
 from rekindle.types import Task
 from rekindle.verifiers.exact import final_answer

@@ -1,6 +1,6 @@
 """Builds the verifier of a configuration, and turns scores into rewards."""
 
-from rekindle.config import JudgeTable, TaskTable, VerifyTable
+from rekindle.config.tables.task import JudgeTable, TaskTable, VerifyTable
 from rekindle.verifiers.exact import ExactMatchVerifier
 from rekindle.verifiers.judge import build_judge
 from rekindle.verifiers.maths import MathVerifier

@@ -8,7 +8,7 @@ from typing import Any
 from rekindle.assembly.bench import Workbench
 from rekindle.assembly.opening import workbench, workbench_of
 from rekindle.config import Config
-from rekindle.config.rules.facts import invents_its_world, plays_itself, plays_search
+from rekindle.config.facts import invents_its_world, plays_itself, plays_search
 from rekindle.models.policy import Policy
 from rekindle.tasks import search_world, spell_backward
 from rekindle.types import TrainingSample

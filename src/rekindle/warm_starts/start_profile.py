@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from rekindle.assembly.bench import EVALUATION_SEED, Workbench, accuracy_by_level
 from rekindle.assembly.self_play import build_proposer, policy_answerer
-from rekindle.config.rules.facts import plays_itself
+from rekindle.config.facts import plays_itself
 from rekindle.environments.self_play.proposals import Proposal
 from rekindle.environments.self_play.proposer import Order
 from rekindle.environments.self_play.rag_check import RagCheck

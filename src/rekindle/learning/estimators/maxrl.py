@@ -24,7 +24,7 @@ def maxrl(rewards: Sequence[float]) -> list[float]:
     if min(rewards, default=0.0) < 0:
         raise UserError(
             f"the maxrl estimator divides by a group's mean reward, and a reward is {min(rewards)}; "
-            'let the verifier return rewards of at least 0, or set train.estimator = "grpo"'
+            "let the verifier return rewards of at least 0, or use the grpo estimator"
         )
     centre = mean(rewards)
     if centre == 0:

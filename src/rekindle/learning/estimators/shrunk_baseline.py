@@ -35,30 +35,38 @@ from rekindle.types import UserError
 __all__ = ["posterior_means", "shrunk_baseline"]
 
 
-def shrunk_baseline(strength: float) -> Estimator:
-    """The estimator for a given shrinkage strength.
+def shrunk_baseline(baseline_strength: float) -> Estimator:
+    """The estimator whose baselines are shrunk with the given strength.
 
     Args:
-        strength: k, in visits; at least 0 and finite.
+        baseline_strength: k, in visits; at least 0 and finite.
 
     Raises:
         UserError: The strength is negative or not finite.
     """
-    if not (strength >= 0 and math.isfinite(strength)):
+    if not (baseline_strength >= 0 and math.isfinite(baseline_strength)):
         raise UserError(
-            f"shrunk_baseline weighs the batch's mean as {strength} visits; give a finite number of at least 0, or use "
-            "batch_standardize for a baseline that is the batch's mean alone"
+            f"shrunk_baseline weighs the batch's mean as {baseline_strength} visits; give a finite number of at "
+            "least 0, or use batch_standardize for a baseline that is the batch's mean alone"
         )
 
     def advantages(groups: Sequence[Compared]) -> list[list[float]]:
-        baselines = posterior_means(groups, strength)
+        baselines = posterior_means(groups, baseline_strength)
         surprises = [
             reward - baseline for group, baseline in zip(groups, baselines, strict=True) for reward in group.rewards
         ]
         unit = root_mean_square(surprises) + EPSILON
         return split_like(groups, [surprise / unit for surprise in surprises])
 
-    return Estimator(advantages, "batch", reads_history=True)
+    return Estimator(
+        advantages,
+        "batch",
+        "reward less the prompt's own record, shrunk towards the batch's mean (ours)",
+        needs_binary_rewards=True,
+        reads_history=True,
+        parameters=("baseline_strength",),
+        build=shrunk_baseline,
+    )
 
 
 def posterior_means(groups: Sequence[Compared], strength: float) -> list[float]:
