@@ -8,6 +8,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "rekindle"
 FLOORS = {
     "types": 0,
+    "notices": 0,
     "locking": 0,
     "caching": 0,
     "remote": 0,
@@ -26,6 +27,7 @@ FLOORS = {
     "observability": 3,
     "planning": 3,
     "environments": 4,
+    "preflight": 4,
     "assembly": 5,
     "doctor": 5,
     "warm_starts": 6,
@@ -33,6 +35,7 @@ FLOORS = {
 }
 TORCH_FREE = (
     "types",
+    "notices",
     "remote",
     "caching",
     "config",
@@ -43,6 +46,7 @@ TORCH_FREE = (
     "methods",
     "planning",
     "observability",
+    "preflight",
 )
 UNCHECKED = {"__init__", "__main__", "testing"}
 

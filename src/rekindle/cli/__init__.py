@@ -9,12 +9,15 @@ import sqlite3
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rekindle import __version__
 from rekindle.cli import evaluate, profile, serve_retriever, train
-from rekindle.config import Config
-from rekindle.recipes import RECIPES
+from rekindle.cli.messages import messages
 from rekindle.types import UserError
+
+if TYPE_CHECKING:
+    from rekindle.config import Config
 
 __all__ = ["entry", "main"]
 
@@ -30,8 +33,9 @@ def main(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code."""
     options = _parser().parse_args(arguments)
     try:
-        run: Callable[[argparse.Namespace], int] = options.run
-        return run(options)
+        with messages.collected():
+            run: Callable[[argparse.Namespace], int] = options.run
+            return run(options)
     except UserError as error:
         for line in str(error).splitlines():
             print(f"rekindle: {line}", file=sys.stderr)
@@ -48,8 +52,8 @@ def main(arguments: Sequence[str]) -> int:
             raise
         print(f'rekindle: {error.name} is not installed; run: pip install "rekindle[train]"', file=sys.stderr)
         return BAD_USAGE
-    except KeyboardInterrupt:
-        print("rekindle: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        messages.say(f"rekindle: interrupted {interrupt}".rstrip())
         return INTERRUPTED
 
 
@@ -77,12 +81,14 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _recipes(_: argparse.Namespace) -> int:
+    from rekindle.recipes import RECIPES
+
     for name, recipe in RECIPES.items():
         print(f"{name:<22} {_summary(recipe)}")
     return 0
 
 
-def _summary(recipe: Callable[[], Config]) -> str:
+def _summary(recipe: "Callable[[], Config]") -> str:
     """First line of the module that documents the recipe."""
     return (sys.modules[recipe.__module__].__doc__ or "").strip().splitlines()[0]
 
