@@ -48,7 +48,7 @@ def place(tmp_path):
     """Files with one thing wrong each."""
     tiny(tmp_path / "model")
     files = {
-        "malformed.jsonl": f"{ROW}nonsense\n", "empty.jsonl": "", "good.jsonl": ROW + ROW.replace('"a', '"b'),
+        "malformed.jsonl": f"{ROW}nonsense\n", "empty.jsonl": "", "good.jsonl": ROW + ROW.replace("a>", "b>"),
         "full/some": "", "bare/notes": "",
     }  # fmt: skip
     for name, text in files.items():
@@ -133,6 +133,10 @@ def test_a_run_keeps_its_warnings_and_a_report_lists_them(tmp_path, capsys):
     assert [(line["step"], line["source"]) for line in kept] == [(0, "rekindle")]
     assert kept[0]["text"] in warnings[0]
     assert "task.pool_size = 5000" in (run / "report.html").read_text()
+    for _ in range(2):  # what a resumed run says while it loads belongs to the step it goes on from
+        assert main(["train", str(EXAMPLE), "--recipe", "grpo", "--out", str(run), "--resume", *SETTINGS, *more]) == 0
+    kept = [json.loads(line) for line in (run / "warnings.jsonl").read_text().splitlines()]
+    assert [(line["step"], line["count"]) for line in kept] == [(0, 1), (1, 1), (1, 1)]
 
 
 def test_ctrl_c_before_the_first_step_is_one_line_and_130(tmp_path):

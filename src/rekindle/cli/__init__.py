@@ -38,19 +38,18 @@ def main(arguments: Sequence[str]) -> int:
             return run(options)
     except UserError as error:
         for line in str(error).splitlines():
-            print(f"rekindle: {line}", file=sys.stderr)
+            messages.say(f"rekindle: {line}")
         return BAD_USAGE
     except (OSError, sqlite3.OperationalError) as error:
         again = "repeat the command with --resume" if "resume" in options else "repeat the command"
-        print(
-            f"rekindle: a file could not be read or written ({error}); look at free space and permissions, and {again}",
-            file=sys.stderr,
+        messages.say(
+            f"rekindle: a file could not be read or written ({error}); look at free space and permissions, and {again}"
         )
         return BAD_USAGE
     except ModuleNotFoundError as error:
         if error.name not in {"torch", "transformers", "tokenizers", "safetensors"}:
             raise
-        print(f'rekindle: {error.name} is not installed; run: pip install "rekindle[train]"', file=sys.stderr)
+        messages.say(f'rekindle: {error.name} is not installed; run: pip install "rekindle[train]"')
         return BAD_USAGE
     except KeyboardInterrupt as interrupt:
         messages.say(f"rekindle: interrupted {interrupt}".rstrip())

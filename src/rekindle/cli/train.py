@@ -102,6 +102,7 @@ def _conclude(config: "Config", directory: Path, ending: "Ending", loop: "Traini
     from rekindle.observability.report import write_report
     from rekindle.planning import write_null_control
 
+    say("writing the report ...")
     write_null_control(config, directory)
     report = write_report(directory)
     if ending.name == "BOUND":
