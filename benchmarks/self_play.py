@@ -220,8 +220,9 @@ def curves(results: dict[str, Any]) -> str:
 
 def elsewhere(runs: Path, seed: int) -> dict[str, float]:
     """Sampled accuracy about another world: of the start policy, and of the last checkpoint of self-play."""
-    from rekindle.assembly import model_directory, workbench
+    from rekindle.assembly import workbench
     from rekindle.recipes import resolve
+    from rekindle.training.run_directory import model_directory
     from rekindle.warm_starts.stage import start_workbench
 
     sets = [f"warm_start.seed={seed}"]

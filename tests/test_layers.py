@@ -8,6 +8,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "rekindle"
 FLOORS = {
     "types": 0,
+    "notices": 0,
     "locking": 0,
     "caching": 0,
     "choices": 0,
@@ -27,6 +28,7 @@ FLOORS = {
     "observability": 3,
     "planning": 3,
     "environments": 4,
+    "preflight": 4,
     "assembly": 5,
     "doctor": 5,
     "warm_starts": 6,
@@ -34,6 +36,7 @@ FLOORS = {
 }
 TORCH_FREE = (
     "types",
+    "notices",
     "remote",
     "caching",
     "choices",
@@ -45,6 +48,7 @@ TORCH_FREE = (
     "methods",
     "planning",
     "observability",
+    "preflight",
 )
 UNCHECKED = {"__init__", "__main__", "testing"}
 

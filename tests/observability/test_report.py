@@ -7,8 +7,10 @@ from html.parser import HTMLParser
 import pytest
 from synthetic_run import write_run
 
+from rekindle.notices import Notice
 from rekindle.observability.report import write_report
 from rekindle.observability.runs import RunError
+from rekindle.observability.warnings_log import WarningsLog
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 
@@ -184,7 +186,22 @@ def test_ten_thousand_steps_stay_small(tmp_path):
     assert "Each column is the mean of 100 steps." in page.text
 
 
-def test_writing_again_replaces_the_report_atomically(tmp_path):
+def test_warnings_are_listed_with_their_counts(tmp_path):
+    run = write_run(tmp_path / "run", steps=3)
+    assert "Warnings" not in write_report(run).read_text()
+    with WarningsLog(run / "warnings.jsonl") as log:
+        log.end_step(1)
+        for count in range(5):
+            log.add(Notice("the <b>pool</b> is starving"), shown=count == 0)
+        for number in range(30):
+            log.add(Notice(f"odd {number}", "transformers"), shown=True)
+    text = write_report(run).read_text()
+    assert "<td>the &lt;b&gt;pool&lt;/b&gt; is starving</td>" in text
+    assert '<td class="right">rekindle</td><td class="right">5</td><td class="right">2</td>' in text
+    assert "11 others are in warnings.jsonl." in text
+
+
+def test_writing_again_replaces_the_report_whole(tmp_path):
     write_run(tmp_path, steps=2)
     (tmp_path / "report.html").write_text("old")
     assert write_report(tmp_path) == tmp_path / "report.html"

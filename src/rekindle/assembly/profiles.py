@@ -12,7 +12,7 @@ from rekindle.engines.endpoint import Endpoint
 from rekindle.evaluation.profile_file import check_profile, load_profile, rows_for, save_profile
 from rekindle.evaluation.profiler import PlayGroups, endpoint_play, profile_tasks
 from rekindle.scheduling.profiling import Profile, ProfileKey
-from rekindle.tasks.loading import TaskSet, load_tasks
+from rekindle.tasks.loading import TaskSet
 from rekindle.types import UserError
 from rekindle.verifiers.judge_prompt import PROMPT_VERSION
 from rekindle.verifiers.rewards import build_verifier, reward
@@ -58,6 +58,7 @@ def _refuse_invented(config: Config) -> None:
 def endpoint_profile(
     config: Config,
     endpoint: Endpoint,
+    tasks: TaskSet,
     out: Path,
     samples: int,
     on_progress: Progress,
@@ -71,7 +72,6 @@ def endpoint_profile(
             "directory (model.path) instead of an endpoint"
         )
     table, sampling = config.task, config.engine
-    tasks = load_tasks(table, eval_prompts=config.eval.prompts, seed=0)
     with closing(build_verifier(table, config.verify, config.judge)) as verifier:
         play = endpoint_play(
             endpoint,

@@ -1,12 +1,12 @@
 """A training run: its directory, and everything that runs in it."""
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rekindle.assembly.bench import Workbench
+from rekindle.assembly.bench import Workbench, announced
 from rekindle.assembly.engines import build_engine
 from rekindle.assembly.opening import workbench
 from rekindle.assembly.profiles import given_profile, own_profile, profile_costs
@@ -16,13 +16,15 @@ from rekindle.config.facts import plays_itself
 from rekindle.methods import build_credit, build_scheduler, needs_profile
 from rekindle.models.kernels import Kernels
 from rekindle.models.policy import Policy
+from rekindle.notices import opened
 from rekindle.observability.metrics import MetricsWriter
 from rekindle.observability.step_log import StepLog
+from rekindle.observability.warnings_log import WarningsLog
 from rekindle.scheduling.ledger import Ledger
 from rekindle.scheduling.pools import GrowingPool
 from rekindle.scheduling.profiling import Profile
 from rekindle.scheduling.scheduler import Scheduler
-from rekindle.tasks.task_set import levels_of
+from rekindle.tasks.task_set import TaskSet, levels_of
 from rekindle.training import run_directory
 from rekindle.training.checkpoint import Checkpoints
 from rekindle.training.loop import Observer, Parts, TrainingLoop
@@ -43,6 +45,7 @@ def open_run(
     observer: Callable[[int, int], Observer],
     say: Callable[[str], None],
     interrupted: Callable[[], bool] = lambda: False,
+    tasks: TaskSet | None = None,
 ) -> Iterator[TrainingLoop]:
     """Prepare a run directory and everything that runs in it.
 
@@ -54,30 +57,34 @@ def open_run(
         observer: Makes who is shown the run, given the step and the total rollouts it begins with.
         say: Told what takes a while.
         interrupted: Asked while a profile is made before the first step.
+        tasks: What ``preflight.task_set`` gives for this configuration, where the caller has it already.
     """
     run_directory.check(config, directory, resume=resume)
     checkpoints = Checkpoints(directory / "checkpoints", config.checkpoint.keep)
     step = checkpoints.steps()[-1] if checkpoints.steps() else 0
     model = checkpoints.path(step) / "model" if step else start
-    with workbench(config, model, say) as bench:
+    with opened() as notices, workbench(config, model, say, tasks=tasks) as bench:
         # What can be wrong with model, tasks, environment and profile is wrong before anything is written.
         profile = given_profile(bench, started=bool(step))
         scheduler = None if needs_profile(config) else _scheduler(bench, profile)
         players = _players(bench, start, scheduler)
-        with run_directory.locked(directory), _books(directory, config) as books:
+        with run_directory.locked(directory), _books(directory, config) as books, ExitStack() as kept:
             _describe(directory, bench)
             checkpoints.prepare()
             saved = checkpoints.load(step) if step else None
+            books.truncate_after(step)
+            kept.enter_context(notices.kept_in(books.warnings))
             if scheduler is None:
                 profile = own_profile(bench, directory, say, interrupted)
                 scheduler = _scheduler(bench, profile)
-            books.truncate_after(step)
             if saved:  # the libraries round differently: a resumed run goes on with those it began with
                 bench.policy.use_kernels(Kernels.from_description(saved[1]["kernels"]))
             if players.start is not None:
                 players.start.use_kernels(bench.policy.kernels)
-            shown = observer(step, int(saved[1]["totals"]["rollouts"]) if saved else 0)
-            loop = TrainingLoop(_parts(bench, players, scheduler, profile, checkpoints, books, shown))
+            if step:
+                books.warnings.end_step(step)
+            shown = _Dated(observer(step, int(saved[1]["totals"]["rollouts"]) if saved else 0), books.warnings)
+            loop = TrainingLoop(_parts(bench, players, scheduler, profile, checkpoints, books, shown, say))
             if saved:
                 loop.restore(step, *saved)
             with _settled_heap():
@@ -114,12 +121,15 @@ class _Books:
 
     ledger: Ledger
     metrics: MetricsWriter
+    warnings: WarningsLog
     proposals: StepLog | None
 
     def truncate_after(self, step: int) -> None:
         """Forget what a checkpoint does not know of; it will be written again."""
         self.ledger.truncate_after(step)
         self.metrics.truncate_after(step if step else -1)
+        self.warnings.truncate_after(step if step else -1)
+        self.warnings.step = step
         if self.proposals is not None:
             self.proposals.truncate_after(step)
 
@@ -129,8 +139,26 @@ def _books(directory: Path, config: Config) -> Iterator[_Books]:
     with ExitStack() as stack:
         ledger = stack.enter_context(closing(Ledger(directory / "ledger.sqlite")))
         metrics = stack.enter_context(MetricsWriter(directory / "metrics.jsonl"))
+        warnings = stack.enter_context(WarningsLog(directory / "warnings.jsonl"))
         plays = plays_itself(config)
-        yield _Books(ledger, metrics, stack.enter_context(StepLog(directory / "proposals.jsonl")) if plays else None)
+        proposals = stack.enter_context(StepLog(directory / "proposals.jsonl")) if plays else None
+        yield _Books(ledger, metrics, warnings, proposals)
+
+
+class _Dated:
+    """An observer from whom the log of warnings learns which step is being made."""
+
+    def __init__(self, observer: Observer, warnings: WarningsLog) -> None:
+        self._observer, self._warnings = observer, warnings
+
+    def step(self, metrics: Mapping[str, object]) -> None:
+        """Pass the step on."""
+        self._warnings.end_step(int(str(metrics["step"])))
+        self._observer.step(metrics)
+
+    def warn(self, text: str) -> None:
+        """Pass the warning on."""
+        self._observer.warn(text)
 
 
 @contextmanager
@@ -170,6 +198,7 @@ def _parts(
     checkpoints: Checkpoints,
     books: _Books,
     observer: Observer,
+    say: Callable[[str], None],
 ) -> Parts:
     config, posterior = bench.config, bench.config.posterior
     reference = players.start if config.loss.kl_coefficient > 0 else None
@@ -184,7 +213,7 @@ def _parts(
         trainer=Trainer(
             bench.policy, settings, total_updates=config.train.steps, reference=reference, probe_rows=probe_rows
         ),
-        evaluate=bench.evaluation_metrics,
+        evaluate=announced(bench, say),
         checkpoints=checkpoints,
         ledger=books.ledger,
         metrics=books.metrics,

@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rekindle.cli.interrupts import say
+from rekindle.cli.messages import say
 from rekindle.types import UserError
 
 if TYPE_CHECKING:

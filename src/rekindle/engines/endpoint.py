@@ -11,13 +11,13 @@ import random
 import threading
 import urllib.error
 import urllib.request
-import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import IO, Any
 from urllib.parse import urlsplit
 
+from rekindle.notices import warn
 from rekindle.remote import LOOPBACK, TRANSIENT, TransientError, http_address, is_sendable, one_line, retry_after
 from rekindle.types import UserError
 
@@ -156,7 +156,7 @@ class Endpoint:
         try:
             return future.result()
         except TransientError as error:
-            warnings.warn(f"{self._address} failed {self._retries + 1} times ({error})", stacklevel=3)
+            warn(f"{self._address} failed {self._retries + 1} times ({error})", stacklevel=3)
             return None
 
     def _sample(self, request: EndpointRequest, ended: threading.Event) -> list[EndpointCompletion]:

@@ -1,6 +1,5 @@
 """The engine that samples from the policy's own model, in this process."""
 
-import logging
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -15,11 +14,10 @@ from rekindle.engines.generic import GenericDecoder
 from rekindle.engines.rows import RowTable
 from rekindle.models.architecture import find_decoder
 from rekindle.models.policy import Policy
+from rekindle.notices import warn
 from rekindle.types import UserError
 
 __all__ = ["RequestError", "TorchEngine"]
-
-logger = logging.getLogger(__name__)
 
 
 class RequestError(UserError):
@@ -127,7 +125,7 @@ def _decoder_for(policy: Policy) -> Decoder[Any]:
         fused = FusedDecoder(policy)
         if agrees_with_transformers(fused, policy):
             return fused
-        logger.warning("the fused decoder does not reproduce this model; sampling goes through transformers, slower")
+        warn("the fused decoder does not reproduce this model; sampling goes through transformers, slower")
     generic = GenericDecoder(policy)
     if not agrees_with_transformers(generic, policy):
         raise UserError(

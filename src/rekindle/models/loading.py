@@ -1,6 +1,5 @@
 """Loading of a Hugging Face model directory, with one-sentence errors. Never uses the network."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,19 +9,12 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from rekindle.types import UserError
+from rekindle.models.directory import ModelError, check_directory, check_tokenizer
+from rekindle.notices import warn
 
 __all__ = ["ModelError", "load_model", "load_tokenizer", "resolve_device", "resolve_dtype", "without_progress_bars"]
 
-logger = logging.getLogger(__name__)
-
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-WEIGHT_FILES = ("*.safetensors", "pytorch_model*.bin")
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt")
-
-
-class ModelError(UserError):
-    """A model directory cannot be used; the message gives the cause and the remedy."""
 
 
 @contextmanager
@@ -69,7 +61,7 @@ def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
         raise ModelError(f'dtype = "{name}" is not supported; use {" or ".join(f"{key!r}" for key in DTYPES)}')
     native = device.type != "cpu" or torch.cpu._is_avx512_bf16_supported()
     if name == "bfloat16" and not native:
-        logger.warning('this processor has no bfloat16 instructions and emulates them slowly; prefer dtype = "float32"')
+        warn('this processor has no bfloat16 instructions and emulates them slowly; prefer dtype = "float32"')
     return DTYPES[name]
 
 
@@ -79,14 +71,7 @@ def load_model(directory: Path, device: torch.device, dtype: torch.dtype, *, tru
     Raises:
         ModelError: The directory, its config.json or its weights are missing, unreadable or not finite.
     """
-    if not directory.is_dir():
-        raise ModelError(
-            f"there is no model directory at {directory}; give the path of a downloaded Hugging Face model"
-        )
-    if not (directory / "config.json").is_file():
-        raise ModelError(f"{directory} has no config.json; give a directory that save_pretrained wrote")
-    if not any(next(directory.glob(pattern), None) for pattern in WEIGHT_FILES):
-        raise ModelError(f"{directory} has no weights ({', '.join(WEIGHT_FILES)}); download the model completely")
+    check_directory(directory)
     try:
         with without_progress_bars():
             model = AutoModelForCausalLM.from_pretrained(
@@ -108,8 +93,7 @@ def load_tokenizer(directory: Path, *, trust_remote_code: bool) -> Any:
     Raises:
         ModelError: The tokenizer is missing or unreadable.
     """
-    if not any((directory / name).is_file() for name in TOKENIZER_FILES):
-        raise ModelError(f"{directory} has no tokenizer; copy the tokenizer files of the model into it")
+    check_tokenizer(directory)
     try:
         return AutoTokenizer.from_pretrained(directory, trust_remote_code=trust_remote_code, local_files_only=True)
     except (OSError, ValueError, KeyError, ImportError) as error:

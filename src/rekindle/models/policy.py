@@ -2,7 +2,6 @@
 
 import copy
 import hashlib
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -23,11 +22,10 @@ from rekindle.models.loading import (
 )
 from rekindle.models.packed import PackedForward, agrees_with_transformers
 from rekindle.models.samples import SampleRow, TokenLogprobs, rows_of
+from rekindle.notices import warn
 from rekindle.types import TrainingSample
 
 __all__ = ["ModelError", "Policy", "TokenLogprobs"]
-
-logger = logging.getLogger(__name__)
 
 Forward = Callable[[Sequence[SampleRow]], TokenLogprobs]
 
@@ -205,9 +203,9 @@ def _best_forward(model: Any) -> Forward:
     packed = PackedForward(model, _kernels(decoder))
     if agrees_with_transformers(model, packed):
         return packed
-    logger.warning(
-        "our forward pass of this %s model disagrees with transformers; using transformers, which is slower",
-        model.config.model_type,
+    warn(
+        f"our forward pass of this {model.config.model_type} model disagrees with transformers; using transformers, "
+        "which is slower"
     )
     return GenericForward(model)
 

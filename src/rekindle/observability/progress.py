@@ -12,6 +12,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
+from rekindle.notices import warn
 from rekindle.observability.formatting import grouped, rate
 from rekindle.observability.rows import by_level, shown_levels
 
@@ -135,8 +136,8 @@ class Progress:
             self._print_latest()
 
     def warn(self, text: str) -> None:
-        """Show a warning at once, e.g. that the pool is starving. It stays visible above the bar."""
-        self._console.print(Text.assemble(("warning: ", "bold yellow"), text), soft_wrap=True)
+        """Say that, e.g., the pool is starving; whoever shows it writes above the bar."""
+        warn(text)
 
     def __enter__(self) -> "Progress":
         if self._console.is_interactive:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rekindle.observability import page, sections
-from rekindle.observability.formatting import compact, duration, flops, grouped, percent, rate
+from rekindle.observability.formatting import compact, duration, excerpt, flops, grouped, percent, rate
 from rekindle.observability.narrative import accuracy_change, advice, conservation, economy, outcome, title
 from rekindle.observability.runs import load_run
 from rekindle.observability.self_play.narrative import reference_change, self_play_story
@@ -15,6 +15,9 @@ from rekindle.observability.self_play.section import self_play
 from rekindle.observability.summary import TRAINED, Summary
 
 __all__ = ["render_report", "write_report"]
+
+WARNINGS_LISTED = 20
+WARNING_CHARACTERS = 300
 
 
 def write_report(directory: str | Path) -> Path:
@@ -48,6 +51,7 @@ def render_report(summary: Summary) -> str:
         sections.cost(summary),
         sections.signals(summary),
         sections.prompts(summary),
+        _warnings(summary),
         _settings(summary),
         page.footer("Written by rekindle. Hover over a chart for its numbers; the files next to this page hold all."),
     ]
@@ -105,6 +109,21 @@ def _self_play_tiles(numbers: SelfPlayNumbers) -> Iterator[tuple[str, str, str]]
     if right := numbers.of_valid("self_play/right"):
         low, high = map(percent, right.interval())
         yield "Right questions", percent(right.value), f"95% interval {low} to {high}"
+
+
+def _warnings(summary: Summary) -> str:
+    """What the run warned of: the texts said most often, and how many others there are."""
+    found = sorted(summary.run.warnings(), key=lambda one: -one.count)
+    if not found:
+        return ""
+    columns = ("warning", "by", "times", "first step", "last step")
+    rows = [
+        (excerpt(one.text, WARNING_CHARACTERS), one.source, *map(grouped, (one.count, one.first_step, one.last_step)))
+        for one in found[:WARNINGS_LISTED]
+    ]
+    left = len(found) - len(rows)
+    note = f"{grouped(left)} others are in warnings.jsonl." if left else ""
+    return page.section("Warnings", page.table("Most frequent first", columns, rows, note))
 
 
 def _settings(summary: Summary) -> str:

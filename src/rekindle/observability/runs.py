@@ -15,6 +15,7 @@ from typing import Any
 
 from rekindle.observability.metrics import read_metrics
 from rekindle.observability.step_log import StepLogError, read_step_log
+from rekindle.observability.warnings_log import KeptWarning, read_warnings
 from rekindle.types import Fate, UserError
 
 __all__ = ["FateCount", "Run", "RunError", "load_run"]
@@ -115,6 +116,17 @@ class Run:
         """
         try:
             yield from read_step_log(self.directory / "proposals.jsonl")
+        except StepLogError as error:
+            raise RunError(str(error)) from None
+
+    def warnings(self) -> list[KeptWarning]:
+        """The distinct texts of ``warnings.jsonl`` with their counts; none where nothing was to be warned of.
+
+        Raises:
+            RunError: A line of it is broken.
+        """
+        try:
+            return read_warnings(self.directory / "warnings.jsonl")
         except StepLogError as error:
             raise RunError(str(error)) from None
 

@@ -1,10 +1,10 @@
 """Self-play seeds from a user's file of answers, for which the proposer will invent questions."""
 
 import json
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from rekindle.notices import warn
 from rekindle.tasks.fields import id_text, text_of
 from rekindle.tasks.task_set import TaskError, normalized_prompt, prompt_id
 from rekindle.types import Task
@@ -118,7 +118,7 @@ def _distinct(path: Path, seeds: Iterable[tuple[str, Task]]) -> tuple[Task, ...]
                 "its own id"
             )
     if repeated:
-        warnings.warn(
+        warn(
             f"{path}: {repeated} answers repeat an earlier one and were dropped, {contradicting} with other names",
             stacklevel=3,
         )

@@ -1,11 +1,11 @@
 """Tasks from files: GSM8K, and JSONL or Parquet with ``prompt`` and ``answer`` or with questions."""
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from rekindle.config.tables.task import TaskTable
+from rekindle.notices import warn
 from rekindle.tasks.fields import id_text, text_of
 from rekindle.tasks.qa_sets import has_question, question_task
 from rekindle.tasks.rows import PlacedRow, read_rows
@@ -83,7 +83,7 @@ def _distinct(
             repeated += 1
             contradicting += earlier.answer != task.answer
     if repeated:
-        warnings.warn(
+        warn(
             f"{path}: {repeated} rows repeat an earlier prompt and were dropped, {contradicting} with another answer",
             stacklevel=3,
         )
@@ -167,7 +167,7 @@ def _without(tasks: list[Task], held_out: list[Task], table: TaskTable) -> list[
     if not kept:
         raise TaskError(f"every prompt of {table.path} is also in {table.eval_path}; give different files")
     if len(kept) < len(tasks):
-        warnings.warn(
+        warn(
             f"{table.path}: {len(tasks) - len(kept)} prompts are also in {table.eval_path} and left the pool",
             stacklevel=3,
         )
@@ -187,4 +187,4 @@ def _sample(tasks: list[Task], count: int | None, seed: int) -> tuple[Task, ...]
 
 def _warn_if_fewer(path: str, found: int, wanted: int | None, key: str) -> None:
     if wanted is not None and found < wanted:
-        warnings.warn(f"{path}: {key} = {wanted}, but only {found} distinct prompts are there to use", stacklevel=3)
+        warn(f"{path}: {key} = {wanted}, but only {found} distinct prompts are there to use", stacklevel=3)

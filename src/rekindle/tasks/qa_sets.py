@@ -14,10 +14,10 @@ import csv
 import json
 import re
 import sys
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from rekindle.notices import warn
 from rekindle.tasks.fields import id_text, text_of
 from rekindle.tasks.rows import PlacedRow, read_rows
 from rekindle.tasks.task_set import TaskError, normalized_prompt, prompt_id
@@ -65,7 +65,7 @@ def read_questions(path: Path) -> list[Task]:
     if not by_content:
         raise TaskError(f"{path} has no rows; give a file with at least one question")
     if repeated:
-        warnings.warn(f"{path}: {repeated} rows repeat an earlier question and its answers; dropped", stacklevel=2)
+        warn(f"{path}: {repeated} rows repeat an earlier question and its answers; dropped", stacklevel=2)
     return list(by_content.values())
 
 

@@ -7,10 +7,10 @@ the global random state; in this process the same seed could give other prompts,
 import json
 import subprocess
 import tempfile
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rekindle.notices import warn
 from rekindle.tasks.child_process import child_environment, python_command
 from rekindle.tasks.extras import require_extra
 from rekindle.tasks.task_set import TaskError, TaskSet, normalized_prompt, prompt_id, split
@@ -47,7 +47,7 @@ def load_reasoning_gym(
     dataset = {"name": name, "params": {"seed": seed, **params, "size": pool_size + eval_prompts}}
     tasks = _distinct(tasks_from_entries(dataset, _generate(dataset)))
     if len(tasks) < pool_size + eval_prompts:
-        warnings.warn(
+        warn(
             f"reasoning_gym {name}: only {len(tasks)} of {pool_size + eval_prompts} prompts are distinct, "
             "so the pool is smaller than task.pool_size",
             stacklevel=2,

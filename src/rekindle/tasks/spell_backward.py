@@ -7,12 +7,12 @@ to the held-out prompts or to the warm start's demonstrations, so no word can le
 import hashlib
 import itertools
 import math
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from enum import IntEnum
 from random import Random
 
+from rekindle.notices import warn
 from rekindle.tasks.task_set import TaskError, TaskSet
 from rekindle.types import Task
 
@@ -87,7 +87,7 @@ def load_spell_backward(params: Mapping[str, object], *, pool_size: int, eval_pr
     for part, count, key in ((Split.POOL, pool_size, "task.pool_size"), (Split.HELD_OUT, eval_prompts, "eval.prompts")):
         words = _words(part, count, chosen.lengths, seed)
         if len(words) < count:
-            warnings.warn(
+            warn(
                 f"{key} = {count}, but only {len(words)} words of {chosen.min_length} to {chosen.max_length} letters "
                 "exist for it; raise task.params max_length for more",
                 stacklevel=2,

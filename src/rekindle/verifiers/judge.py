@@ -2,12 +2,12 @@
 
 import os
 import threading
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rekindle.config.tables.task import JudgeTable
 from rekindle.engines.endpoint import Endpoint, EndpointCompletion, EndpointRequest
+from rekindle.notices import warn
 from rekindle.types import Task
 from rekindle.verifiers.exact import final_answer
 from rekindle.verifiers.judge_cache import VerdictCache, verdict_key
@@ -86,9 +86,7 @@ class JudgeVerifier:
             self._calls += min(left, len(cases))
             told, self._told = self._told, self._told or left < len(cases)
         if self._told and not told:
-            warnings.warn(
-                f"judge.max_calls = {self._budget} is spent: further answers are not judged; raise it", stacklevel=3
-            )
+            warn(f"judge.max_calls = {self._budget} is spent: further answers are not judged; raise it", stacklevel=3)
         return cases[:left]
 
     def _ask(self, cases: Sequence[Case]) -> Mapping[Case, Verdict]:

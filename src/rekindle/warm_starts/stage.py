@@ -11,6 +11,7 @@ from rekindle.config import Config
 from rekindle.config.facts import invents_its_world, plays_itself, plays_search
 from rekindle.models.policy import Policy
 from rekindle.tasks import search_world, spell_backward
+from rekindle.tasks.task_set import TaskSet
 from rekindle.types import TrainingSample
 from rekindle.warm_starts import imitation, spelling
 from rekindle.warm_starts.cache import WarmStartError, cached
@@ -28,17 +29,22 @@ CHECKING = ("prompt", "noise", "max_new_tokens", "temperature")
 Say = Callable[[str], None]
 
 
-def start_model(config: Config, say: Say) -> Path:
+def start_model(config: Config, say: Say, tasks: TaskSet | None = None) -> Path:
     """Directory of the model that the run begins with: ``model.path``, or a tiny model after its warm start.
 
     A warm start is taken from the user's cache when it was made before.
+
+    Args:
+        config: The run.
+        say: Told what takes a while.
+        tasks: Those of the configuration, where the caller has them already.
 
     Raises:
         WarmStartError: Its profile is outside what RL can use.
     """
     if config.model.path is not None:
         return Path(config.model.path)
-    directory, profile = cached(_key(config), lambda: _make_warm_start(config, say))
+    directory, profile = cached(_key(config), lambda: _make_warm_start(config, say, tasks))
     words = ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in profile.items())
     _refuse_useless(config, profile, words)
     say(f"warm start ({directory}): {words}")
@@ -81,16 +87,17 @@ def _refuse_useless(config: Config, profile: Mapping[str, float], words: str) ->
             )
 
 
-def _make_warm_start(config: Config, say: Say) -> tuple[Policy, dict[str, float]]:
+def _make_warm_start(config: Config, say: Say, tasks: TaskSet | None) -> tuple[Policy, dict[str, float]]:
     settings, policy = config.warm_start, _tiny(config)
 
     def on_step(step: int, loss: float) -> None:
         if step % 100 == 0 or step == settings.steps:
             say(f"  warm start: step {step} of at most {settings.steps + settings.decay_steps}, loss {loss:.2f}")
 
-    with workbench_of(config, policy, say) as bench:
-        say(f"warming up a model of {policy.parameter_count:,} parameters on noisy demonstrations, once ...")
+    with workbench_of(config, policy, say, tasks=tasks) as bench:
+        say(f"making the start policy: {policy.parameter_count:,} parameters imitate noisy demonstrations, once ...")
         imitation.imitate(policy, _demonstrations(bench), settings, on_step)
+        say("measuring the start policy ...")
         return policy, start_profile(bench)
 
 

@@ -10,7 +10,6 @@ without them, has that answer. Degenerate cases: no valid question in a step giv
 (``self_play.fill``); a question that nobody solves earns its proposer the most.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +24,7 @@ from rekindle.environments.self_play.seeds import Seeds
 from rekindle.environments.self_play.settlement import pay, played_tasks, settle_proposals
 from rekindle.environments.self_play.yardstick import Yardstick
 from rekindle.learning.credit import Credit
+from rekindle.notices import warn
 from rekindle.scheduling.accounting import Settled, settle_failure
 from rekindle.scheduling.pools import GrowingPool
 from rekindle.scheduling.seeding import mixed_seed
@@ -135,7 +135,7 @@ class Game:
         except UserError:
             raise
         except Exception as error:  # noqa: BLE001 (the boundary: a failure becomes a fate)
-            warnings.warn(f"{len(orders)} proposals failed ({type(error).__name__}: {error})", stacklevel=2)
+            warn(f"{len(orders)} proposals failed ({type(error).__name__}: {error})", stacklevel=2)
             proposals, failed = [], list(orders)
         self._durations |= self._proposer.durations
         self._failed += [order.request for order in failed]

@@ -1,10 +1,10 @@
 """Questions of one or more hops: "ka lo boss home ?" asks for the home of the boss of ka lo."""
 
 import hashlib
-import warnings
 from collections.abc import Container, Mapping
 from random import Random
 
+from rekindle.notices import warn
 from rekindle.tasks.search_world.params import Params
 from rekindle.tasks.search_world.world import Name, World, world
 from rekindle.tasks.task_set import TaskSet
@@ -42,7 +42,7 @@ def wanted_questions(params: Params, corpus: str, count: int, seed: int, *, key:
     """`distinct_questions`, with a warning where there are fewer than the configuration's ``key`` demands."""
     tasks = distinct_questions(params, corpus, count, seed)
     if len(tasks) < count:
-        warnings.warn(
+        warn(
             f"{key} = {count}, but only {len(tasks)} questions were found in a world of {params.entities} "
             "entities; raise task.params entities for more",
             stacklevel=3,
