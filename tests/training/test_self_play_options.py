@@ -693,7 +693,7 @@ REFUSED = {
     "no room to verify": (["check.kind=policy", "check.max_new_tokens=65530"], ["check.max_new_tokens"]),
     "params of the world": (
         ["task.params.hops=2"],
-        ["task.params = ", "would not be read; set task.source to a generator", "or remove it"],
+        ["would not be read; set task.source to a generator", "or remove it"],
     ),
 }
 

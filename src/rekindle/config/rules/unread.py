@@ -14,7 +14,7 @@ CONDITIONAL = tuple((key, key.only, key.default) for key in keys_of(Config) if k
 
 
 def unread_keys(config: Config) -> Iterator[str]:
-    """A setting of a method that is not switched on: a key whose condition (docs/configuration.md) does not hold."""
+    """A setting of a method that is not switched on: a key whose condition does not hold."""
     for key, condition, default in CONDITIONAL:
         value = value_at(config, key.path)
         if value != default and not condition.holds(config):
