@@ -1,11 +1,15 @@
 # Two commands do all the set-up on a fresh machine: `make quickstart` and `make test`.
-PYTHON ?= python3
+export PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := train,tasks,math,parquet,search,dense,serve,dev
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup quickstart test lint clean
+# How long `make fuzz` goes on, and the torch of `make test-lowest` and `make test-newest` (a CPU build, if possible).
+MINUTES ?= 30
+export TORCH ?= $(shell sed -n 's/^torch==//p' constraints.txt)
+
+.PHONY: setup quickstart test test-all fuzz lint test-wheel test-lowest test-newest test-pythons clean
 
 setup: $(VENV)/.ready
 
@@ -19,13 +23,34 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 quickstart: setup
 	$(BIN)/rekindle train examples/spell_backward.toml --recipe recycle --out runs/quickstart --resume
 
+# Some minutes: all that is not marked as slow. The same examples and the same result every time.
 test: setup lint
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: setup lint
 	$(BIN)/python -m pytest
+
+# The properties at 100 times their examples with random seeds: make fuzz MINUTES=120
+fuzz: setup
+	$(BIN)/python tests/fuzz.py --minutes $(MINUTES)
 
 lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# The package in environments of their own, kept in .venvs.
+test-wheel:
+	.ci/wheel
+
+test-lowest:
+	.ci/bounds lowest
+
+test-newest:
+	.ci/bounds newest
+
+test-pythons:
+	.ci/pythons
+
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venvs build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

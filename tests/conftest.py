@@ -1,6 +1,9 @@
-"""Shared by all tests: one thread, and one warm start for the whole session."""
+"""Shared by all tests: how properties are played, one thread, and one warm start for the whole session."""
 
 import os
+import random
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,9 +14,62 @@ from embedded import EXAMPLE, QUICK
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+FUZZ_FACTOR = 100
+COLLECTED = pytest.StashKey[list[tuple[str, bool]]]()
+"""All tests that were found, each with whether it is slow: what ``test_gate`` reads."""
+
 # Time limits of single examples say more about the machine's other work than about the code.
-settings.register_profile("rekindle", deadline=None)
-settings.load_profile("rekindle")
+settings.register_profile("fixed", derandomize=True, deadline=None, print_blob=True)
+settings.register_profile("fuzz", derandomize=False, deadline=None, print_blob=True)
+
+
+def pytest_addoption(parser):
+    parser.addoption("--fuzz-until", type=float, metavar="TIME", help="properties only; none begins after this time")
+
+
+def pytest_configure(config):
+    settings.load_profile("fixed" if _fuzz_until(config) is None else "fuzz")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    config.stash[COLLECTED] = [(item.nodeid, item.get_closest_marker("slow") is not None) for item in items]
+    if _fuzz_until(config) is not None:
+        _keep_the_properties(config, items)
+
+
+def pytest_runtest_setup(item):
+    until = _fuzz_until(item.config)
+    if until is not None and time.time() > until:
+        pytest.skip("the time for fuzzing is over")
+
+
+def _fuzz_until(config):
+    return config.getoption("--fuzz-until")
+
+
+def _keep_the_properties(config, items):
+    """In a random order, each once, with many more examples."""
+    others = [item for item in items if not getattr(item.obj, "is_hypothesis_test", False)]
+    config.hook.pytest_deselected(items=others)
+    items[:] = sorted(set(items) - set(others), key=lambda item: item.nodeid)
+    random.Random(config.getoption("--hypothesis-seed")).shuffle(items)
+    more = {}
+    for item in items:
+        function = getattr(item.obj, "__func__", item.obj)
+        more.setdefault(function, function._hypothesis_internal_use_settings)
+    for function, given in more.items():
+        function._hypothesis_internal_use_settings = settings(given, max_examples=FUZZ_FACTOR * given.max_examples)
+
+
+@pytest.fixture(autouse=True)
+def _same_random_numbers():
+    """What draws from a library's global generator draws the same in every order of the tests."""
+    random.seed(0)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 @pytest.fixture(scope="session", autouse=True)

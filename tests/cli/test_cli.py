@@ -1,16 +1,15 @@
 """The command as a user types it."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from dying import UPDATE, signalled
 from embedded import EXAMPLE, QUICK
 from rekindle.cli import main
 from rekindle.observability.metrics import read_metrics
@@ -211,18 +210,11 @@ def test_a_policy_with_damaged_weights_is_refused(tmp_path, capsys):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_writes_a_checkpoint_and_exits_with_130(tmp_path, number):
     run = tmp_path / "run"
-    command = [sys.executable, "-m", "rekindle", "train", str(EXAMPLE), "--recipe", "recycle", "--out", str(run)]
+    command = ["train", str(EXAMPLE), "--recipe", "recycle", "--out", str(run)]
     command += [*SETTINGS, "--set", "train.steps=2000", "--set", "checkpoint.every=1000"]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ.copy()
-    )
-    deadline = time.monotonic() + 120
-    while len(read_metrics(run / "metrics.jsonl")) < 3 and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.send_signal(number)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
-    assert "repeat the command with --resume" in out
+    done = signalled(command, UPDATE, 3, number)
+    assert done.returncode == 130, done.stderr
+    assert "repeat the command with --resume" in done.stdout
     last = read_metrics(run / "metrics.jsonl")[-1]["step"]
+    assert last == 3, "the step in which it came is finished"
     assert [path.name for path in (run / "checkpoints").iterdir()] == [f"step-{last}"]

@@ -1,15 +1,12 @@
 """`rekindle eval` as a user types it, with the embedded policy."""
 
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
-import time
 
 import pytest
 
+from dying import JOURNAL_LINE, signalled
 from embedded import EXAMPLE, QUICK
 from rekindle.cli import main
 from rekindle.tasks.spell_backward import Split, split_of
@@ -106,44 +103,21 @@ def test_questions_that_cannot_be_played_count_as_never_solved_and_are_told(tmp_
     assert value["pass_at"]["1"] == pytest.approx(value["prompts"][0]["correct"] / 8 / 2)
 
 
-def wait_for_lines(process, journal, lines):
-    deadline = time.monotonic() + 60
-    while not (journal.exists() and journal.read_bytes().count(b"\n") > lines) and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-
-
-def start(arguments):
-    return subprocess.Popen(
-        [sys.executable, "-m", "rekindle", *arguments],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ,
-    )
-
-
 def test_a_killed_evaluation_goes_on_and_is_the_same(made, sets, tmp_path):
     arguments = command(sets, "--out", tmp_path / "out")
-    process = start(arguments)
-    wait_for_lines(process, tmp_path / "out" / "journal.jsonl", 1)
-    process.kill()
-    process.communicate()
-    assert process.returncode in {-signal.SIGKILL, 0}
-    if process.returncode:
-        assert not (tmp_path / "out" / "results.json").exists()
+    signalled(arguments, JOURNAL_LINE, 150)
+    assert not (tmp_path / "out" / "results.json").exists()
+    kept = (tmp_path / "out" / "journal.jsonl").read_bytes().count(b"\n")
+    assert 1 < kept < 171, "some questions were played, and not all"
     assert main(arguments) == 0
     assert content(tmp_path / "out") == content(made)
 
 
 def test_an_interrupted_evaluation_says_how_to_go_on(sets, tmp_path):
-    arguments = [*command(sets, "--out", tmp_path / "out"), "--samples", "128"]
-    process = start(arguments)
-    wait_for_lines(process, tmp_path / "out" / "journal.jsonl", 1)
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert error.splitlines()[-1] == "interrupted; to go on, repeat the command"
+    arguments = command(sets, "--out", tmp_path / "out")
+    done = signalled(arguments, JOURNAL_LINE, 20, signal.SIGINT)
+    assert done.returncode == 130
+    assert done.stderr.splitlines()[-1] == "interrupted; to go on, repeat the command"
     assert not (tmp_path / "out" / "results.json").exists()
 
 

@@ -1,17 +1,14 @@
 """`rekindle profile` as a user types it, with the embedded policy and with a real HTTP endpoint."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from safetensors.torch import load_file, save_file
 
+from dying import JOURNAL_LINE, signalled
 from embedded import EXAMPLE, QUICK
 from rekindle.cli import main
 from rekindle.evaluation.profile_file import load_profile, save_profile
@@ -58,17 +55,11 @@ def test_a_profile_of_the_start_policy(made, tmp_path, capsys):
 
 def test_a_killed_profile_goes_on_and_is_the_same(made, tmp_path):
     out = tmp_path / "killed.parquet"
-    command = [sys.executable, "-m", "rekindle", "profile", str(EXAMPLE), *SETTINGS, "--out", str(out)]
-    process = subprocess.Popen([*command, "--samples", "4"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    partial, deadline = out.with_name("killed.parquet.partial"), time.monotonic() + 60
-    while not (partial.exists() and partial.read_bytes().count(b"\n") > 1) and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    process.kill()
-    process.wait()
-    assert process.returncode in {-signal.SIGKILL, 0}
-    if not out.exists():
-        assert subprocess.run([*command, "--samples", "4"], capture_output=True, check=False).returncode == 0
+    signalled(["profile", str(EXAMPLE), *SETTINGS, "--out", str(out), "--samples", "4"], JOURNAL_LINE, 90)
+    kept = out.with_name("killed.parquet.partial").read_bytes().count(b"\n")
+    assert 1 < kept < 97, "some prompts were played, and not all"
+    assert not out.exists()
+    assert profile(out) == 0
     same(load_profile(made), load_profile(out))
 
 
@@ -206,16 +197,9 @@ def test_an_existing_file_is_kept(made, capsys):
 
 def test_interrupting_keeps_what_was_profiled(tmp_path):
     out = tmp_path / "p.parquet"
-    command = [sys.executable, "-m", "rekindle", "profile", str(EXAMPLE), *SETTINGS, "--out", str(out)]
-    command += ["--samples", "64", "--set", "task.pool_size=2000"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=os.environ)
-    partial, deadline = out.with_name("p.parquet.partial"), time.monotonic() + 60
-    while not (partial.exists() and partial.read_bytes().count(b"\n") > 1):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "repeat the command" in error
-    assert partial.read_bytes().count(b"\n") > 1
+    command = ["profile", str(EXAMPLE), *SETTINGS, "--out", out, "--samples", "4"]
+    done = signalled(command, JOURNAL_LINE, 90, signal.SIGINT)
+    assert done.returncode == 130
+    assert "repeat the command" in done.stderr
+    assert out.with_name("p.parquet.partial").read_bytes().count(b"\n") > 1
     assert not out.exists()

@@ -1,9 +1,11 @@
 """Numbers as people read them: tables by hand, and what axis ticks promise."""
 
-from itertools import pairwise
+import math
+import sys
+from itertools import pairwise, product
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rekindle.observability.formatting import compact, duration, excerpt, flops, grouped, percent, rate, ticks
@@ -64,14 +66,36 @@ def test_ticks(low, high, expected):
     assert ticks(low, high) == expected
 
 
-@given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6), st.integers(2, 8))
-def test_ticks_are_few_inside_and_evenly_spaced(low, width, count):
-    high = low + width
+EDGES = [0.0, 5e-324, -5e-324, 1e-320, 1.0, math.nextafter(1.0, 2.0), 1e16, 1e300, math.nextafter(1e300, math.inf)]
+EDGES += [sys.float_info.min, sys.float_info.max, -sys.float_info.max]
+ANY_NUMBER = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from(EDGES)
+
+
+def assert_ticks(low, high, count):
     found = ticks(low, high, count)
     assert 1 <= len(found) <= count + 1
-    slack = 1e-6 * max(1.0, abs(low), abs(high))
-    assert all(low - slack <= tick <= high + slack for tick in found)
-    gaps = [b - a for a, b in pairwise(found)]
+    assert all(a < b for a, b in pairwise(found))
+    assert all(low <= tick <= high for tick in found)
+    return found
+
+
+def test_ticks_at_the_ends_of_what_a_float_can_hold():
+    assert ticks(0.0, 5e-324) == [0.0, 5e-324]
+    assert ticks(-1.5e308, 1.5e308) == [-1e308, 0.0, 1e308]
+    for low, high in product(EDGES, EDGES):
+        assert_ticks(low, max(low, high), 5)
+
+
+@given(ANY_NUMBER, ANY_NUMBER, st.integers(1, 20))
+@example(0.0, 5e-324, 5)
+def test_ticks_of_any_range_are_few_ascending_and_inside(one, other, count):
+    assert_ticks(min(one, other), max(one, other), count)
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6), st.integers(2, 8))
+def test_ticks_are_evenly_spaced(low, width, count):
+    gaps = [b - a for a, b in pairwise(assert_ticks(low, low + width, count))]
+    slack = 1e-9 * max(1.0, abs(low), width)
     assert all(gap == pytest.approx(gaps[0], rel=1e-6, abs=slack) for gap in gaps)
 
 

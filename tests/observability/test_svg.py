@@ -4,7 +4,7 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rekindle.observability.svg import Bar, Layer, Series, horizontal_bars, line_chart, stacked_columns
@@ -54,6 +54,12 @@ def test_hover_columns_tile_the_chart_and_stay_few():
     assert sum(float(node.get("width").rstrip("%")) for node in columns) == pytest.approx(100, abs=1)
 
 
+@pytest.mark.parametrize("x", [0.0, 1e300, 1.7976931348623157e308, -1.7976931348623157e308])
+def test_a_single_point_has_a_place(x):
+    (path,) = found(draw_line(Series("a", [x], [1.0], "ember"), height=100), "path", "line")
+    assert re.fullmatch(r"M(0|1000)\.0 7\.4h0", path.get("d"))
+
+
 def test_columns_are_stacked():
     layers = [Layer("low", [1, 2], "fresh"), Layer("none", [0, 0], "lost"), Layer("high", [3, 2], "never_solved")]
     root = ElementTree.fromstring(stacked_columns(layers, [1, 2, 3], **WORDS, x_label="step", height=40))
@@ -79,11 +85,12 @@ def test_bars_are_shares_of_the_whole():
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff"), max_size=8)
-VALUES = st.lists(st.none() | st.floats(-1e9, 1e9), max_size=12)
+VALUES = st.lists(st.none() | st.floats(allow_nan=False, allow_infinity=False), max_size=12)
 
 
 @given(TEXTS, TEXTS, st.lists(st.tuples(TEXTS, VALUES), max_size=3))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
+@example("a", "b", [("c", [5e-324]), ("d", [1.7e308, -1.7e308])])
 def test_any_text_and_numbers_give_sound_xml_inside_the_plot(title, label, lines):
     series = [Series(name, list(range(len(values))), values, "ember", markers=True) for name, values in lines]
     root = ElementTree.fromstring(line_chart(series, title=title, description=label, x_label=label))
@@ -95,7 +102,7 @@ def test_any_text_and_numbers_give_sound_xml_inside_the_plot(title, label, lines
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 1000)] * 3), min_size=1, max_size=8), TEXTS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_columns_give_sound_xml(rows, name):
     layers = [Layer(name, list(values), "fresh") for values in zip(*rows, strict=True)]
     root = ElementTree.fromstring(stacked_columns(layers, list(range(len(rows) + 1)), **WORDS, x_label=name))

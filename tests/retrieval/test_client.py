@@ -359,7 +359,7 @@ def test_an_endless_answer_is_retriever_down(server, connect, entry):
 @pytest.mark.parametrize("entry", [hangs, drips, drips_headers])
 def test_a_server_that_does_not_come_to_an_end_is_left(server, connect, entry):
     server.script = [entry, reference]
-    assert connect(timeout_seconds=0.2).search(["q"], 1) == [FINE]
+    assert connect(timeout_seconds=1.0).search(["q"], 1) == [FINE]
     server.script = [entry]
     with pytest.raises(RetrieverDown, match=r"failed 2 times \(no whole answer within 0\.1 seconds\)"):
         connect(timeout_seconds=0.1, retries=1).search(["q"], 1)
@@ -367,8 +367,8 @@ def test_a_server_that_does_not_come_to_an_end_is_left(server, connect, entry):
 
 def test_a_whole_search_has_a_deadline(server, connect):
     server.script = [(503, {"Retry-After": "50"}, {})]
-    with pytest.raises(RetrieverDown, match=r"did not answer within 0\.2 seconds in all"):
-        connect(deadline_seconds=0.2).search(["q"], 1)
+    with pytest.raises(RetrieverDown, match=r"did not answer within 1 seconds in all"):
+        connect(deadline_seconds=1.0).search(["q"], 1)
     assert len(server.seen) == 1
 
 

@@ -1,11 +1,9 @@
 """Whole runs of the embedded task, small: promises 1 to 5 of the design."""
 
 import json
-import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
@@ -14,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from dying import UPDATE, signalled
 from embedded import EXAMPLE, QUICK
 from rekindle.assembly import open_run
 from rekindle.config import ConfigError
@@ -160,25 +159,26 @@ def test_every_recipe_trains_conserves_and_resumes_bit_for_bit(recipe, quick_con
     assert {row["fate"] for row in rows} <= set(Fate)
 
 
-def test_kill_9_in_mid_run_then_resume_equals_the_uninterrupted_run(quick_config, tmp_path):
-    overrides = ("train.steps=20", "checkpoint.every=2", "task.pool_size=64")
+@pytest.mark.parametrize(
+    ("moment", "at"),
+    [
+        (UPDATE, 3),
+        ("rekindle.observability.metrics:MetricsWriter.append", 2),
+        ("rekindle.training.checkpoint:_split", 1),
+        ("rekindle.training.checkpoint:_sync_tree", 1),
+    ],
+    ids=["before an update", "before the metrics", "while a checkpoint is written", "before it is named"],
+)
+def test_kill_9_in_mid_run_then_resume_equals_the_uninterrupted_run(moment, at, quick_config, tmp_path):
+    overrides = ("train.steps=8", "checkpoint.every=2", "task.pool_size=64")
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     finish(quick_config("recycle", *overrides), whole)
-    command = [sys.executable, "-m", "rekindle", "train", str(EXAMPLE), "--recipe", "recycle", "--out", str(killed)]
+    command = ["train", str(EXAMPLE), "--recipe", "recycle", "--out", str(killed)]
     command += [part for key in (*QUICK, *overrides) for part in ("--set", key)]
-    for attempt, stop_after in enumerate((3, 6)):
-        process = subprocess.Popen(
-            command + ["--resume"] * bool(attempt), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        )
-        deadline = time.monotonic() + 120
-        while len(read_metrics(killed / "metrics.jsonl")) <= stop_after and process.poll() is None:
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-        process.kill()
-        process.wait()
-        assert process.returncode == -signal.SIGKILL, process.stderr.read()
-    done = subprocess.run([*command, "--resume"], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    signalled(command, UPDATE, 4)
+    assert len(read_metrics(killed / "metrics.jsonl")) == 4, "the start and three steps"
+    signalled([*command, "--resume"], moment, at)
+    assert finish(quick_config("recycle", *overrides), killed, resume=True)[0] is Ending.DONE
     assert_same_run(whole, killed)
 
 

@@ -5,6 +5,7 @@ import string
 
 import pytest
 import torch
+from reading import keys_read
 from test_loop import finish, last_weights, ledger_rows, opened, without_clocks
 from test_search_options import COVERED as OF_SEARCH_AGENTS
 from test_self_play_options import COVERED as OF_SELF_PLAY
@@ -139,16 +140,43 @@ def run(quick_config, tmp_path_factory):
     return metrics
 
 
-@pytest.mark.parametrize("key", CHANGES_THE_NUMBERS)
+SAMPLE = {"train.group_size", "pool.alpha", "priority.score", "heating.delta", "sizes.rule", "phases.reprofile"}
+"""Whose pairs of whole runs belong to the fast tests; that the others are read at all is tested for each of them."""
+
+
+def pairs(keys):
+    return [pytest.param(key, marks=() if key in SAMPLE else pytest.mark.slow) for key in keys]
+
+
+@pytest.mark.parametrize("key", pairs(CHANGES_THE_NUMBERS))
 def test_an_option_changes_the_run(key, run):
     assert run("recycle", f"{key}={json.dumps(CHANGES_THE_NUMBERS[key])}") != run("recycle")
 
 
-@pytest.mark.parametrize("key", NEEDS_COMPANY)
+@pytest.mark.parametrize("key", pairs(NEEDS_COMPANY))
 def test_an_option_changes_the_run_beside_others(key, run):
     company, value, *named = NEEDS_COMPANY[key]
     recipe = named[0] if named else "recycle"
     assert run(recipe, *company, f"{key}={json.dumps(value)}") != run(recipe, *company)
+
+
+def features():
+    """Recipe and settings -> the keys of the tables above that a run with them must read."""
+    found = {("recycle",): list(CHANGES_THE_NUMBERS)}
+    for key, (company, _, *named) in NEEDS_COMPANY.items():
+        found.setdefault((named[0] if named else "recycle", *company), []).append(key)
+    return found
+
+
+@pytest.mark.parametrize("feature", features(), ids=" ".join)
+def test_options_are_read_by_the_runs_that_they_change(feature, quick_config, tmp_path):
+    recipe, *settings = feature
+    config = quick_config(recipe, *SMALL, *settings)
+    with keys_read() as read:
+        finish(config, tmp_path / "run")
+    known = {*leaves(Config)}
+    expected = {key if key in known else key.rpartition(".")[0] for key in features()[feature]}
+    assert not expected - read
 
 
 ELSEWHERE = {

@@ -1,10 +1,6 @@
 """Whole runs of search agents, small: they conserve, resume, train on what was sampled, and outlive who they ask."""
 
 import json
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 from contextlib import ExitStack
 from urllib.parse import urlsplit
@@ -13,6 +9,7 @@ import pytest
 import torch
 from test_loop import assert_same_run, finish, last_weights, ledger_rows, opened, without_clocks
 
+from dying import UPDATE, signalled
 from rekindle.cli import main
 from rekindle.engines.torch_engine import TorchEngine
 from rekindle.environments.search.play import COUNTS
@@ -110,21 +107,12 @@ def test_a_search_agent_resumes_bit_for_bit(recipe, tmp_path):
 
 
 def test_kill_9_in_mid_run_then_resume_equals_the_uninterrupted_run(tmp_path):
-    overrides = ("train.steps=9", "train.groups_per_step=4", "eval.every=99")
+    overrides = ("train.steps=6", "train.groups_per_step=4", "eval.every=99")
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     finish(search_config("recycle", *overrides), whole)
-    command = [sys.executable, "-m", "rekindle", "train", str(SEARCH_EXAMPLE), "--recipe", "recycle"]
+    command = ["train", str(SEARCH_EXAMPLE), "--recipe", "recycle", "--out", str(killed)]
     command += [part for key in (*QUICK_SEARCH, *overrides) for part in ("--set", key)]
-    process = subprocess.Popen(
-        [*command, "--out", str(killed)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    deadline = time.monotonic() + 120
-    while len(read_metrics(killed / "metrics.jsonl")) <= 3 and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    process.kill()
-    process.wait()
-    assert process.returncode == -signal.SIGKILL, process.stderr.read()
+    signalled(command, UPDATE, 4)
     assert finish(search_config("recycle", *overrides), killed, resume=True)[0] is Ending.DONE
     assert_same_run(whole, killed)
 

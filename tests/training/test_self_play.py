@@ -1,10 +1,6 @@
 """Whole runs of self-play, small: they conserve, resume, fail closed, and go with the other methods."""
 
 import json
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 from itertools import pairwise
 
@@ -12,6 +8,7 @@ import pytest
 import torch
 from test_loop import assert_same_run, finish, last_weights, ledger_rows, opened, without_clocks
 
+from dying import UPDATE, signalled
 from rekindle.cli import main
 from rekindle.environments.self_play.proposals import Reason
 from rekindle.observability.step_log import read_step_log
@@ -149,20 +146,13 @@ def test_it_conserves_and_resumes_bit_for_bit(overrides, tmp_path):
 
 
 def test_kill_9_in_mid_run_then_resume_equals_the_uninterrupted_run(tmp_path):
-    overrides = ("train.steps=12", "checkpoint.every=2", "self_play.fill=replay")
+    overrides = ("train.steps=7", "checkpoint.every=2", "self_play.fill=replay")
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     finish(self_play_config("self_play", *overrides), whole)
-    command = [sys.executable, "-m", "rekindle", "train", str(SELF_PLAY_EXAMPLE), "--out", str(killed)]
+    command = ["train", str(SELF_PLAY_EXAMPLE), "--out", str(killed)]
     command += [part for key in (*QUICK_SELF_PLAY, *overrides) for part in ("--set", key)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    deadline, metrics = time.monotonic() + 120, killed / "metrics.jsonl"
-    while time.monotonic() < deadline and process.poll() is None:
-        if metrics.exists() and metrics.read_bytes().count(b"\n") > 4:
-            break
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert main([*command[3:], "--resume"]) == 0
+    signalled(command, UPDATE, 5)
+    assert main([*command, "--resume"]) == 0
     assert_same_run(whole, killed)
     assert (whole / "proposals.jsonl").read_bytes() == (killed / "proposals.jsonl").read_bytes()
 

@@ -19,7 +19,7 @@ TOWER = r"\boxed{" + "2^{" * 40 + "2" + "}" * 40 + "}"
 
 @pytest.fixture(scope="module")
 def verifier():
-    verifier = MathVerifier(workers=2, timeout_seconds=2.0)
+    verifier = MathVerifier(workers=2, timeout_seconds=4.0)
     yield verifier
     verifier.close()
 

@@ -22,7 +22,7 @@ string_insertion syllogism tower_of_hanoi word_ladder
 
 @pytest.fixture(scope="module")
 def verifier():
-    verifier = ReasoningGymVerifier(workers=2, timeout_seconds=2.0)
+    verifier = ReasoningGymVerifier(workers=2, timeout_seconds=4.0)
     yield verifier
     verifier.close()
 

@@ -1,5 +1,6 @@
 """Building blocks of charts: scale, axes, hover columns and frame. Every text is escaped here."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -26,11 +27,11 @@ class Scale:
 
     def x(self, value: float) -> float:
         """0 at the left, 1 at the right."""
-        return (value - self.x_low) / (self.x_high - self.x_low)
+        return _share(value, self.x_low, self.x_high)
 
     def y(self, value: float) -> float:
         """Pixels, 0 at the top."""
-        return self.height * (1 - (value - self.y_low) / (self.y_high - self.y_low))
+        return self.height * (1 - _share(value, self.y_low, self.y_high))
 
 
 def x_axis(labels: Sequence[tuple[float, str]], name: str, height: int) -> str:
@@ -75,3 +76,10 @@ def frame(kind: str, title: str, description: str, content: str, height: int) ->
     """The outermost element, with a name and a description for assistive technology."""
     words = f"<title>{escape(title)}</title><desc>{escape(description)}</desc>"
     return f'<svg class="{kind}" role="img" width="100%" height="{height}">{words}{content}</svg>'
+
+
+def _share(value: float, low: float, high: float) -> float:
+    """How far ``value`` is on the way from ``low`` to ``high``, even where their distance is no float."""
+    if math.isinf(high - low):
+        value, low, high = value / 2, low / 2, high / 2
+    return (value - low) / (high - low)

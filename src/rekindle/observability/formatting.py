@@ -2,6 +2,7 @@
 
 import math
 import unicodedata
+from decimal import Decimal
 
 __all__ = ["compact", "duration", "excerpt", "flops", "grouped", "percent", "rate", "ticks"]
 
@@ -56,16 +57,23 @@ def duration(seconds: float) -> str:
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
     """Round numbers (1, 2 or 5 times a power of ten apart) inside ``[low, high]``: at least one, about ``count``.
 
-    An empty or reversed range gives its lower end.
+    Ascending for any two finite numbers. An empty or reversed range gives its lower end; so does one in which no round
+    number is a float.
     """
     if not high > low:
         return [low]
-    magnitude = 10.0 ** math.floor(math.log10((high - low) / count))
-    step = next(magnitude * m for m in (1, 2, 5, 10, 20) if magnitude * m * count >= (high - low) * 0.999)
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    # Steps below 1 are multiplied out of integers and rounded, so that 3 * 0.1 is written 0.3.
-    digits = max(0, 1 - math.floor(math.log10(step)))
-    return [round(index * step, digits) for index in range(first, last + 1)] or [low]
+    # Decimals hold what is written (0.1 is a tenth), and neither overflow nor vanish where a float would.
+    start, end = Decimal(repr(float(low))), Decimal(repr(float(high)))
+    step = _round_step((end - start) / count)
+    first, last = math.ceil(start / step), math.floor(end / step)
+    # Neighbouring floats are closer than a step's ticks: several of those are then the same float.
+    return list(dict.fromkeys(float(index * step) for index in range(first, last + 1))) or [low]
+
+
+def _round_step(least: Decimal) -> Decimal:
+    """1, 2 or 5 times a power of ten, and not less than ``least`` by more than a thousandth."""
+    unit = Decimal(1).scaleb(least.adjusted())
+    return next(unit * times for times in (1, 2, 5, 10) if unit * times >= least * Decimal("0.999"))
 
 
 def excerpt(text: str, limit: int) -> str:

@@ -8,6 +8,8 @@ Curves are in a nested drawing 1000 units wide, stretched with constant stroke w
 Every text is escaped here.
 """
 
+import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -162,11 +164,15 @@ def _heights(line: Series) -> list[float]:
 
 
 def _headroom(values: Sequence[float]) -> float:
-    return max([0.0, *values]) * 1.08
+    return min(max([0.0, *values]) * 1.08, sys.float_info.max)
 
 
 def _widened(low: float, high: float) -> tuple[float, float]:
-    return (low, high) if high > low else (low, low + 1.0)
+    """The same limits, or where they are equal two finite ones that are not."""
+    if low < high:
+        return low, high
+    above = max(low + 1.0, math.nextafter(low, math.inf))
+    return (low, above) if math.isfinite(above) else (math.nextafter(low, 0.0), low)
 
 
 def _point(x: float, y: float, scale: Scale) -> str:
