@@ -60,7 +60,7 @@ def test_a_killed_profile_goes_on_and_is_the_same(made, tmp_path):
     out = tmp_path / "killed.parquet"
     command = [sys.executable, "-m", "rekindle", "profile", str(EXAMPLE), *SETTINGS, "--out", str(out)]
     process = subprocess.Popen([*command, "--samples", "4"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    partial, deadline = out.with_name("killed.parquet.partial"), time.monotonic() + 60
+    partial, deadline = out.with_name("killed.parquet.partial"), time.monotonic() + 180
     while not (partial.exists() and partial.read_bytes().count(b"\n") > 1) and process.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.002)
@@ -209,7 +209,7 @@ def test_interrupting_keeps_what_was_profiled(tmp_path):
     command = [sys.executable, "-m", "rekindle", "profile", str(EXAMPLE), *SETTINGS, "--out", str(out)]
     command += ["--samples", "64", "--set", "task.pool_size=2000"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=os.environ)
-    partial, deadline = out.with_name("p.parquet.partial"), time.monotonic() + 60
+    partial, deadline = out.with_name("p.parquet.partial"), time.monotonic() + 180
     while not (partial.exists() and partial.read_bytes().count(b"\n") > 1):
         assert time.monotonic() < deadline
         time.sleep(0.01)
