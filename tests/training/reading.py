@@ -1,39 +1,44 @@
 """Which keys of a configuration are read, noted while something is done with it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from unittest.mock import patch
 
 from rekindle.config import Config
 
 
-def tables(model=Config, prefix="") -> Iterator[tuple[type, str]]:
-    """Each table of the configuration with the beginning of its keys: ``"train."``, ``"model.tiny."``."""
-    yield model, prefix
+def tables(model, prefix=""):
+    """Each table below a model with the beginning of its keys: ``"train."``, ``"model.tiny."``."""
     for name, field in model.model_fields.items():
         if hasattr(field.annotation, "model_fields"):
+            yield field.annotation, f"{prefix}{name}."
             yield from tables(field.annotation, f"{prefix}{name}.")
 
 
 @contextmanager
-def keys_read() -> Iterator[set[str]]:
-    """A set that grows by each key, ``"train.group_size"``, that is read from any configuration."""
-    found: set[str] = set()
-    inner = {table: table.__getattribute__ for table, _ in tables()}
+def keys_read():
+    """A set that grows by each key, ``"train.group_size"``, that is read from any configuration.
 
-    def noting(table, prefix):
-        keys = frozenset(table.model_fields)
-
-        def read(self, name):
-            if name in keys:
-                found.add(prefix + name)
-            return inner[table](self, name)
-
-        return read
-
-    try:
-        for table, prefix in tables():
-            table.__getattribute__ = noting(table, prefix)
+    A table that is handed over whole, as a dictionary, has all its keys read. The whole configuration as a dictionary is
+    what is written to config.toml, and counts for nothing.
+    """
+    found = set()
+    with ExitStack() as stack:
+        for table, prefix in tables(Config):
+            stack.enter_context(patch.multiple(table, **_noting(table, prefix, found)))
         yield found
-    finally:
-        for table in inner:
-            del table.__getattribute__
+
+
+def _noting(table, prefix, found):
+    read, dump, keys = table.__getattribute__, table.model_dump, frozenset(table.model_fields)
+
+    def noted_read(self, name):
+        if name in keys:
+            found.add(prefix + name)
+        return read(self, name)
+
+    def noted_dump(self, **settings):
+        values = dump(self, **settings)
+        found.update(prefix + key for key in values)
+        return values
+
+    return {"__getattribute__": noted_read, "model_dump": noted_dump}
