@@ -136,7 +136,16 @@ def test_logprobs_are_what_the_trainer_recomputes(policies, kind):
             ids = [*request.prompt_ids, *completion.token_ids]
             mask = [False] * len(request.prompt_ids) + [True] * len(completion.token_ids)
             zeros = [0.0] * len(ids)
-            samples.append(TrainingSample(ids, mask, zeros, zeros, request.temperature, 1.0))
+            samples.append(
+                TrainingSample(
+                    token_ids=ids,
+                    loss_mask=mask,
+                    logprobs=zeros,
+                    advantages=zeros,
+                    temperature=request.temperature,
+                    weight=1.0,
+                )
+            )
             sampled += completion.logprobs
     with torch.no_grad():
         recomputed = policy.token_logprobs(samples).logprobs

@@ -8,10 +8,10 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from rekindle.engines.engine import Completion
 from rekindle.engines.stopping import says_stop
+from rekindle.environments.search.conversations import SearchConversations
 from rekindle.environments.search.environment import SearchEnvironment
 from rekindle.environments.search.limits import SearchLimits
 from rekindle.environments.search.tags import Tags
-from rekindle.environments.search.talks import Talks
 from rekindle.models.policy import Policy
 from rekindle.retrieval.retriever import Hit, RetrieverDown
 from rekindle.types import Document, GroupRequest, Task, UserError
@@ -176,7 +176,7 @@ def environment(script, shelf=None, *, codec=None, protocol=None, tasks=(TASK,),
     retrievers = options.pop("retrievers", {"": shelf or Shelf()})
     engine = options.pop("engine", None) or ScriptedEngine(codec, script)
     limits = SearchLimits(**{"max_new_tokens": 400, "context": 4000, "answer_tokens": 20} | options)
-    talks = Talks(
+    conversations = SearchConversations(
         codec=codec,
         engine=engine,
         retrievers=retrievers,
@@ -186,7 +186,7 @@ def environment(script, shelf=None, *, codec=None, protocol=None, tasks=(TASK,),
     )
     return SearchEnvironment(
         tasks,
-        talks=talks,
+        conversations=conversations,
         corpora=tuple(retrievers),
         verifier=verifier or ExactMatchVerifier(),
         reward=float,
@@ -195,7 +195,7 @@ def environment(script, shelf=None, *, codec=None, protocol=None, tasks=(TASK,),
 
 
 def order(row=0, n=1, seed=0, temperature=1.0):
-    return GroupRequest(row, f"t{row}", row, n, temperature, seed, version=3, step=1)
+    return GroupRequest(id=row, task_id=f"t{row}", row=row, n=n, temperature=temperature, seed=seed, version=3, step=1)
 
 
 def play(world, n=1):

@@ -31,7 +31,7 @@ def environment(reply, context=10, **limits):
 
 
 def request(row, n=2, temperature=1.0, seed=0):
-    return GroupRequest(row, f"t{row}", row, n, temperature, seed, version=3, step=1)
+    return GroupRequest(id=row, task_id=f"t{row}", row=row, n=n, temperature=temperature, seed=seed, version=3, step=1)
 
 
 def test_conforms():

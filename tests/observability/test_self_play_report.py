@@ -39,11 +39,11 @@ def test_a_game_that_goes_well(tmp_path):
 
 
 def test_questions_that_get_easier_and_some_of_which_nothing_is_known(tmp_path):
-    assert "The questions got easier" in " ".join(game_story(game(tmp_path / "a", yardstick=(0.2, 0.7))))
-    level = game(tmp_path / "b", yardstick=(0.5, 0.5), right=None)
+    assert "The questions got easier" in " ".join(game_story(game(tmp_path / "a", reference=(0.2, 0.7))))
+    level = game(tmp_path / "b", reference=(0.5, 0.5), right=None)
     assert "Whether the questions got harder cannot be told" in " ".join(game_story(level))
     assert "are right" not in " ".join(game_story(level))
-    short = " ".join(game_story(game(tmp_path / "c", steps=5, yardstick=(1, 1))))
+    short = " ".join(game_story(game(tmp_path / "c", steps=5, reference=(1, 1))))
     assert "The start policy, which never learns, solves 100% of the questions." in short
     assert "first quarter" not in short
 
@@ -52,7 +52,7 @@ def test_a_run_without_a_game_says_nothing_of_one(tmp_path):
     summary = Summary(load_run(write_run(tmp_path, steps=20)))
     assert (summary.game, game_story(summary), game_advice(summary)) == (None, [], None)
     _, page = report(tmp_path)
-    assert not {"Self-play", "Valid proposals", "check", "yardstick"} & set(page.texts)
+    assert not {"Self-play", "Valid proposals", "check", "reference"} & set(page.texts)
 
 
 @pytest.mark.parametrize(
@@ -66,9 +66,9 @@ def test_a_run_without_a_game_says_nothing_of_one(tmp_path):
         ({"right": 0.3}, "Late in the run only 2"),
         ({"right": 0.3, "steps": 10, "config": '[check]\nkind = "off"\n'}, "So far only 2"),
         ({"right": 0.5}, None),
-        ({"yardstick": (0.4, 0.4)}, "By the fixed yardstick the questions did not get harder"),
-        ({"yardstick": (0.05, 0.05)}, None),
-        ({"yardstick": (0.4, 0.4), "config": '[self_play]\nfixed = "proposer"\n'}, None),
+        ({"reference": (0.4, 0.4)}, "By the reference policy the questions did not get harder"),
+        ({"reference": (0.05, 0.05)}, None),
+        ({"reference": (0.4, 0.4), "config": '[self_play]\nfixed = "proposer"\n'}, None),
         ({"skill": (-4.0, -4.0)}, "Late in the run 90% of the solver's groups were never solved: reward questions"),
         ({"skill": (4.0, 4.0)}, "Late in the run 89% of the solver's groups were always solved: wish for more hops"),
         ({"failing": 0.1}, "11% of the groups expired or failed: check the verifier's time limit"),
@@ -161,7 +161,7 @@ def test_the_section(tmp_path):
     text, page = report(write_game(tmp_path, steps=60))
     assert {"Self-play", "Share of the proposals", "Per proposal", "Some of the proposals"} | FIGURES <= set(page.texts)
     assert text.count('<dl class="record">') == 6
-    assert {"check", "yardstick", "retrieve"} <= set(page.texts)  # where the time went
+    assert {"check", "reference", "retrieve"} <= set(page.texts)  # where the time went
     assert {"first quarter", "last quarter", "whole run", "not answered from its documents"} <= set(page.texts)
     shown = [words for words in page.texts if re.match(r"Step \d+, valid: Who keeps the lamp of harbour \d+\?", words)]
     assert len(shown) == 3

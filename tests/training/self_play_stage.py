@@ -135,12 +135,12 @@ class Step:
     pool: dict
 
     @property
-    def records(self):
-        return self.supplied.records
+    def lines(self):
+        return self.supplied.lines
 
     @property
     def verdicts(self):
-        return Counter(one["verdict"] for one in self.records)
+        return Counter(one["verdict"] for one in self.lines)
 
 
 @dataclass
@@ -174,7 +174,7 @@ def _step(config, number, sides, scheduler):
     for request_id, rollouts in sides.environment.play(asked):
         scheduler.tell(request_id, rollouts)
     groups = scheduler.take()
-    supplied = sides.game.conclude(number, scheduler.drain_settled())
+    supplied = sides.game.conclude(number, scheduler.drain_records())
     scheduler.advance(number)
     samples = build_samples(groups, build_credit(config)) if groups else []
     return Step(supplied, asked, samples, dict(scheduler.pool.metrics()))

@@ -15,7 +15,7 @@ from test_loop import assert_same_run, finish, last_weights, ledger_rows, opened
 
 from rekindle.cli import main
 from rekindle.engines.torch_engine import TorchEngine
-from rekindle.environments.search.play import COUNTS
+from rekindle.environments.search.partner import COUNTS
 from rekindle.evaluation.profile_file import load_profile
 from rekindle.observability.metrics import read_metrics
 from rekindle.training.loop import Ending
@@ -145,17 +145,17 @@ class Books:
             def __init__(self):
                 self.pieces = {}
 
-            def hear(self, request, sample, completion):
+            def on_turn(self, request, sample, completion):
                 begin = [(list(requests[request].prompt_ids), False)]
                 said = self.pieces.setdefault((request, sample), begin)
                 said.append((list(completion.token_ids), True))
-                goes_on = inner.hear(request, sample, completion)
+                goes_on = inner.on_turn(request, sample, completion)
                 if not goes_on:
                     outer.conversations.append(said)
                 return goes_on
 
-            def reply(self, names):
-                replies = inner.reply(names)
+            def respond(self, names):
+                replies = inner.respond(names)
                 for name, reply in zip(names, replies, strict=True):
                     self.pieces[name].append((list(reply.token_ids), False))
                 return replies

@@ -7,10 +7,10 @@ from rekindle.config import Config
 from rekindle.config.rules.facts import plays_search
 from rekindle.engines.engine import Engine
 from rekindle.environments.search.codec import PolicyCodec
+from rekindle.environments.search.conversations import SearchConversations
 from rekindle.environments.search.environment import SearchEnvironment
 from rekindle.environments.search.limits import SearchLimits
 from rekindle.environments.search.tags import Tags
-from rekindle.environments.search.talks import Talks
 from rekindle.environments.search.tool_calls import ToolCalls
 from rekindle.environments.search.turn_protocol import ANSWER, QUESTION, Final, TurnProtocol
 from rekindle.environments.single_turn import SamplingLimits, SingleTurn
@@ -20,7 +20,7 @@ from rekindle.types import Environment, Task
 from rekindle.verifiers.rewards import reward
 from rekindle.verifiers.verifier import Verifier
 
-__all__ = ["build_codec", "build_environment", "build_talks"]
+__all__ = ["build_codec", "build_conversations", "build_environment"]
 
 
 def build_environment(
@@ -79,7 +79,7 @@ def _search(
 ) -> SearchEnvironment:
     return SearchEnvironment(
         tasks,
-        talks=build_talks(config, ANSWER, policy=policy, engine=engine, retrievers=retrievers),
+        conversations=build_conversations(config, ANSWER, policy=policy, engine=engine, retrievers=retrievers),
         corpora=tuple(retrievers),
         verifier=verifier,
         reward=_reward(config),
@@ -87,9 +87,9 @@ def _search(
     )
 
 
-def build_talks(
+def build_conversations(
     config: Config, final: Final, *, policy: Policy, engine: Engine, retrievers: Mapping[str, Retriever]
-) -> Talks:
+) -> SearchConversations:
     """Search conversations of a configuration.
 
     Args:
@@ -100,7 +100,7 @@ def build_talks(
         retrievers: By corpus.
     """
     codec, limits = build_codec(config, policy), _limits(config, policy.max_length)
-    return Talks(
+    return SearchConversations(
         codec=codec,
         engine=engine,
         retrievers=retrievers,

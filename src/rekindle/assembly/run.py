@@ -80,7 +80,7 @@ def open_run(
             loop = TrainingLoop(_parts(bench, players, scheduler, profile, checkpoints, books, shown))
             if saved:
                 loop.restore(step, *saved)
-            with _settled_heap():
+            with _frozen_heap():
                 yield loop
 
 
@@ -134,7 +134,7 @@ def _books(directory: Path, config: Config) -> Iterator[_Books]:
 
 
 @contextmanager
-def _settled_heap() -> Iterator[None]:
+def _frozen_heap() -> Iterator[None]:
     """Leave what is there before the first step out of garbage collections.
 
     The objects of the libraries and the task set would be walked again and again, and none of them ever goes.

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 
-from rekindle.engines.engine import Completion, Converser, Engine, Partner, Reply, SamplingRequest
+from rekindle.engines.engine import Completion, Converser, Engine, Partner, PartnerTurn, SamplingRequest
 
 __all__ = ["converse", "next_turn"]
 
@@ -19,7 +19,7 @@ def converse(engine: Engine, requests: Sequence[SamplingRequest], partner: Partn
         return
     going = list(_heard(engine, requests, [(index, 0) for index in range(len(requests))], partner))
     while going:
-        replies = partner.reply([name for name, _, _ in going])
+        replies = partner.respond([name for name, _, _ in going])
         turns = [
             next_turn(request, said, name[1], reply)
             for (name, request, said), reply in zip(going, replies, strict=True)
@@ -40,11 +40,11 @@ def _heard(
         ((names[index][0], names[index][1] + offset), requests[index], completion)
         for index, completions in said
         for offset, completion in enumerate(completions)
-        if partner.hear(names[index][0], names[index][1] + offset, completion)
+        if partner.on_turn(names[index][0], names[index][1] + offset, completion)
     ]
 
 
-def next_turn(request: SamplingRequest, said: Completion, sample: int, reply: Reply) -> SamplingRequest:
+def next_turn(request: SamplingRequest, said: Completion, sample: int, reply: PartnerTurn) -> SamplingRequest:
     """The request of a conversation's next turn: everything so far, and a seed of its own.
 
     Args:

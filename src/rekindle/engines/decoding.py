@@ -111,7 +111,7 @@ class Decoding:
     def _hear(self, slots: list[int], said: list[tuple[int, Completion]]) -> None:
         """Tell the partner of turns that have ended, and keep the caches of conversations that go on."""
         assert self._partner is not None
-        heard = [self._partner.hear(*self.name(row), completion) for row, completion in said]
+        heard = [self._partner.on_turn(*self.name(row), completion) for row, completion in said]
         kept = list(compress(slots, heard))
         if kept:
             cache = self._batch.take(kept)
@@ -152,7 +152,7 @@ class Decoding:
         names = [self.name(one.row) for one in going]
         turns = [
             next_turn(self._table.request(one.row), one.said, name[1], reply)
-            for one, name, reply in zip(going, names, self._partner.reply(names), strict=True)
+            for one, name, reply in zip(going, names, self._partner.respond(names), strict=True)
         ]
         rows = self._table.append(turns)
         self._again |= dict(zip(rows, names, strict=True))

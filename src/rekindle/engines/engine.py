@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-__all__ = ["Completion", "Converser", "Engine", "Partner", "Reply", "SamplingRequest"]
+__all__ = ["Completion", "Converser", "Engine", "Partner", "PartnerTurn", "SamplingRequest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class PartnerTurn:
     """What the policy reads before it speaks again.
 
     Attributes:
@@ -81,11 +81,11 @@ class Partner(Protocol):
     A conversation is named by the index of its request and of its sample, below ``n``.
     """
 
-    def hear(self, request: int, sample: int, completion: Completion) -> bool:
+    def on_turn(self, request: int, sample: int, completion: Completion) -> bool:
         """Take note of a turn as soon as it has ended; say whether the conversation goes on."""
         ...
 
-    def reply(self, conversations: Sequence[tuple[int, int]]) -> list[Reply]:
+    def respond(self, conversations: Sequence[tuple[int, int]]) -> list[PartnerTurn]:
         """Answer conversations that go on, in their order; each is asked for once after every turn that was heard.
 
         Prompt, turns and replies together must leave room for at least one more token in the context.

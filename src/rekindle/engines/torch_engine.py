@@ -9,7 +9,7 @@ import torch
 
 from rekindle.engines.decoders import Decoder, agrees_with_transformers
 from rekindle.engines.decoding import Decoding
-from rekindle.engines.engine import Completion, Partner, Reply, SamplingRequest
+from rekindle.engines.engine import Completion, Partner, PartnerTurn, SamplingRequest
 from rekindle.engines.fused import FusedDecoder
 from rekindle.engines.generic import GenericDecoder
 from rekindle.engines.rows import RowTable
@@ -110,15 +110,15 @@ class _Outside:
     def __init__(self, partner: Partner) -> None:
         self._partner = partner
 
-    def hear(self, request: int, sample: int, completion: Completion) -> bool:
+    def on_turn(self, request: int, sample: int, completion: Completion) -> bool:
         """Tell the partner of a turn."""
         with torch.inference_mode(mode=False), torch.enable_grad():
-            return self._partner.hear(request, sample, completion)
+            return self._partner.on_turn(request, sample, completion)
 
-    def reply(self, conversations: Sequence[tuple[int, int]]) -> list[Reply]:
+    def respond(self, conversations: Sequence[tuple[int, int]]) -> list[PartnerTurn]:
         """Ask the partner."""
         with torch.inference_mode(mode=False), torch.enable_grad():
-            return self._partner.reply(conversations)
+            return self._partner.respond(conversations)
 
 
 def _decoder_for(policy: Policy) -> Decoder[Any]:

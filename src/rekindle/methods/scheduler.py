@@ -11,7 +11,8 @@ from rekindle.scheduling import gates, group_sizes, temperatures, top_ups
 from rekindle.scheduling.belief import Belief
 from rekindle.scheduling.history import History
 from rekindle.scheduling.profiling import Profile
-from rekindle.scheduling.scheduler import Refill, Scheduler
+from rekindle.scheduling.refills import Refill
+from rekindle.scheduling.scheduler import Scheduler
 
 __all__ = ["build_scheduler", "needs_profile"]
 

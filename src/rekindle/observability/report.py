@@ -9,7 +9,7 @@ from rekindle.observability import page, sections
 from rekindle.observability.formatting import compact, duration, flops, grouped, percent, rate
 from rekindle.observability.narrative import accuracy_change, advice, conservation, economy, outcome, title
 from rekindle.observability.runs import load_run
-from rekindle.observability.self_play.narrative import game_story, yardstick_change
+from rekindle.observability.self_play.narrative import game_story, reference_change
 from rekindle.observability.self_play.numbers import Game
 from rekindle.observability.self_play.section import self_play
 from rekindle.observability.summary import TAUGHT, Summary
@@ -95,7 +95,7 @@ def _tiles(summary: Summary) -> Iterator[tuple[str, str, str]]:
 def _game_tiles(game: Game) -> Iterator[tuple[str, str, str]]:
     if game.valid_share:
         yield "Valid proposals", percent(game.valid_share.value), f"{grouped(game.valid)} of {grouped(game.proposals)}"
-    if change := yardstick_change(game):
+    if change := reference_change(game):
         early, late = change
         yield "Solved by the start policy", percent(late.value), f"from {percent(early.value)}"
     if right := game.of_valid("self_play/right"):

@@ -213,7 +213,7 @@ def cost(summary: Summary) -> str:
     if not summary.step:
         return ""
     retrieving = ["retrieve"] if summary.searches or summary.game else []
-    game = ["check", "yardstick"] if summary.game else []
+    game = ["check", "reference"] if summary.game else []
     names = ("generate", *retrieving, "verify", *game, "train", "schedule", "evaluate", "other")
     spent = [total(summary.run.metrics, f"time/{name}") for name in names]
     bars = [

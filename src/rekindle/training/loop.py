@@ -20,11 +20,11 @@ from rekindle.config import Config
 from rekindle.learning.credit import Credit
 from rekindle.learning.samples import build_samples
 from rekindle.models.policy import Policy
-from rekindle.scheduling.accounting import Settled
+from rekindle.scheduling.group_records import GroupRecord
 from rekindle.scheduling.ledger import Ledger
 from rekindle.scheduling.scheduler import Scheduler
-from rekindle.training.account import StepClock, Totals, step_metrics
 from rekindle.training.checkpoint import Checkpoints
+from rekindle.training.step_metrics import StepClock, Totals, step_metrics
 from rekindle.training.supply import Supplied, Supply
 from rekindle.training.trainer import Trainer, TrainerState
 from rekindle.training.update_stats import UpdateStats
@@ -158,8 +158,8 @@ class TrainingLoop:
             return Ending.BOUND
         groups, seconds = collected
         self.step += 1
-        settled = self._parts.scheduler.drain_settled()
-        supplied = NOTHING if self._parts.supply is None else self._parts.supply.conclude(self.step, settled)
+        records = self._parts.scheduler.drain_records()
+        supplied = NOTHING if self._parts.supply is None else self._parts.supply.conclude(self.step, records)
         samples, scale = self._credit(groups, target)
         samples += supplied.samples
         began = time.perf_counter()
@@ -168,7 +168,7 @@ class TrainingLoop:
         self.version += update is not None
         with self._timed():
             self._parts.scheduler.advance(self.version, update.moved or 0.0 if update else 0.0)
-        metrics = self._metrics(settled, supplied, samples, update)
+        metrics = self._metrics(records, supplied, samples, update)
         metrics |= {key: total - counts[key] for key, total in self._counts().items()}
         self._watch(update, metrics["groups/trained"])
         ending = Ending.INTERRUPTED if interrupted() else self._ending(metrics)
@@ -176,7 +176,7 @@ class TrainingLoop:
         evaluation = self._evaluate() if self._evaluation_due(ending) else {}
         spent = {phase: total - phases[phase] for phase, total in self._phases().items()}
         spent |= {"train": trained_seconds, "evaluate": time.perf_counter() - began, "schedule": self._scheduling}
-        self._parts.ledger.write(settled, seconds, supplied.settled, supplied.durations)
+        self._parts.ledger.write(records, seconds, supplied.records, supplied.durations)
         if self._parts.proposals is not None:
             self._parts.proposals.extend(supplied.records)
         self._write(metrics | evaluation | clock.read(spent))
@@ -198,7 +198,7 @@ class TrainingLoop:
 
     def _metrics(
         self,
-        settled: Sequence[Settled],
+        records: Sequence[GroupRecord],
         supplied: Supplied,
         samples: Sequence[TrainingSample],
         update: UpdateStats | None,
@@ -207,7 +207,7 @@ class TrainingLoop:
         levels = parts.levels if parts.supply is None else parts.supply.levels
         parameters, temperature = parts.policy.parameter_count, parts.config.train.temperature
         own = step_metrics(
-            settled, samples, update, parameters, temperature, levels, supplied.settled, supplied.further_tokens
+            records, samples, update, parameters, temperature, levels, supplied.records, supplied.further_tokens
         )
         return own | dict(supplied.metrics)
 

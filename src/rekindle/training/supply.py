@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from rekindle.scheduling.accounting import Settled
+from rekindle.scheduling.group_records import GroupRecord
 from rekindle.types import TrainingSample
 
 __all__ = ["Supplied", "Supply"]
@@ -16,7 +16,7 @@ class Supplied:
 
     Attributes:
         samples: What they learn from, to be trained on in the same update.
-        settled: What became of their own rollouts.
+        records: What became of their own rollouts.
         durations: Wall seconds by request.
         metrics: Numbers of the step.
         records: A line for people about everything that was made.
@@ -24,7 +24,7 @@ class Supplied:
     """
 
     samples: Sequence[TrainingSample]
-    settled: Sequence[Settled]
+    records: Sequence[GroupRecord]
     durations: Mapping[int, float]
     metrics: Mapping[str, float | None]
     records: Sequence[Mapping[str, Any]] = ()
@@ -38,7 +38,7 @@ class Supply(Protocol):
         """Add the tasks of a step to the pool."""
         ...
 
-    def conclude(self, step: int, settled: Sequence[Settled]) -> Supplied:
+    def conclude(self, step: int, records: Sequence[GroupRecord]) -> Supplied:
         """Told what became of every group of the step; called once, after ``prepare``."""
         ...
 

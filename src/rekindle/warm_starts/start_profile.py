@@ -73,7 +73,20 @@ def _proposals(bench: Workbench) -> list[Proposal]:
 
 
 def _order(seed: Task, number: int, hops: int) -> Order:
-    return Order(GroupRequest(number, seed.id, number, 1, 1.0, EVALUATION_SEED + number, 0, 0), seed, hops)
+    return Order(
+        GroupRequest(
+            id=number,
+            task_id=seed.id,
+            row=number,
+            n=1,
+            temperature=1.0,
+            seed=EVALUATION_SEED + number,
+            version=0,
+            step=0,
+        ),
+        seed,
+        hops,
+    )
 
 
 def _is_right(proposal: Proposal, facts: search_world.Facts) -> bool:

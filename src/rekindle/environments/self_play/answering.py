@@ -15,7 +15,7 @@ from rekindle.engines.endpoint import Endpoint, EndpointCompletion, EndpointRequ
 from rekindle.engines.engine import Completion, Engine, SamplingRequest
 from rekindle.environments.search.codec import Codec
 from rekindle.environments.search.documents import DocumentWriter
-from rekindle.environments.search.hostile import Defuser
+from rekindle.environments.search.hostile import Sanitizer
 from rekindle.environments.search.turn_protocol import ANSWER
 from rekindle.environments.self_play.check_prompt import (
     CLOSED_BOOK,
@@ -168,7 +168,7 @@ class PolicyAnswerer:
                 "check.max_new_tokens, shorten check.prompt, or use a model with a longer context"
             )
         self._questions = DocumentWriter(codec, document_format="{text}", document_tokens=context)
-        self._defuser = Defuser(codec.controls)
+        self._sanitizer = Sanitizer(codec.controls)
         self.cost = Cost()
         """See ``Answerer.cost``."""
         self.seconds = 0.0
@@ -213,7 +213,7 @@ class PolicyAnswerer:
         values = {"documents": fitted(book, room, self._documents) or [], "question": question.ids}
         foreign = [token for name in around.fields for token in values[name]]
         # The prompt may have nothing between the two, where a tag could come together.
-        shown = values["documents"] and self._defuser.harmless(self._codec.decode(foreign))
+        shown = values["documents"] and self._sanitizer.is_sanitized(self._codec.decode(foreign))
         return around.filled(values) if shown else None
 
     def _documents(self, documents: Sequence[Document]) -> list[int]:

@@ -31,7 +31,9 @@ def step_numbers(proposals: Sequence[Proposal], failed: int, oracle: Oracle | No
         "self_play/searches": _mean([one.searches for one in valid]),
         "self_play/novelty": _mean([1.0 - one.similarity for one in valid if one.similarity is not None]),
         "self_play/solver_success": _mean([one.success for one in valid if one.success is not None]),
-        "self_play/yardstick_success": _mean([one.yardstick for one in valid if one.yardstick is not None]),
+        "self_play/reference_success": _mean(
+            [one.reference_success for one in valid if one.reference_success is not None]
+        ),
         "self_play/proposer_reward": _mean([one.reward for one in proposals if one.reward is not None]),
     }
     for hops in sorted({one.hops for one in proposals}):
@@ -62,7 +64,7 @@ def _record(proposal: Proposal, step: int, oracle: Oracle | None, with_documents
         "reply": proposal.reply,
         "queries": proposal.queries,
         "similarity": proposal.similarity,
-        "yardstick": proposal.yardstick,
+        "reference_success": proposal.reference_success,
         "success": proposal.success,
         "reward": proposal.reward,
         "fate": proposal.fate,

@@ -7,7 +7,7 @@ from rekindle.observability.self_play.numbers import Game, Share
 from rekindle.observability.self_play.rejections import UNVERIFIED, rejection
 from rekindle.observability.summary import STEPS_TO_JUDGE, Summary
 
-__all__ = ["game_advice", "game_story", "right_words", "yardstick_change"]
+__all__ = ["game_advice", "game_story", "reference_change", "right_words"]
 
 _STEPS_FOR_QUARTERS = 8
 _REASONS_TOLD = 2
@@ -26,11 +26,11 @@ def game_story(summary: Summary) -> list[str]:
     return [] if game is None else [*_validity(game), *_difficulty(game), *_right(game)]
 
 
-def yardstick_change(game: Game) -> tuple[Share, Share] | None:
+def reference_change(game: Game) -> tuple[Share, Share] | None:
     """Success of the start policy on the questions of the first and the last quarter; None where it is not known."""
     if len(game.rows) < _STEPS_FOR_QUARTERS:
         return None
-    early, late = (game.quarter(index).of_valid("self_play/yardstick_success") for index in (0, 3))
+    early, late = (game.quarter(index).of_valid("self_play/reference_success") for index in (0, 3))
     return (early, late) if early and late else None
 
 
@@ -76,7 +76,7 @@ def _validity(game: Game) -> Iterator[str]:
 
 
 def _difficulty(game: Game) -> Iterator[str]:
-    whole, change = game.of_valid("self_play/yardstick_success"), yardstick_change(game)
+    whole, change = game.of_valid("self_play/reference_success"), reference_change(game)
     if whole is None:
         return
     if change is None:
@@ -188,8 +188,8 @@ def _extremes(summary: Summary) -> str:
 
 
 def _not_harder(summary: Summary, game: Game) -> str:
-    """By the fixed yardstick; only a proposer that learns can be expected to ask for more and more."""
-    change = yardstick_change(game)
+    """By the success of the reference policy; only a proposer that learns can be expected to ask for more and more."""
+    change = reference_change(game)
     learns = summary.setting("self_play", "fixed") != "proposer"
     if change is None or not learns or len(game.rows) < 4 * STEPS_TO_JUDGE:
         return ""
@@ -197,7 +197,7 @@ def _not_harder(summary: Summary, game: Game) -> str:
     if early.value <= _ALREADY_HARD or (late.value < early.value and early.differs(late)):
         return ""
     return (
-        f"By the fixed yardstick the questions did not get harder (the start policy solves {percent(early.value)}, "
+        f"By the reference policy the questions did not get harder (the start policy solves {percent(early.value)}, "
         f"then {percent(late.value)} of them): wish for more hops (self_play.hops), raise self_play.proposer_weight, "
         "or train for longer."
     )

@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from rekindle.scheduling.accounting import Settled
+from rekindle.scheduling.group_records import GroupRecord
 from rekindle.scheduling.history import History
 from rekindle.scheduling.pools.weighted import WeightedPool
 from rekindle.scheduling.weighted_rows import Rows
@@ -27,7 +27,7 @@ class RecyclingPool(WeightedPool):
     live fraction. The paper is silent here, as it draws each prompt about twice.
     """
 
-    no_signal = Fate.RECYCLED
+    consumes_on_draw = False
 
     def __init__(
         self,
@@ -45,17 +45,17 @@ class RecyclingPool(WeightedPool):
         self._reset_below(self._fraction, if_empty=self._on_empty == "reset")
         return self._rows.draw(count, rng, in_flight)
 
-    def settle(self, settled: Sequence[Settled]) -> None:
+    def update(self, records: Sequence[GroupRecord]) -> None:
         """Consume the prompts of the update batch that carried signal, and only them."""
-        self._lower(trained_rows(settled), self._alpha)
+        self._lower(trained_rows(records), self._alpha)
 
 
-def trained_rows(settled: Sequence[Settled]) -> list[int]:
+def trained_rows(records: Sequence[GroupRecord]) -> list[int]:
     """Rows of the update batch whose rewards differed; a prompt of several requests appears once for each.
 
     A gate may let unanimous groups into the update (ERPO heats solved prompts); they have not taught yet and stay.
     """
-    return [one.request.row for one in settled if one.fate is Fate.TRAINED and one.outcome is Outcome.MIXED]
+    return [one.request.row for one in records if one.fate is Fate.TRAINED and one.outcome is Outcome.MIXED]
 
 
 def check_fractions(**values: float) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rekindle.scheduling.accounting import Settled
+from rekindle.scheduling.group_records import GroupRecord
 from rekindle.scheduling.history import History
 from rekindle.scheduling.pools.weighted import WeightedPool
 from rekindle.scheduling.weighted_rows import Rows
@@ -38,7 +38,7 @@ class SelectivePool(WeightedPool):
         most: Greatest p.
     """
 
-    no_signal = Fate.RETIRED
+    consumes_on_draw = True
 
     def __init__(
         self,
@@ -98,10 +98,10 @@ class SelectivePool(WeightedPool):
         chance: npt.NDArray[np.float64] = p ** self.history.unanimous_streak[rows].astype(np.float64)
         return np.maximum(chance, self._explore)
 
-    def settle(self, settled: Sequence[Settled]) -> None:
+    def update(self, records: Sequence[GroupRecord]) -> None:
         """Move p towards the target shares."""
         self._skipped, self._skipping = self._skipping, 0
-        outcomes = [one.outcome for one in settled if one.outcome is not None]
+        outcomes = [one.outcome for one in records if one.outcome is not None]
         if outcomes:
             self.p_easy = self._moved(self.p_easy, outcomes, Outcome.ALL_CORRECT)
             self.p_hard = self._moved(self.p_hard, outcomes, Outcome.ALL_WRONG)

@@ -73,8 +73,8 @@ class TeacherEngine:
     def _teach(self, index: int, sample: int, request: SamplingRequest, partner: Partner) -> None:
         lesson, limit = self._lesson(index, request.seed, sample), request.max_new_tokens
         read: list[str] = []
-        while partner.hear(index, sample, self._completion(lesson.say(read), limit)):
-            (reply,) = partner.reply([(index, sample)])
+        while partner.on_turn(index, sample, self._completion(lesson.say(read), limit)):
+            (reply,) = partner.respond([(index, sample)])
             read, limit = self._decode(reply.token_ids).split(), reply.max_new_tokens
 
     def _completion(self, text: str, limit: int) -> Completion:

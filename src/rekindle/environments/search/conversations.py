@@ -10,12 +10,12 @@ from rekindle.environments.search.codec import Codec
 from rekindle.environments.search.conversation import Conversation
 from rekindle.environments.search.documents import DocumentWriter
 from rekindle.environments.search.limits import SearchLimits
-from rekindle.environments.search.play import COUNTS, Play, Rules
+from rekindle.environments.search.partner import COUNTS, Play, Rules
 from rekindle.environments.search.turn_protocol import TurnProtocol
 from rekindle.retrieval.retriever import Retriever
 from rekindle.types import GroupRequest, UserError
 
-__all__ = ["Opening", "Talks"]
+__all__ = ["Opening", "SearchConversations"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Opening:
     Attributes:
         request: Says how many, how hot and with which seed.
         corpus: Where queries are looked up.
-        prompt_ids: See ``Talks.prompt``.
+        prompt_ids: See ``SearchConversations.prompt``.
     """
 
     request: GroupRequest
@@ -33,7 +33,7 @@ class Opening:
     prompt_ids: Sequence[int]
 
 
-class Talks:
+class SearchConversations:
     """Holds conversations of one kind, and keeps count of them.
 
     A conversation goes on until the policy says its final text. Where its turns or tokens run out first, or a limit

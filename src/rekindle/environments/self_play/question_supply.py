@@ -15,17 +15,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rekindle.environments.self_play.audit import records, step_numbers
-from rekindle.environments.self_play.minted import Minted
+from rekindle.environments.self_play.audit import step_numbers
+from rekindle.environments.self_play.created_tasks import CreatedTasks
+from rekindle.environments.self_play.proposal_records import pay, played_tasks, proposal_records
 from rekindle.environments.self_play.proposals import Proposal
 from rekindle.environments.self_play.proposer import Order, Proposer
+from rekindle.environments.self_play.reference_solver import ReferenceSolver
 from rekindle.environments.self_play.review import Oracle, Review
 from rekindle.environments.self_play.rewards import ProposerReward
 from rekindle.environments.self_play.seeds import Seeds
-from rekindle.environments.self_play.settlement import pay, played_tasks, settle_proposals
-from rekindle.environments.self_play.yardstick import Yardstick
 from rekindle.learning.credit import Credit
-from rekindle.scheduling.accounting import Settled, settle_failure
+from rekindle.scheduling.group_records import GroupRecord, failure_record
 from rekindle.scheduling.pools import GrowingPool
 from rekindle.scheduling.seeding import mixed_seed
 from rekindle.training.supply import Supplied
@@ -69,11 +69,11 @@ class Game:
         seeds: Which answers are asked for.
         proposer: Asks.
         review: Says which questions are valid.
-        minted: Where they go; shared with the environment that plays them.
+        created: Where they go; shared with the environment that plays them.
         pool: Whom they are announced to.
         reward: Of a valid question.
         credit: From the proposers' rewards to training samples.
-        yardstick: Tries every new question; None: nobody does.
+        reference_solver: Tries every new question; None: nobody does.
         oracle: For the audit alone.
     """
 
@@ -84,16 +84,16 @@ class Game:
         seeds: Seeds,
         proposer: Proposer,
         review: Review,
-        minted: Minted,
+        created: CreatedTasks,
         pool: GrowingPool,
         reward: ProposerReward,
         credit: Credit,
-        yardstick: Yardstick | None = None,
+        reference_solver: ReferenceSolver | None = None,
         oracle: Oracle | None = None,
     ) -> None:
         self._rules, self._seeds, self._proposer, self._review = rules, seeds, proposer, review
-        self._minted, self._pool, self._reward, self._credit = minted, pool, reward, credit
-        self._yardstick, self._oracle = yardstick, oracle
+        self._created, self._pool, self._reward, self._credit = created, pool, reward, credit
+        self._reference_solver, self._oracle = reference_solver, oracle
         self._asked = 0
         self._proposals: list[Proposal] = []
         self._failed: list[GroupRequest] = []
@@ -106,13 +106,13 @@ class Game:
         """Propose, review and mint the questions of a step."""
         self._proposals, self._failed, self._durations = [], [], {}
         self._cost_before = self._review.check.tokens
-        first = len(self._minted.tasks)
+        first = len(self._created.tasks)
         for round_number in range(self._rules.rounds):
             if self._pool.fresh >= self._rules.wanted:
                 break
             proposals = self._propose(self._orders(step, round_number, version))
             self._review.judge(proposals)
-            self._mint(proposals, step)
+            self._create(proposals, step)
             self._proposals += proposals
         self._measure(first)
 
@@ -126,7 +126,16 @@ class Game:
         rules, number = self._rules, -self._asked
         seed = mixed_seed(rules.seed, number)
         task_id = self._seeds.tasks[row].id
-        return GroupRequest(number, task_id, row, rules.group_size, rules.temperature, seed, version, step)
+        return GroupRequest(
+            id=number,
+            task_id=task_id,
+            row=row,
+            n=rules.group_size,
+            temperature=rules.temperature,
+            seed=seed,
+            version=version,
+            step=step,
+        )
 
     def _propose(self, orders: Sequence[Order]) -> list[Proposal]:
         """The boundary of the proposer's rollouts: whatever goes wrong inside becomes the fate of its groups."""
@@ -141,40 +150,40 @@ class Game:
         self._failed += [order.request for order in failed]
         return proposals
 
-    def _mint(self, proposals: Sequence[Proposal], step: int) -> None:
+    def _create(self, proposals: Sequence[Proposal], step: int) -> None:
         for proposal in proposals:
             if proposal.question is None or proposal.reason is not None or proposal.unknown:
                 continue
             proposal.similarity = self._review.similarity(proposal.question)
-            proposal.task = self._minted.mint(proposal, step)
+            proposal.task = self._created.create(proposal, step)
             self._review.remember(proposal.question)
             self._pool.add([proposal.task.id])
 
     def _measure(self, first: int) -> None:
         """Let the start policy try the questions from this row on."""
-        rows = range(first, len(self._minted.tasks))
-        if self._yardstick is None or not rows:
+        rows = range(first, len(self._created.tasks))
+        if self._reference_solver is None or not rows:
             return
-        scores = self._yardstick.score(rows, self._minted.tasks)
-        by_task = {self._minted.tasks[row].id: score for row, score in scores.items()}
+        scores = self._reference_solver.score(rows, self._created.tasks)
+        by_task = {self._created.tasks[row].id: score for row, score in scores.items()}
         for proposal in self._proposals:
             if proposal.task is not None:
-                proposal.yardstick = by_task.get(proposal.task.id)
+                proposal.reference_success = by_task.get(proposal.task.id)
 
     # -- after it has played ------------------------------------------------------------------------------------------
 
-    def conclude(self, step: int, settled: Sequence[Settled]) -> Supplied:
+    def conclude(self, step: int, records: Sequence[GroupRecord]) -> Supplied:
         """What the proposers learn from a step, and what became of their rollouts.
 
         Args:
             step: The step that ``prepare`` began.
-            settled: Everything that became of the solver's groups in it.
+            records: Everything that became of the solver's groups in it.
         """
-        proposals, rules, played = self._proposals, self._rules, played_tasks(settled)
+        proposals, rules, played = self._proposals, self._rules, played_tasks(records)
         pay(proposals, played, self._reward)
         learns = rules.learns_from is not None and step >= rules.learns_from
-        samples, accounts = settle_proposals(proposals, played, self._credit, learns=learns)
-        accounts += [settle_failure(request) for request in self._failed]
+        samples, accounts = proposal_records(proposals, played, self._credit, learns=learns)
+        accounts += [failure_record(request) for request in self._failed]
         lines = records(proposals, step, rules.recorded_documents, self._oracle)
         numbers = step_numbers(proposals, len(self._failed) * rules.group_size, self._oracle)
         return Supplied(samples, accounts, self._durations, numbers, lines, self._checked())
@@ -191,13 +200,13 @@ class Game:
     @property
     def levels(self) -> Sequence[int]:
         """Level of every minted question; grows."""
-        return self._minted.levels
+        return self._created.levels
 
     @property
     def seconds(self) -> Mapping[str, float]:
         """Wall seconds so far: the proposer's phases, the check, and the start policy's attempts."""
-        tried = 0.0 if self._yardstick is None else self._yardstick.seconds
-        return {**self._proposer.seconds, "check": sum(self._review.check.seconds.values()), "yardstick": tried}
+        tried = 0.0 if self._reference_solver is None else self._reference_solver.seconds
+        return {**self._proposer.seconds, "check": sum(self._review.check.seconds.values()), "reference": tried}
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -206,12 +215,12 @@ class Game:
 
     def state_dict(self) -> dict[str, Any]:
         """Between steps: the minted tasks, and how many requests were made."""
-        return {"asked": self._asked, "minted": self._minted.state_dict()}
+        return {"asked": self._asked, "created": self._created.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore; afterwards the pool and its history can be."""
         self._asked = state["asked"]
-        self._minted.load_state_dict(state["minted"])
-        self._pool.restore_ids([task.id for task in self._minted.tasks])
-        for task in self._minted.tasks:
+        self._created.load_state_dict(state["created"])
+        self._pool.restore_ids([task.id for task in self._created.tasks])
+        for task in self._created.tasks:
             self._review.remember(task.prompt)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rekindle.scheduling.accounting import Settled, step_counts
+from rekindle.scheduling.group_records import GroupRecord, step_counts
 from rekindle.training.update_stats import UpdateStats
 from rekindle.types import Fate, Outcome, TrainingSample
 
@@ -68,13 +68,13 @@ class Totals:
 
 
 def step_metrics(
-    settled: Sequence[Settled],
+    records: Sequence[GroupRecord],
     samples: Sequence[TrainingSample],
     update: UpdateStats | None,
     parameters: int,
     base_temperature: float = 1.0,
     levels: Sequence[int] = (),
-    proposers: Sequence[Settled] = (),
+    proposers: Sequence[GroupRecord] = (),
     further_tokens: tuple[int, int] = (0, 0),
 ) -> dict[str, Any]:
     """Everything about a step that follows from its groups and its update.
@@ -84,7 +84,7 @@ def step_metrics(
     padding left out.
 
     Args:
-        settled: The step's groups.
+        records: The step's groups.
         samples: The batch.
         update: None when nothing was trained.
         parameters: P.
@@ -94,16 +94,16 @@ def step_metrics(
             roles; what is said of groups is said of the solver's.
         further_tokens: Tokens that the policy read and sampled outside of rollouts.
     """
-    counts = step_counts(settled)
-    judged = [one for one in settled if one.outcome is not None]
-    everybody = [*settled, *proposers]
+    counts = step_counts(records)
+    judged = [one for one in records if one.outcome is not None]
+    everybody = [*records, *proposers]
     generated, prompts, tools = (
         sum(getattr(one, f"{kind}_tokens") for one in everybody) for kind in ("generated", "prompt", "tool")
     )
     prefilled = sum(one.prompt_tokens / one.request.n for one in everybody) + further_tokens[0]
     prompts, generated = prompts + further_tokens[0], generated + further_tokens[1]
-    temperatures = [one.request.temperature for one in settled]
-    hot = [one for one in settled if one.request.temperature > base_temperature]
+    temperatures = [one.request.temperature for one in records]
+    hot = [one for one in records if one.request.temperature > base_temperature]
     peaks = [max(map(abs, sample.advantages)) for sample in samples]
     forward = generated + tools + prefilled + (update.recomputed_tokens if update else 0)
     trained = update.computed_tokens - update.padded_tokens if update else 0
@@ -122,22 +122,22 @@ def step_metrics(
         "temperature/max": max(temperatures, default=None),
         "groups/hot": len(hot),
         "groups/revived": sum(one.outcome is Outcome.MIXED for one in hot),
-        "verify/failures": sum(one.verifier_failures for one in settled),
+        "verify/failures": sum(one.verifier_failures for one in records),
         **{key: getattr(update, key) if update else None for key in _OF_THE_UPDATE},
-        **_by_level(settled, levels),
+        **_by_level(records, levels),
     }
 
 
-def _proposers(settled: Sequence[Settled]) -> dict[str, int]:
+def _proposers(records: Sequence[GroupRecord]) -> dict[str, int]:
     """Fates of the proposers' groups, where there are proposers."""
-    fates = Counter(one.fate for one in settled)
-    return {f"proposer/{fate}": fates[fate] for fate in Fate if settled}
+    fates = Counter(one.fate for one in records)
+    return {f"proposer/{fate}": fates[fate] for fate in Fate if records}
 
 
-def _by_level(settled: Sequence[Settled], levels: Sequence[int]) -> dict[str, float]:
+def _by_level(records: Sequence[GroupRecord], levels: Sequence[int]) -> dict[str, float]:
     """Per level: groups with a known outcome, their share without signal, and their mean reward."""
-    found: dict[int, list[Settled]] = {}
-    for one in settled:
+    found: dict[int, list[GroupRecord]] = {}
+    for one in records:
         if levels and one.outcome is not None:
             found.setdefault(levels[one.request.row], []).append(one)
     metrics: dict[str, float] = {}

@@ -8,19 +8,19 @@ from rekindle.environments.self_play.proposals import Proposal
 from rekindle.environments.self_play.rewards import ProposerReward
 from rekindle.learning.credit import Credit
 from rekindle.learning.samples import build_samples
-from rekindle.scheduling.accounting import Settled, settle, settle_failure
+from rekindle.scheduling.group_records import GroupRecord, failure_record, records_of
 from rekindle.types import Fate, Group, TrainingSample, outcome_of
 
-__all__ = ["pay", "played_tasks", "settle_proposals"]
+__all__ = ["pay", "played_tasks", "proposal_records"]
 
 
-def played_tasks(settled: Iterable[Settled]) -> dict[str, float | None]:
+def played_tasks(records: Iterable[GroupRecord]) -> dict[str, float | None]:
     """Mean reward of each task that was rolled out in a step; None where its rollouts failed.
 
     A task of several requests (top-ups) has the mean over all that did not fail.
     """
     sums: dict[str, list[float]] = {}
-    for one in settled:
+    for one in records:
         found = sums.setdefault(one.request.task_id, [0.0, 0.0])
         if one.outcome is not None:
             found[0] += one.reward_sum
@@ -38,9 +38,9 @@ def pay(proposals: Sequence[Proposal], played: Mapping[str, float | None], rewar
             proposal.reward = 0.0
 
 
-def settle_proposals(
+def proposal_records(
     proposals: Sequence[Proposal], played: Mapping[str, float | None], credit: Credit, *, learns: bool
-) -> tuple[list[TrainingSample], list[Settled]]:
+) -> tuple[list[TrainingSample], list[GroupRecord]]:
     """The proposers' part of the update, empty where nothing teaches, and the account of every proposal with its fate.
 
     A group whose every reward is known is trained on, or retired where that gives no gradient or the proposer does not
@@ -51,18 +51,20 @@ def settle_proposals(
     known = [group for group in groups if all(one.reward is not None for one in group)]
     samples = build_samples([_rewarded(group) for group in known], credit) if learns and known else []
     taught = {sample.prompt_key for sample in samples if any(sample.advantages)}
-    settled = []
+    records = []
     for group in groups:
         fate = _fate(group, played, taught)
         for proposal in group:
             proposal.fate = fate
-        settled.append(_settled(group, fate))
-    return samples if taught else [], settled
+        records.append(_records(group, fate))
+    return samples if taught else [], records
 
 
 def _rewarded(group: Sequence[Proposal]) -> Group:
     rollouts = tuple(replace(one.rollout, reward=one.reward or 0.0) for one in group)
-    return Group(group[0].request, rollouts, outcome_of([rollout.reward for rollout in rollouts]))
+    return Group(
+        request=group[0].request, rollouts=rollouts, outcome=outcome_of([rollout.reward for rollout in rollouts])
+    )
 
 
 def _fate(group: Sequence[Proposal], played: Mapping[str, float | None], taught: set[int]) -> Fate:
@@ -73,11 +75,13 @@ def _fate(group: Sequence[Proposal], played: Mapping[str, float | None], taught:
     return Fate.TRAINED if group[0].request.id in taught else Fate.RETIRED
 
 
-def _settled(group: Sequence[Proposal], fate: Fate) -> Settled:
+def _records(group: Sequence[Proposal], fate: Fate) -> GroupRecord:
     """The ledger's row: a success is a valid question; the sum of rewards is what the group earned."""
     request = group[0].request
     if fate is Fate.FAILED:
-        return settle_failure(request, [one.rollout for one in group])
+        return failure_record(request, [one.rollout for one in group])
     rollouts = tuple(replace(one.rollout, reward=float(one.valid)) for one in group)
-    (row,) = settle(Group(request, rollouts, outcome_of([rollout.reward for rollout in rollouts])), fate)
+    (row,) = records_of(
+        Group(request=request, rollouts=rollouts, outcome=outcome_of([rollout.reward for rollout in rollouts])), fate
+    )
     return replace(row, reward_sum=sum(one.reward or 0.0 for one in group))

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rekindle.engines.engine import Completion, Reply
+from rekindle.engines.engine import Completion, PartnerTurn
 from rekindle.environments.search.codec import Codec
 from rekindle.environments.search.conversation import Conversation, Pending
 from rekindle.environments.search.documents import DocumentWriter
@@ -75,8 +75,8 @@ class Play:
         self._rules, self._conversations = rules, conversations
         self._counts, self._seconds = counts, seconds
 
-    def hear(self, request: int, sample: int, completion: Completion) -> bool:
-        """See ``Partner.hear``."""
+    def on_turn(self, request: int, sample: int, completion: Completion) -> bool:
+        """See ``Partner.on_turn``."""
         conversation = self._conversations[request, sample]
         if conversation.failure is not None:
             return False
@@ -90,8 +90,8 @@ class Play:
             return False
         return self._goes_on(conversation, completion, self._rules.protocol.read(completion.text))
 
-    def reply(self, conversations: Sequence[tuple[int, int]]) -> list[Reply]:
-        """See ``Partner.reply``."""
+    def respond(self, conversations: Sequence[tuple[int, int]]) -> list[PartnerTurn]:
+        """See ``Partner.respond``."""
         began = time.perf_counter()
         talking = [self._conversations[name] for name in conversations]
         found = self._search(talking)
@@ -163,17 +163,17 @@ class Play:
                 found[corpus, query] = [hit.document for hit in one]
         return found
 
-    def _reply(self, conversation: Conversation, found: Mapping[tuple[str, str], list[Document]]) -> Reply:
+    def _reply(self, conversation: Conversation, found: Mapping[tuple[str, str], list[Document]]) -> PartnerTurn:
         pending = conversation.pending
         assert pending is not None, "a reply is asked for only where one is due"
         limits = self._rules.limits
         if conversation.failure is not None:  # the engine needs a reply even where nothing is to be said any more
-            return Reply(next(piece for piece in pending.pieces if isinstance(piece, list) and piece)[:1], 1)
+            return PartnerTurn(next(piece for piece in pending.pieces if isinstance(piece, list) and piece)[:1], 1)
         ids = self._written(conversation, pending, found)
         conversation.read(ids, self._rules.codec.decode(ids))
         if pending.forced:
-            return Reply(ids, limits.answer_tokens, (self._rules.protocol.final.close,))
-        return Reply(ids, conversation.allowance(limits, self._rules.reserve), self._rules.protocol.stop)
+            return PartnerTurn(ids, limits.answer_tokens, (self._rules.protocol.final.close,))
+        return PartnerTurn(ids, conversation.allowance(limits, self._rules.reserve), self._rules.protocol.stop)
 
     def _written(
         self, conversation: Conversation, pending: Pending, found: Mapping[tuple[str, str], list[Document]]
