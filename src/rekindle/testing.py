@@ -6,6 +6,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from rekindle.scheduling.group_records import GroupRecord
 from rekindle.scheduling.history import History
 from rekindle.scheduling.pools import Pool
 from rekindle.types import Environment, Fate, GroupRequest, Outcome, Rollout
+
+if TYPE_CHECKING:
+    from rekindle.models.policy import Policy
 
 __all__ = ["FakeEngine", "SimulatedPolicy", "check_environment", "check_estimator", "check_pool"]
 
@@ -55,6 +59,12 @@ class FakeEngine:
     def __init__(self, reply: Callable[[SamplingRequest, int], str]) -> None:
         self._reply = reply
         self.requests: list[SamplingRequest] = []
+        self.versions: list[int] = []
+        """What ``sync`` was called with."""
+
+    def sync(self, policy: "Policy", version: int) -> None:
+        """Take note of the version."""
+        self.versions.append(version)
 
     def generate(self, requests: Sequence[SamplingRequest]) -> Iterator[tuple[int, list[Completion]]]:
         """Yield every request's completions, the last one first."""

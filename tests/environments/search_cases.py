@@ -6,7 +6,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 from tokenizers.trainers import BpeTrainer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from rekindle.engines.engine import Completion
+from rekindle.engines.engine import Completion, SamplingLimits
 from rekindle.engines.stopping import says_stop
 from rekindle.environments.search.conversations import SearchConversations
 from rekindle.environments.search.environment import SearchEnvironment
@@ -120,6 +120,9 @@ class ScriptedEngine:
     def __init__(self, codec, script):
         self.codec, self.script, self.requests = codec, script, []
 
+    def sync(self, policy, version):
+        """Nothing: a script has no weights."""
+
     def generate(self, requests):
         self.requests += requests
         for index in reversed(range(len(requests))):
@@ -175,7 +178,11 @@ def environment(script, shelf=None, *, codec=None, protocol=None, tasks=(TASK,),
     document_format = options.pop("document_format", FORMAT)
     retrievers = options.pop("retrievers", {"": shelf or Shelf()})
     engine = options.pop("engine", None) or ScriptedEngine(codec, script)
-    limits = SearchLimits(**{"max_new_tokens": 400, "context": 4000, "answer_tokens": 20} | options)
+    of_sampling = {
+        name: options.pop(name) for name in ("max_new_tokens", "context", "top_p", "min_p") if name in options
+    }
+    sampling = SamplingLimits(**{"max_new_tokens": 400, "context": 4000} | of_sampling)
+    limits = SearchLimits(**{"sampling": sampling, "answer_tokens": 20} | options)
     conversations = SearchConversations(
         codec=codec,
         engine=engine,

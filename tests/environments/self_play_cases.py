@@ -1,6 +1,7 @@
 """What the tests of the game share: a proposer that follows a script, and a verifier of one's own choice."""
 
 from environments.search_cases import FORMAT, CharacterCodec, ScriptedEngine, Shelf, in_turn
+from rekindle.engines.engine import SamplingLimits
 from rekindle.environments.search.conversations import SearchConversations
 from rekindle.environments.search.hostile import Sanitizer
 from rekindle.environments.search.limits import SearchLimits
@@ -10,7 +11,7 @@ from rekindle.environments.self_play.answering import Cost
 from rekindle.environments.self_play.created_tasks import CreatedTasks
 from rekindle.environments.self_play.filters import FilterLimits
 from rekindle.environments.self_play.proposer import Proposer
-from rekindle.environments.self_play.question_supply import Game, Rules
+from rekindle.environments.self_play.question_supply import QuestionSupply, SupplySettings
 from rekindle.environments.self_play.rag_check import RagCheck
 from rekindle.environments.self_play.review import Review
 from rekindle.environments.self_play.rewards import difficulty
@@ -64,20 +65,22 @@ def knows(book):
     return next(seed.answer for seed in SEEDS if seed.answer[1:] in book.question)
 
 
-def game(script=None, *, reply=knows, shelf=None, created=None, pool=None, engine=None, estimator="reinforce", **rules):
-    """A game over four seeds; ``rules``: of ``Rules``."""
+def game(
+    script=None, *, reply=knows, shelf=None, created=None, pool=None, engine=None, estimator="reinforce", **settings
+):
+    """A supply over four seeds; ``settings``: of ``SupplySettings``."""
     codec = CharacterCodec()
     conversations = SearchConversations(
         codec=codec,
         engine=engine or ScriptedEngine(codec, script or asks(question)),
         retrievers={"": shelf or Shelf()},
-        limits=SearchLimits(max_new_tokens=400, context=4000, answer_tokens=60),
+        limits=SearchLimits(SamplingLimits(max_new_tokens=400, context=4000), answer_tokens=60),
         protocol=Tags(3, QUESTION),
         document_format=FORMAT,
     )
     check = RagCheck(reply and Answers(reply), QaVerifier("qa_exact_match"), noise=1, seed=5)
-    return Game(
-        Rules(**{"proposals": 4, "wanted": 4, "seed": 11} | rules),
+    return QuestionSupply(
+        SupplySettings(**{"proposals": 4, "wanted": 4, "seed": 11} | settings),
         seeds=Seeds(SEEDS, hops=2, seed=3),
         proposer=Proposer(conversations, PROMPT),
         review=Review(

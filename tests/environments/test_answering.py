@@ -11,6 +11,7 @@ from search_cases import CharacterCodec, NoTemplate, ScriptedEngine, bpe_policy,
 from tokenizers.processors import TemplateProcessing
 
 from rekindle.engines.endpoint import Endpoint, EndpointError
+from rekindle.engines.engine import SamplingLimits
 from rekindle.engines.torch_engine import TorchEngine
 from rekindle.environments.search.codec import PolicyCodec
 from rekindle.environments.search.documents import DocumentWriter
@@ -154,11 +155,19 @@ def test_a_tokenizer_without_brackets_cannot_answer():
         frame(PolicyCodec(build_tiny()), PROMPT, FIELDS)
 
 
+def limits_of(options):
+    """Takes the sampling limits out of ``options``."""
+    given = {
+        name: options.pop(name) for name in ("max_new_tokens", "context", "top_p", "min_p", "stop") if name in options
+    }
+    return SamplingLimits(**{"max_new_tokens": 60, "context": 1000, "stop": ("</answer>",)} | given)
+
+
 # -- the policy answers -----------------------------------------------------------------------------------------------
 
 
 def by_policy(script, codec=CHARACTERS, **options):
-    settings = {"max_new_tokens": 60, "context": 1000, "prompt": PROMPT, "closed_prompt": CLOSED} | options
+    settings = {"prompt": PROMPT, "closed_prompt": CLOSED, "limits": limits_of(options)} | options
     document_format = settings.pop("document_format", "{text}|")
     writer = DocumentWriter(codec, document_format=document_format, document_tokens=settings.pop("document_tokens", 60))
     engine = settings.pop("engine", None) or ScriptedEngine(codec, lambda text, _: script(text))

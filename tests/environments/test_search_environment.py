@@ -19,6 +19,7 @@ from search_cases import (
 )
 
 from rekindle.engines.conversing import next_turn
+from rekindle.engines.engine import SamplingLimits
 from rekindle.environments.search.limits import SearchLimits
 from rekindle.environments.search.tags import Tags
 from rekindle.environments.search.tool_calls import ToolCalls
@@ -458,9 +459,10 @@ def test_braces_that_name_no_field_are_text():
 
 
 def test_limits_by_hand():
-    limits = SearchLimits(max_new_tokens=100, context=200, answer_tokens=30)
+    sampling = SamplingLimits(max_new_tokens=100, context=200)
+    limits = SearchLimits(sampling, answer_tokens=30)
     assert (limits.free_tokens, limits.longest_turn) == (70, 70)
-    assert SearchLimits(100, 200, turn_tokens=25, answer_tokens=30).longest_turn == 25
+    assert SearchLimits(sampling, turn_tokens=25, answer_tokens=30).longest_turn == 25
 
 
 def test_the_same_play_twice():

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rekindle.environments.self_play.proposal_records import pay, played_tasks, proposal_records
+from rekindle.environments.self_play.proposal_records import assign_rewards, played_tasks, proposal_records
 from rekindle.environments.self_play.proposals import Proposal, Reason
 from rekindle.environments.self_play.rewards import difficulty, intermediate, proposer_reward
 from rekindle.learning.aggregation import group_token_mean
@@ -83,7 +83,7 @@ def test_success_is_the_mean_over_all_requests_that_did_not_fail():
 def test_valid_questions_earn_their_difficulty_and_invalid_ones_nothing():
     ones = [proposal(1), proposal(2), proposal(3, reason=Reason.LEAKS_ANSWER), proposal(4, void=True), proposal(5)]
     ones.append(proposal(6, reason=Reason.UNVERIFIED))
-    pay(ones, {"t1": 0.25, "t2": 1.0}, difficulty)
+    assign_rewards(ones, {"t1": 0.25, "t2": 1.0}, difficulty)
     assert [one.reward for one in ones] == [0.75, 0.0, 0.0, None, None, None]
     assert [one.success for one in ones] == [0.25, 1.0, None, None, None, None]
 
@@ -99,7 +99,7 @@ def test_every_proposal_has_one_fate():
         proposal(7),  # its solvers failed
     ]
     played = {"t1": 0.25, "t2": 1.0, "t7": None}
-    pay(ones, played, difficulty)
+    assign_rewards(ones, played, difficulty)
     samples, records = proposal_records(ones, played, credit(), learns=True)
     fates = [Fate.TRAINED, Fate.RETIRED, Fate.RETIRED, Fate.FAILED, Fate.FAILED, Fate.EXCESS, Fate.FAILED]
     assert [one.fate for one in records] == [one.fate for one in ones] == fates
@@ -115,14 +115,14 @@ def test_every_proposal_has_one_fate():
 
 def test_the_weight_scales_the_loss_of_the_role():
     ones = [proposal(1)]
-    pay(ones, {"t1": 0.5}, difficulty)
+    assign_rewards(ones, {"t1": 0.5}, difficulty)
     (sample,), _ = proposal_records(ones, {"t1": 0.5}, credit(weight=0.25), learns=True)
     assert sample.weight == 0.25 / 2
 
 
 def test_a_proposer_that_does_not_learn_is_retired():
     ones = [proposal(1), proposal(2, valid=False, reason=Reason.NO_QUESTION)]
-    pay(ones, {"t1": 0.0}, difficulty)
+    assign_rewards(ones, {"t1": 0.0}, difficulty)
     samples, records = proposal_records(ones, {"t1": 0.0}, credit(), learns=False)
     assert samples == []
     assert [one.fate for one in records] == [Fate.RETIRED, Fate.RETIRED]
@@ -130,7 +130,7 @@ def test_a_proposer_that_does_not_learn_is_retired():
 
 def test_centring_on_the_batch_also_teaches_from_invalid_questions():
     ones = [proposal(1), proposal(2, reason=Reason.NO_QUESTION)]
-    pay(ones, {"t1": 0.0}, difficulty)
+    assign_rewards(ones, {"t1": 0.0}, difficulty)
     samples, records = proposal_records(ones, {"t1": 0.0}, credit("batch_centred"), learns=True)
     assert [sample.advantages[1] for sample in samples] == [0.5, -0.5]
     assert [one.fate for one in records] == [Fate.TRAINED, Fate.TRAINED]
@@ -141,7 +141,7 @@ def test_proposals_of_one_seed_are_compared_by_a_group_estimator():
     third, fourth = proposal(2, n=2), proposal(2, n=2)
     fourth.task = Task("t4", "?", "Paris")
     ones, played = [first, second, third, fourth], {"t1": 0.0, "t2": 0.5, "t4": None}
-    pay(ones, played, difficulty)
+    assign_rewards(ones, played, difficulty)
     samples, records = proposal_records(ones, played, credit("dr_grpo"), learns=True)
     assert [sample.advantages[1] for sample in samples] == [0.5, -0.5]
     assert [one.fate for one in records] == [Fate.TRAINED, Fate.FAILED], "a group with a lost member fails as a whole"

@@ -1,5 +1,6 @@
 from rekindle import Task
-from rekindle.environments.single_turn import SamplingLimits, SingleTurn
+from rekindle.engines.engine import SamplingLimits
+from rekindle.environments.single_turn import SingleTurn
 from rekindle.testing import FakeEngine, check_environment
 from rekindle.types import GroupRequest
 from rekindle.verifiers.verifier import Verdict

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from rekindle import GroupRequest, Rollout, Task
 from rekindle.engines.endpoint import Endpoint, EndpointCompletion
-from rekindle.environments.single_turn import SamplingLimits, SingleTurn
+from rekindle.engines.engine import SamplingLimits
+from rekindle.environments.single_turn import SingleTurn
 from rekindle.evaluation.profiler import endpoint_play, profile_tasks
 from rekindle.scheduling.profiling import ProfileError, ProfileKey
 from rekindle.testing import FakeEngine, SimulatedPolicy
@@ -343,9 +344,8 @@ def test_an_endpoint_as_the_policy(tmp_path):
         "pc": None,
     }
     endpoint = FakeEndpoint(answers)
-    play = endpoint_play(
-        endpoint, tasks, Judge(), lambda score: float(score >= 0.9), max_new_tokens=9, top_p=0.8, stop=(";",)
-    )
+    limits = SamplingLimits(max_new_tokens=9, context=99, top_p=0.8, stop=(";",))
+    play = endpoint_play(endpoint, tasks, Judge(), lambda score: float(score >= 0.9), limits=limits)
     found = run(tmp_path / "p", play, tasks, samples=2)
     assert found.task_ids == ("a", "b")
     assert found.failed == ("c",)
@@ -362,7 +362,9 @@ def test_an_endpoint_as_the_policy(tmp_path):
 def test_rollouts_of_an_endpoint_column_by_column():
     tasks = [Task("a", "p", "yes")]
     answers = {"p": [EndpointCompletion("yes", 2, False, 1), EndpointCompletion("crash", 1, True, 1)]}
-    play = endpoint_play(FakeEndpoint(answers), tasks, Judge(), float, max_new_tokens=9)
+    play = endpoint_play(
+        FakeEndpoint(answers), tasks, Judge(), float, limits=SamplingLimits(max_new_tokens=9, context=99)
+    )
     request = GroupRequest(id=77, task_id="a", row=0, n=2, temperature=1.3, seed=1, version=4, step=2)
     ((request_id, (first, second)),) = play([request])
     assert request_id == 77

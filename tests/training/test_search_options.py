@@ -21,7 +21,7 @@ from rekindle.models.policy import Policy
 from rekindle.recipes import resolve
 from rekindle.retrieval.encoder import Encoder
 from rekindle.retrieval.retriever import RetrievalError
-from rekindle.training.loop import Ending
+from rekindle.training.endings import Ending
 from rekindle.types import GroupRequest, Task, UserError
 from rekindle.verifiers.rewards import build_verifier
 from rekindle.verifiers.verifier import Verdict

@@ -15,7 +15,7 @@ from test_loop import assert_same_run, finish, last_weights, ledger_rows, opened
 from rekindle.cli import main
 from rekindle.environments.self_play.proposals import Reason
 from rekindle.observability.step_log import read_step_log
-from rekindle.training.loop import Ending
+from rekindle.training.endings import Ending
 from rekindle.types import Fate
 from rekindle.verifiers import qa_exact_match
 from searching import QUICK_SELF_PLAY, SELF_PLAY_EXAMPLE, recording, self_play_config
@@ -32,8 +32,8 @@ def fill(kind):
 def whole(request, tmp_path_factory):
     """A whole run: its directory, its loop, and the solver's rollouts by request."""
     directory = tmp_path_factory.mktemp("self_play") / "run"
-    with opened(self_play_config("self_play", *fill(request.param), "train.steps=7"), directory) as loop:
-        played = recording(loop)
+    seam, played = recording()
+    with opened(self_play_config("self_play", *fill(request.param), "train.steps=7"), directory, adapt=seam) as loop:
         assert loop.run() is Ending.DONE
     return directory, loop, played, request.param
 

@@ -272,8 +272,7 @@ def weights(model, tmp_path_factory):
     def of(*overrides):
         directory = tmp_path_factory.mktemp("weights")
         given = stage_config(directory, model, "train.steps=1", *overrides)
-        with pytest.MonkeyPatch.context() as patch:
-            ((proposer, solver),) = updates_of(given, directory / "run", patch)
+        ((proposer, solver),) = updates_of(given, directory / "run")
         return [one.weight for one in proposer], [one.weight for one in solver]
 
     return of
@@ -298,9 +297,9 @@ def test_a_weight_scales_the_loss_of_its_role_alone(role, weights):
     ],
     ids=lambda one: " ".join(map(str, one)),
 )
-def test_nobody_learns_before_its_first_step(overrides, expected, config, tmp_path, monkeypatch):
+def test_nobody_learns_before_its_first_step(overrides, expected, config, tmp_path):
     """Samples of proposers and solvers in each update; who is fixed never learns."""
-    updates = updates_of(config(*overrides), tmp_path / "run", monkeypatch, script(numbered(*LANDS)))
+    updates = updates_of(config(*overrides), tmp_path / "run", script(numbered(*LANDS)))
     assert [(len(proposer), len(solver)) for proposer, solver in updates] == expected
 
 
@@ -348,8 +347,8 @@ def test_the_start_policy_plays_the_fixed_role(fixed, tmp_path, monkeypatch):
     given = self_play_config("self_play", *MOVING, estimator, f"self_play.fixed={fixed}")
     with start_workbench(given, quiet) as bench:
         start = Policy.load(bench.directory, device="cpu", dtype="float32")
-    with opened(given, tmp_path / "run") as loop:
-        played_groups = recording(loop)
+    seam, played_groups = recording()
+    with opened(given, tmp_path / "run", adapt=seam) as loop:
         loop.run()
     solved = [rollout for rollouts in played_groups.values() for rollout in rollouts]
     newest = [one for one in solved if one.version == max(rollout.version for rollout in solved)]
@@ -657,8 +656,8 @@ def command(model, tmp_path, monkeypatch, capsys):
     return run
 
 
-def test_a_file_of_answers_trains(config, tmp_path, monkeypatch):
-    updates = updates_of(config(), tmp_path / "run", monkeypatch, script(numbered(*LANDS)))
+def test_a_file_of_answers_trains(config, tmp_path):
+    updates = updates_of(config(), tmp_path / "run", script(numbered(*LANDS)))
     lines = without_clocks(tmp_path / "run")
     assert [line["step"] for line in lines] == [0, 1, 2, 3]
     assert all(first["version"] < second["version"] for first, second in pairwise(lines))
@@ -769,6 +768,9 @@ class Noting:
 
     def __init__(self):
         self.orders = []
+
+    def sync(self, policy, version):
+        pass
 
     def generate(self, requests):
         self.orders += requests

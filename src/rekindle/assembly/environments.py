@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from rekindle.assembly.engines import sampling_limits
 from rekindle.config import Config
 from rekindle.config.rules.facts import plays_search
 from rekindle.engines.engine import Engine
@@ -13,7 +14,7 @@ from rekindle.environments.search.limits import SearchLimits
 from rekindle.environments.search.tags import Tags
 from rekindle.environments.search.tool_calls import ToolCalls
 from rekindle.environments.search.turn_protocol import ANSWER, QUESTION, Final, TurnProtocol
-from rekindle.environments.single_turn import SamplingLimits, SingleTurn
+from rekindle.environments.single_turn import SingleTurn
 from rekindle.models.policy import Policy
 from rekindle.retrieval.retriever import Retriever
 from rekindle.types import Environment, Task
@@ -50,7 +51,7 @@ def build_environment(
 def _single_turn(
     config: Config, tasks: Sequence[Task], policy: Policy, engine: Engine, verifier: Verifier
 ) -> SingleTurn:
-    model, sampling = config.model, config.engine
+    model = config.model
     return SingleTurn(
         tasks,
         encode=lambda text: policy.encode_prompt(
@@ -59,13 +60,7 @@ def _single_turn(
         engine=engine,
         verifier=verifier,
         reward=_reward(config),
-        limits=SamplingLimits(
-            max_new_tokens=sampling.max_new_tokens,
-            context=policy.max_length,
-            top_p=sampling.top_p,
-            min_p=sampling.min_p,
-            stop=sampling.stop,
-        ),
+        limits=sampling_limits(config, policy.max_length),
     )
 
 
@@ -121,18 +116,15 @@ def _reward(config: Config) -> Callable[[float], float]:
 
 
 def _limits(config: Config, context: int) -> SearchLimits:
-    table, sampling = config.search, config.engine
+    table = config.search
     return SearchLimits(
-        max_new_tokens=sampling.max_new_tokens,
-        context=context,
+        sampling=sampling_limits(config, context),
         max_turns=table.max_turns,
         turn_tokens=table.turn_tokens,
         answer_tokens=table.answer_tokens,
         max_queries=table.max_queries,
         documents=table.documents,
         document_tokens=table.document_tokens,
-        top_p=sampling.top_p,
-        min_p=sampling.min_p,
     )
 
 
@@ -140,7 +132,7 @@ def _of_the_proposer(config: Config, limits: SearchLimits) -> SearchLimits:
     table = config.self_play
     return replace(
         limits,
-        max_new_tokens=table.max_new_tokens or limits.max_new_tokens,
+        sampling=replace(limits.sampling, max_new_tokens=table.max_new_tokens or limits.sampling.max_new_tokens),
         max_turns=table.max_turns or limits.max_turns,
         turn_tokens=table.turn_tokens,
         answer_tokens=table.question_tokens,

@@ -1,4 +1,4 @@
-"""The engine that samples from the policy's own model, in this process."""
+"""Torch engine: samples with the policy's own model, in this process."""
 
 import logging
 import math
@@ -46,6 +46,18 @@ class TorchEngine:
         # Inference mode is faster, but what a model keeps from it (say, a table of rotations) could not be trained with
         # afterwards; the fused decoder lets no model code run.
         self._quietly = torch.inference_mode if isinstance(self._decoder, FusedDecoder) else torch.no_grad
+
+    def sync(self, policy: Policy, version: int) -> None:
+        """Nothing to do: the engine reads the policy's own weights.
+
+        Raises:
+            ValueError: It is another policy than the one that is sampled from.
+        """
+        if policy is not self._policy:
+            raise ValueError(
+                f"version {version} is live in another policy than the one this engine samples from; make the engine "
+                "of the policy that is trained"
+            )
 
     def generate(self, requests: Sequence[SamplingRequest]) -> Iterator[tuple[int, list[Completion]]]:
         """Yield ``(index of the request, its n completions)`` once per request, as soon as the last of them has ended.
@@ -105,18 +117,18 @@ class TorchEngine:
 
 
 class _Outside:
-    """A partner whose code runs as it would outside the engine: what it computes may be trained with."""
+    """A partner whose code runs outside inference mode: what it computes may be trained with."""
 
     def __init__(self, partner: Partner) -> None:
         self._partner = partner
 
     def on_turn(self, request: int, sample: int, completion: Completion) -> bool:
-        """Tell the partner of a turn."""
+        """See ``Partner.on_turn``."""
         with torch.inference_mode(mode=False), torch.enable_grad():
             return self._partner.on_turn(request, sample, completion)
 
     def respond(self, conversations: Sequence[tuple[int, int]]) -> list[PartnerTurn]:
-        """Ask the partner."""
+        """See ``Partner.respond``."""
         with torch.inference_mode(mode=False), torch.enable_grad():
             return self._partner.respond(conversations)
 

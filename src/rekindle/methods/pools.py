@@ -1,16 +1,14 @@
-"""From a configuration to the pool that its prompts are drawn from."""
+"""Pools, from a configuration."""
 
 from dataclasses import replace
 
 import numpy as np
 
 from rekindle.config import Config
-from rekindle.config.rules.facts import plays_itself
 from rekindle.scheduling import priorities, profiling, temperatures
 from rekindle.scheduling.history import History
 from rekindle.scheduling.pools import (
     CyclingPool,
-    GrowingPool,
     Phase,
     PhasedPool,
     Pool,
@@ -18,7 +16,6 @@ from rekindle.scheduling.pools import (
     RecyclingPool,
     SelectivePool,
 )
-from rekindle.scheduling.pools.weighted import WeightedPool
 from rekindle.scheduling.profiling import Profile
 
 __all__ = ["build_pool"]
@@ -27,11 +24,7 @@ __all__ = ["build_pool"]
 def build_pool(
     config: Config, history: History, temperature: temperatures.Temperature, profile: Profile | None
 ) -> Pool:
-    """The pool of ``pool.kind``; in self-play one that grows around it."""
-    return _growing(config, _pool(config, history, temperature, profile))
-
-
-def _pool(config: Config, history: History, temperature: temperatures.Temperature, profile: Profile | None) -> Pool:
+    """The pool of ``pool.kind``."""
     pool, skip = config.pool, config.skip
     if pool.kind == "recycling":
         return RecyclingPool(history, pool.alpha, pool.on_empty, pool.reset_below)
@@ -49,16 +42,6 @@ def _pool(config: Config, history: History, temperature: temperatures.Temperatur
             reset_below=pool.reset_below,
         )
     return CyclingPool(history)
-
-
-def _growing(config: Config, pool: Pool) -> Pool:
-    """The pool, or in self-play one that grows around it."""
-    table = config.self_play
-    if not plays_itself(config):
-        return pool
-    assert isinstance(pool, WeightedPool), "every pool that the configuration allows here is one"
-    replay, resets = table.fill in {"replay", "replay_reset"}, table.fill == "replay_reset"
-    return GrowingPool(pool, replay=replay, reset_every=table.reset_every if resets else None)
 
 
 def _priority(config: Config, temperature: temperatures.Temperature) -> priorities.Priority:

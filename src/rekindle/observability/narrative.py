@@ -7,6 +7,7 @@ from rekindle.observability.formatting import compact, duration, grouped, percen
 from rekindle.observability.rows import number
 from rekindle.observability.self_play.narrative import game_advice
 from rekindle.observability.summary import LOST, STEPS_TO_JUDGE, TAUGHT, Evaluation, Summary
+from rekindle.scheduling.starvation import starves
 from rekindle.types import Fate
 
 __all__ = ["accuracy_change", "advice", "conservation", "economy", "outcome", "title"]
@@ -204,7 +205,7 @@ def _starved(summary: Summary) -> bool:
         return False
     wanted = summary.setting("train", "groups_per_step") or early.of(*TAUGHT).mean()
     taught = late.of(*TAUGHT).mean()
-    return bool(taught < 0.25 * wanted and taught < 0.6 * early.of(*TAUGHT).mean())
+    return bool(starves(taught, wanted) and taught < 0.6 * early.of(*TAUGHT).mean())
 
 
 def _remedies(summary: Summary) -> str:

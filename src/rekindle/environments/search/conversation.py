@@ -99,7 +99,7 @@ class Conversation:
             own_tokens: Tokens that are written before the turn.
         """
         left = limits.free_tokens - self.sampled
-        return min(limits.longest_turn, left, limits.context - len(self.token_ids) - own_tokens - reserve)
+        return min(limits.longest_turn, left, limits.sampling.context - len(self.token_ids) - own_tokens - reserve)
 
     def rollout(self, reward: float, failure: str | None, *, void: bool) -> Rollout:
         """The finished books."""

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rekindle.engines.conversing import converse
 from rekindle.engines.engine import Engine, SamplingRequest
@@ -87,7 +87,7 @@ class SearchConversations:
 
     def has_room(self, prompt_ids: Sequence[int]) -> bool:
         """Whether a turn is possible after this prompt."""
-        return 0 < len(prompt_ids) < self._rules.limits.context - self._rules.reserve
+        return 0 < len(prompt_ids) < self._rules.limits.sampling.context - self._rules.reserve
 
     def hold(self, openings: Sequence[Opening]) -> list[list[Conversation]]:
         """Hold all conversations, ``request.n`` for each opening, and return them finished."""
@@ -107,16 +107,13 @@ class SearchConversations:
 
     def _order(self, conversation: Conversation) -> SamplingRequest:
         request, limits = conversation.request, self._rules.limits
-        return SamplingRequest(
-            prompt_ids=tuple(conversation.token_ids),
-            n=request.n,
-            temperature=request.temperature,
+        of_the_turn = replace(
+            limits.sampling,
             max_new_tokens=conversation.allowance(limits, self._rules.reserve),
-            seed=request.seed,
-            top_p=limits.top_p,
-            min_p=limits.min_p,
             stop=self._rules.protocol.stop,
         )
+        prompt_ids = tuple(conversation.token_ids)
+        return of_the_turn.request(prompt_ids, n=request.n, temperature=request.temperature, seed=request.seed)
 
 
 def _reserve(codec: Codec, protocol: TurnProtocol, limits: SearchLimits) -> int:

@@ -1,4 +1,4 @@
-"""What a step of self-play looked like: numbers for the metrics, and a record of every proposal."""
+"""The audit of a step of self-play: numbers for the metrics, and a line for every proposal."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from rekindle.environments.self_play.proposals import Proposal, Reason
 from rekindle.environments.self_play.review import Oracle
 from rekindle.verifiers.qa import qa_exact_match
 
-__all__ = ["records", "step_numbers"]
+__all__ = ["proposal_lines", "step_numbers"]
 
 
 def step_numbers(proposals: Sequence[Proposal], failed: int, oracle: Oracle | None) -> dict[str, float | None]:
@@ -44,14 +44,14 @@ def step_numbers(proposals: Sequence[Proposal], failed: int, oracle: Oracle | No
     return numbers
 
 
-def records(
+def proposal_lines(
     proposals: Sequence[Proposal], step: int, documents: int, oracle: Oracle | None = None
 ) -> list[dict[str, Any]]:
     """A line of ``proposals.jsonl`` each; the first ``documents`` of them say what was read."""
-    return [_record(one, step, oracle, index < documents) for index, one in enumerate(proposals)]
+    return [_line(one, step, oracle, index < documents) for index, one in enumerate(proposals)]
 
 
-def _record(proposal: Proposal, step: int, oracle: Oracle | None, with_documents: bool) -> dict[str, Any]:
+def _line(proposal: Proposal, step: int, oracle: Oracle | None, with_documents: bool) -> dict[str, Any]:
     line: dict[str, Any] = {
         "step": step,
         "request_id": proposal.request.id,

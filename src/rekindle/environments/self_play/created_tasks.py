@@ -1,4 +1,4 @@
-"""The questions that were accepted: tasks that the solver plays like any other."""
+"""Tasks created from accepted questions; the solver plays them like any other."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,7 +24,7 @@ class CreatedTasks:
 
     def create(self, proposal: Proposal, step: int) -> Task:
         """Make the task of an accepted question."""
-        assert proposal.question is not None, "only accepted questions are minted"
+        assert proposal.question is not None, "a task is created from an accepted question"
         origin = {"seed": proposal.seed.id, "hops": proposal.hops, "step": step}
         metadata = {"corpus": proposal.seed.metadata.get("corpus", ""), "level": proposal.searches, **origin}
         task = Task(f"self_play/{prompt_id(proposal.question)}", proposal.question, proposal.seed.answer, metadata)

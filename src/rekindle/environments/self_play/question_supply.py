@@ -1,9 +1,10 @@
-"""Search self-play (arXiv 2510.18821): one policy proposes search questions and solves them.
+"""The supply of questions in search self-play (arXiv 2510.18821): one policy proposes search questions and solves them.
 
-    seeds -> proposals -> rule filters -> RAG check -> minted tasks -> [the solver plays them] -> rewards of both roles
+    seeds -> proposals -> rule filters -> RAG check -> created tasks -> [the solver plays them] -> rewards of both roles
 
-The game is the proposer's part of a step. What it mints, the scheduler hands out over a ``GrowingPool`` like any other
-task, so that every other method applies to it; when the solver has played, the game is told and settles its accounts.
+The supply is the proposer's part of a step. The scheduler hands out the tasks that it creates over a ``GrowingPool``
+like any other task, so that every other method applies to them; when the solver has played, the supply is told, and
+the proposer is rewarded.
 
 Assumption: a question whose answer the verifier finds in the documents that the proposer read, and does not know
 without them, has that answer. Degenerate cases: no valid question in a step gives an empty step, or earlier questions
@@ -15,9 +16,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rekindle.environments.self_play.audit import step_numbers
+from rekindle.environments.self_play.audit import proposal_lines, step_numbers
 from rekindle.environments.self_play.created_tasks import CreatedTasks
-from rekindle.environments.self_play.proposal_records import pay, played_tasks, proposal_records
+from rekindle.environments.self_play.proposal_records import assign_rewards, played_tasks, proposal_records
 from rekindle.environments.self_play.proposals import Proposal
 from rekindle.environments.self_play.proposer import Order, Proposer
 from rekindle.environments.self_play.reference_solver import ReferenceSolver
@@ -31,12 +32,12 @@ from rekindle.scheduling.seeding import mixed_seed
 from rekindle.training.supply import Supplied
 from rekindle.types import GroupRequest, UserError
 
-__all__ = ["Game", "Rules"]
+__all__ = ["QuestionSupply", "SupplySettings"]
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """How a step of the game goes.
+class SupplySettings:
+    """How a step of the supply goes.
 
     Attributes:
         proposals: Seeds drawn per round.
@@ -61,16 +62,16 @@ class Rules:
     seed: int = 0
 
 
-class Game:
+class QuestionSupply:
     """The proposer's part of every step; a ``Supply`` of the training loop.
 
     Args:
-        rules: See there.
+        settings: How a step goes.
         seeds: Which answers are asked for.
         proposer: Asks.
         review: Says which questions are valid.
         created: Where they go; shared with the environment that plays them.
-        pool: Whom they are announced to.
+        pool: It takes in the tasks that were created.
         reward: Of a valid question.
         credit: From the proposers' rewards to training samples.
         reference_solver: Tries every new question; None: nobody does.
@@ -79,7 +80,7 @@ class Game:
 
     def __init__(
         self,
-        rules: Rules,
+        settings: SupplySettings,
         *,
         seeds: Seeds,
         proposer: Proposer,
@@ -91,7 +92,7 @@ class Game:
         reference_solver: ReferenceSolver | None = None,
         oracle: Oracle | None = None,
     ) -> None:
-        self._rules, self._seeds, self._proposer, self._review = rules, seeds, proposer, review
+        self._settings, self._seeds, self._proposer, self._review = settings, seeds, proposer, review
         self._created, self._pool, self._reward, self._credit = created, pool, reward, credit
         self._reference_solver, self._oracle = reference_solver, oracle
         self._asked = 0
@@ -103,12 +104,12 @@ class Game:
     # -- before the solver plays --------------------------------------------------------------------------------------
 
     def prepare(self, step: int, version: int) -> None:
-        """Propose, review and mint the questions of a step."""
+        """Propose and review questions, and create the tasks of a step."""
         self._proposals, self._failed, self._durations = [], [], {}
         self._cost_before = self._review.check.tokens
         first = len(self._created.tasks)
-        for round_number in range(self._rules.rounds):
-            if self._pool.fresh >= self._rules.wanted:
+        for round_number in range(self._settings.rounds):
+            if self._pool.fresh >= self._settings.wanted:
                 break
             proposals = self._propose(self._orders(step, round_number, version))
             self._review.judge(proposals)
@@ -117,22 +118,20 @@ class Game:
         self._measure(first)
 
     def _orders(self, step: int, round_number: int, version: int) -> list[Order]:
-        drawn = self._seeds.draw(step, round_number, self._rules.proposals)
+        drawn = self._seeds.draw(step, round_number, self._settings.proposals)
         return [Order(self._request(row, step, version), self._seeds.tasks[row], hops) for row, hops in drawn]
 
     def _request(self, row: int, step: int, version: int) -> GroupRequest:
         """Proposals are numbered -1, -2, ...: requests of both roles have their places in one ledger and one batch."""
         self._asked += 1
-        rules, number = self._rules, -self._asked
-        seed = mixed_seed(rules.seed, number)
-        task_id = self._seeds.tasks[row].id
+        settings, number = self._settings, -self._asked
         return GroupRequest(
             id=number,
-            task_id=task_id,
+            task_id=self._seeds.tasks[row].id,
             row=row,
-            n=rules.group_size,
-            temperature=rules.temperature,
-            seed=seed,
+            n=settings.group_size,
+            temperature=settings.temperature,
+            seed=mixed_seed(settings.seed, number),
             version=version,
             step=step,
         )
@@ -177,29 +176,33 @@ class Game:
 
         Args:
             step: The step that ``prepare`` began.
-            records: Everything that became of the solver's groups in it.
+            records: Of all the solver's groups in it.
         """
-        proposals, rules, played = self._proposals, self._rules, played_tasks(records)
-        pay(proposals, played, self._reward)
-        learns = rules.learns_from is not None and step >= rules.learns_from
-        samples, accounts = proposal_records(proposals, played, self._credit, learns=learns)
-        accounts += [failure_record(request) for request in self._failed]
-        lines = records(proposals, step, rules.recorded_documents, self._oracle)
-        numbers = step_numbers(proposals, len(self._failed) * rules.group_size, self._oracle)
-        return Supplied(samples, accounts, self._durations, numbers, lines, self._checked())
+        proposals, settings, played = self._proposals, self._settings, played_tasks(records)
+        assign_rewards(proposals, played, self._reward)
+        learns = settings.learns_from is not None and step >= settings.learns_from
+        samples, of_proposals = proposal_records(proposals, played, self._credit, learns=learns)
+        return Supplied(
+            samples=samples,
+            records=[*of_proposals, *map(failure_record, self._failed)],
+            durations=self._durations,
+            metrics=step_numbers(proposals, len(self._failed) * settings.group_size, self._oracle),
+            lines=proposal_lines(proposals, step, settings.recorded_documents, self._oracle),
+            further_tokens=self._checked(),
+        )
 
     def _checked(self) -> tuple[int, int]:
         """Tokens that the policy read and sampled for the check of this step."""
-        if not self._rules.policy_checks:
+        if not self._settings.policy_checks:
             return 0, 0
         (read, sampled), (read_before, sampled_before) = self._review.check.tokens, self._cost_before
         return read - read_before, sampled - sampled_before
 
-    # -- the books ----------------------------------------------------------------------------------------------------
+    # -- levels, times, counts and state -------------------------------------------------------------------------------
 
     @property
     def levels(self) -> Sequence[int]:
-        """Level of every minted question; grows."""
+        """Level of every created task; grows."""
         return self._created.levels
 
     @property
@@ -214,7 +217,7 @@ class Game:
         return {**self._proposer.counts, **self._review.check.counts}
 
     def state_dict(self) -> dict[str, Any]:
-        """Between steps: the minted tasks, and how many requests were made."""
+        """Between steps: the created tasks, and how many requests were made."""
         return {"asked": self._asked, "created": self._created.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

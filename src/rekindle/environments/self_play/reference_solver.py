@@ -1,4 +1,4 @@
-"""A fixed measure of difficulty: the start policy tries every new question, and nobody learns from it."""
+"""The reference solver: the start policy tries every new question, as a fixed measure of its difficulty."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,10 +9,10 @@ __all__ = ["ReferenceSolver"]
 
 
 class ReferenceSolver:
-    """The success rate of a policy that never changes.
+    """Measures the success rate of a policy that never changes; nobody learns from its rollouts.
 
     Args:
-        environment: Plays minted tasks with the start policy.
+        environment: Plays created tasks with the start policy.
         samples: Rollouts per question, at temperature 1.
         seed: Of the rollouts.
     """

@@ -10,7 +10,7 @@ from rekindle.scheduling.group_records import GroupRecord
 from rekindle.scheduling.history import History
 from rekindle.scheduling.pools.weighted import WeightedPool
 from rekindle.scheduling.weighted_rows import Rows
-from rekindle.types import Fate, UserError
+from rekindle.types import UserError
 
 __all__ = ["Phase", "PhasedPool"]
 

@@ -12,7 +12,7 @@ from rekindle.scheduling.pools.recycling import check_fractions, trained_rows
 from rekindle.scheduling.pools.weighted import WeightedPool
 from rekindle.scheduling.priorities import Priority
 from rekindle.scheduling.weighted_rows import Rows, WeightedRows
-from rekindle.types import Fate, UserError
+from rekindle.types import UserError
 
 __all__ = ["PrioritizedPool"]
 

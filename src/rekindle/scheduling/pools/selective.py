@@ -10,7 +10,7 @@ from rekindle.scheduling.group_records import GroupRecord
 from rekindle.scheduling.history import History
 from rekindle.scheduling.pools.weighted import WeightedPool
 from rekindle.scheduling.weighted_rows import Rows
-from rekindle.types import Fate, Outcome, UserError
+from rekindle.types import Outcome, UserError
 
 __all__ = ["SelectivePool"]
 

@@ -10,6 +10,7 @@ from random import Random
 from typing import Literal, Protocol, TypeVar
 
 from rekindle.engines.engine import Completion, Partner, SamplingRequest
+from rekindle.models.policy import Policy
 
 __all__ = ["Lesson", "TeacherEngine", "drawn_error"]
 
@@ -59,6 +60,9 @@ class TeacherEngine:
         decode: Callable[[Sequence[int]], str],
     ) -> None:
         self._lesson, self._encode, self._decode = lesson, encode, decode
+
+    def sync(self, policy: Policy, version: int) -> None:
+        """Nothing: a teacher has no weights."""
 
     def generate(self, requests: Sequence[SamplingRequest]) -> Iterator[tuple[int, list[Completion]]]:
         """Refuse: what the teacher says depends on what it has read."""
