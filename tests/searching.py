@@ -101,7 +101,7 @@ def flat(settings):
 
 
 def recording():
-    """How to adapt a run so that its environment notes the rollouts it returns: the seam, and {request id: rollouts}."""
+    """A seam of ``open_run`` that notes the rollouts of the environment, and where: {request id: rollouts}."""
     from dataclasses import replace
 
     class Recording:

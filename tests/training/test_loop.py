@@ -296,9 +296,8 @@ def test_divergence_stops_before_the_weights_and_keeps_the_checkpoints(quick_con
                     next(iter(self.policy.model.parameters())).fill_(float("nan"))
             return self.inner.update(samples, version, scale)
 
-    with opened(config, tmp_path / "run", adapt=lambda parts: replace(parts, trainer=Poisoned(parts.trainer))) as loop:
-        with pytest.raises(Diverged, match=r"update 4: .* nan.*lower train.learning_rate"):
-            loop.run()
+    with pytest.raises(Diverged, match=r"update 4: .* nan.*lower train.learning_rate"):
+        finish(config, tmp_path / "run", adapt=lambda parts: replace(parts, trainer=Poisoned(parts.trainer)))
     assert all(torch.isfinite(tensor).all() for tensor in last_weights(tmp_path / "run").values())
     assert finish(config, tmp_path / "run", resume=True)[0] is Ending.DONE
 
