@@ -231,6 +231,13 @@ def test_weights_changed_in_place_are_used_by_the_next_call(fresh_policy):
     assert [c.token_ids for c in after] == [decode_alone(policy, request, index)[0] for index in range(8)]
 
 
+def test_it_is_in_sync_with_its_own_policy_and_refuses_another(fresh_policy):
+    engine = TorchEngine(fresh_policy)
+    engine.sync(fresh_policy, 3)
+    with pytest.raises(ValueError, match="version 4 is live in another policy than the one this engine samples from"):
+        engine.sync(fresh_policy.clone_frozen(), 4)
+
+
 def test_dropped_and_interleaved_generators_leave_nothing_behind(policies):
     engine = TorchEngine(policies("llama"), max_rows=5)
     requests = requests_of_all_sorts(12)

@@ -10,9 +10,7 @@ def stop(quick_config):
     def after(step, *overrides, spent=(0, 0), stopped=None, without_signal=0, last=None, steps=9):
         train = quick_config("grpo", *overrides).train.model_copy(update={"steps": steps})
         totals = dict(zip(("rollouts", "generated_tokens"), spent, strict=True))
-        return stop_after(
-            step, train=train, spent=totals, stopped=stopped, without_signal=without_signal, last=last
-        )
+        return stop_after(step, train=train, spent=totals, stopped=stopped, without_signal=without_signal, last=last)
 
     return after
 

@@ -133,7 +133,7 @@ class History:
         weight: Draw weight in [0, 1]; the pool's column.
         temperature: Temperature of the last visit, 0 before the first.
         beta_successes: Successes as Beta counts, discounted at every visit; the prior is not in them.
-        beta_failures: Failures as Beta counts, likewise.
+        beta_failures: Failures as Beta counts, discounted in the same way.
         moved_at: ``movement`` at the last visit.
         last_version: Policy version of the last visit, -1 before the first.
     """

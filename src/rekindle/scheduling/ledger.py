@@ -1,4 +1,4 @@
-"""The account of every rollout, on disk: one row per group in ``ledger.sqlite``, readable while the run goes on."""
+"""The ledger: one row per group record in ``ledger.sqlite``, readable while the run goes on."""
 
 import sqlite3
 from collections.abc import Iterable, Mapping

@@ -10,7 +10,7 @@ from rekindle.environments.search.codec import Codec
 from rekindle.environments.search.conversation import Conversation
 from rekindle.environments.search.documents import DocumentWriter
 from rekindle.environments.search.limits import SearchLimits
-from rekindle.environments.search.partner import COUNTS, Play, Rules
+from rekindle.environments.search.partner import COUNTS, ConversationSettings, SearchPartner
 from rekindle.environments.search.turn_protocol import TurnProtocol
 from rekindle.retrieval.retriever import Retriever
 from rekindle.types import GroupRequest, UserError
@@ -70,7 +70,9 @@ class SearchConversations:
         _check_marks(codec, protocol)
         self._engine = engine
         writer = DocumentWriter(codec, document_format=document_format, document_tokens=limits.document_tokens)
-        self._rules = Rules(codec, protocol, limits, writer, retrievers, _reserve(codec, protocol, limits))
+        self._settings = ConversationSettings(
+            codec, protocol, limits, writer, retrievers, _reserve(codec, protocol, limits)
+        )
         self.seconds = {"generate": 0.0, "retrieve": 0.0}
         """Wall seconds so far: sampling; looking up and writing documents."""
         self.counts = dict.fromkeys(COUNTS, 0)
@@ -79,15 +81,15 @@ class SearchConversations:
     @property
     def protocol(self) -> TurnProtocol:
         """How the policy asks, and what it ends with."""
-        return self._rules.protocol
+        return self._settings.protocol
 
     def prompt(self, text: str) -> list[int]:
         """Token ids of the user's message, with the tools announced."""
-        return self._rules.codec.prompt(text, self._rules.protocol.tools)
+        return self._settings.codec.prompt(text, self._settings.protocol.tools)
 
     def has_room(self, prompt_ids: Sequence[int]) -> bool:
         """Whether a turn is possible after this prompt."""
-        return 0 < len(prompt_ids) < self._rules.limits.sampling.context - self._rules.reserve
+        return 0 < len(prompt_ids) < self._settings.limits.sampling.context - self._settings.reserve
 
     def hold(self, openings: Sequence[Opening]) -> list[list[Conversation]]:
         """Hold all conversations, ``request.n`` for each opening, and return them finished."""
@@ -97,7 +99,7 @@ class SearchConversations:
             for index, one in enumerate(openings)
             for sample in range(one.request.n)
         }
-        partner = Play(self._rules, conversations, self.counts, self.seconds)
+        partner = SearchPartner(self._settings, conversations, self.counts, self.seconds)
         orders = [self._order(conversations[index, 0]) for index in range(len(openings))]
         if orders:
             converse(self._engine, orders, partner)
@@ -106,11 +108,11 @@ class SearchConversations:
         return [[conversations[index, sample] for sample in range(one.request.n)] for index, one in enumerate(openings)]
 
     def _order(self, conversation: Conversation) -> SamplingRequest:
-        request, limits = conversation.request, self._rules.limits
+        request, limits = conversation.request, self._settings.limits
         of_the_turn = replace(
             limits.sampling,
-            max_new_tokens=conversation.allowance(limits, self._rules.reserve),
-            stop=self._rules.protocol.stop,
+            max_new_tokens=conversation.allowance(limits, self._settings.reserve),
+            stop=self._settings.protocol.stop,
         )
         prompt_ids = tuple(conversation.token_ids)
         return of_the_turn.request(prompt_ids, n=request.n, temperature=request.temperature, seed=request.seed)

@@ -1,4 +1,4 @@
-"""Documents as the policy reads them: formatted, harmless, and no longer than there is room for."""
+"""Documents as the policy reads them: formatted, sanitized, and no longer than there is room for."""
 
 import re
 from collections.abc import Sequence
@@ -93,7 +93,7 @@ class DocumentWriter:
         if set(names) - FIELDS or "text" not in names:
             raise UserError(
                 f"search.document_format = {document_format!r} must have {{text}} in it, and in braces nothing but "
-                "{rank}, {title} and {text}; mend it"
+                "{rank}, {title} and {text}; correct it"
             )
         if not self._sanitizer.is_sanitized(FIELD.sub(" ", document_format)):
             raise UserError(

@@ -40,7 +40,7 @@ MARKS = (
 
 
 class Sanitizer:
-    """Makes foreign text harmless for one tokenizer.
+    """Sanitizes foreign text for one tokenizer.
 
     Args:
         controls: Strings that the tokenizer reads as control tokens. One that begins with a letter, a digit or white
@@ -51,7 +51,7 @@ class Sanitizer:
         self._marks = [re.compile(mark) for mark in (*MARKS, *_own_marks(controls))]
 
     def sanitize(self, text: str, most: int) -> str:
-        """Return at most ``most`` characters of ``text``, without invisible ones and with every mark defused."""
+        """Return at most ``most`` characters of ``text``, without invisible ones, every mark sanitized."""
         visible = INVISIBLE.sub("", LINE_ENDS.sub("\n", text[:most]))
         folded, origins = _folded(visible)
         characters = list(visible)

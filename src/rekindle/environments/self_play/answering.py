@@ -177,16 +177,16 @@ class PolicyAnswerer:
         ]
         replies: list[str | None] = [None] * len(books)
         for index, (completion,) in self._engine.generate(orders) if orders else ():
-            replies[rows[index]] = self._heard(orders[index], completion)
+            replies[rows[index]] = self._answer_of(orders[index], completion)
         self.seconds += time.perf_counter() - began
         return replies
 
-    def _heard(self, order: SamplingRequest, completion: Completion) -> str:
+    def _answer_of(self, order: SamplingRequest, completion: Completion) -> str:
         self.cost.add(len(order.prompt_ids), len(completion.token_ids))
         return ANSWER.closed(completion.text) or ""
 
     def _prompt(self, book: OpenBook) -> list[int] | None:
-        """Token ids of a prompt, None where there is no room or nothing harmless to show."""
+        """Token ids of a prompt, None where there is no room, or nothing to show after sanitizing."""
         around = self._open if book.documents else self._closed
         question = self._questions.write([Document("", "", " ".join(book.question.split()))], sys.maxsize)
         room = self._room - around.tokens - len(question.ids)
@@ -263,7 +263,7 @@ class EndpointAnswerer:
             if failed_in_a_row == self._patience:
                 break
             if completions is not None:
-                replies[rows[index]] = self._heard(completions[0])
+                replies[rows[index]] = self._answer_of(completions[0])
         self.seconds += time.perf_counter() - began
         return replies
 
@@ -271,7 +271,7 @@ class EndpointAnswerer:
         # No stop text: many servers cut it off without a word, and the closing tag is needed.
         return EndpointRequest(prompt, temperature=self._temperature, max_tokens=self._max_tokens, seed=seed)
 
-    def _heard(self, completion: EndpointCompletion) -> str:
+    def _answer_of(self, completion: EndpointCompletion) -> str:
         self.cost.add(completion.prompt_tokens, completion.tokens)
         return ANSWER.closed(completion.text) or ""
 

@@ -75,7 +75,7 @@ def check_fields(prompt: str, fields: Sequence[str]) -> None:
     """
     if sorted(FIELD.findall(prompt)) != sorted(fields):
         wanted = " and ".join(f"{{{name}}}" for name in fields)
-        raise UserError(f"check.prompt = {prompt!r} must have {wanted} in it, each once; mend it")
+        raise UserError(f"check.prompt = {prompt!r} must have {wanted} in it, each once; correct it")
 
 
 def frame(codec: Codec, prompt: str, fields: Sequence[str]) -> Frame:

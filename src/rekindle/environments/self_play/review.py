@@ -1,4 +1,4 @@
-"""Who decides which questions are played: the rules first, the check that costs something last."""
+"""The review of proposals: rule filters first, the check that costs something last."""
 
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
@@ -49,13 +49,13 @@ class Review:
 
     def judge(self, proposals: Sequence[Proposal]) -> None:
         """Set ``reason`` where one applies. Void rollouts say nothing and are left alone; they are never accepted."""
-        heard = [one for one in proposals if not one.rollout.void]
+        known = [one for one in proposals if not one.rollout.void]
         here = Novelty(self._near_duplicate)
-        for proposal in heard:
+        for proposal in known:
             proposal.reason = rejected(proposal, self._limits)
             if proposal.reason is None and proposal.question is not None:
                 proposal.reason = self._objection(proposal.question, here)
-        self.check.judge(heard)
+        self.check.judge(known)
 
     def similarity(self, question: str) -> float:
         """To the nearest accepted question, in [0, 1]."""

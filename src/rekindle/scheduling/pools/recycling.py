@@ -1,4 +1,4 @@
-"""Query recycling: only prompts that taught leave the pool."""
+"""Query recycling: only prompts of the update batch leave the pool."""
 
 from collections.abc import Collection, Sequence
 from typing import Literal
@@ -22,7 +22,7 @@ class RecyclingPool(WeightedPool):
     one); every other prompt, drawn or not, keeps its weight: a group without signal, and a group of signal that was
     not needed, is eligible again.
 
-    Degenerate case: visited often, the pool distils into prompts that never teach, and shrinks. When it is empty,
+    Degenerate case: visited often, the pool distils into prompts that never have signal, and shrinks. When it is empty,
     ``on_empty`` says whether it is reset (all weights 1) or the run stops; ``reset_below`` resets it earlier, at a
     live fraction. The paper is silent here, as it draws each prompt about twice.
     """
@@ -53,7 +53,7 @@ class RecyclingPool(WeightedPool):
 def trained_rows(records: Sequence[GroupRecord]) -> list[int]:
     """Rows of the update batch whose rewards differed; a prompt of several requests appears once for each.
 
-    A gate may let unanimous groups into the update (ERPO heats solved prompts); they have not taught yet and stay.
+    A gate may let unanimous groups into the update (ERPO's solved prompts); their prompts stay.
     """
     return [one.request.row for one in records if one.fate is Fate.TRAINED and one.outcome is Outcome.MIXED]
 

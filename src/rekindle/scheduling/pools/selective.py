@@ -1,4 +1,4 @@
-"""GRESO: prompts that lately taught nothing are mostly skipped before they are rolled out."""
+"""GRESO: prompts without signal at their last visits are mostly skipped before they are rolled out."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -21,8 +21,8 @@ class SelectivePool(WeightedPool):
     A candidate is rolled out with probability max(p^z, explore), where z counts its trailing visits without signal and
     p is ``p_easy`` if they ended all correct, ``p_hard`` if all wrong; z = 0 is never skipped. Skipped prompts are
     consumed like drawn ones until the pool is reset. After each step p_easy falls by ``step`` if the share of graded
-    groups that were all correct is above its target, else it rises; p_hard likewise with all wrong. (The paper gives
-    the total target; its division between easy and hard is ours.)
+    groups that were all correct is above its target, else it rises; p_hard in the same way with all wrong. (The paper
+    gives the total target; its division between easy and hard is ours.)
 
     Bounded: a prompt is a candidate at most once per draw. If all candidates were skipped, the first of them are taken
     after all, so that a draw is empty only where the pool is.
