@@ -30,7 +30,7 @@ QUICK_SEARCH = (
     "train.groups_per_step=8",
     "train.group_size=4",
     "train.steps=4",
-    "train.warmup_steps=0",
+    "optimizer.warmup_steps=0",
     "eval.every=3",
     "eval.prompts=8",
     "checkpoint.every=2",
@@ -80,7 +80,7 @@ def file_config(directory, recipe="grpo", *overrides, seed=0):
         "train.groups_per_step": 4,
         "train.group_size": 4,
         "train.steps": 2,
-        "train.warmup_steps": 0,
+        "optimizer.warmup_steps": 0,
         "eval.prompts": 4,
         "eval.every": 99,
     }

@@ -8,8 +8,10 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "rekindle"
 FLOORS = {
     "types": 0,
+    "notices": 0,
     "locking": 0,
     "caching": 0,
+    "choices": 0,
     "remote": 0,
     "scheduling": 1,
     "learning": 1,
@@ -26,6 +28,7 @@ FLOORS = {
     "observability": 3,
     "planning": 3,
     "environments": 4,
+    "preflight": 4,
     "assembly": 5,
     "doctor": 5,
     "warm_starts": 6,
@@ -33,8 +36,10 @@ FLOORS = {
 }
 TORCH_FREE = (
     "types",
+    "notices",
     "remote",
     "caching",
+    "choices",
     "config",
     "scheduling",
     "tasks",
@@ -43,6 +48,7 @@ TORCH_FREE = (
     "methods",
     "planning",
     "observability",
+    "preflight",
 )
 UNCHECKED = {"__init__", "__main__", "testing"}
 

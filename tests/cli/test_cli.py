@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -157,14 +158,14 @@ def test_exit_code_3_at_a_declared_bound(tmp_path, capsys):
 def test_nan_loss_is_one_sentence_and_the_checkpoints_stay(tmp_path, capsys, monkeypatch):
     import rekindle.training.trainer as trainer
 
-    clip, calls = trainer.LOSSES["ppo_clip"], []
+    clip, calls = trainer.LOSSES["ppo_clip"].load(), []
 
     def poisoned(*arguments):
         calls.append(arguments)
         losses, clipped = clip(*arguments)
         return losses * (float("nan") if len(calls) == 4 else 1.0), clipped
 
-    monkeypatch.setattr(trainer, "LOSSES", {"ppo_clip": poisoned})
+    monkeypatch.setattr(trainer, "LOSSES", {"ppo_clip": SimpleNamespace(load=lambda: poisoned)})
     assert train(tmp_path / "run") == 2
     said = capsys.readouterr().err
     assert "the loss is nan" in said

@@ -153,7 +153,7 @@ def test_a_reply_that_fills_the_context_is_an_error(policies):
         def respond(self, conversations):
             return [PartnerTurn([1] * 95, 4) for _ in conversations]
 
-    with pytest.raises(ValueError, match="leaves no room to speak in 96"):
+    with pytest.raises(ValueError, match="leaves no room for a turn in 96"):
         converse(TorchEngine(policies("llama")), REQUESTS[:1], Talker(REQUESTS[:1], lambda name: 2))
 
 

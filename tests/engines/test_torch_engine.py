@@ -232,10 +232,11 @@ def test_weights_changed_in_place_are_used_by_the_next_call(fresh_policy):
 
 
 def test_it_is_in_sync_with_its_own_policy_and_refuses_another(fresh_policy):
-    engine = TorchEngine(fresh_policy)
-    engine.sync(fresh_policy, 3)
+    policy = fresh_policy("llama")
+    engine = TorchEngine(policy)
+    engine.sync(policy, 3)
     with pytest.raises(ValueError, match="version 4 is live in another policy than the one this engine samples from"):
-        engine.sync(fresh_policy.clone_frozen(), 4)
+        engine.sync(policy.clone_frozen(), 4)
 
 
 def test_dropped_and_interleaved_generators_leave_nothing_behind(policies):

@@ -7,7 +7,7 @@ from tokenizers.trainers import BpeTrainer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from rekindle.engines.engine import Completion, SamplingLimits
-from rekindle.engines.stopping import says_stop
+from rekindle.engines.stopping import contains_stop
 from rekindle.environments.search.conversations import SearchConversations
 from rekindle.environments.search.environment import SearchEnvironment
 from rekindle.environments.search.limits import SearchLimits
@@ -133,7 +133,7 @@ class ScriptedEngine:
         said = []
         for token in self.codec.own(self.script(self.codec.decode(request.prompt_ids), sample)):
             said.append(token)
-            stopped = bool(request.stop) and says_stop(said, request.stop, self.codec.decode)
+            stopped = bool(request.stop) and contains_stop(said, request.stop, self.codec.decode)
             if stopped or token in self.codec.end_ids or len(said) == request.max_new_tokens:
                 break
         ended = len(said) < request.max_new_tokens or said[-1] in self.codec.end_ids or stopped

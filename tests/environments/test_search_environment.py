@@ -208,7 +208,7 @@ def test_an_empty_turn_is_idle():
 
 def test_nothing_found():
     world = environment(in_turn(SEARCH, ANSWER))
-    world._conversations._rules.retrievers[""].documents = ()
+    world._conversations._settings.retrievers[""].documents = ()
     (rollout,) = play(world)
     assert text(shown_runs(rollout)[0]) == "\n\n<information>Nothing was found.\n</information>\n\n"
     assert rollout.retrievals == (Retrieval(1, "capital", ()),)

@@ -233,7 +233,7 @@ WORLDS = {
 
 def rollout_with(protocol, *documents):
     world = WORLDS[protocol]
-    world._conversations._rules.retrievers[""].documents = documents
+    world._conversations._settings.retrievers[""].documents = documents
     (rollout,) = play(world)
     return rollout
 

@@ -157,7 +157,7 @@ def test_a_journal_cut_anywhere_gives_the_same_results(tmp_path_factory, data):
     content = (place / "journal.jsonl").read_bytes()
     (place / "cut" / "journal.jsonl").write_bytes(content[: data.draw(st.integers(0, len(content)))])
     assert state(place / "cut", run(place / "cut")) == expected
-    assert state(place / "cut", run(place / "cut")) == expected, "and what was mended can be read again"
+    assert state(place / "cut", run(place / "cut")) == expected, "and what was repaired can be read again"
 
 
 def test_a_chunk_that_is_done_in_part_is_played_again_whole(tmp_path, whole):
@@ -192,7 +192,7 @@ def test_void_questions_are_counted_and_tried_again_by_the_next_evaluation(tmp_p
 
 def test_a_dead_retriever_ends_the_evaluation(tmp_path):
     many = [QuestionSet("many", tuple(Task(str(row), f"{row}?", "a") for row in range(200)))]
-    with pytest.raises(EvaluationError, match="66 questions in a row could not be played; look at the retriever"):
+    with pytest.raises(EvaluationError, match="66 questions in a row could not be played; check the retriever"):
         run(tmp_path, lambda requests: ((request.id, None) for request in requests), many)
 
 
@@ -253,13 +253,15 @@ def test_a_damaged_line_is_named(tmp_path, line):
     lines = (tmp_path / "journal.jsonl").read_text().splitlines()
     lines[4] = line
     (tmp_path / "journal.jsonl").write_text("\n".join([*lines, ""]))
-    with pytest.raises(EvaluationError, match=r"journal.jsonl:5 is damaged; delete the file to evaluate anew"):
+    with pytest.raises(
+        EvaluationError, match=r"journal.jsonl:5 is damaged; delete the file to start the evaluation over"
+    ):
         run(tmp_path)
 
 
 def test_a_journal_of_a_profile_is_no_evaluation(tmp_path):
     (tmp_path / "journal.jsonl").write_text('{"rekindle_profile": 1}\n')
-    with pytest.raises(EvaluationError, match="something else than an evaluation"):
+    with pytest.raises(EvaluationError, match="is not an evaluation"):
         run(tmp_path)
 
 

@@ -143,7 +143,7 @@ def test_a_journal_cut_anywhere_gives_the_same_profile(tmp_path_factory, data):
     content = (place / "whole").read_bytes()
     (place / "cut").write_bytes(content[: data.draw(st.integers(0, len(content)))])
     assert values(run(place / "cut", chunk=20)) == expected
-    assert values(run(place / "cut", chunk=20)) == expected, "and what was mended can be read again"
+    assert values(run(place / "cut", chunk=20)) == expected, "and what was repaired can be read again"
 
 
 KILLED = """
@@ -236,7 +236,7 @@ def test_failed_prompts_are_tried_again_after_a_stop(tmp_path, whole):
 
 
 def test_none_that_can_be_played(tmp_path):
-    with pytest.raises(ProfileError, match=r"none of the 20 prompts could be played; look at"):
+    with pytest.raises(ProfileError, match=r"none of the 20 prompts could be played; check the model"):
         run(tmp_path / "p", failing(*range(20)))
     assert run(tmp_path / "p").failed == ()
 
@@ -249,7 +249,7 @@ def test_a_policy_that_is_gone_ends_the_pass_and_going_on_passes_over_hopeless_p
         asked.extend(request.row for request in requests)
         return [(request.id, policy.play(request) if not 10 <= request.row < 140 else None) for request in requests]
 
-    with pytest.raises(ProfileError, match=r"70 prompts in a row could not be played.*start again to go on"):
+    with pytest.raises(ProfileError, match=r"70 prompts in a row could not be played.*start again to continue"):
         run(tmp_path / "p", play, tasks, chunk=10)
     assert asked == list(range(80)), "given up as soon as the last 64 or more had failed"
     asked.clear()
@@ -278,9 +278,9 @@ def test_a_journal_of_other_settings_is_refused_and_kept(tmp_path, changes, word
 
 
 @pytest.mark.parametrize("content", [b"dear diary", b"dear\ndiary\n", b'{"a": 1}\n', b"[1]\n", b"\n", b"\xff\n"])
-def test_a_file_of_somebody_else_is_left_alone(tmp_path, content):
+def test_a_file_that_is_no_journal_is_not_changed(tmp_path, content):
     (tmp_path / "p").write_bytes(content)
-    with pytest.raises(ProfileError, match="something else than an unfinished profile"):
+    with pytest.raises(ProfileError, match="is not an unfinished profile"):
         run(tmp_path / "p")
     assert (tmp_path / "p").read_bytes() == content
 

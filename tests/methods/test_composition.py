@@ -88,7 +88,7 @@ def test_every_accepted_pair_is_built_plays_and_conserves(one, other, profile):
     [
         (("sGPO phases", "ERPO heating"), "set profile.trivial_above = 1 to keep and heat them"),
         (("query recycling", "MoPPS"), "query recycling and MoPPS both set pool.kind; leave one of them out"),
-        (("GSPO", "token filter", "CISPO"), "GSPO and CISPO both set train.loss, train.clip_high"),
+        (("GSPO", "token filter", "CISPO"), "GSPO and CISPO both set loss.kind, loss.clip_high"),
         (("knapsack", "sized groups 1/p"), "both set sizes.rule"),
         (("single rollout", "query recycling"), "a group of one (train.group_size = 1) never has any"),
         (("single rollout", "DAPO refill"), "refill.max_rounds would never draw again"),
@@ -112,9 +112,9 @@ def test_of_several_clashes_each_pair_is_named():
 
 
 def test_single_rollouts_take_the_estimator_of_another_feature():
-    assert overrides("single rollout")["train"]["estimator"] == "batch_standardize"
+    assert overrides("single rollout")["advantage"]["estimator"] == "batch_standardize"
     assert overrides("single rollout", "SPO baseline") == overrides("SPO baseline", "single rollout")
-    assert overrides("single rollout", "SPO baseline")["train"]["estimator"] == "spo"
+    assert overrides("single rollout", "SPO baseline")["advantage"]["estimator"] == "spo"
     assert combine("single rollout", "SPO baseline", "token filter", "ERPO heating") == []
 
 
@@ -174,10 +174,10 @@ CHOICES = {
     "train.oversample": [1, 2],
     "train.group_size": [4, 1, 8],
     "train.gate": ["has_signal", "not_all_wrong", "everything"],
-    "train.estimator": ["grpo", "gpg", "maxrl", "reinforce_pp_baseline", "batch_standardize", "c_rf", "spo"],
-    "train.zero_variance_scale": [0.0, 0.1],
-    "train.off_temperature": ["tempered", "importance", "ignore"],
-    "train.minibatches": [1, 4, 8],
+    "advantage.estimator": ["grpo", "gpg", "maxrl", "reinforce_pp_baseline", "batch_standardize", "c_rf", "spo"],
+    "advantage.zero_variance_scale": [0.0, 0.1],
+    "loss.off_temperature": ["tempered", "importance", "ignore"],
+    "optimizer.minibatches": [1, 4, 8],
 }
 
 

@@ -61,13 +61,13 @@ def test_composition_counts_every_group_of_the_finished_steps_once(directory):
     assert (groups.total(), groups.share("fresh", "returned")) == (9, pytest.approx(2 / 9))
 
 
-def test_recycled_share_and_the_books(directory):
+def test_recycled_share_and_conservation(directory):
     summary = Summary(load_run(directory))
     assert summary.recycled_share == 2 / 4
     assert (summary.accounted_rollouts, summary.total("rollouts")) == (36, 36)
 
 
-def test_evaluations_know_what_had_been_spent(directory):
+def test_evaluations_have_the_cost_before_them(directory):
     first, second = Summary(load_run(directory)).evaluations
     assert (first.rollouts, first.tokens, first.accuracy, first.greedy) == (0, 0, 0.3, 0.5)
     assert (second.step, second.rollouts, second.tokens, second.greedy) == (2, 36, 270, None)

@@ -150,7 +150,7 @@ def test_against_a_simulated_policy_the_prompts_that_teach_are_found():
 
 
 def test_settings_that_nothing_would_read_are_refused():
-    with pytest.raises(UserError, match=r'no effect with priority.consume = "drawn"; leave them out'):
+    with pytest.raises(UserError, match=r'no effect with consume = "drawn"; leave them out'):
         PrioritizedPool(history_of(4), uniform(), consume="drawn", alpha=0.1)
     with pytest.raises(UserError, match="reset_below = 1 is outside"):
         PrioritizedPool(history_of(4), uniform(), consume="trained", reset_below=1)

@@ -167,8 +167,8 @@ def test_skips_are_counted_until_their_step_is_over_across_a_restart():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"explore": 1.1}, r"skip\.explore = 1\.1 is outside"),
-        ({"easy_part": -0.1}, r"skip\.easy_part = -0\.1"),
+        ({"explore": 1.1}, r"explore = 1\.1 is outside"),
+        ({"easy_part": -0.1}, r"easy_part = -0\.1"),
         ({"start": 0.99}, r"must be ordered"),
     ],
 )

@@ -43,7 +43,7 @@ def settings_of(directory, model):
         "train.groups_per_step": 4,
         "train.group_size": 2,
         "train.steps": 3,
-        "train.kl_coefficient": 0.0,
+        "loss.kl_coefficient": 0.0,
         "train.gate": "everything",
         "eval.every": 99,
         "eval.prompts": 2,

@@ -59,7 +59,7 @@ def test_a_scheduler_that_has_stopped_says_why(stop):
     ],
 )
 def test_steps_without_signal_end_a_run_with_the_likely_cause(stop, last, cause):
-    bound = "train.max_barren_steps=3"
+    bound = "train.max_steps_without_signal=3"
     assert stop(5, bound, without_signal=2, last=last) is None
     ended = stop(5, bound, without_signal=3, last=last)
     assert ended.ending is Ending.BOUND

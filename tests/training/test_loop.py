@@ -157,7 +157,7 @@ def test_files_and_keys_of_the_contract(quick_config, tmp_path):
 
 @pytest.mark.parametrize("recipe", on_given_tasks())
 def test_every_recipe_trains_conserves_and_resumes_bit_for_bit(recipe, quick_config, tmp_path):
-    extra = ["train.warmup_steps=2", "train.schedule=linear"] if recipe in {"grpo", "dapo"} else []
+    extra = ["optimizer.warmup_steps=2", "optimizer.schedule=linear"] if recipe in {"grpo", "dapo"} else []
     config = quick_config(recipe, "checkpoint.keep=9", *extra)
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     finish(config, whole)
@@ -244,7 +244,7 @@ def test_budget_as_target_and_as_bound(quick_config, tmp_path):
 
 
 def test_a_run_without_signal_stops_at_its_bound_and_says_so(quick_config, tmp_path):
-    config = quick_config("grpo", "train.steps=50", "train.max_barren_steps=3", "engine.max_new_tokens=1")
+    config = quick_config("grpo", "train.steps=50", "train.max_steps_without_signal=3", "engine.max_new_tokens=1")
     ending, loop = finish(config, tmp_path / "run")
     assert (ending, loop.step, loop.version) == (Ending.BOUND, 3, 0)
     assert "3 steps in a row had nothing to train on" in loop.bound
@@ -287,7 +287,7 @@ def test_starvation_is_said_once_and_counted(quick_config, tmp_path):
 
 
 def test_divergence_stops_before_the_weights_and_keeps_the_checkpoints(quick_config, tmp_path):
-    config = quick_config("recycle", "train.steps=6", "train.warmup_steps=0")
+    config = quick_config("recycle", "train.steps=6", "optimizer.warmup_steps=0")
 
     class Poisoned(Passing):
         def update(self, samples, version, scale):
@@ -304,7 +304,7 @@ def test_divergence_stops_before_the_weights_and_keeps_the_checkpoints(quick_con
 
 @pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0])
 def test_the_step_is_scaled_by_the_share_of_groups_that_taught(exponent, quick_config, tmp_path):
-    overrides = (f"train.batch_exponent={exponent}", "train.warmup_steps=0", "train.gate=everything")
+    overrides = (f"optimizer.batch_exponent={exponent}", "optimizer.warmup_steps=0", "train.gate=everything")
     finish(quick_config("grpo", *overrides), tmp_path / "run")
     lines = without_clocks(tmp_path / "run")[1:]
     assert min(line["groups/mixed"] for line in lines) < 8
@@ -314,7 +314,7 @@ def test_the_step_is_scaled_by_the_share_of_groups_that_taught(exponent, quick_c
 
 def test_the_share_that_scales_a_step_is_that_of_its_own_phase(quick_config, tmp_path):
     """The last step of a phase with groups of 2 has 16 of them, although the next phase has 8 groups of 4."""
-    overrides = ("train.batch_exponent=1", "train.warmup_steps=0", "train.gate=everything", "train.steps=6")
+    overrides = ("optimizer.batch_exponent=1", "optimizer.warmup_steps=0", "train.gate=everything", "train.steps=6")
     phases = ("task.pool_size=32", "phases.max_epochs=1", "profile.trivial_above=1", "train.temperature=1.5")
     finish(quick_config("sgpo", *overrides, *phases), tmp_path / "run")
     size = {row["step"]: row["n"] for row in ledger_rows(tmp_path / "run")}
@@ -407,6 +407,6 @@ def test_off_means_off(quick_config, tmp_path):
     finish(quick_config("grpo", *same[2:]), tmp_path / "grpo")
     finish(quick_config("bounded_dapo", "train.oversample=1", *same[2:]), tmp_path / "bounded")
     assert_same_run(tmp_path / "grpo", tmp_path / "bounded")
-    config = quick_config("dapo", "refill.max_rounds=0", "train.clip_high=0.2", "train.aggregation=group_token_mean")
+    config = quick_config("dapo", "refill.max_rounds=0", "loss.clip_high=0.2", "loss.aggregation=group_token_mean")
     finish(config, tmp_path / "dapo")
     assert_same_run(tmp_path / "grpo", tmp_path / "dapo")

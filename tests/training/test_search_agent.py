@@ -194,8 +194,8 @@ def trained_samples(config, directory):
 
 
 def test_only_sampled_tokens_are_trained_unless_the_control_is_chosen(tmp_path):
-    masked, control = (search_config("grpo", "train.steps=2", *more) for more in ([], ["train.tool_tokens=trained"]))
-    assert masked.train.tool_tokens == "masked"
+    masked, control = (search_config("grpo", "train.steps=2", *more) for more in ([], ["loss.tool_tokens=trained"]))
+    assert masked.loss.tool_tokens == "masked"
     samples, sampled = trained_samples(masked, tmp_path / "masked")
     assert len(samples) > 8
     for one in samples:
@@ -247,7 +247,7 @@ def test_a_retriever_that_dies_ends_the_run_at_its_bound_and_it_goes_on_when_it_
     file_config(tmp_path)  # writes the corpus
     with ExitStack() as server:
         url = server.enter_context(served(corpus))
-        config = over_http(tmp_path, url, "train.steps=6", "train.max_barren_steps=2", "train.group_size=8")
+        config = over_http(tmp_path, url, "train.steps=6", "train.max_steps_without_signal=2", "train.group_size=8")
         seam, played = recording()
         with opened(config, run, adapt=seam) as loop:
 
@@ -323,7 +323,7 @@ def test_a_judge_that_answers_nonsense_makes_failed_groups_not_rewards(tmp_path,
     with answering(rule) as url:
         judge = ("task.verifier=judge", f"judge.url={json.dumps(url + '/v1')}", "judge.model=grader")
         config = file_config(
-            tmp_path, "grpo", *judge, "task.success_threshold=1.0", "train.steps=9", "train.max_barren_steps=2"
+            tmp_path, "grpo", *judge, "task.success_threshold=1.0", "train.steps=9", "train.max_steps_without_signal=2"
         )
         ending, loop = finish(config, tmp_path / "run")
     assert asked

@@ -13,7 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from environments.search_cases import ScriptedEngine, bpe_tokenizer
 from rekindle.assembly.retrievers import opened_retrievers
-from rekindle.config import WarmStartTable
+from rekindle.config.tables.model import WarmStartTable
 from rekindle.environments.search.codec import PolicyCodec
 from rekindle.environments.search.environment import SearchEnvironment
 from rekindle.environments.single_turn import SingleTurn
@@ -63,7 +63,7 @@ COVERED = {
     "warm_start.decay_below": "test_the_fall_of_the_warm_starts_learning_rate",
     "warm_start.decay_steps": "test_the_fall_of_the_warm_starts_learning_rate",
     "warm_start.least_by_level": "test_a_warm_start_that_cannot_do_a_level_is_refused",
-    "train.tool_tokens": "test_search_agent",
+    "loss.tool_tokens": "test_search_agent",
     "task.environment": "test_who_plays",
 }
 """Of what ``test_options`` wants covered, and where it is."""
@@ -157,7 +157,8 @@ def chat_config(directory, model, *overrides):
     (directory / "chat.toml").write_text(
         "[task]\nsource = 'jsonl'\nenvironment = 'search'\n[search]\nprotocol = 'tool_calls'\nprompt = '{question}'\n"
         "document_format = '{text} '\ndocuments = 1\nanswer_tokens = 12\n[engine]\nmax_new_tokens = 72\n"
-        "[train]\nsteps = 2\ngroups_per_step = 4\ngroup_size = 4\nwarmup_steps = 0\n[eval]\nprompts = 2\nevery = 99\n"
+        "[train]\nsteps = 2\ngroups_per_step = 4\ngroup_size = 4\n[optimizer]\nwarmup_steps = 0\n"
+        "[eval]\nprompts = 2\nevery = 99\n"
     )
     given = [f"{key}={json.dumps(str(value))}" for key, value in settings.items()]
     return resolve(directory / "chat.toml", "grpo", [*given, *overrides])

@@ -59,7 +59,7 @@ COVERED = {
     "self_play.fill": "test_steps_with_too_few_questions",
     "self_play.max_rounds": "test_rounds_of_proposals",
     "self_play.reset_every": "test_earlier_questions_are_forgotten",
-    "self_play.yardstick_samples": "test_the_start_policy_measures_each_question",
+    "self_play.reference_samples": "test_the_start_policy_measures_each_question",
     "self_play.recorded_documents": "test_documents_of_so_many_proposals_are_on_record",
     "filters.min_characters": "test_a_filter_rejects_what_it_names",
     "filters.max_characters": "test_a_filter_rejects_what_it_names",
@@ -255,8 +255,8 @@ def test_what_a_proposer_earns(overrides, half, never, config):
 
 @pytest.mark.parametrize("estimator", ["reinforce", "batch_centred"])
 def test_estimators_without_a_group_for_the_solver(estimator, config):
-    """``train.estimator``: rewards as they are, or less their mean over the step (one of eight is right)."""
-    (step,) = played(config(f"train.estimator={estimator}")).steps
+    """``advantage.estimator``: rewards as they are, or less their mean over the step (one of eight is right)."""
+    (step,) = played(config(f"advantage.estimator={estimator}")).steps
     baseline = 0.125 if estimator == "batch_centred" else 0.0
     given = sorted(max(one.advantages, key=abs) for one in step.samples)
     assert given == pytest.approx([-baseline] * 7 + [1 - baseline])
@@ -305,7 +305,7 @@ def test_nobody_learns_before_its_first_step(overrides, expected, config, tmp_pa
 
 MOVING = (
     "train.learning_rate=0.02",
-    "train.estimator=c_rf",  # groups that are all wrong move the policy as well
+    "advantage.estimator=c_rf",  # groups that are all wrong move the policy as well
     "train.gate=everything",
     "train.steps=4",
     "eval.every=99",
@@ -401,7 +401,7 @@ def test_earlier_questions_are_forgotten(every, replayed, config):
 
 @pytest.mark.parametrize("samples", [0, 1, 2])
 def test_the_start_policy_measures_each_question(samples, config):
-    play = played(config(f"self_play.yardstick_samples={samples}"))
+    play = played(config(f"self_play.reference_samples={samples}"))
     (step,) = play.steps
     assert [request.n for _, request in play.asked_start] == ([samples] * 4 if samples else [])
     of_paris = {0: None, 1: 1.0, 2: 0.5}[samples]
@@ -697,7 +697,10 @@ REFUSED = {
     "no address": (["check.kind=endpoint", "check.model=m"], ["needs check.url and check.model; set check.url"]),
     "no name": (["check.kind=endpoint", 'check.url="http://127.0.0.1:9"'], ["set check.model"]),
     "no room to verify": (["check.kind=policy", "check.max_new_tokens=65530"], ["check.max_new_tokens"]),
-    "params of the world": (["task.params.hops=2"], ["task.params is not used", "with task.path; remove it"]),
+    "params of the world": (
+        ["task.params.hops=2"],
+        ["task.params = ", "would not be read; set task.source to a generator", "or remove it"],
+    ),
 }
 
 

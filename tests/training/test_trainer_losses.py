@@ -59,7 +59,7 @@ def make_groups(sizes, seed=0):
 
 def trained(loss, samples, **changes):
     policy = BigramPolicy()
-    options = {"loss": loss, "old_logprobs": "recompute", "minibatches": 3, **CLIPS[loss], **changes}
+    options = {"kind": loss, "old_logprobs": "recompute", "minibatches": 3, **CLIPS[loss], **changes}
     Trainer(policy, settings(**options)).update(samples, 0)
     return policy.weights()
 

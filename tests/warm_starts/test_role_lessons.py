@@ -13,14 +13,14 @@ from rekindle.warm_starts import role_lessons as lessons
 from rekindle.warm_starts.cache import WarmStartError
 from rekindle.warm_starts.embedded_tasks import embedded_task
 from rekindle.warm_starts.role_lessons import ROLES, role_lessons
-from rekindle.warm_starts.stage import _tiny, start_workbench
+from rekindle.warm_starts.stage import start_workbench
 from searching import self_play_config
 
 
 def bench_of(*overrides):
     """A policy that has learned nothing, with nothing to search but what the lessons bring."""
     config = self_play_config("self_play", *overrides)
-    policy = _tiny(config)
+    policy = embedded_task(config).model()
     tasks = load_tasks(config.task, eval_prompts=config.eval.prompts, seed=0)
     verifier = build_verifier(config.task, config.verify, config.judge)
     return Workbench(config, policy, TorchEngine(policy), tasks, verifier)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from rekindle.assembly.engines import sampling_limits
 from rekindle.config import Config
-from rekindle.config.rules.facts import plays_search
+from rekindle.config.facts import plays_search
 from rekindle.engines.engine import Engine
 from rekindle.environments.search.codec import PolicyCodec
 from rekindle.environments.search.conversations import SearchConversations

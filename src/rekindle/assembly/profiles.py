@@ -10,12 +10,12 @@ from rekindle.assembly.bench import Workbench
 from rekindle.assembly.engines import sampling_limits
 from rekindle.assembly.task_sources import task_source
 from rekindle.config import Config
-from rekindle.config.rules.facts import plays_search
+from rekindle.config.facts import plays_search
 from rekindle.engines.endpoint import Endpoint
 from rekindle.evaluation.profile_file import check_profile, load_profile, rows_for, save_profile
-from rekindle.evaluation.profiler import Play, endpoint_play, profile_tasks
+from rekindle.evaluation.profiler import PlayGroups, endpoint_play, profile_tasks
 from rekindle.scheduling.profiling import Profile, ProfileKey
-from rekindle.tasks.loading import TaskSet, load_tasks
+from rekindle.tasks.loading import TaskSet
 from rekindle.types import UserError
 from rekindle.verifiers.judge_prompt import PROMPT_VERSION
 from rekindle.verifiers.rewards import build_verifier, reward
@@ -53,6 +53,7 @@ def make_profile(
 def endpoint_profile(
     config: Config,
     endpoint: Endpoint,
+    tasks: TaskSet,
     out: Path,
     samples: int,
     on_progress: Progress,
@@ -66,7 +67,6 @@ def endpoint_profile(
             "directory (model.path) instead of an endpoint"
         )
     table = config.task
-    tasks = load_tasks(table, eval_prompts=config.eval.prompts, seed=0)
     with closing(build_verifier(table, config.verify, config.judge)) as verifier:
         play = endpoint_play(
             endpoint,
@@ -82,7 +82,7 @@ def endpoint_profile(
 def _pass(
     config: Config,
     tasks: TaskSet,
-    play: Play,
+    play: PlayGroups,
     key: ProfileKey,
     parameters: int,
     out: Path,

@@ -7,10 +7,10 @@ from pathlib import Path
 from rekindle.assembly.secrets import secret
 from rekindle.assembly.task_sources import task_source
 from rekindle.config import Config
-from rekindle.config.rules.facts import invents_its_world, plays_search
+from rekindle.config.facts import invents_its_world, plays_search
 from rekindle.retrieval.client import HttpRetriever
 from rekindle.retrieval.lexical import LexicalIndex
-from rekindle.retrieval.opening import open_index, spoken
+from rekindle.retrieval.opening import index_progress, open_index
 from rekindle.retrieval.retriever import RetrievalError, Retriever, RetrieverDown
 from rekindle.tasks import search_world
 
@@ -33,7 +33,7 @@ def _retrievers(config: Config, say: Say) -> dict[str, Retriever]:
     if invents_its_world(config):
         params = search_world.Params.read(config.task.params)
         told = task_source(config).world_passages
-        return {corpus: LexicalIndex.in_memory(told(params, corpus)) for corpus in search_world.PLAYED}
+        return {corpus: LexicalIndex.in_memory(told(params, corpus)) for corpus in search_world.POLICY_CORPORA}
     return {"": _retriever(config, say)}
 
 
@@ -60,7 +60,7 @@ def _retriever(config: Config, say: Say) -> Retriever:
         query_prefix=table.query_prefix,
         passage_prefix=table.passage_prefix,
         title_weight=table.title_weight,
-        on_progress=spoken(lambda text: say(f"building the {text}"), steps=10),
+        on_progress=index_progress(lambda text: say(f"building the {text}"), steps=10),
     )
     return opened.retriever
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
-from rekindle.assembly.bench import Workbench
+from rekindle.assembly.bench import Workbench, announced
 from rekindle.assembly.engines import EngineFactory, build_engine
 from rekindle.assembly.opening import workbench
 from rekindle.assembly.players import Players
@@ -15,16 +15,19 @@ from rekindle.config import Config
 from rekindle.methods import build_credit, build_scheduler, needs_profile
 from rekindle.models.kernels import Kernels
 from rekindle.models.policy import Policy
+from rekindle.notices import opened
 from rekindle.observability.metrics import MetricsWriter
 from rekindle.observability.step_log import StepLog
+from rekindle.observability.warnings_log import WarningsLog
 from rekindle.scheduling.ledger import Ledger
 from rekindle.scheduling.profiling import Profile
 from rekindle.scheduling.scheduler import Scheduler
+from rekindle.tasks.task_set import TaskSet
 from rekindle.training import run_directory
 from rekindle.training.checkpoint import Checkpoints
 from rekindle.training.loop import Observer, Parts, TrainingLoop
 from rekindle.training.run_files import RunFiles
-from rekindle.training.trainer import Trainer
+from rekindle.training.trainer import Trainer, UpdateSettings
 
 __all__ = ["open_run"]
 
@@ -39,6 +42,7 @@ def open_run(
     observer: Callable[[int, int], Observer],
     say: Callable[[str], None],
     interrupted: Callable[[], bool] = lambda: False,
+    tasks: TaskSet | None = None,
     engine: EngineFactory = build_engine,
     adapt: Callable[[Parts], Parts] = lambda parts: parts,
 ) -> Iterator[TrainingLoop]:
@@ -52,6 +56,7 @@ def open_run(
         observer: Makes who is shown the run, given the step and the total rollouts it begins with.
         say: Told what takes a while.
         interrupted: Asked while a profile is made before the first step.
+        tasks: What ``preflight.task_set`` gives for this configuration, where the caller has it already.
         engine: Makes the engines of the policy, and of the start policy where it plays.
         adapt: Given the parts of the run, returns those that it is to use, e.g. with another environment around the
             one that is there.
@@ -60,27 +65,30 @@ def open_run(
     checkpoints = Checkpoints(directory / "checkpoints", config.checkpoint.keep)
     step = checkpoints.steps()[-1] if checkpoints.steps() else 0
     model, source = checkpoints.path(step) / "model" if step else start, task_source(config)
-    with workbench(config, model, say, engine) as bench:
+    with opened() as notices, workbench(config, model, say, tasks=tasks, engine=engine) as bench:
         # What can be wrong with model, tasks, environment and profile is wrong before anything is written.
         profile = given_profile(bench, started=bool(step))
         scheduler = None if needs_profile(config) else _scheduler(bench, profile)
         frozen = _start_policy(config, source, start)
         of_start = engine(config, frozen) if frozen is not None and source.samples_from_start else None
         players = source.players(bench, scheduler, of_start)
-        with run_directory.locked(directory), _run_files(directory, source, checkpoints) as files:
+        with run_directory.locked(directory), _run_files(directory, source, checkpoints) as files, ExitStack() as kept:
             _describe(directory, bench)
             checkpoints.prepare()
             saved = checkpoints.load(step) if step else None
+            files.truncate_after(step)
+            kept.enter_context(notices.kept_in(files.warnings))
             if scheduler is None:
                 profile = own_profile(bench, directory, say, interrupted)
                 scheduler = _scheduler(bench, profile)
-            files.truncate_after(step)
             if saved:  # the libraries round differently: a resumed run goes on with those it began with
                 bench.policy.use_kernels(Kernels.from_description(saved[1]["kernels"]))
             if frozen is not None:
                 frozen.use_kernels(bench.policy.kernels)
+            if step:
+                files.warnings.end_step(step)
             shown = observer(step, int(saved[1]["totals"]["rollouts"]) if saved else 0)
-            loop = TrainingLoop(adapt(_parts(bench, players, frozen, scheduler, profile, files, shown)))
+            loop = TrainingLoop(adapt(_parts(bench, players, frozen, scheduler, profile, files, shown, say)))
             if saved:
                 loop.restore(step, *saved)
             with _frozen_heap():
@@ -93,7 +101,8 @@ def _run_files(directory: Path, source: TaskSource, checkpoints: Checkpoints) ->
         ledger = stack.enter_context(closing(Ledger(directory / "ledger.sqlite")))
         metrics = stack.enter_context(MetricsWriter(directory / "metrics.jsonl"))
         proposals = None if source.log_file is None else stack.enter_context(StepLog(directory / source.log_file))
-        yield RunFiles(ledger, metrics, checkpoints, proposals)
+        warnings = stack.enter_context(WarningsLog(directory / "warnings.jsonl"))
+        yield RunFiles(ledger, metrics, warnings, checkpoints, proposals)
 
 
 @contextmanager
@@ -133,19 +142,23 @@ def _parts(
     profile: Profile | None,
     files: RunFiles,
     observer: Observer,
+    say: Callable[[str], None],
 ) -> Parts:
-    train, posterior = bench.config.train, bench.config.posterior
-    reference = start if train.kl_coefficient > 0 else None
+    config, posterior = bench.config, bench.config.posterior
+    reference = start if config.loss.kl_coefficient > 0 else None
+    settings = UpdateSettings(config.train.learning_rate, config.train.seed, config.loss, config.optimizer)
     probe_rows = posterior.probe_rows if posterior.half_life is not None else 0
     return Parts(
-        config=bench.config,
+        config=config,
         scheduler=scheduler,
         supply=players.supply,
         environment=players.environment,
         engine=bench.engine,
-        credit=build_credit(bench.config),
-        trainer=Trainer(bench.policy, train, total_updates=train.steps, reference=reference, probe_rows=probe_rows),
-        evaluate=bench.evaluation_metrics,
+        credit=build_credit(config),
+        trainer=Trainer(
+            bench.policy, settings, total_updates=config.train.steps, reference=reference, probe_rows=probe_rows
+        ),
+        evaluate=announced(bench, say),
         files=files,
         observer=observer,
         start=profile_costs(profile),
@@ -154,6 +167,6 @@ def _parts(
 
 def _start_policy(config: Config, source: TaskSource, directory: Path) -> Policy | None:
     """What the run began with, also after a resume; it never learns. None where nobody needs it."""
-    if not (source.samples_from_start or config.train.kl_coefficient > 0):
+    if not (source.samples_from_start or config.loss.kl_coefficient > 0):
         return None
     return Policy.load(directory, device=config.model.device, dtype=config.model.dtype).clone_frozen()

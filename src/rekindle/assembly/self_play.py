@@ -8,7 +8,7 @@ from rekindle.assembly.environments import build_codec, build_conversations
 from rekindle.assembly.players import Players
 from rekindle.assembly.secrets import secret
 from rekindle.config import Config
-from rekindle.config.rules.facts import invents_its_world
+from rekindle.config.facts import invents_its_world
 from rekindle.engines.endpoint import Endpoint
 from rekindle.engines.engine import Engine
 from rekindle.environments.search.documents import DocumentWriter
@@ -114,7 +114,7 @@ def _oracle(config: Config) -> Oracle | None:
 
 
 def _reference_solver(bench: Workbench, created: CreatedTasks, start: Engine | None) -> ReferenceSolver | None:
-    samples = bench.config.self_play.yardstick_samples
+    samples = bench.config.self_play.reference_samples
     if start is None or not samples:
         return None
     seed = bench.config.train.seed + REFERENCE_SEED

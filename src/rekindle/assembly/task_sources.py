@@ -6,7 +6,7 @@ from rekindle.assembly.bench import Workbench
 from rekindle.assembly.players import Players
 from rekindle.assembly.self_play import build_self_play
 from rekindle.config import Config
-from rekindle.config.rules.facts import plays_itself
+from rekindle.config.facts import plays_itself
 from rekindle.engines.engine import Engine
 from rekindle.scheduling.pools import GrowingPool
 from rekindle.scheduling.scheduler import Scheduler
@@ -93,7 +93,7 @@ class SelfMade:
     def samples_from_start(self) -> bool:
         """A fixed opponent does, and the reference solver."""
         table = self._config.self_play
-        return table.fixed != "none" or table.yardstick_samples > 0
+        return table.fixed != "none" or table.reference_samples > 0
 
     def check_profilable(self) -> None:
         """Refuse."""

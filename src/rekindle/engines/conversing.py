@@ -10,10 +10,10 @@ __all__ = ["converse", "next_turn"]
 
 
 def converse(engine: Engine, requests: Sequence[SamplingRequest], partner: Partner) -> None:
-    """Hold the conversations, with the engine's own cache where it keeps one, else turn after turn.
+    """Run the conversations, by the engine's own ``converse`` where it has one, else turn by turn.
 
-    Turn after turn, all conversations finish a turn before any begins its next, and every turn is a new request whose
-    prompt is everything so far: right for engines that recognise prefixes they have seen, and the same samples.
+    Turn by turn, all conversations finish a turn before any begins its next. Every turn is a new request with the whole
+    conversation as its prompt. The samples are the same; it suits engines with prefix caching.
     """
     if isinstance(engine, Converser):
         engine.converse(requests, partner)

@@ -9,6 +9,7 @@ from rekindle.methods.pools import build_pool
 from rekindle.methods.task_flow import task_flow
 from rekindle.scheduling import gates, group_sizes, temperatures, top_ups
 from rekindle.scheduling.belief import Belief
+from rekindle.scheduling.pools import POOLS
 from rekindle.scheduling.profiling import Profile
 from rekindle.scheduling.refills import Refill
 from rekindle.scheduling.scheduler import Scheduler
@@ -18,7 +19,7 @@ __all__ = ["build_scheduler", "needs_profile"]
 
 def needs_profile(config: Config) -> bool:
     """Whether the run makes a profile itself when it is not given one."""
-    return config.pool.kind == "phased" and config.profile.path is None
+    return POOLS[config.pool.kind].needs_profile and config.profile.path is None
 
 
 def build_scheduler(config: Config, task_ids: Iterable[str], profile: Profile | None = None) -> Scheduler:
@@ -41,7 +42,7 @@ def build_scheduler(config: Config, task_ids: Iterable[str], profile: Profile | 
         oversample=train.oversample,
         group_size=_group_size(config),
         temperature=temperature,
-        gate=flow.gate(gates.GATES[train.gate]),
+        gate=flow.gate(gates.GATES[train.gate].passes),
         refill=Refill(refill.max_rounds, refill.on_exhausted) if refill.max_rounds else None,
         top_up=_top_up(config),
         success_at=config.task.success_threshold,

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from rekindle.config import Config
-from rekindle.config.rules.facts import plays_itself
+from rekindle.config.facts import plays_itself
 from rekindle.scheduling import gates
 from rekindle.scheduling.belief import Belief
 from rekindle.scheduling.history import History

@@ -36,5 +36,5 @@ class Refill:
             return None
         return (
             f"step {step} found {found} of {target} groups with signal in {rounds + 1} rounds; raise "
-            'refill.max_rounds, or set refill.on_exhausted = "train"'
+            'max_rounds of the refill, or set its on_exhausted = "train"'
         )

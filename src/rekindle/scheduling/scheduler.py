@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from rekindle.scheduling import gates, group_sizes, temperatures
+from rekindle.scheduling.arguments import check_bounds
 from rekindle.scheduling.cohorts import Cohort, OpenCohorts
 from rekindle.scheduling.draws import Draws
 from rekindle.scheduling.group_records import GroupRecord, failure_record, records_of
@@ -69,8 +70,8 @@ class Scheduler:
         success_at: float = 0.5,
         seed: int = 0,
     ) -> None:
-        _check_least(1, groups_per_step=groups_per_step, oversample=oversample)
-        _check_least(0, max_off_policy_steps=max_off_policy_steps, seed=seed)
+        check_bounds("give at least 1", ge=1, groups_per_step=groups_per_step, oversample=oversample)
+        check_bounds("give at least 0", ge=0, max_off_policy_steps=max_off_policy_steps, seed=seed)
         self.pool = pool
         self.history = pool.history
         self.version = 0
@@ -128,7 +129,7 @@ class Scheduler:
         if not drawn and (self.pool.finished or not self.pool.grows):
             self.waiting = "exhausted"
             self.stopped = self.pool.finished or (
-                'the pool has no eligible prompt left (pool.on_empty = "stop"); add prompts, or let it reset'
+                'the pool has no eligible prompt left and does not reset (on_empty = "stop"); add prompts, or let it'
             )
             return None
         self._next_step += 1
@@ -284,9 +285,3 @@ class Scheduler:
         self._next_step, self._requests.next_id = state["next_step"], state["next_request"]
         self._cohorts.load_json(state["cohorts"])
         self._records = []
-
-
-def _check_least(least: int, **values: int) -> None:
-    for name, value in values.items():
-        if value < least:
-            raise ValueError(f"{name} = {value} is below {least}")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from rekindle.config import TrainTable
+from rekindle.config.tables.training import TrainTable
 
 __all__ = ["Ending", "Stop", "stop_after"]
 
@@ -62,9 +62,9 @@ def stop_after(
         return Stop(Ending.BOUND, why)
     if stopped is not None:
         return Stop(Ending.BOUND, stopped)
-    if without_signal >= train.max_barren_steps:
-        why = f"{without_signal} steps in a row had nothing to train on (train.max_barren_steps); {_likely_cause(last)}"
-        return Stop(Ending.BOUND, why)
+    if without_signal >= train.max_steps_without_signal:
+        bound = f"{without_signal} steps in a row had nothing to train on (train.max_steps_without_signal)"
+        return Stop(Ending.BOUND, f"{bound}; {_likely_cause(last)}")
     return None
 
 

@@ -100,7 +100,9 @@ class TrainingLoop:
         self.step, self.version = step, state["version"]
         self.totals = Totals(self.totals.sums | state["totals"])
         self._without_signal = state["without_signal"]
-        if self._without_signal >= self.parts.config.train.max_barren_steps:  # it ended so; its cause may be gone
+        if (
+            self._without_signal >= self.parts.config.train.max_steps_without_signal
+        ):  # it ended so; its cause may be gone
             self._without_signal = 0
         self._starvation.load_state_dict(state["starvation"])
         self.parts.supply.load_state_dict(state["supply"])  # first: the scheduler's state is about its tasks
@@ -140,7 +142,7 @@ class TrainingLoop:
         supplied = parts.supply.conclude(self.step, records)
         with clock.timed("schedule"):
             samples = build_samples(collected.groups, parts.credit)
-            scale = size_factor(samples, target, parts.config.train.batch_exponent)
+            scale = size_factor(samples, target, parts.config.optimizer.batch_exponent)
         samples += supplied.samples
         with clock.timed("train"):
             update = parts.trainer.update(samples, self.version, scale) if samples else None
@@ -240,7 +242,7 @@ class TrainingLoop:
             "pool/starving": int(self._starvation.starving),
             **pool.metrics(),
         }
-        self.parts.files.metrics.append(line)
+        self.parts.files.end_step(line)
         self.parts.observer.step(line)
 
     def _save(self) -> None:

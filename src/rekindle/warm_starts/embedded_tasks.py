@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from rekindle.assembly.bench import Workbench
 from rekindle.config import Config
-from rekindle.config.rules.facts import invents_its_world, plays_itself
+from rekindle.config.facts import invents_its_world, plays_itself
 from rekindle.models.policy import Policy
 from rekindle.tasks import search_world, spell_backward
 from rekindle.types import TrainingSample

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import torch
 
-from rekindle.config import WarmStartTable
+from rekindle.config.tables.model import WarmStartTable
 from rekindle.models.policy import Policy
 from rekindle.types import TrainingSample
 

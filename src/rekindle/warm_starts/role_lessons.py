@@ -47,7 +47,7 @@ def role_lessons(bench: Workbench) -> Iterator[TrainingSample]:
     """
     params, wanted = search_world.Params.read(bench.config.task.params), lessons_wanted(bench)
     share = {role: max(1, round(wanted * share)) for role, share in ROLES.items()}
-    with school(bench, search_world.self_play_passages(params, search_world.TAUGHT)) as taught:
+    with school(bench, search_world.self_play_passages(params, search_world.TEACHER_CORPUS)) as taught:
         solved = solver_lessons(taught, params, share["solver"])
         proposed = _proposals(taught, params, share["proposer"])
     lessons = {
@@ -73,7 +73,7 @@ def _turns(lessons: dict[str, list[Shown]], seed: int) -> Callable[[int], Shown]
 def _proposals(taught: Workbench, params: search_world.Params, wanted: int) -> list[Proposal]:
     """What the proposer's teacher asks, and what it has read before."""
     seed = taught.config.warm_start.seed
-    wishes = teachers.wishes(params, search_world.TAUGHT, wanted, seed)
+    wishes = teachers.wishes(params, search_world.TEACHER_CORPUS, wanted, seed)
     engine = teacher_engine(taught, teachers.proposer_lessons(wishes, params))
     orders = [_order(row, wish, seed) for row, wish in enumerate(wishes)]
     proposals, unplayable = build_proposer(taught, engine).propose(orders)
@@ -83,7 +83,7 @@ def _proposals(taught: Workbench, params: search_world.Params, wanted: int) -> l
 
 
 def _order(row: int, wish: teachers.Wish, seed: int) -> Order:
-    answer = Task("", wish.answer, wish.answer, {"corpus": search_world.TAUGHT})
+    answer = Task("", wish.answer, wish.answer, {"corpus": search_world.TEACHER_CORPUS})
     return Order(lesson_request(row, answer.id, seed), answer, wish.hops)
 
 

@@ -8,8 +8,9 @@ from typing import Any
 from rekindle.assembly.bench import Workbench
 from rekindle.assembly.opening import workbench, workbench_of
 from rekindle.config import Config
-from rekindle.config.rules.facts import plays_search
+from rekindle.config.facts import plays_search
 from rekindle.models.policy import Policy
+from rekindle.tasks.task_set import TaskSet
 from rekindle.warm_starts import imitation
 from rekindle.warm_starts.cache import WarmStartError, cached
 from rekindle.warm_starts.embedded_tasks import embedded_task
@@ -19,17 +20,22 @@ __all__ = ["start_model", "start_workbench"]
 Say = Callable[[str], None]
 
 
-def start_model(config: Config, say: Say) -> Path:
+def start_model(config: Config, say: Say, tasks: TaskSet | None = None) -> Path:
     """Directory of the model that the run begins with: ``model.path``, or a tiny model after its warm start.
 
     A warm start is taken from the user's cache when it was made before.
+
+    Args:
+        config: The run.
+        say: Told what takes a while.
+        tasks: Those of the configuration, where the caller has them already.
 
     Raises:
         WarmStartError: Its profile is outside what RL can use.
     """
     if config.model.path is not None:
         return Path(config.model.path)
-    directory, profile = cached(_key(config), lambda: _make_warm_start(config, say))
+    directory, profile = cached(_key(config), lambda: _make_warm_start(config, say, tasks))
     words = ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in profile.items())
     _refuse_useless(config, profile, words)
     say(f"warm start ({directory}): {words}")
@@ -69,7 +75,7 @@ def _refuse_useless(config: Config, profile: Mapping[str, float], words: str) ->
             )
 
 
-def _make_warm_start(config: Config, say: Say) -> tuple[Policy, dict[str, float]]:
+def _make_warm_start(config: Config, say: Say, tasks: TaskSet | None) -> tuple[Policy, dict[str, float]]:
     settings, task = config.warm_start, embedded_task(config)
     policy = task.model()
 
@@ -77,7 +83,8 @@ def _make_warm_start(config: Config, say: Say) -> tuple[Policy, dict[str, float]
         if step % 100 == 0 or step == settings.steps:
             say(f"  warm start: step {step} of at most {settings.steps + settings.decay_steps}, loss {loss:.2f}")
 
-    with workbench_of(config, policy, say) as bench:
-        say(f"warming up a model of {policy.parameter_count:,} parameters on noisy demonstrations, once ...")
+    with workbench_of(config, policy, say, tasks=tasks) as bench:
+        say(f"making the start policy: {policy.parameter_count:,} parameters imitate noisy demonstrations, once ...")
         imitation.imitate(policy, task.demonstrations(bench), settings, on_step)
+        say("measuring the start policy ...")
         return policy, task.profile(bench)

@@ -1,7 +1,6 @@
 """Search partner: reads the policy's turns, looks up its queries, and writes what the policy reads next."""
 
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ from rekindle.environments.search.turn_protocol import (
     Turn,
     TurnProtocol,
 )
+from rekindle.notices import warn
 from rekindle.retrieval.retriever import Retriever, RetrieverDown
 from rekindle.types import Document, Retrieval
 
@@ -154,7 +154,7 @@ class SearchPartner:
             try:
                 hits = self._settings.retrievers[corpus].search(list(queries), self._settings.limits.documents)
             except RetrieverDown as error:
-                warnings.warn(f"the retriever is down, and the rollouts that asked it are void: {error}", stacklevel=2)
+                warn(f"the retriever is down, and the rollouts that asked it are void: {error}", stacklevel=2)
                 for conversation in talking:
                     if conversation.corpus == corpus and _queries(conversation):
                         conversation.failure = "retriever"

@@ -11,7 +11,6 @@ without them, has that answer. Degenerate cases: no valid question in a step giv
 (``self_play.fill``); a question that nobody solves earns its proposer the most.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +25,7 @@ from rekindle.environments.self_play.review import Oracle, Review
 from rekindle.environments.self_play.rewards import ProposerReward
 from rekindle.environments.self_play.seeds import Seeds
 from rekindle.learning.credit import Credit
+from rekindle.notices import warn
 from rekindle.scheduling.group_records import GroupRecord, failure_record
 from rekindle.scheduling.pools import GrowingPool
 from rekindle.scheduling.seeding import mixed_seed
@@ -143,7 +143,7 @@ class QuestionSupply:
         except UserError:
             raise
         except Exception as error:  # noqa: BLE001 (the boundary: a failure becomes a fate)
-            warnings.warn(f"{len(orders)} proposals failed ({type(error).__name__}: {error})", stacklevel=2)
+            warn(f"{len(orders)} proposals failed ({type(error).__name__}: {error})", stacklevel=2)
             proposals, failed = [], list(orders)
         self._durations |= self._proposer.durations
         self._failed += [order.request for order in failed]

@@ -6,9 +6,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from rekindle.scheduling.arguments import check_bounds
 from rekindle.scheduling.group_records import GroupRecord
 from rekindle.scheduling.history import History
-from rekindle.scheduling.pools.recycling import check_fractions, trained_rows
+from rekindle.scheduling.pools.recycling import trained_rows
 from rekindle.scheduling.pools.weighted import WeightedPool
 from rekindle.scheduling.priorities import Priority
 from rekindle.scheduling.weighted_rows import Rows, WeightedRows
@@ -48,11 +49,11 @@ class PrioritizedPool(WeightedPool):
         alpha: float = 0.0,
         reset_below: float = 0.0,
     ) -> None:
-        check_fractions(alpha=alpha, reset_below=reset_below)
+        check_bounds("0 is the paper's rule", ge=0, lt=1, alpha=alpha, reset_below=reset_below)
         if consume != "trained" and (alpha or reset_below):
             raise UserError(
-                f'pool.alpha and pool.reset_below have no effect with priority.consume = "{consume}"; '
-                'leave them out, or set priority.consume = "trained"'
+                f'alpha and reset_below have no effect with consume = "{consume}"; leave them out, or give '
+                'consume = "trained"'
             )
         super().__init__(history, consumed_weight=alpha)
         self.consumes_on_draw = consume == "drawn"

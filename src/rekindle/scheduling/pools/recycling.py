@@ -5,13 +5,14 @@ from typing import Literal
 
 import numpy as np
 
+from rekindle.scheduling.arguments import check_bounds
 from rekindle.scheduling.group_records import GroupRecord
 from rekindle.scheduling.history import History
 from rekindle.scheduling.pools.weighted import WeightedPool
 from rekindle.scheduling.weighted_rows import Rows
-from rekindle.types import Fate, Outcome, UserError
+from rekindle.types import Fate, Outcome
 
-__all__ = ["RecyclingPool", "check_fractions", "trained_rows"]
+__all__ = ["RecyclingPool", "trained_rows"]
 
 
 class RecyclingPool(WeightedPool):
@@ -36,7 +37,7 @@ class RecyclingPool(WeightedPool):
         on_empty: Literal["reset", "stop"] = "reset",
         reset_below: float = 0.0,
     ) -> None:
-        check_fractions(alpha=alpha, reset_below=reset_below)
+        check_bounds("0 is the paper's rule", ge=0, lt=1, alpha=alpha, reset_below=reset_below)
         super().__init__(history, consumed_weight=alpha)
         self._alpha, self._on_empty, self._fraction = alpha, on_empty, reset_below
 
@@ -56,14 +57,3 @@ def trained_rows(records: Sequence[GroupRecord]) -> list[int]:
     A gate may let unanimous groups into the update (ERPO's solved prompts); their prompts stay.
     """
     return [one.request.row for one in records if one.fate is Fate.TRAINED and one.outcome is Outcome.MIXED]
-
-
-def check_fractions(**values: float) -> None:
-    """Each value must lie in [0, 1).
-
-    Raises:
-        UserError: One does not.
-    """
-    for name, value in values.items():
-        if not 0 <= value < 1:
-            raise UserError(f"{name} = {value} is outside [0, 1); 0 is the paper's rule")

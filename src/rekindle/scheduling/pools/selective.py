@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rekindle.scheduling.arguments import check_bounds
 from rekindle.scheduling.group_records import GroupRecord
 from rekindle.scheduling.history import History
 from rekindle.scheduling.pools.weighted import WeightedPool
@@ -52,9 +53,8 @@ class SelectivePool(WeightedPool):
         least: float = 0.05,
         most: float = 0.95,
     ) -> None:
-        for name, value in (("explore", explore), ("target", target), ("easy_part", easy_part), ("step", step)):
-            if not 0 <= value <= 1:
-                raise UserError(f"skip.{name} = {value} is outside [0, 1]; see GRESO for its values")
+        remedy = "GRESO (arXiv 2506.02177) has its values"
+        check_bounds(remedy, ge=0, le=1, explore=explore, target=target, easy_part=easy_part, step=step)
         if not 0 <= least <= start <= most <= 1:
             raise UserError(f"the chances {least} <= {start} <= {most} (least, start, most) must be ordered in [0, 1]")
         super().__init__(history, consumed_weight=0.0)

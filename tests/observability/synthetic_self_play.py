@@ -10,7 +10,7 @@ from synthetic_run import COUNTS, write_run
 REASONS = ("unanswerable", "duplicate", "leaks_answer", "known")
 
 
-def write_game(
+def write_self_play(
     directory: Path,
     *,
     steps: int = 40,
@@ -41,7 +41,7 @@ def write_game(
     write_run(directory, steps=steps, hops=3, recipe="self_play", **run)
     path = directory / "config.toml"
     path.write_text(path.read_text().replace('"spell_backward"', '"self_play"') + config)
-    game = _Game(proposals, reasons, text, right, np.random.default_rng(seed))
+    game = _SelfPlay(proposals, reasons, text, right, np.random.default_rng(seed))
     rows = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
     for row in rows[1:]:
         place = (row["step"] - 1) / max(1, steps - 1)
@@ -57,7 +57,7 @@ def write_game(
     return directory
 
 
-class _Game:
+class _SelfPlay:
     def __init__(self, proposals, reasons, text, right, rng) -> None:
         self.proposals, self.reasons, self.text, self.right, self.rng = proposals, reasons, text, right, rng
         self.lines: list[dict] = []
