@@ -39,7 +39,18 @@ def make_samples(ragged):
             tokens = prompt + random.integers(1, VOCABULARY, length).tolist()
             mask = [False] * PROMPT + [True] * length
             advantages = [float(random.normal())] * len(tokens)
-            samples.append(TrainingSample(tokens, mask, [0.0] * len(tokens), advantages, 1.0, 1.0, 0, group))
+            samples.append(
+                TrainingSample(
+                    token_ids=tokens,
+                    loss_mask=mask,
+                    logprobs=[0.0] * len(tokens),
+                    advantages=advantages,
+                    temperature=1.0,
+                    weight=1.0,
+                    version=0,
+                    prompt_key=group,
+                )
+            )
     return samples
 
 

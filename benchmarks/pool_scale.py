@@ -31,7 +31,7 @@ def measure(kind: str, prompts: int) -> dict[str, float]:
         POOLS[kind](History(f"train/{row}" for row in range(prompts))), groups_per_step=64, oversample=2
     )
     mixed, unanimous = (
-        [Rollout([1, 2], [False, True], [0.0, -1.0], reward) for reward in rewards]
+        [Rollout(token_ids=[1, 2], loss_mask=[False, True], logprobs=[0.0, -1.0], reward=reward) for reward in rewards]
         for rewards in ((0.0, 1.0, 0.0, 1.0), (0.0, 0.0, 0.0, 0.0))
     )
     costs = []
@@ -43,7 +43,7 @@ def measure(kind: str, prompts: int) -> dict[str, float]:
         scheduler.take()
         scheduler.advance(version)
         costs.append((time.process_time() - began) / groups * 1e6)
-        scheduler.drain_settled()
+        scheduler.drain_records()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "pool": kind,

@@ -35,7 +35,7 @@ ARMS: dict[str, tuple[str, ...]] = {
 }
 COLOURS = ("#2f6fb5", "#2f9e6f", "#8a6fb5", "#b5482f")
 LAST = 3
-GAME = ("valid_rate", "solver_success", "yardstick_success", "searches", "wished_hops", "novelty", "right")
+GAME = ("valid_rate", "solver_success", "reference_success", "searches", "wished_hops", "novelty", "right")
 """Self-play's metrics, in the order of the page."""
 PLANTED = 400
 ELSEWHERE = 7
@@ -173,7 +173,7 @@ def _against(found: dict[str, Any], arm: str, kind: str) -> str:
 def _harder(found: dict[str, Any]) -> str:
     """Whether a proposer that learns asks what the start policy solves less often."""
     ours, theirs = (
-        [run["game"][-1]["yardstick_success"] for run in found[name]] for name in ("self-play", "fixed proposer")
+        [run["game"][-1]["reference_success"] for run in found[name]] for name in ("self-play", "fixed proposer")
     )
     return arms.paired(ours, theirs)
 
@@ -277,7 +277,16 @@ def _demonstrations(bench: Any, params: Any, seed: int) -> list[Any]:
         first = part * len(wishes)
         orders = [
             Order(
-                GroupRequest(first + row, "", row, 1, 1.0, seed + first + row, 0, 0),
+                GroupRequest(
+                    id=first + row,
+                    task_id="",
+                    row=row,
+                    n=1,
+                    temperature=1.0,
+                    seed=seed + first + row,
+                    version=0,
+                    step=0,
+                ),
                 Task("", wish.answer, wish.answer, {"corpus": "pool"}),
                 wish.hops,
             )

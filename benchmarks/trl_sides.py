@@ -137,18 +137,27 @@ class Ours:
     def _group(self, key: int, version: int, prompt: list[int], problem, completions) -> Group:
         rollouts = tuple(
             Rollout(
-                [*prompt, *completion.token_ids],
-                [False] * len(prompt) + [True] * len(completion.token_ids),
-                [0.0] * len(prompt) + completion.logprobs,
-                self._scenario.reward(completion.text, problem.answer),
+                token_ids=[*prompt, *completion.token_ids],
+                loss_mask=[False] * len(prompt) + [True] * len(completion.token_ids),
+                logprobs=[0.0] * len(prompt) + completion.logprobs,
+                reward=self._scenario.reward(completion.text, problem.answer),
                 version=version,
                 truncated=completion.truncated,
                 text=completion.text,
             )
             for completion in completions
         )
-        request = GroupRequest(key, problem.prompt, key, GROUP_SIZE, 1.0, key, version, version)
-        return Group(request, rollouts, outcome_of([rollout.reward for rollout in rollouts]))
+        request = GroupRequest(
+            id=key,
+            task_id=problem.prompt,
+            row=key,
+            n=GROUP_SIZE,
+            temperature=1.0,
+            seed=key,
+            version=version,
+            step=version,
+        )
+        return Group(request=request, rollouts=rollouts, outcome=outcome_of([rollout.reward for rollout in rollouts]))
 
 
 class MeteredGRPOTrainer(trl.GRPOTrainer):

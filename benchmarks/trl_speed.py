@@ -59,7 +59,13 @@ def gradient_agreement(trainer: MeteredGRPOTrainer, model, tokenizer, rows: int)
         weight = 1 / int(batch["completion_mask"].sum())
         samples.append(
             TrainingSample(
-                prompt + completion, mask, [0.0] * len(mask), advantages, 1.0, weight, prompt_key=row // GROUP_SIZE
+                token_ids=prompt + completion,
+                loss_mask=mask,
+                logprobs=[0.0] * len(mask),
+                advantages=advantages,
+                temperature=1.0,
+                weight=weight,
+                prompt_key=row // GROUP_SIZE,
             )
         )
     settings = UpdateSettings(TrainTable().learning_rate, 0, LossTable(), OptimizerTable(warmup_steps=0))

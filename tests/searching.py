@@ -100,8 +100,8 @@ def flat(settings):
     return found
 
 
-def recording(loop):
-    """Let a loop's environment note the rollouts it returns: a dictionary from request to rollouts."""
+def recording():
+    """A seam of ``open_run`` that notes the rollouts of the environment, and where: {request id: rollouts}."""
     from dataclasses import replace
 
     class Recording:
@@ -117,8 +117,7 @@ def recording(loop):
                 yield request_id, rollouts
 
     played = {}
-    loop._parts = replace(loop._parts, environment=Recording(loop._parts.environment))
-    return played
+    return lambda parts: replace(parts, environment=Recording(parts.environment)), played
 
 
 @contextmanager

@@ -326,23 +326,23 @@ def test_the_game_of_a_quarter_weighs_every_question_alike():
             "self_play/valid": 3,
             "self_play/proposals": 4,
             "self_play/valid_rate": 0.75,
-            "self_play/yardstick_success": 1.0,
+            "self_play/reference_success": 1.0,
         },
         {
             "self_play/valid": 1,
             "self_play/proposals": 4,
             "self_play/valid_rate": 0.25,
-            "self_play/yardstick_success": 0.0,
+            "self_play/reference_success": 0.0,
         },
         {
             "self_play/valid": 0,
             "self_play/proposals": 8,
             "self_play/valid_rate": 0.0,
-            "self_play/yardstick_success": None,
+            "self_play/reference_success": None,
         },
     ]
     game = self_play._game(lines)
-    assert game["yardstick_success"] == 0.75
+    assert game["reference_success"] == 0.75
     assert game["valid_rate"] == 0.25
     assert game["right"] is None
 

@@ -179,9 +179,9 @@ def test_a_disk_that_is_full_for_the_ledger_is_one_sentence(tmp_path):
     program = (
         "import resource, sys, rekindle.cli as cli, rekindle.scheduling.ledger as ledger\n"
         "write = ledger.Ledger.write\n"
-        "def limited(self, settled, *rest):\n"
+        "def limited(self, records, *rest):\n"
         "    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))\n"
-        "    write(self, settled, *rest)\n"
+        "    write(self, records, *rest)\n"
         "ledger.Ledger.write = limited\n"
         "sys.exit(cli.main(sys.argv[1:]))"
     )

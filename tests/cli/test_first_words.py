@@ -114,10 +114,10 @@ def test_the_first_line_says_what_is_loaded(tmp_path, quick_config):
 @pytest.mark.parametrize("example", ["spell_backward", "search_agent", "self_play"])
 def test_the_size_of_a_start_policy_is_known_before_it_is_made(example):
     from rekindle.recipes import resolve
-    from rekindle.warm_starts.stage import _tiny
+    from rekindle.warm_starts.embedded_tasks import embedded_task
 
     config = resolve(EXAMPLE.with_name(f"{example}.toml"))
-    assert start_parameters(config) == _tiny(config).parameter_count
+    assert start_parameters(config) == embedded_task(config).model().parameter_count
 
 
 def test_a_run_keeps_its_warnings_and_a_report_lists_them(tmp_path, capsys):

@@ -26,7 +26,13 @@ def told(request, index, win):
     """A rollout that looks like a search agent's."""
     found = Retrieval(1, f"q{index}", (Document(f"d{request.seed % 97}", "T", "long"),))
     return Rollout(
-        [0, 1], [False, True], [0.0, -0.5], win.reward, text=f"é{request.seed % 89}", turns=2, retrievals=(found,)
+        token_ids=[0, 1],
+        loss_mask=[False, True],
+        logprobs=[0.0, -0.5],
+        reward=win.reward,
+        text=f"é{request.seed % 89}",
+        turns=2,
+        retrievals=(found,),
     )
 
 
@@ -77,7 +83,12 @@ def test_results_by_hand(tmp_path):
         for request in requests:
             yield (
                 request.id,
-                [Rollout([0], [True], [0.0], float(index < right.get(request.row, 0))) for index in range(4)],
+                [
+                    Rollout(
+                        token_ids=[0], loss_mask=[True], logprobs=[0.0], reward=float(index < right.get(request.row, 0))
+                    )
+                    for index in range(4)
+                ],
             )
 
     results = run(tmp_path, playing)
@@ -201,7 +212,10 @@ def test_transcripts_by_hand(tmp_path):
 
 def test_half_a_surrogate_pair_in_a_text_is_no_end_of_an_evaluation(tmp_path):
     def playing(requests):
-        return [(request.id, [Rollout([0], [True], [0.0], 0.0, text="\ud800")] * 4) for request in requests]
+        return [
+            (request.id, [Rollout(token_ids=[0], loss_mask=[True], logprobs=[0.0], reward=0.0, text="\ud800")] * 4)
+            for request in requests
+        ]
 
     assert run(tmp_path, playing).texts[0][0] == "\ud800"
     first = (tmp_path / "transcripts.jsonl").read_text(encoding="utf-8").splitlines()[0]

@@ -34,7 +34,9 @@ def test_impossible_counts_are_refused(arguments):
 
 
 def rollout(reward, **more):
-    return Rollout([7, 8, 9], [False, True, True], [0.0, -1.0, -1.0], reward, **more)
+    return Rollout(
+        token_ids=[7, 8, 9], loss_mask=[False, True, True], logprobs=[0.0, -1.0, -1.0], reward=reward, **more
+    )
 
 
 def test_a_record_by_hand():

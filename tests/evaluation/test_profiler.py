@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from rekindle import GroupRequest, Rollout, Task
 from rekindle.engines.endpoint import Endpoint, EndpointCompletion
-from rekindle.environments.single_turn import SamplingLimits, SingleTurn
+from rekindle.engines.engine import SamplingLimits
+from rekindle.environments.single_turn import SingleTurn
 from rekindle.evaluation.profiler import endpoint_play, profile_tasks
 from rekindle.scheduling.profiling import ProfileError, ProfileKey
 from rekindle.testing import FakeEngine, SimulatedPolicy
@@ -90,7 +91,10 @@ def test_counts_of_a_real_environment_by_hand(tmp_path):
 
 def test_tool_output_between_turns_is_read_once_per_rollout(tmp_path):
     masks = [[0, 0, 1, 0, 1], [0, 0, 1, 1], [0, 0]]
-    rollouts = [Rollout([7] * len(mask), list(map(bool, mask)), [0.0] * len(mask), 0.0) for mask in masks]
+    rollouts = [
+        Rollout(token_ids=[7] * len(mask), loss_mask=list(map(bool, mask)), logprobs=[0.0] * len(mask), reward=0.0)
+        for mask in masks
+    ]
     found = run(tmp_path / "p", lambda requests: [(requests[0].id, rollouts)], TASKS[:1], samples=3)
     assert found.generated_tokens.tolist() == [2 + 2 + 0]
     assert found.prompt_tokens.tolist() == [2 + 1]
@@ -340,9 +344,8 @@ def test_an_endpoint_as_the_policy(tmp_path):
         "pc": None,
     }
     endpoint = FakeEndpoint(answers)
-    play = endpoint_play(
-        endpoint, tasks, Judge(), lambda score: float(score >= 0.9), max_new_tokens=9, top_p=0.8, stop=(";",)
-    )
+    limits = SamplingLimits(max_new_tokens=9, context=99, top_p=0.8, stop=(";",))
+    play = endpoint_play(endpoint, tasks, Judge(), lambda score: float(score >= 0.9), limits=limits)
     found = run(tmp_path / "p", play, tasks, samples=2)
     assert found.task_ids == ("a", "b")
     assert found.failed == ("c",)
@@ -359,8 +362,10 @@ def test_an_endpoint_as_the_policy(tmp_path):
 def test_rollouts_of_an_endpoint_column_by_column():
     tasks = [Task("a", "p", "yes")]
     answers = {"p": [EndpointCompletion("yes", 2, False, 1), EndpointCompletion("crash", 1, True, 1)]}
-    play = endpoint_play(FakeEndpoint(answers), tasks, Judge(), float, max_new_tokens=9)
-    request = GroupRequest(77, "a", 0, 2, 1.3, seed=1, version=4, step=2)
+    play = endpoint_play(
+        FakeEndpoint(answers), tasks, Judge(), float, limits=SamplingLimits(max_new_tokens=9, context=99)
+    )
+    request = GroupRequest(id=77, task_id="a", row=0, n=2, temperature=1.3, seed=1, version=4, step=2)
     ((request_id, (first, second)),) = play([request])
     assert request_id == 77
     assert (first.token_ids, first.loss_mask, first.logprobs) == ([0] * 3, [False, True, True], [0.0] * 3)

@@ -39,11 +39,11 @@ def test_self_play_that_goes_well(tmp_path):
 
 
 def test_questions_that_get_easier_and_some_of_which_nothing_is_known(tmp_path):
-    assert "The questions got easier" in " ".join(self_play_story(game(tmp_path / "a", yardstick=(0.2, 0.7))))
-    level = game(tmp_path / "b", yardstick=(0.5, 0.5), right=None)
+    assert "The questions got easier" in " ".join(self_play_story(game(tmp_path / "a", reference=(0.2, 0.7))))
+    level = game(tmp_path / "b", reference=(0.5, 0.5), right=None)
     assert "It is unclear whether the questions got harder" in " ".join(self_play_story(level))
     assert "are right" not in " ".join(self_play_story(level))
-    short = " ".join(self_play_story(game(tmp_path / "c", steps=5, yardstick=(1, 1))))
+    short = " ".join(self_play_story(game(tmp_path / "c", steps=5, reference=(1, 1))))
     assert "The start policy, which is never trained, solves 100% of the questions." in short
     assert "first quarter" not in short
 
@@ -52,7 +52,7 @@ def test_a_run_without_self_play_has_no_self_play_texts(tmp_path):
     summary = Summary(load_run(write_run(tmp_path, steps=20)))
     assert (summary.self_play, self_play_story(summary), self_play_advice(summary)) == (None, [], None)
     _, page = report(tmp_path)
-    assert not {"Self-play", "Valid proposals", "check", "yardstick"} & set(page.texts)
+    assert not {"Self-play", "Valid proposals", "check", "reference"} & set(page.texts)
 
 
 @pytest.mark.parametrize(
@@ -66,9 +66,9 @@ def test_a_run_without_self_play_has_no_self_play_texts(tmp_path):
         ({"right": 0.3}, "Late in the run only 2"),
         ({"right": 0.3, "steps": 10, "config": '[check]\nkind = "off"\n'}, "So far only 2"),
         ({"right": 0.5}, None),
-        ({"yardstick": (0.4, 0.4)}, "The questions did not get harder"),
-        ({"yardstick": (0.05, 0.05)}, None),
-        ({"yardstick": (0.4, 0.4), "config": '[self_play]\nfixed = "proposer"\n'}, None),
+        ({"reference": (0.4, 0.4)}, "The questions did not get harder"),
+        ({"reference": (0.05, 0.05)}, None),
+        ({"reference": (0.4, 0.4), "config": '[self_play]\nfixed = "proposer"\n'}, None),
         ({"skill": (-4.0, -4.0)}, "Late in the run 90% of the solver's groups were never solved: reward questions"),
         ({"skill": (4.0, 4.0)}, "Late in the run 89% of the solver's groups were always solved: request more hops"),
         ({"failing": 0.1}, "11% of the groups expired or failed: check the verifier's time limit"),
@@ -163,7 +163,7 @@ def test_the_section(tmp_path):
         page.texts
     )
     assert text.count('<dl class="record">') == 6
-    assert {"check", "yardstick", "retrieve"} <= set(page.texts)  # where the time went
+    assert {"check", "reference", "retrieve"} <= set(page.texts)  # where the time went
     assert {"first quarter", "last quarter", "whole run", "not answered from its documents"} <= set(page.texts)
     shown = [words for words in page.texts if re.match(r"Step \d+, valid: Who keeps the lamp of harbour \d+\?", words)]
     assert len(shown) == 3

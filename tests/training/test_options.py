@@ -13,7 +13,7 @@ from test_self_play_options import COVERED as OF_SELF_PLAY
 from rekindle.config import Config, ConfigError
 from rekindle.recipes import resolve
 from rekindle.training.checkpoint import Checkpoints
-from rekindle.training.loop import Ending
+from rekindle.training.endings import Ending
 from rekindle.types import UserError
 from rekindle.warm_starts.tiny_model import build_tiny
 

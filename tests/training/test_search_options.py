@@ -21,7 +21,7 @@ from rekindle.models.policy import Policy
 from rekindle.recipes import resolve
 from rekindle.retrieval.encoder import Encoder
 from rekindle.retrieval.retriever import RetrievalError
-from rekindle.training.loop import Ending
+from rekindle.training.endings import Ending
 from rekindle.types import GroupRequest, Task, UserError
 from rekindle.verifiers.rewards import build_verifier
 from rekindle.verifiers.verifier import Verdict
@@ -182,7 +182,10 @@ def chat_model(tmp_path_factory):
 
     with start_workbench(chat_config(directory, directory / "untaught"), quiet) as bench:
         world = bench.environment(bench.tasks.pool, ScriptedEngine(PolicyCodec(bench.policy), script))
-        requests = [GroupRequest(row, task.id, row, 2, 1.0, row, 0, 0) for row, task in enumerate(bench.tasks.pool)]
+        requests = [
+            GroupRequest(id=row, task_id=task.id, row=row, n=2, temperature=1.0, seed=row, version=0, step=0)
+            for row, task in enumerate(bench.tasks.pool)
+        ]
         shown = [imitated(one.token_ids, one.loss_mask) for _, group in world.play(requests) for one in group]
         settings = WarmStartTable(steps=100, batch_size=3, learning_rate=5e-3)
         imitate(bench.policy, shown * 13, settings, quiet)
@@ -213,7 +216,9 @@ def test_more_queries_of_a_turn_than_max_queries_are_refused(most, chat_model, t
     config = chat_config(tmp_path, chat_model, f"search.max_queries={most}", "engine.max_new_tokens=200")
     with start_workbench(config, quiet) as bench:
         world = bench.environment(bench.tasks.pool, ScriptedEngine(PolicyCodec(bench.policy), script))
-        ((_, (rollout,)),) = world.play([GroupRequest(0, bench.tasks.pool[0].id, 0, 1, 1.0, 0, 0, 0)])
+        ((_, (rollout,)),) = world.play(
+            [GroupRequest(id=0, task_id=bench.tasks.pool[0].id, row=0, n=1, temperature=1.0, seed=0, version=0, step=0)]
+        )
     assert [one.query for one in rollout.retrievals] == ["Rome", "Paris", "Tokyo"][:most]
     assert world.counts["search/refused_queries"] == 3 - most
 

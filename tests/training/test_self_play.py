@@ -12,7 +12,7 @@ from dying import UPDATE, signalled
 from rekindle.cli import main
 from rekindle.environments.self_play.proposals import Reason
 from rekindle.observability.step_log import read_step_log
-from rekindle.training.loop import Ending
+from rekindle.training.endings import Ending
 from rekindle.types import Fate
 from rekindle.verifiers import qa_exact_match
 from searching import QUICK_SELF_PLAY, SELF_PLAY_EXAMPLE, recording, self_play_config
@@ -29,8 +29,8 @@ def fill(kind):
 def whole(request, tmp_path_factory):
     """A whole run: its directory, its loop, and the solver's rollouts by request."""
     directory = tmp_path_factory.mktemp("self_play") / "run"
-    with opened(self_play_config("self_play", *fill(request.param), "train.steps=7"), directory) as loop:
-        played = recording(loop)
+    seam, played = recording()
+    with opened(self_play_config("self_play", *fill(request.param), "train.steps=7"), directory, adapt=seam) as loop:
         assert loop.run() is Ending.DONE
     return directory, loop, played, request.param
 
@@ -171,7 +171,7 @@ def test_kill_9_in_mid_run_then_resume_equals_the_uninterrupted_run(tmp_path):
         ("pods", ("train.group_size=6",)),
     ],
 )
-def test_minted_questions_are_tasks_for_every_method(recipe, overrides, tmp_path):
+def test_created_questions_are_tasks_for_every_method(recipe, overrides, tmp_path):
     config = self_play_config(recipe, *overrides, "train.steps=5")
     ending, _ = finish(config, tmp_path / "run")
     assert ending is Ending.DONE

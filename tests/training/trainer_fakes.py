@@ -118,6 +118,15 @@ def make_samples(seed: int = 0, prompts: int = 4, rows: int = 3, version: int = 
             logprobs = [0.0, 0.0, *(-3 * torch.rand(length, generator=generator)).tolist()]
             advantages = [advantage * trainable for trainable in mask]
             samples.append(
-                TrainingSample(tokens, mask, logprobs, advantages, 1.1, 1 / 30, version=version, prompt_key=prompt)
+                TrainingSample(
+                    token_ids=tokens,
+                    loss_mask=mask,
+                    logprobs=logprobs,
+                    advantages=advantages,
+                    temperature=1.1,
+                    weight=1 / 30,
+                    version=version,
+                    prompt_key=prompt,
+                )
             )
     return samples

@@ -1,4 +1,4 @@
-"""Loading everything a workbench needs, and letting go of it again."""
+"""Opening a workbench: everything that it needs is loaded, and let go of again."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -9,7 +9,7 @@ import torch
 import transformers
 
 from rekindle.assembly.bench import Workbench
-from rekindle.assembly.engines import build_engine
+from rekindle.assembly.engines import EngineFactory, build_engine
 from rekindle.assembly.retrievers import opened_retrievers
 from rekindle.config import Config
 from rekindle.models.policy import Policy
@@ -23,7 +23,12 @@ __all__ = ["workbench", "workbench_of"]
 
 @contextmanager
 def workbench(
-    config: Config, model: Path, say: Callable[[str], None] = print, *, tasks: TaskSet | None = None
+    config: Config,
+    model: Path,
+    say: Callable[[str], None] = print,
+    *,
+    tasks: TaskSet | None = None,
+    engine: EngineFactory = build_engine,
 ) -> Iterator[Workbench]:
     """Load tasks, verifier and policy; worker processes end with the context.
 
@@ -32,6 +37,7 @@ def workbench(
         model: Directory of the policy.
         say: Told what takes a while.
         tasks: What ``task_set`` gives for this configuration, where the caller has it already.
+        engine: Makes the engine of the policy.
     """
 
     def load() -> Policy:
@@ -42,7 +48,7 @@ def workbench(
             trust_remote_code=config.model.trust_remote_code,
         )
 
-    with _opened(config, load, say, tasks) as bench:
+    with _opened(config, load, say, tasks, engine) as bench:
         yield replace(bench, directory=model)
 
 
@@ -51,13 +57,17 @@ def workbench_of(
     config: Config, policy: Policy, say: Callable[[str], None] = print, *, tasks: TaskSet | None = None
 ) -> Iterator[Workbench]:
     """The same around a policy that is there already."""
-    with _opened(config, lambda: policy, say, tasks) as bench:
+    with _opened(config, lambda: policy, say, tasks, build_engine) as bench:
         yield bench
 
 
 @contextmanager
 def _opened(
-    config: Config, load: Callable[[], Policy], say: Callable[[str], None], tasks: TaskSet | None
+    config: Config,
+    load: Callable[[], Policy],
+    say: Callable[[str], None],
+    tasks: TaskSet | None,
+    engine: EngineFactory,
 ) -> Iterator[Workbench]:
     torch.set_num_threads(config.train.threads)
     transformers.utils.logging.disable_progress_bar()  # a bar per checkpoint would tear the run's own display
@@ -67,4 +77,4 @@ def _opened(
         verifier = stack.enter_context(closing(build_verifier(config.task, config.verify, config.judge)))
         retrievers = stack.enter_context(opened_retrievers(config, say))
         policy = load()
-        yield Workbench(config, policy, build_engine(config, policy), tasks, verifier, retrievers)
+        yield Workbench(config, policy, engine(config, policy), tasks, verifier, retrievers)

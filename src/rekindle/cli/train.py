@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rekindle.config import Config
     from rekindle.observability.progress import Progress
     from rekindle.tasks.task_set import TaskSet
-    from rekindle.training.loop import Ending, TrainingLoop
+    from rekindle.training.endings import Ending, TrainingLoop
 
 __all__ = ["add"]
 

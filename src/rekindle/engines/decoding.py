@@ -40,7 +40,7 @@ class _Going:
     """A conversation between two turns: the row of the last turn, its completion, and the cache after it."""
 
     row: int
-    said: Completion
+    generated: Completion
     kept: Kept[Any]
 
 
@@ -102,20 +102,20 @@ class Decoding:
         if not finished:
             return []
         released = self._batch.release(finished)
-        said = [(row, self._completion(row, ids, logprobs, row in stopped)) for row, ids, logprobs in released]
+        ended = [(row, self._completion(row, ids, logprobs, row in stopped)) for row, ids, logprobs in released]
         if self._partner is not None:
-            self._hear(finished, said)
+            self._report(finished, ended)
         self._batch.tidy(waiting=self._waiting)
-        return said
+        return ended
 
-    def _hear(self, slots: list[int], said: list[tuple[int, Completion]]) -> None:
+    def _report(self, slots: list[int], ended: list[tuple[int, Completion]]) -> None:
         """Tell the partner of turns that have ended, and keep the caches of conversations that go on."""
         assert self._partner is not None
-        heard = [self._partner.hear(*self.name(row), completion) for row, completion in said]
-        kept = list(compress(slots, heard))
+        going_on = [self._partner.on_turn(*self.name(row), completion) for row, completion in ended]
+        kept = list(compress(slots, going_on))
         if kept:
             cache = self._batch.take(kept)
-            for index, (row, completion) in enumerate(compress(said, heard)):
+            for index, (row, completion) in enumerate(compress(ended, going_on)):
                 self._going.append(_Going(row, completion, Kept(cache, index)))
 
     def _has_room(self) -> bool:
@@ -151,8 +151,8 @@ class Decoding:
         assert self._partner is not None
         names = [self.name(one.row) for one in going]
         turns = [
-            next_turn(self._table.request(one.row), one.said, name[1], reply)
-            for one, name, reply in zip(going, names, self._partner.reply(names), strict=True)
+            next_turn(self._table.request(one.row), one.generated, name[1], reply)
+            for one, name, reply in zip(going, names, self._partner.respond(names), strict=True)
         ]
         rows = self._table.append(turns)
         self._again |= dict(zip(rows, names, strict=True))

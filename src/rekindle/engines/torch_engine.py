@@ -1,4 +1,4 @@
-"""The engine that samples from the policy's own model, in this process."""
+"""Torch engine: samples with the policy's own model, in this process."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -8,7 +8,7 @@ import torch
 
 from rekindle.engines.decoders import Decoder, agrees_with_transformers
 from rekindle.engines.decoding import Decoding
-from rekindle.engines.engine import Completion, Partner, Reply, SamplingRequest
+from rekindle.engines.engine import Completion, Partner, PartnerTurn, SamplingRequest
 from rekindle.engines.fused import FusedDecoder
 from rekindle.engines.generic import GenericDecoder
 from rekindle.engines.rows import RowTable
@@ -44,6 +44,18 @@ class TorchEngine:
         # Inference mode is faster, but tensors that a model caches in it (e.g. rotary tables) cannot be used in
         # training afterwards. The fused decoder runs no model code.
         self._quietly = torch.inference_mode if isinstance(self._decoder, FusedDecoder) else torch.no_grad
+
+    def sync(self, policy: Policy, version: int) -> None:
+        """Nothing to do: the engine reads the policy's own weights.
+
+        Raises:
+            ValueError: It is another policy than the one that is sampled from.
+        """
+        if policy is not self._policy:
+            raise ValueError(
+                f"version {version} is live in another policy than the one this engine samples from; make the engine "
+                "of the policy that is trained"
+            )
 
     def generate(self, requests: Sequence[SamplingRequest]) -> Iterator[tuple[int, list[Completion]]]:
         """Yield ``(index of the request, its n completions)`` once per request, as soon as all n have ended.
@@ -103,20 +115,20 @@ class TorchEngine:
 
 
 class _Outside:
-    """A partner whose code runs as it would outside the engine: what it computes may be trained with."""
+    """A partner whose code runs outside inference mode: what it computes may be trained with."""
 
     def __init__(self, partner: Partner) -> None:
         self._partner = partner
 
-    def hear(self, request: int, sample: int, completion: Completion) -> bool:
-        """Tell the partner of a turn."""
+    def on_turn(self, request: int, sample: int, completion: Completion) -> bool:
+        """See ``Partner.on_turn``."""
         with torch.inference_mode(mode=False), torch.enable_grad():
-            return self._partner.hear(request, sample, completion)
+            return self._partner.on_turn(request, sample, completion)
 
-    def reply(self, conversations: Sequence[tuple[int, int]]) -> list[Reply]:
-        """Ask the partner."""
+    def respond(self, conversations: Sequence[tuple[int, int]]) -> list[PartnerTurn]:
+        """See ``Partner.respond``."""
         with torch.inference_mode(mode=False), torch.enable_grad():
-            return self._partner.reply(conversations)
+            return self._partner.respond(conversations)
 
 
 def _decoder_for(policy: Policy) -> Decoder[Any]:

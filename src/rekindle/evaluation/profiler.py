@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from rekindle.engines.endpoint import Endpoint, EndpointCompletion, EndpointRequest
+from rekindle.engines.engine import SamplingLimits
 from rekindle.evaluation.passes import OnProgress, PlayGroups, chunks, play_in_chunks
 from rekindle.evaluation.profile_journal import open_profile_journal
 from rekindle.scheduling.history import TaskIds
@@ -98,9 +99,7 @@ def endpoint_play(
     verifier: Verifier,
     reward: Callable[[float], float],
     *,
-    max_new_tokens: int,
-    top_p: float = 1.0,
-    stop: tuple[str, ...] = (),
+    limits: SamplingLimits,
 ) -> PlayGroups:
     """Play tasks with an endpoint, for ``profile_tasks``.
 
@@ -112,14 +111,20 @@ def endpoint_play(
         tasks: A request's row is the index of its task.
         verifier: Judges the completions.
         reward: Score of a verdict -> reward.
-        max_new_tokens: Limit of a completion.
-        top_p: See ``EndpointRequest``.
-        stop: See ``EndpointRequest``.
+        limits: Of a completion; ``min_p`` and ``context`` are not read, because the API has no place for them.
     """
 
     def order(request: GroupRequest) -> EndpointRequest:
         prompt = tasks[request.row].prompt
-        return EndpointRequest(prompt, request.n, request.temperature, max_new_tokens, request.seed, stop, top_p)
+        return EndpointRequest(
+            prompt,
+            n=request.n,
+            temperature=request.temperature,
+            max_tokens=limits.max_new_tokens,
+            seed=request.seed,
+            stop=limits.stop,
+            top_p=limits.top_p,
+        )
 
     def judged(request: GroupRequest, completions: list[EndpointCompletion]) -> list[Rollout]:
         verdicts = verifier.judge([(tasks[request.row], completion.text) for completion in completions])

@@ -44,7 +44,7 @@ class Reactivation:
 
     def factor(self, group: Group) -> float:
         """The decay."""
-        return 1.0 / (1 + group.heat) if self.decay and group.request.temperature >= self.maximum else 1.0
+        return 1.0 / (1 + group.streak) if self.decay and group.request.temperature >= self.maximum else 1.0
 
 
 @dataclass(frozen=True, slots=True)

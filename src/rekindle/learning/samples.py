@@ -100,16 +100,16 @@ def _sample(rollout: Rollout, advantage: float, weight: float, group: Group, cre
         importance_cap = elsewhere.cap if elsewhere.mode == "importance" else 0.0
     scale = credit.zero_variance_scale
     return TrainingSample(
-        rollout.token_ids,
-        rollout.loss_mask,
-        rollout.logprobs,
-        _token_advantages(rollout, advantage, credit.negative_keep_ratio),
-        temperature,
-        weight,
-        rollout.version,
-        group.request.id,
-        scale * _SIGN[group.outcome] if scale else 0.0,
-        importance_cap,
+        token_ids=rollout.token_ids,
+        loss_mask=rollout.loss_mask,
+        logprobs=rollout.logprobs,
+        advantages=_token_advantages(rollout, advantage, credit.negative_keep_ratio),
+        temperature=temperature,
+        weight=weight,
+        version=rollout.version,
+        prompt_key=group.request.id,
+        entropy_scale=scale * _SIGN[group.outcome] if scale else 0.0,
+        importance_cap=importance_cap,
     )
 
 

@@ -1,4 +1,4 @@
-"""From a configuration to the pool that its prompts are drawn from."""
+"""Pools, from a configuration."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -7,12 +7,10 @@ from types import MappingProxyType
 import numpy as np
 
 from rekindle.config import Config
-from rekindle.config.facts import plays_itself
 from rekindle.scheduling import priorities, profiling, temperatures
 from rekindle.scheduling.history import History
 from rekindle.scheduling.pools import (
     CyclingPool,
-    GrowingPool,
     Phase,
     PhasedPool,
     Pool,
@@ -20,7 +18,6 @@ from rekindle.scheduling.pools import (
     RecyclingPool,
     SelectivePool,
 )
-from rekindle.scheduling.pools.weighted import WeightedPool
 from rekindle.scheduling.profiling import Profile
 
 __all__ = ["BUILDERS", "Parts", "build_pool"]
@@ -38,8 +35,8 @@ class Parts:
 def build_pool(
     config: Config, history: History, temperature: temperatures.Temperature, profile: Profile | None
 ) -> Pool:
-    """The pool of ``pool.kind``; in self-play one that grows around it."""
-    return _growing(config, BUILDERS[config.pool.kind](config, Parts(history, temperature, profile)))
+    """The pool of ``pool.kind``."""
+    return BUILDERS[config.pool.kind](config, Parts(history, temperature, profile))
 
 
 def _cycling(config: Config, parts: Parts) -> Pool:
@@ -65,16 +62,6 @@ def _prioritized(config: Config, parts: Parts) -> Pool:
 def _selective(config: Config, parts: Parts) -> Pool:
     skip = config.skip
     return SelectivePool(parts.history, target=skip.target, easy_part=skip.easy_part, explore=skip.explore)
-
-
-def _growing(config: Config, pool: Pool) -> Pool:
-    """The pool, or in self-play one that grows around it."""
-    table = config.self_play
-    if not plays_itself(config):
-        return pool
-    assert isinstance(pool, WeightedPool), "every pool that the configuration allows here is one"
-    replay, resets = table.fill in {"replay", "replay_reset"}, table.fill == "replay_reset"
-    return GrowingPool(pool, replay=replay, reset_every=table.reset_every if resets else None)
 
 
 def _priority(config: Config, temperature: temperatures.Temperature) -> priorities.Priority:

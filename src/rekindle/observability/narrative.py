@@ -7,6 +7,7 @@ from rekindle.observability.formatting import compact, duration, grouped, percen
 from rekindle.observability.rows import number
 from rekindle.observability.self_play.narrative import self_play_advice
 from rekindle.observability.summary import LOST, STEPS_TO_JUDGE, TRAINED, EvaluationPoint, Summary
+from rekindle.scheduling.starvation import starves
 from rekindle.types import Fate
 
 __all__ = ["accuracy_change", "advice", "conservation", "economy", "outcome", "title"]
@@ -205,7 +206,7 @@ def _starved(summary: Summary) -> bool:
         return False
     wanted = summary.setting("train", "groups_per_step") or early.of(*TRAINED).mean()
     trained = late.of(*TRAINED).mean()
-    return bool(trained < 0.25 * wanted and trained < 0.6 * early.of(*TRAINED).mean())
+    return bool(starves(trained, wanted) and trained < 0.6 * early.of(*TRAINED).mean())
 
 
 def _remedies(summary: Summary) -> str:

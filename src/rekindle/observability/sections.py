@@ -213,7 +213,7 @@ def cost(summary: Summary) -> str:
     if not summary.step:
         return ""
     retrieving = ["retrieve"] if summary.searches or summary.self_play else []
-    checking = ["check", "yardstick"] if summary.self_play else []
+    checking = ["check", "reference"] if summary.self_play else []
     names = ("generate", *retrieving, "verify", *checking, "train", "schedule", "evaluate", "other")
     spent = [total(summary.run.metrics, f"time/{name}") for name in names]
     bars = [

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from rekindle.scheduling.accounting import step_counts
+from rekindle.scheduling.group_records import step_counts
 from rekindle.scheduling.scheduler import Scheduler
 from rekindle.types import Rollout
 
@@ -56,7 +56,7 @@ def frozen_run(
         if scheduler.take() is None:
             break
         scheduler.advance(version)
-        counts.append(step_counts(scheduler.drain_settled()))
+        counts.append(step_counts(scheduler.drain_records()))
     return counts
 
 
@@ -79,4 +79,7 @@ def _ratio(part: float, whole: float) -> float:
     return part / whole if whole else float("nan")
 
 
-_REWARDED = {win: Rollout([0, 0], [False, True], [0.0, 0.0], reward=float(win)) for win in (False, True)}
+_REWARDED = {
+    win: Rollout(token_ids=[0, 0], loss_mask=[False, True], logprobs=[0.0, 0.0], reward=float(win))
+    for win in (False, True)
+}

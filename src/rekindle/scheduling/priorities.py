@@ -5,7 +5,7 @@ equal. Rolling out a prompt costs the same whether it teaches or not, so the num
 budget is greatest where the chance of signal is. With success rate p and K rollouts that chance is 1 - p^K - (1-p)^K;
 p is not known but believed to be Beta(a, b), and as E is linear the chance under the belief is
 
-    P(signal) = 1 - E[p^K] - E[(1-p)^K],    E[p^K] = prod_{j<K} (a + j) / (a + b + j),    likewise for 1 - p with b.
+    P(signal) = 1 - E[p^K] - E[(1-p)^K],    E[p^K] = prod_{j<K} (a + j) / (a + b + j),    and for 1 - p with b.
 
 It is the exact predictive probability, not the chance at the mean rate: a prompt seen twice keeps the benefit of the
 doubt, one seen unanimous twenty times does not, and no separate exploration bonus is needed.

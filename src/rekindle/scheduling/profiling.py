@@ -127,10 +127,10 @@ class Profile:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Selection:
-    """Rows of a profile by what they can teach, each array ascending.
+    """Rows of a profile by how often they were solved, each array ascending.
 
     Attributes:
-        trivial: Solved too often to teach; removed.
+        trivial: Solved too often to have signal; removed.
         unsolved: Never solved.
         learnable: The others.
         kept_unsolved: Those of ``unsolved`` that join every phase.

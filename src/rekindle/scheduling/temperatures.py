@@ -1,4 +1,4 @@
-"""How hot a prompt is sampled: functions of its row in the history."""
+"""Sampling temperatures: functions of a prompt's row in the history."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -16,7 +16,7 @@ OnSignal = Literal["reset", "step_down", "hold"]
 
 
 class Temperature(Protocol):
-    """The temperature of a prompt's next visit, and what a visit teaches about the one after."""
+    """The temperature of a prompt's next visit, and how a visit changes that of the one after."""
 
     def __call__(self, history: History, row: int) -> float:
         """Temperature of the next visit of one prompt."""

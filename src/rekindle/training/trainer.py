@@ -126,6 +126,11 @@ class Trainer:
         self._learning_rate()  # refuses a schedule without an end now rather than at the first update
 
     @property
+    def policy(self) -> Policy:
+        """What is trained."""
+        return self._policy
+
+    @property
     def updates(self) -> int:
         """Updates made so far."""
         return self._updates

@@ -84,7 +84,7 @@ def teacher_engine(taught: Workbench, lesson: Callable[[int, int, int], teachers
 
 def lesson_request(row: int, task_id: str, seed: int) -> GroupRequest:
     """The order for one lesson."""
-    return GroupRequest(row, task_id, row, 1, 1.0, seed + row, 0, 0)
+    return GroupRequest(id=row, task_id=task_id, row=row, n=1, temperature=1.0, seed=seed + row, version=0, step=0)
 
 
 def too_long(what: str, taught: Workbench) -> WarmStartError:

@@ -50,7 +50,7 @@ RULES: tuple[Rule, ...] = (
     search.f1_has_a_threshold,
     self_play.self_play_recipe_plays_itself,
     self_play.answers_have_held_out_questions,
-    self_play.minted_questions_have_no_profile,
+    self_play.created_questions_have_no_profile,
     self_play.pools_draw_again,
     self_play.proposals_can_be_compared,
     self_play.questions_leave_room_to_search,

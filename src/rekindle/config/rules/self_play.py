@@ -1,4 +1,4 @@
-"""Rules about search self-play: who plays, who checks, and what its pool of minted questions can do."""
+"""Rules about search self-play: who plays, who checks, and what its pool of created questions can do."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from rekindle.scheduling.pools import POOLS
 __all__ = [
     "answers_have_held_out_questions",
     "checker_has_an_address",
-    "minted_questions_have_no_profile",
+    "created_questions_have_no_profile",
     "pools_draw_again",
     "proposals_can_be_compared",
     "questions_leave_room_to_search",
@@ -38,7 +38,7 @@ def answers_have_held_out_questions(config: Config) -> Iterator[str]:
         )
 
 
-def minted_questions_have_no_profile(config: Config) -> Iterator[str]:
+def created_questions_have_no_profile(config: Config) -> Iterator[str]:
     """A profile, or phases that need one, of questions that are not invented yet."""
     if not plays_itself(config):
         return

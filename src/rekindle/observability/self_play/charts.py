@@ -71,7 +71,7 @@ def wished_figure(numbers: SelfPlayNumbers) -> str:
 
 def difficulty_figure(numbers: SelfPlayNumbers) -> str:
     """Success of the solver, and of the start policy, on the questions of each step."""
-    keys = {"yardstick": ("start policy", "teal"), "solver": ("solver", "ember")}
+    keys = {"reference": ("start policy", "teal"), "solver": ("solver", "ember")}
     lines = [
         ratio_series(numbers.rows, _of_valid(f"self_play/{key}_success"), name, color)
         for key, (name, color) in keys.items()

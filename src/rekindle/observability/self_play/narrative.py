@@ -30,7 +30,7 @@ def reference_change(numbers: SelfPlayNumbers) -> tuple[Share, Share] | None:
     """Success of the start policy on the questions of the first and the last quarter; None where not known."""
     if len(numbers.rows) < _STEPS_FOR_QUARTERS:
         return None
-    early, late = (numbers.quarter(index).of_valid("self_play/yardstick_success") for index in (0, 3))
+    early, late = (numbers.quarter(index).of_valid("self_play/reference_success") for index in (0, 3))
     return (early, late) if early and late else None
 
 
@@ -76,7 +76,7 @@ def _validity(numbers: SelfPlayNumbers) -> Iterator[str]:
 
 
 def _difficulty(numbers: SelfPlayNumbers) -> Iterator[str]:
-    whole, change = numbers.of_valid("self_play/yardstick_success"), reference_change(numbers)
+    whole, change = numbers.of_valid("self_play/reference_success"), reference_change(numbers)
     if whole is None:
         return
     if change is None:

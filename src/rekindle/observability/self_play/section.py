@@ -111,7 +111,7 @@ def _sample(line: Mapping[str, Any]) -> str:
         ("documents", _texts(map(_document, line.get("documents") or ()), "none, or not recorded")),
         ("reply of the verifier", _reply(line.get("reply"))),
         ("success of the solver", _share(line.get("success"), "not played")),
-        ("success of the start policy", _share(line.get("yardstick"), "not tried")),
+        ("success of the start policy", _share(line.get("reference_success"), "not tried")),
         ("nearest accepted question", _share(line.get("similarity"), "not compared", " alike")),
         ("reward of the proposer", _amount(line.get("reward"))),
         ("fate", _text(line.get("fate"), "not known")),

@@ -6,12 +6,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rekindle.scheduling.accounting import Settled
 from rekindle.scheduling.arguments import check_bounds
+from rekindle.scheduling.group_records import GroupRecord
 from rekindle.scheduling.history import History
 from rekindle.scheduling.pools.weighted import WeightedPool
 from rekindle.scheduling.weighted_rows import Rows
-from rekindle.types import Fate, UserError
+from rekindle.types import UserError
 
 __all__ = ["Phase", "PhasedPool"]
 
@@ -48,7 +48,7 @@ class PhasedPool(WeightedPool):
             greater group size than its own take their place.
     """
 
-    no_signal = Fate.RETIRED
+    consumes_on_draw = True
 
     def __init__(
         self,
@@ -107,9 +107,9 @@ class PhasedPool(WeightedPool):
         self._drawn += len(rows)
         return rows
 
-    def settle(self, settled: Sequence[Settled]) -> None:
+    def update(self, records: Sequence[GroupRecord]) -> None:
         """Smooth the step's reward, and end the phase where it is over."""
-        graded = [one for one in settled if one.outcome is not None]
+        graded = [one for one in records if one.outcome is not None]
         if graded:
             self._note(sum(one.reward_sum for one in graded) / sum(one.request.n for one in graded))
         passes = self._drawn // len(self._phases[self._index].rows)
