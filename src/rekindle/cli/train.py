@@ -5,7 +5,8 @@ task files. Only then torch is imported.
 """
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from rekindle.config import Config
     from rekindle.observability.progress import Progress
     from rekindle.tasks.task_set import TaskSet
-    from rekindle.training.endings import Ending, TrainingLoop
+    from rekindle.training.endings import Ending
+    from rekindle.training.loop import TrainingLoop
 
 __all__ = ["add"]
 
@@ -39,7 +41,8 @@ def _train(options: argparse.Namespace) -> int:
     run_directory.check(config, directory, resume=options.resume)
     with Interrupts() as interrupts:
         tasks = _look(config, directory)
-        ending, loop = _run(config, directory, tasks, options.resume, interrupts)
+        with _opened(config, directory, tasks, options.resume, interrupts) as loop:
+            ending = loop.run(lambda: interrupts.asked)
     _conclude(config, directory, ending, loop)
     return ending.value
 
@@ -58,9 +61,11 @@ def _look(config: "Config", directory: Path) -> "TaskSet":
     return tasks
 
 
-def _run(
+@contextmanager
+def _opened(
     config: "Config", directory: Path, tasks: "TaskSet", resume: bool, interrupts: Interrupts
-) -> "tuple[Ending, TrainingLoop]":
+) -> "Iterator[TrainingLoop]":
+    """The loop of the run, with a display of its progress."""
     from rekindle.assembly import open_run
     from rekindle.observability.progress import Progress
     from rekindle.warm_starts.stage import start_model
@@ -79,7 +84,7 @@ def _run(
         ) as loop,
         progress,
     ):
-        return loop.run(lambda: interrupts.asked), loop
+        yield loop
 
 
 class _Beginning:

@@ -100,10 +100,8 @@ class TrainingLoop:
         self.step, self.version = step, state["version"]
         self.totals = Totals(self.totals.sums | state["totals"])
         self._without_signal = state["without_signal"]
-        if (
-            self._without_signal >= self.parts.config.train.max_steps_without_signal
-        ):  # it ended so; its cause may be gone
-            self._without_signal = 0
+        if self._without_signal >= self.parts.config.train.max_steps_without_signal:
+            self._without_signal = 0  # the run ended for this reason, and its cause may be gone
         self._starvation.load_state_dict(state["starvation"])
         self.parts.supply.load_state_dict(state["supply"])  # first: the scheduler's state is about its tasks
         self.parts.scheduler.load_state_dict(state["scheduler"])
