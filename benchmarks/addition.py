@@ -1,7 +1,7 @@
-"""Sums to answer (`12+7=` -> `19`), a character tokenizer and a Qwen3 of 804,224 parameters: small, but a real task.
+"""An addition task (`12+7=` -> `19`), a character tokenizer and a Qwen3 of 804,224 parameters.
 
-Demonstrations think before they answer: a number of dots, geometrically distributed, comes first. A model trained on
-them for a while samples completions of skewed length that are right about as often as wrong, prompts differing.
+In demonstrations a geometrically distributed number of dots ("thinking") precedes the answer. A model trained on them
+for a while samples completions of skewed length; about half of them are right, depending on the prompt.
 """
 
 import math
@@ -27,7 +27,7 @@ class Problem:
 
 
 def make_problems(count: int, seed: int) -> list[Problem]:
-    """Half with one digit, which are soon learned, half with two."""
+    """Half of the sums have one digit, which are learned early, half have two."""
     draw = random.Random(seed)
     problems = []
     for index in range(count):
@@ -93,5 +93,5 @@ def exact(text: str, answer: str) -> float:
 
 
 def spread(text: str, answer: str) -> float:
-    """A number in [0, 1) that differs from text to text: every row of every group has an advantage."""
+    """A reward in [0, 1) that differs between texts, so that every row of every group has an advantage."""
     return random.Random(text + answer).random()

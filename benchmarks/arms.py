@@ -1,4 +1,4 @@
-"""What the benchmarks of recipes share: documented commands and their runs, intervals, table cells, blocks and curves.
+"""Shared parts of the recipe benchmarks: commands and their runs, intervals, table cells, page blocks and curves.
 
 An *arm* is a recipe with its settings; it is run once per seed. Differences between arms are paired by seed.
 """
@@ -43,20 +43,20 @@ T_QUANTILE = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.
 NO_DIFFERENCE = "no difference seen"
 DONE = "finished.json"
 ENDINGS = {0, 3}
-"""Exit codes of a run that is over: its budget is spent, or it met a declared bound."""
+"""Exit codes of a finished run: budget spent, or stopped by a declared bound."""
 HOPS = (1, 2, 3, 4)
-"""Of the questions of the search world."""
+"""Numbers of hops of the search world's questions."""
 
 
 # -- runs -------------------------------------------------------------------------------------------------------------
 
 
 def train(arguments: Sequence[str], directory: Path) -> None:
-    """Run ``rekindle train`` with these arguments, one thread, in the repository; a finished run is kept.
+    """Run ``rekindle train`` with these arguments and one thread, from the repository's root. Finished runs are kept.
 
     Args:
-        arguments: As on the documentation's page.
-        directory: Of the run; one that was stopped goes on.
+        arguments: Arguments, as on the documentation's page.
+        directory: Run directory; a stopped run is resumed.
     """
     record = directory / DONE
     if record.exists():
@@ -73,9 +73,9 @@ def train(arguments: Sequence[str], directory: Path) -> None:
 
 
 def run_all(arms: Sequence[tuple[Sequence[str], Path]], jobs: int) -> None:
-    """Make the runs that are missing, ``jobs`` at a time.
+    """Run the missing arms, ``jobs`` at a time.
 
-    The first one goes alone: it makes the warm start that all others share.
+    The first runs alone, because it creates the warm start that all others share.
     """
     said, lock = 0, threading.Lock()
 
@@ -98,15 +98,15 @@ def run_all(arms: Sequence[tuple[Sequence[str], Path]], jobs: int) -> None:
 
 
 def evaluations(run: Run) -> list[dict[str, Any]]:
-    """The lines with an evaluation, that of the start policy first."""
+    """The lines with an evaluation; the first is that of the start policy."""
     return [line for line in run.metrics if "eval/accuracy" in line]
 
 
 def counted(run: Run) -> dict[str, float]:
-    """What a run spent, a profile's rollouts, tokens and FLOPs included; no evaluation.
+    """Cost of a run, including a profile's rollouts, tokens and FLOPs, without evaluation.
 
-    CPU seconds are those of the steps without their evaluation, which is left out by its share of the wall time; they
-    do not include a profiling pass.
+    CPU seconds are those of the steps; evaluation is subtracted by its share of the wall time, and a profiling pass is
+    not included.
     """
     start, last = run.metrics[0], run.metrics[-1]
     return {
@@ -123,7 +123,7 @@ def counted(run: Run) -> dict[str, float]:
 
 
 def accuracies(lines: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Sampled and greedy accuracy of evaluations by hops, and their means over the hops."""
+    """Sampled and greedy accuracy by hops, and their means over hops."""
 
     def mean(key: str) -> float:
         return statistics.fmean(line[key] for line in lines)
@@ -134,7 +134,7 @@ def accuracies(lines: Sequence[dict[str, Any]]) -> dict[str, float]:
 
 
 def quarters(lines: Sequence[dict[str, Any]]) -> list[Sequence[dict[str, Any]]]:
-    """The lines of a run in four parts."""
+    """The lines of a run, split into quarters."""
     size = len(lines) / 4
     return [lines[round(part * size) : round((part + 1) * size)] for part in range(4)]
 
@@ -143,7 +143,7 @@ def quarters(lines: Sequence[dict[str, Any]]) -> list[Sequence[dict[str, Any]]]:
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and half width of the 95 % t-interval; nan of a single value."""
+    """Mean and half width of the 95 % t-interval; nan for a single value."""
     half = T_QUANTILE[len(values)] * statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan
     return statistics.fmean(values), half
 
@@ -158,12 +158,12 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
 
 
 def paired(ours: Sequence[float], theirs: Sequence[float]) -> str:
-    """Ours minus theirs, seed by seed, in words."""
+    """Ours minus theirs, paired by seed, in words."""
     return difference(*interval([a - b for a, b in zip(ours, theirs, strict=True)]))
 
 
 def difference(mean: float, half: float, form: str = "+.3f") -> str:
-    """A difference and its interval; one that holds 0 is no difference."""
+    """A difference and its interval, in words; an interval with 0 in it is "no difference seen"."""
     if math.isnan(half):
         return f"{mean:{form}} (one seed)"
     text = f"{mean:{form}} ± {half:{form.removeprefix('+')}}"
@@ -171,7 +171,7 @@ def difference(mean: float, half: float, form: str = "+.3f") -> str:
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> str:
-    """Geometric mean of ours / theirs, seed by seed, with its interval; one that holds 1 is no difference."""
+    """Geometric mean of ours / theirs, paired by seed, with its interval; with 1 in it, "no difference seen"."""
     mean, half = interval([math.log(a / b) for a, b in zip(ours, theirs, strict=True)])
     if math.isnan(half):
         return f"x {math.exp(mean):.2f} (one seed)"
@@ -180,7 +180,7 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> str:
 
 
 def cell(values: Sequence[float], form: str) -> str:
-    """Mean and standard deviation; the mean alone where nothing varies."""
+    """Mean and standard deviation; the mean alone where values do not vary."""
     mean = format(statistics.fmean(values), form)
     varies = len(values) > 1 and max(values) > min(values)
     return f"{mean} ± {format(statistics.stdev(values), form)}" if varies else mean
@@ -190,13 +190,13 @@ def cell(values: Sequence[float], form: str) -> str:
 
 
 def block(page: str, name: str) -> str | None:
-    """What stands between a page's markers of this name; None where there are none."""
+    """The text between a page's markers of this name; None without markers."""
     found = _marked(name).search(page)
     return None if found is None else found[2]
 
 
 def replace_block(path: Path, name: str, text: str) -> None:
-    """Put ``text`` between the markers of this name."""
+    """Replace the text between the markers of this name."""
     page = path.read_text(encoding="utf-8")
     if block(page, name) is None:
         raise SystemExit(f"{path} has no markers of {name}: <!-- measured: {name} --> and <!-- end measured -->")
@@ -222,12 +222,12 @@ def drawn_arms(
 def accuracy_curves(
     arms: Mapping[str, tuple[str, Sequence[Sequence[tuple[float, float]]]]], *, x_label: str, description: str
 ) -> str:
-    """Accuracy against what was spent: the mean over seeds, and their range as a band. A standalone SVG file.
+    """A standalone SVG file of accuracy against cost: the mean over seeds, with their range as a band.
 
     Args:
-        arms: name -> (colour, one curve of (spent, accuracy) per seed); the one in front last.
-        x_label: What was spent.
-        description: The chart's message in a sentence, for those who do not see it.
+        arms: name -> (colour, one curve of (cost, accuracy) per seed), from back to front.
+        x_label: Name of the cost.
+        description: The chart's message in a sentence, for assistive technology.
     """
     series = []
     for index, (name, (_, curves)) in enumerate(arms.items()):
@@ -241,14 +241,14 @@ def accuracy_curves(
 
 
 def _on_one_grid(curves: Sequence[Sequence[tuple[float, float]]]) -> tuple[list[float], np.ndarray]:
-    """[N] places of the first curve that all curves reach, and [seeds, N] heights there."""
+    """[N] x values of the first curve that all curves reach, and [seeds, N] interpolated values there."""
     begin, end = max(curve[0][0] for curve in curves), min(curve[-1][0] for curve in curves)
     x = [place for place, _ in curves[0] if begin <= place <= end]
     return x, np.array([np.interp(x, *np.array(curve, dtype=float).T) for curve in curves])
 
 
 def _standalone(plot: str, legend: Sequence[tuple[str, str]]) -> str:
-    """A plot of ours as a file of its own, with the style the report's page would give it."""
+    """A plot as a standalone file, with the report's style."""
     css = (ROOT / "src" / "rekindle" / "observability" / "report.css").read_text()
     rules = "".join(line for line in css.splitlines() if line.startswith("svg ") and ":hover" not in line)
     colors = "".join(f".c-arm{index} {{ --c: {color}; }}" for index, (_, color) in enumerate(legend))

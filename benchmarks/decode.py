@@ -4,12 +4,12 @@ The cases, one thread, float32, temperature 1, CPU time of the process (sampling
 and turning the results into lists included):
 
 - forced: 32 prompts x 8 completions of exactly 32 tokens, a Qwen3-shaped model of 804,000 parameters;
-- natural: the same with ends: each token ends its completion with a probability of about 1/8, at most 64 tokens.
+- natural: the same with end tokens: each token ends its completion with a probability of about 1/8, at most 64 tokens.
   `generate` computes every row until the longest has ended; the engine drops finished rows;
 - queued: natural, 128 prompts x 8, at most 256 rows at a time; `generate` takes four batches;
 - tiny: the model of the embedded task (0.2 million parameters), 64 words of 2 to 14 letters x 4.
 
-The two sides take turns, so that other load on the machine hits both. Agreement: the engine's log-probabilities against
+The two sides take turns, so that other load affects both. Agreement: the engine's log-probabilities against
 transformers' forward pass over the same tokens, and greedy completions against `generate`'s.
 
     OMP_NUM_THREADS=1 PYTHONPATH=src python benchmarks/decode.py [--repeats 9] [--case forced]
@@ -36,14 +36,14 @@ MAX_ROWS = 256
 
 @dataclass(frozen=True)
 class Case:
-    """A policy and what is asked of it."""
+    """A policy and its sampling requests."""
 
     policy: Policy
     requests: list[SamplingRequest]
 
 
 def random_policy(end_ids):
-    """A random model, so nearly uniform: the share of end ids in the vocabulary is the chance of an end."""
+    """A random, nearly uniform model: the share of end ids in the vocabulary is the probability of an end."""
     model = small_qwen()
     model.generation_config.eos_token_id = end_ids
     return Policy(model, character_tokenizer(LETTERS, 256))

@@ -1,4 +1,4 @@
-"""The measured parts of docs/methods, from the numbers of methods.json and from nothing else."""
+"""Writes the measured blocks of docs/methods from methods.json."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ BASE = "grpo"
 OVERVIEW = "overview"
 KINDS = {
     "The baseline": ("grpo",),
-    "Who is compared with whom": ("dr_grpo", "rloo", "gpg", "maxrl", "reinforce_pp", "reinforce_pp_baseline"),
+    "The advantage estimator": ("dr_grpo", "rloo", "gpg", "maxrl", "reinforce_pp", "reinforce_pp_baseline"),
     "The loss": ("gspo", "cispo"),
     "Which prompts": (
         "bounded_dapo",
@@ -30,7 +30,7 @@ KINDS = {
     "Single rollouts": ("reinforce_pp_ntf", "c_rf_ntf", "spo", "prompt_baseline"),
     "Combinations": ("rekindle",),
 }
-"""Recipes by what they change."""
+"""Recipes by the part they change."""
 
 ALWAYS = (
     ("held-out accuracy, sampled", "accuracy", ".3f", "difference"),
@@ -46,7 +46,7 @@ WHERE_THERE_ARE_ANY = (
     ("visits trained on with rewards that differ, share", "signal_share", ".2f", ""),
     ("tokens of the profile", "profile_tokens", ",.0f", ""),
     ("tokens clipped, share", "clip_fraction", ".4f", ""),
-    ("hot groups", "hot_groups", ",.0f", ""),
+    ("groups at a raised temperature", "hot_groups", ",.0f", ""),
     ("of these, with signal again", "revived_groups", ",.0f", ""),
     ("phase at the end", "phases", ".0f", ""),
     ("prompts skipped", "skipped", ",.0f", ""),
@@ -55,18 +55,18 @@ GREY, EMBER = "#7d8794", "#c2491d"
 
 
 def blocks(results: Results, docs: Path) -> dict[str, str]:
-    """The text between the markers of every recipe that was measured, and of the overview."""
+    """The text of the blocks of every measured recipe and of the overview."""
     pages = {recipe: page_of(docs, recipe).name for recipe in results}
     return {recipe: table(results, recipe) for recipe in results} | {OVERVIEW: overview(results, pages)}
 
 
 def images(results: Results) -> dict[str, str]:
-    """The curve of every recipe that was measured, as SVG files by name."""
+    """The curve of every measured recipe, as SVG text by name."""
     return {f"{recipe}.svg": curve(results, recipe) for recipe in results}
 
 
 def write(docs: Path, results: Results) -> None:
-    """Fill the pages and draw the curves."""
+    """Write the pages and the curves."""
     folder = docs / "images" / "methods"
     folder.mkdir(parents=True, exist_ok=True)
     for name, drawing in images(results).items():
@@ -76,7 +76,7 @@ def write(docs: Path, results: Results) -> None:
 
 
 def page_of(docs: Path, name: str) -> Path:
-    """The page that has the markers of this name."""
+    """The page with the markers of this name."""
     for page in sorted((docs / "methods").glob("*.md")):
         if arms.block(page.read_text(encoding="utf-8"), name) is not None:
             return page
@@ -84,7 +84,7 @@ def page_of(docs: Path, name: str) -> Path:
 
 
 def table(results: Results, recipe: str) -> str:
-    """One recipe beside GRPO: the curve, the numbers, and what they are."""
+    """One recipe compared with GRPO: curve, table and notes."""
     ours, base = results[recipe], results[BASE]
     columns = {BASE: base} if recipe == BASE else {BASE: base, recipe: ours}
     head = [f"`{name}`" for name in columns] + ([] if recipe == BASE else ["against GRPO"])
@@ -101,18 +101,18 @@ def table(results: Results, recipe: str) -> str:
 
 
 def overview(results: Results, pages: Mapping[str, str]) -> str:
-    """All recipes by kind.
+    """Table of all recipes by kind.
 
     Args:
-        results: What was measured.
-        pages: File name of each recipe's page; "" makes no link.
+        results: Measured runs by recipe.
+        pages: File name of each recipe's page; "" for no link.
     """
     columns = (
         "accuracy, sampled",
         "against GRPO",
         "greedy",
         "updates",
-        "visits that taught",
+        "visits with signal",
         "FLOPs",
         "FLOPs until 0.75",
         "against GRPO",
@@ -167,19 +167,19 @@ def _link(recipe: str, page: str) -> str:
 
 
 def _cell(values: Sequence[float | None], form: str) -> str:
-    """Mean and standard deviation of what there is; a dash where there is nothing."""
+    """Mean and standard deviation of the known values; a dash without any."""
     there = [value for value in values if value is not None]
     return arms.cell(there, form) if there else "–"
 
 
 def _reached(flops: Sequence[float | None]) -> str:
-    """A mean over some seeds only would favour arms that fail often: then the count is given instead."""
+    """The mean where all seeds reached the level, else their count, as a mean over some seeds would be biased."""
     reached = sum(value is not None for value in flops)
     return _cell(flops, ".2e") if reached == len(flops) else f"reached by {reached} of {len(flops)} seeds"
 
 
 def _compared(columns: Sequence[Sequence[float | None]], comparison: str) -> list[str]:
-    """The last column: none beside GRPO itself, empty where there is nothing to compare."""
+    """The last column: none for GRPO itself, empty without values to compare."""
     if len(columns) == 1:
         return []
     base, ours = ([value for value in column if value is not None] for column in columns)

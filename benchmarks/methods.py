@@ -1,19 +1,19 @@
-"""Every recipe beside GRPO on the embedded task, at equal generated tokens, over seeds.
+"""Every recipe compared with GRPO on the embedded task, at equal generated tokens, over seeds.
 
     python benchmarks/methods.py --runs runs/methods [--jobs 2] [--seeds 5] [--only erpo,sgpo] [--set KEY=VALUE]
     python benchmarks/methods.py --docs
 
-The first command makes the runs that are missing, each by the command of the documentation,
+The first command runs what is missing, each run by the command of the documentation,
 `rekindle train benchmarks/methods.toml --recipe NAME --seed N`, and writes methods.json; the second writes the measured
 blocks and curves of docs/methods from it.
 
 The rules of the measurement:
 
-- A run ends when it has generated `train.tokens` tokens, a profile's included. Whatever else it spends is counted.
+- A run ends when it has generated `train.tokens` tokens, including a profile's. All other costs are counted.
 - Accuracy is the mean of the evaluations in the last 15 % of the tokens generated in training, at least of the last
-  four, on 256 held-out prompts: single evaluations swing. The start policy's evaluation is never among them.
+  four, on 256 held-out prompts, because single evaluations vary. The start policy's evaluation is never among them.
 - The FLOPs to reach a level are those spent when the mean of three consecutive evaluations is first at least the level.
-- Differences to GRPO are paired by seed, with 95 % t-intervals; an interval that holds 0 is "no difference seen".
+- Differences to GRPO are paired by seed, with 95 % t-intervals; an interval with 0 in it is "no difference seen".
 """
 
 import argparse
@@ -39,7 +39,7 @@ Line = Mapping[str, Any]
 
 
 def late_evaluations(evaluated: Sequence[Line]) -> Sequence[Line]:
-    """The evaluations that a run's accuracy is the mean of; the first one given is that of the start policy."""
+    """The evaluations averaged for a run's accuracy; the first of ``evaluated`` is that of the start policy."""
     begin, end = (evaluated[index]["total_generated_tokens"] for index in (0, -1))
     after = end - LATE_SHARE * (end - begin)
     late = [line for line in evaluated[1:] if line["total_generated_tokens"] > after]
@@ -47,7 +47,7 @@ def late_evaluations(evaluated: Sequence[Line]) -> Sequence[Line]:
 
 
 def flops_to_reach(evaluated: Sequence[Line], level: float) -> float | None:
-    """FLOPs spent when the mean of three consecutive evaluations is first at least ``level``; None: never."""
+    """FLOPs spent when the mean of three consecutive evaluations first reaches ``level``; None if never."""
     for last in range(SMOOTHED - 1, len(evaluated)):
         window = evaluated[last - SMOOTHED + 1 : last + 1]
         if statistics.fmean(line["eval/accuracy"] for line in window) >= level:
@@ -81,21 +81,21 @@ def measure(directory: Path) -> dict[str, Any]:
 
 
 def _visits(run: Run) -> dict[str, float | None]:
-    """Rollouts per visit of a prompt, and the share of visits that were trained on and had rewards that differ.
+    """Rollouts per visit of a prompt, and the share of visits trained on with differing rewards.
 
-    A visit is all requests for a prompt in one step: a top-up belongs to the visit it continues.
+    A visit comprises all requests for a prompt in one step, including top-ups.
     """
     sql = """
-        select count(*) visits, avg(rollouts) rollouts, avg(taught) taught from (
-            select sum(n) rollouts, max(fate = 'trained' and outcome = 'mixed') taught
+        select count(*) visits, avg(rollouts) rollouts, avg(has_signal) has_signal from (
+            select sum(n) rollouts, max(fate = 'trained' and outcome = 'mixed') has_signal
             from groups where fate != 'failed' group by step, task_id)
     """
     (row,) = run.query(sql)
-    return {"visit_rollouts": row["rollouts"], "signal_share": row["taught"] if row["rollouts"] > 1 else None}
+    return {"visit_rollouts": row["rollouts"], "signal_share": row["has_signal"] if row["rollouts"] > 1 else None}
 
 
 def collect(runs: Path, recipes: Sequence[str], seeds: int, overrides: Sequence[str], jobs: int) -> dict[str, Any]:
-    """Make the runs of these recipes and measure them."""
+    """Run these recipes where missing, and measure them."""
     extra = [word for override in overrides for word in ("--set", override)]
     directories = {(recipe, seed): runs / f"{recipe}-{seed}" for seed in range(seeds) for recipe in recipes}
     commands = [
@@ -107,7 +107,7 @@ def collect(runs: Path, recipes: Sequence[str], seeds: int, overrides: Sequence[
 
 
 def write(path: Path, results: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    """One line a run: a curve has eighty points, and a point a line would drown the rest."""
+    """Write JSON with one line per run, because a curve has eighty points."""
     ordered = [recipe for recipe in RECIPES if recipe in results]
     parts = [f'"{recipe}": [\n' + ",\n".join(map(json.dumps, results[recipe])) + "\n]" for recipe in ordered]
     path.write_text("{\n" + ",\n".join(parts) + "\n}\n")

@@ -1,8 +1,8 @@
-"""What deciding costs: the share of scheduling in the steps of finished runs.
+"""The cost of scheduling: its share of the seconds of a step, in finished runs.
 
     python benchmarks/overhead.py --runs runs/methods [--out benchmarks/overhead.json] [--docs]
 
-Scheduling is `time/schedule` of every step: asking, telling, taking and computing advantages. Its share is of the
+Scheduling is `time/schedule` of every step: ask, tell, take and the advantages. Its share is of the
 step's seconds without evaluation. Reads the runs of benchmarks/methods.py, each recipe's seeds together.
 """
 
@@ -37,7 +37,7 @@ def overhead(steps: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def measure(runs: Path) -> dict[str, dict[str, float]]:
-    """Every recipe that has runs here."""
+    """Measure every recipe with runs in the directory."""
     measured = {}
     for recipe in on_given_tasks():
         found = sorted(runs.glob(f"{recipe}-[0-9]*"))
@@ -48,7 +48,7 @@ def measure(runs: Path) -> dict[str, dict[str, float]]:
 
 
 def table(measured: Overhead) -> str:
-    """A row per recipe, and who is above the target."""
+    """One row per recipe, and the recipes above the target."""
     lines = [
         "| recipe | scheduling, median share of a step | share of all steps | median ms a step | steps |",
         "|---|---|---|---|---|",

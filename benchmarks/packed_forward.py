@@ -2,8 +2,8 @@
 
 A Qwen3-shaped model of 804,000 parameters (4 layers, width 128) and 256 rows of 6 prompt and 32 completion tokens, 8
 rows per prompt. Three columns: transformers with plain logits, log-softmax and gather; the generic pass (transformers'
-hidden states, our head); our packed pass. Times are processor time of the process; the passes take turns, so that other
-load on the machine hits all of them.
+hidden states, our head); our packed pass. Times are CPU time of the process; the passes take turns, so that other load
+affects all of them.
 
     OMP_NUM_THREADS=1 PYTHONPATH=src python benchmarks/packed_forward.py [--rows 256] [--repeats 9] [--ragged]
 """
@@ -39,12 +39,23 @@ def make_samples(ragged):
             tokens = prompt + random.integers(1, VOCABULARY, length).tolist()
             mask = [False] * PROMPT + [True] * length
             advantages = [float(random.normal())] * len(tokens)
-            samples.append(TrainingSample(tokens, mask, [0.0] * len(tokens), advantages, 1.0, 1.0, 0, group))
+            samples.append(
+                TrainingSample(
+                    token_ids=tokens,
+                    loss_mask=mask,
+                    logprobs=[0.0] * len(tokens),
+                    advantages=advantages,
+                    temperature=1.0,
+                    weight=1.0,
+                    version=0,
+                    prompt_key=group,
+                )
+            )
     return samples
 
 
 def plain(model, samples):
-    """Log-probabilities as one would write them with transformers alone."""
+    """Log-probabilities with plain transformers."""
     width = max(len(sample.token_ids) for sample in samples)
     ids = torch.zeros(len(samples), width, dtype=torch.long)
     keep = torch.zeros(len(samples), width, dtype=torch.bool)

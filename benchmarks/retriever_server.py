@@ -1,11 +1,11 @@
-"""A retriever server under load for minutes: errors, throughput, waiting, memory.
+"""Load test of the retriever server over minutes: errors, throughput, latency and memory.
 
     python benchmarks/retriever_server.py [--corpus FILE] [--seconds 300] [--clients 200] [--out FILE.json]
 
-Starts `rekindle serve-retriever` as a process of its own. One process of clients, each with a connection of its own, on
-which it asks one question at a time (3 documents, with scores) and the next one when it has the answer, as fast as the
-server allows; every answer is compared with the first one to the same question. Resident memory and processor time of
-the server are read from /proc. Without a corpus one of 16,340 invented passages is made.
+Starts `rekindle serve-retriever` as a separate process. Clients in one process, each with its own connection, send one
+question at a time (3 documents, with scores) and the next after the answer. Every answer is compared with the first one
+to the same question. Resident memory and CPU time of the server are read from /proc. Without a corpus, one of 16,340
+generated passages is used.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def invent(path: Path) -> list[str]:
 
 
 def questions(corpus: Path, words: Sequence[str]) -> list[str]:
-    """Those beside the corpus, or else eight of its words at a time."""
+    """The questions next to the corpus, or else queries of eight of its words."""
     beside = corpus.with_name("questions_gold.jsonl")
     if not words and beside.exists():
         return [json.loads(line)["question"] for line in beside.read_text(encoding="utf-8").splitlines()]
@@ -77,7 +77,7 @@ def processor_seconds(pid: int) -> float:
 
 
 class Load:
-    """What the clients saw."""
+    """Latencies and errors of the clients."""
 
     def __init__(self, asked: Sequence[str]) -> None:
         self.asked = asked
@@ -86,9 +86,9 @@ class Load:
         self.errors: list[str] = []
 
     async def ask(self, url: str, number: int, end: float) -> None:
-        """One client, until the end."""
+        """Run one client until ``end``."""
         rng = random.Random(number)
-        # A pool each: one of 200 connections looks through all of them for every request.
+        # One pool per client: a shared pool of 200 connections scans all of them for every request.
         async with httpx.AsyncClient(timeout=60, trust_env=False, verify=False) as http:
             while time.monotonic() < end:
                 query = rng.choice(self.asked)
@@ -101,7 +101,7 @@ class Load:
                     self.errors.append(f"{type(error).__name__}: {error}")
 
     def check(self, query: str, answer: httpx.Response) -> None:
-        """Note what is no answer, or another one than before."""
+        """Record an error, or an answer that differs from the first one."""
         if answer.status_code != 200:
             self.errors.append(f"status {answer.status_code}")
             return

@@ -1,12 +1,12 @@
-"""Are two revisions the same, bit for bit? The first steps of every recipe at seed 0, as digests.
+"""Bit-for-bit comparison of two revisions: digests of the first steps of every recipe at seed 0.
 
     python benchmarks/same_runs.py record --out before.json              # with the code that is installed
     python benchmarks/same_runs.py record --src OTHER/src --out after.json   # with the code of another checkout
     python benchmarks/same_runs.py compare before.json after.json
 
-Each run goes through the command line, so that a change of configuration, assembly or loop is seen as well as one of
-the maths. Digested are the lines of the metrics without times, the rows of the ledger without seconds, and the tensors
-of the last checkpoint. A key of the metrics that only one side knows is named, and is no difference.
+Each run goes through the command line, so changes of configuration, assembly and loop are found as well as changes of
+the maths. Digests cover the metrics without times, the ledger without seconds, and the tensors of the last checkpoint.
+Metrics keys that only one side has are listed, but do not count as a difference.
 """
 
 import argparse
@@ -51,7 +51,7 @@ def digest(parts: object) -> str:
 
 
 def metric_digests(run: Path) -> dict[str, str]:
-    """A digest of the whole column of each key, so that a difference names what differs."""
+    """One digest per metrics key, so that a difference names its key."""
     columns: dict[str, list[object]] = {}
     for line in (run / "metrics.jsonl").read_text().splitlines():
         row = json.loads(line)

@@ -1,11 +1,11 @@
-"""Does reinforcement learning lift the embedded search agent, and is it learning to search that does it?
+"""Accuracy of the embedded search agent after GRPO, with two controls for the cause of the gain.
 
     python benchmarks/search_agent.py --runs runs/search_agent [--jobs 1] [--seeds 5]
     python benchmarks/search_agent.py --docs
 
 Every seed has a warm start of its own, from which all arms begin. Accuracy is that on the held-out world, the mean over
-its questions of 1 to 4 hops; the end is the mean of the last three evaluations. Two controls: what search results say
-trained as if the policy had said it, and the start policy sampled at lower temperatures without any training.
+its questions of 1 to 4 hops; the end is the mean of the last three evaluations. Two controls: GRPO that also trains on
+tool tokens, and the start policy sampled at lower temperatures without any training.
 """
 
 import argparse
@@ -26,7 +26,7 @@ PAGE = arms.ROOT / "docs" / "howto" / "search_agent.md"
 CURVES = arms.ROOT / "docs" / "images" / "search_agent.svg"
 ARMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "GRPO": ("grpo", ()),
-    "GRPO, tool tokens trained": ("grpo", ("train.tool_tokens=trained",)),
+    "GRPO, tool tokens trained": ("grpo", ("loss.tool_tokens=trained",)),
     "query recycling": ("recycle", ()),
 }
 COLOURS = ("#2f6fb5", "#b5482f", "#2f9e6f")
@@ -42,7 +42,7 @@ def command(arm: str, seed: int) -> list[str]:
 
 
 def directory(runs: Path, arm: str, seed: int) -> Path:
-    """Of one run."""
+    """Directory of one run."""
     return runs / f"{arm.replace(', ', '-').replace(' ', '_')}-{seed}"
 
 
@@ -83,7 +83,7 @@ def sharpened(seed: int) -> dict[str, float]:
 
 
 def collect(runs: Path, seeds: int, jobs: int) -> dict[str, Any]:
-    """Make the runs that are missing, and measure all."""
+    """Run what is missing, and measure all runs."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     arms.run_all([(command(arm, seed), directory(runs, arm, seed)) for seed in range(seeds) for arm in ARMS], jobs)
     return {
@@ -96,7 +96,7 @@ def collect(runs: Path, seeds: int, jobs: int) -> dict[str, Any]:
 
 
 def page_block(results: dict[str, Any]) -> str:
-    """What the page says of the numbers."""
+    """The page's block."""
     first = results["arms"]["GRPO"]
     gains = {kind: [100 * (run["end"][kind] - run["start"][kind]) for run in first] for kind in ("sampled", "greedy")}
     lines = [

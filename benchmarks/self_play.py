@@ -1,4 +1,4 @@
-"""Does search self-play lift the embedded search agent without a single given question, and what is the check worth?
+"""Accuracy of the embedded search agent after self-play without given questions, and the effect of the check.
 
     python benchmarks/self_play.py --runs runs/self_play [--jobs 1] [--seeds 5]
     python benchmarks/self_play.py --planted [--seeds 5]
@@ -35,8 +35,8 @@ ARMS: dict[str, tuple[str, ...]] = {
 }
 COLOURS = ("#2f6fb5", "#2f9e6f", "#8a6fb5", "#b5482f")
 LAST = 3
-GAME = ("valid_rate", "solver_success", "yardstick_success", "searches", "wished_hops", "novelty", "right")
-"""Numbers of the game, in the order of the page."""
+GAME = ("valid_rate", "solver_success", "reference_success", "searches", "wished_hops", "novelty", "right")
+"""Self-play's metrics, in the order of the page."""
 PLANTED = 400
 ELSEWHERE = 7
 """Seed of a world that was not looked at before the settings were chosen."""
@@ -123,11 +123,12 @@ def page_block(results: dict[str, Any]) -> str:
         "",
         *(f"- {arm}: {_against(found, arm, 'sampled')}; {_against(found, arm, 'greedy')}" for arm in list(ARMS)[1:]),
         "",
-        f"The yardstick of the last quarter, self-play against the fixed proposer, paired: {_harder(found)}.",
+        "The reference policy's success in the last quarter, self-play against the fixed proposer, paired: "
+        f"{_harder(found)}.",
         "",
-        "The game by quarters of the run, means over the seeds; the yardstick is the start policy, which never learns:",
+        "Quarters of the run, means over the seeds; the reference policy is the start policy, which is not trained:",
         "",
-        "| | " + " | ".join(("valid", "solver", "yardstick", "searches", "wished hops", "novelty", "right")) + " |",
+        "| | " + " | ".join(("valid", "solver", "reference", "searches", "wished hops", "novelty", "right")) + " |",
         "|---" * (len(GAME) + 1) + "|",
         *(_game_row(arm, found[arm], quarter) for arm in ARMS for quarter in range(4)),
         "",
@@ -172,7 +173,7 @@ def _against(found: dict[str, Any], arm: str, kind: str) -> str:
 def _harder(found: dict[str, Any]) -> str:
     """Whether a proposer that learns asks what the start policy solves less often."""
     ours, theirs = (
-        [run["game"][-1]["yardstick_success"] for run in found[name]] for name in ("self-play", "fixed proposer")
+        [run["game"][-1]["reference_success"] for run in found[name]] for name in ("self-play", "fixed proposer")
     )
     return arms.paired(ours, theirs)
 
@@ -219,8 +220,9 @@ def curves(results: dict[str, Any]) -> str:
 
 def elsewhere(runs: Path, seed: int) -> dict[str, float]:
     """Sampled accuracy about another world: of the start policy, and of the last checkpoint of self-play."""
-    from rekindle.assembly import model_directory, workbench
+    from rekindle.assembly import workbench
     from rekindle.recipes import resolve
+    from rekindle.training.run_directory import model_directory
     from rekindle.warm_starts.stage import start_workbench
 
     sets = [f"warm_start.seed={seed}"]
@@ -249,7 +251,7 @@ def planted(seed: int) -> dict[str, list[int]]:
     params = search_world.Params.read(config.task.params)
     facts = search_world.Facts(search_world.self_play_passages(params, "pool"))
     with start_workbench(config, lambda _: None) as bench:
-        asked = [one for one in _taught(bench, params, seed) if rejected(one, filter_limits(config)) is None]
+        asked = [one for one in _demonstrations(bench, params, seed) if rejected(one, filter_limits(config)) is None]
         right = [facts.answers(one.question) == set(one.answers) for one in asked]
         build_check(bench).judge(asked)
     found = {}
@@ -259,8 +261,8 @@ def planted(seed: int) -> dict[str, list[int]]:
     return found
 
 
-def _taught(bench: Any, params: Any, seed: int) -> list[Any]:
-    """Proposals of a teacher: half of them without an error, half with one."""
+def _demonstrations(bench: Any, params: Any, seed: int) -> list[Any]:
+    """Demonstrated proposals: half of them without an error, half with one."""
     from rekindle.assembly.self_play import build_proposer
     from rekindle.environments.self_play.proposer import Order
     from rekindle.types import GroupRequest, Task
@@ -275,7 +277,16 @@ def _taught(bench: Any, params: Any, seed: int) -> list[Any]:
         first = part * len(wishes)
         orders = [
             Order(
-                GroupRequest(first + row, "", row, 1, 1.0, seed + first + row, 0, 0),
+                GroupRequest(
+                    id=first + row,
+                    task_id="",
+                    row=row,
+                    n=1,
+                    temperature=1.0,
+                    seed=seed + first + row,
+                    version=0,
+                    step=0,
+                ),
                 Task("", wish.answer, wish.answer, {"corpus": "pool"}),
                 wish.hops,
             )

@@ -1,4 +1,4 @@
-"""Our verifiers of short answers beside a model that judged the same answers.
+"""Agreement of our verifiers of short answers with a model's verdicts on the same answers.
 
     python benchmarks/traces.py --data DIR [--out benchmarks/traces.json] [--docs]
 
@@ -20,7 +20,7 @@ import arms
 from rekindle.types import Task
 from rekindle.verifiers import cover_match, f1, qa_exact_match
 from rekindle.verifiers.exact import final_answer
-from rekindle.verifiers.normalize import Tokens, answer_tokens
+from rekindle.verifiers.normalize import AnswerTokens, answer_tokens
 from rekindle.verifiers.qa import MAX_FURTHER_TOKENS, QaVerifier
 
 RESULTS = arms.ROOT / "benchmarks" / "traces.json"
@@ -47,7 +47,7 @@ MISTAKES = {
     374: "the same person; the reference adds a date of birth to half the name",
     396: "asked for a film: the reference is a sentence with its title in it",
 }
-"""Answers that the model calls wrong and that a reader does not, by their line (from 0)."""
+"""Answers that the model rejects and a human reader accepts, by line number (from 0)."""
 
 CLASSES = {
     "accents": "the same but for accents",
@@ -62,13 +62,13 @@ CLASSES = {
 
 
 def squad_tokens(text: str) -> list[str]:
-    """SQuAD's rule as it is, to compare with."""
+    """SQuAD's original rule, for comparison."""
     bare = text.lower().translate(str.maketrans("", "", string.punctuation))
     return re.sub(r"\b(?:a|an|the)\b", " ", bare).split()
 
 
 def disagreement(line: int, given: str, wanted: str) -> str:
-    """The one class of an answer about which we and the model disagree."""
+    """The class of a disagreement between our rule and the model."""
     ours, theirs = answer_tokens(given), answer_tokens(wanted)
     if line in MISTAKES:
         return "mistake"
@@ -85,14 +85,14 @@ def disagreement(line: int, given: str, wanted: str) -> str:
     return "shared" if set(ours) & set(theirs) else "unlike"
 
 
-def within(part: Tokens, whole: Tokens) -> bool:
-    """Whether the tokens of one occur in the other, in this order."""
+def within(part: AnswerTokens, whole: AnswerTokens) -> bool:
+    """Whether the tokens of ``part`` occur in ``whole`` in this order."""
     rest = iter(whole)
     return all(token in rest for token in part)
 
 
 def compare(rows: Sequence[Row]) -> dict[str, object]:
-    """Counts of a rule's verdicts beside the model's, and of the classes of their disagreements."""
+    """Counts of a rule's verdicts against the model's, and of the classes of disagreement."""
     found: dict[str, object] = {}
     for name, accepts in RULES.items():
         pairs: Counter[str] = Counter()
@@ -109,20 +109,20 @@ def compare(rows: Sequence[Row]) -> dict[str, object]:
 
 
 def extraction(rows: Iterable[Row]) -> dict[str, int]:
-    """Transcripts, and those whose last ``<answer>`` is the recorded answer."""
+    """Number of transcripts, and of those whose last ``<answer>`` is the recorded answer."""
     same = [final_answer(row["gen_text_store"]) == row["pred_ans"].strip() for row in rows]
     return {"transcripts": len(same), "answer_as_recorded": sum(same)}
 
 
 def further_tokens(rows: Iterable[Row]) -> dict[str, int]:
-    """How many tokens stand beside the reference's in answers that cover it."""
+    """Number of extra tokens in answers that cover the reference."""
     pairs = [(final_answer(row["gen_text_store"]), row["answer"]) for row in rows]
     beside = [len(answer_tokens(a)) - len(answer_tokens(b)) for a, b in pairs if cover_match(a, b)]
     return {str(count): number for count, number in sorted(Counter(beside).items())}
 
 
 def list_attack(questions: Sequence[Mapping]) -> dict[str, dict[str, float]]:
-    """Shares of the questions that one fixed list, of the accepted answers most frequent among them, wins."""
+    """Share of questions answered by a fixed list of the most frequent accepted answers."""
     common = Counter(" ".join(answer_tokens(answer)) for row in questions for answer in row["answer"])
     frequent = [answer for answer, _ in common.most_common(100)]
     tasks = [Task("", "", tuple(row["answer"])) for row in questions]
@@ -137,7 +137,7 @@ def list_attack(questions: Sequence[Mapping]) -> dict[str, dict[str, float]]:
 
 
 def measure(data: Path) -> dict[str, object]:
-    """Everything on the page."""
+    """All numbers of the page."""
     rows, questions = read(data / TRACES), read(data / QUESTIONS)
     return {
         "extraction": extraction(rows),
@@ -189,7 +189,7 @@ def _table(lines: Sequence[Sequence[str]]) -> str:
 
 
 def main() -> None:
-    """Measure where data is given, print the tables, and write them where asked."""
+    """Measure if data is given, print the tables, and write them if asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="directory with traces/ and qa/; absent: use the results there are")
     parser.add_argument("--out", type=Path, default=RESULTS)

@@ -1,4 +1,4 @@
-"""The two sides of `trl_speed.py`, each with a clock around its parts."""
+"""The two sides of `trl_speed.py`, with timers around their parts."""
 
 import statistics
 import time
@@ -12,7 +12,8 @@ import trl
 from datasets import Dataset
 from transformers import TrainerCallback
 
-from rekindle.config import TrainTable
+from rekindle.config.tables.credit import LossTable
+from rekindle.config.tables.training import OptimizerTable
 from rekindle.engines.engine import SamplingRequest
 from rekindle.engines.torch_engine import TorchEngine
 from rekindle.learning.aggregation import token_mean
@@ -20,7 +21,7 @@ from rekindle.learning.credit import Credit
 from rekindle.learning.estimators import ESTIMATORS
 from rekindle.learning.samples import build_samples
 from rekindle.models.policy import Policy
-from rekindle.training.trainer import Trainer
+from rekindle.training.trainer import Trainer, UpdateSettings
 from rekindle.types import Group, GroupRequest, Rollout, outcome_of
 
 __all__ = [
@@ -43,7 +44,7 @@ PARTS = ("generation", "recomputation", "update", "rest")
 
 @dataclass(frozen=True)
 class Scenario:
-    """A workload, and the ratio of CPU times that it should reach where the processor has AVX512."""
+    """A workload, and the target ratio of CPU times on a CPU with AVX512."""
 
     name: str
     min_new_tokens: int
@@ -54,7 +55,7 @@ class Scenario:
 
 @dataclass
 class Meter:
-    """CPU seconds of one side, by part and step, and what was sampled."""
+    """CPU seconds of one side by part and step, and statistics of its samples."""
 
     steps: list[dict[str, float]] = field(default_factory=list)
     running: dict[str, float] = field(default_factory=dict)
@@ -63,19 +64,19 @@ class Meter:
 
     @contextmanager
     def part(self, name: str):
-        """Add what happens inside to a part of the step."""
+        """Add the time inside the context to a part of the step."""
         start = time.process_time()
         yield
         self.running[name] = self.running.get(name, 0.0) + time.process_time() - start
 
     def end_step(self, total: float) -> None:
-        """Close a step of `total` seconds; what no part claims is the rest."""
+        """End a step of `total` seconds; time outside all parts is the rest."""
         parts = {name: self.running.get(name, 0.0) for name in PARTS[:-1]}
         self.steps.append(parts | {"rest": total - sum(parts.values()), "step": total})
         self.running = {}
 
     def sampled(self, lengths: list[int], rewards: list[float]) -> None:
-        """Note the completions of a step, group by group."""
+        """Record the completions of a step, group by group."""
         self.lengths += lengths
         groups = [rewards[start : start + GROUP_SIZE] for start in range(0, len(rewards), GROUP_SIZE)]
         self.silent += [max(group) == min(group) for group in groups]
@@ -94,7 +95,7 @@ class Meter:
 
 
 class Ours:
-    """Engine, rewards, samples, update: the loop of a run without its bookkeeping."""
+    """Our training loop without metrics and files: engine, rewards, samples, update."""
 
     def __init__(self, model, tokenizer, problems, scenario: Scenario) -> None:
         self.meter = Meter()
@@ -102,7 +103,7 @@ class Ours:
         self._scenario = scenario
         self._policy = Policy(model, tokenizer)
         self._engine = TorchEngine(self._policy, max_rows=PROMPTS * GROUP_SIZE)
-        settings = TrainTable(steps=1000, warmup_steps=0, learning_rate=LEARNING_RATE, aggregation="token_mean")
+        settings = UpdateSettings(LEARNING_RATE, 0, LossTable(), OptimizerTable(warmup_steps=0))
         self._trainer = Trainer(self._policy, settings)
 
     def step(self) -> None:
@@ -136,22 +137,31 @@ class Ours:
     def _group(self, key: int, version: int, prompt: list[int], problem, completions) -> Group:
         rollouts = tuple(
             Rollout(
-                [*prompt, *completion.token_ids],
-                [False] * len(prompt) + [True] * len(completion.token_ids),
-                [0.0] * len(prompt) + completion.logprobs,
-                self._scenario.reward(completion.text, problem.answer),
+                token_ids=[*prompt, *completion.token_ids],
+                loss_mask=[False] * len(prompt) + [True] * len(completion.token_ids),
+                logprobs=[0.0] * len(prompt) + completion.logprobs,
+                reward=self._scenario.reward(completion.text, problem.answer),
                 version=version,
                 truncated=completion.truncated,
                 text=completion.text,
             )
             for completion in completions
         )
-        request = GroupRequest(key, problem.prompt, key, GROUP_SIZE, 1.0, key, version, version)
-        return Group(request, rollouts, outcome_of([rollout.reward for rollout in rollouts]))
+        request = GroupRequest(
+            id=key,
+            task_id=problem.prompt,
+            row=key,
+            n=GROUP_SIZE,
+            temperature=1.0,
+            seed=key,
+            version=version,
+            step=version,
+        )
+        return Group(request=request, rollouts=rollouts, outcome=outcome_of([rollout.reward for rollout in rollouts]))
 
 
 class MeteredGRPOTrainer(trl.GRPOTrainer):
-    """TRL's trainer with a clock around its parts."""
+    """TRL's trainer with timers around its parts."""
 
     meter: Meter
     first_batch: dict | None = None
@@ -184,7 +194,7 @@ class MeteredGRPOTrainer(trl.GRPOTrainer):
 
 
 class InTurn(TrainerCallback):
-    """After each step of TRL's, which ends its clock, one of ours; then TRL's clock starts again."""
+    """Runs one step of ours after each step of TRL's, outside TRL's timer."""
 
     def __init__(self, meter: Meter, ours: Ours) -> None:
         self.meter, self.ours = meter, ours

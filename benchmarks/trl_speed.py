@@ -5,9 +5,9 @@ thread and in float32; TRL without gradient checkpointing and mixed precision, w
 one optimizer step per batch of 32 prompts x 8 rollouts, on the same loss (clipped, one weight per token). Time is
 the process's CPU time, medians over the steps.
 
-    fixed     every completion has exactly 32 tokens and every row has an advantage: nothing can be left out
-    natural   completions end where the model ends them, rewards are right or wrong: after a supervised warm start
-              lengths are skewed with a mean below a quarter of the limit, and about half of the groups have no signal
+    fixed     every completion has exactly 32 tokens and every row has an advantage, so no work can be skipped
+    natural   the model ends its completions, rewards are 0 or 1; after a supervised warm start the
+              lengths are skewed, with a mean below a quarter of the limit, and about half of the groups have no signal
 
 Run it in an environment that has trl 1.16 and this package:  python benchmarks/trl_speed.py [--out FILE.json]
 """
@@ -32,9 +32,10 @@ import transformers
 import trl
 
 import addition
-from rekindle.config import TrainTable
+from rekindle.config.tables.credit import LossTable
+from rekindle.config.tables.training import OptimizerTable, TrainTable
 from rekindle.models.policy import Policy
-from rekindle.training.trainer import Trainer
+from rekindle.training.trainer import Trainer, UpdateSettings
 from rekindle.types import TrainingSample
 from trl_sides import GROUP_SIZE, LIMIT, PARTS, PROMPTS, InTurn, MeteredGRPOTrainer, Ours, Scenario, make_trl
 
@@ -45,7 +46,7 @@ SCENARIOS = {
 
 
 def gradient_agreement(trainer: MeteredGRPOTrainer, model, tokenizer, rows: int) -> float | None:
-    """Relative difference of the gradient norms that both sides find for TRL's first batch; None if it was cut up."""
+    """Relative difference of both sides' gradient norms for TRL's first batch; None if it was split."""
     batch = trainer.first_batch
     if rows != PROMPTS * GROUP_SIZE or batch is None:
         return None
@@ -58,16 +59,23 @@ def gradient_agreement(trainer: MeteredGRPOTrainer, model, tokenizer, rows: int)
         weight = 1 / int(batch["completion_mask"].sum())
         samples.append(
             TrainingSample(
-                prompt + completion, mask, [0.0] * len(mask), advantages, 1.0, weight, prompt_key=row // GROUP_SIZE
+                token_ids=prompt + completion,
+                loss_mask=mask,
+                logprobs=[0.0] * len(mask),
+                advantages=advantages,
+                temperature=1.0,
+                weight=weight,
+                prompt_key=row // GROUP_SIZE,
             )
         )
-    ours = Trainer(Policy(model, tokenizer), TrainTable(steps=1, warmup_steps=0)).update(samples, 0).grad_norm
+    settings = UpdateSettings(TrainTable().learning_rate, 0, LossTable(), OptimizerTable(warmup_steps=0))
+    ours = Trainer(Policy(model, tokenizer), settings).update(samples, 0).grad_norm
     theirs = trainer.state.log_history[0]["grad_norm"]
     return abs(ours - theirs) / theirs
 
 
 def useful_gflop(summary: dict[str, float], prompt_length: float, weights: int) -> float:
-    """Matrix products that a step cannot do without, whoever makes it: 2 per weight and token to sample, 6 to train.
+    """GFLOP of the necessary matrix products of a step: 2 per weight and token to sample, 6 to train.
 
     Prompts count once per group, rows without signal are not trained, attention scores are left out.
     """

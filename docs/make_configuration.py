@@ -5,14 +5,15 @@ Run it as: python docs/make_configuration.py
 
 import inspect
 import json
+import re
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 from rekindle.config import Config
+from rekindle.config.conditions import Condition
+from rekindle.config.keys import Key, Table, keys_of
 
 PAGE = Path(__file__).parent / "configuration.md"
 HEAD = """# Configuration
@@ -21,59 +22,76 @@ HEAD = """# Configuration
 
 A TOML file; every key has a default, unless the table says otherwise. The recipe's values come first, then the file's,
 then `--set key.sub=value` and `--seed`; the later wins. Unknown keys, wrong types and combinations that cannot work are
-refused with the key's path and the remedy. A run keeps its complete configuration as `config.toml`.
+refused with the key's path and the remedy, and so is a key that is set where nothing would read it: "read where" says
+when it is read. A run keeps its complete configuration as `config.toml`.
 """
 
 
 def page() -> str:
     """The whole page."""
-    sections = [_table(f"[{name}]", field) for name, field in Config.model_fields.items() if _model(field)]
-    return "\n".join([HEAD, *sections])
+    keys = {key.path: key for key in keys_of(Config)}
+    return "\n".join([HEAD, _rows([keys["recipe"]]), "", *_tables(Config, "", keys)])
 
 
-def _table(title: str, field: FieldInfo) -> str:
-    model = _model(field)
-    assert model is not None
-    words = inspect.cleandoc(model.__doc__ or "")
-    lines = [f"## {title}", "", words, "", "| key | type | default | |", "|---|---|---|---|"]
-    inner = []
-    for name, column in model.model_fields.items():
-        if _model(column):
-            inner.append(_table(f"{title[:-1]}.{name}]", column))
-            continue
-        words = column.description or ""
-        lines.append(f"| `{name}` | {_type(column.annotation)}{_bounds(column)} | {_default(column)} | {words} |")
-    return "\n".join([*lines, "", *inner])
+def _tables(model: type[BaseModel], prefix: str, keys: dict[str, Key]) -> list[str]:
+    sections = []
+    for name, field in model.model_fields.items():
+        table: Any = field.annotation
+        if isinstance(table, type) and issubclass(table, Table):
+            sections.append(_section(table, prefix + name, keys))
+            sections += _tables(table, f"{prefix}{name}.", keys)
+    return sections
 
 
-def _model(field: FieldInfo) -> type[BaseModel] | None:
-    kind = field.annotation
-    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+def _section(table: type[Table], path: str, keys: dict[str, Key]) -> str:
+    words = inspect.cleandoc(table.__doc__ or "")
+    if table.read_when is not None:
+        words += f"\n\nRead where {_condition(table.read_when)}."
+    own = [key for name, key in keys.items() if name.rpartition(".")[0] == path]
+    return f"## [{path}]\n\n{words}\n\n{_rows(own)}\n"
 
 
-def _type(kind: Any) -> str:
+def _rows(keys: list[Key]) -> str:
+    lines = ["| key | type | default | | read where |", "|---|---|---|---|---|"]
+    for key in keys:
+        name, read = key.path.rpartition(".")[2], "" if key.own is None else _condition(key.own)
+        lines.append(f"| `{name}` | {_type(key)} | {_default(key)} | {_meaning(key)} | {read} |")
+    return "\n".join(lines)
+
+
+def _meaning(key: Key) -> str:
+    values = [f"`{json.dumps(value)}`: {words}" for value, words in key.values.items()]
+    return "<br>".join([key.description, *values]).replace("|", "\\|")
+
+
+def _condition(condition: Condition) -> str:
+    """The condition with its settings as code."""
+    return re.sub(r'\b[a-z_]+\.[a-z_]+(?: (?:=|>) (?:"[^"]*"|true|false|\d+))?', lambda m: f"`{m[0]}`", str(condition))
+
+
+def _type(key: Key) -> str:
+    return "one of" if key.choices else _name(key.field.annotation) + _bounds(key)
+
+
+def _name(kind: Any) -> str:
     values = get_args(kind)
-    if str(get_origin(kind)) == "typing.Literal":
-        return ", ".join(f'`"{value}"`' for value in values)
     if type(None) in values:
-        return _type(values[0])
-    origin = get_origin(kind)
+        return _name(values[0])
+    containers = {tuple: "list", dict: "table"}
     return {"str": "text", "int": "integer", "float": "number", "bool": "true, false"}.get(
-        getattr(kind, "__name__", ""), {tuple: "list", dict: "table"}.get(origin, str(kind))
+        getattr(kind, "__name__", ""), containers.get(get_origin(kind), str(kind))
     )
 
 
-def _bounds(field: FieldInfo) -> str:
+def _bounds(key: Key) -> str:
     signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
-    found = [f"{signs[name]} {getattr(rule, name)}" for rule in field.metadata for name in signs if hasattr(rule, name)]
+    rules = key.field.metadata
+    found = [f"{signs[name]} {getattr(rule, name)}" for rule in rules for name in signs if hasattr(rule, name)]
     return f" {', '.join(found)}" if found else ""
 
 
-def _default(field: FieldInfo) -> str:
-    value = field.get_default(call_default_factory=True)
-    if value is None or value is PydanticUndefined:
-        return ""
-    return f"`{json.dumps(value)}`"
+def _default(key: Key) -> str:
+    return "" if key.default is None else f"`{json.dumps(key.default)}`"
 
 
 if __name__ == "__main__":

@@ -9,10 +9,10 @@ words and the warm-started policy come from the library.
 What happens in a step:
   1. draw k*B distinct prompts, each in proportion to its weight (all 1 at the start);
   2. sample K answers for each, reward 1 for the right word, else 0;
-  3. keep at most B of the prompts whose answers disagree (0 < right < K);
+  3. keep at most B of the prompts whose rewards differ (0 < right < K);
   4. one GRPO update on them;
   5. only the prompts of the update lose their weight. All others - always right, never right, or not needed - can be
-     drawn again, because the policy changes and they may teach next time.
+     drawn again, because the policy changes and they may have signal next time.
 """
 
 import sys

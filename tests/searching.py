@@ -30,7 +30,7 @@ QUICK_SEARCH = (
     "train.groups_per_step=8",
     "train.group_size=4",
     "train.steps=4",
-    "train.warmup_steps=0",
+    "optimizer.warmup_steps=0",
     "eval.every=3",
     "eval.prompts=8",
     "checkpoint.every=2",
@@ -80,7 +80,7 @@ def file_config(directory, recipe="grpo", *overrides, seed=0):
         "train.groups_per_step": 4,
         "train.group_size": 4,
         "train.steps": 2,
-        "train.warmup_steps": 0,
+        "optimizer.warmup_steps": 0,
         "eval.prompts": 4,
         "eval.every": 99,
     }
@@ -100,8 +100,8 @@ def flat(settings):
     return found
 
 
-def recording(loop):
-    """Let a loop's environment note the rollouts it returns: a dictionary from request to rollouts."""
+def recording():
+    """A seam of ``open_run`` that notes the rollouts of the environment, and where: {request id: rollouts}."""
     from dataclasses import replace
 
     class Recording:
@@ -117,8 +117,7 @@ def recording(loop):
                 yield request_id, rollouts
 
     played = {}
-    loop._parts = replace(loop._parts, environment=Recording(loop._parts.environment))
-    return played
+    return lambda parts: replace(parts, environment=Recording(parts.environment)), played
 
 
 @contextmanager

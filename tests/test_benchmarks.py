@@ -139,7 +139,7 @@ def test_overhead_leaves_evaluation_out():
 
 def test_quarters_of_a_run():
     steps = [{"groups/trained": trained, "groups/asked": 10} for trained in (8, 8, 6, 6, 4, 4, 2, 0)]
-    found = posterior_recycling.taught(steps)
+    found = posterior_recycling.signal_shares(steps)
     assert found["quarters"] == [0.8, 0.6, 0.4, 0.1]
     assert found["share"] == pytest.approx(38 / 80)
 
@@ -196,7 +196,7 @@ def test_a_table_shows_null_results_as_such():
     results = {"grpo": [run(0.7), run(0.8)], "erpo": [run(0.8, 1e9, hot_groups=5), run(0.7, 1e9, hot_groups=7)]}
     text = method_pages.table(results, "erpo")
     assert "no difference seen (+0.000 ± 1.271)" in text
-    assert "| hot groups | 1 | 6 ± 1 |  |" in text
+    assert "| groups at a raised temperature | 1 | 6 ± 1 |  |" in text
     assert "| FLOPs until accuracy 0.70 | 2.00e+09 | 1.00e+09 | x 0.50 (0.50 to 0.50) |" in text
     assert "| FLOPs until accuracy 0.75 | reached by 0 of 2 seeds | reached by 0 of 2 seeds |  |" in text
 
@@ -296,7 +296,7 @@ def test_a_plain_recipe_shares_its_runs_with_the_overview(tmp_path):
         tmp_path / "recycle-1",
     )
     own, place = made["recycling, exponent 1", 0]
-    assert own[-2:] == ["--set", "train.batch_exponent=1.0"]
+    assert own[-2:] == ["--set", "optimizer.batch_exponent=1.0"]
     assert place.name == "scaled_step-2-recycle-0"
     assert len({place for _, place in made.values()}) == len(made)
 
@@ -326,23 +326,23 @@ def test_the_game_of_a_quarter_weighs_every_question_alike():
             "self_play/valid": 3,
             "self_play/proposals": 4,
             "self_play/valid_rate": 0.75,
-            "self_play/yardstick_success": 1.0,
+            "self_play/reference_success": 1.0,
         },
         {
             "self_play/valid": 1,
             "self_play/proposals": 4,
             "self_play/valid_rate": 0.25,
-            "self_play/yardstick_success": 0.0,
+            "self_play/reference_success": 0.0,
         },
         {
             "self_play/valid": 0,
             "self_play/proposals": 8,
             "self_play/valid_rate": 0.0,
-            "self_play/yardstick_success": None,
+            "self_play/reference_success": None,
         },
     ]
     game = self_play._game(lines)
-    assert game["yardstick_success"] == 0.75
+    assert game["reference_success"] == 0.75
     assert game["valid_rate"] == 0.25
     assert game["right"] is None
 

@@ -105,7 +105,9 @@ def test_the_environment_of_the_how_to_plays():
     environment = run_block("search_agent.md", 1)["Guessing"]
     guessing = environment(tasks, FakeEngine(halving), lambda text: list(map(ord, text)))
     check_environment(guessing, len(tasks))
-    ((_, (rollout, other)),) = guessing.play([GroupRequest(0, "11", 11, 2, 1.0, 0, 0, 0)])
+    ((_, (rollout, other)),) = guessing.play(
+        [GroupRequest(id=0, task_id="11", row=11, n=2, temperature=1.0, seed=0, version=0, step=0)]
+    )
     assert (rollout.reward, rollout.text, rollout.turns) == (1.0, "7\n11\n", 2)
     assert "".join(map(chr, rollout.token_ids)) == "Guess:\n7\nhigher\n11\n"
     assert "".join(map(chr, compress(rollout.token_ids, rollout.loss_mask))) == rollout.text

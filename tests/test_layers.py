@@ -6,8 +6,10 @@ from pathlib import Path
 SOURCE = Path(__file__).parents[1] / "src" / "rekindle"
 FLOORS = {
     "types": 0,
+    "notices": 0,
     "locking": 0,
     "caching": 0,
+    "choices": 0,
     "remote": 0,
     "scheduling": 1,
     "learning": 1,
@@ -24,6 +26,7 @@ FLOORS = {
     "observability": 3,
     "planning": 3,
     "environments": 4,
+    "preflight": 4,
     "assembly": 5,
     "doctor": 5,
     "warm_starts": 6,
@@ -31,8 +34,10 @@ FLOORS = {
 }
 TORCH_FREE = (
     "types",
+    "notices",
     "remote",
     "caching",
+    "choices",
     "config",
     "scheduling",
     "tasks",
@@ -41,6 +46,7 @@ TORCH_FREE = (
     "methods",
     "planning",
     "observability",
+    "preflight",
 )
 UNCHECKED = {"__init__", "__main__", "testing"}
 

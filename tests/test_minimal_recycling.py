@@ -58,10 +58,9 @@ def test_same_batches_advantages_and_losses_as_the_library(minimal, quick_config
         resume=False,
         observer=lambda *_: Silent(),
         say=print,
+        adapt=lambda parts: replace(parts, trainer=Recorder(parts.trainer)),
     ) as loop:
-        recorder = Recorder(loop._parts.trainer)
-        loop._parts = replace(loop._parts, trainer=recorder)
-        pool = loop._parts.scheduler.pool
+        recorder, pool = loop.parts.trainer, loop.parts.scheduler.pool
         loop.run()
     with start_workbench(config) as bench:
         tasks, directory = bench.tasks.pool, bench.directory

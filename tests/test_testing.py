@@ -140,7 +140,10 @@ def test_environments():
 
 def test_a_simulated_policy_depends_on_the_request_alone_and_has_its_rates():
     policy = SimulatedPolicy([0.0, 0.3, 1.0])
-    requests = [GroupRequest(i, "", row, 200, 1.0, seed=i, version=0, step=1) for i, row in enumerate([0, 1, 1, 2])]
+    requests = [
+        GroupRequest(id=i, task_id="", row=row, n=200, temperature=1.0, seed=i, version=0, step=1)
+        for i, row in enumerate([0, 1, 1, 2])
+    ]
     played = [[rollout.reward for rollout in policy.play(request)] for request in requests]
     assert played[1] == [rollout.reward for rollout in policy.play(requests[1])]
     assert played[1] != played[2]

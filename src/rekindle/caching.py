@@ -1,4 +1,4 @@
-"""Where things are kept that can be made again."""
+"""Cache directories."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ __all__ = ["cache_directory"]
 
 
 def cache_directory(kind: str) -> Path:
-    """Directory for one kind of things: in ``REKINDLE_CACHE``, else in the user's cache directory."""
+    """Cache directory of one kind: in ``REKINDLE_CACHE`` if set, else in the user's cache directory."""
     chosen = os.environ.get("REKINDLE_CACHE")
     base = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rekindle"
     return base / kind

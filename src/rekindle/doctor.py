@@ -1,4 +1,4 @@
-"""What ``rekindle doctor`` looks at: does this machine have what a run needs, and does it work?"""
+"""Checks of ``rekindle doctor``: packages, device, cache, database, verifiers and retrieval."""
 
 import os
 import platform
@@ -23,12 +23,12 @@ OPTIONAL = {
     "fastapi": "serve",
     "uvicorn": "serve",
 }
-"""Packages that some runs need, and the extra that brings each."""
+"""Packages that some runs need, with the extra that installs each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One finding; ``ok`` is False where a run would fail, and the finding then says what to do."""
+    """Result of one check; ``ok`` is False where a run would fail, and ``finding`` then has the remedy."""
 
     name: str
     ok: bool
@@ -36,7 +36,7 @@ class Check:
 
 
 def examine() -> Iterator[Check]:
-    """Look at everything, one after the other. What is optional and absent is said, but is no failure."""
+    """Run all checks in order. A missing optional package is reported but does not fail."""
     yield Check("python", True, f"{platform.python_version()} on {platform.platform()}, {os.cpu_count()} cores")
     for package, extra in (("torch", "train"), ("transformers", "train"), ("safetensors", "train")):
         yield _required(package, extra)
@@ -67,7 +67,7 @@ def _optional(package: str, extra: str) -> Check:
 def _tried(name: str, look: Callable[[], str]) -> Check:
     try:
         return Check(name, True, look())
-    except Exception as error:  # noqa: BLE001 (a doctor reports whatever is wrong)
+    except Exception as error:  # noqa: BLE001 (the doctor reports every error)
         return Check(name, False, f"{type(error).__name__}: {error}")
 
 
@@ -81,7 +81,7 @@ def _device() -> str:
 
 
 def _matmul() -> str:
-    """Measured, because a processor's name says little."""
+    """Measure the speed of matrix products, which does not follow from the CPU's name."""
     import time
 
     import torch
@@ -112,10 +112,10 @@ def _sqlite() -> str:
 
 
 def _verifiers() -> str:
-    """Start a worker process for real."""
+    """Judge one answer in a real worker process."""
     if installed_version("math-verify") is None:
         return "no worker verifier installed"
-    from rekindle.config import TaskTable, VerifyTable
+    from rekindle.config.tables.task import TaskTable, VerifyTable
     from rekindle.types import Task
     from rekindle.verifiers.rewards import build_verifier
 
@@ -132,7 +132,7 @@ def _verifiers() -> str:
 
 
 def _retrieval() -> str:
-    """Index and find for real, with a query that would break a query language."""
+    """Build an index and search it, with a query that contains query syntax."""
     from rekindle.retrieval.lexical import LexicalIndex
     from rekindle.types import Document
 

@@ -1,4 +1,4 @@
-"""One process at a time: an advisory lock on an open file."""
+"""Advisory file lock: one process at a time."""
 
 import fcntl
 from typing import IO, Any
@@ -7,7 +7,7 @@ __all__ = ["lock"]
 
 
 def lock(file: IO[Any], otherwise: Exception) -> None:
-    """Lock ``file`` for this process; the system gives the lock back when the file is closed or the process ends.
+    """Lock ``file`` for this process; the lock is released when the file is closed or the process ends.
 
     Raises:
         Exception: ``otherwise``, when another process holds it.

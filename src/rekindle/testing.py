@@ -6,16 +6,20 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rekindle.engines.engine import Completion, SamplingRequest
 from rekindle.learning.estimators import Compared, Estimator
 from rekindle.learning.estimators.compared import flatten, over_batch
-from rekindle.scheduling.accounting import Settled
+from rekindle.scheduling.group_records import GroupRecord
 from rekindle.scheduling.history import History
 from rekindle.scheduling.pools import Pool
 from rekindle.types import Environment, Fate, GroupRequest, Outcome, Rollout
+
+if TYPE_CHECKING:
+    from rekindle.models.policy import Policy
 
 __all__ = ["FakeEngine", "SimulatedPolicy", "check_environment", "check_estimator", "check_pool"]
 
@@ -55,6 +59,12 @@ class FakeEngine:
     def __init__(self, reply: Callable[[SamplingRequest, int], str]) -> None:
         self._reply = reply
         self.requests: list[SamplingRequest] = []
+        self.versions: list[int] = []
+        """What ``sync`` was called with."""
+
+    def sync(self, policy: "Policy", version: int) -> None:
+        """Take note of the version."""
+        self.versions.append(version)
 
     def generate(self, requests: Sequence[SamplingRequest]) -> Iterator[tuple[int, list[Completion]]]:
         """Yield every request's completions, the last one first."""
@@ -74,15 +84,19 @@ def check_pool(make: Callable[[History], Pool], prompts: int = 40) -> None:
     assert len(pool.history) == prompts
     assert pool.no_signal in (Fate.RECYCLED, Fate.RETIRED)
     assert isinstance(pool.grows, bool), "a pool says whether an empty draw is its end"
+    assert pool.consumes_on_draw or pool.no_signal is Fate.RECYCLED, "a prompt that was not consumed is recycled"
     rng = np.random.default_rng(0)
     for step in range(12):
         in_flight = set(range(step))
+        live, resets = pool.live, pool.resets
         rows = pool.draw(7, rng, in_flight).tolist()
+        if pool.resets == resets:
+            assert (pool.live < live) is (pool.consumes_on_draw and len(rows) > 0), "a draw consumes as the pool says"
         assert len(rows) <= 7, "a pool must not draw more than asked for"
         assert len(set(rows)) == len(rows), "a draw must be distinct"
         assert not in_flight & set(rows), "a draw must leave out what is in flight"
         assert all(0 <= row < prompts for row in rows)
-        _settle_step(pool, rows, step)
+        _update_step(pool, rows, step)
         assert 0 <= pool.live <= prompts
         assert all(key.startswith("pool/") for key in pool.metrics()), 'metrics of a pool begin with "pool/"'
     other = make(History(f"task-{row}" for row in range(prompts)))
@@ -91,23 +105,25 @@ def check_pool(make: Callable[[History], Pool], prompts: int = 40) -> None:
     for step in range(12):
         one, two = (p.draw(5, np.random.default_rng(step)).tolist() for p in (pool, other))
         assert one == two, "a restored pool must draw what the original draws"
-        _settle_step(pool, one, step)
-        _settle_step(other, two, step)
+        _update_step(pool, one, step)
+        _update_step(other, two, step)
     ends = [(p.live, p.resets, p.group_size, p.finished, p.metrics()) for p in (pool, other)]
     assert ends[0] == ends[1], "a restored pool must go on as the original does"
 
 
-def _settle_step(pool: Pool, rows: Sequence[int], step: int) -> None:
+def _update_step(pool: Pool, rows: Sequence[int], step: int) -> None:
     """Two rollouts per prompt: the first three prompts drawn teach, of the others every third is solved."""
-    settled = []
+    records = []
     for index, row in enumerate(rows):
         outcome = Outcome.MIXED if index < 3 else Outcome.ALL_WRONG if row % 3 else Outcome.ALL_CORRECT
         wins = {Outcome.MIXED: 1, Outcome.ALL_WRONG: 0, Outcome.ALL_CORRECT: 2}[outcome]
         pool.history.record(row, outcome, successes=wins, n=2, temperature=1.0, version=step)
-        request = GroupRequest(index, pool.history.ids[row], row, 2, 1.0, seed=0, version=step, step=step)
+        request = GroupRequest(
+            id=index, task_id=pool.history.ids[row], row=row, n=2, temperature=1.0, seed=0, version=step, step=step
+        )
         fate = Fate.TRAINED if index < 3 else pool.no_signal
-        settled.append(Settled(request, fate, outcome, successes=wins, reward_sum=float(wins)))
-    pool.settle(settled)
+        records.append(GroupRecord(request=request, fate=fate, outcome=outcome, successes=wins, reward_sum=float(wins)))
+    pool.update(records)
 
 
 def check_estimator(

@@ -31,7 +31,7 @@ __all__ = [
 
 
 class UserError(ValueError):
-    """Something the user can mend; the message says what is wrong, where, and the remedy. No traceback is shown."""
+    """Something the user can fix; the message says what is wrong, where, and the remedy. No traceback is shown."""
 
 
 class Outcome(StrEnum):
@@ -76,12 +76,13 @@ class Task:
     metadata: Mapping[str, object] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class GroupRequest:
-    """The scheduler's order: roll out one task ``n`` times at ``temperature``.
+    """A request to the environment: roll out one task ``n`` times at ``temperature``.
 
-    Like the other classes that are made once per group or rollout, it is not frozen, although nobody changes it: a
-    frozen dataclass takes three times as long to make.
+    Like the other classes that are made once per group or rollout, it takes its fields by name, because most of them
+    are numbers that could be swapped without an error, and it is not frozen, because a frozen dataclass takes three
+    times as long to make. It is not changed after it was made.
 
     Attributes:
         id: Handle to give back to ``Scheduler.tell``, once.
@@ -134,7 +135,7 @@ class Retrieval:
     documents: tuple[Document, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
     """One trajectory: every token the policy saw, and which of them it sampled itself.
 
@@ -196,7 +197,7 @@ def outcome_of(rewards: Sequence[float], success_at: float = 0.5) -> Outcome:
     return Outcome.ALL_CORRECT if rewards[0] >= success_at else Outcome.ALL_WRONG
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Group:
     """All rollouts of one prompt in one step, with what was known of the prompt before them.
 
@@ -206,7 +207,7 @@ class Group:
         outcome: What the rewards say.
         previous_outcome: The prompt's outcome at its last visit, None at the first.
         first_outcome: The prompt's outcome at its first visit, None when this is the first.
-        heat: Visits by which the prompt was heated (ERPO's streak) when it was asked.
+        streak: ERPO's streak of all-correct visits when the group was asked, by which its temperature was raised.
         beta: (successes, failures) of the prompt's posterior before this visit, prior included.
         topped_up: Further requests for the same prompt in the same step.
     """
@@ -216,7 +217,7 @@ class Group:
     outcome: Outcome
     previous_outcome: Outcome | None = None
     first_outcome: Outcome | None = None
-    heat: int = 0
+    streak: int = 0
     beta: tuple[float, float] = (0.0, 0.0)
     topped_up: tuple[GroupRequest, ...] = ()
 
@@ -237,7 +238,7 @@ class Group:
             start += request.n
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class TrainingSample:
     """What the trainer sees of a rollout: numbers only, no algorithm.
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -156,14 +157,14 @@ def test_exit_code_3_at_a_declared_bound(tmp_path, capsys):
 def test_nan_loss_is_one_sentence_and_the_checkpoints_stay(tmp_path, capsys, monkeypatch):
     import rekindle.training.trainer as trainer
 
-    clip, calls = trainer.LOSSES["ppo_clip"], []
+    clip, calls = trainer.LOSSES["ppo_clip"].load(), []
 
     def poisoned(*arguments):
         calls.append(arguments)
         losses, clipped = clip(*arguments)
         return losses * (float("nan") if len(calls) == 4 else 1.0), clipped
 
-    monkeypatch.setattr(trainer, "LOSSES", {"ppo_clip": poisoned})
+    monkeypatch.setattr(trainer, "LOSSES", {"ppo_clip": SimpleNamespace(load=lambda: poisoned)})
     assert train(tmp_path / "run") == 2
     said = capsys.readouterr().err
     assert "the loss is nan" in said
@@ -178,9 +179,9 @@ def test_a_disk_that_is_full_for_the_ledger_is_one_sentence(tmp_path):
     program = (
         "import resource, sys, rekindle.cli as cli, rekindle.scheduling.ledger as ledger\n"
         "write = ledger.Ledger.write\n"
-        "def limited(self, settled, *rest):\n"
+        "def limited(self, records, *rest):\n"
         "    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))\n"
-        "    write(self, settled, *rest)\n"
+        "    write(self, records, *rest)\n"
         "ledger.Ledger.write = limited\n"
         "sys.exit(cli.main(sys.argv[1:]))"
     )

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rekindle.engines.conversing import converse
-from rekindle.engines.engine import Converser, Reply, SamplingRequest
+from rekindle.engines.engine import Converser, PartnerTurn, SamplingRequest
 from rekindle.engines.torch_engine import TorchEngine
 from rekindle.types import UserError
 
@@ -24,13 +24,13 @@ class Interviewer:
         self._turns, self._widest = turns, widest
         self.asked = []
 
-    def hear(self, request, sample, completion):
+    def on_turn(self, request, sample, completion):
         name = request, sample
         self.said.setdefault(name, []).append(completion)
         self.texts[name] += completion.token_ids
         return len(self.said[name]) < self._turns(name)
 
-    def reply(self, conversations):
+    def respond(self, conversations):
         self.asked.append(len(conversations))
         replies = []
         for name in conversations:
@@ -39,7 +39,7 @@ class Interviewer:
                 1 + name[1] % self._widest
             )
             self.texts[name] += words
-            replies.append(Reply(words, max_new_tokens=2 + len(self.said[name]), stop=("b",)))
+            replies.append(PartnerTurn(words, max_new_tokens=2 + len(self.said[name]), stop=("b",)))
         return replies
 
 
@@ -137,11 +137,11 @@ def test_turns_have_random_numbers_of_their_own(policies):
 
 def test_a_partner_may_compute_gradients(policies):
     class Learner(Interviewer):
-        def reply(self, conversations):
+        def respond(self, conversations):
             weight = torch.nn.Parameter(torch.ones(2))
             (weight * 3).sum().backward()
             assert weight.grad.tolist() == [3, 3]
-            return super().reply(conversations)
+            return super().respond(conversations)
 
     partner = Learner(REQUESTS[:1], lambda name: 2)
     converse(TorchEngine(policies("llama")), REQUESTS[:1], partner)
@@ -150,10 +150,10 @@ def test_a_partner_may_compute_gradients(policies):
 
 def test_a_reply_that_fills_the_context_is_an_error(policies):
     class Talker(Interviewer):
-        def reply(self, conversations):
-            return [Reply([1] * 95, 4) for _ in conversations]
+        def respond(self, conversations):
+            return [PartnerTurn([1] * 95, 4) for _ in conversations]
 
-    with pytest.raises(ValueError, match="leaves no room to speak in 96"):
+    with pytest.raises(ValueError, match="leaves no room for a turn in 96"):
         converse(TorchEngine(policies("llama")), REQUESTS[:1], Talker(REQUESTS[:1], lambda name: 2))
 
 

@@ -205,14 +205,14 @@ def test_concurrency_is_bounded(server):
         (204, {}, b""),
     ],
 )
-def test_what_time_may_mend_is_tried_again(server, bad):
+def test_temporary_failures_are_retried(server, bad):
     server.script = [bad, bad, reply]
     settings = {"timeout_seconds": 0.5} if "Content-Length" in bad[1] else {}
     assert len(ask(server, EndpointRequest("p", 2), **settings)[0]) == 2
     assert len(server.seen) == 3
 
 
-def test_what_keeps_failing_is_none_and_the_others_go_on(server):
+def test_a_request_that_keeps_failing_is_none_and_the_others_continue(server):
     server.script = [lambda payload: BROKEN if "bad" in json.dumps(payload) else reply(payload)]
     found = ask(server, EndpointRequest("good", 2), EndpointRequest("bad", 2), EndpointRequest("good", 1))
     assert found[1] is None
@@ -234,7 +234,7 @@ def test_a_server_that_hangs_is_left(server):
         assert ask(server, EndpointRequest("p"), timeout_seconds=0.2, retries=0) == {0: None}
 
 
-def test_nobody_listens():
+def test_an_unreachable_server():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         lonely = Endpoint(f"http://127.0.0.1:{free.getsockname()[1]}", "m", retries=1, backoff_seconds=0.001)
@@ -268,7 +268,7 @@ def test_the_pause_is_what_the_server_asks_for_or_grows(server, monkeypatch):
         (400, b"", r"\(400: no message\)"),
     ],
 )
-def test_what_time_does_not_mend_is_one_sentence_with_the_servers_words(server, status, body, sentence):
+def test_a_permanent_refusal_is_one_sentence_with_the_servers_message(server, status, body, sentence):
     server.script = [(status, {}, body)]
     with pytest.raises(EndpointError, match=sentence) as error:
         ask(server, EndpointRequest("p"))
@@ -352,7 +352,7 @@ def test_odd_texts(server):
         ("http://host/v1", {"chat": False, "system_prompt": "x"}, "chat = true"),
     ],
 )
-def test_what_cannot_work_is_refused_at_once(url, settings, sentence):
+def test_unusable_settings_are_refused_at_once(url, settings, sentence):
     with pytest.raises(EndpointError, match=sentence):
         Endpoint(url, "m", **settings)
 

@@ -142,7 +142,7 @@ def test_top_p_keeps_the_smallest_set_that_reaches_it(top_p, expected):
 @pytest.mark.parametrize(
     ("min_p", "expected"), [(0.0, {0, 1, 2, 3}), (0.1, {0, 1, 2, 3}), (0.3, {0, 1, 2}), (0.7, {2})]
 )
-def test_min_p_keeps_what_is_probable_enough_beside_the_best(min_p, expected):
+def test_min_p_keeps_tokens_probable_enough_relative_to_the_best(min_p, expected):
     probabilities = torch.tensor([0.25, 0.2, 0.5, 0.05])
     counts = draw(probabilities.log(), 20_000, min_p=torch.full((20_000,), min_p - 1e-6))
     assert set(np.flatnonzero(counts)) == expected

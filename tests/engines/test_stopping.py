@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rekindle.engines.stopping import StopTexts, says_stop
+from rekindle.engines.stopping import StopTexts, contains_stop
 
 PIECES = ["", "a", "b", "ab", "</", "answer", ">", "stop here", "\n\n"]
 
@@ -27,12 +27,12 @@ def decode(ids):
     ],
 )
 def test_cases(ids, stop, expected):
-    assert says_stop(ids, stop, decode) is expected
+    assert contains_stop(ids, stop, decode) is expected
 
 
 @given(st.lists(st.integers(0, 8), max_size=60), st.sampled_from(["ab", "</answer>", "aab", "\n\n", "b</"]))
 def test_asked_after_every_token_it_finds_the_first_occurrence(ids, stop):
-    found = next((count for count in range(1, len(ids) + 1) if says_stop(ids[:count], [stop], decode)), None)
+    found = next((count for count in range(1, len(ids) + 1) if contains_stop(ids[:count], [stop], decode)), None)
     expected = next((count for count in range(1, len(ids) + 1) if stop in decode(ids[:count])), None)
     assert found == expected
 
@@ -44,7 +44,7 @@ def test_the_tail_that_is_decoded_does_not_grow_with_the_completion():
         lengths.append(len(ids))
         return decode(ids)
 
-    assert not says_stop([1] * 5000, ["</answer>"], counting)
+    assert not contains_stop([1] * 5000, ["</answer>"], counting)
     assert lengths == [17]
 
 

@@ -136,7 +136,16 @@ def test_logprobs_are_what_the_trainer_recomputes(policies, kind):
             ids = [*request.prompt_ids, *completion.token_ids]
             mask = [False] * len(request.prompt_ids) + [True] * len(completion.token_ids)
             zeros = [0.0] * len(ids)
-            samples.append(TrainingSample(ids, mask, zeros, zeros, request.temperature, 1.0))
+            samples.append(
+                TrainingSample(
+                    token_ids=ids,
+                    loss_mask=mask,
+                    logprobs=zeros,
+                    advantages=zeros,
+                    temperature=request.temperature,
+                    weight=1.0,
+                )
+            )
             sampled += completion.logprobs
     with torch.no_grad():
         recomputed = policy.token_logprobs(samples).logprobs
@@ -220,6 +229,14 @@ def test_weights_changed_in_place_are_used_by_the_next_call(fresh_policy):
     after = collect(engine, [request])[0]
     assert before != after
     assert [c.token_ids for c in after] == [decode_alone(policy, request, index)[0] for index in range(8)]
+
+
+def test_it_is_in_sync_with_its_own_policy_and_refuses_another(fresh_policy):
+    policy = fresh_policy("llama")
+    engine = TorchEngine(policy)
+    engine.sync(policy, 3)
+    with pytest.raises(ValueError, match="version 4 is live in another policy than the one this engine samples from"):
+        engine.sync(policy.clone_frozen(), 4)
 
 
 def test_dropped_and_interleaved_generators_leave_nothing_behind(policies):

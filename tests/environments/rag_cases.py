@@ -40,8 +40,12 @@ def document(name, text="text"):
 def proposal(number, documents=(), answer="right", question="what is it ?", reason=None, sample=0):
     """A proposal whose only search found these documents."""
     retrievals = (Retrieval(1, "query", tuple(documents)),)
-    rollout = Rollout([1, 2], [False, True], [0.0, -1.0], 0.0, retrievals=retrievals)
-    request = GroupRequest(number, f"seed/{number}", number, 1, 1.0, seed=number, version=0, step=1)
+    rollout = Rollout(
+        token_ids=[1, 2], loss_mask=[False, True], logprobs=[0.0, -1.0], reward=0.0, retrievals=retrievals
+    )
+    request = GroupRequest(
+        id=number, task_id=f"seed/{number}", row=number, n=1, temperature=1.0, seed=number, version=0, step=1
+    )
     return Proposal(request, Task(f"seed/{number}", "?", answer), 1, rollout, question, reason)
 
 

@@ -6,12 +6,12 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 from tokenizers.trainers import BpeTrainer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from rekindle.engines.engine import Completion
-from rekindle.engines.stopping import says_stop
+from rekindle.engines.engine import Completion, SamplingLimits
+from rekindle.engines.stopping import contains_stop
+from rekindle.environments.search.conversations import SearchConversations
 from rekindle.environments.search.environment import SearchEnvironment
 from rekindle.environments.search.limits import SearchLimits
 from rekindle.environments.search.tags import Tags
-from rekindle.environments.search.talks import Talks
 from rekindle.models.policy import Policy
 from rekindle.retrieval.retriever import Hit, RetrieverDown
 from rekindle.types import Document, GroupRequest, Task, UserError
@@ -120,6 +120,9 @@ class ScriptedEngine:
     def __init__(self, codec, script):
         self.codec, self.script, self.requests = codec, script, []
 
+    def sync(self, policy, version):
+        """Nothing: a script has no weights."""
+
     def generate(self, requests):
         self.requests += requests
         for index in reversed(range(len(requests))):
@@ -130,7 +133,7 @@ class ScriptedEngine:
         said = []
         for token in self.codec.own(self.script(self.codec.decode(request.prompt_ids), sample)):
             said.append(token)
-            stopped = bool(request.stop) and says_stop(said, request.stop, self.codec.decode)
+            stopped = bool(request.stop) and contains_stop(said, request.stop, self.codec.decode)
             if stopped or token in self.codec.end_ids or len(said) == request.max_new_tokens:
                 break
         ended = len(said) < request.max_new_tokens or said[-1] in self.codec.end_ids or stopped
@@ -175,8 +178,12 @@ def environment(script, shelf=None, *, codec=None, protocol=None, tasks=(TASK,),
     document_format = options.pop("document_format", FORMAT)
     retrievers = options.pop("retrievers", {"": shelf or Shelf()})
     engine = options.pop("engine", None) or ScriptedEngine(codec, script)
-    limits = SearchLimits(**{"max_new_tokens": 400, "context": 4000, "answer_tokens": 20} | options)
-    talks = Talks(
+    of_sampling = {
+        name: options.pop(name) for name in ("max_new_tokens", "context", "top_p", "min_p") if name in options
+    }
+    sampling = SamplingLimits(**{"max_new_tokens": 400, "context": 4000} | of_sampling)
+    limits = SearchLimits(**{"sampling": sampling, "answer_tokens": 20} | options)
+    conversations = SearchConversations(
         codec=codec,
         engine=engine,
         retrievers=retrievers,
@@ -186,7 +193,7 @@ def environment(script, shelf=None, *, codec=None, protocol=None, tasks=(TASK,),
     )
     return SearchEnvironment(
         tasks,
-        talks=talks,
+        conversations=conversations,
         corpora=tuple(retrievers),
         verifier=verifier or ExactMatchVerifier(),
         reward=float,
@@ -195,7 +202,7 @@ def environment(script, shelf=None, *, codec=None, protocol=None, tasks=(TASK,),
 
 
 def order(row=0, n=1, seed=0, temperature=1.0):
-    return GroupRequest(row, f"t{row}", row, n, temperature, seed, version=3, step=1)
+    return GroupRequest(id=row, task_id=f"t{row}", row=row, n=n, temperature=temperature, seed=seed, version=3, step=1)
 
 
 def play(world, n=1):

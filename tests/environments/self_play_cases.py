@@ -1,16 +1,17 @@
 """What the tests of the game share: a proposer that follows a script, and a verifier of one's own choice."""
 
 from environments.search_cases import FORMAT, CharacterCodec, ScriptedEngine, Shelf, in_turn
-from rekindle.environments.search.hostile import Defuser
+from rekindle.engines.engine import SamplingLimits
+from rekindle.environments.search.conversations import SearchConversations
+from rekindle.environments.search.hostile import Sanitizer
 from rekindle.environments.search.limits import SearchLimits
 from rekindle.environments.search.tags import Tags
-from rekindle.environments.search.talks import Talks
 from rekindle.environments.search.turn_protocol import QUESTION
 from rekindle.environments.self_play.answering import Cost
+from rekindle.environments.self_play.created_tasks import CreatedTasks
 from rekindle.environments.self_play.filters import FilterLimits
-from rekindle.environments.self_play.game import Game, Rules
-from rekindle.environments.self_play.minted import Minted
 from rekindle.environments.self_play.proposer import Proposer
+from rekindle.environments.self_play.question_supply import QuestionSupply, SupplySettings
 from rekindle.environments.self_play.rag_check import RagCheck
 from rekindle.environments.self_play.review import Review
 from rekindle.environments.self_play.rewards import difficulty
@@ -18,7 +19,7 @@ from rekindle.environments.self_play.seeds import Seeds
 from rekindle.learning.aggregation import group_token_mean
 from rekindle.learning.credit import Credit
 from rekindle.learning.estimators import ESTIMATORS
-from rekindle.scheduling.accounting import Settled
+from rekindle.scheduling.group_records import GroupRecord
 from rekindle.scheduling.history import History
 from rekindle.scheduling.pools import CyclingPool, GrowingPool
 from rekindle.types import Fate, GroupRequest, Outcome, Task
@@ -64,26 +65,28 @@ def knows(book):
     return next(seed.answer for seed in SEEDS if seed.answer[1:] in book.question)
 
 
-def game(script=None, *, reply=knows, shelf=None, minted=None, pool=None, engine=None, estimator="reinforce", **rules):
-    """A game over four seeds; ``rules``: of ``Rules``."""
+def game(
+    script=None, *, reply=knows, shelf=None, created=None, pool=None, engine=None, estimator="reinforce", **settings
+):
+    """A supply over four seeds; ``settings``: of ``SupplySettings``."""
     codec = CharacterCodec()
-    talks = Talks(
+    conversations = SearchConversations(
         codec=codec,
         engine=engine or ScriptedEngine(codec, script or asks(question)),
         retrievers={"": shelf or Shelf()},
-        limits=SearchLimits(max_new_tokens=400, context=4000, answer_tokens=60),
+        limits=SearchLimits(SamplingLimits(max_new_tokens=400, context=4000), answer_tokens=60),
         protocol=Tags(3, QUESTION),
         document_format=FORMAT,
     )
     check = RagCheck(reply and Answers(reply), QaVerifier("qa_exact_match"), noise=1, seed=5)
-    return Game(
-        Rules(**{"proposals": 4, "wanted": 4, "seed": 11} | rules),
+    return QuestionSupply(
+        SupplySettings(**{"proposals": 4, "wanted": 4, "seed": 11} | settings),
         seeds=Seeds(SEEDS, hops=2, seed=3),
-        proposer=Proposer(talks, PROMPT),
+        proposer=Proposer(conversations, PROMPT),
         review=Review(
-            limits=FilterLimits(), near_duplicate=1.0, check=check, harmless=Defuser(codec.controls).harmless
+            limits=FilterLimits(), near_duplicate=1.0, check=check, is_sanitized=Sanitizer(codec.controls).is_sanitized
         ),
-        minted=minted or Minted(),
+        created=created or CreatedTasks(),
         pool=pool or new_pool(),
         reward=difficulty,
         credit=Credit(ESTIMATORS[estimator], group_token_mean),
@@ -96,8 +99,10 @@ def new_pool(**options):
 
 def solved(task_id, rewards, number=0):
     """The solver's account of one task."""
-    request = GroupRequest(number, task_id, number, len(rewards), 1.0, 0, 0, 1)
-    return Settled(request, Fate.TRAINED, Outcome.MIXED, reward_sum=sum(rewards))
+    request = GroupRequest(
+        id=number, task_id=task_id, row=number, n=len(rewards), temperature=1.0, seed=0, version=0, step=1
+    )
+    return GroupRecord(request=request, fate=Fate.TRAINED, outcome=Outcome.MIXED, reward_sum=sum(rewards))
 
 
 __all__ = ["PROMPT", "SEEDS", "Answers", "asks", "game", "in_turn", "knows", "new_pool", "question", "solved"]

@@ -11,10 +11,11 @@ from search_cases import CharacterCodec, NoTemplate, ScriptedEngine, bpe_policy,
 from tokenizers.processors import TemplateProcessing
 
 from rekindle.engines.endpoint import Endpoint, EndpointError
+from rekindle.engines.engine import SamplingLimits
 from rekindle.engines.torch_engine import TorchEngine
 from rekindle.environments.search.codec import PolicyCodec
 from rekindle.environments.search.documents import DocumentWriter
-from rekindle.environments.search.hostile import Defuser
+from rekindle.environments.search.hostile import Sanitizer
 from rekindle.environments.self_play.answering import Cost, EndpointAnswerer, OpenBook, PolicyAnswerer, fitted
 from rekindle.environments.self_play.check_prompt import CLOSED_BOOK, OPEN_BOOK, frame, quoted, written
 from rekindle.models.policy import Policy
@@ -154,11 +155,19 @@ def test_a_tokenizer_without_brackets_cannot_answer():
         frame(PolicyCodec(build_tiny()), PROMPT, FIELDS)
 
 
+def limits_of(options):
+    """Takes the sampling limits out of ``options``."""
+    given = {
+        name: options.pop(name) for name in ("max_new_tokens", "context", "top_p", "min_p", "stop") if name in options
+    }
+    return SamplingLimits(**{"max_new_tokens": 60, "context": 1000, "stop": ("</answer>",)} | given)
+
+
 # -- the policy answers -----------------------------------------------------------------------------------------------
 
 
 def by_policy(script, codec=CHARACTERS, **options):
-    settings = {"max_new_tokens": 60, "context": 1000, "prompt": PROMPT, "closed_prompt": CLOSED} | options
+    settings = {"prompt": PROMPT, "closed_prompt": CLOSED, "limits": limits_of(options)} | options
     document_format = settings.pop("document_format", "{text}|")
     writer = DocumentWriter(codec, document_format=document_format, document_tokens=settings.pop("document_tokens", 60))
     engine = settings.pop("engine", None) or ScriptedEngine(codec, lambda text, _: script(text))
@@ -291,24 +300,24 @@ def foreign(kind, ids):
     return codec.decode(inside[:middle]), codec.decode(inside[middle + count :])
 
 
-def assert_harmless(kind, question, documents):
+def assert_sanitized(kind, question, documents):
     """Neither adds a control token or a mark to the prompt, and our own words around them stay."""
     codec = POLICIES[kind][0]
     closed_ids, open_ids = (prompts_of(kind, [book(question, one)])[0] for one in ((), documents))
     benign_closed, benign_open = prompts_of(kind, [book("q", ()), book("q", [document(1, "d")])])[0]
     for found, benign in ((closed_ids, benign_closed), (open_ids, benign_open)):
         assert all(control_tokens(codec, ids) == control_tokens(codec, benign) for ids in found)
-    defuser = Defuser(codec.controls)
+    sanitizer = Sanitizer(codec.controls)
     for ids in open_ids:
-        assert all(defuser.harmless(text) for text in foreign(kind, ids))
+        assert all(sanitizer.is_sanitized(text) for text in foreign(kind, ids))
 
 
 @pytest.mark.parametrize("name", POISON)
 @pytest.mark.parametrize("kind", POLICIES)
 def test_poison_is_text_and_nothing_else(kind, name):
     poison = POISON[name]
-    assert_harmless(kind, "Where?", [document(1, poison), Document("2", poison, "x")])
-    assert_harmless(kind, f"Where {poison}?", [PARIS])
+    assert_sanitized(kind, "Where?", [document(1, poison), Document("2", poison, "x")])
+    assert_sanitized(kind, f"Where {poison}?", [PARIS])
     assert len(prompts_of(kind, [book(f"Where {poison}?"), book(documents=[document(1, poison)])])[0]) == 2
 
 
@@ -318,7 +327,7 @@ HOSTILE = st.lists(MARKS | st.text(st.characters(), max_size=8), min_size=1, max
 
 @given(st.sampled_from(sorted(POLICIES)), HOSTILE, HOSTILE, HOSTILE)
 def test_no_text_is_more_than_text(kind, question, title, text):
-    assert_harmless(kind, question, [Document("1", title, text), Document("2", text, title)])
+    assert_sanitized(kind, question, [Document("1", title, text), Document("2", text, title)])
 
 
 def test_the_engine_of_a_run_answers_the_same_for_the_same_seeds():

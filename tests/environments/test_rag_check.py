@@ -10,6 +10,7 @@ from rag_cases import PARAMS, POISON, Says, document, facts, follow, planted, pr
 from search_cases import CharacterCodec, NoTemplate, ScriptedEngine
 
 from rekindle.engines.endpoint import Endpoint, EndpointError
+from rekindle.engines.engine import SamplingLimits
 from rekindle.environments.search.codec import PolicyCodec
 from rekindle.environments.search.documents import DocumentWriter
 from rekindle.environments.self_play.answering import EndpointAnswerer, PolicyAnswerer
@@ -429,8 +430,8 @@ PROMPT, CLOSED = "<information>{documents}</information>{question}", "{question}
 def by_policy(engine, codec=None, **options):
     codec = codec or NoTemplate()
     writer = DocumentWriter(codec, document_format="{text} ", document_tokens=200)
-    settings = {"max_new_tokens": 60, "context": 4000, "prompt": PROMPT, "closed_prompt": CLOSED} | options
-    return PolicyAnswerer(codec, engine, writer=writer, **settings)
+    limits = SamplingLimits(**{"max_new_tokens": 60, "context": 4000, "stop": ("</answer>",)} | options)
+    return PolicyAnswerer(codec, engine, writer=writer, limits=limits, prompt=PROMPT, closed_prompt=CLOSED)
 
 
 def read(prompt, _=0):

@@ -19,6 +19,7 @@ from search_cases import (
 )
 
 from rekindle.engines.conversing import next_turn
+from rekindle.engines.engine import SamplingLimits
 from rekindle.environments.search.limits import SearchLimits
 from rekindle.environments.search.tags import Tags
 from rekindle.environments.search.tool_calls import ToolCalls
@@ -126,8 +127,8 @@ class OneAtATime(ScriptedEngine):
             for sample in range(requests[index].n):
                 request = replace(requests[index], n=1)
                 said = self._say(request, sample)
-                while partner.hear(index, sample, said):
-                    (reply,) = partner.reply([(index, sample)])
+                while partner.on_turn(index, sample, said):
+                    (reply,) = partner.respond([(index, sample)])
                     request = next_turn(request, said, sample, reply)
                     said = self._say(request, 0)
 
@@ -207,7 +208,7 @@ def test_an_empty_turn_is_idle():
 
 def test_nothing_found():
     world = environment(in_turn(SEARCH, ANSWER))
-    world._talks._rules.retrievers[""].documents = ()
+    world._conversations._settings.retrievers[""].documents = ()
     (rollout,) = play(world)
     assert text(shown_runs(rollout)[0]) == "\n\n<information>Nothing was found.\n</information>\n\n"
     assert rollout.retrievals == (Retrieval(1, "capital", ()),)
@@ -221,7 +222,7 @@ def test_turns_run_out_and_the_answer_is_forced():
     assert (rollout.reward, rollout.turns, rollout.truncated) == (1.0, 3, False)
     assert len(rollout.retrievals) == 1, "the search of the last turn is not made"
     assert world.counts["search/forced_answers"] == 1
-    forced = world._talks._engine.requests[-1]
+    forced = world._conversations._engine.requests[-1]
     assert (forced.max_new_tokens, forced.stop) == (20, ("</answer>",))
 
 
@@ -253,7 +254,7 @@ def test_a_turn_that_its_limit_cuts_short_leads_to_the_answer():
     (rollout,) = play(world)
     assert [len(ids) for ids in sampled_runs(rollout)] == [30, len("Paris</answer>")]
     assert (rollout.turns, rollout.reward) == (2, 1.0)
-    assert world._talks._engine.requests[0].max_new_tokens == 30
+    assert world._conversations._engine.requests[0].max_new_tokens == 30
 
 
 def test_a_call_that_its_limit_cuts_short_leads_to_the_answer():
@@ -274,7 +275,7 @@ def test_all_turns_together_have_a_limit():
     assert [len(ids) for ids in sampled_runs(rollout)] == [24, 24, 7, 14]
     assert rollout.generated_tokens <= 75
     assert rollout.reward == 1.0
-    assert [request.max_new_tokens for request in world._talks._engine.requests] == [55, 31, 7, 20]
+    assert [request.max_new_tokens for request in world._conversations._engine.requests] == [55, 31, 7, 20]
 
 
 def test_information_is_cut_to_what_the_context_holds():
@@ -290,7 +291,7 @@ def test_information_is_cut_to_what_the_context_holds():
     assert second.endswith("</information>\n\n")
     assert rollout.reward == 1.0
     assert world.counts["search/documents_cut"] == 1
-    for request in world._talks._engine.requests:
+    for request in world._conversations._engine.requests:
         assert len(request.prompt_ids) + request.max_new_tokens <= 350
 
 
@@ -333,7 +334,7 @@ def test_everything_fits_any_context(context, answer_tokens):
         for rollout in played[0] or []:
             assert len(rollout.token_ids) <= context
             assert rollout.generated_tokens <= 60
-        for request in world._talks._engine.requests:
+        for request in world._conversations._engine.requests:
             assert len(request.prompt_ids) + request.max_new_tokens <= context
 
 
@@ -402,7 +403,7 @@ def test_a_document_cannot_answer():
 def test_limits_temperature_and_seed_reach_the_engine():
     world = environment(lambda text, sample: ANSWER, top_p=0.9, min_p=0.1)
     list(world.play([order(n=3, seed=99, temperature=1.4)]))
-    (request,) = world._talks._engine.requests
+    (request,) = world._conversations._engine.requests
     assert (request.n, request.temperature, request.seed, request.top_p, request.min_p) == (3, 1.4, 99, 0.9, 0.1)
     assert (request.stop, request.max_new_tokens) == (("</search>", "</answer>"), 380)
 
@@ -458,9 +459,10 @@ def test_braces_that_name_no_field_are_text():
 
 
 def test_limits_by_hand():
-    limits = SearchLimits(max_new_tokens=100, context=200, answer_tokens=30)
+    sampling = SamplingLimits(max_new_tokens=100, context=200)
+    limits = SearchLimits(sampling, answer_tokens=30)
     assert (limits.free_tokens, limits.longest_turn) == (70, 70)
-    assert SearchLimits(100, 200, turn_tokens=25, answer_tokens=30).longest_turn == 25
+    assert SearchLimits(sampling, turn_tokens=25, answer_tokens=30).longest_turn == 25
 
 
 def test_the_same_play_twice():

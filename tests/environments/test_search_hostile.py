@@ -19,14 +19,14 @@ from search_cases import (
 
 from rekindle.environments.search.codec import PolicyCodec
 from rekindle.environments.search.documents import DocumentWriter
-from rekindle.environments.search.hostile import INVISIBLE, Defuser, letters_only, without_brackets
+from rekindle.environments.search.hostile import INVISIBLE, Sanitizer, letters_only, without_brackets
 from rekindle.environments.search.tags import Tags
 from rekindle.environments.search.tool_calls import ToolCalls
 from rekindle.types import Document
 from rekindle.warm_starts.tiny_model import build_tiny
 
 CODEC = PolicyCodec(bpe_policy())
-DEFUSER = Defuser(CODEC.controls)
+SANITIZER = Sanitizer(CODEC.controls)
 
 
 @pytest.mark.parametrize(
@@ -62,18 +62,18 @@ DEFUSER = Defuser(CODEC.controls)
     ],
 )
 def test_cleaning_by_hand(text, expected):
-    assert DEFUSER.clean(text, 10_000) == expected
+    assert SANITIZER.sanitize(text, 10_000) == expected
 
 
 def test_control_strings_of_the_tokenizer_are_marks():
-    defuser = Defuser(["@@end@@", "@@begin@@", "word", " "])
-    assert defuser.clean("a @@END@@ word", 99) == "a (@END@@ word"
-    assert not defuser.harmless("@@begin@@")
-    assert defuser.harmless("@@beg word")
+    sanitizer = Sanitizer(["@@end@@", "@@begin@@", "word", " "])
+    assert sanitizer.sanitize("a @@END@@ word", 99) == "a (@END@@ word"
+    assert not sanitizer.is_sanitized("@@begin@@")
+    assert sanitizer.is_sanitized("@@beg word")
 
 
 def test_no_more_than_asked_for_is_looked_at():
-    assert DEFUSER.clean("x" * 2_000_000, 10) == "x" * 10
+    assert SANITIZER.sanitize("x" * 2_000_000, 10) == "x" * 10
 
 
 def test_plainer_versions():
@@ -101,10 +101,10 @@ HOSTILE = st.lists(MARKS | ANY, max_size=12).map("".join)
 
 @settings(deadline=None, max_examples=200)
 @given(HOSTILE)
-def test_cleaned_text_is_harmless_and_clean(text):
-    cleaned = DEFUSER.clean(text, 10_000)
-    assert DEFUSER.harmless(cleaned)
-    assert DEFUSER.clean(cleaned, 10_000) == cleaned
+def test_cleaned_text_is_sanitized(text):
+    cleaned = SANITIZER.sanitize(text, 10_000)
+    assert SANITIZER.is_sanitized(cleaned)
+    assert SANITIZER.sanitize(cleaned, 10_000) == cleaned
     assert not any(
         unicodedata.category(one) == "Cs" or (unicodedata.category(one) == "Cc" and one not in "\t\n")
         for one in cleaned
@@ -233,7 +233,7 @@ WORLDS = {
 
 def rollout_with(protocol, *documents):
     world = WORLDS[protocol]
-    world._talks._rules.retrievers[""].documents = documents
+    world._conversations._settings.retrievers[""].documents = documents
     (rollout,) = play(world)
     return rollout
 
@@ -258,7 +258,7 @@ def assert_unmoved(protocol, rollout, documents=1):
     assert said.startswith(FRAMES[protocol])
     assert said.endswith(tail)
     between = said[len(FRAMES[protocol]) : len(said) - len(tail)]
-    assert DEFUSER.harmless(between)
+    assert SANITIZER.is_sanitized(between)
     assert len(shown) <= len(plain) + 60 * documents
 
 
@@ -315,5 +315,5 @@ def test_a_character_tokenizer_of_few_letters():
     writer = DocumentWriter(codec, document_format="{text} ", document_tokens=40)
     for text in POISON.values():
         written = writer.write([Document("1", "", text), Document("2", "", "search>")], 200)
-        assert DEFUSER.harmless(codec.decode(written.ids))
+        assert SANITIZER.is_sanitized(codec.decode(written.ids))
         assert len(written.ids) <= 80

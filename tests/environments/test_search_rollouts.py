@@ -44,7 +44,12 @@ def tiny_world(index, **options):
 def sample_of(rollout):
     count = len(rollout.token_ids)
     return TrainingSample(
-        rollout.token_ids, rollout.loss_mask, rollout.logprobs, [0.0] * count, rollout.temperature, 1.0
+        token_ids=rollout.token_ids,
+        loss_mask=rollout.loss_mask,
+        logprobs=rollout.logprobs,
+        advantages=[0.0] * count,
+        temperature=rollout.temperature,
+        weight=1.0,
     )
 
 

@@ -19,8 +19,14 @@ R = Reason
 def proposal(question, answer="Paris", searches=(("page of it", (FOUND,)),)):
     """A proposal whose searches are pairs of query and documents."""
     retrievals = tuple(Retrieval(turn, query, documents) for turn, (query, documents) in enumerate(searches, start=1))
-    rollout = Rollout([1], [True], [-1.0], 0.0, retrievals=retrievals)
-    return Proposal(GroupRequest(0, "seed/1", 0, 1, 1.0, 0, 0, 0), Task("seed/1", "x", answer), 1, rollout, question)
+    rollout = Rollout(token_ids=[1], loss_mask=[True], logprobs=[-1.0], reward=0.0, retrievals=retrievals)
+    return Proposal(
+        GroupRequest(id=0, task_id="seed/1", row=0, n=1, temperature=1.0, seed=0, version=0, step=0),
+        Task("seed/1", "x", answer),
+        1,
+        rollout,
+        question,
+    )
 
 
 # -- a question of some length -----------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 from rekindle import Task
-from rekindle.environments.single_turn import SamplingLimits, SingleTurn
+from rekindle.engines.engine import SamplingLimits
+from rekindle.environments.single_turn import SingleTurn
 from rekindle.testing import FakeEngine, check_environment
 from rekindle.types import GroupRequest
 from rekindle.verifiers.verifier import Verdict
@@ -31,7 +32,7 @@ def environment(reply, context=10, **limits):
 
 
 def request(row, n=2, temperature=1.0, seed=0):
-    return GroupRequest(row, f"t{row}", row, n, temperature, seed, version=3, step=1)
+    return GroupRequest(id=row, task_id=f"t{row}", row=row, n=n, temperature=temperature, seed=seed, version=3, step=1)
 
 
 def test_conforms():

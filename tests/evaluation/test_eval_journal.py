@@ -26,7 +26,13 @@ def told(request, index, win):
     """A rollout that looks like a search agent's."""
     found = Retrieval(1, f"q{index}", (Document(f"d{request.seed % 97}", "T", "long"),))
     return Rollout(
-        [0, 1], [False, True], [0.0, -0.5], win.reward, text=f"é{request.seed % 89}", turns=2, retrievals=(found,)
+        token_ids=[0, 1],
+        loss_mask=[False, True],
+        logprobs=[0.0, -0.5],
+        reward=win.reward,
+        text=f"é{request.seed % 89}",
+        turns=2,
+        retrievals=(found,),
     )
 
 
@@ -77,7 +83,12 @@ def test_results_by_hand(tmp_path):
         for request in requests:
             yield (
                 request.id,
-                [Rollout([0], [True], [0.0], float(index < right.get(request.row, 0))) for index in range(4)],
+                [
+                    Rollout(
+                        token_ids=[0], loss_mask=[True], logprobs=[0.0], reward=float(index < right.get(request.row, 0))
+                    )
+                    for index in range(4)
+                ],
             )
 
     results = run(tmp_path, playing)
@@ -146,7 +157,7 @@ def test_a_journal_cut_anywhere_gives_the_same_results(tmp_path_factory, data):
     content = (place / "journal.jsonl").read_bytes()
     (place / "cut" / "journal.jsonl").write_bytes(content[: data.draw(st.integers(0, len(content)))])
     assert state(place / "cut", run(place / "cut")) == expected
-    assert state(place / "cut", run(place / "cut")) == expected, "and what was mended can be read again"
+    assert state(place / "cut", run(place / "cut")) == expected, "and what was repaired can be read again"
 
 
 def test_a_chunk_that_is_done_in_part_is_played_again_whole(tmp_path, whole):
@@ -181,7 +192,7 @@ def test_void_questions_are_counted_and_tried_again_by_the_next_evaluation(tmp_p
 
 def test_a_dead_retriever_ends_the_evaluation(tmp_path):
     many = [QuestionSet("many", tuple(Task(str(row), f"{row}?", "a") for row in range(200)))]
-    with pytest.raises(EvaluationError, match="66 questions in a row could not be played; look at the retriever"):
+    with pytest.raises(EvaluationError, match="66 questions in a row could not be played; check the retriever"):
         run(tmp_path, lambda requests: ((request.id, None) for request in requests), many)
 
 
@@ -201,7 +212,10 @@ def test_transcripts_by_hand(tmp_path):
 
 def test_half_a_surrogate_pair_in_a_text_is_no_end_of_an_evaluation(tmp_path):
     def playing(requests):
-        return [(request.id, [Rollout([0], [True], [0.0], 0.0, text="\ud800")] * 4) for request in requests]
+        return [
+            (request.id, [Rollout(token_ids=[0], loss_mask=[True], logprobs=[0.0], reward=0.0, text="\ud800")] * 4)
+            for request in requests
+        ]
 
     assert run(tmp_path, playing).texts[0][0] == "\ud800"
     first = (tmp_path / "transcripts.jsonl").read_text(encoding="utf-8").splitlines()[0]
@@ -239,13 +253,15 @@ def test_a_damaged_line_is_named(tmp_path, line):
     lines = (tmp_path / "journal.jsonl").read_text().splitlines()
     lines[4] = line
     (tmp_path / "journal.jsonl").write_text("\n".join([*lines, ""]))
-    with pytest.raises(EvaluationError, match=r"journal.jsonl:5 is damaged; delete the file to evaluate anew"):
+    with pytest.raises(
+        EvaluationError, match=r"journal.jsonl:5 is damaged; delete the file to start the evaluation over"
+    ):
         run(tmp_path)
 
 
 def test_a_journal_of_a_profile_is_no_evaluation(tmp_path):
     (tmp_path / "journal.jsonl").write_text('{"rekindle_profile": 1}\n')
-    with pytest.raises(EvaluationError, match="something else than an evaluation"):
+    with pytest.raises(EvaluationError, match="is not an evaluation"):
         run(tmp_path)
 
 

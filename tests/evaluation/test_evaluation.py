@@ -34,7 +34,9 @@ def test_impossible_counts_are_refused(arguments):
 
 
 def rollout(reward, **more):
-    return Rollout([7, 8, 9], [False, True, True], [0.0, -1.0, -1.0], reward, **more)
+    return Rollout(
+        token_ids=[7, 8, 9], loss_mask=[False, True, True], logprobs=[0.0, -1.0, -1.0], reward=reward, **more
+    )
 
 
 def test_a_record_by_hand():
@@ -92,7 +94,7 @@ def test_measures_by_hand():
     )
 
 
-def test_void_questions_count_as_never_solved_and_are_told():
+def test_void_questions_count_as_never_solved_and_are_reported():
     void = Record.of([rollout(1.0, turns=9), rollout(1.0, void=True, failure="judge")])
     found = measure([record([1, 1]), void, Record.of(None)], samples=2, ks=(1, 2), success_at=0.5)
     assert found.pass_at == {1: pytest.approx(1 / 3), 2: pytest.approx(1 / 3)}
@@ -103,7 +105,7 @@ def test_void_questions_count_as_never_solved_and_are_told():
     assert (nothing.turns, nothing.searches, nothing.tokens, nothing.truncated) == (None, None, None, None)
 
 
-def test_an_error_that_cannot_be_told_is_none():
+def test_an_undefined_error_is_none():
     found = measure([record([1])], samples=1, ks=(1,), success_at=0.5)
     assert (found.standard_error, found.run_error) == ({1: None}, None)
     assert average([found, found]).standard_error == {1: None}

@@ -65,7 +65,7 @@ def test_other_programs_can_read_it(tmp_path):
     assert json.loads(table.schema.metadata[METADATA])["model"] == "8c1f"
 
 
-def test_an_earlier_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+def test_an_existing_file_is_replaced_atomically(tmp_path, monkeypatch):
     path = tmp_path / "p.parquet"
     save_profile(path, PROFILE)
     save_profile(path, replace(PROFILE, flops=1.0))
@@ -111,7 +111,7 @@ def written(path, edit_table=lambda table: table, **facts):
     [
         ({"format": 2}, lambda table: table, "format 2, and this version reads format 1"),
         ({"model": ...}, lambda table: table, "'model'"),
-        ({}, lambda table: table.replace_schema_metadata({}), "not those of a profile"),
+        ({}, lambda table: table.replace_schema_metadata({}), "it has no metadata of a profile"),
         ({}, lambda table: table.drop_columns(["samples"]), "samples"),
         ({}, lambda table: table.slice(0, 0), "no rows"),
         ({}, lambda table: table.set_column(1, "successes", [[1, None, 2]]), "successes has empty values"),

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from rekindle import GroupRequest, Rollout, Task
 from rekindle.engines.endpoint import Endpoint, EndpointCompletion
-from rekindle.environments.single_turn import SamplingLimits, SingleTurn
+from rekindle.engines.engine import SamplingLimits
+from rekindle.environments.single_turn import SingleTurn
 from rekindle.evaluation.profiler import endpoint_play, profile_tasks
 from rekindle.scheduling.profiling import ProfileError, ProfileKey
 from rekindle.testing import FakeEngine, SimulatedPolicy
@@ -90,7 +91,10 @@ def test_counts_of_a_real_environment_by_hand(tmp_path):
 
 def test_tool_output_between_turns_is_read_once_per_rollout(tmp_path):
     masks = [[0, 0, 1, 0, 1], [0, 0, 1, 1], [0, 0]]
-    rollouts = [Rollout([7] * len(mask), list(map(bool, mask)), [0.0] * len(mask), 0.0) for mask in masks]
+    rollouts = [
+        Rollout(token_ids=[7] * len(mask), loss_mask=list(map(bool, mask)), logprobs=[0.0] * len(mask), reward=0.0)
+        for mask in masks
+    ]
     found = run(tmp_path / "p", lambda requests: [(requests[0].id, rollouts)], TASKS[:1], samples=3)
     assert found.generated_tokens.tolist() == [2 + 2 + 0]
     assert found.prompt_tokens.tolist() == [2 + 1]
@@ -139,7 +143,7 @@ def test_a_journal_cut_anywhere_gives_the_same_profile(tmp_path_factory, data):
     content = (place / "whole").read_bytes()
     (place / "cut").write_bytes(content[: data.draw(st.integers(0, len(content)))])
     assert values(run(place / "cut", chunk=20)) == expected
-    assert values(run(place / "cut", chunk=20)) == expected, "and what was mended can be read again"
+    assert values(run(place / "cut", chunk=20)) == expected, "and what was repaired can be read again"
 
 
 KILLED = """
@@ -232,7 +236,7 @@ def test_failed_prompts_are_tried_again_after_a_stop(tmp_path, whole):
 
 
 def test_none_that_can_be_played(tmp_path):
-    with pytest.raises(ProfileError, match=r"none of the 20 prompts could be played; look at"):
+    with pytest.raises(ProfileError, match=r"none of the 20 prompts could be played; check the model"):
         run(tmp_path / "p", failing(*range(20)))
     assert run(tmp_path / "p").failed == ()
 
@@ -245,7 +249,7 @@ def test_a_policy_that_is_gone_ends_the_pass_and_going_on_passes_over_hopeless_p
         asked.extend(request.row for request in requests)
         return [(request.id, policy.play(request) if not 10 <= request.row < 140 else None) for request in requests]
 
-    with pytest.raises(ProfileError, match=r"70 prompts in a row could not be played.*start again to go on"):
+    with pytest.raises(ProfileError, match=r"70 prompts in a row could not be played.*start again to continue"):
         run(tmp_path / "p", play, tasks, chunk=10)
     assert asked == list(range(80)), "given up as soon as the last 64 or more had failed"
     asked.clear()
@@ -274,9 +278,9 @@ def test_a_journal_of_other_settings_is_refused_and_kept(tmp_path, changes, word
 
 
 @pytest.mark.parametrize("content", [b"dear diary", b"dear\ndiary\n", b'{"a": 1}\n', b"[1]\n", b"\n", b"\xff\n"])
-def test_a_file_of_somebody_else_is_left_alone(tmp_path, content):
+def test_a_file_that_is_no_journal_is_not_changed(tmp_path, content):
     (tmp_path / "p").write_bytes(content)
-    with pytest.raises(ProfileError, match="something else than an unfinished profile"):
+    with pytest.raises(ProfileError, match="is not an unfinished profile"):
         run(tmp_path / "p")
     assert (tmp_path / "p").read_bytes() == content
 
@@ -340,9 +344,8 @@ def test_an_endpoint_as_the_policy(tmp_path):
         "pc": None,
     }
     endpoint = FakeEndpoint(answers)
-    play = endpoint_play(
-        endpoint, tasks, Judge(), lambda score: float(score >= 0.9), max_new_tokens=9, top_p=0.8, stop=(";",)
-    )
+    limits = SamplingLimits(max_new_tokens=9, context=99, top_p=0.8, stop=(";",))
+    play = endpoint_play(endpoint, tasks, Judge(), lambda score: float(score >= 0.9), limits=limits)
     found = run(tmp_path / "p", play, tasks, samples=2)
     assert found.task_ids == ("a", "b")
     assert found.failed == ("c",)
@@ -359,8 +362,10 @@ def test_an_endpoint_as_the_policy(tmp_path):
 def test_rollouts_of_an_endpoint_column_by_column():
     tasks = [Task("a", "p", "yes")]
     answers = {"p": [EndpointCompletion("yes", 2, False, 1), EndpointCompletion("crash", 1, True, 1)]}
-    play = endpoint_play(FakeEndpoint(answers), tasks, Judge(), float, max_new_tokens=9)
-    request = GroupRequest(77, "a", 0, 2, 1.3, seed=1, version=4, step=2)
+    play = endpoint_play(
+        FakeEndpoint(answers), tasks, Judge(), float, limits=SamplingLimits(max_new_tokens=9, context=99)
+    )
+    request = GroupRequest(id=77, task_id="a", row=0, n=2, temperature=1.3, seed=1, version=4, step=2)
     ((request_id, (first, second)),) = play([request])
     assert request_id == 77
     assert (first.token_ids, first.loss_mask, first.logprobs) == ([0] * 3, [False, True, True], [0.0] * 3)

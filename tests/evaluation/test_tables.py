@@ -70,8 +70,8 @@ def test_markdown():
         "| average over sets | 5 | 45.8 ± 15.0 | ± 4.2 | 2.0 | 1.0 | 10.0 | 25.0 | 1 | 2 |\n"
         "| all questions | 5 | 40.0 ± 18.7 | ± 0.0 | 2.0 | 1.0 | 10.0 | 25.0 | 1 | 2 |\n"
         "\n"
-        'Points. ± is the standard error over questions; after "runs", that over runs, where the i-th rollout of every '
-        "question is run i.\n"
+        'Percentage points. ± is the standard error over questions; after "runs" it is the standard error over runs, '
+        "where run i is the i-th rollout of every question.\n"
     )
 
 

@@ -14,18 +14,40 @@ def rollout(reward, length, *, hole=False, temperature=1.2, logprobs=None):
         mask.insert(-1, False)
     sampled = iter([-0.5] * length if logprobs is None else logprobs)
     behaviour = [next(sampled) if trainable else 0.0 for trainable in mask]
-    return Rollout(list(range(len(mask))), mask, behaviour, float(reward), temperature=temperature, version=3)
+    return Rollout(
+        token_ids=list(range(len(mask))),
+        loss_mask=mask,
+        logprobs=behaviour,
+        reward=float(reward),
+        temperature=temperature,
+        version=3,
+    )
 
 
-def group(key, *rollouts, heat=0, beta=(0.0, 0.0)):
-    request = GroupRequest(key, f"task/{key}", key, len(rollouts), rollouts[0].temperature, 0, 3, 0)
-    return Group(request, rollouts, outcome_of([each.reward for each in rollouts]), heat=heat, beta=beta)
+def group(key, *rollouts, streak=0, beta=(0.0, 0.0)):
+    request = GroupRequest(
+        id=key,
+        task_id=f"task/{key}",
+        row=key,
+        n=len(rollouts),
+        temperature=rollouts[0].temperature,
+        seed=0,
+        version=3,
+        step=0,
+    )
+    return Group(
+        request=request,
+        rollouts=rollouts,
+        outcome=outcome_of([each.reward for each in rollouts]),
+        streak=streak,
+        beta=beta,
+    )
 
 
-def rewarded(key, *rewards, length=1, temperature=1.2, heat=0, beta=(0.0, 0.0)):
+def rewarded(key, *rewards, length=1, temperature=1.2, streak=0, beta=(0.0, 0.0)):
     """A group whose rollouts differ in their rewards alone."""
     rollouts = (rollout(reward, length, temperature=temperature) for reward in rewards)
-    return group(key, *rollouts, heat=heat, beta=beta)
+    return group(key, *rollouts, streak=streak, beta=beta)
 
 
 def samples_of(groups, estimator="grpo", aggregation=token_mean, **stages):

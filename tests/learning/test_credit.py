@@ -76,7 +76,7 @@ def test_a_constant_does_not_depend_on_the_group(estimator):
 )
 @pytest.mark.parametrize("kind", ["virtual_failure", "constant"])
 def test_decay_divides_by_one_plus_the_streak_at_the_highest_temperature_only(kind, temperature, heat, factor):
-    solved = [rewarded(0, 1, 1, 1, 1, temperature=temperature, heat=heat)]
+    solved = [rewarded(0, 1, 1, 1, 1, temperature=temperature, streak=heat)]
     plain, decayed = (
         advantages_of(solved, reactivation=Reactivation(kind, base=1.0, maximum=HOTTEST, decay=decay))
         for decay in (False, True)
@@ -92,7 +92,7 @@ def test_decay_meets_the_temperatures_that_heating_makes(base, delta, maximum):
     rule = Reactivation("virtual_failure", base=base, maximum=maximum, decay=True)
     factors = []
     for heat in range(7):
-        solved = rewarded(0, 1, 1, temperature=heating(history, 0), heat=heat)
+        solved = rewarded(0, 1, 1, temperature=heating(history, 0), streak=heat)
         assert rule.applies(solved) == (heat > 0)
         factors.append(rule.factor(solved))
         heating.learn(history, 0, Outcome.ALL_CORRECT)

@@ -5,7 +5,7 @@ import torch
 
 from rekindle.learning.aggregation import sequence_mean
 from rekindle.learning.estimators import c_rf
-from rekindle.learning.losses import ppo_clip
+from rekindle.learning.losses.ppo_clip import ppo_clip
 from rekindle.learning.token_filters import lowest_probability
 
 F64 = torch.float64

@@ -7,7 +7,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rekindle.learning.losses import LOSSES, Tokens, entropy_advantages, importance_weights, kl_k3, ppo_clip
+from rekindle.learning.losses import LOSSES
+from rekindle.learning.losses.importance import importance_weights
+from rekindle.learning.losses.kl import kl_k3
+from rekindle.learning.losses.ppo_clip import ppo_clip
+from rekindle.learning.losses.tokens import Tokens
+from rekindle.learning.losses.zero_variance import entropy_advantages
 
 F64 = torch.float64
 finite = st.floats(-6, 6)
@@ -99,7 +104,7 @@ def test_the_table_of_losses_holds_ppo_clip_as_it_is():
     logprobs, old = tensor(-0.5, -2.0, -0.1), tensor(-1.0, -1.0, -1.0)
     tokens = Tokens(logprobs, old, tensor(1.0, -1.0, 2.0), [2, 1])
     losses, clipped = ppo_clip(logprobs, old, tokens.advantages, 0.2, 0.3)
-    mine, flags = LOSSES["ppo_clip"](tokens, 0.2, 0.3)
+    mine, flags = LOSSES["ppo_clip"].load()(tokens, 0.2, 0.3)
     assert torch.equal(mine, losses)
     assert torch.equal(flags, clipped)
 

@@ -8,7 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rekindle.learning.aggregation import sequence_mean
-from rekindle.learning.losses import LOSSES, Tokens, cispo, gspo
+from rekindle.learning.losses import LOSSES
+from rekindle.learning.losses.cispo import cispo
+from rekindle.learning.losses.gspo import gspo
+from rekindle.learning.losses.tokens import Tokens
 
 F64 = torch.float64
 LENGTHS = [3, 0, 1, 4]
@@ -41,7 +44,7 @@ def weights() -> torch.Tensor:
 def test_on_policy_every_loss_has_exactly_the_gradient_of_reinforce(name, seed, low, high):
     batch = tokens(seed, 0.5, per_token=True)
     batch = Tokens(batch.logprobs, batch.logprobs.detach(), batch.advantages, LENGTHS)
-    losses, clipped = LOSSES[name](batch, low, high)
+    losses, clipped = LOSSES[name].load()(batch, low, high)
     losses.sum().backward()
     assert torch.equal(batch.logprobs.grad, -batch.advantages)
     assert not clipped.any()
@@ -51,7 +54,8 @@ def test_on_policy_every_loss_has_exactly_the_gradient_of_reinforce(name, seed, 
 @pytest.mark.parametrize("gap", [1000.0, -1000.0])
 def test_a_ratio_beyond_all_measure_stays_finite(name, gap):
     logprobs = torch.tensor([gap, gap, gap]).requires_grad_()
-    losses, _ = LOSSES[name](Tokens(logprobs, torch.zeros(3), torch.tensor([1.0, -1.0, 0.0]), [1, 1, 1]), 0.2, 0.2)
+    batch = Tokens(logprobs, torch.zeros(3), torch.tensor([1.0, -1.0, 0.0]), [1, 1, 1])
+    losses, _ = LOSSES[name].load()(batch, 0.2, 0.2)
     losses.sum().backward()
     assert losses.isfinite().all()
     assert logprobs.grad.isfinite().all()
@@ -62,7 +66,7 @@ def test_a_ratio_beyond_all_measure_stays_finite(name, gap):
 @pytest.mark.parametrize("lengths", [[], [0], [0, 0]])
 def test_no_tokens_no_losses(name, lengths):
     none = torch.zeros(0)
-    losses, clipped = LOSSES[name](Tokens(none, none, none, lengths), 0.2, 0.2)
+    losses, clipped = LOSSES[name].load()(Tokens(none, none, none, lengths), 0.2, 0.2)
     assert (losses.tolist(), clipped.tolist()) == ([], [])
 
 
@@ -112,7 +116,7 @@ def gspo_of(batch: Tokens, logprobs: torch.Tensor) -> torch.Tensor:
     return gspo(Tokens(logprobs, batch.old_logprobs, batch.advantages, LENGTHS), 0.9, 9.0)[0]
 
 
-def test_a_token_that_a_filter_dropped_learns_nothing_and_counts_in_its_sequences_ratio():
+def test_a_token_dropped_by_a_filter_has_no_gradient_and_counts_in_its_sequences_ratio():
     logprobs = tensor(-0.5, -1.5).requires_grad_()
     losses, _ = gspo(Tokens(logprobs, tensor(-1.0, -1.2), tensor(0.0, -2.0), [2]), 0.5, 0.5)
     losses.sum().backward()

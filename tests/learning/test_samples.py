@@ -60,7 +60,7 @@ def test_single_rollouts_learn_from_the_batch():
     assert advantages_of(groups, "batch_standardize") == pytest.approx([1, -1])
 
 
-def test_what_is_known_of_a_prompt_reaches_the_estimator():
+def test_the_history_of_a_prompt_reaches_the_estimator():
     """Surprises against the trackers 3/4, 1/4 and 0 of 1: 1/4, -1/4 and 1, hence mean 1/3, std sqrt(19 / 72)."""
     groups = [
         group(0, rollout(1, 1), beta=(3.0, 1.0)),
@@ -91,6 +91,6 @@ def test_no_groups_no_samples():
 
 
 @pytest.mark.parametrize("reward", [math.nan, math.inf])
-def test_a_reward_that_is_no_number_is_refused(reward):
+def test_a_reward_that_is_not_finite_is_refused(reward):
     with pytest.raises(UserError, match=rf"task 'task/4' has reward {reward}; its verifier must return a finite"):
         samples_of([group(4, rollout(reward, 1))], aggregation=token_mean)

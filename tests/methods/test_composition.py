@@ -40,21 +40,21 @@ def play(config, profile, steps=2):
     """Some steps with a policy that solves prompts by chance; the groups of each, and the account of all."""
     scheduler = build_scheduler(config, profile.task_ids, profile)
     credit, policy = build_credit(config), SimulatedPolicy(profile.success_rates)
-    batches, settled, told = [], [], Counter()
+    batches, records, told = [], [], Counter()
     for version in range(1, steps + 1):
         while (groups := scheduler.take()) is None:
             asked = list(iter(scheduler.ask, None))
             if not asked:
-                return batches, settled
+                return batches, records
             for request in asked:
                 scheduler.tell(request.id, policy.play(request))
                 told[request.id] += request.n
         assert all(np.isfinite(sample.advantages).all() for sample in build_samples(groups, credit))
         scheduler.advance(version, moved=0.01)
-        settled += scheduler.drain_settled()
+        records += scheduler.drain_records()
         batches.append(groups)
-    assert Counter({row.request.id: row.request.n for row in settled}) == told, "every rollout has one fate"
-    return batches, settled
+    assert Counter({row.request.id: row.request.n for row in records}) == told, "every rollout has one fate"
+    return batches, records
 
 
 def small(config):
@@ -76,10 +76,10 @@ def test_every_feature_works_alone_and_is_not_plain_grpo(name, profile):
 @pytest.mark.parametrize(("one", "other"), ACCEPTED)
 def test_every_accepted_pair_is_built_plays_and_conserves(one, other, profile):
     config = small(Config.model_validate(overrides(one, other)))
-    batches, settled = play(config, profile)
+    batches, records = play(config, profile)
     most = 16 if config.pool.kind == "phased" else 8
     assert [len(groups) <= most for groups in batches] == [True, True]
-    trained = sum(row.fate is Fate.TRAINED for row in settled)
+    trained = sum(row.fate is Fate.TRAINED for row in records)
     assert trained == sum(1 + len(group.topped_up) for groups in batches for group in groups) > 0
 
 
@@ -88,7 +88,7 @@ def test_every_accepted_pair_is_built_plays_and_conserves(one, other, profile):
     [
         (("sGPO phases", "ERPO heating"), "set profile.trivial_above = 1 to keep and heat them"),
         (("query recycling", "MoPPS"), "query recycling and MoPPS both set pool.kind; leave one of them out"),
-        (("GSPO", "token filter", "CISPO"), "GSPO and CISPO both set train.loss, train.clip_high"),
+        (("GSPO", "token filter", "CISPO"), "GSPO and CISPO both set loss.kind, loss.clip_high"),
         (("knapsack", "sized groups 1/p"), "both set sizes.rule"),
         (("single rollout", "query recycling"), "a group of one (train.group_size = 1) never has any"),
         (("single rollout", "DAPO refill"), "refill.max_rounds would never draw again"),
@@ -112,9 +112,9 @@ def test_of_several_clashes_each_pair_is_named():
 
 
 def test_single_rollouts_take_the_estimator_of_another_feature():
-    assert overrides("single rollout")["train"]["estimator"] == "batch_standardize"
+    assert overrides("single rollout")["advantage"]["estimator"] == "batch_standardize"
     assert overrides("single rollout", "SPO baseline") == overrides("SPO baseline", "single rollout")
-    assert overrides("single rollout", "SPO baseline")["train"]["estimator"] == "spo"
+    assert overrides("single rollout", "SPO baseline")["advantage"]["estimator"] == "spo"
     assert combine("single rollout", "SPO baseline", "token filter", "ERPO heating") == []
 
 
@@ -174,10 +174,10 @@ CHOICES = {
     "train.oversample": [1, 2],
     "train.group_size": [4, 1, 8],
     "train.gate": ["has_signal", "not_all_wrong", "everything"],
-    "train.estimator": ["grpo", "gpg", "maxrl", "reinforce_pp_baseline", "batch_standardize", "c_rf", "spo"],
-    "train.zero_variance_scale": [0.0, 0.1],
-    "train.off_temperature": ["tempered", "importance", "ignore"],
-    "train.minibatches": [1, 4, 8],
+    "advantage.estimator": ["grpo", "gpg", "maxrl", "reinforce_pp_baseline", "batch_standardize", "c_rf", "spo"],
+    "advantage.zero_variance_scale": [0.0, 0.1],
+    "loss.off_temperature": ["tempered", "importance", "ignore"],
+    "optimizer.minibatches": [1, 4, 8],
 }
 
 

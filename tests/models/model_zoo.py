@@ -63,7 +63,16 @@ def make_model(kind, seed=0):
 
 def sample(tokens, mask, temperature=1.0, prompt_key=0, advantages=None):
     nothing = [0.0] * len(tokens)
-    return TrainingSample(tokens, mask, nothing, advantages or nothing, temperature, 1.0, 0, prompt_key)
+    return TrainingSample(
+        token_ids=tokens,
+        loss_mask=mask,
+        logprobs=nothing,
+        advantages=advantages or nothing,
+        temperature=temperature,
+        weight=1.0,
+        version=0,
+        prompt_key=prompt_key,
+    )
 
 
 def completion(prompt, answer, **fields):

@@ -1,5 +1,3 @@
-import logging
-
 import pytest
 import torch
 from model_zoo import batches, completion, make_model, reference
@@ -9,6 +7,7 @@ from rekindle.models.generic import GenericForward
 from rekindle.models.kernels import Kernels
 from rekindle.models.packed import PackedForward
 from rekindle.models.policy import ModelError, Policy
+from rekindle.notices import RekindleWarning
 from rekindle.types import UserError
 from rekindle.warm_starts.tiny_model import build_tiny
 from rekindle.warm_starts.tiny_tokenizers import character_tokenizer
@@ -75,11 +74,10 @@ def test_bfloat16_is_loaded_as_such(saved):
     assert Policy.load(saved, device="cpu", dtype="bfloat16").dtype == torch.bfloat16
 
 
-def test_a_processor_without_bfloat16_is_a_warning(saved, monkeypatch, caplog):
+def test_a_processor_without_bfloat16_is_a_warning(saved, monkeypatch):
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    with caplog.at_level(logging.WARNING):
+    with pytest.warns(RekindleWarning, match="emulates them slowly"):
         Policy.load(saved, device="cpu", dtype="bfloat16")
-    assert "emulates them slowly" in caplog.text
 
 
 def test_the_model_never_drops_out(saved):
@@ -157,12 +155,11 @@ def test_the_fastest_right_pass_is_chosen(kind, forward):
     assert isinstance(make_policy(kind)._forward, forward)
 
 
-def test_disagreement_falls_back_to_transformers_and_says_so(monkeypatch, caplog):
+def test_disagreement_falls_back_to_transformers_and_says_so(monkeypatch):
     monkeypatch.setattr(policy_module, "agrees_with_transformers", lambda model, packed: False)
-    with caplog.at_level(logging.WARNING):
+    with pytest.warns(RekindleWarning, match="our forward pass of this llama model disagrees with transformers"):
         policy = make_policy()
     assert isinstance(policy._forward, GenericForward)
-    assert "our forward pass of this llama model disagrees with transformers" in caplog.text
     assert policy.kernels == Kernels()
 
 

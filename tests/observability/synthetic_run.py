@@ -75,7 +75,7 @@ def write_run(
     (directory / "config.toml").write_text(text)
     (directory / "run.json").write_text(json.dumps(INFO))
     (directory / "checkpoints" / f"step-{steps}").mkdir(parents=True)
-    game = _Game(pool, batch, size, failing, first_task, seed)
+    game = _SimulatedRun(pool, batch, size, failing, first_task, seed)
     lines, rows = [], []
     for step in range(steps + 1):
         ability = skill[0] + (skill[1] - skill[0]) * step / max(1, steps)
@@ -120,7 +120,7 @@ def write_ledger(path: Path, rows: list[tuple]) -> sqlite3.Connection:
     return ledger
 
 
-class _Game:
+class _SimulatedRun:
     def __init__(self, pool: int, batch: int, size: int, failing: float, first_task: str, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
         self.difficulty = self.rng.normal(0, 2.0, pool)

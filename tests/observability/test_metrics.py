@@ -26,7 +26,7 @@ def test_writes_a_line_per_step_and_reads_it_back(tmp_path):
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, np.float64("nan"), np.float32("inf")])
-def test_what_is_no_number_becomes_null(tmp_path, value):
+def test_nan_and_infinities_become_null(tmp_path, value):
     path = tmp_path / "metrics.jsonl"
     with MetricsWriter(path) as writer:
         writer.append({"step": 1, "grad_norm": value})
@@ -34,7 +34,7 @@ def test_what_is_no_number_becomes_null(tmp_path, value):
 
 
 @pytest.mark.parametrize("metrics", [{"loss": 1.0}, {"step": "1"}, {"step": 1, "rewards": [1, 2]}])
-def test_refuses_what_is_no_step(tmp_path, metrics):
+def test_lines_without_a_step_are_refused(tmp_path, metrics):
     with MetricsWriter(tmp_path / "metrics.jsonl") as writer, pytest.raises(StepLogError):
         writer.append(metrics)
     assert read_metrics(tmp_path / "metrics.jsonl") == []

@@ -28,7 +28,7 @@ def made(tmp_path, composition, metrics=(), pool="recycling", **spent):
     return Summary(load_run(tmp_path))
 
 
-TAUGHT, WRONG, RIGHT = ("mixed", None, "trained"), ("all_wrong", None, "recycled"), ("all_correct", None, "recycled")
+TRAINED, WRONG, RIGHT = ("mixed", None, "trained"), ("all_wrong", None, "recycled"), ("all_correct", None, "recycled")
 
 
 def evaluations(*accuracies):
@@ -39,7 +39,7 @@ def evaluations(*accuracies):
 
 
 def test_the_first_paragraph(tmp_path):
-    summary = made(tmp_path, lambda step: {TAUGHT: 32, WRONG: 32}, evaluations(0.3, 0.5, 0.6, 0.7, 0.8))
+    summary = made(tmp_path, lambda step: {TRAINED: 32, WRONG: 32}, evaluations(0.3, 0.5, 0.6, 0.7, 0.8))
     assert title(summary) == "recycle on spell_backward"
     assert outcome(summary) == [
         "This run trains a tiny model made from scratch (4 layers, 64 wide) on spell_backward with the recipe recycle. "
@@ -51,12 +51,12 @@ def test_the_first_paragraph(tmp_path):
 
 def test_the_second_paragraph(tmp_path):
     hard, easy = ("mixed", "all_wrong", "trained"), ("mixed", "all_correct", "trained")
-    counts = {TAUGHT: 10, hard: 6, easy: 4, WRONG: 20, RIGHT: 8, ("mixed", None, "excess"): 2}
+    counts = {TRAINED: 10, hard: 6, easy: 4, WRONG: 20, RIGHT: 8, ("mixed", None, "excess"): 2}
     pool = {"pool/live": 700, "pool/size": 1024, "pool/resets": 2}
     assert economy(made(tmp_path, lambda step: counts, **pool)) == [
-        "Of 2,000 groups, 40% taught; 40% were never solved, 16% were always solved and 4% carried signal but were not "
-        "needed.",
-        "Of those that taught, 50% were recycled: when their prompt was first seen, all its rollouts were wrong "
+        "Of 2,000 groups, 40% were trained on; 40% were never solved, 16% were always solved and 4% carried signal but "
+        "were not needed.",
+        "Of the trained groups, 50% were recycled: when their prompt was first seen, all its rollouts were wrong "
         "(30%) or all right (20%).",
         "After step 40, 700 of the pool's 1,024 prompts could still be drawn; the pool was reset 2 times.",
     ]  # fmt: skip
@@ -72,11 +72,11 @@ def test_the_second_paragraph(tmp_path):
     ],
 )
 def test_accuracy_in_words(tmp_path, accuracies, words):
-    assert words in outcome(made(tmp_path, lambda step: {TAUGHT: 1}, evaluations(*accuracies)))[1]
+    assert words in outcome(made(tmp_path, lambda step: {TRAINED: 1}, evaluations(*accuracies)))[1]
 
 
 def test_accuracy_change_is_the_mean_of_at_most_three_later_evaluations(tmp_path):
-    summary = made(tmp_path, lambda step: {TAUGHT: 1}, evaluations(0.9, 0.1, 0.2, 0.3, 0.7))
+    summary = made(tmp_path, lambda step: {TRAINED: 1}, evaluations(0.9, 0.1, 0.2, 0.3, 0.7))
     assert accuracy_change(summary, "accuracy") == (0.9, pytest.approx(0.4))
     assert accuracy_change(summary, "greedy") == (1.0, pytest.approx(0.5))
 
@@ -86,35 +86,35 @@ def test_an_unfinished_run_says_so(tmp_path):
 
 
 def _unfinished(tmp_path):
-    summary = made(tmp_path, lambda step: {TAUGHT: 1})
+    summary = made(tmp_path, lambda step: {TRAINED: 1})
     summary.run.config["train"]["steps"] = 60
     return outcome(summary)[0]
 
 
-def test_the_books(tmp_path):
-    summary = made(tmp_path, lambda step: {TAUGHT: 8})
+def test_conservation(tmp_path):
+    summary = made(tmp_path, lambda step: {TRAINED: 8})
     assert conservation(summary) == (
-        True, "Every rollout is accounted for: the fates add up to 1,280, as the step log counts."
+        True, "Every rollout has a fate: ledger and step log both count 1,280."
     )  # fmt: skip
-    lost = made(tmp_path / "lost", lambda step: {TAUGHT: 8}, total_rollouts=1300)
+    lost = made(tmp_path / "lost", lambda step: {TRAINED: 8}, total_rollouts=1300)
     assert conservation(lost) == (
         False,
-        "The books do not balance: the fates add up to 1,280 rollouts, the step log counts 1,300; 20 are missing from "
-        "the ledger.",
+        "Ledger and step log disagree: the fates add up to 1,280 rollouts, the step log counts 1,300; 20 are missing "
+        "from the ledger. Likely cause: a damaged or edited file; restore it.",
     )
     assert "20 are in the ledger but not" in conservation(
-        made(tmp_path / "more", lambda step: {TAUGHT: 8}, total_rollouts=1260)
+        made(tmp_path / "more", lambda step: {TRAINED: 8}, total_rollouts=1260)
     )[1]  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("composition", "words"),
     [
-        (lambda step: {TAUGHT: 32, WRONG: 20, RIGHT: 12}, None),
-        (lambda step: {TAUGHT: 61, ("mixed", None, "failed"): 3}, "5% of the groups expired or failed"),
-        (lambda step: {TAUGHT: 40 if step < 20 else 5, WRONG: 64}, "The pool starved"),
-        (lambda step: {TAUGHT: 20, WRONG: 44}, "Late in the run 69% of the groups were never solved"),
-        (lambda step: {TAUGHT: 20, RIGHT: 44}, "Late in the run 69% of the groups were always solved"),
+        (lambda step: {TRAINED: 32, WRONG: 20, RIGHT: 12}, None),
+        (lambda step: {TRAINED: 61, ("mixed", None, "failed"): 3}, "5% of the groups expired or failed"),
+        (lambda step: {TRAINED: 40 if step < 20 else 5, WRONG: 64}, "The pool starved"),
+        (lambda step: {TRAINED: 20, WRONG: 44}, "Late in the run 69% of the groups were never solved"),
+        (lambda step: {TRAINED: 20, RIGHT: 44}, "Late in the run 69% of the groups were always solved"),
     ],
 )
 def test_advice(tmp_path, composition, words):
@@ -123,8 +123,8 @@ def test_advice(tmp_path, composition, words):
 
 
 FAILED = ("mixed", None, "failed")
-RETRIEVER = "see that the server at retriever.url is up, or raise retriever.timeout_seconds or retriever.retries"
-JUDGE = "see that the server at judge.url is up, or raise judge.timeout_seconds"
+RETRIEVER = "check that the server at retriever.url is up, or raise retriever.timeout_seconds or retriever.retries"
+JUDGE = "check that the server at judge.url is up, or raise judge.timeout_seconds"
 
 
 @pytest.mark.parametrize(
@@ -140,33 +140,33 @@ JUDGE = "see that the server at judge.url is up, or raise judge.timeout_seconds"
     ],
 )
 def test_a_service_that_did_not_answer(tmp_path, tables, who, remedies):
-    summary = made(tmp_path, lambda step: {TAUGHT: 63, FAILED: 1 + 3 * (step > 20)}, **{"verify/failures": 12})
+    summary = made(tmp_path, lambda step: {TRAINED: 63, FAILED: 1 + 3 * (step > 20)}, **{"verify/failures": 12})
     summary.run.config.update(tables)
     assert economy(summary)[1] == (
-        f"100 groups with 400 rollouts failed: where {who} gives no answer, the whole group is void and nothing is "
-        f"learned from it. To lose less, {remedies}."
+        f"100 groups with 400 rollouts failed: without an answer of {who} the whole group is dropped. "
+        f"To lose fewer, {remedies}."
     )
-    assert advice(summary) == f"4% of the groups expired or failed: mend {who} first."
+    assert advice(summary) == f"4% of the groups expired or failed: fix {who} first."
 
 
 @pytest.mark.parametrize(("failures", "kind"), [(0, "http"), (12, "lexical")])
 def test_no_service_is_blamed_without_a_reason(tmp_path, failures, kind):
-    summary = made(tmp_path, lambda step: {TAUGHT: 60, FAILED: 4}, **{"verify/failures": failures})
+    summary = made(tmp_path, lambda step: {TRAINED: 60, FAILED: 4}, **{"verify/failures": failures})
     summary.run.config["retriever"] = {"kind": kind}
-    assert not [words for words in economy(summary) if "void" in words]
+    assert not [words for words in economy(summary) if "dropped" in words]
     assert str(advice(summary)).endswith("check the verifier's time limit and the engine's log first.")
 
 
 def test_advice_on_a_fall(tmp_path):
-    summary = made(tmp_path, lambda step: {TAUGHT: 32, WRONG: 32}, evaluations(0.3, 0.7, 0.5, 0.4, 0.3))
+    summary = made(tmp_path, lambda step: {TRAINED: 32, WRONG: 32}, evaluations(0.3, 0.7, 0.5, 0.4, 0.3))
     assert advice(summary) == (
         "Accuracy was best at step 5 (0.70) and has fallen since: lower train.learning_rate, or stop there."
     )
 
 
 def test_remedies_that_are_in_use_are_not_recommended(tmp_path):
-    summary = made(tmp_path, lambda step: {TAUGHT: 40 if step < 20 else 5, WRONG: 64})
-    told = "The pool starved: towards the end it held mostly prompts that never teach. Use more prompts"
+    summary = made(tmp_path, lambda step: {TRAINED: 40 if step < 20 else 5, WRONG: 64})
+    told = "The pool starved: late in the run most of its prompts had no signal. Use more prompts"
     both = ", or leave trained prompts some weight (pool.alpha = 0.1), or reset it earlier (pool.reset_below = 0.25)."
     assert advice(summary) == told + both
     summary.run.config["pool"] |= {"alpha": 0.1, "reset_below": 0.25}
@@ -174,6 +174,6 @@ def test_remedies_that_are_in_use_are_not_recommended(tmp_path):
 
 
 def test_only_a_recycling_pool_starves(tmp_path):
-    given = advice(made(tmp_path, lambda step: {TAUGHT: 40 if step < 20 else 5, WRONG: 64}, pool="cycling"))
+    given = advice(made(tmp_path, lambda step: {TRAINED: 40 if step < 20 else 5, WRONG: 64}, pool="cycling"))
     assert given is not None
     assert "starved" not in given

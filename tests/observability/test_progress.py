@@ -6,6 +6,7 @@ import re
 import pytest
 from rich.console import Console
 
+from rekindle.notices import RekindleWarning
 from rekindle.observability.progress import Progress, sentence
 
 STEP = {
@@ -100,11 +101,9 @@ def test_nothing_is_printed_when_no_step_was_made():
     assert plain(10, []) == []
 
 
-def test_warnings_show_at_once_and_brackets_stay():
-    output = io.StringIO()
-    with Progress(10, console=Console(file=output, force_terminal=False)) as progress:
-        progress.warn("the pool starves: [red] 12 of 64 prompts are live")
-        assert output.getvalue() == "warning: the pool starves: [red] 12 of 64 prompts are live\n"
+def test_a_warning_goes_through_the_one_channel():
+    with pytest.warns(RekindleWarning, match="the pool starves"):
+        Progress(10, console=Console(file=io.StringIO())).warn("the pool starves")
 
 
 def test_a_terminal_gets_a_bar_with_the_place_and_the_latest_sentence():
@@ -112,9 +111,8 @@ def test_a_terminal_gets_a_bar_with_the_place_and_the_latest_sentence():
     console = Console(file=output, force_terminal=True, width=160, color_system=None, legacy_windows=False, _environ={})
     with Progress(82, console=console) as progress:
         progress.step(STEP)
-        progress.warn("the pool starves")
     text = output.getvalue()
-    for words in ("step 41 of 82", "50%", "left", sentence(STEP), "warning: the pool starves"):
+    for words in ("step 41 of 82", "50%", "left", sentence(STEP)):
         assert words in text
 
 

@@ -7,8 +7,10 @@ from html.parser import HTMLParser
 import pytest
 from synthetic_run import write_run
 
+from rekindle.notices import Notice
 from rekindle.observability.report import write_report
 from rekindle.observability.runs import RunError
+from rekindle.observability.warnings_log import WarningsLog
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 
@@ -55,12 +57,12 @@ def test_a_whole_run(tmp_path):
     (tmp_path / "null_control.json").write_text('{"recycled_share": 0.74, "frozen_share": 0.57}')
     text, page = report(tmp_path)
     for heading in (
-        "recycle on spell_backward", "Accuracy on held-out prompts", "What became of the groups",
-        "Recycling beside its null control", "The fate of every rollout", "Pool and batch", "Cost", "Training signals",
+        "recycle on spell_backward", "Accuracy on held-out prompts", "Outcomes of the groups",
+        "Recycling and its null control", "The fate of every rollout", "Pool and batch", "Cost", "Training signals",
         "Prompts", "Settings",
     ):  # fmt: skip
         assert heading in page.texts
-    assert "Every rollout is accounted for: the fates add up to 7,680, as the step log counts." in page.texts
+    assert "Every rollout has a fate: ledger and step log both count 7,680." in page.texts
     assert "alarm" not in [value for _, name, value in page.attributes if name == "class"]
     assert {"74%", "57%", "always solved", "spell_backward/0", "0afaf8b", "torch", "train run.toml"} <= set(page.texts)
     assert "Mean temperature" not in page.texts  # it never changes, so there is nothing to see
@@ -138,7 +140,7 @@ def test_text_of_models_and_tasks_is_escaped(tmp_path):
 def test_short_runs(tmp_path, steps):
     _, page = report(write_run(tmp_path, steps=steps, planned=10))
     assert ("It has not made an update yet." in page.text) == (steps == 0)
-    assert ("What became of the groups" in page.texts) == (steps > 0)
+    assert ("Outcomes of the groups" in page.texts) == (steps > 0)
 
 
 def test_a_run_that_has_only_its_configuration(tmp_path):
@@ -166,15 +168,15 @@ def test_an_interrupted_run_balances_although_its_last_line_is_torn(tmp_path):
     log.write_bytes(log.read_bytes()[:-40])
     _, page = report(tmp_path)
     assert "It has so far made 19 of 50 updates from 2,432 rollouts" in page.text
-    assert "Every rollout is accounted for: the fates add up to 2,432, as the step log counts." in page.texts
+    assert "Every rollout has a fate: ledger and step log both count 2,432." in page.texts
 
 
-def test_books_that_do_not_balance_are_red(tmp_path):
+def test_a_ledger_that_disagrees_is_red(tmp_path):
     write_run(tmp_path, steps=5)
     text = (tmp_path / "metrics.jsonl").read_text()
     (tmp_path / "metrics.jsonl").write_text(text.replace('"total_rollouts": 640', '"total_rollouts": 650'))
     text, _ = report(tmp_path)
-    assert text.count('<p class="alarm">The books do not balance') == 2
+    assert text.count('<p class="alarm">Ledger and step log disagree') == 2
 
 
 def test_ten_thousand_steps_stay_small(tmp_path):
@@ -182,6 +184,21 @@ def test_ten_thousand_steps_stay_small(tmp_path):
     assert (tmp_path / "report.html").stat().st_size < 2_000_000
     assert "It made 10,000 updates" in page.text
     assert "Each column is the mean of 100 steps." in page.text
+
+
+def test_warnings_are_listed_with_their_counts(tmp_path):
+    run = write_run(tmp_path / "run", steps=3)
+    assert "Warnings" not in write_report(run).read_text()
+    with WarningsLog(run / "warnings.jsonl") as log:
+        log.end_step(1)
+        for count in range(5):
+            log.add(Notice("the <b>pool</b> is starving"), shown=count == 0)
+        for number in range(30):
+            log.add(Notice(f"odd {number}", "transformers"), shown=True)
+    text = write_report(run).read_text()
+    assert "<td>the &lt;b&gt;pool&lt;/b&gt; is starving</td>" in text
+    assert '<td class="right">rekindle</td><td class="right">5</td><td class="right">2</td>' in text
+    assert "11 others are in warnings.jsonl." in text
 
 
 def test_writing_again_replaces_the_report_whole(tmp_path):

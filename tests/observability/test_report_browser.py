@@ -5,8 +5,8 @@ import shutil
 import subprocess
 
 import pytest
-from synthetic_game import write_game
 from synthetic_run import write_run
+from synthetic_self_play import write_self_play
 
 from rekindle.observability.report import write_report
 
@@ -41,19 +41,19 @@ def run(tmp_path):
 def test_it_opens_without_complaints(run, tmp_path):
     result = browse(write_report(run), tmp_path / "home", "--dump-dom")
     assert "<script" not in result.stdout
-    assert "What became of the groups" in result.stdout
+    assert "Outcomes of the groups" in result.stdout
     assert "Turns and queries of a rollout" in result.stdout
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in result.stdout
     assert "CONSOLE" not in result.stderr
 
 
-def test_a_hostile_game_opens_without_complaints(tmp_path):
+def test_hostile_self_play_opens_without_errors(tmp_path):
     attack = "</dd></dl><script>document.title = 'owned'</script><img src=x onerror=alert(1)>"
-    page = write_report(write_game(tmp_path / "run", steps=12, text=attack, reasons=(attack,)))
+    page = write_report(write_self_play(tmp_path / "run", steps=12, text=attack, reasons=(attack,)))
     result = browse(page, tmp_path / "home", "--dump-dom")
     assert "<script" not in result.stdout
     assert "<title>owned" not in result.stdout
-    assert "Some of the proposals" in result.stdout
+    assert "Sample of the proposals" in result.stdout
     assert "CONSOLE" not in result.stderr
 
 
@@ -64,7 +64,7 @@ def test_it_requests_nothing(run, tmp_path):
     assert requests(write_report(run), tmp_path / "home") == 0
 
 
-def test_the_policy_forbids_what_should_ever_slip_in(run, tmp_path):
+def test_the_content_security_policy_blocks_injected_content(run, tmp_path):
     page = write_report(run)
     hostile = '<script>document.title = "owned"</script><img src="http://127.0.0.1:9/pixel.png"></body>'
     page.write_text(page.read_text().replace("</body>", hostile))

@@ -189,15 +189,20 @@ def test_a_ledger_of_another_version(tmp_path, statement, words):
 
 
 def test_the_ledger_that_training_writes_is_read(tmp_path):
-    from rekindle.scheduling.accounting import settle
+    from rekindle.scheduling.group_records import records_of
     from rekindle.scheduling.ledger import Ledger
     from rekindle.types import Group, GroupRequest, Outcome, Rollout
 
     (tmp_path / "config.toml").write_text("")
     ledger = Ledger(tmp_path / "ledger.sqlite")
-    request = GroupRequest(1, "t/1", 0, 2, 1.0, 5, 0, 1)
-    rollouts = [Rollout([1, 2, 3], [False, True, True], [0.0, -1.0, -1.0], reward) for reward in (0.0, 1.0)]
-    ledger.write(settle(Group(request, tuple(rollouts), Outcome.MIXED), Fate.TRAINED), {1: 0.25})
+    request = GroupRequest(id=1, task_id="t/1", row=0, n=2, temperature=1.0, seed=5, version=0, step=1)
+    rollouts = [
+        Rollout(token_ids=[1, 2, 3], loss_mask=[False, True, True], logprobs=[0.0, -1.0, -1.0], reward=reward)
+        for reward in (0.0, 1.0)
+    ]
+    ledger.write(
+        records_of(Group(request=request, rollouts=tuple(rollouts), outcome=Outcome.MIXED), Fate.TRAINED), {1: 0.25}
+    )
     (row,) = load_run(tmp_path).groups()
     assert (row["task_id"], row["n"], row["successes"], row["fate"], row["seconds"]) == ("t/1", 2, 1, "trained", 0.25)
     ledger.close()

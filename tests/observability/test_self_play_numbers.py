@@ -1,11 +1,11 @@
-"""The numbers of a game, by hand."""
+"""Numbers of self-play, by hand."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rekindle.environments.self_play.proposals import Reason
-from rekindle.observability.self_play.numbers import Game, Share, valid_rate, wished_rates
+from rekindle.observability.self_play.numbers import SelfPlayNumbers, Share, valid_rate, wished_rates
 from rekindle.observability.self_play.rejections import rejection
 
 
@@ -23,7 +23,7 @@ ROWS = [
 
 
 def test_counts_add_up():
-    game = Game(ROWS)
+    game = SelfPlayNumbers(ROWS)
     assert (game.proposals, game.valid, game.failed) == (24, 8, 1)
     assert list(game.rejected.items()) == [("known", 11), ("duplicate", 2), ("too_long", 2)]
     assert game.valid + game.failed + sum(game.rejected.values()) == game.proposals
@@ -31,16 +31,16 @@ def test_counts_add_up():
 
 
 def test_rates_count_questions_and_not_steps():
-    assert Game(ROWS).of_valid("self_play/right") == Share(2 * 1.0 + 6 * 0.5, 8)
-    assert Game(ROWS[1:3]).of_valid("self_play/right") is None
+    assert SelfPlayNumbers(ROWS).of_valid("self_play/right") == Share(2 * 1.0 + 6 * 0.5, 8)
+    assert SelfPlayNumbers(ROWS[1:3]).of_valid("self_play/right") is None
     assert [valid_rate(one, "self_play/right") for one in ROWS] == [(2, 2), (0, 0), (0, 0), (3, 6)]
 
 
 def test_quarters_and_steps_without_proposals():
-    game = Game(ROWS)
+    game = SelfPlayNumbers(ROWS)
     assert [game.quarter(index).rows for index in range(4)] == [[one] for one in ROWS]
     assert game.quarter(2).valid_share is None
-    assert Game(ROWS[:3]).quarter(0).rows == []
+    assert SelfPlayNumbers(ROWS[:3]).quarter(0).rows == []
 
 
 def test_rates_by_wished_hops():

@@ -1,18 +1,18 @@
-"""Self-play in the report: words, figures, books of two roles, and texts that nobody should trust."""
+"""Self-play in the report: words, figures, fates of two roles, and untrusted texts."""
 
 import json
 import re
 import sqlite3
 
 import pytest
-from synthetic_game import write_game
 from synthetic_run import write_run
+from synthetic_self_play import write_self_play
 from test_report import Page, report
 
 from rekindle.environments.self_play.proposals import Reason
 from rekindle.observability.narrative import advice, conservation, economy
 from rekindle.observability.runs import load_run
-from rekindle.observability.self_play.narrative import game_advice, game_story
+from rekindle.observability.self_play.narrative import self_play_advice, self_play_story
 from rekindle.observability.summary import Summary
 from rekindle.types import Fate
 
@@ -21,38 +21,38 @@ EASY = {"skill": (0.0, 0.0), "every": 100}
 
 
 def game(tmp_path, **options):
-    return Summary(load_run(write_game(tmp_path, **EASY | options)))
+    return Summary(load_run(write_self_play(tmp_path, **EASY | options)))
 
 
 # -- words -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_game_that_goes_well(tmp_path):
+def test_self_play_that_goes_well(tmp_path):
     summary = game(tmp_path, steps=80)
-    story = " ".join(game_story(summary))
+    story = " ".join(self_play_story(summary))
     counted = sum(row.get("self_play/valid", 0) for row in summary.run.metrics)
     assert story.startswith(f"Of 1,280 proposals {counted / 1280:.0%} became questions for the solver (3")
-    assert "The questions got harder: the start policy, which never learns, solves 5" in story
+    assert "The questions got harder: the start policy, which is never trained, solves 5" in story
     assert re.search(r"Of the accepted questions 9\d% \(95% interval: 9\d% to 9\d%\) are right", story)
     assert economy(summary)[0].startswith("Of 2,560 groups of the solver, ")
     assert advice(summary) is None
 
 
 def test_questions_that_get_easier_and_some_of_which_nothing_is_known(tmp_path):
-    assert "The questions got easier" in " ".join(game_story(game(tmp_path / "a", yardstick=(0.2, 0.7))))
-    level = game(tmp_path / "b", yardstick=(0.5, 0.5), right=None)
-    assert "Whether the questions got harder cannot be told" in " ".join(game_story(level))
-    assert "are right" not in " ".join(game_story(level))
-    short = " ".join(game_story(game(tmp_path / "c", steps=5, yardstick=(1, 1))))
-    assert "The start policy, which never learns, solves 100% of the questions." in short
+    assert "The questions got easier" in " ".join(self_play_story(game(tmp_path / "a", reference=(0.2, 0.7))))
+    level = game(tmp_path / "b", reference=(0.5, 0.5), right=None)
+    assert "It is unclear whether the questions got harder" in " ".join(self_play_story(level))
+    assert "are right" not in " ".join(self_play_story(level))
+    short = " ".join(self_play_story(game(tmp_path / "c", steps=5, reference=(1, 1))))
+    assert "The start policy, which is never trained, solves 100% of the questions." in short
     assert "first quarter" not in short
 
 
-def test_a_run_without_a_game_says_nothing_of_one(tmp_path):
+def test_a_run_without_self_play_has_no_self_play_texts(tmp_path):
     summary = Summary(load_run(write_run(tmp_path, steps=20)))
-    assert (summary.game, game_story(summary), game_advice(summary)) == (None, [], None)
+    assert (summary.self_play, self_play_story(summary), self_play_advice(summary)) == (None, [], None)
     _, page = report(tmp_path)
-    assert not {"Self-play", "Valid proposals", "check", "yardstick"} & set(page.texts)
+    assert not {"Self-play", "Valid proposals", "check", "reference"} & set(page.texts)
 
 
 @pytest.mark.parametrize(
@@ -60,17 +60,17 @@ def test_a_run_without_a_game_says_nothing_of_one(tmp_path):
     [
         ({"valid": (0.1, 0.0), "reasons": ("duplicate", "known")}, "Late in the run 1% of the proposals were valid"),
         ({"valid": (0.0, 0.0), "steps": 6}, "So far none of the proposals was valid"),
-        ({"reasons": ("leaks_answer",)}, 'Late in the run 100% of the rejections have one reason, "the answer stands'),
+        ({"reasons": ("leaks_answer",)}, 'Late in the run 100% of the rejections have one reason, "the answer is'),
         ({"reasons": ("leaks_answer",), "valid": (0.9, 0.9)}, None),
         ({"reasons": ("known", "unverified")}, "The verifier failed on "),
         ({"right": 0.3}, "Late in the run only 2"),
         ({"right": 0.3, "steps": 10, "config": '[check]\nkind = "off"\n'}, "So far only 2"),
         ({"right": 0.5}, None),
-        ({"yardstick": (0.4, 0.4)}, "By the fixed yardstick the questions did not get harder"),
-        ({"yardstick": (0.05, 0.05)}, None),
-        ({"yardstick": (0.4, 0.4), "config": '[self_play]\nfixed = "proposer"\n'}, None),
+        ({"reference": (0.4, 0.4)}, "The questions did not get harder"),
+        ({"reference": (0.05, 0.05)}, None),
+        ({"reference": (0.4, 0.4), "config": '[self_play]\nfixed = "proposer"\n'}, None),
         ({"skill": (-4.0, -4.0)}, "Late in the run 90% of the solver's groups were never solved: reward questions"),
-        ({"skill": (4.0, 4.0)}, "Late in the run 89% of the solver's groups were always solved: wish for more hops"),
+        ({"skill": (4.0, 4.0)}, "Late in the run 89% of the solver's groups were always solved: request more hops"),
         ({"failing": 0.1}, "11% of the groups expired or failed: check the verifier's time limit"),
         ({"steps": 4, "valid": (0.0, 0.0)}, None),
     ],
@@ -80,7 +80,7 @@ def test_advice(tmp_path, options, words):
     assert given is None if words is None else given is not None and given.startswith(words), given
 
 
-def test_a_single_question_without_a_verdict_does_not_hide_what_matters_more(tmp_path):
+def test_a_single_question_without_a_verdict_does_not_hide_other_advice(tmp_path):
     summary = game(tmp_path, reasons=("leaks_answer",))
     summary.run.metrics[3]["self_play/rejected/unverified"] = 1
     assert "have one reason" in str(advice(summary))
@@ -92,13 +92,13 @@ def test_a_single_question_without_a_verdict_does_not_hide_what_matters_more(tmp
 @pytest.mark.parametrize(
     ("config", "remedy"),
     [
-        ("", "see the warnings, and leave the check more room (lower check.noise or search.document_tokens)."),
-        ('[check]\nkind = "endpoint"\n', "see that the server at check.url is up and answers in time"),
+        ("", "read the warnings, and leave the check more room (lower check.noise or search.document_tokens)."),
+        ('[check]\nkind = "endpoint"\n', "check that the server at check.url is up and answers in time"),
     ],
 )
-def test_who_mends_the_verifier(tmp_path, config, remedy):
+def test_remedies_for_the_verifier(tmp_path, config, remedy):
     given = str(advice(game(tmp_path, reasons=("unverified",), config=config)))
-    assert f"which were rejected without a verdict: {remedy}" in given
+    assert f"they were rejected without a verdict: {remedy}" in given
 
 
 def test_proposals_that_failed(tmp_path):
@@ -108,14 +108,14 @@ def test_proposals_that_failed(tmp_path):
     assert str(advice(summary)).startswith("25% of the proposals failed, because a search gave no answer")
 
 
-# -- the books ---------------------------------------------------------------------------------------------------------
+# -- conservation -----------------------------------------------------------------------------------------------------
 
 
-def test_the_books_balance_over_both_roles(tmp_path):
+def test_the_fates_add_up_over_both_roles(tmp_path):
     """40 steps of 32 groups of 4 rollouts and 16 proposals."""
     summary = game(tmp_path)
     assert conservation(summary) == (
-        True, "Every rollout is accounted for: the fates add up to 5,760, as the step log counts."
+        True, "Every rollout has a fate: ledger and step log both count 5,760."
     )  # fmt: skip
     by_role = {
         role: sum(count.rollouts for count in summary.role_fates(role).values()) for role in ("solver", "proposer")
@@ -139,8 +139,8 @@ def test_prompts_are_the_solvers(tmp_path):
     assert not [row for row in summary.most_drawn(2000) if row["task_id"].startswith("seed/")]
 
 
-def test_what_is_said_per_rollout_is_said_of_one_role(tmp_path):
-    text, _ = report(write_game(tmp_path, steps=12))
+def test_counts_per_rollout_are_those_of_one_role(tmp_path):
+    text, _ = report(write_self_play(tmp_path, steps=12))
     table = {name: text[text.index(f"<h3>{name}</h3>") :] for name in ("Per rollout", "Per proposal")}
     assert '<td>queries answered</td><td class="right">1</td>' in table["Per rollout"]
     assert '<td>queries answered</td><td class="right">2</td>' in table["Per proposal"]
@@ -151,17 +151,19 @@ def test_what_is_said_per_rollout_is_said_of_one_role(tmp_path):
 # -- the page ----------------------------------------------------------------------------------------------------------
 
 FIGURES = {
-    "Valid proposals", "Difficulty of new questions", "Right questions", "Wished hops and searches",
-    "Valid proposals by wished hops", "Novelty", "New and replayed questions of a step", "Mean reward of the proposals",
-    "Verdicts on all proposals", "Fate of all proposals",
+    "Valid proposals", "Difficulty of new questions", "Right questions", "Requested hops and searches",
+    "Valid proposals by requested hops", "Novelty", "New and replayed questions of a step",
+    "Mean reward of the proposals", "Verdicts on all proposals", "Fate of all proposals",
 }  # fmt: skip
 
 
 def test_the_section(tmp_path):
-    text, page = report(write_game(tmp_path, steps=60))
-    assert {"Self-play", "Share of the proposals", "Per proposal", "Some of the proposals"} | FIGURES <= set(page.texts)
+    text, page = report(write_self_play(tmp_path, steps=60))
+    assert {"Self-play", "Share of the proposals", "Per proposal", "Sample of the proposals"} | FIGURES <= set(
+        page.texts
+    )
     assert text.count('<dl class="record">') == 6
-    assert {"check", "yardstick", "retrieve"} <= set(page.texts)  # where the time went
+    assert {"check", "reference", "retrieve"} <= set(page.texts)  # where the time went
     assert {"first quarter", "last quarter", "whole run", "not answered from its documents"} <= set(page.texts)
     shown = [words for words in page.texts if re.match(r"Step \d+, valid: Who keeps the lamp of harbour \d+\?", words)]
     assert len(shown) == 3
@@ -171,22 +173,22 @@ def test_the_section(tmp_path):
 
 
 def test_prompts_are_named_by_their_questions(tmp_path):
-    write_game(tmp_path, steps=30, pool=64)
+    write_self_play(tmp_path, steps=30, pool=64)
     text, _ = report(tmp_path)
     assert "<td>Who keeps the lamp of harbour" in text
 
 
 def test_a_run_without_a_valid_question(tmp_path):
-    _, page = report(write_game(tmp_path, steps=12, valid=(0.0, 0.0)))
+    _, page = report(write_self_play(tmp_path, steps=12, valid=(0.0, 0.0)))
     assert any(words.startswith("None of the 192 proposals became a question for the solver.") for words in page.texts)
     assert "Self-play" in page.texts
     assert not {"Difficulty of new questions", "Right questions", "Novelty"} & set(page.texts)
     assert sum(words.startswith("Step ") for words in page.texts) == 6
 
 
-def test_a_game_before_its_first_group(tmp_path):
+def test_self_play_before_its_first_group(tmp_path):
     """Nothing valid and nothing to replay: the ledger has proposals only, and every step is empty."""
-    write_game(tmp_path, steps=9, valid=(0.0, 0.0))
+    write_self_play(tmp_path, steps=9, valid=(0.0, 0.0))
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     rows = [
         row | ({"total_rollouts": 16 * row["step"], "rollouts": 16, "groups/asked": 0} if row["step"] else {})
@@ -198,12 +200,12 @@ def test_a_game_before_its_first_group(tmp_path):
     ledger.commit()
     ledger.close()
     _, page = report(tmp_path)
-    assert "Every rollout is accounted for: the fates add up to 144, as the step log counts." in page.texts
-    assert not {"What became of the groups", "Pool and batch", "Prompts"} & set(page.texts)
+    assert "Every rollout has a fate: ledger and step log both count 144." in page.texts
+    assert not {"Outcomes of the groups", "Pool and batch", "Prompts"} & set(page.texts)
 
 
 def test_proposals_of_a_step_that_is_not_finished_are_left_out(tmp_path):
-    write_game(tmp_path, steps=3)
+    write_self_play(tmp_path, steps=3)
     log = tmp_path / "metrics.jsonl"
     log.write_text("".join(line + "\n" for line in log.read_text().splitlines()[:3]))
     _, page = report(tmp_path)
@@ -215,7 +217,7 @@ ATTACK = "</dd></dl><script>alert(1)</script><img src=x onerror=alert(1)>\"'& \u
 
 
 def test_hostile_texts(tmp_path):
-    text, page = report(write_game(tmp_path, steps=12, pool=64, text=ATTACK, reasons=(ATTACK, "duplicate")))
+    text, page = report(write_self_play(tmp_path, steps=12, pool=64, text=ATTACK, reasons=(ATTACK, "duplicate")))
     assert not {"script", "img"} & set(page.tags)
     assert "<script" not in text
     assert "onerror" not in [name for _, name, _ in page.attributes]
@@ -224,7 +226,7 @@ def test_hostile_texts(tmp_path):
 
 
 def test_long_and_many_texts_are_cut(tmp_path):
-    write_game(tmp_path, steps=12, text="word " * 2000)
+    write_self_play(tmp_path, steps=12, text="word " * 2000)
     lines = [json.loads(line) for line in (tmp_path / "proposals.jsonl").read_text().splitlines()]
     many = [{"id": str(place), "title": "", "text": "text"} for place in range(99)]
     (tmp_path / "proposals.jsonl").write_text(
@@ -237,25 +239,25 @@ def test_long_and_many_texts_are_cut(tmp_path):
 
 
 def test_a_proposal_of_which_little_is_known(tmp_path):
-    write_game(tmp_path, steps=9)
+    write_self_play(tmp_path, steps=9)
     (tmp_path / "proposals.jsonl").write_text(
         '{"step": 1}\n{"step": 2, "verdict": "the retriever is down", "reply": ""}\n'
     )
     _, page = report(tmp_path)
     assert {"Step 1, failed: no question", "Step 2, the retriever is down: no question"} <= set(page.texts)
-    assert {"not asked, or none came", "no answer between its tags", "not played", "not tried", "not known"} <= set(
+    assert {"not asked, or no reply", "no answer between its tags", "not played", "not tried", "not known"} <= set(
         page.texts
     )
 
 
 def test_nothing_is_loaded(tmp_path):
-    page = Page(report(write_game(tmp_path, steps=12))[0])
+    page = Page(report(write_self_play(tmp_path, steps=12))[0])
     assert not {"script", "link", "img", "iframe", "object", "embed", "form", "a", "use", "image"} & set(page.tags)
     assert not [name for _, name, _ in page.attributes if name.startswith("on") or name in {"src", "href", "style"}]
 
 
 def test_a_run_with_every_reason(tmp_path):
-    _, page = report(write_game(tmp_path, steps=40, proposals=32, reasons=tuple(Reason)))
+    _, page = report(write_self_play(tmp_path, steps=40, proposals=32, reasons=tuple(Reason)))
     assert (
         sum(words in page.texts for words in ("too short", "too few searches", "not verified", "several answers")) == 4
     )

@@ -51,7 +51,7 @@ def test_what_is_left_of_a_log_cut_anywhere_and_taken_back_to_any_step(tmp_path_
     assert list(read_step_log(path))[-1] == line(9)
 
 
-def test_a_broken_line_is_named_by_the_reader_and_by_who_takes_it_back(tmp_path):
+def test_a_broken_line_is_named_when_reading_and_when_truncating(tmp_path):
     path = tmp_path / "log.jsonl"
     path.write_text('{"step": 1}\n{"no": 2}\n{"step": 3}\n')
     with pytest.raises(StepLogError, match=r"log\.jsonl, line 2: not a JSON object"):

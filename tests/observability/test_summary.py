@@ -10,7 +10,7 @@ from rekindle.observability.metrics import MetricsWriter
 from rekindle.observability.narrative import conservation
 from rekindle.observability.runs import load_run
 from rekindle.observability.summary import Summary
-from rekindle.scheduling.accounting import step_counts
+from rekindle.scheduling.group_records import step_counts
 from rekindle.scheduling.history import History
 from rekindle.scheduling.ledger import Ledger
 from rekindle.scheduling.pools import RecyclingPool
@@ -61,13 +61,13 @@ def test_composition_counts_every_group_of_the_finished_steps_once(directory):
     assert (groups.total(), groups.share("fresh", "returned")) == (9, pytest.approx(2 / 9))
 
 
-def test_recycled_share_and_the_books(directory):
+def test_recycled_share_and_conservation(directory):
     summary = Summary(load_run(directory))
     assert summary.recycled_share == 2 / 4
     assert (summary.accounted_rollouts, summary.total("rollouts")) == (36, 36)
 
 
-def test_evaluations_know_what_had_been_spent(directory):
+def test_evaluations_have_the_cost_before_them(directory):
     first, second = Summary(load_run(directory)).evaluations
     assert (first.rollouts, first.tokens, first.accuracy, first.greedy) == (0, 0, 0.3, 0.5)
     assert (second.step, second.rollouts, second.tokens, second.greedy) == (2, 36, 270, None)
@@ -136,14 +136,17 @@ def test_a_run_of_the_real_scheduler_balances_and_has_the_same_composition(tmp_p
         for step in range(1, 21):
             while (request := scheduler.ask()) is not None:
                 wins = rng.random(request.n) < request.row / 40
-                rollouts = [Rollout([0, 0], [False, True], [0.0, -1.0], float(win)) for win in wins]
+                rollouts = [
+                    Rollout(token_ids=[0, 0], loss_mask=[False, True], logprobs=[0.0, -1.0], reward=float(win))
+                    for win in wins
+                ]
                 scheduler.tell(request.id, None if rng.random() < 0.02 else rollouts)
             scheduler.take()
             scheduler.advance(step)
-            settled = scheduler.drain_settled()
-            counts = step_counts(settled)
+            records = scheduler.drain_records()
+            counts = step_counts(records)
             total += counts["rollouts"]
-            ledger.write(settled, {})
+            ledger.write(records, {})
             metrics.append({"step": step, "total_rollouts": total, **counts})
     summary = Summary(load_run(tmp_path))
     assert conservation(summary)[0]

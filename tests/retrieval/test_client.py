@@ -342,14 +342,14 @@ PASSING = {
 
 
 @pytest.mark.parametrize("entry", PASSING.values(), ids=PASSING)
-def test_what_time_mends_is_tried_again(server, connect, entry):
+def test_temporary_failures_are_retried(server, connect, entry):
     server.script = [entry, entry, reference]
     assert connect().search(["q"], 1) == [FINE]
     assert len(server.seen) == 3
 
 
 @pytest.mark.parametrize("entry", PASSING.values(), ids=PASSING)
-def test_what_does_not_end_is_a_dead_retriever(server, connect, entry):
+def test_an_endless_answer_is_retriever_down(server, connect, entry):
     server.script = [entry]
     with pytest.raises(RetrieverDown, match=r"/retrieve failed 3 times \(.+\)$"):
         connect().search(["q"], 1)
@@ -380,7 +380,7 @@ def test_a_huge_answer_is_not_read_to_its_end(server, connect, monkeypatch):
     assert getattr(server, "flooded", 0) < 100
 
 
-def test_nobody_there_is_a_dead_retriever(connect):
+def test_an_unreachable_server_is_retriever_down(connect):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         with pytest.raises(RetrieverDown, match="failed 2 times"):
@@ -396,7 +396,7 @@ def test_one_dead_part_is_a_dead_search_and_the_other_parts_end(server, connect)
 
 
 @pytest.mark.parametrize(
-    ("entry", "said"),
+    ("entry", "expected"),
     [
         ((401, {}, {"detail": "no token"}), "refused the request (401: {.*no token.*}); set retriever.token_env"),
         ((403, {}, {}), "(403: .*); check the token"),
@@ -408,9 +408,11 @@ def test_one_dead_part_is_a_dead_search_and_the_other_parts_end(server, connect)
         ((301, {}, b""), "redirects to another path (301)"),
     ],
 )
-def test_what_no_attempt_mends_is_said_with_its_remedy(server, connect, entry, said):
+def test_a_permanent_refusal_is_an_error_with_its_remedy(server, connect, entry, expected):
     server.script = [entry]
-    pattern = said.replace("(", r"\(").replace(")", r"\)").replace("{", r"\{").replace("}", r"\}").replace("[", r"\[")
+    pattern = (
+        expected.replace("(", r"\(").replace(")", r"\)").replace("{", r"\{").replace("}", r"\}").replace("[", r"\[")
+    )
     with pytest.raises(RetrievalError, match=pattern):
         connect().search(["q"], 1)
     assert len(server.seen) == 1

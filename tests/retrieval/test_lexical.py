@@ -251,11 +251,11 @@ def test_additions_are_there_when_it_is_opened_again(tmp_path, corpus, backend):
     again = LexicalIndex.open_or_build(corpus, tmp_path / "index", backend=backend)
     assert ids(again.search(["shared"], 9)[0]) == ["n0", "n1", "n2"]
     assert "torn" not in again
-    again.add([Document("torn", "Mended", "mended")])
-    assert ids(again.search(["mended"], 9)[0]) == ["torn"]
+    again.add([Document("torn", "Repaired", "repaired")])
+    assert ids(again.search(["repaired"], 9)[0]) == ["torn"]
     again.close()
     third = LexicalIndex.open_or_build(corpus, tmp_path / "index", backend=backend)
-    assert third.document("torn").title == "Mended"
+    assert third.document("torn").title == "Repaired"
     assert len(third) == len(CITIES) + 4
 
 
@@ -284,8 +284,8 @@ def edit_manifest(directory, **changes):
     [
         (lambda at: edit_manifest(at, format=0), "has format 0, and this version of rekindle reads format 1"),
         (lambda at: edit_manifest(at, settings={}), "was built with backend None, and here it is 'tantivy"),
-        (lambda at: (at / "lexical" / "index.json").unlink(), "is not whole or not ours"),
-        (lambda at: (at / "lexical" / "index.json").write_text("{"), "is not whole or not ours"),
+        (lambda at: (at / "lexical" / "index.json").unlink(), "is incomplete or not an index of rekindle"),
+        (lambda at: (at / "lexical" / "index.json").write_text("{"), "is incomplete or not an index of rekindle"),
         (lambda at: write_corpus(at.parent / "corpus.jsonl", CITIES[1:]), "was built from another corpus"),
     ],
 )
@@ -293,7 +293,7 @@ def test_an_index_that_does_not_fit_is_refused_or_rebuilt(tmp_path, corpus, spoi
     directory = tmp_path / "index"
     LexicalIndex.open_or_build(corpus, directory, backend="tantivy").close()
     spoil(directory)
-    with pytest.raises(RetrievalError, match=f"{message}.*; delete that directory, and it is built anew") as caught:
+    with pytest.raises(RetrievalError, match=f"{message}.*; delete that directory, and it is built again") as caught:
         LexicalIndex.open_or_build(corpus, directory, backend="tantivy")
     assert "\n" not in str(caught.value)
     index = LexicalIndex.open_or_build(corpus, directory, backend="tantivy", rebuild=True)
@@ -313,7 +313,7 @@ def test_a_damaged_index_is_a_sentence(tmp_path, corpus, backend, name):
     if not path.exists():
         return
     path.write_bytes(b"x" * 5000)
-    with pytest.raises(RetrievalError, match=r"is damaged .*; delete that directory, and it is built anew"):
+    with pytest.raises(RetrievalError, match=r"is damaged .*; delete that directory, and it is built again"):
         LexicalIndex.open_or_build(corpus, tmp_path / "index", backend=backend)
 
 

@@ -113,7 +113,7 @@ def test_a_search_r1_client_finds_its_schema(shared, count, topk, k, scores):
             assert [one["score"] for one in found] == [float(k - rank) for rank in range(k)]
 
 
-def test_fields_that_nobody_knows_are_ignored(shared):
+def test_unknown_fields_are_ignored(shared):
     status, _, answer = ask(shared, {"queries": ["a"], "topk": 1, "topk_rerank": 9})
     assert status == 200
     assert len(answer["result"][0]) == 1
@@ -160,7 +160,7 @@ def test_requests_in_flight_are_counted():
 
 
 @pytest.mark.parametrize(
-    ("payload", "status", "said"),
+    ("payload", "status", "expected"),
     [
         (b"", 400, "not JSON"),
         (b"{", 400, "not JSON"),
@@ -182,11 +182,11 @@ def test_requests_in_flight_are_counted():
         (b" " * (16 * 2**20 + 1), 413, "at most 16777216 bytes"),
     ],
 )
-def test_what_is_no_request_is_refused_in_one_sentence(shared, payload, status, said):
+def test_a_malformed_request_is_refused_in_one_sentence(shared, payload, status, expected):
     got, _, answer = ask(shared, payload)
     assert got == status
     assert list(answer) == ["detail"]
-    assert said in answer["detail"]
+    assert expected in answer["detail"]
 
 
 @pytest.mark.parametrize(("path", "method", "status"), [("/other", "GET", 404), ("/retrieve", "GET", 405)])
@@ -214,7 +214,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch):
             assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
 
 
-def test_a_client_that_goes_away_harms_nobody(shared):
+def test_a_client_that_disconnects_affects_no_other(shared):
     parts = urlsplit(shared)
     begun = b"POST /retrieve HTTP/1.1\r\nContent-Length"
     for sent in (begun, begun + b": 9\r\n\r\n{", b"?\r\n\r\n"):
@@ -224,12 +224,12 @@ def test_a_client_that_goes_away_harms_nobody(shared):
 
 
 @pytest.mark.parametrize(
-    ("query", "said"), [("explode", "ZeroDivisionError"), ("down", "gone"), ("short", "0 results")]
+    ("query", "expected"), [("explode", "ZeroDivisionError"), ("down", "gone"), ("short", "0 results")]
 )
-def test_a_search_that_fails_is_503_and_the_next_one_works(shared, query, said):
+def test_a_search_that_fails_is_503_and_the_next_one_works(shared, query, expected):
     status, headers, answer = ask(shared, {"queries": [query]})
     assert (status, headers["Retry-After"]) == (503, "1")
-    assert said in answer["detail"]
+    assert expected in answer["detail"]
     assert ask(shared, {"queries": ["fine"]})[0] == 200
 
 
@@ -252,15 +252,15 @@ def test_only_the_token_opens_the_search_and_health_needs_none():
             {"Authorization": "Bearer other"},
             {"Authorization": "Bearer \xe9"},
         ):
-            status, said, answer = ask(url, {"queries": ["a"]}, headers=headers)
-            assert (status, said["WWW-Authenticate"]) == (401, "Bearer")
+            status, returned, answer = ask(url, {"queries": ["a"]}, headers=headers)
+            assert (status, returned["WWW-Authenticate"]) == (401, "Bearer")
             assert TOKEN not in answer["detail"]
         assert ask(url, {"queries": ["a"]}, headers={"Authorization": f"Bearer {TOKEN}"})[0] == 200
         assert ask(url.replace("/retrieve", "/health"), method="GET")[0] == 200
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "expected"),
     [
         ({"host": "0.0.0.0"}, "without a token everybody could search"),
         ({"host": "::"}, "without a token everybody could search"),
@@ -272,8 +272,8 @@ def test_only_the_token_opens_the_search_and_health_needs_none():
         ({"default_k": 101}, "choose from 1 to 100"),
     ],
 )
-def test_a_server_that_should_not_be_is_refused(settings, said):
-    with pytest.raises(RetrievalError, match=said):
+def test_a_server_that_should_not_be_is_refused(settings, expected):
+    with pytest.raises(RetrievalError, match=expected):
         RetrieverServer(**settings)
 
 
@@ -317,7 +317,7 @@ def test_64_threads_each_get_the_answer_to_their_own_query():
     assert len(asked) == len(set(asked)) == sum(1 + (thread + turn) % 3 for thread in range(64) for turn in range(8))
 
 
-def test_what_comes_during_a_search_is_searched_together_and_never_with_another_k():
+def test_requests_during_a_search_form_a_batch_with_equal_k():
     echo = Echo()
     echo.gate.clear()
     searches = SearchThread(echo, 1000)
@@ -350,7 +350,7 @@ def test_the_queue_is_bounded_by_queries_and_has_room_again():
     searches.close()
 
 
-def test_a_request_that_fails_harms_no_other_of_its_batch():
+def test_a_failing_request_affects_no_other_of_its_batch():
     echo = Echo()
     echo.gate.clear()
     searches = SearchThread(echo, 1000)

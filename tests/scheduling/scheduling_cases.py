@@ -1,4 +1,4 @@
-"""Histories, pools, settled steps and exact binomial bounds for the tests of scheduling rules."""
+"""Histories, pools, records of groups and exact binomial bounds for the tests of scheduling rules."""
 
 import json
 from functools import partial
@@ -6,7 +6,7 @@ from math import exp, lgamma, log
 
 import numpy as np
 
-from rekindle.scheduling.accounting import Settled
+from rekindle.scheduling.group_records import GroupRecord
 from rekindle.scheduling.history import History
 from rekindle.scheduling.pools import CyclingPool, PrioritizedPool, RecyclingPool, SelectivePool
 from rekindle.scheduling.priorities import signal_chance
@@ -36,9 +36,9 @@ def visit(history, row, successes, n=4, temperature=1.0):
     return outcome
 
 
-def settled(row, fate=Fate.TRAINED, outcome=Outcome.MIXED, n=4, reward_sum=0.0):
-    request = GroupRequest(row, f"t{row}", row, n, 1.0, seed=0, version=0, step=1)
-    return Settled(request, fate, outcome, reward_sum=reward_sum)
+def record(row, fate=Fate.TRAINED, outcome=Outcome.MIXED, n=4, reward_sum=0.0):
+    request = GroupRequest(id=row, task_id=f"t{row}", row=row, n=n, temperature=1.0, seed=0, version=0, step=1)
+    return GroupRecord(request=request, fate=fate, outcome=outcome, reward_sum=reward_sum)
 
 
 def through_checkpoint(state):

@@ -10,18 +10,24 @@ from rekindle.scheduling.ledger import Ledger, LedgerError
 from rekindle.scheduling.pools import RecyclingPool
 
 
-def settled_step():
+def step_records():
     scheduler = Scheduler(RecyclingPool(History(["a", "b", "c"])), groups_per_step=3)
     for request in list(iter(scheduler.ask, None)):
         rewards = [1, 0, 0, 1] if request.row else [0, 0, 0, 0]
-        scheduler.tell(request.id, [Rollout([5, 6, 7], [False, True, True], [0, -1, -1], r) for r in rewards])
+        scheduler.tell(
+            request.id,
+            [
+                Rollout(token_ids=[5, 6, 7], loss_mask=[False, True, True], logprobs=[0, -1, -1], reward=r)
+                for r in rewards
+            ],
+        )
     scheduler.take()
-    return scheduler.drain_settled()
+    return scheduler.drain_records()
 
 
 def test_rows_fates_and_conservation(tmp_path):
     ledger = Ledger(tmp_path / "ledger.sqlite")
-    ledger.write(settled_step(), {0: 0.25, 1: 0.5})
+    ledger.write(step_records(), {0: 0.25, 1: 0.5})
     assert ledger.rollouts() == {fate: {Fate.TRAINED: 8, Fate.RECYCLED: 4}.get(fate, 0) for fate in Fate}
     ledger.check(12)
     with pytest.raises(LedgerError, match="accounts for 12 rollouts, but 13"):
@@ -55,10 +61,10 @@ def test_a_process_killed_inside_a_transaction_leaves_whole_steps_only(tmp_path)
         """
         import os, signal, sys
         from pathlib import Path
-        from test_ledger import settled_step
+        from test_ledger import step_records
         from rekindle.scheduling.ledger import Ledger
 
-        ledger, rows = Ledger(Path(sys.argv[1])), settled_step()
+        ledger, rows = Ledger(Path(sys.argv[1])), step_records()
         ledger.write(rows[:1], {})
 
         ledger._connection.execute("BEGIN IMMEDIATE")

@@ -31,17 +31,17 @@ def scheduler_of(quick_config):
 
 
 def steps_of(scheduler, policy):
-    """Play step after step, without end; yields what each settled, by request, and the groups it was trained on."""
+    """Play step after step, without end; yields what each records, by request, and the groups it was trained on."""
     while True:
         while (groups := scheduler.take()) is None:
             for request in list(iter(scheduler.ask, None)):
                 scheduler.tell(request.id, policy.play(request))
         scheduler.advance(scheduler.version + 1)
-        yield scheduler.drain_settled(), groups
+        yield scheduler.drain_records(), groups
 
 
 def play(scheduler, policy, groups):
-    """The settled rows of the first steps that have at least this many."""
+    """The records of the first steps that have at least this many."""
     rows = []
     steps = steps_of(scheduler, policy)
     while len(rows) < groups:
@@ -144,10 +144,10 @@ def test_speed_spends_its_twenty_on_the_groups_that_its_screening_finds_mixed(sc
     steps, size = 30, 50
     scheduler = scheduler_of("speed", 400, f"train.groups_per_step={size}")
     continued = 0
-    for settled, groups in islice(steps_of(scheduler, SimulatedPolicy([0.2] * 400)), steps):
-        assert sorted({one.request.n for one in settled}) == [4, 20]
+    for records, groups in islice(steps_of(scheduler, SimulatedPolicy([0.2] * 400)), steps):
+        assert sorted({one.request.n for one in records}) == [4, 20]
         assert {len(group.rollouts) for group in groups} == {24}
-        assert sum(one.request.n for one in settled) == 4 * size + 20 * len(groups)
+        assert sum(one.request.n for one in records) == 4 * size + 20 * len(groups)
         continued += len(groups)
     assert_binomial(continued, steps * size, chance_of_signal(np.array(0.2)).item())
 
@@ -171,13 +171,13 @@ def test_knapsack_spends_the_same_budget_where_it_is_worth_more(scheduler_of):
     rates = u_shaped(240, 1)
     scheduler = scheduler_of("knapsack", 240, "train.groups_per_step=60", "train.group_size=8")
     values = {"knapsack": 0.0, "equal": 0.0}
-    for step, (settled, _) in enumerate(islice(steps_of(scheduler, SimulatedPolicy(rates)), 24)):
-        assert sum(one.request.n for one in settled) == 60 * 8
-        assert all(2 <= one.request.n <= 128 for one in settled)
+    for step, (records, _) in enumerate(islice(steps_of(scheduler, SimulatedPolicy(rates)), 24)):
+        assert sum(one.request.n for one in records) == 60 * 8
+        assert all(2 <= one.request.n <= 128 for one in records)
         if step >= 12:
-            p = rates[[one.request.row for one in settled]]
+            p = rates[[one.request.row for one in records]]
             gain = p * (1 - p) ** 2
-            sizes = np.array([one.request.n for one in settled])
+            sizes = np.array([one.request.n for one in records])
             values["knapsack"] += float((chance_of_signal(p, sizes) * gain).sum())
             values["equal"] += float((chance_of_signal(p, 8) * gain).sum())
     assert values["knapsack"] > 1.03 * values["equal"]
@@ -205,9 +205,9 @@ def test_erpo_heats_each_prompt_as_its_chain_of_visits_says(scheduler_of):
     rates, each, visits = (0.0, 0.5, 0.8, 0.95, 1.0), 200, 6
     scheduler = scheduler_of("erpo", 1000, "train.groups_per_step=100")
     policy = SimulatedPolicy(np.repeat(rates, each))
-    for settled, groups in islice(steps_of(scheduler, policy), 10 * visits):
+    for records, groups in islice(steps_of(scheduler, policy), 10 * visits):
         assert all(one.outcome is not Outcome.ALL_WRONG for one in groups)
-        assert sum(one.outcome is Outcome.ALL_WRONG for one in settled) == len(settled) - len(groups)
+        assert sum(one.outcome is Outcome.ALL_WRONG for one in records) == len(records) - len(groups)
     assert set(scheduler.history.visits.tolist()) == {visits}
     heats = scheduler.history.heat.reshape(len(rates), each)
     assert set(heats[0].tolist()) == {0}

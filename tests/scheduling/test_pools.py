@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scheduling_cases import history_of, settled
+from scheduling_cases import history_of, record
 
 from rekindle.scheduling.pools import CyclingPool, RecyclingPool
 from rekindle.testing import check_pool
@@ -12,7 +12,7 @@ from rekindle.types import Fate, Outcome
 
 
 def train(pool, rows):
-    pool.settle([settled(int(row)) for row in rows])
+    pool.update([record(int(row)) for row in rows])
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_only_trained_prompts_weights_change_and_soft_recycling_leaves_alpha(alp
     pool = RecyclingPool(table, alpha=alpha)
     rows = pool.draw(20, np.random.default_rng(seed)).tolist()
     fates = [Fate.TRAINED] * 8 + [Fate.EXCESS, Fate.RECYCLED, Fate.EXPIRED, Fate.FAILED] * 3
-    pool.settle([settled(row, fate) for row, fate in zip(rows, fates, strict=True)])
+    pool.update([record(row, fate) for row, fate in zip(rows, fates, strict=True)])
     expected = np.ones(50, np.float32)
     expected[rows[:8]] = alpha
     assert np.array_equal(table.weight, expected)
@@ -127,5 +127,5 @@ def test_settings_out_of_range_are_refused(name, value):
 def test_recycling_keeps_unanimous_groups_that_a_gate_let_into_the_update():
     """ERPO's gate accepts all-correct groups; only a group whose rewards differ has taught."""
     pool = RecyclingPool(history_of(3))
-    pool.settle([settled(0), settled(1, outcome=Outcome.ALL_CORRECT), settled(2, fate=Fate.EXCESS)])
+    pool.update([record(0), record(1, outcome=Outcome.ALL_CORRECT), record(2, fate=Fate.EXCESS)])
     assert pool.history.weight.tolist() == [0.0, 1.0, 1.0]

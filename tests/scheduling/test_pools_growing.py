@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scheduling_cases import POOLS, history_of, settled, through_checkpoint, visit
+from scheduling_cases import POOLS, history_of, record, through_checkpoint, visit
 
 from rekindle.scheduling.history import History
 from rekindle.scheduling.pools import (
@@ -55,13 +55,13 @@ def test_a_pool_that_has_grown_goes_on_like_one_of_that_size(kind):
 
 
 def play(pool, steps, begin=0, count=7):
-    """Draw and settle; every third prompt teaches, the others are solved."""
+    """Draw and update; every third prompt has signal, the others are solved."""
     seen = []
     for step in range(begin, begin + steps):
         rows = draw(pool, count, step)
         told = [(row, visit(pool.history, row, 2 if row % 3 == 0 else 4)) for row in rows]
         fates = {Outcome.MIXED: Fate.TRAINED, Outcome.ALL_CORRECT: pool.no_signal}
-        pool.settle([settled(row, fates[outcome], outcome) for row, outcome in told])
+        pool.update([record(row, fates[outcome], outcome) for row, outcome in told])
         seen.append(rows)
     return seen
 
@@ -87,7 +87,7 @@ def test_prompts_that_left_for_good_come_back_in_no_way(kind):
     for seed in range(30):
         rows = draw(pool, 3, seed)
         seen |= set(rows)
-        pool.settle([settled(row) for row in (0, 5, *rows)])  # 0 and 5 were in flight when they left
+        pool.update([record(row) for row in (0, 5, *rows)])  # 0 and 5 were in flight when they left
         assert pool.history.weight[[0, 2, 3, 5]].tolist() == [0, 0, 0, 0]
     assert seen == {1, 4, 6, 7}
     assert pool.resets > 0 or kind == "prioritized"
@@ -96,10 +96,10 @@ def test_prompts_that_left_for_good_come_back_in_no_way(kind):
 def test_the_live_fraction_of_a_reset_is_that_of_the_prompts_there_are():
     pool = RecyclingPool(history_of(100), reset_below=0.5)
     pool.keep_only(np.arange(4))
-    pool.settle([settled(0), settled(1)])
+    pool.update([record(0), record(1)])
     draw(pool, 1)
     assert (pool.resets, pool.live) == (0, 2)
-    pool.settle([settled(2)])
+    pool.update([record(2)])
     draw(pool, 1)
     assert (pool.resets, pool.live) == (1, 4)
 
@@ -151,14 +151,14 @@ def test_replay_by_hand_over_a_pool_that_cycles():
     pool = empty(CyclingPool, replay=True)
     pool.add(["a", "b", "c"])
     assert (draw(pool, 5), pool.resets, pool.live) == ([0, 1, 2], 0, 0)  # nothing else to draw, so nothing is reset
-    pool.settle([])
+    pool.update([])
     pool.add(["d"])
     assert pool.live == 1
     fresh, *replayed = draw(pool, 3)
     assert fresh == 3
     assert set(replayed) < {0, 1, 2}
     assert (pool.resets, pool.live) == (1, 1)  # the fresh one and both others count for the epoch that began
-    pool.settle([])
+    pool.update([])
     assert pool.metrics() == {"pool/fresh": 0, "pool/replayed": 2}
     (last,) = {0, 1, 2} - set(replayed)
     assert (draw(pool, 1), pool.resets, pool.live) == ([last], 1, 0)
@@ -177,7 +177,7 @@ def test_recycled_prompts_are_replayed_and_those_that_taught_are_not():
     pool = empty(RecyclingPool, replay=True)
     pool.add(names(0, 4))
     assert draw(pool, 4) == [0, 1, 2, 3]
-    pool.settle([settled(row, fate) for row, fate in enumerate([Fate.TRAINED, Fate.RECYCLED, Fate.EXCESS])])
+    pool.update([record(row, fate) for row, fate in enumerate([Fate.TRAINED, Fate.RECYCLED, Fate.EXCESS])])
     pool.add(["new"])
     fresh, *replayed = draw(pool, 9)
     assert (fresh, sorted(replayed), pool.live) == (4, [1, 2, 3], 4)
@@ -203,7 +203,7 @@ def test_barren_prompts_are_skipped_when_they_are_replayed_and_never_when_they_a
     pool.add(["new"])
     fresh, *replayed = draw(pool, 41)
     assert (fresh, {row % 2 for row in replayed}, len(replayed)) == (40, {0}, 20)
-    pool.settle([])
+    pool.update([])
     assert pool.metrics()["pool/skipped"] == 20
     assert pool.metrics()["pool/replayed"] == 20
 
@@ -213,15 +213,15 @@ def test_a_reset_by_hand():
     pool = empty(CyclingPool, replay=True, reset_every=2)
     pool.add(["a", "b", "c", "d"])
     assert draw(pool, 2) == [0, 1]
-    pool.settle([])
+    pool.update([])
     assert draw(pool, 1) == [2]
-    pool.settle([])
+    pool.update([])
     assert (pool.live, pool.history.weight.tolist()) == (1, [0, 0, 0, 1])
     assert (draw(pool, 3), draw(pool, 3, in_flight={3})) == ([3], [])
-    pool.settle([])
+    pool.update([])
     pool.add(["e"])
     assert [draw(pool, 3), draw(pool, 3, in_flight={4})] == [[4, 3], [3]]
-    pool.settle([])
+    pool.update([])
     assert (draw(pool, 3), pool.live) == ([], 0)
 
 
@@ -230,7 +230,7 @@ def test_an_id_is_added_once_ever(options):
     pool = empty(**options)
     pool.add(["a", "b"])
     draw(pool, 2)
-    pool.settle([])
+    pool.update([])
     for ids in (["a"], ["c", "b"], ["c", "c"]):
         with pytest.raises(ValueError, match="in the pool already"):
             pool.add(ids)
@@ -307,7 +307,7 @@ def test_a_pool_restored_at_any_step_goes_on_as_the_one_that_was_not(kind, repla
 def tell(pool, rows, seed):
     told = [(row, visit(pool.history, row, (row * 7 + seed) % 5)) for row in rows]
     fates = {Outcome.MIXED: Fate.TRAINED}
-    pool.settle([settled(row, fates.get(outcome, pool.no_signal), outcome) for row, outcome in told])
+    pool.update([record(row, fates.get(outcome, pool.no_signal), outcome) for row, outcome in told])
 
 
 def restore(new, old, ids):

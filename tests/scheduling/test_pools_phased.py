@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scheduling_cases import history_of, settled
+from scheduling_cases import history_of, record
 
 from rekindle.scheduling.pools import CyclingPool, Phase, PhasedPool
 from rekindle.testing import check_pool
@@ -21,10 +21,10 @@ EASY_TO_HARD = phases((2, range(12)), (4, range(8, 25)), (8, [3, *range(30, 40)]
 
 
 def step(pool, count, reward=0.0, seed=0):
-    """Draw and settle one step in which every rollout earns ``reward``; the rows drawn."""
+    """Draw and finish one step in which every rollout earns ``reward``; the rows drawn."""
     rows = pool.draw(count, np.random.default_rng(seed)).tolist()
     n = pool.group_size
-    pool.settle([settled(row, n=n, reward_sum=reward * n) for row in rows])
+    pool.update([record(row, n=n, reward_sum=reward * n) for row in rows])
     return rows
 
 
@@ -51,7 +51,7 @@ def test_one_phase_of_all_prompts_is_cycling_bit_for_bit(prompts, counts):
         in_flight = set(range(seed % 3)) & set(range(prompts))
         rows = [one.draw(count, np.random.default_rng(seed), in_flight).tolist() for one in (pool, plain)]
         assert rows[0] == rows[1]
-        pool.settle([settled(row) for row in rows[0]])
+        pool.update([record(row) for row in rows[0]])
         assert (pool.live, pool.resets) == (plain.live, plain.resets)
 
 
@@ -88,7 +88,7 @@ def test_a_phase_changes_between_steps_never_inside_one():
     drawn = [set(pool.draw(3, rng).tolist()) for _ in range(4)]
     assert all(rows <= set(range(4)) and len(rows) == 3 for rows in drawn)
     assert pool.group_size == 2
-    pool.settle([])
+    pool.update([])
     assert (pool.group_size, pool.live) == (8, 16)
 
 
@@ -111,10 +111,10 @@ def test_convergence_by_hand():
 
 def test_the_reward_of_a_step_is_a_mean_over_rollouts_of_graded_groups():
     pool = PhasedPool(history_of(8), phases((2, range(8))), smoothing=1.0)
-    failed = settled(3, Fate.FAILED, outcome=None, n=100)
-    pool.settle([settled(0, n=2, reward_sum=2), settled(1, n=6, reward_sum=0), failed])
+    failed = record(3, Fate.FAILED, outcome=None, n=100)
+    pool.update([record(0, n=2, reward_sum=2), record(1, n=6, reward_sum=0), failed])
     assert pool.metrics()["pool/smoothed_reward"] == 0.25
-    pool.settle([failed])
+    pool.update([failed])
     assert pool.metrics()["pool/smoothed_reward"] == 0.25
 
 
@@ -123,7 +123,7 @@ def test_after_the_last_phase_a_run_can_stop_with_a_sentence():
     drawn = [len(step(pool, 4, seed=seed)) for seed in range(3)]
     assert drawn == [4, 4, 4]
     assert pool.finished is not None
-    assert "the last of 2 phases is over; raise phases.max_epochs" in pool.finished
+    assert "the last of 2 phases is over; raise max_epochs or patience of the phases" in pool.finished
     assert step(pool, 4) == []
 
 
@@ -168,9 +168,9 @@ def test_the_state_carries_rebuilt_phases_and_the_smoothed_reward():
         (phases((0, range(4))), {}, "phase 1 has group size 0"),
         (phases((2, [1, 1])), {}, r"phase 1 \(group size 2\) names a prompt twice"),
         (phases((2, [8])), {}, "one that the pool of 8 prompts lacks"),
-        (phases((2, [0])), {"max_epochs": 0}, r"phases\.max_epochs = 0 would end a phase"),
-        (phases((2, [0])), {"patience": 0}, r"phases\.patience = 0"),
-        (phases((2, [0])), {"smoothing": 0.0}, r"phases\.smoothing = 0\.0 is outside"),
+        (phases((2, [0])), {"max_epochs": 0}, r"max_epochs = 0 is outside \[1, inf\); less would end a phase"),
+        (phases((2, [0])), {"patience": 0}, r"patience = 0"),
+        (phases((2, [0])), {"smoothing": 0.0}, r"smoothing = 0\.0 is outside"),
     ],
 )
 def test_phases_that_cannot_be_are_refused(given_phases, options, message):

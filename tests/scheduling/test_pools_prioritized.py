@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scheduling_cases import assert_binomial, history_of, settled, visit
+from scheduling_cases import assert_binomial, history_of, record, visit
 
 from rekindle.scheduling.belief import Belief
 from rekindle.scheduling.pools import CyclingPool, PrioritizedPool, RecyclingPool
@@ -48,7 +48,7 @@ def test_with_equal_priorities_it_is_cycling_and_recycling_bit_for_bit(prompts, 
         rows = [one.draw(count, np.random.default_rng(seed), in_flight).tolist() for one in (pool, plain)]
         assert rows[0] == rows[1]
         for one in (pool, plain):
-            one.settle([settled(row, Fate.TRAINED if at < trained else Fate.EXCESS) for at, row in enumerate(rows[0])])
+            one.update([record(row, Fate.TRAINED if at < trained else Fate.EXCESS) for at, row in enumerate(rows[0])])
         assert (pool.live, pool.resets) == (plain.live, plain.resets)
         assert np.array_equal(pool.history.weight, plain.history.weight)
 
@@ -58,7 +58,7 @@ def test_nothing_is_consumed_unless_asked_for():
     for seed in range(5):
         rows = pool.draw(6, np.random.default_rng(seed))
         assert sorted(rows.tolist()) == list(range(6))
-        pool.settle([settled(int(row)) for row in rows])
+        pool.update([record(int(row)) for row in rows])
     assert (pool.live, pool.resets, pool.no_signal) == (6, 0, Fate.RECYCLED)
 
 
@@ -76,7 +76,7 @@ def test_draws_are_in_proportion_to_weight_times_priority(consume):
 
 def test_soft_consumption_multiplies_the_priority():
     pool = PrioritizedPool(history_of(2), constant(0.2, 0.8), consume="trained", alpha=0.25)
-    pool.settle([settled(1), settled(0, Fate.EXCESS)])
+    pool.update([record(1), record(0, Fate.EXCESS)])
     rng, draws = np.random.default_rng(1), 4000
     assert_binomial(sum(int(pool.draw(1, rng)[0]) for _ in range(draws)), draws, 0.5)
 
@@ -122,7 +122,7 @@ def test_equal_prompts_are_chosen_among_at_random():
 @pytest.mark.parametrize("select", ["weighted", "best"])
 def test_prompts_of_no_priority_come_last_and_consumed_ones_not_at_all(select):
     pool = PrioritizedPool(history_of(4), constant(0, 2, 0, 1), select=select, consume="trained")
-    pool.settle([settled(2)])
+    pool.update([record(2)])
     for seed in range(50):
         rng = np.random.default_rng(seed)
         assert sorted(pool.draw(2, rng).tolist()) == [1, 3]
@@ -150,7 +150,7 @@ def test_against_a_simulated_policy_the_prompts_that_teach_are_found():
 
 
 def test_settings_that_nothing_would_read_are_refused():
-    with pytest.raises(UserError, match=r'no effect with priority.consume = "drawn"; leave them out'):
+    with pytest.raises(UserError, match=r'no effect with consume = "drawn"; leave them out'):
         PrioritizedPool(history_of(4), uniform(), consume="drawn", alpha=0.1)
     with pytest.raises(UserError, match="reset_below = 1 is outside"):
         PrioritizedPool(history_of(4), uniform(), consume="trained", reset_below=1)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scheduling_cases import assert_binomial, history_of, settled, visit
+from scheduling_cases import assert_binomial, history_of, record, visit
 
 from rekindle.scheduling.pools import CyclingPool, SelectivePool
 from rekindle.testing import check_pool
@@ -23,7 +23,7 @@ def barren(prompts, visits, successes):
 
 def step(pool, right, mixed, wrong, failed=0):
     outcomes = [Outcome.ALL_CORRECT] * right + [Outcome.MIXED] * mixed + [Outcome.ALL_WRONG] * wrong + [None] * failed
-    pool.settle([settled(row, outcome=outcome) for row, outcome in enumerate(outcomes)])
+    pool.update([record(row, outcome=outcome) for row, outcome in enumerate(outcomes)])
 
 
 @pytest.mark.parametrize("explore", [0.0, 0.01, 0.3, 1.0])
@@ -44,7 +44,7 @@ def test_without_skips_it_is_cycling_bit_for_bit(prompts, steps):
         assert rows[0] == rows[1]
         for row in rows[0]:
             visit(pool.history, row, successes)
-        pool.settle([settled(row, Fate.RETIRED, Outcome.ALL_WRONG) for row in rows[0]])
+        pool.update([record(row, Fate.RETIRED, Outcome.ALL_WRONG) for row in rows[0]])
         assert (pool.live, pool.resets, pool.metrics()["pool/skipped"]) == (plain.live, plain.resets, 0)
 
 
@@ -72,7 +72,7 @@ def test_prompts_are_skipped_at_their_rate(visits, chance):
     """One draw that asks for everything makes every prompt a candidate once."""
     pool = SelectivePool(barren(5000, visits, 0))
     rows = pool.draw(5000, np.random.default_rng(visits))
-    pool.settle([])
+    pool.update([])
     assert_binomial(len(rows), 5000, chance)
     assert pool.metrics()["pool/skipped"] == 5000 - len(rows)
 
@@ -99,7 +99,7 @@ def test_a_draw_consumes_what_it_drew_and_skipped_and_nothing_else():
         assert not rows & seen
         gone = set(np.flatnonzero(pool.history.weight == 0).tolist())
         assert rows <= gone
-        pool.settle([])
+        pool.update([])
         assert live - pool.live == 10 + pool.metrics()["pool/skipped"]
         seen = gone
     assert pool.resets == 0
@@ -120,7 +120,7 @@ def test_where_all_are_skipped_the_first_candidates_are_taken_after_all():
     pool, plain = SelectivePool(barren(20, 60, 0), explore=0.0), CyclingPool(history_of(20))
     rows = pool.draw(6, np.random.default_rng(0)).tolist()
     assert rows == plain.draw(6, np.random.default_rng(0)).tolist()
-    pool.settle([])
+    pool.update([])
     assert pool.metrics()["pool/skipped"] == 14
     for seed in range(10):
         assert 0 < len(pool.draw(6, np.random.default_rng(seed))) <= 6
@@ -152,7 +152,7 @@ def test_presets_are_those_of_the_paper():
     assert (pool.p_easy, pool.p_hard) == (0.95, 0.95)
 
 
-def test_skips_are_counted_until_their_step_is_settled_across_a_restart():
+def test_skips_are_counted_until_their_step_is_over_across_a_restart():
     pool = SelectivePool(barren(200, 5, 0))
     pool.draw(3, np.random.default_rng(0))
     other = SelectivePool(history_of(200))
@@ -167,8 +167,8 @@ def test_skips_are_counted_until_their_step_is_settled_across_a_restart():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"explore": 1.1}, r"skip\.explore = 1\.1 is outside"),
-        ({"easy_part": -0.1}, r"skip\.easy_part = -0\.1"),
+        ({"explore": 1.1}, r"explore = 1\.1 is outside"),
+        ({"easy_part": -0.1}, r"easy_part = -0\.1"),
         ({"start": 0.99}, r"must be ordered"),
     ],
 )

@@ -121,10 +121,10 @@ def test_uncertainty_is_the_std_of_a_rollout():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: signal_chance(1, fixed(1.0)), r"train\.group_size = 1 never carries a group's signal"),
-        (lambda: signal_chance(4, fixed(1.0), floor=1.5), r"priority\.floor = 1\.5 is a chance"),
-        (lambda: signal_chance(4, fixed(1.0), sharpness=-1), r"priority\.sharpness = -1 at least 0"),
-        (lambda: uncertainty(-0.1), r"priority\.floor = -0\.1 is below 0"),
+        (lambda: signal_chance(1, fixed(1.0)), r"group_size = 1 never carries a group's signal"),
+        (lambda: signal_chance(4, fixed(1.0), floor=1.5), r"floor = 1\.5 is outside .*; it is a chance"),
+        (lambda: signal_chance(4, fixed(1.0), sharpness=-1), r"sharpness = -1 is outside"),
+        (lambda: uncertainty(-0.1), r"offset = -0\.1 is outside"),
     ],
 )
 def test_settings_out_of_range_are_refused(make, message):

@@ -191,9 +191,9 @@ def test_bounds_and_rounding_reach_the_phases_and_samples_may_differ_per_prompt(
 @pytest.mark.parametrize(
     ("successes", "sentence"),
     [
-        ([8, 8, 7], r"all 3 prompts are trivial; raise profile\.trivial_above"),
+        ([8, 8, 7], r"all 3 prompts are trivial; raise trivial_above"),
         ([0, 0], r"none of the 2 prompts was solved in 8 samples.*profile with more samples"),
-        ([8, 0, 7], r"2 prompts are trivial, 1 were never solved.*raise profile\.trivial_above.*more than 8 samples"),
+        ([8, 0, 7], r"2 prompts are trivial, 1 were never solved.*raise trivial_above.*more than 8 samples"),
     ],
 )
 def test_nothing_to_train_on_says_why(successes, sentence):

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from rekindle import Fate, History, Outcome, Rollout, Scheduler
 from rekindle.scheduling import gates, group_sizes, temperatures
-from rekindle.scheduling.accounting import step_counts
+from rekindle.scheduling.group_records import step_counts
 from rekindle.scheduling.pools import CyclingPool, RecyclingPool
-from rekindle.scheduling.scheduler import Refill
+from rekindle.scheduling.refills import Refill
 from rekindle.testing import SimulatedPolicy
 
 
@@ -21,7 +21,9 @@ def make(pool=RecyclingPool, prompts=40, **settings):
 
 
 def rollouts(*rewards):
-    return [Rollout([0, 1], [False, True], [0.0, -1.0], reward) for reward in rewards]
+    return [
+        Rollout(token_ids=[0, 1], loss_mask=[False, True], logprobs=[0.0, -1.0], reward=reward) for reward in rewards
+    ]
 
 
 def play_step(scheduler, policy, order=list):
@@ -38,8 +40,8 @@ def run(scheduler, policy, steps, order=list):
         while (groups := play_step(scheduler, policy, order)) is None:
             pass
         scheduler.advance(scheduler.version + 1)
-        settled = scheduler.drain_settled()
-        seen.append(([group.request.id for group in groups], settled))
+        records = scheduler.drain_records()
+        seen.append(([group.request.id for group in groups], records))
     return seen
 
 
@@ -60,7 +62,7 @@ def test_a_step_by_hand():
     assert [group.request.id for group in groups] == [0, 3]
     assert [group.outcome for group in groups] == [Outcome.MIXED, Outcome.MIXED]
     scheduler.advance(1)
-    counts = step_counts(scheduler.drain_settled())
+    counts = step_counts(scheduler.drain_records())
     expected = {"asked": 4, "mixed": 2, "all_correct": 1, "all_wrong": 1, "trained": 2, "recycled": 2, "fresh": 2}
     assert {key: counts[f"groups/{key}"] for key in expected} == expected
     assert scheduler.pool.live == 2
@@ -70,7 +72,7 @@ def test_a_step_by_hand():
     for request in again:
         scheduler.tell(request.id, rollouts(1, 0))
     scheduler.take()
-    counts = step_counts(scheduler.drain_settled())
+    counts = step_counts(scheduler.drain_records())
     assert (counts["groups/rescued_easy"], counts["groups/rescued_hard"], counts["groups/fresh"]) == (1, 1, 0)
 
 
@@ -87,13 +89,13 @@ def test_the_order_of_tells_changes_nothing(seed, steps):
 @given(
     seed=st.integers(0, 10_000),
     pool=st.sampled_from([CyclingPool, RecyclingPool, partial(RecyclingPool, alpha=0.1)]),
-    gate=st.sampled_from(list(gates.GATES.values())),
+    gate=st.sampled_from([choice.passes for choice in gates.GATES.values()]),
     refill=st.sampled_from([None, Refill(1), Refill(3)]),
     fail=st.integers(2, 9),
 )
 def test_every_group_has_one_fate_and_they_add_up(seed, pool, gate, refill, fail):
     scheduler = make(pool, seed=seed, gate=gate, refill=refill, oversample=1)
-    policy, asked, rollouts_told, settled = spread(40, seed), [], 0, []
+    policy, asked, rollouts_told, records = spread(40, seed), [], 0, []
     for _ in range(8):
         while scheduler.take() is None:
             requests = list(iter(scheduler.ask, None))
@@ -104,9 +106,9 @@ def test_every_group_has_one_fate_and_they_add_up(seed, pool, gate, refill, fail
                 scheduler.tell(request.id, None if failed else policy.play(request))
                 rollouts_told += request.n
         scheduler.advance(scheduler.version + 1)
-        settled += scheduler.drain_settled()
-    assert [one.request.id for one in settled] == asked
-    counts = step_counts(settled)
+        records += scheduler.drain_records()
+    assert [one.request.id for one in records] == asked
+    counts = step_counts(records)
     assert counts["rollouts"] == rollouts_told
     assert sum(counts[f"groups/{fate}"] for fate in Fate) == counts["groups/asked"] == len(asked)
     sources = ("fresh", "rescued_hard", "rescued_easy", "returned")
@@ -118,7 +120,7 @@ def test_excess_groups_are_a_uniform_choice_and_stay_eligible():
     for seed in range(400):
         scheduler = make(prompts=8, seed=seed)
         groups = play_step(scheduler, SimulatedPolicy([0.5] * 8)) or []
-        excess = [one for one in scheduler.drain_settled() if one.fate is Fate.EXCESS]
+        excess = [one for one in scheduler.drain_records() if one.fate is Fate.EXCESS]
         mixed = len(groups) + len(excess)
         assert len(groups) == min(mixed, 4)
         for one in excess:
@@ -154,7 +156,7 @@ def test_capacity_bounds_how_far_ahead_requests_go(lag):
         in_flight = [row for request in requests for row in [request.row]]
         assert len(set(in_flight)) == len(in_flight)
         scheduler.advance(scheduler.version + 1)
-    assert all(one.fate is not Fate.EXPIRED for one in scheduler.drain_settled())
+    assert all(one.fate is not Fate.EXPIRED for one in scheduler.drain_records())
 
 
 def test_a_jump_of_versions_expires_old_groups_and_returns_their_prompts():
@@ -165,8 +167,8 @@ def test_a_jump_of_versions_expires_old_groups_and_returns_their_prompts():
         scheduler.tell(request.id, rollouts(1, 0, 0, 0))
     while (groups := scheduler.take()) is not None:
         assert groups == []
-    settled = scheduler.drain_settled()
-    assert {one.fate for one in settled} == {Fate.EXPIRED}
+    records = scheduler.drain_records()
+    assert {one.fate for one in records} == {Fate.EXPIRED}
     assert scheduler.pool.live == 40
 
 
@@ -183,7 +185,7 @@ def test_refill_goes_on_until_enough_groups_carry_signal():
     while groups is None:
         groups = play_step(scheduler, SimulatedPolicy([0.1] * 100))
     assert len(groups) == 4
-    assert len(scheduler.drain_settled()) > 4
+    assert len(scheduler.drain_records()) > 4
 
 
 @pytest.mark.parametrize("on_exhausted", ["train", "stop"])
@@ -196,7 +198,7 @@ def test_refill_is_bounded_and_loses_no_accepted_group(on_exhausted):
             scheduler.tell(request.id, rollouts(1, 0, 0, 0) if told == 0 else SimulatedPolicy(rates).play(request))
             told += 1
     assert told == 4 * 4
-    fates = [one.fate for one in scheduler.drain_settled()]
+    fates = [one.fate for one in scheduler.drain_records()]
     if on_exhausted == "train":
         assert len(groups) == fates.count(Fate.TRAINED) == 1
         assert scheduler.stopped is None
@@ -259,7 +261,7 @@ def test_a_saved_scheduler_goes_on_exactly_with_requests_in_flight(seed, told_be
         while (groups := scheduler.take()) is not None:
             taken.append(groups)
         scheduler.advance(scheduler.version + 1)
-        results.append((taken, scheduler.drain_settled(), run(scheduler, policy, 3)))
+        results.append((taken, scheduler.drain_records(), run(scheduler, policy, 3)))
     assert results[0] == results[1]
 
 

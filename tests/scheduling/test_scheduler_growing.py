@@ -11,9 +11,9 @@ from scheduling_cases import POOLS, through_checkpoint
 
 from rekindle import Fate, History, Rollout, Scheduler
 from rekindle.scheduling import gates, group_sizes, temperatures
-from rekindle.scheduling.accounting import step_counts
+from rekindle.scheduling.group_records import step_counts
 from rekindle.scheduling.pools import CyclingPool, GrowingPool, RecyclingPool
-from rekindle.scheduling.scheduler import Refill
+from rekindle.scheduling.refills import Refill
 from rekindle.scheduling.top_ups import continue_mixed
 from rekindle.testing import SimulatedPolicy
 
@@ -30,7 +30,9 @@ def names(first, last):
 
 
 def rollouts(*rewards):
-    return [Rollout([0, 1], [False, True], [0.0, -1.0], reward) for reward in rewards]
+    return [
+        Rollout(token_ids=[0, 1], loss_mask=[False, True], logprobs=[0.0, -1.0], reward=reward) for reward in rewards
+    ]
 
 
 def by_id(request):
@@ -38,7 +40,7 @@ def by_id(request):
 
 
 def play_step(scheduler, order=list, policy=POLICY):
-    """A whole step: its requests, its groups and its settled rows. It ends, also without any request."""
+    """A whole step: its requests, its groups and its records. It ends, also without any request."""
     asked = []
     while requests := list(iter(scheduler.ask, None)):
         asked += requests
@@ -46,7 +48,7 @@ def play_step(scheduler, order=list, policy=POLICY):
             scheduler.tell(request.id, policy.play(request))
     groups = scheduler.take()
     scheduler.advance(scheduler.version + 1)
-    return asked, groups, scheduler.drain_settled()
+    return asked, groups, scheduler.drain_records()
 
 
 # -- by hand ----------------------------------------------------------------------------------------------------------
@@ -61,7 +63,7 @@ def test_a_step_that_finds_no_prompts_is_a_step_without_groups(replay):
         assert (scheduler.take(), scheduler.take(), scheduler.stopped) == ([], None, None)
         assert scheduler.ask() is None
         scheduler.advance(version)
-    assert scheduler.drain_settled() == []
+    assert scheduler.drain_records() == []
     scheduler.pool.add(["a"])
     request = scheduler.ask()
     assert (request.id, request.row, request.task_id, request.step, request.version) == (0, 0, "a", 3, 2)
@@ -113,8 +115,8 @@ def test_a_refill_that_finds_no_prompts_ends_the_step_and_not_the_run():
     assert (scheduler.take(), scheduler.stopped) == ([], None)
     scheduler.advance(1)
     scheduler.pool.add(names(3, 20))
-    asked, groups, settled = play_step(scheduler, policy=SimulatedPolicy(np.zeros(20)))
-    assert (len(asked), groups, {one.fate for one in settled}) == (6, [], {Fate.RETIRED})
+    asked, groups, records = play_step(scheduler, policy=SimulatedPolicy(np.zeros(20)))
+    assert (len(asked), groups, {one.fate for one in records}) == (6, [], {Fate.RETIRED})
     assert "step 2 found 0 of 2 groups with signal in 3 rounds" in scheduler.stopped
 
 
@@ -122,8 +124,8 @@ def test_a_fixed_opponent_plays_everything_and_learns_nothing():
     for inner, fate in ((RecyclingPool, Fate.RECYCLED), (CyclingPool, Fate.RETIRED)):
         scheduler = growing(inner, gate=gates.nothing)
         scheduler.pool.add(names(0, 4))
-        asked, groups, settled = play_step(scheduler)
-        assert ([one.row for one in asked], groups, {one.fate for one in settled}) == ([0, 1, 2, 3], [], {fate})
+        asked, groups, records = play_step(scheduler)
+        assert ([one.row for one in asked], groups, {one.fate for one in records}) == ([0, 1, 2, 3], [], {fate})
         assert scheduler.history.attempts.tolist() == [4] * 4
 
 
@@ -182,10 +184,10 @@ def test_the_order_of_tells_changes_nothing(new, lag, **options):
             seen.append(play_step(scheduler, order))
         runs.append(seen)
     assert runs[0] == runs[1] == runs[2]
-    for step, (asked, groups, settled) in enumerate(runs[0], 1):
+    for step, (asked, groups, records) in enumerate(runs[0], 1):
         assert {one.step for one in asked} <= {step}
         assert groups is not None
-        assert [one.request for one in settled] == sorted(asked, key=by_id)
+        assert [one.request for one in records] == sorted(asked, key=by_id)
 
 
 class Interrupted(RuleBasedStateMachine):
@@ -195,7 +197,7 @@ class Interrupted(RuleBasedStateMachine):
     def begin(self, **options):
         self.options, self.ids = options, []
         self.whole, self.restarted = build(**options), build(**options)
-        self.open, self.asked, self.settled, self.steps = {}, [], [], 0
+        self.open, self.asked, self.records, self.steps = {}, [], [], 0
 
     @property
     def both(self):
@@ -246,7 +248,7 @@ class Interrupted(RuleBasedStateMachine):
         assert self.options["gate"] is not gates.nothing or not groups
         for scheduler in self.both:
             scheduler.advance(self.steps, moved=0.01)
-        self.settled += self.same(*(scheduler.drain_settled() for scheduler in self.both))
+        self.records += self.same(*(scheduler.drain_records() for scheduler in self.both))
 
     @rule()
     def restart(self):
@@ -279,13 +281,13 @@ class Interrupted(RuleBasedStateMachine):
                 self.tell_one(min(self.open))
             before = self.steps
             self.take()
-            if not self.open and len(self.settled) == len(self.asked) and self.steps > before:
+            if not self.open and len(self.records) == len(self.asked) and self.steps > before:
                 break
         self.check_account()
 
     def check_account(self):
-        assert sorted((one.request for one in self.settled), key=by_id) == sorted(self.asked, key=by_id)
-        counts = step_counts(self.settled)
+        assert sorted((one.request for one in self.records), key=by_id) == sorted(self.asked, key=by_id)
+        counts = step_counts(self.records)
         assert counts["rollouts"] == sum(request.n for request in self.asked)
         assert sum(counts[f"groups/{fate}"] for fate in Fate) == counts["groups/asked"] == len(self.asked)
         steps = {}
@@ -294,7 +296,7 @@ class Interrupted(RuleBasedStateMachine):
         if not self.options["replay"]:
             assert all(len(played) == 1 for played in steps.values()), "without replay a prompt is played in one step"
         visits = self.whole.history.visits.sum()
-        failed = sum(one.fate is Fate.FAILED for one in self.settled)
+        failed = sum(one.fate is Fate.FAILED for one in self.records)
         assert visits <= len(self.asked) <= visits * (2 if self.options["top_up"] else 1) + failed
 
 

@@ -6,14 +6,16 @@ from scheduling_cases import history_of
 
 from rekindle import Outcome, Rollout, Scheduler
 from rekindle.scheduling import gates, group_sizes, temperatures
-from rekindle.scheduling.accounting import step_counts
 from rekindle.scheduling.belief import Belief
+from rekindle.scheduling.group_records import step_counts
 from rekindle.scheduling.pools import CyclingPool, Phase, PhasedPool
 from rekindle.testing import SimulatedPolicy
 
 
 def rollouts(*rewards):
-    return [Rollout([0, 1], [False, True], [0.0, -1.0], reward) for reward in rewards]
+    return [
+        Rollout(token_ids=[0, 1], loss_mask=[False, True], logprobs=[0.0, -1.0], reward=reward) for reward in rewards
+    ]
 
 
 def sizes_by_row(history, rows):
@@ -51,7 +53,7 @@ def test_groups_sized_by_what_is_known_share_the_steps_budget():
         for group in scheduler.take():
             assert len(group.rollouts) == group.request.n == sizes[group.request.row]
         scheduler.advance(scheduler.version + 1)
-    assert step_counts(scheduler.drain_settled())["rollouts"] == 240 == scheduler.history.attempts.sum()
+    assert step_counts(scheduler.drain_records())["rollouts"] == 240 == scheduler.history.attempts.sum()
 
 
 def test_a_pool_that_prescribes_the_size_keeps_the_rollouts_of_a_step():
@@ -96,7 +98,7 @@ def test_a_group_carries_what_was_known_before_its_visit():
         groups += scheduler.take()
         scheduler.advance(scheduler.version + 1)
     assert [group.beta for group in groups] == [(1, 2), (5, 2), (9, 2), (11, 4), (11, 8)]
-    assert [group.heat for group in groups] == [0, 1, 2, 1, 0]
+    assert [group.streak for group in groups] == [0, 1, 2, 1, 0]
     assert [group.request.temperature for group in groups] == pytest.approx([1.0, 1.05, 1.1, 1.05, 1.0])
     right, mixed, wrong = Outcome.ALL_CORRECT, Outcome.MIXED, Outcome.ALL_WRONG
     assert [group.previous_outcome for group in groups] == [None, right, right, mixed, wrong]

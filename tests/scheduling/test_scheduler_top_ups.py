@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from rekindle import Fate, History, Outcome, Rollout, Scheduler
 from rekindle.scheduling import gates
-from rekindle.scheduling.accounting import step_counts
+from rekindle.scheduling.group_records import step_counts
 from rekindle.scheduling.pools import CyclingPool, RecyclingPool
-from rekindle.scheduling.scheduler import Refill
+from rekindle.scheduling.refills import Refill
 from rekindle.scheduling.top_ups import continue_mixed, until_balanced
 from rekindle.testing import SimulatedPolicy
 
@@ -26,7 +26,9 @@ def make(top_up, pool=CyclingPool, prompts=24, **settings):
 
 
 def rollouts(*rewards):
-    return [Rollout([0, 1], [False, True], [0.0, -1.0], reward) for reward in rewards]
+    return [
+        Rollout(token_ids=[0, 1], loss_mask=[False, True], logprobs=[0.0, -1.0], reward=reward) for reward in rewards
+    ]
 
 
 def spread(seed, prompts=24):
@@ -34,7 +36,7 @@ def spread(seed, prompts=24):
 
 
 def play(scheduler, policy, steps, order=list, fails=lambda request: False):
-    """Whole steps; returns every request asked, and of each step its groups and its settled rows."""
+    """Whole steps; returns every request asked, and of each step its groups and its records."""
     asked, seen = [], []
     for _ in range(steps):
         while (groups := scheduler.take()) is None:
@@ -44,7 +46,7 @@ def play(scheduler, policy, steps, order=list, fails=lambda request: False):
             for request in order(requests):
                 scheduler.tell(request.id, None if fails(request) else policy.play(request))
         scheduler.advance(scheduler.version + 1)
-        seen.append((groups, scheduler.drain_settled()))
+        seen.append((groups, scheduler.drain_records()))
     return asked, seen
 
 
@@ -71,8 +73,8 @@ def test_speed_screens_with_four_and_goes_on_with_twenty_where_they_disagree():
     assert [group.rewards for group in groups] == [[1, 0, 0, 0] + [1] * 20, [0, 1, 1, 1] + [1] * 20]
     assert [group.topped_up for group in groups] == [(more[0],), (more[1],)]
     assert [[len(part) for _, part in group.parts()] for group in groups] == [[4, 20], [4, 20]]
-    settled = scheduler.drain_settled()
-    assert [(one.request.id, one.successes, one.fate, one.outcome) for one in settled] == [
+    records = scheduler.drain_records()
+    assert [(one.request.id, one.successes, one.fate, one.outcome) for one in records] == [
         (0, 1, Fate.TRAINED, Outcome.MIXED),
         (1, 4, Fate.RETIRED, Outcome.ALL_CORRECT),
         (2, 0, Fate.RETIRED, Outcome.ALL_WRONG),
@@ -96,7 +98,7 @@ def test_reinforce_ada_plays_rounds_until_balanced_or_the_bound():
     assert rounds == [{0, 1, 2, 3}, {0, 2, 3}, {0, 3}]
     assert {group.request.row: len(group.rollouts) for group in groups} == {0: 12, 1: 4, 2: 8, 3: 12}
     assert {group.request.row: len(group.topped_up) for group in groups} == {0: 2, 1: 0, 2: 1, 3: 2}
-    assert step_counts(scheduler.drain_settled())["rollouts"] == 36
+    assert step_counts(scheduler.drain_records())["rollouts"] == 36
 
 
 def test_what_the_first_round_calls_unanimous_may_still_teach():
@@ -105,7 +107,7 @@ def test_what_the_first_round_calls_unanimous_may_still_teach():
     assert scheduler.tell(scheduler.ask().id, rollouts(0, 1, 0, 1)) is Fate.TRAINED
     (group,) = scheduler.take()
     assert group.outcome is Outcome.MIXED
-    assert {one.outcome for one in scheduler.drain_settled()} == {Outcome.MIXED}
+    assert {one.outcome for one in scheduler.drain_records()} == {Outcome.MIXED}
 
 
 @pytest.mark.parametrize(("top_up", "first"), [(SPEED, (1, 0, 0, 0)), (ADA, (1, 0, 0, 0)), (ADA, (0, 0, 0, 0))])
@@ -117,8 +119,8 @@ def test_a_failed_top_up_keeps_what_was_sampled_before(top_up, first):
     assert scheduler.tell(more.id, None) is Fate.FAILED
     (group,) = scheduler.take()
     assert (group.rewards, group.topped_up) == (list(first), ())
-    settled = scheduler.drain_settled()
-    assert [(one.request, one.fate) for one in settled] == [(screening, Fate.TRAINED), (more, Fate.FAILED)]
+    records = scheduler.drain_records()
+    assert [(one.request, one.fate) for one in records] == [(screening, Fate.TRAINED), (more, Fate.FAILED)]
     assert scheduler.history.attempts[screening.row] == 4
 
 
@@ -126,7 +128,7 @@ def test_a_failed_first_round_is_not_topped_up():
     scheduler = make(SPEED, groups_per_step=1)
     scheduler.tell(scheduler.ask().id, None)
     assert scheduler.take() == []
-    assert [one.fate for one in scheduler.drain_settled()] == [Fate.FAILED]
+    assert [one.fate for one in scheduler.drain_records()] == [Fate.FAILED]
 
 
 def test_a_round_is_asked_only_when_the_one_before_is_told():
@@ -145,7 +147,7 @@ def test_topped_up_groups_are_excess_as_a_whole():
     for request in [scheduler.ask(), scheduler.ask()]:
         scheduler.tell(request.id, rollouts(*[1] * 20))
     (group,) = scheduler.take()
-    fates = {one.request.id: one.fate for one in scheduler.drain_settled()}
+    fates = {one.request.id: one.fate for one in scheduler.drain_records()}
     assert set(fates.values()) == {Fate.TRAINED, Fate.EXCESS}
     assert fates[0] is fates[2]
     assert fates[1] is fates[3]
@@ -172,9 +174,9 @@ def test_every_request_ends_in_one_row_and_the_order_of_tells_changes_nothing(se
         runs.append(play(scheduler, spread(seed), 4, order, lambda request: request.id % fail == 0))
     assert runs[0] == runs[1] == runs[2]
     asked, seen = runs[0]
-    settled = [one for _, rows in seen for one in rows]
-    assert [one.request for one in settled] == sorted(asked, key=by_id)
-    counts = step_counts(settled)
+    records = [one for _, rows in seen for one in rows]
+    assert [one.request for one in records] == sorted(asked, key=by_id)
+    counts = step_counts(records)
     assert counts["rollouts"] == sum(request.n for request in asked)
     assert sum(counts[f"groups/{fate}"] for fate in Fate) == counts["groups/asked"] == len(asked)
     for groups, rows in seen:

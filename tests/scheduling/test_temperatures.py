@@ -75,8 +75,8 @@ def test_heat_stops_counting_instead_of_wrapping_to_zero():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"base": 1.3, "maximum": 1.2}, r"heating\.maximum = 1\.2 is below train\.temperature = 1\.3; raise"),
-        ({"delta": -0.1}, r"heating\.delta = -0\.1 would cool"),
+        ({"base": 1.3, "maximum": 1.2}, r"maximum = 1\.2 is below base = 1\.3; raise"),
+        ({"delta": -0.1}, r"delta = -0\.1 is outside .* would cool"),
         ({"base": 0.0}, "temperature 0.0 must be above 0"),
     ],
 )

@@ -45,10 +45,10 @@ def test_an_odd_size_needs_its_half_of_both_kinds_rounded_up():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: continue_mixed(0), r"top_up\.more = 0 continues nothing"),
-        (lambda: until_balanced(0), r"subset\.size = 0 is below 1"),
-        (lambda: until_balanced(4, round_size=0), r"train\.group_size = 0 is below 1"),
-        (lambda: until_balanced(4, max_rounds=0), r"top_up\.max_rounds = 0 is below 1"),
+        (lambda: continue_mixed(0), r"more = 0 is outside"),
+        (lambda: until_balanced(0), r"size = 0 is outside"),
+        (lambda: until_balanced(4, round_size=0), r"round_size = 0 is outside"),
+        (lambda: until_balanced(4, max_rounds=0), r"max_rounds = 0 is outside"),
     ],
 )
 def test_settings_out_of_range_are_refused(make, message):

@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 
-from rekindle.config import TaskTable
+from rekindle.config.tables.task import TaskTable
 from rekindle.tasks.files import load_files, read_tasks
 from rekindle.tasks.task_set import TaskError, prompt_id
 from rekindle.types import Task
@@ -119,7 +119,7 @@ def test_a_byte_order_mark_is_no_error(tmp_path):
         ({"prompt": "p", "answer": ""}, "not ''"),
         ({"prompt": "p", "answer": float("nan")}, "not nan"),
         ({"prompt": "p", "answer": [["a"]]}, r"not \['a'\]"),
-        ({"prompt": "p", "answer": "a", "id": 1.5}, '"id" must be text or a whole number, not 1.5; mend or remove it'),
+        ({"prompt": "p", "answer": "a", "id": 1.5}, '"id" must be text or a whole number, not 1.5; fix or remove it'),
     ],
 )
 def test_a_bad_line_is_named_with_its_number_and_the_remedy(write, line, complaint):
@@ -213,10 +213,10 @@ def test_prompts_of_the_evaluation_file_leave_the_pool(write):
     with pytest.warns(UserWarning, match=r"train.jsonl: 5 prompts are also in .*test.jsonl and left the pool"):
         found = load_files(table, eval_prompts=4, seed=0)
     assert (len(found.pool), len(found.held_out)) == (15, 4)
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         assert len(load_files(table, eval_prompts=99, seed=0).held_out) == 10
-    assert any("eval.prompts = 99, but only 10" in str(one.message) for one in said)
+    assert any("eval.prompts = 99, but only 10" in str(one.message) for one in warned)
 
 
 def test_ids_that_number_the_rows_of_both_files(write):

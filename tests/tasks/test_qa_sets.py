@@ -178,7 +178,7 @@ def test_repeated_rows_are_dropped_with_a_warning_and_ambiguous_questions_stay(t
 
 
 @pytest.mark.parametrize(
-    ("row", "said"),
+    ("row", "expected"),
     [
         ({"answer": "x"}, 'there is no "question" (fields: answer)'),
         ({}, "fields: none"),
@@ -197,18 +197,18 @@ def test_repeated_rows_are_dropped_with_a_warning_and_ambiguous_questions_stay(t
         ({"question": "other", "answer": "x", "id": "first"}, "id 'first' is that of another question at"),
     ],
 )
-def test_bad_rows_are_named(row, said, tmp_path):
+def test_bad_rows_are_named(row, expected, tmp_path):
     path = lines(tmp_path / "s.jsonl", {"id": "first", "question": "?", "answer": "!"}, row)
     with pytest.raises(TaskError) as raised:
         read_questions(path)
     message = str(raised.value)
-    assert said in message
+    assert expected in message
     assert message.startswith(f"{path}:2: ")
     assert "\n" not in message
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "expected"),
     [
         ("s.jsonl", "", "has no rows"),
         ("s.json", "[]", "has no rows"),
@@ -216,16 +216,16 @@ def test_bad_rows_are_named(row, said, tmp_path):
         ("s.json", "[1]", "s.json item 1: expected a JSON object, found int"),
         ("s.json", '{"data": 3}', "expected a list of questions"),
         ("s.json", "{\n", "s.json:1: not valid JSON"),
-        ("s.tsv", "question\tanswer\nq\n", "s.tsv:2: the line has not the 2 fields"),
-        ("s.tsv", "question\tanswer\nq\ta\tb\n", "s.tsv:2: the line has not the 2 fields"),
+        ("s.tsv", "question\tanswer\nq\n", "s.tsv:2: the line does not have 2 fields"),
+        ("s.tsv", "question\tanswer\nq\ta\tb\n", "s.tsv:2: the line does not have 2 fields"),
         ("s.tsv", "question\tanswer\nq\t\n", "s.tsv:2: "),
     ],
 )
-def test_bad_files_are_named(name, content, said, tmp_path):
+def test_bad_files_are_named(name, content, expected, tmp_path):
     (tmp_path / name).write_text(content)
     with pytest.raises(TaskError) as raised:
         read_questions(tmp_path / name)
-    assert said in str(raised.value)
+    assert expected in str(raised.value)
 
 
 def test_ids_tell_answers_apart(tmp_path):

@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from rekindle.config import TaskTable
+from rekindle.config.tables.task import TaskTable
 from rekindle.tasks.loading import load_tasks
 from rekindle.tasks.reasoning_gym import tasks_from_entries
 from rekindle.tasks.reasoning_gym_main import generate_entries, make_dataset

@@ -33,7 +33,7 @@ worlds = st.builds(
 
 
 def told(params, corpus):
-    """(entity, relation) -> value, as somebody reads it who has nothing but the passages; former values aside."""
+    """(entity, relation) -> value, read from the passages alone, without former values."""
     facts = {}
     for document in passages(params, corpus):
         *words, end = document.text.split()
@@ -65,7 +65,7 @@ def test_a_tiny_world_has_every_fact_once_and_a_former_value_beside_it():
         assert {"boss", "home"} >= {relation}
 
 
-def test_ids_say_what_a_passage_is_about():
+def test_ids_name_the_fact_of_a_passage():
     by_id = {document.id: document for document in passages(TINY, "pool")}
     ((a, b), relation), value = next(iter(world(TINY, "pool").facts.items()))
     assert by_id[f"pool/{a}-{b}/{relation}/0"].text == f"{a} {b} {relation} {' '.join(value)} ."

@@ -2,10 +2,9 @@
 
 import pytest
 
-from rekindle.config import TaskTable
+from rekindle.config.tables.task import TaskTable
 from rekindle.tasks.extras import MissingExtraError, require_extra
 from rekindle.tasks.loading import load_tasks
-from rekindle.tasks.task_set import TaskError
 
 
 def test_the_default_is_the_embedded_task():
@@ -19,21 +18,6 @@ def test_files_are_read(tmp_path):
     path.write_text('{"prompt": "p", "answer": "a"}\n{"prompt": "q", "answer": "a"}\n')
     found = load_tasks(TaskTable(source="jsonl", path=str(path)), eval_prompts=1, seed=0)
     assert {task.prompt for task in found.pool + found.held_out} == {"p", "q"}
-
-
-@pytest.mark.parametrize(
-    "table",
-    [
-        TaskTable(path="x.jsonl"),
-        TaskTable(name="countdown"),
-        TaskTable(source="jsonl", path="x.jsonl", params={"seed": 1}),
-        TaskTable(source="gsm8k", path="x.jsonl", name="main"),
-        TaskTable(source="reasoning_gym", name="countdown", eval_path="x.jsonl"),
-    ],
-)
-def test_a_key_that_the_source_does_not_use_is_refused(table):
-    with pytest.raises(TaskError, match=rf'task\.\w+ is not used by task.source = "{table.source}"; remove it'):
-        load_tasks(table, eval_prompts=1, seed=0)
 
 
 def test_a_missing_package_names_the_extra():

@@ -18,8 +18,8 @@ def tables(model, prefix=""):
 def keys_read():
     """A set that grows by each key, ``"train.group_size"``, that is read from any configuration.
 
-    A table that is handed over whole, as a dictionary, has all its keys read. The whole configuration as a dictionary is
-    what is written to config.toml, and counts for nothing.
+    A table that is handed over whole, as a dictionary, has all its keys read. The whole configuration as a dictionary
+    is what is written to config.toml, and counts for nothing.
     """
     found = set()
     with ExitStack() as stack:

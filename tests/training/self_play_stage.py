@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import count
 
-from test_loop import opened
+from test_loop import Passing, finish
 
 from environments.search_cases import ScriptedEngine
 from rekindle.assembly.self_play import build_self_play
@@ -14,7 +14,6 @@ from rekindle.learning.samples import build_samples
 from rekindle.methods import build_credit, build_scheduler
 from rekindle.recipes import resolve
 from rekindle.training.supply import Supplied
-from rekindle.training.trainer import Trainer
 from rekindle.warm_starts.stage import start_workbench
 from searching import write_jsonl
 
@@ -44,7 +43,7 @@ def settings_of(directory, model):
         "train.groups_per_step": 4,
         "train.group_size": 2,
         "train.steps": 3,
-        "train.kl_coefficient": 0.0,
+        "loss.kl_coefficient": 0.0,
         "train.gate": "everything",
         "eval.every": 99,
         "eval.prompts": 2,
@@ -135,12 +134,12 @@ class Step:
     pool: dict
 
     @property
-    def records(self):
-        return self.supplied.records
+    def lines(self):
+        return self.supplied.lines
 
     @property
     def verdicts(self):
-        return Counter(one["verdict"] for one in self.records)
+        return Counter(one["verdict"] for one in self.lines)
 
 
 @dataclass
@@ -169,12 +168,12 @@ def played(config, says=None, steps=1):
 
 
 def _step(config, number, sides, scheduler):
-    sides.game.prepare(number, number - 1)
+    sides.supply.prepare(number, number - 1)
     asked = list(iter(scheduler.ask, None))
     for request_id, rollouts in sides.environment.play(asked):
         scheduler.tell(request_id, rollouts)
     groups = scheduler.take()
-    supplied = sides.game.conclude(number, scheduler.drain_settled())
+    supplied = sides.supply.conclude(number, scheduler.drain_records())
     scheduler.advance(number)
     samples = build_samples(groups, build_credit(config)) if groups else []
     return Step(supplied, asked, samples, dict(scheduler.pool.metrics()))
@@ -183,28 +182,25 @@ def _step(config, number, sides, scheduler):
 # -- whole runs --------------------------------------------------------------------------------------------------------
 
 
-def let_speak(monkeypatch, says=None):
-    """Let a script speak for the policy and the start policy of runs."""
-
-    def speaking(policy, **_):
-        return ScriptedEngine(PolicyCodec(policy), says or script())
-
-    monkeypatch.setattr("rekindle.assembly.opening.TorchEngine", speaking)
-    monkeypatch.setattr("rekindle.assembly.run.TorchEngine", speaking)
+def speaking(says=None):
+    """How to make engines for runs in which a script speaks for the policy and the start policy."""
+    return lambda config, policy: ScriptedEngine(PolicyCodec(policy), says or script())
 
 
-def updates_of(config, directory, monkeypatch, says=None):
+def let_speak(monkeypatch):
+    """Let the script speak in runs of the command."""
+    monkeypatch.setattr("rekindle.assembly.engines.TorchEngine", lambda policy, **_: speaking()(None, policy))
+
+
+def updates_of(config, directory, says=None):
     """The samples of every update of a run whose policy follows a script: (of proposers, of solvers) each."""
-    updates, update = [], Trainer.update
+    updates = []
 
-    def noted(self, samples, *args):
-        of_proposers = [one for one in samples if one.prompt_key < 0]
-        updates.append((of_proposers, [one for one in samples if one.prompt_key >= 0]))
-        return update(self, samples, *args)
+    class Noted(Passing):
+        def update(self, samples, *args):
+            of_proposers = [one for one in samples if one.prompt_key < 0]
+            updates.append((of_proposers, [one for one in samples if one.prompt_key >= 0]))
+            return self.inner.update(samples, *args)
 
-    with monkeypatch.context() as patched:
-        patched.setattr(Trainer, "update", noted)
-        let_speak(patched, says)
-        with opened(config, directory) as loop:
-            loop.run()
+    finish(config, directory, engine=speaking(says), adapt=lambda parts: replace(parts, trainer=Noted(parts.trainer)))
     return updates

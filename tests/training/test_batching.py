@@ -9,7 +9,15 @@ from rekindle.types import TrainingSample
 
 
 def sample(length: int, prompt: int) -> TrainingSample:
-    return TrainingSample(range(length), [True] * length, [0.0] * length, [1.0] * length, 1.0, 1.0, prompt_key=prompt)
+    return TrainingSample(
+        token_ids=range(length),
+        loss_mask=[True] * length,
+        logprobs=[0.0] * length,
+        advantages=[1.0] * length,
+        temperature=1.0,
+        weight=1.0,
+        prompt_key=prompt,
+    )
 
 
 def shape(batches: list[list[TrainingSample]]) -> list[list[tuple[int, int]]]:

@@ -7,7 +7,7 @@ import torch
 from test_loop import assert_same_run, finish, last_weights, ledger_rows, opened, without_clocks
 
 from rekindle.methods.composition import ALL_TOGETHER, overrides
-from rekindle.training.loop import Ending
+from rekindle.training.endings import Ending
 from rekindle.types import Fate
 
 COMBINATIONS = [

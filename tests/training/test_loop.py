@@ -19,7 +19,7 @@ from rekindle.config import ConfigError
 from rekindle.observability.metrics import read_metrics
 from rekindle.recipes import on_given_tasks
 from rekindle.training.checkpoint import CheckpointError, Checkpoints
-from rekindle.training.loop import Ending
+from rekindle.training.endings import Ending
 from rekindle.training.trainer import Diverged
 from rekindle.types import Fate
 from rekindle.warm_starts.stage import start_model
@@ -68,6 +68,16 @@ METRICS_OF_THE_CONTRACT = [
 ]
 
 
+class Passing:
+    """Stands before a part of a run, and passes on what it does not do itself."""
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+
 class Screen:
     """An observer that remembers."""
 
@@ -82,7 +92,7 @@ class Screen:
 
 
 @contextmanager
-def opened(config, directory, *, resume=False):
+def opened(config, directory, *, resume=False, **seams):
     screen = Screen()
     with open_run(
         config,
@@ -91,13 +101,14 @@ def opened(config, directory, *, resume=False):
         resume=resume,
         observer=lambda *_: screen,
         say=lambda _: None,
+        **seams,
     ) as loop:
         loop.screen = screen
         yield loop
 
 
-def finish(config, directory, *, resume=False):
-    with opened(config, directory, resume=resume) as loop:
+def finish(config, directory, *, resume=False, **seams):
+    with opened(config, directory, resume=resume, **seams) as loop:
         return loop.run(), loop
 
 
@@ -145,7 +156,7 @@ def test_files_and_keys_of_the_contract(quick_config, tmp_path):
 
 @pytest.mark.parametrize("recipe", on_given_tasks())
 def test_every_recipe_trains_conserves_and_resumes_bit_for_bit(recipe, quick_config, tmp_path):
-    extra = ["train.warmup_steps=2", "train.schedule=linear"] if recipe in {"grpo", "dapo"} else []
+    extra = ["optimizer.warmup_steps=2", "optimizer.schedule=linear"] if recipe in {"grpo", "dapo"} else []
     config = quick_config(recipe, "checkpoint.keep=9", *extra)
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     finish(config, whole)
@@ -187,8 +198,8 @@ def test_killed_before_the_first_checkpoint_starts_again(quick_config, tmp_path)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     finish(config, whole)
     with opened(config, broken) as loop:
-        loop._write_start()
-        loop._do_step(lambda: False)
+        loop.begin()
+        loop.do_step()
     finish(config, broken, resume=True)
     assert_same_run(whole, broken)
 
@@ -216,7 +227,7 @@ def test_other_settings_do_not_resume(quick_config, tmp_path):
 
 def test_two_processes_do_not_train_in_one_directory(quick_config, tmp_path):
     with opened(quick_config(), tmp_path / "run") as loop:
-        loop._write_start()
+        loop.begin()
         with pytest.raises(ConfigError, match="another process is training in"):
             finish(quick_config(), tmp_path / "run", resume=True)
     assert finish(quick_config(), tmp_path / "run", resume=True)[0] is Ending.DONE
@@ -233,7 +244,7 @@ def test_budget_as_target_and_as_bound(quick_config, tmp_path):
 
 
 def test_a_run_without_signal_stops_at_its_bound_and_says_so(quick_config, tmp_path):
-    config = quick_config("grpo", "train.steps=50", "train.max_barren_steps=3", "engine.max_new_tokens=1")
+    config = quick_config("grpo", "train.steps=50", "train.max_steps_without_signal=3", "engine.max_new_tokens=1")
     ending, loop = finish(config, tmp_path / "run")
     assert (ending, loop.step, loop.version) == (Ending.BOUND, 3, 0)
     assert "3 steps in a row had nothing to train on" in loop.bound
@@ -276,26 +287,24 @@ def test_starvation_is_said_once_and_counted(quick_config, tmp_path):
 
 
 def test_divergence_stops_before_the_weights_and_keeps_the_checkpoints(quick_config, tmp_path):
-    config = quick_config("recycle", "train.steps=6", "train.warmup_steps=0")
-    with opened(config, tmp_path / "run") as loop:
-        real, parts = loop._parts.trainer.update, loop._parts
+    config = quick_config("recycle", "train.steps=6", "optimizer.warmup_steps=0")
 
-        def poisoned(samples, version, scale):
+    class Poisoned(Passing):
+        def update(self, samples, version, scale):
             if version == 3:
                 with torch.no_grad():
-                    next(iter(parts.policy.model.parameters())).fill_(float("nan"))
-            return real(samples, version, scale)
+                    next(iter(self.policy.model.parameters())).fill_(float("nan"))
+            return self.inner.update(samples, version, scale)
 
-        parts.trainer.update = poisoned
-        with pytest.raises(Diverged, match=r"update 4: .* nan.*lower train.learning_rate"):
-            loop.run()
+    with pytest.raises(Diverged, match=r"update 4: .* nan.*lower train.learning_rate"):
+        finish(config, tmp_path / "run", adapt=lambda parts: replace(parts, trainer=Poisoned(parts.trainer)))
     assert all(torch.isfinite(tensor).all() for tensor in last_weights(tmp_path / "run").values())
     assert finish(config, tmp_path / "run", resume=True)[0] is Ending.DONE
 
 
 @pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0])
 def test_the_step_is_scaled_by_the_share_of_groups_that_taught(exponent, quick_config, tmp_path):
-    overrides = (f"train.batch_exponent={exponent}", "train.warmup_steps=0", "train.gate=everything")
+    overrides = (f"optimizer.batch_exponent={exponent}", "optimizer.warmup_steps=0", "train.gate=everything")
     finish(quick_config("grpo", *overrides), tmp_path / "run")
     lines = without_clocks(tmp_path / "run")[1:]
     assert min(line["groups/mixed"] for line in lines) < 8
@@ -305,7 +314,7 @@ def test_the_step_is_scaled_by_the_share_of_groups_that_taught(exponent, quick_c
 
 def test_the_share_that_scales_a_step_is_that_of_its_own_phase(quick_config, tmp_path):
     """The last step of a phase with groups of 2 has 16 of them, although the next phase has 8 groups of 4."""
-    overrides = ("train.batch_exponent=1", "train.warmup_steps=0", "train.gate=everything", "train.steps=6")
+    overrides = ("optimizer.batch_exponent=1", "optimizer.warmup_steps=0", "train.gate=everything", "train.steps=6")
     phases = ("task.pool_size=32", "phases.max_epochs=1", "profile.trivial_above=1", "train.temperature=1.5")
     finish(quick_config("sgpo", *overrides, *phases), tmp_path / "run")
     size = {row["step"]: row["n"] for row in ledger_rows(tmp_path / "run")}
@@ -320,37 +329,32 @@ def test_what_the_policy_moved_reaches_the_history(quick_config, tmp_path):
     _, loop = finish(quick_config("posterior_recycle"), tmp_path / "run")
     moved = [line["moved"] for line in without_clocks(tmp_path / "run")[1:]]
     assert min(moved) > 0
-    assert loop._parts.scheduler.history.movement == pytest.approx(sum(moved))
+    assert loop.parts.scheduler.history.movement == pytest.approx(sum(moved))
     finish(quick_config("grpo"), tmp_path / "without")
     assert {line["moved"] for line in without_clocks(tmp_path / "without")} == {None}
 
 
-class Failing:
+class Failing(Passing):
     """An environment whose first requests break it."""
 
     def __init__(self, inner, steps):
-        self._inner, self._steps = inner, steps
-
-    @property
-    def seconds(self):
-        return self._inner.seconds
-
-    @property
-    def counts(self):
-        return self._inner.counts
+        super().__init__(inner)
+        self._steps = steps
 
     def play(self, requests):
         if self._steps > 0:
             self._steps -= 1
-            yield from self._inner.play(requests[:3])
+            yield from self.inner.play(requests[:3])
             raise RuntimeError("the engine lost its GPU")
-        yield from self._inner.play(requests)
+        yield from self.inner.play(requests)
 
 
 def test_a_failing_engine_makes_failed_groups_not_rewards(quick_config, tmp_path):
-    with opened(quick_config(), tmp_path / "run") as loop:
-        loop._parts = replace(loop._parts, environment=Failing(loop._parts.environment, steps=1))
-        assert loop.run() is Ending.DONE
+    def failing(parts):
+        return replace(parts, environment=Failing(parts.environment, steps=1))
+
+    ending, loop = finish(quick_config(), tmp_path / "run", adapt=failing)
+    assert ending is Ending.DONE
     first, second = without_clocks(tmp_path / "run")[1:3]
     assert first["groups/failed"] == 13
     assert second["groups/failed"] == 0
@@ -403,6 +407,6 @@ def test_off_means_off(quick_config, tmp_path):
     finish(quick_config("grpo", *same[2:]), tmp_path / "grpo")
     finish(quick_config("bounded_dapo", "train.oversample=1", *same[2:]), tmp_path / "bounded")
     assert_same_run(tmp_path / "grpo", tmp_path / "bounded")
-    config = quick_config("dapo", "refill.max_rounds=0", "train.clip_high=0.2", "train.aggregation=group_token_mean")
+    config = quick_config("dapo", "refill.max_rounds=0", "loss.clip_high=0.2", "loss.aggregation=group_token_mean")
     finish(config, tmp_path / "dapo")
     assert_same_run(tmp_path / "grpo", tmp_path / "dapo")

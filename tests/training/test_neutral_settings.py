@@ -11,10 +11,10 @@ from test_loop import finish, last_weights, ledger_rows, without_clocks
 
 from rekindle.recipes import on_given_tasks
 
-PLAIN = ("train.gate=has_signal", "train.estimator=grpo", "train.aggregation=group_token_mean", "train.group_size=4")
+PLAIN = ("train.gate=has_signal", "advantage.estimator=grpo", "loss.aggregation=group_token_mean", "train.group_size=4")
 CYCLING = ("pool.kind=cycling", "pool.reset_below=0", "train.oversample=1")
-CLIP = ("train.clip_low=0.2", "train.clip_high=0.2")
-OWN_LOSS = ("train.loss=ppo_clip", "train.minibatches=1", *CLIP)
+CLIP = ("loss.clip_low=0.2", "loss.clip_high=0.2")
+OWN_LOSS = ("loss.kind=ppo_clip", "optimizer.minibatches=1", *CLIP)
 COLD = ("heating.delta=0", "reactivation.kind=off")
 SUBSET = ("top_up.kind=off", "subset.kind=off", "subset.size=4", "subset.baseline=selected")
 
@@ -34,9 +34,9 @@ SWITCHED_OFF = {
     "soft_recycle": (*CYCLING, "pool.alpha=0"),
     "erpo": COLD,
     "sgpo": ("pool.kind=cycling",),
-    "c_rf_ntf": ("train.negative_keep_ratio=1", *CLIP),
-    "reinforce_pp_ntf": ("train.negative_keep_ratio=1",),
-    "rl_zvp": ("train.zero_variance_scale=0",),
+    "c_rf_ntf": ("advantage.negative_keep_ratio=1", *CLIP),
+    "reinforce_pp_ntf": ("advantage.negative_keep_ratio=1",),
+    "rl_zvp": ("advantage.zero_variance_scale=0",),
     "greso": ("pool.kind=cycling", "refill.max_rounds=0"),
     "mopps": (
         "pool.kind=cycling",
@@ -69,9 +69,13 @@ NEUTRAL = {
     "knapsack": (("knapsack", *FOUR), ("grpo",), ()),
     "sizes by success": (("grpo", "sizes.rule=inverse_success", *FOUR), ("grpo",), ()),
     # The answers have at most 24 tokens, of which ceil(0.96 n) are all.
-    "C-RF's filter": (("c_rf_ntf", "train.negative_keep_ratio=0.96"), ("c_rf_ntf", "train.negative_keep_ratio=1"), ()),
-    "the filter": (("reinforce_pp_ntf", "train.negative_keep_ratio=0.96"), ("reinforce_pp", *SINGLE), ()),
-    "our combination": (("rekindle", *UNIFORM, *PLAIN, "train.negative_keep_ratio=1"), ("grpo",), PROBE),
+    "C-RF's filter": (
+        ("c_rf_ntf", "advantage.negative_keep_ratio=0.96"),
+        ("c_rf_ntf", "advantage.negative_keep_ratio=1"),
+        (),
+    ),
+    "the filter": (("reinforce_pp_ntf", "advantage.negative_keep_ratio=0.96"), ("reinforce_pp", *SINGLE), ()),
+    "our combination": (("rekindle", *UNIFORM, *PLAIN, "advantage.negative_keep_ratio=1"), ("grpo",), PROBE),
     "SPO": (("spo", *UNIFORM, *PLAIN), ("grpo",), PROBE),
     "shrunk baselines": (("prompt_baseline", *UNIFORM, *PLAIN), ("grpo",), PROBE),
 }
@@ -139,5 +143,5 @@ def test_the_runs_that_are_compared_go_round_the_pool_and_differ_by_their_method
     sharp = run_of("grpo", "pool.kind=prioritized", "priority.sharpness=1")
     assert ledger_rows(sharp) != ledger_rows(plain)
     single = run_of("reinforce_pp", *SINGLE)
-    filtered = run_of("reinforce_pp_ntf", "train.negative_keep_ratio=0.1")
+    filtered = run_of("reinforce_pp_ntf", "advantage.negative_keep_ratio=0.1")
     assert any(not torch.equal(weight, last_weights(single)[key]) for key, weight in last_weights(filtered).items())

@@ -13,7 +13,7 @@ from test_self_play_options import COVERED as OF_SELF_PLAY
 from rekindle.config import Config, ConfigError
 from rekindle.recipes import resolve
 from rekindle.training.checkpoint import Checkpoints
-from rekindle.training.loop import Ending
+from rekindle.training.endings import Ending
 from rekindle.types import UserError
 from rekindle.warm_starts.tiny_model import build_tiny
 
@@ -23,19 +23,19 @@ CHANGES_THE_NUMBERS = {
     "train.groups_per_step": 5,
     "train.oversample": 3,
     "train.temperature": 1.3,
-    "train.estimator": "dr_grpo",
-    "train.negative_keep_ratio": 0.2,
-    "train.aggregation": "sequence_mean",
+    "advantage.estimator": "dr_grpo",
+    "advantage.negative_keep_ratio": 0.2,
+    "loss.aggregation": "sequence_mean",
     "train.learning_rate": 1e-3,
-    "train.batch_exponent": 1.0,
-    "train.warmup_steps": 2,
-    "train.weight_decay": 0.5,
-    "train.beta1": 0.5,
-    "train.beta2": 0.9,
-    "train.grad_clip": 0.01,
-    "train.epochs": 2,
-    "train.minibatches": 2,
-    "train.kl_coefficient": 0.5,
+    "optimizer.batch_exponent": 1.0,
+    "optimizer.warmup_steps": 2,
+    "optimizer.weight_decay": 0.5,
+    "optimizer.beta1": 0.5,
+    "optimizer.beta2": 0.9,
+    "optimizer.grad_clip": 0.01,
+    "optimizer.epochs": 2,
+    "optimizer.minibatches": 2,
+    "loss.kl_coefficient": 0.5,
     "engine.max_new_tokens": 3,
     "engine.top_p": 0.5,
     "engine.min_p": 0.3,
@@ -48,7 +48,7 @@ CHANGES_THE_NUMBERS = {
     "eval.samples": 3,
     "eval.every": 1,
 }
-OFF_POLICY = ("train.epochs=3", "train.learning_rate=0.003", "train.warmup_steps=0")
+OFF_POLICY = ("optimizer.epochs=3", "train.learning_rate=0.003", "optimizer.warmup_steps=0")
 FRESH = ("warm_start.steps=40", "train.steps=1")  # what needs another warm start gets a short one
 OFTEN = ("task.pool_size=10", "train.steps=6")  # every prompt three times or more
 SPREAD = ("train.temperature=1.5",)  # success rates of all kinds
@@ -57,17 +57,17 @@ REVIVED = (*HOT, "reactivation.kind=constant")
 BY_SUCCESS = (*OFTEN, "sizes.rule=inverse_success")
 NEEDS_COMPANY = {
     # key: (settings of both runs, value of the second, recipe if it is not "recycle")
-    "train.clip_low": (OFF_POLICY, 0.01),
-    "train.clip_high": (OFF_POLICY, 0.01),
-    "train.microbatch_tokens": ((), 64),
-    "train.schedule": (("train.warmup_steps=0",), "cosine"),
-    "train.old_logprobs": (("train.epochs=2",), "recompute"),
+    "loss.clip_low": (OFF_POLICY, 0.01),
+    "loss.clip_high": (OFF_POLICY, 0.01),
+    "optimizer.microbatch_tokens": ((), 64),
+    "optimizer.schedule": (("optimizer.warmup_steps=0",), "cosine"),
+    "loss.old_logprobs": (("optimizer.epochs=2",), "recompute"),
     "train.gate": ((), "everything", "grpo"),
-    "train.loss": (("train.minibatches=3", "train.clip_high=0.001", *OFF_POLICY[1:]), "cispo", "grpo"),
-    "train.zero_variance_scale": ((), 0.5, "rl_zvp"),
-    "train.baseline_strength": (OFTEN, 0.5, "prompt_baseline"),
-    "train.off_temperature": (HOT, "ignore", "erpo"),
-    "train.importance_cap": ((*HOT, "train.off_temperature=importance"), 0.5, "erpo"),
+    "loss.kind": (("optimizer.minibatches=3", "loss.clip_high=0.001", *OFF_POLICY[1:]), "cispo", "grpo"),
+    "advantage.zero_variance_scale": ((), 0.5, "rl_zvp"),
+    "advantage.baseline_strength": (OFTEN, 0.5, "prompt_baseline"),
+    "loss.off_temperature": (HOT, "ignore", "erpo"),
+    "loss.importance_cap": ((*HOT, "loss.off_temperature=importance"), 0.5, "erpo"),
     "task.params.seed": (FRESH, 3),
     "task.params.min_length": (FRESH, 3),
     "warm_start.steps": (FRESH, 39),
@@ -210,7 +210,7 @@ ELSEWHERE = {
     "train.tokens": "test_a_budget_of_tokens below",
     "train.seed": "test_the_seed below",
     "train.threads": "test_threads below",
-    "train.max_barren_steps": "test_loop",
+    "train.max_steps_without_signal": "test_loop",
     "engine.max_rows": "tests/engines/test_torch_engine",
     "checkpoint.every": "test_checkpoints below",
     "checkpoint.keep": "test_loop",
@@ -284,7 +284,7 @@ def test_the_tiny_model_must_hold_the_task(quick_config, tmp_path):
 
 
 def test_kl_is_logged_and_its_reference_is_counted(run):
-    lines = run("recycle", "train.kl_coefficient=0.1")
+    lines = run("recycle", "loss.kl_coefficient=0.1")
     trained = [line for line in lines if line["loss"] is not None]
     assert trained[0]["kl"] == pytest.approx(0, abs=1e-6)
     assert trained[-1]["kl"] > 0

@@ -3,19 +3,20 @@
 import json
 from collections import Counter
 from contextlib import ExitStack
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
 import torch
-from test_loop import assert_same_run, finish, last_weights, ledger_rows, opened, without_clocks
+from test_loop import Passing, assert_same_run, finish, last_weights, ledger_rows, opened, without_clocks
 
 from dying import UPDATE, signalled
 from rekindle.cli import main
 from rekindle.engines.torch_engine import TorchEngine
-from rekindle.environments.search.play import COUNTS
+from rekindle.environments.search.partner import COUNTS
 from rekindle.evaluation.profile_file import load_profile
 from rekindle.observability.metrics import read_metrics
-from rekindle.training.loop import Ending
+from rekindle.training.endings import Ending
 from rekindle.training.trainer import Trainer
 from rekindle.types import Fate
 from searching import QUICK_SEARCH, SEARCH_EXAMPLE, answering, file_config, recording, search_config, served
@@ -29,8 +30,8 @@ def levels(line, name):
 def whole(request, tmp_path_factory):
     """A whole run: its directory, its loop, and the rollouts of every request."""
     directory = tmp_path_factory.mktemp("search") / "run"
-    with opened(search_config(request.param), directory) as loop:
-        played = recording(loop)
+    seam, played = recording()
+    with opened(search_config(request.param), directory, adapt=seam) as loop:
         assert loop.run() is Ending.DONE
     return directory, loop, played
 
@@ -73,7 +74,7 @@ def test_metrics_by_level(whole):
     for line in (start, steps[2], steps[3]):
         for name in ("accuracy", "greedy"):  # half of the held-out questions have one hop, and half have two
             assert sum(levels(line, name).values()) / 2 == pytest.approx(line[f"eval/{name}"])
-    assert set(loop._parts.levels) == {1, 2}
+    assert set(loop.parts.supply.levels) == {1, 2}
 
 
 def test_what_was_searched_is_counted_and_timed(whole):
@@ -120,7 +121,7 @@ def test_kill_9_in_mid_run_then_resume_equals_the_uninterrupted_run(tmp_path):
 # -- what is trained --------------------------------------------------------------------------------------------------
 
 
-class Books:
+class Transcript:
     """What passes between the policy and who it talks to, written down piece by piece as (token ids, sampled)."""
 
     def __init__(self):
@@ -133,17 +134,17 @@ class Books:
             def __init__(self):
                 self.pieces = {}
 
-            def hear(self, request, sample, completion):
+            def on_turn(self, request, sample, completion):
                 begin = [(list(requests[request].prompt_ids), False)]
                 said = self.pieces.setdefault((request, sample), begin)
                 said.append((list(completion.token_ids), True))
-                goes_on = inner.hear(request, sample, completion)
+                goes_on = inner.on_turn(request, sample, completion)
                 if not goes_on:
                     outer.conversations.append(said)
                 return goes_on
 
-            def reply(self, names):
-                replies = inner.reply(names)
+            def respond(self, names):
+                replies = inner.respond(names)
                 for name, reply in zip(names, replies, strict=True):
                     self.pieces[name].append((list(reply.token_ids), False))
                 return replies
@@ -158,36 +159,39 @@ class Books:
         }
 
 
-def trained_samples(config, directory, monkeypatch):
-    """Every sample that the trainer is given, and the books of the conversations."""
-    books, samples = Books(), []
-    converse, update = TorchEngine.converse, Trainer.update
+def trained_samples(config, directory):
+    """Every sample that the trainer is given, and the tokens of the conversations."""
+    transcript, samples = Transcript(), []
 
-    def listened(self, requests, partner):
-        converse(self, requests, books.partner(requests, partner))
+    class Listened(TorchEngine):
+        def converse(self, requests, partner):
+            super().converse(requests, transcript.partner(requests, partner))
 
-    def noted(self, batch, version, scale):
-        samples.extend(batch)
-        return update(self, batch, version, scale)
+    class Noted(Passing):
+        def update(self, batch, version, scale):
+            samples.extend(batch)
+            return self.inner.update(batch, version, scale)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(TorchEngine, "converse", listened)
-        patch.setattr(Trainer, "update", noted)
-        finish(config, directory)
-    return samples, books.by_tokens()
+    finish(
+        config,
+        directory,
+        engine=lambda config, policy: Listened(policy, max_rows=config.engine.max_rows),
+        adapt=lambda parts: replace(parts, trainer=Noted(parts.trainer)),
+    )
+    return samples, transcript.by_tokens()
 
 
-def test_only_sampled_tokens_are_trained_unless_the_control_is_chosen(tmp_path, monkeypatch):
-    masked, control = (search_config("grpo", "train.steps=2", *more) for more in ([], ["train.tool_tokens=trained"]))
-    assert masked.train.tool_tokens == "masked"
-    samples, sampled = trained_samples(masked, tmp_path / "masked", monkeypatch)
+def test_only_sampled_tokens_are_trained_unless_the_control_is_chosen(tmp_path):
+    masked, control = (search_config("grpo", "train.steps=2", *more) for more in ([], ["loss.tool_tokens=trained"]))
+    assert masked.loss.tool_tokens == "masked"
+    samples, sampled = trained_samples(masked, tmp_path / "masked")
     assert len(samples) > 8
     for one in samples:
         assert list(one.loss_mask) == sampled[tuple(one.token_ids)]
         outside = [token for token, mine in enumerate(one.loss_mask) if not mine]
         assert {one.logprobs[token] for token in outside} == {one.advantages[token] for token in outside} == {0.0}
     assert any(list(one.loss_mask) != sorted(one.loss_mask) for one in samples), "somebody read something"
-    samples, sampled = trained_samples(control, tmp_path / "control", monkeypatch)
+    samples, sampled = trained_samples(control, tmp_path / "control")
     for one in samples:
         before = sampled[tuple(one.token_ids)].index(True)
         assert list(one.loss_mask) == [False] * before + [True] * (len(one.token_ids) - before)
@@ -231,9 +235,9 @@ def test_a_retriever_that_dies_ends_the_run_at_its_bound_and_it_goes_on_when_it_
     file_config(tmp_path)  # writes the corpus
     with ExitStack() as server:
         url = server.enter_context(served(corpus))
-        config = over_http(tmp_path, url, "train.steps=6", "train.max_barren_steps=2", "train.group_size=8")
-        with opened(config, run) as loop:
-            played = recording(loop)
+        config = over_http(tmp_path, url, "train.steps=6", "train.max_steps_without_signal=2", "train.group_size=8")
+        seam, played = recording()
+        with opened(config, run, adapt=seam) as loop:
 
             def dies_after_two():
                 if loop.step == 2:
@@ -270,6 +274,7 @@ def test_errors_of_a_server_for_a_while_cost_the_groups_of_that_while(tmp_path, 
         return (200, {"result": [[hit] for _ in payload["queries"]]}) if up else (500, {"detail": "out of memory"})
 
     up = True
+    seam, played = recording()
     with (
         answering(rule) as url,
         opened(
@@ -277,9 +282,9 @@ def test_errors_of_a_server_for_a_while_cost_the_groups_of_that_while(tmp_path, 
                 tmp_path, url, "train.steps=3", "train.gate=everything", "train.groups_per_step=2", "train.group_size=2"
             ),
             tmp_path / "run",
+            adapt=seam,
         ) as loop,
     ):
-        played = recording(loop)
 
         def down_in_the_second():
             nonlocal up
@@ -306,7 +311,7 @@ def test_a_judge_that_answers_nonsense_makes_failed_groups_not_rewards(tmp_path,
     with answering(rule) as url:
         judge = ("task.verifier=judge", f"judge.url={json.dumps(url + '/v1')}", "judge.model=grader")
         config = file_config(
-            tmp_path, "grpo", *judge, "task.success_threshold=1.0", "train.steps=9", "train.max_barren_steps=2"
+            tmp_path, "grpo", *judge, "task.success_threshold=1.0", "train.steps=9", "train.max_steps_without_signal=2"
         )
         ending, loop = finish(config, tmp_path / "run")
     assert asked

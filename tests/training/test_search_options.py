@@ -13,7 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from environments.search_cases import ScriptedEngine, bpe_tokenizer
 from rekindle.assembly.retrievers import opened_retrievers
-from rekindle.config import WarmStartTable
+from rekindle.config.tables.model import WarmStartTable
 from rekindle.environments.search.codec import PolicyCodec
 from rekindle.environments.search.environment import SearchEnvironment
 from rekindle.environments.single_turn import SingleTurn
@@ -21,7 +21,7 @@ from rekindle.models.policy import Policy
 from rekindle.recipes import resolve
 from rekindle.retrieval.encoder import Encoder
 from rekindle.retrieval.retriever import RetrievalError
-from rekindle.training.loop import Ending
+from rekindle.training.endings import Ending
 from rekindle.types import GroupRequest, Task, UserError
 from rekindle.verifiers.rewards import build_verifier
 from rekindle.verifiers.verifier import Verdict
@@ -63,7 +63,7 @@ COVERED = {
     "warm_start.decay_below": "test_the_fall_of_the_warm_starts_learning_rate",
     "warm_start.decay_steps": "test_the_fall_of_the_warm_starts_learning_rate",
     "warm_start.least_by_level": "test_a_warm_start_that_cannot_do_a_level_is_refused",
-    "train.tool_tokens": "test_search_agent",
+    "loss.tool_tokens": "test_search_agent",
     "task.environment": "test_who_plays",
 }
 """Of what ``test_options`` wants covered, and where it is."""
@@ -157,7 +157,8 @@ def chat_config(directory, model, *overrides):
     (directory / "chat.toml").write_text(
         "[task]\nsource = 'jsonl'\nenvironment = 'search'\n[search]\nprotocol = 'tool_calls'\nprompt = '{question}'\n"
         "document_format = '{text} '\ndocuments = 1\nanswer_tokens = 12\n[engine]\nmax_new_tokens = 72\n"
-        "[train]\nsteps = 2\ngroups_per_step = 4\ngroup_size = 4\nwarmup_steps = 0\n[eval]\nprompts = 2\nevery = 99\n"
+        "[train]\nsteps = 2\ngroups_per_step = 4\ngroup_size = 4\n[optimizer]\nwarmup_steps = 0\n"
+        "[eval]\nprompts = 2\nevery = 99\n"
     )
     given = [f"{key}={json.dumps(str(value))}" for key, value in settings.items()]
     return resolve(directory / "chat.toml", "grpo", [*given, *overrides])
@@ -181,7 +182,10 @@ def chat_model(tmp_path_factory):
 
     with start_workbench(chat_config(directory, directory / "untaught"), quiet) as bench:
         world = bench.environment(bench.tasks.pool, ScriptedEngine(PolicyCodec(bench.policy), script))
-        requests = [GroupRequest(row, task.id, row, 2, 1.0, row, 0, 0) for row, task in enumerate(bench.tasks.pool)]
+        requests = [
+            GroupRequest(id=row, task_id=task.id, row=row, n=2, temperature=1.0, seed=row, version=0, step=0)
+            for row, task in enumerate(bench.tasks.pool)
+        ]
         shown = [imitated(one.token_ids, one.loss_mask) for _, group in world.play(requests) for one in group]
         settings = WarmStartTable(steps=100, batch_size=3, learning_rate=5e-3)
         imitate(bench.policy, shown * 13, settings, quiet)
@@ -212,7 +216,9 @@ def test_more_queries_of_a_turn_than_max_queries_are_refused(most, chat_model, t
     config = chat_config(tmp_path, chat_model, f"search.max_queries={most}", "engine.max_new_tokens=200")
     with start_workbench(config, quiet) as bench:
         world = bench.environment(bench.tasks.pool, ScriptedEngine(PolicyCodec(bench.policy), script))
-        ((_, (rollout,)),) = world.play([GroupRequest(0, bench.tasks.pool[0].id, 0, 1, 1.0, 0, 0, 0)])
+        ((_, (rollout,)),) = world.play(
+            [GroupRequest(id=0, task_id=bench.tasks.pool[0].id, row=0, n=1, temperature=1.0, seed=0, version=0, step=0)]
+        )
     assert [one.query for one in rollout.retrievals] == ["Rome", "Paris", "Tokyo"][:most]
     assert world.counts["search/refused_queries"] == 3 - most
 

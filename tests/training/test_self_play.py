@@ -12,7 +12,7 @@ from dying import UPDATE, signalled
 from rekindle.cli import main
 from rekindle.environments.self_play.proposals import Reason
 from rekindle.observability.step_log import read_step_log
-from rekindle.training.loop import Ending
+from rekindle.training.endings import Ending
 from rekindle.types import Fate
 from rekindle.verifiers import qa_exact_match
 from searching import QUICK_SELF_PLAY, SELF_PLAY_EXAMPLE, recording, self_play_config
@@ -29,8 +29,8 @@ def fill(kind):
 def whole(request, tmp_path_factory):
     """A whole run: its directory, its loop, and the solver's rollouts by request."""
     directory = tmp_path_factory.mktemp("self_play") / "run"
-    with opened(self_play_config("self_play", *fill(request.param), "train.steps=7"), directory) as loop:
-        played = recording(loop)
+    seam, played = recording()
+    with opened(self_play_config("self_play", *fill(request.param), "train.steps=7"), directory, adapt=seam) as loop:
         assert loop.run() is Ending.DONE
     return directory, loop, played, request.param
 
@@ -171,7 +171,7 @@ def test_kill_9_in_mid_run_then_resume_equals_the_uninterrupted_run(tmp_path):
         ("pods", ("train.group_size=6",)),
     ],
 )
-def test_minted_questions_are_tasks_for_every_method(recipe, overrides, tmp_path):
+def test_created_questions_are_tasks_for_every_method(recipe, overrides, tmp_path):
     config = self_play_config(recipe, *overrides, "train.steps=5")
     ending, _ = finish(config, tmp_path / "run")
     assert ending is Ending.DONE
@@ -187,7 +187,7 @@ def test_minted_questions_are_tasks_for_every_method(recipe, overrides, tmp_path
 
 
 def test_a_run_without_any_valid_question_stops_and_says_why(tmp_path, capsys):
-    config = ["filters.min_searches=9", "train.max_barren_steps=3", "train.steps=9"]
+    config = ["filters.min_searches=9", "train.max_steps_without_signal=3", "train.steps=9"]
     command = ["train", str(SELF_PLAY_EXAMPLE), "--out", str(tmp_path / "run")]
     assert main([*command, *(part for key in (*QUICK_SELF_PLAY, *config) for part in ("--set", key))]) == 3
     said = capsys.readouterr().err
@@ -198,7 +198,7 @@ def test_a_run_without_any_valid_question_stops_and_says_why(tmp_path, capsys):
 
 def test_nothing_unverified_is_ever_played(tmp_path):
     """A policy that knows nothing confirms nothing: with its own check, no question gets through."""
-    strict = ("task.verifier=qa_exact_match", "task.success_threshold=1.0", "train.max_barren_steps=9")
+    strict = ("task.verifier=qa_exact_match", "task.success_threshold=1.0", "train.max_steps_without_signal=9")
     config = self_play_config("self_play", "check.kind=policy", "train.steps=3", *strict)
     finish(config, tmp_path / "run")
     records = list(read_step_log(tmp_path / "run" / "proposals.jsonl"))

@@ -59,7 +59,7 @@ COVERED = {
     "self_play.fill": "test_steps_with_too_few_questions",
     "self_play.max_rounds": "test_rounds_of_proposals",
     "self_play.reset_every": "test_earlier_questions_are_forgotten",
-    "self_play.yardstick_samples": "test_the_start_policy_measures_each_question",
+    "self_play.reference_samples": "test_the_start_policy_measures_each_question",
     "self_play.recorded_documents": "test_documents_of_so_many_proposals_are_on_record",
     "filters.min_characters": "test_a_filter_rejects_what_it_names",
     "filters.max_characters": "test_a_filter_rejects_what_it_names",
@@ -113,9 +113,9 @@ def test_answers_and_held_out_questions_come_from_files(config):
         assert [task.answer for task in bench.tasks.pool] == list(LANDS)
         assert [task.prompt for task in bench.tasks.held_out] == ["Solve A", "Solve B"]
     (step,) = played(config()).steps
-    assert {answer for one in step.records for answer in one["answers"]} == set(LANDS)
+    assert {answer for one in step.lines for answer in one["answers"]} == set(LANDS)
     (fewer,) = played(config("task.pool_size=2")).steps
-    assert {answer for one in fewer.records for answer in one["answers"]} == {"Paris", "Rome"}
+    assert {answer for one in fewer.lines for answer in one["answers"]} == {"Paris", "Rome"}
 
 
 @pytest.mark.parametrize(
@@ -123,20 +123,20 @@ def test_answers_and_held_out_questions_come_from_files(config):
 )
 def test_so_many_seeds_are_drawn(overrides, count, config):
     (step,) = played(config(*overrides)).steps
-    assert step.supplied.metrics["self_play/proposals"] == len(step.records) == count
-    assert len({one["seed"] for one in step.records}) == min(count, 4)
+    assert step.supplied.metrics["self_play/proposals"] == len(step.lines) == count
+    assert len({one["seed"] for one in step.lines}) == min(count, 4)
 
 
 @pytest.mark.parametrize("hops", [1, 3])
 def test_wished_hops(hops, config):
     (step,) = played(config("self_play.proposals=24", f"self_play.hops={hops}")).steps
-    assert {one["hops"] for one in step.records} == set(range(1, hops + 1))
+    assert {one["hops"] for one in step.lines} == set(range(1, hops + 1))
 
 
 def test_wished_hops_rise(config):
     def most(*overrides):
         steps = played(config("self_play.proposals=24", *overrides), steps=5).steps
-        return [max(one["hops"] for one in step.records) for step in steps]
+        return [max(one["hops"] for one in step.lines) for step in steps]
 
     assert most("self_play.hops_warmup_steps=4") == [1, 2, 3, 4, 4]
     assert most() == [4] * 5
@@ -193,10 +193,10 @@ def test_so_many_proposals_for_each_seed(count, config):
     play = played(config(f"self_play.proposer_group_size={count}"), script(numbered(*LANDS)))
     (step,) = play.steps
     assert {request.n for text, request in play.of("proposer") if "<information>" not in text} == {count}
-    assert len(step.records) == step.verdicts["valid"] == 4 * count
+    assert len(step.lines) == step.verdicts["valid"] == 4 * count
     assert [one.n for one in step.requests] == [2] * 4, "what a step has no place for is played later"
     fates = {Fate.TRAINED, Fate.EXCESS} if count > 1 else {Fate.TRAINED}
-    assert {one.fate for one in step.supplied.settled} == fates
+    assert {one.fate for one in step.supplied.records} == fates
 
 
 def test_each_role_has_its_temperature(config):
@@ -230,7 +230,7 @@ def first_only(town, sample):
 def test_the_proposers_advantages(estimator, expected, config):
     overrides = (*PAIRS, f"self_play.proposer_estimator={estimator}")
     (step,) = played(config(*overrides), script(asks(first_only))).steps
-    towns = [one["answers"] for one in step.records]
+    towns = [one["answers"] for one in step.lines]
     given = [max(one.advantages, key=abs) for one in step.supplied.samples]
     by_town = [advantage for _, advantage in sorted(zip(towns, given, strict=True), key=lambda pair: pair[0])]
     assert by_town == pytest.approx(expected, abs=1e-5)
@@ -248,15 +248,15 @@ def test_the_proposers_advantages(estimator, expected, config):
 def test_what_a_proposer_earns(overrides, half, never, config):
     """4 (low + s) (high - s) of a question that half of the solvers, or none, got right."""
     (step,) = played(config(*overrides)).steps
-    assert {one["answers"][0]: one["reward"] for one in step.records} == {
+    assert {one["answers"][0]: one["reward"] for one in step.lines} == {
         town: half if town == "Paris" else never for town in LANDS
     }
 
 
 @pytest.mark.parametrize("estimator", ["reinforce", "batch_centred"])
 def test_estimators_without_a_group_for_the_solver(estimator, config):
-    """``train.estimator``: rewards as they are, or less their mean over the step (one of eight is right)."""
-    (step,) = played(config(f"train.estimator={estimator}")).steps
+    """``advantage.estimator``: rewards as they are, or less their mean over the step (one of eight is right)."""
+    (step,) = played(config(f"advantage.estimator={estimator}")).steps
     baseline = 0.125 if estimator == "batch_centred" else 0.0
     given = sorted(max(one.advantages, key=abs) for one in step.samples)
     assert given == pytest.approx([-baseline] * 7 + [1 - baseline])
@@ -272,8 +272,7 @@ def weights(model, tmp_path_factory):
     def of(*overrides):
         directory = tmp_path_factory.mktemp("weights")
         given = stage_config(directory, model, "train.steps=1", *overrides)
-        with pytest.MonkeyPatch.context() as patch:
-            ((proposer, solver),) = updates_of(given, directory / "run", patch)
+        ((proposer, solver),) = updates_of(given, directory / "run")
         return [one.weight for one in proposer], [one.weight for one in solver]
 
     return of
@@ -298,15 +297,15 @@ def test_a_weight_scales_the_loss_of_its_role_alone(role, weights):
     ],
     ids=lambda one: " ".join(map(str, one)),
 )
-def test_nobody_learns_before_its_first_step(overrides, expected, config, tmp_path, monkeypatch):
+def test_nobody_learns_before_its_first_step(overrides, expected, config, tmp_path):
     """Samples of proposers and solvers in each update; who is fixed never learns."""
-    updates = updates_of(config(*overrides), tmp_path / "run", monkeypatch, script(numbered(*LANDS)))
+    updates = updates_of(config(*overrides), tmp_path / "run", script(numbered(*LANDS)))
     assert [(len(proposer), len(solver)) for proposer, solver in updates] == expected
 
 
 MOVING = (
     "train.learning_rate=0.02",
-    "train.estimator=c_rf",  # groups that are all wrong move the policy as well
+    "advantage.estimator=c_rf",  # groups that are all wrong move the policy as well
     "train.gate=everything",
     "train.steps=4",
     "eval.every=99",
@@ -317,7 +316,14 @@ MOVING = (
 def start_agrees(start, rollouts):
     """Whether the start policy has the log-probabilities with which rollouts were sampled."""
     samples = [
-        TrainingSample(one.token_ids, one.loss_mask, one.logprobs, one.logprobs, one.temperature, 1.0)
+        TrainingSample(
+            token_ids=one.token_ids,
+            loss_mask=one.loss_mask,
+            logprobs=one.logprobs,
+            advantages=one.logprobs,
+            temperature=one.temperature,
+            weight=1.0,
+        )
         for one in rollouts
     ]
     with torch.no_grad():
@@ -341,8 +347,8 @@ def test_the_start_policy_plays_the_fixed_role(fixed, tmp_path, monkeypatch):
     given = self_play_config("self_play", *MOVING, estimator, f"self_play.fixed={fixed}")
     with start_workbench(given, quiet) as bench:
         start = Policy.load(bench.directory, device="cpu", dtype="float32")
-    with opened(given, tmp_path / "run") as loop:
-        played_groups = recording(loop)
+    seam, played_groups = recording()
+    with opened(given, tmp_path / "run", adapt=seam) as loop:
         loop.run()
     solved = [rollout for rollouts in played_groups.values() for rollout in rollouts]
     newest = [one for one in solved if one.version == max(rollout.version for rollout in solved)]
@@ -359,7 +365,7 @@ HALF = ("Paris", "Rome")
 def steps_of(config, *overrides, good=HALF, steps=5):
     """(Proposals, groups of the solver, earlier questions among them) of some steps with so many good seeds of four."""
     found = played(config(*overrides), script(numbered(*good)), steps).steps
-    return [(len(step.records), len(step.requests), step.pool["pool/replayed"]) for step in found]
+    return [(len(step.lines), len(step.requests), step.pool["pool/replayed"]) for step in found]
 
 
 @pytest.mark.parametrize(
@@ -395,19 +401,19 @@ def test_earlier_questions_are_forgotten(every, replayed, config):
 
 @pytest.mark.parametrize("samples", [0, 1, 2])
 def test_the_start_policy_measures_each_question(samples, config):
-    play = played(config(f"self_play.yardstick_samples={samples}"))
+    play = played(config(f"self_play.reference_samples={samples}"))
     (step,) = play.steps
     assert [request.n for _, request in play.asked_start] == ([samples] * 4 if samples else [])
     of_paris = {0: None, 1: 1.0, 2: 0.5}[samples]
-    assert {one["yardstick"] for one in step.records if one["answers"] == ["Paris"]} == {of_paris}
+    assert {one["reference_success"] for one in step.lines if one["answers"] == ["Paris"]} == {of_paris}
     mean = None if of_paris is None else of_paris / 4
-    assert step.supplied.metrics["self_play/yardstick_success"] == mean
+    assert step.supplied.metrics["self_play/reference_success"] == mean
 
 
 @pytest.mark.parametrize("count", [0, 3, 8])
 def test_documents_of_so_many_proposals_are_on_record(count, config):
     (step,) = played(config(f"self_play.recorded_documents={count}")).steps
-    assert ["documents" in one for one in step.records] == [number < count for number in range(4)]
+    assert ["documents" in one for one in step.lines] == [number < count for number in range(4)]
 
 
 # -- filters -----------------------------------------------------------------------------------------------------------
@@ -650,8 +656,8 @@ def command(model, tmp_path, monkeypatch, capsys):
     return run
 
 
-def test_a_file_of_answers_trains(config, tmp_path, monkeypatch):
-    updates = updates_of(config(), tmp_path / "run", monkeypatch, script(numbered(*LANDS)))
+def test_a_file_of_answers_trains(config, tmp_path):
+    updates = updates_of(config(), tmp_path / "run", script(numbered(*LANDS)))
     lines = without_clocks(tmp_path / "run")
     assert [line["step"] for line in lines] == [0, 1, 2, 3]
     assert all(first["version"] < second["version"] for first, second in pairwise(lines))
@@ -691,7 +697,10 @@ REFUSED = {
     "no address": (["check.kind=endpoint", "check.model=m"], ["needs check.url and check.model; set check.url"]),
     "no name": (["check.kind=endpoint", 'check.url="http://127.0.0.1:9"'], ["set check.model"]),
     "no room to verify": (["check.kind=policy", "check.max_new_tokens=65530"], ["check.max_new_tokens"]),
-    "params of the world": (["task.params.hops=2"], ["task.params is not used", "with task.path; remove it"]),
+    "params of the world": (
+        ["task.params.hops=2"],
+        ["would not be read; set task.source to a generator", "or remove it"],
+    ),
 }
 
 
@@ -762,6 +771,9 @@ class Noting:
 
     def __init__(self):
         self.orders = []
+
+    def sync(self, policy, version):
+        pass
 
     def generate(self, requests):
         self.orders += requests

@@ -7,7 +7,8 @@ import pytest
 import torch
 from trainer_fakes import BigramPolicy, assert_close, gradients_of_update, make_samples, settings
 
-from rekindle.learning.losses import kl_k3, ppo_clip
+from rekindle.learning.losses.kl import kl_k3
+from rekindle.learning.losses.ppo_clip import ppo_clip
 from rekindle.training.trainer import Diverged, Trainer
 
 
@@ -297,7 +298,7 @@ def test_a_gradient_that_is_not_finite_is_caught_although_the_loss_is():
 
 
 def test_bad_input_is_refused():
-    with pytest.raises(ValueError, match=r"train\.kl_coefficient = 0\.1 needs a reference policy"):
+    with pytest.raises(ValueError, match=r"loss\.kl_coefficient = 0\.1 needs a reference policy"):
         Trainer(BigramPolicy(), settings(kl_coefficient=0.1))
     with pytest.raises(ValueError, match='"linear" schedule must know'):
         Trainer(BigramPolicy(), settings(schedule="linear"))

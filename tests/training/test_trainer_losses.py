@@ -45,10 +45,12 @@ def make_groups(sizes, seed=0):
             mask.insert(rng.randint(2, len(mask)), False)
             tokens = [rng.randrange(VOCABULARY) for _ in mask]
             logprobs = [-3 * rng.random() * trainable for trainable in mask]
-            rollouts.append(Rollout(tokens, mask, logprobs, float(rng.random() < 0.5)))
-        request = GroupRequest(key, f"t{key}", key, size, 1.0, 0, 0, 1)
+            rollouts.append(
+                Rollout(token_ids=tokens, loss_mask=mask, logprobs=logprobs, reward=float(rng.random() < 0.5))
+            )
+        request = GroupRequest(id=key, task_id=f"t{key}", row=key, n=size, temperature=1.0, seed=0, version=0, step=1)
         outcome = outcome_of([rollout.reward for rollout in rollouts])
-        groups.append(Group(request, tuple(rollouts), outcome))
+        groups.append(Group(request=request, rollouts=tuple(rollouts), outcome=outcome))
     return groups
 
 
@@ -57,7 +59,7 @@ def make_groups(sizes, seed=0):
 
 def trained(loss, samples, **changes):
     policy = BigramPolicy()
-    options = {"loss": loss, "old_logprobs": "recompute", "minibatches": 3, **CLIPS[loss], **changes}
+    options = {"kind": loss, "old_logprobs": "recompute", "minibatches": 3, **CLIPS[loss], **changes}
     Trainer(policy, settings(**options)).update(samples, 0)
     return policy.weights()
 

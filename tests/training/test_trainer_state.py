@@ -117,7 +117,18 @@ def tiny_samples(version: int) -> list[TrainingSample]:
         tokens = [(7 * row // 4 + 3 * t * (1 if t < 5 else row)) % 27 for t in range(6 + row % 5)]
         mask = [False] * 5 + [True] * (len(tokens) - 5)
         advantages = [(1.0 if row % 4 == 0 else -1 / 3) * trainable for trainable in mask]
-        samples.append(TrainingSample(tokens, mask, [0.0] * len(tokens), advantages, 1.0, 1 / 40, version, row // 4))
+        samples.append(
+            TrainingSample(
+                token_ids=tokens,
+                loss_mask=mask,
+                logprobs=[0.0] * len(tokens),
+                advantages=advantages,
+                temperature=1.0,
+                weight=1 / 40,
+                version=version,
+                prompt_key=row // 4,
+            )
+        )
     return samples
 
 

@@ -46,9 +46,19 @@ def off_temperature_samples(mode, cap=CAP):
             with torch.no_grad():
                 sampled = BigramPolicy().token_logprobs([row]).logprobs.tolist()
             behaviour = [0.0, 0.0, *sampled]
-            rollouts.append(Rollout(row.token_ids, row.loss_mask, behaviour, float(index % 2), temperature))
-        request = GroupRequest(key, f"t{key}", key, 4, temperature, 0, 0, 1)
-        groups.append(Group(request, tuple(rollouts), Outcome.MIXED))
+            rollouts.append(
+                Rollout(
+                    token_ids=row.token_ids,
+                    loss_mask=row.loss_mask,
+                    logprobs=behaviour,
+                    reward=float(index % 2),
+                    temperature=temperature,
+                )
+            )
+        request = GroupRequest(
+            id=key, task_id=f"t{key}", row=key, n=4, temperature=temperature, seed=0, version=0, step=1
+        )
+        groups.append(Group(request=request, rollouts=tuple(rollouts), outcome=Outcome.MIXED))
     rule = None if mode == "tempered" else OffTemperature(mode, BASE, cap)
     return build_samples(groups, Credit(ESTIMATORS["grpo"], token_mean, off_temperature=rule))
 

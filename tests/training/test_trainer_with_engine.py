@@ -43,16 +43,18 @@ def groups():
 def group(key, prompt, temperature, completions):
     rollouts = tuple(
         Rollout(
-            [*prompt, *one.token_ids],
-            [False] * len(prompt) + [True] * len(one.token_ids),
-            [0.0] * len(prompt) + one.logprobs,
-            float((index + key) % 2),
-            temperature,
+            token_ids=[*prompt, *one.token_ids],
+            loss_mask=[False] * len(prompt) + [True] * len(one.token_ids),
+            logprobs=[0.0] * len(prompt) + one.logprobs,
+            reward=float((index + key) % 2),
+            temperature=temperature,
         )
         for index, one in enumerate(completions)
     )
-    request = GroupRequest(key, f"t{key}", key, len(rollouts), temperature, 0, 0, 1)
-    return Group(request, rollouts, outcome_of([rollout.reward for rollout in rollouts]))
+    request = GroupRequest(
+        id=key, task_id=f"t{key}", row=key, n=len(rollouts), temperature=temperature, seed=0, version=0, step=1
+    )
+    return Group(request=request, rollouts=rollouts, outcome=outcome_of([rollout.reward for rollout in rollouts]))
 
 
 def samples_of(groups, estimator="grpo", **stages):
@@ -97,7 +99,11 @@ def test_importance_weights_of_real_rollouts(groups):
 @pytest.mark.parametrize("keep_ratio", [0.1, 1.0])
 def test_single_rollouts_and_their_filter_do_not_see_the_split(groups, keep_ratio):
     alone = [
-        Group(replace(each.request, id=10 * key + index, n=1), (rollout,), outcome_of([rollout.reward]))
+        Group(
+            request=replace(each.request, id=10 * key + index, n=1),
+            rollouts=(rollout,),
+            outcome=outcome_of([rollout.reward]),
+        )
         for key, each in enumerate(groups)
         for index, rollout in enumerate(each.rollouts)
     ]

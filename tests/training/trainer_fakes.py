@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 
-from rekindle.config import TrainTable
+from rekindle.config.tables.credit import LossTable
+from rekindle.config.tables.training import OptimizerTable
 from rekindle.models.policy import TokenLogprobs
-from rekindle.training.trainer import Trainer
+from rekindle.training.trainer import Trainer, UpdateSettings
 from rekindle.training.update_stats import UpdateStats
 from rekindle.types import TrainingSample
 
@@ -62,8 +63,11 @@ class BigramPolicy:
         return {name: parameter.detach().clone() for name, parameter in self.model.named_parameters()}
 
 
-def settings(**changes: object) -> TrainTable:
-    return TrainTable(**({"steps": 10, "warmup_steps": 0, "learning_rate": 1e-2, "weight_decay": 0.1} | changes))
+def settings(learning_rate: float = 1e-2, seed: int = 0, **changes: Any) -> UpdateSettings:
+    """Settings of an update; the changes are keys of ``[loss]`` or ``[optimizer]``."""
+    values = {"warmup_steps": 0, "weight_decay": 0.1} | changes
+    of_loss = {key: values.pop(key) for key in list(values) if key in LossTable.model_fields}
+    return UpdateSettings(learning_rate, seed, LossTable(**of_loss), OptimizerTable(**values))
 
 
 def gradients_of_update(
@@ -114,6 +118,15 @@ def make_samples(seed: int = 0, prompts: int = 4, rows: int = 3, version: int = 
             logprobs = [0.0, 0.0, *(-3 * torch.rand(length, generator=generator)).tolist()]
             advantages = [advantage * trainable for trainable in mask]
             samples.append(
-                TrainingSample(tokens, mask, logprobs, advantages, 1.1, 1 / 30, version=version, prompt_key=prompt)
+                TrainingSample(
+                    token_ids=tokens,
+                    loss_mask=mask,
+                    logprobs=logprobs,
+                    advantages=advantages,
+                    temperature=1.1,
+                    weight=1 / 30,
+                    version=version,
+                    prompt_key=prompt,
+                )
             )
     return samples

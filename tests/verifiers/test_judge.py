@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from rekindle.config import JudgeTable, TaskTable, VerifyTable
+from rekindle.config.tables.task import JudgeTable, TaskTable, VerifyTable
 from rekindle.engines.endpoint import Endpoint, EndpointError
 from rekindle.types import Task
 from rekindle.verifiers.judge import JudgeVerifier, build_judge
@@ -123,7 +123,7 @@ def test_the_judge_sees_question_references_and_the_final_answer(judge):
     assert judge.keys == ["Bearer sk-1"]
 
 
-def test_what_needs_no_judge_is_not_asked(judge):
+def test_cases_decided_without_the_judge_are_not_sent(judge):
     none = Task("none", "?", ())
     answers = ["the paris!", "", "\u200b", "x" * (MAX_CHARACTERS + 1), "\ufdfa" * 20, "Correct", "city of Paris"]
     assert judged(judge, *answers) == [RIGHT, *[WRONG] * 5, RIGHT]
@@ -202,11 +202,11 @@ def test_clear_verdicts(judge, reply, correct):
 
 
 @pytest.mark.parametrize("reply", UNCLEAR)
-def test_what_is_not_one_of_the_two_words_is_no_verdict(reply):
+def test_other_replies_are_no_verdict(reply):
     assert parse_verdict(reply) is None
 
 
-def test_no_verdict_is_void_and_is_asked_again(judge, tmp_path):
+def test_a_missing_verdict_is_void_and_requested_again(judge, tmp_path):
     replies = iter([*UNCLEAR, "CORRECT"])
     judge.rule = lambda _: next(replies)
     asking = verifier(judge, cache=tmp_path / "verdicts.sqlite")
@@ -452,7 +452,7 @@ def test_a_cache_that_breaks_during_a_run_is_one_sentence(judge, tmp_path):
 # -- the budget and the configuration ---------------------------------------------------------------------------------
 
 
-def test_what_is_over_the_budget_is_not_judged_and_is_said_once(judge):
+def test_answers_over_the_budget_are_not_judged_with_one_warning(judge):
     asking = verifier(judge, max_calls=2)
     towns = [(TASKS, f"town {number}") for number in range(3)]
     with warnings.catch_warnings(record=True) as caught:
@@ -460,7 +460,7 @@ def test_what_is_over_the_budget_is_not_judged_and_is_said_once(judge):
         assert asking.judge(towns) == [WRONG, WRONG, VOID]
         assert asking.judge([*towns, (TASKS, "Paris")]) == [WRONG, WRONG, VOID, RIGHT]
     assert [str(one.message) for one in caught] == [
-        "judge.max_calls = 2 is spent: what is over is not judged; raise it"
+        "judge.max_calls = 2 is spent: further answers are not judged; raise it"
     ]
     assert len(judge.seen) == 2
 

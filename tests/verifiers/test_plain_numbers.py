@@ -31,7 +31,7 @@ def test_plain_numbers(text, number):
     "text",
     ["", "-", ".", "1,23", "3/4", "50%", "1e5", "x=5", "(3)", "5 apples", "9**9", "\u0663", "inf", "nan", "1" * 41],
 )
-def test_what_is_no_plain_number(text):
+def test_texts_other_than_plain_numbers(text):
     assert plain_number(text) is None
 
 

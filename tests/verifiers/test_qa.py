@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rekindle.config import TaskTable, VerifyTable
+from rekindle.config.tables.task import TaskTable, VerifyTable
 from rekindle.types import Task
 from rekindle.verifiers import cover_match, exact_match, f1, qa_exact_match
 from rekindle.verifiers.exact import ExactMatchVerifier

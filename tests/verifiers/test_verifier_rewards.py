@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from rekindle.config import TaskTable, VerifyTable
+from rekindle.config.tables.task import TaskTable, VerifyTable
 from rekindle.verifiers.exact import ExactMatchVerifier
 from rekindle.verifiers.maths import MathVerifier
 from rekindle.verifiers.reasoning_gym import ReasoningGymVerifier
@@ -29,12 +29,12 @@ def test_partial_credit_is_a_reward_only_when_asked_for(score, binary, threshold
 
 
 @pytest.mark.parametrize("score", [math.nan, math.inf, -0.1, 1.1, 10**400, "1", None, [1.0]])
-def test_what_is_no_score_is_an_error_without_credit(score):
+def test_an_invalid_score_is_an_error_without_credit(score):
     assert checked_verdict(score) == Verdict(0.0, "error")
 
 
 @pytest.mark.parametrize("score", [0, 1, True, 0.5])
-def test_what_is_a_score(score):
+def test_valid_scores(score):
     assert checked_verdict(score) == Verdict(float(score))
 
 

@@ -206,7 +206,7 @@ def test_calls_from_several_threads(pool):
         (b"1", {"failure": "crash"}),
     ],
 )
-def test_what_a_child_says_is_checked(data, result):
+def test_the_result_of_a_child_is_checked(data, result):
     assert result_of(data) == result
 
 

@@ -11,16 +11,16 @@ from rekindle.tasks.loading import load_tasks
 from rekindle.verifiers.rewards import build_verifier
 from rekindle.warm_starts import role_lessons as lessons
 from rekindle.warm_starts.cache import WarmStartError
+from rekindle.warm_starts.embedded_tasks import embedded_task
 from rekindle.warm_starts.role_lessons import ROLES, role_lessons
-from rekindle.warm_starts.stage import _tiny, start_workbench
-from rekindle.warm_starts.start_profile import start_profile
+from rekindle.warm_starts.stage import start_workbench
 from searching import self_play_config
 
 
 def bench_of(*overrides):
     """A policy that has learned nothing, with nothing to search but what the lessons bring."""
     config = self_play_config("self_play", *overrides)
-    policy = _tiny(config)
+    policy = embedded_task(config).model()
     tasks = load_tasks(config.task, eval_prompts=config.eval.prompts, seed=0)
     verifier = build_verifier(config.task, config.verify, config.judge)
     return Workbench(config, policy, TorchEngine(policy), tasks, verifier)
@@ -103,7 +103,7 @@ def test_misread_questions_are_among_the_verifiers(bench, monkeypatch):
 def test_a_whole_warm_start_is_quick_and_measures_every_role():
     config = self_play_config()
     with start_workbench(config, lambda _: None) as opened:
-        profile = start_profile(opened)
+        profile = embedded_task(opened.config).profile(opened)
     assert {"sampled", "greedy", "all_correct", "all_wrong", "proposer", "false_accepts"} <= set(profile)
     assert {f"level_{hops}" for hops in (1, 2)} <= set(profile)
     assert {f"proposer_{hops}" for hops in range(1, config.self_play.hops + 1)} <= set(profile)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rekindle.engines.conversing import converse
-from rekindle.engines.engine import Reply, SamplingRequest
+from rekindle.engines.engine import PartnerTurn, SamplingRequest
 from rekindle.retrieval.lexical import LexicalIndex
 from rekindle.tasks.search_world import (
     CORPORA,
@@ -213,15 +213,16 @@ class Library:
     def __init__(self, index):
         self.index, self.said, self.read = index, {}, {}
 
-    def hear(self, request, sample, completion):
+    def on_turn(self, request, sample, completion):
         assert completion.token_ids == encode(completion.text)
         turns = self.said.setdefault(request, [])
         turns.append(completion.text)
         return "</question>" not in completion.text and len(turns) < 9
 
-    def reply(self, conversations):
+    def respond(self, conversations):
         return [
-            Reply(encode(f"<information> {self.found(request)} </information>"), 32) for request, _ in conversations
+            PartnerTurn(encode(f"<information> {self.found(request)} </information>"), 32)
+            for request, _ in conversations
         ]
 
     def found(self, request):
@@ -338,12 +339,12 @@ class Scripted:
     def __init__(self, *replies):
         self.replies, self.said = list(replies), []
 
-    def hear(self, request, sample, completion):
+    def on_turn(self, request, sample, completion):
         self.said.append(completion.text)
         return bool(self.replies)
 
-    def reply(self, conversations):
-        return [Reply(encode(f"<information> {self.replies.pop(0)} </information>"), 32) for _ in conversations]
+    def respond(self, conversations):
+        return [PartnerTurn(encode(f"<information> {self.replies.pop(0)} </information>"), 32) for _ in conversations]
 
 
 def scripted(*replies, hops, seed=0):

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from rekindle.engines.conversing import converse
-from rekindle.engines.engine import Reply, SamplingRequest
+from rekindle.engines.engine import PartnerTurn, SamplingRequest
 from rekindle.tasks.search_world import Params, demonstration_tasks, load_search_world, passages, vocabulary
 from rekindle.types import Task
 from rekindle.warm_starts.search_world import Teacher, TeacherEngine, solver_lessons
@@ -32,15 +32,15 @@ class Librarian:
         self.texts = sorted(document.text for document in passages(PARAMS, corpus))
         self.said, self.most_turns = {}, most_turns
 
-    def hear(self, request, sample, completion):
+    def on_turn(self, request, sample, completion):
         assert completion.token_ids == encode(completion.text)
         assert len(completion.logprobs) == len(completion.token_ids)
         turns = self.said.setdefault((request, sample), [])
         turns.append(completion.text)
         return "</answer>" not in completion.text and len(turns) < self.most_turns
 
-    def reply(self, conversations):
-        return [Reply(encode(f"<information> {self.found(name)} </information>"), 8) for name in conversations]
+    def respond(self, conversations):
+        return [PartnerTurn(encode(f"<information> {self.found(name)} </information>"), 8) for name in conversations]
 
     def found(self, name):
         open_, *query, close = self.said[name][-1].split()
@@ -150,12 +150,12 @@ class Scripted:
     def __init__(self, *replies, limit=8):
         self.replies, self.limit, self.said = list(replies), limit, []
 
-    def hear(self, request, sample, completion):
+    def on_turn(self, request, sample, completion):
         self.said.append((completion.text, completion.truncated))
         return bool(self.replies)
 
-    def reply(self, conversations):
-        return [Reply(encode(self.replies.pop(0)), self.limit) for _ in conversations]
+    def respond(self, conversations):
+        return [PartnerTurn(encode(self.replies.pop(0)), self.limit) for _ in conversations]
 
 
 def play(partner, prompt, limit=8):

@@ -4,7 +4,7 @@ import pytest
 
 from embedded import EXAMPLE
 from rekindle.caching import cache_directory
-from rekindle.config import WarmStartTable
+from rekindle.config.tables.model import WarmStartTable
 from rekindle.recipes import resolve
 from rekindle.tasks import spell_backward
 from rekindle.warm_starts import imitation, spelling

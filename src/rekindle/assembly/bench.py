@@ -1,6 +1,7 @@
 """The policy with everything that plays and judges it: what training, profiling and evaluation share."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,9 +16,11 @@ from rekindle.tasks.task_set import levels_of
 from rekindle.types import Environment, Task
 from rekindle.verifiers.verifier import Verifier
 
-__all__ = ["EVALUATION_SEED", "Workbench", "accuracy_by_level"]
+__all__ = ["EVALUATION_SEED", "Workbench", "accuracy_by_level", "announced"]
 
 EVALUATION_SEED = 1_000_003
+SAID_SECONDS = 1.0
+"""An evaluation that takes so long is not made in silence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,22 @@ class Workbench:
         if failed := max(evaluation.failed for evaluation in evaluations.values()):
             metrics["eval/failed"] = failed
         return metrics
+
+
+def announced(bench: Workbench, say: Callable[[str], None]) -> Callable[[], dict[str, float]]:
+    """``evaluation_metrics``, said before the first evaluation and before those after one that took a while."""
+    spent = SAID_SECONDS
+
+    def evaluate_and_say() -> dict[str, float]:
+        nonlocal spent
+        if spent >= SAID_SECONDS:
+            say(f"evaluating {len(bench.tasks.held_out):,} prompts ...")
+        began = time.monotonic()
+        metrics = bench.evaluation_metrics()
+        spent = time.monotonic() - began
+        return metrics
+
+    return evaluate_and_say
 
 
 def accuracy_by_level(evaluation: Evaluation, levels: Sequence[int]) -> dict[int, float]:

@@ -3,24 +3,25 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from rekindle.assembly.engines import sampling_limits
 from rekindle.config import Config
-from rekindle.config.rules.facts import plays_search
+from rekindle.config.facts import plays_search
 from rekindle.engines.engine import Engine
 from rekindle.environments.search.codec import PolicyCodec
+from rekindle.environments.search.conversations import SearchConversations
 from rekindle.environments.search.environment import SearchEnvironment
 from rekindle.environments.search.limits import SearchLimits
 from rekindle.environments.search.tags import Tags
-from rekindle.environments.search.talks import Talks
 from rekindle.environments.search.tool_calls import ToolCalls
 from rekindle.environments.search.turn_protocol import ANSWER, QUESTION, Final, TurnProtocol
-from rekindle.environments.single_turn import SamplingLimits, SingleTurn
+from rekindle.environments.single_turn import SingleTurn
 from rekindle.models.policy import Policy
 from rekindle.retrieval.retriever import Retriever
 from rekindle.types import Environment, Task
 from rekindle.verifiers.rewards import reward
 from rekindle.verifiers.verifier import Verifier
 
-__all__ = ["build_codec", "build_environment", "build_talks"]
+__all__ = ["build_codec", "build_conversations", "build_environment"]
 
 
 def build_environment(
@@ -50,7 +51,7 @@ def build_environment(
 def _single_turn(
     config: Config, tasks: Sequence[Task], policy: Policy, engine: Engine, verifier: Verifier
 ) -> SingleTurn:
-    model, sampling = config.model, config.engine
+    model = config.model
     return SingleTurn(
         tasks,
         encode=lambda text: policy.encode_prompt(
@@ -59,13 +60,7 @@ def _single_turn(
         engine=engine,
         verifier=verifier,
         reward=_reward(config),
-        limits=SamplingLimits(
-            max_new_tokens=sampling.max_new_tokens,
-            context=policy.max_length,
-            top_p=sampling.top_p,
-            min_p=sampling.min_p,
-            stop=sampling.stop,
-        ),
+        limits=sampling_limits(config, policy.max_length),
     )
 
 
@@ -79,7 +74,7 @@ def _search(
 ) -> SearchEnvironment:
     return SearchEnvironment(
         tasks,
-        talks=build_talks(config, ANSWER, policy=policy, engine=engine, retrievers=retrievers),
+        conversations=build_conversations(config, ANSWER, policy=policy, engine=engine, retrievers=retrievers),
         corpora=tuple(retrievers),
         verifier=verifier,
         reward=_reward(config),
@@ -87,9 +82,9 @@ def _search(
     )
 
 
-def build_talks(
+def build_conversations(
     config: Config, final: Final, *, policy: Policy, engine: Engine, retrievers: Mapping[str, Retriever]
-) -> Talks:
+) -> SearchConversations:
     """Search conversations of a configuration.
 
     Args:
@@ -100,7 +95,7 @@ def build_talks(
         retrievers: By corpus.
     """
     codec, limits = build_codec(config, policy), _limits(config, policy.max_length)
-    return Talks(
+    return SearchConversations(
         codec=codec,
         engine=engine,
         retrievers=retrievers,
@@ -121,18 +116,15 @@ def _reward(config: Config) -> Callable[[float], float]:
 
 
 def _limits(config: Config, context: int) -> SearchLimits:
-    table, sampling = config.search, config.engine
+    table = config.search
     return SearchLimits(
-        max_new_tokens=sampling.max_new_tokens,
-        context=context,
+        sampling=sampling_limits(config, context),
         max_turns=table.max_turns,
         turn_tokens=table.turn_tokens,
         answer_tokens=table.answer_tokens,
         max_queries=table.max_queries,
         documents=table.documents,
         document_tokens=table.document_tokens,
-        top_p=sampling.top_p,
-        min_p=sampling.min_p,
     )
 
 
@@ -140,7 +132,7 @@ def _of_the_proposer(config: Config, limits: SearchLimits) -> SearchLimits:
     table = config.self_play
     return replace(
         limits,
-        max_new_tokens=table.max_new_tokens or limits.max_new_tokens,
+        sampling=replace(limits.sampling, max_new_tokens=table.max_new_tokens or limits.sampling.max_new_tokens),
         max_turns=table.max_turns or limits.max_turns,
         turn_tokens=table.turn_tokens,
         answer_tokens=table.question_tokens,

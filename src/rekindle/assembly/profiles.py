@@ -1,18 +1,21 @@
 """Profiling passes: those of `rekindle profile`, and those that a run needs before its first step."""
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 
 from rekindle.assembly.bench import Workbench
+from rekindle.assembly.engines import sampling_limits
+from rekindle.assembly.task_sources import task_source
 from rekindle.config import Config
-from rekindle.config.rules.facts import plays_itself, plays_search
+from rekindle.config.facts import plays_search
 from rekindle.engines.endpoint import Endpoint
 from rekindle.evaluation.profile_file import check_profile, load_profile, rows_for, save_profile
-from rekindle.evaluation.profiler import Play, endpoint_play, profile_tasks
+from rekindle.evaluation.profiler import PlayGroups, endpoint_play, profile_tasks
 from rekindle.scheduling.profiling import Profile, ProfileKey
-from rekindle.tasks.loading import TaskSet, load_tasks
+from rekindle.tasks.loading import TaskSet
 from rekindle.types import UserError
 from rekindle.verifiers.judge_prompt import PROMPT_VERSION
 from rekindle.verifiers.rewards import build_verifier, reward
@@ -39,7 +42,7 @@ def make_profile(
     bench: Workbench, out: Path, samples: int, on_progress: Progress, interrupted: Callable[[], bool]
 ) -> Profile | None:
     """Profile the pool with the workbench's policy and write ``out``; None when interrupted (repeat to go on)."""
-    _refuse_invented(bench.config)
+    task_source(bench.config).check_profilable()
     key = profile_key(bench.config, bench.policy.fingerprint())
     play = bench.environment(bench.tasks.pool).play
     return _pass(
@@ -47,40 +50,30 @@ def make_profile(
     )
 
 
-def _refuse_invented(config: Config) -> None:
-    if plays_itself(config):
-        raise UserError(
-            'task.source = "self_play" invents its questions in the run, so there are none to profile; profile a '
-            'set of questions with task.source = "jsonl", or evaluate with `rekindle eval`'
-        )
-
-
 def endpoint_profile(
     config: Config,
     endpoint: Endpoint,
+    tasks: TaskSet,
     out: Path,
     samples: int,
     on_progress: Progress,
     interrupted: Callable[[], bool],
 ) -> Profile | None:
     """The same with an OpenAI-compatible endpoint; its parameters are unknown, hence its FLOPs."""
-    _refuse_invented(config)
+    task_source(config).check_profilable()
     if plays_search(config):
         raise UserError(
             'task.environment = "search" is played turn by turn with the policy\'s own engine; profile a model '
             "directory (model.path) instead of an endpoint"
         )
-    table, sampling = config.task, config.engine
-    tasks = load_tasks(table, eval_prompts=config.eval.prompts, seed=0)
+    table = config.task
     with closing(build_verifier(table, config.verify, config.judge)) as verifier:
         play = endpoint_play(
             endpoint,
             tasks.pool,
             verifier,
             lambda score: reward(score, table.binary_rewards, table.success_threshold),
-            max_new_tokens=sampling.max_new_tokens,
-            top_p=sampling.top_p,
-            stop=sampling.stop,
+            limits=sampling_limits(config, context=sys.maxsize),  # the server knows its model's own
         )
         key = profile_key(config, endpoint.model)
         return _pass(config, tasks, play, key, 0, out, samples, on_progress, interrupted)
@@ -89,7 +82,7 @@ def endpoint_profile(
 def _pass(
     config: Config,
     tasks: TaskSet,
-    play: Play,
+    play: PlayGroups,
     key: ProfileKey,
     parameters: int,
     out: Path,

@@ -1,20 +1,20 @@
-"""What a search agent searches: from the tables of a configuration to retrievers by corpus."""
+"""Retrievers by corpus, from the tables of a configuration."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from rekindle.assembly.secrets import secret
+from rekindle.assembly.task_sources import task_source
 from rekindle.config import Config
-from rekindle.config.rules.facts import invents_its_world, plays_itself, plays_search
+from rekindle.config.facts import invents_its_world, plays_search
 from rekindle.retrieval.client import HttpRetriever
 from rekindle.retrieval.lexical import LexicalIndex
-from rekindle.retrieval.opening import open_index, spoken
+from rekindle.retrieval.opening import index_progress, open_index
 from rekindle.retrieval.retriever import RetrievalError, Retriever, RetrieverDown
 from rekindle.tasks import search_world
-from rekindle.types import UserError
 
-__all__ = ["opened_retrievers", "secret"]
+__all__ = ["opened_retrievers"]
 
 Say = Callable[[str], None]
 
@@ -32,8 +32,8 @@ def opened_retrievers(config: Config, say: Say) -> Iterator[Mapping[str, Retriev
 def _retrievers(config: Config, say: Say) -> dict[str, Retriever]:
     if invents_its_world(config):
         params = search_world.Params.read(config.task.params)
-        told = search_world.self_play_passages if plays_itself(config) else search_world.passages
-        return {corpus: LexicalIndex.in_memory(told(params, corpus)) for corpus in search_world.PLAYED}
+        told = task_source(config).world_passages
+        return {corpus: LexicalIndex.in_memory(told(params, corpus)) for corpus in search_world.POLICY_CORPORA}
     return {"": _retriever(config, say)}
 
 
@@ -60,7 +60,7 @@ def _retriever(config: Config, say: Say) -> Retriever:
         query_prefix=table.query_prefix,
         passage_prefix=table.passage_prefix,
         title_weight=table.title_weight,
-        on_progress=spoken(lambda text: say(f"building the {text}"), steps=10),
+        on_progress=index_progress(lambda text: say(f"building the {text}"), steps=10),
     )
     return opened.retriever
 
@@ -80,19 +80,3 @@ def _try(retriever: HttpRetriever) -> None:
 
 def _path(value: str | None) -> Path | None:
     return None if value is None else Path(value)
-
-
-def secret(variable: str | None, key: str) -> str | None:
-    """What an environment variable holds.
-
-    Raises:
-        UserError: It is named and not set.
-    """
-    if variable is None:
-        return None
-    value = os.environ.get(variable)
-    if not value:
-        raise UserError(
-            f'{key} = "{variable}" names an environment variable that is not set; set it, or remove the key'
-        )
-    return value

@@ -3,32 +3,31 @@
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-from rekindle.assembly.bench import Workbench
-from rekindle.assembly.engines import build_engine
+from rekindle.assembly.bench import Workbench, announced
+from rekindle.assembly.engines import EngineFactory, build_engine
 from rekindle.assembly.opening import workbench
+from rekindle.assembly.players import Players
 from rekindle.assembly.profiles import given_profile, own_profile, profile_costs
-from rekindle.assembly.self_play import build_self_play
+from rekindle.assembly.task_sources import TaskSource, task_source
 from rekindle.config import Config
-from rekindle.config.rules.facts import plays_itself
 from rekindle.methods import build_credit, build_scheduler, needs_profile
 from rekindle.models.kernels import Kernels
 from rekindle.models.policy import Policy
+from rekindle.notices import opened
 from rekindle.observability.metrics import MetricsWriter
 from rekindle.observability.step_log import StepLog
+from rekindle.observability.warnings_log import WarningsLog
 from rekindle.scheduling.ledger import Ledger
-from rekindle.scheduling.pools import GrowingPool
 from rekindle.scheduling.profiling import Profile
 from rekindle.scheduling.scheduler import Scheduler
-from rekindle.tasks.task_set import levels_of
+from rekindle.tasks.task_set import TaskSet
 from rekindle.training import run_directory
 from rekindle.training.checkpoint import Checkpoints
 from rekindle.training.loop import Observer, Parts, TrainingLoop
-from rekindle.training.supply import Supply
-from rekindle.training.trainer import Trainer
-from rekindle.types import Environment
+from rekindle.training.run_files import RunFiles
+from rekindle.training.trainer import Trainer, UpdateSettings
 
 __all__ = ["open_run"]
 
@@ -43,6 +42,9 @@ def open_run(
     observer: Callable[[int, int], Observer],
     say: Callable[[str], None],
     interrupted: Callable[[], bool] = lambda: False,
+    tasks: TaskSet | None = None,
+    engine: EngineFactory = build_engine,
+    adapt: Callable[[Parts], Parts] = lambda parts: parts,
 ) -> Iterator[TrainingLoop]:
     """Prepare a run directory and everything that runs in it.
 
@@ -54,87 +56,57 @@ def open_run(
         observer: Makes who is shown the run, given the step and the total rollouts it begins with.
         say: Told what takes a while.
         interrupted: Asked while a profile is made before the first step.
+        tasks: What ``preflight.task_set`` gives for this configuration, where the caller has it already.
+        engine: Makes the engines of the policy, and of the start policy where it plays.
+        adapt: Given the parts of the run, returns those that it is to use, e.g. with another environment around the
+            one that is there.
     """
     run_directory.check(config, directory, resume=resume)
     checkpoints = Checkpoints(directory / "checkpoints", config.checkpoint.keep)
     step = checkpoints.steps()[-1] if checkpoints.steps() else 0
-    model = checkpoints.path(step) / "model" if step else start
-    with workbench(config, model, say) as bench:
+    model, source = checkpoints.path(step) / "model" if step else start, task_source(config)
+    with opened() as notices, workbench(config, model, say, tasks=tasks, engine=engine) as bench:
         # What can be wrong with model, tasks, environment and profile is wrong before anything is written.
         profile = given_profile(bench, started=bool(step))
         scheduler = None if needs_profile(config) else _scheduler(bench, profile)
-        players = _players(bench, start, scheduler)
-        with run_directory.locked(directory), _books(directory, config) as books:
+        frozen = _start_policy(config, source, start)
+        of_start = engine(config, frozen) if frozen is not None and source.samples_from_start else None
+        players = source.players(bench, scheduler, of_start)
+        with run_directory.locked(directory), _run_files(directory, source, checkpoints) as files, ExitStack() as kept:
             _describe(directory, bench)
             checkpoints.prepare()
             saved = checkpoints.load(step) if step else None
+            files.truncate_after(step)
+            kept.enter_context(notices.kept_in(files.warnings))
             if scheduler is None:
                 profile = own_profile(bench, directory, say, interrupted)
                 scheduler = _scheduler(bench, profile)
-            books.truncate_after(step)
             if saved:  # the libraries round differently: a resumed run goes on with those it began with
                 bench.policy.use_kernels(Kernels.from_description(saved[1]["kernels"]))
-            if players.start is not None:
-                players.start.use_kernels(bench.policy.kernels)
+            if frozen is not None:
+                frozen.use_kernels(bench.policy.kernels)
+            if step:
+                files.warnings.end_step(step)
             shown = observer(step, int(saved[1]["totals"]["rollouts"]) if saved else 0)
-            loop = TrainingLoop(_parts(bench, players, scheduler, profile, checkpoints, books, shown))
+            loop = TrainingLoop(adapt(_parts(bench, players, frozen, scheduler, profile, files, shown, say)))
             if saved:
                 loop.restore(step, *saved)
-            with _settled_heap():
+            with _frozen_heap():
                 yield loop
 
 
-@dataclass(frozen=True, slots=True)
-class _Players:
-    """Who plays: the environment of the solver, what makes its tasks, and the start policy where it is needed."""
-
-    environment: Environment
-    supply: Supply | None = None
-    start: Policy | None = None
-
-
-def _players(bench: Workbench, directory: Path, scheduler: Scheduler | None) -> _Players:
-    config = bench.config
-    table, start = config.self_play, None
-    fixed = plays_itself(config) and (table.fixed != "none" or table.yardstick_samples > 0)
-    if fixed or config.train.kl_coefficient > 0:
-        start = _start_policy(config, directory)
-    if not plays_itself(config):
-        return _Players(bench.environment(bench.tasks.pool), start=start)
-    pool = None if scheduler is None else scheduler.pool
-    assert isinstance(pool, GrowingPool), "self-play has a pool that grows, and no profile to wait for"
-    engine = build_engine(config, start) if fixed and start is not None else None
-    sides = build_self_play(bench, pool, engine)
-    return _Players(sides.environment, sides.game, start)
-
-
-@dataclass(frozen=True, slots=True)
-class _Books:
-    """The files that a run adds to at every step."""
-
-    ledger: Ledger
-    metrics: MetricsWriter
-    proposals: StepLog | None
-
-    def truncate_after(self, step: int) -> None:
-        """Forget what a checkpoint does not know of; it will be written again."""
-        self.ledger.truncate_after(step)
-        self.metrics.truncate_after(step if step else -1)
-        if self.proposals is not None:
-            self.proposals.truncate_after(step)
-
-
 @contextmanager
-def _books(directory: Path, config: Config) -> Iterator[_Books]:
+def _run_files(directory: Path, source: TaskSource, checkpoints: Checkpoints) -> Iterator[RunFiles]:
     with ExitStack() as stack:
         ledger = stack.enter_context(closing(Ledger(directory / "ledger.sqlite")))
         metrics = stack.enter_context(MetricsWriter(directory / "metrics.jsonl"))
-        plays = plays_itself(config)
-        yield _Books(ledger, metrics, stack.enter_context(StepLog(directory / "proposals.jsonl")) if plays else None)
+        proposals = None if source.log_file is None else stack.enter_context(StepLog(directory / source.log_file))
+        warnings = stack.enter_context(WarningsLog(directory / "warnings.jsonl"))
+        yield RunFiles(ledger, metrics, warnings, checkpoints, proposals)
 
 
 @contextmanager
-def _settled_heap() -> Iterator[None]:
+def _frozen_heap() -> Iterator[None]:
     """Leave what is there before the first step out of garbage collections.
 
     The objects of the libraries and the task set would be walked again and again, and none of them ever goes.
@@ -164,36 +136,37 @@ def _scheduler(bench: Workbench, profile: Profile | None) -> Scheduler:
 
 def _parts(
     bench: Workbench,
-    players: _Players,
+    players: Players,
+    start: Policy | None,
     scheduler: Scheduler,
     profile: Profile | None,
-    checkpoints: Checkpoints,
-    books: _Books,
+    files: RunFiles,
     observer: Observer,
+    say: Callable[[str], None],
 ) -> Parts:
-    train, posterior = bench.config.train, bench.config.posterior
-    reference = players.start if train.kl_coefficient > 0 else None
+    config, posterior = bench.config, bench.config.posterior
+    reference = start if config.loss.kl_coefficient > 0 else None
+    settings = UpdateSettings(config.train.learning_rate, config.train.seed, config.loss, config.optimizer)
     probe_rows = posterior.probe_rows if posterior.half_life is not None else 0
     return Parts(
-        config=bench.config,
-        policy=bench.policy,
+        config=config,
         scheduler=scheduler,
-        environment=players.environment,
-        credit=build_credit(bench.config),
-        trainer=Trainer(bench.policy, train, total_updates=train.steps, reference=reference, probe_rows=probe_rows),
-        evaluate=bench.evaluation_metrics,
-        checkpoints=checkpoints,
-        ledger=books.ledger,
-        metrics=books.metrics,
-        observer=observer,
-        levels=levels_of(bench.tasks.pool),
-        start=profile_costs(profile),
-        extra_state={"kernels": bench.policy.kernels.describe()},
         supply=players.supply,
-        proposals=books.proposals,
+        environment=players.environment,
+        engine=bench.engine,
+        credit=build_credit(config),
+        trainer=Trainer(
+            bench.policy, settings, total_updates=config.train.steps, reference=reference, probe_rows=probe_rows
+        ),
+        evaluate=announced(bench, say),
+        files=files,
+        observer=observer,
+        start=profile_costs(profile),
     )
 
 
-def _start_policy(config: Config, directory: Path) -> Policy:
-    """What the run began with, also after a resume; it never learns."""
+def _start_policy(config: Config, source: TaskSource, directory: Path) -> Policy | None:
+    """What the run began with, also after a resume; it never learns. None where nobody needs it."""
+    if not (source.samples_from_start or config.loss.kl_coefficient > 0):
+        return None
     return Policy.load(directory, device=config.model.device, dtype=config.model.dtype).clone_frozen()

@@ -1,88 +1,76 @@
-"""From a configuration to the game of search self-play."""
+"""Search self-play, from a configuration: the supply of questions and its parts."""
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 from rekindle.assembly.bench import Workbench
-from rekindle.assembly.environments import build_codec, build_talks
-from rekindle.assembly.retrievers import secret
+from rekindle.assembly.engines import sampling_limits
+from rekindle.assembly.environments import build_codec, build_conversations
+from rekindle.assembly.players import Players
+from rekindle.assembly.secrets import secret
 from rekindle.config import Config
-from rekindle.config.rules.facts import invents_its_world
+from rekindle.config.facts import invents_its_world
 from rekindle.engines.endpoint import Endpoint
 from rekindle.engines.engine import Engine
 from rekindle.environments.search.documents import DocumentWriter
-from rekindle.environments.search.hostile import Defuser
+from rekindle.environments.search.hostile import Sanitizer
 from rekindle.environments.search.turn_protocol import ANSWER, QUESTION
 from rekindle.environments.self_play.answering import Answerer, EndpointAnswerer, PolicyAnswerer
 from rekindle.environments.self_play.check_prompt import CLOSED_BOOK, OPEN_BOOK
+from rekindle.environments.self_play.created_tasks import CreatedTasks
 from rekindle.environments.self_play.filters import FilterLimits
-from rekindle.environments.self_play.game import Game, Rules
-from rekindle.environments.self_play.minted import Minted
 from rekindle.environments.self_play.proposer import TAGS_INSTRUCTIONS, TOOL_INSTRUCTIONS, Proposer
+from rekindle.environments.self_play.question_supply import QuestionSupply, SupplySettings
 from rekindle.environments.self_play.rag_check import RagCheck
+from rekindle.environments.self_play.reference_solver import ReferenceSolver
 from rekindle.environments.self_play.review import Oracle, Review
 from rekindle.environments.self_play.rewards import proposer_reward
 from rekindle.environments.self_play.seeds import Seeds
-from rekindle.environments.self_play.yardstick import Yardstick
 from rekindle.methods import proposer_credit
 from rekindle.scheduling.pools import GrowingPool
 from rekindle.tasks import search_world
-from rekindle.types import Environment
 
-__all__ = ["SelfPlay", "build_check", "build_proposer", "build_self_play", "filter_limits", "policy_answerer"]
+__all__ = ["build_check", "build_proposer", "build_self_play", "filter_limits", "policy_answerer"]
 
-PROPOSER_SEED, CHECK_SEED, YARDSTICK_SEED = 1_000_033, 1_000_037, 1_000_039
+PROPOSER_SEED, CHECK_SEED, REFERENCE_SEED = 1_000_033, 1_000_037, 1_000_039
 """Added to train.seed, so that no two roles sample with the same seeds."""
 
 
-@dataclass(frozen=True, slots=True)
-class SelfPlay:
-    """The two sides of the game.
-
-    Attributes:
-        game: Makes the tasks.
-        environment: Plays them.
-    """
-
-    game: Game
-    environment: Environment
-
-
-def build_self_play(bench: Workbench, pool: GrowingPool, start: Engine | None) -> SelfPlay:
-    """The game of a configuration.
+def build_self_play(bench: Workbench, pool: GrowingPool, start: Engine | None) -> Players:
+    """The supply of questions of a configuration, and the environment of its solver.
 
     Args:
         bench: The policy and what it searches; its tasks are the seeds.
         pool: That of the scheduler.
-        start: Samples from the start policy; needed by a fixed opponent and by the yardstick.
+        start: Samples from the start policy; needed by a fixed opponent and by the reference solver.
     """
-    config, minted = bench.config, Minted()
+    config, created = bench.config, CreatedTasks()
     table = config.self_play
     oracle = _oracle(config)
     fixed = {role: start if table.fixed == role else None for role in ("proposer", "solver")}
-    game = Game(
-        _rules(config),
+    supply = QuestionSupply(
+        _settings(config),
         seeds=Seeds(bench.tasks.pool, hops=table.hops, warmup_steps=table.hops_warmup_steps, seed=config.train.seed),
         proposer=build_proposer(bench, fixed["proposer"] or bench.engine),
         review=Review(
             limits=filter_limits(config),
             near_duplicate=config.filters.near_duplicate,
             check=build_check(bench),
-            harmless=Defuser(build_codec(config, bench.policy).controls).harmless,
+            is_sanitized=Sanitizer(build_codec(config, bench.policy).controls).is_sanitized,
             oracle=oracle if config.filters.ambiguous == "refused" else None,
         ),
-        minted=minted,
+        created=created,
         pool=pool,
         reward=proposer_reward(table.proposer_reward, table.intermediate_low, table.intermediate_high),
         credit=proposer_credit(config),
-        yardstick=_yardstick(bench, minted, start),
+        reference_solver=_reference_solver(bench, created, start),
         oracle=oracle,
     )
-    return SelfPlay(game, bench.environment(minted.tasks, fixed["solver"]))
+    return Players(supply, bench.environment(created.tasks, fixed["solver"]))
 
 
-def _rules(config: Config) -> Rules:
+def _settings(config: Config) -> SupplySettings:
     table, train = config.self_play, config.train
-    return Rules(
+    return SupplySettings(
         proposals=table.proposals or train.groups_per_step,
         wanted=train.groups_per_step * train.oversample,
         rounds=table.max_rounds if table.fill == "resample" else 1,
@@ -98,9 +86,11 @@ def _rules(config: Config) -> Rules:
 def build_proposer(bench: Workbench, engine: Engine) -> Proposer:
     """The proposer's side of a workbench, spoken for by an engine."""
     config = bench.config
-    talks = build_talks(config, QUESTION, policy=bench.policy, engine=engine, retrievers=bench.retrievers)
+    conversations = build_conversations(
+        config, QUESTION, policy=bench.policy, engine=engine, retrievers=bench.retrievers
+    )
     default = TAGS_INSTRUCTIONS if config.search.protocol == "tags" else TOOL_INSTRUCTIONS
-    return Proposer(talks, config.self_play.prompt or default)
+    return Proposer(conversations, config.self_play.prompt or default)
 
 
 def filter_limits(config: Config) -> FilterLimits:
@@ -123,12 +113,12 @@ def _oracle(config: Config) -> Oracle | None:
     return search_world.Facts(search_world.self_play_passages(params, "pool"))
 
 
-def _yardstick(bench: Workbench, minted: Minted, start: Engine | None) -> Yardstick | None:
-    samples = bench.config.self_play.yardstick_samples
+def _reference_solver(bench: Workbench, created: CreatedTasks, start: Engine | None) -> ReferenceSolver | None:
+    samples = bench.config.self_play.reference_samples
     if start is None or not samples:
         return None
-    seed = bench.config.train.seed + YARDSTICK_SEED
-    return Yardstick(bench.environment(minted.tasks, start), samples=samples, seed=seed)
+    seed = bench.config.train.seed + REFERENCE_SEED
+    return ReferenceSolver(bench.environment(created.tasks, start), samples=samples, seed=seed)
 
 
 # -- the check ---------------------------------------------------------------------------------------------------------
@@ -168,13 +158,13 @@ def policy_answerer(bench: Workbench) -> PolicyAnswerer:
         codec,
         bench.engine,
         writer=DocumentWriter(codec, document_format=search.document_format, document_tokens=search.document_tokens),
-        max_new_tokens=config.check.max_new_tokens,
-        context=bench.policy.max_length,
+        limits=replace(
+            sampling_limits(config, bench.policy.max_length),
+            max_new_tokens=config.check.max_new_tokens,
+            # A chat model may think aloud about the tags before it uses them; the last pair counts.
+            stop=(ANSWER.close,) if search.protocol == "tags" else (),
+        ),
         temperature=config.check.temperature,
-        top_p=config.engine.top_p,
-        min_p=config.engine.min_p,
-        # A chat model may think aloud about the tags before it uses them; the last pair counts.
-        stop=(ANSWER.close,) if search.protocol == "tags" else (),
         prompt=prompt,
         closed_prompt=closed_prompt,
     )

@@ -9,12 +9,15 @@ import sqlite3
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rekindle import __version__
 from rekindle.cli import evaluate, profile, serve_retriever, train
-from rekindle.config import Config
-from rekindle.recipes import RECIPES
+from rekindle.cli.messages import messages
 from rekindle.types import UserError
+
+if TYPE_CHECKING:
+    from rekindle.config import Config
 
 __all__ = ["entry", "main"]
 
@@ -30,26 +33,26 @@ def main(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code."""
     options = _parser().parse_args(arguments)
     try:
-        run: Callable[[argparse.Namespace], int] = options.run
-        return run(options)
+        with messages.collected():
+            run: Callable[[argparse.Namespace], int] = options.run
+            return run(options)
     except UserError as error:
         for line in str(error).splitlines():
-            print(f"rekindle: {line}", file=sys.stderr)
+            messages.say(f"rekindle: {line}")
         return BAD_USAGE
     except (OSError, sqlite3.OperationalError) as error:
         again = "repeat the command with --resume" if "resume" in options else "repeat the command"
-        print(
-            f"rekindle: a file could not be read or written ({error}); look at free space and permissions, and {again}",
-            file=sys.stderr,
+        messages.say(
+            f"rekindle: a file could not be read or written ({error}); look at free space and permissions, and {again}"
         )
         return BAD_USAGE
     except ModuleNotFoundError as error:
         if error.name not in {"torch", "transformers", "tokenizers", "safetensors"}:
             raise
-        print(f'rekindle: {error.name} is not installed; run: pip install "rekindle[train]"', file=sys.stderr)
+        messages.say(f'rekindle: {error.name} is not installed; run: pip install "rekindle[train]"')
         return BAD_USAGE
-    except KeyboardInterrupt:
-        print("rekindle: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        messages.say(f"rekindle: interrupted {interrupt}".rstrip())
         return INTERRUPTED
 
 
@@ -77,12 +80,14 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _recipes(_: argparse.Namespace) -> int:
+    from rekindle.recipes import RECIPES
+
     for name, recipe in RECIPES.items():
         print(f"{name:<22} {_summary(recipe)}")
     return 0
 
 
-def _summary(recipe: Callable[[], Config]) -> str:
+def _summary(recipe: "Callable[[], Config]") -> str:
     """First line of the module that documents the recipe."""
     return (sys.modules[recipe.__module__].__doc__ or "").strip().splitlines()[0]
 

@@ -2,26 +2,28 @@
 
 import argparse
 import os
-import sys
-import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rekindle.cli.interrupts import Interrupts, say
-from rekindle.cli.options import add_config, resolved
+from rekindle.cli.interrupts import Interrupts
+from rekindle.cli.messages import messages, say
+from rekindle.cli.options import add_config, named_policy, resolved, warnings_kept_in
 from rekindle.observability.formatting import duration
 from rekindle.types import UserError
 
 if TYPE_CHECKING:
-    from rekindle.assembly.evaluations import Sampling
+    from rekindle.config import Config
     from rekindle.evaluation.question_sets import QuestionSet
+    from rekindle.evaluation.sampling_settings import Sampling
     from rekindle.evaluation.set_pass import Results
+    from rekindle.tasks.task_set import TaskSet
 
 __all__ = ["add"]
 
 INTERRUPTED = 130
-RESULTS, TABLE, TRANSCRIPTS = "results.json", "table.md", "transcripts.jsonl"
+RESULTS, TABLE, TRANSCRIPTS, WARNINGS = "results.json", "table.md", "transcripts.jsonl", "warnings.jsonl"
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -48,7 +50,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--out",
         type=Path,
         metavar="DIR",
-        help=f"keep {RESULTS}, {TABLE}, {TRANSCRIPTS} and a journal there; repeat the command to go on",
+        help=f"keep {RESULTS}, {TABLE}, {TRANSCRIPTS}, {WARNINGS} and a journal there; repeat the command to go on",
     )
     evaluate.add_argument("--json", type=Path, metavar="FILE", help="also write the results, with every answer")
     evaluate.add_argument("--markdown", type=Path, metavar="FILE", help="also write the table in Markdown")
@@ -74,24 +76,10 @@ def _eval(options: argparse.Namespace) -> int:
     ks = _ks(options.k, options.samples)
     _check(options)
     config = resolved(options)
-    from rekindle.assembly import model_directory, workbench
-    from rekindle.assembly.evaluations import evaluate_bench
-    from rekindle.warm_starts.stage import start_model
-
-    sets = _question_sets(options.questions)
-    model = model_directory(options.checkpoint) or start_model(config, say)
-    with Interrupts() as interrupts, workbench(config, model, say) as bench:
-        results = evaluate_bench(
-            bench,
-            sets,
-            samples=options.samples,
-            sampling=_sampling(options, bench.directory),
-            out=options.out,
-            transcripts=_files(options.transcripts, options.out, TRANSCRIPTS),
-            on_progress=_progress,
-            interrupted=lambda: interrupts.asked,
-        )
-    sys.stderr.write("\n")
+    with Interrupts() as interrupts:
+        case = _look(config, options)
+        say(case.loading)
+        results = _evaluate(case, options, interrupts)
     if results is None:
         kept = "to go on, repeat the command" if options.out else "nothing is kept without --out DIR"
         say(f"interrupted; {kept}")
@@ -100,13 +88,62 @@ def _eval(options: argparse.Namespace) -> int:
     return 0
 
 
+def _look(config: "Config", options: argparse.Namespace) -> "_Case":
+    """What is to be evaluated, after a look at its files."""
+    from rekindle.preflight import check_policy, loading_line, task_set
+
+    model = named_policy(config, options.checkpoint)
+    if model is not None:
+        check_policy(model)
+        _sampling(options, model)
+    sets = _question_sets(options.questions)
+    return _Case(config, model, sets, task_set(config, say), loading_line(config, model))
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What is evaluated; ``model`` is None where it is the start policy, which may have to be made."""
+
+    config: "Config"
+    model: Path | None
+    sets: "list[QuestionSet]"
+    tasks: "TaskSet"
+    loading: str
+
+
+def _evaluate(case: _Case, options: argparse.Namespace, interrupts: Interrupts) -> "Results | None":
+    from rekindle.assembly import workbench
+    from rekindle.assembly.evaluations import evaluate_bench
+    from rekindle.warm_starts.stage import start_model
+
+    model = case.model or start_model(case.config, say, case.tasks)
+    kept = options.out and options.out / WARNINGS
+    with workbench(case.config, model, say, tasks=case.tasks) as bench, warnings_kept_in(kept):
+        count = sum(len(one.tasks) for one in case.sets) or len(case.tasks.held_out)
+        say(f"evaluating {count:,} {_what(options)} with {options.samples} rollouts each ...")
+        interrupts.begin()
+        return evaluate_bench(
+            bench,
+            case.sets,
+            samples=options.samples,
+            sampling=_sampling(options, model),
+            out=options.out,
+            transcripts=_files(options.transcripts, options.out, TRANSCRIPTS),
+            on_progress=_progress,
+            interrupted=lambda: interrupts.asked,
+        )
+
+
+def _what(options: argparse.Namespace) -> str:
+    return "questions" if options.questions else "held-out prompts"
+
+
 def _report(results: "Results", ks: Sequence[int], options: argparse.Namespace) -> None:
     from rekindle.evaluation.tables import json_table, markdown_table, text_table
 
     overall = results.over_questions(ks)
-    what = "questions" if options.questions else "held-out prompts"
     temperature = results.settings["temperature"]
-    say(f"{overall.questions} {what}, {results.samples} rollouts each, temperature {temperature:g}")
+    say(f"{overall.questions} {_what(options)}, {results.samples} rollouts each, temperature {temperature:g}")
     if not options.questions:
         for k in ks:
             error = overall.standard_error[k]
@@ -124,9 +161,9 @@ def _report(results: "Results", ks: Sequence[int], options: argparse.Namespace) 
 
 
 def _write(path: Path, text: str) -> None:
-    from rekindle.evaluation.whole_file import replaced_whole
+    from rekindle.evaluation.atomic_write import atomic_write
 
-    with replaced_whole(path, UserError, "choose another file") as partial:
+    with atomic_write(path, UserError, "choose another file") as partial:
         partial.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
@@ -136,8 +173,7 @@ def _files(chosen: Path | None, out: Path | None, name: str) -> list[Path]:
 
 
 def _progress(done: int, total: int, left: float) -> None:
-    sys.stderr.write(f"\reval: {done:,} of {total:,} questions, {duration(left)} left   ")
-    sys.stderr.flush()
+    messages.status(f"eval: {done:,} of {total:,} questions, {duration(left)} left", last=done == total)
 
 
 # -- what the user asks for --------------------------------------------------------------------------------------------
@@ -169,7 +205,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _question_sets(chosen: Sequence[str]) -> "list[QuestionSet]":
-    from rekindle.assembly.evaluations import question_sets
+    from rekindle.preflight import question_sets
 
     named: dict[str, Path] = {}
     for text in chosen:
@@ -179,16 +215,11 @@ def _question_sets(chosen: Sequence[str]) -> "list[QuestionSet]":
         if name in named:
             raise UserError(f"--questions {text}: there is another set of this name; give each its own")
         named[name] = Path(path)
-    with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: say(str(message))
-        return question_sets(named)
+    return question_sets(named, say)
 
 
-def _sampling(options: argparse.Namespace, directory: Path | None) -> "Sampling":
-    from rekindle.assembly.evaluations import Sampling, model_sampling
+def _sampling(options: argparse.Namespace, model: Path) -> "Sampling":
+    from rekindle.evaluation.sampling_settings import Sampling, model_sampling
 
     given = Sampling(options.temperature, options.top_p, options.min_p, options.max_new_tokens)
-    if options.sampling == "config":
-        return given
-    assert directory is not None, "a workbench knows where its policy came from"
-    return given.over(model_sampling(directory))
+    return given if options.sampling == "config" else given.over(model_sampling(model))

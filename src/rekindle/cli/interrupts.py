@@ -1,22 +1,26 @@
-"""What commands share: interrupting politely, and saying what takes a while."""
+"""Interrupting a command: at once before its first step, after a step from then on."""
 
 import signal
-import sys
 from types import FrameType
 
-__all__ = ["Interrupts", "say"]
+from rekindle.cli.messages import say
 
-
-def say(text: str) -> None:
-    """A line for people, on standard error; standard output is for results."""
-    print(text, file=sys.stderr, flush=True)
+__all__ = ["Interrupts"]
 
 
 class Interrupts:
-    """Ctrl-C or a termination signal asks the run to stop after its step; a second one stops at once."""
+    """Ctrl-C or a termination signal ends the command at once while it prepares.
+
+    After ``begin`` it asks the command to stop after its step; a second one stops at once.
+    """
 
     def __init__(self) -> None:
         self.asked = False
+        self._begun = False
+
+    def begin(self) -> None:
+        """The first step begins: from here on there is something to finish."""
+        self._begun = True
 
     def __enter__(self) -> "Interrupts":
         self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -27,6 +31,8 @@ class Interrupts:
             signal.signal(number, handler)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
+        if not self._begun:
+            raise KeyboardInterrupt("before the first step")
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True

@@ -1,12 +1,15 @@
-"""The options of every command that reads a configuration."""
+"""What the commands that read a configuration share: their options, and what follows from them."""
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rekindle.config import Config
-from rekindle.recipes import resolve
+if TYPE_CHECKING:
+    from rekindle.config import Config
 
-__all__ = ["add_config", "resolved"]
+__all__ = ["add_config", "named_policy", "resolved", "warnings_kept_in"]
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +27,31 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, metavar="N", help="short for --set train.seed=N")
 
 
-def resolved(options: argparse.Namespace) -> Config:
+def resolved(options: argparse.Namespace) -> "Config":
     """The complete configuration that the options name."""
+    from rekindle.recipes import resolve
+
     return resolve(options.config, options.recipe, options.overrides, options.seed)
+
+
+def named_policy(config: "Config", checkpoint: Path | None) -> Path | None:
+    """Directory of the policy that ``--checkpoint``, or else ``model.path``, names; None where it has to be made."""
+    from rekindle.training.run_directory import model_directory
+
+    if checkpoint is not None:
+        return model_directory(checkpoint)
+    return None if config.model.path is None else Path(config.model.path)
+
+
+@contextmanager
+def warnings_kept_in(path: Path | None) -> Iterator[None]:
+    """Keep the command's warnings, those it has said already too, in a file; without one they are only shown."""
+    from rekindle.notices import opened
+    from rekindle.observability.warnings_log import WarningsLog
+
+    if path is None:
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with WarningsLog(path) as log, opened() as channel, channel.kept_in(log):
+        yield

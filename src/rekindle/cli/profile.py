@@ -2,19 +2,19 @@
 
 import argparse
 import os
-import sys
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rekindle.cli.interrupts import Interrupts, say
-from rekindle.cli.options import add_config, resolved
-from rekindle.config import Config
+from rekindle.cli.interrupts import Interrupts
+from rekindle.cli.messages import messages, say
+from rekindle.cli.options import add_config, named_policy, resolved, warnings_kept_in
 from rekindle.observability.formatting import duration
 from rekindle.types import UserError
 
 if TYPE_CHECKING:
+    from rekindle.config import Config
     from rekindle.scheduling.profiling import Profile
+    from rekindle.tasks.task_set import TaskSet
 
 __all__ = ["add"]
 
@@ -40,11 +40,14 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _profile(options: argparse.Namespace) -> int:
-    config = resolved(options)
     _check(options)
+    config = resolved(options)
+    from rekindle.preflight import task_set
+
     with Interrupts() as interrupts:
-        profile = (_with_endpoint if options.endpoint else _with_policy)(config, options, interrupts)
-    sys.stderr.write("\n")
+        measure = _with_endpoint if options.endpoint else _with_policy
+        _look(config, options)
+        profile = measure(config, task_set(config, say), options, interrupts)
     if profile is None:
         say("interrupted; to go on, repeat the command")
         return INTERRUPTED
@@ -59,6 +62,15 @@ def _profile(options: argparse.Namespace) -> int:
     return 0
 
 
+def _look(config: "Config", options: argparse.Namespace) -> None:
+    """See whether the files of the policy are there."""
+    from rekindle.preflight import check_policy
+
+    model = None if options.endpoint else named_policy(config, options.checkpoint)
+    if model is not None:
+        check_policy(model)
+
+
 def _check(options: argparse.Namespace) -> None:
     if options.samples < 1:
         raise UserError(f"--samples {options.samples}: a success rate needs at least one rollout; use --samples 8")
@@ -70,16 +82,36 @@ def _check(options: argparse.Namespace) -> None:
         raise UserError("--endpoint and --checkpoint both name the policy; give one of them")
 
 
-def _with_policy(config: Config, options: argparse.Namespace, interrupts: Interrupts) -> "Profile | None":
-    from rekindle.assembly import make_profile, model_directory, workbench
+def _with_policy(
+    config: "Config", tasks: "TaskSet", options: argparse.Namespace, interrupts: Interrupts
+) -> "Profile | None":
+    from rekindle.preflight import loading_line
+
+    found = named_policy(config, options.checkpoint)
+    say(loading_line(config, found))
+    from rekindle.assembly import make_profile, workbench
     from rekindle.warm_starts.stage import start_model
 
-    model = model_directory(options.checkpoint) or start_model(config, say)
-    with workbench(config, model, say) as bench:
+    model = found or start_model(config, say, tasks)
+    with workbench(config, model, say, tasks=tasks) as bench, warnings_kept_in(_warnings_file(options)):
+        _begin(tasks, options, interrupts)
         return make_profile(bench, options.out, options.samples, _progress, lambda: interrupts.asked)
 
 
-def _with_endpoint(config: Config, options: argparse.Namespace, interrupts: Interrupts) -> "Profile | None":
+def _begin(tasks: "TaskSet", options: argparse.Namespace, interrupts: Interrupts) -> None:
+    say(f"profiling {len(tasks.pool):,} prompts with {options.samples} rollouts each ...")
+    interrupts.begin()
+
+
+def _warnings_file(options: argparse.Namespace) -> Path:
+    """Beside the profile, under its name."""
+    out: Path = options.out
+    return out.with_name(f"{out.name}.warnings.jsonl")
+
+
+def _with_endpoint(
+    config: "Config", tasks: "TaskSet", options: argparse.Namespace, interrupts: Interrupts
+) -> "Profile | None":
     from rekindle.assembly import endpoint_profile
     from rekindle.engines.endpoint import Endpoint
 
@@ -90,11 +122,12 @@ def _with_endpoint(config: Config, options: argparse.Namespace, interrupts: Inte
         chat=config.model.chat_template,
         system_prompt=config.model.system_prompt,
     )
-    with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: say(f"\n{message}")
-        return endpoint_profile(config, endpoint, options.out, options.samples, _progress, lambda: interrupts.asked)
+    with warnings_kept_in(_warnings_file(options)):
+        _begin(tasks, options, interrupts)
+        return endpoint_profile(
+            config, endpoint, tasks, options.out, options.samples, _progress, lambda: interrupts.asked
+        )
 
 
 def _progress(done: int, total: int, left: float) -> None:
-    sys.stderr.write(f"\rprofile: {done:,} of {total:,} prompts, {duration(left)} left   ")
-    sys.stderr.flush()
+    messages.status(f"profile: {done:,} of {total:,} prompts, {duration(left)} left", last=done == total)

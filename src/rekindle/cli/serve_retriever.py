@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rekindle.cli.interrupts import say
+from rekindle.cli.messages import say
 from rekindle.types import UserError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def _serve(options: argparse.Namespace) -> int:
     _check(options)
-    from rekindle.retrieval.opening import open_index, spoken
+    from rekindle.retrieval.opening import index_progress, open_index
     from rekindle.retrieval.server import RetrieverServer
 
     # First the address, which may be refused; then the index, which may take long.
@@ -60,7 +60,7 @@ def _serve(options: argparse.Namespace) -> int:
             query_prefix=options.query_prefix,
             passage_prefix=options.passage_prefix,
             title_weight=DEFAULT_TITLE_WEIGHT if options.title_weight is None else options.title_weight,
-            on_progress=spoken(say, steps=100),
+            on_progress=index_progress(say, steps=100),
         )
         with closing(found.retriever), _stopped_by_signals(server) as signals:
             server.run(

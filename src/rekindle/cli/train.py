@@ -1,12 +1,25 @@
-"""`rekindle train`."""
+"""`rekindle train`.
+
+What can be wrong is looked at in this order, the cheapest first: options and configuration, run directory, model files,
+task files. Only then torch is imported.
+"""
 
 import argparse
-import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rekindle.cli.interrupts import Interrupts, say
+from rekindle.cli.interrupts import Interrupts
+from rekindle.cli.messages import say
 from rekindle.cli.options import add_config, resolved
-from rekindle.training import run_directory
+
+if TYPE_CHECKING:
+    from rekindle.config import Config
+    from rekindle.observability.progress import Progress
+    from rekindle.tasks.task_set import TaskSet
+    from rekindle.training.endings import Ending
+    from rekindle.training.loop import TrainingLoop
 
 __all__ = ["add"]
 
@@ -23,32 +36,82 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def _train(options: argparse.Namespace) -> int:
     config = resolved(options)
     directory = options.out or Path("runs") / f"{options.config.stem}-{config.recipe}-{config.train.seed}"
-    from rekindle.assembly import open_run
-    from rekindle.observability.progress import Progress
-    from rekindle.observability.report import write_report
-    from rekindle.planning import write_null_control
-    from rekindle.warm_starts.stage import start_model
+    from rekindle.training import run_directory
 
     run_directory.check(config, directory, resume=options.resume)
     with Interrupts() as interrupts:
-        progress = Progress(config.train.steps, config.train.rollouts)
-        with (
-            open_run(
-                config,
-                directory,
-                start=start_model(config, say),
-                resume=options.resume,
-                observer=lambda *_: progress,
-                say=say,
-                interrupted=lambda: interrupts.asked,
-            ) as loop,
-            progress,
-        ):
+        tasks = _look(config, directory)
+        with _opened(config, directory, tasks, options.resume, interrupts) as loop:
             ending = loop.run(lambda: interrupts.asked)
+    _conclude(config, directory, ending, loop)
+    return ending.value
+
+
+def _look(config: "Config", directory: Path) -> "TaskSet":
+    """The tasks of the run, after a look at its files; says what is loaded next."""
+    from rekindle.preflight import check_policy, loading_line, task_set
+    from rekindle.training.run_directory import last_checkpoint
+
+    checkpoint = last_checkpoint(directory)
+    model = checkpoint / "model" if checkpoint else config.model.path and Path(config.model.path)
+    if model:
+        check_policy(model)
+    tasks = task_set(config, say)
+    say(loading_line(config, model or None))
+    return tasks
+
+
+@contextmanager
+def _opened(
+    config: "Config", directory: Path, tasks: "TaskSet", resume: bool, interrupts: Interrupts
+) -> "Iterator[TrainingLoop]":
+    """The loop of the run, with a display of its progress."""
+    from rekindle.assembly import open_run
+    from rekindle.observability.progress import Progress
+    from rekindle.warm_starts.stage import start_model
+
+    progress = Progress(config.train.steps, config.train.rollouts)
+    with (
+        open_run(
+            config,
+            directory,
+            start=start_model(config, say, tasks),
+            resume=resume,
+            observer=lambda step, _: _Beginning(progress, interrupts, begun=step > 0),
+            say=say,
+            interrupted=lambda: interrupts.asked,
+            tasks=tasks,
+        ) as loop,
+        progress,
+    ):
+        yield loop
+
+
+class _Beginning:
+    """The progress display, which knows when the first step begins: after the first evaluation, or with a resume."""
+
+    def __init__(self, progress: "Progress", interrupts: Interrupts, *, begun: bool) -> None:
+        self._progress, self._interrupts = progress, interrupts
+        if begun:
+            interrupts.begin()
+
+    def step(self, metrics: Mapping[str, object]) -> None:
+        self._interrupts.begin()
+        self._progress.step(metrics)
+
+    def warn(self, text: str) -> None:
+        self._progress.warn(text)
+
+
+def _conclude(config: "Config", directory: Path, ending: "Ending", loop: "TrainingLoop") -> None:
+    from rekindle.observability.report import write_report
+    from rekindle.planning import write_null_control
+
+    say("writing the report ...")
     write_null_control(config, directory)
     report = write_report(directory)
     if ending.name == "BOUND":
-        print(f"rekindle: stopped: {loop.bound}", file=sys.stderr)
+        say(f"rekindle: stopped: {loop.bound}")
     print(f"{'interrupted after' if ending.name == 'INTERRUPTED' else 'finished'} step {loop.step}")
     print(f"  accuracy       {_accuracy(directory)}")
     print(f"  run directory  {directory}")
@@ -56,7 +119,6 @@ def _train(options: argparse.Namespace) -> int:
     print(f"  report         {report}")
     if ending.name == "INTERRUPTED":
         print("  to go on, repeat the command with --resume")
-    return ending.value
 
 
 def _accuracy(directory: Path) -> str:

@@ -1,76 +1,12 @@
 """The strict configuration model, and nothing that acts on it.
 
-A configuration is TOML: ``recipe = "..."`` and the tables of ``tables``. Every key has a type, a bound and a default;
-unknown keys, wrong types and combinations that cannot work are refused with the key's path and the remedy.
+A configuration is TOML: ``recipe = "..."`` and the tables of ``tables``. Every key has a type, a bound, a default, a
+description and the condition under which it is read (``keys``, ``conditions``); unknown keys, wrong types and
+combinations that cannot work are refused with the key's path and the remedy (``reading``, ``rules``).
 """
 
 from rekindle.config.reading import ConfigError, dump_toml, merge, parse_override, read_toml, validate
 from rekindle.config.rules import refusals
-from rekindle.config.tables import (
-    CheckpointTable,
-    CheckTable,
-    Config,
-    EngineTable,
-    EvalTable,
-    FiltersTable,
-    HeatingTable,
-    JudgeTable,
-    ModelTable,
-    PhasesTable,
-    PoolTable,
-    PosteriorTable,
-    PriorityTable,
-    ProfileTable,
-    ReactivationTable,
-    RefillTable,
-    RetrieverTable,
-    SearchTable,
-    SelfPlayTable,
-    SizesTable,
-    SkipTable,
-    SubsetTable,
-    TaskTable,
-    TinyModel,
-    TopUpTable,
-    TrainTable,
-    VerifyTable,
-    WarmStartTable,
-)
+from rekindle.config.tables import Config
 
-__all__ = [
-    "CheckTable",
-    "CheckpointTable",
-    "Config",
-    "ConfigError",
-    "EngineTable",
-    "EvalTable",
-    "FiltersTable",
-    "HeatingTable",
-    "JudgeTable",
-    "ModelTable",
-    "PhasesTable",
-    "PoolTable",
-    "PosteriorTable",
-    "PriorityTable",
-    "ProfileTable",
-    "ReactivationTable",
-    "RefillTable",
-    "RetrieverTable",
-    "SearchTable",
-    "SelfPlayTable",
-    "SizesTable",
-    "SkipTable",
-    "SubsetTable",
-    "TaskTable",
-    "TinyModel",
-    "TopUpTable",
-    "TrainTable",
-    "VerifyTable",
-    "WarmStartTable",
-    "dump_toml",
-    "merge",
-    "parse_override",
-    "read_toml",
-    "refusals",
-    "validate",
-]
+__all__ = ["Config", "ConfigError", "dump_toml", "merge", "parse_override", "read_toml", "refusals", "validate"]

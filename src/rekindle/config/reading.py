@@ -1,6 +1,5 @@
 """From a TOML file and overrides to a checked configuration, and back."""
 
-import difflib
 import json
 import tomllib
 from collections.abc import Mapping
@@ -11,11 +10,19 @@ import tomli_w
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from rekindle.choices import closest
+from rekindle.config.keys import choice_problem, keys_of
 from rekindle.config.rules import refusals
 from rekindle.config.tables import Config
 from rekindle.types import UserError
 
 __all__ = ["ConfigError", "dump_toml", "merge", "parse_override", "read_toml", "validate"]
+
+_KEYS = {key.path: key for key in keys_of(Config)}
+FEW = 3
+"""A key's name in more tables than this says nothing about which was meant."""
+MANY = 8
+"""Names that a message lists at most."""
 
 
 class ConfigError(UserError):
@@ -84,22 +91,36 @@ def dump_toml(config: Config) -> str:
 
 
 def _problem(details: ErrorDetails) -> str:
-    path = ".".join(str(part) for part in details["loc"])
+    loc = details["loc"]
+    path = ".".join(str(part) for part in loc)
     if details["type"] == "extra_forbidden":
-        return f"{path}: unknown key{_did_you_mean(details['loc'])}"
+        return f"{path}: unknown key{_instead_of(path)}"
     message = details["msg"].removeprefix("Value error, ")
     if details["type"] == "value_error":
         return message
+    if details["type"] == "literal_error":
+        message = choice_problem(details["input"], dict.fromkeys(_KEYS[path].choices))
     return f"{path} = {json.dumps(details['input'], default=str)}: {message[:1].lower()}{message[1:]}"
 
 
-def _did_you_mean(loc: tuple[int | str, ...]) -> str:
-    table: Any = Config
-    for part in loc[:-1]:
-        table = table.model_fields[part].annotation
-    known = sorted(table.model_fields)
-    close = difflib.get_close_matches(str(loc[-1]), known, n=1)
-    prefix = "".join(f"{part}." for part in loc[:-1])
-    return (
-        f"; did you mean {prefix}{close[0]}?" if close else f"; known keys: {', '.join(prefix + key for key in known)}"
-    )
+def _instead_of(path: str) -> str:
+    """What an unknown key was meant to be: a key of that name in another table, or one whose name is near."""
+    table, _, name = path.rpartition(".")
+    elsewhere = [known for known in _KEYS if known.rpartition(".")[2] == name]
+    if table and 1 <= len(elsewhere) <= FEW:
+        return f"; did you mean {' or '.join(elsewhere)}?"
+    siblings = _names_in(table)
+    prefix = f"{table}." if table else ""
+    if close := closest(name, siblings):
+        return f"; did you mean {prefix}{close}?"
+    if len(siblings) <= MANY:
+        return f"; known keys: {', '.join(prefix + key for key in siblings)}"
+    where = f"of [{table}]" if table else "and tables"
+    return f"; docs/configuration.md lists the keys {where}"
+
+
+def _names_in(table: str) -> list[str]:
+    """Names of the keys and tables in a table, sorted; "": of the whole file."""
+    depth = len(table.split(".")) if table else 0
+    inside = (path.split(".") for path in _KEYS if not table or path.startswith(f"{table}."))
+    return sorted({parts[depth] for parts in inside})

@@ -1,1 +1,1 @@
-"""What samples from the policy."""
+"""Engines: they sample completions from the policy."""

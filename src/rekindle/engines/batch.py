@@ -1,4 +1,4 @@
-"""The rows that decode at present: slots with their cache, their options and what has been sampled for them."""
+"""The decoding batch: slots with their rows, key-value cache, options and sampled tokens."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,24 +13,24 @@ from rekindle.engines.sampling import sample
 __all__ = ["FREE", "Batch"]
 
 COMPACTION_SHARE = 16
-"""Rows are moved together when one slot in so many is free."""
+"""Rows are moved together when one slot in this many is free."""
 SPARE_COLUMNS = 64
-"""Unneeded columns are kept up to this number, or as many as are needed."""
+"""Unneeded columns are kept up to this number, or up to the number of needed columns."""
 FREE = -1
 
 
 class Batch:
-    """B slots, each free or with one row. Free slots are computed like the others and ignored.
+    """B slots, each with one row or free. Free slots are computed like the others, and their results ignored.
 
-    Board and cache have the same columns. The newest token of a row is on the board only, in the column after the
-    cache's newest: the next step feeds it to the model.
+    Board and cache have the same columns. The newest token of a row is only on the board, in the column after the
+    cache's newest one; the next step feeds it to the model.
 
     Attributes:
-        rows: [B] number of the row in each slot, or FREE.
+        rows: [B] row number in each slot, or FREE.
 
     Args:
-        decoder: Runs the model, with its present weights.
-        table: Every row of the generation.
+        decoder: Runs the model with its current weights.
+        table: All rows of the generation.
         eos_ids: [E] int64 tokens that end a row.
     """
 
@@ -41,7 +41,7 @@ class Batch:
         self.open(0, 0)
 
     def open(self, slots: int, columns: int) -> None:
-        """Begin anew with free slots, wide enough for prompts of ``columns`` tokens."""
+        """Start with free slots only, wide enough for prompts of ``columns`` tokens."""
         self._cache = self._decoder.empty(slots, columns)
         self._board = Board.empty(slots, self._eos_ids.device)
         self._look_up([FREE] * slots)
@@ -69,12 +69,12 @@ class Batch:
         self._look_up(self.rows)
 
     def widen(self, columns: int) -> None:
-        """Make the cache at least so wide that prompts of ``columns`` tokens fit."""
+        """Widen the cache where needed to fit prompts of ``columns`` tokens."""
         if self._cache.columns < columns:
             self._shift(columns)
 
     def put(self, slots: Tensor, prompts: Cache, sources: Tensor) -> None:
-        """Copy the prompts ``sources`` [R] of a cache into slots [R]."""
+        """Copy rows ``sources`` [R] of a cache of prompts into slots [R]."""
         self._cache.put(slots, prompts, sources)
 
     def step(self) -> Tensor:
@@ -85,7 +85,7 @@ class Batch:
         """Draw the next token of some slots from their logits [R, V].
 
         Returns:
-            The slots whose rows have finished, by an end token or at their limit; and the tokens [R].
+            The slots whose rows finished, by an end token or at their limit; and the tokens [R].
         """
         options = self._options if isinstance(slots, slice) else self._options.select(slots)
         lengths = self._cache.columns - self._cache.starts[slots]
@@ -110,11 +110,11 @@ class Batch:
         return completions
 
     def take(self, slots: list[int]) -> Any:
-        """Copy the cache of some slots, which may just have been released."""
+        """Copy the cache of some slots; they may just have been released."""
         return self._cache.take(torch.tensor(slots, device=self._eos_ids.device))
 
     def tidy(self, *, waiting: int) -> None:
-        """Drop slots that neither a row nor one of the ``waiting`` needs, and columns that none needs, if it pays."""
+        """Drop slots that no active or waiting row needs, and columns that no row needs, where that saves time."""
         live, slots = self.live, len(self.rows)
         if live == 0:
             return
@@ -126,7 +126,7 @@ class Batch:
             self._shift(needed)
 
     def _compact(self, count: int) -> None:
-        """Keep the first ``count`` slots, with the rows of the others moved into free ones."""
+        """Keep the first ``count`` slots; rows of the other slots move into free ones."""
         moved = [slot for slot in range(count, len(self.rows)) if self.rows[slot] != FREE]
         to = [slot for slot in self.free if slot < count][: len(moved)]
         for gap, slot in zip(to, moved, strict=True):

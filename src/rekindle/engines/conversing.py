@@ -1,66 +1,66 @@
-"""Conversations of several turns with any engine."""
+"""Conversations of several turns, with any engine."""
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 
-from rekindle.engines.engine import Completion, Converser, Engine, Partner, Reply, SamplingRequest
+from rekindle.engines.engine import Completion, Converser, Engine, Partner, PartnerTurn, SamplingRequest
 
 __all__ = ["converse", "next_turn"]
 
 
 def converse(engine: Engine, requests: Sequence[SamplingRequest], partner: Partner) -> None:
-    """Hold the conversations, with the engine's own cache where it keeps one, else turn after turn.
+    """Run the conversations, by the engine's own ``converse`` where it has one, else turn by turn.
 
-    Turn after turn, all conversations finish a turn before any begins its next, and every turn is a new request whose
-    prompt is everything so far: right for engines that recognise prefixes they have seen, and the same samples.
+    Turn by turn, all conversations finish a turn before any begins its next. Every turn is a new request with the whole
+    conversation as its prompt. The samples are the same; it suits engines with prefix caching.
     """
     if isinstance(engine, Converser):
         engine.converse(requests, partner)
         return
-    going = list(_heard(engine, requests, [(index, 0) for index in range(len(requests))], partner))
+    going = _take_turn(engine, requests, [(index, 0) for index in range(len(requests))], partner)
     while going:
-        replies = partner.reply([name for name, _, _ in going])
+        names = [name for name, _, _ in going]
         turns = [
-            next_turn(request, said, name[1], reply)
-            for (name, request, said), reply in zip(going, replies, strict=True)
+            next_turn(request, generated, name[1], read)
+            for (name, request, generated), read in zip(going, partner.respond(names), strict=True)
         ]
-        going = list(_heard(engine, turns, [name for name, _, _ in going], partner))
+        going = _take_turn(engine, turns, names, partner)
 
 
 Going = tuple[tuple[int, int], SamplingRequest, Completion]
-"""(request, sample) of a conversation that goes on, what was asked of its last turn, and what was said."""
+"""(request, sample) of a conversation that goes on, what was asked of its last turn, and what it generated."""
 
 
-def _heard(
+def _take_turn(
     engine: Engine, requests: Sequence[SamplingRequest], names: Sequence[tuple[int, int]], partner: Partner
 ) -> list[Going]:
     """Play a turn of every request, in order; return the conversations that go on."""
-    said = sorted(engine.generate(requests), key=lambda one: one[0])
+    generated = sorted(engine.generate(requests), key=lambda one: one[0])
     return [
         ((names[index][0], names[index][1] + offset), requests[index], completion)
-        for index, completions in said
+        for index, completions in generated
         for offset, completion in enumerate(completions)
-        if partner.hear(names[index][0], names[index][1] + offset, completion)
+        if partner.on_turn(names[index][0], names[index][1] + offset, completion)
     ]
 
 
-def next_turn(request: SamplingRequest, said: Completion, sample: int, reply: Reply) -> SamplingRequest:
+def next_turn(request: SamplingRequest, generated: Completion, sample: int, read: PartnerTurn) -> SamplingRequest:
     """The request of a conversation's next turn: everything so far, and a seed of its own.
 
     Args:
         request: Of the turn before.
-        said: What the policy said in it.
+        generated: What the policy sampled in it.
         sample: Index of the conversation among those of the first request.
-        reply: What it reads now.
+        read: What the policy reads before it goes on.
     """
     digest = hashlib.blake2b(f"{request.seed} {sample} {len(request.prompt_ids)}".encode(), digest_size=8).digest()
-    return SamplingRequest(
-        prompt_ids=[*request.prompt_ids, *said.token_ids, *reply.token_ids],
+    return replace(
+        request,
+        prompt_ids=[*request.prompt_ids, *generated.token_ids, *read.token_ids],
         n=1,
-        temperature=request.temperature,
-        max_new_tokens=reply.max_new_tokens,
+        max_new_tokens=read.max_new_tokens,
         seed=int.from_bytes(digest, "little") >> 1,
-        top_p=request.top_p,
-        min_p=request.min_p,
-        stop=reply.stop,
+        stop=read.stop,
+        min_new_tokens=0,
     )

@@ -1,8 +1,8 @@
-"""What the decoding loop asks of a model: prefill prompts, take one step, move rows of the cache about.
+"""The decoder protocol of the decoding loop: prefill prompts, decode one token per row, move rows of the cache.
 
-All rows of a cache write into the same column at each step. A row occupies the columns from its own start to the
-newest one, so rows of unequal length are aligned at their right ends: a step writes one slice instead of scattering,
-and a row's position is its distance from its start. Columns before the start are masked.
+All rows of a cache write into the same column at each step. A row occupies the columns from its start to the newest
+one, so rows of unequal length are right-aligned. A step then writes one slice instead of scattering, and a token's
+position is its distance from the start of its row. Columns before the start are masked.
 
     column     0 1 2 3 4 5 6 | 7        newest column 6; the next step writes column 7
     row 0      . . a b c d e |          start 2
@@ -34,22 +34,22 @@ class Cache(Protocol):
     starts: Tensor
 
     def put(self, slots: Tensor, prompts: Self, rows: Tensor) -> None:
-        """Replace the rows at ``slots`` [R] by the rows ``rows`` [R] of ``prompts``, which are not wider than this."""
+        """Replace the rows at ``slots`` [R] by the rows ``rows`` [R] of ``prompts``, which is no wider than this."""
         ...
 
     def compact(self, to: Tensor, moved: Tensor, count: int) -> None:
-        """Copy the rows ``moved`` [M] onto the rows ``to`` [M], then keep the first ``count`` rows only."""
+        """Copy the rows ``moved`` [M] onto the rows ``to`` [M], then keep only the first ``count`` rows."""
         ...
 
     def shift(self, columns: int) -> None:
-        """Move the newest columns to the end of ``columns``, which is no less than the longest row that matters.
+        """Resize to ``columns``, at least the length of the longest row in use; the newest column stays the last.
 
-        With more columns than before, rows get room on their left; with fewer, columns on the left are dropped.
+        More columns add room on the left; fewer columns drop columns on the left.
         """
         ...
 
     def take(self, slots: Tensor) -> Self:
-        """Return a copy of the rows at ``slots`` [R], of no more columns than they need."""
+        """Return a copy of the rows at ``slots`` [R] with the columns they need."""
         ...
 
     def load(self, row: int, kept: Self, source: int, count: int, end: int) -> None:
@@ -62,14 +62,14 @@ CacheT = TypeVar("CacheT", bound=Cache)
 
 @dataclass(frozen=True, slots=True)
 class Kept(Generic[CacheT]):
-    """One row of a cache that was taken while its conversation pauses."""
+    """One row of a cache, kept while its conversation is between two turns."""
 
     cache: CacheT
     row: int
 
     @property
     def tokens(self) -> int:
-        """Number of tokens in it."""
+        """Number of tokens in the row."""
         return self.cache.columns - int(self.cache.starts[self.row])
 
 
@@ -77,11 +77,11 @@ class Decoder(Protocol[CacheT]):
     """A model that decodes one token per row and step. Call it without gradients."""
 
     def refresh(self) -> None:
-        """Take notice of changed weights; called before each generation."""
+        """Adopt changed weights; called before each generation."""
         ...
 
     def empty(self, slots: int, columns: int) -> CacheT:
-        """Return a cache of so many rows, all free, and columns, all masked."""
+        """Return a cache of ``slots`` free rows and ``columns`` masked columns."""
         ...
 
     def prefill(
@@ -92,8 +92,8 @@ class Decoder(Protocol[CacheT]):
         Args:
             tokens: [R, P] int64, the last P columns of the prompts, padded on the left with any token.
             starts: [R] int64 first column of each prompt.
-            columns: W, all columns; more than P where the prompts' first tokens are in ``kept``.
-            kept: [R] caches of these prompts' beginnings, at least of the tokens before the last P; none when W = P.
+            columns: W, number of columns; more than P where the prompts' first tokens are in ``kept``.
+            kept: [R] caches with at least the tokens before the last P of each prompt; none when W = P.
 
         Returns:
             Logits [R, V] after the last token, and the prompts' cache of W columns.
@@ -108,24 +108,24 @@ class Decoder(Protocol[CacheT]):
 def positions_of(starts: Tensor, first: int, count: int, max_length: int) -> Tensor:
     """Return positions [B, count] of the columns from ``first`` on.
 
-    Padding gets 0, and rows that have ended but still occupy a slot stay within the model's positions.
+    Padding gets 0. Finished rows that still occupy a slot stay within the model's positions.
     """
     columns = torch.arange(first, first + count, device=starts.device)
     return (columns - starts[:, None]).clamp_(0, max_length - 1)
 
 
 def load_kept(cache: CacheT, kept: Sequence[Kept[CacheT]], end: int) -> None:
-    """Fill the columns before ``end`` of a cache's rows with the beginnings of what was kept of them."""
+    """Fill the columns before ``end`` of a cache's rows with the first tokens of their kept rows."""
     for row, (one, start) in enumerate(zip(kept, cache.starts.tolist() if kept else (), strict=True)):
         if start < end:
             cache.load(row, one.cache, one.row, end - start, end)
 
 
 def agrees_with_transformers(decoder: Decoder[Any], policy: Policy) -> bool:
-    """Try a decoder on two unequal prompts, a pause and three steps against the policy's own forward pass.
+    """Whether a decoder agrees with the policy's own forward pass on two unequal prompts, a pause and three steps.
 
-    Next-token distributions must differ by less than 1e-4 in float32, and 0.05 in types of lower precision, in total
-    variation on average: rounding gives less, and a wrong computation more.
+    The mean total variation between next-token distributions must be below 1e-4 in float32, and below 0.05 in types of
+    lower precision. Rounding gives less, a wrong computation more.
     """
     model = policy.model
     vocabulary = model.get_input_embeddings().weight.shape[0]

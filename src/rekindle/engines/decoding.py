@@ -6,8 +6,8 @@
 
 A prompt is prefilled once, when the first of its rows enters, and its cache is copied to each of them. A finished row
 frees its slot. While rows are waiting, freed slots are filled in place; afterwards the batch shrinks. The cache of a
-conversation that goes on is taken out of the batch; with the partner's reply it comes back as a new row, and only the
-reply has to be computed. When that happens depends on nothing but the tokens, so a conversation can be repeated.
+continuing conversation is taken out of the batch. With the partner's reply it returns as a new row, and only the reply
+is computed. The schedule depends on the tokens alone, so conversations are reproducible.
 """
 
 import math
@@ -31,16 +31,16 @@ from rekindle.types import UserError
 __all__ = ["Decoding"]
 
 ADMISSION_SHARE = 8
-"""Waiting rows enter when one slot in so many is free; a prefill for every freed slot would cost more than it gains."""
+"""Waiting rows enter when one slot in this many is free; a prefill for every freed slot would cost more."""
 ALL_SLOTS = slice(None)
 
 
 @dataclass(frozen=True, slots=True)
 class _Going:
-    """A conversation between two turns: the row of the last one, what was said in it, and the cache after it."""
+    """A conversation between two turns: the row of the last turn, its completion, and the cache after it."""
 
     row: int
-    said: Completion
+    generated: Completion
     kept: Kept[Any]
 
 
@@ -48,12 +48,12 @@ class Decoding:
     """The rows of one generation, waiting or in slots. Call it without gradients.
 
     Args:
-        decoder: Runs the model, with its present weights.
+        decoder: Runs the model with its current weights.
         table: The rows to decode.
         eos_ids: Tokens that end a completion.
         decode: Turns tokens into text.
-        max_rows: Most rows that decode at the same time.
-        partner: Answers rows that have finished; absent: every row is said once and for all.
+        max_rows: Most rows decoded at the same time.
+        partner: Answers finished rows; None: every row is a single completion.
     """
 
     def __init__(
@@ -80,11 +80,11 @@ class Decoding:
 
     @property
     def done(self) -> bool:
-        """True when every row has been given back."""
+        """True when all rows have been returned."""
         return self._waiting == 0 and self._batch.live == 0
 
     def name(self, row: int) -> tuple[int, int]:
-        """Index of a row's first request, and of the sample among those."""
+        """Index of a row's first request, and of its sample within that request."""
         request = self._table.owners[row]
         return self._again.get(row) or (request, row - self._table.rows_of(request).start)
 
@@ -93,7 +93,7 @@ class Decoding:
         return len(self._fresh) + len(self._going)
 
     def advance(self) -> list[tuple[int, Completion]]:
-        """Admit waiting rows, or else take one step; return the rows that finished, as (row number, completion)."""
+        """Admit waiting rows, or else take one step; return the finished rows as (row number, completion)."""
         slots, logits = self._admit() if self._has_room() else (ALL_SLOTS, self._batch.step())
         finished, tokens = self._batch.sample(slots, logits)
         stopped = self._stopped(slots, tokens)
@@ -102,20 +102,20 @@ class Decoding:
         if not finished:
             return []
         released = self._batch.release(finished)
-        said = [(row, self._completion(row, ids, logprobs, row in stopped)) for row, ids, logprobs in released]
+        ended = [(row, self._completion(row, ids, logprobs, row in stopped)) for row, ids, logprobs in released]
         if self._partner is not None:
-            self._hear(finished, said)
+            self._report(finished, ended)
         self._batch.tidy(waiting=self._waiting)
-        return said
+        return ended
 
-    def _hear(self, slots: list[int], said: list[tuple[int, Completion]]) -> None:
+    def _report(self, slots: list[int], ended: list[tuple[int, Completion]]) -> None:
         """Tell the partner of turns that have ended, and keep the caches of conversations that go on."""
         assert self._partner is not None
-        heard = [self._partner.hear(*self.name(row), completion) for row, completion in said]
-        kept = list(compress(slots, heard))
+        going_on = [self._partner.on_turn(*self.name(row), completion) for row, completion in ended]
+        kept = list(compress(slots, going_on))
         if kept:
             cache = self._batch.take(kept)
-            for index, (row, completion) in enumerate(compress(said, heard)):
+            for index, (row, completion) in enumerate(compress(ended, going_on)):
                 self._going.append(_Going(row, completion, Kept(cache, index)))
 
     def _has_room(self) -> bool:
@@ -125,7 +125,7 @@ class Decoding:
     def _admit(self) -> tuple[Tensor, Tensor]:
         """Fill free slots with waiting rows; return these slots [R] and the logits [R, V] after their prompts.
 
-        Conversations that go on come first, because finishing one frees what is kept of it.
+        Continuing conversations come first, because finishing one frees its kept cache.
         """
         slots = len(self._batch.free) if self._batch.live else min(self._max_rows, self._waiting)
         going, self._going = self._going[:slots], self._going[slots:]
@@ -147,12 +147,12 @@ class Decoding:
         return torch.cat(entered), torch.cat(logits)
 
     def _answered(self, going: Sequence[_Going]) -> range:
-        """New rows for the next turns of conversations."""
+        """Append rows for the next turns of conversations."""
         assert self._partner is not None
         names = [self.name(one.row) for one in going]
         turns = [
-            next_turn(self._table.request(one.row), one.said, name[1], reply)
-            for one, name, reply in zip(going, names, self._partner.reply(names), strict=True)
+            next_turn(self._table.request(one.row), one.generated, name[1], reply)
+            for one, name, reply in zip(going, names, self._partner.respond(names), strict=True)
         ]
         rows = self._table.append(turns)
         self._again |= dict(zip(rows, names, strict=True))
@@ -168,7 +168,7 @@ class Decoding:
         return dict(zip(rows, self._batch.free, strict=False))
 
     def _stopped(self, slots: Tensor | slice, tokens: Tensor) -> set[int]:
-        """Return the rows whose stop text is completed by the tokens [R] just sampled for some slots."""
+        """Return the rows whose stop text was completed by the tokens [R] just sampled for some slots."""
         if not self._stops:
             return set()
         rows = self._batch.rows if isinstance(slots, slice) else [self._batch.rows[slot] for slot in slots.tolist()]

@@ -1,8 +1,8 @@
 """Completions from an OpenAI-compatible HTTP server (vLLM, SGLang, llama.cpp, hosted ones): text in, text out.
 
-An endpoint is no training engine, because it gives no token ids and no exact log-probabilities; it is a policy to
-profile or a model to judge with. What fails for a while (429, 5xx, time-outs, broken connections, nonsense) is tried
-again with growing pauses, and what keeps failing fails alone; what would fail every time is an error.
+An endpoint is used for profiling or judging, not for training: it returns no token ids and no exact log-probabilities.
+Temporary failures (429, 5xx, time-outs, broken connections, malformed answers) are retried with growing pauses. A
+request whose retries fail gives None; a permanent failure is an ``EndpointError``.
 """
 
 import http.client
@@ -11,26 +11,26 @@ import random
 import threading
 import urllib.error
 import urllib.request
-import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import IO, Any
 from urllib.parse import urlsplit
 
+from rekindle.notices import warn
 from rekindle.remote import LOOPBACK, TRANSIENT, TransientError, http_address, is_sendable, one_line, retry_after
 from rekindle.types import UserError
 
 __all__ = ["Endpoint", "EndpointCompletion", "EndpointError", "EndpointRequest"]
 
 MAX_BYTES = 64 * 2**20
-"""No more of an answer is read."""
+"""Longest answer that is read."""
 MAX_TOKENS = 2**24
-"""No answer is believed to have more."""
+"""Largest token count of an answer that is accepted."""
 MAX_RETRY_AFTER_SECONDS = 300.0
-"""Longest pause that a server can ask for."""
+"""Longest pause that a server's Retry-After can cause."""
 MAX_PAUSE_SECONDS = 30.0
-"""Longest pause of our own before the next attempt."""
+"""Longest pause of the exponential backoff."""
 REMEDIES = {
     401: "check the API key",
     403: "check the API key and what it is allowed to do",
@@ -39,7 +39,7 @@ REMEDIES = {
 
 
 class EndpointError(UserError):
-    """The endpoint cannot be used as it is set up; the message says why, and the remedy."""
+    """The endpoint cannot be used as configured; the message gives the cause and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +47,12 @@ class EndpointRequest:
     """One prompt to complete ``n`` times.
 
     Attributes:
-        prompt: The user's text.
+        prompt: The user's message.
         n: Number of completions.
-        temperature: Of the sampling.
+        temperature: Sampling temperature.
         max_tokens: Limit of each completion.
-        seed: Sent modulo 2^31, the range that all servers take; whether it makes samples repeat is up to the server.
-        stop: Texts that end a completion; the text itself is kept at the end where the server says which one it was.
+        seed: Sent modulo 2^31, the range that all servers accept. Reproducibility is up to the server.
+        stop: Texts that end a completion; kept at its end where the server reports which one it was.
         top_p: Smallest set of tokens whose probability reaches it; 1 keeps all.
     """
 
@@ -67,13 +67,13 @@ class EndpointRequest:
 
 @dataclass(frozen=True, slots=True)
 class EndpointCompletion:
-    """One answer.
+    """One completion.
 
     Attributes:
-        text: What the model said.
-        tokens: Sampled tokens; where the server gives only the sum of several completions, an even part of it.
+        text: The generated text.
+        tokens: Sampled tokens; where the server reports only the sum over several completions, an equal share of it.
         truncated: True when ``max_tokens`` ended it.
-        prompt_tokens: Tokens of the rendered prompt, 0 where the server does not say.
+        prompt_tokens: Tokens of the rendered prompt; 0 where the server does not report them.
     """
 
     text: str
@@ -83,7 +83,7 @@ class EndpointCompletion:
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A redirect may lead to another host, which must not see the key: it is an error instead."""
+    """Turns redirects into errors, because another host must not receive the key."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
@@ -94,15 +94,15 @@ class Endpoint:
 
     Args:
         url: Base address, e.g. ``http://127.0.0.1:8000/v1``.
-        model: Name the server knows it by.
-        api_key: Sent as a bearer token to this address alone, never logged.
+        model: Name of the model on the server.
+        api_key: Bearer token; sent to this address alone, never logged.
         timeout_seconds: Longest wait for the server's next byte.
         retries: Further attempts after a first one that failed.
-        concurrency: Requests in flight at the same time.
-        chat: Use ``/chat/completions``, where the server applies its chat template, or else ``/completions``.
+        concurrency: Most requests in flight.
+        chat: Use ``/chat/completions``, where the server applies its chat template; otherwise ``/completions``.
         system_prompt: System message before every prompt; only with ``chat``.
         backoff_seconds: Pause before the second attempt; it doubles with every further one.
-        counts_tokens: Refuse a server that does not report the tokens it sampled; otherwise they are then 0.
+        counts_tokens: Refuse a server that does not report sampled tokens; otherwise such counts are 0.
 
     Raises:
         EndpointError: The address, the key or the system prompt cannot be used.
@@ -132,15 +132,15 @@ class Endpoint:
         self._timeout, self._retries, self._backoff = timeout_seconds, retries, backoff_seconds
         self._concurrency, self._chat, self._system_prompt = concurrency, chat, system_prompt
         self._counts_tokens = counts_tokens
-        # A proxy of the environment is for other machines than this one.
+        # Proxies set in the environment are not used for loopback addresses.
         direct = [urllib.request.ProxyHandler({})] if urlsplit(url).hostname in LOOPBACK else []
         self._opener = urllib.request.build_opener(_NoRedirects, *direct)
 
     def complete(self, requests: Sequence[EndpointRequest]) -> Iterator[tuple[int, list[EndpointCompletion] | None]]:
-        """Yield ``(index of the request, its n completions)`` once per request as they come; None where it failed.
+        """Yield ``(index of the request, its n completions)`` once per request, as they arrive; None where it failed.
 
         Raises:
-            EndpointError: The server refuses a request in a way that no further attempt would mend.
+            EndpointError: The server refuses a request for good.
         """
         ended = threading.Event()
         pool = ThreadPoolExecutor(self._concurrency, thread_name_prefix="endpoint")
@@ -156,11 +156,11 @@ class Endpoint:
         try:
             return future.result()
         except TransientError as error:
-            warnings.warn(f"{self._address} failed {self._retries + 1} times ({error})", stacklevel=3)
+            warn(f"{self._address} failed {self._retries + 1} times ({error})", stacklevel=3)
             return None
 
     def _sample(self, request: EndpointRequest, ended: threading.Event) -> list[EndpointCompletion]:
-        """All n completions; a server that gives fewer at a time is asked again, with another seed."""
+        """All n completions; when a server returns fewer, the rest is requested with another seed."""
         found: list[EndpointCompletion] = []
         while len(found) < request.n:
             payload = self._payload(request, len(found))
@@ -174,7 +174,7 @@ class Endpoint:
             "temperature": request.temperature,
             "top_p": request.top_p,
             "max_tokens": request.max_tokens,
-            # Far apart, because servers number the samples of a request upwards from its seed.
+            # Far apart, because servers derive the seeds of a request's samples by counting up from its seed.
             "seed": (request.seed + already * 0x9E3779B1) % 2**31,
         }
         if request.stop:
@@ -187,12 +187,12 @@ class Endpoint:
         return json.dumps(values).encode()
 
     def _attempt(self, payload: bytes, stop: tuple[str, ...], ended: threading.Event) -> list[EndpointCompletion]:
-        """Post until an answer makes sense, ``retries`` + 1 times at most."""
+        """Post until the answer is valid, at most ``retries`` + 1 times."""
         for retry in range(self._retries):
             try:
                 return self._completions(self._post(payload), stop)
             except TransientError as error:
-                # Not all at once: requests that were refused together would be refused together again.
+                # Jitter: requests that were refused together would otherwise come back together.
                 own = min(self._backoff * 2**retry, MAX_PAUSE_SECONDS) * random.uniform(0.5, 1.0)
                 if ended.wait(max(own, error.pause)):
                     raise
@@ -211,23 +211,23 @@ class Endpoint:
             raise TransientError(one_line(str(error) or type(error).__name__)) from None
 
     def _refusal(self, error: urllib.error.HTTPError) -> Exception:
-        """What an error status means: worth another attempt, or not."""
+        """The exception of an error status: ``TransientError`` where a retry may help, else ``EndpointError``."""
         if 300 <= error.code < 400:
             target = urlsplit(error.headers.get("Location", "")).netloc or "another path"
             return EndpointError(
                 f"{self._address} redirects to {one_line(target)} ({error.code}), and a redirect is not followed, so "
                 "that the API key stays here; give the final address"
             )
-        said = self._message(error)
+        message = self._message(error)
         if error.code in TRANSIENT or error.code >= 500:
             return TransientError(
-                f"{error.code}: {said}", retry_after(error.headers.get("Retry-After"), MAX_RETRY_AFTER_SECONDS)
+                f"{error.code}: {message}", retry_after(error.headers.get("Retry-After"), MAX_RETRY_AFTER_SECONDS)
             )
         remedy = REMEDIES.get(error.code, "change what it complains about")
-        return EndpointError(f"{self._address} refused the request ({error.code}: {said}); {remedy}")
+        return EndpointError(f"{self._address} refused the request ({error.code}: {message}); {remedy}")
 
     def _message(self, error: IO[bytes]) -> str:
-        """The server's own explanation, wherever it put it."""
+        """The server's explanation of an error, in any of the usual fields."""
         try:
             body = error.read(MAX_BYTES)
         except (OSError, http.client.HTTPException):
@@ -240,9 +240,9 @@ class Endpoint:
             value = value.get(name, value) if isinstance(value, dict) else value
         return self._quoted(str(value).encode(errors="replace"))
 
-    def _quoted(self, said: bytes) -> str:
-        """The server's words in a message of ours, without the key should it repeat it."""
-        text = said[:1000].decode(errors="replace")
+    def _quoted(self, answer: bytes) -> str:
+        """The server's message on one line, with the key removed."""
+        text = answer[:1000].decode(errors="replace")
         return one_line(text.replace(self._api_key, "***") if self._api_key else text) or "no message"
 
     def _completions(self, body: bytes, stop: tuple[str, ...]) -> list[EndpointCompletion]:
@@ -256,7 +256,7 @@ class Endpoint:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             sane = False
         if not sane:
-            raise TransientError(f"an answer that makes no sense: {self._quoted(body)}")
+            raise TransientError(f"a malformed answer: {self._quoted(body)}")
         if total is None and self._counts_tokens:
             raise EndpointError(
                 f"{self._address} does not report usage.completion_tokens, and costs are counted in tokens; "
@@ -268,12 +268,12 @@ class Endpoint:
 
     def _text(self, choice: dict[str, Any], stop: tuple[str, ...]) -> str:
         text = choice["message"]["content"] if self._chat else choice["text"]
-        if text is None and self._chat:  # the model called a tool, or only thought
+        if text is None and self._chat:  # the model called a tool, or wrote thoughts only
             text = ""
         if not isinstance(text, str):
             raise TypeError("a completion is text")
-        text = text.encode(errors="replace").decode()  # JSON can write half a character, and nobody else can
-        # Servers cut the stop text off, and verifiers look for it; vLLM and SGLang say which one it was.
+        text = text.encode(errors="replace").decode()  # JSON can hold lone surrogates, UTF-8 cannot
+        # Servers cut off the stop text, which verifiers look for; vLLM and SGLang report which one it was.
         matched = choice.get("stop_reason", choice.get("matched_stop"))
         return text + matched if matched in stop and not text.endswith(matched) else text
 
@@ -287,6 +287,6 @@ def _check(url: str, api_key: str | None, system_prompt: str | None, chat: bool)
             "the endpoint's address has more in it than scheme, host, port and path; give a key as the API key"
         )
     if api_key is not None and not is_sendable(api_key):
-        raise EndpointError("the API key is empty or has spaces, line breaks or non-ASCII characters in it; mend it")
+        raise EndpointError("the API key is empty or has spaces, line breaks or non-ASCII characters in it; fix it")
     if system_prompt is not None and not chat:
         raise EndpointError("a system prompt needs chat completions; set chat = true, or put it into the prompts")

@@ -1,10 +1,13 @@
-"""What an engine is: something that samples from the policy."""
+"""Engine protocol: what samples from a policy, in single completions and in conversations."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-__all__ = ["Completion", "Converser", "Engine", "Partner", "Reply", "SamplingRequest"]
+if TYPE_CHECKING:
+    from rekindle.models.policy import Policy
+
+__all__ = ["Completion", "Converser", "Engine", "Partner", "PartnerTurn", "SamplingLimits", "SamplingRequest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,38 @@ class SamplingRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class SamplingLimits:
+    """What bounds every completion of an environment, whatever is asked: the part of a request that is configured once.
+
+    Attributes:
+        max_new_tokens: See ``SamplingRequest``.
+        context: Most tokens of prompt and completion together.
+        top_p: See ``SamplingRequest``.
+        min_p: See ``SamplingRequest``.
+        stop: See ``SamplingRequest``.
+    """
+
+    max_new_tokens: int
+    context: int
+    top_p: float = 1.0
+    min_p: float = 0.0
+    stop: tuple[str, ...] = ()
+
+    def request(self, prompt_ids: Sequence[int], *, n: int = 1, temperature: float, seed: int) -> SamplingRequest:
+        """A request within these limits."""
+        return SamplingRequest(
+            prompt_ids=prompt_ids,
+            n=n,
+            temperature=temperature,
+            max_new_tokens=self.max_new_tokens,
+            seed=seed,
+            top_p=self.top_p,
+            min_p=self.min_p,
+            stop=self.stop,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Completion:
     """One sampled continuation.
 
@@ -53,16 +88,27 @@ class Completion:
 
 
 class Engine(Protocol):
-    """Samples from the policy. Groups come back as they finish, not in the order asked."""
+    """Samples from a policy.
+
+    An engine is made with the weights that its policy has at that moment. After every update it is told by ``sync``, so
+    that it may hold a copy of the weights: on another device, in another process, in another number format.
+    """
+
+    def sync(self, policy: "Policy", version: int) -> None:
+        """The weights of ``version`` are live in ``policy``; everything asked from now on is sampled with them.
+
+        Called before the first request of a run and after every update, never while requests are being answered.
+        """
+        ...
 
     def generate(self, requests: Sequence[SamplingRequest]) -> Iterator[tuple[int, list[Completion]]]:
-        """Yield ``(index of the request, its n completions)`` once per request."""
+        """Yield ``(index of the request, its n completions)`` once per request, in any order."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """What the policy reads before it speaks again.
+class PartnerTurn:
+    """The partner's turn: what the policy reads before it goes on.
 
     Attributes:
         token_ids: [N] at least one token, none of them sampled; appended to the conversation as they are.
@@ -76,19 +122,19 @@ class Reply:
 
 
 class Partner(Protocol):
-    """The other side of conversations: whoever answers the policy between its turns, and keeps the books.
+    """The other side of conversations: it takes note of the policy's turns and responds to them.
 
     A conversation is named by the index of its request and of its sample, below ``n``.
     """
 
-    def hear(self, request: int, sample: int, completion: Completion) -> bool:
-        """Take note of a turn as soon as it has ended; say whether the conversation goes on."""
+    def on_turn(self, request: int, sample: int, completion: Completion) -> bool:
+        """Take note of the policy's turn as soon as it has ended; say whether the conversation goes on."""
         ...
 
-    def reply(self, conversations: Sequence[tuple[int, int]]) -> list[Reply]:
-        """Answer conversations that go on, in their order; each is asked for once after every turn that was heard.
+    def respond(self, conversations: Sequence[tuple[int, int]]) -> list[PartnerTurn]:
+        """The partner's turn in conversations that go on, in their order; asked for once after each turn of the policy.
 
-        Prompt, turns and replies together must leave room for at least one more token in the context.
+        Prompt and turns of both sides together must leave room for at least one more token in the context.
         """
         ...
 

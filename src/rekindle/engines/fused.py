@@ -1,12 +1,12 @@
-"""Decoding of Llama-shaped models on their weights directly: few operations per token, a preallocated cache.
+"""Decoding of Llama-like models directly on their weights, with few operations per token and a preallocated cache.
 
-What makes it faster than a forward pass per token through transformers, on a processor and on short rows:
+It is faster than a forward pass per token through transformers, on a CPU and for short rows, because:
 
 - query, key and value projections are one matrix product, gate and up projections another;
-- query and key channels are reordered so that the two halves of a rotary pair are neighbours, and rotating them is one
-  complex multiplication; the dot products of attention do not depend on the order of channels;
-- attention over the cache is two batched matrix products and a softmax, on a width rounded up to a multiple of 16, the
-  length of the widest vectors: a softmax over 8 numbers takes nine times as long as one over 16.
+- query and key channels are reordered so that the two halves of a rotary pair are neighbours; the rotation is then one
+  complex multiplication, and the dot products of attention do not depend on the order of channels;
+- attention over the cache is two batched matrix products and a softmax, with the width rounded up to a multiple of 16,
+  the length of the widest vectors: a softmax over 8 numbers takes nine times as long as one over 16.
 """
 
 from collections.abc import Sequence
@@ -25,15 +25,15 @@ __all__ = ["FusedCache", "FusedDecoder"]
 
 WINDOW = 16
 KERNEL_ROWS = 64
-"""oneDNN rearranges the weights for every product; with fewer rows that takes longer than the product."""
+"""Fewest rows for oneDNN: it rearranges the weights for every product, which takes longer than a small product."""
 TORCH_KERNELS = Kernels()
 MASKED = -1e30
-"""Finite, so that a row without any column gives numbers and not NaN."""
+"""Finite, so that a row without columns does not give NaN."""
 
 
 @dataclass(frozen=True, slots=True)
 class _FusedLayer:
-    """One block; H query and K key-value heads of D channels, d the hidden size, I the intermediate size."""
+    """One block: H query heads and K key-value heads of D channels, hidden size d, intermediate size I."""
 
     input_norm: Tensor  # [d]
     qkv: Tensor  # [(H + 2K) D, d]
@@ -66,7 +66,7 @@ class FusedCache:
 
     @classmethod
     def empty(cls, like: Tensor, shape: tuple[int, int, int, int], starts: Tensor, columns: int) -> "FusedCache":
-        """Return a cache for (layers, rows, key-value heads, head channels), type and device of ``like``."""
+        """Return a cache of shape (layers, rows, key-value heads, head channels) with dtype and device of ``like``."""
         layers, rows, heads, channels = shape
         capacity = _rounded(columns + _headroom(columns))
         keys, values = (like.new_empty(layers, rows, heads, capacity, channels) for _ in range(2))
@@ -75,7 +75,7 @@ class FusedCache:
         return cache
 
     def _clear(self, first: int, end: int) -> None:
-        """Write zeros before columns are read: a masked value is multiplied by 0, and 0 times garbage can be NaN."""
+        """Zero columns before they are read: masked values are multiplied by 0, and 0 * NaN is NaN."""
         self.keys[..., first:end, :] = 0
         self.values[..., first:end, :] = 0
 
@@ -138,12 +138,12 @@ class FusedCache:
 
 
 class FusedDecoder:
-    """Decodes on fused copies of a policy's weights, which `refresh` brings up to date.
+    """Decodes with fused copies of a policy's weights; `refresh` updates the copies.
 
     The copies take about two thirds of the memory of the blocks' weights.
 
     Args:
-        policy: One for whose model `find_decoder` finds weights.
+        policy: A policy whose model `find_decoder` supports.
     """
 
     def __init__(self, policy: Policy) -> None:
@@ -152,7 +152,7 @@ class FusedDecoder:
 
     @torch.no_grad()
     def refresh(self) -> None:
-        """Copy the weights as they are now."""
+        """Copy the current weights."""
         weights = find_decoder(self._policy.model)
         assert weights is not None
         self._weights = weights
@@ -211,13 +211,13 @@ class FusedDecoder:
         return self._logits(x)
 
     def _linear(self, x: Tensor, weight: Tensor, bias: Tensor | None = None, add: Tensor | None = None) -> Tensor:
-        """Return x weightᵀ + bias + add, by the policy's kernels unless there are too few rows to pay for them."""
+        """Return x weightᵀ + bias + add, by the policy's kernels where there are enough rows."""
         kernels = self._kernels if x.shape[0] >= KERNEL_ROWS else TORCH_KERNELS
         return kernels.forward(x, weight, bias, add)
 
     def _norm(self, x: Tensor, weight: Tensor) -> Tensor:
         """Return the RMSNorm of x [..., D], times the weight, which broadcasts."""
-        if x.is_cuda:  # one kernel there; on a processor, torch composes it of nine operations
+        if x.is_cuda:  # one kernel on a GPU; on a CPU torch runs nine operations
             return F.rms_norm(x, x.shape[-1:], None, self._weights.norm_eps) * weight
         wide = x.float()
         mean_square = torch.linalg.vecdot(wide, wide).mul_(1 / x.shape[-1])
@@ -267,7 +267,7 @@ def _rounded(columns: int) -> int:
 
 
 def _headroom(columns: int) -> int:
-    """Return for how many more columns to make room: few copies, and little memory that is never used."""
+    """Return the number of columns to add: a balance of few copies and little unused memory."""
     return max(2 * WINDOW, _rounded(columns // 2))
 
 
@@ -279,9 +279,9 @@ def _bias(starts: Tensor, columns: int, capacity: int) -> Tensor:
 
 
 def _prompt_mask(starts: Tensor, first: int, columns: int) -> Tensor:
-    """Return [R, 1, P, W], True where a query of the last P columns may look: back to its row's start.
+    """Return [R, 1, P, W], True where a query of the last P columns may attend: back to its row's start.
 
-    Padding looks at itself alone.
+    Padding attends to itself only.
     """
     column = torch.arange(columns, device=starts.device)
     causal = column[first:, None] >= column
@@ -290,7 +290,7 @@ def _prompt_mask(starts: Tensor, first: int, columns: int) -> Tensor:
 
 
 def _neighbouring_pairs(weights: DecoderWeights) -> Tensor:
-    """Return the order of qkv rows [(H + 2K) D] that makes the two channels of each rotary pair neighbours."""
+    """Return the order of qkv rows [(H + 2K) D] in which the two channels of each rotary pair are neighbours."""
     half = weights.head_dim // 2
     device = weights.embedding.device
     in_head = torch.arange(weights.head_dim, device=device).view(2, half).t().flatten()

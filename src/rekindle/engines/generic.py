@@ -1,4 +1,4 @@
-"""Decoding of any causal language model through its own transformers forward pass."""
+"""Decoding of any causal language model through its transformers forward pass."""
 
 import inspect
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ ATTENTION = frozenset({"full_attention", "sliding_attention", "chunked_attention
 
 @dataclass(slots=True)
 class GenericCache:
-    """Keys and values of B rows as transformers keeps them: per layer [B, K, columns, D] each.
+    """Keys and values of B rows in the layout of transformers: per layer [B, K, columns, D] each.
 
     Attributes:
         layers: (keys, values) of each layer.
@@ -34,7 +34,7 @@ class GenericCache:
 
     def put(self, slots: Tensor, prompts: "GenericCache", rows: Tensor) -> None:
         """Replace rows in place; see `rekindle.engines.decoders.Cache`."""
-        if not self.layers:  # only now are the shapes known
+        if not self.layers:  # the shapes are not known before
             self.layers = [(self.blank(keys), self.blank(values)) for keys, values in prompts.layers]
         width = min(prompts.columns, self.columns)
         for ours, theirs in zip(self.layers, prompts.layers, strict=True):
@@ -43,7 +43,7 @@ class GenericCache:
         self.starts[slots] = prompts.starts[rows] + (self.columns - prompts.columns)
 
     def blank(self, like: Tensor) -> Tensor:
-        """Return keys or values of all rows and columns, of the other sizes and the type of ``like``."""
+        """Return empty keys or values for all rows and columns; other sizes and dtype as in ``like``."""
         return like.new_zeros(len(self.starts), like.shape[1], self.columns, like.shape[3])
 
     def compact(self, to: Tensor, moved: Tensor, count: int) -> None:
@@ -69,7 +69,7 @@ class GenericCache:
 
     def shift(self, columns: int) -> None:
         """Realign the columns; see `rekindle.engines.decoders.Cache`."""
-        more = columns - self.columns  # padding by a negative number drops columns
+        more = columns - self.columns  # negative padding drops columns
         pad = (0, 0, more, 0)
         self.layers = [(F.pad(keys, pad), F.pad(values, pad)) for keys, values in self.layers]
         self.starts, self.columns = self.starts + more, columns
@@ -79,19 +79,19 @@ class GenericDecoder:
     """Decodes through the model's forward pass with a dynamic cache.
 
     Args:
-        policy: Its model's cache must hold keys and values of every token.
+        policy: The model must cache keys and values of every token.
     """
 
     def __init__(self, policy: Policy) -> None:
         self._model = policy.model
-        self._max_length = min(policy.max_length, 2**31)  # models without positions have no limit that fits a tensor
+        self._max_length = min(policy.max_length, 2**31)  # without positions the limit is too big for a tensor
         self._refuse_other_states()
         accepted = inspect.signature(policy.model.forward).parameters
         self._takes_positions = "position_ids" in accepted
         self._last_logits = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
 
     def _refuse_other_states(self) -> None:
-        """Refuse models that remember the past in something else than keys and values."""
+        """Refuse models with other states than keys and values, such as recurrent layers."""
         config = self._model.config
         kinds = getattr(config, "layer_types", None) or ["full_attention"]
         others = sorted(set(kinds) - ATTENTION)
@@ -102,7 +102,7 @@ class GenericDecoder:
             )
 
     def refresh(self) -> None:
-        """Nothing to do: the weights are the model's own."""
+        """Do nothing: the weights are the model's own."""
 
     def empty(self, slots: int, columns: int) -> GenericCache:
         """Return a cache of free rows; see `rekindle.engines.decoders.Decoder`."""
@@ -125,7 +125,7 @@ class GenericDecoder:
         return logits
 
     def _run(self, tokens: Tensor, cache: GenericCache) -> tuple[Tensor, GenericCache]:
-        """Append tokens [B, N] to the cache; return logits [B, V] after the last and the longer cache."""
+        """Append tokens [B, N] to the cache; return logits [B, V] after the last token, and the longer cache."""
         columns = cache.columns + tokens.shape[1]
         visible = torch.arange(columns, device=tokens.device) >= cache.starts[:, None]
         positions = positions_of(cache.starts, cache.columns, tokens.shape[1], self._max_length)

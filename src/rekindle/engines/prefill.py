@@ -1,4 +1,4 @@
-"""Prompts become caches: once per request, several requests at a time."""
+"""Prefill: prompts become key-value caches, once per request, several requests at a time."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,21 +14,21 @@ from rekindle.engines.rows import RowTable
 __all__ = ["Prefilled", "Prefiller"]
 
 BATCH_TOKENS = 8192
-"""Most padded tokens of one forward pass, unless one prompt alone is longer."""
+"""Most tokens of one forward pass with padding, unless a single prompt is longer."""
 SMALL_BATCH_TOKENS = 1024
-"""Up to so many padded tokens, one forward pass with padding is cheaper than two without."""
+"""Most tokens with padding for which one padded forward pass is cheaper than two without padding."""
 PADDING_SHARE = 0.25
-"""Most padding of a larger forward pass."""
+"""Largest share of padding of a larger forward pass."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prefilled:
-    """Prompts of R requests after one forward pass.
+    """The prompts of R requests after one forward pass.
 
     Attributes:
         requests: [R] indexes of the requests.
         logits: [R, V] after each prompt's last token.
-        cache: Of R rows.
+        cache: Cache of R rows.
     """
 
     requests: list[int]
@@ -36,7 +36,7 @@ class Prefilled:
     cache: Cache
 
     def members(self, table: RowTable, rows: range) -> tuple[Tensor, list[int]]:
-        """Return which of ``rows`` belong to these requests [M], and for each the index of its prompt [M]."""
+        """Return the prompt index [M] and the number [M] of each of ``rows`` that belongs to these requests."""
         sources: list[int] = []
         members: list[int] = []
         for source, request in enumerate(self.requests):
@@ -48,7 +48,7 @@ class Prefilled:
 
 
 class Prefiller:
-    """Prefills the prompts of rows that are about to enter, and keeps a prompt of which some rows still wait.
+    """Prefills the prompts of rows that enter the batch, and keeps a prompt while further rows of it wait.
 
     Args:
         decoder: Runs the model.
@@ -61,7 +61,7 @@ class Prefiller:
         self._kept: Prefilled | None = None
 
     def prompts(self, rows: range) -> Iterator[Prefilled]:
-        """Yield the prompts of rows, each request's once; successive ranges follow one another without a gap."""
+        """Yield the prompts of rows, once per request; ``rows`` of successive calls are contiguous."""
         if not rows:
             return
         owners = self._table.owners
@@ -81,7 +81,7 @@ class Prefiller:
             yield part
 
     def continued(self, rows: range, kept: Sequence[Kept[Any]]) -> Iterator[Prefilled]:
-        """Yield the prompts of rows whose beginnings [rows] are in caches; a row is a request of its own."""
+        """Yield the prompts of rows whose first tokens are in ``kept`` [rows]; each row is its own request."""
         owners = self._table.owners
         cache_of = {owners[row]: cache for row, cache in zip(rows, kept, strict=True)}
         fresh = {request: self._length(request) - cache.tokens for request, cache in cache_of.items()}
@@ -92,10 +92,9 @@ class Prefiller:
         return len(self._table.requests[request].prompt_ids)
 
     def _run(self, batch: Sequence[int], width: int, kept: Sequence[Kept[Any]] = ()) -> Prefilled:
-        """Run the last ``width`` tokens of prompts; what comes before them is in ``kept``.
+        """Run the last ``width`` tokens of prompts; the tokens before them are in ``kept``.
 
-        A prompt with fewer new tokens than the widest has some of its kept ones computed again, so that there is no
-        gap between the two.
+        For a prompt with fewer new tokens than ``width``, some kept tokens are computed again.
         """
         prompts = [self._table.requests[index].prompt_ids for index in batch]
         columns = max(map(len, prompts))
@@ -109,7 +108,7 @@ class Prefiller:
 
 
 def _batches(requests: Sequence[int], lengths: Mapping[int, int]) -> Iterator[list[int]]:
-    """Split requests into forward passes of their ``lengths``: similar ones, little padding, bounded size."""
+    """Split requests into forward passes of similar ``lengths``, with little padding and bounded size."""
     batch: list[int] = []
     real = 0
     for index in sorted(requests, key=lambda index: lengths[index]):

@@ -1,7 +1,7 @@
-"""The rows of one generation: what was asked of each (`RowTable`) and what has been sampled (`Board`).
+"""The rows of one generation: their requests and options (`RowTable`), and their sampled tokens (`Board`).
 
-A request for n completions is n rows. Rows are numbered: those of the first request, then those of the second, and so
-on. While it is decoded, a row sits in a slot of the batch.
+A request for n completions is n rows. Rows are numbered request by request. During decoding a row occupies a slot of
+the batch.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,12 +20,12 @@ __all__ = ["Board", "RowOptions", "RowTable"]
 
 @dataclass(frozen=True, slots=True)
 class RowOptions:
-    """What the loop needs of each of B rows, on the model's device.
+    """Options of B rows for the decoding loop, on the model's device.
 
     Attributes:
         settings: Sampling settings.
         prompt_lengths: [B] int64.
-        limits: [B] int64 tokens, prompt included, at which the row ends.
+        limits: [B] int64 length in tokens, prompt included, at which the row ends.
     """
 
     settings: SamplingSettings
@@ -49,10 +49,10 @@ class RowTable:
     """All rows of one generation. A further turn of a conversation is a new request with one row.
 
     Attributes:
-        requests: What was asked.
-        options: Of every row.
+        requests: The sampling requests.
+        options: Options of every row.
         owners: [R] index of each row's request.
-        device: Where the model is.
+        device: Device of the model.
 
     Args:
         requests: Valid requests.
@@ -71,14 +71,14 @@ class RowTable:
         return len(self.owners)
 
     def append(self, requests: Sequence[SamplingRequest]) -> range:
-        """Add requests of one row each; return these rows.
+        """Add requests of one row each; return the new rows.
 
         Raises:
             ValueError: A prompt leaves no room in the context.
         """
         longest = max(len(request.prompt_ids) for request in requests)
         if longest >= self._max_length:
-            raise ValueError(f"a conversation of {longest} tokens leaves no room to speak in {self._max_length}")
+            raise ValueError(f"a conversation of {longest} tokens leaves no room for a turn in {self._max_length}")
         rows = range(len(self), len(self) + len(requests))
         self.owners += range(len(self.requests), len(self.requests) + len(requests))
         self.requests += requests
@@ -127,7 +127,7 @@ def _signed(seed: int) -> int:
 
 @dataclass(slots=True)
 class Board:
-    """What has been sampled for B slots, in the columns of the cache.
+    """Tokens sampled for B slots, in the columns of the cache.
 
     Attributes:
         tokens: [B, W] int64.
@@ -139,11 +139,11 @@ class Board:
 
     @classmethod
     def empty(cls, slots: int, device: torch.device) -> "Board":
-        """Return a board without columns; it grows as they are written."""
+        """Return a board without columns; it grows as columns are written."""
         return cls(torch.zeros(slots, 0, dtype=torch.int64, device=device), torch.zeros(slots, 0, device=device))
 
     def record(self, slots: Tensor | slice, column: int, tokens: Tensor, logprobs: Tensor) -> None:
-        """Write what was sampled for some slots."""
+        """Write the sampled tokens of some slots."""
         if column >= self.tokens.shape[1]:
             more = (0, 2 * column + 32 - self.tokens.shape[1])
             self.tokens, self.logprobs = F.pad(self.tokens, more), F.pad(self.logprobs, more)
@@ -151,7 +151,7 @@ class Board:
         self.logprobs[slots, column] = logprobs
 
     def compact(self, to: Tensor, moved: Tensor, count: int) -> None:
-        """Copy the slots ``moved`` [M] onto ``to`` [M], then keep the first ``count`` slots only."""
+        """Copy the slots ``moved`` [M] onto ``to`` [M], then keep only the first ``count`` slots."""
         for part in (self.tokens, self.logprobs):
             part[to] = part[moved]
         self.tokens, self.logprobs = self.tokens[:count], self.logprobs[:count]

@@ -1,8 +1,8 @@
-"""Random numbers and the choice of the next token: pure functions of tensors, the same on every device.
+"""Sampling of the next token, with its random numbers: pure functions of tensors, the same on every device.
 
-A token is chosen by inverting the cumulative distribution at a uniform number that is a hash of (seed of the request,
-index of the completion, index of the token). No generator has a state to advance, so what a row draws depends on no
-other row, on no slot and on no order, and the global random state of torch is neither read nor changed.
+A token is chosen by inverting the cumulative distribution at a uniform number, a hash of (seed of the request, index of
+the completion, index of the token). There is no generator state, so the samples of a row do not depend on other rows,
+slots or order. The global random state of torch is neither read nor changed.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from torch import Tensor
 __all__ = ["SamplingSettings", "row_keys", "sample", "uniforms"]
 
 # SplitMix64 (Steele, Lea and Flood 2014): increment and multipliers, written as signed 64-bit numbers because torch has
-# no unsigned arithmetic; products wrap around alike.
+# no unsigned arithmetic; products wrap around in the same way.
 _INCREMENT = 0x9E3779B97F4A7C15 - 2**64
 _MULTIPLIER_1 = 0xBF58476D1CE4E5B9 - 2**64
 _MULTIPLIER_2 = 0x94D049BB133111EB - 2**64
@@ -36,13 +36,13 @@ def _mix(state: Tensor) -> Tensor:
 
 
 def _shifted(state: Tensor, bits: int) -> Tensor:
-    """Return a logical shift to the right; torch's own keeps the sign."""
+    """Return a logical shift to the right; torch's own shift keeps the sign."""
     return (state >> bits) & ((1 << (64 - bits)) - 1)
 
 
 @dataclass(frozen=True, slots=True)
 class SamplingSettings:
-    """How each of B rows is sampled. None means that no row uses the feature, and it costs nothing.
+    """Sampling settings of B rows. None means that no row uses the feature; it then costs nothing.
 
     Attributes:
         keys: [B] int64 from `row_keys`.
@@ -76,7 +76,7 @@ class SamplingSettings:
         )
 
     def joined(self, more: "SamplingSettings") -> "SamplingSettings":
-        """Return the settings of these rows and of more, whose requests use no feature that none of these uses."""
+        """Return the settings of these rows and of ``more``, which uses no feature that is None here."""
 
         def both(column: Tensor | None, other: Tensor | None, unused: float) -> Tensor | None:
             if column is None:
@@ -98,12 +98,12 @@ class SamplingSettings:
 def sample(logits: Tensor, settings: SamplingSettings, positions: Tensor, eos_ids: Tensor) -> tuple[Tensor, Tensor]:
     """Draw the next token of every row.
 
-    Both cuts, top-p and min-p, are taken from the distribution at the row's temperature; a token must pass both.
+    Top-p and min-p both apply to the distribution at the row's temperature; a token must pass both.
 
     Args:
         logits: [B, V].
-        settings: Of the same B rows.
-        positions: [B] int64 tokens the completion already has.
+        settings: Settings of the same B rows.
+        positions: [B] int64 number of tokens sampled before.
         eos_ids: [E] int64 end tokens.
 
     Returns:
@@ -119,12 +119,12 @@ def sample(logits: Tensor, settings: SamplingSettings, positions: Tensor, eos_id
 
 
 def _weights(logprobs: Tensor, settings: SamplingSettings, positions: Tensor, eos_ids: Tensor) -> Tensor:
-    """Return what tokens are drawn in proportion to, [B, V]; zero where a token is forbidden or cut off."""
+    """Return the sampling weights [B, V]; zero where a token is forbidden or cut off."""
     allowed = logprobs
     if settings.min_new_tokens is not None:
         early = (positions < settings.min_new_tokens)[:, None]
         allowed = logprobs.index_fill(1, eos_ids, -torch.inf).where(early, logprobs)
-        allowed = allowed - allowed.amax(dim=-1, keepdim=True)  # the rest may be tiny when the end is all but certain
+        allowed = allowed - allowed.amax(dim=-1, keepdim=True)  # other weights may be tiny if the end is near certain
     weights = allowed.exp()
     kept = weights
     if settings.top_p is not None:
@@ -135,7 +135,7 @@ def _weights(logprobs: Tensor, settings: SamplingSettings, positions: Tensor, eo
 
 
 def _in_nucleus(weights: Tensor, top_p: Tensor) -> Tensor:
-    """Say which tokens [B, V] are in the smallest set whose share of the weight reaches ``top_p`` [B, 1].
+    """Return which tokens [B, V] are in the smallest set whose share of the weight reaches ``top_p`` [B, 1].
 
     Of equally probable tokens the one with the smaller id is taken first (arXiv 1904.09751).
     """
@@ -150,8 +150,8 @@ def _in_nucleus(weights: Tensor, top_p: Tensor) -> Tensor:
 def _invert(weights: Tensor, uniform: Tensor) -> Tensor:
     """Return the first token [B] at which the cumulative weight exceeds ``uniform`` [B] times the total."""
     cumulative = weights.cumsum(dim=-1, dtype=torch.float64)
-    # Below the total even after rounding, since a uniform is at most 1 - 2^-53: a token without weight never comes out.
+    # Below the total even after rounding, since a uniform is at most 1 - 2^-53: a token of weight 0 is never chosen.
     target = uniform[:, None] * cumulative[:, -1:]
     tokens = torch.searchsorted(cumulative, target, right=True).squeeze(1)
-    # Weights that are not numbers lead past the end; any token will do then, its log-probability tells.
+    # NaN weights lead past the end; any token will do, as its log-probability shows the NaN.
     return tokens.clamp_(max=weights.shape[-1] - 1)

@@ -1,34 +1,34 @@
-"""Stop texts: where a completion ends because of what it says."""
+"""Stop texts: a completion ends when its text contains one of them."""
 
 from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["StopTexts", "says_stop"]
+__all__ = ["StopTexts", "contains_stop"]
 
 MARGIN = 8
-"""Characters decoded beyond the longest stop text: the first ones of a cut-off tail can decode differently."""
+"""Characters decoded beyond the longest stop text, because the first ones of a tail can decode differently."""
 
 
-def says_stop(ids: Sequence[int], stop: Sequence[str], decode: Callable[[Sequence[int]], str]) -> bool:
-    """Say whether the end of a completion contains one of the texts; it may span any number of tokens.
+def contains_stop(ids: Sequence[int], stop: Sequence[str], decode: Callable[[Sequence[int]], str]) -> bool:
+    """Whether the end of a completion contains one of the texts, which may span several tokens.
 
-    Only as many tokens are decoded as the longest text needs, so asking after every token stays cheap.
+    Only the tokens needed for the longest text are decoded, so a check after every token stays cheap.
 
     Args:
         ids: [C] tokens of the completion.
-        stop: At least one text, none empty.
+        stop: At least one text; no text is empty.
         decode: Turns tokens into text.
     """
     enough = max(map(len, stop)) + MARGIN
     count = enough
     tail = decode(ids[-count:])
-    while len(tail) < enough and count < len(ids):  # special tokens and parts of characters give no text
+    while len(tail) < enough and count < len(ids):  # special tokens and partial characters give no text
         count *= 2
         tail = decode(ids[-count:])
     return any(text in tail for text in stop)
 
 
 class StopTexts:
-    """Watches the rows that have stop texts.
+    """Checks the rows that have stop texts.
 
     Args:
         decode: Turns tokens into text.
@@ -42,7 +42,7 @@ class StopTexts:
         return bool(self._watched)
 
     def watch(self, row: int, stop: Sequence[str]) -> None:
-        """Begin a row."""
+        """Start a row."""
         if stop:
             self._watched[row] = (stop, [])
 
@@ -51,12 +51,12 @@ class StopTexts:
         self._watched.pop(row, None)
 
     def completed(self, sampled: Iterable[tuple[int, int]]) -> set[int]:
-        """Take note of (row, next token) pairs and return the rows that have just completed a stop text."""
+        """Add (row, next token) pairs; return the rows that have just completed a stop text."""
         done = set()
         for row, token in sampled:
             if row in self._watched:
                 stop, ids = self._watched[row]
                 ids.append(token)
-                if says_stop(ids, stop, self._decode):
+                if contains_stop(ids, stop, self._decode):
                     done.add(row)
         return done

@@ -1,6 +1,5 @@
-"""The engine that samples from the policy's own model, in this process."""
+"""Torch engine: samples with the policy's own model, in this process."""
 
-import logging
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -9,32 +8,31 @@ import torch
 
 from rekindle.engines.decoders import Decoder, agrees_with_transformers
 from rekindle.engines.decoding import Decoding
-from rekindle.engines.engine import Completion, Partner, Reply, SamplingRequest
+from rekindle.engines.engine import Completion, Partner, PartnerTurn, SamplingRequest
 from rekindle.engines.fused import FusedDecoder
 from rekindle.engines.generic import GenericDecoder
 from rekindle.engines.rows import RowTable
 from rekindle.models.architecture import find_decoder
 from rekindle.models.policy import Policy
+from rekindle.notices import warn
 from rekindle.types import UserError
 
 __all__ = ["RequestError", "TorchEngine"]
 
-logger = logging.getLogger(__name__)
-
 
 class RequestError(UserError):
-    """A sampling request cannot be honoured; the message says which one, why, and the remedy."""
+    """A sampling request is not valid; the message gives its index, the cause and the remedy."""
 
 
 class TorchEngine:
-    """Samples with the weights that are live when an iteration begins: after an update there is nothing to send.
+    """Samples with the weights that the policy has when an iteration begins; no weights are copied after an update.
 
-    A completion depends on its request and the weights alone; which other rows are decoded beside it changes its
-    log-probabilities by rounding only. The same call with the same number of threads gives the same bits.
+    A completion depends on its request and the weights alone; other rows of the batch change its log-probabilities by
+    rounding only. The same call with the same number of threads gives the same bits.
 
     Args:
-        policy: What to sample from.
-        max_rows: Most completions that decode at the same time. More use more memory and are faster up to a point.
+        policy: The policy to sample from.
+        max_rows: Most completions decoded at the same time. More use more memory and are faster up to a point.
     """
 
     def __init__(self, policy: Policy, *, max_rows: int = 256) -> None:
@@ -43,14 +41,26 @@ class TorchEngine:
         self._policy = policy
         self._max_rows = max_rows
         self._decoder = _decoder_for(policy)
-        # Inference mode is faster, but what a model keeps from it (say, a table of rotations) could not be trained with
-        # afterwards; the fused decoder lets no model code run.
+        # Inference mode is faster, but tensors that a model caches in it (e.g. rotary tables) cannot be used in
+        # training afterwards. The fused decoder runs no model code.
         self._quietly = torch.inference_mode if isinstance(self._decoder, FusedDecoder) else torch.no_grad
 
-    def generate(self, requests: Sequence[SamplingRequest]) -> Iterator[tuple[int, list[Completion]]]:
-        """Yield ``(index of the request, its n completions)`` once per request, as soon as the last of them has ended.
+    def sync(self, policy: Policy, version: int) -> None:
+        """Nothing to do: the engine reads the policy's own weights.
 
-        The weights must stay as they are until the iterator is used up or dropped. Dropping it early is fine.
+        Raises:
+            ValueError: It is another policy than the one that is sampled from.
+        """
+        if policy is not self._policy:
+            raise ValueError(
+                f"version {version} is live in another policy than the one this engine samples from; make the engine "
+                "of the policy that is trained"
+            )
+
+    def generate(self, requests: Sequence[SamplingRequest]) -> Iterator[tuple[int, list[Completion]]]:
+        """Yield ``(index of the request, its n completions)`` once per request, as soon as all n have ended.
+
+        The weights must not change until the iterator is exhausted or dropped. It may be dropped early.
 
         Raises:
             RequestError: A request is not valid; raised by the call itself, before anything is sampled.
@@ -59,9 +69,9 @@ class TorchEngine:
         return self._run(requests)
 
     def converse(self, requests: Sequence[SamplingRequest], partner: Partner) -> None:
-        """Hold ``n`` conversations per request; see `rekindle.engines.engine.Converser`.
+        """Run ``n`` conversations per request; see `rekindle.engines.engine.Converser`.
 
-        Each samples what `rekindle.engines.conversing.converse` would let it sample turn after turn.
+        The samples are those of `rekindle.engines.conversing.converse`, turn by turn.
 
         Raises:
             RequestError: A request is not valid.
@@ -90,7 +100,7 @@ class TorchEngine:
     def _run(self, requests: tuple[SamplingRequest, ...]) -> Iterator[tuple[int, list[Completion]]]:
         if not requests:
             return
-        # Never around a yield: the caller's code would run in this mode.
+        # Not around a yield, where the caller's code would run in this mode.
         decoding = self._decoding(requests)
         finished: dict[int, dict[int, Completion]] = {index: {} for index in range(len(requests))}
         while not decoding.done:
@@ -105,29 +115,29 @@ class TorchEngine:
 
 
 class _Outside:
-    """A partner whose code runs as it would outside the engine: what it computes may be trained with."""
+    """A partner whose code runs outside inference mode: what it computes may be trained with."""
 
     def __init__(self, partner: Partner) -> None:
         self._partner = partner
 
-    def hear(self, request: int, sample: int, completion: Completion) -> bool:
-        """Tell the partner of a turn."""
+    def on_turn(self, request: int, sample: int, completion: Completion) -> bool:
+        """See ``Partner.on_turn``."""
         with torch.inference_mode(mode=False), torch.enable_grad():
-            return self._partner.hear(request, sample, completion)
+            return self._partner.on_turn(request, sample, completion)
 
-    def reply(self, conversations: Sequence[tuple[int, int]]) -> list[Reply]:
-        """Ask the partner."""
+    def respond(self, conversations: Sequence[tuple[int, int]]) -> list[PartnerTurn]:
+        """See ``Partner.respond``."""
         with torch.inference_mode(mode=False), torch.enable_grad():
-            return self._partner.reply(conversations)
+            return self._partner.respond(conversations)
 
 
 def _decoder_for(policy: Policy) -> Decoder[Any]:
-    """Return the fused decoder where it computes what transformers computes, else the generic one."""
+    """Return the fused decoder where it agrees with transformers, else the generic one."""
     if find_decoder(policy.model) is not None:
         fused = FusedDecoder(policy)
         if agrees_with_transformers(fused, policy):
             return fused
-        logger.warning("the fused decoder does not reproduce this model; sampling goes through transformers, slower")
+        warn("the fused decoder does not reproduce this model; sampling goes through transformers, slower")
     generic = GenericDecoder(policy)
     if not agrees_with_transformers(generic, policy):
         raise UserError(
@@ -138,7 +148,7 @@ def _decoder_for(policy: Policy) -> Decoder[Any]:
 
 
 def _check(index: int, request: SamplingRequest, max_length: int, vocabulary: int) -> None:
-    """Refuse a request that cannot be honoured, naming the field and the remedy."""
+    """Refuse an invalid request; the message names the field and the remedy."""
     length = len(request.prompt_ids)
     foreign = next((token for token in request.prompt_ids if not 0 <= token < vocabulary), None)
     problems = {

@@ -2,24 +2,12 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
-from rekindle.engines.engine import Completion, Engine, SamplingRequest
+from rekindle.engines.engine import Completion, Engine, SamplingLimits
 from rekindle.types import GroupRequest, Rollout, Task
 from rekindle.verifiers.verifier import Verdict, Verifier
 
-__all__ = ["SamplingLimits", "SingleTurn"]
-
-
-@dataclass(frozen=True, slots=True)
-class SamplingLimits:
-    """What bounds a completion besides the request: see ``SamplingRequest``."""
-
-    max_new_tokens: int
-    context: int
-    top_p: float = 1.0
-    min_p: float = 0.0
-    stop: tuple[str, ...] = ()
+__all__ = ["SingleTurn"]
 
 
 class SingleTurn:
@@ -71,23 +59,13 @@ class SingleTurn:
 
     def _complete(self, playable: Sequence[tuple[GroupRequest, Sequence[int]]]) -> list[list[Completion]]:
         began = time.perf_counter()
-        orders = [self._order(request, prompt) for request, prompt in playable]
+        orders = [
+            self._limits.request(prompt, n=request.n, temperature=request.temperature, seed=request.seed)
+            for request, prompt in playable
+        ]
         completions = [group for _, group in sorted(self._engine.generate(orders), key=lambda one: one[0])]
         self._seconds["generate"] += time.perf_counter() - began
         return completions
-
-    def _order(self, request: GroupRequest, prompt: Sequence[int]) -> SamplingRequest:
-        limits = self._limits
-        return SamplingRequest(
-            prompt_ids=prompt,
-            n=request.n,
-            temperature=request.temperature,
-            max_new_tokens=limits.max_new_tokens,
-            seed=request.seed,
-            top_p=limits.top_p,
-            min_p=limits.min_p,
-            stop=limits.stop,
-        )
 
     def _judge(
         self, playable: Sequence[tuple[GroupRequest, Sequence[int]]], completions: Sequence[Sequence[Completion]]

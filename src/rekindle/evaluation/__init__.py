@@ -1,4 +1,4 @@
-"""Accuracy on held-out prompts."""
+"""Evaluation on held-out prompts, and profiling of prompt pools."""
 
 from rekindle.evaluation.pass_at_k import pass_at_k
 

@@ -1,9 +1,9 @@
-"""What an evaluation has finished, on disk: a journal with a line per question and everything its rollouts said.
+"""The journal of an evaluation: one line per finished question, with the texts and numbers of its rollouts.
 
     {"rekindle_evaluation": 1, "model": "9f...", "samples": 8, "set nq": "51...", ...}
     {"row": 0, "set": "nq", "id": "test_0", "void": false, "rollouts": [{"reward": 1.0, "text": "...", ...}, ...]}
 
-A later line about a question replaces an earlier one. Only numbers stay in memory; texts are read again at the end.
+A later line of a question replaces an earlier one. Only numbers stay in memory; texts are read again at the end.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,7 +24,7 @@ KIND = JournalKind(
     format=1,
     noun="evaluation",
     doing="evaluating into",
-    anew="delete the file to evaluate anew",
+    start_over="delete the file to start the evaluation over",
     error=EvaluationError,
 )
 
@@ -33,24 +33,24 @@ KIND = JournalKind(
 def open_evaluation_journal(
     path: Path, settings: dict[str, Any], sets: Sequence[QuestionSet], samples: int
 ) -> Iterator["EvaluationJournal"]:
-    """Open or make a journal, for this process alone.
+    """Open or create a journal, for this process alone.
 
     Args:
-        path: Of the file.
-        settings: What the rollouts depend on, JSON-like; a journal of other settings is refused.
-        sets: A row is a question, set after set.
+        path: The journal file.
+        settings: Everything the rollouts depend on, JSON-like; a journal with other settings is refused.
+        sets: The questions; rows number them, set after set.
         samples: Rollouts per question.
 
     Raises:
         EvaluationError: See ``open_journal``.
     """
-    entries = _Entries(sets, samples)
+    entries = _EvaluationEntries(sets, samples)
     with open_journal(path, KIND, settings, entries.restore) as journal:
         yield EvaluationJournal(journal, entries)
 
 
-class _Entries:
-    """What the lines say, and where the latest about every question begins."""
+class _EvaluationEntries:
+    """Records of the lines, and the start of the latest line of every question."""
 
     def __init__(self, sets: Sequence[QuestionSet], samples: int) -> None:
         self.names = [(name, task.id) for name, task in named_tasks(sets)]
@@ -70,16 +70,16 @@ class _Entries:
 
 
 class EvaluationJournal:
-    """Questions that are done."""
+    """The finished questions of an evaluation."""
 
-    def __init__(self, journal: Journal, entries: _Entries) -> None:
+    def __init__(self, journal: Journal, entries: _EvaluationEntries) -> None:
         self._journal, self._entries = journal, entries
 
     def pending(self, size: int) -> tuple[list[Sequence[int]], list[Sequence[int]]]:
-        """Chunks of rows to play: those never played, and then the void ones.
+        """Chunks of rows to play: those never played, then the void ones.
 
-        The first are always the same pieces of the whole, and one that is done in part is played again whole: a
-        question's neighbours in a batch may change the last bits of its probabilities, and so they stay the same.
+        The chunks of the first kind are always the same, and a partly finished one is played again completely. Other
+        neighbours in a batch can change the last bits of a question's probabilities, so the neighbours stay the same.
         """
         known = self._entries.records
         fresh = [
@@ -92,7 +92,7 @@ class EvaluationJournal:
     def record(
         self, played: Iterable[tuple[int, list[Rollout] | None]], on_entry: Callable[[dict[str, Any]], None]
     ) -> int:
-        """Enter one chunk as it comes, make it durable, and return how many of its questions could be played."""
+        """Write the results of one chunk as they arrive, and sync; return the number of questions played."""
         good = 0
         for row, rollouts in played:
             name, task_id = self._entries.names[row]
@@ -104,9 +104,9 @@ class EvaluationJournal:
         return good
 
     def records(self) -> list[Record]:
-        """Every question's, in order; call it when all are done."""
+        """The records of all questions, in order; call it when all are done."""
         return [self._entries.records[row] for row in range(len(self._entries.names))]
 
     def entries(self) -> Iterator[dict[str, Any]]:
-        """The lines about the questions that are done, in their order."""
+        """The lines of the finished questions, in order."""
         return (self._journal.line_at(self._entries.starts[row]) for row in sorted(self._entries.starts))

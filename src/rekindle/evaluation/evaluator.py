@@ -1,4 +1,4 @@
-"""Accuracy on held-out prompts in memory, as training runs follow it: sampled at temperature 1, and greedy."""
+"""Evaluation during training: accuracy on held-out prompts, sampled at temperature 1 and greedy, in memory."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ class Evaluation:
     """Results per prompt, in the order of the tasks.
 
     Attributes:
-        successes: [prompts] of ``samples`` rollouts each; 0 where the prompt could not be played.
+        successes: [prompts] successful rollouts of ``samples`` each; 0 where the prompt could not be played.
         samples: Rollouts per prompt.
-        failed: Prompts that could not be played, or whose rollouts are void: they are counted as never solved.
+        failed: Prompts that could not be played or have void rollouts; they count as never solved.
     """
 
     successes: tuple[int, ...]
@@ -40,7 +40,7 @@ def evaluate(
     seed: int = 0,
     success_at: float = 0.5,
 ) -> Evaluation:
-    """Play every task ``samples`` times. Temperature 0 is greedy, where one sample says it all."""
+    """Play every task ``samples`` times. Temperature 0 is greedy; one sample is then enough."""
     requests = [
         GroupRequest(
             id=row,

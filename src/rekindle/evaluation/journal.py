@@ -1,9 +1,9 @@
-"""What a long pass has finished, on disk: a JSON-lines file with a header of settings that only grows.
+"""The journal of a long pass: an append-only JSON-lines file of finished work, with a header of settings.
 
     {"rekindle_profile": 1, "samples": 8, "seed": 0, ...}
     {"row": 0, "successes": 3, "generated_tokens": 61, "prompt_tokens": 7}
 
-A line that was torn off by a kill is dropped when the file is opened again, and one process at a time has it open.
+An incomplete last line of a killed process is dropped when the file is opened again. One process at a time has it open.
 """
 
 import json
@@ -22,22 +22,22 @@ __all__ = ["Journal", "JournalKind", "open_journal"]
 
 @dataclass(frozen=True, slots=True)
 class JournalKind:
-    """What a journal is of: its mark in the file, and the words of the messages about it.
+    """The kind of a journal: its mark in the file, and the words of its error messages.
 
     Attributes:
         mark: First field of the header, e.g. "rekindle_profile".
         format: Version of the lines.
-        noun: E.g. "unfinished profile".
-        doing: E.g. "profiling into".
-        anew: How to start over, e.g. "delete the file to profile anew".
-        error: What is raised.
+        noun: Name in messages, e.g. "unfinished profile".
+        doing: Activity in messages, e.g. "profiling into".
+        start_over: How to start over, e.g. "delete the file to start the profile over".
+        error: Message -> the exception to raise.
     """
 
     mark: str
     format: int
     noun: str
     doing: str
-    anew: str
+    start_over: str
     error: Callable[[str], UserError]
 
 
@@ -45,18 +45,18 @@ class JournalKind:
 def open_journal(
     path: Path, kind: JournalKind, settings: dict[str, Any], restore: Callable[[Any, int], None]
 ) -> Iterator["Journal"]:
-    """Open or make a journal, for this process alone.
+    """Open or create a journal, for this process alone.
 
     Args:
-        path: Of the file.
-        kind: What it is of.
-        settings: What the lines depend on, JSON-like; a journal of other settings is refused.
-        restore: Told every line that is there, and where it begins; ValueError, KeyError, TypeError and AttributeError
-            mean that the line is damaged.
+        path: The journal file.
+        kind: Kind of journal.
+        settings: Everything the lines depend on, JSON-like; a journal with other settings is refused.
+        restore: Called with every existing line and its start. ValueError, KeyError, TypeError and AttributeError mean
+            that the line is damaged.
 
     Raises:
-        UserError: Of the kind; it cannot be written, another process has it, it belongs to another pass, or it is
-            damaged.
+        UserError: ``kind.error``: the file cannot be written, another process has it open, it belongs to another pass,
+            or it is damaged.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -101,28 +101,26 @@ class Journal:
                 raise KeyError(kind.mark)
             different = [name for name in {**header, **found} if found.get(name) != header.get(name)]
         except (ValueError, KeyError, TypeError):
-            raise kind.error(
-                f"{self._path} is something else than {article} {kind.noun}; move it, or choose another --out"
-            ) from None
+            raise kind.error(f"{self._path} is not {article} {kind.noun}; move it, or choose another --out") from None
         if different:
             raise kind.error(
-                f"{self._path} holds {article} {kind.noun} with another {', '.join(different)}; go on with the "
+                f"{self._path} holds {article} {kind.noun} with another {', '.join(different)}; continue with the "
                 "settings it was started with, delete it, or choose another --out"
             )
 
     def _restore_all(self, restore: Callable[[Any, int], None]) -> int:
-        """Give every whole line to ``restore``; return where the last one ends."""
+        """Call ``restore`` for every complete line; return the end of the last one."""
         start, number = self._file.tell(), 2
         while (line := self._file.readline()).endswith(b"\n"):
             try:
                 restore(json.loads(line), start)
             except (ValueError, KeyError, TypeError, AttributeError):
-                raise self._kind.error(f"{self._path}:{number} is damaged; {self._kind.anew}") from None
+                raise self._kind.error(f"{self._path}:{number} is damaged; {self._kind.start_over}") from None
             start, number = start + len(line), number + 1
         return start
 
     def add(self, value: dict[str, Any]) -> int:
-        """Append a line and return where it begins; it is durable after ``sync``."""
+        """Append a line and return its start; it is on disk after ``sync``."""
         if not self._at_end:
             self._file.seek(self._end)
             self._at_end = True
@@ -131,12 +129,12 @@ class Journal:
         return start
 
     def sync(self) -> None:
-        """Make everything durable."""
+        """Write everything to disk."""
         self._file.flush()
         os.fsync(self._file.fileno())
 
     def line_at(self, start: int) -> Any:
-        """Read a line again."""
+        """Read the line that begins at ``start``."""
         self._at_end = False
         self._file.seek(start)
         return json.loads(self._file.readline())

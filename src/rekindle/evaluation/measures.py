@@ -1,16 +1,16 @@
-"""Accuracy with its errors, and what the rollouts cost.
+"""Accuracy with standard errors, and mean costs of the rollouts.
 
 With Q questions of n rollouts each and c_q successes of question q:
 
     pass@k           mean over q of 1 - C(n - c_q, k) / C(n, k)
-    standard error   over questions: s / sqrt(Q), with s the sample standard deviation of the Q values. A question's
-                     rollouts are one cluster, because they are not independent of one another.
-    error of runs    the i-th rollout of every question is run i, and run i has a mean success; s / sqrt(n) of these
-                     n means: what asking the same questions again would change
+    standard error   over questions: s / sqrt(Q), with s the sample standard deviation of the Q values. The rollouts of
+                     a question are one cluster, because they are not independent.
+    error of runs    run i consists of the i-th rollout of every question, and has a mean success; s / sqrt(n) of these
+                     n means
 
-The first says how far other questions of this kind may lead; the second, how far the dice did. Void questions (see
-``Record``) count as never solved, in every run; turns, searches, tokens and truncations are means over the rollouts of
-the others.
+The first measures the variation over questions of this kind; the second, the variation of sampling the same questions
+again. Void questions (see ``Record``) count as never solved in every run; turns, searches, tokens and truncations are
+means over the rollouts of the other questions.
 """
 
 from collections import Counter
@@ -28,22 +28,22 @@ __all__ = ["Measures", "average", "measure", "solved"]
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """Of one set of questions; None is a number that cannot be told, such as the error of a single question.
+    """Results of one set of questions; None is an undefined number, such as the error of a single question.
 
     Attributes:
         questions: Q.
         samples: n, rollouts per question.
-        pass_at: By k.
-        standard_error: Of ``pass_at``, over questions, by k.
-        runs: [n] the share of questions that each run solved.
-        run_error: Standard error of their mean, which is pass@1, over runs.
+        pass_at: pass@k by k.
+        standard_error: Standard error of ``pass_at`` over questions, by k.
+        runs: [n] share of questions solved by each run.
+        run_error: Standard error over runs of their mean, which is pass@1.
         reward: Mean reward, 0 for the rollouts of void questions.
-        turns: Mean number of times the policy spoke.
-        searches: Mean number of queries that were answered.
+        turns: Mean number of turns of the policy.
+        searches: Mean number of answered queries.
         tokens: Mean number of sampled tokens.
-        truncated: Share of rollouts that a limit ended.
-        void: Questions that count as never solved because they could not be played.
-        failures: Rollouts without a judgement, by why; those of void questions are not among them.
+        truncated: Share of rollouts ended by a limit.
+        void: Questions that could not be played and count as never solved.
+        failures: Rollouts without a verdict, by reason; without those of void questions.
     """
 
     questions: int
@@ -62,7 +62,7 @@ class Measures:
 
 
 def solved(record: Record, samples: int, success_at: float) -> list[bool]:
-    """[n] which of a question's rollouts succeeded; none of a void one."""
+    """[n] whether each rollout of a question succeeded; False for a void question."""
     if record.void:
         return [False] * samples
     assert len(record.answers) == samples, "an environment gives the rollouts asked for"
@@ -74,8 +74,8 @@ def measure(records: Sequence[Record], *, samples: int, ks: Iterable[int], succe
 
     Args:
         records: [Q] at least one.
-        samples: n.
-        ks: Each at most n.
+        samples: n, rollouts per question.
+        ks: The k of pass@k, each at most n.
         success_at: A reward of at least this much is a success.
     """
     table = np.array([solved(record, samples, success_at) for record in records], dtype=bool)
@@ -101,10 +101,10 @@ def measure(records: Sequence[Record], *, samples: int, ks: Iterable[int], succe
 
 
 def average(parts: Sequence[Measures]) -> Measures:
-    """The mean over sets, each of the same weight however many questions it has (macro average).
+    """The macro average: the mean over sets with equal weights, whatever their number of questions.
 
-    The sets are independent, so the squared errors of the mean over S sets add up to sum(e_s^2) / S^2. A run is the
-    i-th rollout of every question of every set. Questions, void questions and failures are added up.
+    The sets are independent, so the squared error of the mean over S sets is sum(e_s^2) / S^2. Run i is the i-th
+    rollout of every question of every set. Questions, void questions and failures are summed.
     """
     ks = parts[0].pass_at
     runs = np.mean([part.runs for part in parts], axis=0)
@@ -138,7 +138,7 @@ def _error_over_sets(errors: Sequence[float | None]) -> float | None:
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
-    """The mean, or None where one is unknown or none is there."""
+    """The mean; None without values or with an unknown one."""
     found = list(values)
     known = [value for value in found if value is not None]
     return sum(known) / len(known) if known and len(known) == len(found) else None

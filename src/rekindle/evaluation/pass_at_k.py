@@ -1,4 +1,4 @@
-"""pass@k without bias (arXiv 2107.03374)."""
+"""The unbiased estimator of pass@k (arXiv 2107.03374)."""
 
 import math
 
@@ -6,11 +6,11 @@ __all__ = ["pass_at_k"]
 
 
 def pass_at_k(samples: int, correct: int, k: int) -> float:
-    """Chance that at least one of ``k`` samples is correct: 1 - C(n - c, k) / C(n, k), the unbiased estimate.
+    """Unbiased estimate of the probability that at least one of ``k`` samples is correct: 1 - C(n - c, k) / C(n, k).
 
     Args:
         samples: n, samples drawn.
-        correct: c, how many of them were correct.
+        correct: c, correct samples.
         k: At most n.
 
     Raises:

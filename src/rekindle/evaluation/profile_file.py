@@ -1,4 +1,4 @@
-"""A profile as a Parquet file: one row per prompt, and what it was made with in the file's metadata."""
+"""The Parquet file of a profile: one row per prompt; model and settings are in the file's metadata."""
 
 import json
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rekindle.evaluation.whole_file import replaced_whole
+from rekindle.evaluation.atomic_write import atomic_write
 from rekindle.scheduling.profiling import Profile, ProfileError, ProfileKey
 from rekindle.tasks.extras import require_extra
 
@@ -25,11 +25,11 @@ COLUMNS = {
     "generated_tokens": "int64",
     "prompt_tokens": "int64",
 }
-"""Column names and Arrow types. ``mean_length`` follows from two others and is there for people who read the file."""
+"""Column names and Arrow types. ``mean_length`` follows from two others; it is there for human readers."""
 
 
 def save_profile(path: Path, profile: Profile) -> None:
-    """Write a profile, whole or not at all; an existing file is replaced.
+    """Write a profile atomically; an existing file is replaced.
 
     Raises:
         MissingExtraError: pyarrow is not installed.
@@ -46,7 +46,7 @@ def save_profile(path: Path, profile: Profile) -> None:
     }
     facts = {"format": FORMAT, **asdict(profile.key), "flops": profile.flops, "failed": profile.failed}
     schema = pyarrow.schema(list(COLUMNS.items()), metadata={METADATA: json.dumps(facts)})
-    with replaced_whole(path, ProfileError, "choose another --out") as partial:
+    with atomic_write(path, ProfileError, "choose another --out") as partial:
         pyarrow.parquet.write_table(pyarrow.table(columns, schema=schema), partial)
 
 
@@ -55,7 +55,7 @@ def load_profile(path: Path) -> Profile:
 
     Raises:
         MissingExtraError: pyarrow is not installed.
-        ProfileError: There is no such file, or it is no profile, damaged, or of another version.
+        ProfileError: The file is missing, damaged, of another version, or not a profile.
     """
     require_extra("pyarrow", "parquet", f"reading {path}")
     import pyarrow
@@ -67,7 +67,7 @@ def load_profile(path: Path) -> Profile:
         with pyarrow.parquet.ParquetFile(path) as file:
             facts = (file.schema_arrow.metadata or {}).get(METADATA)
             if facts is None:
-                raise ProfileError("its metadata are not those of a profile")
+                raise ProfileError("it has no metadata of a profile")
             table = file.read(columns=list(COLUMNS)).cast(pyarrow.schema(list(COLUMNS.items())))
         return _profile(table, json.loads(facts))
     except (pyarrow.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
@@ -93,34 +93,34 @@ def _profile(table: Any, facts: dict[str, Any]) -> Profile:
 
 
 def check_profile(profile: Profile, key: ProfileKey, *, forced: bool, where: str) -> None:
-    """See whether a profile was made with the model and the settings of this run.
+    """Check that a profile was made with the model and the settings of this run.
 
     Args:
-        profile: What was loaded.
-        key: What this run would profile with.
-        forced: Use it all the same (``profile.force = true``).
-        where: The file, for the message.
+        profile: The loaded profile.
+        key: Model and settings of this run.
+        forced: Accept differences (``profile.force = true``).
+        where: Name of the file in the message.
 
     Raises:
-        ProfileError: Something differs, and it is not forced.
+        ProfileError: There are differences and ``forced`` is False.
     """
     there, here = asdict(profile.key), asdict(key)
     differences = [f"{name} ({there[name]!r} there, {here[name]!r} here)" for name in here if there[name] != here[name]]
     if differences and not forced:
         raise ProfileError(
             f"{where} was profiled with another {' and '.join(differences)}; make a profile of this run's model and "
-            "settings with `rekindle profile`, or set profile.force = true to use it all the same"
+            "settings with `rekindle profile`, or set profile.force = true to use it anyway"
         )
 
 
 def rows_for(profile: Profile, task_ids: Sequence[str]) -> Profile:
     """The profile's rows in the order of a pool; a prompt that could not be played has 0 samples.
 
-    The cost stays that of the whole pass, because it was paid.
+    The cost stays that of the whole profiling pass.
 
     Args:
-        profile: Of this pool, or of more prompts.
-        task_ids: [N] the pool's ids.
+        profile: Profile of this pool or of a larger one.
+        task_ids: [N] task ids of the pool.
 
     Raises:
         ProfileError: Prompts of the pool were never profiled.

@@ -1,10 +1,10 @@
-"""What a profiling pass has finished, on disk: a journal with a line per prompt.
+"""The journal of a profiling pass: one line per finished prompt.
 
     {"rekindle_profile": 1, "samples": 8, "seed": 0, ...}
     {"row": 0, "successes": 3, "generated_tokens": 61, "prompt_tokens": 7}
     {"row": 1, "failed": true}
 
-A later line about a prompt replaces an earlier one.
+A later line of a prompt replaces an earlier one.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,7 +25,7 @@ KIND = JournalKind(
     format=1,
     noun="unfinished profile",
     doing="profiling into",
-    anew="delete the file to profile anew",
+    start_over="delete the file to start the profile over",
     error=ProfileError,
 )
 _COUNTS = ("successes", "generated_tokens", "prompt_tokens")
@@ -33,23 +33,23 @@ _COUNTS = ("successes", "generated_tokens", "prompt_tokens")
 
 @contextmanager
 def open_profile_journal(path: Path, settings: dict[str, Any], prompts: int) -> Iterator["ProfileJournal"]:
-    """Open or make a journal, for this process alone.
+    """Open or create a journal, for this process alone.
 
     Args:
-        path: Of the file.
-        settings: What the counts depend on; a journal of other settings is refused.
+        path: The journal file.
+        settings: Everything the counts depend on; a journal with other settings is refused.
         prompts: N, prompts of the pool.
 
     Raises:
         ProfileError: See ``open_journal``.
     """
-    entries = _Entries(prompts)
+    entries = _ProfileEntries(prompts)
     with open_journal(path, KIND, settings, entries.restore) as journal:
         yield ProfileJournal(journal, entries, prompts)
 
 
-class _Entries:
-    """What the lines say: the latest about every prompt."""
+class _ProfileEntries:
+    """The latest line of every prompt."""
 
     def __init__(self, prompts: int) -> None:
         self._prompts = prompts
@@ -69,9 +69,9 @@ class _Entries:
 
 
 class ProfileJournal:
-    """Prompts that are done, in memory and on disk."""
+    """The finished prompts of a profiling pass, in memory and on disk."""
 
-    def __init__(self, journal: Journal, entries: _Entries, prompts: int) -> None:
+    def __init__(self, journal: Journal, entries: _ProfileEntries, prompts: int) -> None:
         self._journal, self._entries, self._prompts = journal, entries, prompts
 
     def pending(self) -> tuple[list[int], list[int]]:
@@ -81,7 +81,7 @@ class ProfileJournal:
         return fresh, sorted(entries.failed)
 
     def record(self, played: Iterable[tuple[int, list[Rollout] | None]], samples: int, success_at: float) -> int:
-        """Enter one chunk as it comes, make it durable, and return how many of its prompts could be played."""
+        """Write the results of one chunk as they arrive, and sync; return the number of prompts played."""
         good = 0
         for row, rollouts in played:
             assert rollouts is None or len(rollouts) == samples, "an environment gives the rollouts asked for"
@@ -94,12 +94,12 @@ class ProfileJournal:
         return good
 
     def profile(self, task_ids: Sequence[str], key: ProfileKey, samples: int, parameters: int) -> Profile:
-        """What was found, in the order of the tasks."""
+        """The profile, in the order of the tasks."""
         done = self._entries.done
         rows = sorted(done)
         if not rows:
             raise ProfileError(
-                f"none of the {self._prompts} prompts could be played; look at the model or the endpoint and at "
+                f"none of the {self._prompts} prompts could be played; check the model or the endpoint, and look for "
                 "prompts that are too long, and start again"
             )
         columns = {name: np.array([done[row][name] for row in rows], np.int64) for name in _COUNTS}
@@ -115,7 +115,7 @@ class ProfileJournal:
 
 
 def _counts(rollouts: Sequence[Rollout], success_at: float) -> dict[str, int]:
-    """One prompt's numbers. The prompt, which all its rollouts begin with, went through the model once."""
+    """Counts of one prompt. Its prompt tokens count once, as they went through the model once."""
     prompt = next((at for at, sampled in enumerate(rollouts[0].loss_mask) if sampled), len(rollouts[0].loss_mask))
     generated = sum(rollout.generated_tokens for rollout in rollouts)
     read = sum(len(rollout.token_ids) for rollout in rollouts) - generated

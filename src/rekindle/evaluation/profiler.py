@@ -1,7 +1,7 @@
-"""The profiling pass: play every prompt of a pool a few times, once, and survive being stopped.
+"""The profiling pass: a few rollouts of every prompt of a pool, resumable after a kill.
 
-A prompt's rollouts depend on (seed, row) and on nothing else, so a pass that was killed and goes on from its journal
-ends with the numbers of one that was not.
+A prompt's rollouts depend only on (seed, row). A pass that is killed and resumed from its journal therefore ends with
+the same numbers as an uninterrupted one.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,18 +11,19 @@ from pathlib import Path
 import numpy as np
 
 from rekindle.engines.endpoint import Endpoint, EndpointCompletion, EndpointRequest
-from rekindle.evaluation.passes import Play, Progress, chunks, play_in_chunks
+from rekindle.engines.engine import SamplingLimits
+from rekindle.evaluation.passes import OnProgress, PlayGroups, chunks, play_in_chunks
 from rekindle.evaluation.profile_journal import open_profile_journal
 from rekindle.scheduling.history import TaskIds
 from rekindle.scheduling.profiling import Profile, ProfileError, ProfileKey
 from rekindle.types import GroupRequest, Rollout, Task
 from rekindle.verifiers.verifier import Verifier
 
-__all__ = ["Play", "endpoint_play", "profile_tasks"]
+__all__ = ["PlayGroups", "endpoint_play", "profile_tasks"]
 
 
 def profile_tasks(
-    play: Play,
+    play: PlayGroups,
     tasks: Sequence[Task],
     *,
     samples: int,
@@ -32,26 +33,26 @@ def profile_tasks(
     seed: int,
     success_at: float,
     chunk: int = 64,
-    on_progress: Progress,
+    on_progress: OnProgress,
     interrupted: Callable[[], bool],
 ) -> Profile | None:
-    """Roll out every task ``samples`` times; a pass that ``partial`` holds is gone on with.
+    """Roll out every task ``samples`` times; resume the pass of the journal ``partial`` if there is one.
 
-    Prompts that could not be played in an earlier, stopped part of the pass are tried again at the end. Those that
-    still cannot be played have no row in the profile and are in its ``failed``.
+    Prompts that could not be played before an interruption are tried again at the end. Prompts that still cannot be
+    played have no row in the profile and are listed in its ``failed``.
 
     Args:
-        play: Of an environment over ``tasks``; a request's row is the index of its task.
+        play: ``play`` of an environment over ``tasks``; a request's row is the index of its task.
         tasks: [N] the pool.
         samples: Rollouts per prompt, at least 1.
-        key: What is profiled; its temperature is the one that is sampled at.
-        parameters: P, for the cost of 2P per token; 0 where it is unknown.
-        partial: The journal. It stays where it is: the caller removes it once the profile is saved.
-        seed: Of the rollouts.
+        key: Model and settings of the profile, with the sampling temperature.
+        parameters: P, for the cost of 2P FLOPs per token; 0 if unknown.
+        partial: The journal. It is kept; the caller removes it after saving the profile.
+        seed: Seed of the rollouts.
         success_at: A reward of at least this much is a success.
-        chunk: Prompts played at a time; what a kill can lose.
-        on_progress: Told prompts done, prompts in all, and the seconds left, after every chunk.
-        interrupted: Asked before every chunk.
+        chunk: Prompts per chunk; a kill loses at most one chunk.
+        on_progress: Called after every chunk with prompts done, prompts in all, and seconds left.
+        interrupted: Called before every chunk.
 
     Returns:
         The profile, or None when interrupted.
@@ -72,9 +73,9 @@ def profile_tasks(
             play=lambda rows: journal.record(
                 play([_request(tasks[row], row, samples, key.temperature, seed) for row in rows]), samples, success_at
             ),
-            stuck=lambda barren: ProfileError(
-                f"{barren} prompts in a row could not be played; look at the model or the endpoint and at prompts "
-                f"that are too long, and start again to go on ({partial} keeps what is done)"
+            stuck=lambda failed: ProfileError(
+                f"{failed} prompts in a row could not be played; check the model or the endpoint, and look for prompts "
+                f"that are too long; then start again to continue ({partial} keeps the finished prompts)"
             ),
             on_progress=on_progress,
             interrupted=interrupted,
@@ -98,45 +99,49 @@ def endpoint_play(
     verifier: Verifier,
     reward: Callable[[float], float],
     *,
-    max_new_tokens: int,
-    top_p: float = 1.0,
-    stop: tuple[str, ...] = (),
-) -> Play:
+    limits: SamplingLimits,
+) -> PlayGroups:
     """Play tasks with an endpoint, for ``profile_tasks``.
 
-    The rollouts have text, reward and the right number of prompt and sampled tokens; the tokens themselves and their
-    log-probabilities, which an endpoint does not give, are zeros. Nothing can be trained on them.
+    The rollouts have text, reward and the right number of prompt and sampled tokens. Token ids and log-probabilities,
+    which an endpoint does not return, are zeros, so the rollouts cannot be trained on.
 
     Args:
         endpoint: Samples the completions.
         tasks: A request's row is the index of its task.
-        verifier: Judges them.
-        reward: From a verdict's score to a reward.
-        max_new_tokens: Limit of a completion.
-        top_p: See ``EndpointRequest``.
-        stop: See ``EndpointRequest``.
+        verifier: Judges the completions.
+        reward: Score of a verdict -> reward.
+        limits: Of a completion; ``min_p`` and ``context`` are not read, because the API has no place for them.
     """
 
     def order(request: GroupRequest) -> EndpointRequest:
         prompt = tasks[request.row].prompt
-        return EndpointRequest(prompt, request.n, request.temperature, max_new_tokens, request.seed, stop, top_p)
+        return EndpointRequest(
+            prompt,
+            n=request.n,
+            temperature=request.temperature,
+            max_tokens=limits.max_new_tokens,
+            seed=request.seed,
+            stop=limits.stop,
+            top_p=limits.top_p,
+        )
 
     def judged(request: GroupRequest, completions: list[EndpointCompletion]) -> list[Rollout]:
-        verdicts = verifier.judge([(tasks[request.row], one.text) for one in completions])
+        verdicts = verifier.judge([(tasks[request.row], completion.text) for completion in completions])
         return [
             Rollout(
-                token_ids=[0] * (one.prompt_tokens + one.tokens),
-                loss_mask=[False] * one.prompt_tokens + [True] * one.tokens,
-                logprobs=[0.0] * (one.prompt_tokens + one.tokens),
+                token_ids=[0] * (completion.prompt_tokens + completion.tokens),
+                loss_mask=[False] * completion.prompt_tokens + [True] * completion.tokens,
+                logprobs=[0.0] * (completion.prompt_tokens + completion.tokens),
                 reward=reward(verdict.score),
                 temperature=request.temperature,
                 version=request.version,
-                truncated=one.truncated,
-                text=one.text,
+                truncated=completion.truncated,
+                text=completion.text,
                 failure=verdict.failure,
                 void=verdict.void,
             )
-            for one, verdict in zip(completions, verdicts, strict=True)
+            for completion, verdict in zip(completions, verdicts, strict=True)
         ]
 
     def play(requests: Sequence[GroupRequest]) -> Iterator[tuple[int, list[Rollout] | None]]:

@@ -1,4 +1,4 @@
-"""Questions to evaluate on, in named sets, and which row of a pass is which."""
+"""Named sets of evaluation questions, and the order of their rows in a pass."""
 
 import hashlib
 import json
@@ -11,30 +11,30 @@ __all__ = ["EvaluationError", "QuestionSet", "all_tasks", "digests", "named_task
 
 
 class EvaluationError(UserError):
-    """An evaluation cannot be made, kept or gone on with; the message says why, and the remedy."""
+    """An evaluation cannot be run, saved or resumed; the message gives the cause and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class QuestionSet:
-    """A set with its name, e.g. ``QuestionSet("nq", tasks)``. Ids are unique within it."""
+    """A named set of questions, e.g. ``QuestionSet("nq", tasks)``. Ids are unique within a set."""
 
     name: str
     tasks: tuple[Task, ...]
 
 
 def named_tasks(sets: Sequence[QuestionSet]) -> Iterator[tuple[str, Task]]:
-    """``(name of the set, task)`` of every row of a pass over all sets."""
-    return ((one.name, task) for one in sets for task in one.tasks)
+    """``(set name, task)`` of every row of a pass over all sets."""
+    return ((questions.name, task) for questions in sets for task in questions.tasks)
 
 
 def all_tasks(sets: Sequence[QuestionSet]) -> tuple[Task, ...]:
     """The task of every row."""
-    return tuple(task for one in sets for task in one.tasks)
+    return tuple(task for questions in sets for task in questions.tasks)
 
 
 def digests(sets: Sequence[QuestionSet]) -> dict[str, str]:
-    """Per set, 32 hexadecimal digits that change with every question, answer and order."""
-    return {one.name: _digest(one.tasks) for one in sets}
+    """Digest of each set, 32 hexadecimal digits, over questions, answers and their order."""
+    return {questions.name: _digest(questions.tasks) for questions in sets}
 
 
 def _digest(tasks: Sequence[Task]) -> str:
@@ -45,7 +45,7 @@ def _digest(tasks: Sequence[Task]) -> str:
 
 
 def request_for(row: int, name: str, task: Task, *, samples: int, temperature: float, seed: int) -> GroupRequest:
-    """Ask for a question's rollouts; their seed depends on ``seed``, the set's name and the question's id alone."""
+    """The request for a question's rollouts; its seed depends on ``seed``, set name and question id alone."""
     digest = hashlib.blake2b(json.dumps([seed, name, task.id]).encode(), digest_size=8).digest()
     own_seed = int.from_bytes(digest, "big") >> 1
     return GroupRequest(

@@ -1,4 +1,4 @@
-"""What is remembered of a question that was played: numbers, without texts and tokens."""
+"""Records of played questions: numbers, without texts and tokens."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ class Answer:
     """One rollout in numbers.
 
     Attributes:
-        reward: What the verifier said.
-        turns: Number of times the policy spoke.
-        searches: Queries that were answered.
-        tokens: Number of tokens the policy sampled.
-        truncated: Whether a length or turn limit ended it.
-        failure: Why there is no judgement; None where there is one.
+        reward: Reward from the verifier.
+        turns: Number of turns of the policy.
+        searches: Number of answered queries.
+        tokens: Number of sampled tokens.
+        truncated: Whether a length or turn limit ended the rollout.
+        failure: Reason of a missing verdict; None where there is a verdict.
     """
 
     reward: float
@@ -35,9 +35,9 @@ class Record:
     """A question's rollouts.
 
     Attributes:
-        answers: [n] the rollouts; [] where there are none.
-        void: True when the question could not be played, or something outside the policy failed (see
-            ``Rollout.void``): none of its rollouts counts as a success.
+        answers: [n] the rollouts; empty where there are none.
+        void: True when the question could not be played, or a failure outside the policy occurred (see
+            ``Rollout.void``); none of its rollouts then counts as a success.
     """
 
     answers: tuple[Answer, ...]
@@ -45,15 +45,15 @@ class Record:
 
     @classmethod
     def of(cls, rollouts: Sequence[Rollout] | None) -> Self:
-        """From what an environment gave."""
+        """The record of an environment's rollouts."""
         return cls.restored(entry_of(rollouts))
 
     @classmethod
     def restored(cls, entry: Mapping[str, Any]) -> Self:
-        """From ``entry_of``, as JSON gives it back.
+        """The record of a journal entry made by ``entry_of``.
 
         Raises:
-            ValueError, KeyError, TypeError, AttributeError: It is damaged.
+            ValueError, KeyError, TypeError, AttributeError: The entry is damaged.
         """
         answers = tuple(
             Answer(
@@ -70,7 +70,7 @@ class Record:
 
 
 def entry_of(rollouts: Sequence[Rollout] | None) -> dict[str, Any]:
-    """All that is kept of a group, for JSON: ``{"void": false, "rollouts": [{"reward": 1.0, "text": ..., ...}]}``."""
+    """The journal entry of a group: ``{"void": false, "rollouts": [{"reward": 1.0, "text": ..., ...}]}``."""
     return {
         "void": usable(rollouts) is None,
         "rollouts": [

@@ -1,7 +1,7 @@
-"""An evaluation over sets of questions that survives being stopped.
+"""A resumable evaluation over sets of questions.
 
-A question's rollouts depend on the seed, the set's name and the question's id, and on nothing else, so an evaluation
-that was killed and goes on from its journal ends with the results of one that was not, bit for bit.
+A question's rollouts depend only on the seed, the set's name and the question's id. An evaluation that is killed and
+resumed from its journal therefore ends with the same results as an uninterrupted one, bit for bit.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from typing import Any
 
 from rekindle.evaluation.eval_journal import EvaluationJournal, open_evaluation_journal
 from rekindle.evaluation.measures import Measures, average, measure, solved
-from rekindle.evaluation.passes import Play, Progress, play_in_chunks
+from rekindle.evaluation.passes import OnProgress, PlayGroups, play_in_chunks
 from rekindle.evaluation.question_sets import EvaluationError, QuestionSet, digests, named_tasks, request_for
 from rekindle.evaluation.records import Record
 from rekindle.evaluation.transcripts import transcripts_file, write_transcripts
@@ -23,14 +23,14 @@ __all__ = ["Results", "evaluate_sets"]
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """What an evaluation found.
+    """Results of an evaluation.
 
     Attributes:
-        settings: What the rollouts depend on, JSON-like.
+        settings: Everything the rollouts depend on, JSON-like.
         sets: The questions.
-        records: [all questions], set after set.
-        texts: [all questions][n] what the policy sampled.
-        samples: n.
+        records: [questions of all sets], set after set.
+        texts: [questions of all sets][n] sampled texts.
+        samples: n, rollouts per question.
         success_at: A reward of at least this much is a success.
     """
 
@@ -42,11 +42,11 @@ class Results:
     success_at: float
 
     def measure(self, records: Sequence[Record], ks: Iterable[int]) -> Measures:
-        """Measure some of the records."""
+        """Measures of some of the records."""
         return measure(records, samples=self.samples, ks=ks, success_at=self.success_at)
 
     def correct(self, record: Record) -> int:
-        """Rollouts of a question that succeeded."""
+        """Number of successful rollouts of a question."""
         return sum(solved(record, self.samples, self.success_at))
 
     def by_set(self, ks: Sequence[int]) -> dict[str, Measures]:
@@ -54,7 +54,7 @@ class Results:
         return {one.name: self.measure(records, ks) for one, records in self._parts()}
 
     def by_level(self, ks: Sequence[int]) -> dict[str, dict[str, Measures]]:
-        """Per set whose tasks have ``metadata["level"]``, measures of every level."""
+        """Measures of every level, for each set whose tasks have ``metadata["level"]``."""
         found = {}
         for one, records in self._parts():
             levels: dict[str, list[Record]] = {}
@@ -80,13 +80,13 @@ class Results:
 
 
 def _natural(level: str) -> tuple[int, int, str]:
-    """Numbers in their order, 10 after 9, and before words; questions without a level last."""
+    """Sort key of levels: numbers in numeric order, then words; questions without a level last."""
     digits = level[: len(level) - len(level.lstrip("0123456789"))]
     return (2, 0, "") if not level else (0, int(digits), level) if digits else (1, 0, level)
 
 
 def evaluate_sets(
-    play: Play,
+    play: PlayGroups,
     sets: Sequence[QuestionSet],
     *,
     samples: int,
@@ -97,34 +97,34 @@ def evaluate_sets(
     journal: Path,
     transcripts: Sequence[Path] = (),
     chunk: int = 64,
-    on_progress: Progress,
+    on_progress: OnProgress,
     interrupted: Callable[[], bool],
 ) -> Results | None:
-    """Roll out every question ``samples`` times; an evaluation that ``journal`` holds is gone on with.
+    """Roll out every question ``samples`` times; resume the evaluation of ``journal`` if there is one.
 
-    Questions that could not be played are tried again once all others are done, by the evaluation that finds them in
-    the journal; those that still cannot be played count as never solved.
+    A resumed evaluation tries questions that could not be played before again, after all others. Questions that still
+    cannot be played count as never solved.
 
     Args:
-        play: Of an environment over the tasks of all sets, set after set; a request's row is the index of its task.
-        sets: With different names; at least one question.
+        play: ``play`` of an environment over the tasks of all sets, set after set; a request's row is the task's index.
+        sets: Sets with different names and at least one question.
         samples: Rollouts per question, at least 1.
-        temperature: Of the sampling; 0 is greedy.
-        seed: Of the rollouts.
+        temperature: Sampling temperature; 0 is greedy.
+        seed: Seed of the rollouts.
         success_at: A reward of at least this much is a success.
-        settings: What else the rollouts depend on, JSON-like: a fingerprint of the policy, limits, the verifier.
-        journal: File that is made, or gone on with. It stays.
-        transcripts: Files that get a line per rollout, as they come and in the end in the order of the questions.
-        chunk: Questions played at a time; what a kill can lose.
-        on_progress: Told after every chunk.
-        interrupted: Asked before every chunk.
+        settings: Everything else the rollouts depend on, JSON-like: fingerprint of the policy, limits, the verifier.
+        journal: Journal file, created or resumed; it is kept.
+        transcripts: Files with a line per rollout, written as rollouts arrive; at the end sorted by question.
+        chunk: Questions per chunk; a kill loses at most one chunk.
+        on_progress: Called after every chunk.
+        interrupted: Called before every chunk.
 
     Returns:
         The results, or None when interrupted.
 
     Raises:
-        EvaluationError: The journal belongs to another evaluation or is damaged, a file cannot be written, or nothing
-            can be played.
+        EvaluationError: The journal belongs to another evaluation or is damaged, a file cannot be written, or no
+            question can be played.
     """
     complete = {
         **settings,
@@ -162,10 +162,10 @@ def _tell(files: Sequence[Callable[[dict[str, Any]], None]], entry: dict[str, An
         add(entry)
 
 
-def _stuck(barren: int) -> EvaluationError:
+def _stuck(failed: int) -> EvaluationError:
     return EvaluationError(
-        f"{barren} questions in a row could not be played; look at the retriever or the judge and at questions that "
-        "are too long, and start again (what was played is kept in the directory of --out)"
+        f"{failed} questions in a row could not be played; check the retriever or the judge, and look for questions "
+        "that are too long; then start again (finished questions are kept in the directory of --out)"
     )
 
 

@@ -1,4 +1,4 @@
-"""Results for people and programs: a table as text and as Markdown, in points with one decimal; JSON in full."""
+"""Tables of results: as text and Markdown in percentage points with one decimal, and as JSON in full precision."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ UNKNOWN = "-"
 
 
 def text_table(results: Results, ks: Sequence[int]) -> str:
-    """A line per set, its levels below it, and the averages where there are several sets."""
+    """One line per set, with its levels below; averages where there are several sets."""
     rows = _cells(results, ks, "+-")
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = (
@@ -28,13 +28,13 @@ def text_table(results: Results, ks: Sequence[int]) -> str:
 
 
 def markdown_table(results: Results, ks: Sequence[int]) -> str:
-    """The same in Markdown, with what was played above it and what the errors are below it."""
+    """The same table in Markdown, with the settings above it and the meaning of the errors below."""
     header, *rows = _cells(results, ks, "±")
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
     body = "".join(f"| {' | '.join(map(_escaped, line))} |\n" for line in lines)
     return (
-        f"{_played(results)}\n\n{body}\nPoints. ± is the standard error over questions; after "
-        '"runs", that over runs, where the i-th rollout of every question is run i.\n'
+        f"{_played(results)}\n\n{body}\nPercentage points. ± is the standard error over questions; after "
+        '"runs" it is the standard error over runs, where run i is the i-th rollout of every question.\n'
     )
 
 
@@ -88,11 +88,14 @@ def _number(value: float | None) -> str:
 
 
 def json_table(results: Results, ks: Sequence[int]) -> str:
-    """Everything, in full precision: the measures of all questions, of every set and level, and every answer."""
+    """JSON in full precision: the measures over all questions, of every set and level, and every answer."""
     overall = results.over_questions(ks)
     levels = results.by_level(ks)
     sets: dict[str, Any] = {
-        name: {**_measures(measures), "levels": {level: _measures(one) for level, one in levels.get(name, {}).items()}}
+        name: {
+            **_measures(measures),
+            "levels": {level: _measures(part) for level, part in levels.get(name, {}).items()},
+        }
         for name, measures in results.by_set(ks).items()
     }
     value = {

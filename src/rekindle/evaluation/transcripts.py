@@ -1,4 +1,4 @@
-"""Every rollout as a line of JSON, written as it comes."""
+"""Transcripts: every rollout as a line of JSON, written as it arrives."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -6,22 +6,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rekindle.evaluation.atomic_write import atomic_write
 from rekindle.evaluation.question_sets import EvaluationError, QuestionSet, all_tasks
-from rekindle.evaluation.whole_file import replaced_whole
 
 __all__ = ["transcripts_file", "write_transcripts"]
 
 Entry = dict[str, Any]
 
 HALF_PAIRS = "backslashreplace"
-"""UTF-8 has no half surrogate pairs; written with a backslash, they are what JSON writes for them."""
+"""UTF-8 cannot encode lone surrogates; with a backslash they become their JSON escapes."""
 
 
 @contextmanager
 def transcripts_file(
     path: Path, sets: Sequence[QuestionSet], earlier: Iterable[Entry]
 ) -> Iterator[Callable[[Entry], None]]:
-    """Write what is known already, and give a function that appends one question's rollouts.
+    """Write the earlier entries, and yield a function that appends one question's rollouts.
 
     Raises:
         EvaluationError: The file cannot be written.
@@ -46,14 +46,14 @@ def transcripts_file(
 
 
 def write_transcripts(path: Path, sets: Sequence[QuestionSet], entries: Iterable[Entry]) -> None:
-    """Write the whole file in the order of the questions, in place of the one that was written as they came.
+    """Write the file sorted by question, replacing the one in order of arrival.
 
     Raises:
-        EvaluationError: It cannot be written.
+        EvaluationError: The file cannot be written.
     """
     tasks = all_tasks(sets)
     with (
-        replaced_whole(path, EvaluationError, "choose another file for the transcripts") as partial,
+        atomic_write(path, EvaluationError, "choose another file for the transcripts") as partial,
         partial.open("w", encoding="utf-8", errors=HALF_PAIRS) as file,
     ):
         for entry in entries:
@@ -61,7 +61,7 @@ def write_transcripts(path: Path, sets: Sequence[QuestionSet], entries: Iterable
 
 
 def _lines(entry: Entry, question: str, answers: str | Sequence[str]) -> Iterator[str]:
-    """A line per rollout; a question without rollouts has one line without them, so that none is missing."""
+    """One line per rollout; a question without rollouts has one line too, so that none is missing."""
     about = {
         "set": entry["set"],
         "id": entry["id"],

@@ -1,1 +1,1 @@
-"""From rewards to gradients: who is compared with whom, how tokens are averaged, and the loss of one token."""
+"""From rewards to gradients: advantage estimators, token filters, aggregation and token losses."""

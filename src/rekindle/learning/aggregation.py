@@ -1,33 +1,46 @@
-"""How token losses become one batch loss.
+"""Loss aggregation: from token losses to one batch loss.
 
 Every aggregation is linear in the token losses, so it is a weight per rollout:
 
     batch loss = sum over rollouts i of  weight_i * (sum over trainable tokens t of  loss_it)
 
 An aggregation takes the number of trainable tokens of each rollout and the index of its group (any integers, equal
-within a group), and returns the weights in the same order. Whoever is listed counts in the denominators, whether or
-not its advantage is zero. A rollout without trainable tokens has no loss to weigh; its weight is 0.0.
+within a group), and returns the weights in the same order. Every rollout listed counts in the denominators, also with
+advantage zero. A rollout without trainable tokens has weight 0.0.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 
-__all__ = ["Aggregation", "constant_length", "group_token_mean", "named_aggregation", "sequence_mean", "token_mean"]
+from rekindle.choices import entry_of
+
+__all__ = [
+    "AGGREGATIONS",
+    "Aggregation",
+    "AggregationChoice",
+    "constant_length",
+    "group_token_mean",
+    "named_aggregation",
+    "sequence_mean",
+    "token_mean",
+]
 
 Aggregation = Callable[[Sequence[int], Sequence[int]], list[float]]
 """(lengths [n], groups [n]) -> weights [n]."""
 
 
 def token_mean(lengths: Sequence[int], groups: Sequence[int]) -> list[float]:
-    """1 / (tokens of the batch): every token weighs the same, long rollouts the most (DAPO, arXiv 2503.14476)."""
+    """1 / (tokens of the batch): all tokens weigh the same, so long rollouts weigh most (DAPO, arXiv 2503.14476)."""
     tokens = sum(lengths)
     return [1.0 / tokens if length else 0.0 for length in lengths]
 
 
 def group_token_mean(lengths: Sequence[int], groups: Sequence[int]) -> list[float]:
-    """1 / (number of groups * tokens of the group): every prompt weighs the same, whatever its group size or lengths.
+    """1 / (number of groups * tokens of the group): all prompts weigh the same, for any group size and lengths.
 
-    Inside a group every token weighs the same.
+    Within a group all tokens weigh the same.
     """
     tokens: Counter[int] = Counter()
     for length, group in zip(lengths, groups, strict=True):
@@ -38,12 +51,12 @@ def group_token_mean(lengths: Sequence[int], groups: Sequence[int]) -> list[floa
 
 
 def sequence_mean(lengths: Sequence[int], groups: Sequence[int]) -> list[float]:
-    """1 / (number of rollouts * tokens of the rollout): every rollout weighs the same (GRPO, arXiv 2402.03300)."""
+    """1 / (number of rollouts * tokens of the rollout): all rollouts weigh the same (GRPO, arXiv 2402.03300)."""
     return [1.0 / (len(lengths) * length) if length else 0.0 for length in lengths]
 
 
 def constant_length(max_len: int) -> Aggregation:
-    """1 / (number of rollouts * max_len): no length in any denominator, hence no length bias (arXiv 2503.20783).
+    """1 / (number of rollouts * max_len): no length in the denominator, hence no length bias (arXiv 2503.20783).
 
     Args:
         max_len: The constant, usually the completion limit in tokens.
@@ -60,18 +73,40 @@ def constant_length(max_len: int) -> Aggregation:
     return weights
 
 
+@dataclass(frozen=True, slots=True)
+class AggregationChoice:
+    """An entry of the table of aggregations.
+
+    Attributes:
+        build: The longest completion, in tokens -> the aggregation.
+        description: One line for the list of aggregations.
+    """
+
+    build: Callable[[int], Aggregation]
+    description: str
+
+
+AGGREGATIONS: Mapping[str, AggregationChoice] = MappingProxyType(
+    {
+        "token_mean": AggregationChoice(lambda _: token_mean, "every token of the batch weighs the same (DAPO)"),
+        "group_token_mean": AggregationChoice(
+            lambda _: group_token_mean, "every group weighs the same, and every token within a group"
+        ),
+        "sequence_mean": AggregationChoice(
+            lambda _: sequence_mean, "every rollout weighs the same, and every token within a rollout (GRPO)"
+        ),
+        "constant_length": AggregationChoice(
+            constant_length, "token losses are divided by rollouts x the completion limit (Dr. GRPO)"
+        ),
+    }
+)
+"""The aggregations by the names that a configuration chooses them by."""
+
+
 def named_aggregation(name: str, max_len: int) -> Aggregation:
-    """The aggregation of a ``train.aggregation`` name; ``max_len`` is what ``constant_length`` divides by.
+    """The aggregation of a name; ``max_len`` is what ``constant_length`` divides by.
 
     Raises:
         ValueError: There is no aggregation of that name.
     """
-    table = {
-        "token_mean": token_mean,
-        "group_token_mean": group_token_mean,
-        "sequence_mean": sequence_mean,
-        "constant_length": constant_length(max_len),
-    }
-    if name not in table:
-        raise ValueError(f'there is no aggregation "{name}"; choose one of {", ".join(table)}')
-    return table[name]
+    return entry_of(AGGREGATIONS, name, "aggregation").build(max_len)

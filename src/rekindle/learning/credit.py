@@ -1,8 +1,8 @@
-"""Who gets credit for what: how the rewards of groups become advantages and temperatures of tokens.
+"""Credit assignment: the stages that turn the rewards of groups into token advantages and training temperatures.
 
     rewards -> subset -> estimator -> reactivation -> token filter -> advantages of tokens
 
-Every stage is off unless it is asked for, and then changes nothing at all.
+Every stage but the estimator is off by default. A stage that is off changes nothing.
 """
 
 from dataclasses import dataclass
@@ -18,18 +18,18 @@ __all__ = ["Credit", "OffTemperature", "Reactivation"]
 
 @dataclass(frozen=True, slots=True)
 class Reactivation:
-    """ERPO's RA (arXiv 2511.04800): a signal for groups that are all correct although they were heated.
+    """ERPO's RA (arXiv 2511.04800): a signal for groups that are all correct at a raised temperature.
 
-    With ``virtual_failure`` one failure is appended when the advantage is computed; it has no tokens and no loss. Under
-    GRPO's division every rollout then gets 1 / sqrt(K), under a mean alone 1 / (K + 1). ``constant`` gives a constant.
-    Groups that were not heated stay without signal.
+    With ``virtual_failure`` one failure is appended when the advantage is computed; it has no tokens and no loss. Every
+    rollout then gets 1 / sqrt(K) with GRPO's division, and 1 / (K + 1) with mean-centring alone. With ``constant`` the
+    advantage is a constant. Groups at the base temperature stay without signal.
 
     Attributes:
-        kind: Where the advantage comes from.
-        base: Temperature of prompts that are not heated.
+        kind: Source of the advantage.
+        base: Base temperature.
         maximum: Highest temperature.
         constant: Advantage of kind "constant".
-        decay: At the highest temperature divide by 1 + streak: RA alone overfits prompts that stay solved.
+        decay: Divide by 1 + streak at the highest temperature, because RA alone overfits prompts that stay solved.
     """
 
     kind: Literal["virtual_failure", "constant"]
@@ -39,24 +39,24 @@ class Reactivation:
     decay: bool = False
 
     def applies(self, group: Group) -> bool:
-        """Whether the group is hot and still all correct."""
+        """Whether the group is all correct at a raised temperature."""
         return group.outcome is Outcome.ALL_CORRECT and group.request.temperature > self.base
 
     def factor(self, group: Group) -> float:
         """The decay."""
-        return 1.0 / (1 + group.heat) if self.decay and group.request.temperature >= self.maximum else 1.0
+        return 1.0 / (1 + group.streak) if self.decay and group.request.temperature >= self.maximum else 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class OffTemperature:
-    """How rollouts that were sampled hotter than the base temperature are trained on (ERPO).
+    """Training on rollouts sampled above the base temperature (ERPO).
 
     Attributes:
         mode: "importance": log-probabilities at the base temperature, each token's loss times
-            min(pi_base / pi_sampled, cap). "ignore": log-probabilities at the base temperature (biased). Absent
-            altogether: at the temperature they were sampled at, so that the ratio is 1 before the first update.
+            min(pi_base / pi_sampled, cap). "ignore": log-probabilities at the base temperature (biased). Without an
+            ``OffTemperature``: at the sampling temperature, so that the ratio is 1 before the first update.
         base: The base temperature.
-        cap: Greatest importance weight.
+        cap: Largest importance weight.
     """
 
     mode: Literal["importance", "ignore"]
@@ -66,19 +66,20 @@ class OffTemperature:
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """The stages from rewards to tokens.
+    """The stages from rewards to token advantages.
 
     Attributes:
-        estimator: Who is compared with whom.
-        aggregation: How much each token weighs.
-        subset: Which rollouts of a group are trained on; absent: all.
-        reactivation: See there.
-        off_temperature: See there.
-        negative_keep_ratio: Part of the tokens of a rollout with a negative advantage that learn, the least likely
-            (arXiv 2606.17250); 1 is all of them.
+        estimator: Advantage estimator.
+        aggregation: Loss aggregation: the weight of each rollout's tokens.
+        subset: Rollouts of a group that are trained on; None: all.
+        reactivation: ERPO's signal for all-correct groups at a raised temperature; None: off.
+        off_temperature: Correction for rollouts sampled above the base temperature; None: off.
+        negative_keep_ratio: Share of the tokens that keep a negative advantage, the least likely ones of each rollout
+            (arXiv 2606.17250); 1 keeps all.
         zero_variance_scale: RL-ZVP's factor (arXiv 2509.21880) for groups without signal; 0 is off.
-        tool_tokens: Train on what tools said as well, as if the policy had sampled it: a control, and a mistake.
-        weight: Factor of the loss of all tokens, where several roles share an update.
+        tool_tokens: Train on tool outputs too, as if the policy had sampled them. Wrong by design: for control runs
+            only.
+        weight: Loss weight of all tokens, where several roles share an update.
     """
 
     estimator: Estimator

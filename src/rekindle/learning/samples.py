@@ -1,4 +1,4 @@
-"""Groups of rollouts become training samples: advantages from the rewards, weights from the lengths."""
+"""Builds training samples from groups: advantages from the rewards, weights from the lengths."""
 
 import math
 from collections.abc import Sequence
@@ -16,11 +16,10 @@ _SIGN = {Outcome.ALL_CORRECT: 1.0, Outcome.ALL_WRONG: -1.0, Outcome.MIXED: 0.0}
 
 
 def build_samples(groups: Sequence[Group], credit: Credit) -> list[TrainingSample]:
-    """Say what the trainer has to know of each rollout, group after group in the order given.
+    """Build one training sample per rollout, in the order of the groups.
 
-    Every group listed counts in the denominators, those without signal too (their advantage is 0); a group that is not
-    listed does not exist, and neither does a rollout that the subset leaves out. Rollouts of one group share
-    ``prompt_key``.
+    Every group given counts in the denominators, also one without signal (its advantage is 0). Rollouts left out by the
+    subset do not count. Rollouts of one group share ``prompt_key``.
 
     Raises:
         UserError: A reward is not a finite number.
@@ -40,7 +39,7 @@ def build_samples(groups: Sequence[Group], credit: Credit) -> list[TrainingSampl
 
 
 def _with_tool_tokens(rollout: Rollout) -> Rollout:
-    """The rollout with everything after its prompt taken for sampled."""
+    """The rollout with all tokens after its prompt marked trainable."""
     if not rollout.generated_tokens:
         return rollout
     before = rollout.loss_mask.index(True)
@@ -63,7 +62,7 @@ def _chosen(group: Group, credit: Credit) -> Sequence[int]:
 
 
 def _advantages(groups: Sequence[Group], chosen: Sequence[Sequence[int]], credit: Credit) -> list[list[float]]:
-    """An advantage for every chosen rollout."""
+    """Advantages of the chosen rollouts, per group."""
     if credit.subset is not None and credit.subset.baseline == "all":
         every = credit.estimator.function([Compared(group.rewards, *group.beta) for group in groups])
         values = [[row[index] for index in picked] for row, picked in zip(every, chosen, strict=True)]
@@ -79,7 +78,7 @@ def _advantages(groups: Sequence[Group], chosen: Sequence[Sequence[int]], credit
 
 
 def _reactivated(group: Group, values: list[float], credit: Credit) -> list[float]:
-    """ERPO's advantages of a group that is hot and all correct; other groups keep theirs."""
+    """ERPO's advantages for an all-correct group at a raised temperature; other groups keep theirs."""
     reactivation = credit.reactivation
     if reactivation is None or not reactivation.applies(group):
         return values
@@ -101,24 +100,24 @@ def _sample(rollout: Rollout, advantage: float, weight: float, group: Group, cre
         importance_cap = elsewhere.cap if elsewhere.mode == "importance" else 0.0
     scale = credit.zero_variance_scale
     return TrainingSample(
-        rollout.token_ids,
-        rollout.loss_mask,
-        rollout.logprobs,
-        _token_advantages(rollout, advantage, credit.negative_keep_ratio),
-        temperature,
-        weight,
-        rollout.version,
-        group.request.id,
-        scale * _SIGN[group.outcome] if scale else 0.0,
-        importance_cap,
+        token_ids=rollout.token_ids,
+        loss_mask=rollout.loss_mask,
+        logprobs=rollout.logprobs,
+        advantages=_token_advantages(rollout, advantage, credit.negative_keep_ratio),
+        temperature=temperature,
+        weight=weight,
+        version=rollout.version,
+        prompt_key=group.request.id,
+        entropy_scale=scale * _SIGN[group.outcome] if scale else 0.0,
+        importance_cap=importance_cap,
     )
 
 
 def _token_advantages(rollout: Rollout, advantage: float, keep_ratio: float) -> list[float]:
-    """The advantage on every sampled token; of a negative one only the least likely tokens keep it.
+    """The advantage of every trainable token; a negative one is kept by the least likely tokens only.
 
-    The filter ranks the behaviour log-probabilities of the whole trajectory, all turns together, before anything is
-    cut into micro-batches; tokens that are filtered out still count in the length.
+    The filter ranks the behaviour log-probabilities of the whole trajectory, all turns together, before the batch is
+    split into micro-batches. Tokens filtered out still count in the length.
     """
     if not advantage:
         return [0.0] * len(rollout.loss_mask)

@@ -1,8 +1,8 @@
-"""Which rollouts of a group are trained on, when more were sampled than an update can afford.
+"""Subsets: the rollouts of a group that are trained on, when more were sampled than an update can use.
 
-PODS keeps the most different rewards, Reinforce-Ada as many right answers as wrong ones. Both return the indices of the
-chosen rollouts in ascending order, and every index when the group is not larger than asked for; of rollouts with equal
-rewards the first in the order sampled are chosen.
+PODS maximises the reward variance; Reinforce-Ada keeps as many right answers as wrong ones. Both return the indices of
+the chosen rollouts in ascending order, or all indices when the group is not larger than the subset. Of rollouts with
+equal rewards the first sampled are chosen.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,8 +21,8 @@ class Subset:
 
     Attributes:
         choose: rewards [n] -> ascending indices of the rollouts to train on.
-        baseline: Whose rewards the advantages are computed from. "selected": the chosen rollouts', as PODS does.
-            "all": those of every rollout sampled, as Reinforce-Ada does.
+        baseline: The rewards that advantages are computed from. "selected": those of the chosen rollouts (PODS).
+            "all": those of all rollouts sampled (Reinforce-Ada).
     """
 
     choose: Callable[[Sequence[float]], list[int]]
@@ -32,8 +32,8 @@ class Subset:
 def max_variance(rewards: Sequence[float], size: int) -> list[int]:
     """The subset of maximal reward variance (PODS, arXiv 2504.13818).
 
-    Such a subset consists of the i highest and the size - i lowest rewards for some i; the smallest of the best i is
-    taken. O(n log n).
+    Such a subset consists of the i highest and the size - i lowest rewards for some i; of several best i the smallest
+    is taken. O(n log n).
 
     Args:
         rewards: [n].
@@ -54,7 +54,7 @@ def max_variance(rewards: Sequence[float], size: int) -> list[int]:
 def balanced(rewards: Sequence[float], size: int, success_at: float = 0.5) -> list[int]:
     """Half successes and half failures (Reinforce-Ada, arXiv 2510.04996).
 
-    Where one side has too few the other fills up; of an odd size the odd one is a failure.
+    Where one side has too few, the other fills up. For an odd size there is one failure more.
 
     Args:
         rewards: [n].
@@ -74,7 +74,7 @@ def balanced(rewards: Sequence[float], size: int, success_at: float = 0.5) -> li
 
 
 def _best_split(falling: Sequence[float], size: int) -> int:
-    """How many of the highest belong to the subset of maximal variance; rewards in falling order, more than size."""
+    """The number of highest rewards in the subset of maximal variance; rewards in falling order, more than size."""
     # Centred first, so that sum of squares - (sum)^2 / size does not cancel for rewards far from zero.
     centre = sum(falling) / len(falling)
     centred = [reward - centre for reward in falling]

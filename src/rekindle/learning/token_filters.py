@@ -1,6 +1,6 @@
-"""Which tokens of a rollout are trained: filters on log-probabilities, composable with every estimator.
+"""Token filters: they select the trained tokens of a rollout by log-probability, with any estimator.
 
-A filter sees one rollout's trainable tokens, all turns of it, before any micro-batching. A dropped token has advantage
+A filter sees the trainable tokens of one rollout, all turns, before micro-batching. A dropped token has advantage
 0 and still counts in the rollout's length, so filtering changes no aggregation weight.
 """
 
@@ -14,24 +14,24 @@ from rekindle.types import UserError
 __all__ = ["lowest_probability"]
 
 ROUNDING = 1e-12
-"""keep_ratio * n may exceed the whole number it stands for by rounding (0.1 * 30 = 3.0000000000000004); this relative
-slack is thousands of times that error, and less than one token for any rollout there is."""
+"""Relative tolerance: rounding can lift keep_ratio * n above a whole number (0.1 * 30 = 3.0000000000000004). It is
+thousands of times that error, and less than one token for any real rollout."""
 SHORT = 32
-"""Up to so many tokens Python's own stable sort is done before numpy has begun."""
+"""Up to this many tokens Python's stable sort is faster than numpy's."""
 
 
 def lowest_probability(logprobs: Sequence[float], keep_ratio: float) -> list[bool]:
     """Negative token filtering (arXiv 2606.17250): keep the ceil(keep_ratio * n) least likely tokens of a rollout.
 
-    Meant for rollouts of negative advantage: with one rollout per prompt nothing offsets the penalty on tokens that
-    right answers share with wrong ones, and those are the likely ones.
+    Meant for rollouts of negative advantage. With one rollout per prompt nothing offsets the penalty on tokens that
+    right and wrong answers share, and these are the likely ones.
 
     Args:
         logprobs: [n] behaviour log-probabilities of the trainable tokens, of the whole rollout.
         keep_ratio: The paper's kappa, in (0, 1]; 1 keeps every token.
 
     Returns:
-        [n] True where the token is trained: at least one, and of equally likely tokens the earlier ones.
+        [n] True where the token is trained: at least one; of equally likely tokens the earlier ones.
 
     Raises:
         UserError: ``keep_ratio`` is outside (0, 1].

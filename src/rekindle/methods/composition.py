@@ -41,27 +41,27 @@ FEATURES: Mapping[str, Mapping[str, Setting]] = MappingProxyType(
         "ERPO RA": {"heating.delta": 0.05, "reactivation.kind": "virtual_failure", "train.gate": "not_all_wrong"},
         "importance off-temperature": {
             "heating.delta": 0.05,
-            "train.off_temperature": "importance",
-            "train.old_logprobs": "recompute",
+            "loss.off_temperature": "importance",
+            "loss.old_logprobs": "recompute",
         },
         "single rollout": {"train.group_size": 1, "train.gate": "everything"},
-        "token filter": {"train.negative_keep_ratio": 0.1},
-        "SPO baseline": {"train.estimator": "spo"},
-        "shrunk baseline": {"train.estimator": "shrunk_baseline"},
-        "RL-ZVP": {"train.zero_variance_scale": 0.1, "train.gate": "everything"},
+        "token filter": {"advantage.negative_keep_ratio": 0.1},
+        "SPO baseline": {"advantage.estimator": "spo"},
+        "shrunk baseline": {"advantage.estimator": "shrunk_baseline"},
+        "RL-ZVP": {"advantage.zero_variance_scale": 0.1, "train.gate": "everything"},
         "PODS": {"subset.kind": "max_variance", "subset.size": 2},
         "SPEED top-up": {"top_up.kind": "mixed"},
         "Reinforce-Ada": {"top_up.kind": "balance", "subset.kind": "balanced", "subset.baseline": "all"},
         "DAPO refill": {"refill.max_rounds": 4},
-        "GSPO": {"train.loss": "gspo", "train.minibatches": 4, "train.clip_low": 3e-4, "train.clip_high": 4e-4},
-        "CISPO": {"train.loss": "cispo", "train.minibatches": 4, "train.clip_high": 4.0},
-        "batch-scaled step": {"train.batch_exponent": 0.5},
+        "GSPO": {"loss.kind": "gspo", "optimizer.minibatches": 4, "loss.clip_low": 3e-4, "loss.clip_high": 4e-4},
+        "CISPO": {"loss.kind": "cispo", "optimizer.minibatches": 4, "loss.clip_high": 4.0},
+        "batch-scaled step": {"optimizer.batch_exponent": 0.5},
     }
 )
 """The settings of each method that differ from plain GRPO with groups of 4."""
 
 UNLESS_SET: Mapping[str, Mapping[str, Setting]] = MappingProxyType(
-    {"single rollout": {"train.estimator": "batch_standardize"}}
+    {"single rollout": {"advantage.estimator": "batch_standardize"}}
 )
 """What a feature needs from some feature, and sets itself where no other does."""
 

@@ -3,7 +3,7 @@
 from rekindle.config import Config
 from rekindle.learning.aggregation import named_aggregation
 from rekindle.learning.credit import Credit, OffTemperature, Reactivation
-from rekindle.learning.estimators import ESTIMATORS, Estimator, shrunk_baseline
+from rekindle.learning.estimators import ESTIMATORS
 from rekindle.learning.subsets import Subset, balanced, max_variance
 
 __all__ = ["build_credit", "proposer_credit"]
@@ -11,39 +11,33 @@ __all__ = ["build_credit", "proposer_credit"]
 
 def build_credit(config: Config) -> Credit:
     """How rewards become advantages."""
-    train = config.train
+    advantage, loss = config.advantage, config.loss
     return Credit(
-        estimator=_estimator(config),
-        aggregation=named_aggregation(train.aggregation, config.engine.max_new_tokens),
+        estimator=ESTIMATORS[advantage.estimator].tuned(advantage.model_dump()),
+        aggregation=named_aggregation(loss.aggregation, config.engine.max_new_tokens),
         subset=_subset(config),
         reactivation=_reactivation(config),
         off_temperature=(
             None
-            if train.off_temperature == "tempered"
-            else OffTemperature(train.off_temperature, train.temperature, train.importance_cap)
+            if loss.off_temperature == "tempered"
+            else OffTemperature(loss.off_temperature, config.train.temperature, loss.importance_cap)
         ),
-        negative_keep_ratio=train.negative_keep_ratio,
-        zero_variance_scale=train.zero_variance_scale,
-        tool_tokens=train.tool_tokens == "trained",
+        negative_keep_ratio=advantage.negative_keep_ratio,
+        zero_variance_scale=advantage.zero_variance_scale,
+        tool_tokens=loss.tool_tokens == "trained",
         weight=config.self_play.solver_weight,
     )
 
 
 def proposer_credit(config: Config) -> Credit:
     """How the proposers' rewards become advantages, in self-play."""
-    train, table = config.train, config.self_play
+    loss, table = config.loss, config.self_play
     return Credit(
         estimator=ESTIMATORS[table.proposer_estimator],
-        aggregation=named_aggregation(train.aggregation, table.max_new_tokens or config.engine.max_new_tokens),
-        tool_tokens=train.tool_tokens == "trained",
+        aggregation=named_aggregation(loss.aggregation, table.max_new_tokens or config.engine.max_new_tokens),
+        tool_tokens=loss.tool_tokens == "trained",
         weight=table.proposer_weight,
     )
-
-
-def _estimator(config: Config) -> Estimator:
-    if config.train.estimator == "shrunk_baseline":
-        return shrunk_baseline(config.train.baseline_strength)
-    return ESTIMATORS[config.train.estimator]
 
 
 def _subset(config: Config) -> Subset | None:

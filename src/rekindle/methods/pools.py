@@ -1,16 +1,16 @@
-"""From a configuration to the pool that its prompts are drawn from."""
+"""Pools, from a configuration."""
 
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 
 from rekindle.config import Config
-from rekindle.config.rules.facts import plays_itself
 from rekindle.scheduling import priorities, profiling, temperatures
 from rekindle.scheduling.history import History
 from rekindle.scheduling.pools import (
     CyclingPool,
-    GrowingPool,
     Phase,
     PhasedPool,
     Pool,
@@ -18,47 +18,50 @@ from rekindle.scheduling.pools import (
     RecyclingPool,
     SelectivePool,
 )
-from rekindle.scheduling.pools.weighted import WeightedPool
 from rekindle.scheduling.profiling import Profile
 
-__all__ = ["build_pool"]
+__all__ = ["BUILDERS", "Parts", "build_pool"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a pool is made of, beside the configuration."""
+
+    history: History
+    temperature: temperatures.Temperature
+    profile: Profile | None
 
 
 def build_pool(
     config: Config, history: History, temperature: temperatures.Temperature, profile: Profile | None
 ) -> Pool:
-    """The pool of ``pool.kind``; in self-play one that grows around it."""
-    return _growing(config, _pool(config, history, temperature, profile))
+    """The pool of ``pool.kind``."""
+    return BUILDERS[config.pool.kind](config, Parts(history, temperature, profile))
 
 
-def _pool(config: Config, history: History, temperature: temperatures.Temperature, profile: Profile | None) -> Pool:
-    pool, skip = config.pool, config.skip
-    if pool.kind == "recycling":
-        return RecyclingPool(history, pool.alpha, pool.on_empty, pool.reset_below)
-    if pool.kind == "selective":
-        return SelectivePool(history, target=skip.target, easy_part=skip.easy_part, explore=skip.explore)
-    if pool.kind == "phased":
-        return _phased(config, history, profile)
-    if pool.kind == "prioritized":
-        return PrioritizedPool(
-            history,
-            _priority(config, temperature),
-            select=config.priority.select,
-            consume=config.priority.consume,
-            alpha=pool.alpha,
-            reset_below=pool.reset_below,
-        )
-    return CyclingPool(history)
+def _cycling(config: Config, parts: Parts) -> Pool:
+    return CyclingPool(parts.history)
 
 
-def _growing(config: Config, pool: Pool) -> Pool:
-    """The pool, or in self-play one that grows around it."""
-    table = config.self_play
-    if not plays_itself(config):
-        return pool
-    assert isinstance(pool, WeightedPool), "every pool that the configuration allows here is one"
-    replay, resets = table.fill in {"replay", "replay_reset"}, table.fill == "replay_reset"
-    return GrowingPool(pool, replay=replay, reset_every=table.reset_every if resets else None)
+def _recycling(config: Config, parts: Parts) -> Pool:
+    pool = config.pool
+    return RecyclingPool(parts.history, pool.alpha, pool.on_empty, pool.reset_below)
+
+
+def _prioritized(config: Config, parts: Parts) -> Pool:
+    return PrioritizedPool(
+        parts.history,
+        _priority(config, parts.temperature),
+        select=config.priority.select,
+        consume=config.priority.consume,
+        alpha=config.pool.alpha,
+        reset_below=config.pool.reset_below,
+    )
+
+
+def _selective(config: Config, parts: Parts) -> Pool:
+    skip = config.skip
+    return SelectivePool(parts.history, target=skip.target, easy_part=skip.easy_part, explore=skip.explore)
 
 
 def _priority(config: Config, temperature: temperatures.Temperature) -> priorities.Priority:
@@ -74,7 +77,8 @@ def _priority(config: Config, temperature: temperatures.Temperature) -> prioriti
     )
 
 
-def _phased(config: Config, history: History, profile: Profile | None) -> PhasedPool:
+def _phased(config: Config, parts: Parts) -> PhasedPool:
+    profile = parts.profile
     if profile is None:
         raise ValueError('pool.kind = "phased" needs a profile; pass one, or start the run with open_run')
     table = config.phases
@@ -94,9 +98,13 @@ def _phased(config: Config, history: History, profile: Profile | None) -> Phased
         except profiling.ProfileError:  # by now nothing is left to learn in a later phase
             return []
 
+    try:
+        first = phases(profile)
+    except profiling.ProfileError as error:
+        raise profiling.ProfileError(f"{error} (keys of [profile])") from None
     return PhasedPool(
-        history,
-        phases(profile),
+        parts.history,
+        first,
         max_epochs=table.max_epochs,
         patience=table.patience,
         min_gain=table.min_gain,
@@ -111,3 +119,15 @@ def _seen_by_the_run(profile: Profile, history: History) -> Profile:
     successes = np.rint(history.beta_successes).astype(np.int64)
     samples = np.maximum(1, successes + np.rint(history.beta_failures).astype(np.int64))
     return replace(profile, successes=successes, samples=samples)
+
+
+BUILDERS: Mapping[str, Callable[[Config, Parts], Pool]] = MappingProxyType(
+    {
+        "cycling": _cycling,
+        "recycling": _recycling,
+        "prioritized": _prioritized,
+        "selective": _selective,
+        "phased": _phased,
+    }
+)
+"""How each pool of ``rekindle.scheduling.pools.POOLS`` is made of its keys."""

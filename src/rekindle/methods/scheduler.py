@@ -1,24 +1,25 @@
-"""From a configuration to the scheduler of its method: pool, sizes, temperatures, gate, refill and top-ups."""
+"""Schedulers, from a configuration: pool, group sizes, temperatures, gate, refill and top-ups."""
 
 from collections.abc import Iterable
 
 import numpy as np
 
 from rekindle.config import Config
-from rekindle.config.rules.facts import plays_itself
 from rekindle.methods.pools import build_pool
+from rekindle.methods.task_flow import task_flow
 from rekindle.scheduling import gates, group_sizes, temperatures, top_ups
 from rekindle.scheduling.belief import Belief
-from rekindle.scheduling.history import History
+from rekindle.scheduling.pools import POOLS
 from rekindle.scheduling.profiling import Profile
-from rekindle.scheduling.scheduler import Refill, Scheduler
+from rekindle.scheduling.refills import Refill
+from rekindle.scheduling.scheduler import Scheduler
 
 __all__ = ["build_scheduler", "needs_profile"]
 
 
 def needs_profile(config: Config) -> bool:
     """Whether the run makes a profile itself when it is not given one."""
-    return config.pool.kind == "phased" and config.profile.path is None
+    return POOLS[config.pool.kind].needs_profile and config.profile.path is None
 
 
 def build_scheduler(config: Config, task_ids: Iterable[str], profile: Profile | None = None) -> Scheduler:
@@ -29,19 +30,19 @@ def build_scheduler(config: Config, task_ids: Iterable[str], profile: Profile | 
         task_ids: Of the pool, in order; not read where the policy makes its tasks in the run.
         profile: Aligned with ``task_ids``; its counts are the first that are believed of each prompt.
     """
-    train, refill = config.train, config.refill
-    history = History((), _belief(config), growing=True) if plays_itself(config) else History(task_ids, _belief(config))
+    train, refill, flow = config.train, config.refill, task_flow(config)
+    history = flow.history(task_ids, _belief(config))
     if profile is not None:
         history.prime(np.arange(len(history)), profile.successes, profile.samples - profile.successes)
     temperature = _temperature(config)
     return Scheduler(
-        build_pool(config, history, temperature, profile),
+        flow.pool(build_pool(config, history, temperature, profile)),
         groups_per_step=train.groups_per_step,
         rollouts_per_step=train.groups_per_step * train.group_size,
         oversample=train.oversample,
         group_size=_group_size(config),
         temperature=temperature,
-        gate=_gate(config),
+        gate=flow.gate(gates.GATES[train.gate].passes),
         refill=Refill(refill.max_rounds, refill.on_exhausted) if refill.max_rounds else None,
         top_up=_top_up(config),
         success_at=config.task.success_threshold,
@@ -54,16 +55,6 @@ def _belief(config: Config) -> Belief:
     return Belief(
         table.prior_successes, table.prior_failures, table.half_life, table.least_discount, table.most_discount
     )
-
-
-def _gate(config: Config) -> gates.Gate:
-    """The gate of the configuration; in self-play nothing passes it while the solver does not learn."""
-    gate, table = gates.GATES[config.train.gate], config.self_play
-    if not plays_itself(config):
-        return gate
-    if table.fixed == "solver":
-        return gates.nothing
-    return lambda group: group.request.step >= table.solver_from_step and gate(group)
 
 
 def _temperature(config: Config) -> temperatures.Temperature:

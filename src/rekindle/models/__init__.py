@@ -1,1 +1,1 @@
-"""A causal language model as the engine and the trainer share it."""
+"""The causal language model shared by engine and trainer: loading, packed forward pass, kernels."""

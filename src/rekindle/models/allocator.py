@@ -1,9 +1,8 @@
-"""Keep freed memory in the process, so that every step does not pay for fresh pages again.
+"""Memory allocator setting: keep freed memory in the process instead of requesting fresh pages every step.
 
-A training step on a processor allocates and frees the same hundreds of megabytes each time. The C library of Linux
-gives large blocks back to the kernel at once, and the kernel clears every page when it is wanted again: 3 to 12 % of
-the processor time of a small model's training step, measured. Asking it to keep up to a gigabyte costs nothing but
-memory that the process has used before.
+A training step on a CPU allocates and frees the same hundreds of megabytes each time. glibc returns large blocks to the
+kernel at once, and the kernel clears every page that is requested again: 3 to 12 % of the CPU time of a small model's
+training step, measured. Keeping up to a gigabyte costs only memory that the process has used before.
 """
 
 import ctypes
@@ -19,7 +18,7 @@ _LARGEST_KEPT_BLOCK = 2**28
 
 @functools.cache
 def keep_freed_memory() -> bool:
-    """Ask the C library, once per process, to keep freed memory; return whether it understood."""
+    """Set glibc, once per process, to keep freed memory; return whether it accepted the setting."""
     if not sys.platform.startswith("linux"):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

@@ -1,8 +1,8 @@
-"""The weights of a Llama-shaped decoder, found inside a Hugging Face model.
+"""The weights of a Llama-like decoder, extracted from a Hugging Face model.
 
-Our own forward passes (training and decoding) work on these tensors directly. They are the model's own parameters, not
-copies, so an optimizer step is seen everywhere at once. A model of another shape gives None and is run through
-transformers instead.
+Our own forward passes (training and decoding) work on these tensors directly. They are the model's parameters, not
+copies, so an optimizer step takes effect everywhere at once. A model of another architecture gives None and runs
+through transformers instead.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ __all__ = ["DecoderWeights", "LayerWeights", "find_decoder"]
 
 SUPPORTED_MODEL_TYPES = frozenset({"llama", "qwen2", "qwen3", "mistral"})
 FIXED_ROTATIONS = frozenset({"default", "linear", "llama3"})
-"""Rotary scalings that do not depend on the length of the row."""
+"""Rotary scalings that are independent of the sequence length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +45,17 @@ class DecoderWeights:
 
     Attributes:
         embedding: [V, d].
-        padding_idx: Token whose row of ``embedding`` gets no gradient from being looked up.
+        padding_idx: Token whose row of ``embedding`` gets no gradient from the lookup.
         layers: The blocks, first to last.
         final_norm: [d].
-        head: [V, d]; the same tensor as ``embedding`` when they are tied.
+        head: [V, d]; the same tensor as ``embedding`` when weights are tied.
         heads: Query heads.
         kv_heads: Key and value heads.
-        head_dim: Numbers per head.
+        head_dim: Width of a head.
         norm_eps: Added to the mean square in every RMSNorm.
         inv_freq: [head_dim / 2] float32 rotary frequencies, radians per position.
         rope_scale: Factor of the rotary cosines and sines.
-        max_length: Positions the model was made for.
+        max_length: Positions that the model supports.
     """
 
     embedding: Tensor
@@ -73,10 +73,10 @@ class DecoderWeights:
 
 
 def find_decoder(model: Any) -> DecoderWeights | None:
-    """Return the model's weights when our own forward pass computes what transformers computes, else None.
+    """Return the model's weights where our own forward pass supports the architecture, else None.
 
-    Refused, besides other architectures: sliding windows, rotary scaling that depends on the length, rotation of a part
-    of a head, other activations.
+    Unsupported, besides other architectures: sliding windows, rotary scaling that depends on the length, partial
+    rotation of a head, other activations.
     """
     config = model.config
     if getattr(config, "model_type", None) not in SUPPORTED_MODEL_TYPES or config.hidden_act != "silu":
@@ -106,7 +106,7 @@ def find_decoder(model: Any) -> DecoderWeights | None:
 
 
 def _has_windows(config: Any) -> bool:
-    """Say whether some layer looks back a limited number of tokens."""
+    """Whether some layer has a limited attention window."""
     kinds = set(getattr(config, "layer_types", None) or ())
     limited = config.model_type == "mistral" and config.sliding_window
     return bool(limited or getattr(config, "use_sliding_window", False) or kinds - {"full_attention"})

@@ -1,13 +1,13 @@
-"""Attention of a Llama-shaped decoder on packed tokens, as autograd functions with analytic backward passes.
+"""Attention of a Llama-like decoder on packed tokens, as autograd functions with analytic backward passes.
 
 - Rotary positions are one complex multiplication: the rows of the query and key weights are reordered so that the two
-  numbers that rotate together are neighbours. Scores of queries and keys reordered alike are unchanged. Undoing the
-  rotation is multiplying by the conjugate.
-- The scores' factor 1 / sqrt(D) is folded into the queries' weights, or into their norm's.
+  numbers that rotate together are neighbours. Attention scores do not change, because queries and keys have the same
+  order. The inverse rotation multiplies by the conjugate.
+- The scores' factor 1 / sqrt(D) is folded into the query weights, or into the weights of the query norm.
 - Packed heads are copied into the slots of padded units, and attention's outputs back, by one gather each way (see
   `rekindle.models.layout`).
 
-Letters as there: N packed tokens, H query heads, K key/value heads, G = H / K, D head dimension, d width; in a block B
+Letters: N packed tokens, H query heads, K key/value heads, G = H / K, D head dimension, d width; in a block B
 units, T queries, S keys.
 """
 
@@ -28,21 +28,21 @@ from rekindle.models.layout import Block, Gather, Heads
 __all__ = ["Projection", "attend", "attention_inputs", "attention_outputs"]
 
 _LONGEST_EXPLICIT = 192
-"""Keys up to which writing attention weights out is the faster way on a processor: 2.4 times faster at 64 keys, as fast
-as torch's fused kernel at 200, measured. Beyond, it would also take much memory."""
+"""Most keys for explicit attention weights on a CPU. Measured: 2.4 times faster than torch's fused kernel at 64 keys,
+equal at 200. With more keys it would also need much memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """What a layer's query, key and value projections need besides their weights.
+    """Shapes, rotation and kernels of a layer's query, key and value projections; the weights are separate.
 
     Attributes:
         heads: Numbers of heads.
         head_dim: D.
-        eps: Of every RMSNorm.
-        rotation: [N, 1, D/2] complex factor of each token's position.
-        slots: Packed heads to the slots of attention.
-        kernels: Who multiplies.
+        eps: Epsilon of every RMSNorm.
+        rotation: [N, 1, D/2] complex rotary factor of each token's position.
+        slots: Gather from packed heads to attention slots.
+        kernels: Matrix multiplication.
     """
 
     heads: Heads
@@ -53,11 +53,11 @@ class Projection:
     kernels: Kernels
 
     def rotated(self, rows: Tensor) -> Tensor:
-        """Return the view [N, H + K, D] of packed heads [N, stored, D] that carries positions."""
+        """Return the view [N, H + K, D] of packed heads [N, stored, D] that are rotated: queries and keys."""
         return rows[:, : self.heads.rotated]
 
     def scale(self, q_norm: Tensor | None) -> float:
-        """Return the factor of the query weights; with head norms it is theirs instead."""
+        """Return the factor of the query weights; 1 with head norms, which then carry the factor."""
         return self.head_dim**-0.5 if q_norm is None else 1.0
 
     def fold(self, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
@@ -65,20 +65,20 @@ class Projection:
         return torch.cat([_paired(q, self.head_dim) * scale, _paired(k, self.head_dim), v])
 
     def unfold(self, rows: Tensor, scale: float) -> list[Tensor]:
-        """Return the gradients of q, k and v from that of `fold`'s result."""
+        """Return the gradients of q, k and v from the gradient of `fold`'s result."""
         q, k, v = torch.split(
             rows, [count * self.head_dim for count in (self.heads.query, self.heads.key, self.heads.key)]
         )
         return [_unpaired(q, self.head_dim).mul_(scale), _unpaired(k, self.head_dim), v]
 
     def fold_norms(self, q_norm: Tensor, k_norm: Tensor) -> Tensor:
-        """Return the head norms' weights [H + K, D], queries times 1 / sqrt(D)."""
+        """Return the head norms' weights [H + K, D]; those of queries are multiplied by 1 / sqrt(D)."""
         query = _paired(q_norm, self.head_dim) * self.head_dim**-0.5
         key = _paired(k_norm, self.head_dim)
         return torch.cat([query.expand(self.heads.query, -1), key.expand(self.heads.key, -1)])
 
     def unfold_norms(self, grad: Tensor) -> list[Tensor]:
-        """Return the gradients of both norms' weights [D] from that of `fold_norms`' result."""
+        """Return the gradients of both norms' weights [D] from the gradient of `fold_norms`' result."""
         query, key = (part.sum(0) for part in torch.split(grad, [self.heads.query, self.heads.key]))
         return [_unpaired(query, self.head_dim).mul_(self.head_dim**-0.5), _unpaired(key, self.head_dim)]
 
@@ -157,9 +157,9 @@ def attention_inputs(x: Tensor, layer: LayerWeights, projection: Projection, rep
     Args:
         x: [N, d] hidden states; with ``repeats`` only their distinct rows [U, d].
         layer: The weights.
-        projection: How to project and rotate.
-        repeats: Distinct rows to packed tokens. In the first layer hidden states are those of the vocabulary, and all
-            but the rotation is done once for each distinct token.
+        projection: Shapes, rotation and kernels.
+        repeats: Gather from distinct rows to packed tokens. In the first layer the hidden states are embeddings, so
+            everything but the rotation is computed once per distinct token.
     """
     weights = (layer.q, layer.k, layer.v, layer.q_bias, layer.k_bias, layer.v_bias, layer.q_norm, layer.k_norm)
     slots: Tensor = _AttentionInputs.apply(  # type: ignore[no-untyped-call]
@@ -169,7 +169,7 @@ def attention_inputs(x: Tensor, layer: LayerWeights, projection: Projection, rep
 
 
 def _views(slots: Tensor, blocks: Sequence[Block], heads: Heads) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Yield each block's queries [B * K, G * T, D], keys [B * K, S, D] and values out of slots [slots, D]."""
+    """Yield each block's queries [B * K, G * T, D], keys [B * K, S, D] and values as views of slots [slots, D]."""
     rows = [count for block in blocks for count in (block.shape[1] * heads.query // heads.key, *2 * block.shape[2:])]
     units = [block.shape[0] * heads.key for block in blocks for _ in range(3)]
     parts = torch.split(slots, [unit * count for unit, count in zip(units, rows, strict=True)])
@@ -178,14 +178,14 @@ def _views(slots: Tensor, blocks: Sequence[Block], heads: Heads) -> Iterator[tup
 
 
 def _output_views(slots: Tensor, blocks: Sequence[Block], heads: Heads) -> Iterator[Tensor]:
-    """Yield each block's outputs [B * K, G * T, D] out of output slots [slots, D]."""
+    """Yield each block's outputs [B * K, G * T, D] as views of output slots [slots, D]."""
     parts = torch.split(slots, [block.shape[0] * block.shape[1] * heads.query for block in blocks])
     for block, part in zip(blocks, parts, strict=True):
         yield part.view(block.shape[0] * heads.key, -1, slots.shape[1])
 
 
 class _AttendExplicitly(torch.autograd.Function):
-    """Attention with its weights written out: for short rows several times faster on a processor than fused kernels."""
+    """Attention with explicit weights: for short rows on a CPU several times faster than fused kernels."""
 
     @staticmethod
     def forward(ctx: Any, slots: Tensor, blocks: Sequence[Block], heads: Heads) -> Tensor:
@@ -220,7 +220,7 @@ class _AttendExplicitly(torch.autograd.Function):
 
 
 def _attend_fused(slots: Tensor, blocks: Sequence[Block], heads: Heads) -> Tensor:
-    """Attention by torch's fused kernels, which never write the weights out."""
+    """Attention by torch's fused kernels, which do not store the attention weights."""
     outputs = []
     for block, (query, key, value) in zip(blocks, _views(slots, blocks, heads), strict=True):
         units, queries, keys = block.shape

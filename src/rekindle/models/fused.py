@@ -1,9 +1,8 @@
 """RMSNorm and the gated feed-forward part as autograd functions with analytic backward passes.
 
-Each does what autograd would do over several elementary operations, with fewer passes over memory. RMSNorm's weight
-is folded into the matrix that follows: (y ⊙ w) Wᵀ = y (W ⊙ w)ᵀ, and W is small where y is long; the folded matrix is
-computed again in the backward pass rather than kept. With y = x r, r = 1 / sqrt(mean(x²) + eps) and g the gradient
-of y:
+Each replaces several elementary autograd operations, with fewer passes over memory. RMSNorm's weight is folded into the
+matrix that follows: (y ⊙ w) Wᵀ = y (W ⊙ w)ᵀ. W is small compared with a long y. The folded matrix is recomputed in the
+backward pass instead of being stored. With y = x r, r = 1 / sqrt(mean(x²) + eps) and g the gradient of y:
 
     dx = r (g - y mean(g ⊙ y))
 
@@ -35,14 +34,14 @@ Gradients = tuple[Tensor | None, ...]
 
 
 def normalize(x: Tensor, eps: float) -> tuple[Tensor, Tensor]:
-    """Return x over its root mean square along the last axis, and the factor [..., 1] that did it, at least float32."""
+    """Return x over its root mean square along the last axis, and the factor used [..., 1], at least float32."""
     norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=_accumulation(x))
     factor = norm.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
     return (x * factor).to(x.dtype), factor
 
 
 def normalize_backward(grad: Tensor, y: Tensor, factor: Tensor, add: Tensor | None = None) -> Tensor:
-    """Return the gradient of x from that of y = x * factor, plus ``add``; overwrites ``grad``."""
+    """Return the gradient of x from the gradient of y = x * factor, plus ``add``; overwrites ``grad``."""
     wide = grad.to(factor.dtype)
     mean = torch.linalg.vecdot(wide, y.to(factor.dtype)).unsqueeze(-1).div_(-y.shape[-1])
     wide.addcmul_(y, mean)
@@ -75,7 +74,7 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
 
 
 class _GatedMLP(torch.autograd.Function):
-    """Saves y, g = y Wgᵀ and u = y Wuᵀ; a = silu(g) and h = a ⊙ u are computed again, as fast as they would be read."""
+    """Saves y, g = y Wgᵀ and u = y Wuᵀ; recomputes a = silu(g) and h = a ⊙ u, which is as fast as reading them."""
 
     @staticmethod
     def forward(
@@ -114,8 +113,8 @@ def gated_mlp(x: Tensor, norm: Tensor, gate: Tensor, up: Tensor, down: Tensor, e
         gate: [I, d].
         up: [I, d].
         down: [d, I].
-        eps: Of the norm.
-        kernels: Who multiplies.
+        eps: Epsilon of the norm.
+        kernels: Matrix multiplication.
     """
     result: Tensor = _GatedMLP.apply(x, norm, gate, up, down, eps, kernels)  # type: ignore[no-untyped-call]
     return result
@@ -144,7 +143,7 @@ def linear_residual(x: Tensor, inputs: Tensor, weight: Tensor, bias: Tensor | No
 
 
 def spread(slots: Tensor, gather: Gather) -> Tensor:
-    """Add up the slots [S, d] of every row [R, d]: the transpose of copying rows into slots."""
+    """Sum the slots [S, d] of every row [R, d]: the transpose of copying rows into slots."""
     return F.embedding_bag(gather.bags, slots, gather.offsets, mode="sum")
 
 

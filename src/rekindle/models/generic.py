@@ -1,7 +1,7 @@
-"""Log-probabilities of any causal language model, through its own transformers forward pass.
+"""Log-probabilities of any causal language model through its transformers forward pass.
 
-Rows are padded on the right, so the default positions are right and causal attention never looks at padding. The
-padded positions are computed and thrown away; `rekindle.models.packed` avoids that for the architectures it knows.
+Rows are padded on the right, so the default positions are correct and causal attention never sees padding. Padded
+positions are computed and discarded; `rekindle.models.packed` avoids that for the architectures it supports.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rekindle.models.logprobs import logprobs_of_logits, selected_logprobs
-from rekindle.models.samples import IntArray, Row, TokenLogprobs, targets_of
+from rekindle.models.samples import IntArray, SampleRow, TokenLogprobs, targets_of
 
 __all__ = ["GenericForward"]
 
@@ -21,16 +21,16 @@ __all__ = ["GenericForward"]
 class GenericForward:
     """Runs rows through a transformers model.
 
-    When the model's logits are its last hidden states times its output embedding, only the rows that predict a
-    trainable token meet the vocabulary. Models that do more (a bias, soft-capping, scaling) give their own logits;
-    which of the two holds is found out once, by trying.
+    Where the logits are the last hidden states times the output embedding, logits are computed only for positions that
+    predict a trainable token. Models with more than that (a bias, soft-capping, scaling) compute their own logits. A
+    test at construction decides between the two.
     """
 
     def __init__(self, model: Any) -> None:
         self._model = model
         self._plain_head = _has_plain_head(model)
 
-    def __call__(self, rows: Sequence[Row]) -> TokenLogprobs:
+    def __call__(self, rows: Sequence[SampleRow]) -> TokenLogprobs:
         """Return log-probabilities and entropies of the rows' targets, in row order; at least one row."""
         device = self._model.device
         inputs, attention_mask, predictors = (torch.from_numpy(array).to(device) for array in _right_padded(rows))
@@ -46,7 +46,7 @@ class GenericForward:
         return TokenLogprobs(logprobs, entropies, inputs.numel(), inputs.numel() - real)
 
 
-def _right_padded(rows: Sequence[Row]) -> tuple[IntArray, IntArray, IntArray]:
+def _right_padded(rows: Sequence[SampleRow]) -> tuple[IntArray, IntArray, IntArray]:
     """Return token ids [B, T], attention mask [B, T] and the flat positions [N] that predict trainable tokens."""
     width = max(row.inputs.size for row in rows)
     inputs = np.zeros((len(rows), width), dtype=np.int64)
@@ -66,7 +66,7 @@ def _last_hidden(model: Any, inputs: Tensor, attention_mask: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _has_plain_head(model: Any) -> bool:
-    """Say whether the logits are exactly the last hidden states times the output embedding."""
+    """Whether the logits are exactly the last hidden states times the output embedding."""
     head = model.get_output_embeddings()
     if head is None or model.base_model is model or getattr(head, "bias", None) is not None:
         return False

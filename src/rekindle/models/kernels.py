@@ -1,12 +1,12 @@
-"""Matrix products in float32, by whichever library is faster on this processor: measured, never guessed from its name.
+"""float32 matrix products by torch or oneDNN, whichever is faster on this CPU; the choice is measured.
 
-torch hands matrix products to MKL, which on some processors does not use their widest vectors; oneDNN, which torch
-ships too, does. The two round differently, so the choice is part of a run's state: `Kernels.describe` goes into the
-checkpoint and `Kernels.from_description` restores it, and a resumed run computes the same bits whatever a second
-measurement would say.
+torch uses MKL for matrix products, which on some CPUs does not use the widest vector instructions. oneDNN, also part of
+torch, does. The two round differently, so the choice is part of a run's state: `Kernels.describe` goes into the
+checkpoint and `Kernels.from_description` restores it. A resumed run then computes the same bits, whatever a second
+measurement would choose.
 
-oneDNN's linear layer is reached through operators that torch uses internally. Where they are absent, or do not give
-true float32 results, torch's own products are used.
+oneDNN's linear layer is called through internal operators of torch. Where they are absent, or do not give true float32
+results, torch's own products are used.
 """
 
 import time
@@ -23,26 +23,26 @@ __all__ = ["Kernels", "Library", "measure_kernels"]
 Library = Literal["torch", "onednn"]
 
 _CLEARLY_FASTER = 1.15
-"""oneDNN is chosen when it takes this many times less time; near a tie torch stays, so that the choice is stable."""
+"""Speed-up from which oneDNN is chosen; near a tie torch is kept, so that the choice is stable."""
 _REPEATS = 5
 _FLOATING_OPERATIONS = 2**27
-"""Work of one measured product: about a millisecond."""
+"""Size of one measured product: about a millisecond."""
 _FEWEST_ROWS, _MOST_ROWS = 128, 2048
 _SHAPES = 2
-"""Shapes measured; the largest of a model take most of its time."""
+"""Number of shapes measured; the largest ones take most of a model's time."""
 _ROUNDING = 2e-6
-"""Largest error of a true float32 product, relative to the largest entry; bfloat16 and TF32 are far above."""
+"""Largest error of a true float32 product, relative to the largest entry; bfloat16 and TF32 err far more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kernels:
-    """Which library computes each kind of product of a linear layer y = x Wᵀ.
+    """The library for each kind of product of a linear layer y = x Wᵀ.
 
     Attributes:
         linear: Library for y = x Wᵀ.
         input_grad: Library for dx = dy W.
         weight_grad: Library for dW = dyᵀ x.
-        gigaflops: What was measured, by kind and library, in GFLOP/s; empty when nothing was.
+        gigaflops: Measured GFLOP/s by kind and library; empty when nothing was measured.
     """
 
     linear: Library = "torch"
@@ -82,7 +82,7 @@ class Kernels:
         """Return the choice that `describe` wrote.
 
         Raises:
-            ValueError: A library is unknown, or this installation of torch does not have it.
+            ValueError: A library is unknown or missing in this installation of torch.
         """
         chosen: dict[str, Any] = {kind: description.get(kind) for kind in _KINDS}
         for kind, library in chosen.items():
@@ -108,7 +108,7 @@ _measured: dict[tuple[tuple[tuple[int, int], ...], int], Kernels] = {}
 def measure_kernels(shapes: Iterable[tuple[int, int]]) -> Kernels:
     """Choose the libraries for float32 linear layers of these shapes on this processor.
 
-    Takes a tenth of a second the first time, longer for large models; afterwards the process remembers.
+    The first call takes a tenth of a second, longer for large models; the result is cached in the process.
 
     Args:
         shapes: (out, in) of the layers' weights.
@@ -157,7 +157,7 @@ def _with(kind: str, library: Library) -> Kernels:
 
 
 def _race(kind: str, problem: Problem) -> dict[Library, float]:
-    """Return the best time of each library in seconds; they take turns, so that a busy moment hits both."""
+    """Return the best time of each library in seconds. They take turns, so that other load affects both."""
     best: dict[Library, float] = {}
     for _ in range(_REPEATS):
         for library in get_args(Library):
@@ -169,7 +169,7 @@ def _race(kind: str, problem: Problem) -> dict[Library, float]:
 
 
 def _is_float32(kind: str, problem: Problem) -> bool:
-    """Say whether oneDNN's product is as exact as float32 can be."""
+    """Whether oneDNN's product has full float32 precision."""
     exact = _KINDS[kind](Kernels(), *(tensor.double() for tensor in problem))
     error = (_KINDS[kind](_with(kind, "onednn"), *problem).double() - exact).abs().max()
     return bool(error <= _ROUNDING * exact.abs().max())

@@ -1,10 +1,9 @@
-"""How the rows of a micro-batch are laid out for our own forward pass.
+"""The packed layout of a micro-batch for our own forward pass.
 
-Every token that has to be computed is stored once, in one packed sequence without padding; rows of a group share the
-tokens of their identical prompt. Norms, projections and the feed-forward part work on packed tokens. Only attention
-needs rows: it works on *units*, a run of queries with the keys they may see, padded to a common shape within a block of
-units of similar size. Index arrays, built once and used by every layer, lead from packed heads to the blocks' slots and
-back.
+Every token is stored once, in one packed sequence without padding; rows of a group share the tokens of their identical
+prompt. Norms, projections and the feed-forward part work on packed tokens. Attention alone needs rows. It works on
+*units*: a run of queries with the keys they may see. Units of similar size form a block and are padded to its shape.
+Index arrays, built once for all layers, map packed heads to the blocks' slots and back.
 
     packed    p0 p1 | a0 a1 | b0 | q0 q1 q2      two rows share the prompt p; the row q shares nothing
     units     queries p0 p1, keys p0 p1          queries a0 a1, keys p0 p1 a0 a1
@@ -22,17 +21,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rekindle.models.samples import IntArray, Row
+from rekindle.models.samples import IntArray, SampleRow
 
 __all__ = ["Block", "Gather", "Heads", "Layout", "pack"]
 
 _FREE_PADDING = 2**12
-"""Score elements of padding that cost less than one more block."""
+"""Padding, in elements of the score matrix, that costs less than one more block."""
 
 
 @dataclass(frozen=True, slots=True)
 class Heads:
-    """Numbers of query heads and of key/value heads; a packed token stores queries, then keys, then values."""
+    """Number of query heads and of key/value heads; a packed token stores queries, then keys, then values."""
 
     query: int
     key: int
@@ -44,19 +43,19 @@ class Heads:
 
     @property
     def rotated(self) -> int:
-        """Heads that carry a position: queries and keys."""
+        """Heads with a rotary position: queries and keys."""
         return self.query + self.key
 
 
 @dataclass(frozen=True, slots=True)
 class Gather:
-    """Which row of a matrix goes into each slot; a row may be wanted by several slots, padding slots want none.
+    """The row of a matrix that is copied into each slot. Several slots may copy the same row; padding slots copy none.
 
     Attributes:
         index: [slots] row copied into each slot; 0 for padding.
         padding: [p] slots that are padding.
-        bags: [slots - p] slots of row 0, then those of row 1, ...: the transpose of ``index``.
-        offsets: [rows] where each row's slots begin in ``bags``.
+        bags: [slots - p] slots of row 0, then of row 1, ...: the transpose of ``index``.
+        offsets: [rows] start of each row's slots in ``bags``.
     """
 
     index: Tensor
@@ -84,13 +83,14 @@ class Layout:
 
     Attributes:
         token_ids: [U] distinct tokens.
-        tokens: Distinct tokens [U] to packed tokens [N].
-        positions: [N] place of each token in its row, for the rotary embedding.
-        longest: Positions that occur, i.e. the largest plus one.
-        predictors: Packed tokens [N] to targets: what predicts each trainable token, in row order.
-        blocks: What attention loops over.
-        inputs: Packed heads [N * stored] to slots: for each block queries [B, K, G, T], keys [B, K, S] and values.
-        outputs: Packed query heads [N * H] to output slots: for each block [B, K, G, T].
+        tokens: Gather from distinct tokens [U] to packed tokens [N].
+        positions: [N] position of each token in its row, for the rotary embedding.
+        longest: Largest position plus one.
+        predictors: Gather from packed tokens [N] to targets: the predictor of each trainable token, in row order.
+        blocks: Blocks of attention.
+        inputs: Gather from packed heads [N * stored] to slots: per block queries [B, K, G, T], keys [B, K, S] and
+            values.
+        outputs: Gather from packed query heads [N * H] to output slots: per block [B, K, G, T].
     """
 
     token_ids: Tensor
@@ -103,8 +103,8 @@ class Layout:
     outputs: Gather
 
 
-def pack(rows: Sequence[Row], heads: Heads, device: torch.device) -> Layout:
-    """Lay out rows; every row has at least one target."""
+def pack(rows: Sequence[SampleRow], heads: Heads, device: torch.device) -> Layout:
+    """Lay out rows, each with at least one target."""
     packer = _Packer()
     predictors: list[IntArray] = [np.empty(0, np.int64)] * len(rows)
     for members in _shared_prompts(rows):
@@ -117,7 +117,7 @@ def pack(rows: Sequence[Row], heads: Heads, device: torch.device) -> Layout:
     return _layout(packer, np.concatenate(predictors), heads, device)
 
 
-def _shared_prompts(rows: Sequence[Row]) -> list[list[int]]:
+def _shared_prompts(rows: Sequence[SampleRow]) -> list[list[int]]:
     """Group the rows whose keys and prompt tokens are both equal, in order of appearance."""
     groups: dict[tuple[int, bytes], list[int]] = {}
     for index, row in enumerate(rows):
@@ -126,7 +126,7 @@ def _shared_prompts(rows: Sequence[Row]) -> list[list[int]]:
 
 
 class _Packer:
-    """Appends runs of tokens to the packed sequence and remembers each as a unit.
+    """Appends runs of tokens to the packed sequence, each as a unit.
 
     A unit is (first packed token, number of tokens, first packed token of the prefix it sees, length of that prefix).
     """
@@ -138,7 +138,7 @@ class _Packer:
         self.total = 0
 
     def add(self, tokens: IntArray, prefix_start: int, prefix_length: int) -> int:
-        """Append tokens that follow a prefix and return where they begin."""
+        """Append tokens that follow a prefix; return their start."""
         start = self.total
         if tokens.size:
             self.tokens.append(tokens)
@@ -173,7 +173,7 @@ def _layout(packer: _Packer, predictors: IntArray, heads: Heads, device: torch.d
 
 
 def _similar(units: IntArray) -> Iterator[IntArray]:
-    """Split units [U, 4] into blocks of similar size, large ones first, so that little of it is padding."""
+    """Split units [U, 4] into blocks of similar size, large ones first, to keep padding small."""
     length, prefix_length = units[:, 1], units[:, 3]
     area = length * (length + prefix_length)
     order = np.argsort(-area, kind="stable")
@@ -190,7 +190,7 @@ def _similar(units: IntArray) -> Iterator[IntArray]:
 
 
 def _padded(units: IntArray) -> tuple[IntArray, IntArray, NDArray[np.float32]]:
-    """Return packed tokens of queries [B, T] and keys [B, S], -1 where padding, and the mask [B or 1, T, S]."""
+    """Return packed tokens of queries [B, T] and keys [B, S], -1 for padding, and the mask [B or 1, T, S]."""
     start, length, prefix_start, prefix_length = (column[:, None] for column in units.T)
     query = np.arange(length.max())[None]
     key = np.arange((prefix_length + length).max())[None]
@@ -203,13 +203,13 @@ def _padded(units: IntArray) -> tuple[IntArray, IntArray, NDArray[np.float32]]:
 
 
 def _slots(tokens: IntArray, stride: int, first: int, count: int) -> IntArray:
-    """Return the row of each head of each token, heads before tokens: [B, X] to flat [B * count * X]; -1 stays."""
+    """Return the row of each head of each token, heads before tokens: [B, X] to flat [B * count * X]; -1 stays -1."""
     rows = tokens[:, None, :] * stride + first + np.arange(count)[None, :, None]
     return np.where(tokens[:, None, :] < 0, -1, rows).reshape(-1)
 
 
 def _gather(source: IntArray, rows: int, device: torch.device) -> Gather:
-    """Make a gather of ``rows`` rows from the row of each slot, -1 where padding."""
+    """Build a gather over ``rows`` rows from the row of each slot, -1 for padding."""
     padding = np.flatnonzero(source < 0)
     bags = np.argsort(source, kind="stable")[padding.size :]
     counts = np.bincount(source[bags], minlength=rows)

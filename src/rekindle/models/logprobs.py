@@ -1,8 +1,8 @@
-"""Log-probabilities of chosen tokens without ever keeping a [N, vocabulary] tensor.
+"""Log-probabilities of chosen tokens without storing a [N, vocabulary] tensor.
 
-Log-softmax over the vocabulary is the largest tensor of a training step: 8,192 tokens of a 150k vocabulary are 4.9 GB
-in float32, several times over with autograd. Here the logits live for one chunk of rows at a time and are computed
-again in the backward pass, which costs one more matrix product and saves all of it.
+Log-softmax over the vocabulary is the largest tensor of a training step: 8,192 tokens with a 150k vocabulary are 4.9 GB
+in float32, several times that with autograd. Here logits exist for one chunk of rows at a time and are recomputed in
+the backward pass, which costs one more matrix product.
 
 With logits z = W h, temperature T and p = softmax(z / T):
 
@@ -28,12 +28,12 @@ _SMALLEST_CHUNK = 256
 
 
 def default_chunk(vocabulary: int) -> int:
-    """Return rows per chunk: about four million logits, and enough rows that the matrix product stays efficient."""
+    """Return rows per chunk: about four million logits, with enough rows for an efficient matrix product."""
     return max(_SMALLEST_CHUNK, _CHUNK_ELEMENTS // vocabulary)
 
 
 def logprobs_of_logits(logits: Tensor, targets: Tensor, temperatures: Tensor) -> tuple[Tensor, Tensor]:
-    """Select log-probabilities from ready-made logits, with plain autograd.
+    """Select log-probabilities from given logits, with plain autograd.
 
     Args:
         logits: [N, V] of any float type; the softmax is at least float32.
@@ -64,8 +64,8 @@ def selected_logprobs(
         weight: [V, d] head, without bias.
         targets: [N] int64.
         temperatures: [N] positive; the logits are divided by them.
-        chunk: Rows whose logits exist at the same time; absent, `default_chunk`.
-        kernels: Who multiplies.
+        chunk: Rows whose logits exist at the same time; default: `default_chunk`.
+        kernels: Matrix multiplication.
 
     Returns:
         log-probabilities [N], differentiable in ``hidden`` and ``weight``, and entropies [N], detached; both in nats,
@@ -79,7 +79,7 @@ def selected_logprobs(
 
 
 class _SelectedLogprobs(torch.autograd.Function):
-    """The chunked forward and backward pass; it saves its inputs and nothing else."""
+    """The chunked forward and backward pass; saves its inputs only."""
 
     @staticmethod
     def forward(
@@ -113,7 +113,7 @@ class _SelectedLogprobs(torch.autograd.Function):
 
 
 def _select_(logits: Tensor, targets: Tensor, temperatures: Tensor) -> tuple[Tensor, Tensor]:
-    """Do what `logprobs_of_logits` does with one more [n, V] tensor instead of four; overwrites the logits."""
+    """Compute `logprobs_of_logits` with one more [n, V] tensor instead of four; overwrites the logits."""
     scaled = _at_least_float32(logits).div_(temperatures[:, None])
     logprobs = torch.log_softmax(scaled, -1)
     entropies = torch.exp(logprobs, out=scaled).mul_(logprobs).sum(-1).neg_()
@@ -121,7 +121,7 @@ def _select_(logits: Tensor, targets: Tensor, temperatures: Tensor) -> tuple[Ten
 
 
 def _grad_logits(logits: Tensor, targets: Tensor, temperatures: Tensor, scale: Tensor) -> Tensor:
-    """Return scale * (onehot(y) - softmax(z / T)) [n, V] in the logits' own type; overwrites the logits."""
+    """Return scale * (onehot(y) - softmax(z / T)) [n, V] in the logits' dtype; overwrites the logits."""
     scaled = _at_least_float32(logits).div_(temperatures[:, None])
     grad = torch.softmax(scaled, -1).mul_(-scale[:, None])
     grad.scatter_add_(1, targets[:, None], scale[:, None])

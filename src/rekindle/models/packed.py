@@ -1,9 +1,9 @@
-"""The training forward pass of Llama-shaped decoders on packed tokens.
+"""The training forward pass of Llama-like decoders on packed tokens.
 
-It computes what transformers computes, with less work: no padding in the linear layers, the prompt of a group once,
-the last feed-forward part, the final norm and the head only where a token is predicted, the first layer's queries, keys
-and values once for each distinct token, and few passes over memory. It reads the model's own parameters and gives them
-their gradients.
+It gives the results of transformers with less work: no padding in the linear layers; the prompt of a group once; the
+last feed-forward part, the final norm and the head only where a token is predicted; the first layer's queries, keys and
+values once per distinct token; few passes over memory. It reads the model's own parameters, which receive the
+gradients.
 """
 
 from collections.abc import Sequence
@@ -20,35 +20,35 @@ from rekindle.models.fused import gated_mlp, linear_residual, rms_norm, select
 from rekindle.models.kernels import Kernels
 from rekindle.models.layout import Gather, Heads, Layout, pack
 from rekindle.models.logprobs import selected_logprobs
-from rekindle.models.samples import Row, TokenLogprobs, targets_of
+from rekindle.models.samples import SampleRow, TokenLogprobs, targets_of
 
 __all__ = ["PackedForward", "agrees_with_transformers"]
 
 
 class PackedForward:
-    """Runs rows through a Llama-shaped model.
+    """Runs rows through a Llama-like model.
 
     Args:
-        model: A transformers model for which `find_decoder` finds weights.
-        kernels: Who multiplies its matrices.
+        model: A transformers model that `find_decoder` supports.
+        kernels: Matrix multiplication.
     """
 
     def __init__(self, model: Any, kernels: Kernels) -> None:
         self._model = model
         self.kernels = kernels
 
-    def __call__(self, rows: Sequence[Row]) -> TokenLogprobs:
+    def __call__(self, rows: Sequence[SampleRow]) -> TokenLogprobs:
         """Return log-probabilities and entropies of the rows' targets, in row order; at least one row."""
         decoder, layout, hidden = self._run(rows)
         targets, temperatures = targets_of(rows, hidden.device)
         logprobs, entropies = selected_logprobs(hidden, decoder.head, targets, temperatures, kernels=self.kernels)
         return TokenLogprobs(logprobs, entropies, layout.positions.numel(), 0)
 
-    def hidden(self, rows: Sequence[Row]) -> Tensor:
+    def hidden(self, rows: Sequence[SampleRow]) -> Tensor:
         """Return the final hidden states [n_targets, d] that predict the rows' targets."""
         return self._run(rows)[2]
 
-    def _run(self, rows: Sequence[Row]) -> tuple[DecoderWeights, Layout, Tensor]:
+    def _run(self, rows: Sequence[SampleRow]) -> tuple[DecoderWeights, Layout, Tensor]:
         decoder = find_decoder(self._model)
         assert decoder is not None
         heads = Heads(decoder.heads, decoder.kv_heads)
@@ -67,7 +67,7 @@ class PackedForward:
 
 
 def _rotation(decoder: DecoderWeights, layout: Layout) -> Tensor:
-    """Return the rotary factor [N, 1, D/2] of each packed token: a complex number of size ``rope_scale``."""
+    """Return the rotary factor [N, 1, D/2] of each packed token: complex numbers of modulus ``rope_scale``."""
     places = torch.arange(layout.longest, device=decoder.inv_freq.device, dtype=torch.float32)
     angles = torch.outer(places, decoder.inv_freq)
     wide = torch.complex128 if decoder.embedding.dtype == torch.float64 else torch.complex64
@@ -76,7 +76,7 @@ def _rotation(decoder: DecoderWeights, layout: Layout) -> Tensor:
 
 
 def _mix(x: Tensor, layer: LayerWeights, projection: Projection, layout: Layout, repeats: Gather | None) -> Tensor:
-    """Return the heads' outputs [N, H * D] for x [N, d], or for x before ``repeats`` makes N of it."""
+    """Return the heads' outputs [N, H * D] for x [N, d], or for distinct rows x that ``repeats`` expands to N."""
     slots = attention_inputs(x, layer, projection, repeats)
     slots = attend(slots, layout.blocks, projection.heads)
     return attention_outputs(slots, layout.outputs, projection.heads)
@@ -84,16 +84,16 @@ def _mix(x: Tensor, layer: LayerWeights, projection: Projection, layout: Layout,
 
 @torch.no_grad()
 def agrees_with_transformers(model: Any, packed: PackedForward) -> bool:
-    """Say whether both give the same final hidden states for two short rows that share a prompt.
+    """Whether both give the same final hidden states for two short rows that share a prompt.
 
-    Hidden states after the final norm have entries around one whatever the weights are, so that a relative difference
-    tells a wrong architecture from rounding even in a model that was just initialised.
+    After the final norm, hidden states have entries around one for any weights. A relative difference therefore tells a
+    wrong architecture from rounding, even in a freshly initialised model.
     """
     vocabulary = model.get_input_embeddings().weight.shape[0]
     tokens = np.arange(12, dtype=np.int64).reshape(2, 6) * 7919 % vocabulary
     tokens[:, :2] = tokens[0, :2]
     everywhere = np.arange(1, 6)
-    rows = [Row(row, everywhere, row[everywhere - 1], 2, 0, 1.0) for row in tokens]
+    rows = [SampleRow(row, everywhere, row[everywhere - 1], 2, 0, 1.0) for row in tokens]
     ours = packed.hidden(rows).float()
     batch = torch.from_numpy(tokens).to(model.device)
     theirs = model.base_model(input_ids=batch, use_cache=False)[0][:, everywhere].flatten(0, 1).float()

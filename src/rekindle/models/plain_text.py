@@ -1,8 +1,8 @@
-"""Text that stays text: foreign words become tokens without ever becoming control tokens.
+"""Tokenization of untrusted text without control tokens.
 
-A tokenizer turns the characters ``<|im_end|>`` into the token that ends a turn, whoever wrote them. What is encoded
-here cannot do that: the ids are checked, and a text that has a control token among them is broken in two until none is
-left. That holds for every tokenizer, whatever it folds or finds inside of words.
+A tokenizer turns the characters ``<|im_end|>`` into the token that ends a turn, also in untrusted text. Here the ids
+are checked, and a text that gives a control token is split in two until none is left. This works for every tokenizer,
+whatever it normalises or matches inside words.
 """
 
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ __all__ = ["control_tokens", "encode_plain"]
 
 
 def control_tokens(tokenizer: Any) -> dict[int, str]:
-    """Return the tokens that no foreign text may produce: all that were added to the vocabulary, by id.
+    """Return the tokens that untrusted text must not produce: all added tokens of the vocabulary, by id.
 
-    Not among them are added white space and single letters or digits, which are text, and an unknown token with no
-    other meaning, because it is how a tokenizer writes what it cannot spell.
+    Exceptions: added white space and single letters or digits, which are text, and an unknown token with no other
+    meaning, which stands for text that the tokenizer cannot represent.
     """
     added = {int(index): str(token) for index, token in tokenizer.added_tokens_decoder.items()}
     special = set(tokenizer.all_special_ids)
@@ -34,13 +34,13 @@ def _is_text(token: str) -> bool:
 
 
 def encode_plain(tokenizer: Any, text: str, forbidden: Sequence[int] | frozenset[int]) -> list[int]:
-    """Return token ids of ``text``, none of them forbidden. No token is put before or after it.
+    """Return the token ids of ``text``, none of them forbidden, without added tokens before or after.
 
     Args:
         tokenizer: A transformers tokenizer.
         text: Without surrogates.
-        forbidden: Ids that must not come out, e.g. those of ``control_tokens``. Where one does, the text is
-            encoded in halves, and a single character that is one is left out.
+        forbidden: Ids that must not occur, e.g. those of ``control_tokens``. A text that gives one is encoded in
+            halves; a single character that gives one is left out.
     """
     ids = [int(index) for index in tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]]
     if not set(forbidden).intersection(ids):

@@ -1,8 +1,7 @@
-"""A causal language model and its tokenizer, as the engine and the trainer share them."""
+"""The policy: a causal language model and its tokenizer, shared by engine and trainer."""
 
 import copy
 import hashlib
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -22,30 +21,29 @@ from rekindle.models.loading import (
     without_progress_bars,
 )
 from rekindle.models.packed import PackedForward, agrees_with_transformers
-from rekindle.models.samples import Row, TokenLogprobs, rows_of
+from rekindle.models.samples import SampleRow, TokenLogprobs, rows_of
+from rekindle.notices import warn
 from rekindle.types import TrainingSample
 
 __all__ = ["ModelError", "Policy", "TokenLogprobs"]
 
-logger = logging.getLogger(__name__)
-
-Forward = Callable[[Sequence[Row]], TokenLogprobs]
+Forward = Callable[[Sequence[SampleRow]], TokenLogprobs]
 
 
 class Policy:
     """A causal language model with its tokenizer.
 
-    Dropout is off for good: the model stays in evaluation mode while it is trained, so that the trainer computes the
-    same probabilities as the engine that sampled.
+    Dropout is always off: the model stays in evaluation mode during training, so that the trainer computes the same
+    probabilities as the engine.
 
     Attributes:
         model: The transformers model; the optimizer updates its parameters in place.
         tokenizer: The transformers tokenizer.
-        device: Where the weights are.
-        dtype: Their floating type.
+        device: Device of the weights.
+        dtype: Floating type of the weights.
         eos_ids: Tokens that end a completion: the tokenizer's and the generation configuration's.
         max_length: Most tokens, prompt and completion together.
-        parameter_count: Number of distinct weights; tied ones count once.
+        parameter_count: Number of weights; tied ones count once.
     """
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
@@ -67,13 +65,13 @@ class Policy:
         dtype: str = "float32",
         trust_remote_code: bool = False,
     ) -> Self:
-        """Load a Hugging Face directory; nothing is downloaded.
+        """Load a local Hugging Face directory; nothing is downloaded.
 
         Args:
             path: Directory with config.json, weights and tokenizer.
             device: "auto" (the GPU when there is one), "cpu", "cuda" or "cuda:N".
             dtype: "float32" or "bfloat16".
-            trust_remote_code: Run Python code that came with the directory.
+            trust_remote_code: Run Python code from the directory.
 
         Raises:
             ModelError: The directory, the device or the type cannot be used.
@@ -84,7 +82,7 @@ class Policy:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return torch.device(self.model.device)
 
     @property
@@ -95,21 +93,21 @@ class Policy:
 
     @property
     def kernels(self) -> Kernels:
-        """Who multiplies the matrices; part of a run's state, because the libraries round differently."""
+        """Libraries for matrix products. They are part of a run's state, because libraries round differently."""
         return self._forward.kernels if isinstance(self._forward, PackedForward) else Kernels()
 
     def use_kernels(self, kernels: Kernels) -> None:
-        """Multiply with these from now on: those of the run that is resumed. Only our own forward pass has a choice."""
+        """Use the kernels of the resumed run from now on. Has an effect on our own forward pass only."""
         if isinstance(self._forward, PackedForward):
             self._forward.kernels = kernels
 
     def encode_prompt(self, text: str, *, chat_template: bool = True, system_prompt: str | None = None) -> list[int]:
-        """Return the token ids of a prompt that the policy is to continue; at least one.
+        """Return the token ids of a prompt for the policy to continue; at least one.
 
         Args:
             text: The user's message.
-            chat_template: Render it with the tokenizer's chat template, when it has one.
-            system_prompt: Message before it; needs the chat template.
+            chat_template: Render the message with the tokenizer's chat template, if it has one.
+            system_prompt: System message; requires the chat template.
 
         Raises:
             ValueError: A system prompt without a chat template, or a text without tokens.
@@ -135,13 +133,13 @@ class Policy:
         return text
 
     def save(self, directory: str | Path) -> None:
-        """Write a Hugging Face directory (safetensors) that `load` and transformers can read."""
+        """Write a Hugging Face directory (safetensors), readable by `load` and transformers."""
         with without_progress_bars():
             self.model.save_pretrained(directory)
         self.tokenizer.save_pretrained(directory)
 
     def fingerprint(self) -> str:
-        """32 hexadecimal digits that change with any weight, name or shape; the device does not matter."""
+        """Digest of all weights, names and shapes, 32 hexadecimal digits; independent of the device."""
         digest = hashlib.blake2b(digest_size=16)
         for name, tensor in sorted(self.model.state_dict().items()):
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
@@ -149,7 +147,7 @@ class Policy:
         return digest.hexdigest()
 
     def clone_frozen(self) -> "Policy":
-        """Return a copy that no optimizer touches: the reference policy."""
+        """Return a frozen copy: the reference policy."""
         clone = Policy(copy.deepcopy(self.model).requires_grad_(False), self.tokenizer)
         clone.use_kernels(self.kernels)
         return clone
@@ -177,7 +175,7 @@ class Policy:
 
 
 def _opened(ids: list[int], text_ids: list[int]) -> list[int]:
-    """Cut off what a tokenizer puts after the text: some close every text, and a prompt must stay open."""
+    """Cut off tokens that a tokenizer appends to every text: a prompt must not end with an end token."""
     for end in range(len(ids), len(text_ids) - 1, -1):
         if ids[end - len(text_ids) : end] == text_ids:
             return ids[:end]
@@ -198,16 +196,16 @@ def _max_length(model: Any, tokenizer: Any) -> int:
 
 
 def _best_forward(model: Any) -> Forward:
-    """Return our own forward pass where it computes what transformers computes, else transformers'."""
+    """Return our own forward pass where it agrees with transformers, else transformers' forward pass."""
     decoder = find_decoder(model)
     if decoder is None:
         return GenericForward(model)
     packed = PackedForward(model, _kernels(decoder))
     if agrees_with_transformers(model, packed):
         return packed
-    logger.warning(
-        "our forward pass of this %s model disagrees with transformers; using transformers, which is slower",
-        model.config.model_type,
+    warn(
+        f"our forward pass of this {model.config.model_type} model disagrees with transformers; using transformers, "
+        "which is slower"
     )
     return GenericForward(model)
 

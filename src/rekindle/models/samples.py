@@ -1,4 +1,4 @@
-"""Training samples as arrays, and what a forward pass gives back for them.
+"""Input and output of a training forward pass: samples as arrays, and log-probabilities of their tokens.
 
 Letters: B rows, T padded length, N trainable tokens of the whole micro-batch. A token at position t is predicted from
 position t - 1, so the forward pass of a row ends one token before its last trainable one.
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from rekindle.types import TrainingSample
 
-__all__ = ["Row", "TokenLogprobs", "rows_of", "targets_of"]
+__all__ = ["SampleRow", "TokenLogprobs", "rows_of", "targets_of"]
 
 IntArray = NDArray[np.int64]
 
@@ -27,7 +27,7 @@ class TokenLogprobs:
         logprobs: [N] float32 at each sample's temperature, with gradient when grad mode is on; N = sum of loss_mask.
         entropies: [N] detached float32 entropies in nats at the same temperature.
         computed_tokens: Tokens that went through the model.
-        padded_tokens: Of these, padding.
+        padded_tokens: How many of these were padding.
     """
 
     logprobs: Tensor
@@ -37,16 +37,16 @@ class TokenLogprobs:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One sample, cut to what the forward pass needs.
+class SampleRow:
+    """One training sample, cut to the tokens that the forward pass needs.
 
     Attributes:
-        inputs: [L] token ids that go through the model; empty when nothing of the sample is trainable.
+        inputs: [L] token ids that go through the model; empty when no token is trainable.
         predictors: [n] positions in ``inputs`` whose next token is trainable, ascending.
-        targets: [n] those next tokens.
-        prompt_length: Leading tokens before the first trainable one.
-        prompt_key: The sample's; equal keys promise equal prompts.
-        temperature: The sample's.
+        targets: [n] the trainable next tokens.
+        prompt_length: Number of tokens before the first trainable one.
+        prompt_key: The sample's prompt key; equal keys mean equal prompts.
+        temperature: The sample's temperature.
     """
 
     inputs: IntArray
@@ -57,7 +57,7 @@ class Row:
     temperature: float
 
 
-def rows_of(samples: Sequence[TrainingSample], max_length: int) -> list[Row]:
+def rows_of(samples: Sequence[TrainingSample], max_length: int) -> list[SampleRow]:
     """Check the samples and cut each to the tokens that the forward pass needs.
 
     Args:
@@ -65,13 +65,13 @@ def rows_of(samples: Sequence[TrainingSample], max_length: int) -> list[Row]:
         max_length: Most tokens the model takes.
 
     Raises:
-        ValueError: A sample is longer than the model takes, its mask does not fit its tokens, its first token is
-            marked trainable (nothing predicts it), or its temperature is not positive.
+        ValueError: A sample is longer than the model takes, its mask differs in length, its first token is
+            trainable (nothing predicts it), or its temperature is not positive.
     """
     return [_row(index, sample, max_length) for index, sample in enumerate(samples)]
 
 
-def _row(index: int, sample: TrainingSample, max_length: int) -> Row:
+def _row(index: int, sample: TrainingSample, max_length: int) -> SampleRow:
     tokens = np.asarray(sample.token_ids, dtype=np.int64)
     mask = np.asarray(sample.loss_mask, dtype=bool)
     if tokens.shape != mask.shape:
@@ -86,7 +86,7 @@ def _row(index: int, sample: TrainingSample, max_length: int) -> Row:
     trainable = np.flatnonzero(mask)
     if trainable.size and trainable[0] == 0:
         raise ValueError(f"sample {index} marks its first token trainable, but nothing predicts it; give it a prompt")
-    return Row(
+    return SampleRow(
         inputs=tokens[: trainable[-1]] if trainable.size else tokens[:0],
         predictors=trainable - 1,
         targets=tokens[trainable],
@@ -96,7 +96,7 @@ def _row(index: int, sample: TrainingSample, max_length: int) -> Row:
     )
 
 
-def targets_of(rows: Sequence[Row], device: torch.device) -> tuple[Tensor, Tensor]:
+def targets_of(rows: Sequence[SampleRow], device: torch.device) -> tuple[Tensor, Tensor]:
     """Return the rows' target tokens [N] int64 and the temperature of each [N] float32, one row after the other."""
     targets = np.concatenate([row.targets for row in rows])
     temperatures = np.repeat(

@@ -1,1 +1,1 @@
-"""What a person sees of a run: progress while it goes, the run directory afterwards, and the HTML report."""
+"""Progress display, step log, reading of run directories, and the HTML report."""

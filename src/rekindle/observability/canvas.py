@@ -1,4 +1,4 @@
-"""What charts are drawn on: the scale, axes, hover columns and the frame. Every text is escaped here."""
+"""Building blocks of charts: scale, axes, hover columns and frame. Every text is escaped here."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -12,12 +12,12 @@ __all__ = ["WIDTH", "Format", "Scale", "frame", "hover", "plot", "stretched", "x
 Format = Callable[[float], str]
 
 WIDTH = 1000.0
-"""Units of a stretched drawing's width."""
+"""Width of a stretched drawing in its own units."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """From data to the drawing: x to 0..1 of the width, y to pixels from the top."""
+    """Maps data to the drawing: x to 0..1 of the width, y to pixels from the top."""
 
     x_low: float
     x_high: float
@@ -35,10 +35,10 @@ class Scale:
 
 
 def x_axis(labels: Sequence[tuple[float, str]], name: str, height: int) -> str:
-    """A tick text per (place in 0..1, text); the axis' name stands below."""
+    """An axis with a tick text per (place in 0..1, text), and its name below."""
     texts = []
     for place, text in labels:
-        # Texts at the very ends are turned inwards, lest a narrow page cut them off.
+        # Texts at the ends are aligned inwards, so that a narrow page does not cut them off.
         anchor = "start" if place < 0.02 else "end" if place > 0.98 else "middle"
         texts.append(f'<text x="{place:.2%}" y="{height + 18}" text-anchor="{anchor}">{escape(text)}</text>')
     texts.append(f'<text class="name" x="50%" y="{height + 38}" text-anchor="middle">{escape(name)}</text>')
@@ -46,7 +46,7 @@ def x_axis(labels: Sequence[tuple[float, str]], name: str, height: int) -> str:
 
 
 def y_axis(scale: Scale, form: Format) -> str:
-    """Tick texts left of the plot and a line across it for each."""
+    """Tick texts left of the plot, each with a line across the plot."""
     marks = []
     for value in ticks(scale.y_low, scale.y_high):
         y = round(scale.y(value), 1)
@@ -56,13 +56,13 @@ def y_axis(scale: Scale, form: Format) -> str:
 
 
 def hover(left: float, right: float, text: str, height: int) -> str:
-    """An invisible column over ``left`` to ``right`` (0..1) that shows ``text`` while the pointer is on it."""
+    """An invisible column from ``left`` to ``right`` (0..1) that shows ``text`` on hover."""
     place = f'x="{left:.2%}" width="{max(0.0, right - left):.2%}" height="{height}"'
     return f'<rect class="hover" {place}><title>{escape(text)}</title></rect>'
 
 
 def stretched(content: str, height: int) -> str:
-    """Content drawn ``WIDTH`` units wide, stretched to the chart's width."""
+    """Content ``WIDTH`` units wide, stretched to the chart's width."""
     box = f'width="100%" height="{height}" viewBox="0 0 {WIDTH:.0f} {height}" preserveAspectRatio="none"'
     return f"<svg {box}>{content}</svg>"
 

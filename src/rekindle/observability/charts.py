@@ -1,4 +1,4 @@
-"""A run's curves and columns, as cards for the report. Long runs are thinned or averaged to a page's resolution."""
+"""Figures of the report: curves and columns of a run. Long runs are thinned or averaged to the page's resolution."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ from rekindle.observability.curves import (
 )
 from rekindle.observability.formatting import percent, rate
 from rekindle.observability.rows import buckets, by_level, number, solver_rollouts
-from rekindle.observability.summary import LOST, TAUGHT, Evaluation, Summary
+from rekindle.observability.summary import LOST, TRAINED, EvaluationPoint, Summary
 from rekindle.observability.svg import Layer, Series, line_chart, stacked_columns
 
 __all__ = [
@@ -32,16 +32,16 @@ __all__ = [
 ]
 
 _COLUMNS = 100
-"""At most so many columns in a chart."""
+"""Most columns of a chart."""
 
 _DOTTED = 40
-"""Lines of at most so many points show them as dots."""
+"""Most points of a line that are shown as dots."""
 
 _NAMES = {
-    "fresh": "taught, fresh",
-    "returned": "taught, returned",
-    "rescued_hard": "taught, recycled from never solved",
-    "rescued_easy": "taught, recycled from always solved",
+    "fresh": "trained, fresh",
+    "returned": "trained, returned",
+    "rescued_hard": "trained, recycled from never solved",
+    "rescued_easy": "trained, recycled from always solved",
     "always_solved": "always solved",
     "never_solved": "never solved",
     "not_needed": "signal, not needed",
@@ -50,7 +50,7 @@ _NAMES = {
 
 
 def accuracy_figure(summary: Summary, spent: str, name: str) -> str:
-    """Held-out accuracy over what was spent: ``"rollouts"`` or ``"tokens"``."""
+    """Held-out accuracy over the cost so far, in ``"rollouts"`` or ``"tokens"``."""
     made = _thinned(summary.evaluations)
     xs = [float(getattr(evaluation, spent)) for evaluation in made]
     curves = {"greedy": [one.greedy for one in made], "sampled": [one.accuracy for one in made]}
@@ -79,41 +79,41 @@ def accuracy_figure(summary: Summary, spent: str, name: str) -> str:
 
 
 def composition_figure(summary: Summary) -> str:
-    """What became of the groups of every step, stacked."""
+    """Outcomes of the groups of every step, stacked."""
     groups = summary.composition
     slices = list(buckets(len(groups.steps), _COLUMNS))
     shown = [name for name in _NAMES if groups.total(name)]
     chart = stacked_columns(
         [Layer(_NAMES[name], [float(groups.of(name)[place].mean()) for place in slices], name) for name in shown],
         [float(groups.steps[place.start]) for place in slices] + [float(groups.steps[-1]) + 1],
-        title="What became of the groups of every step",
+        title="Outcomes of the groups of every step",
         description=", ".join(f"{_NAMES[name]} {percent(groups.share(name))}" for name in shown),
         x_label="step",
         height=280,
     )
-    note = "Coloured groups taught; grey ones were paid for and carried no signal."
+    note = "Coloured groups were trained on; grey ones cost rollouts and carried no signal."
     note += f" Each column is the mean of {slices[0].stop} steps." if slices[0].stop > 1 else ""
     return page.figure("Groups of every step", chart, note, {_NAMES[name]: name for name in shown})
 
 
 def batch_figure(summary: Summary) -> str:
-    """How many groups were in each update, beside how many were wanted."""
+    """Number of groups in each update, and the number configured."""
     groups = summary.composition
     slices = list(buckets(len(groups.steps), POINTS))
     steps = [float(groups.steps[place.stop - 1]) for place in slices]
-    batch = Series("taught", steps, [float(groups.of(*TAUGHT)[place].mean()) for place in slices], "ember")
+    batch = Series("trained", steps, [float(groups.of(*TRAINED)[place].mean()) for place in slices], "ember")
     wanted = summary.setting("train", "groups_per_step")
-    limit = [Series("wanted", steps, [float(wanted)] * len(steps), "soft", dashed=True)] if wanted else []
+    limit = [Series("configured", steps, [float(wanted)] * len(steps), "soft", dashed=True)] if wanted else []
     chart = line_chart([*limit, batch], title="Groups in each update", description=ends(batch.y), x_label="step")
     return page.figure(
         "Batch size",
         chart,
-        legend={"groups that taught": "ember"} | ({"train.groups_per_step": "soft"} if limit else {}),
+        legend={"trained groups": "ember"} | ({"train.groups_per_step": "soft"} if limit else {}),
     )
 
 
 def level_accuracy_figure(summary: Summary, kind: str, heading: str) -> str:
-    """Held-out ``"accuracy"`` or ``"greedy"`` by level; empty when fewer than two evaluations know it."""
+    """Held-out ``"accuracy"`` or ``"greedy"`` by level; empty when fewer than two evaluations have levels."""
     made = _thinned([one for one in summary.evaluations if one.levels[kind]])
     if len(made) < 2:
         return ""
@@ -134,7 +134,7 @@ def level_accuracy_figure(summary: Summary, kind: str, heading: str) -> str:
 
 
 def level_signal_figure(summary: Summary) -> str:
-    """Share of the groups of each level that carried no signal; empty when no step knows it."""
+    """Share of the groups of each level without signal; empty when no step has levels."""
     rows = [row for row in summary.run.metrics if by_level(row, "zero_variance")]
     if not rows:
         return ""
@@ -161,7 +161,7 @@ def level_signal_figure(summary: Summary) -> str:
 
 
 def search_figure(summary: Summary) -> str:
-    """How often the policy spoke and asked in a rollout, over the steps."""
+    """Turns and queries per rollout, over the steps."""
     rows = summary.searches
 
     def per_rollout(key: str) -> Counted:
@@ -178,7 +178,7 @@ def search_figure(summary: Summary) -> str:
 
 
 def live_figure(summary: Summary) -> str:
-    """How many prompts of the pool can be drawn; empty when the run did not say."""
+    """Number of prompts of the pool that can be drawn; empty when the run did not record it."""
     live = metric_series(summary, "pool/live", "live", "teal")
     if live is None:
         return ""
@@ -191,7 +191,7 @@ def live_figure(summary: Summary) -> str:
 
 
 def metric_figure(summary: Summary, key: str, heading: str) -> str:
-    """One metric over the steps; empty when it is absent or never changes."""
+    """One metric over the steps; empty when it is absent or constant."""
     line = metric_series(summary, key, heading, "teal")
     if line is None or len({value for value in line.y if value is not None}) == 1:
         return ""
@@ -199,14 +199,14 @@ def metric_figure(summary: Summary, key: str, heading: str) -> str:
     return page.figure(heading, chart)
 
 
-def _thinned(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
-    """Evenly chosen, the first and the last among them: what is compared are measurements, not averages of them."""
+def _thinned(evaluations: Sequence[EvaluationPoint]) -> list[EvaluationPoint]:
+    """Evenly chosen evaluations with the first and the last. They are not averaged, so each point is a measurement."""
     count = min(POINTS, len(evaluations))
     return [evaluations[round(place)] for place in np.linspace(0, len(evaluations) - 1, count)]
 
 
 def _band(accuracies: Sequence[float | None], prompts: int | None) -> tuple[list[float], list[float]] | None:
-    """A 95 % interval that counts prompts, not rollouts: samples of one prompt are not independent."""
+    """95 % interval from the number of prompts, not rollouts: samples of one prompt are not independent."""
     known = [value for value in accuracies if value is not None]
     if not prompts or len(known) < len(accuracies):
         return None

@@ -1,4 +1,4 @@
-"""From the step log to the lines of a chart. Long runs are thinned or averaged to a page's resolution."""
+"""Lines of a chart from the step log. Long runs are averaged to the page's resolution."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,17 +13,17 @@ from rekindle.observability.svg import Series
 __all__ = ["PARTS", "POINTS", "Counted", "averaged_note", "ends", "level_colors", "metric_series", "ratio_series"]
 
 POINTS = 200
-"""At most so many points in a line."""
+"""Most points of a line."""
 
 PARTS = 30
-"""At most so many points where a step has few groups, or few rollouts, for each."""
+"""Most points of a ratio, where a single step has few groups or rollouts."""
 
 Counted = Callable[[Mapping[str, Any]], tuple[float, float]]
-"""From a row of the step log to a part and its whole."""
+"""Row of the step log -> (part, whole)."""
 
 
 def metric_series(summary: Summary, key: str, name: str, color: str, *, dashed: bool = False) -> Series | None:
-    """A metric over the steps; None where no step has a number for it."""
+    """A metric over the steps; None where no step has a value."""
     rows = [row for row in summary.run.metrics if key in row]
     values = [number(row, key) for row in rows]
     if all(value is None for value in values):
@@ -33,7 +33,7 @@ def metric_series(summary: Summary, key: str, name: str, color: str, *, dashed: 
 
 
 def ratio_series(rows: Sequence[Mapping[str, Any]], counted: Counted, name: str, color: str) -> Series:
-    """Part by whole, both summed over each bucket of steps, so that a step counts as much as it has."""
+    """Part / whole, both summed over each bucket of steps, so that steps are weighted by their whole."""
     steps, values = list[float](), list[float | None]()
     for place in buckets(len(rows), PARTS):
         part, whole = (sum(counts) for counts in zip(*map(counted, rows[place]), strict=True))
@@ -43,20 +43,20 @@ def ratio_series(rows: Sequence[Mapping[str, Any]], counted: Counted, name: str,
 
 
 def averaged_note(rows: Sequence[object]) -> str:
-    """What a point of ``ratio_series`` stands for; empty where that is a single step."""
+    """Note on the steps averaged in a point of ``ratio_series``; empty for a single step."""
     steps = next(buckets(len(rows), PARTS)).stop
     return f"Each point is the mean of {steps} steps." if steps > 1 else ""
 
 
 def level_colors(found: Sequence[Mapping[int, float]]) -> dict[int, str]:
-    """Which levels to draw, and in which colours: the easiest has the first, the hardest the last."""
-    levels = shown_levels(level for one in found for level in one)
+    """Levels to draw and their colours: the first for the easiest, the last for the hardest."""
+    levels = shown_levels(level for by_level in found for level in by_level)
     colors = np.linspace(1, LEVELS_SHOWN, len(levels))
     return {level: f"level_{round(color)}" for level, color in zip(levels, colors, strict=True)}
 
 
 def ends(values: Sequence[float | None], form: Callable[[float], str] = compact) -> str:
-    """The message of a line in words; values that are unknown do not count."""
+    """First and last known value of a line, in words."""
     known = [value for value in values if value is not None]
     if not known:
         return "not measured"

@@ -1,4 +1,4 @@
-"""Numbers, and texts of strangers, as people read them."""
+"""Formatting of numbers and of untrusted text for people."""
 
 import math
 import unicodedata
@@ -7,7 +7,7 @@ from decimal import Decimal
 __all__ = ["compact", "duration", "excerpt", "flops", "grouped", "percent", "rate", "ticks"]
 
 _JOINERS = "\u200c\u200d"
-"""Invisible, and needed by scripts and emoji."""
+"""Invisible characters that scripts and emoji need."""
 
 
 def grouped(value: float) -> str:
@@ -31,7 +31,7 @@ def rate(value: float) -> str:
 
 
 def percent(part: float, whole: float = 1.0) -> str:
-    """A share, never rounded to nothing or everything: ``percent(1, 1000) -> "<1%"``, ``percent(0, 0) -> "0%"``."""
+    """A share, never rounded to 0 or 100: ``percent(1, 1000) -> "<1%"``, ``percent(0, 0) -> "0%"``."""
     share = part / whole if whole else 0.0
     if 0 < share < 0.005:
         return "<1%"
@@ -77,10 +77,10 @@ def _round_step(least: Decimal) -> Decimal:
 
 
 def excerpt(text: str, limit: int) -> str:
-    """The beginning of a text of unknown origin, at most ``limit`` characters; what is cut leaves an ellipsis.
+    """The first ``limit`` characters of an untrusted text; an ellipsis marks a cut.
 
-    What is invisible or turns the direction of writing becomes U+FFFD: nothing is hidden from who audits a run, and
-    nothing is shown as what it is not. Line breaks stay.
+    Invisible characters and marks of writing direction become U+FFFD, so that no text can hide or disguise itself in a
+    report. Line breaks stay.
     """
     if len(text) > limit:
         text = text[: limit - 1].rstrip() + "\N{HORIZONTAL ELLIPSIS}"

@@ -14,14 +14,14 @@ __all__ = ["MetricsWriter", "read_metrics"]
 class MetricsWriter:
     """Appends steps to a log, e.g. ``MetricsWriter(run / "metrics.jsonl").append({"step": 1, "loss": 0.02})``.
 
-    An existing log is continued; half a line left by a killed process is removed first.
+    An existing log is continued; an incomplete last line of a killed process is removed first.
     """
 
     def __init__(self, path: str | Path) -> None:
         self._log = StepLog(path)
 
     def append(self, metrics: Mapping[str, object]) -> None:
-        """Write one step; it is on the disk when this returns. NaN and infinities become null, numpy scalars numbers.
+        """Write one step, and sync. NaN and infinities become null, numpy scalars become numbers.
 
         Raises:
             StepLogError: The step number is missing, or a value is not a number, a text or None.
@@ -32,7 +32,7 @@ class MetricsWriter:
         self._log.extend([{key: _plain(key, value) for key, value in metrics.items()}])
 
     def truncate_after(self, step: int) -> None:
-        """Forget every line of a later step, so that a run resumed from ``step`` writes them again."""
+        """Remove the lines of later steps, which a run resumed from ``step`` writes again."""
         self._log.truncate_after(step)
 
     def close(self) -> None:
@@ -49,7 +49,7 @@ class MetricsWriter:
 
 
 def read_metrics(path: str | Path) -> list[dict[str, Any]]:
-    """Read a log, the torn last line of a killed run left out. A missing file is an empty log.
+    """Read a log without an incomplete last line. A missing file is an empty log.
 
     Raises:
         StepLogError: Any other line is not a JSON object with a step.

@@ -1,12 +1,13 @@
-"""A run told in sentences, with advice. Plain text; whoever prints it escapes it."""
+"""Sentences about a run, with advice. The text is plain; the caller escapes it."""
 
 from collections.abc import Iterator
 from pathlib import PurePath
 
 from rekindle.observability.formatting import compact, duration, grouped, percent, rate
 from rekindle.observability.rows import number
-from rekindle.observability.self_play.narrative import game_advice
-from rekindle.observability.summary import LOST, STEPS_TO_JUDGE, TAUGHT, Evaluation, Summary
+from rekindle.observability.self_play.narrative import self_play_advice
+from rekindle.observability.summary import LOST, STEPS_TO_JUDGE, TRAINED, EvaluationPoint, Summary
+from rekindle.scheduling.starvation import starves
 from rekindle.types import Fate
 
 __all__ = ["accuracy_change", "advice", "conservation", "economy", "outcome", "title"]
@@ -22,19 +23,19 @@ def title(summary: Summary) -> str:
 
 
 def outcome(summary: Summary) -> list[str]:
-    """What was trained and what came of it."""
+    """Sentences on the run and its accuracy."""
     return [_opening(summary), _accuracy(summary)]
 
 
 def economy(summary: Summary) -> list[str]:
-    """What the rollouts were good for; empty before the first step."""
-    return [*_teaching(summary), *_failures(summary), *_recycling(summary), *_pool(summary)]
+    """Sentences on the use of the rollouts; empty before the first step."""
+    return [*_groups(summary), *_failures(summary), *_recycling(summary), *_pool(summary)]
 
 
 def accuracy_change(summary: Summary, kind: str) -> tuple[float, float | None] | None:
-    """Start and end of ``"accuracy"`` or ``"greedy"``: the first evaluation, and the mean of the last three after it.
+    """(start, end) of ``"accuracy"`` or ``"greedy"``: the first evaluation, and the mean of up to three last ones.
 
-    The end is None while there is one evaluation only; None as a whole while there is none.
+    The end is None with a single evaluation; the result is None without any.
     """
     values = [value for evaluation in summary.evaluations if (value := _value(evaluation, kind)) is not None]
     if not values:
@@ -44,41 +45,42 @@ def accuracy_change(summary: Summary, kind: str) -> tuple[float, float | None] |
 
 
 def conservation(summary: Summary) -> tuple[bool, str]:
-    """Whether the fates add up to the rollouts that the metrics counted, and the sentence that says it."""
+    """Whether the ledger's fates add up to the rollouts of the step log, and a sentence on it."""
     accounted, generated = summary.accounted_rollouts, int(summary.total("rollouts"))
     if accounted == generated:
         return (
             True,
-            f"Every rollout is accounted for: the fates add up to {grouped(generated)}, as the step log counts.",
+            f"Every rollout has a fate: ledger and step log both count {grouped(generated)}.",
         )
     difference = abs(accounted - generated)
     what = "are missing from the ledger" if accounted < generated else "are in the ledger but not in the step log"
     return False, (
-        f"The books do not balance: the fates add up to {grouped(accounted)} rollouts, the step log counts "
-        f"{grouped(generated)}; {grouped(difference)} {what}."
+        f"Ledger and step log disagree: the fates add up to {grouped(accounted)} rollouts, the step log counts "
+        f"{grouped(generated)}; {grouped(difference)} {what}. Likely cause: a damaged or edited file; restore it."
     )
 
 
 def advice(summary: Summary) -> str | None:
-    """The one thing most worth doing, None when nothing stands out."""
-    return _losses(summary) or (game_advice(summary) if summary.game else _prompts_advice(summary)) or _decline(summary)
+    """The most useful piece of advice; None when there is none."""
+    on_tasks = self_play_advice if summary.self_play else _prompts_advice
+    return _losses(summary) or on_tasks(summary) or _decline(summary)
 
 
 def _losses(summary: Summary) -> str | None:
     if len(summary.composition.quarter(3).steps) < STEPS_TO_JUDGE or summary.composition.share(LOST) <= 0.02:
         return None
     lost, services = percent(summary.composition.share(LOST)), _services(summary)
-    remedy = f"mend {' or '.join(services)}" if services else "check the verifier's time limit and the engine's log"
+    remedy = f"fix {' or '.join(services)}" if services else "check the verifier's time limit and the engine's log"
     return f"{lost} of the groups expired or failed: {remedy} first."
 
 
 def _prompts_advice(summary: Summary) -> str | None:
-    """On prompts that were given, not made in the run."""
+    """Advice on given prompts, not those of self-play."""
     late = summary.composition.quarter(3)
     if len(late.steps) < STEPS_TO_JUDGE:
         return None
     if _starved(summary):
-        return f"The pool starved: towards the end it held mostly prompts that never teach. {_remedies(summary)}."
+        return f"The pool starved: late in the run most of its prompts had no signal. {_remedies(summary)}."
     if late.share("never_solved") > 0.6:
         return (
             f"Late in the run {percent(late.share('never_solved'))} of the groups were never solved: use easier "
@@ -126,12 +128,12 @@ def _accuracy(summary: Summary) -> str:
     return text + "."
 
 
-def _teaching(summary: Summary) -> Iterator[str]:
+def _groups(summary: Summary) -> Iterator[str]:
     groups = summary.composition
     if not groups.total():
         return
-    whose = " of the solver" if summary.game else ""
-    text = f"Of {grouped(groups.total())} groups{whose}, {percent(groups.share(*TAUGHT))} taught"
+    whose = " of the solver" if summary.self_play else ""
+    text = f"Of {grouped(groups.total())} groups{whose}, {percent(groups.share(*TRAINED))} were trained on"
     reasons = {
         "were never solved": "never_solved",
         "were always solved": "always_solved",
@@ -143,7 +145,7 @@ def _teaching(summary: Summary) -> Iterator[str]:
 
 
 def _failures(summary: Summary) -> Iterator[str]:
-    """Groups that failed, where services may be why; they are part of those that "expired or failed"."""
+    """Failed groups whose likely cause is a service; they are part of those that "expired or failed"."""
     failed, services = summary.role_fates("solver")[Fate.FAILED], _services(summary)
     if not services:
         return
@@ -151,39 +153,39 @@ def _failures(summary: Summary) -> Iterator[str]:
         f"{grouped(failed.groups)} group{'s' if failed.groups > 1 else ''} with {grouped(failed.rollouts)} rollouts"
     )
     yield (
-        f"{groups} failed: where {' or '.join(services)} gives no answer, the whole group is void and nothing is "
-        f"learned from it. To lose less, {', and '.join(services.values())}."
+        f"{groups} failed: without an answer of {' or '.join(services)} the whole group is dropped. "
+        f"To lose fewer, {', and '.join(services.values())}."
     )
 
 
 def _services(summary: Summary) -> dict[str, str]:
-    """The services that a run with failed groups relies on, and what helps when they do not answer."""
+    """Services used by a run with failed groups, each with the remedy when it does not answer."""
     if not summary.role_fates("solver")[Fate.FAILED].groups or not summary.verifier_failures:
         return {}
     services = {}
     if summary.setting("retriever", "kind") == "http":
         services["the retriever"] = (
-            "see that the server at retriever.url is up, or raise retriever.timeout_seconds or retriever.retries"
+            "check that the server at retriever.url is up, or raise retriever.timeout_seconds or retriever.retries"
         )
     if summary.setting("task", "verifier") == "judge":
         calls = " or judge.max_calls" if summary.setting("judge", "max_calls") else ""
-        services["the judge"] = f"see that the server at judge.url is up, or raise judge.timeout_seconds{calls}"
+        services["the judge"] = f"check that the server at judge.url is up, or raise judge.timeout_seconds{calls}"
     return services
 
 
 def _recycling(summary: Summary) -> Iterator[str]:
     groups = summary.composition
-    taught = groups.total(*TAUGHT)
+    trained = groups.total(*TRAINED)
     if not groups.total("rescued_hard", "rescued_easy"):
         return
-    hard, easy = (percent(groups.total(name), taught) for name in ("rescued_hard", "rescued_easy"))
+    hard, easy = (percent(groups.total(name), trained) for name in ("rescued_hard", "rescued_easy"))
     text = (
-        f"Of those that taught, {percent(summary.recycled_share)} were recycled: when their prompt was first seen, "
+        f"Of the trained groups, {percent(summary.recycled_share)} were recycled: when their prompt was first seen, "
         f"all its rollouts were wrong ({hard}) or all right ({easy})"
     )
     if summary.null_control:
         own, frozen = (percent(s) for s in (summary.null_control.recycled_share, summary.null_control.frozen_share))
-        text += f"; null control: {own} here against {frozen} by the same sampler with a frozen policy"
+        text += f"; null control: {own} in this run, {frozen} with the same sampler and a frozen policy"
     yield text + "."
 
 
@@ -202,13 +204,13 @@ def _starved(summary: Summary) -> bool:
     early, late = (summary.composition.quarter(index) for index in (0, 3))
     if summary.setting("pool", "kind") != "recycling" or not len(early.steps):
         return False
-    wanted = summary.setting("train", "groups_per_step") or early.of(*TAUGHT).mean()
-    taught = late.of(*TAUGHT).mean()
-    return bool(taught < 0.25 * wanted and taught < 0.6 * early.of(*TAUGHT).mean())
+    wanted = summary.setting("train", "groups_per_step") or early.of(*TRAINED).mean()
+    trained = late.of(*TRAINED).mean()
+    return bool(starves(trained, wanted) and trained < 0.6 * early.of(*TRAINED).mean())
 
 
 def _remedies(summary: Summary) -> str:
-    """What can still be done about a starving pool; what the configuration does already is left out."""
+    """Remedies for a starving pool that the configuration does not use yet."""
     remedies = ["use more prompts"]
     if not summary.setting("pool", "alpha"):
         remedies.append("leave trained prompts some weight (pool.alpha = 0.1)")
@@ -231,7 +233,7 @@ def _decline(summary: Summary) -> str | None:
     )
 
 
-def _value(evaluation: Evaluation, kind: str) -> float | None:
+def _value(evaluation: EvaluationPoint, kind: str) -> float | None:
     return evaluation.greedy if kind == "greedy" else evaluation.accuracy
 
 

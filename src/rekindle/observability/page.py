@@ -1,7 +1,7 @@
 """The parts of an HTML page: sections, figures, tables, tiles, and the document around them.
 
-One file, no scripts, nothing loaded: a content security policy in the page forbids both. Arguments are plain text and
-are escaped here, except those named ``content`` or ``chart``, which are HTML made by these functions or by ``svg``.
+A page is one file without scripts and external resources; its content security policy forbids both. Arguments are plain
+text and are escaped here, except ``content`` and ``chart``, which are HTML from these functions or from ``svg``.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -57,7 +57,7 @@ def footer(text: str) -> str:
 
 
 def section(name: str, *content: str) -> str:
-    """A heading and what belongs to it."""
+    """A section with a heading."""
     return f"<section>\n<h2>{escape(name)}</h2>\n" + "\n".join(part for part in content if part) + "\n</section>"
 
 
@@ -72,7 +72,7 @@ def paragraph(text: str, kind: str = "") -> str:
 
 
 def figure(name: str, chart: str, note: str = "", legend: Mapping[str, str] | None = None) -> str:
-    """A chart in a card, its heading and note above, the legend (colour class by name) below."""
+    """A chart in a card, with heading and note above and the legend (colour class by name) below."""
     keys = "".join(f'<li><i class="c-{color}"></i>{escape(entry)}</li>' for entry, color in (legend or {}).items())
     return (
         f'<figure class="card">\n<h3>{escape(name)}</h3>\n'
@@ -89,7 +89,7 @@ def grid(*content: str) -> str:
 
 
 def tiles(entries: Iterable[tuple[str, str, str]]) -> str:
-    """Key numbers: name, value and a remark (may be empty) each."""
+    """Key numbers, each with name, value and a remark (may be empty)."""
     cells = "".join(
         f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd>"
         + (f'<dd class="note">{escape(remark)}</dd>' if remark else "")
@@ -100,7 +100,7 @@ def tiles(entries: Iterable[tuple[str, str, str]]) -> str:
 
 
 def table(name: str, columns: Sequence[str], rows: Iterable[Sequence[str]], note: str = "") -> str:
-    """A table in a card; the first column is text, the others are numbers and stand to the right."""
+    """A table in a card; the first column is text, the others are right-aligned numbers."""
 
     def line(tag: str, cells: Sequence[str]) -> str:
         classes = ("", *[' class="right"'] * (len(cells) - 1))
@@ -122,6 +122,6 @@ def details(name: str, text: str) -> str:
 
 
 def record(name: str, entries: Iterable[tuple[str, str]]) -> str:
-    """Names and texts that unfold on a click; line breaks of a text are kept, and its direction stays its own."""
+    """Names and texts that unfold on a click; texts keep their line breaks and writing direction."""
     rows = "".join(f'<dt>{escape(key)}</dt><dd dir="auto">{escape(text)}</dd>' for key, text in entries)
     return f'<details>\n<summary>{escape(name)}</summary>\n<dl class="record">{rows}</dl>\n</details>'

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a bar with the time left on a terminal, readable lines anywhere else."""
+"""Progress display of a run: a bar with the time left on a terminal, plain lines elsewhere."""
 
 import math
 import time
@@ -12,6 +12,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
+from rekindle.notices import warn
 from rekindle.observability.formatting import grouped, rate
 from rekindle.observability.rows import by_level, shown_levels
 
@@ -24,17 +25,18 @@ _PARTS = 1000
 
 
 def sentence(metrics: Mapping[str, object]) -> str:
-    """Say one step in words.
+    """One step as a sentence.
 
     ``step 41: 19 of 64 groups taught (31 never solved, 14 always solved); 11 of them recycled; accuracy 0.46``
 
-    *Recycled* are the groups that taught and whose prompt had only wrong, or only right, rollouts when it was first
-    seen. Accuracy is the mean reward of the step's rollouts; where an evaluation ran, the held-out accuracy instead,
-    by level too where prompts have one: ``held-out accuracy 0.19 (level 1: 0.54, level 2: 0.07)``. In self-play the
-    first words are ``valid 43/64``: 43 of 64 proposals became questions.
+    A group *taught* when it was trained on. It is *recycled* when, in addition, its prompt had only wrong or only right
+    rollouts at its first visit. Accuracy is the mean reward of the step's rollouts. After an evaluation it is the
+    held-out accuracy, also by level where prompts have levels:
+    ``held-out accuracy 0.19 (level 1: 0.54, level 2: 0.07)``. In self-play the sentence begins with ``valid 43/64``:
+    43 of 64 proposals became questions.
 
     Args:
-        metrics: One line of ``metrics.jsonl``; keys that are missing are not spoken of.
+        metrics: One line of ``metrics.jsonl``; parts with missing keys are left out.
     """
     asked, taught = _count(metrics, "groups/asked"), _count(metrics, "groups/trained")
     parts = []
@@ -51,7 +53,7 @@ def sentence(metrics: Mapping[str, object]) -> str:
 
 
 def _reasons(metrics: Mapping[str, object]) -> list[tuple[int, str]]:
-    """Why groups did not teach. A gate may have let groups without signal through, so the counts are made to add up."""
+    """Counts of groups not trained on, by reason. They add up even where a gate lets groups without signal through."""
     names = ("all_wrong", "all_correct", "excess", "expired", "failed")
     wrong, correct, excess, expired, failed = (_count(metrics, f"groups/{name}") for name in names)
     left = _count(metrics, "groups/asked") - _count(metrics, "groups/trained") - excess - expired - failed
@@ -85,14 +87,14 @@ def _count(metrics: Mapping[str, object], key: str) -> int:
 class Progress:
     """Shows a run's steps; a context manager around the training loop.
 
-    A terminal gets a bar and, below it, the latest step's sentence. A file, a pipe or a CI log gets a line at the first
-    step, at every evaluation, then at about forty steps evenly spread, after a minute of silence, and at the end.
+    A terminal shows a bar and, below it, the latest step's sentence. A file, a pipe or a CI log gets a line at the
+    first step, at every evaluation, at about forty evenly spread steps, after a minute without a line, and at the end.
 
     Args:
-        steps: Updates the run will make, None when only rollouts bound it.
-        rollouts: Rollouts the run may spend, None when only steps bound it.
-        console: Where to write; standard error by default, so that results on standard output stay clean.
-        clock: Seconds; only tests replace it.
+        steps: Updates of the run; None when only rollouts bound it.
+        rollouts: Rollouts of the run; None when only steps bound it.
+        console: Output; default: standard error, so that standard output has results only.
+        clock: Time in seconds; only tests replace it.
     """
 
     def __init__(
@@ -108,8 +110,8 @@ class Progress:
         self._clock = clock
         self._every = math.ceil(steps / _LINES_PER_RUN) if steps else _LINES_WHEN_ENDLESS
         self._latest: Mapping[str, object] | None = None
-        self._said: Mapping[str, object] | None = None
-        self._said_at = clock()
+        self._printed: Mapping[str, object] | None = None
+        self._printed_at = clock()
         self._bar = _bar(self._console)
         self._task = self._bar.add_task("", total=_PARTS, words="")
         self._live = Live(self._picture(), console=self._console, refresh_per_second=4)
@@ -125,17 +127,17 @@ class Progress:
             step, rollouts = _count(metrics, "step"), _count(metrics, "total_rollouts")
             done, words = self._done(step, rollouts), self._position(step, rollouts)
             if is_first:
-                # A resumed run begins in the middle; the time left is estimated from what is made from here on.
+                # A resumed run begins in the middle; the time left is estimated from its own steps only.
                 self._bar.reset(self._task, completed=done, words=words)
             else:
                 self._bar.update(self._task, completed=done, words=words)
             self._live.update(self._picture())
         elif self._is_due(metrics):
-            self._say_latest()
+            self._print_latest()
 
     def warn(self, text: str) -> None:
-        """Show a warning at once, e.g. that the pool is starving. It stays visible above the bar."""
-        self._console.print(Text.assemble(("warning: ", "bold yellow"), text), soft_wrap=True)
+        """Say that, e.g., the pool is starving; whoever shows it writes above the bar."""
+        warn(text)
 
     def __enter__(self) -> "Progress":
         if self._console.is_interactive:
@@ -147,25 +149,25 @@ class Progress:
     ) -> None:
         if self._console.is_interactive:
             self._live.stop()
-        elif self._latest is not self._said:
-            self._say_latest()
+        elif self._latest is not self._printed:
+            self._print_latest()
 
     def _is_due(self, metrics: Mapping[str, object]) -> bool:
         return (
-            self._said is None
+            self._printed is None
             or "eval/accuracy" in metrics
             or _count(metrics, "step") % self._every == 0
-            or self._clock() - self._said_at >= _SILENCE_SECONDS
+            or self._clock() - self._printed_at >= _SILENCE_SECONDS
         )
 
-    def _say_latest(self) -> None:
+    def _print_latest(self) -> None:
         assert self._latest is not None
-        # Markup and highlighting stay off, and nothing is wrapped: a log line is data for other programs too.
+        # No markup, highlighting or wrapping: other programs may read the log lines.
         self._console.print(Text(sentence(self._latest)), soft_wrap=True)
-        self._said, self._said_at = self._latest, self._clock()
+        self._printed, self._printed_at = self._latest, self._clock()
 
     def _done(self, step: int, rollouts: int) -> int:
-        """Parts of the whole run that are made, by whichever bound is nearer."""
+        """Progress in parts of the whole run, by the nearer bound."""
         by_steps = step / self._steps if self._steps else 0.0
         by_rollouts = rollouts / self._rollouts if self._rollouts else 0.0
         return round(_PARTS * min(1.0, max(by_steps, by_rollouts)))

@@ -1,4 +1,4 @@
-"""The report of a run: one self-contained HTML file that opens offline and says first what happened, in words."""
+"""The report of a run: one self-contained HTML file that opens offline and begins with a summary in words."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -6,27 +6,30 @@ from pathlib import Path
 from typing import Any
 
 from rekindle.observability import page, sections
-from rekindle.observability.formatting import compact, duration, flops, grouped, percent, rate
+from rekindle.observability.formatting import compact, duration, excerpt, flops, grouped, percent, rate
 from rekindle.observability.narrative import accuracy_change, advice, conservation, economy, outcome, title
 from rekindle.observability.runs import load_run
-from rekindle.observability.self_play.narrative import game_story, yardstick_change
-from rekindle.observability.self_play.numbers import Game
+from rekindle.observability.self_play.narrative import reference_change, self_play_story
+from rekindle.observability.self_play.numbers import SelfPlayNumbers
 from rekindle.observability.self_play.section import self_play
-from rekindle.observability.summary import TAUGHT, Summary
+from rekindle.observability.summary import TRAINED, Summary
 
 __all__ = ["render_report", "write_report"]
 
+WARNINGS_LISTED = 20
+WARNING_CHARACTERS = 300
+
 
 def write_report(directory: str | Path) -> Path:
-    """Write ``report.html`` into a run directory, also of a run still going on, and return its path.
+    """Write ``report.html`` into the directory of a finished or active run, and return its path.
 
     Raises:
         RunError: There is no run, or one of its files is broken.
     """
     path = Path(directory) / "report.html"
     text = render_report(Summary(load_run(directory)))
-    # Written beside and renamed, so that whoever reloads the page never gets half of it. What a policy wrote may hold
-    # half a surrogate pair, which no file can hold.
+    # Written to a temporary file and renamed, so that a reload never shows half a page. A policy's text may contain
+    # lone surrogates, which UTF-8 cannot encode.
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     unfinished.write_text(text, encoding="utf-8", errors="replace")
     unfinished.replace(path)
@@ -48,8 +51,9 @@ def render_report(summary: Summary) -> str:
         sections.cost(summary),
         sections.signals(summary),
         sections.prompts(summary),
+        _warnings(summary),
         _settings(summary),
-        page.footer("Written by rekindle. Hover a chart for its numbers; the files beside this page hold them all."),
+        page.footer("Written by rekindle. Hover over a chart for its numbers; the files next to this page hold all."),
     ]
     return page.document(title(summary), "\n".join(part for part in parts if part))
 
@@ -63,7 +67,7 @@ def _head(summary: Summary) -> str:
             page.paragraph(f"Run {summary.run.directory.resolve().name}", "over"),
             page.heading(title(summary)),
             page.paragraph(" ".join(outcome(summary)), "lead"),
-            page.paragraph(" ".join(game_story(summary))) if summary.game else "",
+            page.paragraph(" ".join(self_play_story(summary))) if summary.self_play else "",
             page.paragraph(" ".join(economy(summary))),
             page.paragraph(suggestion, "advice") if suggestion else "",
             "" if balanced else page.paragraph(words, "alarm"),
@@ -78,11 +82,11 @@ def _tiles(summary: Summary) -> Iterator[tuple[str, str, str]]:
         if change := accuracy_change(summary, kind):
             start, end = change
             yield (name, rate(start if end is None else end), "at the start" if end is None else f"from {rate(start)}")
-    if summary.game:
-        yield from _game_tiles(summary.game)
+    if summary.self_play:
+        yield from _self_play_tiles(summary.self_play)
     groups = summary.composition
     if groups.total():
-        yield "Groups that taught", percent(groups.share(*TAUGHT)), f"{grouped(groups.total(*TAUGHT))} of them"
+        yield "Trained groups", percent(groups.share(*TRAINED)), f"{grouped(groups.total(*TRAINED))} of them"
         recycled = groups.total("rescued_hard", "rescued_easy")
         yield "Recycled, of these", percent(summary.recycled_share), f"{grouped(recycled)} groups"
     rollouts, seconds = summary.total("rollouts"), summary.total("seconds")
@@ -92,15 +96,34 @@ def _tiles(summary: Summary) -> Iterator[tuple[str, str, str]]:
     yield "Compute", flops(summary.total("flops")), f"in {duration(seconds)}" if seconds else ""
 
 
-def _game_tiles(game: Game) -> Iterator[tuple[str, str, str]]:
-    if game.valid_share:
-        yield "Valid proposals", percent(game.valid_share.value), f"{grouped(game.valid)} of {grouped(game.proposals)}"
-    if change := yardstick_change(game):
+def _self_play_tiles(numbers: SelfPlayNumbers) -> Iterator[tuple[str, str, str]]:
+    if numbers.valid_share:
+        yield (
+            "Valid proposals",
+            percent(numbers.valid_share.value),
+            f"{grouped(numbers.valid)} of {grouped(numbers.proposals)}",
+        )
+    if change := reference_change(numbers):
         early, late = change
         yield "Solved by the start policy", percent(late.value), f"from {percent(early.value)}"
-    if right := game.of_valid("self_play/right"):
+    if right := numbers.of_valid("self_play/right"):
         low, high = map(percent, right.interval())
         yield "Right questions", percent(right.value), f"95% interval {low} to {high}"
+
+
+def _warnings(summary: Summary) -> str:
+    """What the run warned of: the texts said most often, and how many others there are."""
+    found = sorted(summary.run.warnings(), key=lambda one: -one.count)
+    if not found:
+        return ""
+    columns = ("warning", "by", "times", "first step", "last step")
+    rows = [
+        (excerpt(one.text, WARNING_CHARACTERS), one.source, *map(grouped, (one.count, one.first_step, one.last_step)))
+        for one in found[:WARNINGS_LISTED]
+    ]
+    left = len(found) - len(rows)
+    note = f"{grouped(left)} others are in warnings.jsonl." if left else ""
+    return page.section("Warnings", page.table("Most frequent first", columns, rows, note))
 
 
 def _settings(summary: Summary) -> str:
@@ -117,7 +140,7 @@ def _flattened(info: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, 
     for key, value in info.items():
         name = f"{above} {key}".strip()
         if isinstance(value, dict):
-            # A package's name says enough by itself; any other table's name is kept.
+            # Package names are clear without their table's name; other tables keep theirs.
             yield from _flattened(value, above if key == "packages" else name)
         elif value is not None:
             yield name, " ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,4 +1,4 @@
-"""Reading the rows of the step log: numbers by key, levels, and averages over many steps."""
+"""Access to rows of the step log: numbers by key, levels, and averages over steps."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,18 +14,18 @@ _LEVEL = re.compile(r"level_(\d+)/(\w+)")
 
 
 def number(row: Mapping[str, Any], key: str) -> float | None:
-    """A numeric value, None when it is absent, null (it was NaN) or no number."""
+    """A numeric value; None when it is absent, null (was NaN) or not a number."""
     value = row.get(key)
     return float(value) if isinstance(value, int | float) else None
 
 
 def total(rows: Iterable[Mapping[str, Any]], key: str) -> float:
-    """The sum over the rows that have a number there."""
+    """The sum over the rows that have a number for ``key``."""
     return sum(number(row, key) or 0.0 for row in rows)
 
 
 def solver_rollouts(row: Mapping[str, Any]) -> float:
-    """Rollouts of a step without those of the proposer, of which there is one for every proposal."""
+    """Rollouts of a step without the proposer's, which has one per proposal."""
     return (number(row, "rollouts") or 0.0) - (number(row, "self_play/proposals") or 0.0)
 
 
@@ -36,20 +36,20 @@ def by_level(row: Mapping[str, Any], name: str) -> dict[int, float]:
 
 
 def shown_levels(levels: Iterable[int]) -> list[int]:
-    """At most ``LEVELS_SHOWN`` of them, evenly chosen, the easiest and the hardest included."""
+    """At most ``LEVELS_SHOWN`` evenly chosen levels, with the easiest and the hardest."""
     known = sorted(set(levels))
     return [known[round(place)] for place in np.linspace(0, len(known) - 1, min(LEVELS_SHOWN, len(known)))]
 
 
 def buckets(count: int, limit: int) -> Iterator[slice]:
-    """Cut ``count`` points in at most ``limit`` slices of equal length, the last one possibly shorter."""
+    """Split ``count`` points into at most ``limit`` slices of equal length; the last may be shorter."""
     length = max(1, -(-count // limit))
     for start in range(0, count, length):
         yield slice(start, min(start + length, count))
 
 
 def averages(values: Sequence[float | None], limit: int) -> list[float | None]:
-    """The mean of each bucket's numbers, None for a bucket without any."""
+    """The mean of each bucket; None for a bucket without numbers."""
     means: list[float | None] = []
     for place in buckets(len(values), limit):
         known = [value for value in values[place] if value is not None]

@@ -1,6 +1,6 @@
-"""A run directory, read: ``load_run("runs/recycle").fates()``.
+"""Reading of run directories: ``load_run("runs/recycle").fates()``.
 
-Reading never writes and never disturbs: the ledger is opened read-only, also while the run goes on.
+Reading changes nothing: the ledger is opened read-only, also while the run is active.
 """
 
 import json
@@ -15,12 +15,13 @@ from typing import Any
 
 from rekindle.observability.metrics import read_metrics
 from rekindle.observability.step_log import StepLogError, read_step_log
+from rekindle.observability.warnings_log import KeptWarning, read_warnings
 from rekindle.types import Fate, UserError
 
 __all__ = ["FateCount", "Run", "RunError", "load_run"]
 
 LEDGER_VERSION = 2
-"""``PRAGMA user_version`` of the newest ledger this module can read; an unnumbered ledger is judged by its columns."""
+"""``PRAGMA user_version`` of the newest readable ledger; for a ledger without a number the columns decide."""
 
 LEDGER_COLUMNS = (
     "request_id", "step", "version", "task_id", "role", "n", "temperature", "successes", "outcome", "previous_outcome",
@@ -29,16 +30,16 @@ LEDGER_COLUMNS = (
 
 
 ADDED_COLUMNS = {"tool_tokens"}
-"""Columns that ledgers of version 1 do not have; nothing was counted there."""
+"""Columns missing in ledgers of version 1; they are read as 0."""
 
 
 class RunError(UserError):
-    """A directory is no run, or a file of it is broken; the message names the file and the remedy."""
+    """A directory is not a run, or one of its files is broken; the message names the file and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class FateCount:
-    """How many groups, and how many rollouts of them, met one fate."""
+    """Number of groups of one fate, and of their rollouts."""
 
     groups: int = 0
     rollouts: int = 0
@@ -46,13 +47,13 @@ class FateCount:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a run left on disk, or has left so far.
+    """The files of a finished or active run.
 
     Attributes:
-        directory: Where it is.
+        directory: The run directory.
         config: The resolved configuration, as nested tables.
         info: ``run.json``: versions, host, seed, git revision; empty when the file is absent.
-        metrics: One dictionary per step, in order; the torn last line of a killed run is left out.
+        metrics: One dictionary per step, in order; an incomplete last line of a killed run is left out.
     """
 
     directory: Path
@@ -72,16 +73,16 @@ class Run:
         return self._ledger_path.exists()
 
     def groups(self, where: str = "", parameters: Sequence[object] = ()) -> Iterator[dict[str, Any]]:
-        """The ledger's rows as dictionaries keyed by column: step by step, and in each what was asked for first.
+        """The ledger's rows as dictionaries by column, ordered by step, then by order of request.
 
-        The proposers of self-play have negative request ids, and come before the solver that plays their questions.
+        Proposer groups of self-play have negative request ids and come before the solver's groups of the same step.
 
         Args:
-            where: A condition in SQL, e.g. ``"fate = 'trained' and step > ?"``; empty for every row.
+            where: An SQL condition, e.g. ``"fate = 'trained' and step > ?"``; empty for all rows.
             parameters: Values for its question marks.
 
         Raises:
-            RunError: The condition is no SQL, or the ledger is broken.
+            RunError: The condition is not valid SQL, or the ledger is broken.
         """
         # The condition is the caller's own SQL, and the connection can only read.
         order = "step, request_id > 0, abs(request_id)"
@@ -92,8 +93,8 @@ class Run:
         """Count groups and rollouts by fate; every fate is a key.
 
         Args:
-            last_step: Leave out groups asked for later; a run still going on is one step ahead of its metrics.
-            role: ``"solver"`` or ``"proposer"``; None counts both, and with them every rollout of the run.
+            last_step: Leave out groups requested later. In an active run the ledger is one step ahead of the metrics.
+            role: ``"solver"`` or ``"proposer"``; None counts every rollout of the run.
         """
         sql = (
             "select fate, count(*) groups, sum(n) rollouts from groups "
@@ -108,18 +109,29 @@ class Run:
         return {fate: counts.get(fate, FateCount()) for fate in Fate}
 
     def proposals(self) -> Iterator[dict[str, Any]]:
-        """The lines of ``proposals.jsonl`` one by one, as it may be large; none where the run is no self-play.
+        """Yield the lines of ``proposals.jsonl``, which may be large; none without self-play.
 
         Raises:
-            RunError: A line of it is broken.
+            RunError: A line is broken.
         """
         try:
             yield from read_step_log(self.directory / "proposals.jsonl")
         except StepLogError as error:
             raise RunError(str(error)) from None
 
+    def warnings(self) -> list[KeptWarning]:
+        """The distinct texts of ``warnings.jsonl`` with their counts; none where nothing was to be warned of.
+
+        Raises:
+            RunError: A line of it is broken.
+        """
+        try:
+            return read_warnings(self.directory / "warnings.jsonl")
+        except StepLogError as error:
+            raise RunError(str(error)) from None
+
     def query(self, sql: str, parameters: Sequence[object] = ()) -> Iterator[dict[str, Any]]:
-        """Run a reading SQL statement on the ledger and yield its rows; no rows where there is no ledger yet."""
+        """Run a read-only SQL statement on the ledger and yield its rows; none while there is no ledger."""
         if not self.has_ledger:
             return
         with _open_ledger(self._ledger_path) as ledger:
@@ -135,7 +147,7 @@ def load_run(directory: str | Path) -> Run:
     """Read a run directory.
 
     Raises:
-        RunError: There is no run, or one of its files is broken or of another version. One sentence.
+        RunError: There is no run, or one of its files is broken or of another version.
     """
     directory = Path(directory)
     if not (directory / "config.toml").is_file():
@@ -157,7 +169,7 @@ def read_object(path: Path) -> dict[str, Any]:
     """Read a file that holds one JSON object; a missing file is an empty object.
 
     Raises:
-        RunError: It holds something else.
+        RunError: The file holds something else.
     """
     try:
         content = json.loads(path.read_bytes()) if path.exists() else {}
@@ -177,8 +189,8 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def _open_ledger(path: Path) -> Iterator[sqlite3.Connection]:
-    # Without a write-ahead log nobody is writing: `immutable` then reads archives on read-only disks and leaves no
-    # shared-memory file behind. With one, an ordinary read-only connection sees what has been committed so far.
+    # Without a write-ahead log no process is writing: `immutable` then reads archives on read-only disks and leaves no
+    # shared-memory file behind. With one, an ordinary read-only connection sees all committed rows.
     mode = "mode=ro" if path.with_name(path.name + "-wal").exists() else "mode=ro&immutable=1"
     try:
         ledger = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=10.0)

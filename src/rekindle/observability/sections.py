@@ -1,4 +1,4 @@
-"""The report's sections below its head. A section without anything to show is an empty text."""
+"""Sections of the report below its head. A section without content is an empty text."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 _STEPS_FOR_QUARTERS = 8
-"""A run of so many steps shows its first and its last quarter beside the whole."""
+"""Runs of at least this many steps also show their first and last quarter."""
 
 _QUESTION = 160
 """Most characters of a prompt in a table."""
@@ -51,7 +51,7 @@ _SEARCH = {
     "documents": "documents found",
     "documents_cut": "documents cut",
 }
-"""Counts of search conversations; END stands for what the role ends with."""
+"""Counts of search conversations; END stands for the role's final output."""
 
 _FATES = {
     Fate.TRAINED: ("trained", "in an update", "fresh"),
@@ -69,7 +69,7 @@ def accuracy(summary: Summary) -> str:
         return ""
     note = "Sampled: mean pass@1 at temperature 1. Greedy: the most probable answer."
     if prompts := summary.setting("eval", "prompts"):
-        note += f" The band is what {grouped(prompts)} prompts leave open (95%)."
+        note += f" The band is the 95% interval for {grouped(prompts)} prompts."
     figures = [accuracy_figure(summary, "rollouts", "rollouts"), accuracy_figure(summary, "tokens", "generated tokens")]
     return page.section("Accuracy on held-out prompts", page.paragraph(note, "soft"), page.grid(*figures))
 
@@ -83,19 +83,19 @@ def levels(summary: Summary) -> str:
     ]
     if not any(figures):
         return ""
-    note = "Level is the difficulty that a task has by itself: of a question to search for, its number of hops."
-    if summary.game:
-        note += " Where the run made its questions itself, it is how often the proposer searched for them."
+    note = "Level is the difficulty of a task; for search questions it is the number of hops."
+    if summary.self_play:
+        note += " For questions created in the run it is the number of the proposer's searches."
     return page.section("By level", page.paragraph(note, "soft"), page.grid(*figures))
 
 
 def search(summary: Summary) -> str:
-    """What a search agent did in its rollouts."""
+    """Turns, queries and documents of a search agent's rollouts."""
     rows = summary.searches
     if not rows:
         return ""
     table = search_table(
-        "Per rollout", rows, "search", solver_rollouts, ("tool_tokens",) if summary.game is None else ()
+        "Per rollout", rows, "search", solver_rollouts, ("tool_tokens",) if summary.self_play is None else ()
     )
     return page.section("Searching", page.grid(search_figure(summary), table))
 
@@ -107,14 +107,14 @@ def search_table(
     rollouts: Callable[[Mapping[str, Any]], float],
     further: Sequence[str] = (),
 ) -> str:
-    """What was counted in the conversations of ``"search"`` (the solver) or ``"proposer"``, for each rollout.
+    """Counts per rollout in the conversations of ``"search"`` (the solver) or ``"proposer"``.
 
     Args:
-        name: Of the table.
-        rows: Of the step log, one at least.
-        role: What the keys begin with.
-        rollouts: How many rollouts a step had.
-        further: Further keys, which are those of the step log.
+        name: Title of the table.
+        rows: Rows of the step log, at least one.
+        role: Prefix of the keys.
+        rollouts: Row -> number of rollouts of the step.
+        further: Further keys of the step log.
     """
     parts = {"whole run": rows}
     if len(rows) >= _STEPS_FOR_QUARTERS:
@@ -132,12 +132,12 @@ def search_table(
 
 
 def composition(summary: Summary) -> str:
-    """What became of the groups."""
-    return page.section("What became of the groups", composition_figure(summary)) if summary.composition.total() else ""
+    """Outcomes of the groups."""
+    return page.section("Outcomes of the groups", composition_figure(summary)) if summary.composition.total() else ""
 
 
 def recycling(summary: Summary) -> str:
-    """The recycled share beside its null control, where that was measured."""
+    """The recycled share and its null control, where that was measured."""
     control, groups = summary.null_control, summary.composition
     if control is None:
         return ""
@@ -148,20 +148,20 @@ def recycling(summary: Summary) -> str:
     bars = [Bar(name, value, percent(value), color) for name, value, color in shares]
     early, late = (percent(groups.quarter(index).share("always_solved")) for index in (0, 3))
     text = (
-        "A recycled share alone proves nothing: fresh prompts run out and small groups misjudge, so the same sampler "
-        "recycles over a policy that never changes. What a frozen policy does not give is a growing share of prompts "
-        f"that are always solved: here {early} of the groups in the first quarter of the steps, {late} in the last."
+        "A recycled share alone is no evidence of learning: fresh prompts run out and small groups misjudge a prompt, "
+        "so the sampler also recycles with a frozen policy. A growing share of always-solved prompts is evidence: here "
+        f"{early} of the groups in the first quarter of the steps, {late} in the last."
     )
     chart = horizontal_bars(
         bars, whole=1.0, title="Recycled share and null control", description=f"{bars[0].text}, {bars[1].text}"
     )
     return page.section(
-        "Recycling beside its null control", page.paragraph(text), page.grid(page.figure("Recycled", chart))
+        "Recycling and its null control", page.paragraph(text), page.grid(page.figure("Recycled", chart))
     )
 
 
 def fates(summary: Summary) -> str:
-    """Where all rollouts ended, and whether the books balance."""
+    """The fate of every rollout, and whether ledger and step log agree."""
     if not summary.accounted_rollouts:
         return ""
     total = summary.accounted_rollouts
@@ -185,8 +185,8 @@ def fates(summary: Summary) -> str:
 
 
 def _fates_table(summary: Summary) -> str:
-    """Groups and rollouts by fate, in self-play by role too."""
-    roles = {role: summary.role_fates(role) for role in ("solver", "proposer")} if summary.game else {}
+    """Groups and rollouts by fate; in self-play also by role."""
+    roles = {role: summary.role_fates(role) for role in ("solver", "proposer")} if summary.self_play else {}
     total = summary.accounted_rollouts
 
     def line(name: str, fates: Sequence[Fate]) -> tuple[str, ...]:
@@ -212,9 +212,9 @@ def cost(summary: Summary) -> str:
     """Time, tokens and floating-point operations."""
     if not summary.step:
         return ""
-    retrieving = ["retrieve"] if summary.searches or summary.game else []
-    game = ["check", "yardstick"] if summary.game else []
-    names = ("generate", *retrieving, "verify", *game, "train", "schedule", "evaluate", "other")
+    retrieving = ["retrieve"] if summary.searches or summary.self_play else []
+    checking = ["check", "reference"] if summary.self_play else []
+    names = ("generate", *retrieving, "verify", *checking, "train", "schedule", "evaluate", "other")
     spent = [total(summary.run.metrics, f"time/{name}") for name in names]
     bars = [
         Bar(name, value, f"{duration(value)} · {percent(value, sum(spent))}", "teal")
@@ -239,28 +239,28 @@ def cost(summary: Summary) -> str:
 
 
 def signals(summary: Summary) -> str:
-    """Reward, entropy, gradient norm, and what the recipe adds, as far as they vary."""
+    """Reward, entropy, gradient norm and the recipe's own metrics; constant ones are left out."""
     shown = {
         "reward/mean": "Mean reward of the rollouts",
-        "entropy": "Entropy, nats a token",
+        "entropy": "Entropy, nats per token",
         "grad_norm": "Gradient norm",
         "temperature/mean": "Mean temperature",
-        "groups/hot": "Heated groups of a step",
-        "groups/revived": "Heated groups that taught again",
+        "groups/hot": "Groups at a raised temperature",
+        "groups/revived": "Groups with signal again at a raised temperature",
         "pool/phase": "Phase of the curriculum",
         "pool/skipped": "Prompts skipped before their rollouts",
-        "moved": "How far an update moved the policy, nats a token",
+        "moved": "Change of the policy per update, nats per token",
     }
     figures = [figure for key, heading in shown.items() if (figure := metric_figure(summary, key, heading))]
     return page.section("Training signals", page.grid(*figures)) if figures else ""
 
 
 def prompts(summary: Summary) -> str:
-    """The prompts drawn most often, and those that were never solved."""
+    """The prompts drawn most often, and those never solved."""
     drawn, unsolved = summary.prompt_counts()
     if not drawn:
         return ""
-    columns = ("task", "visits", "rollouts", "solved", "taught")
+    columns = ("task", "visits", "rollouts", "solved", "trained")
     questions = summary.proposals.questions
 
     def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -271,7 +271,7 @@ def prompts(summary: Summary) -> str:
             grouped(row["visits"]),
             grouped(row["rollouts"]),
             solved,
-            grouped(row["taught"]),
+            grouped(row["trained"]),
         )
 
     never = [cells(row)[:3] for row in summary.never_solved(PROMPTS_LISTED)]

@@ -1,8 +1,8 @@
-"""A JSON Lines file whose lines belong to steps, so that a resumed run can take back what it will write again.
+"""A JSON Lines file whose lines belong to steps, so that a resumed run can remove the lines it will write again.
 
-Lines are flushed and synced before ``extend`` returns. A sync costs about 0.2 ms on a local disk, a step costs at least
-a hundred; in return no checkpoint can be ahead of the log, not even after a power cut. Whoever kills the process can at
-worst leave half of the last line, which readers ignore and the next writer removes.
+Lines are synced to disk before ``extend`` returns. A sync costs about 0.2 ms on a local disk, a step at least 100 ms.
+In return no checkpoint can be ahead of the log, not even after a power cut. A killed process leaves at worst an
+incomplete last line, which readers ignore and the next writer removes.
 """
 
 import json
@@ -19,7 +19,7 @@ __all__ = ["StepLog", "StepLogError", "read_step_log"]
 
 
 class StepLogError(UserError):
-    """A log is broken, or a line cannot be written to it; the message says where."""
+    """A log is broken, or a line cannot be written to it; the message gives the place."""
 
 
 class StepLog:
@@ -31,15 +31,15 @@ class StepLog:
         self._repair()
 
     def extend(self, lines: Sequence[Mapping[str, Any]]) -> None:
-        """Write lines, those of earlier steps first; they are on the disk when this returns."""
+        """Write lines in the order of their steps, and sync them to disk."""
         self._file.write(b"".join(json.dumps(line, allow_nan=False).encode() + b"\n" for line in lines))
         self._sync()
 
     def truncate_after(self, step: int) -> None:
-        """Forget the lines of later steps, which a run resumed from ``step`` writes again.
+        """Remove the lines of later steps, which a run resumed from ``step`` writes again.
 
         Raises:
-            StepLogError: One of the lines to forget is broken.
+            StepLogError: One of the lines to remove is broken.
         """
         self._file.truncate(self._end_of(step))
         self._sync()
@@ -57,7 +57,7 @@ class StepLog:
         self.close()
 
     def _repair(self) -> None:
-        """Remove half a line, or end a whole one."""
+        """Remove an incomplete last line, or add the missing newline of a complete one."""
         size = self._size()
         if not size:
             return
@@ -73,7 +73,7 @@ class StepLog:
         self._sync()
 
     def _end_of(self, step: int) -> int:
-        """Where the lines of later steps begin; sought from the end, as a log of proposals may be large."""
+        """Start of the lines of later steps; searched from the end, as a log of proposals may be large."""
         end = self._size()
         if not end:
             return 0
@@ -100,7 +100,7 @@ class StepLog:
 
 
 def read_step_log(path: str | Path) -> Iterator[dict[str, Any]]:
-    """The lines one by one, the torn last line of a killed run left out; none where there is no file.
+    """Yield the lines, without an incomplete last line of a killed run; none without a file.
 
     Raises:
         StepLogError: Any other line is not a JSON object with a step.
@@ -118,7 +118,7 @@ def read_step_log(path: str | Path) -> Iterator[dict[str, Any]]:
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
-    """The object, None where the line is none or has no step."""
+    """The object of a line; None where it is not an object with a step."""
     try:
         found = json.loads(line)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The numbers a report speaks of, from a run's step log and ledger. No words, no markup."""
+"""Numbers of the report, from a run's step log and ledger, without words or markup."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rekindle.observability.rows import by_level, number, total
 from rekindle.observability.runs import FateCount, Run, read_object
-from rekindle.observability.self_play.numbers import Game
+from rekindle.observability.self_play.numbers import SelfPlayNumbers
 from rekindle.observability.self_play.proposal_sample import ProposalSample, sampled
 from rekindle.types import Fate
 
@@ -18,27 +18,27 @@ __all__ = [
     "LOST",
     "PROMPTS_LISTED",
     "STEPS_TO_JUDGE",
-    "TAUGHT",
-    "UNTAUGHT",
+    "TRAINED",
+    "UNTRAINED",
     "Composition",
-    "Evaluation",
+    "EvaluationPoint",
     "NullControl",
     "Summary",
 ]
 
-TAUGHT = ("fresh", "returned", "rescued_hard", "rescued_easy")
-"""Groups in an update, by the outcome of their prompt's first visit: none yet, mixed, all wrong, all correct."""
+TRAINED = ("fresh", "returned", "rescued_hard", "rescued_easy")
+"""Groups in an update, by the outcome of their prompt's first visit: none before, mixed, all wrong, all correct."""
 
-UNTAUGHT = ("always_solved", "never_solved", "not_needed")
+UNTRAINED = ("always_solved", "never_solved", "not_needed")
 LOST = "lost"
 """Groups that expired or failed."""
 
 PROMPTS_LISTED = 10
 
 STEPS_TO_JUDGE = 5
-"""A part of a run must have so many steps before it is judged."""
+"""Fewest steps of a part of a run for advice about it."""
 
-_CATEGORIES = (*TAUGHT, *UNTAUGHT, LOST)
+_CATEGORIES = (*TRAINED, *UNTRAINED, LOST)
 
 _COMPOSITION = """
 select step, count(*) groups, case
@@ -53,17 +53,17 @@ from groups where step between 1 and ? and role = 'solver' group by step, catego
 """
 
 _PROMPTS = """
-select task_id, count(*) visits, sum(n) rollouts, sum(ifnull(successes, 0)) successes, sum(fate = 'trained') taught
+select task_id, count(*) visits, sum(n) rollouts, sum(ifnull(successes, 0)) successes, sum(fate = 'trained') trained
 from groups where step <= ? and role = 'solver' group by task_id
 """
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
-    """One evaluation on held-out prompts, and what had been spent before it.
+class EvaluationPoint:
+    """One evaluation on held-out prompts, with the rollouts and tokens generated before it.
 
     Attributes:
-        levels: ``"accuracy"`` and ``"greedy"`` of the prompts of each level; empty where prompts have none.
+        levels: ``"accuracy"`` and ``"greedy"`` by level; empty where prompts have no levels.
     """
 
     step: int
@@ -76,7 +76,7 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class NullControl:
-    """The recycled share beside the one that the same sampler reaches with a frozen policy."""
+    """The recycled share of the run, and of the same sampler with a frozen policy."""
 
     recycled_share: float
     frozen_share: float
@@ -84,28 +84,28 @@ class NullControl:
 
 @dataclass(frozen=True, slots=True)
 class Composition:
-    """What became of the solver's groups of every step.
+    """Outcomes of the solver's groups of every step.
 
     Attributes:
-        steps: [S] ascending, from 1; in self-play a step may have no group.
-        groups: [S, C] counts, a column for each of ``TAUGHT``, ``UNTAUGHT`` and ``LOST``.
+        steps: [S] ascending from 1; in self-play a step may have no group.
+        groups: [S, C] counts, with one column for each of ``TRAINED``, ``UNTRAINED`` and ``LOST``.
     """
 
     steps: NDArray[np.int64]
     groups: NDArray[np.float64]
 
     def of(self, *names: str) -> NDArray[np.float64]:
-        """[S] groups in any of the named categories; all of them when none is named."""
+        """[S] number of groups in the named categories; all categories by default."""
         columns = [_CATEGORIES.index(name) for name in names or _CATEGORIES]
         counts: NDArray[np.float64] = self.groups[:, columns].sum(axis=1)
         return counts
 
     def total(self, *names: str) -> int:
-        """Groups in any of the named categories, over all steps."""
+        """Number of groups in the named categories, over all steps."""
         return int(self.of(*names).sum())
 
     def share(self, *names: str) -> float:
-        """``total`` as a share of all groups, 0 where there are none."""
+        """``total`` as a share of all groups; 0 without groups."""
         return self.total(*names) / max(1, self.total())
 
     def quarter(self, index: int) -> "Composition":
@@ -115,10 +115,10 @@ class Composition:
 
 
 class Summary:
-    """Everything a report needs of a run, computed once.
+    """All numbers of a report, computed once.
 
-    A run that is still going on has groups of a step that is not in its metrics yet: these are left out everywhere.
-    In self-play, what is said of groups and prompts is the solver's; rollouts, tokens and fates are both roles'.
+    In an active run the ledger has groups of a step that is not in the metrics yet; these are left out everywhere. In
+    self-play, groups and prompts are the solver's; rollouts, tokens and fates include both roles.
     """
 
     def __init__(self, run: Run) -> None:
@@ -132,65 +132,65 @@ class Summary:
         return number(self.last, f"total_{key}") or 0.0
 
     def setting(self, table: str, key: str) -> Any:
-        """A value of the resolved configuration, None when it is absent."""
+        """A value of the resolved configuration; None when it is absent."""
         content = self.run.config.get(table)
         return content.get(key) if isinstance(content, dict) else None
 
     @property
     def accounted_rollouts(self) -> int:
-        """Rollouts whose fate the ledger knows; equals ``total("rollouts")`` in a sound run."""
+        """Rollouts with a fate in the ledger; equals ``total("rollouts")`` in an undamaged run."""
         return sum(count.rollouts for count in self.fates.values())
 
     @property
     def recycled_share(self) -> float:
-        """Share of recycled prompts among the groups that taught."""
-        return self.composition.total("rescued_hard", "rescued_easy") / max(1, self.composition.total(*TAUGHT))
+        """Share of recycled groups among the trained groups."""
+        return self.composition.total("rescued_hard", "rescued_easy") / max(1, self.composition.total(*TRAINED))
 
     @property
     def is_finished(self) -> bool:
-        """Whether a declared end of the run, in steps or rollouts, has been reached."""
+        """Whether the configured end of the run, in steps or rollouts, has been reached."""
         steps, rollouts = self.setting("train", "steps"), self.setting("train", "rollouts")
         return bool((steps and self.step >= steps) or (rollouts and self.total("rollouts") >= rollouts))
 
     @cached_property
     def searches(self) -> list[dict[str, Any]]:
-        """The step log's rows of steps in which a search agent was played."""
+        """Rows of the step log with a search agent's rollouts."""
         return [row for row in self.run.metrics if number(row, "search/turns")]
 
     @property
     def verifier_failures(self) -> int:
-        """Rollouts without a judgement, because a retriever, a judge or another verifier failed."""
+        """Rollouts without a verdict, because a retriever, a judge or another verifier failed."""
         return int(total(self.run.metrics, "verify/failures"))
 
     @cached_property
-    def evaluations(self) -> list[Evaluation]:
-        """In the order made; the first usually stands before any update."""
+    def evaluations(self) -> list[EvaluationPoint]:
+        """Evaluations in order; the first usually precedes all updates."""
         found = []
         for row in self.run.metrics:
             accuracy, greedy = number(row, "eval/accuracy"), number(row, "eval/greedy")
             if accuracy is not None or greedy is not None:
                 spent = (number(row, "total_rollouts") or 0.0, number(row, "total_generated_tokens") or 0.0)
                 levels = {kind: by_level(row, kind) for kind in ("accuracy", "greedy")}
-                found.append(Evaluation(int(row["step"]), *spent, accuracy, greedy, levels))
+                found.append(EvaluationPoint(int(row["step"]), *spent, accuracy, greedy, levels))
         return found
 
     @cached_property
     def composition(self) -> Composition:
-        """The groups of every step by category."""
+        """Number of groups of every step by category."""
         groups = np.zeros((self.step, len(_CATEGORIES)))
         for row in self.run.query(_COMPOSITION, (self.step,)):
             groups[row["step"] - 1, _CATEGORIES.index(row["category"])] = row["groups"]
         return Composition(np.arange(1, self.step + 1), groups)
 
     @cached_property
-    def game(self) -> Game | None:
-        """The proposer's part of self-play; None where nobody proposed."""
+    def self_play(self) -> SelfPlayNumbers | None:
+        """Numbers of the proposer; None without self-play."""
         rows = [row for row in self.run.metrics if number(row, "self_play/proposals") is not None]
-        return Game(rows) if rows else None
+        return SelfPlayNumbers(rows) if rows else None
 
     @cached_property
     def proposals(self) -> ProposalSample:
-        """Some of the proposals, and the questions of the prompts that are listed; empty where nobody proposed."""
+        """A sample of the proposals, and the questions of the listed prompts; empty without self-play."""
         listed = [*self.most_drawn(PROMPTS_LISTED), *self.never_solved(PROMPTS_LISTED)]
         return sampled(self.run.proposals(), self.step, {row["task_id"] for row in listed})
 
@@ -200,7 +200,7 @@ class Summary:
 
     @cached_property
     def null_control(self) -> NullControl | None:
-        """From ``null_control.json`` or ``run.json``, where one of them holds both shares."""
+        """Null control from ``null_control.json`` or ``run.json``, where one of them has both shares."""
         info = self.run.info
         for source in (read_object(self.run.directory / "null_control.json"), info.get("null_control"), info):
             if isinstance(source, dict):
@@ -210,15 +210,15 @@ class Summary:
         return None
 
     def most_drawn(self, limit: int) -> list[dict[str, Any]]:
-        """Prompts with the most visits: ``task_id visits rollouts successes taught``."""
+        """Prompts with the most visits: ``task_id visits rollouts successes trained``."""
         return self._prompts("order by visits desc, task_id limit ?", limit)
 
     def never_solved(self, limit: int) -> list[dict[str, Any]]:
-        """Prompts without a single success, those with the most rollouts first."""
+        """Prompts without any success, those with the most rollouts first."""
         return self._prompts("having sum(ifnull(successes, 0)) = 0 order by rollouts desc, task_id limit ?", limit)
 
     def prompt_counts(self) -> tuple[int, int]:
-        """How many different prompts were drawn, and how many of them were never solved."""
+        """Number of different prompts drawn, and of those never solved."""
         sql = f"select count(*) drawn, sum(successes = 0) unsolved from ({_PROMPTS})"  # noqa: S608 - two constants
         rows = list(self.run.query(sql, (self.step,)))
         return (rows[0]["drawn"], rows[0]["unsolved"] or 0) if rows else (0, 0)

@@ -1,8 +1,8 @@
-"""Small SVG charts, written by hand: no scripts, legible in light and dark, from a phone's width to a printed page.
+"""Small SVG charts without scripts, legible in light and dark mode, from a phone's width to a printed page.
 
 Charts are stretched, texts are not: horizontal positions are percentages of the chart's width, vertical ones pixels.
-Curves sit in a nested drawing 1000 units wide that is stretched with strokes kept thin. Colours are names of CSS
-classes (``"fresh"`` -> ``c-fresh``) whose ``--c`` the page's style sheet defines. Hovering a column names its numbers
+Curves are in a nested drawing 1000 units wide, stretched with constant stroke width. Colours are names of CSS classes
+(``"fresh"`` -> ``c-fresh``) whose ``--c`` the page's style sheet defines. Hovering over a column shows its numbers
 (``title``).
 
 Every text is escaped here.
@@ -30,7 +30,7 @@ class Series:
     Attributes:
         name: For the hover text.
         x: [N] ascending.
-        y: [N] None interrupts the line.
+        y: [N] None leaves a gap in the line.
         color: Colour class.
         markers: Draw a dot at every point.
         dashed: Dash the line.
@@ -57,7 +57,7 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One horizontal bar. ``text`` stands at its right end, e.g. ``"12,480 · 28%"``."""
+    """One horizontal bar. ``text`` is at its right end, e.g. ``"12,480 · 28%"``."""
 
     name: str
     value: float
@@ -79,7 +79,7 @@ def line_chart(
     """Lines over a common x axis; empty series give empty axes.
 
     Args:
-        series: The lines, the one in front last.
+        series: The lines, from back to front.
         title: For assistive technology, not drawn.
         description: The chart's message in a sentence, not drawn.
         x_label: Under the axis.
@@ -114,7 +114,7 @@ def stacked_columns(
 
     Args:
         layers: [N] values each.
-        edges: [N + 1] where the columns begin and end, ascending; whole numbers, inclusive of the first.
+        edges: [N + 1] edges of the columns, ascending whole numbers; a column includes its first edge.
         title: For assistive technology, not drawn.
         description: The chart's message in a sentence, not drawn.
         x_label: Under the axis.
@@ -125,7 +125,7 @@ def stacked_columns(
     totals = [sum(layer.values[index] for layer in layers) for index in range(columns)]
     scale = Scale(edges[0], max(edges[-1], edges[0] + 1), 0.0, max([1e-9, *totals]), height)
     places = [x for x in ticks(edges[0], edges[-1] - 1) if x == int(x)]
-    # A step's label stands in the middle of its column.
+    # A step's label is in the middle of its column.
     marks = [x_axis([(scale.x(x + 0.5), compact(x)) for x in places], x_label, height)]
     base = [0.0] * columns
     areas = []
@@ -144,7 +144,7 @@ def stacked_columns(
 
 
 def horizontal_bars(bars: Sequence[Bar], *, whole: float, title: str, description: str) -> str:
-    """A bar per row, its name and text above it; a bar as wide as the chart stands for ``whole`` (more than 0)."""
+    """One bar per row, with name and text above it. A bar over the full width stands for ``whole`` (more than 0)."""
     rows = []
     for index, bar in enumerate(bars):
         top = index * 38
@@ -180,7 +180,7 @@ def _point(x: float, y: float, scale: Scale) -> str:
 
 
 def _line(line: Series, scale: Scale) -> str:
-    # A stroke of no length ("h0") with round caps shows a point that has no neighbours.
+    # A stroke of length 0 ("h0") with round caps shows a point without neighbours.
     commands, pen_down = [], False
     for x, y in zip(line.x, line.y, strict=True):
         if y is not None:
@@ -208,7 +208,7 @@ def _dots(line: Series, scale: Scale) -> str:
 
 
 def _steps(low: Sequence[float], high: Sequence[float], edges: Sequence[float], scale: Scale) -> str:
-    """The outline between two staircases."""
+    """The outline between two step functions."""
     xs = [x for left, right in pairwise(edges) for x in (left, right)]
     top = [_point(x, high[index // 2], scale) for index, x in enumerate(xs)]
     bottom = [_point(x, low[index // 2], scale) for index, x in enumerate(xs)]

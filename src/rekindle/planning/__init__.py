@@ -1,4 +1,4 @@
-"""What a run can be expected to do, by simulation: null controls over a policy that never changes."""
+"""Simulation of runs with a frozen policy, for recycling's null control."""
 
 from rekindle.planning.frozen_policy import frozen_run, posterior_rates, recycled_share
 from rekindle.planning.null_control import write_null_control

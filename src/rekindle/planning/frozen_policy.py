@@ -1,7 +1,7 @@
-"""The null control of recycling: how much is recycled when the policy does not change at all.
+"""The null control of recycling: the share of recycled groups when the policy never changes.
 
-A recycled share is no evidence of learning by itself: fresh prompts run out, and a small group misjudges a prompt's
-success rate, so the same sampler over a frozen policy already recycles (arXiv 2606.10709 does not report it).
+A recycled share alone is no evidence of learning. Fresh prompts run out, and a small group misjudges a prompt's success
+rate, so the sampler recycles even with a frozen policy (arXiv 2606.10709 does not report it).
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,21 +10,21 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from rekindle.scheduling.accounting import step_counts
+from rekindle.scheduling.group_records import step_counts
 from rekindle.scheduling.scheduler import Scheduler
 from rekindle.types import Rollout
 
-__all__ = ["NullControl", "frozen_run", "posterior_rates", "recycled_share"]
+__all__ = ["RecycledShares", "frozen_run", "posterior_rates", "recycled_share"]
 
 
 @dataclass(frozen=True, slots=True)
-class NullControl:
+class RecycledShares:
     """Shares over the last quarter of the steps.
 
     Attributes:
-        recycled: (rescued hard + rescued easy) / batch.
-        rescued_easy: Part of the rescued groups that were first seen all correct; nan when none was rescued.
-        all_correct: Part of the groups asked that came back all correct.
+        recycled: (rescued hard + rescued easy) / trained groups.
+        rescued_easy: Share of the rescued groups whose first visit was all correct; nan when none was rescued.
+        all_correct: Share of all-correct groups among those requested.
     """
 
     recycled: float
@@ -35,7 +35,7 @@ class NullControl:
 def posterior_rates(
     successes: Sequence[int], attempts: Sequence[int], prompts: int, rng: np.random.Generator
 ) -> npt.NDArray[np.float64]:
-    """[prompts] success rates that a frozen policy could have had, given the counts of its first step.
+    """[prompts] plausible success rates of a frozen policy, given the counts of its first step.
 
     Each prompt gets the posterior of one measured prompt, drawn at random: p ~ Beta(s + 1/2, n - s + 1/2).
     """
@@ -47,7 +47,7 @@ def posterior_rates(
 def frozen_run(
     scheduler: Scheduler, rates: npt.NDArray[np.float64], steps: int, rng: np.random.Generator
 ) -> list[dict[str, int]]:
-    """Drive ``scheduler`` for ``steps`` with Bernoulli(rates[row]) rewards; the counts of every step."""
+    """Run ``scheduler`` for ``steps`` with Bernoulli(rates[row]) rewards; return the counts of every step."""
     counts = []
     for version in range(1, steps + 1):
         while (request := scheduler.ask()) is not None:
@@ -56,11 +56,11 @@ def frozen_run(
         if scheduler.take() is None:
             break
         scheduler.advance(version)
-        counts.append(step_counts(scheduler.drain_settled()))
+        counts.append(step_counts(scheduler.drain_records()))
     return counts
 
 
-def recycled_share(counts: Sequence[Mapping[str, int]]) -> NullControl:
+def recycled_share(counts: Sequence[Mapping[str, int]]) -> RecycledShares:
     """Shares over the last quarter of ``counts`` (at least one step)."""
     late = counts[-max(1, len(counts) // 4) :]
 
@@ -68,7 +68,7 @@ def recycled_share(counts: Sequence[Mapping[str, int]]) -> NullControl:
         return sum(step[key] for step in late)
 
     hard, easy = total("groups/rescued_hard"), total("groups/rescued_easy")
-    return NullControl(
+    return RecycledShares(
         recycled=_ratio(hard + easy, total("groups/trained")),
         rescued_easy=_ratio(easy, hard + easy),
         all_correct=_ratio(total("groups/all_correct"), total("groups/asked")),
@@ -79,4 +79,7 @@ def _ratio(part: float, whole: float) -> float:
     return part / whole if whole else float("nan")
 
 
-_REWARDED = {win: Rollout([0, 0], [False, True], [0.0, 0.0], reward=float(win)) for win in (False, True)}
+_REWARDED = {
+    win: Rollout(token_ids=[0, 0], loss_mask=[False, True], logprobs=[0.0, 0.0], reward=float(win))
+    for win in (False, True)
+}

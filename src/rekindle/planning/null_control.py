@@ -1,4 +1,4 @@
-"""Recycling's null control, beside the run that it controls."""
+"""The null control of a recycling run, written into its run directory."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from rekindle.config import Config
-from rekindle.config.rules.facts import plays_itself
+from rekindle.config.facts import plays_itself
 from rekindle.methods import build_scheduler
 from rekindle.observability.runs import load_run
 from rekindle.planning.frozen_policy import frozen_run, posterior_rates, recycled_share
@@ -15,10 +15,10 @@ __all__ = ["write_null_control"]
 
 
 def write_null_control(config: Config, directory: Path, simulations: int = 3) -> None:
-    """Put recycling's null control beside the run: the shares of the run, and those of the same sampler over a policy
-    that never changes, whose success rates are the posterior of the run's own first step.
+    """Write ``null_control.json`` into a run directory: the recycled shares of the run, and of the same sampler with a
+    frozen policy, whose success rates are drawn from the posterior of the run's first step.
 
-    Self-play has none: its questions come in the run, and the first step says nothing of the later ones.
+    Self-play has no null control: its questions are created during the run, so the first step does not represent them.
     """
     if config.pool.kind != "recycling" or plays_itself(config):
         return
@@ -35,14 +35,14 @@ def write_null_control(config: Config, directory: Path, simulations: int = 3) ->
                 frozen_run(build_scheduler(config, map(str, range(size))), rates, run.metrics[-1]["step"], rng)
             )
         )
-    seen = recycled_share(run.metrics[1:])
+    observed = recycled_share(run.metrics[1:])
     shares = {
-        "recycled_share": seen.recycled,
-        "frozen_share": float(np.mean([one.recycled for one in frozen])),
-        "rescued_easy_share": seen.rescued_easy,
-        "frozen_rescued_easy_share": float(np.mean([one.rescued_easy for one in frozen])),
-        "all_correct_share": seen.all_correct,
-        "frozen_all_correct_share": float(np.mean([one.all_correct for one in frozen])),
+        "recycled_share": observed.recycled,
+        "frozen_share": float(np.mean([simulated.recycled for simulated in frozen])),
+        "rescued_easy_share": observed.rescued_easy,
+        "frozen_rescued_easy_share": float(np.mean([simulated.rescued_easy for simulated in frozen])),
+        "all_correct_share": observed.all_correct,
+        "frozen_all_correct_share": float(np.mean([simulated.all_correct for simulated in frozen])),
     }
     finite = {key: value for key, value in shares.items() if np.isfinite(value)}
     (directory / "null_control.json").write_text(json.dumps(finite, indent=2), encoding="utf-8")

@@ -1,11 +1,11 @@
-"""The recipe table: a name for every preset. A recipe is a function that returns a complete configuration."""
+"""The table of recipes by name. A recipe is a function that returns a complete configuration."""
 
 import difflib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rekindle.config import Config, ConfigError, merge, parse_override, read_toml, validate
-from rekindle.config.rules.facts import plays_itself
+from rekindle.config.facts import plays_itself
 from rekindle.recipes.bounded_dapo import bounded_dapo
 from rekindle.recipes.c_rf_ntf import c_rf_ntf
 from rekindle.recipes.cispo import cispo
@@ -75,15 +75,15 @@ RECIPES: dict[str, Callable[[], Config]] = {
 
 
 def on_given_tasks() -> list[str]:
-    """The recipes for tasks that are given; the others invent theirs."""
+    """The recipes for given tasks, without self-play."""
     return [name for name, recipe in RECIPES.items() if not plays_itself(recipe())]
 
 
 def resolve(path: Path, recipe: str | None = None, overrides: Sequence[str] = (), seed: int | None = None) -> Config:
-    """The complete configuration: the recipe's, then the file's keys, then ``--set`` and ``--seed``; the later wins.
+    """The complete configuration: the recipe, overridden by the file, then by ``--set`` and ``--seed``.
 
     Raises:
-        ConfigError: The file, the recipe's name, a key, a value or a combination is wrong.
+        ConfigError: The file, the recipe name, a key, a value or a combination is not valid.
     """
     values = read_toml(path)
     name = recipe or values.get("recipe", "grpo")

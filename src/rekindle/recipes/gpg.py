@@ -1,9 +1,11 @@
-"""GPG (arXiv 2504.02546): plain centred rewards, made up for the groups that taught nothing.
+"""GPG (arXiv 2504.02546): centred rewards, rescaled to compensate for groups without signal.
 
-Unanimous groups stay in the batch's denominators, and the advantages are multiplied by B / (B - M) in return.
+Groups with equal rewards stay in the batch's denominators; in return the advantages are multiplied by B / (B - M).
 """
 
-from rekindle.config import Config, TrainTable
+from rekindle.config import Config
+from rekindle.config.tables.credit import AdvantageTable, LossTable
+from rekindle.config.tables.training import TrainTable
 
 __all__ = ["gpg"]
 
@@ -12,5 +14,7 @@ def gpg() -> Config:
     """Centred rewards times (groups) / (groups with signal)."""
     return Config(
         recipe="gpg",
-        train=TrainTable(estimator="gpg", gate="everything", aggregation="token_mean"),
+        train=TrainTable(gate="everything"),
+        advantage=AdvantageTable(estimator="gpg"),
+        loss=LossTable(aggregation="token_mean"),
     )

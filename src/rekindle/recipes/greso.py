@@ -1,10 +1,13 @@
-"""GRESO (arXiv 2506.02177): prompts that lately taught nothing are skipped before they are rolled out.
+"""GRESO (arXiv 2506.02177): prompts without signal at recent visits are skipped before they are rolled out.
 
-The longer a prompt has been unanimous, the likelier it is skipped; the skip rates of easy and hard prompts follow the
-share of groups without signal. As in the paper, a step draws again (here at most four times) until it is full.
+The more visits in a row without signal, the likelier a prompt is skipped. The skip rates of easy and hard prompts
+follow the share of groups without signal. As in the paper, a step draws again (here at most four times) until it is
+full.
 """
 
-from rekindle.config import Config, PoolTable, RefillTable
+from rekindle.config import Config
+from rekindle.config.tables.prompts import PoolTable
+from rekindle.config.tables.rollouts import RefillTable
 
 __all__ = ["greso"]
 

@@ -1,10 +1,11 @@
-"""Knapsack RL (arXiv 2509.25849): the rollouts of a step go where they buy the most.
+"""Knapsack RL (arXiv 2509.25849): the rollouts of a step are allocated to prompts by expected learning value.
 
 Maximises the sum of [1 - p^N - (1-p)^N] p (1-p)^2 over the prompts of the step, 2 <= N <= 128, at equal rollouts; p
 is the posterior mean of the run's own counts.
 """
 
-from rekindle.config import Config, SizesTable
+from rekindle.config import Config
+from rekindle.config.tables.rollouts import SizesTable
 
 __all__ = ["knapsack"]
 

@@ -1,16 +1,18 @@
-"""MaxRL: rewards minus their mean, divided by the mean, so that rare successes count most.
+"""MaxRL: rewards minus the group mean, divided by it, so that rare successes weigh most.
 
-The more samples, the nearer the gradient is to that of log p, the likelihood of a success.
+With more samples the gradient approaches that of log p, p the probability of success.
 """
 
-from rekindle.config import Config, TrainTable
+from rekindle.config import Config
+from rekindle.config.tables.credit import AdvantageTable, LossTable
 
 __all__ = ["maxrl"]
 
 
 def maxrl() -> Config:
-    """(r - mean) / mean inside a group."""
+    """(r - mean) / mean within a group."""
     return Config(
         recipe="maxrl",
-        train=TrainTable(estimator="maxrl", aggregation="sequence_mean"),
+        advantage=AdvantageTable(estimator="maxrl"),
+        loss=LossTable(aggregation="sequence_mean"),
     )

@@ -1,9 +1,10 @@
-"""MoPPS (arXiv 2507.04632): the prompts whose sampled success rate is nearest to one half.
+"""MoPPS (arXiv 2507.04632): trains on the prompts whose sampled success rate is nearest to one half.
 
-Each prompt has a Beta posterior whose counts are halved at each visit; a Thompson sample of it decides.
+Each prompt has a Beta posterior whose counts are halved at each visit; the success rate is a Thompson sample of it.
 """
 
-from rekindle.config import Config, PoolTable, PosteriorTable, PriorityTable
+from rekindle.config import Config
+from rekindle.config.tables.prompts import PoolTable, PosteriorTable, PriorityTable
 
 __all__ = ["mopps"]
 

@@ -1,9 +1,11 @@
 """PODS (arXiv 2504.13818): sample 16 rollouts, train on the 4 whose rewards differ most.
 
-Saves training, not generation: worth it where rollouts are cheap and updates are not.
+Saves training, not generation: useful where rollouts are cheap compared with updates.
 """
 
-from rekindle.config import Config, SubsetTable, TrainTable
+from rekindle.config import Config
+from rekindle.config.tables.credit import SubsetTable
+from rekindle.config.tables.training import TrainTable
 
 __all__ = ["pods"]
 

@@ -1,11 +1,13 @@
-"""Query recycling (arXiv 2606.10709): only prompts that taught leave the pool.
+"""Query recycling (arXiv 2606.10709): only prompts that were trained on leave the pool.
 
-k = 2; a prompt of the update batch is consumed, all others stay eligible. The paper draws each prompt about twice and
-never empties the pool; visited more often, what is left is what never teaches, so the pool is reset when fewer than
-a quarter of its prompts are live (ours; set pool.reset_below = 0 for the paper's rule alone).
+k = 2; prompts of the update batch are consumed, all others stay eligible. The paper draws each prompt about twice and
+never empties the pool. With more visits, prompts without signal remain, so the pool is reset when fewer than a quarter
+of its prompts are live (ours; set pool.reset_below = 0 for the paper's rule alone).
 """
 
-from rekindle.config import Config, PoolTable, TrainTable
+from rekindle.config import Config
+from rekindle.config.tables.prompts import PoolTable
+from rekindle.config.tables.training import TrainTable
 
 __all__ = ["recycle"]
 

@@ -1,9 +1,12 @@
-"""Reinforce-Ada (arXiv 2510.04996): rounds of 8 rollouts until half of 8 are right and half wrong, 4 rounds at most.
+"""Reinforce-Ada (arXiv 2510.04996): up to 4 rounds of 8 rollouts, until 4 right and 4 wrong ones are found.
 
-Trains on a balanced 8 of what was drawn; all that was drawn is in the baseline.
+Trains on a balanced subset of 8; the baseline uses all rollouts drawn.
 """
 
-from rekindle.config import Config, SubsetTable, TopUpTable, TrainTable
+from rekindle.config import Config
+from rekindle.config.tables.credit import SubsetTable
+from rekindle.config.tables.rollouts import TopUpTable
+from rekindle.config.tables.training import TrainTable
 
 __all__ = ["reinforce_ada"]
 

@@ -1,9 +1,11 @@
 """REINFORCE++ (arXiv 2501.03262): rewards whitened over the whole batch.
 
-No gate: a batch statistic needs every rollout, those of unanimous groups too.
+No gate: a batch statistic needs every rollout, also those of groups with equal rewards.
 """
 
-from rekindle.config import Config, TrainTable
+from rekindle.config import Config
+from rekindle.config.tables.credit import AdvantageTable, LossTable
+from rekindle.config.tables.training import TrainTable
 
 __all__ = ["reinforce_pp"]
 
@@ -12,5 +14,7 @@ def reinforce_pp() -> Config:
     """Batch-standardised rewards with PPO's clip."""
     return Config(
         recipe="reinforce_pp",
-        train=TrainTable(estimator="batch_standardize", gate="everything", aggregation="token_mean"),
+        train=TrainTable(gate="everything"),
+        advantage=AdvantageTable(estimator="batch_standardize"),
+        loss=LossTable(aggregation="token_mean"),
     )

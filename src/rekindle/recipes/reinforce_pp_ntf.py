@@ -1,9 +1,11 @@
 """REINFORCE++ with negative token filtering (arXiv 2501.03262, 2606.17250): single rollouts, whitened over the batch.
 
-As c_rf_ntf, with batch-standardised rewards and PPO's clip.
+Like c_rf_ntf, with batch-standardised rewards and PPO's clip.
 """
 
-from rekindle.config import Config, TrainTable
+from rekindle.config import Config
+from rekindle.config.tables.credit import AdvantageTable, LossTable
+from rekindle.config.tables.training import TrainTable
 
 __all__ = ["reinforce_pp_ntf"]
 
@@ -12,12 +14,7 @@ def reinforce_pp_ntf() -> Config:
     """Batch-standardised single rollouts with the token filter."""
     return Config(
         recipe="reinforce_pp_ntf",
-        train=TrainTable(
-            groups_per_step=256,
-            group_size=1,
-            gate="everything",
-            estimator="batch_standardize",
-            aggregation="token_mean",
-            negative_keep_ratio=0.1,
-        ),
+        train=TrainTable(groups_per_step=256, group_size=1, gate="everything"),
+        advantage=AdvantageTable(estimator="batch_standardize", negative_keep_ratio=0.1),
+        loss=LossTable(aggregation="token_mean"),
     )

@@ -1,27 +1,25 @@
 """Our best combination: single rollouts, a baseline per prompt, and the negative token filter.
 
-Without groups no rollout is spent on comparing a prompt with itself, and none is without signal unless its outcome was
-certain beforehand: its prompt's own record, leaning on the batch while it is short, is what it is compared with
-(as in prompt_baseline). Of a failed rollout only the least likely three tenths of its tokens are penalised (arXiv
-2606.17250). Chosen on a development world of the embedded task; see docs/methods/rekindle.md.
+Each rollout is compared with its prompt's success rate so far, shrunk towards the batch mean (as in prompt_baseline).
+So no rollouts are spent on comparisons within a group, and a rollout has signal unless its outcome was certain. In a
+failed rollout only the least likely three tenths of its tokens are penalised (arXiv 2606.17250). Chosen on a
+development world of the embedded task; see docs/methods/rekindle.md.
 """
 
-from rekindle.config import Config, PosteriorTable, TrainTable
+from rekindle.config import Config
+from rekindle.config.tables.credit import AdvantageTable, LossTable
+from rekindle.config.tables.prompts import PosteriorTable
+from rekindle.config.tables.training import TrainTable
 
 __all__ = ["rekindle"]
 
 
 def rekindle() -> Config:
-    """Empirical-Bayes baselines for groups of one, with filtered failures."""
+    """Empirical-Bayes baselines for groups of one, with the token filter on failures."""
     return Config(
         recipe="rekindle",
         posterior=PosteriorTable(prior_successes=0.0, prior_failures=0.0, half_life=4.0),
-        train=TrainTable(
-            groups_per_step=256,
-            group_size=1,
-            gate="everything",
-            estimator="shrunk_baseline",
-            aggregation="token_mean",
-            negative_keep_ratio=0.3,
-        ),
+        train=TrainTable(groups_per_step=256, group_size=1, gate="everything"),
+        advantage=AdvantageTable(estimator="shrunk_baseline", negative_keep_ratio=0.3),
+        loss=LossTable(aggregation="token_mean"),
     )

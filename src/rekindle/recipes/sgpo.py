@@ -1,10 +1,13 @@
 """sGPO (arXiv 2606.08854): one cheap profiling pass decides which prompts stay, their group size and their order.
 
-Prompts solved more than three times in four are left out, a tenth of the never solved joins every phase, the others
-are trained on easy to hard with groups of 2, 4 and 8. Rollouts per step stay train.groups_per_step x train.group_size.
+Prompts with a success rate above 3/4 are left out, and a tenth of the never-solved prompts joins every phase. The
+others are trained on from easy to hard with groups of 2, 4 and 8. Rollouts per step stay train.groups_per_step x
+train.group_size.
 """
 
-from rekindle.config import Config, PoolTable, ProfileTable, SizesTable
+from rekindle.config import Config
+from rekindle.config.tables.prompts import PoolTable, ProfileTable
+from rekindle.config.tables.rollouts import SizesTable
 
 __all__ = ["sgpo"]
 

@@ -1,6 +1,8 @@
-"""Soft query recycling (arXiv 2606.10709): a prompt that taught keeps a tenth of its chance to be drawn."""
+"""Soft query recycling (arXiv 2606.10709): a trained prompt keeps a tenth of its weight in the draw."""
 
-from rekindle.config import Config, PoolTable, TrainTable
+from rekindle.config import Config
+from rekindle.config.tables.prompts import PoolTable
+from rekindle.config.tables.training import TrainTable
 
 __all__ = ["soft_recycle"]
 

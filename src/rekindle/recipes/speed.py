@@ -1,9 +1,11 @@
-"""SPEED-RL (arXiv 2506.09016): screen a prompt with 4 rollouts, go on with 20 more where they disagree.
+"""SPEED-RL (arXiv 2506.09016): screen a prompt with 4 rollouts; sample 20 more where their rewards differ.
 
 A trained group has 24 rollouts, so a step screens 24 prompts: about as many rollouts as other recipes spend.
 """
 
-from rekindle.config import Config, TopUpTable, TrainTable
+from rekindle.config import Config
+from rekindle.config.tables.rollouts import TopUpTable
+from rekindle.config.tables.training import TrainTable
 
 __all__ = ["speed"]
 

@@ -1,10 +1,13 @@
-"""SPO (arXiv 2509.13232): single rollouts against a tracked success rate per prompt.
+"""SPO (arXiv 2509.13232): single rollouts with a tracked success rate per prompt as baseline.
 
-The tracker is a Beta count that forgets as the policy moves; its mean is the baseline, and sqrt(p (1 - p)) + 0.05 the
-weight a prompt is drawn with. A profile (profile.path) starts the tracker; without one it starts at 1/2.
+The tracker is a Beta count that decays as the policy changes. Its mean p is the baseline, and sqrt(p (1 - p)) + 0.05
+the prompt's weight in the draw. A profile (profile.path) initialises the tracker; without one it starts at 1/2.
 """
 
-from rekindle.config import Config, PoolTable, PosteriorTable, PriorityTable, TrainTable
+from rekindle.config import Config
+from rekindle.config.tables.credit import AdvantageTable, LossTable
+from rekindle.config.tables.prompts import PoolTable, PosteriorTable, PriorityTable
+from rekindle.config.tables.training import TrainTable
 
 __all__ = ["spo"]
 
@@ -16,7 +19,7 @@ def spo() -> Config:
         pool=PoolTable(kind="prioritized"),
         priority=PriorityTable(score="uncertainty", floor=0.05),
         posterior=PosteriorTable(half_life=0.06, least_discount=0.875, most_discount=0.96),
-        train=TrainTable(
-            groups_per_step=256, group_size=1, gate="everything", estimator="spo", aggregation="token_mean"
-        ),
+        train=TrainTable(groups_per_step=256, group_size=1, gate="everything"),
+        advantage=AdvantageTable(estimator="spo"),
+        loss=LossTable(aggregation="token_mean"),
     )

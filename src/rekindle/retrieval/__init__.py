@@ -1,1 +1,1 @@
-"""Finding passages: indexes in this process, and a client and a server for others."""
+"""Retrieval of passages: local indexes, and an HTTP client and server."""

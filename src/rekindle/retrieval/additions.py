@@ -1,4 +1,4 @@
-"""Documents that were added to the index in a directory: a file that grows by whole additions, by one process."""
+"""The file of documents added to an index directory. It is append-only, and one process at a time writes to it."""
 
 import json
 import os
@@ -17,29 +17,29 @@ _LOCK = "adding.lock"
 
 
 class Additions:
-    """What was added to the index in ``place``. Reading needs no lock; the first to write has it until it closes."""
+    """Documents added to the index in ``place``. Reading needs no lock; the first writer holds it until it closes."""
 
     def __init__(self, place: Path) -> None:
         self.place = place
         self._lock: IO[bytes] | None = None
 
     def read(self) -> list[Document]:
-        """All documents of whole additions; a line that was torn off by a kill is left out."""
+        """Return all documents that were written completely. A last line cut off by a kill is left out."""
         path = self.place / _FILE
         lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
         try:
             return [Document(*json.loads(line)) for line in lines]
         except (ValueError, TypeError) as error:
             raise RetrievalError(
-                f"{path} is damaged ({error}); delete the directory {self.place}, and the index is built anew"
+                f"{path} is damaged ({error}); delete the directory {self.place}, and the index is built again"
             ) from error
 
     def begin(self, known: int, count: Callable[[], int] | None = None) -> None:
-        """Become the one process that adds, unless it is that already.
+        """Take the lock for adding, unless this process holds it already.
 
         Args:
-            known: What this process thinks that ``count`` counts.
-            count: By default, of the documents of :meth:`read`.
+            known: Number of documents this process knows of.
+            count: Returns the number of documents in the directory now; default: the length of :meth:`read`.
 
         Raises:
             RetrievalError: Another process adds or has added, or the directory cannot be written.
@@ -75,7 +75,7 @@ class Additions:
         return file
 
     def write(self, kept: int, documents: Sequence[Document]) -> None:
-        """Put documents behind the first ``kept``, durably; what a kill left behind those goes."""
+        """Write documents after the first ``kept``, and sync. Anything after the first ``kept`` is overwritten."""
         with (self.place / _FILE).open("a+b") as file:
             file.seek(0)
             for _ in range(kept):
@@ -87,7 +87,7 @@ class Additions:
             os.fsync(file.fileno())
 
     def close(self) -> None:
-        """Let others add."""
+        """Release the lock, so that another process can add."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None

@@ -1,4 +1,4 @@
-"""How text becomes terms, the same way for documents and queries and for both lexical backends."""
+"""Text analysis: from text to terms, the same for documents and queries and for both lexical backends."""
 
 import re
 import unicodedata
@@ -10,10 +10,10 @@ ANALYZER = "nfkc, lower case, no accents, CJK characters and pairs; 1"
 """Part of the fingerprint of an index: change it with anything that changes the terms of a document."""
 
 MAX_QUERY_CHARACTERS = 10_000
-"""What of a query is looked at; a policy may write a megabyte."""
+"""Characters of a query that are used; a policy may write a megabyte."""
 
 MAX_QUERY_TERMS = 100
-"""Distinct terms of a query that are searched for, in the order in which they first occur."""
+"""Distinct terms of a query that are searched for, in order of first occurrence."""
 
 _CJK = re.compile(
     "[\u3005\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3\uf900-\ufaff\U00020000-\U0003ffff]+"
@@ -21,10 +21,10 @@ _CJK = re.compile(
 
 
 def prepare(text: str) -> str:
-    """Text for a tokenizer that splits where letters and digits end: what has no spaces between words gets them.
+    """Normalise text for a tokenizer that splits at everything but letters and digits.
 
-    A run of Chinese, Japanese or Korean characters becomes its characters and its pairs of neighbours, so that a query
-    of one character finds something, and one of a word finds the word first.
+    A run of Chinese, Japanese or Korean characters, which has no spaces, becomes its single characters and its pairs
+    of neighbours. A query of one character then finds documents, and a query of one word ranks that word first.
     """
     if text.isascii():
         return text
@@ -39,10 +39,10 @@ def _characters_and_pairs(run: re.Match[str]) -> str:
 
 
 def prepare_query(query: str) -> str:
-    """:func:`prepare`, of what is looked at in a query."""
+    """Apply :func:`prepare` to the first ``MAX_QUERY_CHARACTERS`` of a query."""
     return prepare(query[:MAX_QUERY_CHARACTERS])
 
 
 def distinct_terms(terms: list[str]) -> list[str]:
-    """The terms that are searched for."""
+    """The first ``MAX_QUERY_TERMS`` distinct terms, in order."""
     return list(dict.fromkeys(terms))[:MAX_QUERY_TERMS]

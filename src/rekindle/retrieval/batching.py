@@ -1,11 +1,11 @@
-"""One thread that searches for many callers at once.
+"""A search thread that batches the requests of many callers.
 
-Requests that come within a few milliseconds, or while a search is running, are searched together: an encoder and an
-index take a batch in much less time than its queries one by one. Requests with different ``k`` are never mixed, so that
-what somebody finds does not depend on who else asks.
+Requests that arrive within a few milliseconds, or while a search is running, are searched together: a batch takes an
+encoder and an index much less time than its queries one by one. Requests with different ``k`` are never mixed, so a
+result does not depend on other callers.
 
     caller      puts a job into the queue          waits for its future
-    thread      takes the oldest job and all that go with it, searches, completes their futures
+    thread      takes the oldest job and all that fit into its batch, searches, completes their futures
 """
 
 import threading
@@ -19,15 +19,15 @@ from rekindle.retrieval.retriever import Hit, Retriever, RetrieverDown
 __all__ = ["QueueFullError", "SearchThread"]
 
 GATHER_SECONDS = 0.002
-"""How long the first request of a batch waits for others."""
+"""Time that the first request of a batch waits for others."""
 BATCH_QUERIES = 256
-"""A batch takes no further request when it would have more queries than this; a single request may have more."""
+"""Most queries of a batch of several requests; a single request may have more."""
 CLOSE_SECONDS = 5.0
-"""Longest wait for the last searches."""
+"""Longest wait for the last searches when the thread is closed."""
 
 
 class QueueFullError(Exception):
-    """Too many queries wait already."""
+    """The queue of waiting queries is full."""
 
 
 @dataclass(slots=True, eq=False)
@@ -41,8 +41,8 @@ class SearchThread:
     """Gathers searches and runs them one batch after the other.
 
     Args:
-        retriever: Is only used by the thread; stays the caller's to close.
-        waiting_queries: More than these do not wait.
+        retriever: Used by this thread alone; the caller closes it.
+        waiting_queries: Most queries in the queue; further ones are refused.
     """
 
     def __init__(self, retriever: Retriever, waiting_queries: int) -> None:
@@ -55,7 +55,7 @@ class SearchThread:
         self._thread.start()
 
     def submit(self, queries: Sequence[str], k: int) -> "Future[list[list[Hit]]]":
-        """Ask for a search; the future ends with the hits per query, or with RetrieverDown.
+        """Queue a search. The future gives the hits per query, or raises RetrieverDown.
 
         Raises:
             QueueFullError: Too many queries wait already, or the thread has been closed.
@@ -70,7 +70,7 @@ class SearchThread:
         return job.found
 
     def close(self) -> None:
-        """Search what waits already, and end; a search that hangs is left behind. May be called twice."""
+        """Finish the queued searches and end; a hanging search is abandoned. May be called twice."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -83,7 +83,7 @@ class SearchThread:
                 _complete(self._retriever, wanted)
 
     def _next_batch(self) -> list[_Job]:
-        """The oldest job and those that go with it; empty when closed and nothing is left."""
+        """The oldest job and those that fit into its batch; empty when closed and nothing is left."""
         with self._changed:
             if not self._jobs and not self._closed:
                 self._changed.wait_for(lambda: self._jobs or self._closed)
@@ -100,14 +100,14 @@ class SearchThread:
             return batch
 
     def _gather(self) -> None:
-        """Give others the chance to join, until the batch is full."""
+        """Wait up to ``GATHER_SECONDS`` for further requests, until the batch is full."""
         end = time.monotonic() + GATHER_SECONDS
         while self._waiting < BATCH_QUERIES and not self._closed and (left := end - time.monotonic()) > 0:
             self._changed.wait(left)
 
 
 def _complete(retriever: Retriever, batch: Sequence[_Job]) -> None:
-    """Search a batch and complete its jobs; where it fails, each job is tried alone, so that one harms no other."""
+    """Search a batch and complete its jobs. When it fails, each job is searched alone, so that only its own fails."""
     try:
         found = _search(retriever, [query for job in batch for query in job.queries], batch[0].k)
     except RetrieverDown as error:
@@ -128,7 +128,7 @@ def _search(retriever: Retriever, queries: Sequence[str], k: int) -> list[list[H
         found = retriever.search(queries, k)
     except RetrieverDown:
         raise
-    except Exception as error:  # whatever goes wrong in a search must not end the server
+    except Exception as error:  # no error of a search may end the server
         raise RetrieverDown(f"{type(error).__name__}: {error}") from error
     if len(found) != len(queries):
         raise RetrieverDown(f"{len(found)} results for {len(queries)} queries")

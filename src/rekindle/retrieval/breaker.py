@@ -1,4 +1,4 @@
-"""A circuit breaker: who has failed again and again is left alone for a while."""
+"""A circuit breaker: after repeated failures, no attempts for a while."""
 
 import time
 from collections.abc import Callable
@@ -9,14 +9,15 @@ __all__ = ["Breaker"]
 class Breaker:
     """Counts failures in a row; not thread-safe.
 
-    closed: everybody may try. After ``failures`` failures in a row, open: nobody may try for ``cooldown_seconds``.
-    Then half open: one may try. Its success closes the breaker, its failure opens it for twice as long.
+    closed: every attempt is allowed. After ``failures`` failures in a row, open: none is allowed for
+    ``cooldown_seconds``. Then half open: one attempt is allowed. Its success closes the breaker, its failure opens it
+    for twice as long.
 
     Args:
-        failures: In a row, that open it.
+        failures: Number of failures in a row that opens it.
         cooldown_seconds: First pause.
-        longest_seconds: No pause becomes longer.
-        clock: Seconds that only go up.
+        longest_seconds: Longest pause.
+        clock: Monotonic time in seconds.
     """
 
     def __init__(
@@ -32,7 +33,7 @@ class Breaker:
         self._open = self._probing = False
 
     def wait(self) -> float | None:
-        """Ask whether to try: None for yes (then report how it went), or else seconds until it makes sense again."""
+        """Return None when an attempt is allowed (report its result), else the seconds to wait."""
         if not self._open:
             return None
         left = self._until - self._clock()
@@ -42,12 +43,12 @@ class Breaker:
         return None
 
     def succeeded(self) -> None:
-        """It went well."""
+        """Report that an attempt succeeded."""
         self._failures, self._cooldown = 0, self._first
         self._open = self._probing = False
 
     def failed(self) -> None:
-        """It failed. What was begun before the breaker opened, and fails during the pause, changes nothing."""
+        """Report that an attempt failed. A failure during the pause, of an earlier attempt, changes nothing."""
         self._failures += 1
         if self._open:
             if self._clock() < self._until:
@@ -58,5 +59,5 @@ class Breaker:
             self._until = self._clock() + self._cooldown
 
     def undecided(self) -> None:
-        """It was given up, or failed for another reason; the next one may try."""
+        """Report that an attempt was cancelled or failed for another reason; the next attempt is allowed."""
         self._probing = False

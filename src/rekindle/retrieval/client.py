@@ -1,8 +1,8 @@
-"""A retriever behind HTTP: any server that speaks the `/retrieve` protocol of Search-R1 (see ``wire``).
+"""HTTP client of a retriever: for any server with the `/retrieve` protocol of Search-R1 (see ``wire``).
 
-What fails for a while (429, 5xx, time-outs, broken connections, nonsense) is tried again with growing pauses; what
-keeps failing is ``RetrieverDown``, and after several in a row the server is left alone for a while. What would fail
-every time is a ``RetrievalError``.
+Temporary failures (429, 5xx, time-outs, broken connections, malformed answers) are retried with growing pauses. When
+the retries fail too, ``RetrieverDown`` is raised; after several of these in a row a circuit breaker stops all requests
+for a while. A permanent failure is a ``RetrievalError``.
 
     calling threads    look into the cache, then wait for the loop's answer
     loop thread        connections, time limits, pauses, breaker; nothing else touches them
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 __all__ = ["HttpRetriever"]
 
 MAX_BYTES = 64 * 2**20
-"""No more of an answer is read."""
+"""Longest answer that is read."""
 MAX_QUERY_CHARACTERS = 8192
-"""Longer queries are cut: nothing that a policy rambles may be too long for a server."""
+"""Longer queries are cut, so that no text of a policy is too long for the server."""
 MAX_RETRY_AFTER_SECONDS = 60.0
-"""Longest pause that a server can ask for."""
+"""Longest pause that a server's Retry-After can cause."""
 MAX_PAUSE_SECONDS = 30.0
-"""Longest pause of our own before the next attempt."""
+"""Longest pause of the exponential backoff."""
 CONNECT_SECONDS = 5.0
-"""Longest wait for a connection, where a whole attempt may take longer."""
+"""Longest wait for a connection, also where ``timeout_seconds`` is longer."""
 REMEDIES = {
     401: "set retriever.token_env to the environment variable with its token",
     403: "check the token and what it is allowed to do",
@@ -53,19 +53,19 @@ _T = TypeVar("_T")
 class HttpRetriever:
     """A ``Retriever`` behind HTTP. Threads may share one.
 
-    Redirects are not followed, and proxies of the environment are not used for this machine.
+    Redirects are not followed. Proxies set in the environment are not used for loopback addresses.
 
     Args:
-        url: Address, e.g. ``http://127.0.0.1:8000/retrieve``; without a path, ``/retrieve`` is meant.
-        token: Sent as a bearer token to this address alone, never logged.
-        timeout_seconds: Of one attempt, from the connection to the last byte of the answer.
-        deadline_seconds: Of a whole ``search``, with all attempts and pauses.
+        url: Address, e.g. ``http://127.0.0.1:8000/retrieve``; the default path is ``/retrieve``.
+        token: Bearer token; sent to this address alone, never logged.
+        timeout_seconds: Limit of one attempt, from the connection to the last byte of the answer.
+        deadline_seconds: Limit of a whole ``search``, with all attempts and pauses.
         retries: Further attempts after a first one that failed.
         backoff_seconds: Pause before the second attempt; it doubles with every further one.
-        batch_size: Queries of one request; the batches of a search are sent at the same time.
-        concurrency: Requests in flight at the same time.
-        cache_size: Answers kept in memory, the latest used ones; failures are not kept.
-        breaker: When the server is left alone.
+        batch_size: Queries per request; the batches of a search are sent at the same time.
+        concurrency: Most requests in flight.
+        cache_size: Answers kept in memory (least recently used ones go first); failures are not kept.
+        breaker: Circuit breaker; default ``Breaker()``.
 
     Raises:
         RetrievalError: The address or the token cannot be used, or httpx is missing.
@@ -105,8 +105,8 @@ class HttpRetriever:
         """Return up to ``k`` hits for every query, in the server's order, without duplicates; a blank query has none.
 
         Raises:
-            RetrieverDown: No answer within the attempts and the deadline, or the server is left alone for a while.
-            RetrievalError: The server refuses in a way that no further attempt would mend.
+            RetrieverDown: No answer within the attempts and the deadline, or the circuit breaker is open.
+            RetrievalError: The server refuses the request for good.
         """
         wanted = [well_formed(query)[:MAX_QUERY_CHARACTERS] for query in queries]
         found = {query: self._cache.get((query, k)) for query in wanted if query.strip()}
@@ -119,13 +119,13 @@ class HttpRetriever:
         return [list(found.get(query) or ()) for query in wanted]
 
     def close(self) -> None:
-        """End the connections. May be called twice."""
+        """Close the connections. May be called twice."""
         self._loop.close(self._disconnect)
 
     # -- in the loop thread -------------------------------------------------------------------------------------------
 
     async def _disconnect(self) -> None:
-        """End what other threads still wait for, and the connections."""
+        """Cancel the searches that other threads wait for, and close the connections."""
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
@@ -146,7 +146,7 @@ class HttpRetriever:
         return [hits for task in tasks for hits in task.result()]
 
     async def _batch(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
-        """One request, unless the breaker is open, and what the breaker learns of it."""
+        """Send one request, unless the breaker is open, and report the result to the breaker."""
         async with self._slots:
             pause = self._breaker.wait()
             if pause is not None:
@@ -166,7 +166,7 @@ class HttpRetriever:
                     self._breaker.undecided()
 
     async def _attempts(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
-        """Ask until an answer makes sense, ``retries`` + 1 times at most."""
+        """Send a request until the answer is valid, at most ``retries`` + 1 times."""
         payload = render_search(queries, k)
         for retry in range(self._retries + 1):
             try:
@@ -174,7 +174,7 @@ class HttpRetriever:
             except TransientError as error:
                 reason, asked = str(error), error.pause
             if retry < self._retries:
-                # Not all at once: requests that were refused together would be refused together again.
+                # Jitter: requests that were refused together would otherwise come back together.
                 own = min(self._backoff * 2**retry, MAX_PAUSE_SECONDS) * random.uniform(0.5, 1.0)
                 await asyncio.sleep(max(own, asked))
         raise RetrieverDown(f"{self.url} failed {self._retries + 1} times ({reason})")
@@ -191,7 +191,7 @@ class HttpRetriever:
         except httpx.RequestError as error:
             raise TransientError(one_line(str(error) or type(error).__name__)) from None
         except NonsenseError as error:
-            raise TransientError(f"an answer that makes no sense: {error}") from None
+            raise TransientError(f"a malformed answer: {error}") from None
 
     async def _post(self, payload: bytes) -> bytes:
         async with self._connections().stream("POST", self.url, content=payload) as response:
@@ -205,7 +205,7 @@ class HttpRetriever:
         return bytes(body)
 
     def _connections(self) -> "httpx.AsyncClient":
-        """The client; it is made in the loop that uses it."""
+        """The client, created in the event loop that uses it."""
         if self._client is None:
             import httpx
 
@@ -222,7 +222,7 @@ class HttpRetriever:
         return self._client
 
     def _refusal(self, response: "httpx.Response", body: bytes) -> Exception:
-        """What a status means: worth another attempt, or not."""
+        """The exception of an error status: ``TransientError`` where a retry may help, else ``RetrievalError``."""
         status = response.status_code
         if 300 <= status < 400:
             target = urlsplit(response.headers.get("Location", "")).netloc or "another path"
@@ -230,24 +230,24 @@ class HttpRetriever:
                 f"{self.url} redirects to {one_line(target)} ({status}), and a redirect is not followed, so that the "
                 "token stays here; give the final address (retriever.url)"
             )
-        said = self._quoted(body)
+        message = self._quoted(body)
         if status in TRANSIENT or status >= 500:
             return TransientError(
-                f"{status}: {said}", retry_after(response.headers.get("Retry-After"), MAX_RETRY_AFTER_SECONDS)
+                f"{status}: {message}", retry_after(response.headers.get("Retry-After"), MAX_RETRY_AFTER_SECONDS)
             )
         if status < 300:
             return TransientError(f"status {status} without an answer")
         remedy = REMEDIES.get(status, "change what it complains about")
-        return RetrievalError(f"{self.url} refused the request ({status}: {said}); {remedy}")
+        return RetrievalError(f"{self.url} refused the request ({status}: {message}); {remedy}")
 
     def _quoted(self, body: bytes) -> str:
-        """The server's words in a message of ours, without the token should it repeat it."""
+        """The server's message on one line, with the token removed."""
         text = body[:1000].decode(errors="replace")
         return one_line(text.replace(self._token, "***") if self._token else text) or "no message"
 
 
 class _Cache:
-    """The answers used last, by (query, k)."""
+    """Least-recently-used cache of hits by (query, k)."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -269,7 +269,7 @@ class _Cache:
 
 
 class _LoopThread:
-    """An event loop in a thread of its own: its time limits hold whatever a server does, byte by byte."""
+    """An event loop in its own thread, so that time limits hold even against a server that sends byte by byte."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -279,10 +279,10 @@ class _LoopThread:
         self._lock = threading.Lock()
 
     def run(self, work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
-        """Wait for the result; an interrupt of the waiting thread ends the work as well.
+        """Run a coroutine and wait for its result; an interrupt of the waiting thread cancels the coroutine.
 
         Raises:
-            RetrieverDown: The loop has been closed, or is closed meanwhile.
+            RetrieverDown: The loop is closed before the work is done.
         """
         with self._lock:
             if self._closed:
@@ -296,7 +296,7 @@ class _LoopThread:
             future.cancel()
 
     def close(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run ``last`` and end. Does nothing the second time."""
+        """Run ``last``, then stop the loop. A second call does nothing."""
         with self._lock:
             if self._closed:
                 return
@@ -325,5 +325,5 @@ def _check_token(token: str | None) -> None:
     if token is not None and not is_sendable(token):
         raise RetrievalError(
             "the retriever's token (retriever.token_env) is empty or has spaces, line breaks or non-ASCII characters "
-            "in it; mend it"
+            "in it; fix it"
         )

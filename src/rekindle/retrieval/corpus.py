@@ -56,10 +56,10 @@ def open_corpus(path: Path) -> IO[bytes]:
 def read_corpus(path: Path) -> Iterator[Document]:
     """Yield the documents of a corpus in order, one line in memory at a time; blank lines are skipped.
 
-    Whether ids are unique is not looked at here: an index does that.
+    Unique ids are checked by the index, not here.
 
     Raises:
-        RetrievalError: The file cannot be read, or a line is no document (with ``file:line``).
+        RetrievalError: The file cannot be read, or a line is not a document (with ``file:line``).
     """
     with open_corpus(path) as lines:
         for number, line in enumerate(lines, start=1):
@@ -68,7 +68,7 @@ def read_corpus(path: Path) -> Iterator[Document]:
 
 
 def parse_document(line: bytes, place: str) -> Document:
-    """Read one line; ``place`` is the ``file:line`` of a complaint."""
+    """Read one line; ``place`` (``file:line``) begins the error messages."""
     fields = _parse_object(line, place)
     title, text = _title_and_text(fields, place)
     if not (title.strip() or text.strip()):
@@ -119,7 +119,7 @@ def _string(fields: dict[str, object], name: str, place: str) -> str:
 
 
 def _well_formed(text: str) -> str:
-    """JSON can escape half of a surrogate pair, which no tokenizer and no server can encode."""
+    """Replace lone surrogates, which JSON can escape but no tokenizer or server can encode."""
     if text.isascii():
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,4 +1,4 @@
-"""Dense retrieval: the passages whose vectors are nearest to the query's."""
+"""Dense retrieval: nearest passages by the inner product of embedding vectors."""
 
 import json
 import os
@@ -30,9 +30,9 @@ _CHECKPOINT_EVERY = 512  # passages: half a minute on two cores
 class DenseIndex:
     """Exact search by inner product; a :class:`~rekindle.retrieval.retriever.Retriever`.
 
-    Made by :meth:`in_memory` or :meth:`open_or_build`. Any number of threads may search while one adds, and any number
-    of processes may have the same directory open; one of them may add. Vectors are kept as float16. With faiss they are
-    also in memory, as float32; with numpy they are memory-mapped.
+    Created by :meth:`in_memory` or :meth:`open_or_build`. Any number of threads may search while one adds. Any number
+    of processes may open the same directory; one of them may add. Vectors are stored as float16. faiss also holds them
+    in memory as float32; numpy memory-maps them.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class DenseIndex:
     def in_memory(
         cls, documents: Iterable[Document], encoder: TextEncoder, *, backend: VectorBackend | None = None
     ) -> Self:
-        """Encode documents and keep them in this process alone.
+        """Encode documents into an index in memory.
 
         Raises:
             RetrievalError: An id occurs twice.
@@ -67,22 +67,22 @@ class DenseIndex:
         on_progress: Callable[[float], None] | None = None,
         backend: VectorBackend | None = None,
     ) -> Self:
-        """Open the index of a corpus that lies in ``directory/dense``, and build it first where there is none.
+        """Open the index of a corpus in ``directory/dense``; build it first where there is none.
 
-        A build that was killed goes on where it was. A process that finds another one building waits for it.
+        A killed build is resumed. While another process builds the same index, this one waits for it.
 
         Args:
-            corpus: JSONL file (:mod:`rekindle.retrieval.corpus`); documents are read from it, so it has to stay.
-            directory: Of indexes; made where it is not there.
-            encoder: Of queries, and of the passages unless there are ``vectors``.
+            corpus: JSONL file (:mod:`rekindle.retrieval.corpus`). Documents are read from it, so it must stay in place.
+            directory: Directory of indexes; created if missing.
+            encoder: Encodes the queries, and the passages unless ``vectors`` are given.
             vectors: A ``.npy`` file [N, D] or a file of ``faiss.write_index`` with the passages' vectors in the order
-                of the corpus, made with ``encoder``; used where it lies.
-            rebuild: Replace an index that does not fit, and what was added to it, instead of refusing it.
-            on_progress: Called with the share that is done, between 0 and 1, while it is built.
-            backend: ``faiss`` or ``numpy``; by default faiss where it is installed.
+                of the corpus, made with ``encoder``; read in place, not copied.
+            rebuild: Replace an index that does not match, including documents added to it; default: refuse it.
+            on_progress: Called during a build with the share done, in [0, 1].
+            backend: ``faiss`` or ``numpy``; default: faiss where it is installed.
 
         Raises:
-            RetrievalError: The corpus or the vectors cannot be used; or the index is of another corpus or encoder.
+            RetrievalError: The corpus or the vectors cannot be used, or the index belongs to another corpus or encoder.
         """
         corpus, ready = Path(corpus), None if vectors is None else Path(vectors)
         settings = {"encoder": encoder.fingerprint, "vectors": "encoded" if ready is None else _state(ready)}
@@ -107,7 +107,7 @@ class DenseIndex:
         return document_id in self._documents
 
     def document(self, document_id: str) -> Document:
-        """The document of an id.
+        """The document with this id.
 
         Raises:
             KeyError: There is none.
@@ -115,10 +115,10 @@ class DenseIndex:
         return self._documents.of_id(document_id)
 
     def add(self, documents: Iterable[Document]) -> None:
-        """Encode and add documents; searches that begin after it returns find them, and so does who opens it later.
+        """Encode and add documents. Searches that begin later find them, also in processes that open the index later.
 
         Raises:
-            RetrievalError: An id is there already (nothing is added then), or another process adds to the directory.
+            RetrievalError: An id exists already (nothing is added then), or another process adds to the directory.
         """
         with self._adding:
             kept = len(self._documents) - self._documents.of_corpus
@@ -128,8 +128,8 @@ class DenseIndex:
             vectors_ND = self._encoder.encode_passages(new).astype(np.float16)
             if self._additions is not None:
                 _write_added(self._additions.place / _ADDED, kept, vectors_ND)
-                self._additions.write(kept, new)  # last: what is in this file is added
-            self._documents.extend(new)  # before they can be found
+                self._additions.write(kept, new)  # last: a document counts as added once it is in this file
+            self._documents.extend(new)  # before a search can return their rows
             self._vectors.add(vectors_ND)
 
     def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
@@ -154,7 +154,7 @@ class DenseIndex:
         return [list(ranked(at)) for at in range(len(queries_QD))]
 
     def close(self) -> None:
-        """Let go of files and of the right to add."""
+        """Close the files and release the lock for adding."""
         self._documents.close()
         if self._additions is not None:
             self._additions.close()
@@ -173,7 +173,7 @@ def _build(
 
 
 class _Plan(NamedTuple):
-    """What an unfinished array of vectors is of."""
+    """Which corpus and encoder an unfinished array of vectors belongs to."""
 
     documents: int
     sha256: str
@@ -183,7 +183,7 @@ class _Plan(NamedTuple):
 def _encode_corpus(
     corpus: Path, directory: Path, encoder: TextEncoder, plan: _Plan, on_progress: Callable[[float], None] | None
 ) -> None:
-    """Fill the array of vectors, durably piece by piece, from where an earlier process got to."""
+    """Fill the array of vectors piece by piece, syncing each; continue where an earlier process stopped."""
     done = _encoded_before(directory / _PROGRESS, plan)
     vectors_ND = np.lib.format.open_memmap(
         directory / _VECTORS, "r+" if done else "w+", np.float16, (plan.documents, encoder.dimension)
@@ -247,7 +247,7 @@ def _load_array(path: Path) -> NDArray[np.floating[Any]]:
 
 
 def _state(path: Path) -> str:
-    """Size and time of a file of vectors."""
+    """Name, size and modification time of a file of vectors."""
     try:
         found = path.stat()
     except OSError as error:
@@ -256,7 +256,7 @@ def _state(path: Path) -> str:
 
 
 def _write_added(path: Path, kept: int, vectors_ND: NDArray[np.float16]) -> None:
-    """Put vectors behind the first ``kept``, durably; what a kill left behind those goes."""
+    """Write vectors after the first ``kept``, and sync. Anything after the first ``kept`` is overwritten."""
     with path.open("ab") as file:
         file.truncate(kept * vectors_ND.shape[1] * vectors_ND.itemsize)
         file.write(vectors_ND.tobytes())

@@ -1,11 +1,11 @@
-"""The directory of an index: built beside its place and renamed, with a file that says what it was built from.
+"""The directory of an index: built beside its place, then renamed; index.json records what it was built from.
 
     DIRECTORY/lexical/index.json    {"format": 1, "settings": {...}, "documents": 16340, "corpus": {...}}
-    DIRECTORY/lexical/...           what the index keeps
-    DIRECTORY/lexical.building/     one that is being built, or was when the process was killed
+    DIRECTORY/lexical/...           the index's own files
+    DIRECTORY/lexical.building/     an unfinished build
     DIRECTORY/lexical.lock          held while it is built
 
-Everything is written before ``index.json``, and the rename comes last: a directory with its final name is whole.
+``index.json`` is written after all other files, and the rename comes last: a directory with its final name is complete.
 """
 
 import hashlib
@@ -28,31 +28,31 @@ _MANIFEST = "index.json"
 _LOOK_EVERY = 0.1  # seconds, while another process builds
 
 Settings = Mapping[str, str | int]
-"""What the content of an index depends on besides the corpus, e.g. ``{"backend": "tantivy 0.27.0"}``."""
+"""The settings that the content of an index depends on besides the corpus, e.g. ``{"backend": "tantivy 0.27.0"}``."""
 
 
 class IndexDirectory:
     """Finds or builds one kind of index of one corpus.
 
     Args:
-        place: Where the index is to be, e.g. ``DIRECTORY/lexical``.
-        corpus: The file it is of.
-        settings: An index of other settings is refused.
+        place: Path of the index, e.g. ``DIRECTORY/lexical``.
+        corpus: File that it indexes.
+        settings: An index with other settings is refused.
     """
 
     def __init__(self, place: Path, corpus: Path, settings: Settings) -> None:
         self.place, self._corpus, self._settings = place, corpus, dict(settings)
 
     def find_or_build(self, build: Callable[[Path], tuple[int, str]], *, rebuild: bool, resume: bool = False) -> Path:
-        """The directory of an index that fits, made by ``build`` where there is none.
+        """Return the directory of a matching index, built by ``build`` where there is none.
 
         Args:
             build: Fills an existing directory, and returns the number of documents and the SHA-256 of the corpus.
-            rebuild: An index that does not fit is replaced instead of refused.
-            resume: ``build`` goes on with what a killed process left behind; otherwise it begins with nothing.
+            rebuild: Replace an index that does not match; default: refuse it.
+            resume: ``build`` continues with the files of a killed build; default: start with an empty directory.
 
         Raises:
-            RetrievalError: An index is there that does not fit, or the directory cannot be written.
+            RetrievalError: The index there does not match, or the directory cannot be written.
         """
         if not (self.place.exists() and self._fits(rebuild)):
             with self._locked():
@@ -63,17 +63,17 @@ class IndexDirectory:
     def _fits(self, rebuild: bool) -> bool:
         problem = self._mismatch()
         if problem is not None and not rebuild:
-            raise RetrievalError(f"the index {self.place} {problem}; delete that directory, and it is built anew")
+            raise RetrievalError(f"the index {self.place} {problem}; delete that directory, and it is built again")
         return problem is None
 
     def _mismatch(self) -> str | None:
-        """What is wrong with the index that is there, as the end of a sentence."""
+        """Why the existing index does not match, as the end of a sentence; None where it does."""
         try:
             manifest = json.loads((self.place / _MANIFEST).read_bytes())
             form, settings, corpus = manifest["format"], manifest["settings"], manifest["corpus"]
             size, written, digest = corpus["bytes"], corpus["modified"], corpus["sha256"]
         except (OSError, ValueError, KeyError, TypeError):
-            return f"is not whole or not ours ({_MANIFEST} is missing or damaged)"
+            return f"is incomplete or not an index of rekindle ({_MANIFEST} is missing or damaged)"
         if form != _FORMAT:
             return f"has format {form}, and this version of rekindle reads format {_FORMAT}"
         for name in self._settings:
@@ -90,7 +90,7 @@ class IndexDirectory:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Hold the lock of the place; wait for a process that builds, as its end gives the lock back."""
+        """Hold the lock of the place. Wait while another process builds; its lock is released when it ends."""
         try:
             self.place.parent.mkdir(parents=True, exist_ok=True)
             file = self.place.with_name(f"{self.place.name}.lock").open("a")

@@ -1,7 +1,7 @@
-"""Numbered documents: those of a corpus file, read where they lie, then those that were added.
+"""Numbered documents: those of a corpus file, read in place, followed by those added later.
 
-Row 0 is the first document of the corpus. Of a corpus file only two small tables are kept: where each document begins,
-and a hash of its id, sorted; so twenty million passages need 24 bytes each, and no copy of the text.
+Row 0 is the first document of the corpus. Only two small tables of a corpus file are stored: the offset of each
+document, and the sorted hashes of the ids. Twenty million passages need 24 bytes each, and the text is not copied.
 """
 
 import hashlib
@@ -25,10 +25,10 @@ _REPORT_EVERY = 1 << 22  # bytes
 
 
 class CorpusPass:
-    """One pass over a corpus file: its documents as a stream, and meanwhile the tables of :class:`CorpusFile`.
+    """One pass over a corpus file. It streams the documents and builds the tables of :class:`CorpusFile`.
 
     Attributes:
-        sha256: Hex digest of the file, once the pass is done.
+        sha256: Hex digest of the file; available after the pass.
     """
 
     def __init__(self, path: Path, on_progress: Callable[[float], None] | None = None) -> None:
@@ -41,7 +41,7 @@ class CorpusPass:
         """Yield every document in order.
 
         Raises:
-            RetrievalError: A line is no document, an id occurs twice (with ``file:line``), or there is no document.
+            RetrievalError: A line is not a document, an id occurs twice (with ``file:line``), or there is no document.
         """
         digest = hashlib.sha256()
         at = 0
@@ -67,7 +67,7 @@ class CorpusPass:
             self._on_progress(after / size)
 
     def _check_ids(self) -> None:
-        """Equal hashes lie side by side once they are sorted; only of those the ids themselves are compared."""
+        """Check that ids are unique: sort the hashes, and compare the ids only where neighbouring hashes are equal."""
         hashes = np.frombuffer(self._hashes, np.uint64)
         order = np.argsort(hashes, kind="stable")
         alike = hashes[order][1:] == hashes[order][:-1]
@@ -86,7 +86,7 @@ class CorpusPass:
                 )
 
     def save(self, directory: Path) -> int:
-        """Write the tables of a pass that is done; return the number of documents."""
+        """Write the tables after the pass; return the number of documents."""
         hashes = np.frombuffer(self._hashes, np.uint64)
         order = np.argsort(hashes, kind="stable")
         np.save(directory / _OFFSETS, np.frombuffer(self._offsets, np.uint64))
@@ -96,7 +96,7 @@ class CorpusPass:
 
 
 class CorpusFile:
-    """The documents of a corpus file by row and by id, through the tables of a finished :class:`CorpusPass`.
+    """The documents of a corpus file by row and by id, using the tables of a finished :class:`CorpusPass`.
 
     Raises:
         RetrievalError: The tables are damaged.
@@ -114,26 +114,26 @@ class CorpusFile:
         return _read(self._file.fileno(), self._offsets, row, str(self._path))
 
     def row_of(self, document_id: str) -> int | None:
-        """The row of an id, if it is there."""
+        """The row of an id; None where there is none."""
         wanted = np.uint64(_hash(document_id))
         first, after = (int(np.searchsorted(self._hashes, wanted, side)) for side in ("left", "right"))
         candidates = (int(row) for row in self._rows[first:after])
         return next((row for row in candidates if self[row].id == document_id), None)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
 
 class Documents:
-    """The documents of an index by row and by id; it may grow at its end while others read.
+    """The documents of an index by row and by id. Documents can be appended while other threads read.
 
     Args:
-        corpus: What it begins with; None for nothing.
-        added: What comes after it.
+        corpus: The first rows; None for none.
+        added: The rows after it.
 
     Attributes:
-        of_corpus: How many of them are the corpus's.
+        of_corpus: Number of documents from the corpus.
     """
 
     def __init__(self, corpus: CorpusFile | None, added: Iterable[Document] = ()) -> None:
@@ -153,7 +153,7 @@ class Documents:
         return self._added[row - self.of_corpus]
 
     def row_of(self, document_id: str) -> int | None:
-        """The row of an id, if it is there."""
+        """The row of an id; None where there is none."""
         found = self._row_of.get(document_id)
         return self._corpus.row_of(document_id) if found is None and self._corpus else found
 
@@ -161,7 +161,7 @@ class Documents:
         return self.row_of(document_id) is not None
 
     def of_id(self, document_id: str) -> Document:
-        """The document of an id.
+        """The document with this id.
 
         Raises:
             KeyError: There is none.
@@ -172,10 +172,10 @@ class Documents:
         return self[row]
 
     def checked(self, documents: Iterable[Document]) -> list[Document]:
-        """The documents, if all of them can be added.
+        """Return the documents after checking that all of them can be added.
 
         Raises:
-            RetrievalError: An id is here already, or occurs twice among them.
+            RetrievalError: An id exists already, or occurs twice among them.
         """
         new: dict[str, Document] = {}
         for document in documents:
@@ -187,18 +187,18 @@ class Documents:
         return list(new.values())
 
     def extend(self, documents: Sequence[Document]) -> None:
-        """Add documents that were :meth:`checked`."""
+        """Append documents returned by :meth:`checked`."""
         self._row_of.update((document.id, row) for row, document in enumerate(documents, start=len(self)))
         self._added.extend(documents)
 
     def shrink(self, length: int) -> None:
-        """Take back what was added behind the first ``length``."""
+        """Remove the added documents after the first ``length``."""
         for document in self._added[length - self.of_corpus :]:
             del self._row_of[document.id]
         del self._added[length - self.of_corpus :]
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._corpus:
             self._corpus.close()
 
@@ -208,7 +208,7 @@ def _table(path: Path) -> NDArray[Any]:
         table: NDArray[Any] = np.load(path, mmap_mode="r")
     except (OSError, ValueError, EOFError) as error:
         raise RetrievalError(
-            f"the index {path.parent} is damaged ({path.name}: {error}); delete that directory, and it is built anew"
+            f"the index {path.parent} is damaged ({path.name}: {error}); delete that directory, and it is built again"
         ) from error
     return table
 
@@ -223,7 +223,7 @@ def _read(descriptor: int, offsets: NDArray[Any], row: int, path: str) -> Docume
     try:
         return parse_document(line, path)
     except RetrievalError as error:
-        raise RetrievalError(f"{path} was changed while its index was in use; start again, and it is read anew") from (
+        raise RetrievalError(f"{path} was changed while its index was in use; start again to read it afresh") from (
             error
         )
 

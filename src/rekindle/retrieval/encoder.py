@@ -1,7 +1,7 @@
-"""Texts as vectors of unit length: any encoder in the layout of sentence-transformers, through transformers alone.
+"""Text encoder: unit-length vectors from any model in the layout of sentence-transformers, loaded with transformers.
 
-A directory holds a transformers model and, where it says how its tokens become one vector, ``modules.json`` and
-``1_Pooling/config.json``. Without those it is the mean over the tokens, as with E5 (arXiv 2212.03533).
+The model directory may have ``modules.json`` and ``1_Pooling/config.json``, which define the pooling. Without them the
+mean over the tokens is used, as with E5 (arXiv 2212.03533).
 """
 
 import hashlib
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Encoder", "TextEncoder"]
 
-_SAMPLED_BYTES = 1 << 20  # of each end of a file of weights: enough to tell two trainings apart
+_SAMPLED_BYTES = 1 << 20  # from each end of a weight file: enough to tell two trainings apart
 _POOLINGS = {"mean": "pooling_mode_mean_tokens", "cls": "pooling_mode_cls_token"}
 _KNOWN_MODULES = {"Transformer", "Pooling", "Normalize"}
 
 
 class TextEncoder(Protocol):
-    """What a dense index needs of an encoder."""
+    """Encoder protocol of a dense index."""
 
     @property
     def dimension(self) -> int:
@@ -39,7 +39,7 @@ class TextEncoder(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Differs between encoders that give different vectors."""
+        """Identifies the encoder: encoders that give different vectors have different fingerprints."""
         ...
 
     def encode_queries(self, queries: Sequence[str]) -> NDArray[np.float32]:
@@ -52,16 +52,16 @@ class TextEncoder(Protocol):
 
 
 class Encoder:
-    """A Hugging Face encoder in a local directory; nothing is downloaded. May be used from several threads.
+    """A Hugging Face encoder from a local directory; nothing is downloaded. Thread-safe.
 
-    A passage is encoded as ``"Title"``, newline, text: what Search-R1 and FlashRAG encode.
+    A passage is encoded as ``"Title"``, newline, text, as in Search-R1 and FlashRAG.
 
     Args:
-        directory: Of the model.
-        query_prefix: Put before every query, e.g. ``"query: "`` for E5; None: what the directory says, else nothing.
-        passage_prefix: The same for passages, e.g. ``"passage: "``.
-        max_length: Tokens of a text that count; None: what the directory says.
-        batch_size: Texts that go through the model at once.
+        directory: Model directory.
+        query_prefix: Prefix of every query, e.g. ``"query: "`` for E5; None: the directory's prefix, if it has one.
+        passage_prefix: Prefix of every passage, e.g. ``"passage: "``; None: the directory's prefix, if it has one.
+        max_length: Longest text in tokens, the rest is cut; None: the directory's limit.
+        batch_size: Texts per forward pass.
         device: "auto" (the GPU when there is one), "cpu", "cuda" or "cuda:N".
 
     Raises:
@@ -87,7 +87,7 @@ class Encoder:
         self._tokenizer, self._model = _load(directory, device)
         self._max_length = max_length or _max_length(directory, self._tokenizer, self._model)
         self._batch_size = batch_size
-        self._tokenizing = threading.Lock()  # a fast tokenizer cannot be borrowed by two threads
+        self._tokenizing = threading.Lock()  # a fast tokenizer is not thread-safe
         self._weights = _digest(directory)
 
     @property
@@ -97,12 +97,12 @@ class Encoder:
 
     @property
     def fingerprint(self) -> str:
-        """Of the weights and of how they are used; not of where they lie."""
+        """Digest of the weights and the encoding settings; independent of the path."""
         settings = (self._weights, self._pooling, self._max_length, self._query_prefix, self._passage_prefix)
         return hashlib.sha256(repr(settings).encode()).hexdigest()[:16]
 
     def encode_queries(self, queries: Sequence[str]) -> NDArray[np.float32]:
-        """[N, D], rows of unit length; of a query the first 10,000 characters are looked at."""
+        """[N, D], rows of unit length; the first 10,000 characters of a query are used."""
         return self._encode([self._query_prefix + query[:MAX_QUERY_CHARACTERS] for query in queries])
 
     def encode_passages(self, documents: Sequence[Document]) -> NDArray[np.float32]:
@@ -110,7 +110,7 @@ class Encoder:
         return self._encode([self._passage_prefix + join_contents(document) for document in documents])
 
     def _encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Texts of like length share a batch, so that little is padding."""
+        """Encode texts in batches of similar length, which keeps padding small."""
         vectors = np.empty((len(texts), self.dimension), np.float32)
         order = sorted(range(len(texts)), key=lambda at: len(texts[at]))
         for start in range(0, len(order), self._batch_size):
@@ -142,7 +142,7 @@ def _pool(hidden_NTD: "torch.Tensor", mask_NT: "torch.Tensor", pooling: str) -> 
 
 
 def _pooling(directory: Path) -> str:
-    """Name of the pooling that the directory asks for."""
+    """Pooling of the directory: "mean" or "cls"."""
     if not (directory / "config.json").is_file():
         raise RetrievalError(
             f"there is no encoder at {directory} (no config.json); give the directory of a downloaded model "
@@ -200,7 +200,7 @@ def _max_length(directory: Path, tokenizer: Any, model: Any) -> int:
 
 
 def _digest(directory: Path) -> str:
-    """Of what decides about the vectors."""
+    """Digest of the files that the vectors depend on."""
     digest = hashlib.sha256()
     names = ("config.json", "tokenizer.json", "vocab.txt")
     paths = [directory / name for name in names]

@@ -1,4 +1,4 @@
-"""BM25 over title and text with SQLite's FTS5, for where tantivy is not installed: slower, and just as safe."""
+"""BM25 over title and text with SQLite's FTS5: the fallback without tantivy, slower and equally safe."""
 
 import re
 import sqlite3
@@ -16,7 +16,7 @@ _FILE = "terms.sqlite"
 
 
 class FtsTerms:
-    """The inverted index of numbered documents. Safe to search from several threads while one adds.
+    """Inverted index of numbered documents. Several threads may search while one adds.
 
     Args:
         directory: Existing directory of the index; None keeps it in memory.
@@ -26,7 +26,7 @@ class FtsTerms:
 
     def __init__(self, directory: Path | None = None) -> None:
         target = str(directory / _FILE) if directory else ":memory:"
-        self._lock = threading.Lock()  # one connection, which one thread uses at a time
+        self._lock = threading.Lock()  # guards the one connection
         self._connection = sqlite3.connect(target, isolation_level=None, check_same_thread=False)
         if not self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'terms'").fetchone():
             self._connection.execute(
@@ -37,14 +37,14 @@ class FtsTerms:
 
     @staticmethod
     def version() -> str:
-        """Of the library: an index is read by the version that wrote it."""
+        """Version of the library. An index is read only by the version that wrote it."""
         return sqlite3.sqlite_version
 
     def __len__(self) -> int:
         return self._count
 
     def stored(self) -> int:
-        """Number of documents that are there now, those included that another process has added since."""
+        """Number of documents in the index now, including those added by another process."""
         with self._lock:
             return self._counted()
 
@@ -52,9 +52,9 @@ class FtsTerms:
         return int(self._connection.execute("SELECT count(*) FROM terms_docsize").fetchone()[0])
 
     def add(self, rows: Iterable[tuple[int, Document]], *, bulk: bool = False) -> None:
-        """Index documents under their rows and make them visible; all of them or, on an error, none."""
+        """Index documents under their row numbers: all of them or, on an error, none."""
         with self._lock:
-            if bulk:  # a build that dies is thrown away, so that it need not be durable step by step
+            if bulk:  # a killed build is thrown away, so no step needs to be durable
                 self._connection.execute("PRAGMA synchronous = OFF")
                 self._connection.execute("PRAGMA journal_mode = MEMORY")
             self._connection.execute("BEGIN IMMEDIATE")
@@ -71,7 +71,7 @@ class FtsTerms:
         if not terms or k < 1:
             return []
         with self._lock:
-            # Terms are letters and digits in quotes: nothing of FTS5's query language is left in them.
+            # Terms are letters and digits in quotes, so they contain no FTS5 query syntax.
             found = self._connection.execute(
                 "SELECT rowid, bm25(terms, ?, 1.0) AS cost FROM terms WHERE terms MATCH ? AND rowid < ? "
                 "ORDER BY cost, rowid LIMIT ?",
@@ -80,5 +80,5 @@ class FtsTerms:
         return [(int(row), -float(cost)) for row, cost in found]
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._connection.close()

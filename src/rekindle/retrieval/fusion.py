@@ -2,7 +2,7 @@
 
     score(d) = sum over rankings r that hold d of  1 / (60 + rank_r(d))        ranks from 1
 
-Only ranks count, so that scores of different kinds need no common scale.
+Only ranks count, so scores of different kinds need no common scale.
 """
 
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ __all__ = ["Fusion", "reciprocal_ranks"]
 
 
 class Fusion:
-    """Several retrievers of the same corpus as one, e.g. a lexical and a dense index.
+    """Several retrievers over the same corpus combined into one, e.g. a lexical and a dense index.
 
     Args:
-        retrievers: Closed with it. Where scores tie, what an earlier one ranks comes first.
-        constant: What is added to a rank; the larger, the less the first places count.
-        depth: Hits that every retriever is asked for, at least; more of them let a document that one retriever ranks
-            low profit from its place in another.
+        retrievers: Closed together with it. On equal scores, the hits of an earlier retriever come first.
+        constant: Added to every rank; a larger constant gives the first ranks less weight.
+        depth: Fewest hits requested from each retriever. With a larger depth, a document that one retriever ranks low
+            can still gain from its rank in another.
     """
 
     def __init__(self, retrievers: Sequence[Retriever], *, constant: float = 60.0, depth: int = 20) -> None:
@@ -40,7 +40,7 @@ class Fusion:
 
 
 def reciprocal_ranks(rankings: Sequence[Sequence[Hit]], constant: float = 60.0) -> list[Hit]:
-    """Fuse rankings of documents with ids; ties in the order in which documents first occur in the rankings."""
+    """Fuse rankings; equal scores keep the order in which documents first occur in the rankings."""
     scores: dict[str, float] = {}
     documents: dict[str, Document] = {}
     for ranking in rankings:

@@ -25,14 +25,14 @@ _TERMS = "terms"
 
 
 class LexicalIndex:
-    """BM25 (k1 = 1.2, b = 0.75), a match in the title weighted; a :class:`~rekindle.retrieval.retriever.Retriever`.
+    """BM25 (k1 = 1.2, b = 0.75) with a title weight; a :class:`~rekindle.retrieval.retriever.Retriever`.
 
-    Made by :meth:`in_memory` or :meth:`open_or_build`. Any number of threads may search while one adds, and any number
-    of processes may have the same directory open; one of them may add.
+    Created by :meth:`in_memory` or :meth:`open_or_build`. Any number of threads may search while one adds. Any number
+    of processes may open the same directory; one of them may add.
 
     The score of a document is ``BM25(title and text) + title_weight / 4 * BM25(title)`` over the distinct terms of the
-    query. With FTS5 it is BM25 of frequencies in which an occurrence in the title counts ``title_weight`` times. Scores
-    that differ by less than 1e-5 of themselves are equal.
+    query. FTS5 instead counts an occurrence in the title ``title_weight`` times in the term frequency. Scores with a
+    relative difference below 1e-5 count as equal.
     """
 
     def __init__(self, documents: Documents, terms: Terms, title_weight: float, additions: Additions | None) -> None:
@@ -44,7 +44,7 @@ class LexicalIndex:
     def in_memory(
         cls, documents: Iterable[Document], *, title_weight: float = 2.0, backend: Backend | None = None
     ) -> Self:
-        """Index documents in this process alone; for worlds that are made on the spot.
+        """Index documents in memory, e.g. those of the embedded search world.
 
         Raises:
             RetrievalError: An id occurs twice.
@@ -65,20 +65,20 @@ class LexicalIndex:
         on_progress: Callable[[float], None] | None = None,
         backend: Backend | None = None,
     ) -> Self:
-        """Open the index of a corpus that lies in ``directory/lexical``, and build it first where there is none.
+        """Open the index of a corpus in ``directory/lexical``; build it first where there is none.
 
-        A process that finds another one building waits for it. A build that was killed is begun anew.
+        While another process builds the same index, this one waits for it. A killed build starts from the beginning.
 
         Args:
-            corpus: JSONL file (:mod:`rekindle.retrieval.corpus`); documents are read from it, so it has to stay.
-            directory: Of indexes; made where it is not there.
-            title_weight: How much a match in the title counts; may differ from one opening to the next.
-            rebuild: Replace an index that does not fit, and what was added to it, instead of refusing it.
-            on_progress: Called with the share that is done, between 0 and 1, while it is built.
-            backend: ``tantivy`` or SQLite's ``fts5``; by default tantivy where it is installed.
+            corpus: JSONL file (:mod:`rekindle.retrieval.corpus`). Documents are read from it, so it must stay in place.
+            directory: Directory of indexes; created if missing.
+            title_weight: Weight of a match in the title; may differ each time an index is opened.
+            rebuild: Replace an index that does not match, including documents added to it; default: refuse it.
+            on_progress: Called during a build with the share done, in [0, 1].
+            backend: ``tantivy`` or SQLite's ``fts5``; default: tantivy where it is installed.
 
         Raises:
-            RetrievalError: The corpus cannot be used; or the index is of another corpus, version or backend.
+            RetrievalError: The corpus cannot be used, or the index belongs to another corpus, version or backend.
         """
         corpus, kind = Path(corpus), _backend(backend)
         settings = {"backend": f"{kind.name} {kind.version()}", "analyzer": ANALYZER}
@@ -94,7 +94,7 @@ class LexicalIndex:
             terms = kind(place / _TERMS)
         except (OSError, ValueError, sqlite3.Error) as error:
             raise RetrievalError(
-                f"the index {place} is damaged ({error}); delete that directory, and it is built anew"
+                f"the index {place} is damaged ({error}); delete that directory, and it is built again"
             ) from error
         documents = Documents(base, additions.read()[: len(terms) - len(base)])
         return cls(documents, terms, title_weight, additions)
@@ -106,7 +106,7 @@ class LexicalIndex:
         return document_id in self._documents
 
     def document(self, document_id: str) -> Document:
-        """The document of an id.
+        """The document with this id.
 
         Raises:
             KeyError: There is none.
@@ -114,10 +114,10 @@ class LexicalIndex:
         return self._documents.of_id(document_id)
 
     def add(self, documents: Iterable[Document]) -> None:
-        """Add documents at the end; searches that begin after it returns find them, and so does who opens it later.
+        """Append documents. Searches that begin later find them, also in processes that open the index later.
 
         Raises:
-            RetrievalError: An id is there already (nothing is added then), or another process adds to the directory.
+            RetrievalError: An id exists already (nothing is added then), or another process adds to the directory.
         """
         with self._adding:
             if self._additions is not None:
@@ -125,7 +125,7 @@ class LexicalIndex:
             new, first = self._documents.checked(documents), len(self._documents)
             if self._additions is not None:
                 self._additions.write(first - self._documents.of_corpus, new)
-            self._documents.extend(new)  # before they can be found
+            self._documents.extend(new)  # before a search can return their rows
             try:
                 self._terms.add(enumerate(new, start=first))
             except BaseException:
@@ -141,7 +141,7 @@ class LexicalIndex:
         return [Hit(self._documents[row], score) for row, score in found]
 
     def close(self) -> None:
-        """Let go of files and of the writer's lock."""
+        """Close the files and release the lock for adding."""
         self._terms.close()
         self._documents.close()
         if self._additions is not None:

@@ -1,4 +1,4 @@
-"""From a corpus on disk to a retriever in this process, by its kind."""
+"""Opening a local index of a corpus: lexical, dense or hybrid."""
 
 import hashlib
 from collections.abc import Callable
@@ -13,27 +13,27 @@ from rekindle.retrieval.fusion import Fusion
 from rekindle.retrieval.lexical import LexicalIndex
 from rekindle.retrieval.retriever import Retriever
 
-__all__ = ["IndexKind", "OpenedIndex", "open_index", "spoken"]
+__all__ = ["IndexKind", "OpenedIndex", "index_progress", "open_index"]
 
 IndexKind = Literal["lexical", "dense", "hybrid"]
-Progress = Callable[[str, float], None]
+IndexProgress = Callable[[str, float], None]
 
 
-def spoken(say: Callable[[str], None], steps: int) -> Progress:
-    """Progress in words, one of ``steps`` sentences at a time: "lexical index: 40 %"."""
-    said: set[tuple[str, int]] = set()
+def index_progress(say: Callable[[str], None], steps: int) -> IndexProgress:
+    """Return a progress callback that prints at most ``steps`` lines such as "lexical index: 40 %"."""
+    shown: set[tuple[str, int]] = set()
 
     def progress(what: str, share: float) -> None:
         step = what, int(steps * share)
-        if step not in said:
-            said.add(step)
+        if step not in shown:
+            shown.add(step)
             say(f"{what} index: {step[1] * 100 // steps} %")
 
     return progress
 
 
 class OpenedIndex(NamedTuple):
-    """A retriever, and how many documents it has."""
+    """A retriever and its number of documents."""
 
     retriever: Retriever
     documents: int
@@ -49,20 +49,20 @@ def open_index(
     query_prefix: str | None = None,
     passage_prefix: str | None = None,
     title_weight: float = 2.0,
-    on_progress: Progress | None = None,
+    on_progress: IndexProgress | None = None,
 ) -> OpenedIndex:
-    """Open the index of a corpus, and build it first where there is none.
+    """Open the index of a corpus; build it first where there is none.
 
     Args:
         corpus: JSONL file.
-        kind: BM25; vectors; both, fused by reciprocal ranks.
-        directory: Of the index; None: in the user's cache, where an index that does not fit any more is replaced.
-        encoder: Directory of the encoder; for "dense" and "hybrid" it is needed.
-        vectors: Ready ones of the passages in their order, a ``.npy`` file or a faiss index; for "dense" and "hybrid".
-        query_prefix: Put before queries by the encoder, e.g. ``"query: "`` for E5; None: what its directory says.
-        passage_prefix: The same for passages.
-        title_weight: Of a match in the title; for "lexical" and "hybrid".
-        on_progress: Called with what is built ("lexical", "dense") and the share of it that is done.
+        kind: "lexical" (BM25), "dense" (vectors) or "hybrid" (both, fused by reciprocal ranks).
+        directory: Directory of the index; None: in the user's cache, where an outdated index is replaced.
+        encoder: Directory of the encoder; required for "dense" and "hybrid".
+        vectors: Precomputed passage vectors in corpus order, as ``.npy`` or faiss index; for "dense" and "hybrid".
+        query_prefix: The encoder's prefix of queries, e.g. ``"query: "`` for E5; None: as in the encoder's directory.
+        passage_prefix: The encoder's prefix of passages.
+        title_weight: Weight of a match in the title; for "lexical" and "hybrid".
+        on_progress: Called with the index being built ("lexical", "dense") and the share done, in [0, 1].
 
     Raises:
         RetrievalError: The corpus, the index or the encoder cannot be used.
@@ -85,7 +85,9 @@ def open_index(
     return OpenedIndex(Fusion([_lexical(corpus, directory, title_weight, on_progress), dense]), len(dense))
 
 
-def _lexical(corpus: Path, directory: Path | None, title_weight: float, on_progress: Progress | None) -> LexicalIndex:
+def _lexical(
+    corpus: Path, directory: Path | None, title_weight: float, on_progress: IndexProgress | None
+) -> LexicalIndex:
     return LexicalIndex.open_or_build(
         corpus,
         directory or _cached(corpus),
@@ -96,7 +98,7 @@ def _lexical(corpus: Path, directory: Path | None, title_weight: float, on_progr
 
 
 def _cached(*sources: Path) -> Path:
-    """The place in the user's cache for what is made of these paths."""
+    """Cache directory for an index built from these paths."""
     key = "\n".join(str(source.resolve()) for source in sources)
     name = hashlib.blake2b(key.encode(errors="surrogateescape"), digest_size=12).hexdigest()
     return cache_directory("indexes") / name

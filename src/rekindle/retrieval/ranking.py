@@ -1,4 +1,4 @@
-"""The order of hits: by score, and equal ones as the corpus has them, whatever order an index finds them in."""
+"""The order of hits: by score, ties in corpus order, independent of the index's own order."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,19 +8,19 @@ Ranking = Sequence[tuple[int, float]]
 """``(row, score)``, best first."""
 
 SPARE = 6
-"""Hits to ask for beyond those wanted, so that ties at the end rarely need a second search."""
+"""Hits requested beyond ``k``, so that ties at the end rarely need a second search."""
 
 _TIE = 1e-5  # relative; a sum of float32 in another order differs by less
 
 
 def first_with_ties(hits_of: Callable[[int], Ranking], k: int) -> list[tuple[int, float]]:
-    """The first ``k`` of a ranking whose ties are in no order: by score, then row.
+    """The first ``k`` hits by score, then row, of an index that returns ties in arbitrary order.
 
-    Which of several equal documents a limited search returns depends on how an index is laid out. So it is asked for
-    more until a worse one shows, and scores that differ by rounding alone are levelled.
+    A limited search returns some of several equal documents, depending on the layout of the index. Therefore more hits
+    are requested until a worse one appears, and scores that differ by rounding alone are made equal.
 
     Args:
-        hits_of: ``limit -> hits`` with scores falling; asked for ``k + SPARE`` first.
+        hits_of: ``limit -> hits`` with falling scores; first called with ``k + SPARE``.
         k: Hits wanted, at least 1.
     """
     limit = k + SPARE
@@ -33,7 +33,7 @@ def first_with_ties(hits_of: Callable[[int], Ranking], k: int) -> list[tuple[int
 
 
 def _level(hits: Ranking) -> list[tuple[int, float]]:
-    """Give hits that tie the score of the first of them, and sort by score and row."""
+    """Give tied hits the score of the first of them, and sort by score and row."""
     levelled: list[tuple[int, float]] = []
     best = float("inf")
     for row, score in hits:

@@ -1,11 +1,11 @@
-"""A retriever for other processes and machines, over the `/retrieve` protocol of Search-R1.
+"""HTTP server of a retriever, with the `/retrieve` protocol of Search-R1.
 
     POST /retrieve    see ``rekindle.retrieval.wire``
     GET  /health      {"status": "ok", "documents": 16340, "version": "0.1.0", "in_flight": 0}, without a token
-    GET  /status      "ok", without a token (what SSP asks for)
+    GET  /status      "ok", without a token (used by SSP)
 
-What is refused is answered with {"detail": one sentence}: 400 and 422 no such request, 401 no or another token, 408 too
-slow, 413 too much, 503 (with Retry-After) too busy or a search that failed.
+Errors are answered with {"detail": one sentence}: 400 and 422 malformed request, 401 missing or wrong token, 408 too
+slow, 413 too large, 503 (with Retry-After) too busy or failed search.
 """
 
 import asyncio
@@ -29,33 +29,33 @@ if TYPE_CHECKING:
 __all__ = ["RetrieverServer"]
 
 KEEP_ALIVE_SECONDS = 60
-"""An idle connection is kept; clients come back between two turns of a rollout."""
+"""How long an idle connection is kept; clients return between two turns of a rollout."""
 SHUTDOWN_SECONDS = 30
-"""Longest wait for what is in flight when the server is stopped."""
+"""Longest wait for requests in flight when the server stops."""
 BACKLOG = 2048
-"""Connections that wait to be accepted."""
+"""Most connections waiting to be accepted."""
 DRAIN_SECONDS = 5
-"""How long the rest of a body that was refused is read and forgotten, so that the refusal arrives."""
+"""How long the rest of a refused body is read and discarded, so that the client receives the error."""
 UNREAD = {401, 408, 413}
-"""Refusals that come before the body has been read."""
+"""Error statuses that are sent before the body has been read."""
 RETRY_AFTER = {"Retry-After": "1"}
 
 
 class RetrieverServer:
-    """Serves one retriever. The address is taken at once, and answers while :meth:`run` runs.
+    """Serves one retriever. The address is bound at construction; requests are answered during :meth:`run`.
 
     Args:
-        host: Address to listen on. One that other machines can reach needs a token.
-        port: 0 takes a free one.
-        token: Asked for as a bearer token.
-        default_k: Documents per query where a request does not say.
-        limits: What is taken.
+        host: Address to listen on. A token is required if other machines can reach it.
+        port: TCP port; 0 chooses a free one.
+        token: Bearer token that requests must send.
+        default_k: Documents per query when a request has no ``topk``.
+        limits: Limits on requests.
 
     Attributes:
         url: Address of ``/retrieve``.
 
     Raises:
-        RetrievalError: fastapi or uvicorn is missing, the address cannot be used, or it would be open to everybody.
+        RetrievalError: fastapi or uvicorn is missing, the address cannot be used, or a public address has no token.
     """
 
     def __init__(
@@ -77,11 +77,11 @@ class RetrieverServer:
         self._stopping = False
 
     def run(self, retriever: Retriever, *, documents: int, on_ready: Callable[[], None] | None = None) -> None:
-        """Answer until :meth:`stop`, or SIGINT or SIGTERM in the main thread; then finish what is in flight.
+        """Serve until :meth:`stop`, or SIGINT or SIGTERM in the main thread; then finish the requests in flight.
 
         Args:
-            retriever: Only one thread uses it; stays the caller's to close.
-            documents: How many it has, for /health.
+            retriever: Used by one thread only; the caller closes it.
+            documents: Its number of documents, for /health.
             on_ready: Called once connections are accepted.
         """
         import uvicorn
@@ -116,18 +116,18 @@ class RetrieverServer:
         )
 
     def stop(self) -> None:
-        """Ask :meth:`run` to end, from any thread or signal handler; a run that has not begun yet ends at once."""
+        """End :meth:`run`, from any thread or signal handler; a later :meth:`run` returns at once."""
         self._stopping = True
         if self._server is not None:
             self._server.should_exit = True
 
     def close(self) -> None:
-        """Give the address back, where :meth:`run` has not done it. May be called twice."""
+        """Release the address, unless :meth:`run` has. May be called twice."""
         self._socket.close()
 
 
 class _Service:
-    """What happens to a request."""
+    """Request handlers."""
 
     def __init__(
         self, searches: SearchThread, documents: int, token: str | None, default_k: int, limits: Limits
@@ -141,7 +141,7 @@ class _Service:
         from fastapi import FastAPI
 
         app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-        # Plain routes: bodies are read and checked here, byte by byte and by limits that fastapi does not have.
+        # Plain routes: bodies are read and checked here, with limits that fastapi does not have.
         app.add_route("/retrieve", self._retrieve, methods=["POST"])
         app.add_route("/health", self._health, methods=["GET"])
         app.add_route("/status", self._status, methods=["GET"])
@@ -194,7 +194,7 @@ class _Service:
         given = request.headers.get("authorization", "").encode()
         if self._expected is not None and not hmac.compare_digest(given, self._expected):
             raise RefusedError(
-                401, "a bearer token is needed, and this is none or another", {"WWW-Authenticate": "Bearer"}
+                401, "the bearer token is missing or wrong; send the server's token", {"WWW-Authenticate": "Bearer"}
             )
 
     async def _body(self, request: "Request") -> bytes:
@@ -220,7 +220,7 @@ class _Service:
 
 
 async def _drain(request: "Request") -> None:
-    """A connection that is closed on unread bytes is reset, and the client never sees why it was refused."""
+    """Read the rest of a refused body: closing on unread bytes resets the connection, and the error would be lost."""
     from starlette.requests import ClientDisconnect
 
     with contextlib.suppress(TimeoutError, ClientDisconnect, RuntimeError):  # RuntimeError: all of it is read
@@ -236,7 +236,7 @@ def _check(host: str, port: int, token: str | None, default_k: int, limits: Limi
                 f'a retriever server needs {module}, which is not installed; run: pip install "rekindle[serve]"'
             )
     if token is not None and not (token and token.isascii() and token.isprintable() and " " not in token):
-        raise RetrievalError("the token is empty or has spaces, line breaks or non-ASCII characters in it; mend it")
+        raise RetrievalError("the token is empty or has spaces, line breaks or non-ASCII characters in it; fix it")
     if token is None and not _is_loopback(host):
         raise RetrievalError(
             f"{host} can be reached by other machines, and without a token everybody could search; "
@@ -256,12 +256,12 @@ def _is_loopback(host: str) -> bool:
 
 
 def _bind(host: str, port: int) -> socket.socket:
-    """A socket that has the address, and refuses connections until it listens."""
+    """A socket bound to the address; it refuses connections until it listens."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is named, because asyncio sets TCP_NODELAY only where it is; without, answers come 40 ms late.
+    # asyncio sets TCP_NODELAY only when the protocol is named; without it answers come 40 ms late.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        # A server that ended a moment ago must not keep its successor out.
+        # The address of a server that ended a moment ago must be usable again.
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))
     except OSError as error:
@@ -273,7 +273,7 @@ def _bind(host: str, port: int) -> socket.socket:
 def _listen(bound: socket.socket) -> None:
     try:
         bound.listen(BACKLOG)
-    except OSError as error:  # somebody else listens there since
+    except OSError as error:  # another process listens there by now
         raise _taken("port {1} of {0}".format(*bound.getsockname()), error) from None
 
 

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 __all__ = ["TantivyTerms"]
 
 _TOKENIZER = "rekindle"
-_LONGEST_TERM = 100  # bytes; longer ones are no words
-_HEAP_BYTES = 256_000_000  # of the writer when a corpus is indexed: a million passages are then one segment to search
+_LONGEST_TERM = 100  # bytes; longer terms are not words
+_HEAP_BYTES = 256_000_000  # writer's memory for a build: a million passages then form one segment
 _SMALL_HEAP_BYTES = 15_000_000
-_TITLE_SCALE = 0.25  # a title is short, so that its BM25 is some four times what its words add to a passage's
+_TITLE_SCALE = 0.25  # a title is short: its BM25 is about four times what its words add to the passage's
 
 
 class TantivyTerms:
-    """The inverted index of numbered documents. Safe to search from several threads while one adds.
+    """Inverted index of numbered documents. Several threads may search while one adds.
 
     Args:
         directory: Existing directory of the index; None keeps it in memory.
@@ -43,19 +43,19 @@ class TantivyTerms:
 
     @staticmethod
     def version() -> str:
-        """Of the library: an index is read by the version that wrote it."""
+        """Version of the library. An index is read only by the version that wrote it."""
         return version("tantivy")
 
     def __len__(self) -> int:
         return self._searcher.num_docs
 
     def stored(self) -> int:
-        """Number of documents that are there now, those included that another process has added since."""
+        """Number of documents in the index now, including those added by another process."""
         self._index.reload()
         return self._index.searcher().num_docs
 
     def add(self, rows: Iterable[tuple[int, Document]], *, bulk: bool = False) -> None:
-        """Index documents under their rows and make them visible; all of them or, on an error, none."""
+        """Index documents under their row numbers: all of them or, on an error, none."""
         if self._writer is None:
             self._writer = self._index.writer(_HEAP_BYTES if bulk else _SMALL_HEAP_BYTES, num_threads=1)
         try:
@@ -99,7 +99,7 @@ class TantivyTerms:
         return [(int(row or 0), float(score)) for row, (score, _) in zip(rows, hits, strict=True)]
 
     def close(self) -> None:
-        """Let go of the writer's lock; merges that have begun are finished."""
+        """Release the writer's lock, after finishing merges that have begun."""
         if self._writer is not None:
             self._writer.wait_merging_threads()
             self._writer = None

@@ -1,4 +1,4 @@
-"""The nearest vectors by inner product, exactly: with faiss, or with numpy where it is not installed."""
+"""Exact nearest-vector search by inner product, with faiss or, where it is not installed, numpy."""
 
 import threading
 from collections.abc import Iterator
@@ -17,11 +17,11 @@ __all__ = ["FaissVectors", "NumpyVectors", "VectorBackend", "Vectors", "flat_vec
 VectorBackend = Literal["faiss", "numpy"]
 Array = NDArray[np.floating[Any]]
 
-_BLOCK = 1 << 15  # vectors that are converted to float32 at once
+_BLOCK = 1 << 15  # vectors converted to float32 at a time
 
 
 class FaissVectors:
-    """A faiss index: IndexFlatIP, or whatever a file holds. One thread uses it at a time."""
+    """A faiss index: IndexFlatIP, or any index read from a file. Calls are serialised by a lock."""
 
     def __init__(self, index: Any) -> None:
         import faiss
@@ -39,10 +39,10 @@ class FaissVectors:
 
     @classmethod
     def read(cls, path: Path) -> "FaissVectors":
-        """The index in a file of ``faiss.write_index``.
+        """Read an index written by ``faiss.write_index``.
 
         Raises:
-            RetrievalError: faiss is not installed, or cannot read it.
+            RetrievalError: faiss is not installed or cannot read the file.
         """
         _require_faiss()
         import faiss
@@ -78,7 +78,7 @@ class FaissVectors:
 
 
 class NumpyVectors:
-    """Arrays that are multiplied block by block; they may be memory-mapped."""
+    """Vectors in numpy arrays, possibly memory-mapped, searched block by block."""
 
     def __init__(self, dimension: int) -> None:
         self.dimension = dimension
@@ -112,7 +112,7 @@ Vectors = FaissVectors | NumpyVectors
 
 
 def flat_vectors(dimension: int, backend: VectorBackend | None) -> Vectors:
-    """An empty exact index; by default with faiss where it is installed."""
+    """An empty exact index; default backend: faiss where it is installed, else numpy."""
     if backend == "faiss":
         _require_faiss()
     use_faiss = backend != "numpy" and find_spec("faiss") is not None

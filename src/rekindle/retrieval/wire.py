@@ -1,10 +1,10 @@
-r"""The `/retrieve` protocol of Search-R1 (arXiv 2503.09516), as bytes: what a client sends, and what a server answers.
+r"""The `/retrieve` protocol of Search-R1 (arXiv 2503.09516): request and response bodies as bytes.
 
     {"queries": ["who was Jeff Porcaro"], "topk": 3, "return_scores": true}
     {"result": [[{"document": {"id": "0", "contents": "\"Jeff Porcaro\"\nA drummer."}, "score": 7.1}]]}
     {"result": [[{"id": "0", "contents": "\"Jeff Porcaro\"\nA drummer."}]]}          (return_scores = false)
 
-``topk`` may be null or 0 for the server's own number. Our documents also have "title" and "text".
+``topk`` may be null or 0 for the server's default. Our documents also have "title" and "text".
 """
 
 import hashlib
@@ -31,15 +31,15 @@ __all__ = [
 
 
 class NonsenseError(Exception):
-    """An answer that does not follow the protocol; the message says how."""
+    """An answer that does not follow the protocol; the message gives the difference."""
 
 
 class RefusedError(Exception):
-    """A request that the server does not answer.
+    """A request that the server refuses.
 
     Attributes:
         status: HTTP status.
-        headers: Of the answer.
+        headers: Headers of the answer.
     """
 
     def __init__(self, status: int, reason: str, headers: dict[str, str] | None = None) -> None:
@@ -49,17 +49,17 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a server takes.
+    """Limits of a server.
 
     Attributes:
-        body_bytes: Of one request.
-        queries: Of one request; Search-R1 asks for a whole training batch at once.
-        query_characters: Of one query.
+        body_bytes: Bytes of one request.
+        queries: Queries of one request; Search-R1 sends a whole training batch at once.
+        query_characters: Characters of one query.
         topk: Documents per query.
-        documents: Of one answer, all queries together.
-        waiting_queries: Of all requests that wait for the search; more are answered with 503.
-        connections: At the same time; more are answered with 503.
-        body_seconds: Within which a request must have been sent.
+        documents: Documents of one answer, all queries together.
+        waiting_queries: Queries of all waiting requests; more are answered with 503.
+        connections: Open connections; more are answered with 503.
+        body_seconds: Time for a client to send its request.
     """
 
     body_bytes: int = 16 * 2**20
@@ -74,7 +74,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What a request asks for: ``k`` documents for every query, with or without scores."""
+    """A parsed request: ``k`` documents for every query, with or without scores."""
 
     queries: list[str]
     k: int
@@ -82,7 +82,7 @@ class Search:
 
 
 def well_formed(text: str) -> str:
-    """The text with a question mark for every half of a surrogate pair, which JSON can write and nothing can encode."""
+    """The text with lone surrogates replaced by question marks; JSON can hold them, UTF-8 cannot."""
     return text if text.isascii() else text.encode(errors="replace").decode()
 
 
@@ -92,10 +92,10 @@ def render_search(queries: Sequence[str], k: int) -> bytes:
 
 
 def parse_search(body: bytes, default_k: int, limits: Limits) -> Search:
-    """Read the body of a request; fields that nobody knows are ignored, as Search-R1 does.
+    """Read the body of a request; unknown fields are ignored, as in Search-R1.
 
     Raises:
-        RefusedError: It is no request (400, 422) or asks for too much (413, 422).
+        RefusedError: The request is malformed (400, 422) or exceeds a limit (413, 422).
     """
     fields = _object(body)
     queries, k, scores = fields.get("queries"), fields.get("topk"), fields.get("return_scores", False)
@@ -137,9 +137,9 @@ def _bound(search: Search, limits: Limits) -> None:
 
 
 def render_hits(results: Sequence[Sequence[Hit]], *, scores: bool) -> bytes:
-    """The body of an answer. A score that is no number becomes 0.0, because JSON has no NaN."""
-    one = _scored if scores else _bare
-    answer = {"result": [[one(hit) for hit in hits] for hits in results]}
+    """The body of an answer. A score that is not finite becomes 0.0, because JSON has no NaN."""
+    as_object = _scored if scores else _bare
+    answer = {"result": [[as_object(hit) for hit in hits] for hits in results]}
     return well_formed(json.dumps(answer, ensure_ascii=False, allow_nan=False)).encode()
 
 
@@ -156,11 +156,11 @@ def _scored(hit: Hit) -> dict[str, object]:
 def parse_hits(body: bytes, queries: int, k: int) -> list[list[Hit]]:
     """Read an answer in either shape: at most ``k`` hits per query, in the server's order, without duplicates.
 
-    A document may be an object or just its contents. Without an id it gets one from its contents; a score that is
-    missing or no number is 0.0.
+    A document may be an object or just its contents. A missing id becomes a hash of the contents; a missing or
+    non-finite score becomes 0.0.
 
     Raises:
-        NonsenseError: It is something else.
+        NonsenseError: The answer does not follow the protocol.
     """
     try:
         value = json.loads(body)

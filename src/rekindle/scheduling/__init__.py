@@ -1,1 +1,1 @@
-"""Which prompts to roll out, how often and how hot, and what became of every rollout. No torch, network or clock."""
+"""Which prompts to roll out, how often, at which temperature; the fate of every rollout. No torch, network or clock."""

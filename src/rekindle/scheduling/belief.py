@@ -6,6 +6,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from rekindle.scheduling.arguments import check_bounds
 from rekindle.types import UserError
 
 __all__ = ["Belief"]
@@ -41,17 +42,18 @@ class Belief:
     most: float = 1.0
 
     def __post_init__(self) -> None:
-        if min(self.prior_successes, self.prior_failures) < 0:
-            raise UserError(
-                f"posterior.prior_successes = {self.prior_successes} and posterior.prior_failures = "
-                f"{self.prior_failures} are counts; give at least 0, or 0.5 each for Jeffreys' prior"
-            )
-        if self.half_life is not None and not self.half_life > 0:
-            raise UserError(f"posterior.half_life = {self.half_life} must be above 0; leave it out to forget nothing")
+        check_bounds(
+            "it is a count, 0.5 each is Jeffreys' prior",
+            ge=0,
+            prior_successes=self.prior_successes,
+            prior_failures=self.prior_failures,
+        )
+        if self.half_life is not None:
+            check_bounds("leave it out to forget nothing", gt=0, half_life=self.half_life)
         if not 0 <= self.least <= self.most <= 1:
             raise UserError(
-                f"posterior.least_discount = {self.least} and posterior.most_discount = {self.most} must be ordered "
-                "inside [0, 1]; 0 and 1 do not bound the discount"
+                f"least = {self.least} and most = {self.most} must be ordered inside [0, 1]; 0 and 1 do not bound the "
+                "discount"
             )
 
     def discount(self, moved: float) -> float:

@@ -1,34 +1,50 @@
-"""A cohort: the requests of one step, from drawn to taken."""
+"""Cohorts: the requests of one step, from the draw to the update.
+
+At most ``max_off_policy_steps + 1`` cohorts are open at a time, so that no batch is older than that when it is trained.
+"""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+import numpy as np
+
 from rekindle.scheduling import serialization
-from rekindle.scheduling.accounting import Settled
+from rekindle.scheduling.group_records import GroupRecord
 from rekindle.types import Group, GroupRequest
 
-__all__ = ["Cohort"]
+__all__ = ["Cohort", "OpenCohorts"]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Cohort:
-    """The requests of one step on their way from drawn (rows, with their sizes) over asked (open) to told (groups).
+    """The requests of one step.
 
-    ``unfinished`` holds groups that may be topped up, by the id of their first request; ``tops_up`` says which group a
-    further request belongs to.
+    Attributes:
+        step: Number of the step.
+        target: Most groups of its update.
+        rows: Prompts that were drawn and are still to be asked, with their group sizes.
+        reissue: Requests that are asked before any new one: top-ups, and requests of a restored run.
+        open: Requests that were asked and are still to be told, by id.
+        unfinished: Groups that may be topped up, by the id of their first request.
+        tops_up: The first request's id of the group that a further request belongs to, by its own id.
+        groups: Groups that passed the gate.
+        records: Records of the groups that are final.
+        drawn: Every row that was drawn.
+        rounds: Draws after the first.
+        taken: Whether its update was handed out.
     """
 
     step: int
     target: int
-    rows: deque[tuple[int, int]]
+    rows: deque[tuple[int, int]] = field(default_factory=deque)
     reissue: deque[GroupRequest] = field(default_factory=deque)
     open: dict[int, GroupRequest] = field(default_factory=dict)
     unfinished: dict[int, Group] = field(default_factory=dict)
     tops_up: dict[int, int] = field(default_factory=dict)
     groups: list[Group] = field(default_factory=list)
-    settled: list[Settled] = field(default_factory=list)
+    records: list[GroupRecord] = field(default_factory=list)
     drawn: set[int] = field(default_factory=set)
     rounds: int = 0
     taken: bool = False
@@ -37,6 +53,35 @@ class Cohort:
     def complete(self) -> bool:
         """Whether everything that was drawn is told."""
         return not (self.rows or self.reissue or self.open)
+
+    def add_draw(self, rows: Sequence[int], sizes: Sequence[int]) -> None:
+        """Take in the prompts of a draw, with their group sizes."""
+        self.rows.extend(zip(rows, sizes, strict=True))
+        self.drawn.update(rows)
+
+    def add_top_up(self, request: GroupRequest, first: int) -> None:
+        """Take in a further request for the group whose first request has the id ``first``."""
+        self.tops_up[request.id] = first
+        self.reissue.append(request)
+
+    def close(self, request: GroupRequest) -> Group | None:
+        """A request was told: return the unfinished group that it belongs to, None where it begins one."""
+        del self.open[request.id]
+        return self.unfinished.pop(self.tops_up.pop(request.id, -1), None)
+
+    def take(self) -> list[Group]:
+        """Hand out the groups that passed the gate, by the id of their request."""
+        self.taken = True
+        groups, self.groups = sorted(self.groups, key=lambda group: group.request.id), []
+        return groups
+
+    def chosen(self, groups: Sequence[Group], seed: int) -> set[int]:
+        """Request ids of at most ``target`` of these groups; which ones is drawn uniformly at random."""
+        ids = [group.request.id for group in groups]
+        if len(ids) <= self.target:
+            return set(ids)
+        rng = np.random.default_rng((seed, self.step, 0, 1))
+        return set(rng.choice(ids, self.target, replace=False).tolist())
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; requests in flight are saved as asked and will be asked again."""
@@ -49,7 +94,7 @@ class Cohort:
             "unfinished": [serialization.group_to_json(group) for group in self.unfinished.values()],
             "tops_up": [list(pair) for pair in self.tops_up.items()],
             "groups": [serialization.group_to_json(group) for group in self.groups],
-            "settled": [] if self.taken else [serialization.settled_to_json(one) for one in self.settled],
+            "records": [] if self.taken else [serialization.record_to_json(one) for one in self.records],
             "drawn": sorted(self.drawn),
             "rounds": self.rounds,
             "taken": self.taken,
@@ -66,8 +111,72 @@ class Cohort:
             unfinished={group.request.id: group for group in map(serialization.group_from_json, saved["unfinished"])},
             tops_up=dict(saved["tops_up"]),
             groups=[serialization.group_from_json(group) for group in saved["groups"]],
-            settled=[serialization.settled_from_json(one) for one in saved["settled"]],
+            records=[serialization.record_from_json(one) for one in saved["records"]],
             drawn=set(saved["drawn"]),
             rounds=saved["rounds"],
             taken=saved["taken"],
         )
+
+
+class OpenCohorts:
+    """The cohorts that are not over yet, oldest first.
+
+    Args:
+        most: How many there may be.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._cohorts: deque[Cohort] = deque()
+
+    def __iter__(self) -> Iterator[Cohort]:
+        return iter(self._cohorts)
+
+    def __len__(self) -> int:
+        return len(self._cohorts)
+
+    @property
+    def full(self) -> bool:
+        """Whether no further cohort may begin."""
+        return len(self._cohorts) >= self._most
+
+    def add(self, cohort: Cohort) -> None:
+        """Begin a cohort."""
+        self._cohorts.append(cohort)
+
+    def to_ask(self) -> Cohort | None:
+        """The oldest cohort that has something to ask."""
+        return next((cohort for cohort in self._cohorts if cohort.reissue or cohort.rows), None)
+
+    def to_take(self) -> Cohort | None:
+        """The oldest cohort that was not taken, once it is complete."""
+        cohort = next((cohort for cohort in self._cohorts if not cohort.taken), None)
+        return cohort if cohort is not None and cohort.complete else None
+
+    def holding(self, request_id: int) -> Cohort:
+        """The cohort of an open request.
+
+        Raises:
+            ValueError: The request is not open.
+        """
+        for cohort in self._cohorts:
+            if request_id in cohort.open:
+                return cohort
+        raise ValueError(f"request {request_id} is not open: it was never asked, or was told already; tell each once")
+
+    def in_flight(self) -> set[int]:
+        """Rows that were drawn for cohorts that were not taken."""
+        return {row for cohort in self._cohorts if not cohort.taken for row in cohort.drawn}
+
+    def drop_taken(self) -> None:
+        """Free the places of the oldest cohorts that were taken."""
+        while self._cohorts and self._cohorts[0].taken:
+            self._cohorts.popleft()
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Plain values of every cohort."""
+        return [cohort.to_json() for cohort in self._cohorts]
+
+    def load_json(self, saved: Sequence[Mapping[str, Any]]) -> None:
+        """Replace the cohorts by saved ones."""
+        self._cohorts = deque(map(Cohort.from_json, saved))

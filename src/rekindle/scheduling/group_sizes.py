@@ -66,8 +66,8 @@ def knapsack(mean_size: float, minimum: int = 2, maximum: int = 128) -> GroupSiz
     _check_range(minimum, maximum)
     if not minimum <= mean_size <= maximum:
         raise UserError(
-            f"train.group_size = {mean_size} rollouts per prompt cannot be shared out in groups of sizes.minimum = "
-            f"{minimum} to sizes.maximum = {maximum}; choose it between them, or widen them"
+            f"mean_size = {mean_size} rollouts per prompt cannot be shared out in groups of minimum = {minimum} to "
+            f"maximum = {maximum}; choose it between them, or widen them"
         )
 
     def sizes(history: History, rows: Rows) -> list[int]:
@@ -99,6 +99,6 @@ def _largest(values: npt.NDArray[np.float64], count: int) -> Rows:
 def _check_range(minimum: int, maximum: int) -> None:
     if not 1 <= minimum <= maximum:
         raise UserError(
-            f"sizes.minimum = {minimum} and sizes.maximum = {maximum} must be ordered and at least 1; "
+            f"minimum = {minimum} and maximum = {maximum} must be ordered and at least 1; "
             "use 2 and 8 for group-relative advantages"
         )

@@ -7,16 +7,16 @@ streaks, Bayesian selection reads Beta counts). Rows are only ever added, at the
 
 from collections.abc import Iterable, Mapping
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from rekindle.scheduling.belief import Belief
 from rekindle.scheduling.weighted_rows import Rows
-from rekindle.types import Outcome
+from rekindle.types import Group, Outcome
 
-__all__ = ["MAX_STREAK", "History", "TaskIds"]
+__all__ = ["MAX_STREAK", "History", "Knowledge", "TaskIds"]
 
 _OUTCOMES: tuple[Outcome | None, ...] = (None, Outcome.MIXED, Outcome.ALL_CORRECT, Outcome.ALL_WRONG)
 _CODE = {outcome: code for code, outcome in enumerate(_OUTCOMES)}
@@ -41,6 +41,22 @@ _COLUMNS: tuple[tuple[str, Any, float], ...] = (
     ("moved_at", np.float32, 0),
     ("last_version", np.int32, -1),
 )
+
+
+class Knowledge(NamedTuple):
+    """What is known of a prompt at one moment.
+
+    Attributes:
+        last_outcome: Of its latest visit; None before the first.
+        first_outcome: Of its first visit; None before it.
+        streak: Its ``heat``.
+        beta: (a, b) of its posterior, prior included.
+    """
+
+    last_outcome: Outcome | None
+    first_outcome: Outcome | None
+    streak: int
+    beta: tuple[float, float]
 
 
 class TaskIds:
@@ -117,7 +133,7 @@ class History:
         weight: Draw weight in [0, 1]; the pool's column.
         temperature: Temperature of the last visit, 0 before the first.
         beta_successes: Successes as Beta counts, discounted at every visit; the prior is not in them.
-        beta_failures: Failures as Beta counts, likewise.
+        beta_failures: Failures as Beta counts, discounted in the same way.
         moved_at: ``movement`` at the last visit.
         last_version: Policy version of the last visit, -1 before the first.
     """
@@ -180,13 +196,13 @@ class History:
 
     # -- what is learned ----------------------------------------------------------------------------------------------
 
-    def before(self, row: int) -> tuple[Outcome | None, Outcome | None, int, tuple[float, float]]:
-        """What is known before a visit: last and first outcome, heat, and (a, b) of the belief."""
-        return (
-            _OUTCOMES[self.last_outcome_code.item(row)],
-            _OUTCOMES[self.first_outcome_code.item(row)],
-            self.heat.item(row),
-            self.beta(row),
+    def before(self, row: int) -> Knowledge:
+        """What is known of a prompt before a visit."""
+        return Knowledge(
+            last_outcome=_OUTCOMES[self.last_outcome_code.item(row)],
+            first_outcome=_OUTCOMES[self.first_outcome_code.item(row)],
+            streak=self.heat.item(row),
+            beta=self.beta(row),
         )
 
     def record(self, row: int, outcome: Outcome, *, successes: int, n: int, temperature: float, version: int) -> None:
@@ -212,6 +228,23 @@ class History:
         self._count(self.correct_streak, row, outcome is Outcome.ALL_CORRECT)
         self._count(self.wrong_streak, row, outcome is Outcome.ALL_WRONG)
         self._count(self.unanimous_streak, row, outcome is not Outcome.MIXED)
+
+    def record_group(self, group: Group, success_at: float) -> None:
+        """Enter the visit that a group is.
+
+        Args:
+            group: Of one of the prompts, top-ups included.
+            success_at: A reward of at least this much is a success.
+        """
+        request = group.request
+        self.record(
+            request.row,
+            group.outcome,
+            successes=group.successes(success_at),
+            n=len(group.rollouts),
+            temperature=request.temperature,
+            version=request.version,
+        )
 
     @staticmethod
     def _count(streak: npt.NDArray[np.uint16], row: int, goes_on: bool) -> None:

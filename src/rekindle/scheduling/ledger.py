@@ -1,11 +1,11 @@
-"""The account of every rollout, on disk: one row per group in ``ledger.sqlite``, readable while the run goes on."""
+"""The ledger: one row per group record in ``ledger.sqlite``, readable while the run goes on."""
 
 import sqlite3
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from rekindle.scheduling.accounting import Settled
+from rekindle.scheduling.group_records import GroupRecord
 from rekindle.types import Fate, UserError
 
 __all__ = ["Ledger", "LedgerError"]
@@ -62,20 +62,20 @@ class Ledger:
 
     def write(
         self,
-        settled: Iterable[Settled],
+        records: Iterable[GroupRecord],
         seconds: Mapping[int, float],
-        proposers: Iterable[Settled] = (),
+        proposers: Iterable[GroupRecord] = (),
         proposers_seconds: Mapping[int, float] = MappingProxyType({}),
     ) -> None:
         """Append the groups of a step in one transaction; seconds by request id, from ask to tell.
 
         Args:
-            settled: Of the solver.
+            records: Of the solver.
             seconds: Of the solver.
             proposers: Of the proposer, in self-play.
             proposers_seconds: Of the proposer.
         """
-        rows = [_row(one, seconds.get(one.request.id, 0.0), "solver") for one in settled]
+        rows = [_row(one, seconds.get(one.request.id, 0.0), "solver") for one in records]
         rows += [_row(one, proposers_seconds.get(one.request.id, 0.0), "proposer") for one in proposers]
         marks = ", ".join("?" * len(_COLUMNS))
         with _Transaction(self._connection):
@@ -120,7 +120,7 @@ class _Transaction:
         self._connection.execute("COMMIT" if error is None else "ROLLBACK")
 
 
-def _row(one: Settled, seconds: float, role: str) -> tuple[object, ...]:
+def _row(one: GroupRecord, seconds: float, role: str) -> tuple[object, ...]:
     request = one.request
     return (
         request.id,

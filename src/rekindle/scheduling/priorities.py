@@ -5,7 +5,7 @@ equal. Rolling out a prompt costs the same whether it teaches or not, so the num
 budget is greatest where the chance of signal is. With success rate p and K rollouts that chance is 1 - p^K - (1-p)^K;
 p is not known but believed to be Beta(a, b), and as E is linear the chance under the belief is
 
-    P(signal) = 1 - E[p^K] - E[(1-p)^K],    E[p^K] = prod_{j<K} (a + j) / (a + b + j),    likewise for 1 - p with b.
+    P(signal) = 1 - E[p^K] - E[(1-p)^K],    E[p^K] = prod_{j<K} (a + j) / (a + b + j),    and for 1 - p with b.
 
 It is the exact predictive probability, not the chance at the mean rate: a prompt seen twice keeps the benefit of the
 doubt, one seen unanimous twenty times does not, and no separate exploration bonus is needed.
@@ -22,6 +22,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from rekindle.scheduling.arguments import check_bounds
 from rekindle.scheduling.history import History
 from rekindle.scheduling.temperatures import Temperature
 from rekindle.types import UserError
@@ -45,8 +46,7 @@ def uniform() -> Priority:
 
 def uncertainty(offset: float = 0.05) -> Priority:
     """sqrt(m (1 - m)) + offset with m the posterior mean: the std of one rollout's reward (SPO, arXiv 2509.13232)."""
-    if offset < 0:
-        raise UserError(f"priority.floor = {offset} is below 0; SPO uses 0.05")
+    check_bounds("SPO uses 0.05", ge=0, offset=offset)
 
     def weights(history: History, rng: np.random.Generator) -> _Column:
         m = history.posterior_mean()
@@ -79,14 +79,11 @@ def signal_chance(
     """
     if group_size < 2:
         raise UserError(
-            f"train.group_size = {group_size} never carries a group's signal; "
-            'raise it, or set priority.score = "uncertainty" for single rollouts'
+            f"group_size = {group_size} never carries a group's signal; "
+            "raise it, or use the uncertainty priority for single rollouts"
         )
-    if not 0 <= floor <= 1 or sharpness < 0:
-        raise UserError(
-            f"priority.floor = {floor} is a chance in [0, 1] and priority.sharpness = {sharpness} at least 0; "
-            "use 0.05 and 1"
-        )
+    check_bounds("it is a chance, use 0.05", ge=0, le=1, floor=floor)
+    check_bounds("1 weighs by the chance itself", ge=0, sharpness=sharpness)
 
     def weights(history: History, rng: np.random.Generator) -> _Column:
         out = np.ones(len(history))

@@ -127,10 +127,10 @@ class Profile:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Selection:
-    """Rows of a profile by what they can teach, each array ascending.
+    """Rows of a profile by how often they were solved, each array ascending.
 
     Attributes:
-        trivial: Solved too often to teach; removed.
+        trivial: Solved too often to have signal; removed.
         unsolved: Never solved.
         learnable: The others.
         kept_unsolved: Those of ``unsolved`` that join every phase.
@@ -241,13 +241,13 @@ def _why_nothing_is_left(profile: Profile, selection: Selection) -> str:
     if trivial and unsolved:
         return (
             f"{start} {trivial} prompts are trivial, {unsolved} were never solved, and none is between; raise "
-            f"profile.trivial_above, or profile with more than {most} samples to find those that are rarely solved"
+            f"trivial_above, or profile with more than {most} samples to find those that are rarely solved"
         )
     if trivial:
-        return f"{start} all {trivial} prompts are trivial; raise profile.trivial_above, or use a harder data set"
+        return f"{start} all {trivial} prompts are trivial; raise trivial_above, or use a harder data set"
     if unsolved:
         return (
-            f"{start} none of the {unsolved} prompts was solved in {most} samples, and a larger profile.unsolved_share "
+            f"{start} none of the {unsolved} prompts was solved in {most} samples, and a larger unsolved_share "
             "would not change that; profile with more samples, or use an easier data set or a stronger model"
         )
     return f"{start} none of its prompts could be played; make the profile anew"

@@ -3,16 +3,16 @@
 from dataclasses import asdict
 from typing import Any
 
-from rekindle.scheduling.accounting import Settled
+from rekindle.scheduling.group_records import GroupRecord
 from rekindle.types import Document, Fate, Group, GroupRequest, Outcome, Retrieval, Rollout
 
 __all__ = [
     "group_from_json",
     "group_to_json",
+    "record_from_json",
+    "record_to_json",
     "request_from_json",
     "request_to_json",
-    "settled_from_json",
-    "settled_to_json",
 ]
 
 _OUTCOME_FIELDS = ("outcome", "previous_outcome", "first_outcome")
@@ -36,7 +36,7 @@ def group_to_json(group: Group) -> dict[str, Any]:
         "outcome": group.outcome,
         "previous_outcome": group.previous_outcome,
         "first_outcome": group.first_outcome,
-        "heat": group.heat,
+        "streak": group.streak,
         "beta": list(group.beta),
         "topped_up": [request_to_json(request) for request in group.topped_up],
     }
@@ -49,21 +49,21 @@ def group_from_json(value: dict[str, Any]) -> Group:
         request=request_from_json(value["request"]),
         rollouts=tuple(_rollout_from_json(rollout) for rollout in value["rollouts"]),
         **_outcomes(value),
-        heat=value["heat"],
+        streak=value["streak"],
         beta=(successes, failures),
         topped_up=tuple(request_from_json(request) for request in value["topped_up"]),
     )
 
 
-def settled_to_json(settled: Settled) -> dict[str, Any]:
-    """Plain values of a group that has its fate."""
-    return asdict(settled)
+def record_to_json(record: GroupRecord) -> dict[str, Any]:
+    """Plain values of a group's record."""
+    return asdict(record)
 
 
-def settled_from_json(value: dict[str, Any]) -> Settled:
-    """Inverse of ``settled_to_json``."""
+def record_from_json(value: dict[str, Any]) -> GroupRecord:
+    """Inverse of ``record_to_json``."""
     request, fate = request_from_json(value["request"]), Fate(value["fate"])
-    return Settled(**{**value, **_outcomes(value), "request": request, "fate": fate})
+    return GroupRecord(**{**value, **_outcomes(value), "request": request, "fate": fate})
 
 
 def _outcomes(value: dict[str, Any]) -> dict[str, Any]:

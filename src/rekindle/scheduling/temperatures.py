@@ -1,4 +1,4 @@
-"""How hot a prompt is sampled: functions of its row in the history."""
+"""Sampling temperatures: functions of a prompt's row in the history."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -6,6 +6,7 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from rekindle.scheduling.arguments import check_bounds
 from rekindle.scheduling.history import MAX_STREAK, History
 from rekindle.types import Outcome, UserError
 
@@ -15,7 +16,7 @@ OnSignal = Literal["reset", "step_down", "hold"]
 
 
 class Temperature(Protocol):
-    """The temperature of a prompt's next visit, and what a visit teaches about the one after."""
+    """The temperature of a prompt's next visit, and how a visit changes that of the one after."""
 
     def __call__(self, history: History, row: int) -> float:
         """Temperature of the next visit of one prompt."""
@@ -56,13 +57,9 @@ def residual_heating(
         on_signal: What a visit with signal does to the heat.
     """
     fixed(base)
-    if delta < 0:
-        raise UserError(f"heating.delta = {delta} would cool prompts that are solved; give 0 (off) or more")
+    check_bounds("0 is off, less would cool prompts that are solved", ge=0, delta=delta)
     if delta and maximum < base:
-        raise UserError(
-            f"heating.maximum = {maximum} is below train.temperature = {base}; "
-            "raise heating.maximum, or set heating.delta = 0 to switch heating off"
-        )
+        raise UserError(f"maximum = {maximum} is below base = {base}; raise maximum, or give delta = 0 for no heating")
     return _ResidualHeating(base, delta, max(base, maximum), on_signal)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from rekindle.types import UserError
+from rekindle.scheduling.arguments import check_bounds
 
 __all__ = ["TopUp", "continue_mixed", "until_balanced"]
 
@@ -16,8 +16,7 @@ def continue_mixed(more: int = 20) -> TopUp:
     The paper screens with 4 rollouts, continues with 20 and trains on all 24. Groups without signal end after the
     screening, which is what the method saves.
     """
-    if more < 1:
-        raise UserError(f'top_up.more = {more} continues nothing; give at least 1, or set top_up.kind = "off"')
+    check_bounds("give at least 1, or no top-up at all", ge=1, more=more)
     return lambda rewards, rounds: more if rounds == 1 and max(rewards) > min(rewards) else 0
 
 
@@ -33,11 +32,7 @@ def until_balanced(size: int, round_size: int = 8, max_rounds: int = 4, success_
         max_rounds: The bound; easy and hard prompts run into it.
         success_at: A reward of at least this much is a success.
     """
-    for name, value in (("subset.size", size), ("train.group_size", round_size), ("top_up.max_rounds", max_rounds)):
-        if value < 1:
-            raise UserError(
-                f"{name} = {value} is below 1; rounds of rollouts until groups are balanced need at least 1"
-            )
+    check_bounds("give at least 1", ge=1, size=size, round_size=round_size, max_rounds=max_rounds)
 
     def more(rewards: Sequence[float], rounds: int) -> int:
         right = sum(reward >= success_at for reward in rewards)

@@ -1,3 +1,3 @@
-"""Where prompts come from: the embedded task, reasoning-gym and files; ``loading.load_tasks`` chooses."""
+"""Task sources: the embedded tasks, reasoning-gym and files; ``loading.load_tasks`` chooses."""
 
 __all__: list[str] = []

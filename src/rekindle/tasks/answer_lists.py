@@ -1,10 +1,10 @@
-"""Seeds of self-play from a user's file: answers that somebody will be asked to invent questions for."""
+"""Self-play seeds from a user's file of answers, for which the proposer will invent questions."""
 
 import json
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from rekindle.notices import warn
 from rekindle.tasks.fields import id_text, text_of
 from rekindle.tasks.task_set import TaskError, normalized_prompt, prompt_id
 from rekindle.types import Task
@@ -16,19 +16,19 @@ EXAMPLES = 'e.g. "Paris" or {"answer": ["Paris", "City of Light"]}'
 
 
 def read_answers(path: Path) -> tuple[Task, ...]:
-    """Read the distinct answers of a file, in its order, each as a seed.
+    """Read the distinct answers of a file as seeds, in file order.
 
-    In a ``.txt`` file every line is an answer. In a ``.jsonl`` file a line is a text, a number, or an object whose
-    "answer" is one of these or a list of them, the best known name first; it may have an "id", and its other fields
-    are not read. Blank lines are skipped. Answers are brought to Unicode NFC, with single spaces. One whose first name
-    came before is dropped, with one warning for the file.
+    In a ``.txt`` file every line is an answer. In a ``.jsonl`` file a line is a text, a number, or an object. The
+    object's "answer" is a text, a number or a list of them, the best-known name first; "id" is optional, other fields
+    are not read. Blank lines are skipped. Answers are normalised to Unicode NFC with single spaces. An answer whose
+    first name occurred before is dropped, with one warning for the file.
 
     Returns:
-        ``Task(f"seed/{id}", first name, answer, {"corpus": ""})``; id is that of the file or a hash of the first name,
-        answer a text where there is one name and a tuple where there are several.
+        ``Task(f"seed/{id}", first name, answer, {"corpus": ""})``. id is the file's id or a hash of the first name;
+        answer is a text for one name and a tuple for several.
 
     Raises:
-        TaskError: The file cannot be read, a line is no answer, or two answers share an id; the message has
+        TaskError: The file cannot be read, a line is not an answer, or two answers share an id; the message has
             ``file:line``.
     """
     if path.suffix.lower() not in {".txt", ".jsonl"}:
@@ -42,7 +42,7 @@ def read_answers(path: Path) -> tuple[Task, ...]:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    """Each line that is not blank, stripped, with its place."""
+    """Yield each non-blank line, stripped, with its place."""
     try:
         if not path.is_file():
             raise TaskError(f"there is no file {path}; give the path of a list of answers (task.path)")
@@ -80,7 +80,7 @@ def _seed(place: str, value: object) -> Task:
 
 
 def _names(place: str, fields: Mapping[str, object]) -> tuple[str, ...]:
-    """The names of an answer, none twice."""
+    """The distinct names of an answer."""
     if "answer" not in fields:
         raise TaskError(f'{place}: there is no "answer" (fields: {", ".join(fields) or "none"}); write {EXAMPLES}')
     value = fields["answer"]
@@ -98,12 +98,12 @@ def _name(place: str, value: object) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise TaskError(f"{place}: {text!r:.80} has half of a surrogate pair; mend or remove it") from error
+        raise TaskError(f"{place}: {text!r:.80} has half of a surrogate pair; fix or remove it") from error
     return normalized_prompt(text)
 
 
 def _distinct(path: Path, seeds: Iterable[tuple[str, Task]]) -> tuple[Task, ...]:
-    """Seeds with different first names; two of them must not share an id."""
+    """Drop seeds whose first name occurred before; refuse a repeated id."""
     by_name: dict[str, Task] = {}
     places: dict[str, str] = {}
     repeated = contradicting = 0
@@ -118,7 +118,7 @@ def _distinct(path: Path, seeds: Iterable[tuple[str, Task]]) -> tuple[Task, ...]
                 "its own id"
             )
     if repeated:
-        warnings.warn(
+        warn(
             f"{path}: {repeated} answers repeat an earlier one and were dropped, {contradicting} with other names",
             stacklevel=3,
         )

@@ -1,4 +1,4 @@
-"""How Python is started in a child process: with the same packages, and nothing else of the parent's environment."""
+"""Command and environment of a Python child process: the parent's packages, and a scrubbed environment."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 __all__ = ["child_environment", "python_command"]
 
 KEPT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME", "SYSTEMROOT")
-"""Without these some Python installations do not start."""
+"""Environment variables that some Python installations need to start."""
 
 
 def python_command(module: str, *arguments: str) -> list[str]:
@@ -16,10 +16,10 @@ def python_command(module: str, *arguments: str) -> list[str]:
 
 
 def child_environment(home: str) -> Mapping[str, str]:
-    """A scrubbed environment: no credentials, one thread, fixed string hashes (so that sets have one order), UTF-8.
+    """A scrubbed environment: no credentials, one thread, UTF-8, and fixed string hashes for a fixed order of sets.
 
     Args:
-        home: Directory for everything that looks for a home or a temporary directory.
+        home: Used as home directory and temporary directory.
     """
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")

@@ -1,4 +1,4 @@
-"""Optional dependencies, asked for by name where they are needed."""
+"""Checks that an optional dependency is installed."""
 
 from importlib.util import find_spec
 
@@ -8,14 +8,14 @@ __all__ = ["MissingExtraError", "require_extra"]
 
 
 class MissingExtraError(UserError):
-    """A package that an optional feature needs is not installed."""
+    """A package of an optional feature is not installed."""
 
 
 def require_extra(module: str, extra: str, purpose: str) -> None:
     """Check that ``module`` is installed, without importing it.
 
     Raises:
-        MissingExtraError: It is not; the message names the extra to install.
+        MissingExtraError: It is not installed; the message names the extra to install.
     """
     if find_spec(module) is None:
         raise MissingExtraError(

@@ -1,4 +1,4 @@
-"""What the fields of a row say, as text, whichever kind of file they are in."""
+"""Fields of a row as text, for every file format."""
 
 import math
 
@@ -8,7 +8,7 @@ __all__ = ["id_text", "text_of"]
 
 
 def text_of(value: object) -> str | None:
-    """Text as it is and a number as text; None for anything else.
+    """Text unchanged, a number as text; None for anything else.
 
     A whole float such as 72.0 (Parquet's number columns) is written 72.
     """
@@ -26,8 +26,8 @@ def id_text(place: str, name: str, value: object) -> str:
     """The id in field ``name``.
 
     Raises:
-        TaskError: It is neither text nor a whole number.
+        TaskError: The id is neither text nor a whole number.
     """
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-        raise TaskError(f'{place}: "{name}" must be text or a whole number, not {value!r:.80}; mend or remove it')
+        raise TaskError(f'{place}: "{name}" must be text or a whole number, not {value!r:.80}; fix or remove it')
     return str(value)

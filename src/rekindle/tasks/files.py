@@ -1,14 +1,14 @@
-"""Tasks from files: JSONL and Parquet with ``prompt`` and ``answer`` or with questions, and GSM8K."""
+"""Tasks from files: GSM8K, and JSONL or Parquet with ``prompt`` and ``answer`` or with questions."""
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from rekindle.config import TaskTable
+from rekindle.config.tables.task import TaskTable
+from rekindle.notices import warn
 from rekindle.tasks.fields import id_text, text_of
 from rekindle.tasks.qa_sets import has_question, question_task
-from rekindle.tasks.rows import Row, read_rows
+from rekindle.tasks.rows import PlacedRow, read_rows
 from rekindle.tasks.task_set import TaskError, TaskSet, hash_rank, normalized_prompt, prompt_id, split
 from rekindle.types import Task
 
@@ -18,11 +18,11 @@ GSM8K_MARK = "####"
 
 
 def load_files(table: TaskTable, *, eval_prompts: int, seed: int) -> TaskSet:
-    """Read ``table.path`` and hold out prompts: those of ``table.eval_path``, or a split by hash of the prompt.
+    """Read ``table.path`` and hold out prompts: those of ``table.eval_path``, or a split by prompt hash.
 
-    With ``eval_path`` every prompt of that file leaves the pool, and ``eval_prompts`` of them, chosen by hash, are
-    evaluated on. Ids that number the rows of a file (``idx``) occur in both files: there the prompt that is held out
-    goes by the hash of its prompt.
+    With ``eval_path`` every prompt of that file is removed from the pool, and ``eval_prompts`` of them, chosen by hash,
+    are the held-out prompts. Where an id occurs in both files (row numbers such as ``idx``), the held-out task gets the
+    hash of its prompt as id.
 
     Raises:
         TaskError: A file or a row cannot be used.
@@ -42,16 +42,16 @@ def load_files(table: TaskTable, *, eval_prompts: int, seed: int) -> TaskSet:
 
 
 def read_tasks(path: Path, source: str) -> list[Task]:
-    """Read the distinct tasks of one file, in its order.
+    """Read the distinct tasks of one file, in file order.
 
     Args:
-        path: File to read; ``gsm8k`` takes either format, by the suffix ``.parquet``.
+        path: File to read. ``gsm8k`` files are Parquet with the suffix ``.parquet``, else JSONL.
         source: ``jsonl``, ``parquet`` or ``gsm8k``.
 
     Rows of ``jsonl`` and ``parquet`` have ``prompt`` (text), ``answer`` (text, a number, or a list of accepted ones)
-    and may have ``id`` (absent: a hash of the prompt); all other fields become metadata. Rows without these two are
-    questions in one of the forms of ``qa_sets``. Rows that repeat an earlier prompt are dropped with one warning for
-    the file.
+    and optionally ``id`` (default: a hash of the prompt); all other fields become metadata. Rows without ``prompt`` and
+    ``answer`` are questions in one of the formats of ``qa_sets``. Rows that repeat an earlier prompt are dropped, with
+    one warning for the file.
 
     Raises:
         TaskError: A row cannot be used, or two prompts share an id; the message has ``file:line``.
@@ -64,7 +64,9 @@ def read_tasks(path: Path, source: str) -> list[Task]:
     return tasks
 
 
-def _distinct(path: Path, rows: Iterable[Row], to_task: Callable[[str, Mapping[str, object]], Task]) -> list[Task]:
+def _distinct(
+    path: Path, rows: Iterable[PlacedRow], to_task: Callable[[str, Mapping[str, object]], Task]
+) -> list[Task]:
     by_prompt: dict[str, Task] = {}
     by_id: dict[str, tuple[str, str]] = {}
     repeated = contradicting = 0
@@ -81,7 +83,7 @@ def _distinct(path: Path, rows: Iterable[Row], to_task: Callable[[str, Mapping[s
             repeated += 1
             contradicting += earlier.answer != task.answer
     if repeated:
-        warnings.warn(
+        warn(
             f"{path}: {repeated} rows repeat an earlier prompt and were dropped, {contradicting} with another answer",
             stacklevel=3,
         )
@@ -165,7 +167,7 @@ def _without(tasks: list[Task], held_out: list[Task], table: TaskTable) -> list[
     if not kept:
         raise TaskError(f"every prompt of {table.path} is also in {table.eval_path}; give different files")
     if len(kept) < len(tasks):
-        warnings.warn(
+        warn(
             f"{table.path}: {len(tasks) - len(kept)} prompts are also in {table.eval_path} and left the pool",
             stacklevel=3,
         )
@@ -173,16 +175,16 @@ def _without(tasks: list[Task], held_out: list[Task], table: TaskTable) -> list[
 
 
 def _apart(held_out: list[Task], pool: list[Task]) -> list[Task]:
-    """The held-out tasks, with the hash of the prompt for an id where the pool has the same one."""
+    """The held-out tasks; where the pool has the same id, a task's id becomes the hash of its prompt."""
     taken = {task.id for task in pool}
     return [replace(task, id=prompt_id(task.prompt)) if task.id in taken else task for task in held_out]
 
 
 def _sample(tasks: list[Task], count: int | None, seed: int) -> tuple[Task, ...]:
-    """``count`` tasks chosen by seeded hash, or all, in file order."""
+    """``count`` tasks chosen by seeded hash, or all for None; in file order."""
     return tuple(tasks[index] for index in sorted(hash_rank(tasks, seed)[:count]))
 
 
 def _warn_if_fewer(path: str, found: int, wanted: int | None, key: str) -> None:
     if wanted is not None and found < wanted:
-        warnings.warn(f"{path}: {key} = {wanted}, but only {found} distinct prompts are there to use", stacklevel=3)
+        warn(f"{path}: {key} = {wanted}, but only {found} distinct prompts are there to use", stacklevel=3)

@@ -1,25 +1,25 @@
-"""Questions as the field shares them: one reader for the files of NQ, TriviaQA, PopQA, HotpotQA and their like.
+"""One reader for the files of question-answering sets: NQ, TriviaQA, PopQA, HotpotQA and similar ones.
 
-A row's format is seen from its fields, letter case aside:
+The format of a row is recognised from its fields, ignoring letter case:
 
     question        question, prompt, or query
     answers         golden_answers, answers, possible_answers, or answer: text, a number, a list, a list as JSON text
                     (PopQA), or an object with value and aliases (TriviaQA); further ones in answer_aliases (MuSiQue)
-    id              id, _id, question_id, questionid, or idx; absent: a hash of question and answers
-    level           level, hops, the hops in an id of MuSiQue ("3hop1__...": "3hop"), type, or prop, in this order,
-                    of the row or of its "metadata"
+    id              id, _id, question_id, questionid, or idx; default: a hash of question and answers
+    level           first of: level, hops, the hops in an id of MuSiQue ("3hop1__...": "3hop"), type, prop;
+                    in the row or in its "metadata"
 """
 
 import csv
 import json
 import re
 import sys
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from rekindle.notices import warn
 from rekindle.tasks.fields import id_text, text_of
-from rekindle.tasks.rows import Row, read_rows
+from rekindle.tasks.rows import PlacedRow, read_rows
 from rekindle.tasks.task_set import TaskError, normalized_prompt, prompt_id
 from rekindle.types import Task
 
@@ -32,21 +32,21 @@ IDS = ("id", "_id", "question_id", "questionid", "idx")
 LEVELS = ("level", "hops")
 KINDS = ("type", "prop")
 IN_ANSWER = ("value", "aliases", "humananswers", "text")
-"""Where an answer that is an object keeps accepted texts. Normalised aliases say nothing new to a verifier."""
+"""Fields of an answer object with accepted texts. Normalised aliases are left out, as verifiers normalise."""
 HOPS = re.compile(r"(\d+hop)\d*__")
 LONG_FIELD = 2**31 - 1
 
 
 def read_questions(path: Path) -> list[Task]:
-    """Read the questions of one file, in its order; every task has the accepted answers as a tuple.
+    """Read the questions of one file, in file order; each task has its accepted answers as a tuple.
 
-    By the suffix, a file is JSON (a list, TriviaQA's object with ``Data``, or lines), TSV with a header (PopQA),
-    Parquet, or else JSON lines. A row that repeats a question with the same answers is dropped, with one warning for
-    the file; the same question with other answers is another question of the set and stays.
+    The suffix decides the format: JSON (a list, TriviaQA's object with ``Data``, or lines), TSV with a header (PopQA),
+    Parquet, and JSON lines for any other suffix. A row that repeats a question with the same answers is dropped, with
+    one warning for the file. The same question with other answers stays.
 
     Raises:
-        TaskError: The file or a row cannot be used, or two questions share an id; the message has the place.
-        MissingExtraError: Parquet is read, and pyarrow is not installed.
+        TaskError: The file or a row cannot be used, or two questions share an id; the message has the row's place.
+        MissingExtraError: The file is Parquet and pyarrow is not installed.
     """
     if not path.is_file():
         raise TaskError(f"there is no file {path}; give the path of a file with questions and answers")
@@ -65,14 +65,14 @@ def read_questions(path: Path) -> list[Task]:
     if not by_content:
         raise TaskError(f"{path} has no rows; give a file with at least one question")
     if repeated:
-        warnings.warn(f"{path}: {repeated} rows repeat an earlier question and its answers; dropped", stacklevel=2)
+        warn(f"{path}: {repeated} rows repeat an earlier question and its answers; dropped", stacklevel=2)
     return list(by_content.values())
 
 
 # -- rows --------------------------------------------------------------------------------------------------------------
 
 
-def _rows(path: Path) -> Iterator[Row]:
+def _rows(path: Path) -> Iterator[PlacedRow]:
     match path.suffix.lower():
         case ".tsv":
             return _tsv_rows(path)
@@ -82,7 +82,7 @@ def _rows(path: Path) -> Iterator[Row]:
             return read_rows(path, parquet=suffix == ".parquet")
 
 
-def _tsv_rows(path: Path) -> Iterator[Row]:
+def _tsv_rows(path: Path) -> Iterator[PlacedRow]:
     csv.field_size_limit(min(sys.maxsize, LONG_FIELD))
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -90,7 +90,7 @@ def _tsv_rows(path: Path) -> Iterator[Row]:
             for fields in rows:
                 if None in fields or None in fields.values():
                     raise TaskError(
-                        f"{path}:{rows.line_num}: the line has not the {len(rows.fieldnames or ())} fields of the "
+                        f"{path}:{rows.line_num}: the line does not have {len(rows.fieldnames or ())} fields like the "
                         "header; write one tab between fields"
                     )
                 yield f"{path}:{rows.line_num}", fields
@@ -98,8 +98,8 @@ def _tsv_rows(path: Path) -> Iterator[Row]:
         raise TaskError(f"{path} is not UTF-8 (byte {error.start + 1}); save it as UTF-8 text") from error
 
 
-def _json_rows(path: Path) -> Iterator[Row]:
-    """The items of a list; a file that is no JSON as a whole is read as lines."""
+def _json_rows(path: Path) -> Iterator[PlacedRow]:
+    """Yield the items of a JSON list; a file that is not one JSON value is read as JSON lines."""
     try:
         value = json.loads(path.read_bytes().decode("utf-8-sig"))
     except (json.JSONDecodeError, UnicodeDecodeError):
@@ -121,15 +121,15 @@ def _json_rows(path: Path) -> Iterator[Row]:
 
 
 def has_question(fields: Mapping[str, object]) -> bool:
-    """Whether a row names a question and answers, under any of the names above."""
+    """Whether a row has a question and answers under any of the field names above."""
     row = _lowered(fields)
     return _first(row, QUESTION) is not None and _first(row, ANSWERS) is not None
 
 
 def question_task(place: str, fields: Mapping[str, object]) -> Task:
-    """The question of one row, with the accepted answers as a tuple.
+    """The task of one row, with the accepted answers as a tuple.
 
-    Fields that are text, numbers or booleans and have no part in the above become metadata; contexts do not.
+    Other fields that are text, numbers or booleans become metadata; contexts do not.
 
     Raises:
         TaskError: The row cannot be used; the message begins with ``place``.
@@ -164,12 +164,12 @@ def _question(place: str, row: Mapping[str, object]) -> str:
         raise TaskError(f'{place}: there is no "question" (fields: {", ".join(row) or "none"}); add it')
     value = row[name]
     if not isinstance(value, str) or not value.strip():
-        raise TaskError(f'{place}: "{name}" must be text, not {value!r}; mend or remove the row')
+        raise TaskError(f'{place}: "{name}" must be text, not {value!r}; fix or remove the row')
     return _encodable(place, value)
 
 
 def _answers(place: str, row: Mapping[str, object]) -> tuple[str, ...]:
-    """Accepted answers, the first one first, none twice; blank ones beside others are left out."""
+    """Distinct accepted answers, in order; blank ones are left out where there are others."""
     name = _first(row, ANSWERS)
     if name is None:
         raise TaskError(f'{place}: there is no "answer" or "golden_answers" (fields: {", ".join(row)}); add one')
@@ -181,7 +181,7 @@ def _answers(place: str, row: Mapping[str, object]) -> tuple[str, ...]:
 
 
 def _texts(place: str, name: str, value: object) -> list[str]:
-    """The texts in an answer, whatever it is wrapped in."""
+    """The texts of an answer given as text, number, list, JSON text or object."""
     match value:
         case str() if name not in {"answer", ALIASES} and value.lstrip().startswith("["):
             return _texts(place, name, _parsed(place, name, value))
@@ -191,7 +191,7 @@ def _texts(place: str, name: str, value: object) -> list[str]:
             return [text for part in IN_ANSWER if part in parts for text in _texts(place, name, parts[part])]
     if (text := text_of(value)) is not None:
         return [text]
-    raise TaskError(f'{place}: "{name}" must be text, a number or a list of these, not {value!r:.80}; mend the row')
+    raise TaskError(f'{place}: "{name}" must be text, a number or a list of these, not {value!r:.80}; fix the row')
 
 
 def _parsed(place: str, name: str, text: str) -> object:
@@ -207,7 +207,7 @@ def _encodable(place: str, text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise TaskError(f"{place}: {text!r:.80} has half of a surrogate pair; mend or remove the row") from error
+        raise TaskError(f"{place}: {text!r:.80} has half of a surrogate pair; fix or remove the row") from error
     return text
 
 
@@ -219,7 +219,7 @@ def _id(place: str, row: Mapping[str, object], question: str, answers: tuple[str
 
 
 def _level(row: Mapping[str, object], identity: str) -> str | None:
-    """What kind of question it is, for results by kind."""
+    """The level or type of a question, for results per level."""
     hops = HOPS.match(identity)
     found = _first(row, LEVELS) or (None if hops else _first(row, KINDS))
     if found is None:

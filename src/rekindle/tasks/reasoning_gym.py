@@ -1,16 +1,16 @@
-"""Tasks of reasoning-gym, by data set name and parameters.
+"""Tasks of reasoning-gym, from a data set's name and parameters.
 
-Entries are made in a child process. Several generators depend on the order of sets or on the global random state,
-so in this process the same seed could give other prompts tomorrow, and a run could not be resumed exactly.
+Entries are generated in a child process with fixed string hashes. Several generators depend on the order of sets or on
+the global random state; in this process the same seed could give other prompts, and exact resume would fail.
 """
 
 import json
 import subprocess
 import tempfile
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rekindle.notices import warn
 from rekindle.tasks.child_process import child_environment, python_command
 from rekindle.tasks.extras import require_extra
 from rekindle.tasks.task_set import TaskError, TaskSet, normalized_prompt, prompt_id, split
@@ -28,17 +28,17 @@ def load_reasoning_gym(
 
     Args:
         name: Data set, e.g. ``"countdown"``.
-        params: Fields of its configuration; ``seed`` may be among them, ``size`` may not.
-        pool_size: Prompts in the pool; fewer, with a warning, when prompts repeat.
+        params: Fields of its configuration, optionally with ``seed``, without ``size``.
+        pool_size: Prompts in the pool; fewer, with a warning, where prompts repeat.
         eval_prompts: Prompts held out.
         seed: Used where ``params`` has no ``seed``, and for the split.
 
-    A task's metadata are what ``rekindle.verifiers`` needs to score it in another process: ``dataset`` (name and
-    complete parameters), ``index`` and ``entry`` (see ``tasks_from_entries``). A data set without reference answers
-    gives tasks whose ``answer`` is empty.
+    A task's metadata let ``rekindle.verifiers`` score it in another process: ``dataset`` (name and complete
+    parameters), ``index`` and ``entry`` (see ``tasks_from_entries``). Without reference answers a task's ``answer`` is
+    empty.
 
     Raises:
-        TaskError: The name or a parameter is unknown or refused, or too few distinct prompts come out.
+        TaskError: The name or a parameter is unknown or refused, or there are too few distinct prompts.
         MissingExtraError: reasoning-gym is not installed.
     """
     require_extra("reasoning_gym", "tasks", 'task.source = "reasoning_gym"')
@@ -47,7 +47,7 @@ def load_reasoning_gym(
     dataset = {"name": name, "params": {"seed": seed, **params, "size": pool_size + eval_prompts}}
     tasks = _distinct(tasks_from_entries(dataset, _generate(dataset)))
     if len(tasks) < pool_size + eval_prompts:
-        warnings.warn(
+        warn(
             f"reasoning_gym {name}: only {len(tasks)} of {pool_size + eval_prompts} prompts are distinct, "
             "so the pool is smaller than task.pool_size",
             stacklevel=2,
@@ -56,12 +56,12 @@ def load_reasoning_gym(
 
 
 def tasks_from_entries(dataset: Mapping[str, object], entries: Sequence[Mapping[str, Any]]) -> list[Task]:
-    """Turn what ``reasoning_gym_main`` generated into tasks.
+    """Turn the entries of ``reasoning_gym_main`` into tasks.
 
     Args:
         dataset: ``name`` and ``params``.
-        entries: Each with ``index``, ``question``, ``answer`` (text or None) and ``entry``, the whole entry as a
-            Python literal, or None when it holds what a literal cannot and the scorer has to make it again by index.
+        entries: Each with ``index``, ``question``, ``answer`` (text or None) and ``entry``: the whole entry as a Python
+            literal, or None where no literal can hold it; the scorer then generates it again from the index.
     """
     return [
         Task(

@@ -1,4 +1,4 @@
-"""Makes reasoning-gym's data sets and entries; as a module, the child process of ``rekindle.tasks.reasoning_gym``.
+"""Generates reasoning-gym's data sets and entries. Run as a module, the child process of ``tasks.reasoning_gym``.
 
 Reads ``{"name": ..., "params": {...}}`` from standard input and writes ``{"entries": [...]}`` or ``{"error": ...}``
 to standard output.
@@ -19,11 +19,11 @@ from rekindle.tasks.task_set import TaskError
 __all__ = ["Dataset", "generate_entries", "make_dataset", "make_entry"]
 
 UNMAKEABLE = (ValueError, ArithmeticError, LookupError, RuntimeError)
-"""What generators raise at an index for which they find no puzzle."""
+"""Exceptions of generators at an index without a puzzle."""
 
 
 class Dataset(Protocol):
-    """What we use of reasoning-gym's data sets."""
+    """The part of reasoning-gym's data set interface that is used here."""
 
     seed: int
 
@@ -41,11 +41,11 @@ class Dataset(Protocol):
 
 
 def make_dataset(name: str, params: Mapping[str, object]) -> Dataset:
-    """Make one of reasoning-gym's data sets.
+    """Create one of reasoning-gym's data sets.
 
     Args:
         name: Its registered name.
-        params: Fields of its configuration; lists stand for tuples, tables for the parts of ``composite``.
+        params: Fields of its configuration. Lists become tuples, tables become the parts of ``composite``.
 
     Raises:
         TaskError: The name or a parameter is unknown, or the data set refuses a value.
@@ -71,21 +71,21 @@ def make_dataset(name: str, params: Mapping[str, object]) -> Dataset:
 
 
 def make_entry(dataset: Dataset, index: int) -> dict[str, Any]:
-    """Make one entry; it depends on the data set's parameters and ``index`` alone, given fixed string hashes.
+    """Generate one entry. With fixed string hashes it depends on the data set's parameters and ``index`` alone.
 
-    A few generators draw from Python's global random state: it is seeded here.
+    A few generators draw from Python's global random state, which is seeded here.
     """
     random.seed(f"{dataset.seed} {index}")
     return dataset[index]
 
 
 def generate_entries(name: str, params: Mapping[str, object]) -> list[dict[str, Any]]:
-    """Make the ``size`` entries of a data set in the form of ``tasks_from_entries``.
+    """Generate the ``size`` entries of a data set in the format of ``tasks_from_entries``.
 
     An index for which the generator finds no puzzle is left out.
 
     Raises:
-        TaskError: As ``make_dataset``, or no index gives an entry.
+        TaskError: As for ``make_dataset``, or no index gives an entry.
     """
     dataset = make_dataset(name, params)
     entries, reason = [], ""
@@ -106,7 +106,7 @@ def _portable(index: int, entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _literal(entry: Mapping[str, Any]) -> str | None:
-    """The entry as a Python literal, None where that loses something; JSON would lose tuples, sets and number keys."""
+    """The entry as a Python literal; None where that is not lossless. JSON would lose tuples, sets and number keys."""
     text = repr(entry)
     try:
         return text if ast.literal_eval(text) == entry else None
@@ -115,15 +115,15 @@ def _literal(entry: Mapping[str, Any]) -> str | None:
 
 
 def _typed(value: object, field: "dataclasses.Field[Any]") -> object:
-    """TOML has neither tuples nor data classes: give the data set what it declares."""
+    """Convert a TOML value to the declared type: TOML has neither tuples nor data classes."""
     if (
         isinstance(value, list)
         and value
-        and all(isinstance(one, dict) and {"name", "weight"} <= one.keys() for one in value)
+        and all(isinstance(part, dict) and {"name", "weight"} <= part.keys() for part in value)
     ):
         from reasoning_gym.composite import DatasetSpec
 
-        return [DatasetSpec(**{"config": {}, **one}) for one in value]
+        return [DatasetSpec(**{"config": {}, **part}) for part in value]
     return tuple(value) if isinstance(value, list) and isinstance(field.default, tuple) else value
 
 
@@ -133,7 +133,7 @@ def _nearest(word: str, known: Mapping[str, object]) -> str:
 
 
 def main() -> None:
-    """Answer one request; whatever generators print goes to standard error."""
+    """Answer one request. Output printed by generators goes to standard error."""
     result_file = os.dup(1)
     os.dup2(2, 1)
     request = json.load(sys.stdin)

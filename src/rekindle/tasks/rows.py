@@ -1,4 +1,4 @@
-"""Rows of JSONL and Parquet files, each with its place, so that a complaint can point at it."""
+"""Rows of JSONL and Parquet files, each with its place for error messages."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -7,17 +7,17 @@ from pathlib import Path
 from rekindle.tasks.extras import require_extra
 from rekindle.tasks.task_set import TaskError
 
-__all__ = ["Row", "read_rows"]
+__all__ = ["PlacedRow", "read_rows"]
 
-Row = tuple[str, Mapping[str, object]]
+PlacedRow = tuple[str, Mapping[str, object]]
 """``(place, fields)``, e.g. ``("train.jsonl:17", {"prompt": "2+2=", "answer": "4"})``."""
 
 
-def read_rows(path: Path, *, parquet: bool) -> Iterator[Row]:
+def read_rows(path: Path, *, parquet: bool) -> Iterator[PlacedRow]:
     """Yield the rows of a file in order; blank lines of JSONL are skipped.
 
     Raises:
-        TaskError: The file cannot be read, or a line is no JSON object (with ``file:line``).
+        TaskError: The file cannot be read, or a line is not a JSON object (with ``file:line``).
     """
     try:
         if not path.is_file():
@@ -29,7 +29,7 @@ def read_rows(path: Path, *, parquet: bool) -> Iterator[Row]:
         ) from error
 
 
-def _jsonl_rows(path: Path) -> Iterator[Row]:
+def _jsonl_rows(path: Path) -> Iterator[PlacedRow]:
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             if line.strip():
@@ -49,7 +49,7 @@ def _parse(line: bytes, place: str) -> Mapping[str, object]:
     return value
 
 
-def _parquet_rows(path: Path) -> Iterator[Row]:
+def _parquet_rows(path: Path) -> Iterator[PlacedRow]:
     require_extra("pyarrow", "parquet", f"reading {path}")
     import pyarrow
     import pyarrow.parquet

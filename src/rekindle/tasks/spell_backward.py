@@ -1,19 +1,18 @@
-"""The embedded task: spell a made-up word backward, e.g. ``"banodu>"`` -> ``"udonab"``.
+"""The embedded task "spell backward": reverse a made-up word, e.g. ``"banodu>"`` -> ``"udonab"``.
 
-Words are pronounceable (consonants and vowels alternate), their lengths uniform. A word's hash decides once and for
-all whether it is for the pool, held out, or for the demonstrations of the warm start: no seed, size or run can leak a
-word from one into another.
+Words are pronounceable (consonants and vowels alternate), their lengths uniform. A hash assigns each word to the pool,
+to the held-out prompts or to the warm start's demonstrations, so no word can leak between them for any seed or size.
 """
 
 import hashlib
 import itertools
 import math
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from enum import IntEnum
 from random import Random
 
+from rekindle.notices import warn
 from rekindle.tasks.task_set import TaskError, TaskSet
 from rekindle.types import Task
 
@@ -22,8 +21,8 @@ __all__ = [
     "CONSONANTS",
     "SEPARATOR",
     "VOWELS",
-    "Params",
     "Split",
+    "WordParams",
     "drawn_word",
     "load_spell_backward",
     "read_params",
@@ -39,7 +38,7 @@ MAX_LENGTH = 40
 
 
 class Split(IntEnum):
-    """What a word is for; the value is its share of all words, in sixteenths."""
+    """The split of a word; the value is the split's share of all words, in sixteenths."""
 
     DEMONSTRATION = 8
     POOL = 6
@@ -47,8 +46,8 @@ class Split(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Params:
-    """Parameters of the words: lengths in letters, and the seed of the draw."""
+class WordParams:
+    """Parameters of the words: lengths in letters, and the seed."""
 
     min_length: int = 2
     max_length: int = 14
@@ -68,16 +67,16 @@ class Params:
 
 
 def load_spell_backward(params: Mapping[str, object], *, pool_size: int, eval_prompts: int, seed: int) -> TaskSet:
-    """Make the pool and the held-out prompts.
+    """Generate the pool and the held-out prompts.
 
     Args:
-        params: ``min_length`` (2), ``max_length`` (14) and ``seed``; nothing else.
+        params: ``min_length`` (default 2), ``max_length`` (default 14) and ``seed``.
         pool_size: Prompts in the pool.
         eval_prompts: Prompts held out.
         seed: Used where ``params`` has no ``seed``.
 
-    There are few short words (20 of two letters are held out); where they run out, longer words take their place,
-    and a warning says so when even these do not suffice.
+    There are few short words (20 of two letters are held out). Where they run out, longer words take their place; a
+    warning is given when these do not suffice.
 
     Raises:
         TaskError: A parameter is unknown or out of range.
@@ -88,7 +87,7 @@ def load_spell_backward(params: Mapping[str, object], *, pool_size: int, eval_pr
     for part, count, key in ((Split.POOL, pool_size, "task.pool_size"), (Split.HELD_OUT, eval_prompts, "eval.prompts")):
         words = _words(part, count, chosen.lengths, seed)
         if len(words) < count:
-            warnings.warn(
+            warn(
                 f"{key} = {count}, but only {len(words)} words of {chosen.min_length} to {chosen.max_length} letters "
                 "exist for it; raise task.params max_length for more",
                 stacklevel=2,
@@ -98,26 +97,26 @@ def load_spell_backward(params: Mapping[str, object], *, pool_size: int, eval_pr
 
 
 def split_of(word: str) -> Split:
-    """What a word is for: a function of the word and nothing else."""
+    """The split of a word; depends on the word alone."""
     sixteenth = hashlib.blake2b(word.encode(), digest_size=1).digest()[0] % 16
     if sixteenth < Split.DEMONSTRATION:
         return Split.DEMONSTRATION
     return Split.POOL if sixteenth < Split.DEMONSTRATION + Split.POOL else Split.HELD_OUT
 
 
-def read_params(params: Mapping[str, object]) -> Params:
+def read_params(params: Mapping[str, object]) -> WordParams:
     """Check ``task.params``.
 
     Raises:
-        TaskError: One is unknown or out of range.
+        TaskError: A parameter is unknown or out of range.
     """
-    known = [field.name for field in fields(Params)]
+    known = [field.name for field in fields(WordParams)]
     for name, value in params.items():
         if name not in known:
             raise TaskError(f"task.params has no {name!r} for spell_backward; it takes {', '.join(known)}")
         if isinstance(value, bool) or not isinstance(value, int):
             raise TaskError(f"task.params {name} = {value!r} must be a whole number")
-    return Params(**params)  # type: ignore[arg-type]  # every value was just checked to be an int
+    return WordParams(**params)  # type: ignore[arg-type]  # every value was just checked to be an int
 
 
 def _task(word: str) -> Task:
@@ -128,9 +127,9 @@ def _task(word: str) -> Task:
 
 
 def _words(part: Split, count: int, lengths: range, seed: int) -> list[str]:
-    """Return up to ``count`` distinct words of one part, as evenly over ``lengths`` as there are words, shuffled.
+    """Return up to ``count`` distinct words of one split, shuffled, as evenly over ``lengths`` as possible.
 
-    Going from the short and few to the long and many, each length takes its even share of what is still to be found.
+    From the shortest length to the longest, each takes an even share of the words still missing.
     """
     words: list[str] = []
     for done, length in enumerate(lengths):
@@ -141,10 +140,10 @@ def _words(part: Split, count: int, lengths: range, seed: int) -> list[str]:
 
 
 def _words_of_length(part: Split, wanted: int, length: int, rng: Random) -> list[str]:
-    """Return ``wanted`` distinct words, or all there are when there are fewer.
+    """Return ``wanted`` distinct words, or all where there are fewer.
 
-    Drawing until enough are found is quick while most words are still unseen; otherwise all are listed, which is
-    then little work beside what was asked for.
+    Words are drawn at random while most are still unseen. Otherwise all words are listed, which then costs little
+    compared with the number wanted.
     """
     exist = sum(math.prod(map(len, pattern)) for pattern in _patterns(length))
     if wanted * 4 < exist * part // 16:
@@ -157,7 +156,7 @@ def _words_of_length(part: Split, wanted: int, length: int, rng: Random) -> list
 
 
 def _patterns(length: int) -> list[list[str]]:
-    """The two alternations of consonants and vowels: one set of letters per place."""
+    """The two alternations of consonants and vowels: one set of letters per position."""
     return [[(CONSONANTS, VOWELS)[(place + start) % 2] for place in range(length)] for start in (0, 1)]
 
 
@@ -167,7 +166,7 @@ def _every_word(length: int) -> Iterator[str]:
 
 
 def drawn_word(rng: Random, length: int, part: Split) -> str:
-    """Draw a word of ``length`` letters that is for ``part``."""
+    """Draw a word of ``length`` letters of the split ``part``."""
     patterns = _patterns(length)
     while True:
         word = "".join(map(rng.choice, rng.choice(patterns)))

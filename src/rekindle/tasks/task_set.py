@@ -1,4 +1,4 @@
-"""A pool to train on and held-out prompts to evaluate on, with nothing in common."""
+"""The pool to train on and the held-out prompts to evaluate on, kept disjoint."""
 
 import hashlib
 import re
@@ -12,7 +12,7 @@ __all__ = ["TaskError", "TaskSet", "hash_rank", "levels_of", "normalized_prompt"
 
 
 class TaskError(UserError):
-    """Tasks cannot be read or made; the message says what is wrong, where, and the remedy."""
+    """Tasks cannot be read or generated; the message gives the cause, the place and the remedy."""
 
 
 _LEVEL = re.compile(r"(\d{1,3})(?:hop)?")
@@ -20,14 +20,14 @@ _LEVEL = re.compile(r"(\d{1,3})(?:hop)?")
 
 @dataclass(frozen=True, slots=True)
 class TaskSet:
-    """What a run trains on and what it is measured on.
+    """The tasks of a run.
 
     Attributes:
         pool: Prompts to train on; at least one.
         held_out: Prompts to evaluate on.
 
     Raises:
-        TaskError: The pool is empty, or an id or a normalised prompt occurs twice, within a part or across the two.
+        TaskError: The pool is empty, or an id or a normalised prompt occurs twice in pool and held-out together.
     """
 
     pool: tuple[Task, ...]
@@ -48,38 +48,38 @@ class TaskSet:
 
 
 def levels_of(tasks: Sequence[Task]) -> list[int]:
-    """Difficulty of each task, ``metadata["level"]``: 1, 2, ... or "2hop"; empty where not every task has one."""
+    """Level of each task, ``metadata["level"]``: 1, 2, ... or "2hop"; empty unless every task has one."""
     levels = [_LEVEL.fullmatch(str(task.metadata.get("level"))) for task in tasks]
     return [int(level[1]) for level in levels if level] if all(levels) else []
 
 
 def normalized_prompt(prompt: str) -> str:
-    """Return the prompt in Unicode NFC with runs of white space as one space: equal results are the same prompt."""
+    """The prompt in Unicode NFC with single spaces; prompts with equal results count as the same."""
     return " ".join(unicodedata.normalize("NFC", prompt).split())
 
 
 def prompt_id(prompt: str) -> str:
-    """16 hexadecimal digits that depend on the normalised prompt alone, so a prompt keeps its id in every run."""
+    """Hash of the normalised prompt, 16 hexadecimal digits: the same id in every run."""
     return hashlib.blake2b(normalized_prompt(prompt).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 def hash_rank(tasks: Sequence[Task], seed: int) -> list[int]:
     """Indices of ``tasks`` in the order of a seeded hash of their prompts.
 
-    A prompt's place is decided by prompt and seed: rows that are added or moved hardly change who comes first.
+    The order depends on prompts and seed alone, so adding or moving rows hardly changes which prompts come first.
     """
     return sorted(range(len(tasks)), key=lambda index: prompt_id(f"{seed} {tasks[index].prompt}"))
 
 
 def split(tasks: Iterable[Task], held_out: int, pool_size: int | None, seed: int, source: str) -> TaskSet:
-    """Split deduplicated tasks by the seeded hash of their prompts; both parts keep the tasks' order.
+    """Split deduplicated tasks by the seeded hash of their prompts; both parts keep the order of the tasks.
 
     Args:
-        tasks: No prompt twice.
+        tasks: Tasks with distinct prompts.
         held_out: Prompts to hold out.
-        pool_size: Prompts of the rest to keep; None keeps all, and fewer are kept where fewer exist.
+        pool_size: Most prompts to keep of the rest; None keeps all.
         seed: Chooses the split.
-        source: What the tasks come from, for the message.
+        source: Name of the source, for the message.
 
     Raises:
         TaskError: Nothing would be left for the pool.

@@ -25,6 +25,7 @@ from safetensors.torch import load_file as load_tensors
 from safetensors.torch import save_file as save_tensors
 
 from rekindle.models.policy import Policy
+from rekindle.training.run_directory import checkpoint_steps
 from rekindle.training.trainer import TrainerState
 from rekindle.types import UserError
 
@@ -56,7 +57,7 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Steps of the complete checkpoints, oldest first."""
-        return sorted(int(path.name.removeprefix("step-")) for path in self._directory.glob("step-*"))
+        return checkpoint_steps(self._directory)
 
     def path(self, step: int) -> Path:
         """Directory of a checkpoint."""

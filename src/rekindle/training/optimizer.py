@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from rekindle.config import TrainTable
+from rekindle.config.tables.training import OptimizerTable
 from rekindle.training.update_stats import Diverged
 
 __all__ = ["Optimizer"]
@@ -22,7 +22,7 @@ class Optimizer:
     half-precision weight beside its own 2, against 8 beside 4 for a float32 weight.
     """
 
-    def __init__(self, parameters: Iterable[tuple[str, Parameter]], settings: TrainTable) -> None:
+    def __init__(self, parameters: Iterable[tuple[str, Parameter]], settings: OptimizerTable) -> None:
         self._clip = settings.grad_clip
         self._parameters = {name: parameter for name, parameter in parameters if parameter.requires_grad}
         self._masters = {
@@ -36,7 +36,6 @@ class Optimizer:
         # The fused kernel does one pass per weight; for a model of 0.2 M weights it takes a third of the loop's time.
         self._adamw = torch.optim.AdamW(
             [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}],
-            lr=settings.learning_rate,
             betas=(settings.beta1, settings.beta2),
             fused=True,
         )
@@ -54,7 +53,7 @@ class Optimizer:
             parameter.grad = None
 
     def step(self, learning_rate: float) -> float:
-        """Clip the gradients to ``train.grad_clip``, make one AdamW step and forget them.
+        """Clip the gradients to ``optimizer.grad_clip``, make one AdamW step and forget them.
 
         A parameter without gradient takes part with a gradient of zero, so a batch in which nothing was computed moves
         the weights exactly as one in which zeros were.

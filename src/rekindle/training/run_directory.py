@@ -15,7 +15,7 @@ from rekindle import __version__
 from rekindle.config import Config, ConfigError, dump_toml, read_toml, validate
 from rekindle.locking import lock
 
-__all__ = ["check", "describe", "installed_version", "locked"]
+__all__ = ["check", "checkpoint_steps", "describe", "installed_version", "last_checkpoint", "locked", "model_directory"]
 
 EXTENDABLE = {"train.steps", "train.rollouts", "checkpoint.keep"}
 """Keys that may differ from those the run was started with: where it ends, and how much is kept."""
@@ -35,6 +35,23 @@ def check(config: Config, directory: Path, *, resume: bool) -> None:
         raise ConfigError(f"{directory} holds no run to resume (no config.toml); choose another --out")
     if visible:
         _check_same(config, saved)
+
+
+def checkpoint_steps(checkpoints: Path) -> list[int]:
+    """Steps of the complete checkpoints in a ``checkpoints`` directory, oldest first."""
+    return sorted(int(path.name.removeprefix("step-")) for path in checkpoints.glob("step-*"))
+
+
+def last_checkpoint(run: Path) -> Path | None:
+    """Directory of the last complete checkpoint of a run; None where there is none."""
+    steps = checkpoint_steps(run / "checkpoints")
+    return run / "checkpoints" / f"step-{steps[-1]}" if steps else None
+
+
+def model_directory(chosen: Path) -> Path:
+    """Where the weights are in what a user names: a run (its last checkpoint), a checkpoint, or a model directory."""
+    model = (last_checkpoint(chosen) or chosen) / "model"
+    return model if model.is_dir() else chosen
 
 
 @contextmanager

@@ -1,9 +1,12 @@
-"""Learning rate schedules."""
+"""Learning rate schedules, over the run and by the size of a batch."""
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
-__all__ = ["learning_rate_factor"]
+from rekindle.types import TrainingSample
+
+__all__ = ["learning_rate_factor", "size_factor"]
 
 
 def learning_rate_factor(
@@ -35,3 +38,17 @@ def learning_rate_factor(
         return 1.0
     progress = min(1.0, (update - warmup_steps) / max(1, total_updates - warmup_steps))
     return 1.0 - progress if schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * progress))
+
+
+def size_factor(samples: Sequence[TrainingSample], target: int, exponent: float) -> float:
+    """Factor of the learning rate by the size of a batch: (prompts with a non-zero advantage / target) ** exponent.
+
+    A batch whose every advantage is zero still makes an optimizer step (momentum), but never one of size zero: 1.
+
+    Args:
+        samples: The batch.
+        target: Prompts that the step was to have.
+        exponent: 0 is always 1.
+    """
+    with_signal = len({one.prompt_key for one in samples if one.entropy_scale or any(one.advantages)})
+    return min(1.0, with_signal / target) ** exponent or 1.0

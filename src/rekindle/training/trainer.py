@@ -11,8 +11,8 @@ How often the model runs over a token (forward F, backward B, forward without gr
     ==============================================  ===============
     advantage zero everywhere, no KL                none
     otherwise                                       F B per epoch
-    train.old_logprobs = "recompute", several steps one f more
-    train.kl_coefficient > 0                        one f more, of the reference
+    loss.old_logprobs = "recompute", several steps one f more
+    loss.kl_coefficient > 0                        one f more, of the reference
     posterior.half_life (a few probed rollouts)     one f more, of these
     ==============================================  ===============
 
@@ -28,8 +28,13 @@ from typing import TypedDict
 import torch
 from torch import Tensor
 
-from rekindle.config import TrainTable
-from rekindle.learning.losses import LOSSES, Tokens, entropy_advantages, importance_weights, kl_k3
+from rekindle.config.tables.credit import LossTable
+from rekindle.config.tables.training import OptimizerTable
+from rekindle.learning.losses import LOSSES
+from rekindle.learning.losses.importance import importance_weights
+from rekindle.learning.losses.kl import kl_k3
+from rekindle.learning.losses.tokens import Tokens
+from rekindle.learning.losses.zero_variance import entropy_advantages
 from rekindle.models.policy import Policy, TokenLogprobs
 from rekindle.training.batching import microbatches, minibatches
 from rekindle.training.movement import Movement
@@ -38,7 +43,7 @@ from rekindle.training.schedules import learning_rate_factor
 from rekindle.training.update_stats import Diverged, UpdateStats, UpdateSums
 from rekindle.types import TrainingSample
 
-__all__ = ["Diverged", "Trainer", "TrainerState", "UpdateStats"]
+__all__ = ["Diverged", "Trainer", "TrainerState", "UpdateSettings", "UpdateStats"]
 
 
 class TrainerState(TypedDict):
@@ -51,6 +56,23 @@ class TrainerState(TypedDict):
 
     tensors: dict[str, Tensor]
     values: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateSettings:
+    """What an update is made with.
+
+    Attributes:
+        learning_rate: After the warm-up.
+        seed: Of the deal into minibatches.
+        loss: The loss of a token.
+        optimizer: Schedule, minibatches and AdamW's settings.
+    """
+
+    learning_rate: float
+    seed: int
+    loss: LossTable
+    optimizer: OptimizerTable
 
 
 @dataclass(slots=True)
@@ -69,9 +91,9 @@ class Trainer:
 
     Args:
         policy: What is trained.
-        settings: The ``train`` table of the configuration.
+        settings: Loss, optimizer, learning rate and seed.
         total_updates: Length of the run, for a decaying schedule.
-        reference: Frozen policy of the KL term; needed when ``train.kl_coefficient`` is positive.
+        reference: Frozen policy of the KL term; needed when ``loss.kl_coefficient`` is positive.
         probe_rows: Rollouts scored again after each update to measure how far the policy moved; 0 for none.
 
     Raises:
@@ -81,25 +103,32 @@ class Trainer:
     def __init__(
         self,
         policy: Policy,
-        settings: TrainTable,
+        settings: UpdateSettings,
         *,
         total_updates: int | None = None,
         reference: Policy | None = None,
         probe_rows: int = 0,
     ) -> None:
-        if settings.kl_coefficient > 0 and reference is None:
+        loss, optimizer = settings.loss, settings.optimizer
+        if loss.kl_coefficient > 0 and reference is None:
             raise ValueError(
-                f"train.kl_coefficient = {settings.kl_coefficient} needs a reference policy; "
+                f"loss.kl_coefficient = {loss.kl_coefficient} needs a reference policy; "
                 "pass policy.clone_frozen() or set it to 0"
             )
         self._policy = policy
         self._reference = reference
-        self._settings = settings
-        self._loss = LOSSES[settings.loss]
+        self._top_rate, self._seed = settings.learning_rate, settings.seed
+        self._table, self._batch = loss, optimizer
+        self._loss = LOSSES[loss.kind].load()
         self._total_updates, self._probe_rows = total_updates, probe_rows
-        self._optimizer = Optimizer(policy.model.named_parameters(), settings)
+        self._optimizer = Optimizer(policy.model.named_parameters(), optimizer)
         self._updates = 0
         self._learning_rate()  # refuses a schedule without an end now rather than at the first update
+
+    @property
+    def policy(self) -> Policy:
+        """What is trained."""
+        return self._policy
 
     @property
     def updates(self) -> int:
@@ -107,7 +136,7 @@ class Trainer:
         return self._updates
 
     def update(self, samples: Sequence[TrainingSample], version: int, scale: float = 1.0) -> UpdateStats:
-        """Train on one batch, ``train.epochs`` times in ``train.minibatches`` parts.
+        """Train on one batch, ``optimizer.epochs`` times in ``optimizer.minibatches`` parts.
 
         Rows without advantage are neither computed nor forgotten: they cost nothing, and the weights of the others stay
         what they were. A part's loss is an unbiased estimate of the batch's (see ``batching.minibatches``).
@@ -123,7 +152,7 @@ class Trainer:
         """
         if not samples:
             raise ValueError("an update needs at least one sample; skip the update when no group carries signal")
-        steps = [step for epoch in range(self._settings.epochs) for step in self._deal(samples, epoch)]
+        steps = [step for epoch in range(self._batch.epochs) for step in self._deal(samples, epoch)]
         sums = UpdateSums()
         fixed = self._fixed_logprobs(samples, version, single_step=len(steps) == 1, sums=sums)
         learning_rate = scale * self._learning_rate()
@@ -131,7 +160,7 @@ class Trainer:
         try:
             for members, factor in steps:
                 active = self._active([samples[index] for index in members])
-                for rows in microbatches(active, self._settings.microbatch_tokens):
+                for rows in microbatches(active, self._batch.microbatch_tokens):
                     scored = self._backward(rows, factor, fixed, sums)
                     probe.before(rows, scored.logprobs)
                 sums.grad_norm += self._optimizer.step(learning_rate)
@@ -141,7 +170,7 @@ class Trainer:
             raise self._diverged(error) from None
         self._updates += 1
         moved = probe.moved(self._score(self._policy, probe.rows, sums)) if probe.rows else None
-        return sums.stats(learning_rate, with_kl=self._settings.kl_coefficient > 0, moved=moved)
+        return sums.stats(learning_rate, with_kl=self._table.kl_coefficient > 0, moved=moved)
 
     def state_dict(self) -> TrainerState:
         """Everything but the model's weights and the settings."""
@@ -159,27 +188,27 @@ class Trainer:
     def _learning_rate(self) -> float:
         factor = learning_rate_factor(
             self._updates,
-            warmup_steps=self._settings.warmup_steps,
-            schedule=self._settings.schedule,
+            warmup_steps=self._batch.warmup_steps,
+            schedule=self._batch.schedule,
             total_updates=self._total_updates,
         )
-        return self._settings.learning_rate * factor
+        return self._top_rate * factor
 
     def _deal(self, samples: Sequence[TrainingSample], epoch: int) -> list[tuple[list[int], float]]:
         # The deal follows from the run's seed and the place in the run, so there is no generator state to save.
-        seed = (self._settings.seed, self._updates, epoch)
-        return minibatches(samples, self._settings.minibatches, seed)
+        seed = (self._seed, self._updates, epoch)
+        return minibatches(samples, self._batch.minibatches, seed)
 
     def _active(self, samples: Sequence[TrainingSample]) -> list[TrainingSample]:
         """The samples whose loss has a gradient."""
-        if self._settings.kl_coefficient > 0:
+        if self._table.kl_coefficient > 0:
             return [sample for sample in samples if any(sample.loss_mask)]
         return [sample for sample in samples if sample.entropy_scale or any(sample.advantages)]
 
     def _fixed_logprobs(
         self, samples: Sequence[TrainingSample], version: int, *, single_step: bool, sums: UpdateSums
     ) -> _Fixed:
-        active, source = self._active(samples), self._settings.old_logprobs
+        active, source = self._active(samples), self._table.old_logprobs
         fixed = _Fixed()
         if source == "recompute":
             # With a single step the policy is still the one that would be asked, so the forward pass is not repeated.
@@ -190,7 +219,7 @@ class Trainer:
                 for sample in active
                 if source == "engine" or sample.version != version or not single_step
             }
-        if self._settings.kl_coefficient > 0 and self._reference is not None:
+        if self._table.kl_coefficient > 0 and self._reference is not None:
             fixed.reference = self._score(self._reference, active, sums)
         return fixed
 
@@ -198,7 +227,7 @@ class Trainer:
         """Log-probabilities under a policy without gradient, by the id of the sample."""
         scores: dict[int, Tensor] = {}
         with torch.no_grad():
-            for rows in microbatches(samples, self._settings.microbatch_tokens):
+            for rows in microbatches(samples, self._batch.microbatch_tokens):
                 scored = policy.token_logprobs(rows)
                 lengths = [sum(row.loss_mask) for row in rows]
                 scores |= {id(row): part for row, part in zip(rows, torch.split(scored.logprobs, lengths), strict=True)}
@@ -208,22 +237,22 @@ class Trainer:
     def _diverged(self, cause: Diverged) -> Diverged:
         return Diverged(
             f"update {self._updates + 1}: {cause}; the weights are those of the last good optimizer step; lower "
-            f"train.learning_rate (now {self._settings.learning_rate}) or raise train.warmup_steps "
-            f"(now {self._settings.warmup_steps})"
+            f"train.learning_rate (now {self._top_rate}) or raise optimizer.warmup_steps "
+            f"(now {self._batch.warmup_steps})"
         )
 
     def _backward(
         self, rows: Sequence[TrainingSample], factor: float, fixed: _Fixed, sums: UpdateSums
     ) -> TokenLogprobs:
         """Add the gradient of one micro-batch."""
-        settings, scored = self._settings, self._policy.token_logprobs(rows)
+        table, scored = self._table, self._policy.token_logprobs(rows)
         logprobs = scored.logprobs
         tokens, weights = _tokens(rows, factor, scored, _old_logprobs(rows, fixed, logprobs))
-        losses, clipped = self._loss(tokens, settings.clip_low, settings.clip_high)
+        losses, clipped = self._loss(tokens, table.clip_low, table.clip_high)
         divergence = torch.zeros_like(logprobs)
         if fixed.reference:
             divergence = kl_k3(logprobs, torch.cat([fixed.reference[id(row)] for row in rows]))
-            losses = losses + settings.kl_coefficient * divergence
+            losses = losses + table.kl_coefficient * divergence
         loss = (losses * weights).sum()
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.collect_gradients()

@@ -1,4 +1,4 @@
-"""Who judges an answer: time-limited, fail closed."""
+"""Verifiers: they judge completions within a time limit and fail closed."""
 
 from rekindle.verifiers.exact import exact_match
 from rekindle.verifiers.maths import math_equal

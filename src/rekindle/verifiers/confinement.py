@@ -1,10 +1,10 @@
-"""What a process that runs somebody else's scorer on model output gives up, as far as the system can take it away.
+"""Confinement of a process that runs third-party scorers on model output, as far as the operating system allows.
 
-Everywhere (POSIX): memory, processor time, file size and core dumps are limited. Linux 5.13 and newer, through
-Landlock, which needs no privileges: no program can be started and no file changed outside one directory; on 6.7 and
-newer no TCP connection can be opened; on 6.12 and newer no signal sent to a process outside. On other systems these
-three are not enforced, and nowhere is reading files, or UDP, prevented: this is damage control, not a sandbox. For
-hostile input run the whole trainer in a container without network.
+Every POSIX system: limits on memory, processor time, file size and core dumps. Linux 5.13 and newer, through Landlock,
+which needs no privileges: no program can be started, and no file outside one directory can be changed. 6.7 and newer:
+no TCP connection can be opened. 6.12 and newer: no signal can be sent to a process outside. Other systems enforce none
+of the last three. No system prevents reading files, or UDP. This is damage control, not a sandbox: for hostile input
+run the whole trainer in a container without network.
 """
 
 import ctypes
@@ -19,7 +19,7 @@ from pathlib import Path
 __all__ = ["confine", "die_with_parent", "landlock_version"]
 
 MEMORY_BYTES = 4 << 30
-"""Address space; a scorer with sympy and numpy uses 0.3 GiB of it."""
+"""Limit of the address space; a scorer with sympy and numpy uses 0.3 GiB."""
 FILE_BYTES = 16 << 20
 
 SYS_CREATE_RULESET, SYS_ADD_RULE, SYS_RESTRICT_SELF = 444, 445, 446
@@ -35,7 +35,7 @@ SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS = 0b11
 
 
 def confine(directory: Path, cpu_seconds: int) -> None:
-    """Give up, for this process and its children, what the module's docstring lists; changes stay in ``directory``."""
+    """Confine this process and its children (see the module); only files in ``directory`` can be changed."""
     for limit, value in (
         (resource.RLIMIT_AS, MEMORY_BYTES),
         (resource.RLIMIT_CPU, cpu_seconds),
@@ -49,7 +49,7 @@ def confine(directory: Path, cpu_seconds: int) -> None:
 
 
 def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when its parent, a process of one thread, dies (Linux; elsewhere nothing)."""
+    """Have the kernel kill this process when its single-threaded parent dies (Linux only)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:

@@ -1,4 +1,4 @@
-"""Exact match, judged in this process: comparing strings executes nothing."""
+"""Exact match of strings. It runs in this process, because comparing strings executes no code."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -12,15 +12,15 @@ ANSWER_OPEN, ANSWER_CLOSE = "<answer>", "</answer>"
 
 
 def exact_match(prediction: str, answers: str | Sequence[str]) -> float:
-    """1.0 when ``prediction`` equals one of ``answers`` in Unicode NFC, white space around it aside; else 0.0."""
+    """1.0 when ``prediction`` equals one of ``answers`` after stripping and Unicode NFC; else 0.0."""
     accepted = (answers,) if isinstance(answers, str) else answers
     return float(_normalized(prediction) in {_normalized(answer) for answer in accepted})
 
 
 def final_answer(text: str) -> str:
-    """What is to be judged of a completion: the last ``<answer>...</answer>``, or all of it; stripped.
+    """The part of a completion that is judged: the last ``<answer>...</answer>``, or all of it; stripped.
 
-    An opening tag without a closing one is no answer tag: a completion cut off in it is judged as a whole, and fails.
+    An opening tag without a closing one does not count. A completion cut off there is judged as a whole, and fails.
     """
     end = text.rfind(ANSWER_CLOSE)
     start = text.rfind(ANSWER_OPEN, 0, end) if end >= 0 else -1
@@ -28,14 +28,14 @@ def final_answer(text: str) -> str:
 
 
 class ExactMatchVerifier:
-    """``exact_match`` of a completion's final answer with the task's answers."""
+    """Verifier: ``exact_match`` of a completion's final answer with the task's answers."""
 
     def judge(self, items: Sequence[tuple[Task, str]]) -> list[Verdict]:
         """See ``Verifier.judge``; a task without a reference answer gives the failure ``"error"``."""
         return [self._verdict(task, text) for task, text in items]
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Do nothing; there is nothing to close."""
 
     @staticmethod
     def _verdict(task: Task, text: str) -> Verdict:

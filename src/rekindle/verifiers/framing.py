@@ -1,4 +1,4 @@
-"""Length-prefixed JSON over a socket: four bytes (big-endian) of length, then UTF-8."""
+"""Length-prefixed JSON messages over a socket: four bytes (big-endian) of length, then UTF-8."""
 
 import json
 import socket
@@ -11,7 +11,7 @@ MAX_BYTES = 1 << 28
 
 
 def send(channel: socket.socket, message: Mapping[str, object]) -> None:
-    """Write one message whole.
+    """Write one complete message.
 
     Raises:
         OSError: The other end is gone, or the socket's time-out passed.
@@ -21,7 +21,7 @@ def send(channel: socket.socket, message: Mapping[str, object]) -> None:
 
 
 def receive(channel: socket.socket) -> dict[str, Any] | None:
-    """Read one message; None when the other end is gone or what it writes is no message.
+    """Read one message; None when the other end is gone or sends something else.
 
     Raises:
         TimeoutError: The socket's time-out passed.

@@ -1,13 +1,13 @@
-"""Answers judged by a language model behind an OpenAI-compatible API; what is no clear verdict gives no credit."""
+"""LLM judge behind an OpenAI-compatible API; without a clear verdict there is no credit."""
 
 import os
 import threading
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rekindle.config import JudgeTable
+from rekindle.config.tables.task import JudgeTable
 from rekindle.engines.endpoint import Endpoint, EndpointCompletion, EndpointRequest
+from rekindle.notices import warn
 from rekindle.types import Task
 from rekindle.verifiers.exact import final_answer
 from rekindle.verifiers.judge_cache import VerdictCache, verdict_key
@@ -18,7 +18,7 @@ from rekindle.verifiers.verifier import Verdict, VerifierError
 __all__ = ["JudgeVerifier", "build_judge"]
 
 MAX_TOKENS = 1024
-"""Of a reply: a word, or the thoughts of a reasoning model and a word."""
+"""Token limit of a reply: one word, after the thoughts of a reasoning model."""
 NO_VERDICT = Verdict(0.0, "judge", void=True)
 
 Case = tuple[str, tuple[str, ...], str]
@@ -26,20 +26,19 @@ Case = tuple[str, tuple[str, ...], str]
 
 
 class JudgeVerifier:
-    """The judge's verdict on a completion's final answer: 1.0, 0.0, or the failure ``"judge"``, which is void.
+    """Verifier: an LLM judge's verdict on a completion's final answer: 1.0, 0.0, or the void failure ``"judge"``.
 
-    Decided here, without a call: an answer that matches a reference by ``qa_exact_match`` is right; one that is
-    empty, or may not be shown to a judge (see ``judge_prompt``), is wrong. Equal cases are asked once, and never again
-    where the cache has the verdict. Failures are a judge that cannot be reached or says anything but one of the two
-    verdicts, and what is over the budget.
+    Some cases are decided without a call: an answer that matches a reference by ``qa_exact_match`` is right; an answer
+    that is empty, or may not be shown to a judge (see ``judge_prompt``), is wrong. Equal cases are sent once, and
+    cached verdicts are reused. A case fails when the judge cannot be reached, when its reply is not one of the two
+    verdicts, or when the budget is spent.
 
     Args:
-        endpoint: The judge; with ``judge_prompt.SYSTEM_PROMPT`` as its system prompt.
-        concurrency: That of the endpoint. After as many failed requests in a row the judge is taken for dead, and the
-            rest of the batch is not asked.
-        cache: Where verdicts are kept; closed with the verifier.
-        max_calls: Cases that this verifier may ask about; None for any number. Further attempts at a request that
-            failed are not counted.
+        endpoint: The judge, with ``judge_prompt.SYSTEM_PROMPT`` as its system prompt.
+        concurrency: The endpoint's concurrency. After this many failed requests in a row the judge counts as down, and
+            the rest of the batch is not sent.
+        cache: Stores verdicts; closed with the verifier.
+        max_calls: Most cases sent to the judge; None for no limit. Retries of a failed request do not count.
     """
 
     def __init__(
@@ -63,11 +62,11 @@ class JudgeVerifier:
         return [decided.get(case, NO_VERDICT) for case in cases]
 
     def close(self) -> None:
-        """Let go of the cache. May be called twice."""
+        """Close the cache. May be called twice."""
         self._cache.close()
 
     def _known(self, case: Case) -> Verdict | None:
-        """What needs no call."""
+        """The verdict of a case that needs no call; None for other cases."""
         _, references, answer = case
         if not any(reference.strip() for reference in references):
             return Verdict(0.0, "error")
@@ -79,7 +78,7 @@ class JudgeVerifier:
         return None if found is None else Verdict(float(found))
 
     def _affordable(self, cases: list[Case]) -> list[Case]:
-        """As many as the budget still allows; a warning when it does not allow all."""
+        """The first cases within the budget; warns when some are left out."""
         if self._budget is None:
             return cases
         with self._lock:
@@ -87,13 +86,11 @@ class JudgeVerifier:
             self._calls += min(left, len(cases))
             told, self._told = self._told, self._told or left < len(cases)
         if self._told and not told:
-            warnings.warn(
-                f"judge.max_calls = {self._budget} is spent: what is over is not judged; raise it", stacklevel=3
-            )
+            warn(f"judge.max_calls = {self._budget} is spent: further answers are not judged; raise it", stacklevel=3)
         return cases[:left]
 
     def _ask(self, cases: Sequence[Case]) -> Mapping[Case, Verdict]:
-        """Verdicts by the judge, kept as they come; cases without one are left out."""
+        """Ask the judge and cache each verdict as it arrives; cases without a verdict are left out."""
         requests = [
             EndpointRequest(judge_prompt(*case), temperature=0.0, max_tokens=MAX_TOKENS, seed=0) for case in cases
         ]
@@ -103,7 +100,7 @@ class JudgeVerifier:
             failed_in_a_row = failed_in_a_row + 1 if completions is None else 0
             if failed_in_a_row == self._patience:
                 break
-            correct = None if completions is None else _said(completions[0])
+            correct = None if completions is None else _verdict_in(completions[0])
             if correct is not None:
                 self._cache.put(verdict_key(self._endpoint.model, *cases[index]), correct)
                 verdicts[cases[index]] = Verdict(float(correct))
@@ -111,7 +108,7 @@ class JudgeVerifier:
 
 
 def build_judge(table: JudgeTable) -> JudgeVerifier:
-    """Make the judge of a configuration; nothing is sent before the first answer that needs a verdict.
+    """Build the judge of a configuration. No request is sent before the first answer that needs a verdict.
 
     Raises:
         VerifierError: The address, the model or the API key is missing, or the cache's file cannot be used.
@@ -133,7 +130,7 @@ def build_judge(table: JudgeTable) -> JudgeVerifier:
     return JudgeVerifier(endpoint, concurrency=table.concurrency, cache=cache, max_calls=table.max_calls)
 
 
-def _said(completion: EndpointCompletion) -> bool | None:
+def _verdict_in(completion: EndpointCompletion) -> bool | None:
     return None if completion.truncated else parse_verdict(completion.text)
 
 

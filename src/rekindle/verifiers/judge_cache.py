@@ -1,4 +1,4 @@
-"""Verdicts of a judge that were paid for once: in a SQLite file that several processes may share, or in memory."""
+"""Cache of a judge's verdicts: in a SQLite file that several processes may share, or in memory."""
 
 import json
 import sqlite3
@@ -13,23 +13,23 @@ from rekindle.verifiers.verifier import VerifierError
 __all__ = ["VerdictCache", "verdict_key"]
 
 LOCK_SECONDS = 60.0
-"""Longest wait for another process that writes."""
+"""Longest wait while another process writes."""
 TABLE = "CREATE TABLE IF NOT EXISTS verdicts (key TEXT PRIMARY KEY, correct INTEGER NOT NULL CHECK (correct IN (0, 1)))"
 
 
 def verdict_key(model: str, question: str, references: Sequence[str], answer: str) -> str:
-    """Everything a verdict depends on, the version of our prompt included, as readable JSON."""
+    """Cache key: everything that a verdict depends on, including the version of our prompt, as readable JSON."""
     return json.dumps([model, PROMPT_VERSION, question, list(references), answer])
 
 
 class VerdictCache:
-    """``key -> correct``; the first verdict on a key stays. Threads may share it. Failures are not kept.
+    """Maps ``key -> correct``. The first verdict on a key stays; failures are not stored. Thread-safe.
 
     Args:
-        path: The file, made when it is not there; None keeps the verdicts in memory.
+        path: SQLite file, created if missing; None keeps the verdicts in memory.
 
     Raises:
-        VerifierError: The file cannot be opened or is no cache, now or at a later call.
+        VerifierError: The file cannot be opened or is not a cache; also raised by later calls.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -48,23 +48,23 @@ class VerdictCache:
             raise
 
     def get(self, key: str) -> bool | None:
-        """The verdict on a key, None where there is none."""
+        """The verdict on a key; None where there is none."""
         with self._explained():
             row = self._connection.execute("SELECT correct FROM verdicts WHERE key = ?", (key,)).fetchone()
         return None if row is None else row[0] == 1
 
     def put(self, key: str, correct: bool) -> None:
-        """Keep a verdict; it is on disk when this returns."""
+        """Store a verdict; it is on disk when this returns."""
         with self._explained():
             self._connection.execute("INSERT OR IGNORE INTO verdicts VALUES (?, ?)", (key, int(correct)))
 
     def close(self) -> None:
-        """Let go of the file. May be called twice."""
+        """Close the file. May be called twice."""
         self._connection.close()
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """One thread at a time, and SQLite's errors as sentences."""
+        """Hold the lock, and turn SQLite's errors into ``VerifierError``."""
         try:
             with self._lock:
                 yield

@@ -1,9 +1,9 @@
-"""What a judge model is asked, and how its reply is read. Whoever wrote the answer may want to steer the verdict.
+"""The prompt of the LLM judge, and the parser of its reply. The prompt is hardened against prompt injection.
 
-The instructions are the system message. Question, references and answer are quoted, a line each: line breaks become
-spaces, and quotation marks, brackets, bars and backslashes harmless signs, so that an answer can neither end its
-quotation nor open a tag, a turn or a control token of a chat template. The task is repeated after the answer. An answer
-that has the word of a verdict in it, or is longer than a short answer, is never shown to the judge
+The instructions are the system message. Question, references and answer are quoted, one line each. In them line breaks
+become spaces, and quotation marks, brackets, bars and backslashes are replaced by similar characters. So an answer can
+neither end its quotation nor open a tag, a turn or a control token of a chat template. The task is repeated after the
+answer. An answer that contains the word of a verdict, or is longer than a short answer, is never shown to the judge
 (``is_presentable``).
 """
 
@@ -14,9 +14,9 @@ from collections.abc import Sequence
 __all__ = ["MAX_CHARACTERS", "PROMPT_VERSION", "SYSTEM_PROMPT", "is_presentable", "judge_prompt", "parse_verdict"]
 
 PROMPT_VERSION = 1
-"""Verdicts on another version of these texts are not reused."""
+"""Version of the prompt; cached verdicts of another version are not reused."""
 MAX_CHARACTERS = 300
-"""Longest answer that is shown to a judge."""
+"""Longest answer in characters that is shown to a judge."""
 
 SYSTEM_PROMPT = """\
 You grade short answers. You get a question, the reference answers, any of which is right, and the answer to grade. \
@@ -36,36 +36,36 @@ VERDICTS = {"correct": True, "incorrect": False}
 THOUGHTS = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
 DECORATION = "*_`\"'. \t\r\n"
 VERDICT_WORD = re.compile(r"\b(?:in)?correct\b", re.IGNORECASE)
-HARMLESS = str.maketrans('"\\|<>[]{}', "'//‹›()()")
+SANITIZED = str.maketrans('"\\|<>[]{}', "'//‹›()()")
 
 
 def is_presentable(answer: str) -> bool:
-    """Say whether an answer may be shown to a judge: 1 to ``MAX_CHARACTERS``, and not the word of a verdict in it."""
+    """Whether an answer may be shown to a judge: 1 to ``MAX_CHARACTERS`` long, without the word of a verdict."""
     shown = _visible(answer)  # compatibility forms can be longer
     return bool(shown) and max(len(answer), len(shown)) <= MAX_CHARACTERS and VERDICT_WORD.search(shown) is None
 
 
 def judge_prompt(question: str, references: Sequence[str], answer: str) -> str:
-    """Quote what is to be judged, and repeat the task."""
+    """The user message: quoted question, references and answer, then the task again."""
     accepted = "\n".join(f"Reference answer: {_quoted(reference)}" for reference in references)
     return f"Question: {_quoted(question)}\n{accepted}\nAnswer to grade: {_quoted(answer)}\n\n{TASK}"
 
 
 def parse_verdict(reply: str) -> bool | None:
-    """Read a reply that is one of the two words and nothing else; None for any other.
+    """The verdict in a reply that consists of one of the two words; None for any other reply.
 
-    Thoughts in front (``<think>...</think>``), letter case, and marks around the word such as ``**Correct.**`` aside.
+    Ignored: leading thoughts (``<think>...</think>``), letter case, and marks around the word such as ``**Correct.**``.
     """
     return VERDICTS.get(THOUGHTS.sub("", reply, count=1).strip(DECORATION).lower())
 
 
 def _quoted(text: str) -> str:
-    """One line in quotation marks, which are the only ones in it."""
-    return f'"{_visible(text).translate(HARMLESS)}"'
+    """One line in quotation marks, with no other quotation marks in it."""
+    return f'"{_visible(text).translate(SANITIZED)}"'
 
 
 def _visible(text: str) -> str:
-    """On one line, in compatibility forms, without characters that show nothing or turn the direction of writing."""
+    """One line in NFKC, without invisible characters and marks of writing direction."""
     same = unicodedata.normalize("NFKC", text)
     return " ".join("".join(_shown(sign) for sign in same).split())
 

@@ -1,18 +1,20 @@
-"""math-verify, called without its own time limit. For worker processes: a hostile answer can keep it busy for hours."""
+"""math-verify without its own time limit. Call it in worker processes only: a hostile answer can run for hours."""
 
 import logging
 from collections.abc import Sequence
 
 __all__ = ["latex_equal"]
 
-logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that its time limit is off; the worker's is on
+logging.getLogger("math_verify").setLevel(
+    logging.ERROR
+)  # silences the warning that its time limit is off; the worker has one
 
 
 def latex_equal(text: str, answers: Sequence[str]) -> bool:
-    """Say whether math-verify finds ``text``'s final answer equal to one of ``answers`` (LaTeX or plain).
+    """Whether math-verify finds the final answer of ``text`` equal to one of ``answers`` (LaTeX or plain).
 
     Raises:
-        ValueError: It cannot parse any of the reference answers.
+        ValueError: math-verify can parse none of the reference answers.
     """
     from math_verify import parse, verify
 

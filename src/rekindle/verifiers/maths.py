@@ -1,7 +1,7 @@
 """Mathematical equality: plain numbers are compared here, everything else by math-verify in a worker process.
 
-math-verify parses LaTeX with sympy. An answer such as ``2^{2^{2^{...}}}`` keeps it busy without end, and its own time
-limit works in a main thread only; a worker process that can be killed has neither problem.
+math-verify parses LaTeX with sympy. An answer such as ``2^{2^{2^{...}}}`` makes it run without end, and its own time
+limit works in a main thread only. Therefore it runs in a worker process, which can be killed.
 """
 
 from collections.abc import Sequence
@@ -19,10 +19,10 @@ SHARED_TIMEOUT_SECONDS = 5.0
 
 
 def math_equal(text: str, answer: str | Sequence[str]) -> bool:
-    r"""Say whether the final answer in ``text`` equals ``answer`` or one of several, e.g. ``\boxed{0.5}``, ``\frac12``.
+    r"""Whether the final answer in ``text`` equals ``answer`` or one of several, e.g. ``\boxed{0.5}``, ``\frac12``.
 
-    What is not a plain number goes to a worker process that is started once and kept; a judgement that takes longer
-    than 5 seconds or fails is False.
+    Answers other than plain numbers go to a worker process that is started once and kept. The result is False when the
+    judgement fails or takes longer than 5 seconds.
 
     Raises:
         MissingExtraError: math-verify is needed and not installed.
@@ -34,11 +34,11 @@ def math_equal(text: str, answer: str | Sequence[str]) -> bool:
 
 
 class MathVerifier:
-    """``math_equal`` for many completions at a time.
+    """Verifier: ``math_equal`` for many completions at a time.
 
     Args:
-        workers: Judgements at the same time.
-        timeout_seconds: Wall-clock limit of one.
+        workers: Most judgements at the same time.
+        timeout_seconds: Wall-clock limit of one judgement.
 
     Raises:
         MissingExtraError: math-verify is not installed.

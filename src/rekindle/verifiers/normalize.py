@@ -1,7 +1,7 @@
-"""Answers as tokens: SQuAD's conventions, and what they leave out.
+"""Tokens of normalised short answers: SQuAD's conventions, extended to Unicode, numbers and CJK.
 
 SQuAD (arXiv 1606.05250) lowers the text, deletes ASCII punctuation and the words a, an, the, and splits at white space.
-Here, besides:
+In addition:
 
 - Unicode: NFKC (full-width forms, ligatures), case folding, all punctuation marks (curly quotes, dashes, CJK marks) and
   invisible characters treated like the ASCII marks, and accents of Latin letters folded (``Ramírez``, ``Krøyer``).
@@ -9,20 +9,20 @@ Here, besides:
   ``35``), and other marks between digits separate them (``1861-65`` is ``1861 65``, not ``186165``).
 - A trailing ``+`` or ``#`` stays: ``C``, ``C++`` and ``C#`` are three languages.
 - Chinese, Japanese and Korean, which do not (always) put spaces between words: every character is a token.
-- What would leave nothing (``The The``, ``?``) keeps its words; only an empty text has no tokens.
+- A text that would lose all its tokens (``The The``, ``?``) keeps its words; only an empty text has no tokens.
 """
 
 import re
 import string
 import unicodedata
 
-__all__ = ["ARTICLES", "Tokens", "answer_tokens", "split_tokens"]
+__all__ = ["ARTICLES", "AnswerTokens", "answer_tokens", "split_tokens"]
 
-Tokens = tuple[str, ...]
+AnswerTokens = tuple[str, ...]
 
 ARTICLES = frozenset({"a", "an", "the"})
 APOSTROPHES = str.maketrans(dict.fromkeys("´ʻʼ", "'"))
-"""To Unicode an accent and two letters."""
+"""Apostrophes that Unicode classes as an accent and two letters."""
 LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i"})
 """Latin letters that Unicode does not decompose."""
 LATIN_MARKS = re.compile(r"(?<=[a-z])[\u0300-\u036f]+")
@@ -38,30 +38,30 @@ CJK = "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\
 TOKEN = re.compile(f"[{CJK}]|[^\\s{CJK}]+")
 
 
-def answer_tokens(text: str) -> Tokens:
-    """The normalised tokens of an answer, e.g. ``("10000", "euros")`` of ``"The 10,000 Euros."``; none if empty."""
+def answer_tokens(text: str) -> AnswerTokens:
+    """The normalised tokens of an answer, e.g. ``("10000", "euros")`` for ``"The 10,000 Euros."``; none if empty."""
     folded = THOUSANDS.sub("", _folded(text))
     tokens = TOKEN.findall(MARKS.sub(_mark, folded)) or folded.split()
     return tuple(token for token in tokens if token not in ARTICLES) or tuple(tokens)
 
 
-def split_tokens(text: str) -> Tokens:
-    """Like :func:`answer_tokens`, but a mark ends a word, articles stay, and marks alone are no tokens.
+def split_tokens(text: str) -> AnswerTokens:
+    """Like :func:`answer_tokens`, but a mark ends a word, articles stay, and a mark alone is not a token.
 
-    ``("paris", "s", "the", "a", "b")`` of ``"Paris's: the A-B"``.
+    ``("paris", "s", "the", "a", "b")`` for ``"Paris's: the A-B"``.
     """
     return tuple(TOKEN.findall(MARKS.sub(lambda found: _mark(found) or " ", THOUSANDS.sub("", _folded(text)))))
 
 
 def _folded(text: str) -> str:
-    """Compatibility forms, case and accents; dashes as hyphens."""
+    """Fold compatibility forms, case and accents; dashes become hyphens."""
     same = unicodedata.normalize("NFKC", text.translate(APOSTROPHES)).casefold().translate(LETTERS)
     bare = LATIN_MARKS.sub("", unicodedata.normalize("NFD", same))
     return DASHES.sub("-", unicodedata.normalize("NFKC", bare))
 
 
 def _mark(found: re.Match[str]) -> str:
-    """What is left of a character that is no letter and no digit."""
+    """The replacement of a character that is neither letter nor digit."""
     sign = found.group()
     if found["kept"] is not None or not _is_punctuation(sign):
         return sign
@@ -69,5 +69,5 @@ def _mark(found: re.Match[str]) -> str:
 
 
 def _is_punctuation(sign: str) -> bool:
-    """Punctuation, an ASCII sign, or a character that shows nothing."""
+    """Whether a character is punctuation, an ASCII sign or invisible."""
     return sign in string.punctuation or sign == FRACTION_SLASH or unicodedata.category(sign)[0] in "PC"

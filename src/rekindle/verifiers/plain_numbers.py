@@ -1,4 +1,4 @@
-"""Final answers that are plain numbers, found and compared by us: exact, linear in the text, executing nothing."""
+"""Extraction and comparison of plain-number answers: exact, in time linear in the text, executing no code."""
 
 import re
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ MAX_CHARACTERS = 40
 
 
 def quick_equal(text: str, answers: Sequence[str]) -> bool | None:
-    r"""Compare the final answer in ``text`` with the accepted ones where that needs no algebra.
+    r"""Compare the final answer in ``text`` with the accepted ones, where that needs no algebra.
 
-    The final answer is what is in ``\boxed{}``, else what follows the last ``####``, else, in text without LaTeX, the
-    last number (the only one after the word "answer", where that word occurs).
+    The final answer is the content of ``\boxed{}``, else the line after the last ``####``, else, in text without LaTeX,
+    the last number (the only one after the word "answer", where that word occurs).
 
     Returns:
-        True or False where the case is plain; None where it is not (several different boxes, a fraction, a decimal that
-        may be a rounded one, a number inside a formula, ...).
+        True or False in a clear case; None in any other (several different boxes, a fraction, a decimal that may be
+        rounded, a number inside a formula, ...).
     """
     found = _final_answer(text)
     if found is None:
@@ -35,12 +35,12 @@ def quick_equal(text: str, answers: Sequence[str]) -> bool | None:
         return None
     if number in accepted:
         return True
-    whole = all(one is not None and one == one.to_integral_value() for one in (number, *accepted))
+    whole = all(value is not None and value == value.to_integral_value() for value in (number, *accepted))
     return False if whole else None
 
 
 def plain_number(text: str) -> Decimal | None:
-    r"""Parse ``72``, ``-1,234.50``, ``\$18.``, ``10{,}000``; None for anything else, an overlong number included."""
+    r"""Parse ``72``, ``-1,234.50``, ``\$18.``, ``10{,}000``; None for anything else, also for overlong numbers."""
     bare = text.strip().replace("−", "-").replace("{,}", ",").replace("\\$", "$").removesuffix(".")
     if len(bare) > MAX_CHARACTERS or not bare.isascii() or NUMBER.fullmatch(bare) is None:
         return None
@@ -48,7 +48,7 @@ def plain_number(text: str) -> Decimal | None:
 
 
 def boxed_contents(text: str) -> list[str]:
-    r"""What stands in the ``\boxed{...}`` of a text, in order, with balanced braces; an unclosed one is left out."""
+    r"""Contents of each ``\boxed{...}`` of a text, in order, with balanced braces; unclosed boxes are left out."""
     contents, start = [], text.find(BOXED)
     while start >= 0:
         begin = start + len(BOXED)
@@ -81,7 +81,7 @@ def _final_answer(text: str) -> str | None:
 
 
 def _last_number(text: str) -> str | None:
-    """The last word with a digit, bare of punctuation; None beside an operator, where it is part of a formula."""
+    """The last word with a digit, without punctuation; None next to an operator, where it is part of a formula."""
     stated = text.lower().rfind("answer")
     words = list(DIGIT_WORD.finditer(text, max(stated, 0)))
     if not words or (stated >= 0 and len(words) > 1):

@@ -1,4 +1,4 @@
-"""reasoning-gym's own scorers, in worker processes: several of them evaluate the completion as code."""
+"""reasoning-gym's own scorers. They run in worker processes, because several evaluate the completion as code."""
 
 from collections.abc import Sequence
 
@@ -12,14 +12,14 @@ __all__ = ["ReasoningGymVerifier"]
 
 
 class ReasoningGymVerifier:
-    """Scores in [0, 1] of the data set a task came from; most give partial credit to wrong answers.
+    """Verifier: the scorer of a task's data set, in [0, 1]; most scorers give partial credit to wrong answers.
 
-    The completion's last ``<answer>...</answer>`` is scored, or all of it. A model can learn to make a scorer that
-    evaluates its completion write any score for it; it cannot change the verdict of another completion.
+    The completion's last ``<answer>...</answer>`` is scored, or all of it. Where a scorer evaluates the completion as
+    code, a model can learn to give itself any score; it cannot change the verdict of another completion.
 
     Args:
-        workers: Judgements at the same time.
-        timeout_seconds: Wall-clock limit of one.
+        workers: Most judgements at the same time.
+        timeout_seconds: Wall-clock limit of one judgement.
 
     Raises:
         MissingExtraError: reasoning-gym is not installed.

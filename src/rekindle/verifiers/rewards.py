@@ -1,6 +1,6 @@
-"""From a configuration to its verifier, and from a score to a reward."""
+"""Builds the verifier of a configuration, and turns scores into rewards."""
 
-from rekindle.config import JudgeTable, TaskTable, VerifyTable
+from rekindle.config.tables.task import JudgeTable, TaskTable, VerifyTable
 from rekindle.verifiers.exact import ExactMatchVerifier
 from rekindle.verifiers.judge import build_judge
 from rekindle.verifiers.maths import MathVerifier
@@ -11,7 +11,7 @@ from rekindle.verifiers.verifier import Verifier
 __all__ = ["build_verifier", "reward"]
 
 TOLERANCE = 1e-9
-"""A score added up from parts, such as ten times 0.1, is not below 1 for its rounding."""
+"""Tolerance: a score summed from parts, such as ten times 0.1, must not fall below 1 by rounding."""
 
 NO_JUDGE = JudgeTable()
 
@@ -24,18 +24,18 @@ AUTOMATIC = {
 
 
 def reward(score: float, binary: bool, threshold: float) -> float:
-    """Return 1.0 or 0.0 as ``score`` reaches ``threshold`` or not, or, when not ``binary``, the score itself."""
+    """The score itself; with ``binary``, 1.0 where it reaches ``threshold`` and 0.0 elsewhere."""
     return float(score >= threshold - TOLERANCE) if binary else score
 
 
 def build_verifier(task: TaskTable, verify: VerifyTable, judge: JudgeTable = NO_JUDGE) -> Verifier:
-    """Make the verifier of a configuration; worker processes and calls of a judge start when a verdict needs them.
+    """Build the verifier of a configuration. Worker processes and judge calls start with the first verdict.
 
-    ``auto`` is ``math`` for gsm8k, reasoning-gym's own scorer for reasoning_gym, ``qa_exact_match`` for search_world,
-    self_play likewise, and exact match otherwise.
+    ``auto`` is ``math`` for gsm8k, reasoning-gym's own scorer for reasoning_gym, ``qa_exact_match`` for search_world
+    and self_play, and exact match otherwise.
 
     Raises:
-        MissingExtraError: It needs a package that is not installed.
+        MissingExtraError: A package that the verifier needs is not installed.
         VerifierError: The judge's table is not complete, or its cache cannot be used.
         EndpointError: The judge's address or key cannot be used.
     """

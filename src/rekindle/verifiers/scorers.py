@@ -1,4 +1,4 @@
-"""What a worker process runs: the scorers of others, by name.
+"""Third-party scorers, by name, as worker processes run them.
 
 ``load`` and ``prepare`` run in the long-lived server, which never looks at model output; ``score`` runs in a process of
 its own for every completion.
@@ -26,11 +26,11 @@ TYPICAL_LATEX = (
     r"x=50\%",
     r"\text{odd}",
 )
-"""Parsing these fills the parser's caches; a judgement then takes two thirds of the time."""
+"""Parsing these fills the parser's caches, which cuts the time of a judgement by a third."""
 
 
 def load(scorer: ScorerName) -> None:
-    """Import what a scorer needs, and use it once, so that every process forked later finds it warm."""
+    """Import a scorer's packages and run it once, so that processes forked later start warm."""
     if scorer == "math":
         for latex in TYPICAL_LATEX:
             latex_equal(f"The answer is ${latex}$, so \\boxed{{{latex}}}", ["0.5"])
@@ -40,7 +40,7 @@ def load(scorer: ScorerName) -> None:
 
 
 def prepare(scorer: ScorerName, job: Mapping[str, Any]) -> None:
-    """Make the job's data set, so that its scoring process need not."""
+    """Create the job's data set once, for all scoring processes forked later."""
     if scorer == "reasoning_gym":
         _dataset(job["dataset"])
 
@@ -49,9 +49,9 @@ def score(scorer: ScorerName, job: Mapping[str, Any]) -> float:
     """Judge one completion.
 
     Args:
-        scorer: Who judges.
+        scorer: Name of the scorer.
         job: ``text`` and ``answers`` for maths; ``text`` and a task's metadata (``dataset``, ``index``, ``entry``) for
-            reasoning-gym, where an ``entry`` of None is made again by its index.
+            reasoning-gym, where an ``entry`` of None is generated again from its index.
     """
     if scorer == "math":
         return float(latex_equal(job["text"], job["answers"]))

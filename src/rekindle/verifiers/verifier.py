@@ -1,4 +1,4 @@
-"""What a verifier is, and what it says."""
+"""The verifier protocol and its verdicts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ __all__ = ["Verdict", "Verifier", "VerifierError", "checked_verdict"]
 
 
 class VerifierError(UserError):
-    """A verifier cannot be started or used; the message says why, and the remedy."""
+    """A verifier cannot be started or used; the message gives the cause and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +19,11 @@ class Verdict:
 
     Attributes:
         score: In [0, 1]; 0 where there is a failure.
-        failure: None, or why there is no judgement: ``"timeout"`` (the time limit passed), ``"crash"`` (the process
-            died or wrote nonsense), ``"error"`` (the scorer raised, its score is no number in [0, 1], or the task
-            has no reference answer) or ``"judge"`` (no verdict could be had from a judge).
-        void: True when the failure is not the completion's doing (a dead judge): no wrong answer either.
+        failure: None, or the reason of a missing judgement: ``"timeout"`` (the time limit passed), ``"crash"`` (the
+            process died or wrote nonsense), ``"error"`` (the scorer raised, its score is not in [0, 1], or the task has
+            no reference answer) or ``"judge"`` (the judge gave no verdict).
+        void: True when the completion did not cause the failure (the judge is down); it then counts as unjudged, not
+            wrong.
     """
 
     score: float
@@ -31,10 +32,10 @@ class Verdict:
 
 
 class Verifier(Protocol):
-    """Judges completions; it never raises over one of them and never gives credit for what it could not judge."""
+    """Verifier protocol. It raises no exception because of a completion, and a failed judgement gives no credit."""
 
     def judge(self, items: Sequence[tuple[Task, str]]) -> list[Verdict]:
-        """Judge ``(task, completion text)`` pairs; the verdicts are in their order."""
+        """Judge ``(task, completion text)`` pairs; verdicts in the same order."""
         ...
 
     def close(self) -> None:
@@ -43,7 +44,7 @@ class Verifier(Protocol):
 
 
 def checked_verdict(score: object) -> Verdict:
-    """Turn a scorer's result into a verdict; what is not a number in [0, 1], NaN included, is an error."""
+    """Turn a scorer's result into a verdict; anything but a number in [0, 1] is an error, also NaN."""
     if isinstance(score, int | float) and 0 <= score <= 1:
         return Verdict(float(score))
     return Verdict(0.0, "error")

@@ -1,12 +1,12 @@
-"""The server process behind ``WorkerPool``: every job is judged in a process forked for it, with a deadline.
+"""The server process of ``WorkerPool``. It forks one process per job and enforces a deadline.
 
     parent --job--> server --fork--> child: confine itself, score, write the result to its pipe, exit
     parent <--verdict-- server <--pipe--
 
-The server imports the scorers once and never looks at model output itself, so a child that hangs, crashes or corrupts
-itself costs one verdict and no restart, and a verdict depends on no other. A child holds no file but its pipe: what it
-prints goes nowhere, and what it writes to its pipe is data until it has been checked. Children die with the server
-and the server ends when the parent's end of the socket closes, however the parent died.
+The server imports the scorers once and never evaluates model output itself. A child that hangs, crashes or corrupts
+itself costs one verdict and no restart, and verdicts do not depend on each other. A child has no open file but its
+pipe: its prints are discarded, and its bytes on the pipe are untrusted data. Children die with the server, and the
+server ends when the parent's end of the socket closes, however the parent died.
 """
 
 import gc
@@ -51,7 +51,7 @@ class _Server:
         self._selector.register(channel, selectors.EVENT_READ)
 
     def serve(self) -> None:
-        """Judge until the parent's end closes."""
+        """Judge jobs until the parent's end of the socket closes."""
         while True:
             for key, _ in self._selector.select(self._patience()):
                 if key.fileobj is not self._channel:
@@ -65,7 +65,7 @@ class _Server:
                 self._finish(pipe, {"failure": "timeout"})
 
     def kill_children(self) -> None:
-        """End what still runs."""
+        """Kill the processes that still run."""
         for pipe in list(self._children):
             self._reap(pipe)
 
@@ -76,7 +76,7 @@ class _Server:
     def _start(self, job: Mapping[str, Any]) -> None:
         try:
             scorers.prepare(self._scorer, job)
-        except Exception:  # noqa: BLE001 (other people's code; what it raises is a verdict, not our end)
+        except Exception:  # noqa: BLE001 (third-party code; its exceptions become a verdict)
             send(self._channel, {"id": job["id"], "failure": "error"})
             return
         server, (result, pipe) = os.getpid(), os.pipe()
@@ -87,7 +87,7 @@ class _Server:
         self._selector.register(result, selectors.EVENT_READ)
 
     def _judge(self, job: Mapping[str, Any], pipe: int, server: int) -> NoReturn:
-        """In the child: score one job and never return."""
+        """Run in the child: score one job, then exit."""
         try:
             os.setsid()
             die_with_parent(server)
@@ -101,7 +101,7 @@ class _Server:
         send(self._channel, {"id": self._reap(pipe), **result})
 
     def _reap(self, pipe: int) -> int:
-        """Kill a child and whatever it started in its session; return its job's id."""
+        """Kill a child and all processes of its session; return its job's id."""
         child = self._children.pop(pipe)
         self._selector.unregister(pipe)
         os.close(pipe)
@@ -113,7 +113,7 @@ class _Server:
 
 
 def _try_confinement(directory: Path) -> None:
-    """Confine a child that does nothing else: where that fails, every verdict would, so the server must not start."""
+    """Confine an empty child process. Where that fails, every verdict would fail, so the server must not start."""
     if (pid := os.fork()) == 0:
         try:
             confine(directory, cpu_seconds=1)
@@ -137,36 +137,36 @@ def _keep_only(pipe: int) -> None:
 def _scored(scorer: scorers.ScorerName, job: Mapping[str, Any]) -> dict[str, object]:
     try:
         return {"score": scorers.score(scorer, job)}
-    except Exception:  # noqa: BLE001 (other people's code on model output; whatever it raises is a verdict)
+    except Exception:  # noqa: BLE001 (third-party code on model output; its exceptions become a verdict)
         return {"failure": "error"}
 
 
 def result_of(data: bytes) -> dict[str, object]:
-    """What a child says, checked: a number as the score, or that scoring raised; anything else is a crash."""
+    """The checked result of a child: a numeric score, or that scoring raised; anything else is a crash."""
     with suppress(ValueError, RecursionError):
-        said = json.loads(data)
-        if said == {"failure": "error"}:
+        result = json.loads(data)
+        if result == {"failure": "error"}:
             return {"failure": "error"}
-        if isinstance(said, dict) and isinstance(score := said.get("score"), int | float):
+        if isinstance(result, dict) and isinstance(score := result.get("score"), int | float):
             return {"score": score}
     return {"failure": "crash"}
 
 
 def main() -> None:
-    """Arguments: the socket's descriptor, the scorer's name, seconds per verdict. Runs in a directory of its own."""
+    """Arguments: socket descriptor, scorer name, seconds per verdict. The working directory is its own."""
     descriptor, scorer, timeout_seconds = sys.argv[1:]
     channel, directory = socket.socket(fileno=int(descriptor)), Path.cwd()
     name = cast("scorers.ScorerName", scorer)
     scorers.load(name)
     _try_confinement(directory)
     gc.collect()
-    gc.freeze()  # children share these pages as long as no collection touches them
+    gc.freeze()  # children share these pages until a collection touches them
     send(channel, {"ready": True})
     server = _Server(channel, name, float(timeout_seconds), directory)
     try:
         server.serve()
     except (BrokenPipeError, ConnectionResetError):
-        pass  # the parent is gone: the same as the end of its stream
+        pass  # the parent is gone: same as the end of its stream
     finally:
         server.kill_children()
         shutil.rmtree(directory, ignore_errors=True)

@@ -1,8 +1,8 @@
-"""Scorers of others in processes that can be killed, with a wall-clock limit for every verdict.
+"""Pool of killable processes for third-party scorers, with a wall-clock limit per verdict.
 
 ``WorkerPool`` talks to one server process (``worker_main``) that forks a process per verdict. Both run with a scrubbed
-environment in a fresh temporary directory that is removed afterwards, and in a session of their own, so that Ctrl-C
-in a terminal reaches the trainer alone. How far a scoring process is confined is said in ``confinement``.
+environment in a fresh temporary directory that is removed afterwards, and in their own session, so that Ctrl-C in a
+terminal reaches the trainer alone. ``confinement`` describes the limits of a scoring process.
 """
 
 import os
@@ -24,34 +24,34 @@ from rekindle.verifiers.verifier import Verdict, VerifierError, checked_verdict
 __all__ = ["Job", "WorkerPool"]
 
 Job = Mapping[str, object]
-"""The fields ``scorers.score`` reads, JSON-like."""
+"""The fields that ``scorers.score`` reads, JSON-like."""
 
 START_SECONDS = 120.0
 SILENCE_SECONDS = 60.0
-"""A server that owes verdicts and says nothing for this much longer than a verdict may take has lost its way."""
+"""A server that owes verdicts and stays silent for this long beyond the time limit counts as hanging."""
 
 STDERR = "server-stderr"
 
 
 class WorkerPool:
-    """Judges jobs in parallel. The server starts with the first job, and anew when it has died.
+    """Judges jobs in parallel. The server starts with the first job, and is restarted when it has died.
 
     Args:
-        scorer: Who judges.
-        workers: Processes at the same time.
-        timeout_seconds: Wall-clock limit of one verdict, from the fork of its process on.
+        scorer: Name of the scorer.
+        workers: Most processes at the same time.
+        timeout_seconds: Wall-clock limit of one verdict, counted from the fork of its process.
     """
 
     def __init__(self, scorer: ScorerName, *, workers: int, timeout_seconds: float) -> None:
         self._scorer, self._workers, self._timeout = scorer, workers, timeout_seconds
         self._lock = threading.Lock()
-        self._server: _Server | None = None
+        self._server: _ServerProcess | None = None
 
     def judge(self, jobs: Sequence[Job]) -> list[Verdict]:
-        """Judge every job; verdicts are in the jobs' order. Calls from several threads wait for one another.
+        """Judge every job; verdicts in the same order. Concurrent calls wait for one another.
 
-        A verdict that cannot be had is a failure (see ``Verdict``); a job that was under way when the server died is
-        tried once more.
+        A missing verdict is a failure (see ``Verdict``). A job that was running when the server died is tried once
+        more.
 
         Raises:
             VerifierError: The server process cannot be started.
@@ -66,12 +66,12 @@ class WorkerPool:
         return [verdicts[index] for index in range(len(jobs))]
 
     def close(self) -> None:
-        """End the server and what it runs, and remove its directory. A later ``judge`` starts another."""
+        """End the server and its processes, and remove its directory. A later ``judge`` starts another."""
         with self._lock:
             self._discard()
 
     def _round(self, jobs: Sequence[Job], waiting: deque[int], verdicts: dict[int, Verdict]) -> set[int]:
-        """Judge until all is done or the server is lost; return the jobs that were then under way."""
+        """Judge until all jobs are done or the server is lost; return the jobs that were running then."""
         server = self._running_server()
         under_way: set[int] = set()
         try:
@@ -87,19 +87,19 @@ class WorkerPool:
                     checked_verdict(reply.get("score")) if failure is None else Verdict(0.0, failure)
                 )
         except OSError:
-            pass  # the server is gone or silent: the same as the end of its stream
-        except BaseException:  # Ctrl-C above all: answers that come late would be taken for those of the next jobs
+            pass  # the server is gone or silent: same as the end of its stream
+        except BaseException:  # e.g. Ctrl-C: late answers would be taken for those of the next jobs
             self._discard()
             raise
         if under_way:
             self._discard()
         return under_way
 
-    def _running_server(self) -> "_Server":
+    def _running_server(self) -> "_ServerProcess":
         if self._server is not None and self._server.process.poll() is not None:
             self._discard()
         if self._server is None:
-            self._server = _Server(self._scorer, self._timeout)
+            self._server = _ServerProcess(self._scorer, self._timeout)
         return self._server
 
     def _discard(self) -> None:
@@ -108,8 +108,8 @@ class WorkerPool:
             self._server = None
 
 
-class _Server:
-    """A started server process; it is stopped with this object, or when the interpreter ends."""
+class _ServerProcess:
+    """A running server process; it is stopped with this object, or when the interpreter ends."""
 
     def __init__(self, scorer: ScorerName, timeout_seconds: float) -> None:
         if os.name != "posix":
@@ -140,15 +140,15 @@ class _Server:
         except TimeoutError:
             ready = None
         if ready is None:
-            last = (stderr.read_text(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
+            last = (stderr.read_text(errors="replace").strip().splitlines() or ["no message"])[-1]
             self.stop()
             raise VerifierError(f"the verifier's worker process could not start ({last}); try: rekindle doctor")
 
 
 def _stop(owner: int, process: "subprocess.Popen[bytes]", channel: socket.socket, directory: Path) -> None:
-    """Close the channel, at which the server ends its children and itself; kill it when it does not.
+    """Close the channel, which makes the server end its children and itself; kill it if it does not.
 
-    A process forked from the owner (a data loader, say) has a copy of all this and must leave the owner's server alone.
+    A process forked from the owner (e.g. a data loader) inherits these objects and must not stop the owner's server.
     """
     channel.close()
     if os.getpid() != owner:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import torch
 
-from rekindle.config import WarmStartTable
+from rekindle.config.tables.model import WarmStartTable
 from rekindle.models.policy import Policy
 from rekindle.types import TrainingSample
 
@@ -73,4 +73,6 @@ def demonstration(policy: Policy, prompt: str, completion: str) -> TrainingSampl
 def imitated(token_ids: Sequence[int], loss_mask: Sequence[bool]) -> TrainingSample:
     """A sample without advantages: its tokens are to be said because they were shown."""
     nothing = [0.0] * len(token_ids)
-    return TrainingSample(token_ids, loss_mask, nothing, nothing, temperature=1.0, weight=1.0)
+    return TrainingSample(
+        token_ids=token_ids, loss_mask=loss_mask, logprobs=nothing, advantages=nothing, temperature=1.0, weight=1.0
+    )

@@ -11,6 +11,7 @@ from rekindle.engines.engine import Completion, SamplingRequest
 from rekindle.environments.self_play.answering import OpenBook
 from rekindle.environments.self_play.proposals import Proposal
 from rekindle.environments.self_play.proposer import Order
+from rekindle.models.policy import Policy
 from rekindle.tasks import search_world
 from rekindle.types import Task, TrainingSample
 from rekindle.warm_starts import search_world as teachers
@@ -46,7 +47,7 @@ def role_lessons(bench: Workbench) -> Iterator[TrainingSample]:
     """
     params, wanted = search_world.Params.read(bench.config.task.params), lessons_wanted(bench)
     share = {role: max(1, round(wanted * share)) for role, share in ROLES.items()}
-    with school(bench, search_world.self_play_passages(params, search_world.TAUGHT)) as taught:
+    with school(bench, search_world.self_play_passages(params, search_world.TEACHER_CORPUS)) as taught:
         solved = solver_lessons(taught, params, share["solver"])
         proposed = _proposals(taught, params, share["proposer"])
     lessons = {
@@ -72,7 +73,7 @@ def _turns(lessons: dict[str, list[Shown]], seed: int) -> Callable[[int], Shown]
 def _proposals(taught: Workbench, params: search_world.Params, wanted: int) -> list[Proposal]:
     """What the proposer's teacher asks, and what it has read before."""
     seed = taught.config.warm_start.seed
-    wishes = teachers.wishes(params, search_world.TAUGHT, wanted, seed)
+    wishes = teachers.wishes(params, search_world.TEACHER_CORPUS, wanted, seed)
     engine = teacher_engine(taught, teachers.proposer_lessons(wishes, params))
     orders = [_order(row, wish, seed) for row, wish in enumerate(wishes)]
     proposals, unplayable = build_proposer(taught, engine).propose(orders)
@@ -82,14 +83,14 @@ def _proposals(taught: Workbench, params: search_world.Params, wanted: int) -> l
 
 
 def _order(row: int, wish: teachers.Wish, seed: int) -> Order:
-    answer = Task("", wish.answer, wish.answer, {"corpus": search_world.TAUGHT})
+    answer = Task("", wish.answer, wish.answer, {"corpus": search_world.TEACHER_CORPUS})
     return Order(lesson_request(row, answer.id, seed), answer, wish.hops)
 
 
 # -- the verifier -----------------------------------------------------------------------------------------------------
 
 
-class _Scribe:
+class _Recorder:
     """An engine that says what it is told to say, and keeps the conversation.
 
     Args:
@@ -100,6 +101,9 @@ class _Scribe:
         self._encode = encode
         self.text = ""
         self.written: list[Shown] = []
+
+    def sync(self, policy: Policy, version: int) -> None:
+        """Nothing: it has no weights."""
 
     def generate(self, requests: Sequence[SamplingRequest]) -> Iterator[tuple[int, list[Completion]]]:
         """See ``Engine.generate``."""
@@ -112,18 +116,18 @@ class _Scribe:
 def _verdicts(bench: Workbench, params: search_world.Params, proposed: Sequence[Proposal], wanted: int) -> list[Shown]:
     """Verdicts of the verifier's teacher on the questions of the proposer's, right and wrong, as they are checked."""
     rng, teacher = Random(f"verifier {bench.config.warm_start.seed}"), teachers.VerifierTeacher()
-    scribe = _Scribe(partial(bench.policy.encode_prompt, chat_template=False))
-    answerer = policy_answerer(replace(bench, engine=scribe))
+    recorder = _Recorder(partial(bench.policy.encode_prompt, chat_template=False))
+    answerer = policy_answerer(replace(bench, engine=recorder))
     asked = [one for one in proposed if one.question is not None]
     noises = range(bench.config.check.noise + 1)
     for first in rng.choices(asked, [EASIER ** (one.hops - 1) for one in asked], k=wanted):
         (noise,) = rng.choices(noises, [EASIER**noise for noise in noises])
         book = _book(params, first, rng.sample(asked, min(noise, len(asked))), rng)
-        scribe.text = teacher.reply(book.question, [one.text for one in book.documents], rng)
+        recorder.text = teacher.reply(book.question, [one.text for one in book.documents], rng)
         answerer.answer([book])
-    if not scribe.written:
+    if not recorder.written:
         raise too_long("question with its documents", bench)
-    return scribe.written
+    return recorder.written
 
 
 def _book(params: search_world.Params, first: Proposal, others: Sequence[Proposal], rng: Random) -> OpenBook:

@@ -45,7 +45,7 @@ def search_lessons(bench: Workbench) -> Iterator[TrainingSample]:
         WarmStartError: A question does not fit into the model.
     """
     params = search_world.Params.read(bench.config.task.params)
-    with school(bench, search_world.passages(params, search_world.TAUGHT)) as taught:
+    with school(bench, search_world.passages(params, search_world.TEACHER_CORPUS)) as taught:
         lessons = solver_lessons(taught, params, lessons_wanted(bench))
     yield from renamed(bench, params, lambda number: lessons[number % len(lessons)])
 
@@ -60,7 +60,7 @@ def lessons_wanted(bench: Workbench) -> int:
 def school(bench: Workbench, passages: Sequence[Document]) -> Iterator[Workbench]:
     """The bench with nothing to search but the world of the teachers."""
     with closing(LexicalIndex.in_memory(passages)) as index:
-        yield replace(bench, retrievers={search_world.TAUGHT: index})
+        yield replace(bench, retrievers={search_world.TEACHER_CORPUS: index})
 
 
 def solver_lessons(taught: Workbench, params: search_world.Params, wanted: int) -> list[Shown]:
@@ -84,7 +84,7 @@ def teacher_engine(taught: Workbench, lesson: Callable[[int, int, int], teachers
 
 def lesson_request(row: int, task_id: str, seed: int) -> GroupRequest:
     """The order for one lesson."""
-    return GroupRequest(row, task_id, row, 1, 1.0, seed + row, 0, 0)
+    return GroupRequest(id=row, task_id=task_id, row=row, n=1, temperature=1.0, seed=seed + row, version=0, step=0)
 
 
 def too_long(what: str, taught: Workbench) -> WarmStartError:

@@ -1,10 +1,9 @@
-"""What a policy can do after its warm start, measured on nothing that is held out."""
+"""Start profiles: what a policy can do after its warm start, role by role."""
 
 from collections.abc import Sequence
 
 from rekindle.assembly.bench import EVALUATION_SEED, Workbench, accuracy_by_level
 from rekindle.assembly.self_play import build_proposer, policy_answerer
-from rekindle.config.rules.facts import plays_itself
 from rekindle.environments.self_play.proposals import Proposal
 from rekindle.environments.self_play.proposer import Order
 from rekindle.environments.self_play.rag_check import RagCheck
@@ -13,26 +12,14 @@ from rekindle.tasks import search_world
 from rekindle.tasks.task_set import levels_of
 from rekindle.types import GroupRequest, Outcome, Task, outcome_of
 
-__all__ = ["start_profile"]
+__all__ = ["PROMPTS", "proposing_and_verifying", "solving"]
 
 PROMPTS, SAMPLES, PROPOSALS = 256, 4, 400
 POOL = "pool"
 
 
-def start_profile(bench: Workbench) -> dict[str, float]:
-    """Pass rates and shares of unanimous groups on prompts of the pool; in self-play those of all three roles.
-
-    In self-play the pool has no prompts, only answers. The solver is then measured on questions about the pool's world
-    that are made as the held-out ones are made of theirs; it is not trained on them.
-    """
-    if not plays_itself(bench.config):
-        return _solving(bench, bench.tasks.pool[:PROMPTS])
-    params = search_world.Params.read(bench.config.task.params)
-    questions = search_world.distinct_questions(params, POOL, PROMPTS, bench.config.warm_start.seed)
-    return {**_solving(bench, questions), **_proposing_and_verifying(bench, params)}
-
-
-def _solving(bench: Workbench, tasks: Sequence[Task]) -> dict[str, float]:
+def solving(bench: Workbench, tasks: Sequence[Task]) -> dict[str, float]:
+    """Pass rates, and shares of unanimous groups."""
     environment = bench.environment(tasks)
     sampled = evaluate(environment, tasks, samples=SAMPLES, seed=EVALUATION_SEED)
     greedy = evaluate(environment, tasks, samples=1, temperature=0.0)
@@ -47,7 +34,7 @@ def _solving(bench: Workbench, tasks: Sequence[Task]) -> dict[str, float]:
     }
 
 
-def _proposing_and_verifying(bench: Workbench, params: search_world.Params) -> dict[str, float]:
+def proposing_and_verifying(bench: Workbench, params: search_world.Params) -> dict[str, float]:
     """Shares of right questions by wished hops; how often the verifier accepts right ones, by hops, and wrong ones."""
     facts = search_world.Facts(search_world.self_play_passages(params, POOL))
     proposals = _proposals(bench)
@@ -73,7 +60,20 @@ def _proposals(bench: Workbench) -> list[Proposal]:
 
 
 def _order(seed: Task, number: int, hops: int) -> Order:
-    return Order(GroupRequest(number, seed.id, number, 1, 1.0, EVALUATION_SEED + number, 0, 0), seed, hops)
+    return Order(
+        GroupRequest(
+            id=number,
+            task_id=seed.id,
+            row=number,
+            n=1,
+            temperature=1.0,
+            seed=EVALUATION_SEED + number,
+            version=0,
+            step=0,
+        ),
+        seed,
+        hops,
+    )
 
 
 def _is_right(proposal: Proposal, facts: search_world.Facts) -> bool:

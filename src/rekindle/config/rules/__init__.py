@@ -8,10 +8,9 @@ work, and keys that nothing would read (an option without an effect is an error,
 from collections.abc import Callable, Iterator
 
 from rekindle.config.rules import credit, group_sizes, runs, search, self_play, temperatures, unread
-from rekindle.config.rules.facts import BATCH_ESTIMATORS
 from rekindle.config.tables import Config
 
-__all__ = ["BATCH_ESTIMATORS", "RULES", "Rule", "refusals"]
+__all__ = ["RULES", "Rule", "refusals"]
 
 Rule = Callable[[Config], Iterator[str]]
 """The first line of its docstring says what it refuses."""
@@ -27,8 +26,8 @@ RULES: tuple[Rule, ...] = (
     group_sizes.subset_is_smaller,
     temperatures.heating_rises,
     temperatures.heated_prompts_must_stay,
-    temperatures.reactivation_needs_heat,
-    temperatures.off_temperature_needs_heat,
+    temperatures.reactivation_has_groups_to_revive,
+    temperatures.off_temperature_has_an_old_policy,
     credit.further_draws_need_a_gate,
     credit.recycling_needs_a_gate,
     credit.an_end_of_the_pool_can_be_reached,
@@ -51,7 +50,7 @@ RULES: tuple[Rule, ...] = (
     search.f1_has_a_threshold,
     self_play.self_play_recipe_plays_itself,
     self_play.answers_have_held_out_questions,
-    self_play.minted_questions_have_no_profile,
+    self_play.created_questions_have_no_profile,
     self_play.pools_draw_again,
     self_play.proposals_can_be_compared,
     self_play.questions_leave_room_to_search,

@@ -1,9 +1,14 @@
-"""Rules about which groups reach the update, and what they teach there."""
+"""Rules about which groups reach the update, and which advantage they have there."""
 
 from collections.abc import Iterator
 
-from rekindle.config.rules.facts import BATCH_ESTIMATORS, optimizer_steps
+from rekindle.config.facts import optimizer_steps
 from rekindle.config.tables import Config
+from rekindle.learning.estimators import ESTIMATORS
+from rekindle.learning.losses import LOSSES
+from rekindle.scheduling.gates import GATES
+from rekindle.scheduling.pools import POOLS
+from rekindle.types import Outcome
 
 __all__ = [
     "an_end_of_the_pool_can_be_reached",
@@ -20,34 +25,35 @@ __all__ = [
 def further_draws_need_a_gate(config: Config) -> Iterator[str]:
     """Refill or oversampling beside a gate that lets everything pass, so that a step is full at once."""
     train = config.train
-    if train.gate != "everything":
+    if GATES[train.gate].drops:
         return
     if config.refill.max_rounds:
         yield (
-            'train.gate = "everything" accepts every group, so refill.max_rounds would never draw again; '
+            f'train.gate = "{train.gate}" accepts every group, so refill.max_rounds would never draw again; '
             'set train.gate = "has_signal" or refill.max_rounds = 0'
         )
     if train.oversample > 1:
         yield (
-            f'train.gate = "everything" accepts every group, so train.oversample = {train.oversample} would roll out '
+            f'train.gate = "{train.gate}" accepts every group, so train.oversample = {train.oversample} would roll out '
             'groups only to leave them out; set train.gate = "has_signal" or train.oversample = 1'
         )
 
 
 def recycling_needs_a_gate(config: Config) -> Iterator[str]:
-    """Query recycling where groups that teach nothing count as trained."""
-    train = config.train
-    if config.pool.kind != "recycling":
+    """Query recycling where groups without signal count as trained."""
+    gate, kind = config.train.gate, config.pool.kind
+    drops = GATES[gate].drops
+    if not POOLS[kind].puts_back:
         return
-    if train.gate == "everything":
+    if not drops:
         yield (
-            'pool.kind = "recycling" puts back the prompts that the gate turns away, and train.gate = "everything" '
+            f'pool.kind = "{kind}" puts back the prompts that the gate turns away, and train.gate = "{gate}" '
             'turns none away; set train.gate = "has_signal" or pool.kind = "cycling"'
         )
-    solved_teach = config.reactivation.kind != "off" or train.estimator in BATCH_ESTIMATORS
-    if train.gate == "not_all_wrong" and not solved_teach:
+    have_advantage = config.reactivation.kind != "off" or not ESTIMATORS[config.advantage.estimator].needs_group
+    if drops and Outcome.ALL_CORRECT not in drops and not have_advantage:
         yield (
-            'train.gate = "not_all_wrong" uses up solved prompts, which pool.kind = "recycling" is to put back, and '
+            f'train.gate = "{gate}" uses up solved prompts, which pool.kind = "{kind}" is to put back, and '
             'nothing gives them an advantage; set train.gate = "has_signal" or reactivation.kind = "virtual_failure"'
         )
 
@@ -71,50 +77,50 @@ def an_end_of_the_pool_can_be_reached(config: Config) -> Iterator[str]:
 
 def zero_variance_groups_must_pass(config: Config) -> Iterator[str]:
     """RL-ZVP where groups without signal do not reach the update, or have another advantage."""
-    train = config.train
-    if not train.zero_variance_scale:
+    gate, advantage = config.train.gate, config.advantage
+    if not advantage.zero_variance_scale:
         return
-    if train.gate != "everything":
+    if GATES[gate].drops:
         yield (
-            f'train.gate = "{train.gate}" drops groups that train.zero_variance_scale learns from; '
+            f'train.gate = "{gate}" drops groups that advantage.zero_variance_scale learns from; '
             'set train.gate = "everything"'
         )
-    if train.estimator in BATCH_ESTIMATORS:
+    if not ESTIMATORS[advantage.estimator].needs_group:
         yield (
-            f'train.estimator = "{train.estimator}" already gives groups without signal an advantage; '
-            'set train.zero_variance_scale = 0 or train.estimator = "grpo"'
+            f'advantage.estimator = "{advantage.estimator}" already gives groups without signal an advantage; '
+            'set advantage.zero_variance_scale = 0 or advantage.estimator = "grpo"'
         )
     if config.reactivation.kind != "off":
         yield (
-            "reactivation.kind and train.zero_variance_scale both give all-correct groups an advantage; "
-            'set reactivation.kind = "off" or train.zero_variance_scale = 0'
+            "reactivation.kind and advantage.zero_variance_scale both give all-correct groups an advantage; "
+            'set reactivation.kind = "off" or advantage.zero_variance_scale = 0'
         )
 
 
 def silent_groups_can_be_made_up_for(config: Config) -> Iterator[str]:
-    """Making up for groups that do not teach, where no such group is in the batch."""
-    train = config.train
-    if train.estimator == "gpg" and train.gate == "has_signal":
+    """Making up for groups without signal, where no such group is in the batch."""
+    gate, advantage, exponent = config.train.gate, config.advantage, config.optimizer.batch_exponent
+    estimator = ESTIMATORS[advantage.estimator]
+    if estimator.rescales_for_silence and {Outcome.ALL_CORRECT, Outcome.ALL_WRONG} <= GATES[gate].drops:
         yield (
-            'train.estimator = "gpg" makes up for the groups without signal in a batch, and train.gate = "has_signal" '
-            'lets none in; set train.gate = "everything" or train.estimator = "dr_grpo"'
+            f'advantage.estimator = "{advantage.estimator}" makes up for the groups without signal in a batch, and '
+            f'train.gate = "{gate}" lets none in; set train.gate = "everything" or advantage.estimator = "dr_grpo"'
         )
-    all_teach = train.estimator in BATCH_ESTIMATORS or train.zero_variance_scale > 0
-    if train.batch_exponent and train.gate == "everything" and all_teach:
-        what = f'train.estimator = "{train.estimator}"' if train.estimator in BATCH_ESTIMATORS else "RL-ZVP"
+    if exponent and not GATES[gate].drops and (not estimator.needs_group or advantage.zero_variance_scale > 0):
+        what = "RL-ZVP" if estimator.needs_group else f'advantage.estimator = "{advantage.estimator}"'
         yield (
-            f"train.batch_exponent = {train.batch_exponent} scales the step by the groups that taught, and with "
-            f'{what} and train.gate = "everything" all do; set train.batch_exponent = 0'
+            f"optimizer.batch_exponent = {exponent} scales the step by the groups with an advantage, and with "
+            f'{what} and train.gate = "{gate}" all have one; set optimizer.batch_exponent = 0'
         )
 
 
 def ratio_needs_several_steps(config: Config) -> Iterator[str]:
     """GSPO and CISPO with one optimizer step per batch: they differ from PPO by their ratio, which is then 1."""
-    train = config.train
-    if train.loss != "ppo_clip" and optimizer_steps(config) == 1 and train.old_logprobs != "engine":
+    loss = config.loss
+    if LOSSES[loss.kind].needs_several_steps and optimizer_steps(config) == 1 and loss.old_logprobs != "engine":
         yield (
-            f'train.loss = "{train.loss}" differs from "ppo_clip" only after a first optimizer step on the batch, and '
-            "train.epochs x train.minibatches = 1; set train.minibatches = 4"
+            f'loss.kind = "{loss.kind}" differs from "ppo_clip" only after a first optimizer step on the batch, and '
+            "optimizer.epochs x optimizer.minibatches = 1; set optimizer.minibatches = 4"
         )
 
 
@@ -129,13 +135,13 @@ def successes_need_binary_rewards(config: Config) -> Iterator[str]:
     """Methods that count successes, with real-valued rewards."""
     if config.task.binary_rewards:
         return
-    train, pool, estimator = config.train, config.pool.kind, config.train.estimator
+    gate, pool, estimator = config.train.gate, config.pool.kind, config.advantage.estimator
     needing = {
-        'train.gate = "not_all_wrong"': train.gate == "not_all_wrong",
-        f'train.estimator = "{estimator}"': estimator in {"c_rf", "spo", "shrunk_baseline"},
+        f'train.gate = "{gate}"': GATES[gate].needs_binary_rewards,
+        f'advantage.estimator = "{estimator}"': ESTIMATORS[estimator].needs_binary_rewards,
         "heating.delta": config.heating.delta > 0,
-        "train.zero_variance_scale": train.zero_variance_scale > 0,
-        f'pool.kind = "{pool}"': pool in {"prioritized", "selective", "phased"},
+        "advantage.zero_variance_scale": config.advantage.zero_variance_scale > 0,
+        f'pool.kind = "{pool}"': POOLS[pool].needs_binary_rewards,
         f'sizes.rule = "{config.sizes.rule}"': config.sizes.rule != "fixed",
         'top_up.kind = "balance"': config.top_up.kind == "balance",
         'subset.kind = "balanced"': config.subset.kind == "balanced",

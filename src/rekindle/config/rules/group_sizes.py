@@ -2,8 +2,12 @@
 
 from collections.abc import Iterator
 
-from rekindle.config.rules.facts import BATCH_ESTIMATORS, fewest_and_most
+from rekindle.config.facts import fewest_and_most
 from rekindle.config.tables import Config
+from rekindle.learning.estimators import ESTIMATORS
+from rekindle.scheduling.gates import GATES
+from rekindle.scheduling.pools import POOLS
+from rekindle.types import Outcome
 
 __all__ = [
     "budgets_can_be_spent",
@@ -19,18 +23,18 @@ __all__ = [
 
 def group_estimator_needs_a_group(config: Config) -> Iterator[str]:
     """A group estimator where a group may be a single rollout."""
-    estimator = config.train.estimator
+    estimator = config.advantage.estimator
     fewest, most = fewest_and_most(config)
-    if fewest > 1 or estimator in BATCH_ESTIMATORS:
+    if fewest > 1 or not ESTIMATORS[estimator].needs_group:
         return
     if most == 1:
         yield (
-            f'train.estimator = "{estimator}" compares rollouts of one group, and train.group_size = 1 leaves nothing '
-            'to compare; set train.group_size = 4 or train.estimator = "batch_standardize"'
+            f'advantage.estimator = "{estimator}" compares rollouts of one group, and train.group_size = 1 leaves '
+            'nothing to compare; set train.group_size = 4 or advantage.estimator = "batch_standardize"'
         )
     else:
         yield (
-            f'train.estimator = "{estimator}" cannot use the groups of one that sizes.minimum = 1 allows; '
+            f'advantage.estimator = "{estimator}" cannot use the groups of one that sizes.minimum = 1 allows; '
             "set sizes.minimum = 2"
         )
 
@@ -38,10 +42,11 @@ def group_estimator_needs_a_group(config: Config) -> Iterator[str]:
 def single_rollouts_pass_every_gate(config: Config) -> Iterator[str]:
     """A gate that single rollouts cannot pass, or only the successes among them."""
     gate = config.train.gate
-    if fewest_and_most(config)[0] > 1 or gate == "everything":
+    drops = GATES[gate].drops
+    if fewest_and_most(config)[0] > 1 or not drops:
         return
     dropped = "group of one rollout, as one reward cannot disagree"
-    if gate == "not_all_wrong":
+    if Outcome.ALL_CORRECT not in drops:
         dropped = "single rollout that failed, so that successes are compared with nothing"
     yield f'train.gate = "{gate}" drops every {dropped}; set train.gate = "everything"'
 
@@ -51,8 +56,8 @@ def signal_needs_a_group(config: Config) -> Iterator[str]:
     fewest, most = fewest_and_most(config)
     one = "train.group_size = 1" if most == 1 else "sizes.minimum = 1"
     kind = config.pool.kind
-    if fewest == 1 and kind in {"recycling", "selective"}:
-        does = "puts back prompts without signal" if kind == "recycling" else "skips prompts without signal"
+    if fewest == 1 and POOLS[kind].chooses_by_signal:
+        does = "puts back prompts without signal" if POOLS[kind].puts_back else "skips prompts without signal"
         yield (
             f'pool.kind = "{kind}" {does}, and a group of one ({one}) never has any; raise it, or set '
             'pool.kind = "cycling"'
@@ -71,21 +76,22 @@ def signal_needs_a_group(config: Config) -> Iterator[str]:
 
 def one_rule_for_sizes(config: Config) -> Iterator[str]:
     """Two rules for how large a group is: phases, a knapsack, 1/p, top-ups, single rollouts."""
-    sizes, phased = config.sizes, config.pool.kind == "phased"
+    sizes, kind = config.sizes, config.pool.kind
+    phased = POOLS[kind].sizes_groups
     if phased and sizes.rule != "fixed":
         yield (
-            f'sizes.rule = "{sizes.rule}" and pool.kind = "phased" both say how large a group is; '
+            f'sizes.rule = "{sizes.rule}" and pool.kind = "{kind}" both say how large a group is; '
             'set sizes.rule = "fixed" (the phases then size the groups) or another pool.kind'
         )
     if config.top_up.kind != "off" and (phased or sizes.rule == "knapsack"):
-        other = 'pool.kind = "phased"' if phased else 'sizes.rule = "knapsack"'
+        other = f'pool.kind = "{kind}"' if phased else 'sizes.rule = "knapsack"'
         yield (
             f'top_up.kind = "{config.top_up.kind}" adds rollouts to a step whose total {other} holds constant; '
             f'set top_up.kind = "off" or another {other.partition(" ")[0]}'
         )
     if phased and config.train.group_size == 1 < sizes.minimum:
         yield (
-            f'train.group_size = 1 asks for single rollouts, and pool.kind = "phased" for groups of {sizes.minimum} '
+            f'train.group_size = 1 asks for single rollouts, and pool.kind = "{kind}" for groups of {sizes.minimum} '
             "and more; set train.group_size = 4 (it only says how many rollouts a step has) or another pool.kind"
         )
 
@@ -105,7 +111,7 @@ def budgets_can_be_spent(config: Config) -> Iterator[str]:
             f"{'lower' if which == 'sizes.minimum' else 'raise'} {which} or change train.group_size"
         )
     rollouts = train.groups_per_step * train.group_size
-    if config.pool.kind == "phased" and sizes.maximum > rollouts:
+    if POOLS[config.pool.kind].sizes_groups and sizes.maximum > rollouts:
         yield (
             f"sizes.maximum = {sizes.maximum} is more than the {rollouts} rollouts of a step (train.groups_per_step x "
             "train.group_size); lower the one or raise the others"
@@ -115,7 +121,7 @@ def budgets_can_be_spent(config: Config) -> Iterator[str]:
 def profile_can_find_learnable_prompts(config: Config) -> Iterator[str]:
     """A profile so small that a prompt it sees solved counts as trivial."""
     table = config.profile
-    made = config.pool.kind == "phased" and table.path is None
+    made = POOLS[config.pool.kind].needs_profile and table.path is None
     if made and table.trivial_above * table.samples < 1:
         yield (
             f"a prompt solved once in profile.samples = {table.samples} is above profile.trivial_above = "
@@ -125,15 +131,15 @@ def profile_can_find_learnable_prompts(config: Config) -> Iterator[str]:
 
 def minibatches_need_groups(config: Config) -> Iterator[str]:
     """More minibatches than a step has groups."""
-    train, sizes = config.train, config.sizes
+    train, sizes, minibatches = config.train, config.sizes, config.optimizer.minibatches
     groups, which = train.groups_per_step, f"train.groups_per_step = {train.groups_per_step}"
-    if config.pool.kind == "phased":
+    if POOLS[config.pool.kind].sizes_groups:
         groups = max(1, train.groups_per_step * train.group_size // sizes.maximum)
         which = f"the {groups} groups of a step in the phase of sizes.maximum = {sizes.maximum}"
-    if train.minibatches > groups:
+    if minibatches > groups:
         yield (
-            f"train.minibatches = {train.minibatches} is more than {which}; a minibatch needs at least one group, "
-            f"set train.minibatches = {groups} or less"
+            f"optimizer.minibatches = {minibatches} is more than {which}; a minibatch needs at least one group, "
+            f"set optimizer.minibatches = {groups} or less"
         )
 
 

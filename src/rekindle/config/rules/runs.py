@@ -2,24 +2,22 @@
 
 from collections.abc import Iterator
 
-from rekindle.config.rules.facts import invents_its_world
-from rekindle.config.tables import Config, TinyModel, WarmStartTable
+from rekindle.config.facts import invents_its_world
+from rekindle.config.tables import Config
 
 __all__ = ["model_reads_the_task", "schedule_needs_an_end", "task_is_named", "warm_start_decays"]
 
 
 def schedule_needs_an_end(config: Config) -> Iterator[str]:
     """A decaying learning rate in a run of unknown length."""
-    train = config.train
-    if train.schedule != "constant" and train.steps is None:
-        yield f'train.schedule = "{train.schedule}" needs train.steps to know where it ends; set it'
+    schedule = config.optimizer.schedule
+    if schedule != "constant" and config.train.steps is None:
+        yield f'optimizer.schedule = "{schedule}" needs train.steps to know where it ends; set it'
 
 
 def model_reads_the_task(config: Config) -> Iterator[str]:
-    """Two models, or a task that the tiny model does not know or cannot hold."""
+    """A task that the tiny model does not know or cannot hold."""
     if config.model.path is not None:
-        if (config.model.tiny, config.warm_start) != (TinyModel(), WarmStartTable()):
-            yield "model.tiny and warm_start make a model, and model.path names one; remove the one or the other"
         return
     if config.task.source != "spell_backward" and not invents_its_world(config):
         yield (

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from rekindle.config.rules.facts import invents_its_world, optimizer_steps, plays_search
+from rekindle.config.facts import invents_its_world, optimizer_steps, plays_search
 from rekindle.config.tables import Config
 
 __all__ = [
@@ -70,21 +70,19 @@ def stop_texts_are_the_protocols(config: Config) -> Iterator[str]:
 
 def tool_tokens_have_no_behaviour(config: Config) -> Iterator[str]:
     """Training on tokens that nobody sampled where their behaviour log-probabilities would be read."""
-    train = config.train
-    if train.tool_tokens != "trained":
+    loss = config.loss
+    if loss.tool_tokens != "trained":
         return
-    if not plays_search(config):
-        yield 'train.tool_tokens = "trained" is about search results, and nothing is searched; remove it'
     reasons = {
-        "several optimizer steps per batch": optimizer_steps(config) > 1 and train.old_logprobs != "recompute",
-        'train.old_logprobs = "engine"': train.old_logprobs == "engine",
-        'train.off_temperature = "importance"': train.off_temperature == "importance",
-        "a token filter": train.negative_keep_ratio < 1,
+        "several optimizer steps per batch": optimizer_steps(config) > 1 and loss.old_logprobs != "recompute",
+        'loss.old_logprobs = "engine"': loss.old_logprobs == "engine",
+        'loss.off_temperature = "importance"': loss.off_temperature == "importance",
+        "a token filter": config.advantage.negative_keep_ratio < 1,
     }
     for reason in (reason for reason, present in reasons.items() if present):
         yield (
-            f'train.tool_tokens = "trained" has no behaviour log-probabilities of those tokens, and {reason} reads '
-            'them; set train.tool_tokens = "masked"'
+            f'loss.tool_tokens = "trained" has no behaviour log-probabilities of those tokens, and {reason} reads '
+            'them; set loss.tool_tokens = "masked"'
         )
 
 

@@ -1,14 +1,16 @@
-"""Rules about search self-play: who plays, who checks, and what its pool of minted questions can do."""
+"""Rules about search self-play: who plays, who checks, and what its pool of created questions can do."""
 
 from collections.abc import Iterator
 
-from rekindle.config.rules.facts import BATCH_ESTIMATORS, plays_itself
+from rekindle.config.facts import plays_itself
 from rekindle.config.tables import Config
+from rekindle.learning.estimators import ESTIMATORS
+from rekindle.scheduling.pools import POOLS
 
 __all__ = [
     "answers_have_held_out_questions",
     "checker_has_an_address",
-    "minted_questions_have_no_profile",
+    "created_questions_have_no_profile",
     "pools_draw_again",
     "proposals_can_be_compared",
     "questions_leave_room_to_search",
@@ -36,14 +38,15 @@ def answers_have_held_out_questions(config: Config) -> Iterator[str]:
         )
 
 
-def minted_questions_have_no_profile(config: Config) -> Iterator[str]:
+def created_questions_have_no_profile(config: Config) -> Iterator[str]:
     """A profile, or phases that need one, of questions that are not invented yet."""
     if not plays_itself(config):
         return
-    if config.pool.kind == "phased":
+    if POOLS[config.pool.kind].needs_profile:
         yield (
-            'pool.kind = "phased" sorts prompts by a profile, and the questions of task.source = "self_play" are not '
-            'there before the run; set another pool.kind (sizes.rule = "inverse_success" sizes groups as it does)'
+            f'pool.kind = "{config.pool.kind}" sorts prompts by a profile, and the questions of '
+            'task.source = "self_play" are not there before the run; set another pool.kind '
+            '(sizes.rule = "inverse_success" sizes groups as it does)'
         )
     elif config.profile.path is not None:
         yield (
@@ -55,7 +58,7 @@ def minted_questions_have_no_profile(config: Config) -> Iterator[str]:
 def pools_draw_again(config: Config) -> Iterator[str]:
     """A pool that decides what is drawn again where nothing is."""
     kind, fill = config.pool.kind, config.self_play.fill
-    if plays_itself(config) and kind in {"recycling", "prioritized", "selective"} and "replay" not in fill:
+    if plays_itself(config) and POOLS[kind].orders and "replay" not in fill:
         yield (
             f'pool.kind = "{kind}" says which questions are drawn again, and self_play.fill = "{fill}" plays each in '
             'one step only; set self_play.fill = "replay" or pool.kind = "cycling"'
@@ -65,7 +68,8 @@ def pools_draw_again(config: Config) -> Iterator[str]:
 def proposals_can_be_compared(config: Config) -> Iterator[str]:
     """A group estimator for proposers who propose once per seed."""
     table = config.self_play
-    if plays_itself(config) and table.proposer_group_size == 1 and table.proposer_estimator not in BATCH_ESTIMATORS:
+    compares = ESTIMATORS[table.proposer_estimator].needs_group
+    if plays_itself(config) and table.proposer_group_size == 1 and compares:
         yield (
             f'self_play.proposer_estimator = "{table.proposer_estimator}" compares proposals of one seed, and '
             "self_play.proposer_group_size = 1 leaves nothing to compare; set self_play.proposer_group_size = 4 or "

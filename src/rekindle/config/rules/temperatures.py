@@ -2,10 +2,19 @@
 
 from collections.abc import Iterator
 
-from rekindle.config.rules.facts import BATCH_ESTIMATORS, optimizer_steps
+from rekindle.config.facts import optimizer_steps
 from rekindle.config.tables import Config
+from rekindle.learning.estimators import ESTIMATORS
+from rekindle.scheduling.gates import GATES
+from rekindle.scheduling.pools import POOLS
+from rekindle.types import Outcome
 
-__all__ = ["heated_prompts_must_stay", "heating_rises", "off_temperature_needs_heat", "reactivation_needs_heat"]
+__all__ = [
+    "heated_prompts_must_stay",
+    "heating_rises",
+    "off_temperature_has_an_old_policy",
+    "reactivation_has_groups_to_revive",
+]
 
 
 def heating_rises(config: Config) -> Iterator[str]:
@@ -22,7 +31,7 @@ def heating_rises(config: Config) -> Iterator[str]:
 
 def heated_prompts_must_stay(config: Config) -> Iterator[str]:
     """ERPO's heating beside sGPO's filter of trivial prompts, which deletes exactly those that are heated."""
-    if config.pool.kind == "phased" and config.heating.delta and config.profile.trivial_above < 1:
+    if POOLS[config.pool.kind].needs_profile and config.heating.delta and config.profile.trivial_above < 1:
         yield (
             f"profile.trivial_above = {config.profile.trivial_above} removes the prompts that are nearly always "
             "solved, and heating.delta heats exactly these; set profile.trivial_above = 1 to keep and heat them, or "
@@ -30,47 +39,42 @@ def heated_prompts_must_stay(config: Config) -> Iterator[str]:
         )
 
 
-def reactivation_needs_heat(config: Config) -> Iterator[str]:
-    """ERPO's RA without heated all-correct groups in the update, or where these have an advantage already."""
-    kind, estimator = config.reactivation.kind, config.train.estimator
+def reactivation_has_groups_to_revive(config: Config) -> Iterator[str]:
+    """ERPO's RA where the gate drops all-correct groups, or where these have an advantage already."""
+    kind, estimator = config.reactivation.kind, config.advantage.estimator
     if kind == "off":
         return
-    if not config.heating.delta:
-        yield f'reactivation.kind = "{kind}" acts on heated prompts, and nothing is heated; set heating.delta = 0.05'
-    if config.train.gate == "has_signal":
+    if Outcome.ALL_CORRECT in GATES[config.train.gate].drops:
         yield (
-            f'train.gate = "has_signal" drops the all-correct groups that reactivation.kind = "{kind}" revives; '
-            'set train.gate = "not_all_wrong"'
+            f'train.gate = "{config.train.gate}" drops the all-correct groups that reactivation.kind = "{kind}" '
+            'revives; set train.gate = "not_all_wrong"'
         )
-    if estimator in BATCH_ESTIMATORS:
+    if not ESTIMATORS[estimator].needs_group:
         yield (
-            f'train.estimator = "{estimator}" already gives all-correct groups an advantage, which reactivation.kind = '
-            f'"{kind}" would replace; set reactivation.kind = "off" or train.estimator = "grpo"'
+            f'advantage.estimator = "{estimator}" already gives all-correct groups an advantage, which '
+            f'reactivation.kind = "{kind}" would replace; set reactivation.kind = "off" or advantage.estimator = "grpo"'
         )
-    if kind == "virtual_failure" and estimator in {"gpg", "reinforce_pp_baseline"}:
+    if kind == "virtual_failure" and ESTIMATORS[estimator].scales_by_batch:
         yield (
-            f'reactivation.kind = "virtual_failure" adds a failure to one group, and train.estimator = "{estimator}" '
-            'scales by the whole batch; set reactivation.kind = "constant" or train.estimator = "grpo"'
+            f'reactivation.kind = "virtual_failure" adds a failure to one group, and advantage.estimator = '
+            f'"{estimator}" scales by the whole batch; set reactivation.kind = "constant" or '
+            'advantage.estimator = "grpo"'
         )
 
 
-def off_temperature_needs_heat(config: Config) -> Iterator[str]:
-    """Corrections for rollouts at another temperature, where there are none or their old policy is not known."""
-    train, mode = config.train, config.train.off_temperature
+def off_temperature_has_an_old_policy(config: Config) -> Iterator[str]:
+    """Corrections for rollouts at another temperature whose old policy is not known there."""
+    loss, mode = config.loss, config.loss.off_temperature
     if mode == "tempered":
         return
-    if not config.heating.delta:
+    if optimizer_steps(config) > 1 and loss.old_logprobs != "recompute":
         yield (
-            f'train.off_temperature = "{mode}" is about heated prompts, and nothing is heated; set heating.delta = 0.05'
-        )
-    if optimizer_steps(config) > 1 and train.old_logprobs != "recompute":
-        yield (
-            f'train.off_temperature = "{mode}" with several optimizer steps a batch needs the old policy\'s '
+            f'loss.off_temperature = "{mode}" with several optimizer steps a batch needs the old policy\'s '
             "log-probabilities at train.temperature, which the engine did not sample at; "
-            'set train.old_logprobs = "recompute"'
+            'set loss.old_logprobs = "recompute"'
         )
-    elif train.old_logprobs == "engine":
+    elif loss.old_logprobs == "engine":
         yield (
-            f'train.off_temperature = "{mode}" cannot use the engine\'s log-probabilities, which are at the heated '
-            'temperature; set train.old_logprobs = "auto"'
+            f'loss.off_temperature = "{mode}" cannot use the engine\'s log-probabilities, which are at the heated '
+            'temperature; set loss.old_logprobs = "auto"'
         )

@@ -1,4 +1,4 @@
-"""One conversation: its tokens, who wrote them, and what became of it."""
+"""Conversations: tokens, who wrote them, and how they end."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ class Pending:
 
 @dataclass(slots=True)
 class Conversation:
-    """The books of one rollout while it is played.
+    """One rollout while it is played.
 
     Attributes:
         request: The order it belongs to.
@@ -39,7 +39,7 @@ class Conversation:
         token_ids: [T] prompt first.
         loss_mask: [T] True where the policy sampled the token.
         logprobs: [T] 0.0 where the mask is False.
-        said: What the policy sampled, turn by turn.
+        generated: What the policy sampled, turn by turn.
         shown: The whole conversation after the prompt, piece by piece.
         sampled: Tokens sampled.
         retrievals: Queries answered.
@@ -54,7 +54,7 @@ class Conversation:
     token_ids: list[int]
     loss_mask: list[bool] = field(init=False)
     logprobs: list[float] = field(init=False)
-    said: list[str] = field(default_factory=list)
+    generated: list[str] = field(default_factory=list)
     shown: list[str] = field(default_factory=list)
     sampled: int = 0
     retrievals: list[Retrieval] = field(default_factory=list)
@@ -70,21 +70,21 @@ class Conversation:
 
     @property
     def turns(self) -> int:
-        """Times the policy has spoken."""
-        return len(self.said)
+        """Turns of the policy."""
+        return len(self.generated)
 
-    def hear(self, completion: Completion) -> None:
-        """Put down a turn."""
+    def add_turn(self, completion: Completion) -> None:
+        """Append a turn of the policy."""
         count = len(completion.token_ids)
         self.token_ids += completion.token_ids
         self.loss_mask += [True] * count
         self.logprobs += completion.logprobs
         self.sampled += count
-        self.said.append(completion.text)
+        self.generated.append(completion.text)
         self.shown.append(completion.text)
 
-    def read(self, ids: Sequence[int], text: str) -> None:
-        """Put down a reply."""
+    def add_reply(self, ids: Sequence[int], text: str) -> None:
+        """Append what the policy reads."""
         self.token_ids += ids
         self.loss_mask += [False] * len(ids)
         self.logprobs += [0.0] * len(ids)
@@ -99,10 +99,10 @@ class Conversation:
             own_tokens: Tokens that are written before the turn.
         """
         left = limits.free_tokens - self.sampled
-        return min(limits.longest_turn, left, limits.context - len(self.token_ids) - own_tokens - reserve)
+        return min(limits.longest_turn, left, limits.sampling.context - len(self.token_ids) - own_tokens - reserve)
 
     def rollout(self, reward: float, failure: str | None, *, void: bool) -> Rollout:
-        """The finished books."""
+        """The finished rollout."""
         return Rollout(
             token_ids=self.token_ids,
             loss_mask=self.loss_mask,
@@ -111,7 +111,7 @@ class Conversation:
             temperature=self.request.temperature,
             version=self.request.version,
             truncated=self.truncated,
-            text="\n".join(self.said),
+            text="\n".join(self.generated),
             turns=self.turns,
             failure=failure,
             void=void,

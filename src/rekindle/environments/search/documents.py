@@ -1,11 +1,11 @@
-"""Documents as the policy reads them: formatted, harmless, and no longer than there is room for."""
+"""Documents as the policy reads them: formatted, sanitized, and no longer than there is room for."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rekindle.environments.search.codec import Codec
-from rekindle.environments.search.hostile import PLAINER, Defuser
+from rekindle.environments.search.hostile import PLAINER, Sanitizer
 from rekindle.types import Document, UserError
 
 __all__ = ["DocumentWriter", "Written"]
@@ -43,7 +43,7 @@ class DocumentWriter:
 
     def __init__(self, codec: Codec, *, document_format: str, document_tokens: int) -> None:
         self._codec = codec
-        self._defuser = Defuser(codec.controls)
+        self._sanitizer = Sanitizer(codec.controls)
         self._check(document_format)
         end = max(match.end() for match in FIELD.finditer(document_format))
         self._format, self._tail = document_format[:end], codec.plain(document_format[end:])
@@ -64,7 +64,7 @@ class DocumentWriter:
         rendered = [self._render(rank, document) for rank, document in enumerate(documents, 1)]
         for plainer in PLAINER:
             written = self._encode([plainer(text) for text in rendered], room)
-            if self._defuser.harmless(self._codec.decode(written.ids)):
+            if self._sanitizer.is_sanitized(self._codec.decode(written.ids)):
                 return written
         return Written([], len(documents))
 
@@ -86,16 +86,16 @@ class DocumentWriter:
             "title": " ".join(document.title[:most].split()),
             "text": document.text[:most],
         }
-        return self._defuser.clean(FIELD.sub(lambda match: values[match[1]], self._format), 3 * most)
+        return self._sanitizer.sanitize(FIELD.sub(lambda match: values[match[1]], self._format), 3 * most)
 
     def _check(self, document_format: str) -> None:
         names = FIELD.findall(document_format)
         if set(names) - FIELDS or "text" not in names:
             raise UserError(
                 f"search.document_format = {document_format!r} must have {{text}} in it, and in braces nothing but "
-                "{rank}, {title} and {text}; mend it"
+                "{rank}, {title} and {text}; correct it"
             )
-        if not self._defuser.harmless(FIELD.sub(" ", document_format)):
+        if not self._sanitizer.is_sanitized(FIELD.sub(" ", document_format)):
             raise UserError(
                 f"search.document_format = {document_format!r} contains a tag or a control string, which documents may "
                 "not; write it otherwise"

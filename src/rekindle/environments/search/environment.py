@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rekindle.environments.search.conversation import Conversation
-from rekindle.environments.search.talks import Opening, Talks
+from rekindle.environments.search.conversations import Opening, SearchConversations
 from rekindle.types import GroupRequest, Rollout, Task, UserError
 from rekindle.verifiers.verifier import Verdict, Verifier
 
@@ -16,13 +16,13 @@ NO_ANSWER = Verdict(0.0)
 class SearchEnvironment:
     """Plays requests for ``tasks``; a request's ``row`` is the index of its task.
 
-    How a conversation goes is in ``Talks``. Only what the policy sampled in its last turn is judged; without an answer
-    in it the reward is 0 and the verifier is not asked.
+    ``SearchConversations`` says how a conversation goes. Only what the policy sampled in its last turn is judged;
+    without an answer in it the reward is 0 and the verifier is not asked.
 
     Args:
         tasks: The prompts, in the order of the scheduler's history; ``metadata["corpus"]`` names the retriever, ""
             where it is absent. The sequence may grow.
-        talks: Holds the conversations; they end with an answer.
+        conversations: Holds the conversations; they end with an answer.
         corpora: For which there are retrievers.
         verifier: Judges the answers.
         reward: From a verdict's score to a reward.
@@ -36,14 +36,14 @@ class SearchEnvironment:
         self,
         tasks: Sequence[Task],
         *,
-        talks: Talks,
+        conversations: SearchConversations,
         corpora: Sequence[str],
         verifier: Verifier,
         reward: Callable[[float], float],
         prompt: str | None = None,
     ) -> None:
-        self._tasks, self._talks, self._verifier, self._reward = tasks, talks, verifier, reward
-        self._prompt = talks.protocol.instructions if prompt is None else prompt
+        self._tasks, self._conversations, self._verifier, self._reward = tasks, conversations, verifier, reward
+        self._prompt = conversations.protocol.instructions if prompt is None else prompt
         _check_prompt(self._prompt)
         _check_corpora(tasks, corpora)
         self._verifying = 0.0
@@ -51,20 +51,20 @@ class SearchEnvironment:
     @property
     def seconds(self) -> Mapping[str, float]:
         """Wall seconds so far: sampling, looking up and writing documents, judging."""
-        return {**self._talks.seconds, "verify": self._verifying}
+        return {**self._conversations.seconds, "verify": self._verifying}
 
     @property
     def counts(self) -> Mapping[str, int]:
         """What happened so far: turns, queries answered and refused, malformed calls, idle turns, and so on."""
-        return {f"search/{name}": count for name, count in self._talks.counts.items()}
+        return {f"search/{name}": count for name, count in self._conversations.counts.items()}
 
     def play(self, requests: Sequence[GroupRequest]) -> Iterator[tuple[int, list[Rollout] | None]]:
         """Hold all conversations, then judge all answers; a prompt that leaves no room for a turn fails."""
         openings = [self._opening(request) for request in requests]
-        playable = [one for one in openings if self._talks.has_room(one.prompt_ids)]
+        playable = [one for one in openings if self._conversations.has_room(one.prompt_ids)]
         names = {one.request.id for one in playable}
         yield from ((request.id, None) for request in requests if request.id not in names)
-        groups = self._talks.hold(playable)
+        groups = self._conversations.hold(playable)
         verdicts = iter(self._judge([one for group in groups for one in group]))
         for opening, group in zip(playable, groups, strict=True):
             yield opening.request.id, [self._rollout(one, next(verdicts)) for one in group]
@@ -72,11 +72,11 @@ class SearchEnvironment:
     def _opening(self, request: GroupRequest) -> Opening:
         task = self._tasks[request.row]
         text = self._prompt.replace("{question}", task.prompt)
-        return Opening(request, _corpus(task), self._talks.prompt(text))
+        return Opening(request, _corpus(task), self._conversations.prompt(text))
 
     def _judge(self, conversations: Sequence[Conversation]) -> list[Verdict]:
         """Ask the verifier about the answers, in tags of their own, so that nothing else can be taken for one."""
-        began, final = time.perf_counter(), self._talks.protocol.final
+        began, final = time.perf_counter(), self._conversations.protocol.final
         items = [
             (self._tasks[one.request.row], f"{final.open}{one.final}{final.close}")
             for one in conversations

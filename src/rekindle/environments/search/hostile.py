@@ -1,4 +1,4 @@
-"""Foreign text made harmless: no tag, no control string and nothing invisible is left in it.
+"""Foreign text sanitized: no tag, no control string and nothing invisible is left in it.
 
 A document may have been written to be read as something else: as the end of the information, as an answer, as a new
 turn. What looks like such a mark is made to look like text: ``<search>`` becomes ``(search)``, while ``a < b`` stays.
@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
-__all__ = ["INVISIBLE", "PLAINER", "Defuser", "letters_only", "without_brackets"]
+__all__ = ["INVISIBLE", "PLAINER", "Sanitizer", "letters_only", "without_brackets"]
 
 LINE_ENDS = re.compile("\r\n|[\r\v\f\x85\u2028\u2029]")
 INVISIBLE = re.compile(
@@ -39,8 +39,8 @@ MARKS = (
 """Tags of the protocols and control strings of well-known chat templates, folded; groups: what is replaced."""
 
 
-class Defuser:
-    """Makes foreign text harmless for one tokenizer.
+class Sanitizer:
+    """Sanitizes foreign text for one tokenizer.
 
     Args:
         controls: Strings that the tokenizer reads as control tokens. One that begins with a letter, a digit or white
@@ -50,8 +50,8 @@ class Defuser:
     def __init__(self, controls: Iterable[str]) -> None:
         self._marks = [re.compile(mark) for mark in (*MARKS, *_own_marks(controls))]
 
-    def clean(self, text: str, most: int) -> str:
-        """Return at most ``most`` characters of ``text``, without invisible ones and with every mark defused."""
+    def sanitize(self, text: str, most: int) -> str:
+        """Return at most ``most`` characters of ``text``, without invisible ones, every mark sanitized."""
         visible = INVISIBLE.sub("", LINE_ENDS.sub("\n", text[:most]))
         folded, origins = _folded(visible)
         characters = list(visible)
@@ -62,7 +62,7 @@ class Defuser:
                     characters[origins[match.start(2)]] = ")"
         return "".join(characters)
 
-    def harmless(self, text: str) -> bool:
+    def is_sanitized(self, text: str) -> bool:
         """Say whether no mark is left."""
         folded, _ = _folded(INVISIBLE.sub("", text))
         return not any(mark.search(folded) for mark in self._marks)

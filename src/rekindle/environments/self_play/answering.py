@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from rekindle.engines.endpoint import Endpoint, EndpointCompletion, EndpointRequest
-from rekindle.engines.engine import Completion, Engine, SamplingRequest
+from rekindle.engines.engine import Completion, Engine, SamplingLimits, SamplingRequest
 from rekindle.environments.search.codec import Codec
 from rekindle.environments.search.documents import DocumentWriter
-from rekindle.environments.search.hostile import Defuser
+from rekindle.environments.search.hostile import Sanitizer
 from rekindle.environments.search.turn_protocol import ANSWER
 from rekindle.environments.self_play.check_prompt import (
     CLOSED_BOOK,
@@ -129,12 +129,8 @@ class PolicyAnswerer:
         codec: Of the policy.
         engine: Samples the replies.
         writer: Writes documents.
-        max_new_tokens: Of a reply.
-        context: Prompt and reply together, in tokens.
+        limits: Of a reply. A model that thinks aloud about the tags needs no stop text: the last pair counts.
         temperature: Of the sampling.
-        top_p: See ``SamplingRequest``.
-        min_p: See ``SamplingRequest``.
-        stop: Texts that end a reply. A model that thinks aloud about the tags needs none: the last pair counts.
         prompt: Text with ``{documents}`` and ``{question}`` in it.
         closed_prompt: Text with ``{question}`` in it, for questions without documents.
 
@@ -148,27 +144,23 @@ class PolicyAnswerer:
         engine: Engine,
         *,
         writer: DocumentWriter,
-        max_new_tokens: int,
-        context: int,
+        limits: SamplingLimits,
         temperature: float = 1.0,
-        top_p: float = 1.0,
-        min_p: float = 0.0,
-        stop: tuple[str, ...] = (ANSWER.close,),
         prompt: str = OPEN_BOOK,
         closed_prompt: str = CLOSED_BOOK,
     ) -> None:
         self._codec, self._engine, self._writer = codec, engine, writer
-        self._max_new_tokens, self._room = max_new_tokens, context - max_new_tokens
-        self._temperature, self._top_p, self._min_p, self._stop = temperature, top_p, min_p, stop
+        self._limits, self._room = limits, limits.context - limits.max_new_tokens
+        self._temperature = temperature
         self._open, self._closed = frame(codec, prompt, OPEN_FIELDS), frame(codec, closed_prompt, CLOSED_FIELDS)
         if self._room <= max(self._open.tokens, self._closed.tokens):
             raise UserError(
-                f"a context of {context} tokens has no room for a question besides the prompt's own "
-                f"{max(self._open.tokens, self._closed.tokens)} and {max_new_tokens} of a reply; lower "
+                f"a context of {limits.context} tokens has no room for a question besides the prompt's own "
+                f"{max(self._open.tokens, self._closed.tokens)} and {limits.max_new_tokens} of a reply; lower "
                 "check.max_new_tokens, shorten check.prompt, or use a model with a longer context"
             )
-        self._questions = DocumentWriter(codec, document_format="{text}", document_tokens=context)
-        self._defuser = Defuser(codec.controls)
+        self._questions = DocumentWriter(codec, document_format="{text}", document_tokens=limits.context)
+        self._sanitizer = Sanitizer(codec.controls)
         self.cost = Cost()
         """See ``Answerer.cost``."""
         self.seconds = 0.0
@@ -179,30 +171,22 @@ class PolicyAnswerer:
         began = time.perf_counter()
         prompts = [self._prompt(book) for book in books]
         rows = [row for row, prompt in enumerate(prompts) if prompt]
-        orders = [self._order(prompts[row] or [], books[row].seed) for row in rows]
+        orders = [
+            self._limits.request(prompts[row] or [], temperature=self._temperature, seed=books[row].seed)
+            for row in rows
+        ]
         replies: list[str | None] = [None] * len(books)
         for index, (completion,) in self._engine.generate(orders) if orders else ():
-            replies[rows[index]] = self._heard(orders[index], completion)
+            replies[rows[index]] = self._answer_of(orders[index], completion)
         self.seconds += time.perf_counter() - began
         return replies
 
-    def _order(self, prompt: Sequence[int], seed: int) -> SamplingRequest:
-        return SamplingRequest(
-            prompt_ids=prompt,
-            temperature=self._temperature,
-            max_new_tokens=self._max_new_tokens,
-            seed=seed,
-            top_p=self._top_p,
-            min_p=self._min_p,
-            stop=self._stop,
-        )
-
-    def _heard(self, order: SamplingRequest, completion: Completion) -> str:
+    def _answer_of(self, order: SamplingRequest, completion: Completion) -> str:
         self.cost.add(len(order.prompt_ids), len(completion.token_ids))
         return ANSWER.closed(completion.text) or ""
 
     def _prompt(self, book: OpenBook) -> list[int] | None:
-        """Token ids of a prompt, None where there is no room or nothing harmless to show."""
+        """Token ids of a prompt, None where there is no room, or nothing to show after sanitizing."""
         around = self._open if book.documents else self._closed
         question = self._questions.write([Document("", "", " ".join(book.question.split()))], sys.maxsize)
         room = self._room - around.tokens - len(question.ids)
@@ -213,7 +197,7 @@ class PolicyAnswerer:
         values = {"documents": fitted(book, room, self._documents) or [], "question": question.ids}
         foreign = [token for name in around.fields for token in values[name]]
         # The prompt may have nothing between the two, where a tag could come together.
-        shown = values["documents"] and self._defuser.harmless(self._codec.decode(foreign))
+        shown = values["documents"] and self._sanitizer.is_sanitized(self._codec.decode(foreign))
         return around.filled(values) if shown else None
 
     def _documents(self, documents: Sequence[Document]) -> list[int]:
@@ -279,7 +263,7 @@ class EndpointAnswerer:
             if failed_in_a_row == self._patience:
                 break
             if completions is not None:
-                replies[rows[index]] = self._heard(completions[0])
+                replies[rows[index]] = self._answer_of(completions[0])
         self.seconds += time.perf_counter() - began
         return replies
 
@@ -287,7 +271,7 @@ class EndpointAnswerer:
         # No stop text: many servers cut it off without a word, and the closing tag is needed.
         return EndpointRequest(prompt, temperature=self._temperature, max_tokens=self._max_tokens, seed=seed)
 
-    def _heard(self, completion: EndpointCompletion) -> str:
+    def _answer_of(self, completion: EndpointCompletion) -> str:
         self.cost.add(completion.prompt_tokens, completion.tokens)
         return ANSWER.closed(completion.text) or ""
 

@@ -1,4 +1,4 @@
-"""What a step of self-play looked like: numbers for the metrics, and a record of every proposal."""
+"""The audit of a step of self-play: numbers for the metrics, and a line for every proposal."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from rekindle.environments.self_play.proposals import Proposal, Reason
 from rekindle.environments.self_play.review import Oracle
 from rekindle.verifiers.qa import qa_exact_match
 
-__all__ = ["records", "step_numbers"]
+__all__ = ["proposal_lines", "step_numbers"]
 
 
 def step_numbers(proposals: Sequence[Proposal], failed: int, oracle: Oracle | None) -> dict[str, float | None]:
@@ -31,7 +31,9 @@ def step_numbers(proposals: Sequence[Proposal], failed: int, oracle: Oracle | No
         "self_play/searches": _mean([one.searches for one in valid]),
         "self_play/novelty": _mean([1.0 - one.similarity for one in valid if one.similarity is not None]),
         "self_play/solver_success": _mean([one.success for one in valid if one.success is not None]),
-        "self_play/yardstick_success": _mean([one.yardstick for one in valid if one.yardstick is not None]),
+        "self_play/reference_success": _mean(
+            [one.reference_success for one in valid if one.reference_success is not None]
+        ),
         "self_play/proposer_reward": _mean([one.reward for one in proposals if one.reward is not None]),
     }
     for hops in sorted({one.hops for one in proposals}):
@@ -42,14 +44,14 @@ def step_numbers(proposals: Sequence[Proposal], failed: int, oracle: Oracle | No
     return numbers
 
 
-def records(
+def proposal_lines(
     proposals: Sequence[Proposal], step: int, documents: int, oracle: Oracle | None = None
 ) -> list[dict[str, Any]]:
     """A line of ``proposals.jsonl`` each; the first ``documents`` of them say what was read."""
-    return [_record(one, step, oracle, index < documents) for index, one in enumerate(proposals)]
+    return [_line(one, step, oracle, index < documents) for index, one in enumerate(proposals)]
 
 
-def _record(proposal: Proposal, step: int, oracle: Oracle | None, with_documents: bool) -> dict[str, Any]:
+def _line(proposal: Proposal, step: int, oracle: Oracle | None, with_documents: bool) -> dict[str, Any]:
     line: dict[str, Any] = {
         "step": step,
         "request_id": proposal.request.id,
@@ -62,7 +64,7 @@ def _record(proposal: Proposal, step: int, oracle: Oracle | None, with_documents
         "reply": proposal.reply,
         "queries": proposal.queries,
         "similarity": proposal.similarity,
-        "yardstick": proposal.yardstick,
+        "reference_success": proposal.reference_success,
         "success": proposal.success,
         "reward": proposal.reward,
         "fate": proposal.fate,

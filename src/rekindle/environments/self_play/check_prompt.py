@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rekindle.environments.search.codec import Codec
-from rekindle.environments.search.hostile import Defuser
+from rekindle.environments.search.hostile import Sanitizer
 from rekindle.environments.search.turn_protocol import ANSWER
 from rekindle.types import Document, UserError
 
@@ -38,7 +38,7 @@ Question: {question}
 
 FIELD = re.compile(r"\{(documents|question)\}")
 HARMLESS = str.maketrans('"\\|<>[]{}', "'//‹›()()")
-DEFUSER = Defuser(())
+SANITIZER = Sanitizer(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def check_fields(prompt: str, fields: Sequence[str]) -> None:
     """
     if sorted(FIELD.findall(prompt)) != sorted(fields):
         wanted = " and ".join(f"{{{name}}}" for name in fields)
-        raise UserError(f"check.prompt = {prompt!r} must have {wanted} in it, each once; mend it")
+        raise UserError(f"check.prompt = {prompt!r} must have {wanted} in it, each once; correct it")
 
 
 def frame(codec: Codec, prompt: str, fields: Sequence[str]) -> Frame:
@@ -110,7 +110,7 @@ def written(prompt: str, values: Mapping[str, str]) -> str:
 
 def quoted(text: str, most: int) -> str:
     """At most ``most`` characters of a text on one line in quotation marks, which are the only ones in it."""
-    return f'"{" ".join(DEFUSER.clean(text, most).split()).translate(HARMLESS)}"'
+    return f'"{" ".join(SANITIZER.sanitize(text, most).split()).translate(HARMLESS)}"'
 
 
 def quoted_documents(documents: Sequence[Document], most: int) -> str:

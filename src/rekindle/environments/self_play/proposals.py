@@ -1,4 +1,4 @@
-"""A proposal: what the proposer made of a seed, why it was accepted or not, and what it earned."""
+"""Proposals: what the proposer made of a seed, why it was accepted or not, and its reward."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -48,9 +48,9 @@ class Proposal:
         question: What stands in the question tags; None: there is none.
         reason: Why it was rejected; None while nothing speaks against it.
         reply: What the verifier answered with the documents in view; None where it was not asked or failed.
-        task: The minted task of an accepted question.
+        task: The task created from an accepted question.
         similarity: To the nearest question accepted before, in [0, 1]; None where it was not accepted.
-        yardstick: Success rate of the start policy on it; None where it was not tried.
+        reference_success: Success rate of the start policy on it; None where it was not tried.
         success: Mean reward of the solver on it; None where it was not played.
         reward: What the proposer earned; None where that is not known.
         fate: What became of the rollout; None until the step is over.
@@ -65,7 +65,7 @@ class Proposal:
     reply: str | None = None
     task: Task | None = None
     similarity: float | None = None
-    yardstick: float | None = None
+    reference_success: float | None = None
     success: float | None = None
     reward: float | None = None
     fate: Fate | None = None

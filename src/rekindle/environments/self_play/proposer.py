@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rekindle.environments.search.conversation import Conversation
-from rekindle.environments.search.talks import Opening, Talks
+from rekindle.environments.search.conversations import Opening, SearchConversations
 from rekindle.environments.self_play.proposals import Proposal
 from rekindle.types import GroupRequest, Task, UserError
 
@@ -47,40 +47,40 @@ class Proposer:
     """Holds the proposers' conversations.
 
     Args:
-        talks: Conversations that end with a question.
+        conversations: Conversations that end with a question.
         prompt: Text with ``{answer}`` and ``{hops}`` in it.
 
     Raises:
         UserError: The prompt lacks one of them.
     """
 
-    def __init__(self, talks: Talks, prompt: str) -> None:
+    def __init__(self, conversations: SearchConversations, prompt: str) -> None:
         missing = [field for field in ("{answer}", "{hops}") if field not in prompt]
         if missing:
             raise UserError(
                 f"self_play.prompt = {prompt!r} has no {missing[0]} in it, so the proposer would not know it; add it"
             )
-        self._talks, self._prompt = talks, prompt
+        self._conversations, self._prompt = conversations, prompt
         self.durations: dict[int, float] = {}
         """Wall seconds of the last call of ``propose``, by request."""
 
     @property
     def seconds(self) -> Mapping[str, float]:
         """Wall seconds so far: sampling, looking up and writing documents."""
-        return self._talks.seconds
+        return self._conversations.seconds
 
     @property
     def counts(self) -> Mapping[str, int]:
         """What happened in the conversations so far."""
-        return {f"proposer/{name}": count for name, count in self._talks.counts.items()}
+        return {f"proposer/{name}": count for name, count in self._conversations.counts.items()}
 
     def propose(self, orders: Sequence[Order]) -> tuple[list[Proposal], list[Order]]:
         """The proposals, n for each order, in their order; and the orders whose prompt leaves no room for a turn."""
         began = time.perf_counter()
         openings = [self._opening(order) for order in orders]
-        fits = [self._talks.has_room(opening.prompt_ids) for opening in openings]
+        fits = [self._conversations.has_room(opening.prompt_ids) for opening in openings]
         playable = [order for order, fit in zip(orders, fits, strict=True) if fit]
-        held = self._talks.hold([opening for opening, fit in zip(openings, fits, strict=True) if fit])
+        held = self._conversations.hold([opening for opening, fit in zip(openings, fits, strict=True) if fit])
         spent = time.perf_counter() - began
         self.durations = {order.request.id: spent for order in orders}
         proposals = [
@@ -93,7 +93,7 @@ class Proposer:
     def _opening(self, order: Order) -> Opening:
         answer = order.seed.answer if isinstance(order.seed.answer, str) else order.seed.answer[0]
         text = self._prompt.replace("{hops}", str(order.hops)).replace("{answer}", answer)
-        return Opening(order.request, str(order.seed.metadata.get("corpus", "")), self._talks.prompt(text))
+        return Opening(order.request, str(order.seed.metadata.get("corpus", "")), self._conversations.prompt(text))
 
 
 def _proposal(order: Order, conversation: Conversation) -> Proposal:

@@ -7,13 +7,13 @@ teaches nobody to search.
 """
 
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from random import Random
 
 from rekindle.environments.search.turn_protocol import ANSWER
 from rekindle.environments.self_play.answering import Answerer, Cost, OpenBook
 from rekindle.environments.self_play.proposals import Proposal, Reason
+from rekindle.notices import warn
 from rekindle.remote import one_line
 from rekindle.types import Document, Task, UserError
 from rekindle.verifiers.verifier import Verdict, Verifier
@@ -141,7 +141,7 @@ class RagCheck:
         except UserError:
             raise
         except Exception as error:  # noqa: BLE001 (the boundary: what is not verified is rejected, whatever the cause)
-            warnings.warn(
+            warn(
                 f"the RAG check failed, and its {len(books)} questions are rejected as unverified "
                 f"({type(error).__name__}: {one_line(str(error))})",
                 stacklevel=3,

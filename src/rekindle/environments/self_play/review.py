@@ -1,4 +1,4 @@
-"""Who decides which questions are played: the rules first, the check that costs something last."""
+"""The review of proposals: rule filters first, the check that costs something last."""
 
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
@@ -30,7 +30,7 @@ class Review:
         limits: Of the rule filters.
         near_duplicate: Similarity from which on a question is a duplicate.
         check: The RAG check.
-        harmless: Whether a text has neither tags nor control strings in it.
+        is_sanitized: Whether a text has neither tags nor control strings in it.
         oracle: Tells the answers of a question; None: nobody can.
     """
 
@@ -40,22 +40,22 @@ class Review:
         limits: FilterLimits,
         near_duplicate: float,
         check: RagCheck,
-        harmless: Callable[[str], bool],
+        is_sanitized: Callable[[str], bool],
         oracle: Oracle | None = None,
     ) -> None:
         self._limits, self._near_duplicate = limits, near_duplicate
-        self.check, self._harmless, self._oracle = check, harmless, oracle
+        self.check, self._is_sanitized, self._oracle = check, is_sanitized, oracle
         self._accepted = Novelty(near_duplicate)
 
     def judge(self, proposals: Sequence[Proposal]) -> None:
         """Set ``reason`` where one applies. Void rollouts say nothing and are left alone; they are never accepted."""
-        heard = [one for one in proposals if not one.rollout.void]
+        known = [one for one in proposals if not one.rollout.void]
         here = Novelty(self._near_duplicate)
-        for proposal in heard:
+        for proposal in known:
             proposal.reason = rejected(proposal, self._limits)
             if proposal.reason is None and proposal.question is not None:
                 proposal.reason = self._objection(proposal.question, here)
-        self.check.judge(heard)
+        self.check.judge(known)
 
     def similarity(self, question: str) -> float:
         """To the nearest accepted question, in [0, 1]."""
@@ -66,7 +66,7 @@ class Review:
         self._accepted.add(question)
 
     def _objection(self, question: str, here: Novelty) -> Reason | None:
-        if not self._harmless(question):
+        if not self._is_sanitized(question):
             return Reason.MARKUP
         return self._repeats(question, here) or self._several(question)
 

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 
-from rekindle.verifiers.normalize import Tokens, answer_tokens, split_tokens
+from rekindle.verifiers.normalize import AnswerTokens, answer_tokens, split_tokens
 
 __all__ = ["joined_words", "split_words"]
 
@@ -23,7 +23,7 @@ def _clusters() -> re.Pattern[str]:
 CLUSTERS = _clusters()
 
 
-def joined_words(text: str) -> Tokens:
+def joined_words(text: str) -> AnswerTokens:
     """The words of an answer as verifiers compare them: no articles, and marks within a word join its parts.
 
     ``("us", "rockandroll")`` of ``"The U.S. rock-and-roll"``. Texts of articles or marks alone keep them.
@@ -31,10 +31,10 @@ def joined_words(text: str) -> Tokens:
     return _characters(answer_tokens(text))
 
 
-def split_words(text: str) -> Tokens:
+def split_words(text: str) -> AnswerTokens:
     """The words of a question, articles and all; marks end them: ``("the", "u", "s", "rock", "and", "roll")``."""
     return _characters(split_tokens(text))
 
 
-def _characters(tokens: Tokens) -> Tokens:
+def _characters(tokens: AnswerTokens) -> AnswerTokens:
     return tuple(part for token in tokens for part in ([token] if token.isascii() else CLUSTERS.findall(token)))

@@ -1,7 +1,8 @@
 """Advantage estimators: pure functions from rewards to advantages, one number per rollout.
 
-One file per method. A function of plain rewards compares the rollouts of one group or those of the batch; ``Estimator``
-says which, and is what the training loop calls, with the groups of one batch. None of them looks at tokens.
+One file per method. A function of plain rewards compares the rollouts of one group or of the whole batch. An
+``Estimator`` wraps it with that scope; the training loop calls it with the groups of one batch. No estimator reads
+tokens.
 """
 
 from collections.abc import Mapping
@@ -44,18 +45,41 @@ __all__ = [
 
 ESTIMATORS: Mapping[str, Estimator] = MappingProxyType(
     {
-        "grpo": per_group(grpo),
-        "dr_grpo": per_group(dr_grpo),
-        "rloo": per_group(rloo),
-        "batch_standardize": over_batch(batch_standardize),
-        "maxrl": per_group(maxrl),
-        "c_rf": over_batch(c_rf),
-        "gpg": Estimator(gpg, "batch"),
-        "reinforce_pp_baseline": Estimator(reinforce_pp_baseline, "batch"),
-        "spo": Estimator(spo, "batch", reads_history=True),
+        "grpo": per_group(grpo, "reward less the group's mean, divided by the group's standard deviation (GRPO)"),
+        "dr_grpo": per_group(dr_grpo, "reward less the group's mean (Dr. GRPO)"),
+        "rloo": per_group(rloo, "reward less the mean of the group's other rollouts (RLOO)"),
+        "maxrl": per_group(maxrl, "reward less the group's mean, divided by that mean; rewards of at least 0 (MaxRL)"),
+        "gpg": Estimator(
+            gpg,
+            "batch",
+            "as dr_grpo, times groups of the batch / groups with signal (GPG)",
+            needs_group=True,
+            rescales_for_silence=True,
+        ),
+        "reinforce_pp_baseline": Estimator(
+            reinforce_pp_baseline,
+            "batch",
+            "reward less the group's mean, divided by the batch's standard deviation (REINFORCE++-baseline)",
+            needs_group=True,
+        ),
+        "batch_standardize": over_batch(
+            batch_standardize, "reward less the batch's mean, divided by the batch's standard deviation (REINFORCE++)"
+        ),
+        "c_rf": over_batch(
+            c_rf,
+            "successes against failures of the batch, both sides of equal weight (C-RF)",
+            needs_binary_rewards=True,
+        ),
+        "spo": Estimator(
+            spo,
+            "batch",
+            "reward less the prompt's own record of successes, standardised over the batch (SPO)",
+            needs_binary_rewards=True,
+            reads_history=True,
+        ),
         "shrunk_baseline": shrunk_baseline(4.0),
-        "reinforce": over_batch(reinforce),
-        "batch_centred": over_batch(batch_centred),
+        "reinforce": over_batch(reinforce, "the reward itself (REINFORCE)"),
+        "batch_centred": over_batch(batch_centred, "reward less the batch's mean"),
     }
 )
-"""The estimators by their names in ``train.estimator``."""
+"""The estimators by the names that a configuration chooses them by."""

@@ -1,7 +1,7 @@
 """REINFORCE++ (arXiv 2501.03262): A = (r - mean) / (std + eps) over the whole batch.
 
-Works with one rollout per prompt. Assumes that one baseline suits every prompt, so easy prompts are pushed up and hard
-ones down. A batch of equal rewards gives exact zeros.
+Works with one rollout per prompt. Assumes one baseline for all prompts, so easy prompts are pushed up and hard ones
+down. A batch of equal rewards gives exact zeros.
 """
 
 from collections.abc import Sequence
@@ -12,5 +12,5 @@ __all__ = ["batch_standardize"]
 
 
 def batch_standardize(rewards: Sequence[float]) -> list[float]:
-    """Advantages [M] of a batch's rewards [M]: centred on the batch's mean, in units of its deviation."""
+    """Advantages [M] of a batch's rewards [M]: centred on the batch mean, in units of the standard deviation."""
     return standardize(rewards)

@@ -1,6 +1,6 @@
-"""Who is compared with whom: an estimator as the training loop calls it, and adapters of the pure functions."""
+"""The estimator type that the training loop calls, its input, and adapters for pure functions of rewards."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
@@ -10,12 +10,12 @@ __all__ = ["Compared", "Estimator", "flatten", "over_batch", "per_group", "split
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One group as an estimator sees it, e.g. ``Compared([1.0, 0.0, 0.0], successes=2.5, failures=1.5)``.
+    """One group as input of an estimator, e.g. ``Compared([1.0, 0.0, 0.0], successes=2.5, failures=1.5)``.
 
     Attributes:
         rewards: [n] rewards of the group's rollouts.
         successes: The prompt's (discounted) Beta count of successes before this visit, prior included.
-        failures: The same of failures. Both are 0 for a prompt of which nothing is known.
+        failures: The same for failures. Both are 0 for a prompt without history.
     """
 
     rewards: Sequence[float]
@@ -25,27 +25,57 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Estimator:
-    """A function from the groups of a batch to their advantages, and what it looks at.
+    """An advantage function over the groups of a batch, with its scope and needs.
 
     Attributes:
-        function: ``groups [g] -> advantages [g][n]``, in order, the groups ragged.
+        function: ``groups [g] -> advantages [g][n]``, in order; group sizes may differ.
         scope: "group": a group's advantages depend on that group alone. "batch": on every group of the batch.
-        reads_history: Whether it asks for the prompts' Beta counts.
+        description: One line for the list of estimators.
+        needs_group: It compares the rollouts of one prompt: a group of one, or of equal rewards, has advantage 0.
+        needs_binary_rewards: It counts successes.
+        reads_history: It asks for the prompts' Beta counts.
+        rescales_for_silence: It gives groups with signal the share of those without, which must be in the batch.
+        parameters: Names of its settings, which ``build`` takes by keyword; empty: it has none.
+        build: Makes the estimator with other settings than those of ``function``.
     """
 
     function: Callable[[Sequence[Compared]], list[list[float]]]
     scope: Literal["group", "batch"]
+    description: str = ""
+    needs_group: bool = False
+    needs_binary_rewards: bool = False
     reads_history: bool = False
+    rescales_for_silence: bool = False
+    parameters: tuple[str, ...] = ()
+    build: "Callable[..., Estimator] | None" = None
+
+    @property
+    def scales_by_batch(self) -> bool:
+        """Whether a group is compared with itself, in a unit that is the whole batch's."""
+        return self.needs_group and self.scope == "batch"
+
+    def tuned(self, settings: Mapping[str, float]) -> "Estimator":
+        """The estimator with those of the settings that are its parameters."""
+        if self.build is None:
+            return self
+        return self.build(**{name: settings[name] for name in self.parameters})
 
 
-def per_group(function: Callable[[Sequence[float]], list[float]]) -> Estimator:
-    """Compare the rollouts of one group: the function is called once per group."""
-    return Estimator(lambda groups: [function(group.rewards) for group in groups], "group")
+def per_group(function: Callable[[Sequence[float]], list[float]], description: str = "") -> Estimator:
+    """Estimator that compares within groups: the function is called once per group."""
+    return Estimator(lambda groups: [function(group.rewards) for group in groups], "group", description, True)
 
 
-def over_batch(function: Callable[[Sequence[float]], list[float]]) -> Estimator:
-    """Compare all rollouts of the batch: the function is called once, with every reward."""
-    return Estimator(lambda groups: split_like(groups, function(flatten(groups))), "batch")
+def over_batch(
+    function: Callable[[Sequence[float]], list[float]], description: str = "", *, needs_binary_rewards: bool = False
+) -> Estimator:
+    """Estimator that compares across the batch: the function is called once, with all rewards."""
+    return Estimator(
+        lambda groups: split_like(groups, function(flatten(groups))),
+        "batch",
+        description,
+        needs_binary_rewards=needs_binary_rewards,
+    )
 
 
 def flatten(groups: Sequence[Compared]) -> list[float]:

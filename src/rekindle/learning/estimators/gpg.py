@@ -1,8 +1,8 @@
 """GPG (arXiv 2504.02546): A = (r - mu) * B / (B - M) for the B groups of a batch, M of them of zero variance.
 
-Groups without signal dilute the mean over the batch; the factor gives the others their share of the step, so that its
-size does not depend on how many prompts were wasted. Where the gate lets mixed groups through only, M is 0 and this is
-Dr. GRPO. A batch of nothing but zero-variance groups gives exact zeros.
+Groups without signal dilute the mean over the batch; the factor compensates, so that the step size does not depend on
+their number. With a gate that passes only mixed groups M is 0, and this is Dr. GRPO. A batch of zero-variance groups
+only gives exact zeros.
 """
 
 from collections.abc import Sequence

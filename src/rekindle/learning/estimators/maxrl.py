@@ -2,8 +2,8 @@
 
 The gradient of log p instead of p, so that rare successes weigh the most. In expectation the mean over K rollouts of
 A * grad log pi is grad p * [1 + q + ... + q^(K-2)] with q = 1 - p: the first K - 1 terms of grad log p = grad p / p.
-Assumes rewards of at least 0, since mu estimates a probability. Equal rewards give exact zeros, a group without any
-success among them.
+Assumes rewards of at least 0, since mu estimates a probability. Equal rewards give exact zeros, also in a group without
+success.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ __all__ = ["maxrl"]
 
 
 def maxrl(rewards: Sequence[float]) -> list[float]:
-    """Advantages [n] of one group's rewards [n]: centred on the group's mean, in units of that mean.
+    """Advantages [n] of one group's rewards [n]: centred on the group mean, in units of that mean.
 
     Raises:
         UserError: A reward is negative.
@@ -24,7 +24,7 @@ def maxrl(rewards: Sequence[float]) -> list[float]:
     if min(rewards, default=0.0) < 0:
         raise UserError(
             f"the maxrl estimator divides by a group's mean reward, and a reward is {min(rewards)}; "
-            'let the verifier return rewards of at least 0, or set train.estimator = "grpo"'
+            "let the verifier return rewards of at least 0, or use the grpo estimator"
         )
     centre = mean(rewards)
     if centre == 0:

@@ -1,12 +1,12 @@
-"""RA, ERPO's reactivated training signal (arXiv 2511.04800): one virtual failure beside a group that has none.
+"""RA, ERPO's reactivated training signal (arXiv 2511.04800): one virtual failure added to a group without failures.
 
-The virtual rollout has reward 0, joins the comparison and is then dropped: it adds no tokens and no loss term. Of K
-rollouts that are all correct every one then gets
+The virtual rollout has reward 0. It takes part in the comparison and is then dropped: it adds no tokens and no loss
+term. With K rollouts, all correct, each gets
 
     grpo 1 / sqrt(K)      dr_grpo 1 / (K + 1)      rloo, maxrl 1 / K
 
-Meant for all-correct groups alone, which the caller picks: a mixed group has its contrast already, and in one that is
-all wrong the virtual failure changes nothing (exact zeros).
+Meant for all-correct groups only, which the caller selects: a mixed group has signal already, and in an all-wrong group
+the virtual failure changes nothing (exact zeros).
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ __all__ = ["reactivate"]
 
 
 def reactivate(rewards: Sequence[float], estimator: Callable[[Sequence[float]], list[float]] = grpo) -> list[float]:
-    """Advantages [n] of one group's rewards [n] in the company of one virtual failure.
+    """Advantages [n] of one group's rewards [n] with one virtual failure added.
 
     Args:
         rewards: [n] of one group.

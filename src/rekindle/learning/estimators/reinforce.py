@@ -1,11 +1,12 @@
-"""REINFORCE: the reward itself, or the reward beside the batch's mean; nobody is compared within a group.
+"""REINFORCE: the reward itself, or the reward minus the batch mean; no comparison within groups.
 
     reinforce       A_i = r_i
     batch_centred   A_i = r_i - mean of the batch
 
-Search self-play (arXiv 2510.18821) trains its proposer with the first: there is one proposal per seed, so a group has
-nothing to compare, and a reward of 0 (an invalid question) teaches nothing. The second also teaches from failures.
-Degenerate case: rewards that are all equal. ``reinforce`` still pushes them up, ``batch_centred`` gives no gradient.
+Search self-play (arXiv 2510.18821) trains its proposer with the first: there is one proposal per seed, so there is no
+group to compare within, and a reward of 0 (an invalid question) has no gradient. With the second, failures have a
+gradient too. Degenerate case, all rewards equal: ``reinforce`` still pushes them up, ``batch_centred`` gives no
+gradient.
 """
 
 from collections.abc import Sequence

@@ -1,9 +1,8 @@
 """REINFORCE++-baseline (arXiv 2501.03262): A = (r - mu_group) / (std_batch + eps), std over the batch of r - mu_group.
 
-Each prompt has its own baseline, and all prompts share one unit, so that a nearly solved group gets no larger step. The
-centred rewards sum to zero in every group; hence their deviation over the batch is their root mean square, and
-subtracting the batch's mean would change nothing. A group of equal rewards gives exact zeros; with groups of one that
-is every group.
+Each prompt has its own baseline, and all prompts share one scale, so a nearly solved group gets no larger step. The
+centred rewards sum to zero in every group. Hence their standard deviation over the batch is their root mean square, and
+subtracting the batch mean would change nothing. A group of equal rewards gives exact zeros; groups of one always do.
 """
 
 from collections.abc import Sequence

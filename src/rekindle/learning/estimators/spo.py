@@ -1,9 +1,9 @@
 """SPO (arXiv 2509.13232): A = r - s / (s + f), then (A - mean) / (std + eps) over the batch.
 
-s and f are the prompt's discounted counts of successes and failures before this visit, so a prompt is compared with its
-own past and one rollout is enough. Assumes that the tracker follows the policy; where it lags behind on all prompts
-alike, the batch's mean takes the lag out. A prompt of which nothing is known (s + f = 0) has the batch's mean reward
-for a baseline. A batch in which every rollout surprises equally gives exact zeros.
+s and f are the prompt's discounted counts of successes and failures before this visit. A prompt is compared with its
+own past, so one rollout is enough. Assumes that the tracker follows the policy; a lag common to all prompts is removed
+by the batch mean. A prompt without history (s + f = 0) has the batch's mean reward as baseline. A batch with equal
+r - s / (s + f) gives exact zeros.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ __all__ = ["spo"]
 
 
 def spo(groups: Sequence[Compared]) -> list[list[float]]:
-    """Advantages [B][n] of a batch's groups, of one rollout or more; reads their Beta counts."""
+    """Advantages [B][n] of a batch's groups; reads their Beta counts."""
     unknown = mean(flatten(groups))
     surprises = [reward - _baseline(group, unknown) for group in groups for reward in group.rewards]
     return split_like(groups, standardize(surprises))

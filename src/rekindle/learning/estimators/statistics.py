@@ -1,6 +1,6 @@
-"""What the estimators share: when rewards count as equal, and the exact sums behind means and deviations.
+"""Shared statistics of the estimators: equality of rewards, and means and deviations from exact sums.
 
-Rewards count as equal when the largest is not above the smallest. A standard deviation is never asked, because
+Rewards are equal when the largest is not above the smallest. The standard deviation is not used for this test, because
 rounding can make it positive for equal rewards.
 """
 
@@ -10,22 +10,22 @@ from collections.abc import Sequence
 __all__ = ["EPSILON", "all_equal", "mean", "root_mean_square", "standardize"]
 
 EPSILON = 1e-8
-"""Added to a standard deviation. Rewards that differ by rounding only (1e-16) then stay far below any real advantage,
-and those of a real group keep seven digits."""
+"""Added to a standard deviation. Rewards that differ by rounding only (1e-16) then give advantages far below any real
+one, and the advantages of a real group keep seven digits."""
 
 
 def all_equal(values: Sequence[float]) -> bool:
-    """Whether no value is above another; true of none and of one."""
+    """Whether all values are equal; true for zero or one value."""
     return not values or not max(values) > min(values)
 
 
 def mean(values: Sequence[float]) -> float:
-    """The mean, summed without rounding so that the order of the values does not matter; 0.0 of no values."""
+    """The mean, summed without rounding, so independent of the order; 0.0 for no values."""
     return math.fsum(values) / len(values) if values else 0.0
 
 
 def root_mean_square(values: Sequence[float]) -> float:
-    """The spread about zero, summed without rounding; 0.0 of no values."""
+    """The root mean square, summed without rounding; 0.0 for no values."""
     return math.sqrt(mean([value**2 for value in values]))
 
 

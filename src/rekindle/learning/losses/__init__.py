@@ -1,31 +1,59 @@
-"""The loss of one token, on packed tensors: N trainable tokens of several rollouts, one after the other.
+"""Token losses, on packed tensors: the N trainable tokens of several rollouts, one rollout after the other.
 
-Nothing here averages; ``rekindle.learning.aggregation`` says how much each token weighs.
+No averaging happens here; ``rekindle.learning.aggregation`` gives the weight of each token. The table itself needs no
+torch: a loss is imported when it is loaded.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TYPE_CHECKING, cast
 
-from rekindle.learning.losses.cispo import cispo
-from rekindle.learning.losses.gspo import gspo
-from rekindle.learning.losses.importance import importance_weights
-from rekindle.learning.losses.kl import kl_k3
-from rekindle.learning.losses.ppo_clip import ppo_clip, ppo_clip_tokens
-from rekindle.learning.losses.tokens import Loss, Tokens
-from rekindle.learning.losses.zero_variance import entropy_advantages
+from rekindle.choices import load
 
-__all__ = [
-    "LOSSES",
-    "Loss",
-    "Tokens",
-    "cispo",
-    "entropy_advantages",
-    "gspo",
-    "importance_weights",
-    "kl_k3",
-    "ppo_clip",
-    "ppo_clip_tokens",
-]
+if TYPE_CHECKING:
+    from rekindle.learning.losses.tokens import Loss
 
-LOSSES: Mapping[str, Loss] = MappingProxyType({"ppo_clip": ppo_clip_tokens, "gspo": gspo, "cispo": cispo})
-"""The losses by their names in ``train.loss``."""
+__all__ = ["LOSSES", "LossChoice"]
+
+
+@dataclass(frozen=True, slots=True)
+class LossChoice:
+    """An entry of the table of losses.
+
+    Attributes:
+        target: "module:function" of the ``Loss``.
+        description: One line for the list of losses.
+        reads_clip_low: Whether it has a lower clip bound.
+        needs_several_steps: It is that of PPO at a ratio of 1, which the first optimizer step on a batch has.
+    """
+
+    target: str
+    description: str
+    reads_clip_low: bool = True
+    needs_several_steps: bool = False
+
+    def load(self) -> "Loss":
+        """The function; imports torch."""
+        return cast("Loss", load(self.target))
+
+
+LOSSES: Mapping[str, LossChoice] = MappingProxyType(
+    {
+        "ppo_clip": LossChoice(
+            "rekindle.learning.losses.ppo_clip:ppo_clip_tokens", "PPO's clipped ratio of each token"
+        ),
+        "gspo": LossChoice(
+            "rekindle.learning.losses.gspo:gspo",
+            "one clipped ratio per rollout, its tokens' geometric mean (GSPO)",
+            needs_several_steps=True,
+        ),
+        "cispo": LossChoice(
+            "rekindle.learning.losses.cispo:cispo",
+            "REINFORCE weighted by the ratio, which is bounded above; no token loses its gradient (CISPO)",
+            reads_clip_low=False,
+            needs_several_steps=True,
+        ),
+    }
+)
+"""The losses by the names that a configuration chooses them by."""

@@ -1,8 +1,8 @@
 """CISPO (arXiv 2506.13585): -sg[min(rho, 1 + clip_high)] * A * log pi, rho = pi / pi_old.
 
-The weight is clipped, not the token: every token keeps its gradient, rare and pivotal ones too, which PPO's clip
-silences after the first step. The weight has no lower bound, as in the paper, so ``clip_low`` is not read; a token that
-the policy has turned away from counts less by itself.
+The weight is clipped, not the token: every token keeps its gradient. PPO's clip would remove it from rare and pivotal
+tokens after the first step. As in the paper, the weight has no lower bound, so ``clip_low`` is not read; a token that
+has become less likely has a small weight anyway.
 """
 
 import torch
@@ -19,9 +19,9 @@ def cispo(tokens: Tokens, clip_low: float, clip_high: float) -> tuple[Tensor, Te
     Where ``old_logprobs`` is ``logprobs.detach()`` the weight is exactly 1 and the loss is -A * logprobs.
 
     Args:
-        tokens: What is trained.
-        clip_low: Not read: the weight has no lower bound. It is here because every ``Loss`` takes it.
-        clip_high: The weight is at most 1 + clip_high, whatever the advantage's sign.
+        tokens: The trainable tokens.
+        clip_low: Not read, as the weight has no lower bound; part of the signature of every ``Loss``.
+        clip_high: The weight is at most 1 + clip_high, for either sign of the advantage.
 
     Returns:
         token losses [N], and [N] True where the weight was bounded; such a token keeps its gradient.

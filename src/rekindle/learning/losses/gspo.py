@@ -3,11 +3,11 @@
     s = exp(mean over the rollout's trainable tokens of (log pi - log pi_old))
     loss_t = -min(s_t * A_t, clip(s_t, 1 - clip_low, 1 + clip_high) * A_t),   s_t = sg[s] * pi_t / sg[pi_t]
 
-This is the paper's token form: s_t has the value of s, and its gradient is that of token t alone. With the
-``sequence_mean`` aggregation a rollout's tokens average to the sequence's loss, and for advantages that are constant
-over the rollout the gradient is the paper's too, sg[s] * A * (mean over t of grad log pi_t). Writing s itself on every
-token has the same gradient then, but spreads each token's advantage over all tokens, also over those that a token
-filter dropped. The paper clips at 3e-4 below and 4e-4 above 1: the mean of many small differences moves little.
+This is the paper's token form: s_t has the value of s, and the gradient of token t alone. With the ``sequence_mean``
+aggregation a rollout's token losses average to the sequence loss. For an advantage that is constant over the rollout
+the gradient is the paper's, sg[s] * A * (mean over t of grad log pi_t). Using s itself on every token would then give
+the same gradient, but would spread each token's advantage over all tokens, also over those dropped by a token filter.
+The paper clips at 3e-4 below and 4e-4 above 1: a mean of many small differences changes little.
 """
 
 import torch
@@ -25,7 +25,7 @@ def gspo(tokens: Tokens, clip_low: float, clip_high: float) -> tuple[Tensor, Ten
     Where ``old_logprobs`` is ``logprobs.detach()`` the ratio is exactly 1 and the gradient is that of -A * logprobs.
 
     Args:
-        tokens: The dropped tokens of a rollout (advantage 0) count in its ratio.
+        tokens: The trainable tokens. Tokens dropped by a filter (advantage 0) count in a rollout's ratio.
         clip_low: How far the sequence's ratio may fall below 1 for a negative advantage.
         clip_high: How far it may rise above 1 for a positive advantage.
 

@@ -1,4 +1,4 @@
-"""The penalty for leaving a reference policy, token by token."""
+"""KL penalty towards a reference policy, per token."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""What a loss sees, and sums over the tokens of a rollout."""
+"""The input and signature of a token loss, and reductions over the tokens of a rollout."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from torch import Tensor
 __all__ = ["MAX_LOG_RATIO", "Loss", "Tokens", "per_rollout"]
 
 MAX_LOG_RATIO = 20.0
-"""exp(20) = 4.9e8 is already no estimate of anything; without a bound, a filtered token's 0 * inf would be nan."""
+"""Bound of the log ratio; exp(20) = 4.9e8. Without a bound, a filtered token's 0 * inf would be nan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +33,15 @@ class Tokens:
 
 
 Loss = Callable[[Tokens, float, float], tuple[Tensor, Tensor]]
-"""(tokens, clip_low, clip_high) -> token losses [N], and [N] True where clipping touched the token."""
+"""(tokens, clip_low, clip_high) -> token losses [N], and [N] True where the token was clipped."""
 
 
 def per_rollout(values: Tensor, lengths: Sequence[int], reduce: Callable[[Tensor], Tensor]) -> Tensor:
-    """[N] each rollout's reduced value, repeated for each of its tokens.
+    """[N] the reduced value of each rollout, repeated for each of its tokens.
 
     Args:
         values: [N].
-        lengths: [R], summing to N; a rollout without tokens is not reduced.
+        lengths: [R], summing to N; ``reduce`` is not called for a rollout without tokens.
         reduce: [T] -> [], T at least 1.
     """
     parts = [part for part in torch.split(values, list(lengths)) if part.numel()]

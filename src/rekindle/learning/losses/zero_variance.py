@@ -1,12 +1,12 @@
-"""RL-ZVP (arXiv 2509.21880): a group whose rewards are all equal trains too, guided by entropy.
+"""RL-ZVP (arXiv 2509.21880): entropy-guided advantages for groups with equal rewards.
 
 With H the entropy of the policy's distribution at a token and a > 0 a strength,
 
-    all correct:  A_t = +a * H_t                  reinforce where the policy was undecided
-    all wrong:    A_t = -a * (max over the rollout of H - H_t)    punish where it was sure, spare where it explored
+    all correct:  A_t = +a * H_t                                  reinforces tokens of high entropy
+    all wrong:    A_t = -a * (max over the rollout of H - H_t)    penalises tokens of low entropy
 
-H is no function of the gradient. Where the policy is sure of every token an all-correct rollout has advantage 0, and
-where it is equally sure of all of them an all-wrong one has.
+H carries no gradient. An all-correct rollout whose entropies are all 0 has advantage 0; so has an all-wrong rollout
+whose entropies are all equal.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ def entropy_advantages(entropies: Tensor, lengths: Sequence[int], scales: Sequen
     """Advantages of the tokens of zero-variance groups.
 
     Args:
-        entropies: [N] nats, of the trainable tokens of R rollouts, one rollout after the other; detached here.
+        entropies: [N] nats, at the trainable tokens of R rollouts, one rollout after the other; detached here.
         lengths: [R] trainable tokens of each rollout; they sum to N.
         scales: [R] +a for a rollout of an all-correct group, -a for one of an all-wrong group, 0 for any other.
 

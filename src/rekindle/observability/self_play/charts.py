@@ -1,4 +1,4 @@
-"""The curves and bars of a game of self-play, as cards for the report; a figure of nothing is an empty text."""
+"""Figures of the report's self-play section; a figure without data is an empty text."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ from rekindle.observability.curves import (
 from rekindle.observability.formatting import compact, grouped, percent
 from rekindle.observability.rows import buckets, number
 from rekindle.observability.self_play.narrative import right_words
-from rekindle.observability.self_play.numbers import Game, valid_rate, wished_rates
+from rekindle.observability.self_play.numbers import SelfPlayNumbers, valid_rate, wished_rates
 from rekindle.observability.self_play.rejections import UNVERIFIED, rejection
 from rekindle.observability.summary import Summary
 from rekindle.observability.svg import Bar, Series, horizontal_bars, line_chart
@@ -35,28 +35,28 @@ __all__ = [
 ]
 
 _FATES = {
-    Fate.TRAINED: ("the proposer learned from it", "fresh"),
-    Fate.RETIRED: ("no gradient, or the proposer did not learn", "always_solved"),
-    Fate.EXCESS: ("its question was still to be played", "not_needed"),
+    Fate.TRAINED: ("the proposer was trained on it", "fresh"),
+    Fate.RETIRED: ("no gradient, or the proposer is not trained", "always_solved"),
+    Fate.EXCESS: ("its question was not played yet", "not_needed"),
     Fate.FAILED: ("the retriever, the verifier or the engine failed", "lost"),
 }
-"""What the ledger's fates mean for a proposal; there are no others."""
+"""Meaning of the ledger's fates for a proposal; other fates do not occur."""
 
 
-def valid_figure(game: Game) -> str:
+def valid_figure(numbers: SelfPlayNumbers) -> str:
     """Share of valid proposals over the steps."""
     line = ratio_series(
-        game.rows,
+        numbers.rows,
         lambda row: (number(row, "self_play/valid") or 0.0, number(row, "self_play/proposals") or 0.0),
         "valid",
         "ember",
     )
-    return _figure("Valid proposals", [line], averaged_note(game.rows), shares=True)
+    return _figure("Valid proposals", [line], averaged_note(numbers.rows), shares=True)
 
 
-def wished_figure(game: Game) -> str:
-    """Share of valid proposals by wished hops; empty where one number of hops was wished for at most."""
-    rates = [wished_rates(row) for row in game.rows]
+def wished_figure(numbers: SelfPlayNumbers) -> str:
+    """Share of valid proposals by requested hops; empty unless at least two numbers of hops were requested."""
+    rates = [wished_rates(row) for row in numbers.rows]
     colors = level_colors(rates)
     if len(colors) < 2:
         return ""
@@ -65,65 +65,66 @@ def wished_figure(game: Game) -> str:
         key = f"self_play/wished_{hops}/valid_rate"
         return lambda row: (0.0, 0.0) if (value := number(row, key)) is None else (value, 1.0)
 
-    lines = [ratio_series(game.rows, rate(hops), f"{hops} wished", color) for hops, color in colors.items()]
-    return _figure("Valid proposals by wished hops", lines, averaged_note(game.rows), shares=True)
+    lines = [ratio_series(numbers.rows, rate(hops), f"{hops} requested", color) for hops, color in colors.items()]
+    return _figure("Valid proposals by requested hops", lines, averaged_note(numbers.rows), shares=True)
 
 
-def difficulty_figure(game: Game) -> str:
+def difficulty_figure(numbers: SelfPlayNumbers) -> str:
     """Success of the solver, and of the start policy, on the questions of each step."""
-    keys = {"yardstick": ("start policy", "teal"), "solver": ("solver", "ember")}
+    keys = {"reference": ("start policy", "teal"), "solver": ("solver", "ember")}
     lines = [
-        ratio_series(game.rows, _of_valid(f"self_play/{key}_success"), name, color)
+        ratio_series(numbers.rows, _of_valid(f"self_play/{key}_success"), name, color)
         for key, (name, color) in keys.items()
     ]
     note = (
-        "Success on the questions that were new in each step: the start policy never learns, so the questions get "
-        "harder where its success falls. "
+        "Success on the new questions of each step. The start policy is never trained, so falling success of the start "
+        "policy means harder questions. "
     )
-    return _figure("Difficulty of new questions", lines, note + averaged_note(game.rows), shares=True)
+    return _figure("Difficulty of new questions", lines, note + averaged_note(numbers.rows), shares=True)
 
 
-def hops_figure(game: Game) -> str:
-    """Hops that were wished for, and searches of the proposer for the questions that were valid."""
+def hops_figure(numbers: SelfPlayNumbers) -> str:
+    """Requested hops, and the proposer's searches for valid questions."""
 
-    def wished(row: Mapping[str, Any]) -> tuple[float, float]:
+    def requested(row: Mapping[str, Any]) -> tuple[float, float]:
         value, count = number(row, "self_play/wished_hops"), number(row, "self_play/proposals") or 0.0
         return (0.0, 0.0) if value is None else (value * count, count)
 
     lines = [
-        ratio_series(game.rows, wished, "hops wished", "soft"),
-        ratio_series(game.rows, _of_valid("self_play/searches"), "searches of valid questions", "ember"),
+        ratio_series(numbers.rows, requested, "hops requested", "soft"),
+        ratio_series(numbers.rows, _of_valid("self_play/searches"), "searches of valid questions", "ember"),
     ]
-    return _figure("Wished hops and searches", lines, averaged_note(game.rows))
+    return _figure("Requested hops and searches", lines, averaged_note(numbers.rows))
 
 
-def novelty_figure(game: Game) -> str:
-    """How little accepted questions resemble those accepted before."""
-    line = ratio_series(game.rows, _of_valid("self_play/novelty"), "novelty", "teal")
-    note = "1 - similarity of a valid question to the nearest one that was accepted before. "
-    return _figure("Novelty", [line], note + averaged_note(game.rows), shares=True)
+def novelty_figure(numbers: SelfPlayNumbers) -> str:
+    """Dissimilarity of accepted questions to those accepted before."""
+    line = ratio_series(numbers.rows, _of_valid("self_play/novelty"), "novelty", "teal")
+    note = "1 - similarity of a valid question to the most similar one accepted before. "
+    return _figure("Novelty", [line], note + averaged_note(numbers.rows), shares=True)
 
 
-def right_figure(game: Game) -> str:
-    """Share of accepted questions whose answer is the one they were made for; empty where nobody knows."""
-    whole = game.of_valid("self_play/right")
+def right_figure(numbers: SelfPlayNumbers) -> str:
+    """Share of accepted questions whose only answer is the seed's; empty where this is not known."""
+    whole = numbers.of_valid("self_play/right")
     if whole is None:
         return ""
-    places = buckets(len(game.rows), PARTS)
+    places = buckets(len(numbers.rows), PARTS)
     parts = [
-        (rows[-1]["step"], Game(rows).of_valid("self_play/right")) for rows in (game.rows[place] for place in places)
+        (rows[-1]["step"], SelfPlayNumbers(rows).of_valid("self_play/right"))
+        for rows in (numbers.rows[place] for place in places)
     ]
     known = [(float(step), share) for step, share in parts if share is not None]
     low, high = ([share.interval()[side] for _, share in known] for side in (0, 1))
     line = Series("right", [step for step, _ in known], [share.value for _, share in known], "ember", band=(low, high))
-    note = f"Accepted questions with no other answer than the seed's: {right_words(whole)} in the whole run."
+    note = f"Accepted questions whose only answer is the seed's: {right_words(whole)} in the whole run."
     return _figure(
-        "Right questions", [line], f"{note} The band is a 95% interval. {averaged_note(game.rows)}", shares=True
+        "Right questions", [line], f"{note} The band is a 95% interval. {averaged_note(numbers.rows)}", shares=True
     )
 
 
 def replay_figure(summary: Summary) -> str:
-    """New and replayed questions of every step; empty where none was replayed."""
+    """New and replayed questions of every step; empty without replayed ones."""
     keys = {
         "pool/fresh": ("new, not played yet", "soft"),
         "self_play/valid": ("new", "teal"),
@@ -134,19 +135,19 @@ def replay_figure(summary: Summary) -> str:
     return _figure("New and replayed questions of a step", lines) if replayed else ""
 
 
-def verdicts_figure(game: Game) -> str:
-    """What became of all proposals: valid, each reason against them, and those that failed."""
-    bars = [_bar("valid", game.valid, game.proposals, "fresh")]
-    for reason, count in game.rejected.items():
+def verdicts_figure(numbers: SelfPlayNumbers) -> str:
+    """Verdicts on all proposals: valid, rejected by reason, and failed."""
+    bars = [_bar("valid", numbers.valid, numbers.proposals, "fresh")]
+    for reason, count in numbers.rejected.items():
         color = "lost" if reason == UNVERIFIED else "never_solved"
-        bars.append(_bar(rejection(reason).name, count, game.proposals, color))
-    if game.failed:
-        bars.append(_bar("failed", game.failed, game.proposals, "lost"))
-    return _bars("Verdicts on all proposals", bars, game.proposals)
+        bars.append(_bar(rejection(reason).name, count, numbers.proposals, color))
+    if numbers.failed:
+        bars.append(_bar("failed", numbers.failed, numbers.proposals, "lost"))
+    return _bars("Verdicts on all proposals", bars, numbers.proposals)
 
 
 def proposal_fates_figure(summary: Summary) -> str:
-    """Who learned: the fates of the proposers' rollouts."""
+    """Fates of the proposer's rollouts."""
     fates = summary.role_fates("proposer")
     total = sum(count.rollouts for count in fates.values())
     bars = [
@@ -162,7 +163,7 @@ def _of_valid(key: str) -> Counted:
 
 
 def _figure(name: str, lines: Sequence[Series], note: str = "", *, shares: bool = False) -> str:
-    """Lines over the steps, those left out that nobody measured; ``shares`` are between 0 and 1."""
+    """Lines over the steps, without those that were not measured; ``shares`` are between 0 and 1."""
     known = [line for line in lines if any(value is not None for value in line.y)]
     if not known:
         return ""

@@ -1,4 +1,4 @@
-"""The numbers of a game of self-play, from the step log. No words, no markup."""
+"""Numbers of self-play from the step log, without words or markup."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -7,23 +7,23 @@ from typing import Any
 
 from rekindle.observability.rows import number, total
 
-__all__ = ["Game", "Share", "valid_rate", "wished_rates"]
+__all__ = ["SelfPlayNumbers", "Share", "valid_rate", "wished_rates"]
 
 _REJECTED = "self_play/rejected/"
 
 _WISHED = re.compile(r"self_play/wished_(\d+)/valid_rate")
 
 _Z = 1.96
-"""Of a 95 % interval."""
+"""Normal quantile of a 95 % interval."""
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A part of a number of questions: ``Share(93, 100)``.
+    """A share of a number of questions: ``Share(93, 100)``.
 
     Attributes:
-        part: At most ``whole``; of a success rate, the questions that it amounts to.
-        whole: How many there are, at least 1.
+        part: At most ``whole``; for a mean success rate, rate * ``whole``.
+        whole: Number of questions, at least 1.
     """
 
     part: float
@@ -35,7 +35,7 @@ class Share:
         return self.part / self.whole
 
     def interval(self) -> tuple[float, float]:
-        """Wilson's 95 % interval. It counts questions: several rollouts of one are not independent."""
+        """Wilson's 95 % interval from the number of questions: several rollouts of one are not independent."""
         share, count = self.value, self.whole
         middle = share + _Z**2 / (2 * count)
         width = _Z * (share * (1 - share) / count + _Z**2 / (4 * count**2)) ** 0.5
@@ -43,15 +43,15 @@ class Share:
         return max(0.0, low), min(1.0, high)
 
     def differs(self, other: "Share") -> bool:
-        """Whether both are further apart than chance explains (two proportions, 95 %)."""
+        """Whether the difference is significant (two proportions, 95 %)."""
         pooled = (self.part + other.part) / (self.whole + other.whole)
         error: float = (max(0.0, pooled * (1 - pooled)) * (1 / self.whole + 1 / other.whole)) ** 0.5
         return abs(self.value - other.value) > _Z * error
 
 
 @dataclass(frozen=True, slots=True)
-class Game:
-    """What the proposer did in some steps.
+class SelfPlayNumbers:
+    """Numbers of the proposer over some steps.
 
     Attributes:
         rows: The step log's rows of these steps.
@@ -61,7 +61,7 @@ class Game:
 
     @property
     def proposals(self) -> int:
-        """All that were asked for, those that failed as well."""
+        """Proposals requested, including failed ones."""
         return int(total(self.rows, "self_play/proposals"))
 
     @property
@@ -71,17 +71,17 @@ class Game:
 
     @property
     def failed(self) -> int:
-        """Proposals of which nothing is known, because something outside of the policy failed."""
+        """Proposals without a verdict, because the retriever, the verifier or the engine failed."""
         return int(total(self.rows, "self_play/failed"))
 
     @property
     def valid_share(self) -> Share | None:
-        """Of all proposals; None where there are none."""
+        """Valid proposals among all; None without proposals."""
         return Share(self.valid, self.proposals) if self.proposals else None
 
     @property
     def rejected(self) -> dict[str, int]:
-        """Proposals by the reason of their rejection, the most frequent first."""
+        """Rejected proposals by reason, the most frequent first."""
         keys = {key for row in self.rows for key in row if key.startswith(_REJECTED)}
         counts = {key.removeprefix(_REJECTED): int(total(self.rows, key)) for key in keys}
         return dict(
@@ -89,23 +89,23 @@ class Game:
         )
 
     def of_valid(self, key: str) -> Share | None:
-        """A rate of the step's valid questions, over all steps that know it: ``of_valid("self_play/right")``."""
+        """A rate over the valid questions of all steps that have it: ``of_valid("self_play/right")``."""
         pairs = [counted for row in self.rows if (counted := valid_rate(row, key))[1]]
         return Share(sum(part for part, _ in pairs), sum(whole for _, whole in pairs)) if pairs else None
 
-    def quarter(self, index: int) -> "Game":
+    def quarter(self, index: int) -> "SelfPlayNumbers":
         """A quarter of the steps: 0 is the first, 3 the last."""
         low, high = (len(self.rows) * place // 4 for place in (index, index + 1))
-        return Game(self.rows[low:high])
+        return SelfPlayNumbers(self.rows[low:high])
 
 
 def valid_rate(row: Mapping[str, Any], key: str) -> tuple[float, float]:
-    """A step's mean over its valid questions as (sum, questions); (0, 0) where it is not known."""
+    """A step's mean over its valid questions as (sum, questions); (0, 0) where not known."""
     value, count = number(row, key), number(row, "self_play/valid")
     return (value * count, count) if value is not None and count else (0.0, 0.0)
 
 
 def wished_rates(row: Mapping[str, Any]) -> dict[int, float]:
-    """A step's share of valid proposals by the number of hops that was wished for."""
+    """A step's share of valid proposals by requested hops."""
     found = {int(match[1]): number(row, key) for key in row if (match := _WISHED.fullmatch(key))}
     return {hops: rate for hops, rate in sorted(found.items()) if rate is not None}

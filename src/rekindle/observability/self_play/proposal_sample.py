@@ -1,4 +1,4 @@
-"""Some of a run's proposals, for people to read: few, from the whole run, valid ones and others."""
+"""A small sample of a run's proposals for people to read: valid and rejected ones from the whole run."""
 
 import heapq
 from collections import defaultdict
@@ -16,11 +16,11 @@ _PARTS = 3
 
 @dataclass(frozen=True, slots=True)
 class ProposalSample:
-    """What a report needs of ``proposals.jsonl``.
+    """Contents of ``proposals.jsonl`` for the report.
 
     Attributes:
-        lines: In the order of their steps.
-        questions: By task id, of the tasks that were asked for.
+        lines: Sampled lines, by step.
+        questions: Questions of the requested tasks, by task id.
     """
 
     lines: list[Mapping[str, Any]]
@@ -30,14 +30,14 @@ class ProposalSample:
 def sampled(
     lines: Iterable[Mapping[str, Any]], last_step: int, tasks: Collection[str], seed: int = 0
 ) -> ProposalSample:
-    """Read all lines once, keeping little of them; the same lines give the same sample.
+    """Sample the lines in one pass with little memory; equal lines and seeds give equal samples.
 
     Args:
-        lines: Of ``proposals.jsonl``.
-        last_step: Later ones are left out.
-        tasks: Ids of the tasks whose questions are wanted.
-        seed: Of the choice. Within a part of the run all proposals of a kind have the same chance, those first of
-            which the documents were recorded.
+        lines: Lines of ``proposals.jsonl``.
+        last_step: Later lines are left out.
+        tasks: Ids of the tasks whose questions are returned.
+        seed: Seed of the sample. Within a part of the run all proposals of a kind have the same probability; proposals
+            with recorded documents are preferred.
     """
     rng, questions = Random(seed), dict[str, str]()
     kept = defaultdict[tuple[bool, int], list[tuple[bool, float, int, Mapping[str, Any]]]](list)

@@ -1,6 +1,7 @@
-"""The report's section on self-play: the proposer's part of the run, and some of its proposals to read.
+"""The report's section on self-play: figures of the proposer, and a sample of its proposals.
 
-Questions, queries, replies and documents are the texts of strangers: cut, stripped of what is invisible, and escaped.
+Questions, queries, replies and documents are untrusted text: they are cut, invisible characters are replaced, and
+everything is escaped.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,7 +23,7 @@ from rekindle.observability.self_play.charts import (
     verdicts_figure,
     wished_figure,
 )
-from rekindle.observability.self_play.numbers import Game
+from rekindle.observability.self_play.numbers import SelfPlayNumbers
 from rekindle.observability.self_play.rejections import rejection
 from rekindle.observability.summary import Summary
 
@@ -30,69 +31,69 @@ __all__ = ["self_play"]
 
 _STEPS_FOR_QUARTERS = 8
 _NAME, _TEXT, _PART = 120, 1200, 400
-"""Most characters of a heading, of a text, and of one of several texts."""
+"""Most characters of a heading, of a single text, and of each of several texts."""
 _LISTED = 12
-"""At most so many queries or documents of a proposal."""
+"""Most queries or documents shown of a proposal."""
 
 
 def self_play(summary: Summary) -> str:
-    """How proposals were made and judged, what they were worth, and some of them; empty where there are none."""
-    game = summary.game
-    if game is None:
+    """Figures on the proposals, their verdicts, and a sample of them; empty without self-play."""
+    numbers = summary.self_play
+    if numbers is None:
         return ""
     figures = [
-        valid_figure(game),
-        difficulty_figure(game),
-        right_figure(game),
-        hops_figure(game),
-        wished_figure(game),
-        novelty_figure(game),
+        valid_figure(numbers),
+        difficulty_figure(numbers),
+        right_figure(numbers),
+        hops_figure(numbers),
+        wished_figure(numbers),
+        novelty_figure(numbers),
         replay_figure(summary),
         metric_figure(summary, "self_play/proposer_reward", "Mean reward of the proposals"),
     ]
     note = (
-        "The policy proposes questions to itself. A proposal is valid, and becomes a question for the solver, when no "
-        "rule and no check speaks against it; the first reason that does is counted."
+        "The policy proposes questions to itself. A proposal that passes all rules and checks is valid and becomes a "
+        "question for the solver. Any other is rejected, and the first reason is counted."
     )
     return page.section(
         "Self-play",
         page.paragraph(note, "soft"),
         page.grid(*figures) if any(figures) else "",
-        page.grid(verdicts_figure(game), _verdicts_table(game)) if game.proposals else "",
-        page.grid(proposal_fates_figure(summary), _search(game)),
+        page.grid(verdicts_figure(numbers), _verdicts_table(numbers)) if numbers.proposals else "",
+        page.grid(proposal_fates_figure(summary), _search(numbers)),
         *_samples(summary),
     )
 
 
-def _verdicts_table(game: Game) -> str:
-    """The shares of the verdicts, at the start and at the end of the run."""
-    parts = {"whole run": game}
-    if len(game.rows) >= _STEPS_FOR_QUARTERS:
-        parts = {"first quarter": game.quarter(0), "last quarter": game.quarter(3)} | parts
+def _verdicts_table(numbers: SelfPlayNumbers) -> str:
+    """Shares of the verdicts in the first and the last quarter and in the whole run."""
+    parts = {"whole run": numbers}
+    if len(numbers.rows) >= _STEPS_FOR_QUARTERS:
+        parts = {"first quarter": numbers.quarter(0), "last quarter": numbers.quarter(3)} | parts
     rows = [("valid", *(percent(part.valid, part.proposals) for part in parts.values()))]
-    for reason in game.rejected:
+    for reason in numbers.rejected:
         shares = (percent(part.rejected.get(reason, 0), part.proposals) for part in parts.values())
         rows.append((rejection(reason).name, *shares))
-    if game.failed:
+    if numbers.failed:
         rows.append(("failed", *(percent(part.failed, part.proposals) for part in parts.values())))
     return page.table("Share of the proposals", ("", *parts), rows)
 
 
-def _search(game: Game) -> str:
-    if not any(number(row, "proposer/turns") for row in game.rows):
+def _search(numbers: SelfPlayNumbers) -> str:
+    if not any(number(row, "proposer/turns") for row in numbers.rows):
         return ""
-    return search_table("Per proposal", game.rows, "proposer", lambda row: number(row, "self_play/proposals") or 0.0)
+    return search_table("Per proposal", numbers.rows, "proposer", lambda row: number(row, "self_play/proposals") or 0.0)
 
 
-# -- some of the proposals ---------------------------------------------------------------------------------------------
+# -- sample of the proposals -------------------------------------------------------------------------------------------
 
 
 def _samples(summary: Summary) -> Iterator[str]:
     lines = summary.proposals.lines
     if lines:
-        yield page.subheading("Some of the proposals")
+        yield page.subheading("Sample of the proposals")
         yield page.paragraph(
-            "Drawn by chance from the whole run, valid ones and others; proposals.jsonl has all.", "soft"
+            "A random sample of the whole run, valid and rejected; proposals.jsonl has all proposals.", "soft"
         )
         yield from map(_sample, lines)
 
@@ -103,14 +104,14 @@ def _sample(line: Mapping[str, Any]) -> str:
     entries = [
         ("question", _text(line.get("question"), "none")),
         ("verdict", verdict),
-        ("made for the answer", _texts(line.get("answers"), "not recorded")),
+        ("intended answer", _texts(line.get("answers"), "not recorded")),
         *([("answers in the world", _texts(line["true_answers"], "none"))] if "true_answers" in line else []),
-        ("hops wished for", _text(line.get("hops"), "not recorded")),
+        ("requested hops", _text(line.get("hops"), "not recorded")),
         ("queries", _texts(line.get("queries"), "none")),
         ("documents", _texts(map(_document, line.get("documents") or ()), "none, or not recorded")),
-        ("reply of the check", _reply(line.get("reply"))),
+        ("reply of the verifier", _reply(line.get("reply"))),
         ("success of the solver", _share(line.get("success"), "not played")),
-        ("success of the start policy", _share(line.get("yardstick"), "not tried")),
+        ("success of the start policy", _share(line.get("reference_success"), "not tried")),
         ("nearest accepted question", _share(line.get("similarity"), "not compared", " alike")),
         ("reward of the proposer", _amount(line.get("reward"))),
         ("fate", _text(line.get("fate"), "not known")),
@@ -132,7 +133,7 @@ def _document(document: Mapping[str, Any]) -> str:
 
 def _reply(reply: str | None) -> str:
     if reply is None:
-        return "not asked, or none came"
+        return "not asked, or no reply"
     return _text(reply or None, "no answer between its tags")
 
 
@@ -149,7 +150,7 @@ def _text(value: object, none: str, limit: int = _TEXT) -> str:
 
 
 def _texts(values: Iterable[object] | None, none: str) -> str:
-    """One to a line, the first few of them; numbered where there are several."""
+    """The first few texts, one per line; numbered where there are several."""
     texts = [excerpt(str(value), _PART).replace("\n", " ") for value in values or ()]
     if len(texts) < 2:
         return "".join(texts) or none

@@ -4,11 +4,10 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from rekindle.scheduling.accounting import Settled
+from rekindle.scheduling.group_records import GroupRecord
 from rekindle.scheduling.history import History
 from rekindle.scheduling.pools.weighted import WeightedPool
 from rekindle.scheduling.weighted_rows import Rows
-from rekindle.types import Fate
 
 __all__ = ["CyclingPool"]
 
@@ -20,7 +19,7 @@ class CyclingPool(WeightedPool):
     and prompts in flight are left out, so a step never holds a prompt twice.
     """
 
-    no_signal = Fate.RETIRED
+    consumes_on_draw = True
 
     def __init__(self, history: History) -> None:
         super().__init__(history, consumed_weight=0.0)
@@ -29,5 +28,5 @@ class CyclingPool(WeightedPool):
         """Draw and consume."""
         return self._consume(self._by_weight(rng), count, in_flight)
 
-    def settle(self, settled: Sequence[Settled]) -> None:
+    def update(self, records: Sequence[GroupRecord]) -> None:
         """Nothing: prompts were consumed when they were drawn."""

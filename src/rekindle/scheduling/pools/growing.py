@@ -1,4 +1,4 @@
-"""New prompts while the run goes on: search self-play mints them, and any other pool says how they come back."""
+"""A pool that grows while the run goes on: search self-play adds prompts, and an inner pool says how they come back."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import islice
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rekindle.scheduling.accounting import Settled
+from rekindle.scheduling.group_records import GroupRecord
 from rekindle.scheduling.pools.pool import Growable
 from rekindle.scheduling.weighted_rows import Rows
 from rekindle.types import Fate, UserError
@@ -44,11 +44,16 @@ class GrowingPool:
             raise UserError(f"reset_every = {reset_every} has no effect without replay; leave it out, or set replay")
         inner.grown()
         self.history = inner.history
-        self.no_signal = inner.no_signal if replay else Fate.RETIRED
+        self.consumes_on_draw = inner.consumes_on_draw if replay else True
         self._inner, self._replay, self._reset_every = inner, replay, reset_every
         self._fresh = dict.fromkeys(range(len(inner.history)))
         """Rows in the order they came; an ordered set."""
         self._steps = self._replaying = self._replayed = 0
+
+    @property
+    def no_signal(self) -> Fate:
+        """With replay that of the inner pool; RETIRED without, as every prompt is drawn once."""
+        return self._inner.no_signal if self._replay else Fate.RETIRED
 
     @property
     def live(self) -> int:
@@ -99,7 +104,7 @@ class GrowingPool:
         self._inner.grown()
         return rows
 
-    # -- draw and settle ----------------------------------------------------------------------------------------------
+    # -- draw and update ----------------------------------------------------------------------------------------------
 
     def draw(self, count: int, rng: np.random.Generator, in_flight: Collection[int] = ()) -> Rows:
         """Draw fresh prompts, the first that came first; where these are too few, replay."""
@@ -127,9 +132,9 @@ class GrowingPool:
         present[np.fromiter(excluded, np.int64, len(excluded))] = False
         return bool(present.any())
 
-    def settle(self, settled: Sequence[Settled]) -> None:
+    def update(self, records: Sequence[GroupRecord]) -> None:
         """Let the inner pool learn of the step, and forget what was drawn where it is time to."""
-        self._inner.settle(settled)
+        self._inner.update(records)
         self._replayed, self._replaying = self._replaying, 0
         self._steps += 1
         if self._reset_every is not None and self._steps % self._reset_every == 0:

@@ -6,11 +6,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rekindle.scheduling.accounting import Settled
+from rekindle.scheduling.arguments import check_bounds
+from rekindle.scheduling.group_records import GroupRecord
 from rekindle.scheduling.history import History
 from rekindle.scheduling.pools.weighted import WeightedPool
 from rekindle.scheduling.weighted_rows import Rows
-from rekindle.types import Fate, UserError
+from rekindle.types import UserError
 
 __all__ = ["Phase", "PhasedPool"]
 
@@ -47,7 +48,7 @@ class PhasedPool(WeightedPool):
             greater group size than its own take their place.
     """
 
-    no_signal = Fate.RETIRED
+    consumes_on_draw = True
 
     def __init__(
         self,
@@ -62,11 +63,8 @@ class PhasedPool(WeightedPool):
         reprofile: Callable[[History], list[Phase]] | None = None,
     ) -> None:
         _check(phases, len(history))
-        for name, value in (("max_epochs", max_epochs), ("patience", patience)):
-            if value < 1:
-                raise UserError(f"phases.{name} = {value} would end a phase before it begins; give at least 1")
-        if not 0 < smoothing <= 1:
-            raise UserError(f"phases.smoothing = {smoothing} is outside (0, 1]; 1 does not smooth, 0.1 does")
+        check_bounds("less would end a phase before it begins", ge=1, max_epochs=max_epochs, patience=patience)
+        check_bounds("1 does not smooth, 0.1 does", gt=0, le=1, smoothing=smoothing)
         super().__init__(history, consumed_weight=0.0)
         self._max_epochs, self._patience, self._min_gain = max_epochs, patience, min_gain
         self._smoothing, self._after_last, self._reprofile = smoothing, after_last, reprofile
@@ -109,9 +107,9 @@ class PhasedPool(WeightedPool):
         self._drawn += len(rows)
         return rows
 
-    def settle(self, settled: Sequence[Settled]) -> None:
+    def update(self, records: Sequence[GroupRecord]) -> None:
         """Smooth the step's reward, and end the phase where it is over."""
-        graded = [one for one in settled if one.outcome is not None]
+        graded = [one for one in records if one.outcome is not None]
         if graded:
             self._note(sum(one.reward_sum for one in graded) / sum(one.request.n for one in graded))
         passes = self._drawn // len(self._phases[self._index].rows)
@@ -136,8 +134,8 @@ class PhasedPool(WeightedPool):
             self._enter(self._index + 1)
         elif self._after_last == "stop":
             self.finished = (
-                f"the last of {len(self._phases)} phases is over; raise phases.max_epochs or phases.patience, "
-                'or set phases.after_last = "continue"'
+                f"the last of {len(self._phases)} phases is over; raise max_epochs or patience of the phases, "
+                'or set their after_last = "continue"'
             )
 
     def metrics(self) -> dict[str, float]:

@@ -1,11 +1,11 @@
-"""What a scheduler asks of a pool."""
+"""Pool protocols: what a scheduler, and a growing pool, ask of a pool."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
-from rekindle.scheduling.accounting import Settled
+from rekindle.scheduling.group_records import GroupRecord
 from rekindle.scheduling.history import History
 from rekindle.scheduling.weighted_rows import Rows
 from rekindle.types import Fate
@@ -17,8 +17,16 @@ class Pool(Protocol):
     """The rule by which prompts are drawn and come back. ``rekindle.testing.check_pool`` tests an implementation."""
 
     history: History
-    no_signal: Fate
-    """What becomes of a group without signal: RECYCLED or RETIRED."""
+
+    @property
+    def consumes_on_draw(self) -> bool:
+        """Whether a prompt leaves the pool when it is drawn; else when it was trained on, or never."""
+        ...
+
+    @property
+    def no_signal(self) -> Fate:
+        """Fate of a group without signal: RECYCLED where its prompt is still in the pool, RETIRED where it has left."""
+        ...
 
     @property
     def grows(self) -> bool:
@@ -49,12 +57,12 @@ class Pool(Protocol):
         """Draw up to ``count`` distinct rows, none of them in flight. Fewer, or none, where there are no more."""
         ...
 
-    def settle(self, settled: Sequence[Settled]) -> None:
-        """Learn what became of every request of a step."""
+    def update(self, records: Sequence[GroupRecord]) -> None:
+        """Learn what became of every request of a step; called once per step."""
         ...
 
     def metrics(self) -> dict[str, float]:
-        """Numbers of the step that was settled last, under keys that begin with "pool/"."""
+        """Numbers of the last step that was learned of, under keys that begin with "pool/"."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
@@ -77,7 +85,7 @@ class Growable(Pool, Protocol):
         ...
 
     def mark_drawn(self, rows: Rows) -> None:
-        """Somebody else has drawn these: consume them, where a draw consumes."""
+        """Somebody else has drawn these: consume them where ``consumes_on_draw``."""
         ...
 
     def keep_only(self, rows: Rows) -> None:

@@ -6,13 +6,14 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from rekindle.scheduling.accounting import Settled
+from rekindle.scheduling.arguments import check_bounds
+from rekindle.scheduling.group_records import GroupRecord
 from rekindle.scheduling.history import History
-from rekindle.scheduling.pools.recycling import check_fractions, trained_rows
+from rekindle.scheduling.pools.recycling import trained_rows
 from rekindle.scheduling.pools.weighted import WeightedPool
 from rekindle.scheduling.priorities import Priority
 from rekindle.scheduling.weighted_rows import Rows, WeightedRows
-from rekindle.types import Fate, UserError
+from rekindle.types import UserError
 
 __all__ = ["PrioritizedPool"]
 
@@ -48,14 +49,14 @@ class PrioritizedPool(WeightedPool):
         alpha: float = 0.0,
         reset_below: float = 0.0,
     ) -> None:
-        check_fractions(alpha=alpha, reset_below=reset_below)
+        check_bounds("0 is the paper's rule", ge=0, lt=1, alpha=alpha, reset_below=reset_below)
         if consume != "trained" and (alpha or reset_below):
             raise UserError(
-                f'pool.alpha and pool.reset_below have no effect with priority.consume = "{consume}"; '
-                'leave them out, or set priority.consume = "trained"'
+                f'alpha and reset_below have no effect with consume = "{consume}"; leave them out, or give '
+                'consume = "trained"'
             )
         super().__init__(history, consumed_weight=alpha)
-        self.no_signal = Fate.RETIRED if consume == "drawn" else Fate.RECYCLED
+        self.consumes_on_draw = consume == "drawn"
         self._priority, self._select, self._consumes = priority, select, consume
         self._alpha, self._fraction = alpha, reset_below
         self._worth = np.zeros(len(history), np.float32)
@@ -74,16 +75,16 @@ class PrioritizedPool(WeightedPool):
         def pick(number: int, excluded: Collection[int]) -> Rows:
             return self._pick(priority, number, rng, excluded)
 
-        if self._consumes == "drawn":
+        if self.consumes_on_draw:
             return self._consume(pick, count, in_flight)
         if self._consumes == "trained":
             self._reset_below(self._fraction, if_empty=True)
         return pick(count, in_flight)
 
-    def settle(self, settled: Sequence[Settled]) -> None:
+    def update(self, records: Sequence[GroupRecord]) -> None:
         """Consume the update batch, where that is the rule."""
         if self._consumes == "trained":
-            self._lower(trained_rows(settled), self._alpha)
+            self._lower(trained_rows(records), self._alpha)
 
     def _pick(
         self, priority: npt.NDArray[np.float64], count: int, rng: np.random.Generator, excluded: Collection[int]

@@ -1,17 +1,18 @@
-"""Query recycling: only prompts that taught leave the pool."""
+"""Query recycling: only prompts of the update batch leave the pool."""
 
 from collections.abc import Collection, Sequence
 from typing import Literal
 
 import numpy as np
 
-from rekindle.scheduling.accounting import Settled
+from rekindle.scheduling.arguments import check_bounds
+from rekindle.scheduling.group_records import GroupRecord
 from rekindle.scheduling.history import History
 from rekindle.scheduling.pools.weighted import WeightedPool
 from rekindle.scheduling.weighted_rows import Rows
-from rekindle.types import Fate, Outcome, UserError
+from rekindle.types import Fate, Outcome
 
-__all__ = ["RecyclingPool", "check_fractions", "trained_rows"]
+__all__ = ["RecyclingPool", "trained_rows"]
 
 
 class RecyclingPool(WeightedPool):
@@ -22,12 +23,12 @@ class RecyclingPool(WeightedPool):
     one); every other prompt, drawn or not, keeps its weight: a group without signal, and a group of signal that was
     not needed, is eligible again.
 
-    Degenerate case: visited often, the pool distils into prompts that never teach, and shrinks. When it is empty,
+    Degenerate case: visited often, the pool distils into prompts that never have signal, and shrinks. When it is empty,
     ``on_empty`` says whether it is reset (all weights 1) or the run stops; ``reset_below`` resets it earlier, at a
     live fraction. The paper is silent here, as it draws each prompt about twice.
     """
 
-    no_signal = Fate.RECYCLED
+    consumes_on_draw = False
 
     def __init__(
         self,
@@ -36,7 +37,7 @@ class RecyclingPool(WeightedPool):
         on_empty: Literal["reset", "stop"] = "reset",
         reset_below: float = 0.0,
     ) -> None:
-        check_fractions(alpha=alpha, reset_below=reset_below)
+        check_bounds("0 is the paper's rule", ge=0, lt=1, alpha=alpha, reset_below=reset_below)
         super().__init__(history, consumed_weight=alpha)
         self._alpha, self._on_empty, self._fraction = alpha, on_empty, reset_below
 
@@ -45,25 +46,14 @@ class RecyclingPool(WeightedPool):
         self._reset_below(self._fraction, if_empty=self._on_empty == "reset")
         return self._rows.draw(count, rng, in_flight)
 
-    def settle(self, settled: Sequence[Settled]) -> None:
+    def update(self, records: Sequence[GroupRecord]) -> None:
         """Consume the prompts of the update batch that carried signal, and only them."""
-        self._lower(trained_rows(settled), self._alpha)
+        self._lower(trained_rows(records), self._alpha)
 
 
-def trained_rows(settled: Sequence[Settled]) -> list[int]:
+def trained_rows(records: Sequence[GroupRecord]) -> list[int]:
     """Rows of the update batch whose rewards differed; a prompt of several requests appears once for each.
 
-    A gate may let unanimous groups into the update (ERPO heats solved prompts); they have not taught yet and stay.
+    A gate may let unanimous groups into the update (ERPO's solved prompts); their prompts stay.
     """
-    return [one.request.row for one in settled if one.fate is Fate.TRAINED and one.outcome is Outcome.MIXED]
-
-
-def check_fractions(**values: float) -> None:
-    """Each value must lie in [0, 1).
-
-    Raises:
-        UserError: One does not.
-    """
-    for name, value in values.items():
-        if not 0 <= value < 1:
-            raise UserError(f"{name} = {value} is outside [0, 1); 0 is the paper's rule")
+    return [one.request.row for one in records if one.fate is Fate.TRAINED and one.outcome is Outcome.MIXED]

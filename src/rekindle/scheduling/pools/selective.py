@@ -1,4 +1,4 @@
-"""GRESO: prompts that lately taught nothing are mostly skipped before they are rolled out."""
+"""GRESO: prompts without signal at their last visits are mostly skipped before they are rolled out."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rekindle.scheduling.accounting import Settled
+from rekindle.scheduling.arguments import check_bounds
+from rekindle.scheduling.group_records import GroupRecord
 from rekindle.scheduling.history import History
 from rekindle.scheduling.pools.weighted import WeightedPool
 from rekindle.scheduling.weighted_rows import Rows
-from rekindle.types import Fate, Outcome, UserError
+from rekindle.types import Outcome, UserError
 
 __all__ = ["SelectivePool"]
 
@@ -21,8 +22,8 @@ class SelectivePool(WeightedPool):
     A candidate is rolled out with probability max(p^z, explore), where z counts its trailing visits without signal and
     p is ``p_easy`` if they ended all correct, ``p_hard`` if all wrong; z = 0 is never skipped. Skipped prompts are
     consumed like drawn ones until the pool is reset. After each step p_easy falls by ``step`` if the share of graded
-    groups that were all correct is above its target, else it rises; p_hard likewise with all wrong. (The paper gives
-    the total target; its division between easy and hard is ours.)
+    groups that were all correct is above its target, else it rises; p_hard in the same way with all wrong. (The paper
+    gives the total target; its division between easy and hard is ours.)
 
     Bounded: a prompt is a candidate at most once per draw. If all candidates were skipped, the first of them are taken
     after all, so that a draw is empty only where the pool is.
@@ -38,7 +39,7 @@ class SelectivePool(WeightedPool):
         most: Greatest p.
     """
 
-    no_signal = Fate.RETIRED
+    consumes_on_draw = True
 
     def __init__(
         self,
@@ -52,9 +53,8 @@ class SelectivePool(WeightedPool):
         least: float = 0.05,
         most: float = 0.95,
     ) -> None:
-        for name, value in (("explore", explore), ("target", target), ("easy_part", easy_part), ("step", step)):
-            if not 0 <= value <= 1:
-                raise UserError(f"skip.{name} = {value} is outside [0, 1]; see GRESO for its values")
+        remedy = "GRESO (arXiv 2506.02177) has its values"
+        check_bounds(remedy, ge=0, le=1, explore=explore, target=target, easy_part=easy_part, step=step)
         if not 0 <= least <= start <= most <= 1:
             raise UserError(f"the chances {least} <= {start} <= {most} (least, start, most) must be ordered in [0, 1]")
         super().__init__(history, consumed_weight=0.0)
@@ -98,10 +98,10 @@ class SelectivePool(WeightedPool):
         chance: npt.NDArray[np.float64] = p ** self.history.unanimous_streak[rows].astype(np.float64)
         return np.maximum(chance, self._explore)
 
-    def settle(self, settled: Sequence[Settled]) -> None:
+    def update(self, records: Sequence[GroupRecord]) -> None:
         """Move p towards the target shares."""
         self._skipped, self._skipping = self._skipping, 0
-        outcomes = [one.outcome for one in settled if one.outcome is not None]
+        outcomes = [one.outcome for one in records if one.outcome is not None]
         if outcomes:
             self.p_easy = self._moved(self.p_easy, outcomes, Outcome.ALL_CORRECT)
             self.p_hard = self._moved(self.p_hard, outcomes, Outcome.ALL_WRONG)

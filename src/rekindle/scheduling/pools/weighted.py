@@ -24,7 +24,7 @@ class WeightedPool:
         consumed_weight: Prompts of a greater weight are live.
     """
 
-    no_signal: Fate
+    consumes_on_draw: bool
     grows = False
 
     def __init__(self, history: History, consumed_weight: float) -> None:
@@ -35,6 +35,11 @@ class WeightedPool:
         self.members: Rows | None = None
         """Rows that a reset brings back; None: all."""
         self._rows = WeightedRows(history.weight, live_above=consumed_weight)
+
+    @property
+    def no_signal(self) -> Fate:
+        """RETIRED where a draw has consumed the prompt, else RECYCLED."""
+        return Fate.RETIRED if self.consumes_on_draw else Fate.RECYCLED
 
     @property
     def live(self) -> int:
@@ -48,11 +53,8 @@ class WeightedPool:
         self._rows.attach(self.history.weight)
 
     def mark_drawn(self, rows: Rows) -> None:
-        """Somebody else has drawn these: consume them, where a draw consumes.
-
-        It does exactly where a prompt without signal retires: where it has left the pool although it taught nothing.
-        """
-        if self.no_signal is Fate.RETIRED:
+        """Somebody else has drawn these: consume them where ``consumes_on_draw``."""
+        if self.consumes_on_draw:
             self._rows.set(rows, 0.0)
 
     def keep_only(self, rows: Rows) -> None:

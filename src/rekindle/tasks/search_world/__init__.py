@@ -1,7 +1,7 @@
-"""The embedded search task: questions of several hops about an invented knowledge base, and self-play about it."""
+"""The embedded search task: multi-hop questions about an invented knowledge base, also as self-play."""
 
 from rekindle.tasks.search_world.facts import Facts
-from rekindle.tasks.search_world.params import CORPORA, PLAYED, TAUGHT, Params
+from rekindle.tasks.search_world.params import CORPORA, POLICY_CORPORA, TEACHER_CORPUS, Params
 from rekindle.tasks.search_world.questions import demonstration_tasks, distinct_questions, load_search_world
 from rekindle.tasks.search_world.seeds import load_self_play
 from rekindle.tasks.search_world.world import (
@@ -15,8 +15,8 @@ from rekindle.tasks.search_world.world import (
 
 __all__ = [
     "CORPORA",
-    "PLAYED",
-    "TAUGHT",
+    "POLICY_CORPORA",
+    "TEACHER_CORPUS",
     "Facts",
     "Params",
     "World",

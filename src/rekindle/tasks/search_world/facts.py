@@ -1,4 +1,4 @@
-"""What passages say, read word for word: by the teachers, and by the oracle of audits and tests."""
+"""Reader of the facts that passages state, for the teachers and for the oracle of audits and tests."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -8,11 +8,11 @@ from rekindle.types import Document
 __all__ = ["Facts", "read_facts"]
 
 FACT_WORDS = 5
-"""Of an entity, a relation and another entity."""
+"""Words of a fact: an entity, a relation and another entity."""
 
 
 def read_facts(words: Sequence[str]) -> list[list[str]]:
-    """The facts in a reply: five words before a full stop, six where it is a former value."""
+    """The facts in a reply: five words before a full stop, or six for a former value."""
     facts, fact = [], list[str]()
     for word in words:
         if word == END:
@@ -24,10 +24,10 @@ def read_facts(words: Sequence[str]) -> list[list[str]]:
 
 
 class Facts:
-    """The oracle: what current facts some passages state, and what follows from them. Never used in training.
+    """Oracle of the current facts that passages state, and of the answers that follow. Never used in training.
 
     Args:
-        passages: Of a world, or any part of it. What states no current fact is passed over.
+        passages: Those of a world, or some of them. Passages without a current fact are skipped.
     """
 
     def __init__(self, passages: Iterable[Document]) -> None:
@@ -38,13 +38,13 @@ class Facts:
 
     @property
     def values(self) -> Mapping[tuple[str, str], set[str]]:
-        """From (entity, relation) to every value that is stated; more than one where passages contradict each other."""
+        """(entity, relation) -> stated values; several where passages contradict each other."""
         return self._values
 
     def answers(self, question: str) -> set[str] | None:
-        """Every answer that a question such as "ka lo boss home ?" has, following all facts.
+        """Every answer to a question such as "ka lo boss home ?".
 
-        None where it is no question of that form, or its facts are not stated.
+        None where the question has another form, or its facts are not stated.
         """
         *words, mark = question.split() or [""]
         if mark != "?" or len(words) < 3:
@@ -56,7 +56,7 @@ class Facts:
 
 
 def _stated(text: str) -> Iterable[tuple[str, str, str]]:
-    """The fact of a passage, forwards or as a mention; nothing where it is a former value or something else."""
+    """The current fact of a passage, as a statement or a mention; nothing for a former value or other text."""
     words = text.split()
     if words[:1] == [SEE]:
         words = words[1:]

@@ -1,31 +1,31 @@
-"""What can be chosen of a search world: ``task.params``."""
+"""Parameters of the search world: ``task.params``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from rekindle.tasks.task_set import TaskError
 
-__all__ = ["CORPORA", "PLAYED", "TAUGHT", "Params"]
+__all__ = ["CORPORA", "POLICY_CORPORA", "TEACHER_CORPUS", "Params"]
 
-TAUGHT, PLAYED = "demonstrations", ("pool", "held_out")
+TEACHER_CORPUS, POLICY_CORPORA = "demonstrations", ("pool", "held_out")
 """The world of the teacher, and those of the policy."""
-CORPORA = (TAUGHT, *PLAYED)
-"""The three worlds. A name belongs to one of them alone, so nothing of one is known in another."""
+CORPORA = (TEACHER_CORPUS, *POLICY_CORPORA)
+"""The three worlds. Each name belongs to one of them, so no knowledge carries over."""
 
 MOST_RELATIONS, MOST_HOPS, MOST_WORDS = 12, 6, 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Params:
-    """A search world.
+    """Parameters of a search world.
 
     Attributes:
-        entities: Of each of the three worlds.
-        name_words: Words that names are made of, two each.
-        relations: Each entity has each of them with one other entity.
+        entities: Number of entities in each of the three worlds.
+        name_words: Number of words that names are made of; a name has two.
+        relations: Number of relations; each relates every entity to one other entity.
         hops: Most relations in a question.
-        distractors: Passages per fact that state a former value of it; the agent has to tell them apart.
-        seed: Of the worlds.
+        distractors: Passages per fact that state a former value of it, which the agent has to recognise.
+        seed: Seed of the worlds.
     """
 
     entities: int = 400
@@ -36,7 +36,7 @@ class Params:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse worlds that cannot be made."""
+        """Refuse parameters out of range."""
         bounds = {
             "name_words": (10, MOST_WORDS),
             "relations": (1, MOST_RELATIONS),
@@ -54,7 +54,7 @@ class Params:
         """Check ``task.params``.
 
         Raises:
-            TaskError: A parameter is unknown, no whole number, or out of range.
+            TaskError: A parameter is unknown, not a whole number, or out of range.
         """
         known = [field.name for field in fields(cls)]
         for name, value in values.items():

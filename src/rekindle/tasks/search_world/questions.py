@@ -1,10 +1,10 @@
-"""Questions of one and more hops: "ka lo boss home ?" asks for the home of the boss of ka lo."""
+"""Questions of one or more hops: "ka lo boss home ?" asks for the home of the boss of ka lo."""
 
 import hashlib
-import warnings
 from collections.abc import Container, Mapping
 from random import Random
 
+from rekindle.notices import warn
 from rekindle.tasks.search_world.params import Params
 from rekindle.tasks.search_world.world import Name, World, world
 from rekindle.tasks.task_set import TaskSet
@@ -13,16 +13,16 @@ from rekindle.types import Task
 __all__ = ["demonstration_tasks", "distinct_questions", "load_search_world", "wanted_questions"]
 
 DEMONSTRATED_HOPS = (0.4, 0.25, 0.2, 0.15)
-"""Shares of 1, 2, ... hops in demonstrations; easy questions come first in learning."""
+"""Shares of 1, 2, ... hops in demonstrations; easy questions are learned first."""
 PATIENCE = 400
-"""Draws without a new question after which a world is taken to have no more of that many hops."""
+"""Draws without a new question after which a world counts as having no more questions of that many hops."""
 
 
 def load_search_world(values: Mapping[str, object], *, pool_size: int, eval_prompts: int, seed: int) -> TaskSet:
-    """Make the pool and the held-out prompts: questions about two worlds that share no name, evenly over the hops.
+    """Generate the pool and the held-out prompts: questions about two worlds without common names, evenly over hops.
 
     Args:
-        values: ``task.params``: see ``Params``.
+        values: ``task.params``; see ``Params``.
         pool_size: Prompts in the pool.
         eval_prompts: Prompts held out.
         seed: Chooses the questions where ``task.params`` has no ``seed``.
@@ -39,10 +39,10 @@ def load_search_world(values: Mapping[str, object], *, pool_size: int, eval_prom
 
 
 def wanted_questions(params: Params, corpus: str, count: int, seed: int, *, key: str) -> tuple[Task, ...]:
-    """`distinct_questions`, with a warning where there are fewer than ``key`` of the configuration asks for."""
+    """`distinct_questions`, with a warning where there are fewer than the configuration's ``key`` demands."""
     tasks = distinct_questions(params, corpus, count, seed)
     if len(tasks) < count:
-        warnings.warn(
+        warn(
             f"{key} = {count}, but only {len(tasks)} questions were found in a world of {params.entities} "
             "entities; raise task.params entities for more",
             stacklevel=3,
@@ -53,7 +53,7 @@ def wanted_questions(params: Params, corpus: str, count: int, seed: int, *, key:
 def demonstration_tasks(params: Params, count: int, seed: int) -> tuple[Task, ...]:
     """Up to ``count`` questions about the third world, most of them easy.
 
-    A question may come more than once: there are too few easy ones for their share, and each time it is another lesson.
+    A question may occur more than once, because there are too few easy ones for their share.
     """
     rng, here = Random(f"questions demonstrations {seed}"), world(params, "demonstrations")
     shares = [DEMONSTRATED_HOPS[min(hop, len(DEMONSTRATED_HOPS) - 1)] for hop in range(params.hops)]
@@ -64,9 +64,9 @@ def demonstration_tasks(params: Params, count: int, seed: int) -> tuple[Task, ..
 
 
 def distinct_questions(params: Params, corpus: str, count: int, seed: int) -> tuple[Task, ...]:
-    """Up to ``count`` questions about a world, as evenly over the hops as there are.
+    """Up to ``count`` questions about a world, as evenly over the hops as possible.
 
-    Where one length runs out, the others take its place.
+    Where one number of hops runs out, the others fill up.
     """
     rng, here = Random(f"questions {corpus} {seed}"), world(params, corpus)
     tasks, lengths = dict[str, Task](), list(range(1, params.hops + 1))
@@ -83,7 +83,7 @@ def distinct_questions(params: Params, corpus: str, count: int, seed: int) -> tu
 
 
 def _draw(rng: Random, here: World, corpus: str, hops: int, without: Container[str] = frozenset()) -> Task | None:
-    """Draw a question, or None where ``PATIENCE`` draws find no new one that does not come back to where it was."""
+    """Draw a question; None where ``PATIENCE`` draws find no new one without a repeated entity."""
     for _ in range(PATIENCE):
         path = _walk(here, rng.choice(here.entities), rng.choices(here.relations, k=hops))
         task = path and _task(corpus, *path)
@@ -93,7 +93,7 @@ def _draw(rng: Random, here: World, corpus: str, hops: int, without: Container[s
 
 
 def _walk(here: World, start: Name, relations: list[str]) -> tuple[list[Name], list[str]] | None:
-    """The entities on the way and the relations, or None where the way crosses itself."""
+    """The entities of a path and its relations; None where an entity repeats."""
     way = [start]
     for relation in relations:
         way.append(here.facts[way[-1], relation])

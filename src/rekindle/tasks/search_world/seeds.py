@@ -1,4 +1,4 @@
-"""Self-play in the embedded world: answers to propose questions for, and held-out questions that nobody proposed."""
+"""Self-play in the embedded world: answers to propose questions for, and held-out questions."""
 
 import hashlib
 from collections.abc import Mapping
@@ -13,14 +13,13 @@ __all__ = ["load_self_play"]
 
 
 def load_self_play(values: Mapping[str, object], *, eval_prompts: int, seed: int) -> TaskSet:
-    """Make the seeds and the held-out prompts.
+    """Generate the seeds and the held-out prompts.
 
-    The pool has a seed for each entity that some fact ends at, such as
-    ``Task("seed/...", "me ti", "me ti", {"corpus": "pool"})``. The held-out prompts are exactly those of
-    `load_search_world`.
+    The pool has a seed for each entity that is the value of a fact, such as
+    ``Task("seed/...", "me ti", "me ti", {"corpus": "pool"})``. The held-out prompts are those of `load_search_world`.
 
     Args:
-        values: ``task.params``: see ``Params``.
+        values: ``task.params``; see ``Params``.
         eval_prompts: Prompts held out.
         seed: Chooses the held-out questions where ``task.params`` has no ``seed``.
 

@@ -2,12 +2,12 @@
 
     ka lo --boss--> me ti         passage: title "ka lo", text "ka lo boss me ti ."
 
-A passage states one fact, in the order in which it can be asked for and continued. A former value of a fact, which is a
-distractor, is the same passage with "once" in it: "ka lo once boss ru na .". A hash of the name says which of the three
-worlds an entity belongs to, whatever the seed.
+A passage states one fact, in the word order of questions. A distractor is a former value of a fact: the same passage
+with "once" in it, "ka lo once boss ru na .". The world of an entity is decided by a hash of its name, for every seed.
 
-For self-play, where questions are made backwards from their answer, each current fact is told a second time on the page
-of its object: title "me ti", text "see ka lo boss me ti .". The statement is the same, so one skill follows both.
+In self-play, questions are built backwards from their answer. For this each current fact is stated a second time on the
+page of its object, as a mention: title "me ti", text "see ka lo boss me ti .". The wording is the same, so a policy
+that can follow one can follow the other.
 """
 
 import hashlib
@@ -40,13 +40,13 @@ CONSONANTS, VOWELS = "bdfgklmnprtvz", "aeiou"
 RELATIONS = ("boss", "home", "twin", "rival", "guild", "tutor", "heir", "friend", "doctor", "origin", "owner", "guard")
 FORMER = "once"
 SEE = "see"
-"""Begins a mention."""
+"""First word of a mention."""
 UNKNOWN = "unknown"
-"""What a verifier answers who does not find the facts."""
+"""Answer of the verifier when it does not find the facts."""
 END = "."
 TAGS = ("think", "search", "information", "answer")
 SHARES = {"demonstrations": 6, "pool": 6, "held_out": 4}
-"""Of all names, in sixteenths."""
+"""Share of each world in all names, in sixteenths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +54,10 @@ class World:
     """One of the three worlds.
 
     Attributes:
-        entities: In no order.
-        relations: Each entity has each of them.
-        facts: From (entity, relation) to the other entity.
-        former: Former values of facts, in the order in which they are told.
+        entities: Names, in arbitrary order.
+        relations: Every entity has each of them.
+        facts: (entity, relation) -> the other entity.
+        former: (entity, relation) -> former values, in the order of their passages.
     """
 
     entities: tuple[Name, ...]
@@ -74,12 +74,12 @@ def name_words(count: int) -> tuple[str, ...]:
 
 
 def relation_words(params: Params) -> tuple[str, ...]:
-    """The relations of a world."""
+    """Words for the relations of a world."""
     return RELATIONS[: params.relations]
 
 
 def corpus_of(name: Name) -> str:
-    """Which world a name belongs to: a function of the name and nothing else."""
+    """The world that a name belongs to; depends on the name alone."""
     sixteenth = hashlib.blake2b(" ".join(name).encode(), digest_size=1).digest()[0] % 16
     for corpus in CORPORA:
         if sixteenth < SHARES[corpus]:
@@ -90,7 +90,7 @@ def corpus_of(name: Name) -> str:
 
 @lru_cache(maxsize=8)
 def world(params: Params, corpus: str) -> World:
-    """Make a world; the same parameters give the same one."""
+    """Build a world; equal parameters give equal worlds."""
     rng = Random(f"world {corpus} {params.seed}")
     entities = _entities(params, corpus, rng)
     pairs = [(entity, relation) for entity in entities for relation in relation_words(params)]
@@ -122,10 +122,10 @@ def _former(rng: Random, entities: tuple[Name, ...], without: set[Name], count: 
 
 
 def passages(params: Params, corpus: str) -> list[Document]:
-    """The passages of a world, in an order that says nothing.
+    """The passages of a world, shuffled.
 
     Args:
-        params: Of the world.
+        params: Parameters of the world.
         corpus: One of ``CORPORA``.
     """
     here = world(params, corpus)
@@ -146,7 +146,7 @@ def _passage(corpus: str, pair: tuple[Name, str], number: int, value: Name) -> D
 
 
 def self_play_passages(params: Params, corpus: str) -> list[Document]:
-    """The passages of a world, and after them a mention of each current fact, to be found from its object."""
+    """The passages of a world, followed by a mention of each current fact on the page of its object."""
     told = list(world(params, corpus).facts.items())
     Random(f"mentions {corpus} {params.seed}").shuffle(told)
     return [*passages(params, corpus), *(_mention(corpus, pair, value) for pair, value in told)]
@@ -162,8 +162,8 @@ def vocabulary(params: Params, *, self_play: bool = False) -> list[str]:
     """Every word of prompts, passages and turns.
 
     Args:
-        params: Of the world.
-        self_play: With what a proposer and a verifier need besides a solver.
+        params: Parameters of the world.
+        self_play: Include the words of the proposer and the verifier.
     """
     tags = [f"<{slash}{tag}>" for tag in TAGS for slash in ("", "/")]
     words = [*tags, *relation_words(params), FORMER, "?", END, *name_words(params.name_words)]

@@ -10,6 +10,7 @@ from random import Random
 from typing import Literal, Protocol, TypeVar
 
 from rekindle.engines.engine import Completion, Partner, SamplingRequest
+from rekindle.models.policy import Policy
 
 __all__ = ["Lesson", "TeacherEngine", "drawn_error"]
 
@@ -60,6 +61,9 @@ class TeacherEngine:
     ) -> None:
         self._lesson, self._encode, self._decode = lesson, encode, decode
 
+    def sync(self, policy: Policy, version: int) -> None:
+        """Nothing: a teacher has no weights."""
+
     def generate(self, requests: Sequence[SamplingRequest]) -> Iterator[tuple[int, list[Completion]]]:
         """Refuse: what the teacher says depends on what it has read."""
         raise NotImplementedError("a teacher of searching converses; ask it with `converse`")
@@ -73,8 +77,8 @@ class TeacherEngine:
     def _teach(self, index: int, sample: int, request: SamplingRequest, partner: Partner) -> None:
         lesson, limit = self._lesson(index, request.seed, sample), request.max_new_tokens
         read: list[str] = []
-        while partner.hear(index, sample, self._completion(lesson.say(read), limit)):
-            (reply,) = partner.reply([(index, sample)])
+        while partner.on_turn(index, sample, self._completion(lesson.say(read), limit)):
+            (reply,) = partner.respond([(index, sample)])
             read, limit = self._decode(reply.token_ids).split(), reply.max_new_tokens
 
     def _completion(self, text: str, limit: int) -> Completion:

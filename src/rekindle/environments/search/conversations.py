@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rekindle.engines.conversing import converse
 from rekindle.engines.engine import Engine, SamplingRequest
@@ -10,12 +10,12 @@ from rekindle.environments.search.codec import Codec
 from rekindle.environments.search.conversation import Conversation
 from rekindle.environments.search.documents import DocumentWriter
 from rekindle.environments.search.limits import SearchLimits
-from rekindle.environments.search.play import COUNTS, Play, Rules
+from rekindle.environments.search.partner import COUNTS, ConversationSettings, SearchPartner
 from rekindle.environments.search.turn_protocol import TurnProtocol
 from rekindle.retrieval.retriever import Retriever
 from rekindle.types import GroupRequest, UserError
 
-__all__ = ["Opening", "Talks"]
+__all__ = ["Opening", "SearchConversations"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Opening:
     Attributes:
         request: Says how many, how hot and with which seed.
         corpus: Where queries are looked up.
-        prompt_ids: See ``Talks.prompt``.
+        prompt_ids: See ``SearchConversations.prompt``.
     """
 
     request: GroupRequest
@@ -33,7 +33,7 @@ class Opening:
     prompt_ids: Sequence[int]
 
 
-class Talks:
+class SearchConversations:
     """Holds conversations of one kind, and keeps count of them.
 
     A conversation goes on until the policy says its final text. Where its turns or tokens run out first, or a limit
@@ -70,7 +70,9 @@ class Talks:
         _check_marks(codec, protocol)
         self._engine = engine
         writer = DocumentWriter(codec, document_format=document_format, document_tokens=limits.document_tokens)
-        self._rules = Rules(codec, protocol, limits, writer, retrievers, _reserve(codec, protocol, limits))
+        self._settings = ConversationSettings(
+            codec, protocol, limits, writer, retrievers, _reserve(codec, protocol, limits)
+        )
         self.seconds = {"generate": 0.0, "retrieve": 0.0}
         """Wall seconds so far: sampling; looking up and writing documents."""
         self.counts = dict.fromkeys(COUNTS, 0)
@@ -79,15 +81,15 @@ class Talks:
     @property
     def protocol(self) -> TurnProtocol:
         """How the policy asks, and what it ends with."""
-        return self._rules.protocol
+        return self._settings.protocol
 
     def prompt(self, text: str) -> list[int]:
         """Token ids of the user's message, with the tools announced."""
-        return self._rules.codec.prompt(text, self._rules.protocol.tools)
+        return self._settings.codec.prompt(text, self._settings.protocol.tools)
 
     def has_room(self, prompt_ids: Sequence[int]) -> bool:
         """Whether a turn is possible after this prompt."""
-        return 0 < len(prompt_ids) < self._rules.limits.context - self._rules.reserve
+        return 0 < len(prompt_ids) < self._settings.limits.sampling.context - self._settings.reserve
 
     def hold(self, openings: Sequence[Opening]) -> list[list[Conversation]]:
         """Hold all conversations, ``request.n`` for each opening, and return them finished."""
@@ -97,7 +99,7 @@ class Talks:
             for index, one in enumerate(openings)
             for sample in range(one.request.n)
         }
-        partner = Play(self._rules, conversations, self.counts, self.seconds)
+        partner = SearchPartner(self._settings, conversations, self.counts, self.seconds)
         orders = [self._order(conversations[index, 0]) for index in range(len(openings))]
         if orders:
             converse(self._engine, orders, partner)
@@ -106,17 +108,14 @@ class Talks:
         return [[conversations[index, sample] for sample in range(one.request.n)] for index, one in enumerate(openings)]
 
     def _order(self, conversation: Conversation) -> SamplingRequest:
-        request, limits = conversation.request, self._rules.limits
-        return SamplingRequest(
-            prompt_ids=tuple(conversation.token_ids),
-            n=request.n,
-            temperature=request.temperature,
-            max_new_tokens=conversation.allowance(limits, self._rules.reserve),
-            seed=request.seed,
-            top_p=limits.top_p,
-            min_p=limits.min_p,
-            stop=self._rules.protocol.stop,
+        request, limits = conversation.request, self._settings.limits
+        of_the_turn = replace(
+            limits.sampling,
+            max_new_tokens=conversation.allowance(limits, self._settings.reserve),
+            stop=self._settings.protocol.stop,
         )
+        prompt_ids = tuple(conversation.token_ids)
+        return of_the_turn.request(prompt_ids, n=request.n, temperature=request.temperature, seed=request.seed)
 
 
 def _reserve(codec: Codec, protocol: TurnProtocol, limits: SearchLimits) -> int:

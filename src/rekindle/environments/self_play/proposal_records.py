@@ -1,4 +1,4 @@
-"""After the solver has played: what each proposal earned, which of them are trained on, and what became of them."""
+"""Rewards, training samples and records of a step's proposals, after the solver has played."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -8,19 +8,19 @@ from rekindle.environments.self_play.proposals import Proposal
 from rekindle.environments.self_play.rewards import ProposerReward
 from rekindle.learning.credit import Credit
 from rekindle.learning.samples import build_samples
-from rekindle.scheduling.accounting import Settled, settle, settle_failure
+from rekindle.scheduling.group_records import GroupRecord, failure_record, records_of
 from rekindle.types import Fate, Group, TrainingSample, outcome_of
 
-__all__ = ["pay", "played_tasks", "settle_proposals"]
+__all__ = ["assign_rewards", "played_tasks", "proposal_records"]
 
 
-def played_tasks(settled: Iterable[Settled]) -> dict[str, float | None]:
+def played_tasks(records: Iterable[GroupRecord]) -> dict[str, float | None]:
     """Mean reward of each task that was rolled out in a step; None where its rollouts failed.
 
     A task of several requests (top-ups) has the mean over all that did not fail.
     """
     sums: dict[str, list[float]] = {}
-    for one in settled:
+    for one in records:
         found = sums.setdefault(one.request.task_id, [0.0, 0.0])
         if one.outcome is not None:
             found[0] += one.reward_sum
@@ -28,7 +28,7 @@ def played_tasks(settled: Iterable[Settled]) -> dict[str, float | None]:
     return {task: total / count if count else None for task, (total, count) in sums.items()}
 
 
-def pay(proposals: Sequence[Proposal], played: Mapping[str, float | None], reward: ProposerReward) -> None:
+def assign_rewards(proposals: Sequence[Proposal], played: Mapping[str, float | None], reward: ProposerReward) -> None:
     """Set ``success`` and ``reward``: 0 for an invalid question; unknown where it was not, or could not be, played."""
     for proposal in proposals:
         if proposal.task is not None:
@@ -38,10 +38,10 @@ def pay(proposals: Sequence[Proposal], played: Mapping[str, float | None], rewar
             proposal.reward = 0.0
 
 
-def settle_proposals(
+def proposal_records(
     proposals: Sequence[Proposal], played: Mapping[str, float | None], credit: Credit, *, learns: bool
-) -> tuple[list[TrainingSample], list[Settled]]:
-    """The proposers' part of the update, empty where nothing teaches, and the account of every proposal with its fate.
+) -> tuple[list[TrainingSample], list[GroupRecord]]:
+    """The proposers' part of the update, empty where no advantage differs from 0, and the records of all proposals.
 
     A group whose every reward is known is trained on, or retired where that gives no gradient or the proposer does not
     learn. It failed where something outside the policy did, and is in excess where a valid question of it is still to
@@ -50,34 +50,36 @@ def settle_proposals(
     groups = [list(group) for _, group in groupby(proposals, key=lambda one: one.request.id)]
     known = [group for group in groups if all(one.reward is not None for one in group)]
     samples = build_samples([_rewarded(group) for group in known], credit) if learns and known else []
-    taught = {sample.prompt_key for sample in samples if any(sample.advantages)}
-    settled = []
+    with_signal = {sample.prompt_key for sample in samples if any(sample.advantages)}
+    records = []
     for group in groups:
-        fate = _fate(group, played, taught)
+        fate = _fate(group, played, with_signal)
         for proposal in group:
             proposal.fate = fate
-        settled.append(_settled(group, fate))
-    return samples if taught else [], settled
+        records.append(_record(group, fate))
+    return samples if with_signal else [], records
 
 
 def _rewarded(group: Sequence[Proposal]) -> Group:
-    rollouts = tuple(replace(one.rollout, reward=one.reward or 0.0) for one in group)
-    return Group(group[0].request, rollouts, outcome_of([rollout.reward for rollout in rollouts]))
+    return _group(group, [one.reward or 0.0 for one in group])
 
 
-def _fate(group: Sequence[Proposal], played: Mapping[str, float | None], taught: set[int]) -> Fate:
+def _group(group: Sequence[Proposal], rewards: Sequence[float]) -> Group:
+    rollouts = tuple(replace(one.rollout, reward=reward) for one, reward in zip(group, rewards, strict=True))
+    return Group(request=group[0].request, rollouts=rollouts, outcome=outcome_of(rewards))
+
+
+def _fate(group: Sequence[Proposal], played: Mapping[str, float | None], with_signal: set[int]) -> Fate:
     if any(one.unknown or (one.task is not None and played.get(one.task.id, 0.0) is None) for one in group):
         return Fate.FAILED
     if any(one.reward is None for one in group):
         return Fate.EXCESS
-    return Fate.TRAINED if group[0].request.id in taught else Fate.RETIRED
+    return Fate.TRAINED if group[0].request.id in with_signal else Fate.RETIRED
 
 
-def _settled(group: Sequence[Proposal], fate: Fate) -> Settled:
-    """The ledger's row: a success is a valid question; the sum of rewards is what the group earned."""
-    request = group[0].request
+def _record(group: Sequence[Proposal], fate: Fate) -> GroupRecord:
+    """The ledger's row: a success is a valid question; the sum of rewards is that of the proposer."""
     if fate is Fate.FAILED:
-        return settle_failure(request, [one.rollout for one in group])
-    rollouts = tuple(replace(one.rollout, reward=float(one.valid)) for one in group)
-    (row,) = settle(Group(request, rollouts, outcome_of([rollout.reward for rollout in rollouts])), fate)
-    return replace(row, reward_sum=sum(one.reward or 0.0 for one in group))
+        return failure_record(group[0].request, [one.rollout for one in group])
+    (record,) = records_of(_group(group, [float(one.valid) for one in group]), fate)
+    return replace(record, reward_sum=sum(one.reward or 0.0 for one in group))

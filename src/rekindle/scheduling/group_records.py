@@ -1,4 +1,4 @@
-"""The account of every group: one numeric row per group when its fate is final, and a step's sums of them."""
+"""Group records: one numeric row per request once its fate is final, and a step's counts of them."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -7,7 +7,7 @@ from typing import Literal
 
 from rekindle.types import Fate, Group, GroupRequest, Outcome, Rollout
 
-__all__ = ["Settled", "Source", "settle", "settle_failure", "step_counts"]
+__all__ = ["GroupRecord", "Source", "failure_record", "records_of", "step_counts"]
 
 Source = Literal["fresh", "rescued_hard", "rescued_easy", "returned"]
 """Where a trained group came from: drawn for the first time, or first seen all wrong, all correct, mixed."""
@@ -20,12 +20,23 @@ _SOURCE_OF_FIRST_OUTCOME: dict[Outcome | None, Source] = {
 }
 
 
-@dataclass(slots=True)
-class Settled:
-    """What is known of a request for good. ``generated_tokens`` counts sampled tokens, ``tool_tokens`` those that the
-    policy read between them, ``reward_sum`` sums n rewards.
+@dataclass(slots=True, kw_only=True)
+class GroupRecord:
+    """The record of one request: its fate and its sums, without tokens or texts.
 
-    The outcome is that of the whole group, when the request is one of several for the same prompt (a top-up).
+    Attributes:
+        request: What was asked.
+        fate: Final.
+        outcome: Of the whole group, also where the request is one of several for the same prompt (a top-up); None
+            where the group failed.
+        previous_outcome: The prompt's outcome at its last visit.
+        first_outcome: The prompt's outcome at its first visit.
+        successes: Rollouts of the request that succeeded.
+        reward_sum: Sum of its n rewards.
+        prompt_tokens: Tokens of its prompts, n times the prompt.
+        generated_tokens: Tokens that the policy sampled.
+        tool_tokens: Tokens that the policy read between them.
+        verifier_failures: Rollouts without a judgement.
     """
 
     request: GroupRequest
@@ -46,20 +57,44 @@ class Settled:
         return _SOURCE_OF_FIRST_OUTCOME[self.first_outcome]
 
 
-def settle(group: Group, fate: Fate, success_at: float = 0.5) -> list[Settled]:
-    """Reduce a group to its numbers, one row per request."""
+def records_of(group: Group, fate: Fate, success_at: float = 0.5) -> list[GroupRecord]:
+    """Records of a group, one per request."""
     if not group.topped_up:
-        return [_settled(group, group.request, group.rollouts, fate, success_at)]
-    return [_settled(group, request, rollouts, fate, success_at) for request, rollouts in group.parts()]
+        return [_record(group, group.request, group.rollouts, fate, success_at)]
+    return [_record(group, request, rollouts, fate, success_at) for request, rollouts in group.parts()]
 
 
-def settle_failure(request: GroupRequest, rollouts: Sequence[Rollout] = ()) -> Settled:
-    """The row of a request that brought nothing to learn from; what was sampled of it is paid for all the same."""
+def failure_record(request: GroupRequest, rollouts: Sequence[Rollout] = ()) -> GroupRecord:
+    """The record of a request that failed; tokens that were sampled before the failure are counted."""
     prompt, generated, tool = _tokens(rollouts)
-    failures = sum(rollout.failure is not None for rollout in rollouts)
-    return Settled(
-        request,
-        Fate.FAILED,
+    return GroupRecord(
+        request=request,
+        fate=Fate.FAILED,
+        prompt_tokens=prompt,
+        generated_tokens=generated,
+        tool_tokens=tool,
+        verifier_failures=sum(rollout.failure is not None for rollout in rollouts),
+    )
+
+
+def _record(
+    group: Group, request: GroupRequest, rollouts: Sequence[Rollout], fate: Fate, success_at: float
+) -> GroupRecord:
+    successes = failures = 0
+    rewards = 0.0
+    for rollout in rollouts:  # one pass, as this is done for every rollout of a run
+        rewards += rollout.reward
+        successes += rollout.reward >= success_at
+        failures += rollout.failure is not None
+    prompt, generated, tool = _tokens(rollouts)
+    return GroupRecord(
+        request=request,
+        fate=fate,
+        outcome=group.outcome,
+        previous_outcome=group.previous_outcome,
+        first_outcome=group.first_outcome,
+        successes=successes,
+        reward_sum=rewards,
         prompt_tokens=prompt,
         generated_tokens=generated,
         tool_tokens=tool,
@@ -67,30 +102,8 @@ def settle_failure(request: GroupRequest, rollouts: Sequence[Rollout] = ()) -> S
     )
 
 
-def _settled(
-    group: Group, request: GroupRequest, rollouts: Sequence[Rollout], fate: Fate, success_at: float
-) -> Settled:
-    successes = failures = 0
-    rewards = 0.0
-    for rollout in rollouts:  # one pass, as this is done for every rollout of a run
-        rewards += rollout.reward
-        successes += rollout.reward >= success_at
-        failures += rollout.failure is not None
-    return Settled(
-        request,
-        fate,
-        group.outcome,
-        group.previous_outcome,
-        group.first_outcome,
-        successes,
-        rewards,
-        *_tokens(rollouts),
-        failures,
-    )
-
-
 def _tokens(rollouts: Sequence[Rollout]) -> tuple[int, int, int]:
-    """Tokens of the prompts, tokens sampled, and tokens read between these."""
+    """Prompt tokens, sampled tokens, and tool tokens."""
     prompt = generated = tool = 0
     for rollout in rollouts:
         sampled, tokens = rollout.generated_tokens, len(rollout.token_ids)
@@ -101,20 +114,20 @@ def _tokens(rollouts: Sequence[Rollout]) -> tuple[int, int, int]:
     return prompt, generated, tool
 
 
-def step_counts(settled: Iterable[Settled]) -> dict[str, int]:
+def step_counts(records: Iterable[GroupRecord]) -> dict[str, int]:
     """Counts of requests by outcome, fate and source, under the keys of ``metrics.jsonl``; rollouts beside them.
 
     A request is a group, unless groups are topped up; then a group counts once per request.
     ``groups/asked`` = trained + recycled + retired + excess + expired + failed: the conservation law of one step.
     ``groups/trained`` = fresh + rescued_hard + rescued_easy + returned.
     """
-    settled = tuple(settled)
-    outcomes = Counter(one.outcome for one in settled)
-    fates = Counter(one.fate for one in settled)
-    sources = Counter(one.source for one in settled if one.fate is Fate.TRAINED)
+    records = tuple(records)
+    outcomes = Counter(one.outcome for one in records)
+    fates = Counter(one.fate for one in records)
+    sources = Counter(one.source for one in records if one.fate is Fate.TRAINED)
     return {
-        "rollouts": sum(one.request.n for one in settled),
-        "groups/asked": len(settled),
+        "rollouts": sum(one.request.n for one in records),
+        "groups/asked": len(records),
         **{f"groups/{outcome}": outcomes[outcome] for outcome in Outcome},
         **{f"groups/{fate}": fates[fate] for fate in Fate},
         **{f"groups/{source}": sources[source] for source in ("fresh", "rescued_hard", "rescued_easy", "returned")},

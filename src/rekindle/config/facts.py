@@ -1,24 +1,26 @@
-"""What follows from a configuration, for several rules."""
+"""What follows from a configuration, for several rules and conditions."""
 
-from rekindle.config.tables import Config
+from typing import TYPE_CHECKING
+
+from rekindle.scheduling.pools import POOLS
+
+if TYPE_CHECKING:
+    from rekindle.config.tables import Config
 
 __all__ = [
-    "BATCH_ESTIMATORS",
     "fewest_and_most",
     "invents_its_world",
     "optimizer_steps",
     "plays_itself",
     "plays_search",
+    "verifies_in_workers",
 ]
 
-BATCH_ESTIMATORS = ("batch_standardize", "c_rf", "spo", "shrunk_baseline", "reinforce", "batch_centred")
-"""Estimators that need no second rollout of the same prompt."""
 
-
-def fewest_and_most(config: Config) -> tuple[int, int]:
+def fewest_and_most(config: "Config") -> tuple[int, int]:
     """The fewest and the most rollouts that a group can have in the end, top-ups included."""
     n, sizes, top_up = config.train.group_size, config.sizes, config.top_up
-    sized = sizes.rule != "fixed" or config.pool.kind == "phased"
+    sized = sizes.rule != "fixed" or POOLS[config.pool.kind].sizes_groups
     fewest, most = (sizes.minimum, sizes.maximum) if sized else (n, n)
     if top_up.kind == "mixed":
         return fewest, most + top_up.more if most > 1 else 1
@@ -27,23 +29,30 @@ def fewest_and_most(config: Config) -> tuple[int, int]:
     return fewest, most
 
 
-def optimizer_steps(config: Config) -> int:
+def optimizer_steps(config: "Config") -> int:
     """Optimizer steps per batch."""
-    return config.train.epochs * config.train.minibatches
+    return config.optimizer.epochs * config.optimizer.minibatches
 
 
-def plays_search(config: Config) -> bool:
+def plays_search(config: "Config") -> bool:
     """Whether tasks are played by a search agent."""
     task = config.task
     searches = task.source in {"search_world", "self_play"}
     return task.environment == "search" or (task.environment == "auto" and searches)
 
 
-def plays_itself(config: Config) -> bool:
+def plays_itself(config: "Config") -> bool:
     """Whether the policy proposes its tasks itself."""
     return config.task.source == "self_play"
 
 
-def invents_its_world(config: Config) -> bool:
+def invents_its_world(config: "Config") -> bool:
     """Whether what is searched is the embedded search world."""
     return config.task.source == "search_world" or (plays_itself(config) and config.task.path is None)
+
+
+def verifies_in_workers(config: "Config") -> bool:
+    """Whether answers are judged by somebody else's code, which runs in worker processes."""
+    task = config.task
+    others = {"math", "reasoning_gym"}
+    return task.verifier in others or (task.verifier == "auto" and task.source in {"gsm8k", "reasoning_gym"})

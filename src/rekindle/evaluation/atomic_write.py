@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic replacement of files."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -7,20 +7,20 @@ from pathlib import Path
 
 from rekindle.types import UserError
 
-__all__ = ["replaced_whole"]
+__all__ = ["atomic_write"]
 
 
 @contextmanager
-def replaced_whole(path: Path, error: Callable[[str], UserError], remedy: str) -> Iterator[Path]:
-    """A file beside ``path`` to write to; afterwards it takes its place. Missing folders are made.
+def atomic_write(path: Path, error: Callable[[str], UserError], remedy: str) -> Iterator[Path]:
+    """Yield a temporary file to write, which then replaces ``path``. Missing directories are created.
 
     Args:
-        path: May exist.
-        error: Makes the exception, from its message.
-        remedy: How the message ends, e.g. "choose another --out".
+        path: Final path; an existing file is replaced.
+        error: Message -> the exception to raise.
+        remedy: End of the message, e.g. "choose another --out".
 
     Raises:
-        UserError: ``error``, where it cannot be written.
+        UserError: ``error``, where the file cannot be written.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -1,4 +1,4 @@
-"""The questions that were accepted: tasks that the solver plays like any other."""
+"""Tasks created from accepted questions; the solver plays them like any other."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,10 +7,10 @@ from rekindle.environments.self_play.proposals import Proposal
 from rekindle.tasks.task_set import prompt_id
 from rekindle.types import Task
 
-__all__ = ["Minted"]
+__all__ = ["CreatedTasks"]
 
 
-class Minted:
+class CreatedTasks:
     """Grows by a task for every accepted question; a task's index is its row in the pool's history.
 
     Attributes:
@@ -22,9 +22,9 @@ class Minted:
         self.tasks: list[Task] = []
         self.levels: list[int] = []
 
-    def mint(self, proposal: Proposal, step: int) -> Task:
+    def create(self, proposal: Proposal, step: int) -> Task:
         """Make the task of an accepted question."""
-        assert proposal.question is not None, "only accepted questions are minted"
+        assert proposal.question is not None, "a task is created from an accepted question"
         origin = {"seed": proposal.seed.id, "hops": proposal.hops, "step": step}
         metadata = {"corpus": proposal.seed.metadata.get("corpus", ""), "level": proposal.searches, **origin}
         task = Task(f"self_play/{prompt_id(proposal.question)}", proposal.question, proposal.seed.answer, metadata)

@@ -1,18 +1,18 @@
-"""A fixed measure of difficulty: the start policy tries every new question, and nobody learns from it."""
+"""The reference solver: the start policy tries every new question, as a fixed measure of its difficulty."""
 
 from collections.abc import Mapping, Sequence
 
 from rekindle.scheduling.seeding import mixed_seed
 from rekindle.types import Environment, GroupRequest, Task, usable
 
-__all__ = ["Yardstick"]
+__all__ = ["ReferenceSolver"]
 
 
-class Yardstick:
-    """The success rate of a policy that never changes.
+class ReferenceSolver:
+    """Measures the success rate of a policy that never changes; nobody learns from its rollouts.
 
     Args:
-        environment: Plays minted tasks with the start policy.
+        environment: Plays created tasks with the start policy.
         samples: Rollouts per question, at temperature 1.
         seed: Of the rollouts.
     """
@@ -28,7 +28,17 @@ class Yardstick:
     def score(self, rows: Sequence[int], tasks: Sequence[Task]) -> Mapping[int, float]:
         """Mean reward by row; rows that could not be played are left out."""
         requests = [
-            GroupRequest(row, tasks[row].id, row, self._samples, 1.0, mixed_seed(self._seed, row), 0, 0) for row in rows
+            GroupRequest(
+                id=row,
+                task_id=tasks[row].id,
+                row=row,
+                n=self._samples,
+                temperature=1.0,
+                seed=mixed_seed(self._seed, row),
+                version=0,
+                step=0,
+            )
+            for row in rows
         ]
         scores = {}
         for row, rollouts in self._environment.play(requests):

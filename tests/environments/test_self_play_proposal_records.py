@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rekindle.environments.self_play.proposal_records import assign_rewards, played_tasks, proposal_records
 from rekindle.environments.self_play.proposals import Proposal, Reason
 from rekindle.environments.self_play.rewards import difficulty, intermediate, proposer_reward
-from rekindle.environments.self_play.settlement import pay, played_tasks, settle_proposals
 from rekindle.learning.aggregation import group_token_mean
 from rekindle.learning.credit import Credit
 from rekindle.learning.estimators import ESTIMATORS
-from rekindle.scheduling.accounting import Settled
+from rekindle.scheduling.group_records import GroupRecord
 from rekindle.types import Fate, GroupRequest, Outcome, Rollout, Task
 
 SEED = Task("seed/1", "Paris", "Paris")
@@ -22,20 +22,34 @@ def credit(estimator="reinforce", weight=1.0):
 
 def proposal(number, *, valid=True, reason=None, void=False, n=1):
     """A proposal of two sampled tokens; a valid one has the task "t<number>"."""
-    request = GroupRequest(-number, "seed/1", 0, n, 1.0, number, 3, 7)
-    rollout = Rollout([5, 6, 7], [False, True, True], [0.0, -1.0, -2.0], 0.0, void=void, failure="retriever" * void)
+    request = GroupRequest(id=-number, task_id="seed/1", row=0, n=n, temperature=1.0, seed=number, version=3, step=7)
+    rollout = Rollout(
+        token_ids=[5, 6, 7],
+        loss_mask=[False, True, True],
+        logprobs=[0.0, -1.0, -2.0],
+        reward=0.0,
+        void=void,
+        failure="retriever" * void,
+    )
     accepted = valid and not void and reason is None
     task = Task(f"t{number}", "Capital of France?", "Paris") if accepted else None
     return Proposal(request, SEED, 2, rollout, "Capital of France?", reason, task=task)
 
 
 def solved(number, rewards, outcome=Outcome.MIXED, fate=Fate.TRAINED):
-    request = GroupRequest(number, f"t{number}", number, len(rewards), 1.0, 0, 3, 7)
-    return Settled(request, fate, outcome, reward_sum=sum(rewards))
+    request = GroupRequest(
+        id=number, task_id=f"t{number}", row=number, n=len(rewards), temperature=1.0, seed=0, version=3, step=7
+    )
+    return GroupRecord(request=request, fate=fate, outcome=outcome, reward_sum=sum(rewards))
 
 
 def lost(number):
-    return Settled(GroupRequest(number, f"t{number}", number, 4, 1.0, 0, 3, 7), Fate.FAILED)
+    return GroupRecord(
+        request=GroupRequest(
+            id=number, task_id=f"t{number}", row=number, n=4, temperature=1.0, seed=0, version=3, step=7
+        ),
+        fate=Fate.FAILED,
+    )
 
 
 @pytest.mark.parametrize(
@@ -69,7 +83,7 @@ def test_success_is_the_mean_over_all_requests_that_did_not_fail():
 def test_valid_questions_earn_their_difficulty_and_invalid_ones_nothing():
     ones = [proposal(1), proposal(2), proposal(3, reason=Reason.LEAKS_ANSWER), proposal(4, void=True), proposal(5)]
     ones.append(proposal(6, reason=Reason.UNVERIFIED))
-    pay(ones, {"t1": 0.25, "t2": 1.0}, difficulty)
+    assign_rewards(ones, {"t1": 0.25, "t2": 1.0}, difficulty)
     assert [one.reward for one in ones] == [0.75, 0.0, 0.0, None, None, None]
     assert [one.success for one in ones] == [0.25, 1.0, None, None, None, None]
 
@@ -85,41 +99,41 @@ def test_every_proposal_has_one_fate():
         proposal(7),  # its solvers failed
     ]
     played = {"t1": 0.25, "t2": 1.0, "t7": None}
-    pay(ones, played, difficulty)
-    samples, settled = settle_proposals(ones, played, credit(), learns=True)
+    assign_rewards(ones, played, difficulty)
+    samples, records = proposal_records(ones, played, credit(), learns=True)
     fates = [Fate.TRAINED, Fate.RETIRED, Fate.RETIRED, Fate.FAILED, Fate.FAILED, Fate.EXCESS, Fate.FAILED]
-    assert [one.fate for one in settled] == [one.fate for one in ones] == fates
-    assert [one.request.id for one in settled] == [-1, -2, -3, -4, -5, -6, -7]
-    assert all(one.generated_tokens == 2 and one.prompt_tokens == 1 for one in settled), "all of it was paid for"
+    assert [one.fate for one in records] == [one.fate for one in ones] == fates
+    assert [one.request.id for one in records] == [-1, -2, -3, -4, -5, -6, -7]
+    assert all(one.generated_tokens == 2 and one.prompt_tokens == 1 for one in records), "all of it was paid for"
     assert [sample.prompt_key for sample in samples] == [-1, -2, -3]
     assert [list(sample.advantages) for sample in samples] == [[0, 0.75, 0.75], [0, 0, 0], [0, 0, 0]]
     # Each of the three known proposals weighs a third, and its tokens share it.
     assert [sample.weight for sample in samples] == [pytest.approx(1 / 6)] * 3
-    assert [one.successes for one in settled[:3]] == [1, 1, 0], "a success is a valid question"
-    assert [one.reward_sum for one in settled[:3]] == [0.75, 0.0, 0.0]
+    assert [one.successes for one in records[:3]] == [1, 1, 0], "a success is a valid question"
+    assert [one.reward_sum for one in records[:3]] == [0.75, 0.0, 0.0]
 
 
 def test_the_weight_scales_the_loss_of_the_role():
     ones = [proposal(1)]
-    pay(ones, {"t1": 0.5}, difficulty)
-    (sample,), _ = settle_proposals(ones, {"t1": 0.5}, credit(weight=0.25), learns=True)
+    assign_rewards(ones, {"t1": 0.5}, difficulty)
+    (sample,), _ = proposal_records(ones, {"t1": 0.5}, credit(weight=0.25), learns=True)
     assert sample.weight == 0.25 / 2
 
 
 def test_a_proposer_that_does_not_learn_is_retired():
     ones = [proposal(1), proposal(2, valid=False, reason=Reason.NO_QUESTION)]
-    pay(ones, {"t1": 0.0}, difficulty)
-    samples, settled = settle_proposals(ones, {"t1": 0.0}, credit(), learns=False)
+    assign_rewards(ones, {"t1": 0.0}, difficulty)
+    samples, records = proposal_records(ones, {"t1": 0.0}, credit(), learns=False)
     assert samples == []
-    assert [one.fate for one in settled] == [Fate.RETIRED, Fate.RETIRED]
+    assert [one.fate for one in records] == [Fate.RETIRED, Fate.RETIRED]
 
 
 def test_centring_on_the_batch_also_teaches_from_invalid_questions():
     ones = [proposal(1), proposal(2, reason=Reason.NO_QUESTION)]
-    pay(ones, {"t1": 0.0}, difficulty)
-    samples, settled = settle_proposals(ones, {"t1": 0.0}, credit("batch_centred"), learns=True)
+    assign_rewards(ones, {"t1": 0.0}, difficulty)
+    samples, records = proposal_records(ones, {"t1": 0.0}, credit("batch_centred"), learns=True)
     assert [sample.advantages[1] for sample in samples] == [0.5, -0.5]
-    assert [one.fate for one in settled] == [Fate.TRAINED, Fate.TRAINED]
+    assert [one.fate for one in records] == [Fate.TRAINED, Fate.TRAINED]
 
 
 def test_proposals_of_one_seed_are_compared_by_a_group_estimator():
@@ -127,9 +141,9 @@ def test_proposals_of_one_seed_are_compared_by_a_group_estimator():
     third, fourth = proposal(2, n=2), proposal(2, n=2)
     fourth.task = Task("t4", "?", "Paris")
     ones, played = [first, second, third, fourth], {"t1": 0.0, "t2": 0.5, "t4": None}
-    pay(ones, played, difficulty)
-    samples, settled = settle_proposals(ones, played, credit("dr_grpo"), learns=True)
+    assign_rewards(ones, played, difficulty)
+    samples, records = proposal_records(ones, played, credit("dr_grpo"), learns=True)
     assert [sample.advantages[1] for sample in samples] == [0.5, -0.5]
-    assert [one.fate for one in settled] == [Fate.TRAINED, Fate.FAILED], "a group with a lost member fails as a whole"
-    assert [one.request.n for one in settled] == [2, 2]
-    assert settled[0].outcome is Outcome.MIXED
+    assert [one.fate for one in records] == [Fate.TRAINED, Fate.FAILED], "a group with a lost member fails as a whole"
+    assert [one.request.n for one in records] == [2, 2]
+    assert records[0].outcome is Outcome.MIXED

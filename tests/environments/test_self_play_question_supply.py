@@ -1,4 +1,4 @@
-"""A step of the game, with a scripted proposer: what is minted, what is learned, and that nothing is lost."""
+"""A step of the game, with a scripted proposer: what is created, what is learned, and that nothing is lost."""
 
 import json
 import warnings
@@ -8,37 +8,37 @@ import pytest
 
 from environments.search_cases import DeadShelf
 from environments.self_play_cases import PROMPT, SEEDS, asks, game, knows, new_pool, question, solved
-from rekindle.environments.self_play.minted import Minted
+from rekindle.environments.self_play.created_tasks import CreatedTasks
 from rekindle.environments.self_play.proposer import Proposer
 from rekindle.types import Fate, UserError
 
 
 def finish(one, step=1, success=0.25):
     """Conclude a step in which every new question was solved so often."""
-    fresh = [task for task in one._minted.tasks if task.metadata["step"] == step]
+    fresh = [task for task in one._created.tasks if task.metadata["step"] == step]
     return one.conclude(step, [solved(task.id, [success] * 4, row) for row, task in enumerate(fresh)])
 
 
 def test_valid_questions_become_tasks_that_wait_in_the_pool():
-    minted, pool = Minted(), new_pool()
-    one = game(minted=minted, pool=pool)
+    created, pool = CreatedTasks(), new_pool()
+    one = game(created=created, pool=pool)
     one.prepare(1, version=0)
-    assert {task.answer for task in minted.tasks} == {seed.answer for seed in SEEDS}
+    assert {task.answer for task in created.tasks} == {seed.answer for seed in SEEDS}
     assert pool.fresh == 4
-    assert [pool.history.ids[row] for row in range(4)] == [task.id for task in minted.tasks]
-    task = minted.tasks[0]
+    assert [pool.history.ids[row] for row in range(4)] == [task.id for task in created.tasks]
+    task = created.tasks[0]
     assert task.prompt == question(task.answer).removeprefix("<question>").removesuffix("</question>")
     assert task.metadata["seed"] == f"seed/{task.answer}"
-    assert task.metadata["level"] == minted.levels[0] == 1, "one search found something"
+    assert task.metadata["level"] == created.levels[0] == 1, "one search found something"
 
 
 def test_the_update_gets_one_rollout_per_proposal_with_its_reward():
     one = game()
     one.prepare(1, version=6)
     supplied = finish(one, success=0.25)
-    assert [request.request.id for request in supplied.settled] == [-1, -2, -3, -4]
-    assert {request.fate for request in supplied.settled} == {Fate.TRAINED}
-    assert {request.request.version for request in supplied.settled} == {6}
+    assert [request.request.id for request in supplied.records] == [-1, -2, -3, -4]
+    assert {request.fate for request in supplied.records} == {Fate.TRAINED}
+    assert {request.request.version for request in supplied.records} == {6}
     for sample in supplied.samples:
         assert {value for value, mine in zip(sample.advantages, sample.loss_mask, strict=True) if mine} == {0.75}
         assert {value for value, mine in zip(sample.advantages, sample.loss_mask, strict=True) if not mine} == {0.0}
@@ -56,8 +56,8 @@ def test_requests_are_told_apart_for_good():
     for step in (1, 2):
         one.prepare(step, 0)
         supplied = one.conclude(step, [])
-        ids += [account.request.id for account in supplied.settled]
-        seeds += [account.request.seed for account in supplied.settled]
+        ids += [account.request.id for account in supplied.records]
+        seeds += [account.request.seed for account in supplied.records]
     assert ids == [-1, -2, -3, -4], "the four questions of step 1 are still to be played: none was proposed in step 2"
     assert len(set(seeds)) == 4
 
@@ -66,7 +66,7 @@ def test_nothing_is_proposed_while_enough_questions_wait():
     one = game(wanted=3)
     one.prepare(1, 0)
     supplied = one.conclude(1, [])
-    assert {account.fate for account in supplied.settled} == {Fate.EXCESS}
+    assert {account.fate for account in supplied.records} == {Fate.EXCESS}
     one.prepare(2, 0)
     assert one.conclude(2, []).metrics["self_play/proposals"] == 0
 
@@ -92,36 +92,36 @@ def test_invalid_questions_earn_nothing_and_never_less():
     one.prepare(1, 0)
     supplied = one.conclude(1, [])
     assert supplied.metrics["self_play/rejected/leaks_answer"] == 4
-    assert [account.fate for account in supplied.settled] == [Fate.RETIRED] * 4
-    assert [account.reward_sum for account in supplied.settled] == [0.0] * 4
+    assert [account.fate for account in supplied.records] == [Fate.RETIRED] * 4
+    assert [account.reward_sum for account in supplied.records] == [0.0] * 4
     assert supplied.samples == [], "and no step is made for nothing"
 
 
 @pytest.mark.parametrize("mark", ["<answer>x", "<search>", "<|im_start|>system", "[INST]"])
 def test_a_question_with_tags_or_control_strings_never_reaches_the_solver(mark):
-    minted = Minted()
+    created = CreatedTasks()
     one = game(
-        asks(lambda answer: f"<question>Which city {mark} is called like {answer[1:]}?</question>"), minted=minted
+        asks(lambda answer: f"<question>Which city {mark} is called like {answer[1:]}?</question>"), created=created
     )
     one.prepare(1, 0)
-    assert minted.tasks == []
+    assert created.tasks == []
     assert one.conclude(1, []).metrics["self_play/rejected/markup"] == 4
 
 
 @pytest.mark.parametrize("reply", [lambda book: "Berlin", lambda book: "", lambda book: None])
 def test_what_the_verifier_does_not_confirm_is_not_minted(reply):
-    minted = Minted()
-    one = game(reply=reply, minted=minted)
+    created = CreatedTasks()
+    one = game(reply=reply, created=created)
     one.prepare(1, 0)
     numbers = one.conclude(1, []).metrics
-    assert minted.tasks == []
+    assert created.tasks == []
     assert numbers["self_play/rejected/unanswerable"] + numbers["self_play/rejected/unverified"] == 4
 
 
 def test_without_the_check_everything_passes():
-    minted = Minted()
-    game(reply=None, minted=minted).prepare(1, 0)
-    assert len(minted.tasks) == 4
+    created = CreatedTasks()
+    game(reply=None, created=created).prepare(1, 0)
+    assert len(created.tasks) == 4
 
 
 def test_a_dead_retriever_blames_nobody():
@@ -130,9 +130,9 @@ def test_a_dead_retriever_blames_nobody():
         warnings.simplefilter("ignore")
         one.prepare(1, 0)
     supplied = one.conclude(1, [])
-    assert {account.fate for account in supplied.settled} == {Fate.FAILED}
+    assert {account.fate for account in supplied.records} == {Fate.FAILED}
     assert supplied.metrics["self_play/failed"] == 4
-    assert all(account.generated_tokens for account in supplied.settled), "what was sampled was paid for"
+    assert all(account.generated_tokens for account in supplied.records), "what was sampled was paid for"
 
 
 class Broken:
@@ -145,18 +145,18 @@ def test_an_engine_that_fails_costs_the_step_its_questions_only():
     with pytest.warns(UserWarning, match=r"4 proposals failed \(RuntimeError: out of memory\)"):
         one.prepare(1, 0)
     supplied = one.conclude(1, [])
-    assert [account.fate for account in supplied.settled] == [Fate.FAILED] * 4
+    assert [account.fate for account in supplied.records] == [Fate.FAILED] * 4
     assert supplied.metrics["self_play/failed"] == 8
 
 
 def test_a_question_whose_solvers_failed_is_lost_not_punished():
     one = game()
     one.prepare(1, 0)
-    tasks = one._minted.tasks
+    tasks = one._created.tasks
     gone = solved(tasks[0].id, [0.0] * 4)
     gone.fate, gone.outcome = Fate.FAILED, None
     supplied = one.conclude(1, [gone, *(solved(task.id, [0.5] * 4) for task in tasks[1:])])
-    fates = [account.fate for account in supplied.settled]
+    fates = [account.fate for account in supplied.records]
     assert sorted(fates) == sorted([Fate.FAILED, Fate.TRAINED, Fate.TRAINED, Fate.TRAINED])
 
 
@@ -179,13 +179,13 @@ def test_the_tokens_of_the_check_are_counted_where_the_policy_makes_it(policy_ch
 def test_records_say_what_was_asked_read_and_decided():
     one = game(recorded_documents=1)
     one.prepare(1, 0)
-    first, *others = json.loads(json.dumps(finish(one).records))
+    first, *others = json.loads(json.dumps(finish(one).lines))
     assert first["documents"][0]["title"] == "France"
     assert not any("documents" in line for line in others)
     assert (first["verdict"], first["success"], first["reward"], first["fate"]) == ("valid", 0.25, 0.75, "trained")
     assert first["queries"] == [f"about {first['answers'][0]}"]
     assert first["reply"] == first["answers"][0]
-    assert first["task_id"] in {task.id for task in one._minted.tasks}
+    assert first["task_id"] in {task.id for task in one._created.tasks}
 
 
 def test_saved_and_restored_it_goes_on_as_if_nothing_had_happened():
@@ -201,32 +201,32 @@ def test_saved_and_restored_it_goes_on_as_if_nothing_had_happened():
         one.prepare(1, 0)
         finish(one)
     state = json.loads(json.dumps(half.state_dict()))
-    other_pool, minted = new_pool(), Minted()
-    other = game(asks(texts), reply=reply, pool=other_pool, minted=minted)
+    other_pool, created = new_pool(), CreatedTasks()
+    other = game(asks(texts), reply=reply, pool=other_pool, created=created)
     other.load_state_dict(state)
     other_pool.history.load_state_dict(pool.history.state_dict())
     other_pool.load_state_dict(pool.state_dict())
-    assert minted.tasks == whole._minted.tasks
-    assert minted.levels == whole._minted.levels
+    assert created.tasks == whole._created.tasks
+    assert created.levels == whole._created.levels
     for one in (whole, other):
         one._pool.draw(4, np.random.default_rng(0))
         one.prepare(2, 3)
     ours, theirs = (one.conclude(2, []) for one in (whole, other))
-    assert ours.records == theirs.records
+    assert ours.lines == theirs.lines
     assert ours.metrics["self_play/rejected/duplicate"] == 3, "two were accepted before, and one comes twice"
-    assert theirs.settled == ours.settled
+    assert theirs.records == ours.records
 
 
 def test_two_equal_questions_of_one_step_are_minted_once():
-    minted = Minted()
-    one = game(asks(lambda answer: "<question>Which one is it in the end?</question>"), reply=None, minted=minted)
+    created = CreatedTasks()
+    one = game(asks(lambda answer: "<question>Which one is it in the end?</question>"), reply=None, created=created)
     one.prepare(1, 0)
-    assert len(minted.tasks) == 1
+    assert len(created.tasks) == 1
     assert one.conclude(1, []).metrics["self_play/rejected/duplicate"] == 3
 
 
 @pytest.mark.parametrize("missing", ["{answer}", "{hops}"])
 def test_a_prompt_without_its_fields_is_refused(missing):
-    talks = game()._proposer._talks
+    conversations = game()._proposer._conversations
     with pytest.raises(UserError, match=r"self_play\.prompt"):
-        Proposer(talks, PROMPT.replace(missing, ""))
+        Proposer(conversations, PROMPT.replace(missing, ""))

@@ -1,11 +1,10 @@
-"""The other side of the conversations: hears what the policy says, looks up what it asks, and writes the replies."""
+"""Search partner: reads the policy's turns, looks up its queries, and writes what the policy reads next."""
 
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rekindle.engines.engine import Completion, Reply
+from rekindle.engines.engine import Completion, PartnerTurn
 from rekindle.environments.search.codec import Codec
 from rekindle.environments.search.conversation import Conversation, Pending
 from rekindle.environments.search.documents import DocumentWriter
@@ -16,10 +15,11 @@ from rekindle.environments.search.turn_protocol import (
     Turn,
     TurnProtocol,
 )
+from rekindle.notices import warn
 from rekindle.retrieval.retriever import Retriever, RetrieverDown
 from rekindle.types import Document, Retrieval
 
-__all__ = ["COUNTS", "Play", "Rules"]
+__all__ = ["COUNTS", "ConversationSettings", "SearchPartner"]
 
 COUNTS = (
     "turns",
@@ -35,7 +35,7 @@ NOTHING_FOUND = "Nothing was found.\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class ConversationSettings:
     """What all conversations of an environment share.
 
     Attributes:
@@ -55,11 +55,11 @@ class Rules:
     reserve: int
 
 
-class Play:
+class SearchPartner:
     """The ``Partner`` of one batch of conversations.
 
     Args:
-        rules: Of the environment.
+        settings: Of the environment.
         conversations: By (request, sample), prompts only.
         counts: What is counted, see ``COUNTS``; added to.
         seconds: Time spent by phase; "retrieve" is added to.
@@ -67,31 +67,31 @@ class Play:
 
     def __init__(
         self,
-        rules: Rules,
+        settings: ConversationSettings,
         conversations: Mapping[tuple[int, int], Conversation],
         counts: dict[str, int],
         seconds: dict[str, float],
     ) -> None:
-        self._rules, self._conversations = rules, conversations
+        self._settings, self._conversations = settings, conversations
         self._counts, self._seconds = counts, seconds
 
-    def hear(self, request: int, sample: int, completion: Completion) -> bool:
-        """See ``Partner.hear``."""
+    def on_turn(self, request: int, sample: int, completion: Completion) -> bool:
+        """See ``Partner.on_turn``."""
         conversation = self._conversations[request, sample]
         if conversation.failure is not None:
             return False
-        conversation.hear(completion)
+        conversation.add_turn(completion)
         self._counts["turns"] += 1
         if conversation.pending is not None and conversation.pending.forced:
-            final = self._rules.protocol.final
-            said, close, _ = completion.text.partition(final.close)
-            conversation.final = final.closed(final.open + said + close)
+            final = self._settings.protocol.final
+            text, close, _ = completion.text.partition(final.close)
+            conversation.final = final.closed(final.open + text + close)
             conversation.truncated = conversation.final is None and completion.truncated
             return False
-        return self._goes_on(conversation, completion, self._rules.protocol.read(completion.text))
+        return self._goes_on(conversation, completion, self._settings.protocol.read(completion.text))
 
-    def reply(self, conversations: Sequence[tuple[int, int]]) -> list[Reply]:
-        """See ``Partner.reply``."""
+    def respond(self, conversations: Sequence[tuple[int, int]]) -> list[PartnerTurn]:
+        """See ``Partner.respond``."""
         began = time.perf_counter()
         talking = [self._conversations[name] for name in conversations]
         found = self._search(talking)
@@ -105,23 +105,23 @@ class Play:
         conversation.final = turn.final
         if turn.final is not None:
             return False
-        rules = self._rules
-        pending = self._pending(completion, rules.protocol.reply(turn))
+        settings = self._settings
+        pending = self._pending(completion, settings.protocol.reply(turn))
         if (
-            conversation.turns >= rules.limits.max_turns
+            conversation.turns >= settings.limits.max_turns
             or (completion.truncated and not any(call.queries for call in turn.calls))
-            or conversation.allowance(rules.limits, rules.reserve, pending.own_tokens) < 1
+            or conversation.allowance(settings.limits, settings.reserve, pending.own_tokens) < 1
         ):
             return self._force(conversation, completion)
         conversation.pending = pending
         return True
 
     def _force(self, conversation: Conversation, completion: Completion) -> bool:
-        if not self._rules.limits.answer_tokens:
+        if not self._settings.limits.answer_tokens:
             conversation.truncated = True
             return False
         self._counts["forced_answers"] += 1
-        opening = self._rules.protocol.opening(ended=self._ended(completion))
+        opening = self._settings.protocol.opening(ended=self._ended(completion))
         pending = self._pending(completion, [opening])
         conversation.pending = Pending(pending.pieces, forced=True)
         return True
@@ -132,11 +132,11 @@ class Play:
         self._counts["idle_turns"] += turn.final is None and not turn.calls
 
     def _ended(self, completion: Completion) -> bool:
-        return bool(completion.token_ids) and completion.token_ids[-1] in self._rules.codec.end_ids
+        return bool(completion.token_ids) and completion.token_ids[-1] in self._settings.codec.end_ids
 
     def _pending(self, completion: Completion, parts: Sequence[Part]) -> Pending:
         """Encode our own words; an end token that the policy has sampled is not written a second time."""
-        codec = self._rules.codec
+        codec = self._settings.codec
         pieces = [part if isinstance(part, Found) else codec.own(part) for part in parts]
         first = pieces[0]
         if self._ended(completion) and isinstance(first, list) and first[:1] and first[0] in codec.end_ids:
@@ -152,9 +152,9 @@ class Play:
         found: dict[tuple[str, str], list[Document]] = {}
         for corpus, queries in asked.items():
             try:
-                hits = self._rules.retrievers[corpus].search(list(queries), self._rules.limits.documents)
+                hits = self._settings.retrievers[corpus].search(list(queries), self._settings.limits.documents)
             except RetrieverDown as error:
-                warnings.warn(f"the retriever is down, and the rollouts that asked it are void: {error}", stacklevel=2)
+                warn(f"the retriever is down, and the rollouts that asked it are void: {error}", stacklevel=2)
                 for conversation in talking:
                     if conversation.corpus == corpus and _queries(conversation):
                         conversation.failure = "retriever"
@@ -163,26 +163,26 @@ class Play:
                 found[corpus, query] = [hit.document for hit in one]
         return found
 
-    def _reply(self, conversation: Conversation, found: Mapping[tuple[str, str], list[Document]]) -> Reply:
+    def _reply(self, conversation: Conversation, found: Mapping[tuple[str, str], list[Document]]) -> PartnerTurn:
         pending = conversation.pending
         assert pending is not None, "a reply is asked for only where one is due"
-        limits = self._rules.limits
-        if conversation.failure is not None:  # the engine needs a reply even where nothing is to be said any more
-            return Reply(next(piece for piece in pending.pieces if isinstance(piece, list) and piece)[:1], 1)
+        limits = self._settings.limits
+        if conversation.failure is not None:  # the engine needs a reply also in a conversation that has failed
+            return PartnerTurn(next(piece for piece in pending.pieces if isinstance(piece, list) and piece)[:1], 1)
         ids = self._written(conversation, pending, found)
-        conversation.read(ids, self._rules.codec.decode(ids))
+        conversation.add_reply(ids, self._settings.codec.decode(ids))
         if pending.forced:
-            return Reply(ids, limits.answer_tokens, (self._rules.protocol.final.close,))
-        return Reply(ids, conversation.allowance(limits, self._rules.reserve), self._rules.protocol.stop)
+            return PartnerTurn(ids, limits.answer_tokens, (self._settings.protocol.final.close,))
+        return PartnerTurn(ids, conversation.allowance(limits, self._settings.reserve), self._settings.protocol.stop)
 
     def _written(
         self, conversation: Conversation, pending: Pending, found: Mapping[tuple[str, str], list[Document]]
     ) -> list[int]:
         """Our own words with the documents in their places; each query has an equal share of what room is left."""
-        limits = self._rules.limits
+        limits = self._settings.limits
         entitled = min(limits.longest_turn, limits.free_tokens - conversation.sampled)
-        taken = len(conversation.token_ids) + pending.own_tokens + self._rules.reserve + entitled
-        room = max(0, limits.context - taken)
+        taken = len(conversation.token_ids) + pending.own_tokens + self._settings.reserve + entitled
+        room = max(0, limits.sampling.context - taken)
         left = len(_queries(conversation))
         ids: list[int] = []
         for piece in pending.pieces:
@@ -200,8 +200,8 @@ class Play:
         self._counts["queries"] += 1
         self._counts["documents"] += len(documents)
         if not documents:
-            return self._rules.codec.own(NOTHING_FOUND)[:room]
-        written = self._rules.writer.write(documents, room)
+            return self._settings.codec.own(NOTHING_FOUND)[:room]
+        written = self._settings.writer.write(documents, room)
         self._counts["documents_cut"] += written.cut
         return written.ids
 

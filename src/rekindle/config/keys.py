@@ -1,0 +1,138 @@
+"""Keys of a configuration: how a table declares one, and the list of all of them as data."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from rekindle.choices import Described, closest
+from rekindle.config.conditions import Condition
+
+__all__ = ["Key", "OneOf", "Table", "choice_problem", "key", "keys_of"]
+
+
+class Table(BaseModel):
+    """A table: unknown keys and wrong types are refused.
+
+    Attributes:
+        read_when: Condition under which any of its keys is read; None: always.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, validate_default=True, protected_namespaces=())
+    read_when: ClassVar[Condition | None] = None
+
+
+def key(
+    default: Any,
+    description: str,
+    *,
+    only: Condition | None = None,
+    values: Mapping[str, str] | None = None,
+    ge: float | None = None,
+    gt: float | None = None,
+    le: float | None = None,
+    lt: float | None = None,
+) -> Any:
+    """A key of a table.
+
+    Args:
+        default: Its value where it is not set.
+        description: What it is, with its unit.
+        only: Condition under which it is read; None: wherever its table is.
+        values: Descriptions by value, of a ``Literal``.
+        ge: Least value.
+        gt: Value that it must be above.
+        le: Greatest value.
+        lt: Value that it must be below.
+    """
+    extra: dict[str, Any] = {"only": only, "values": dict(values or {})}
+    return Field(default=default, description=description, ge=ge, gt=gt, le=le, lt=lt, json_schema_extra=extra)
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """Annotation of a text that must be a name of a table of choices: ``Annotated[str, OneOf(ESTIMATORS)]``."""
+
+    table: Mapping[str, Described]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def _check(self, name: str) -> str:
+        if name not in self.table:
+            raise PydanticCustomError("choice", "{problem}", {"problem": choice_problem(name, self.table)})
+        return name
+
+
+def choice_problem(name: object, known: Mapping[str, Any]) -> str:
+    """What is wrong with a value that is none of the known ones."""
+    near = closest(name, known) if isinstance(name, str) else None
+    return f"did you mean {json.dumps(near)}?" if near else f"choose one of {', '.join(map(json.dumps, known))}"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key with everything that is known of it.
+
+    Attributes:
+        path: E.g. "pool.alpha".
+        field: Type, bounds and default.
+        only: Condition under which it is read, that of its tables included; None: always.
+        own: The part of ``only`` that is the key's alone.
+        values: Descriptions by value, of a choice; empty: it is no choice.
+    """
+
+    path: str
+    field: FieldInfo
+    only: Condition | None
+    own: Condition | None
+    values: Mapping[str, str]
+
+    @property
+    def description(self) -> str:
+        """What it is, with its unit."""
+        return self.field.description or ""
+
+    @property
+    def default(self) -> Any:
+        """Its value where it is not set."""
+        return self.field.get_default(call_default_factory=True)
+
+    @property
+    def choices(self) -> tuple[Any, ...]:
+        """Every value of a choice."""
+        for rule in self.field.metadata:
+            if isinstance(rule, OneOf):
+                return tuple(rule.table)
+        kind = self.field.annotation
+        return get_args(kind) if "Literal[" in str(kind) else ()
+
+
+def keys_of(model: type[BaseModel], prefix: str = "", table: Condition | None = None) -> Iterator[Key]:
+    """Every key of a model and of the tables in it, in order."""
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, Table):
+            yield from keys_of(kind, f"{prefix}{name}.", _both(table, kind.read_when))
+        else:
+            yield _key(prefix + name, field, table)
+
+
+def _key(path: str, field: FieldInfo, table: Condition | None) -> Key:
+    extra: Any = field.json_schema_extra or {}
+    values = dict(extra.get("values") or {})
+    for rule in field.metadata:
+        if isinstance(rule, OneOf):
+            values = {name: entry.description for name, entry in rule.table.items()}
+    own = extra.get("only")
+    return Key(path, field, _both(table, own), own, values)
+
+
+def _both(one: Condition | None, other: Condition | None) -> Condition | None:
+    if one is None or other is None:
+        return one or other
+    return one & other

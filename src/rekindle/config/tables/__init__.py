@@ -1,0 +1,58 @@
+"""The configuration of a run, put together from its tables, which are a file per subject.
+
+What a key means for others (which combinations work) is in ``rules``; how a file becomes one in ``reading``.
+"""
+
+from rekindle.config.keys import Table, key
+from rekindle.config.tables.credit import AdvantageTable, LossTable, ReactivationTable, SubsetTable
+from rekindle.config.tables.model import ModelTable, WarmStartTable
+from rekindle.config.tables.prompts import (
+    PhasesTable,
+    PoolTable,
+    PosteriorTable,
+    PriorityTable,
+    ProfileTable,
+    SkipTable,
+)
+from rekindle.config.tables.rollouts import EngineTable, HeatingTable, RefillTable, SizesTable, TopUpTable
+from rekindle.config.tables.search import RetrieverTable, SearchTable
+from rekindle.config.tables.self_play import CheckTable, FiltersTable, SelfPlayTable
+from rekindle.config.tables.task import JudgeTable, TaskTable, VerifyTable
+from rekindle.config.tables.training import CheckpointTable, EvalTable, OptimizerTable, TrainTable
+
+__all__ = ["Config"]
+
+
+class Config(Table):
+    """A complete run."""
+
+    recipe: str = key("grpo", "preset that fills in what is not set; `rekindle recipes` lists them")
+    model: ModelTable = ModelTable()
+    warm_start: WarmStartTable = WarmStartTable()
+    task: TaskTable = TaskTable()
+    verify: VerifyTable = VerifyTable()
+    search: SearchTable = SearchTable()
+    retriever: RetrieverTable = RetrieverTable()
+    judge: JudgeTable = JudgeTable()
+    self_play: SelfPlayTable = SelfPlayTable()
+    filters: FiltersTable = FiltersTable()
+    check: CheckTable = CheckTable()
+    pool: PoolTable = PoolTable()
+    priority: PriorityTable = PriorityTable()
+    posterior: PosteriorTable = PosteriorTable()
+    skip: SkipTable = SkipTable()
+    profile: ProfileTable = ProfileTable()
+    phases: PhasesTable = PhasesTable()
+    sizes: SizesTable = SizesTable()
+    heating: HeatingTable = HeatingTable()
+    reactivation: ReactivationTable = ReactivationTable()
+    top_up: TopUpTable = TopUpTable()
+    subset: SubsetTable = SubsetTable()
+    refill: RefillTable = RefillTable()
+    train: TrainTable = TrainTable()
+    advantage: AdvantageTable = AdvantageTable()
+    loss: LossTable = LossTable()
+    optimizer: OptimizerTable = OptimizerTable()
+    engine: EngineTable = EngineTable()
+    eval: EvalTable = EvalTable()
+    checkpoint: CheckpointTable = CheckpointTable()

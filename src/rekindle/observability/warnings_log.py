@@ -1,0 +1,114 @@
+"""The warnings of a run: ``warnings.jsonl``, one flat JSON object per text and step.
+
+    {"step": 12, "time": "2026-01-31T12:00:00+00:00", "source": "rekindle", "text": "...", "count": 3}
+
+``count`` is how often the text was said in that step; 0 is the time before the first update. A text is written at once
+when it is new, and its repetitions at the end of the step, so a kill loses at most repetitions of one step. A resumed
+run forgets the lines of the steps that it makes again.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rekindle.notices import Notice
+from rekindle.observability.step_log import StepLog, read_step_log
+
+__all__ = ["KeptWarning", "WarningsLog", "read_warnings"]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class WarningsLog:
+    """Appends warnings to a log; an existing log is continued, and the first warning makes one.
+
+    Attributes:
+        step: The step that is being made; the lines belong to it.
+    """
+
+    def __init__(self, path: str | Path, *, clock: Callable[[], datetime] = _now) -> None:
+        self._path = Path(path)
+        self._log = StepLog(self._path) if self._path.exists() else None
+        self.step = 0
+        self._clock = clock
+        self._repeated: Counter[Notice] = Counter()
+
+    def add(self, notice: Notice, *, shown: bool) -> None:
+        """Write a warning that is new, and count one that is not until the step ends."""
+        if shown:
+            self._write({notice: 1})
+        else:
+            self._repeated[notice] += 1
+
+    def end_step(self, step: int) -> None:
+        """Write the repetitions so far; what is said from here on belongs to the step after ``step``."""
+        self._write(self._repeated)
+        self._repeated.clear()
+        self.step = step + 1
+
+    def truncate_after(self, step: int) -> None:
+        """Forget the warnings of later steps, which a run resumed from ``step`` makes again."""
+        if self._log is not None:
+            self._log.truncate_after(step)
+
+    def close(self) -> None:
+        """Write what is left and close the file."""
+        self._write(self._repeated)
+        self._repeated.clear()
+        if self._log is not None:
+            self._log.close()
+
+    def __enter__(self) -> "WarningsLog":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _write(self, counts: Mapping[Notice, int]) -> None:
+        if not counts:
+            return
+        self._log = self._log or StepLog(self._path)
+        time = self._clock().isoformat(timespec="seconds")
+        self._log.extend(
+            [
+                {"step": self.step, "time": time, "source": notice.source, "text": notice.text, "count": count}
+                for notice, count in counts.items()
+            ]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class KeptWarning:
+    """A text of a run, how often it was said, and in which steps first and last."""
+
+    text: str
+    source: str
+    count: int
+    first_step: int
+    last_step: int
+
+
+def read_warnings(path: str | Path) -> list[KeptWarning]:
+    """The distinct texts of a log in the order in which they were first said; none where there is no file.
+
+    Raises:
+        StepLogError: A line other than the last is not a JSON object with a step.
+    """
+    found: dict[tuple[str, str], KeptWarning] = {}
+    for line in read_step_log(path):
+        text, source, count, step = _fields(line)
+        before = found.get((text, source), KeptWarning(text, source, 0, step, step))
+        found[text, source] = KeptWarning(text, source, before.count + count, before.first_step, step)
+    return list(found.values())
+
+
+def _fields(line: Mapping[str, Any]) -> tuple[str, str, int, int]:
+    return str(line.get("text", "")), str(line.get("source", "")), int(line.get("count", 1)), line["step"]

@@ -1,0 +1,96 @@
+"""What can be wrong with a run's files, seen before torch is imported; and the first line that a run says.
+
+The tasks are read here in full and handed on, so that nothing is read twice.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from rekindle.config import Config
+from rekindle.config.facts import invents_its_world, plays_itself
+from rekindle.evaluation.question_sets import QuestionSet
+from rekindle.models.directory import check_directory, check_tokenizer, expected_device, saved_parameters
+from rekindle.tasks import search_world, spell_backward
+from rekindle.tasks.loading import TaskSet, load_tasks
+from rekindle.tasks.qa_sets import read_questions
+
+__all__ = ["check_policy", "loading_line", "question_sets", "start_parameters", "task_set"]
+
+Say = Callable[[str], None]
+
+SPECIAL_TOKENS = 3
+"""Padding, end and unknown, after the characters or words of a tiny model."""
+LARGE_BYTES = 20_000_000
+"""A file of this size takes about a second to read."""
+
+
+def task_set(config: Config, say: Say) -> TaskSet:
+    """The pool and the held-out prompts of a configuration.
+
+    Raises:
+        TaskError: A file is missing or malformed, or a generator's name or parameters are wrong.
+    """
+    if config.task.source == "reasoning_gym":
+        say(f"generating tasks of {config.task.name} ...")
+    for path in filter(None, (config.task.path, config.task.eval_path)):
+        _say_if_large(Path(path), say)
+    return load_tasks(config.task, eval_prompts=config.eval.prompts, seed=0)
+
+
+def question_sets(chosen: Mapping[str, Path], say: Say) -> list[QuestionSet]:
+    """Read the files of ``{name: path}``.
+
+    Raises:
+        TaskError: One cannot be used.
+    """
+    sets = []
+    for name, path in chosen.items():
+        _say_if_large(path, say)
+        sets.append(QuestionSet(name, tuple(read_questions(path))))
+    return sets
+
+
+def _say_if_large(path: Path, say: Say) -> None:
+    size = path.stat().st_size if path.is_file() else 0
+    if size >= LARGE_BYTES:
+        say(f"reading {path} ({size / 1e6:,.0f} MB) ...")
+
+
+def check_policy(directory: Path) -> None:
+    """See whether the files of a model and its tokenizer are there.
+
+    Raises:
+        ModelError: Some are missing.
+    """
+    check_directory(directory)
+    check_tokenizer(directory)
+
+
+def loading_line(config: Config, directory: Path | None) -> str:
+    """What is loaded, e.g. ``loading models/x (135 M, float32, cpu)``.
+
+    Args:
+        config: With type, device, and the sizes of a tiny model.
+        directory: Of the policy; None where the run begins with a tiny model after its warm start.
+    """
+    parameters = start_parameters(config) if directory is None else saved_parameters(directory)
+    facts = [_millions(parameters)] if parameters else []
+    facts += [config.model.dtype, expected_device(config.model.device)]
+    return f"loading {'the start policy' if directory is None else directory} ({', '.join(facts)})"
+
+
+def _millions(parameters: int) -> str:
+    count, unit = (parameters / 1e9, "B") if parameters >= 1e9 else (parameters / 1e6, "M")
+    return f"{count:.0f} {unit}" if count >= 9.95 else f"{count:.1f} {unit}"
+
+
+def start_parameters(config: Config) -> int:
+    """Number of weights of the tiny model that ``warm_starts`` makes: a Llama with tied embeddings."""
+    tiny, words = config.model.tiny, len(spell_backward.CHARACTERS)
+    if invents_its_world(config):
+        params = search_world.Params.read(config.task.params)
+        words = len(search_world.vocabulary(params, self_play=plays_itself(config)))
+    width = tiny.hidden_size
+    keys_and_values = 2 * width * (width // tiny.heads) * tiny.kv_heads
+    block = 2 * width * width + keys_and_values + 3 * width * tiny.intermediate_size + 2 * width
+    return (words + SPECIAL_TOKENS) * width + tiny.layers * block + width

@@ -1,0 +1,81 @@
+"""Rollout collection: ask, play and tell until the groups of a step are complete."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from rekindle.scheduling.scheduler import Scheduler
+from rekindle.training.clock import StepClock
+from rekindle.types import Environment, Group, GroupRequest, Rollout, UserError
+
+__all__ = ["Collected", "RolloutCollector"]
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """The rollouts of a step.
+
+    Attributes:
+        groups: Of the update.
+        seconds: From ask to tell, by request; also of requests whose groups are not trained on.
+    """
+
+    groups: list[Group]
+    seconds: Mapping[int, float]
+
+
+class RolloutCollector:
+    """Drives a scheduler and an environment.
+
+    Args:
+        scheduler: Says what to roll out.
+        environment: Plays it.
+        warn: Told of groups that failed.
+    """
+
+    def __init__(self, scheduler: Scheduler, environment: Environment, warn: Callable[[str], None]) -> None:
+        self._scheduler, self._environment, self._warn = scheduler, environment, warn
+
+    def collect(self, clock: StepClock) -> Collected | None:
+        """The groups of the next step; None when the scheduler has nothing left."""
+        scheduler, seconds = self._scheduler, dict[int, float]()
+        while True:
+            with clock.timed("schedule"):
+                groups = scheduler.take()
+                requests = [] if groups is not None else list(iter(scheduler.ask, None))
+                if groups is None and not requests:  # a pool that grows may have nothing for this step
+                    groups = scheduler.take()
+            if groups is not None:
+                return Collected(groups, seconds)
+            if not requests:
+                return None
+            self._play(requests, seconds, clock)
+
+    def _play(self, requests: Sequence[GroupRequest], seconds: dict[int, float], clock: StepClock) -> None:
+        """The rollout boundary: whatever goes wrong inside becomes the fate of the groups it concerns."""
+        began = time.perf_counter()
+        open_ids = {request.id for request in requests}
+        failure, void = "the environment did not return it", list[str]()
+        try:
+            for request_id, rollouts in self._environment.play(requests):
+                open_ids.discard(request_id)
+                seconds[request_id] = time.perf_counter() - began
+                with clock.timed("schedule"):
+                    self._scheduler.tell(request_id, rollouts)
+                    if reason := _void(rollouts or ()):
+                        void.append(reason)
+        except UserError:
+            raise
+        except Exception as error:  # noqa: BLE001 (the boundary: a failure becomes a fate)
+            failure = f"{type(error).__name__}: {error}"
+        for failed, why in ((void, ", ".join(sorted(set(void)))), (open_ids, failure)):
+            if failed:
+                self._warn(f"{len(failed)} of {len(requests)} groups failed ({why})")
+        for request_id in sorted(open_ids):
+            self._scheduler.tell(request_id, None)
+            seconds[request_id] = time.perf_counter() - began
+
+
+def _void(rollouts: Sequence[Rollout]) -> str:
+    """Why a group says nothing about the policy; empty where it does."""
+    return ", ".join(sorted({one.failure or "void" for one in rollouts if one.void}))

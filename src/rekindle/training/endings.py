@@ -1,0 +1,94 @@
+"""Endings of a run: its target, a declared bound, or an interruption."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from rekindle.config.tables.training import TrainTable
+
+__all__ = ["Ending", "Stop", "stop_after"]
+
+
+class Ending(Enum):
+    """How a run ended; the values are the command's exit codes."""
+
+    DONE = 0
+    BOUND = 3
+    INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The end of a run.
+
+    Attributes:
+        ending: Its kind.
+        why: At a bound, a sentence that says which, and what to do about it.
+    """
+
+    ending: Ending
+    why: str = ""
+
+
+def stop_after(
+    step: int,
+    *,
+    train: TrainTable,
+    spent: Mapping[str, float],
+    stopped: str | None,
+    without_signal: int,
+    last: Mapping[str, Any] | None = None,
+) -> Stop | None:
+    """Whether the run is over after a step; None while it goes on.
+
+    Args:
+        step: The last step that was made.
+        train: Target and budgets.
+        spent: Totals of the run by metric, the step included.
+        stopped: Why the scheduler has stopped; None: it has not.
+        without_signal: Steps in a row, the last one included, that had nothing to train on.
+        last: Metrics of the step; None before the first.
+    """
+    if train.steps is not None and step >= train.steps:
+        return Stop(Ending.DONE)
+    for key, budget in (("rollouts", train.rollouts), ("generated_tokens", train.tokens)):
+        if budget is None or spent[key] < budget:
+            continue
+        if train.steps is None:
+            return Stop(Ending.DONE)
+        name = key.removeprefix("generated_")
+        why = f"train.{name} = {budget} were spent at step {step} of {train.steps}; raise it to go on"
+        return Stop(Ending.BOUND, why)
+    if stopped is not None:
+        return Stop(Ending.BOUND, stopped)
+    if without_signal >= train.max_steps_without_signal:
+        bound = f"{without_signal} steps in a row had nothing to train on (train.max_steps_without_signal)"
+        return Stop(Ending.BOUND, f"{bound}; {_likely_cause(last)}")
+    return None
+
+
+def _likely_cause(last: Mapping[str, Any] | None) -> str:
+    """Why there was nothing to train on, and what to do about it, by the metrics of the last step."""
+    if last and 2 * last["groups/failed"] >= last["groups/asked"] > 0:
+        return (
+            f"{last['groups/failed']} of the last {last['groups/asked']} groups failed because what they search or who "
+            "judges them did: see the warnings, fix it, and go on with --resume"
+        )
+    if last and last.get("self_play/valid") == 0:
+        return (
+            f"no proposed question was valid (in the last step: {_rejections(last)}); look at proposals.jsonl, loosen "
+            'what rejects them, or set self_play.fill = "replay"'
+        )
+    return (
+        "the prompts are too hard or too easy for this policy, or their verifier fails: look at the report, change the "
+        "prompts, or raise train.group_size"
+    )
+
+
+def _rejections(last: Mapping[str, Any]) -> str:
+    """Reasons for which proposals were rejected, the most frequent first."""
+    prefix = "self_play/rejected/"
+    found = {key.removeprefix(prefix): count for key, count in last.items() if key.startswith(prefix) and count}
+    ordered = sorted(found.items(), key=lambda pair: -pair[1])
+    return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in ordered) or "none came back"

@@ -1,0 +1,148 @@
+"""Embedded tasks: the tiny model, the demonstrations and the profile of each task that a warm start exists for."""
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from rekindle.assembly.bench import Workbench
+from rekindle.config import Config
+from rekindle.config.facts import invents_its_world, plays_itself
+from rekindle.models.policy import Policy
+from rekindle.tasks import search_world, spell_backward
+from rekindle.types import TrainingSample
+from rekindle.warm_starts import imitation, spelling
+from rekindle.warm_starts.role_lessons import role_lessons
+from rekindle.warm_starts.search_lessons import search_lessons
+from rekindle.warm_starts.start_profile import PROMPTS, proposing_and_verifying, solving
+from rekindle.warm_starts.tiny_model import build_tiny
+
+__all__ = ["EmbeddedTask", "embedded_task"]
+
+ASKING = ("prompt", "hops", "max_turns", "max_new_tokens", "turn_tokens", "question_tokens")
+CHECKING = ("prompt", "noise", "max_new_tokens", "temperature")
+"""Keys of ``self_play`` and ``check`` that the policy and its profile depend on."""
+
+
+class EmbeddedTask(Protocol):
+    """What the warm start of a task consists of."""
+
+    def settings(self) -> dict[str, Any]:
+        """Settings that the policy or its profile depends on, beside those of every task."""
+        ...
+
+    def model(self) -> Policy:
+        """The tiny model before its warm start."""
+        ...
+
+    def demonstrations(self, bench: Workbench) -> Iterable[TrainingSample]:
+        """What the model imitates."""
+        ...
+
+    def profile(self, bench: Workbench) -> dict[str, float]:
+        """What the policy can do after its warm start, measured on nothing that is held out."""
+        ...
+
+
+def embedded_task(config: Config) -> EmbeddedTask:
+    """The embedded task of a configuration."""
+    if plays_itself(config):
+        return SelfPlay(config)
+    return SearchWorld(config) if invents_its_world(config) else SpellBackward(config)
+
+
+class SpellBackward:
+    """Words to spell backward.
+
+    Args:
+        config: The run.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+
+    def settings(self) -> dict[str, Any]:
+        """None."""
+        return {}
+
+    def model(self) -> Policy:
+        """A model of characters."""
+        sizes, seed = self._config.model.tiny.model_dump(), self._config.warm_start.seed
+        return build_tiny(**sizes, characters=spell_backward.CHARACTERS, seed=seed)
+
+    def demonstrations(self, bench: Workbench) -> Iterable[TrainingSample]:
+        """Words and their spelling, some of it wrong."""
+        settings, params = self._config.warm_start, self._config.task.params
+        pairs = spelling.demonstrations(settings.steps * settings.batch_size, seed=settings.seed, params=params)
+        return (imitation.demonstration(bench.policy, *pair) for pair in pairs)
+
+    def profile(self, bench: Workbench) -> dict[str, float]:
+        """Of the solver, on prompts of the pool."""
+        return solving(bench, bench.tasks.pool[:PROMPTS])
+
+
+class SearchWorld:
+    """Questions about the embedded search world.
+
+    Args:
+        config: The run.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+
+    def settings(self) -> dict[str, Any]:
+        """None."""
+        return {}
+
+    def model(self) -> Policy:
+        """A model of words."""
+        return _model_of_words(self._config, self_play=False)
+
+    def demonstrations(self, bench: Workbench) -> Iterable[TrainingSample]:
+        """Of the solver's teacher."""
+        return search_lessons(bench)
+
+    def profile(self, bench: Workbench) -> dict[str, float]:
+        """Of the solver, on prompts of the pool."""
+        return solving(bench, bench.tasks.pool[:PROMPTS])
+
+
+class SelfPlay:
+    """Self-play in the embedded search world.
+
+    Args:
+        config: The run.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+
+    def settings(self) -> dict[str, Any]:
+        """What the proposer and the verifier are shown."""
+        return {
+            "self_play": self._config.self_play.model_dump(include=set(ASKING)),
+            "check": self._config.check.model_dump(include=set(CHECKING)),
+        }
+
+    def model(self) -> Policy:
+        """A model of words, with those of a proposer and a verifier."""
+        return _model_of_words(self._config, self_play=True)
+
+    def demonstrations(self, bench: Workbench) -> Iterable[TrainingSample]:
+        """Of the teachers of all three roles."""
+        return role_lessons(bench)
+
+    def profile(self, bench: Workbench) -> dict[str, float]:
+        """Of all three roles.
+
+        The pool has no prompts, only answers. The solver is measured on questions about the pool's world that are made
+        as the held-out ones are made of theirs; it is not trained on them.
+        """
+        params = search_world.Params.read(self._config.task.params)
+        questions = search_world.distinct_questions(params, "pool", PROMPTS, self._config.warm_start.seed)
+        return {**solving(bench, questions), **proposing_and_verifying(bench, params)}
+
+
+def _model_of_words(config: Config, *, self_play: bool) -> Policy:
+    params = search_world.Params.read(config.task.params)
+    words = search_world.vocabulary(params, self_play=self_play)
+    return build_tiny(**config.model.tiny.model_dump(), words=words, seed=config.warm_start.seed)
