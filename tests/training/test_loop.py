@@ -174,9 +174,9 @@ def test_every_recipe_trains_conserves_and_resumes_bit_for_bit(recipe, quick_con
     ("moment", "at"),
     [
         (UPDATE, 3),
-        ("rekindle.observability.metrics:MetricsWriter.append", 2),
-        ("rekindle.training.checkpoint:_split", 1),
-        ("rekindle.training.checkpoint:_sync_tree", 1),
+        pytest.param("rekindle.observability.metrics:MetricsWriter.append", 2, marks=pytest.mark.slow),
+        pytest.param("rekindle.training.checkpoint:_split", 1, marks=pytest.mark.slow),
+        pytest.param("rekindle.training.checkpoint:_sync_tree", 1, marks=pytest.mark.slow),
     ],
     ids=["before an update", "before the metrics", "while a checkpoint is written", "before it is named"],
 )

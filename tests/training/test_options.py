@@ -10,6 +10,7 @@ from test_loop import finish, last_weights, ledger_rows, opened, without_clocks
 from test_search_options import COVERED as OF_SEARCH_AGENTS
 from test_self_play_options import COVERED as OF_SELF_PLAY
 
+from fast import sample
 from rekindle.config import Config, ConfigError
 from rekindle.recipes import resolve
 from rekindle.training.checkpoint import Checkpoints
@@ -140,20 +141,15 @@ def run(quick_config, tmp_path_factory):
     return metrics
 
 
-SAMPLE = {"train.group_size", "pool.alpha", "priority.score", "heating.delta", "sizes.rule", "phases.reprofile"}
-"""Whose pairs of whole runs belong to the fast tests; that the others are read at all is tested for each of them."""
+# Pairs of whole runs of a few keys are fast tests. That the other keys are read at all is tested below, for each.
 
 
-def pairs(keys):
-    return [pytest.param(key, marks=() if key in SAMPLE else pytest.mark.slow) for key in keys]
-
-
-@pytest.mark.parametrize("key", pairs(CHANGES_THE_NUMBERS))
+@pytest.mark.parametrize("key", sample(CHANGES_THE_NUMBERS, "train.group_size", "pool.alpha"))
 def test_an_option_changes_the_run(key, run):
     assert run("recycle", f"{key}={json.dumps(CHANGES_THE_NUMBERS[key])}") != run("recycle")
 
 
-@pytest.mark.parametrize("key", pairs(NEEDS_COMPANY))
+@pytest.mark.parametrize("key", sample(NEEDS_COMPANY, "priority.score", "heating.delta", "sizes.rule"))
 def test_an_option_changes_the_run_beside_others(key, run):
     company, value, *named = NEEDS_COMPANY[key]
     recipe = named[0] if named else "recycle"

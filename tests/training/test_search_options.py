@@ -12,6 +12,7 @@ from test_loop import finish, last_weights, ledger_rows, without_clocks
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from environments.search_cases import ScriptedEngine, bpe_tokenizer
+from fast import sample
 from rekindle.assembly.retrievers import opened_retrievers
 from rekindle.config.tables.model import WarmStartTable
 from rekindle.environments.search.codec import PolicyCodec
@@ -102,7 +103,7 @@ def run(tmp_path_factory):
     return metrics
 
 
-@pytest.mark.parametrize("key", OF_SEARCH)
+@pytest.mark.parametrize("key", sample(OF_SEARCH, "search.max_turns", "search.documents"))
 def test_an_option_of_search_changes_the_run(key, run):
     assert run(f"{key}={json.dumps(OF_SEARCH[key])}") != run()
 

@@ -9,6 +9,7 @@ import torch
 from test_loop import assert_same_run, finish, last_weights, ledger_rows, opened, without_clocks
 
 from dying import UPDATE, signalled
+from fast import sample
 from rekindle.cli import main
 from rekindle.environments.self_play.proposals import Reason
 from rekindle.observability.step_log import read_step_log
@@ -119,16 +120,20 @@ def test_both_roles_share_one_update(whole):
 
 @pytest.mark.parametrize(
     "overrides",
-    [
+    sample(
+        [
+            ("self_play.fill=replay_reset", "self_play.reset_every=2"),
+            ("self_play.fill=resample", "train.groups_per_step=3"),
+            ("self_play.proposals=12", "self_play.fill=dummy"),
+            ("self_play.fixed=proposer", "self_play.proposer_estimator=reinforce"),
+            ("self_play.fixed=solver",),
+            ("self_play.proposer_group_size=2", "self_play.proposer_estimator=grpo"),
+            ("self_play.solver_from_step=3", "self_play.proposer_reward=intermediate"),
+            ("check.kind=policy",),
+        ],
         ("self_play.fill=replay_reset", "self_play.reset_every=2"),
-        ("self_play.fill=resample", "train.groups_per_step=3"),
-        ("self_play.proposals=12", "self_play.fill=dummy"),
-        ("self_play.fixed=proposer", "self_play.proposer_estimator=reinforce"),
-        ("self_play.fixed=solver",),
-        ("self_play.proposer_group_size=2", "self_play.proposer_estimator=grpo"),
-        ("self_play.solver_from_step=3", "self_play.proposer_reward=intermediate"),
         ("check.kind=policy",),
-    ],
+    ),
     ids=" ".join,
 )
 def test_it_conserves_and_resumes_bit_for_bit(overrides, tmp_path):
@@ -162,13 +167,15 @@ def test_kill_9_in_mid_run_then_resume_equals_the_uninterrupted_run(tmp_path):
     [
         ("recycle", ("pool.reset_below=0",)),
         ("posterior_recycle", ()),
-        ("erpo", ("self_play.fill=replay",)),
-        ("grpo", ("sizes.rule=inverse_success", "sizes.maximum=4", "self_play.fill=replay")),
+        pytest.param("erpo", ("self_play.fill=replay",), marks=pytest.mark.slow),
+        pytest.param(
+            "grpo", ("sizes.rule=inverse_success", "sizes.maximum=4", "self_play.fill=replay"), marks=pytest.mark.slow
+        ),
         ("c_rf_ntf", ("train.group_size=1",)),
-        ("spo", ("self_play.fill=replay",)),
-        ("greso", ("self_play.fill=replay",)),
-        ("reinforce_ada", ()),
-        ("pods", ("train.group_size=6",)),
+        pytest.param("spo", ("self_play.fill=replay",), marks=pytest.mark.slow),
+        pytest.param("greso", ("self_play.fill=replay",), marks=pytest.mark.slow),
+        pytest.param("reinforce_ada", (), marks=pytest.mark.slow),
+        pytest.param("pods", ("train.group_size=6",), marks=pytest.mark.slow),
     ],
 )
 def test_created_questions_are_tasks_for_every_method(recipe, overrides, tmp_path):
