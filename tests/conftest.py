@@ -10,13 +10,12 @@ import pytest
 from hypothesis import settings
 
 from embedded import EXAMPLE, QUICK
+from fast import COLLECTED
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 FUZZ_FACTOR = 100
-COLLECTED = pytest.StashKey[list[tuple[str, bool]]]()
-"""All tests that were found, each with whether it is slow: what ``test_gate`` reads."""
 
 # Time limits of single examples say more about the machine's other work than about the code.
 settings.register_profile("fixed", derandomize=True, deadline=None, print_blob=True)

@@ -1,8 +1,11 @@
-"""Which cases of a table the fast tests play."""
+"""Which tests are fast."""
 
 from collections.abc import Iterable
 
 import pytest
+
+COLLECTED = pytest.StashKey[list[tuple[str, bool]]]()
+"""The name of every test that was found, with whether it is slow: what ``test_gate`` reads."""
 
 
 def sample(cases: Iterable, *fast):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import COLLECTED
+from fast import COLLECTED
 from rekindle.recipes import on_given_tasks
 
 TESTS = Path(__file__).parent
