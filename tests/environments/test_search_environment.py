@@ -438,7 +438,7 @@ class Deaf(CharacterCodec):
         ({"document_format": "<search>{text}"}, "contains a tag"),
         ({"document_tokens": 1}, "leaves no room for a document"),
         ({"codec": Deaf()}, "cannot write <search> as text"),
-        ({"tasks": [Task("t", "q", "a", {"corpus": "c"})]}, "in the corpus 'c', and there is a retriever for ['']"),
+        ({"tasks": [Task("t", "q", "a", {"corpus": "c"})]}, "names the corpus 'c', and there is a retriever for ['']"),
         ({"max_new_tokens": 20}, "leaves nothing of engine.max_new_tokens = 20"),
         ({"max_turns": 0}, "search.max_turns = 0 allows nothing"),
         ({"turn_tokens": 0}, "search.turn_tokens = 0 allows nothing"),
