@@ -77,9 +77,9 @@ def _eval(options: argparse.Namespace) -> int:
     _check(options)
     config = resolved(options)
     with Interrupts() as interrupts:
-        case = _look(config, options)
-        say(case.loading)
-        results = _evaluate(case, options, interrupts)
+        inputs = _look(config, options)
+        say(inputs.loading)
+        results = _evaluate(inputs, options, interrupts)
     if results is None:
         kept = "to go on, repeat the command" if options.out else "nothing is kept without --out DIR"
         say(f"interrupted; {kept}")
@@ -88,7 +88,7 @@ def _eval(options: argparse.Namespace) -> int:
     return 0
 
 
-def _look(config: "Config", options: argparse.Namespace) -> "_Case":
+def _look(config: "Config", options: argparse.Namespace) -> "_Inputs":
     """What is to be evaluated, after a look at its files."""
     from rekindle.preflight import check_policy, loading_line, task_set
 
@@ -97,11 +97,11 @@ def _look(config: "Config", options: argparse.Namespace) -> "_Case":
         check_policy(model)
         _sampling(options, model)
     sets = _question_sets(options.questions)
-    return _Case(config, model, sets, task_set(config, say), loading_line(config, model))
+    return _Inputs(config, model, sets, task_set(config, say), loading_line(config, model))
 
 
 @dataclass(frozen=True, slots=True)
-class _Case:
+class _Inputs:
     """What is evaluated; ``model`` is None where it is the start policy, which may have to be made."""
 
     config: "Config"
@@ -111,20 +111,20 @@ class _Case:
     loading: str
 
 
-def _evaluate(case: _Case, options: argparse.Namespace, interrupts: Interrupts) -> "Results | None":
+def _evaluate(inputs: _Inputs, options: argparse.Namespace, interrupts: Interrupts) -> "Results | None":
     from rekindle.assembly import workbench
     from rekindle.assembly.evaluations import evaluate_bench
     from rekindle.warm_starts.stage import start_model
 
-    model = case.model or start_model(case.config, say, case.tasks)
+    model = inputs.model or start_model(inputs.config, say, inputs.tasks)
     kept = options.out and options.out / WARNINGS
-    with workbench(case.config, model, say, tasks=case.tasks) as bench, warnings_kept_in(kept):
-        count = sum(len(one.tasks) for one in case.sets) or len(case.tasks.held_out)
+    with workbench(inputs.config, model, say, tasks=inputs.tasks) as bench, warnings_kept_in(kept):
+        count = sum(len(one.tasks) for one in inputs.sets) or len(inputs.tasks.held_out)
         say(f"evaluating {count:,} {_what(options)} with {options.samples} rollouts each ...")
         interrupts.begin()
         return evaluate_bench(
             bench,
-            case.sets,
+            inputs.sets,
             samples=options.samples,
             sampling=_sampling(options, model),
             out=options.out,

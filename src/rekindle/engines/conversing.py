@@ -28,13 +28,13 @@ def converse(engine: Engine, requests: Sequence[SamplingRequest], partner: Partn
         going = _take_turn(engine, turns, names, partner)
 
 
-Going = tuple[tuple[int, int], SamplingRequest, Completion]
+Continuing = tuple[tuple[int, int], SamplingRequest, Completion]
 """(request, sample) of a conversation that goes on, what was asked of its last turn, and what it generated."""
 
 
 def _take_turn(
     engine: Engine, requests: Sequence[SamplingRequest], names: Sequence[tuple[int, int]], partner: Partner
-) -> list[Going]:
+) -> list[Continuing]:
     """Play a turn of every request, in order; return the conversations that go on."""
     generated = sorted(engine.generate(requests), key=lambda one: one[0])
     return [

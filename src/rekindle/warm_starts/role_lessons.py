@@ -16,11 +16,11 @@ from rekindle.tasks import search_world
 from rekindle.types import Task, TrainingSample
 from rekindle.warm_starts import search_world as teachers
 from rekindle.warm_starts.search_lessons import (
-    Shown,
+    Demonstration,
     lesson_request,
     lessons_wanted,
+    on_teacher_corpus,
     renamed,
-    school,
     solver_lessons,
     teacher_engine,
     too_long,
@@ -47,38 +47,38 @@ def role_lessons(bench: Workbench) -> Iterator[TrainingSample]:
     """
     params, wanted = search_world.Params.read(bench.config.task.params), lessons_wanted(bench)
     share = {role: max(1, round(wanted * share)) for role, share in ROLES.items()}
-    with school(bench, search_world.self_play_passages(params, search_world.TEACHER_CORPUS)) as taught:
-        solved = solver_lessons(taught, params, share["solver"])
-        proposed = _proposals(taught, params, share["proposer"])
+    with on_teacher_corpus(bench, search_world.self_play_passages(params, search_world.TEACHER_CORPUS)) as here:
+        solved = solver_lessons(here, params, share["solver"])
+        proposed = _proposals(here, params, share["proposer"])
     lessons = {
         "solver": solved,
-        "proposer": [Shown(one.rollout.token_ids, one.rollout.loss_mask) for one in proposed],
+        "proposer": [Demonstration(one.rollout.token_ids, one.rollout.loss_mask) for one in proposed],
         "verifier": _verdicts(bench, params, proposed, share["verifier"]),
     }
     yield from renamed(bench, params, _turns(lessons, bench.config.warm_start.seed))
 
 
-def _turns(lessons: dict[str, list[Shown]], seed: int) -> Callable[[int], Shown]:
+def _turns(lessons: dict[str, list[Demonstration]], seed: int) -> Callable[[int], Demonstration]:
     """Each role's lessons in their own order; whose turn it is, is drawn."""
-    rng, said = Random(f"roles {seed}"), dict.fromkeys(lessons, 0)
+    rng, used = Random(f"roles {seed}"), dict.fromkeys(lessons, 0)
 
-    def shown(number: int) -> Shown:
+    def shown(number: int) -> Demonstration:
         (role,) = rng.choices(list(ROLES), list(ROLES.values()))
-        said[role] += 1
-        return lessons[role][said[role] % len(lessons[role])]
+        used[role] += 1
+        return lessons[role][used[role] % len(lessons[role])]
 
     return shown
 
 
-def _proposals(taught: Workbench, params: search_world.Params, wanted: int) -> list[Proposal]:
+def _proposals(bench: Workbench, params: search_world.Params, wanted: int) -> list[Proposal]:
     """What the proposer's teacher asks, and what it has read before."""
-    seed = taught.config.warm_start.seed
+    seed = bench.config.warm_start.seed
     wishes = teachers.wishes(params, search_world.TEACHER_CORPUS, wanted, seed)
-    engine = teacher_engine(taught, teachers.proposer_lessons(wishes, params))
+    engine = teacher_engine(bench, teachers.proposer_lessons(wishes, params))
     orders = [_order(row, wish, seed) for row, wish in enumerate(wishes)]
-    proposals, unplayable = build_proposer(taught, engine).propose(orders)
+    proposals, unplayable = build_proposer(bench, engine).propose(orders)
     if unplayable:
-        raise too_long("proposal", taught)
+        raise too_long("proposal", bench)
     return proposals
 
 
@@ -100,7 +100,7 @@ class _Recorder:
     def __init__(self, encode: Callable[[str], list[int]]) -> None:
         self._encode = encode
         self.text = ""
-        self.written: list[Shown] = []
+        self.written: list[Demonstration] = []
 
     def sync(self, policy: Policy, version: int) -> None:
         """Nothing: it has no weights."""
@@ -108,12 +108,16 @@ class _Recorder:
     def generate(self, requests: Sequence[SamplingRequest]) -> Iterator[tuple[int, list[Completion]]]:
         """See ``Engine.generate``."""
         for index, request in enumerate(requests):
-            said, read = self._encode(self.text), len(request.prompt_ids)
-            self.written.append(Shown([*request.prompt_ids, *said], [False] * read + [True] * len(said)))
-            yield index, [Completion(said, [0.0] * len(said), truncated=False, text=self.text)]
+            answer_ids, read = self._encode(self.text), len(request.prompt_ids)
+            self.written.append(
+                Demonstration([*request.prompt_ids, *answer_ids], [False] * read + [True] * len(answer_ids))
+            )
+            yield index, [Completion(answer_ids, [0.0] * len(answer_ids), truncated=False, text=self.text)]
 
 
-def _verdicts(bench: Workbench, params: search_world.Params, proposed: Sequence[Proposal], wanted: int) -> list[Shown]:
+def _verdicts(
+    bench: Workbench, params: search_world.Params, proposed: Sequence[Proposal], wanted: int
+) -> list[Demonstration]:
     """Verdicts of the verifier's teacher on the questions of the proposer's, right and wrong, as they are checked."""
     rng, teacher = Random(f"verifier {bench.config.warm_start.seed}"), teachers.VerifierTeacher()
     recorder = _Recorder(partial(bench.policy.encode_prompt, chat_template=False))

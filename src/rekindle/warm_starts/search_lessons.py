@@ -15,11 +15,11 @@ from rekindle.warm_starts import search_world as teachers
 from rekindle.warm_starts.cache import WarmStartError
 
 __all__ = [
-    "Shown",
+    "Demonstration",
     "lesson_request",
     "lessons_wanted",
+    "on_teacher_corpus",
     "renamed",
-    "school",
     "search_lessons",
     "solver_lessons",
     "teacher_engine",
@@ -31,7 +31,7 @@ MOST_LESSONS = 12_000
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class Demonstration:
     """A demonstration: [T] tokens, and [T] which of them the teacher said."""
 
     token_ids: Sequence[int]
@@ -45,8 +45,8 @@ def search_lessons(bench: Workbench) -> Iterator[TrainingSample]:
         WarmStartError: A question does not fit into the model.
     """
     params = search_world.Params.read(bench.config.task.params)
-    with school(bench, search_world.passages(params, search_world.TEACHER_CORPUS)) as taught:
-        lessons = solver_lessons(taught, params, lessons_wanted(bench))
+    with on_teacher_corpus(bench, search_world.passages(params, search_world.TEACHER_CORPUS)) as here:
+        lessons = solver_lessons(here, params, lessons_wanted(bench))
     yield from renamed(bench, params, lambda number: lessons[number % len(lessons)])
 
 
@@ -57,29 +57,29 @@ def lessons_wanted(bench: Workbench) -> int:
 
 
 @contextmanager
-def school(bench: Workbench, passages: Sequence[Document]) -> Iterator[Workbench]:
+def on_teacher_corpus(bench: Workbench, passages: Sequence[Document]) -> Iterator[Workbench]:
     """The bench with nothing to search but the world of the teachers."""
     with closing(LexicalIndex.in_memory(passages)) as index:
         yield replace(bench, retrievers={search_world.TEACHER_CORPUS: index})
 
 
-def solver_lessons(taught: Workbench, params: search_world.Params, wanted: int) -> list[Shown]:
+def solver_lessons(bench: Workbench, params: search_world.Params, wanted: int) -> list[Demonstration]:
     """Conversations of the solver's teacher in the environment that the policy will play in."""
-    seed = taught.config.warm_start.seed
+    seed = bench.config.warm_start.seed
     tasks = search_world.demonstration_tasks(params, wanted, seed)
-    engine = teacher_engine(taught, teachers.solver_lessons(tasks, params))
+    engine = teacher_engine(bench, teachers.solver_lessons(tasks, params))
     requests = [lesson_request(row, task.id, seed) for row, task in enumerate(tasks)]
-    played = sorted(taught.environment(tasks, engine).play(requests))
+    played = sorted(bench.environment(tasks, engine).play(requests))
     rollouts = [one for _, group in played for one in group or ()]
     if len(rollouts) < len(tasks):  # who is left out would put the teacher off by one
-        raise too_long("question", taught)
-    return [Shown(rollout.token_ids, rollout.loss_mask) for rollout in rollouts]
+        raise too_long("question", bench)
+    return [Demonstration(rollout.token_ids, rollout.loss_mask) for rollout in rollouts]
 
 
-def teacher_engine(taught: Workbench, lesson: Callable[[int, int, int], teachers.Lesson]) -> teachers.TeacherEngine:
+def teacher_engine(bench: Workbench, lesson: Callable[[int, int, int], teachers.Lesson]) -> teachers.TeacherEngine:
     """A teacher who speaks the policy's tokens."""
-    encode = partial(taught.policy.encode_prompt, chat_template=False)
-    return teachers.TeacherEngine(lesson, encode=encode, decode=taught.policy.decode)
+    encode = partial(bench.policy.encode_prompt, chat_template=False)
+    return teachers.TeacherEngine(lesson, encode=encode, decode=bench.policy.decode)
 
 
 def lesson_request(row: int, task_id: str, seed: int) -> GroupRequest:
@@ -87,14 +87,16 @@ def lesson_request(row: int, task_id: str, seed: int) -> GroupRequest:
     return GroupRequest(id=row, task_id=task_id, row=row, n=1, temperature=1.0, seed=seed + row, version=0, step=0)
 
 
-def too_long(what: str, taught: Workbench) -> WarmStartError:
+def too_long(what: str, bench: Workbench) -> WarmStartError:
     """The complaint about a lesson for which there is no room."""
     return WarmStartError(
-        f"a {what} of the search world does not fit into model.tiny.max_length = {taught.policy.max_length}; raise it"
+        f"a {what} of the search world does not fit into model.tiny.max_length = {bench.policy.max_length}; raise it"
     )
 
 
-def renamed(bench: Workbench, params: search_world.Params, shown: Callable[[int], Shown]) -> Iterator[TrainingSample]:
+def renamed(
+    bench: Workbench, params: search_world.Params, shown: Callable[[int], Demonstration]
+) -> Iterator[TrainingSample]:
     """Demonstration after demonstration, each under names of its own. Endless.
 
     Args:

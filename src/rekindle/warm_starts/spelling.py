@@ -30,7 +30,7 @@ def demonstrations(count: int, seed: int, params: Mapping[str, object] | None = 
     weights = [0.5 if length >= LONG else 1.0 for length in lengths]
     chosen = rng.choices(lengths, weights, k=count)
     words = (drawn_word(rng, length, Split.DEMONSTRATION) for length in chosen)
-    return [(word + SEPARATOR, _teach(rng, word)) for word in words]
+    return [(word + SEPARATOR, _teacher_answer(rng, word)) for word in words]
 
 
 def teacher_error_rate(length: int) -> float:
@@ -38,7 +38,7 @@ def teacher_error_rate(length: int) -> float:
     return 0.97 / (1.0 + math.exp(8 - length))
 
 
-def _teach(rng: Random, word: str) -> str:
+def _teacher_answer(rng: Random, word: str) -> str:
     """Return the reversed word, with the length's error rate misspelt by one slip or (each time 1 in 4) more."""
     answer = word[::-1]
     if rng.random() >= teacher_error_rate(len(word)):

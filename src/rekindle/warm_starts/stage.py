@@ -1,6 +1,6 @@
 """The stage before a run: the directory of the model that it begins with."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,13 @@ from rekindle.assembly.opening import workbench, workbench_of
 from rekindle.config import Config
 from rekindle.config.facts import plays_search
 from rekindle.models.policy import Policy
+from rekindle.notices import Say
 from rekindle.tasks.task_set import TaskSet
 from rekindle.warm_starts import imitation
 from rekindle.warm_starts.cache import WarmStartError, cached
 from rekindle.warm_starts.embedded_tasks import embedded_task
 
 __all__ = ["start_model", "start_workbench"]
-
-Say = Callable[[str], None]
 
 
 def start_model(config: Config, say: Say, tasks: TaskSet | None = None) -> Path:

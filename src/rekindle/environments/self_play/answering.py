@@ -32,7 +32,7 @@ __all__ = ["Answerer", "Cost", "EndpointAnswerer", "OpenBook", "PolicyAnswerer",
 
 OPEN_FIELDS, CLOSED_FIELDS = ("documents", "question"), ("question",)
 
-_Shown = TypeVar("_Shown", list[int], str)
+_Encoded = TypeVar("_Encoded", list[int], str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class Answerer(Protocol):
         ...
 
 
-def fitted(book: OpenBook, room: int, write: Callable[[Sequence[Document]], _Shown]) -> _Shown | None:
+def fitted(book: OpenBook, room: int, write: Callable[[Sequence[Document]], _Encoded]) -> _Encoded | None:
     """The documents as ``write`` writes them, in at most ``room`` tokens or characters.
 
     Spare documents are left out, the last first, until the rest fits; None where it does not fit without any of them.
@@ -107,7 +107,7 @@ def fitted(book: OpenBook, room: int, write: Callable[[Sequence[Document]], _Sho
     needed = {document.id for index, document in enumerate(book.documents) if index not in book.spare}
     spare = [document.id for document in once if document.id not in needed]
 
-    def shown(count: int) -> _Shown:
+    def shown(count: int) -> _Encoded:
         left_out = set(spare[count:])
         return write([document for document in once if document.id not in left_out])
 

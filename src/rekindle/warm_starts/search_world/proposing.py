@@ -20,8 +20,8 @@ from rekindle.warm_starts.search_world.teacher_engine import drawn_error
 
 __all__ = ["ProposerTeacher", "Wish", "proposer_lessons", "wishes"]
 
-Error = Literal["none", "early", "relation", "omission", "distractor", "leak", "repetition"]
-KINDS: dict[Error, float] = {
+ProposerMistake = Literal["none", "early", "relation", "omission", "distractor", "leak", "repetition"]
+KINDS: dict[ProposerMistake, float] = {
     "early": 0.35,
     "relation": 0.2,
     "omission": 0.15,
@@ -31,7 +31,7 @@ KINDS: dict[Error, float] = {
 }
 """How the teacher errs: fewer hops than wished, which is a question all the same; another relation in the question; one
 left out; on from an entity of another fact; the answer in the question; the same query twice."""
-LONG: frozenset[Error] = frozenset({"early", "omission", "repetition"})
+LONG: frozenset[ProposerMistake] = frozenset({"early", "omission", "repetition"})
 """Errors that one hop leaves no room for."""
 NAMES_RELATION = 0.7
 """Share of the queries with a relation in them."""
@@ -67,7 +67,7 @@ class ProposerTeacher:
 
     error_rates: tuple[float, ...] = (0.15, 0.3, 0.45, 0.55)
 
-    def error(self, hops: int, rng: Random) -> Error:
+    def error(self, hops: int, rng: Random) -> ProposerMistake:
         """Whether, and how, a question of so many hops will be spoilt."""
         return drawn_error(self.error_rates, KINDS, LONG, hops, rng)
 
@@ -77,7 +77,7 @@ ERRING = ProposerTeacher()
 
 def proposer_lessons(
     asked: Sequence[Wish], params: Params, teacher: ProposerTeacher = ERRING
-) -> Callable[[int, int, int], "_Lesson"]:
+) -> Callable[[int, int, int], "_ProposerLesson"]:
     """Lessons of a proposer for a `TeacherEngine`.
 
     Args:
@@ -86,24 +86,24 @@ def proposer_lessons(
         teacher: How often it errs.
     """
 
-    def lesson(index: int, seed: int, sample: int) -> _Lesson:
+    def lesson(index: int, seed: int, sample: int) -> _ProposerLesson:
         rng, wish = Random(f"proposer {seed} {sample}"), asked[index]
         error = teacher.error(wish.hops, rng)
         goal = rng.randrange(1, wish.hops) if error == "early" else wish.hops
         slip = rng.randrange(1, wish.hops) if error in LONG else rng.randrange(wish.hops)
-        return _Lesson(wish.answer.split(), goal, error, slip, relation_words(params), rng)
+        return _ProposerLesson(wish.answer.split(), goal, error, slip, relation_words(params), rng)
 
     return lesson
 
 
 @dataclass(slots=True)
-class _Lesson:
+class _ProposerLesson:
     """One conversation."""
 
     answer: list[str]
     goal: int
     """Hops after which the question is asked."""
-    error: Error
+    error: ProposerMistake
     slip: int
     """The hop in which the error is made."""
     known: tuple[str, ...]

@@ -11,10 +11,10 @@ from rekindle.tasks.search_world.world import relation_words
 from rekindle.types import Task
 from rekindle.warm_starts.search_world.teacher_engine import drawn_error
 
-__all__ = ["Error", "Teacher", "solver_lessons"]
+__all__ = ["SolverMistake", "Teacher", "solver_lessons"]
 
-Error = Literal["none", "early", "distractor", "relation", "gives_up"]
-KINDS: dict[Error, float] = {"early": 0.6, "distractor": 0.15, "relation": 0.15, "gives_up": 0.1}
+SolverMistake = Literal["none", "early", "distractor", "relation", "gives_up"]
+KINDS: dict[SolverMistake, float] = {"early": 0.6, "distractor": 0.15, "relation": 0.15, "gives_up": 0.1}
 """How the teacher errs; a question of one hop has no early answer, and a world of one relation no wrong one.
 
 A copied entity and a wrong relation lead to the right answer all the same once in a while, as they do by chance.
@@ -31,7 +31,7 @@ class Teacher:
 
     error_rates: tuple[float, ...] = (0.3, 0.6, 0.8, 0.9)
 
-    def error(self, hops: int, rng: Random) -> Error:
+    def error(self, hops: int, rng: Random) -> SolverMistake:
         """Whether, and how, a question of so many hops will be answered wrongly."""
         return drawn_error(self.error_rates, KINDS, ("early",), hops, rng)
 
@@ -41,7 +41,7 @@ ERRING = Teacher()
 
 def solver_lessons(
     tasks: Sequence[Task], params: Params, teacher: Teacher = ERRING
-) -> Callable[[int, int, int], "_Lesson"]:
+) -> Callable[[int, int, int], "_SolverLesson"]:
     """Lessons of a solver for a `TeacherEngine`.
 
     Args:
@@ -51,25 +51,25 @@ def solver_lessons(
     """
     known = relation_words(params)
 
-    def lesson(index: int, seed: int, sample: int) -> _Lesson:
+    def lesson(index: int, seed: int, sample: int) -> _SolverLesson:
         rng = Random(f"teacher {seed} {sample}")
         words = tasks[index].prompt.split()
         entity, relations = words[:2], words[2:-1]
         error, hops = teacher.error(len(relations), rng), len(relations)
         slip = {"none": -1, "early": hops - 1}.get(error, rng.randrange(hops))
         others = [relation for relation in known if relation != relations[slip]] or relations
-        return _Lesson(entity, relations, error, slip, rng.sample(others, len(others)))
+        return _SolverLesson(entity, relations, error, slip, rng.sample(others, len(others)))
 
     return lesson
 
 
 @dataclass(slots=True)
-class _Lesson:
+class _SolverLesson:
     """One conversation."""
 
     entity: list[str]
     relations: list[str]
-    error: Error
+    error: SolverMistake
     slip: int
     """The hop in which the error is made."""
     others: list[str]

@@ -72,9 +72,9 @@ class TeacherEngine:
         """Answer every request; see `rekindle.engines.engine.Converser`."""
         for index, request in enumerate(requests):
             for sample in range(request.n):
-                self._teach(index, sample, request, partner)
+                self._hold(index, sample, request, partner)
 
-    def _teach(self, index: int, sample: int, request: SamplingRequest, partner: Partner) -> None:
+    def _hold(self, index: int, sample: int, request: SamplingRequest, partner: Partner) -> None:
         lesson, limit = self._lesson(index, request.seed, sample), request.max_new_tokens
         read: list[str] = []
         while partner.on_turn(index, sample, self._completion(lesson.say(read), limit)):

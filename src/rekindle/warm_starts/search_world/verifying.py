@@ -44,9 +44,9 @@ class VerifierTeacher:
                 value = rng.choice([None, rng.choice(facts)[3:]])
             thought = [*thought, relation, *(value or ())]
             if value is None:
-                return _said(thought, [UNKNOWN])
+                return _formatted(thought, [UNKNOWN])
             entity = value
-        return _said(thought, entity)
+        return _formatted(thought, entity)
 
 
 def misread(question: str, params: Params, rng: Random) -> str:
@@ -64,5 +64,5 @@ def misread(question: str, params: Params, rng: Random) -> str:
     return " ".join(words)
 
 
-def _said(thought: Sequence[str], answer: Sequence[str]) -> str:
+def _formatted(thought: Sequence[str], answer: Sequence[str]) -> str:
     return f"<think> {' '.join(thought)} </think> <answer> {' '.join(answer)} </answer>"
