@@ -117,7 +117,7 @@ def test_an_interrupted_evaluation_says_how_to_go_on(sets, tmp_path):
     arguments = command(sets, "--out", tmp_path / "out")
     done = signalled(arguments, JOURNAL_LINE, 20, signal.SIGINT)
     assert done.returncode == 130
-    assert done.stderr.splitlines()[-1] == "interrupted; to go on, repeat the command"
+    assert done.stderr.splitlines()[-1] == "interrupted; to continue, repeat the command"
     assert not (tmp_path / "out" / "results.json").exists()
 
 
@@ -223,10 +223,10 @@ def test_settings_that_a_model_cannot_have_here(written, said, model, capsys):
         (["--questions", "=x"], "expected NAME=FILE"),
         (["--questions", "a=no.jsonl"], "there is no file no.jsonl"),
         (["--questions", "a=x", "--questions", "a=y"], "another set of this name"),
-        (["--top-p", "0"], "--top-p 0 is no probability above 0"),
+        (["--top-p", "0"], "--top-p 0 must be above 0 and at most 1"),
         (["--min-p", "1"], "--min-p 1 must be at least 0 and below 1"),
         (["--max-new-tokens", "0"], "--max-new-tokens 0 leaves no room"),
-        (["--temperature", "nan"], "--temperature nan is negative or no number"),
+        (["--temperature", "nan"], "--temperature nan must be a number of at least 0"),
         (["--samples", "0"], "every k must be between 1 and the number of samples"),
         (["--json", "nowhere/r.json"], "nowhere/r.json cannot be written"),
         (["--markdown", "."], ". cannot be written; give a file"),

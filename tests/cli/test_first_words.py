@@ -175,7 +175,7 @@ def test_the_bar_of_a_terminal_is_not_torn():
     said = text.decode()
     for warning in ("the pool is starving", "old [torch]"):
         assert said.count(f"rekindle: warning: {warning}\r\n") == 1, said
-        assert said.count(f"rekindle: warning: said 3 times: {warning}\r\n") == 1
+        assert said.count(f"rekindle: warning: repeated 3 times: {warning}\r\n") == 1
 
 
 def _read(end):

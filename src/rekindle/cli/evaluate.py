@@ -1,4 +1,4 @@
-"""`rekindle eval`."""
+"""`rekindle eval`: accuracy of a policy on held-out prompts or question sets."""
 
 import argparse
 import os
@@ -50,7 +50,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--out",
         type=Path,
         metavar="DIR",
-        help=f"keep {RESULTS}, {TABLE}, {TRANSCRIPTS}, {WARNINGS} and a journal there; repeat the command to go on",
+        help=f"keep {RESULTS}, {TABLE}, {TRANSCRIPTS}, {WARNINGS} and a journal there; repeat the command to continue",
     )
     evaluate.add_argument("--json", type=Path, metavar="FILE", help="also write the results, with every answer")
     evaluate.add_argument("--markdown", type=Path, metavar="FILE", help="also write the table in Markdown")
@@ -81,7 +81,7 @@ def _eval(options: argparse.Namespace) -> int:
         say(inputs.loading)
         results = _evaluate(inputs, options, interrupts)
     if results is None:
-        kept = "to go on, repeat the command" if options.out else "nothing is kept without --out DIR"
+        kept = "to continue, repeat the command" if options.out else "nothing is kept without --out DIR"
         say(f"interrupted; {kept}")
         return INTERRUPTED
     _report(results, ks, options)
@@ -89,7 +89,7 @@ def _eval(options: argparse.Namespace) -> int:
 
 
 def _look(config: "Config", options: argparse.Namespace) -> "_Inputs":
-    """What is to be evaluated, after a look at its files."""
+    """The inputs of the evaluation, after checks of their files."""
     from rekindle.preflight import check_policy, loading_line, task_set
 
     model = named_policy(config, options.checkpoint)
@@ -102,7 +102,7 @@ def _look(config: "Config", options: argparse.Namespace) -> "_Inputs":
 
 @dataclass(frozen=True, slots=True)
 class _Inputs:
-    """What is evaluated; ``model`` is None where it is the start policy, which may have to be made."""
+    """Inputs of an evaluation; ``model`` is None for a start policy that needs a warm start."""
 
     config: "Config"
     model: Path | None
@@ -168,7 +168,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _files(chosen: Path | None, out: Path | None, name: str) -> list[Path]:
-    """Where a result goes: to the file asked for, and to the directory of --out."""
+    """Files of a result: the chosen one, and the one in the directory of --out."""
     return [path for path in (chosen, out and out / name) if path is not None]
 
 
@@ -176,7 +176,7 @@ def _progress(done: int, total: int, left: float) -> None:
     messages.status(f"eval: {done:,} of {total:,} questions, {duration(left)} left", last=done == total)
 
 
-# -- what the user asks for --------------------------------------------------------------------------------------------
+# -- options -----------------------------------------------------------------------------------------------------------
 
 
 def _ks(text: str, samples: int) -> list[int]:
@@ -192,9 +192,9 @@ def _ks(text: str, samples: int) -> list[int]:
 def _check(options: argparse.Namespace) -> None:
     temperature, top_p, min_p, longest = options.temperature, options.top_p, options.min_p, options.max_new_tokens
     if temperature is not None and not 0 <= temperature < float("inf"):
-        raise UserError(f"--temperature {temperature:g} is negative or no number; use 0 for greedy, or more")
+        raise UserError(f"--temperature {temperature:g} must be a number of at least 0; use 0 for greedy sampling")
     if top_p is not None and not 0 < top_p <= 1:
-        raise UserError(f"--top-p {top_p:g} is no probability above 0; use 1 to keep every token")
+        raise UserError(f"--top-p {top_p:g} must be above 0 and at most 1; use 1 to keep every token")
     if min_p is not None and not 0 <= min_p < 1:
         raise UserError(f"--min-p {min_p:g} must be at least 0 and below 1; use 0 to keep every token")
     if longest is not None and longest < 1:

@@ -37,7 +37,7 @@ ALL_SLOTS = slice(None)
 
 @dataclass(frozen=True, slots=True)
 class _Paused:
-    """A conversation between two turns: the row of the last turn, its completion, and the cache after it."""
+    """Conversation between two turns: the row of its last turn, the completion, and the cache after it."""
 
     row: int
     generated: Completion
@@ -53,7 +53,7 @@ class Decoding:
         eos_ids: Tokens that end a completion.
         decode: Turns tokens into text.
         max_rows: Most rows decoded at the same time.
-        partner: Answers finished rows; None: every row is a single completion.
+        partner: Responds to finished rows; None: every row is a single completion.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Decoding:
         self._fresh = range(len(table))
         self._partner = partner
         self._paused: list[_Paused] = []
-        self._names: dict[int, tuple[int, int]] = {}  # names of the rows that further turns have got
+        self._names: dict[int, tuple[int, int]] = {}  # names of the rows of further turns
         ends = torch.tensor(sorted(eos_ids), dtype=torch.int64, device=table.device)
         self._batch = Batch(decoder, table, ends)
         self._prefiller = Prefiller(decoder, table)
@@ -109,13 +109,13 @@ class Decoding:
         return ended
 
     def _report(self, slots: list[int], ended: list[tuple[int, Completion]]) -> None:
-        """Tell the partner of turns that have ended, and keep the caches of conversations that go on."""
+        """Report finished turns to the partner, and keep the caches of continuing conversations."""
         assert self._partner is not None
-        going_on = [self._partner.on_turn(*self.name(row), completion) for row, completion in ended]
-        kept = list(compress(slots, going_on))
+        continues = [self._partner.on_turn(*self.name(row), completion) for row, completion in ended]
+        kept = list(compress(slots, continues))
         if kept:
             cache = self._batch.take(kept)
-            for index, (row, completion) in enumerate(compress(ended, going_on)):
+            for index, (row, completion) in enumerate(compress(ended, continues)):
                 self._paused.append(_Paused(row, completion, Kept(cache, index)))
 
     def _has_room(self) -> bool:
@@ -131,12 +131,12 @@ class Decoding:
         paused, self._paused = self._paused[:slots], self._paused[slots:]
         room = slots - len(paused)
         fresh, self._fresh = self._fresh[:room], self._fresh[room:]
-        again = self._answered(paused) if paused else range(0)
-        slot_of = self._seats(slots, [*again, *fresh])
+        resumed = self._next_turns(paused) if paused else range(0)
+        slot_of = self._seats(slots, [*resumed, *fresh])
         entered: list[Tensor] = []
         logits: list[Tensor] = []
-        continued = self._prefiller.continued(again, [one.kept for one in paused])
-        for prompts, rows in (*zip(continued, repeat(again)), *zip(self._prefiller.prompts(fresh), repeat(fresh))):
+        continued = self._prefiller.continued(resumed, [one.kept for one in paused])
+        for prompts, rows in (*zip(continued, repeat(resumed)), *zip(self._prefiller.prompts(fresh), repeat(fresh))):
             sources, members = prompts.members(self._table, rows)
             entered.append(torch.tensor([slot_of[row] for row in members], device=self._table.device))
             self._batch.put(entered[-1], prompts.cache, sources)
@@ -146,7 +146,7 @@ class Decoding:
             self._stops.watch(row, self._table.request(row).stop)
         return torch.cat(entered), torch.cat(logits)
 
-    def _answered(self, paused: Sequence[_Paused]) -> range:
+    def _next_turns(self, paused: Sequence[_Paused]) -> range:
         """Append rows for the next turns of conversations."""
         assert self._partner is not None
         names = [self.name(one.row) for one in paused]
@@ -178,7 +178,7 @@ class Decoding:
         self._stops.forget(row)
         if math.isnan(sum(logprobs)):
             raise UserError(
-                "the model's logits are not numbers: its weights have diverged; go back to an earlier checkpoint and "
+                "the model's logits are not numbers: its weights have diverged; return to an earlier checkpoint and "
                 "lower the learning rate"
             )
         truncated = not stopped and ids[-1] not in self._eos_ids

@@ -1,4 +1,4 @@
-"""Lessons of self-play in the embedded search world: a solver's, a proposer's and a verifier's, in one warm start."""
+"""Demonstrations of self-play in the embedded search world: of solver, proposer and verifier, in one warm start."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -31,19 +31,19 @@ __all__ = ["role_lessons"]
 ROLES = {"solver": 0.3, "proposer": 0.25, "verifier": 0.45}
 """Shares of the demonstrations."""
 CLOSED_BOOK, MISREAD = 0.05, 0.35
-"""Shares of the verifier's lessons without any document, and with a word of the question replaced."""
+"""Shares of the verifier's demonstrations without any document, and with a word of the question replaced."""
 EASIER = 0.75
-"""How much rarer among them a question is with each hop more, and documents with those of each other trajectory more.
+"""Factor on the frequency of the verifier's questions per further hop, and of documents per further trajectory.
 
-To find a fact among few documents is learned first, and among many by who can do that.
+Finding a fact among few documents is learned before finding one among many.
 """
 
 
 def role_lessons(bench: Workbench) -> Iterator[TrainingSample]:
-    """What the teachers of the three roles show, in turns at random, under ever new names. Endless.
+    """Endless demonstrations of the three roles' teachers, the role drawn at random, each with new names.
 
     Raises:
-        WarmStartError: A lesson does not fit into the model.
+        WarmStartError: A demonstration does not fit into the model.
     """
     params, wanted = search_world.Params.read(bench.config.task.params), lessons_wanted(bench)
     share = {role: max(1, round(wanted * share)) for role, share in ROLES.items()}
@@ -59,7 +59,7 @@ def role_lessons(bench: Workbench) -> Iterator[TrainingSample]:
 
 
 def _turns(lessons: dict[str, list[Demonstration]], seed: int) -> Callable[[int], Demonstration]:
-    """Each role's lessons in their own order; whose turn it is, is drawn."""
+    """The demonstrations of each role in order; the role is drawn at random."""
     rng, used = Random(f"roles {seed}"), dict.fromkeys(lessons, 0)
 
     def shown(number: int) -> Demonstration:
@@ -71,7 +71,7 @@ def _turns(lessons: dict[str, list[Demonstration]], seed: int) -> Callable[[int]
 
 
 def _proposals(bench: Workbench, params: search_world.Params, wanted: int) -> list[Proposal]:
-    """What the proposer's teacher asks, and what it has read before."""
+    """Proposals of the proposer's teacher."""
     seed = bench.config.warm_start.seed
     wishes = teachers.wishes(params, search_world.TEACHER_CORPUS, wanted, seed)
     engine = teacher_engine(bench, teachers.proposer_lessons(wishes, params))
@@ -91,10 +91,10 @@ def _order(row: int, wish: teachers.Wish, seed: int) -> Order:
 
 
 class _Recorder:
-    """An engine that says what it is told to say, and keeps the conversation.
+    """Engine that answers with a given text, and records the conversation.
 
     Args:
-        encode: From words to token ids.
+        encode: Text -> token ids.
     """
 
     def __init__(self, encode: Callable[[str], list[int]]) -> None:
@@ -103,7 +103,7 @@ class _Recorder:
         self.written: list[Demonstration] = []
 
     def sync(self, policy: Policy, version: int) -> None:
-        """Nothing: it has no weights."""
+        """No effect: it has no weights."""
 
     def generate(self, requests: Sequence[SamplingRequest]) -> Iterator[tuple[int, list[Completion]]]:
         """See ``Engine.generate``."""
@@ -118,7 +118,7 @@ class _Recorder:
 def _verdicts(
     bench: Workbench, params: search_world.Params, proposed: Sequence[Proposal], wanted: int
 ) -> list[Demonstration]:
-    """Verdicts of the verifier's teacher on the questions of the proposer's, right and wrong, as they are checked."""
+    """Answers of the verifier's teacher to the proposer teacher's questions, in the format of the RAG check."""
     rng, teacher = Random(f"verifier {bench.config.warm_start.seed}"), teachers.VerifierTeacher()
     recorder = _Recorder(partial(bench.policy.encode_prompt, chat_template=False))
     answerer = policy_answerer(replace(bench, engine=recorder))
@@ -126,16 +126,16 @@ def _verdicts(
     noises = range(bench.config.check.noise + 1)
     for first in rng.choices(asked, [EASIER ** (one.hops - 1) for one in asked], k=wanted):
         (noise,) = rng.choices(noises, [EASIER**noise for noise in noises])
-        book = _book(params, first, rng.sample(asked, min(noise, len(asked))), rng)
-        recorder.text = teacher.reply(book.question, [one.text for one in book.documents], rng)
-        answerer.answer([book])
+        asking = _open_book(params, first, rng.sample(asked, min(noise, len(asked))), rng)
+        recorder.text = teacher.reply(asking.question, [one.text for one in asking.documents], rng)
+        answerer.answer([asking])
     if not recorder.written:
         raise too_long("question with its documents", bench)
     return recorder.written
 
 
-def _book(params: search_world.Params, first: Proposal, others: Sequence[Proposal], rng: Random) -> OpenBook:
-    """A question with what was found for it and for others, or with nothing."""
+def _open_book(params: search_world.Params, first: Proposal, others: Sequence[Proposal], rng: Random) -> OpenBook:
+    """A question with the documents found for it and for others, or without documents."""
     question, found = first.question or "", [document for one in (first, *others) for document in one.documents]
     if rng.random() < MISREAD:
         question = teachers.misread(question, params, rng)

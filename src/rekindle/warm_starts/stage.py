@@ -1,4 +1,4 @@
-"""The stage before a run: the directory of the model that it begins with."""
+"""Warm-start stage: the directory of the model that a run begins with."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -22,15 +22,15 @@ __all__ = ["start_model", "start_workbench"]
 def start_model(config: Config, say: Say, tasks: TaskSet | None = None) -> Path:
     """Directory of the model that the run begins with: ``model.path``, or a tiny model after its warm start.
 
-    A warm start is taken from the user's cache when it was made before.
+    A warm start that was made before is taken from the user's cache.
 
     Args:
-        config: The run.
-        say: Told what takes a while.
-        tasks: Those of the configuration, where the caller has them already.
+        config: The complete configuration.
+        say: Shows a line before slow work.
+        tasks: Tasks of the configuration, where the caller has them already.
 
     Raises:
-        WarmStartError: Its profile is outside what RL can use.
+        WarmStartError: The start profile is outside the range that the configuration allows.
     """
     if config.model.path is not None:
         return Path(config.model.path)
@@ -42,7 +42,7 @@ def start_model(config: Config, say: Say, tasks: TaskSet | None = None) -> Path:
 
 
 def start_workbench(config: Config, say: Say = print) -> AbstractContextManager[Workbench]:
-    """A workbench with the model that a run would begin with."""
+    """Workbench with the model that a run would begin with."""
     return workbench(config, start_model(config, say), say)
 
 

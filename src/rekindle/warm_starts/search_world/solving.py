@@ -1,4 +1,4 @@
-"""The solver's teacher errs more often the more hops a question has, in the ways a searcher errs."""
+"""Teacher of the solver: searches hop by hop, and errs more often in questions with more hops."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,24 +15,24 @@ __all__ = ["SolverMistake", "Teacher", "solver_lessons"]
 
 SolverMistake = Literal["none", "early", "distractor", "relation", "gives_up"]
 KINDS: dict[SolverMistake, float] = {"early": 0.6, "distractor": 0.15, "relation": 0.15, "gives_up": 0.1}
-"""How the teacher errs; a question of one hop has no early answer, and a world of one relation no wrong one.
+"""Shares of the kinds of mistakes. One hop allows no early answer, and a world of one relation no wrong relation.
 
-A copied entity and a wrong relation lead to the right answer all the same once in a while, as they do by chance.
+A copied entity or a wrong relation sometimes leads to the right answer by chance.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Teacher:
-    """How often the teacher errs.
+    """The solver's teacher.
 
     Attributes:
-        error_rates: Chance of an error in a question of 1, 2, ... hops; longer questions have the last one.
+        error_rates: Chance of an error in a question of 1, 2, ... hops; longer questions have the last rate.
     """
 
     error_rates: tuple[float, ...] = (0.3, 0.6, 0.8, 0.9)
 
     def error(self, hops: int, rng: Random) -> SolverMistake:
-        """Whether, and how, a question of so many hops will be answered wrongly."""
+        """Kind of the mistake in a question with this number of hops; "none": no mistake."""
         return drawn_error(self.error_rates, KINDS, ("early",), hops, rng)
 
 
@@ -46,8 +46,8 @@ def solver_lessons(
 
     Args:
         tasks: The questions, in the order of the requests.
-        params: Of the world.
-        teacher: How often it errs.
+        params: Parameters of the world.
+        teacher: The teacher with its error rates.
     """
     known = relation_words(params)
 
@@ -71,7 +71,7 @@ class _SolverLesson:
     relations: list[str]
     error: SolverMistake
     slip: int
-    """The hop in which the error is made."""
+    """The hop of the mistake."""
     others: list[str]
     """Relations to take instead of the right one."""
     hop: int = 0
@@ -96,7 +96,7 @@ class _SolverLesson:
         return self.relations[self.hop]
 
     def _learn(self, facts: Sequence[list[str]]) -> None:
-        """Take the next entity from what was read; one who finds nothing stays with the last."""
+        """Take the next entity from the reply; without a fitting fact the entity stays."""
         wanted = [*self.entity, self._relation()]
         right = next((fact[3:] for fact in facts if fact[:3] == wanted), None)
         other = next((fact[-2:] for fact in facts if fact[:3] != wanted), None)
