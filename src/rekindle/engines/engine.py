@@ -91,7 +91,7 @@ class Engine(Protocol):
     """Sampler of a policy.
 
     An engine begins with the weights that its policy has when the engine is made. ``sync`` is called after every
-    update, so an engine may hold a copy of the weights: on another device, in another process, in another number format.
+    update, so an engine may hold a copy of the weights on another device, in another process, in another number format.
     """
 
     def sync(self, policy: "Policy", version: int) -> None:
