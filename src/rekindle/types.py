@@ -31,7 +31,7 @@ __all__ = [
 
 
 class UserError(ValueError):
-    """An error that the user can fix; the message states what is wrong, where, and the remedy. Shown without traceback."""
+    """An error that the user can fix; the message has what is wrong, where, and the remedy. Shown without traceback."""
 
 
 class Outcome(StrEnum):
@@ -269,7 +269,7 @@ class TrainingSample:
 
 
 class Environment(Protocol):
-    """Environment protocol: plays tasks with an engine; ``rekindle.testing.check_environment`` tests implementations."""
+    """Environment protocol: plays tasks with an engine. ``rekindle.testing.check_environment`` tests a class."""
 
     def play(self, requests: Sequence[GroupRequest]) -> Iterator[tuple[int, list[Rollout] | None]]:
         """Yield ``(request id, its n rollouts)`` once per request, in any order; None where the attempt failed."""

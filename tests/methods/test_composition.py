@@ -86,7 +86,7 @@ def test_every_accepted_pair_is_built_plays_and_conserves(one, other, profile):
 @pytest.mark.parametrize(
     ("names", "reason"),
     [
-        (("sGPO phases", "ERPO heating"), "set profile.trivial_above = 1 to keep and heat them"),
+        (("sGPO phases", "ERPO heating"), "set profile.trivial_above = 1 to keep them"),
         (("query recycling", "MoPPS"), "query recycling and MoPPS both set pool.kind; leave one of them out"),
         (("GSPO", "token filter", "CISPO"), "GSPO and CISPO both set loss.kind, loss.clip_high"),
         (("knapsack", "sized groups 1/p"), "both set sizes.rule"),
