@@ -132,7 +132,7 @@ def test_defaults_are_valid_but_for_the_missing_end():
     assert Config().train.steps is None
 
 
-# -- rules: each case is a configuration, and part of the reason to refuse it ---------------------------------------------
+# -- rules: each case is a configuration, and part of the reason to refuse it -----------------------------------------
 
 SINGLE = "train.group_size=1 train.gate=everything advantage.estimator=batch_standardize"
 PHASED = "pool.kind=phased"
@@ -279,7 +279,10 @@ REFUSED += [
     (f"{PLAY} self_play.proposer_estimator=grpo", "self_play.proposer_group_size = 1 leaves nothing to compare"),
     (f"{PLAY} self_play.question_tokens=128", "of engine.max_new_tokens = 128 leaves the proposer no tokens"),
     (f"{PLAY} self_play.max_new_tokens=96", "of self_play.max_new_tokens = 96 leaves the proposer no tokens"),
-    (f"{PLAY} self_play.proposer_from_step=2 self_play.solver_from_step=3", "leave no role that learns in the first step"),
+    (
+        f"{PLAY} self_play.proposer_from_step=2 self_play.solver_from_step=3",
+        "leave no role that learns in the first step",
+    ),
     (f"{PLAY} self_play.fixed=solver refill.max_rounds=2", "would always draw again"),
     (f"{PLAY} check.kind=endpoint", "set check.url"),
     (f"{PLAY} check.kind=endpoint check.url=http://h", "set check.model"),
