@@ -2,9 +2,9 @@
 
     {"step": 12, "time": "2026-01-31T12:00:00+00:00", "source": "rekindle", "text": "...", "count": 3}
 
-``count`` is how often the text occurred in that step; step 0 is the time before the first update. A text is written at once
-when it is new, and its repetitions at the end of the step, so a kill loses at most repetitions of one step. A resumed
-run forgets the lines of the steps that it makes again.
+``count`` is how often the text occurred in that step; step 0 is the time before the first update. A new text is written
+at once, and its repetitions at the end of the step, so a kill loses at most repetitions of one step. A resumed run
+removes the lines of the steps that it makes again.
 """
 
 from collections import Counter
