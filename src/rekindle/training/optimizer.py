@@ -17,9 +17,9 @@ class Optimizer:
     """AdamW (arXiv 1711.05101) over named parameters.
 
     Norms and biases (parameters with fewer than two axes) have no weight decay. Parameters in half precision get a
-    float32 master copy here: gradients of micro-batches are summed in float32, AdamW moves the master, and the parameter is the
-    rounded master. Without it bfloat16 would round away every step below 1/256 of a weight. The price is 12 bytes per
-    half-precision weight beside its own 2, against 8 beside 4 for a float32 weight.
+    float32 master copy here: gradients of micro-batches are summed in float32, AdamW moves the master, and the
+    parameter is the rounded master. Without it bfloat16 would round away every step below 1/256 of a
+    weight. The price is 12 bytes per half-precision weight beside its own 2, against 8 beside 4 for a float32 weight.
     """
 
     def __init__(self, parameters: Iterable[tuple[str, Parameter]], settings: OptimizerTable) -> None:
