@@ -90,7 +90,7 @@ def test_every_accepted_pair_is_built_plays_and_conserves(one, other, profile):
         (("query recycling", "MoPPS"), "query recycling and MoPPS both set pool.kind; leave one of them out"),
         (("GSPO", "token filter", "CISPO"), "GSPO and CISPO both set loss.kind, loss.clip_high"),
         (("knapsack", "sized groups 1/p"), "both set sizes.rule"),
-        (("single rollout", "query recycling"), "a group of one (train.group_size = 1) never has any"),
+        (("single rollout", "query recycling"), "a group of one (train.group_size = 1) never has signal"),
         (("single rollout", "DAPO refill"), "refill.max_rounds would never draw again"),
         (("ERPO RA", "SPO baseline"), "already gives all-correct groups an advantage"),
         (("sGPO phases", "SPEED top-up"), "adds rollouts to a step whose total"),
