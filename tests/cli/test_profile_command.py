@@ -47,10 +47,10 @@ def test_a_profile_of_the_start_policy(made, tmp_path, capsys):
     assert not made.with_name("profile.parquet.partial").exists()
     assert profile(tmp_path / "again.parquet") == 0
     same(found, load_profile(tmp_path / "again.parquet"))
-    message = capsys.readouterr()
-    assert "96 prompts, 384 rollouts" in message.out
-    assert "never solved" in message.out
-    assert "96 of 96 prompts" in message.err
+    output = capsys.readouterr()
+    assert "96 prompts, 384 rollouts" in output.out
+    assert "never solved" in output.out
+    assert "96 of 96 prompts" in output.err
 
 
 def test_a_killed_profile_goes_on_and_is_the_same(made, tmp_path):
@@ -103,9 +103,9 @@ def test_a_profile_of_something_else_is_refused_unless_forced(made, tmp_path, ca
     other = tmp_path / "other.parquet"
     assert profile(other, "--checkpoint", str(other_model(start, tmp_path))) == 0
     assert train(tmp_path / "run", "--set", f"profile.path={other}") == 2
-    message = capsys.readouterr().err
-    assert "model" in message
-    assert "profile.force = true" in message
+    output = capsys.readouterr().err
+    assert "model" in output
+    assert "profile.force = true" in output
     assert not (tmp_path / "run").exists(), "a run that cannot start leaves nothing behind"
     assert train(tmp_path / "run2", "--set", f"profile.path={other}", "--set", "profile.force=true") == 0
 
