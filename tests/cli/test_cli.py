@@ -70,7 +70,7 @@ def test_train_eval_report_and_resume(tmp_path, capsys):
         (["train", str(EXAMPLE), "--set", "model.path=missing-model"], "missing-model"),
         (["eval", str(EXAMPLE), "--samples", "4", "--k", "8"], "every k must be between 1 and the number of samples"),
         (["eval", str(EXAMPLE), "--k", "x"], "expected numbers separated by commas"),
-        (["eval", str(EXAMPLE), "--temperature", "-1"], "is negative"),
+        (["eval", str(EXAMPLE), "--temperature", "-1"], "must be a number of at least 0"),
         (["report", "nowhere"], "nowhere"),
     ],
 )
