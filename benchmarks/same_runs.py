@@ -13,7 +13,6 @@ import argparse
 import hashlib
 import json
 import os
-import re
 import sqlite3
 import subprocess
 import sys
