@@ -28,7 +28,6 @@ CHANGES_THE_NUMBERS = {
     "advantage.negative_keep_ratio": 0.2,
     "loss.aggregation": "sequence_mean",
     "train.learning_rate": 1e-3,
-    "optimizer.batch_exponent": 1.0,
     "optimizer.warmup_steps": 2,
     "optimizer.weight_decay": 0.5,
     "optimizer.beta1": 0.5,
@@ -43,7 +42,6 @@ CHANGES_THE_NUMBERS = {
     "engine.stop": ["a"],
     "pool.alpha": 0.5,
     "pool.reset_below": 0.99,
-    "refill.max_rounds": 3,
     "task.pool_size": 30,
     "eval.prompts": 9,
     "eval.samples": 3,
@@ -53,6 +51,7 @@ OFF_POLICY = ("optimizer.epochs=3", "train.learning_rate=0.003", "optimizer.warm
 FRESH = ("warm_start.steps=40", "train.steps=1")  # what needs another warm start gets a short one
 OFTEN = ("task.pool_size=10", "train.steps=6")  # every prompt three times or more
 SPREAD = ("train.temperature=1.5",)  # success rates of all kinds
+SHORT_OF_SIGNAL = ("train.oversample=1", *SPREAD)  # as many prompts as a step needs, and some without signal
 HOT = (*OFTEN, "train.temperature=0.4", "heating.delta=0.4")
 REVIVED = (*HOT, "reactivation.kind=constant")
 BY_SUCCESS = (*OFTEN, "sizes.rule=inverse_success")
@@ -90,7 +89,9 @@ NEEDS_COMPANY = {
     "posterior.prior_successes": (OFTEN, 9.0, "posterior_recycle"),
     "posterior.prior_failures": (OFTEN, 9.0, "posterior_recycle"),
     "posterior.half_life": (OFTEN, 1e-4, "posterior_recycle"),
-    "posterior.least_discount": ((*OFTEN, "posterior.half_life=1e-4"), 0.9, "prompt_baseline"),
+    "posterior.least_discount": ((*OFTEN, *SPREAD, "posterior.half_life=1e-4"), 0.9, "prompt_baseline"),
+    "optimizer.batch_exponent": (SHORT_OF_SIGNAL, 1.0),
+    "refill.max_rounds": (SHORT_OF_SIGNAL, 3),
     "posterior.most_discount": (OFTEN, 0.1, "prompt_baseline"),
     "posterior.probe_rows": (OFTEN, 2, "posterior_recycle"),
     "skip.target": (OFTEN, 1.0, "greso"),
