@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rag_cases import POISON, document
-from search_cases import CharacterCodec, NoTemplate, ScriptedEngine, bpe_policy, bpe_tokenizer
 from tokenizers.processors import TemplateProcessing
 
 from rekindle.engines.endpoint import Endpoint, EndpointError
@@ -21,6 +20,7 @@ from rekindle.environments.self_play.check_prompt import CLOSED_BOOK, OPEN_BOOK,
 from rekindle.models.policy import Policy
 from rekindle.types import Document, UserError
 from rekindle.warm_starts.tiny_model import build_tiny
+from search_cases import CharacterCodec, NoTemplate, ScriptedEngine, bpe_policy, bpe_tokenizer
 from searching import answering
 
 FIELDS = ("documents", "question")

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rag_cases import PARAMS, POISON, Says, document, facts, follow, planted, proposal
-from search_cases import CharacterCodec, NoTemplate, ScriptedEngine
 
 from rekindle.engines.endpoint import Endpoint, EndpointError
 from rekindle.engines.engine import SamplingLimits
@@ -25,6 +24,7 @@ from rekindle.verifiers.judge_prompt import SYSTEM_PROMPT
 from rekindle.verifiers.qa import QaVerifier
 from rekindle.verifiers.verifier import Verdict
 from rekindle.warm_starts.tiny_model import build_tiny
+from search_cases import CharacterCodec, NoTemplate, ScriptedEngine
 from searching import answering
 
 EXACT = QaVerifier("qa_exact_match")

@@ -7,7 +7,6 @@ from itertools import count
 
 from test_loop import Passing, finish
 
-from environments.search_cases import ScriptedEngine
 from rekindle.assembly.self_play import build_self_play
 from rekindle.environments.search.codec import PolicyCodec
 from rekindle.learning.samples import build_samples
@@ -15,6 +14,7 @@ from rekindle.methods import build_credit, build_scheduler
 from rekindle.recipes import resolve
 from rekindle.training.supply import Supplied
 from rekindle.warm_starts.stage import start_workbench
+from search_cases import ScriptedEngine
 from searching import write_jsonl
 
 LANDS = {"Paris": "France", "Rome": "Italy", "Oslo": "Norway", "Bern": "Switzerland"}

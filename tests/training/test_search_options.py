@@ -11,7 +11,6 @@ import torch
 from test_loop import finish, last_weights, ledger_rows, without_clocks
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from environments.search_cases import ScriptedEngine, bpe_tokenizer
 from fast import sample
 from rekindle.assembly.retrievers import opened_retrievers
 from rekindle.config.tables.model import WarmStartTable
@@ -29,6 +28,7 @@ from rekindle.verifiers.verifier import Verdict
 from rekindle.warm_starts.cache import WarmStartError
 from rekindle.warm_starts.imitation import imitate, imitated
 from rekindle.warm_starts.stage import start_workbench
+from search_cases import ScriptedEngine, bpe_tokenizer
 from searching import answering, file_config, search_config, write_jsonl
 
 COVERED = {

@@ -22,7 +22,6 @@ from self_play_stage import (
 )
 from test_loop import opened, without_clocks
 
-from environments.search_cases import bpe_policy
 from rekindle.assembly.self_play import policy_answerer
 from rekindle.cli import main
 from rekindle.engines.endpoint import Endpoint
@@ -34,6 +33,7 @@ from rekindle.observability.step_log import read_step_log
 from rekindle.tasks import search_world
 from rekindle.types import Document, Fate, TrainingSample
 from rekindle.warm_starts.stage import start_workbench
+from search_cases import bpe_policy
 from searching import QUICK_SELF_PLAY, SELF_PLAY_EXAMPLE, answering, recording, self_play_config, write_jsonl
 
 COVERED = {
