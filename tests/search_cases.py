@@ -1,4 +1,4 @@
-"""What the tests of the search environment share: codecs, retrievers, engines that follow a script."""
+"""Shared cases of the search environment: codecs, retrievers, scripted engines."""
 
 from itertools import groupby
 from typing import Any
@@ -111,7 +111,7 @@ class NoTemplate(CharacterCodec):
 
 
 class ScriptedEngine:
-    """Says what ``script(text so far) -> text`` tells it, honouring limits and stop texts; log-probabilities differ.
+    """Engine that generates ``script(text so far) -> text``, honouring limits and stop texts; log-probabilities differ.
 
     Args:
         codec: Its ``own`` tokens are what is sampled.
@@ -131,19 +131,19 @@ class ScriptedEngine:
 
     def _say(self, request, sample):
         assert request.max_new_tokens >= 1
-        said = []
+        generated = []
         for token in self.codec.own(self.script(self.codec.decode(request.prompt_ids), sample)):
-            said.append(token)
-            stopped = bool(request.stop) and contains_stop(said, request.stop, self.codec.decode)
-            if stopped or token in self.codec.end_ids or len(said) == request.max_new_tokens:
+            generated.append(token)
+            stopped = bool(request.stop) and contains_stop(generated, request.stop, self.codec.decode)
+            if stopped or token in self.codec.end_ids or len(generated) == request.max_new_tokens:
                 break
-        ended = len(said) < request.max_new_tokens or said[-1] in self.codec.end_ids or stopped
-        logprobs = [-0.25 * (1 + position % 7) for position in range(len(said))]
-        return Completion(said, logprobs, truncated=not ended, text=self.codec.decode(said))
+        ended = len(generated) < request.max_new_tokens or generated[-1] in self.codec.end_ids or stopped
+        logprobs = [-0.25 * (1 + position % 7) for position in range(len(generated))]
+        return Completion(generated, logprobs, truncated=not ended, text=self.codec.decode(generated))
 
 
 class Shelf:
-    """A retriever that finds the same documents for every query, and remembers what it was asked."""
+    """Retriever that finds the same documents for every query; records the queries."""
 
     def __init__(self, *documents):
         self.documents, self.asked = documents or (PARIS,), []
@@ -162,7 +162,7 @@ class DeadShelf(Shelf):
 
 
 def in_turn(*turns):
-    """A script that says the turns one after another, told apart by how often the policy has said "turn end"."""
+    """Script with one text per turn; the number of end tokens of the policy selects the turn."""
     counts = {}
 
     def script(text, sample):

@@ -132,15 +132,15 @@ def test_defaults_are_valid_but_for_the_missing_end():
     assert Config().train.steps is None
 
 
-# -- rules: each case is a configuration, and what is said against it -------------------------------------------------
+# -- rules: each case is a configuration, and part of the reason to refuse it -----------------------------------------
 
 SINGLE = "train.group_size=1 train.gate=everything advantage.estimator=batch_standardize"
 PHASED = "pool.kind=phased"
 KNAPSACK = "sizes.rule=knapsack sizes.maximum=128"
 BY_SUCCESS = "sizes.rule=inverse_success"
 SIGNAL_CHANCE = "pool.kind=prioritized"
-HEATED = "heating.delta=0.05"
-RA = f"{HEATED} reactivation.kind=virtual_failure train.gate=not_all_wrong"
+HEATING = "heating.delta=0.05"
+RA = f"{HEATING} reactivation.kind=virtual_failure train.gate=not_all_wrong"
 BALANCE = "top_up.kind=balance subset.kind=balanced"
 REAL = "task.binary_rewards=false"
 MODEL = "model.path=m"
@@ -156,14 +156,14 @@ REFUSED = [
     (f"{SINGLE} train.gate=has_signal", 'train.gate = "has_signal" drops every group of one rollout'),
     (f"{SINGLE} train.gate=not_all_wrong", 'train.gate = "not_all_wrong" drops every single rollout that failed'),
     (f"{BY_SUCCESS} sizes.minimum=1 advantage.estimator=c_rf", "drops every group of one rollout"),
-    (f"{SINGLE} pool.kind=recycling", "a group of one (train.group_size = 1) never has any"),
+    (f"{SINGLE} pool.kind=recycling", "a group of one (train.group_size = 1) never has signal"),
     (f"{SINGLE} pool.kind=selective", "skips prompts without signal, and a group of one"),
     (f"{SINGLE} pool.kind=prioritized", 'set priority.score = "uncertainty" or train.group_size = 4'),
-    (f"{SINGLE} top_up.kind=mixed", "which a single rollout cannot; set train.group_size = 4"),
+    (f"{SINGLE} top_up.kind=mixed", "which a single rollout never has; set train.group_size = 4"),
     (f"{SINGLE} subset.kind=balanced", "subset.size = 4 leaves nothing out of train.group_size = 1; raise the group"),
-    (f"{SINGLE} {HEATED} heating.on_signal=reset", 'heating.on_signal = "reset" would not be read'),
+    (f"{SINGLE} {HEATING} heating.on_signal=reset", 'heating.on_signal = "reset" would not be read'),
     # sizes
-    (f"{PHASED} {BY_SUCCESS}", "both say how large a group is"),
+    (f"{PHASED} {BY_SUCCESS}", "both set the size of a group"),
     (f"{PHASED} top_up.kind=mixed", 'whose total pool.kind = "phased" holds constant'),
     (
         f"{KNAPSACK} {BALANCE}",
@@ -171,7 +171,7 @@ REFUSED = [
     ),
     (f"{PHASED} {SINGLE}", 'asks for single rollouts, and pool.kind = "phased" for groups of 2 and more'),
     (f"{KNAPSACK} train.group_size=1", "outside sizes.minimum = 2 to sizes.maximum = 128"),
-    (f"{KNAPSACK} train.group_size=2", "nothing to share out where train.group_size = sizes.minimum = 2"),
+    (f"{KNAPSACK} train.group_size=2", "no rollouts to share out: train.group_size = sizes.minimum = 2"),
     ("sizes.rule=knapsack train.group_size=8", "train.group_size = sizes.maximum = 8; raise sizes.maximum"),
     (f"{BY_SUCCESS} train.group_size=8", "train.group_size = 8 would not be read; groups are sized by 1/p"),
     (f"{PHASED} train.groups_per_step=1 sizes.maximum=8", "sizes.maximum = 8 is more than the 4 rollouts of a step"),
@@ -186,33 +186,33 @@ REFUSED = [
     (f"{BALANCE} top_up.max_rounds=2 subset.size=8", "leaves nothing out of groups of at most 8"),
     ("top_up.kind=balance", 'set subset.kind = "balanced"'),
     # temperature
-    (f"{HEATED} heating.maximum=0.9", "so heating would cool; set heating.maximum above 1.0"),
-    (f"{HEATED} train.temperature=1.2", "leaves no room to heat"),
-    (f"{HEATED} {PHASED}", "set profile.trivial_above = 1 to keep and heat them"),
+    (f"{HEATING} heating.maximum=0.9", "so heating would lower the temperature; set heating.maximum above 1.0"),
+    (f"{HEATING} train.temperature=1.2", "leaves no room to raise the temperature"),
+    (f"{HEATING} {PHASED}", "set profile.trivial_above = 1 to keep them"),
     ("reactivation.kind=constant train.gate=not_all_wrong", "would not be read; set heating.delta = 0.05"),
-    (f"{RA} train.gate=has_signal", 'drops the all-correct groups that reactivation.kind = "virtual_failure" revives'),
+    (f"{RA} train.gate=has_signal", 'drops the all-correct groups that reactivation.kind = "virtual_failure" needs'),
     (f"{RA} advantage.estimator=c_rf", "already gives all-correct groups an advantage"),
     (f"{RA} advantage.estimator=gpg", 'scales by the whole batch; set reactivation.kind = "constant"'),
     ("loss.off_temperature=importance", "would not be read; set heating.delta = 0.05"),
-    (f"{HEATED} loss.off_temperature=ignore optimizer.epochs=2", 'set loss.old_logprobs = "recompute"'),
-    (f"{HEATED} loss.off_temperature=ignore loss.old_logprobs=engine", 'set loss.old_logprobs = "auto"'),
+    (f"{HEATING} loss.off_temperature=ignore optimizer.epochs=2", 'set loss.old_logprobs = "recompute"'),
+    (f"{HEATING} loss.off_temperature=ignore loss.old_logprobs=engine", 'set loss.old_logprobs = "auto"'),
     # gates, pools, credit and loss
     ("train.gate=everything refill.max_rounds=2", "refill.max_rounds would never draw again"),
     ("train.gate=everything train.oversample=2", "would roll out groups only to leave them out"),
-    ("train.gate=everything pool.kind=recycling", "turns none away"),
-    ("train.gate=not_all_wrong pool.kind=recycling", "uses up solved prompts"),
+    ("train.gate=everything pool.kind=recycling", "drops none"),
+    ("train.gate=not_all_wrong pool.kind=recycling", "consumes solved prompts"),
     ("pool.kind=recycling pool.on_empty=stop pool.reset_below=0.5", "refills the pool before"),
     ("pool.kind=recycling pool.on_empty=stop pool.alpha=0.5", "keeps trained prompts in the pool"),
     (
         "advantage.zero_variance_scale=0.1",
-        'drops groups that advantage.zero_variance_scale learns from; set train.gate = "every',
+        'groups without signal that advantage.zero_variance_scale needs; set train.gate = "every',
     ),
     (
         "advantage.zero_variance_scale=0.1 train.gate=everything advantage.estimator=spo",
         "already gives groups without signal",
     ),
     (f"{RA} advantage.zero_variance_scale=0.1", "both give all-correct groups an advantage"),
-    ("advantage.estimator=gpg", 'lets none in; set train.gate = "everything" or advantage.estimator = "dr_grpo"'),
+    ("advantage.estimator=gpg", 'drops them all; set train.gate = "everything" or advantage.estimator = "dr_grpo"'),
     (f"{SINGLE} optimizer.batch_exponent=1", "all have one; set optimizer.batch_exponent = 0"),
     ("loss.kind=gspo", 'differs from "ppo_clip" only after a first optimizer step'),
     ("loss.kind=cispo loss.old_logprobs=recompute", "set optimizer.minibatches = 4"),
@@ -220,7 +220,7 @@ REFUSED = [
     # successes are counted
     (f"{REAL} train.gate=not_all_wrong", 'train.gate = "not_all_wrong" needs 0/1 rewards'),
     (f"{REAL} advantage.estimator=shrunk_baseline", 'advantage.estimator = "shrunk_baseline" needs 0/1 rewards'),
-    (f"{REAL} {HEATED}", "heating.delta needs 0/1 rewards; set task.binary_rewards = true"),
+    (f"{REAL} {HEATING}", "heating.delta needs 0/1 rewards; set task.binary_rewards = true"),
     (
         f"{REAL} advantage.zero_variance_scale=1 train.gate=everything",
         "advantage.zero_variance_scale needs 0/1 rewards",
@@ -230,27 +230,33 @@ REFUSED = [
     (f"{REAL} {BALANCE}", 'top_up.kind = "balance" needs 0/1 rewards'),
     (f"{REAL} subset.kind=balanced subset.size=2", 'subset.kind = "balanced" needs 0/1 rewards'),
     # schedule, models and tasks
-    ("optimizer.schedule=cosine", "needs train.steps to know where it ends"),
-    (f"{MODEL} warm_start.steps=9", "model.path names a ready model, remove that, or leave it at"),
-    (f"{MODEL} model.tiny.layers=9", "model.path names a ready model, remove that, or leave it at"),
+    ("optimizer.schedule=cosine", "ends at train.steps, which is not set"),
+    (f"{MODEL} warm_start.steps=9", "model.path names a pretrained model, remove model.path, or leave it at"),
+    (f"{MODEL} model.tiny.layers=9", "model.path names a pretrained model, remove model.path, or leave it at"),
     ("task.source=jsonl", "needs a model that can read it; set model.path"),
     ("task.params.max_length=99", "model.tiny.max_length = 128 is too short for words of 99 letters"),
     (f"{MODEL} task.source=gsm8k", "needs task.path, the file to read"),
     (f"{MODEL} task.source=reasoning_gym", "needs task.name"),
     (f"{MODEL} task.verifier=reasoning_gym", "only judges its own tasks"),
-    # keys that nothing reads: sentences of all kinds; every key is in tests/config/test_keys.py
+    # keys that are not read: messages of all kinds; every key is in tests/config/test_keys.py
     ("pool.alpha=0.1", 'pool.alpha = 0.1 would not be read; set pool.kind = "recycling", or leave it at 0.0'),
     ("pool.kind=prioritized priority.consume=drawn pool.reset_below=0.5", "pool.reset_below = 0.5 would not be read"),
-    ("posterior.half_life=0.1", "posterior.half_life = 0.1 would not be read; set what estimates success rates"),
+    (
+        "posterior.half_life=0.1",
+        "posterior.half_life = 0.1 would not be read; set a method that estimates success rates",
+    ),
     (f"{SIGNAL_CHANCE} posterior.probe_rows=4", "posterior.probe_rows = 4 would not be read; set posterior.half_life"),
-    (f"{SIGNAL_CHANCE} posterior.least_discount=0.4", "it bounds posterior.half_life, set that"),
-    (f"{PHASED} phases.reprofile=true posterior.prior_failures=2", "phases.reprofile counts what was seen"),
-    (f"{PHASED} profile.path=p profile.samples=4", "the profile of profile.path is there already"),
-    ("profile.path=p", 'set what reads a profile, e.g. pool.kind = "phased" or "prioritized", or remove it'),
+    (
+        f"{SIGNAL_CHANCE} posterior.least_discount=0.4",
+        "it bounds the discount by posterior.half_life, set posterior.half_life",
+    ),
+    (f"{PHASED} phases.reprofile=true posterior.prior_failures=2", "phases.reprofile reads counts and no prior"),
+    (f"{PHASED} profile.path=p profile.samples=4", "profile.path names a ready profile"),
+    ("profile.path=p", 'set a method that reads a profile, e.g. pool.kind = "phased" or "prioritized", or remove it'),
     (f"{RA} reactivation.constant=0.5", 'set reactivation.kind = "constant"'),
     ("loss.kind=cispo optimizer.minibatches=4 loss.clip_low=0.1", 'set loss.kind = "ppo_clip", or leave it at 0.2'),
     ("model.chat_template=false", "no chat template, set model.path, or leave it at true"),
-    ("verify.workers=4", "verify.workers = 4 would not be read; comparing texts needs no workers"),
+    ("verify.workers=4", "verify.workers = 4 would not be read; a comparison of texts needs no workers"),
     (
         f"{MODEL} task.source=jsonl task.path=q.jsonl task.params.seed=3",
         'set task.source to a generator, e.g. "reasoning_gym", or',
@@ -264,16 +270,19 @@ REFUSED += [
     ("task.source=self_play task.path=a.txt model.path=m retriever.corpus=c.jsonl", "set task.eval_path"),
     (f"{LISTED}", 'retriever.kind = "lexical" needs retriever.corpus'),
     (f"{LISTED} retriever.corpus=c.jsonl filters.ambiguous=allowed", "filters.ambiguous"),
-    (f"{PLAY} retriever.corpus=c.jsonl", "brings its own corpus"),
+    (f"{PLAY} retriever.corpus=c.jsonl", "has its own corpus"),
     ("task.source=self_play task.path=a.txt task.eval_path=q.jsonl retriever.corpus=c", "needs a model that can read"),
     (f"{PLAY} pool.kind=phased", "sorts prompts by a profile"),
-    (f"{PLAY} sizes.rule=knapsack profile.path=p", "knows no question"),
-    (f"{PLAY} pool.kind=recycling self_play.fill=dummy", "says which questions are drawn again"),
+    (f"{PLAY} sizes.rule=knapsack profile.path=p", "has no question"),
+    (f"{PLAY} pool.kind=recycling self_play.fill=dummy", "chooses which questions are drawn again"),
     (f"{PLAY} pool.kind=selective self_play.fill=resample", "plays each in one step only"),
     (f"{PLAY} self_play.proposer_estimator=grpo", "self_play.proposer_group_size = 1 leaves nothing to compare"),
-    (f"{PLAY} self_play.question_tokens=128", "of engine.max_new_tokens = 128 leaves the proposer nothing"),
-    (f"{PLAY} self_play.max_new_tokens=96", "of self_play.max_new_tokens = 96 leaves the proposer nothing"),
-    (f"{PLAY} self_play.proposer_from_step=2 self_play.solver_from_step=3", "leave nobody to learn in the first step"),
+    (f"{PLAY} self_play.question_tokens=128", "of engine.max_new_tokens = 128 leaves the proposer no tokens"),
+    (f"{PLAY} self_play.max_new_tokens=96", "of self_play.max_new_tokens = 96 leaves the proposer no tokens"),
+    (
+        f"{PLAY} self_play.proposer_from_step=2 self_play.solver_from_step=3",
+        "leave no role that learns in the first step",
+    ),
     (f"{PLAY} self_play.fixed=solver refill.max_rounds=2", "would always draw again"),
     (f"{PLAY} check.kind=endpoint", "set check.url"),
     (f"{PLAY} check.kind=endpoint check.url=http://h", "set check.model"),
@@ -286,15 +295,15 @@ REFUSED += [
     ("warm_start.decay_below=0.6", "set both or neither"),
     ("warm_start.least_by_level=[0.4]", "prompts have levels"),
     ("task.source=search_world task.environment=single_turn", 'set task.environment = "search"'),
-    ("task.environment=search", "nothing to search for"),
+    ("task.environment=search", "has no corpus for"),
     (f"{AGENT}", 'retriever.kind = "lexical" needs retriever.corpus'),
     (f"{AGENT} retriever.kind=http", "needs retriever.url"),
     (f"{AGENT} retriever.kind=hybrid retriever.corpus=c.jsonl", "needs retriever.encoder"),
-    (f"{AGENT} retriever.kind=http retriever.url=http://h retriever.corpus=c", "the server searches"),
-    (f"{WORLD} search.protocol=tool_calls", "is written by a chat template"),
-    (f"{WORLD} search.answer_tokens=24", "leaves nothing to search with"),
+    (f"{AGENT} retriever.kind=http retriever.url=http://h retriever.corpus=c", "the server has the index"),
+    (f"{WORLD} search.protocol=tool_calls", "needs a chat template"),
+    (f"{WORLD} search.answer_tokens=24", "leaves no tokens for searches"),
     (f'{WORLD} engine.stop=["x"]', "engine.stop would end"),
-    (f"{WORLD} retriever.corpus=c.jsonl", "brings its own corpus"),
+    (f"{WORLD} retriever.corpus=c.jsonl", "has its own corpus"),
     ("loss.tool_tokens=trained", 'set task.environment = "search"'),
     (f"{WORLD} loss.tool_tokens=trained optimizer.epochs=2", "several optimizer steps per batch reads"),
     (
@@ -319,7 +328,7 @@ ACCEPTED = [
     f"{AGENT} {DENSE} retriever.vectors=v.npy",
     "task.source=search_world warm_start.least_by_level=[0.4,0.0] search.answer_tokens=4 "
     "warm_start.decay_below=0.6 warm_start.decay_steps=9",
-    f"{SINGLE} {HEATED}",
+    f"{SINGLE} {HEATING}",
     f"{SINGLE} pool.kind=prioritized priority.score=uncertainty advantage.estimator=spo",
     f"{BALANCE} train.group_size=1 top_up.max_rounds=8 subset.size=2",
     f"{BY_SUCCESS} sizes.minimum=1 {SINGLE} train.group_size=4",
@@ -327,7 +336,7 @@ ACCEPTED = [
     f"{BY_SUCCESS} pool.kind=prioritized train.group_size=8",
     f"{KNAPSACK} sizes.minimum=4 sizes.maximum=4",
     f"{PHASED} {BATCH_SIZE} optimizer.minibatches=8",
-    f"{PHASED} {HEATED} profile.trivial_above=1 profile.samples=1",
+    f"{PHASED} {HEATING} profile.trivial_above=1 profile.samples=1",
     f"{PHASED} profile.trivial_above=0.5 profile.samples=2",
     f"{PHASED} phases.reprofile=true posterior.half_life=0.1 posterior.probe_rows=4 posterior.least_discount=0.5",
     f"{PHASED} subset.kind=max_variance",
@@ -342,7 +351,7 @@ ACCEPTED = [
     "advantage.estimator=batch_standardize optimizer.batch_exponent=1",
     "loss.kind=gspo optimizer.epochs=2",
     "loss.kind=cispo loss.old_logprobs=engine",
-    f"{HEATED} loss.off_temperature=importance optimizer.epochs=2 loss.old_logprobs=recompute loss.importance_cap=3",
+    f"{HEATING} loss.off_temperature=importance optimizer.epochs=2 loss.old_logprobs=recompute loss.importance_cap=3",
     f"{REAL} top_up.kind=mixed subset.kind=max_variance pool.kind=recycling advantage.estimator=maxrl",
     "train.rollouts=9 train.tokens=9",
     "optimizer.schedule=linear train.steps=9",
@@ -373,7 +382,7 @@ def test_what_works_is_not_refused(text):
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
-def test_every_rule_is_in_the_table_and_says_what_it_refuses(rule):
+def test_every_rule_is_in_the_table_and_has_a_docstring(rule):
     assert any(message in reason for text, message in REFUSED for reason in rule(config_of(text)))
     assert (rule.__doc__ or "").splitlines()[0].endswith(".")
 

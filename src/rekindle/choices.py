@@ -1,7 +1,7 @@
-"""Tables of what a setting may name: one entry per name, with its description.
+"""Tables of choices: the names that a setting may have, one entry per name, with its description.
 
-The options of a configuration key are the keys of such a table, so that a name is declared in one place. An entry of a
-torch or numpy object names the object and imports its module when it is asked for.
+The options of a configuration key are the keys of such a table, so that a name is declared in one place. An entry may
+name a torch or numpy object; its module is then imported at the first use.
 """
 
 import difflib
@@ -17,28 +17,28 @@ class Described(Protocol):
 
     @property
     def description(self) -> str:
-        """What the name stands for, in a line."""
+        """Meaning of the name, in one line."""
         ...
 
 
-Entry = TypeVar("Entry")
+ChoiceEntry = TypeVar("ChoiceEntry")
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that a misspelt one was meant to be, where one is near enough."""
+    """The known name nearest to a misspelt one; None where none is near enough."""
     return next(iter(difflib.get_close_matches(name, list(known), n=1)), None)
 
 
-def entry_of(table: Mapping[str, Entry], name: str, what: str) -> Entry:
+def entry_of(table: Mapping[str, ChoiceEntry], name: str, what: str) -> ChoiceEntry:
     """The entry of a name.
 
     Args:
         table: Entries by name.
-        name: What was asked for.
-        what: The kind of thing, for the message, e.g. "aggregation".
+        name: Name of the entry.
+        what: Kind of entry, for the message, e.g. "aggregation".
 
     Raises:
-        ValueError: There is no such entry.
+        ValueError: The table has no such entry.
     """
     if name in table:
         return table[name]
@@ -48,6 +48,6 @@ def entry_of(table: Mapping[str, Entry], name: str, what: str) -> Entry:
 
 
 def load(target: str) -> Any:
-    """The object of ``"package.module:name"``."""
+    """Import and return the object at ``"package.module:name"``."""
     module, _, name = target.partition(":")
     return getattr(import_module(module), name)

@@ -81,7 +81,7 @@ def _device() -> str:
 
 
 def _matmul() -> str:
-    """Measure the speed of matrix products, which does not follow from the CPU's name."""
+    """Measure the speed of matrix products."""
     import time
 
     import torch

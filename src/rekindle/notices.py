@@ -1,9 +1,9 @@
-"""Warnings: everything that a person should know goes through one channel, whoever says it.
+"""Warnings of our code and of other libraries, in one channel that shows each text once, counts it and keeps it.
 
-Our own code says ``warn(text)``. Without a channel that is a Python warning of the category ``RekindleWarning``, so
+Our own code calls ``warn(text)``. Without a channel this is a Python warning of the category ``RekindleWarning``, so
 filters and ``pytest.warns`` work in scripts and tests. The command line opens a channel (``collecting``), which also
-takes the warnings and log records of other libraries: each distinct text is shown once, in one style, counted, and kept
-in the log that a run attaches (``Channel.kept_in``). Everything is put back when the channel closes.
+takes the warnings and log records of other libraries. Each distinct text is shown once, in one style, counted, and kept
+in the log that a run attaches (``Channel.kept_in``). Closing the channel removes the hooks into other libraries.
 
 Standard library only.
 """
@@ -19,22 +19,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-__all__ = ["OURS", "Channel", "Notice", "RekindleWarning", "adopt_loggers", "collecting", "current", "opened", "warn"]
+__all__ = [
+    "OURS",
+    "Channel",
+    "Notice",
+    "RekindleWarning",
+    "Say",
+    "adopt_loggers",
+    "collecting",
+    "current",
+    "opened",
+    "warn",
+]
 
+Say = Callable[[str], None]
+"""Shows a line of text to the user."""
 OURS = "rekindle"
 DISTINCT = 256
-"""Most different texts of a channel; what is said after them is counted as one."""
+"""Most different texts of a channel; further ones are counted together."""
 LONGEST = 2000
 """Most characters of a text."""
 
 
 class RekindleWarning(UserWarning):
-    """Something that a person should know; the run goes on."""
+    """Warning of our own code; the run continues."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A text and who said it: ``rekindle``, or the name of a library."""
+    """The text of a warning and its source: ``rekindle``, or the name of a library."""
 
     text: str
     source: str = OURS
@@ -44,25 +57,25 @@ FURTHER = Notice(f"more than {DISTINCT} different warnings: further ones are cou
 
 
 class Log(Protocol):
-    """Where a channel's notices are kept."""
+    """Log that keeps the notices of a channel."""
 
     def add(self, notice: Notice, *, shown: bool) -> None:
-        """Keep a notice; ``shown`` the first time that this channel is told it."""
+        """Keep a notice; ``shown`` is True for its first occurrence in this channel."""
         ...
 
 
 class Channel:
-    """Shows each distinct notice once and counts how often it was said; any thread may say something."""
+    """Shows each distinct notice once and counts its occurrences; may be used from any thread."""
 
     def __init__(self, show: Callable[[Notice, int], None]) -> None:
-        """``show`` is given a notice and 1, and when the channel closes those said more often with their counts."""
+        """``show`` is called with a new notice and 1, and on closing with each repeated notice and its count."""
         self._show = show
         self._counts: dict[Notice, int] = {}
         self._log: Log | None = None
         self._lock = threading.RLock()
 
     def say(self, text: str, source: str = OURS) -> None:
-        """Show a text, unless it was shown before, and count it."""
+        """Show a text, if it was not shown before, and count it."""
         notice = Notice(_one_line(text), source)
         with self._lock:
             if notice not in self._counts and len(self._counts) >= DISTINCT:
@@ -76,7 +89,7 @@ class Channel:
 
     @contextmanager
     def kept_in(self, log: Log) -> Iterator[None]:
-        """Keep what is said from here on in ``log``, and what was said before."""
+        """Keep all notices of the channel in ``log``, earlier ones included."""
         with self._lock:
             for notice, count in self._counts.items():
                 for number in range(count):
@@ -89,7 +102,7 @@ class Channel:
                 self._log = before
 
     def close(self) -> None:
-        """Show the counts of what was said more than once."""
+        """Show the counts of the repeated notices."""
         with self._lock:
             for notice, count in self._counts.items():
                 if count > 1:
@@ -98,20 +111,21 @@ class Channel:
 
 
 _open: list[Channel] = []
-"""Channels, the innermost last."""
+"""Open channels, the innermost last."""
 
 
 def current() -> Channel | None:
-    """The channel that is open, None where Python's warnings are all there is."""
+    """The innermost open channel; None: there is none, and warnings are Python's."""
     return _open[-1] if _open else None
 
 
 def warn(text: str, *, stacklevel: int = 1) -> None:
-    """Say something that a person should know: what is wrong, where, the remedy.
+    """Warn the user: what is wrong, where, the remedy.
 
     Args:
         text: One or two sentences.
-        stacklevel: Who is to be blamed where there is no channel; 1 is the caller, as in ``warnings.warn``.
+        stacklevel: Stack level of the Python warning where there is no channel; 1 is the caller, as in
+            ``warnings.warn``.
     """
     channel = current()
     if channel is None:
@@ -148,7 +162,7 @@ def collecting(show: Callable[[Notice, int], None]) -> Iterator[Channel]:
 
 @contextmanager
 def opened() -> Iterator[Channel]:
-    """The channel that is open, else one that shows its notices as Python warnings and leaves libraries alone."""
+    """The open channel, or else a new one that shows its notices as Python warnings and has no hooks in libraries."""
     if (channel := current()) is not None:
         yield channel
         return
@@ -166,17 +180,17 @@ def _as_python_warning(notice: Notice, count: int) -> None:
 
 
 def adopt_loggers() -> None:
-    """Send records of loggers that write to the terminal themselves through the channel, until it closes.
+    """Redirect loggers with terminal handlers of their own into the channel, until it closes.
 
-    transformers and torch install such handlers when they are imported: call this after the imports. Without a channel
-    nothing happens.
+    transformers and torch install such handlers when they are imported, so call this after the imports. Without a
+    channel it has no effect.
     """
     for handler in logging.getLogger().handlers:
         if isinstance(handler, _Handler):
             handler.adopt()
 
 
-# -- what libraries say ------------------------------------------------------------------------------------------------
+# -- warnings and log records of libraries -----------------------------------------------------------------------------
 
 
 def _receiver(channel: Channel) -> Callable[..., None]:
@@ -197,7 +211,7 @@ def _library(filename: str) -> str:
 
 
 class _Handler(logging.Handler):
-    """Log records of level WARNING and above, into the channel."""
+    """Logging handler that passes records of level WARNING and above to the channel."""
 
     def __init__(self, channel: Channel) -> None:
         super().__init__(logging.WARNING)
@@ -231,7 +245,7 @@ def _writes_to_the_terminal(handler: logging.Handler) -> bool:
 
 
 def _one_line(text: str) -> str:
-    """The text on one line, with nothing in it that could steer a terminal."""
+    """The text on one line, without control characters."""
     words = "".join(one if one.isprintable() else " " for one in text).split()
     line = " ".join(words)
     return line if len(line) <= LONGEST else f"{line[:LONGEST]} ..."

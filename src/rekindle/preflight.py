@@ -1,27 +1,26 @@
-"""What can be wrong with a run's files, seen before torch is imported; and the first line that a run says.
+"""Checks of a run's files before torch is imported, and the first line that a run shows.
 
-The tasks are read here in full and handed on, so that nothing is read twice.
+The tasks are read here in full and passed on, so that no file is read twice.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from rekindle.config import Config
 from rekindle.config.facts import invents_its_world, plays_itself
 from rekindle.evaluation.question_sets import QuestionSet
 from rekindle.models.directory import check_directory, check_tokenizer, expected_device, saved_parameters
+from rekindle.notices import Say
 from rekindle.tasks import search_world, spell_backward
 from rekindle.tasks.loading import TaskSet, load_tasks
 from rekindle.tasks.qa_sets import read_questions
 
 __all__ = ["check_policy", "loading_line", "question_sets", "start_parameters", "task_set"]
 
-Say = Callable[[str], None]
-
 SPECIAL_TOKENS = 3
-"""Padding, end and unknown, after the characters or words of a tiny model."""
+"""Number of special tokens of a tiny model (padding, end, unknown), after its characters or words."""
 LARGE_BYTES = 20_000_000
-"""A file of this size takes about a second to read."""
+"""Least size of files that are announced; reading 20 MB takes about a second."""
 
 
 def task_set(config: Config, say: Say) -> TaskSet:
@@ -38,10 +37,10 @@ def task_set(config: Config, say: Say) -> TaskSet:
 
 
 def question_sets(chosen: Mapping[str, Path], say: Say) -> list[QuestionSet]:
-    """Read the files of ``{name: path}``.
+    """Read question sets from the files of ``{name: path}``.
 
     Raises:
-        TaskError: One cannot be used.
+        TaskError: A file cannot be used.
     """
     sets = []
     for name, path in chosen.items():
@@ -57,21 +56,21 @@ def _say_if_large(path: Path, say: Say) -> None:
 
 
 def check_policy(directory: Path) -> None:
-    """See whether the files of a model and its tokenizer are there.
+    """Check that the files of a model and its tokenizer exist.
 
     Raises:
-        ModelError: Some are missing.
+        ModelError: A file is missing.
     """
     check_directory(directory)
     check_tokenizer(directory)
 
 
 def loading_line(config: Config, directory: Path | None) -> str:
-    """What is loaded, e.g. ``loading models/x (135 M, float32, cpu)``.
+    """Line about the model that is loaded, e.g. ``loading models/x (135 M, float32, cpu)``.
 
     Args:
-        config: With type, device, and the sizes of a tiny model.
-        directory: Of the policy; None where the run begins with a tiny model after its warm start.
+        config: Has the data type, the device, and the sizes of a tiny model.
+        directory: Directory of the policy; None: the run begins with a tiny model after its warm start.
     """
     parameters = start_parameters(config) if directory is None else saved_parameters(directory)
     facts = [_millions(parameters)] if parameters else []
@@ -85,7 +84,7 @@ def _millions(parameters: int) -> str:
 
 
 def start_parameters(config: Config) -> int:
-    """Number of weights of the tiny model that ``warm_starts`` makes: a Llama with tied embeddings."""
+    """Number of weights of the tiny model of ``warm_starts``: a Llama with tied embeddings."""
     tiny, words = config.model.tiny, len(spell_backward.CHARACTERS)
     if invents_its_world(config):
         params = search_world.Params.read(config.task.params)

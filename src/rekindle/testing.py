@@ -1,7 +1,7 @@
-"""Fakes and conformance kits for tests, ours and other people's.
+"""Fakes and conformance kits, for the tests of rekindle and of extensions.
 
-``SimulatedPolicy`` answers a scheduler without a model; ``FakeEngine`` answers an environment without a network; the
-``check_*`` functions raise AssertionError where an implementation breaks its protocol.
+``SimulatedPolicy`` plays a scheduler's requests without a model. ``FakeEngine`` serves an environment without a model.
+The ``check_*`` functions raise AssertionError where an implementation breaks its protocol.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -25,17 +25,17 @@ __all__ = ["FakeEngine", "SimulatedPolicy", "check_environment", "check_estimato
 
 
 class SimulatedPolicy:
-    """Solves each prompt with a known chance. Rollouts depend on the request's seed alone, as a real engine's do.
+    """A policy with a known success rate per prompt. Rollouts depend only on the request's seed, as with a real engine.
 
     Args:
-        success_rates: [prompts] chance of reward 1 for each row; change them in place to let the policy learn.
+        success_rates: [prompts] chance of reward 1 for each row; change them in place to simulate learning.
     """
 
     def __init__(self, success_rates: Sequence[float]) -> None:
         self.success_rates = np.asarray(success_rates, float)
 
     def play(self, request: GroupRequest) -> list[Rollout]:
-        """Bernoulli rewards for one request; two tokens a rollout, the second one sampled."""
+        """Rollouts of one request with Bernoulli rewards; two tokens each, the second one sampled."""
         wins = np.random.default_rng(request.seed).random(request.n) < self.success_rates[request.row]
         return [
             Rollout(
@@ -51,23 +51,23 @@ class SimulatedPolicy:
 
 
 class FakeEngine:
-    """An engine that says what a function tells it: ``reply(request, index) -> text``; one token per character.
+    """An engine whose completions come from a function ``reply(request, index) -> text``; one token per character.
 
-    Groups come back in reverse order, because nobody may rely on the order.
+    Groups come back in reverse order, because callers must not rely on the order.
     """
 
     def __init__(self, reply: Callable[[SamplingRequest, int], str]) -> None:
         self._reply = reply
         self.requests: list[SamplingRequest] = []
         self.versions: list[int] = []
-        """What ``sync`` was called with."""
+        """Versions that ``sync`` was called with, in order."""
 
     def sync(self, policy: "Policy", version: int) -> None:
-        """Take note of the version."""
+        """Record the version."""
         self.versions.append(version)
 
     def generate(self, requests: Sequence[SamplingRequest]) -> Iterator[tuple[int, list[Completion]]]:
-        """Yield every request's completions, the last one first."""
+        """Yield the completions of every request, the last request first."""
         self.requests += requests
         for index in reversed(range(len(requests))):
             yield index, [self._completion(requests[index], sample) for sample in range(requests[index].n)]
@@ -79,20 +79,29 @@ class FakeEngine:
 
 
 def check_pool(make: Callable[[History], Pool], prompts: int = 40) -> None:
-    """Draws are distinct, in range, not in flight, and no more than asked for; the state survives a round trip."""
+    """Check a pool: draws are distinct, in range, not in flight and at most ``count``; the state survives a round trip.
+
+    Args:
+        make: Returns a new pool over a history.
+        prompts: Rows of the history.
+    """
     pool = make(History(f"task-{row}" for row in range(prompts)))
     assert len(pool.history) == prompts
     assert pool.no_signal in (Fate.RECYCLED, Fate.RETIRED)
-    assert isinstance(pool.grows, bool), "a pool says whether an empty draw is its end"
-    assert pool.consumes_on_draw or pool.no_signal is Fate.RECYCLED, "a prompt that was not consumed is recycled"
+    assert isinstance(pool.grows, bool), "Pool.grows must be a bool"
+    assert pool.consumes_on_draw or pool.no_signal is Fate.RECYCLED, (
+        "a pool that does not consume on draw must have no_signal = RECYCLED"
+    )
     rng = np.random.default_rng(0)
     for step in range(12):
         in_flight = set(range(step))
         live, resets = pool.live, pool.resets
         rows = pool.draw(7, rng, in_flight).tolist()
         if pool.resets == resets:
-            assert (pool.live < live) is (pool.consumes_on_draw and len(rows) > 0), "a draw consumes as the pool says"
-        assert len(rows) <= 7, "a pool must not draw more than asked for"
+            assert (pool.live < live) is (pool.consumes_on_draw and len(rows) > 0), (
+                "a draw must consume exactly when consumes_on_draw is true"
+            )
+        assert len(rows) <= 7, "a pool must not draw more than count"
         assert len(set(rows)) == len(rows), "a draw must be distinct"
         assert not in_flight & set(rows), "a draw must leave out what is in flight"
         assert all(0 <= row < prompts for row in rows)
@@ -108,11 +117,11 @@ def check_pool(make: Callable[[History], Pool], prompts: int = 40) -> None:
         _update_step(pool, one, step)
         _update_step(other, two, step)
     ends = [(p.live, p.resets, p.group_size, p.finished, p.metrics()) for p in (pool, other)]
-    assert ends[0] == ends[1], "a restored pool must go on as the original does"
+    assert ends[0] == ends[1], "a restored pool must continue as the original does"
 
 
 def _update_step(pool: Pool, rows: Sequence[int], step: int) -> None:
-    """Two rollouts per prompt: the first three prompts drawn teach, of the others every third is solved."""
+    """Two rollouts per prompt: the first three prompts drawn have signal, every third of the others is solved."""
     records = []
     for index, row in enumerate(rows):
         outcome = Outcome.MIXED if index < 3 else Outcome.ALL_WRONG if row % 3 else Outcome.ALL_CORRECT
@@ -129,16 +138,16 @@ def _update_step(pool: Pool, rows: Sequence[int], step: int) -> None:
 def check_estimator(
     estimator: Callable[[Sequence[float]], list[float]] | Estimator, *, zero_for_equal: bool = True
 ) -> None:
-    """One advantage per reward, no better one for a worse reward, and no dependence on any order.
+    """Check an estimator: one advantage per reward, monotone in the reward, independent of any order.
 
-    Of an ``Estimator`` also that it keeps its word: with scope "group" a group's advantages are the same in any
-    company, and without ``reads_history`` the same for any Beta counts.
+    For an ``Estimator`` its declarations are checked too: with scope "group" the advantages of a group do not depend on
+    the other groups, and without ``reads_history`` not on the Beta counts.
 
     Args:
-        estimator: A function of the rewards that are compared with one another, or of all groups of a batch.
-        zero_for_equal: Whether rewards that are all equal, of prompts of which nothing is known, must give exact zeros.
-            False for methods that compare with more than the rollouts of the batch: C-RF rewards a batch of nothing but
-            successes, and an empirical-Bayes baseline gives its zeros up to rounding.
+        estimator: A function of the rewards of one comparison, or an ``Estimator`` over all groups of a batch.
+        zero_for_equal: Whether equal rewards, of prompts without history, must give exact zeros. False for methods that
+            compare with more than the rollouts of the batch: C-RF gives a batch of successes a positive advantage, and
+            an empirical-Bayes baseline gives zeros only up to rounding.
     """
     if not isinstance(estimator, Estimator):
         estimator = over_batch(estimator)
@@ -151,7 +160,7 @@ def check_estimator(
         _check_batch(estimator, known, zero_for_equal=False)
         if not estimator.reads_history:
             same = _close(estimator.function(known), estimator.function(unknown))
-            assert same, "without reads_history the prompts' counts must not matter"
+            assert same, "without reads_history the advantages must not depend on the Beta counts"
 
 
 _BATCHES: list[list[list[float]]] = [
@@ -165,20 +174,26 @@ _BATCHES: list[list[list[float]]] = [
     [[0.0, 1.0, 0.0], [1.0, 1.0], [0.0], [0.0, 0.0, 0.0, 1.0]],
     [[1.0, 1.0], [1.0], [1.0, 1.0, 1.0]],
 ]
-"""Rewards of ragged batches, groups of one and groups without signal among them."""
+"""Rewards of ragged batches, with groups of one and groups without signal."""
 
 
 def _check_batch(estimator: Estimator, groups: Sequence[Compared], *, zero_for_equal: bool) -> None:
     advantages = estimator.function(groups)
     sizes = [len(group.rewards) for group in groups]
-    assert [len(values) for values in advantages] == sizes, "one advantage per reward, in groups as given"
+    assert [len(values) for values in advantages] == sizes, (
+        "an estimator must return one advantage per reward, grouped as its input"
+    )
     rewards = flatten(groups)
     if zero_for_equal and max(rewards) == min(rewards):
         zeros = [[0.0] * size for size in sizes]
-        assert advantages == zeros, "equal rewards carry no signal, exactly; or say zero_for_equal=False"
+        assert advantages == zeros, (
+            "equal rewards must give exact zeros; pass zero_for_equal=False if the method intends otherwise"
+        )
     for group, values in zip(groups, advantages, strict=True):
         pairs = list(zip(group.rewards, values, strict=True))
-        assert all(a <= b for r, a in pairs for s, b in pairs if r < s), "a better reward has no worse advantage"
+        assert all(a <= b for r, a in pairs for s, b in pairs if r < s), (
+            "a higher reward must not have a lower advantage"
+        )
     mirrored = [replace(group, rewards=list(reversed(group.rewards))) for group in groups]
     expected = [values[::-1] for values in advantages]
     assert _close(estimator.function(mirrored), expected), "the order of rollouts must not matter"
@@ -189,7 +204,9 @@ def _check_alone(estimator: Estimator) -> None:
     for batch in _BATCHES:
         groups = [Compared(rewards) for rewards in batch]
         alone = [estimator.function([group])[0] for group in groups]
-        assert _close(estimator.function(groups), alone), 'with scope "group" no group may depend on the others'
+        assert _close(estimator.function(groups), alone), (
+            'with scope "group" the advantages of a group must not depend on the others'
+        )
 
 
 def _close(one: Sequence[Sequence[float]], two: Sequence[Sequence[float]]) -> bool:
@@ -197,7 +214,12 @@ def _close(one: Sequence[Sequence[float]], two: Sequence[Sequence[float]]) -> bo
 
 
 def check_environment(environment: Environment, tasks: int) -> None:
-    """Every request comes back once, with n rollouts whose token columns have one length, or with None."""
+    """Check an environment: every request comes back once, with None or with n rollouts of consistent token columns.
+
+    Args:
+        environment: Over at least ``tasks`` tasks.
+        tasks: Number of requests to play, one per row.
+    """
     requests = [
         GroupRequest(
             id=100 + row, task_id=str(row), row=row, n=1 + row % 3, temperature=1.0, seed=row, version=7, step=1
@@ -213,8 +235,8 @@ def check_environment(environment: Environment, tasks: int) -> None:
         assert len(rollouts) == asked[request_id].n
         for rollout in rollouts:
             lengths = {len(rollout.token_ids), len(rollout.loss_mask), len(rollout.logprobs)}
-            assert len(lengths) == 1, "tokens, mask and log-probabilities have one length"
-            assert not rollout.loss_mask[0], "the first token is never sampled"
+            assert len(lengths) == 1, "token_ids, loss_mask and logprobs must have the same length"
+            assert not rollout.loss_mask[0], "the first token must belong to the prompt"
             assert rollout.version == 7
             assert rollout.temperature == asked[request_id].temperature
     assert set(environment.seconds) >= {"generate", "verify"}

@@ -1,10 +1,10 @@
-"""The words of the house: plain data that every layer shares.
+"""Data types shared by every layer: tasks, requests, rollouts, groups, training samples, and their protocols.
 
 Standard library only. A training step turns these into one another, top to bottom:
 
     Task -> GroupRequest -> Rollout (n of them) -> Group -> TrainingSample
 
-Shapes are written with one letter per axis: T tokens of one rollout (prompt, tool output and sampled tokens alike),
+Shapes are written with one letter per axis: T tokens of one rollout (prompt, tool output and sampled tokens),
 n rollouts of a group.
 """
 
@@ -31,11 +31,11 @@ __all__ = [
 
 
 class UserError(ValueError):
-    """Something the user can fix; the message says what is wrong, where, and the remedy. No traceback is shown."""
+    """An error that the user can fix; the message has what is wrong, where, and the remedy. Shown without traceback."""
 
 
 class Outcome(StrEnum):
-    """What a group's rewards say. Only a mixed group carries signal."""
+    """Outcome of a group by its rewards. Only a mixed group carries signal."""
 
     MIXED = "mixed"
     ALL_CORRECT = "all_correct"
@@ -43,7 +43,7 @@ class Outcome(StrEnum):
 
 
 class Fate(StrEnum):
-    """Where a group, and every rollout of it, ends. Each group has exactly one fate."""
+    """Final state of a group and of all its rollouts. Each group has exactly one fate."""
 
     TRAINED = "trained"
     """In an update, with gradient."""
@@ -67,7 +67,7 @@ class Task:
         id: Durable and unique within a pool; the same prompt has the same id in every run.
         prompt: The user's text; an environment renders it (chat template and all).
         answer: The reference answer, or several accepted ones.
-        metadata: What a verifier or a report needs besides, JSON-like.
+        metadata: Further JSON-like values for a verifier or a report.
     """
 
     id: str
@@ -80,19 +80,19 @@ class Task:
 class GroupRequest:
     """A request to the environment: roll out one task ``n`` times at ``temperature``.
 
-    Like the other classes that are made once per group or rollout, it takes its fields by name, because most of them
-    are numbers that could be swapped without an error, and it is not frozen, because a frozen dataclass takes three
-    times as long to make. It is not changed after it was made.
+    Fields are keyword-only, because most of them are numbers that could be swapped without an error. The class is not
+    frozen, because a frozen dataclass takes three times as long to construct, and one is made per group; treat it as
+    immutable. The same holds for ``Group`` and ``TrainingSample``.
 
     Attributes:
-        id: Handle to give back to ``Scheduler.tell``, once.
-        task_id: Which task.
+        id: Handle for ``Scheduler.tell``, to be told once.
+        task_id: Id of the task.
         row: The task's row in ``History``.
         n: Group size, at least 1.
         temperature: Sampling temperature of every rollout of the group.
-        seed: 63-bit seed; the rollouts depend on it and on nothing else that is drawn.
+        seed: 63-bit seed; the only source of randomness of the rollouts.
         version: Policy version that was live when the request was made.
-        step: The step (take) for which the group was asked.
+        step: Number of the step (take) that the request belongs to.
     """
 
     id: int
@@ -112,7 +112,7 @@ class Document:
     Attributes:
         id: Unique in its corpus.
         title: May be empty.
-        text: The passage without its title. Whoever wrote it may be hostile.
+        text: The passage without its title. Untrusted: it may be hostile.
     """
 
     id: str
@@ -122,12 +122,12 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """What one query of a rollout brought: the provenance of everything the policy read.
+    """A query of a rollout and the documents it returned: the provenance of everything the policy read.
 
     Attributes:
-        turn: Which time the policy spoke, from 1.
+        turn: Number of the policy's turn, from 1.
         query: As the policy wrote it.
-        documents: Best first, whole, as the corpus has them; the rollout's tokens say what of them the policy read.
+        documents: Best first, whole, as the corpus has them. The policy may have read less: see the rollout's tokens.
     """
 
     turn: int
@@ -143,17 +143,17 @@ class Rollout:
         token_ids: [T] prompt first, then turns; token in, token out (never re-tokenised).
         loss_mask: [T] True exactly where the policy sampled the token.
         logprobs: [T] behaviour log-probabilities in nats at ``temperature``; 0.0 where the mask is False.
-        reward: What the verifier said.
+        reward: Verdict of the verifier.
         temperature: Temperature the tokens were sampled at.
         version: Policy version that sampled them.
-        truncated: True when a length or turn limit ended it, False when the policy did.
+        truncated: True when a length or turn limit ended the rollout, False when the policy ended it.
         text: The sampled text, decoded, for people and verifiers.
-        turns: Number of times the policy spoke.
-        failure: Why there is no judgement ("timeout", "crash", "retriever", ...); such a rollout has reward 0.
-        void: True when something outside the policy failed (a dead retriever or judge): the rollout says nothing about
-            the policy, and its whole group fails.
-        transcript: The whole conversation for people, what tools said included; "" where it is ``text``.
-        retrievals: Every query that was answered, in order.
+        turns: Number of turns of the policy.
+        failure: Cause of a missing verdict ("timeout", "crash", "retriever", ...); the reward is then 0.
+        void: True when something outside the policy failed (a dead retriever or judge): the rollout is no evidence
+            about the policy, and its whole group fails.
+        transcript: The whole conversation for people, tool outputs included; "" where it equals ``text``.
+        retrievals: Every answered query, in order.
     """
 
     token_ids: Sequence[int]
@@ -177,20 +177,20 @@ class Rollout:
 
 
 def usable(rollouts: Sequence[Rollout] | None) -> Sequence[Rollout] | None:
-    """A group's rollouts, or None where one of them is void: of the others nobody knows whether they are a fair sample.
+    """The rollouts of a group; None where one of them is void, because the others may be a biased sample.
 
     Args:
-        rollouts: What an environment gave; None where the attempt failed.
+        rollouts: From an environment; None where the attempt failed.
     """
     return None if rollouts is None or any(rollout.void for rollout in rollouts) else rollouts
 
 
 def outcome_of(rewards: Sequence[float], success_at: float = 0.5) -> Outcome:
-    """Classify a group's rewards. Rewards are compared, never their standard deviation: float noise is not signal.
+    """Outcome of a group's rewards. Compares rewards directly: a standard deviation would take float noise for signal.
 
     Args:
         rewards: [n] at least one.
-        success_at: A reward of at least this much is a success; it only tells equal rewards' two kinds apart.
+        success_at: A reward of at least this much is a success; used only where all rewards are equal.
     """
     if max(rewards) > min(rewards):
         return Outcome.MIXED
@@ -199,15 +199,15 @@ def outcome_of(rewards: Sequence[float], success_at: float = 0.5) -> Outcome:
 
 @dataclass(slots=True, kw_only=True)
 class Group:
-    """All rollouts of one prompt in one step, with what was known of the prompt before them.
+    """All rollouts of one prompt in one step, with the prompt's record before them.
 
     Attributes:
-        request: What was asked.
+        request: The first request.
         rollouts: [n] in the order sampled; those of ``topped_up`` follow those of ``request``.
-        outcome: What the rewards say.
+        outcome: Outcome of all rewards.
         previous_outcome: The prompt's outcome at its last visit, None at the first.
         first_outcome: The prompt's outcome at its first visit, None when this is the first.
-        streak: ERPO's streak of all-correct visits when the group was asked, by which its temperature was raised.
+        streak: ERPO's streak of all-correct visits when the request was made; it raised the temperature.
         beta: (successes, failures) of the prompt's posterior before this visit, prior included.
         topped_up: Further requests for the same prompt in the same step.
     """
@@ -240,7 +240,7 @@ class Group:
 
 @dataclass(slots=True, kw_only=True)
 class TrainingSample:
-    """What the trainer sees of a rollout: numbers only, no algorithm.
+    """A rollout as input of the trainer: numbers only, no algorithm.
 
     Attributes:
         token_ids: [T].
@@ -253,7 +253,7 @@ class TrainingSample:
         prompt_key: Rollouts with equal keys begin with the same prompt tokens, so its forward pass can be shared.
         entropy_scale: Scale of the advantage that ``losses.entropy_advantages`` adds to each token; 0 adds nothing.
         importance_cap: Each token's loss is multiplied by min(pi / pi_behaviour, cap), for tokens that were sampled at
-            another temperature than ``temperature``; 0: not.
+            another temperature than ``temperature``; 0: off.
     """
 
     token_ids: Sequence[int]
@@ -269,7 +269,7 @@ class TrainingSample:
 
 
 class Environment(Protocol):
-    """Plays tasks with an engine. ``rekindle.testing.check_environment`` tests an implementation."""
+    """Environment protocol: plays tasks with an engine. ``rekindle.testing.check_environment`` tests a class."""
 
     def play(self, requests: Sequence[GroupRequest]) -> Iterator[tuple[int, list[Rollout] | None]]:
         """Yield ``(request id, its n rollouts)`` once per request, in any order; None where the attempt failed."""
@@ -277,10 +277,10 @@ class Environment(Protocol):
 
     @property
     def seconds(self) -> Mapping[str, float]:
-        """Wall seconds spent so far, by phase: "generate", "verify", ..."""
+        """Wall seconds since the start, by phase: "generate", "verify", ..."""
         ...
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """What happened so far, under the keys of ``metrics.jsonl``; empty where there is nothing to count."""
+        """Events counted since the start, under the keys of ``metrics.jsonl``; may be empty."""
         ...

@@ -25,13 +25,13 @@ def train(out, *more, recipe="recycle"):
 def test_train_eval_report_and_resume(tmp_path, capsys):
     run = tmp_path / "run"
     assert train(run) == 0
-    said = capsys.readouterr()
+    output = capsys.readouterr()
     for name in ("metrics.jsonl", "report.html"):
-        assert str(run / name) in said.out
+        assert str(run / name) in output.out
         assert (run / name).exists()
-    assert "on held-out prompts (mean of the last 2 evaluations)" in said.out
-    assert "step 4: " in said.err
-    assert " groups taught" in said.err
+    assert "on held-out prompts (mean of the last 2 evaluations)" in output.out
+    assert "step 4: " in output.err
+    assert " groups taught" in output.err
     shares = json.loads((run / "null_control.json").read_text())
     names = {"recycled_share", "rescued_easy_share", "all_correct_share"}
     assert set(shares) <= names | {"frozen_share", "frozen_rescued_easy_share", "frozen_all_correct_share"}
@@ -76,10 +76,10 @@ def test_train_eval_report_and_resume(tmp_path, capsys):
 def test_bad_input_is_one_sentence_and_exit_code_2(arguments, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 2
-    said = capsys.readouterr()
-    assert message in said.err
-    assert len(said.err.strip().splitlines()) == 1
-    assert "Traceback" not in said.err
+    output = capsys.readouterr()
+    assert message in output.err
+    assert len(output.err.strip().splitlines()) == 1
+    assert "Traceback" not in output.err
     assert not list(tmp_path.iterdir()), "a run that cannot start leaves nothing behind"
 
 
@@ -105,10 +105,10 @@ def test_a_model_directory_without_tokenizer(capsys, tmp_path):
     for path in directory.glob("*token*"):
         path.unlink()
     assert main(["train", str(EXAMPLE), "--set", f"model.path={directory}", "--out", str(tmp_path / "run")]) == 2
-    said = capsys.readouterr().err
-    assert "tokenizer" in said
-    assert str(directory) in said
-    assert "Traceback" not in said
+    output = capsys.readouterr().err
+    assert "tokenizer" in output
+    assert str(directory) in output
+    assert "Traceback" not in output
 
 
 def _save_tiny(directory: Path):
@@ -149,8 +149,8 @@ def test_doctor_says_what_is_wrong(capsys, monkeypatch, tmp_path):
 
 def test_exit_code_3_at_a_declared_bound(tmp_path, capsys):
     assert train(tmp_path / "run", "--set", "train.rollouts=70", recipe="grpo") == 3
-    said = capsys.readouterr()
-    assert "stopped: train.rollouts = 70 were spent at step 3 of 4" in said.err
+    output = capsys.readouterr()
+    assert "stopped: train.rollouts = 70 were spent at step 3 of 4" in output.err
     assert (tmp_path / "run" / "report.html").exists()
 
 
@@ -166,10 +166,10 @@ def test_nan_loss_is_one_sentence_and_the_checkpoints_stay(tmp_path, capsys, mon
 
     monkeypatch.setattr(trainer, "LOSSES", {"ppo_clip": SimpleNamespace(load=lambda: poisoned)})
     assert train(tmp_path / "run") == 2
-    said = capsys.readouterr().err
-    assert "the loss is nan" in said
-    assert "lower train.learning_rate" in said
-    assert "Traceback" not in said
+    output = capsys.readouterr().err
+    assert "the loss is nan" in output
+    assert "lower train.learning_rate" in output
+    assert "Traceback" not in output
     assert (tmp_path / "run" / "checkpoints" / "step-2" / "state.json").exists()
     assert train(tmp_path / "run", "--resume") == 0
 

@@ -23,4 +23,4 @@ def test_how_to_go_on_is_what_the_command_knows(command, remedy, tmp_path, monke
     assert main(command) == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("rekindle: a file could not be read or written (")
-    assert last.endswith(f"; look at free space and permissions, and {remedy}")
+    assert last.endswith(f"; check free space and permissions, and {remedy}")

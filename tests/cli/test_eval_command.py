@@ -55,8 +55,8 @@ def test_sets_tables_and_files(made, sets, tmp_path, capsys):
     given = zip(("--json", "--markdown", "--transcripts"), copies, strict=True)
     assert main(command(sets, *(part for pair in given for part in pair))) == 0
     assert {path.name: path.read_bytes() for path in copies} == content(made), "with --out or without"
-    said = capsys.readouterr()
-    lines = said.out.splitlines()
+    message = capsys.readouterr()
+    lines = message.out.splitlines()
     assert not [line for line in lines if line.startswith("pass@")]
     assert [line.split()[0] for line in lines if not re.match(r"long: \w", line)] == [
         "set",
@@ -65,8 +65,8 @@ def test_sets_tables_and_files(made, sets, tmp_path, capsys):
         "average",
         "all",
     ]
-    assert "170 questions, 4 rollouts each, temperature 1" in said.err
-    assert "170 of 170 questions" in said.err
+    assert "170 questions, 4 rollouts each, temperature 1" in message.err
+    assert "170 of 170 questions" in message.err
     value = json.loads(copies[0].read_text())
     assert value["sets"]["short"]["pass_at"]["1"] > 0.3
     assert value["average_over_sets"]["pass_at"]["4"] == pytest.approx(
@@ -81,12 +81,12 @@ def test_without_sets_the_held_out_prompts_are_played(tmp_path, capsys):
     results = tmp_path / "results.json"
     plain = ["eval", str(EXAMPLE), *SETTINGS, "--samples", "4", "--k", "1,4", "--json", str(results)]
     assert main(plain) == 0
-    said = capsys.readouterr()
-    assert "16 held-out prompts, 4 rollouts each, temperature 1" in said.err
+    message = capsys.readouterr()
+    assert "16 held-out prompts, 4 rollouts each, temperature 1" in message.err
     value = json.loads(results.read_text())
     for k in (1, 4):
         line = f"pass@{k}  {value['pass_at'][str(k)]:.4f}  +- {value['standard_error'][str(k)]:.4f}"
-        assert line in said.out.splitlines()
+        assert line in message.out.splitlines()
     assert list(value["sets"]) == ["held-out"]
     assert main([*plain, "--seed", "1"]) == 0
     assert json.loads(results.read_text())["prompts"] != value["prompts"], "--seed throws the dice anew"
@@ -117,7 +117,7 @@ def test_an_interrupted_evaluation_says_how_to_go_on(sets, tmp_path):
     arguments = command(sets, "--out", tmp_path / "out")
     done = signalled(arguments, JOURNAL_LINE, 20, signal.SIGINT)
     assert done.returncode == 130
-    assert done.stderr.splitlines()[-1] == "interrupted; to go on, repeat the command"
+    assert done.stderr.splitlines()[-1] == "interrupted; to continue, repeat the command"
     assert not (tmp_path / "out" / "results.json").exists()
 
 
@@ -130,7 +130,7 @@ def test_repeating_a_finished_evaluation_plays_nothing(made, sets, capsys):
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         (["--samples", "5"], "another samples;"),
         (["--temperature", "0.5", "--top-p", "0.9"], "another top_p, temperature;"),
@@ -138,11 +138,11 @@ def test_repeating_a_finished_evaluation_plays_nothing(made, sets, capsys):
         (["--set", "warm_start.seed=1", "--set", "warm_start.steps=1"], "another model;"),
     ],
 )
-def test_a_journal_of_something_else_is_refused(made, sets, more, said, capsys):
+def test_a_journal_of_something_else_is_refused(made, sets, more, message, capsys):
     before = content(made)
     assert main(command(sets, "--out", made, *more)) == 2
     error = capsys.readouterr().err
-    assert f"holds an evaluation with {said}" in error
+    assert f"holds an evaluation with {message}" in error
     assert "Traceback" not in error
     assert content(made) == before
 
@@ -196,7 +196,7 @@ def test_the_sampling_settings_of_a_model(written, more, expected, model, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("written", "said"),
+    ("written", "message"),
     [
         ('{"do_sample": true, "top_k": 20, "repetition_penalty": 1.1}', "top_k = 20 and repetition_penalty = 1.1"),
         ('{"eos_token_id": 3}', "says nothing of sampling; give --temperature"),
@@ -206,37 +206,37 @@ def test_the_sampling_settings_of_a_model(written, more, expected, model, tmp_pa
         (None, "cannot be read (No such file or directory); give --temperature"),
     ],
 )
-def test_settings_that_a_model_cannot_have_here(written, said, model, capsys):
+def test_settings_that_a_model_cannot_have_here(written, message, model, capsys):
     (model / "generation_config.json").unlink(missing_ok=True)
     if written:
         (model / "generation_config.json").write_text(written)
     assert main(["eval", str(EXAMPLE), *SETTINGS, "--checkpoint", str(model), "--sampling", "model"]) == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith(f"rekindle: {model / 'generation_config.json'}")
-    assert said in last
+    assert message in last
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         (["--questions", "nq"], "--questions nq: expected NAME=FILE"),
         (["--questions", "=x"], "expected NAME=FILE"),
         (["--questions", "a=no.jsonl"], "there is no file no.jsonl"),
         (["--questions", "a=x", "--questions", "a=y"], "another set of this name"),
-        (["--top-p", "0"], "--top-p 0 is no probability above 0"),
+        (["--top-p", "0"], "--top-p 0 must be above 0 and at most 1"),
         (["--min-p", "1"], "--min-p 1 must be at least 0 and below 1"),
         (["--max-new-tokens", "0"], "--max-new-tokens 0 leaves no room"),
-        (["--temperature", "nan"], "--temperature nan is negative or no number"),
+        (["--temperature", "nan"], "--temperature nan must be a number of at least 0"),
         (["--samples", "0"], "every k must be between 1 and the number of samples"),
         (["--json", "nowhere/r.json"], "nowhere/r.json cannot be written"),
         (["--markdown", "."], ". cannot be written; give a file"),
     ],
 )
-def test_bad_use_is_one_sentence(more, said, tmp_path, capsys, monkeypatch):
+def test_bad_use_is_one_sentence(more, message, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["eval", str(EXAMPLE), *SETTINGS, *more]) == 2
     error = capsys.readouterr().err
-    assert said in error
+    assert message in error
     assert len(error.strip().splitlines()) == 1
     assert not list(tmp_path.iterdir())
 

@@ -1,4 +1,4 @@
-"""What is said first, and how soon: in processes of their own, where torch cannot be imported or the wait is real."""
+"""First lines of the commands and the time until them, in separate processes with torch blocked or a real wait."""
 
 import json
 import os
@@ -172,10 +172,10 @@ def test_the_bar_of_a_terminal_is_not_torn():
         text += chunk
     os.close(main_end)
     assert process.wait() == 0
-    said = text.decode()
+    shown_text = text.decode()
     for warning in ("the pool is starving", "old [torch]"):
-        assert said.count(f"rekindle: warning: {warning}\r\n") == 1, said
-        assert said.count(f"rekindle: warning: said 3 times: {warning}\r\n") == 1
+        assert shown_text.count(f"rekindle: warning: {warning}\r\n") == 1, shown_text
+        assert shown_text.count(f"rekindle: warning: repeated 3 times: {warning}\r\n") == 1
 
 
 def _read(end):

@@ -47,10 +47,10 @@ def test_a_profile_of_the_start_policy(made, tmp_path, capsys):
     assert not made.with_name("profile.parquet.partial").exists()
     assert profile(tmp_path / "again.parquet") == 0
     same(found, load_profile(tmp_path / "again.parquet"))
-    said = capsys.readouterr()
-    assert "96 prompts, 384 rollouts" in said.out
-    assert "never solved" in said.out
-    assert "96 of 96 prompts" in said.err
+    output = capsys.readouterr()
+    assert "96 prompts, 384 rollouts" in output.out
+    assert "never solved" in output.out
+    assert "96 of 96 prompts" in output.err
 
 
 def test_a_killed_profile_goes_on_and_is_the_same(made, tmp_path):
@@ -103,17 +103,17 @@ def test_a_profile_of_something_else_is_refused_unless_forced(made, tmp_path, ca
     other = tmp_path / "other.parquet"
     assert profile(other, "--checkpoint", str(other_model(start, tmp_path))) == 0
     assert train(tmp_path / "run", "--set", f"profile.path={other}") == 2
-    said = capsys.readouterr().err
-    assert "model" in said
-    assert "profile.force = true" in said
+    output = capsys.readouterr().err
+    assert "model" in output
+    assert "profile.force = true" in output
     assert not (tmp_path / "run").exists(), "a run that cannot start leaves nothing behind"
     assert train(tmp_path / "run2", "--set", f"profile.path={other}", "--set", "profile.force=true") == 0
 
 
 @pytest.mark.parametrize(
-    ("solved", "said"), [(0, "unsolved_share would not change that"), (1, "profile.trivial_above")]
+    ("solved", "message"), [(0, "unsolved_share would not change that"), (1, "profile.trivial_above")]
 )
-def test_a_profile_that_leaves_nothing_is_one_sentence(solved, said, made, tmp_path, capsys):
+def test_a_profile_that_leaves_nothing_is_one_sentence(solved, message, made, tmp_path, capsys):
     from dataclasses import replace
 
     found = load_profile(made)
@@ -121,7 +121,7 @@ def test_a_profile_that_leaves_nothing_is_one_sentence(solved, said, made, tmp_p
     save_profile(path, replace(found, successes=solved * found.samples))
     assert train(tmp_path / "run", "--set", f"profile.path={path}") == 2
     error = capsys.readouterr().err
-    assert said in error
+    assert message in error
     assert "Traceback" not in error
     assert not (tmp_path / "run").exists()
 
@@ -173,7 +173,7 @@ def test_a_profile_of_an_endpoint(endpoint, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         (["--samples", "0"], "--samples 0"),
         (["--endpoint", "http://127.0.0.1:9/v1"], "belong together"),
@@ -181,10 +181,10 @@ def test_a_profile_of_an_endpoint(endpoint, tmp_path, monkeypatch):
         (["--endpoint", "ftp://x", "--endpoint-model", "m"], "ftp://x"),
     ],
 )
-def test_bad_use_is_one_sentence(more, said, tmp_path, capsys):
+def test_bad_use_is_one_sentence(more, message, tmp_path, capsys):
     assert profile(tmp_path / "p.parquet", *more) == 2
     error = capsys.readouterr().err
-    assert said in error
+    assert message in error
     assert "Traceback" not in error
 
 

@@ -55,9 +55,9 @@ def test_it_serves_says_how_it_is_and_ends_cleanly(corpus, tmp_path):
         with urllib.request.urlopen(url.replace("/retrieve", "/health")) as answer:
             assert json.load(answer)["documents"] == 3
         process.send_signal(signal.SIGTERM)
-        said, errors = process.communicate(timeout=20)
+        output, errors = process.communicate(timeout=20)
         assert process.returncode == 0
-        assert said == ""  # the address is the only line
+        assert output == ""  # the address is the only line
         assert "3 documents" in errors
         assert "stopped" in errors
         assert "Traceback" not in errors
@@ -82,7 +82,7 @@ def test_a_token_is_read_and_asked_for(corpus, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "output"),
     [
         (["--host", "0.0.0.0"], "0.0.0.0 can be reached by other machines, and without a token everybody could search"),
         (["--port", "65536"], "port 65536 does not exist"),
@@ -98,10 +98,10 @@ def test_a_token_is_read_and_asked_for(corpus, tmp_path, monkeypatch):
         (["--token-file", "no/such/file"], "--token-file no/such/file cannot be read"),
     ],
 )
-def test_what_cannot_be_served_is_said_in_a_sentence(corpus, capsys, more, said):
+def test_what_cannot_be_served_is_said_in_a_sentence(corpus, capsys, more, output):
     assert main(["serve-retriever", "--corpus", str(corpus), "--port", "0", *more]) == 2
     errors = capsys.readouterr().err
-    assert said in errors
+    assert output in errors
     assert len(errors.splitlines()) == 1
 
 

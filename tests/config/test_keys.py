@@ -1,4 +1,4 @@
-"""Every key says what it is; and where its condition does not hold, a value that is set is refused."""
+"""Every key has a description, and is refused if it is set where its condition does not hold."""
 
 import re
 
@@ -38,7 +38,7 @@ def allowed(path, value):
 
 
 def another(key):
-    """A value that is allowed and is not the default."""
+    """An allowed value other than the default."""
     kind = str(key.field.annotation)
     if key.choices:
         candidates = key.choices
@@ -64,7 +64,7 @@ NEIGHBOURS = [{}, {"model.path": "m"}] + [
 
 
 def where_it_fails(key):
-    """Settings, the key itself not among them, of a configuration in which the key is not read."""
+    """Settings of other keys under which the key is not read."""
     for found in [key.only.settings() | more for more in ({}, *NEIGHBOURS)] + NEIGHBOURS:
         settings = {path: value for path, value in found.items() if path != key.path}
         try:
@@ -86,7 +86,7 @@ def test_every_key_and_every_value_of_a_choice_is_described(path):
 
 
 @pytest.mark.parametrize("path", CONDITIONAL)
-def test_a_key_that_nothing_would_read_is_refused_with_the_remedy(path):
+def test_a_key_that_would_not_be_read_is_refused_with_the_remedy(path):
     key = KEYS[path]
     settings = {**where_it_fails(key), path: another(key)}
     (reason,) = unread(settings, path)
@@ -105,7 +105,7 @@ def test_a_key_that_is_read_is_not_refused_as_unread(path):
 
 
 @pytest.mark.parametrize("path", CONDITIONAL)
-def test_remedies_name_keys_and_values_that_there_are(path):
+def test_remedies_name_existing_keys_and_values(path):
     for name, literal in re.findall(r'set ([a-z_.]+) = ("[^"]*"|[\d.]+)', KEYS[path].only.remedy(Config())):
         assert name in KEYS
         if KEYS[name].choices:

@@ -1,4 +1,4 @@
-"""Conversations: the cache kept across turns gives what turn after turn gives, and what the model itself says."""
+"""Conversations: a cache kept across turns, separate requests per turn and the model itself give equal results."""
 
 import dataclasses
 
@@ -12,10 +12,10 @@ from rekindle.types import UserError
 
 
 class Interviewer:
-    """Answers every turn with tokens that depend on what was said, until a conversation has had its turns."""
+    """Partner whose replies depend on the turns; a conversation ends after a fixed number of turns."""
 
     def __init__(self, requests, turns, widest=9):
-        self.said = {}
+        self.seen = {}
         self.texts = {
             (index, sample): list(request.prompt_ids)
             for index, request in enumerate(requests)
@@ -26,20 +26,20 @@ class Interviewer:
 
     def on_turn(self, request, sample, completion):
         name = request, sample
-        self.said.setdefault(name, []).append(completion)
+        self.seen.setdefault(name, []).append(completion)
         self.texts[name] += completion.token_ids
-        return len(self.said[name]) < self._turns(name)
+        return len(self.seen[name]) < self._turns(name)
 
     def respond(self, conversations):
         self.asked.append(len(conversations))
         replies = []
         for name in conversations:
-            last = self.said[name][-1]
-            words = [(3 * token + 1) % 26 for token in last.token_ids][: self._widest] + [len(self.said[name])] * (
+            last = self.seen[name][-1]
+            words = [(3 * token + 1) % 26 for token in last.token_ids][: self._widest] + [len(self.seen[name])] * (
                 1 + name[1] % self._widest
             )
             self.texts[name] += words
-            replies.append(PartnerTurn(words, max_new_tokens=2 + len(self.said[name]), stop=("b",)))
+            replies.append(PartnerTurn(words, max_new_tokens=2 + len(self.seen[name]), stop=("b",)))
         return replies
 
 
@@ -71,8 +71,8 @@ def test_the_kept_cache_changes_nothing(policies, kind, max_rows):
     assert isinstance(engine, Converser)
     ours, theirs = held(engine), held(WithoutCache(engine))
     assert ours.texts == theirs.texts
-    for name, turns in theirs.said.items():
-        for one, other in zip(ours.said[name], turns, strict=True):
+    for name, turns in theirs.seen.items():
+        for one, other in zip(ours.seen[name], turns, strict=True):
             assert (one.token_ids, one.text, one.truncated) == (other.token_ids, other.text, other.truncated)
             assert one.logprobs == pytest.approx(other.logprobs, abs=2e-5)
 
@@ -85,12 +85,12 @@ def test_log_probabilities_are_those_of_the_model(policies):
         temperature = REQUESTS[name[0]].temperature or 1.0
         logprobs = torch.log_softmax(logits / temperature, -1)
         place = len(REQUESTS[name[0]].prompt_ids)
-        for number, turn in enumerate(partner.said[name]):
+        for number, turn in enumerate(partner.seen[name]):
             assert ids[place : place + len(turn.token_ids)] == turn.token_ids
             wanted = [float(logprobs[place + offset - 1, token]) for offset, token in enumerate(turn.token_ids)]
             assert turn.logprobs == pytest.approx(wanted, abs=1e-4)
             place += len(turn.token_ids)
-            if number + 1 < len(partner.said[name]):
+            if number + 1 < len(partner.seen[name]):
                 place += len([*turn.token_ids[:9], *[0] * (1 + name[1] % 9)])
         assert place == len(ids)
 
@@ -124,14 +124,14 @@ def test_a_conversation_does_not_depend_on_its_neighbours(policies):
 
 def test_the_same_call_gives_the_same_bits(policies):
     engine = TorchEngine(policies("llama"), max_rows=6)
-    assert held(engine).said == held(engine).said
+    assert held(engine).seen == held(engine).seen
 
 
 def test_turns_have_random_numbers_of_their_own(policies):
     engine = TorchEngine(policies("llama"))
     request = SamplingRequest([5], n=6, max_new_tokens=4, seed=3, temperature=50.0)
     partner = held(engine, [request], turns=lambda name: 3)
-    turns = {tuple(turn.token_ids) for turns in partner.said.values() for turn in turns}
+    turns = {tuple(turn.token_ids) for turns in partner.seen.values() for turn in turns}
     assert len(turns) == 18
 
 

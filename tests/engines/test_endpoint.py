@@ -79,7 +79,7 @@ def answer(*choices, total=None, prompt=5):
 
 
 def reply(payload):
-    """What a good server does; the seed is in the text."""
+    """Response of a working server; the seed is in the text."""
     return answer(*[choice(f"{payload['seed']}.{index}") for index in range(payload["n"])])
 
 

@@ -12,7 +12,7 @@ from rekindle.engines.rows import RowTable
 
 
 class NotingDecoder:
-    """Remembers what it was asked to prefill; its logits are the prompts' last tokens."""
+    """Records the prompts to prefill; its logits are the prompts' last tokens."""
 
     def __init__(self):
         self.passes = []

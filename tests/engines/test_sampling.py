@@ -34,7 +34,7 @@ def grid(seeds: int, indexes: int, positions: int) -> np.ndarray:
 
 
 def chi_square_bound(cells: int, sigmas: float = 5.0) -> float:
-    """What a chi-square of ``cells`` - 1 degrees exceeds with a probability below 1e-6 (Wilson-Hilferty)."""
+    """Value that a chi-square of ``cells`` - 1 degrees exceeds with a probability below 1e-6 (Wilson-Hilferty)."""
     k = cells - 1
     return k * (1 - 2 / (9 * k) + sigmas * math.sqrt(2 / (9 * k))) ** 3
 

@@ -315,7 +315,7 @@ def test_models_of_another_shape_decode_through_transformers(policies):
 
 
 def fingerprint() -> str:
-    """Every bit of what a small policy samples."""
+    """All token ids and log-probabilities that a small policy samples."""
     torch.set_num_threads(1)
     engine = TorchEngine(build_tiny(seed=3), max_rows=16)
     groups = collect(engine, requests_of_all_sorts(30))

@@ -1,4 +1,4 @@
-"""What the tests of the RAG check share: proposals, answerers that say what they are told, and one that reads."""
+"""Shared cases of the RAG check: proposals, scripted answerers, and an answerer that reads the documents."""
 
 from rekindle.environments.self_play.answering import Cost
 from rekindle.environments.self_play.proposals import Proposal
@@ -50,7 +50,7 @@ def proposal(number, documents=(), answer="right", question="what is it ?", reas
 
 
 class Says:
-    """An answerer that replies what ``reply(book)`` says, and remembers what it was asked."""
+    """Answerer with the replies ``reply(book)``; records the questions."""
 
     def __init__(self, reply):
         self.reply, self.asked, self.cost, self.seconds = reply, [], Cost(), 0.5

@@ -1,4 +1,4 @@
-"""What the tests of the game share: a proposer that follows a script, and a verifier of one's own choice."""
+"""Shared cases of self-play: a scripted proposer, and a chosen verifier."""
 
 from rekindle.engines.engine import SamplingLimits
 from rekindle.environments.search.conversations import SearchConversations

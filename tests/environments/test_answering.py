@@ -175,7 +175,7 @@ def by_policy(script, codec=CHARACTERS, **options):
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("generated", "expected"),
     [
         ("<answer>Paris</answer>", "Paris"),
         ("It is <answer> Paris\n</answer> or <answer>Rome</answer>", "Paris"),
@@ -190,15 +190,15 @@ def by_policy(script, codec=CHARACTERS, **options):
         ("x" * 48 + "<answer>Paris</answer>", ""),
     ],
 )
-def test_replies_by_hand(said, expected):
-    answerer, _ = by_policy(lambda _: said)
+def test_replies_by_hand(generated, expected):
+    answerer, _ = by_policy(lambda _: generated)
     assert answerer.answer([book()]) == [expected]
 
 
 def test_without_a_stop_text_the_last_pair_counts():
-    said = "in <answer> and </answer>: <answer>Paris</answer>"
-    assert by_policy(lambda _: said)[0].answer([book()]) == ["and"]
-    assert by_policy(lambda _: said, stop=())[0].answer([book()]) == ["Paris"]
+    generated = "in <answer> and </answer>: <answer>Paris</answer>"
+    assert by_policy(lambda _: generated)[0].answer([book()]) == ["and"]
+    assert by_policy(lambda _: generated, stop=())[0].answer([book()]) == ["Paris"]
 
 
 def test_what_is_asked_and_what_it_costs():

@@ -46,7 +46,7 @@ def tools(script, shelf=None, **options):
 
 
 class Verdicts:
-    """Gives one verdict, and remembers what it was shown."""
+    """Gives one verdict, and records the answers."""
 
     def __init__(self, verdict):
         self.verdict, self.shown = verdict, []
@@ -69,8 +69,8 @@ def test_columns_by_hand():
         (True, ANSWER),
     ]
     expected = [0.0] * len(prompt)
-    for said, shown in ((SEARCH, SHOWN), (ANSWER, "")):
-        expected += [-0.25 * (1 + position % 7) for position in range(len(said))] + [0.0] * len(shown)
+    for generated, shown in ((SEARCH, SHOWN), (ANSWER, "")):
+        expected += [-0.25 * (1 + position % 7) for position in range(len(generated))] + [0.0] * len(shown)
     assert rollout.logprobs == expected
     assert (rollout.text, rollout.turns, rollout.reward) == (f"{SEARCH}\n{ANSWER}", 2, 1.0)
     assert (rollout.truncated, rollout.failure, rollout.void, rollout.version) == (False, None, False, 3)
@@ -80,11 +80,11 @@ def test_columns_by_hand():
 
 
 def test_columns_by_hand_with_tool_calls():
-    said = "Let me see." + call(query="capital")
-    (rollout,) = play(tools(in_turn(said, ANSWER + "$")))
+    generated = "Let me see." + call(query="capital")
+    (rollout,) = play(tools(in_turn(generated, ANSWER + "$")))
     assert [(sampled, text(ids)) for sampled, ids in runs(rollout)] == [
         (False, "tools by <tool_call>{\nU:Q: Capital of France?\n$A:"),
-        (True, said),
+        (True, generated),
         (False, 'T:Doc 1(Title: "France") The capital of France is Paris.\n$A:'),
         (True, ANSWER + "$"),
     ]
@@ -92,8 +92,8 @@ def test_columns_by_hand_with_tool_calls():
 
 
 def test_a_tool_call_without_its_end_token_is_ended_by_us():
-    said = call(query="capital").rstrip("$")
-    (rollout,) = play(tools(in_turn(said, ANSWER + "$")))
+    generated = call(query="capital").rstrip("$")
+    (rollout,) = play(tools(in_turn(generated, ANSWER + "$")))
     assert text(shown_runs(rollout)[0]).startswith("$T:Doc 1")
 
 
@@ -107,7 +107,7 @@ def test_conforms():
 
 def test_samples_of_a_group_go_their_own_ways():
     def script(text, sample):
-        # Turns after the first are requests of their own, whose only sample is 0: what was said tells them apart.
+        # Turns after the first are requests of their own, whose only sample is 0: their texts distinguish them.
         if "capital" not in text:
             return [ANSWER, SEARCH, "<search>capital </search>"][sample]
         return SEARCH if text.count("<search>") == 1 and "capital </search>" in text else "<answer>Rome</answer>"
@@ -126,11 +126,11 @@ class OneAtATime(ScriptedEngine):
         for index in reversed(range(len(requests))):
             for sample in range(requests[index].n):
                 request = replace(requests[index], n=1)
-                said = self._say(request, sample)
-                while partner.on_turn(index, sample, said):
+                generated = self._say(request, sample)
+                while partner.on_turn(index, sample, generated):
                     (reply,) = partner.respond([(index, sample)])
-                    request = next_turn(request, said, sample, reply)
-                    said = self._say(request, 0)
+                    request = next_turn(request, generated, sample, reply)
+                    generated = self._say(request, 0)
 
 
 def test_an_engine_that_converses_plays_the_same_rollouts():
@@ -233,11 +233,11 @@ def test_turns_run_out_after_an_end_token():
 
 
 @pytest.mark.parametrize(
-    ("said", "truncated"), [("Paris", True), ("Paris$", False), ("</answer>", False), ("Paris and what not", True)]
+    ("generated", "truncated"), [("Paris", True), ("Paris$", False), ("</answer>", False), ("Paris and what not", True)]
 )
-def test_a_forced_answer_that_is_not_closed_is_none(said, truncated):
+def test_a_forced_answer_that_is_not_closed_is_none(generated, truncated):
     verifier = Verdicts(Verdict(1.0))
-    script = in_turn("hm", said + " " * 40 if truncated else said)
+    script = in_turn("hm", generated + " " * 40 if truncated else generated)
     (rollout,) = play(environment(script, max_turns=1, answer_tokens=12, verifier=verifier))
     assert (rollout.reward, rollout.failure, rollout.truncated) == (0.0, None, truncated)
     assert verifier.shown == []
@@ -296,7 +296,7 @@ def test_information_is_cut_to_what_the_context_holds():
 
 
 class ByQuery(Shelf):
-    """Finds one document, whose text is told by the query."""
+    """Finds one document, whose text depends on the query."""
 
     def search(self, queries, k):
         return [[Hit(Document(query, "", {"short": "word", "long": "word " * 20}[query]), 1.0)] for query in queries]
@@ -307,10 +307,10 @@ class ByQuery(Shelf):
     [("long||long", (30, 30)), ("short||short", (22, 22)), ("short||long", (22, 38)), ("long||short", (30, 22))],
 )
 def test_queries_share_the_room_and_one_leaves_the_next_what_it_does_not_need(queries, expected):
-    said = f"<search>{queries}</search>"
-    own, forced, left = 31 + 2 * len("\nQuery 1:\n"), 10 + 20, 80 - len(said)
-    context = len("Q: Capital of France?\n" + said) + own + 60 + forced + left
-    (rollout,) = play(environment(in_turn(said, ANSWER), ByQuery(), context=context, max_new_tokens=100))
+    generated = f"<search>{queries}</search>"
+    own, forced, left = 31 + 2 * len("\nQuery 1:\n"), 10 + 20, 80 - len(generated)
+    context = len("Q: Capital of France?\n" + generated) + own + 60 + forced + left
+    (rollout,) = play(environment(in_turn(generated, ANSWER), ByQuery(), context=context, max_new_tokens=100))
     _, *blocks = text(shown_runs(rollout)[0]).removesuffix("</information>\n\n").split("\nQuery ")
     assert tuple(len(block) - len("1:\n") for block in blocks) == expected
 
@@ -318,10 +318,18 @@ def test_queries_share_the_room_and_one_leaves_the_next_what_it_does_not_need(qu
 @pytest.mark.parametrize("context", range(23, 160, 6))
 @pytest.mark.parametrize("answer_tokens", [0, 9])
 def test_everything_fits_any_context(context, answer_tokens):
-    said = ["<search>a||b</search>", "<search></search>", "eh$", "long " * 9, call(query="a"), call() * 9, "<answer>a"]
+    generated = [
+        "<search>a||b</search>",
+        "<search></search>",
+        "eh$",
+        "long " * 9,
+        call(query="a"),
+        call() * 9,
+        "<answer>a",
+    ]
 
     def script(text, sample):
-        return said[(len(text) + sample) % len(said)]
+        return generated[(len(text) + sample) % len(generated)]
 
     options = {"context": context, "max_new_tokens": 60, "answer_tokens": answer_tokens}
     for world in (
@@ -438,7 +446,7 @@ class Deaf(CharacterCodec):
         ({"document_format": "<search>{text}"}, "contains a tag"),
         ({"document_tokens": 1}, "leaves no room for a document"),
         ({"codec": Deaf()}, "cannot write <search> as text"),
-        ({"tasks": [Task("t", "q", "a", {"corpus": "c"})]}, "in the corpus 'c', and there is a retriever for ['']"),
+        ({"tasks": [Task("t", "q", "a", {"corpus": "c"})]}, "names the corpus 'c', and there is a retriever for ['']"),
         ({"max_new_tokens": 20}, "leaves nothing of engine.max_new_tokens = 20"),
         ({"max_turns": 0}, "search.max_turns = 0 allows nothing"),
         ({"turn_tokens": 0}, "search.turn_tokens = 0 allows nothing"),

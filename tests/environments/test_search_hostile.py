@@ -208,7 +208,7 @@ POISON = {
 
 
 def script(text, sample):
-    """Searches, and answers by what it was asked; ends its turns with the end token where that is the way."""
+    """Searches, then answers by the question; ends its turns with the end token where the protocol does."""
     return "<answer>Paris</answer>" if "(Title:" in text else "<search>capital of France</search>"
 
 
@@ -221,13 +221,13 @@ WORLDS = {
     protocol: environment(
         None,
         codec=CODEC,
-        engine=ScriptedEngine(CODEC, said),
+        engine=ScriptedEngine(CODEC, generated),
         protocol=made,
         retrievers={"": Shelf()},
         context=2000,
         document_tokens=60,
     )
-    for protocol, said, made in (("tags", script, Tags(3)), ("tool_calls", tool_script, ToolCalls(3, CODEC)))
+    for protocol, generated, made in (("tags", script, Tags(3)), ("tool_calls", tool_script, ToolCalls(3, CODEC)))
 }
 
 
@@ -244,7 +244,7 @@ CONTROL_IDS = CODEC._forbidden
 
 
 def assert_unmoved(protocol, rollout, documents=1):
-    """The document changed what stands between the frames, and nothing else."""
+    """The document changed only the text between the frames."""
     benign = BENIGN[protocol]
     assert sampled_runs(rollout) == sampled_runs(benign)
     assert (rollout.turns, rollout.reward, rollout.text) == (2, 1.0, benign.text)
@@ -253,11 +253,11 @@ def assert_unmoved(protocol, rollout, documents=1):
     (shown,), (plain,) = shown_runs(rollout), shown_runs(benign)
     kept = [token for token in shown if token in CONTROL_IDS]
     assert kept == [token for token in plain if token in CONTROL_IDS], "no control token but ours"
-    said = CODEC.decode(shown)
+    generated = CODEC.decode(shown)
     tail = CODEC.decode(plain).rpartition("Paris.\n")[2]
-    assert said.startswith(FRAMES[protocol])
-    assert said.endswith(tail)
-    between = said[len(FRAMES[protocol]) : len(said) - len(tail)]
+    assert generated.startswith(FRAMES[protocol])
+    assert generated.endswith(tail)
+    between = generated[len(FRAMES[protocol]) : len(generated) - len(tail)]
     assert SANITIZER.is_sanitized(between)
     assert len(shown) <= len(plain) + 60 * documents
 

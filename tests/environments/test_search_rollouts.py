@@ -1,4 +1,4 @@
-"""Search rollouts of a real engine with a real model and a real index: what the trainer will see of them."""
+"""Search rollouts of a real engine with a real model and a real index, as the trainer sees them."""
 
 from dataclasses import replace
 

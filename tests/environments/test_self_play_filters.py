@@ -193,7 +193,7 @@ def test_searches(searches, limits, reason):
 
 
 def test_of_several_reasons_the_first_of_the_enum_counts():
-    """Each step mends the first fault that is left."""
+    """Each step fixes the first remaining fault."""
     twice, once = (("Paris", ()), ("paris", ())), (("paris", (FOUND,)),)
     strict = FilterLimits(max_characters=20, answer_in_query=False)
     faults = [

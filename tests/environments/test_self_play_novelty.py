@@ -81,7 +81,7 @@ def test_with_threshold_one_only_the_same_words_in_the_same_order_are_a_duplicat
 
 @given(st.lists(questions, max_size=8), st.randoms(use_true_random=False), questions)
 def test_the_questions_are_the_whole_state(earlier, rng, question):
-    """Made anew from them in any order, or with some of them twice, it says what the one says that grew."""
+    """Built from the same questions in any order, or with repeats, it gives the same results as one that grew."""
     grown = Novelty(0.7)
     for one in earlier:
         grown.similarity(one)

@@ -1,4 +1,4 @@
-"""What proposals earn and what becomes of them, worked by hand."""
+"""Rewards and fates of proposals, worked by hand."""
 
 import pytest
 from hypothesis import given
@@ -91,7 +91,7 @@ def test_valid_questions_earn_their_difficulty_and_invalid_ones_nothing():
 def test_every_proposal_has_one_fate():
     ones = [
         proposal(1),  # solved sometimes: learned from
-        proposal(2),  # always solved: earns 0, teaches nothing
+        proposal(2),  # always solved: reward 0, no signal
         proposal(3, reason=Reason.TOO_SHORT),  # invalid: earns 0
         proposal(4, void=True),  # the retriever was down
         proposal(5, reason=Reason.UNVERIFIED),  # the verifier was down

@@ -1,4 +1,4 @@
-"""A step of the game, with a scripted proposer: what is created, what is learned, and that nothing is lost."""
+"""A step of self-play with a scripted proposer: created tasks, training samples, and conservation."""
 
 import json
 import warnings

@@ -1,4 +1,4 @@
-"""What composes: every pair of methods that is accepted is built and plays, and so does whatever no rule refuses.
+"""Composition of methods: every accepted pair, and every configuration that passes the rules, is built and played.
 
 Real training of some combinations is in training/test_composition_runs.py.
 """
@@ -37,7 +37,7 @@ def profile():
 
 
 def play(config, profile, steps=2):
-    """Some steps with a policy that solves prompts by chance; the groups of each, and the account of all."""
+    """Some steps with a policy that solves prompts at random: the groups of each, and the records of all."""
     scheduler = build_scheduler(config, profile.task_ids, profile)
     credit, policy = build_credit(config), SimulatedPolicy(profile.success_rates)
     batches, records, told = [], [], Counter()
@@ -86,17 +86,17 @@ def test_every_accepted_pair_is_built_plays_and_conserves(one, other, profile):
 @pytest.mark.parametrize(
     ("names", "reason"),
     [
-        (("sGPO phases", "ERPO heating"), "set profile.trivial_above = 1 to keep and heat them"),
+        (("sGPO phases", "ERPO heating"), "set profile.trivial_above = 1 to keep them"),
         (("query recycling", "MoPPS"), "query recycling and MoPPS both set pool.kind; leave one of them out"),
         (("GSPO", "token filter", "CISPO"), "GSPO and CISPO both set loss.kind, loss.clip_high"),
         (("knapsack", "sized groups 1/p"), "both set sizes.rule"),
-        (("single rollout", "query recycling"), "a group of one (train.group_size = 1) never has any"),
+        (("single rollout", "query recycling"), "a group of one (train.group_size = 1) never has signal"),
         (("single rollout", "DAPO refill"), "refill.max_rounds would never draw again"),
         (("ERPO RA", "SPO baseline"), "already gives all-correct groups an advantage"),
         (("sGPO phases", "SPEED top-up"), "adds rollouts to a step whose total"),
     ],
 )
-def test_what_contradicts_is_refused_with_the_reason(names, reason):
+def test_contradictions_are_refused_with_the_reason(names, reason):
     assert reason in "\n".join(combine(*names))
     assert combine(*names) == combine(*names), "asking changes nothing"
     assert combine(*reversed(names)), "the order in which features are named does not decide"
@@ -183,7 +183,7 @@ CHOICES = {
 
 @given(st.dictionaries(st.sampled_from(list(CHOICES)), st.integers(0, 6), min_size=1, max_size=9))
 @settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_what_no_rule_refuses_is_built_plays_and_conserves(profile, picked):
+def test_every_accepted_configuration_is_built_plays_and_conserves(profile, picked):
     values = {"train": {"groups_per_step": 8}}
     for path, index in picked.items():
         table, key = path.split(".")

@@ -1,4 +1,4 @@
-"""What a scheduler does differently where the policy makes its tasks itself."""
+"""Schedulers of self-play against schedulers of given tasks."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def test_given_tasks_are_all_there(quick_config):
 
 
 @pytest.mark.parametrize(("fill", "consumes"), [("dummy", True), ("replay", True)])
-def test_self_made_tasks_come_into_a_pool_that_grows(fill, consumes):
+def test_tasks_of_self_play_come_into_a_growing_pool(fill, consumes):
     scheduler = build_scheduler(self_play_config("self_play", f"self_play.fill={fill}"), ["not read"])
     assert isinstance(scheduler.pool, GrowingPool)
     assert len(scheduler.history) == 0

@@ -75,7 +75,7 @@ def test_bfloat16_is_loaded_as_such(saved):
 
 
 def test_a_processor_without_bfloat16_is_a_warning(saved, monkeypatch):
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False, raising=False)
     with pytest.warns(RekindleWarning, match="emulates them slowly"):
         Policy.load(saved, device="cpu", dtype="bfloat16")
 

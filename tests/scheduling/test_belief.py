@@ -34,7 +34,7 @@ def test_staleness_halves_per_half_life_without_bounds_for_one_number_and_for_ma
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"prior_failures": -1.0}, "prior_failures = -1.0 is outside .*; it is a count"),
+        ({"prior_failures": -1.0}, "prior_failures = -1.0 is outside .*; give a count"),
         ({"half_life": 0.0}, r"half_life = 0.0 is outside .*; leave it out"),
         ({"least": 0.9, "most": 0.8}, r"least = 0.9 and most = 0.8 must be ordered"),
         ({"most": 1.5}, "most = 1.5"),

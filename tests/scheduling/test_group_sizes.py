@@ -99,7 +99,7 @@ def test_hard_prompts_get_more_than_easy_ones_as_the_paper_values_them():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: knapsack(1, 2, 8), r"mean_size = 1 rollouts per prompt cannot be shared out .* 2 to .* 8"),
+        (lambda: knapsack(1, 2, 8), r"mean_size = 1 rollouts per prompt does not fit groups .* 2 to .* 8"),
         (lambda: knapsack(9, 2, 8), "mean_size = 9"),
         (lambda: inverse_success(4, 2), r"minimum = 4 and maximum = 2 must be ordered"),
         (lambda: inverse_success(0, 2), "at least 1"),

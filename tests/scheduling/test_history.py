@@ -47,7 +47,7 @@ def test_the_unanimous_streak_counts_visits_without_signal_of_either_kind():
 
 
 def test_mopps_updates_by_hand():
-    """a <- 1 + lambda (a - 1) + s with lambda = 1/2, and b likewise: the prior is not discounted."""
+    """a <- 1 + lambda (a - 1) + s with lambda = 1/2, and the same for b: the prior is not discounted."""
     history = history_of(2, Belief(1, 1, least=0.5, most=0.5))
     table = []
     for successes in (3, 0, 2):
@@ -73,7 +73,7 @@ def test_spo_updates_by_hand():
     assert np.allclose(table, expected, rtol=1e-6)
 
 
-def test_counts_fade_towards_the_prior_when_they_are_read_and_for_good_when_visited():
+def test_counts_are_discounted_temporarily_when_read_and_permanently_when_visited():
     history = history_of(3, Belief(half_life=0.5))
     visit(history, 1, 3)
     history.moved(0.5)
@@ -107,7 +107,7 @@ def test_no_evidence_at_all_is_a_rate_of_one_half():
 def test_the_state_restores_every_column_and_the_movement_in_place():
     history, other = history_of(4), history_of(4)
     visit(history, 2, 4, temperature=1.25)
-    history.heat[1], history.weight[3] = 7, 0.25
+    history.heating_steps[1], history.weight[3] = 7, 0.25
     history.moved(0.125)
     visit(history, 0, 0)
     weight = other.weight
@@ -127,7 +127,7 @@ def test_a_streak_stops_counting_instead_of_wrapping_to_zero():
 
 
 def test_state_of_other_prompts_is_refused_with_the_remedy():
-    with pytest.raises(ValueError, match=r"other prompts.*resume with the task table"):
+    with pytest.raises(ValueError, match=r"other prompts.*resume with the tasks"):
         History(["a", "b"]).load_state_dict(History(["a", "c"]).state_dict())
 
 
@@ -161,13 +161,13 @@ def test_a_grown_history_is_the_one_that_is_built_at_once(parts):
 def test_growth_keeps_what_is_known_and_knows_nothing_of_new_prompts():
     history = History(["a", "b"], Belief(1, 2, half_life=0.5))
     visit(history, 1, 4, temperature=1.25)
-    history.heat[1], history.weight[0] = 3, 0.25
+    history.heating_steps[1], history.weight[0] = 3, 0.25
     history.moved(0.5)
     assert history.extend(["c", "d"]).tolist() == [2, 3]
     columns = {
         "visits": [0, 1, 0, 0],
         "attempts": [0, 4, 0, 0],
-        "heat": [0, 3, 0, 0],
+        "heating_steps": [0, 3, 0, 0],
         "weight": [0.25, 1, 1, 1],
         "temperature": [0, 1.25, 0, 0],
         "last_version": [-1, 0, -1, -1],

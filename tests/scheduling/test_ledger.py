@@ -30,7 +30,7 @@ def test_rows_fates_and_conservation(tmp_path):
     ledger.write(step_records(), {0: 0.25, 1: 0.5})
     assert ledger.rollouts() == {fate: {Fate.TRAINED: 8, Fate.RECYCLED: 4}.get(fate, 0) for fate in Fate}
     ledger.check(12)
-    with pytest.raises(LedgerError, match="accounts for 12 rollouts, but 13"):
+    with pytest.raises(LedgerError, match="has 12 rollouts, but 13"):
         ledger.check(13)
     reader = sqlite3.connect(tmp_path / "ledger.sqlite")
     rows = reader.execute(

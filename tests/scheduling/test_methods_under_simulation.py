@@ -63,8 +63,8 @@ PROMPTS, SEEDS, WINDOW = 160, range(4), 3
 
 
 @pytest.fixture(scope="module")
-def taught(quick_config):
-    """``taught("mopps")[11]``: of the groups of visits 9 to 11 per prompt, over all seeds, how many carried signal."""
+def signals(quick_config):
+    """``signals("mopps")[11]``: of the groups of visits 9 to 11 per prompt, over all seeds, how many carried signal."""
     known = {}
 
     def count(recipe):
@@ -86,10 +86,10 @@ TRIALS = len(SEEDS) * WINDOW * PROMPTS
 
 
 @pytest.mark.parametrize("visits", [11, 30])
-def test_in_turn_every_prompt_teaches_at_its_own_chance(taught, visits):
+def test_in_turn_every_prompt_has_signal_at_its_own_chance(signals, visits):
     chances = np.concatenate([chance_of_signal(u_shaped(PROMPTS, seed)) for seed in SEEDS])
     spread = sqrt(WINDOW * (chances * (1 - chances)).sum())
-    assert abs(taught("grpo")[visits] - WINDOW * chances.sum()) < SIGMAS * spread
+    assert abs(signals("grpo")[visits] - WINDOW * chances.sum()) < SIGMAS * spread
 
 
 @pytest.mark.parametrize("visits", [11, 30])
@@ -102,16 +102,16 @@ def test_in_turn_every_prompt_teaches_at_its_own_chance(taught, visits):
         ("greso", "grpo"),
     ],
 )
-def test_more_groups_teach_however_often_prompts_are_visited(taught, better, worse, visits):
-    more, less = taught(better)[visits], taught(worse)[visits]
+def test_more_groups_have_signal_however_often_prompts_are_visited(signals, better, worse, visits):
+    more, less = signals(better)[visits], signals(worse)[visits]
     # The binomial spread of two counts at their common rate.
     assert more - less > SIGMAS * sqrt((more + less) * (1 - (more + less) / (2 * TRIALS)))
 
 
-def test_recycling_ages_and_posterior_recycling_does_not(taught):
-    """What teaches leaves the recycling pool, so that a long run draws what is left; beliefs get better with visits."""
-    assert taught("recycle")[30] < taught("posterior_recycle")[11]
-    assert taught("posterior_recycle")[30] > taught("posterior_recycle")[11] - SIGMAS * sqrt(TRIALS) / 2
+def test_recycling_ages_and_posterior_recycling_does_not(signals):
+    """Prompts with signal leave the recycling pool, so a long run draws the others; posteriors improve with visits."""
+    assert signals("recycle")[30] < signals("posterior_recycle")[11]
+    assert signals("posterior_recycle")[30] > signals("posterior_recycle")[11] - SIGMAS * sqrt(TRIALS) / 2
 
 
 def test_mopps_draws_what_is_nearest_to_even_odds(scheduler_of):
@@ -123,7 +123,7 @@ def test_mopps_draws_what_is_nearest_to_even_odds(scheduler_of):
     assert visits.min() > 0, "a Thompson sample gives every prompt a chance"
 
 
-def test_greso_visits_what_never_teaches_more_and_more_rarely(scheduler_of):
+def test_greso_visits_prompts_without_signal_ever_more_rarely(scheduler_of):
     rates = np.repeat([0.0, 0.5, 1.0], 40)
     scheduler = scheduler_of("greso", 120, "train.groups_per_step=8")
     rows = play(scheduler, SimulatedPolicy(rates), 3000)
@@ -183,25 +183,25 @@ def test_knapsack_spends_the_same_budget_where_it_is_worth_more(scheduler_of):
     assert values["knapsack"] > 1.03 * values["equal"]
 
 
-# -- how hot ----------------------------------------------------------------------------------------------------------
+# -- temperatures -----------------------------------------------------------------------------------------------------
 
 
 def heat_after(visits, rate, size=4):
-    """[visits + 1] chances of each heat: one up when all correct, to 0 when all wrong, else one down."""
+    """[visits + 1] chances of each count of heating steps: 1 up when all correct, to 0 when all wrong, else 1 down."""
     up, zero = rate**size, (1 - rate) ** size
     chances = np.eye(visits + 1)[0]
     for _ in range(visits):
         after = np.zeros(visits + 1)
-        for heat, chance in enumerate(chances):
-            after[min(heat + 1, visits)] += up * chance
+        for step, chance in enumerate(chances):
+            after[min(step + 1, visits)] += up * chance
             after[0] += zero * chance
-            after[max(heat - 1, 0)] += (1 - up - zero) * chance
+            after[max(step - 1, 0)] += (1 - up - zero) * chance
         chances = after
     return chances
 
 
-def test_erpo_heats_each_prompt_as_its_chain_of_visits_says(scheduler_of):
-    """Every prompt is visited once an epoch; after six of them the heat of each rate has its exact distribution."""
+def test_erpo_raises_temperatures_by_the_chain_of_visits(scheduler_of):
+    """Every prompt is visited once per epoch; after six, heating steps have their exact distribution per rate."""
     rates, each, visits = (0.0, 0.5, 0.8, 0.95, 1.0), 200, 6
     scheduler = scheduler_of("erpo", 1000, "train.groups_per_step=100")
     policy = SimulatedPolicy(np.repeat(rates, each))
@@ -209,14 +209,14 @@ def test_erpo_heats_each_prompt_as_its_chain_of_visits_says(scheduler_of):
         assert all(one.outcome is not Outcome.ALL_WRONG for one in groups)
         assert sum(one.outcome is Outcome.ALL_WRONG for one in records) == len(records) - len(groups)
     assert set(scheduler.history.visits.tolist()) == {visits}
-    heats = scheduler.history.heat.reshape(len(rates), each)
-    assert set(heats[0].tolist()) == {0}
-    assert set(heats[-1].tolist()) == {visits}
-    for rate, found in zip(rates[1:-1], heats[1:-1], strict=True):
+    steps = scheduler.history.heating_steps.reshape(len(rates), each)
+    assert set(steps[0].tolist()) == {0}
+    assert set(steps[-1].tolist()) == {visits}
+    for rate, found in zip(rates[1:-1], steps[1:-1], strict=True):
         expected = heat_after(visits, rate)
-        for heat in range(visits + 1):
-            assert_binomial(int((found == heat).sum()), each, expected[heat])
+        for step in range(visits + 1):
+            assert_binomial(int((found == step).sum()), each, expected[step])
     requests = list(iter(scheduler.ask, None))
     for request in requests:
-        assert request.temperature == pytest.approx(min(1 + 0.05 * heats.ravel()[request.row], 1.2))
+        assert request.temperature == pytest.approx(min(1 + 0.05 * steps.ravel()[request.row], 1.2))
     assert max(request.temperature for request in requests) == 1.2

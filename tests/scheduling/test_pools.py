@@ -30,7 +30,7 @@ def test_every_pool_conforms(make):
 
 
 def test_draws_are_those_of_the_first_release():
-    """Golden: a change of these rows changes every run that was ever made."""
+    """Golden: a change of these rows changes every run."""
     cycling, recycling = CyclingPool(history_of(9)), RecyclingPool(history_of(9), alpha=0.1)
     drawn = [cycling.draw(4, np.random.default_rng(seed)).tolist() for seed in range(4)]
     assert drawn == [[5, 2, 0, 7], [4, 8, 1, 3], [6, 4, 5, 1], [0, 2, 8, 3]]
@@ -125,7 +125,7 @@ def test_settings_out_of_range_are_refused(name, value):
 
 
 def test_recycling_keeps_unanimous_groups_that_a_gate_let_into_the_update():
-    """ERPO's gate accepts all-correct groups; only a group whose rewards differ has taught."""
+    """ERPO's gate accepts all-correct groups; only a group whose rewards differ consumes its prompt."""
     pool = RecyclingPool(history_of(3))
     pool.update([record(0), record(1, outcome=Outcome.ALL_CORRECT), record(2, fate=Fate.EXCESS)])
     assert pool.history.weight.tolist() == [0.0, 1.0, 1.0]

@@ -1,4 +1,4 @@
-"""Prompts that come while the run goes on: what pools do with them, alone and inside a GrowingPool."""
+"""Growth of pools during a run, alone and inside a GrowingPool."""
 
 from functools import partial
 
@@ -67,7 +67,7 @@ def play(pool, steps, begin=0, count=7):
 
 
 @pytest.mark.parametrize("kind", POOLS)
-def test_prompts_that_somebody_else_has_drawn_are_consumed_where_a_draw_consumes(kind):
+def test_rows_marked_as_drawn_are_consumed_where_a_draw_consumes(kind):
     pool = POOLS[kind](history_of(5))
     pool.mark_drawn(np.array([1, 4]))
     consumed = kind in CONSUMES_DRAWN
@@ -76,7 +76,7 @@ def test_prompts_that_somebody_else_has_drawn_are_consumed_where_a_draw_consumes
 
 
 @pytest.mark.parametrize("kind", POOLS)
-def test_prompts_that_left_for_good_come_back_in_no_way(kind):
+def test_removed_prompts_never_come_back(kind):
     pool = POOLS[kind](history_of(6))
     pool.keep_only(np.array([1, 4]))
     assert (pool.history.weight.tolist(), pool.live) == ([0, 1, 0, 0, 1, 0], 2)
@@ -104,10 +104,10 @@ def test_the_live_fraction_of_a_reset_is_that_of_the_prompts_there_are():
     assert (pool.resets, pool.live) == (1, 4)
 
 
-def test_phases_come_from_a_profile_so_they_take_in_nothing():
+def test_a_phased_pool_cannot_grow():
     pool = PhasedPool(history_of(4), [Phase(2, np.arange(4))])
     for refused in (pool.grown, partial(GrowingPool, pool)):
-        with pytest.raises(ValueError, match=r"phased pool cannot take in new prompts.*use a cycling"):
+        with pytest.raises(ValueError, match=r"phased pool cannot grow.*use a cycling"):
             refused()
 
 
@@ -173,7 +173,7 @@ def test_replay_leaves_out_what_is_in_flight():
     assert sorted(draw(pool, 4, in_flight={0, 2})) == [1, 3]
 
 
-def test_recycled_prompts_are_replayed_and_those_that_taught_are_not():
+def test_recycled_prompts_are_replayed_and_those_with_signal_are_not():
     pool = empty(RecyclingPool, replay=True)
     pool.add(names(0, 4))
     assert draw(pool, 4) == [0, 1, 2, 3]
@@ -184,7 +184,7 @@ def test_recycled_prompts_are_replayed_and_those_that_taught_are_not():
 
 
 def test_the_prompt_of_most_worth_is_replayed_first():
-    """Single rollouts of which 0, 1, 2, 3 and 4 in 4 are right: the spread is greatest at 2."""
+    """Single rollouts of which 0, 1, 2, 3 and 4 in 4 are right: the spread is largest at 2."""
     pool = empty(partial(PrioritizedPool, priority=uncertainty(0.0), select="best"), replay=True)
     pool.add(names(0, 5))
     for row in draw(pool, 5):
@@ -194,7 +194,7 @@ def test_the_prompt_of_most_worth_is_replayed_first():
     assert set(draw(pool, 3, in_flight={5})) == {1, 2, 3}
 
 
-def test_barren_prompts_are_skipped_when_they_are_replayed_and_never_when_they_are_fresh():
+def test_prompts_without_signal_are_skipped_when_they_are_replayed_and_never_when_they_are_fresh():
     pool = empty(partial(SelectivePool, explore=0.0), replay=True)
     pool.add(names(0, 40))
     for row in draw(pool, 40):
@@ -209,7 +209,7 @@ def test_barren_prompts_are_skipped_when_they_are_replayed_and_never_when_they_a
 
 
 def test_a_reset_by_hand():
-    """After every second step what was drawn before leaves for good, and only that."""
+    """After every second step the prompts drawn before are removed, and only those."""
     pool = empty(CyclingPool, replay=True, reset_every=2)
     pool.add(["a", "b", "c", "d"])
     assert draw(pool, 2) == [0, 1]
@@ -251,11 +251,11 @@ def test_settings_that_mean_nothing_are_refused(options, message):
         empty(**options)
 
 
-def test_a_kit_finds_a_pool_that_does_not_say_whether_it_grows():
+def test_the_kit_finds_a_pool_without_grows():
     class Silent(RecyclingPool):
         grows = None
 
-    with pytest.raises(AssertionError, match="whether an empty draw is its end"):
+    with pytest.raises(AssertionError, match="grows must be a bool"):
         check_pool(Silent)
 
 

@@ -168,7 +168,7 @@ def test_the_state_carries_rebuilt_phases_and_the_smoothed_reward():
         (phases((0, range(4))), {}, "phase 1 has group size 0"),
         (phases((2, [1, 1])), {}, r"phase 1 \(group size 2\) names a prompt twice"),
         (phases((2, [8])), {}, "one that the pool of 8 prompts lacks"),
-        (phases((2, [0])), {"max_epochs": 0}, r"max_epochs = 0 is outside \[1, inf\); less would end a phase"),
+        (phases((2, [0])), {"max_epochs": 0}, r"max_epochs = 0 is outside \[1, inf\); give at least 1"),
         (phases((2, [0])), {"patience": 0}, r"patience = 0"),
         (phases((2, [0])), {"smoothing": 0.0}, r"smoothing = 0\.0 is outside"),
     ],

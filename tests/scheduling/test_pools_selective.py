@@ -12,7 +12,7 @@ from rekindle.testing import check_pool
 from rekindle.types import Fate, Outcome, UserError
 
 
-def barren(prompts, visits, successes):
+def without_signal(prompts, visits, successes):
     """A history in which every prompt had ``visits`` visits without signal."""
     history = history_of(prompts)
     for row in range(prompts):
@@ -50,8 +50,8 @@ def test_without_skips_it_is_cycling_bit_for_bit(prompts, steps):
 
 @pytest.mark.parametrize("successes", [2, None])
 def test_new_prompts_and_prompts_with_signal_are_never_skipped(successes):
-    """Nor do they use up random numbers: a pool without barren prompts draws exactly as cycling does."""
-    history = history_of(30) if successes is None else barren(30, 3, successes)
+    """Nor do they use up random numbers: a pool without such prompts draws exactly as cycling does."""
+    history = history_of(30) if successes is None else without_signal(30, 3, successes)
     pool, plain = SelectivePool(history), CyclingPool(history_of(30))
     for seed in range(6):
         assert np.array_equal(pool.draw(7, np.random.default_rng(seed)), plain.draw(7, np.random.default_rng(seed)))
@@ -70,7 +70,7 @@ def test_the_chance_of_a_rollout_by_hand():
 @pytest.mark.parametrize(("visits", "chance"), [(1, 0.5), (2, 0.25), (4, 0.0625), (12, 0.01)])
 def test_prompts_are_skipped_at_their_rate(visits, chance):
     """One draw that asks for everything makes every prompt a candidate once."""
-    pool = SelectivePool(barren(5000, visits, 0))
+    pool = SelectivePool(without_signal(5000, visits, 0))
     rows = pool.draw(5000, np.random.default_rng(visits))
     pool.update([])
     assert_binomial(len(rows), 5000, chance)
@@ -78,7 +78,7 @@ def test_prompts_are_skipped_at_their_rate(visits, chance):
 
 
 def test_easy_and_hard_prompts_are_skipped_by_their_own_chance():
-    history = barren(4000, 1, 4)
+    history = without_signal(4000, 1, 4)
     for row in range(2000):
         visit(history, row, 0)
         history.unanimous_streak[row] = 1
@@ -90,7 +90,7 @@ def test_easy_and_hard_prompts_are_skipped_by_their_own_chance():
 
 
 def test_a_draw_consumes_what_it_drew_and_skipped_and_nothing_else():
-    pool = SelectivePool(barren(1000, 3, 0))
+    pool = SelectivePool(without_signal(1000, 3, 0))
     seen = set()
     for seed in range(8):
         live = pool.live
@@ -109,7 +109,7 @@ def test_the_number_of_candidates_of_a_draw_is_that_of_tossing_one_after_the_oth
     """Candidates until 10 pass at chance 1/8 are negative binomial: mean 80, variance 10 * 7/8 * 64 = 560."""
     used = []
     for seed in range(400):
-        pool = SelectivePool(barren(400, 0, 0))
+        pool = SelectivePool(without_signal(400, 0, 0))
         pool.history.unanimous_streak[:] = 3
         pool.draw(10, np.random.default_rng(seed))
         used.append(400 - pool.live)
@@ -117,7 +117,7 @@ def test_the_number_of_candidates_of_a_draw_is_that_of_tossing_one_after_the_oth
 
 
 def test_where_all_are_skipped_the_first_candidates_are_taken_after_all():
-    pool, plain = SelectivePool(barren(20, 60, 0), explore=0.0), CyclingPool(history_of(20))
+    pool, plain = SelectivePool(without_signal(20, 60, 0), explore=0.0), CyclingPool(history_of(20))
     rows = pool.draw(6, np.random.default_rng(0)).tolist()
     assert rows == plain.draw(6, np.random.default_rng(0)).tolist()
     pool.update([])
@@ -153,7 +153,7 @@ def test_presets_are_those_of_the_paper():
 
 
 def test_skips_are_counted_until_their_step_is_over_across_a_restart():
-    pool = SelectivePool(barren(200, 5, 0))
+    pool = SelectivePool(without_signal(200, 5, 0))
     pool.draw(3, np.random.default_rng(0))
     other = SelectivePool(history_of(200))
     other.history.load_state_dict(pool.history.state_dict())

@@ -40,7 +40,7 @@ def test_the_chance_of_signal_is_that_of_the_beta_binomial(successes, failures, 
 
 
 def test_the_chance_of_signal_by_hand():
-    """Two rollouts differ with chance 2ab / (s (s + 1)): 1/2 * 1/2 at the prior of one imagined rollout."""
+    """Two rollouts differ with chance 2ab / (s (s + 1)): 1/2 * 1/2 at the prior of one prior rollout."""
     history = primed([0, 1, 4], [0, 0, 0])
     weights = signal_chance(2, fixed(1.0), floor=0.15)(history, RNG)
     assert weights.tolist() == pytest.approx([0.25, 2 * 1.5 * 0.5 / 6, 0.15])
@@ -93,7 +93,7 @@ def test_evidence_moves_with_the_temperature():
     assert weights[1:].tolist() == pytest.approx([chance_of_signal(8, 2, 4)] * 2)
 
 
-def test_heat_raises_the_chance_of_solved_prompts_only():
+def test_a_raised_temperature_raises_the_chance_of_solved_prompts_only():
     history, rule = history_of(3), residual_heating(1.1, 0.1, 1.7)
     for row, successes in enumerate((8, 0, 4)):
         for _ in range(3):
@@ -121,8 +121,8 @@ def test_uncertainty_is_the_std_of_a_rollout():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: signal_chance(1, fixed(1.0)), r"group_size = 1 never carries a group's signal"),
-        (lambda: signal_chance(4, fixed(1.0), floor=1.5), r"floor = 1\.5 is outside .*; it is a chance"),
+        (lambda: signal_chance(1, fixed(1.0)), r"group_size = 1 is a group without signal"),
+        (lambda: signal_chance(4, fixed(1.0), floor=1.5), r"floor = 1\.5 is outside .*; give a probability"),
         (lambda: signal_chance(4, fixed(1.0), sharpness=-1), r"sharpness = -1 is outside"),
         (lambda: uncertainty(-0.1), r"offset = -0\.1 is outside"),
     ],

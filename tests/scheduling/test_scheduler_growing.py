@@ -129,7 +129,7 @@ def test_a_fixed_opponent_plays_everything_and_learns_nothing():
         assert scheduler.history.attempts.tolist() == [4] * 4
 
 
-def test_heat_and_sizes_follow_a_prompt_through_growth():
+def test_temperatures_and_sizes_follow_a_prompt_through_growth():
     """Prior 1/2: size 2. Solved, p = 4.5/5: size 2 and hotter; failed, p = 0.5/3: floor(log2 6) = 2, size 4."""
     scheduler = growing(
         partial(RecyclingPool),

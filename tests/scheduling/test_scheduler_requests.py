@@ -1,4 +1,4 @@
-"""What a request and its group carry: size, temperature, and what was known of the prompt before the visit."""
+"""What a request and its group carry: size, temperature, and the record of the prompt before the visit."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def test_group_size_and_temperature_are_attributes_of_the_request():
         temperature=temperatures.residual_heating(1.0, 0.05, 1.2),
         gate=gates.everything,
     )
-    scheduler.history.heat[:] = np.arange(40) % 7
+    scheduler.history.heating_steps[:] = np.arange(40) % 7
     for request in iter(scheduler.ask, None):
         assert request.n == 1 + request.row % 3
         assert request.temperature == min(1.0 + 0.05 * (request.row % 7), 1.2)
@@ -73,7 +73,7 @@ def test_a_pool_that_prescribes_the_size_keeps_the_rollouts_of_a_step():
         assert len(scheduler.take()) == expected
         scheduler.advance(scheduler.version + 1)
     assert seen == [{2}] * 3 + [{4}] * 6 + [{8}] * 4
-    with pytest.raises(ValueError, match="give rollouts_per_step, so that a step stays as large"):
+    with pytest.raises(ValueError, match="rollouts_per_step is missing; give the rollouts of a step"):
         Scheduler(PhasedPool(history, phases), groups_per_step=4)
 
 
@@ -105,7 +105,7 @@ def test_a_group_carries_what_was_known_before_its_visit():
     assert [group.first_outcome for group in groups] == [None, right, right, right, right]
 
 
-def test_what_the_policy_moved_fades_what_is_known():
+def test_movement_of_the_policy_discounts_the_posterior():
     """A half-life of 0.1 nats: after 0.1 in two updates half of the 4 successes is believed, and visited on."""
     scheduler = Scheduler(
         CyclingPool(history_of(1, Belief(0.0, 0.0, half_life=0.1))), groups_per_step=1, gate=gates.everything

@@ -101,7 +101,7 @@ def test_reinforce_ada_plays_rounds_until_balanced_or_the_bound():
     assert step_counts(scheduler.drain_records())["rollouts"] == 36
 
 
-def test_what_the_first_round_calls_unanimous_may_still_teach():
+def test_a_group_unanimous_in_its_first_round_may_still_get_signal():
     scheduler = make(ADA, prompts=4, groups_per_step=1)
     assert scheduler.tell(scheduler.ask().id, rollouts(0, 0, 0, 0)) is Fate.RETIRED
     assert scheduler.tell(scheduler.ask().id, rollouts(0, 1, 0, 1)) is Fate.TRAINED

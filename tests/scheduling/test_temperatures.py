@@ -16,37 +16,37 @@ def visits(rule, outcomes):
     for outcome in outcomes:
         temperatures.append(rule(history, 1))
         rule.learn(history, 1, outcome)
-    assert int(history.heat[0]) == 0
+    assert int(history.heating_steps[0]) == 0
     return temperatures
 
 
 @pytest.mark.parametrize(
-    ("on_signal", "heats"),
+    ("on_signal", "steps"),
     [
         ("reset", [0, 1, 2, 3, 4, 5, 0, 1, 0, 0, 0, 1]),
         ("step_down", [0, 1, 2, 3, 4, 5, 4, 5, 0, 0, 0, 1]),
         ("hold", [0, 1, 2, 3, 4, 5, 5, 6, 0, 0, 0, 1]),
     ],
 )
-def test_heating_by_hand(on_signal, heats):
-    """delta 1/16 from 1 to at most 1.25, reached at heat 4."""
+def test_heating_by_hand(on_signal, steps):
+    """delta 1/16 from 1 to at most 1.25, reached after 4 steps."""
     outcomes = [RIGHT] * 5 + [MIXED, RIGHT, WRONG, WRONG, MIXED, RIGHT, RIGHT]
     found = visits(residual_heating(1.0, 0.0625, 1.25, on_signal), outcomes)
-    assert found == [min(1 + heat / 16, 1.25) for heat in heats]
+    assert found == [min(1 + step / 16, 1.25) for step in steps]
 
 
 @pytest.mark.parametrize(
-    ("on_signal", "teaching"),
+    ("on_signal", "signals"),
     [("reset", [0, 0, 1] * 4), ("step_down", [0, 0] + [1, 0] * 5), ("hold", [0, 0] + [1] * 10)],
 )
-def test_how_often_a_prompt_teaches_that_needs_two_steps_of_heat(on_signal, teaching):
-    """All correct below 1.125, mixed from there on: reset teaches every third time, step_down every other, hold on."""
+def test_how_often_a_prompt_has_signal_that_needs_two_heating_steps(on_signal, signals):
+    """All correct below 1.125, mixed above: signal at every third visit with reset, at every other with step_down."""
     rule, history, found = residual_heating(1.0, 0.0625, 1.25, on_signal), history_of(1), []
-    for _ in teaching:
-        taught = rule(history, 0) >= 1.125
-        rule.learn(history, 0, MIXED if taught else RIGHT)
-        found.append(int(taught))
-    assert found == teaching
+    for _ in signals:
+        has_signal = rule(history, 0) >= 1.125
+        rule.learn(history, 0, MIXED if has_signal else RIGHT)
+        found.append(int(has_signal))
+    assert found == signals
 
 
 @given(
@@ -58,25 +58,25 @@ def test_without_delta_temperatures_are_exactly_fixed(base, outcomes, maximum):
     assert visits(residual_heating(base, 0.0, maximum), outcomes) == visits(fixed(base), outcomes)
 
 
-def test_a_column_says_what_calls_say():
+def test_a_column_equals_the_calls():
     history = history_of(50)
-    history.heat[:] = np.arange(50)
+    history.heating_steps[:] = np.arange(50)
     for rule in (residual_heating(0.7, 0.03, 1.3), fixed(0.7)):
         assert rule.column(history).tolist() == [rule(history, row) for row in range(50)]
 
 
-def test_heat_stops_counting_instead_of_wrapping_to_zero():
+def test_steps_stop_counting_instead_of_wrapping_to_zero():
     history = history_of(1)
-    history.heat[0] = 65_535
+    history.heating_steps[0] = 65_535
     residual_heating().learn(history, 0, RIGHT)
-    assert int(history.heat[0]) == 65_535
+    assert int(history.heating_steps[0]) == 65_535
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"base": 1.3, "maximum": 1.2}, r"maximum = 1\.2 is below base = 1\.3; raise"),
-        ({"delta": -0.1}, r"delta = -0\.1 is outside .* would cool"),
+        ({"delta": -0.1}, r"delta = -0\.1 is outside .* switch heating off"),
         ({"base": 0.0}, "temperature 0.0 must be above 0"),
     ],
 )

@@ -220,7 +220,7 @@ def test_other_settings_do_not_resume(quick_config, tmp_path):
         finish(quick_config(), tmp_path / "run")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").write_text("")
-    with pytest.raises(ConfigError, match="holds no run to resume"):
+    with pytest.raises(ConfigError, match="contains no run to resume"):
         finish(quick_config(), tmp_path / "other", resume=True)
     assert (tmp_path / "other" / "thesis.tex").exists()
 
@@ -275,15 +275,15 @@ def test_an_empty_pool_stops_the_run_when_it_may_not_reset(quick_config, tmp_pat
     assert "no eligible prompt left" in loop.bound or "nothing to train on" in loop.bound
 
 
-def test_starvation_is_said_once_and_counted(quick_config, tmp_path):
+def test_starvation_is_warned_of_once_and_counted(quick_config, tmp_path):
     overrides = ("task.pool_size=16", "train.steps=24", "pool.reset_below=0", "eval.every=99", "train.temperature=0.3")
     _, loop = finish(quick_config("recycle", *overrides), tmp_path / "run")
     starving = [line["pool/starving"] for line in loop.screen.lines]
     assert any(starving)
     starts = sum(now > before for before, now in pairwise(starving))
-    said = [text for text in loop.screen.warnings if "the pool is starving" in text]
-    assert len(said) == starts
-    assert "of 16" in said[0]
+    warnings = [text for text in loop.screen.warnings if "the pool is starving" in text]
+    assert len(warnings) == starts
+    assert "of 16" in warnings[0]
 
 
 def test_divergence_stops_before_the_weights_and_keeps_the_checkpoints(quick_config, tmp_path):
@@ -303,7 +303,7 @@ def test_divergence_stops_before_the_weights_and_keeps_the_checkpoints(quick_con
 
 
 @pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0])
-def test_the_step_is_scaled_by_the_share_of_groups_that_taught(exponent, quick_config, tmp_path):
+def test_the_step_is_scaled_by_the_share_of_groups_with_signal(exponent, quick_config, tmp_path):
     overrides = (f"optimizer.batch_exponent={exponent}", "optimizer.warmup_steps=0", "train.gate=everything")
     finish(quick_config("grpo", *overrides), tmp_path / "run")
     lines = without_clocks(tmp_path / "run")[1:]

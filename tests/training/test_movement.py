@@ -85,6 +85,6 @@ def test_measuring_costs_one_forward_pass_of_the_probed_rows_and_changes_nothing
         assert torch.equal(weight, probed.weights()[name])
 
 
-def test_a_batch_that_teaches_nothing_has_no_rows_to_measure():
+def test_a_batch_without_advantage_has_no_rows_to_measure():
     silent = [replace(sample, advantages=[0.0] * len(sample.advantages)) for sample in make_samples()]
     assert moved(silent, 5)[1].moved is None

@@ -40,5 +40,5 @@ def test_every_update_of_a_decaying_run_has_a_positive_factor(schedule, warmup, 
 
 
 def test_a_decay_without_an_end_is_refused():
-    with pytest.raises(ValueError, match=r'"cosine" schedule must know the number of updates; set train\.steps'):
+    with pytest.raises(ValueError, match=r'"cosine" schedule needs the number of updates; set train\.steps'):
         learning_rate_factor(0, warmup_steps=0, schedule="cosine")

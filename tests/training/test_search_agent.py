@@ -137,11 +137,11 @@ class Transcript:
 
             def on_turn(self, request, sample, completion):
                 begin = [(list(requests[request].prompt_ids), False)]
-                said = self.pieces.setdefault((request, sample), begin)
-                said.append((list(completion.token_ids), True))
+                pieces = self.pieces.setdefault((request, sample), begin)
+                pieces.append((list(completion.token_ids), True))
                 goes_on = inner.on_turn(request, sample, completion)
                 if not goes_on:
-                    outer.conversations.append(said)
+                    outer.conversations.append(pieces)
                 return goes_on
 
             def respond(self, names):

@@ -175,13 +175,13 @@ def chat_model(tmp_path_factory):
         vocab_size=len(tokenizer), max_position_embeddings=1024, eos_token_id=tokenizer.eos_token_id, **sizes
     )
     torch.manual_seed(0)
-    Policy(LlamaForCausalLM(shape), tokenizer).save(directory / "untaught")
+    Policy(LlamaForCausalLM(shape), tokenizer).save(directory / "untrained")
     guesses = itertools.cycle(("Paris", "Rome"))
 
     def script(text, _):
         return f"<answer>{next(guesses)}</answer><|im_end|>" if "<tool_response>" in text else call("Rome")
 
-    with start_workbench(chat_config(directory, directory / "untaught"), quiet) as bench:
+    with start_workbench(chat_config(directory, directory / "untrained"), quiet) as bench:
         world = bench.environment(bench.tasks.pool, ScriptedEngine(PolicyCodec(bench.policy), script))
         requests = [
             GroupRequest(id=row, task_id=task.id, row=row, n=2, temperature=1.0, seed=row, version=0, step=0)
@@ -444,7 +444,7 @@ def test_verdicts_are_kept_in_a_file(tmp_path):
 
 
 def test_the_fall_of_the_warm_starts_learning_rate(tmp_path):
-    """It is said with the steps that can be made, and another fall leaves another policy."""
+    """Another fall of the learning rate leaves another policy."""
     short = ("warm_start.steps=6", "warm_start.batch_size=4", "warm_start.decay_steps=3", "warm_start.decay_below=99.0")
     weights = []
     for more in ((), ("warm_start.decay_below=0.001",), ("warm_start.decay_steps=2",)):
@@ -465,7 +465,7 @@ def test_a_warm_start_that_cannot_do_a_level_is_refused(least, level, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-# -- what is missing is said before anything is written ----------------------------------------------------------------
+# -- missing inputs are reported before anything is written -----------------------------------------------------------
 
 JUDGED = ("task.verifier=judge", "judge.model=grader", 'judge.url="http://127.0.0.1:9/v1"')
 MISSING = {
@@ -489,12 +489,12 @@ MISSING = {
 
 
 @pytest.mark.parametrize("name", MISSING)
-def test_what_is_missing_is_said_before_anything_is_written(name, tmp_path, monkeypatch):
+def test_missing_inputs_are_reported_before_anything_is_written(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_jsonl(tmp_path / "passages.jsonl", PASSAGES)
-    overrides, said = MISSING[name]
+    overrides, message = MISSING[name]
     with pytest.raises(UserError) as refused:
         finish(file_config(tmp_path, "grpo", *overrides), tmp_path / "run")
-    assert said in str(refused.value)
+    assert message in str(refused.value)
     assert len(str(refused.value).splitlines()) == 1
     assert not (tmp_path / "run").exists()

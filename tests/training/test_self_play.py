@@ -87,7 +87,7 @@ def test_the_solver_plays_accepted_questions_and_no_other(whole):
     assert without_clocks(directory)[-1]["pool/size"] == len(accepted)
 
 
-def test_steps_are_filled_as_said(whole):
+def test_steps_are_filled_as_configured(whole):
     directory, _, _, kind = whole
     lines, rows = without_clocks(directory)[1:], ledger_rows(directory)
     played = {line["step"]: set() for line in lines}
@@ -113,8 +113,8 @@ def test_steps_are_filled_as_said(whole):
 
 def test_both_roles_share_one_update(whole):
     directory, loop, _, _ = whole
-    taught = [line["groups/trained"] + line.get("proposer/trained", 0) > 0 for line in without_clocks(directory)[1:]]
-    assert loop.version == sum(taught) >= 3, "one update a step, where either taught"
+    updated = [line["groups/trained"] + line.get("proposer/trained", 0) > 0 for line in without_clocks(directory)[1:]]
+    assert loop.version == sum(updated) >= 3, "one update per step in which a role had signal"
     assert all(torch.isfinite(weight).all() for weight in last_weights(directory).values())
 
 
@@ -197,9 +197,9 @@ def test_a_run_without_any_valid_question_stops_and_says_why(tmp_path, capsys):
     config = ["filters.min_searches=9", "train.max_steps_without_signal=3", "train.steps=9"]
     command = ["train", str(SELF_PLAY_EXAMPLE), "--out", str(tmp_path / "run")]
     assert main([*command, *(part for key in (*QUICK_SELF_PLAY, *config) for part in ("--set", key))]) == 3
-    said = capsys.readouterr().err
-    assert "no proposed question was valid" in said
-    assert "too few searches" in said
+    errors = capsys.readouterr().err
+    assert "no proposed question was valid" in errors
+    assert "too few searches" in errors
     assert not (tmp_path / "run" / "proposals.jsonl").read_text().count('"verdict": "valid"')
 
 

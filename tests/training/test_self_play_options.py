@@ -328,7 +328,7 @@ def start_agrees(start, rollouts):
     ]
     with torch.no_grad():
         found = start.token_logprobs(samples).logprobs
-    behaviour = [value for one in rollouts for value, said in zip(one.logprobs, one.loss_mask, strict=True) if said]
+    behaviour = [value for one in rollouts for value, own in zip(one.logprobs, one.loss_mask, strict=True) if own]
     return torch.allclose(found, torch.tensor(behaviour), atol=1e-3)
 
 
@@ -563,8 +563,8 @@ def says_the_town(payload, _):
     """A server that is right with documents in view, and knows nothing without."""
     text = payload["messages"][-1]["content"]
     town = next(town for town in LANDS if LANDS[town] == land_of(text))
-    said = f"<answer>{town if 'Document 1' in text else 'unknown'}</answer>"
-    choice = {"message": {"role": "assistant", "content": said}, "finish_reason": "stop"}
+    text = f"<answer>{town if 'Document 1' in text else 'unknown'}</answer>"
+    choice = {"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
     return 200, {"choices": [choice], "usage": {"completion_tokens": 3}}
 
 
@@ -643,7 +643,7 @@ def test_so_many_requests_are_in_flight(concurrency, config):
 
 @pytest.fixture
 def command(model, tmp_path, monkeypatch, capsys):
-    """``command("train", "check.noise=1")``: the exit code, and the lines that were said on the error stream."""
+    """``command("train", "check.noise=1")``: the exit code, and the lines on the error stream."""
     monkeypatch.chdir(tmp_path)
 
     def run(name, *overrides):
@@ -705,14 +705,14 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_wrong_is_said_before_anything_is_written(name, command, tmp_path):
+def test_errors_are_reported_before_anything_is_written(name, command, tmp_path):
     files(tmp_path)
-    overrides, said = REFUSED[name]
+    overrides, message = REFUSED[name]
     code, lines = command("train", *overrides)
     assert code == 2
     assert len(lines) == 1, lines
     assert lines[0].startswith("rekindle: ")
-    assert all(words in lines[0] for words in said), lines[0]
+    assert all(words in lines[0] for words in message), lines[0]
     assert not (tmp_path / "run").exists()
 
 
@@ -723,7 +723,7 @@ def test_questions_that_are_not_there_yet_have_no_profile(command):
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "message"),
     [
         ("task.params.colour=3", "colour"),
         ("task.params.hops=many", "hops"),
@@ -732,16 +732,16 @@ def test_questions_that_are_not_there_yet_have_no_profile(command):
         ("self_play.fill=nothing", "self_play.fill"),
     ],
 )
-def test_unknown_keys_and_values_of_the_embedded_world(override, said, tmp_path, capsys):
+def test_unknown_keys_and_values_of_the_embedded_world(override, message, tmp_path, capsys):
     settings = [part for one in (*QUICK_SELF_PLAY, override) for part in ("--set", one)]
     assert main(["train", str(SELF_PLAY_EXAMPLE), "--out", str(tmp_path / "run"), *settings]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
-    assert said in line
+    assert message in line
     assert not (tmp_path / "run").exists()
 
 
 def test_a_server_that_refuses_ends_the_run(command, monkeypatch):
-    """With one sentence, at the first question: no retry would mend a wrong key."""
+    """With one sentence, at the first question: no retry helps against a wrong key."""
     let_speak(monkeypatch)
     monkeypatch.setenv("CHECK_KEY", "wrong")
     with answering(lambda *_: (401, {"error": {"message": "no such key"}})) as url:

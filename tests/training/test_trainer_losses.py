@@ -203,7 +203,7 @@ def test_entropy_shapes_the_advantages_of_groups_without_signal(budget):
 
 def test_with_a_scale_of_zero_groups_without_signal_cost_nothing():
     groups, samples = entropy_samples(0.0)
-    taught = sum(
+    expected = sum(
         rollout.generated_tokens for group in groups if group.outcome is Outcome.MIXED for rollout in group.rollouts
     )
-    assert gradients_of_update(BigramPolicy(), samples)[1].trained_tokens == taught
+    assert gradients_of_update(BigramPolicy(), samples)[1].trained_tokens == expected

@@ -1,4 +1,4 @@
-"""Lessons of the three roles, and what is measured after a warm start on them."""
+"""Demonstrations of the three roles, and the start profile after a warm start on them."""
 
 from collections import Counter
 from itertools import islice
@@ -18,7 +18,7 @@ from searching import self_play_config
 
 
 def bench_of(*overrides):
-    """A policy that has learned nothing, with nothing to search but what the lessons bring."""
+    """An untrained policy with the teachers' corpus as its only retriever."""
     config = self_play_config("self_play", *overrides)
     policy = embedded_task(config).model()
     tasks = load_tasks(config.task, eval_prompts=config.eval.prompts, seed=0)
@@ -33,13 +33,13 @@ def bench():
 
 @pytest.fixture(scope="module")
 def shown(bench):
-    """(words, words that the teacher says) of many lessons."""
+    """(words, words in the loss mask) of many demonstrations."""
     return [words_of(bench, one) for one in islice(role_lessons(bench), 2000)]
 
 
 def words_of(bench, sample):
     words = bench.policy.tokenizer.convert_ids_to_tokens(list(sample.token_ids))
-    return words, [word for word, said in zip(words, sample.loss_mask, strict=True) if said]
+    return words, [word for word, imitated in zip(words, sample.loss_mask, strict=True) if imitated]
 
 
 def role_of(words):
@@ -54,19 +54,19 @@ def test_roles_come_in_their_shares(shown):
 
 def test_only_what_the_teacher_says_is_learned(shown):
     opening = {"solver": ("<search>", "<answer>"), "proposer": ("<think>", "<question>"), "verifier": ("<think>",)}
-    for words, said in shown:
-        assert said[0] in opening[role_of(words)]
-        assert not {"<information>", "</information>", "propose", "verify"} & set(said)
-        assert "<unk>" not in said
+    for words, imitated in shown:
+        assert imitated[0] in opening[role_of(words)]
+        assert not {"<information>", "</information>", "propose", "verify"} & set(imitated)
+        assert "<unk>" not in imitated
 
 
 def test_a_verifier_reads_its_question_and_documents_and_concludes_in_one_turn(shown):
     conclusions = Counter()
-    for words, said in shown:
+    for words, imitated in shown:
         if role_of(words) == "verifier":
-            assert words[-len(said) :] == said
-            assert said[-4 if said[-2] != "unknown" else -3] == "<answer>"
-            conclusions[said[-2] == "unknown"] += 1
+            assert words[-len(imitated) :] == imitated
+            assert imitated[-4 if imitated[-2] != "unknown" else -3] == "<answer>"
+            conclusions[imitated[-2] == "unknown"] += 1
     assert min(conclusions.values()) > 0.15 * sum(conclusions.values())
 
 
@@ -90,8 +90,8 @@ def test_a_proposal_without_room_is_refused_with_the_remedy():
 def test_misread_questions_are_among_the_verifiers(bench, monkeypatch):
     monkeypatch.setattr(lessons, "MISREAD", 1.0)
     unknown = Counter(
-        "unknown" in said
-        for words, said in (words_of(bench, one) for one in islice(role_lessons(bench), 400))
+        "unknown" in imitated
+        for words, imitated in (words_of(bench, one) for one in islice(role_lessons(bench), 400))
         if role_of(words) == "verifier"
     )
     assert unknown[True] > unknown[False]

@@ -211,11 +211,11 @@ class Library:
     """Finds two passages per query, as the environment would."""
 
     def __init__(self, index):
-        self.index, self.said, self.read = index, {}, {}
+        self.index, self.written, self.read = index, {}, {}
 
     def on_turn(self, request, sample, completion):
         assert completion.token_ids == encode(completion.text)
-        turns = self.said.setdefault(request, [])
+        turns = self.written.setdefault(request, [])
         turns.append(completion.text)
         return "</question>" not in completion.text and len(turns) < 9
 
@@ -226,7 +226,7 @@ class Library:
         ]
 
     def found(self, request):
-        query = self.said[request][-1].partition("<search> ")[2].removesuffix(" </search>")
+        query = self.written[request][-1].partition("<search> ")[2].removesuffix(" </search>")
         hits = self.index.search([query], 2)[0]
         self.read.setdefault(request, []).extend(hit.document for hit in hits)
         return " ".join(hit.document.text for hit in hits)
@@ -242,7 +242,7 @@ def proposals(index, asked, teacher=FAULTLESS, seed=0):
     engine = TeacherEngine(proposer_lessons(asked, PARAMS, teacher), encode=encode, decode=decode)
     library = Library(index)
     converse(engine, [SamplingRequest([0], max_new_tokens=32, seed=seed + row) for row in range(len(asked))], library)
-    return [(library.said[row], library.read.get(row, [])) for row in range(len(asked))]
+    return [(library.written[row], library.read.get(row, [])) for row in range(len(asked))]
 
 
 def question_of(turns):
@@ -334,13 +334,13 @@ def test_all_kinds_of_errors_occur(index):
 
 
 class Scripted:
-    """Replies what is written, whatever is asked."""
+    """Partner with scripted replies."""
 
     def __init__(self, *replies):
-        self.replies, self.said = list(replies), []
+        self.replies, self.written = list(replies), []
 
     def on_turn(self, request, sample, completion):
-        self.said.append(completion.text)
+        self.written.append(completion.text)
         return bool(self.replies)
 
     def respond(self, conversations):
@@ -353,28 +353,28 @@ def scripted(*replies, hops, seed=0):
     TeacherEngine(lessons, encode=encode, decode=decode).converse(
         [SamplingRequest([0], max_new_tokens=32, seed=seed)], partner
     )
-    return partner.said
+    return partner.written
 
 
 A, B, C, D, E, F = vocabulary(PARAMS)[-6:]
 
 
 def test_the_proposer_goes_by_facts_that_lead_where_it_stands_and_never_in_a_circle():
-    said = scripted(
+    written = scripted(
         f"{A} {B} home {E} {F} . see {C} {D} boss {A} {B} .",
         f"see {A} {B} twin {C} {D} . see {E} {F} home {C} {D} .",
         hops=2,
     )
-    assert said[1].startswith(f"<think> {C} {D} boss </think> <search> see ")
-    assert said[2] == f"<question> {E} {F} home boss ? </question>"
+    assert written[1].startswith(f"<think> {C} {D} boss </think> <search> see ")
+    assert written[2] == f"<question> {E} {F} home boss ? </question>"
 
 
 def test_a_proposer_who_finds_nothing_looks_once_more_and_asks_with_what_it_has():
     nothing = f"{A} {B} home {E} {F} ."
     assert scripted(nothing, nothing, hops=3)[-1] == f"<question> {A} {B} ? </question>"
-    said = scripted(nothing, f"see {C} {D} boss {A} {B} .", nothing, nothing, hops=3)
-    assert {len(query.split()) for query in queries_of(said[:3])} == {3, 4}  # once with a relation, once without
-    assert said[-1] == f"<question> {C} {D} boss ? </question>"
+    written = scripted(nothing, f"see {C} {D} boss {A} {B} .", nothing, nothing, hops=3)
+    assert {len(query.split()) for query in queries_of(written[:3])} == {3, 4}  # once with a relation, once without
+    assert written[-1] == f"<question> {C} {D} boss ? </question>"
     former = f"see {C} {D} once boss {A} {B} ."
     assert scripted(former, former, hops=1)[-1] == f"<question> {A} {B} ? </question>"
 
@@ -393,8 +393,8 @@ def test_a_proposer_who_finds_nothing_looks_once_more_and_asks_with_what_it_has(
     ],
 )
 def test_the_verifier_follows_the_documents_and_says_where_they_end(question, thought, answer):
-    said = VerifierTeacher(error_rates=(0.0,)).reply(question, CHAIN, Random(0))
-    assert said == f"<think> {thought} </think> <answer> {answer} </answer>"
+    written = VerifierTeacher(error_rates=(0.0,)).reply(question, CHAIN, Random(0))
+    assert written == f"<think> {thought} </think> <answer> {answer} </answer>"
 
 
 @settings(max_examples=30)
@@ -404,16 +404,16 @@ def test_a_faultless_verifier_is_right_about_right_and_wrong_questions(params, s
     for task in distinct_questions(params, "pool", 10, seed):
         shown = rng.sample(documents, rng.randrange(len(documents)))
         for question in (task.prompt, misread(task.prompt, params, rng)):
-            said = VerifierTeacher(error_rates=(0.0,)).reply(question, [one.text for one in shown], rng)
-            answer = said.split(" <answer> ")[1].removesuffix(" </answer>")
+            written = VerifierTeacher(error_rates=(0.0,)).reply(question, [one.text for one in shown], rng)
+            answer = written.split(" <answer> ")[1].removesuffix(" </answer>")
             assert {answer} == (Facts(shown).answers(question) or {"unknown"})
 
 
 def test_the_verifier_errs_now_and_then_and_never_stops_at_an_entity_on_the_way():
     texts, counts = (*CHAIN, "pi pi twin zu zu ."), Counter()
     for seed in range(2000):
-        said = VerifierTeacher(error_rates=(0.0, 0.5)).reply("ka lo boss home ?", texts, Random(seed))
-        counts[said.split(" <answer> ")[1].removesuffix(" </answer>")] += 1
+        written = VerifierTeacher(error_rates=(0.0, 0.5)).reply("ka lo boss home ?", texts, Random(seed))
+        counts[written.split(" <answer> ")[1].removesuffix(" </answer>")] += 1
     assert 0.5 < counts["ru na"] / 2000 < 0.65  # another entity is the right one by chance
     assert counts["unknown"] / 2000 > 0.25
     assert counts["me ti"] / 2000 < 0.05

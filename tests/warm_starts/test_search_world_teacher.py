@@ -26,16 +26,16 @@ def decode(ids):
 
 
 class Librarian:
-    """Finds the fact asked for and, after it, another one of the same entity; keeps what is said."""
+    """Finds the fact asked for and, after it, another one of the same entity; records the turns."""
 
     def __init__(self, corpus, most_turns=9):
         self.texts = sorted(document.text for document in passages(PARAMS, corpus))
-        self.said, self.most_turns = {}, most_turns
+        self.written, self.most_turns = {}, most_turns
 
     def on_turn(self, request, sample, completion):
         assert completion.token_ids == encode(completion.text)
         assert len(completion.logprobs) == len(completion.token_ids)
-        turns = self.said.setdefault((request, sample), [])
+        turns = self.written.setdefault((request, sample), [])
         turns.append(completion.text)
         return "</answer>" not in completion.text and len(turns) < self.most_turns
 
@@ -43,7 +43,7 @@ class Librarian:
         return [PartnerTurn(encode(f"<information> {self.found(name)} </information>"), 8) for name in conversations]
 
     def found(self, name):
-        open_, *query, close = self.said[name][-1].split()
+        open_, *query, close = self.written[name][-1].split()
         assert (open_, close) == ("<search>", "</search>")
         first = next(text for text in self.texts if text.split()[:3] == query)
         second = next(text for text in self.texts if text.split()[:2] == query[:2] and text != first)
@@ -55,7 +55,7 @@ def conversations(tasks, teacher, seed=0, n=1, corpus="demonstrations"):
     librarian = Librarian(corpus)
     requests = [SamplingRequest(encode(task.prompt), n=n, seed=seed + row) for row, task in enumerate(tasks)]
     converse(engine, requests, librarian)
-    return librarian.said
+    return librarian.written
 
 
 def answer(turns):
@@ -65,11 +65,11 @@ def answer(turns):
 def test_without_errors_every_question_is_answered_in_one_search_per_hop():
     found = load_search_world({"entities": 40, "name_words": 40}, pool_size=200, eval_prompts=100, seed=0)
     for corpus, tasks in (("pool", found.pool), ("held_out", found.held_out)):
-        said = conversations(tasks, FAULTLESS, corpus=corpus)
+        written = conversations(tasks, FAULTLESS, corpus=corpus)
         for row, task in enumerate(tasks):
             path, relations = task.metadata["path"], task.metadata["relations"]
             searches = [f"<search> {at} {relation} </search>" for at, relation in zip(path, relations, strict=False)]
-            assert said[row, 0] == [*searches, f"<answer> {task.answer} </answer>"]
+            assert written[row, 0] == [*searches, f"<answer> {task.answer} </answer>"]
 
 
 ROWS = 6000
@@ -82,7 +82,7 @@ def shown():
 
 
 def kind(task, turns):
-    """How a conversation goes wrong, told from outside."""
+    """Kind of the mistake in a conversation, found from its turns."""
     path, relations = task.metadata["path"], task.metadata["relations"]
     right = [f"<search> {at} {relation} </search>" for at, relation in zip(path, relations, strict=False)]
     if answer(turns) == task.answer:
@@ -145,13 +145,13 @@ def test_a_conversation_depends_on_its_seed_and_sample_alone():
 
 
 class Scripted:
-    """Replies what is written, whatever is asked."""
+    """Partner with scripted replies."""
 
     def __init__(self, *replies, limit=8):
-        self.replies, self.limit, self.said = list(replies), limit, []
+        self.replies, self.limit, self.written = list(replies), limit, []
 
     def on_turn(self, request, sample, completion):
-        self.said.append((completion.text, completion.truncated))
+        self.written.append((completion.text, completion.truncated))
         return bool(self.replies)
 
     def respond(self, conversations):
@@ -162,22 +162,22 @@ def play(partner, prompt, limit=8):
     task = Task("t", prompt, "-")
     engine = TeacherEngine(solver_lessons([task], PARAMS, FAULTLESS), encode=encode, decode=decode)
     engine.converse([SamplingRequest(encode(prompt), max_new_tokens=limit)], partner)
-    return partner.said
+    return partner.written
 
 
 def test_the_teacher_believes_what_it_reads_and_tells_former_values_apart():
     a, b, c, d, e, f = WORDS[-6:]
     reply = f"<information> {a} {b} once boss {e} {f} . {c} {d} boss {a} {b} . {a} {b} boss {c} {d} . </information>"
-    said = play(Scripted(reply), f"{a} {b} boss ?")
-    assert [text for text, _ in said] == [f"<search> {a} {b} boss </search>", f"<answer> {c} {d} </answer>"]
+    written = play(Scripted(reply), f"{a} {b} boss ?")
+    assert [text for text, _ in written] == [f"<search> {a} {b} boss </search>", f"<answer> {c} {d} </answer>"]
 
 
 def test_a_reply_without_the_fact_leaves_the_teacher_where_it_was():
     a, b = WORDS[-2:]
-    said = play(
+    written = play(
         Scripted("<information> </information>", "<information> . boss . </information>"), f"{a} {b} boss home ?"
     )
-    assert [text for text, _ in said] == [
+    assert [text for text, _ in written] == [
         f"<search> {a} {b} boss </search>",
         f"<search> {a} {b} home </search>",
         f"<answer> {a} {b} </answer>",
@@ -186,8 +186,8 @@ def test_a_reply_without_the_fact_leaves_the_teacher_where_it_was():
 
 def test_turns_keep_to_their_limits_and_end_when_the_partner_says_so():
     a, b = WORDS[-2:]
-    said = play(Scripted("<answer>", limit=2), f"{a} {b} boss ?", limit=3)
-    assert said == [(f"<search> {a} {b}", True), (f"<answer> {a}", True)]
+    written = play(Scripted("<answer>", limit=2), f"{a} {b} boss ?", limit=3)
+    assert written == [(f"<search> {a} {b}", True), (f"<answer> {a}", True)]
 
 
 def test_a_teacher_does_not_answer_in_one_go():

@@ -51,9 +51,9 @@ def test_a_saved_policy_reads_and_writes_as_before(tmp_path):
     ("words", "complaint"),
     [
         (["ka", "lo", "ka"], r"contain \['ka'\] more than once"),
-        (["ka lo"], "'ka lo' is no word of its own"),
-        ([""], "'' is no word of its own"),
-        (["<eos>"], "'<eos>' is no word of its own"),
+        (["ka lo"], "'ka lo' is empty, has white space"),
+        ([""], "'' is empty, has white space"),
+        (["<eos>"], "'<eos>' is empty, has white space"),
     ],
 )
 def test_what_is_no_word_is_refused(words, complaint):

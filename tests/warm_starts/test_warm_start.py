@@ -97,8 +97,8 @@ def test_a_start_outside_the_asserted_profile_is_refused(quick_config):
 def test_the_embedded_start_leaves_both_kinds_of_groups_without_signal(quick_config):
     """The shipped settings, on the whole task: what the documentation says of the start policy."""
 
-    said = []
-    with start_workbench(resolve(EXAMPLE, "recycle"), said.append) as bench:
+    lines = []
+    with start_workbench(resolve(EXAMPLE, "recycle"), lines.append) as bench:
         start = bench.evaluation_metrics()
         profile = json.loads((bench.directory / "profile.json").read_text())
     assert 0.2 <= profile["sampled"] <= 0.6

@@ -1,4 +1,4 @@
-"""The one place where a configuration becomes objects."""
+"""Assembly: builds the objects of a run from its configuration."""
 
 from rekindle.assembly.bench import Workbench
 from rekindle.assembly.opening import workbench

@@ -1,4 +1,4 @@
-"""The policy with everything that plays and judges it: what training, profiling and evaluation share."""
+"""Workbench: a policy with its engine, tasks, verifier and retrievers, for training, profiling and evaluation."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +10,7 @@ from rekindle.config import Config
 from rekindle.engines.engine import Engine
 from rekindle.evaluation.evaluator import Evaluation, evaluate
 from rekindle.models.policy import Policy
+from rekindle.notices import Say
 from rekindle.retrieval.retriever import Retriever
 from rekindle.tasks.loading import TaskSet
 from rekindle.tasks.task_set import levels_of
@@ -19,13 +20,13 @@ from rekindle.verifiers.verifier import Verifier
 __all__ = ["EVALUATION_SEED", "Workbench", "accuracy_by_level", "announced"]
 
 EVALUATION_SEED = 1_000_003
-SAID_SECONDS = 1.0
-"""An evaluation that takes so long is not made in silence."""
+ANNOUNCED_SECONDS = 1.0
+"""Least duration of evaluations that are announced."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workbench:
-    """A policy that can be played with: what training and evaluation share."""
+    """A policy with everything that is needed to play and judge tasks."""
 
     config: Config
     policy: Policy
@@ -33,12 +34,12 @@ class Workbench:
     tasks: TaskSet
     verifier: Verifier
     retrievers: Mapping[str, Retriever] = field(default_factory=dict)
-    """By corpus; none where nothing is searched."""
+    """Retriever by corpus; empty where the task has no search."""
     directory: Path | None = None
-    """Where the policy's weights came from."""
+    """Directory of the policy's weights."""
 
     def environment(self, tasks: Sequence[Task], engine: Engine | None = None) -> Environment:
-        """An environment over ``tasks`` with the policy as it is, or with another ``engine`` that speaks its tokens."""
+        """Environment over ``tasks``, with the policy's engine or another ``engine`` with the same tokenizer."""
         return build_environment(
             self.config,
             tasks,
@@ -49,7 +50,7 @@ class Workbench:
         )
 
     def evaluate(self, samples: int, temperature: float) -> Evaluation:
-        """Play the held-out prompts."""
+        """Evaluate the policy on the held-out prompts."""
         return evaluate(
             self.environment(self.tasks.held_out),
             self.tasks.held_out,
@@ -60,9 +61,9 @@ class Workbench:
         )
 
     def evaluation_metrics(self) -> dict[str, float]:
-        """``eval/accuracy`` (sampled at temperature 1) and ``eval/greedy``; by level too where prompts have one.
+        """``eval/accuracy`` (sampled at temperature 1) and ``eval/greedy``; also by level where prompts have levels.
 
-        ``eval/failed`` where prompts could not be played: the accuracy is then too low by them.
+        ``eval/failed`` is set where prompts could not be played; they count as never solved.
         """
         evaluations = {
             "accuracy": self.evaluate(self.config.eval.samples, temperature=1.0),
@@ -77,13 +78,13 @@ class Workbench:
         return metrics
 
 
-def announced(bench: Workbench, say: Callable[[str], None]) -> Callable[[], dict[str, float]]:
-    """``evaluation_metrics``, said before the first evaluation and before those after one that took a while."""
-    spent = SAID_SECONDS
+def announced(bench: Workbench, say: Say) -> Callable[[], dict[str, float]]:
+    """``evaluation_metrics``, announced before the first evaluation and after each one that took at least a second."""
+    spent = ANNOUNCED_SECONDS
 
     def evaluate_and_say() -> dict[str, float]:
         nonlocal spent
-        if spent >= SAID_SECONDS:
+        if spent >= ANNOUNCED_SECONDS:
             say(f"evaluating {len(bench.tasks.held_out):,} prompts ...")
         began = time.monotonic()
         metrics = bench.evaluation_metrics()
@@ -94,7 +95,7 @@ def announced(bench: Workbench, say: Callable[[str], None]) -> Callable[[], dict
 
 
 def accuracy_by_level(evaluation: Evaluation, levels: Sequence[int]) -> dict[int, float]:
-    """Mean pass@1 of the prompts of each level; empty where prompts have none."""
+    """Mean pass@1 of the prompts of each level; empty where prompts have no levels."""
     correct: dict[int, list[int]] = {}
     for level, successes in zip(levels, evaluation.successes, strict=bool(levels)):
         correct.setdefault(level, []).append(successes)

@@ -1,4 +1,4 @@
-"""Engines of a run, and the limits within which they sample: from the ``engine`` table."""
+"""Engines of a run and their sampling limits, from the ``engine`` table."""
 
 from collections.abc import Callable
 
@@ -10,20 +10,20 @@ from rekindle.models.policy import Policy
 __all__ = ["EngineFactory", "build_engine", "sampling_limits"]
 
 EngineFactory = Callable[[Config, Policy], Engine]
-"""Makes the engine that samples from a policy; ``build_engine`` unless a caller brings another one."""
+"""Makes the engine that samples from a policy; ``build_engine`` where the caller has no other."""
 
 
 def build_engine(config: Config, policy: Policy) -> Engine:
-    """The engine of a configuration, which samples from ``policy``."""
+    """Engine of a configuration; it samples from ``policy``."""
     return TorchEngine(policy, max_rows=config.engine.max_rows)
 
 
 def sampling_limits(config: Config, context: int) -> SamplingLimits:
-    """The limits of a completion.
+    """Sampling limits of a completion.
 
     Args:
-        config: The run.
-        context: Most tokens that the model can hold.
+        config: The complete configuration.
+        context: Context length of the model in tokens.
     """
     table = config.engine
     return SamplingLimits(

@@ -1,4 +1,4 @@
-"""From the tables of a configuration to the environment that plays its tasks."""
+"""Environments of a run, from the tables of its configuration."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -36,12 +36,12 @@ def build_environment(
     """The environment of a configuration over ``tasks``.
 
     Args:
-        config: The run.
-        tasks: What it plays.
-        policy: Whose tokens are spoken.
-        engine: Who speaks.
-        verifier: Who judges.
-        retrievers: By corpus; read by search agents alone.
+        config: The complete configuration.
+        tasks: The tasks to play.
+        policy: Has the tokenizer and the context length.
+        engine: Samples the turns.
+        verifier: Judges the answers.
+        retrievers: Retriever by corpus; read by search environments alone.
     """
     if plays_search(config):
         return _search(config, tasks, policy, engine, verifier, retrievers)
@@ -88,11 +88,11 @@ def build_conversations(
     """Search conversations of a configuration.
 
     Args:
-        config: The run.
-        final: What they end with: the solver's answer, or the proposer's question.
-        policy: Whose tokens are spoken.
-        engine: Who speaks.
-        retrievers: By corpus.
+        config: The complete configuration.
+        final: The text that ends a conversation: the solver's answer, or the proposer's question.
+        policy: Has the tokenizer and the context length.
+        engine: Samples the turns.
+        retrievers: Retriever by corpus.
     """
     codec, limits = build_codec(config, policy), _limits(config, policy.max_length)
     return SearchConversations(
@@ -106,7 +106,7 @@ def build_conversations(
 
 
 def build_codec(config: Config, policy: Policy) -> PolicyCodec:
-    """Between text and a policy's tokens."""
+    """Codec of a policy's tokenizer and chat template."""
     return PolicyCodec(policy, chat_template=config.model.chat_template, system_prompt=config.model.system_prompt)
 
 

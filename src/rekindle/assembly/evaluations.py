@@ -1,4 +1,4 @@
-"""Evaluations of `rekindle eval`, and everything their results depend on."""
+"""Evaluations of `rekindle eval`, and the settings that their results depend on."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +22,7 @@ ELSEWHERE = {
     "retriever": {"index", "token_env", "timeout_seconds", "retries", "cache_size"},
     "judge": {"key_env", "max_calls", "timeout_seconds", "concurrency", "cache"},
 }
-"""Keys that say how something is fetched, not what: they may change between an evaluation and its continuation."""
+"""Keys about access, not about results; they may change between an evaluation and its continuation."""
 
 
 def evaluate_bench(
@@ -36,14 +36,14 @@ def evaluate_bench(
     on_progress: OnProgress,
     interrupted: Callable[[], bool],
 ) -> Results | None:
-    """Evaluate the workbench's policy, or go on with an evaluation; None when interrupted.
+    """Evaluate the workbench's policy, or continue an evaluation; None when interrupted.
 
     Args:
-        bench: The policy and what plays and judges it.
-        sets: The questions; none of them means the held-out prompts.
+        bench: The policy, its engine and its verifier.
+        sets: The questions; empty: the held-out prompts.
         samples: Rollouts per question.
         sampling: Limits and temperature.
-        out: Directory whose journal is gone on with; None keeps nothing.
+        out: Directory of the journal, which is continued where it exists; None: no journal is kept.
         transcripts: See ``evaluate_sets``.
         on_progress: See ``evaluate_sets``.
         interrupted: See ``evaluate_sets``.
@@ -82,7 +82,7 @@ def _journal(out: Path | None) -> Iterator[Path]:
 
 
 def _settings(config: Config) -> dict[str, Any]:
-    """What rollouts and rewards depend on besides policy, questions and temperature, by key of the configuration."""
+    """Settings of rollouts and rewards besides policy, questions and temperature, by key of the configuration."""
     found = config.model_dump(mode="json")
     engine = found["engine"]
     kept: dict[str, dict[str, Any]] = {

@@ -1,4 +1,4 @@
-"""Opening a workbench: everything that it needs is loaded, and let go of again."""
+"""Opening a workbench: loads tasks, verifier, retrievers and policy, and closes them again."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -13,7 +13,7 @@ from rekindle.assembly.engines import EngineFactory, build_engine
 from rekindle.assembly.retrievers import opened_retrievers
 from rekindle.config import Config
 from rekindle.models.policy import Policy
-from rekindle.notices import adopt_loggers
+from rekindle.notices import Say, adopt_loggers
 from rekindle.preflight import task_set
 from rekindle.tasks.loading import TaskSet
 from rekindle.verifiers.rewards import build_verifier
@@ -25,7 +25,7 @@ __all__ = ["workbench", "workbench_of"]
 def workbench(
     config: Config,
     model: Path,
-    say: Callable[[str], None] = print,
+    say: Say = print,
     *,
     tasks: TaskSet | None = None,
     engine: EngineFactory = build_engine,
@@ -33,10 +33,10 @@ def workbench(
     """Load tasks, verifier and policy; worker processes end with the context.
 
     Args:
-        config: The run.
+        config: The complete configuration.
         model: Directory of the policy.
-        say: Told what takes a while.
-        tasks: What ``task_set`` gives for this configuration, where the caller has it already.
+        say: Shows a line before slow work.
+        tasks: Result of ``task_set`` for this configuration, where the caller has it already.
         engine: Makes the engine of the policy.
     """
 
@@ -54,9 +54,9 @@ def workbench(
 
 @contextmanager
 def workbench_of(
-    config: Config, policy: Policy, say: Callable[[str], None] = print, *, tasks: TaskSet | None = None
+    config: Config, policy: Policy, say: Say = print, *, tasks: TaskSet | None = None
 ) -> Iterator[Workbench]:
-    """The same around a policy that is there already."""
+    """Workbench of a policy that is already loaded."""
     with _opened(config, lambda: policy, say, tasks, build_engine) as bench:
         yield bench
 
@@ -65,12 +65,12 @@ def workbench_of(
 def _opened(
     config: Config,
     load: Callable[[], Policy],
-    say: Callable[[str], None],
+    say: Say,
     tasks: TaskSet | None,
     engine: EngineFactory,
 ) -> Iterator[Workbench]:
     torch.set_num_threads(config.train.threads)
-    transformers.utils.logging.disable_progress_bar()  # a bar per checkpoint would tear the run's own display
+    transformers.utils.logging.disable_progress_bar()  # its progress bars would break the run's own display
     adopt_loggers()
     tasks = tasks or task_set(config, say)
     with ExitStack() as stack:

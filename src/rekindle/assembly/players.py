@@ -1,4 +1,4 @@
-"""Players of a run: what makes its tasks, and what plays them."""
+"""Players of a run: the supply of its tasks, and the environment that plays them."""
 
 from dataclasses import dataclass
 
@@ -10,11 +10,11 @@ __all__ = ["Players"]
 
 @dataclass(frozen=True, slots=True)
 class Players:
-    """Both sides of a step.
+    """The supply and the environment of a run.
 
     Attributes:
-        supply: Makes the tasks.
-        environment: Plays them.
+        supply: Provides the tasks of a step.
+        environment: Plays the tasks.
     """
 
     supply: Supply

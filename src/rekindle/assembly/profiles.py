@@ -1,4 +1,4 @@
-"""Profiling passes: those of `rekindle profile`, and those that a run needs before its first step."""
+"""Profiling passes of `rekindle profile`, and of runs that need a profile before their first step."""
 
 import json
 import sys
@@ -12,8 +12,10 @@ from rekindle.assembly.task_sources import task_source
 from rekindle.config import Config
 from rekindle.config.facts import plays_search
 from rekindle.engines.endpoint import Endpoint
+from rekindle.evaluation.passes import OnProgress
 from rekindle.evaluation.profile_file import check_profile, load_profile, rows_for, save_profile
 from rekindle.evaluation.profiler import PlayGroups, endpoint_play, profile_tasks
+from rekindle.notices import Say
 from rekindle.scheduling.profiling import Profile, ProfileKey
 from rekindle.tasks.loading import TaskSet
 from rekindle.types import UserError
@@ -22,12 +24,14 @@ from rekindle.verifiers.rewards import build_verifier, reward
 
 __all__ = ["endpoint_profile", "given_profile", "make_profile", "own_profile", "profile_costs", "profile_key"]
 
-Progress = Callable[[int, int, float], None]
-"""(prompts done, prompts, seconds left)."""
-
 
 def profile_key(config: Config, model: str) -> ProfileKey:
-    """What success rates depend on besides the prompts; ``model`` is a policy's fingerprint or an endpoint's name."""
+    """Everything that success rates depend on besides the prompts.
+
+    Args:
+        config: The complete configuration.
+        model: Fingerprint of a policy, or name of an endpoint's model.
+    """
     task = config.task
     how = f"{task.verifier}:{task.source}:{task.success_threshold:g}"
     if task.verifier == "judge":
@@ -39,9 +43,9 @@ def profile_key(config: Config, model: str) -> ProfileKey:
 
 
 def make_profile(
-    bench: Workbench, out: Path, samples: int, on_progress: Progress, interrupted: Callable[[], bool]
+    bench: Workbench, out: Path, samples: int, on_progress: OnProgress, interrupted: Callable[[], bool]
 ) -> Profile | None:
-    """Profile the pool with the workbench's policy and write ``out``; None when interrupted (repeat to go on)."""
+    """Profile the pool with the workbench's policy and write ``out``; None when interrupted (repeat to continue)."""
     task_source(bench.config).check_profilable()
     key = profile_key(bench.config, bench.policy.fingerprint())
     play = bench.environment(bench.tasks.pool).play
@@ -56,10 +60,10 @@ def endpoint_profile(
     tasks: TaskSet,
     out: Path,
     samples: int,
-    on_progress: Progress,
+    on_progress: OnProgress,
     interrupted: Callable[[], bool],
 ) -> Profile | None:
-    """The same with an OpenAI-compatible endpoint; its parameters are unknown, hence its FLOPs."""
+    """Profile the pool with an OpenAI-compatible endpoint; its FLOPs are unknown, as its parameters are."""
     task_source(config).check_profilable()
     if plays_search(config):
         raise UserError(
@@ -87,7 +91,7 @@ def _pass(
     parameters: int,
     out: Path,
     samples: int,
-    on_progress: Progress,
+    on_progress: OnProgress,
     interrupted: Callable[[], bool],
 ) -> Profile | None:
     partial = out.with_name(f"{out.name}.partial")
@@ -113,11 +117,11 @@ def given_profile(bench: Workbench, *, started: bool) -> Profile | None:
     """The profile that ``profile.path`` names, aligned with the pool; None where none is named.
 
     Args:
-        bench: With the start policy, unless the run has started.
-        started: Whether the run goes on from a checkpoint; its profile was checked when it began.
+        bench: The workbench; its policy is the start policy unless ``started``.
+        started: Whether the run continues from a checkpoint; its profile was checked when it began.
 
     Raises:
-        ProfileError: It is damaged, lacks prompts of the pool, or is that of another policy or setting.
+        ProfileError: The profile is damaged, lacks prompts of the pool, or belongs to another policy or setting.
     """
     config = bench.config
     if config.profile.path is None:
@@ -129,13 +133,11 @@ def given_profile(bench: Workbench, *, started: bool) -> Profile | None:
     return _aligned(profile, bench)
 
 
-def own_profile(
-    bench: Workbench, directory: Path, say: Callable[[str], None], interrupted: Callable[[], bool]
-) -> Profile:
-    """The profile that a run makes itself before its first step and keeps in its directory.
+def own_profile(bench: Workbench, directory: Path, say: Say, interrupted: Callable[[], bool]) -> Profile:
+    """The profile that a run makes before its first step and keeps in its directory.
 
     Raises:
-        KeyboardInterrupt: Interrupted; what was profiled is kept, and the run goes on from it.
+        KeyboardInterrupt: Interrupted; finished prompts are kept, and a resumed run continues from them.
     """
     out, samples = directory / "profile.parquet", bench.config.profile.samples
     if out.exists():
@@ -151,20 +153,20 @@ def _aligned(profile: Profile, bench: Workbench) -> Profile:
     return rows_for(profile, [task.id for task in bench.tasks.pool])
 
 
-def _tenths(say: Callable[[str], None]) -> Progress:
-    """Say something at every tenth of the way."""
-    said = {0}
+def _tenths(say: Say) -> OnProgress:
+    """Show a line after every tenth of the prompts."""
+    shown = {0}
 
     def on_progress(done: int, total: int, left: float) -> None:
-        if (tenth := 10 * done // total) not in said:
-            said.add(tenth)
+        if (tenth := 10 * done // total) not in shown:
+            shown.add(tenth)
             say(f"  profile: {done:,} of {total:,} prompts, {left:.0f} s left")
 
     return on_progress
 
 
 def profile_costs(profile: Profile | None) -> Mapping[str, float]:
-    """What a profile adds to the run's totals, as metrics of the first line."""
+    """Cost of a profile, as metrics of the run's first line."""
     if profile is None:
         return {}
     return {

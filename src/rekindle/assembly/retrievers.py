@@ -1,6 +1,6 @@
 """Retrievers by corpus, from the tables of a configuration."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from rekindle.assembly.secrets import secret
 from rekindle.assembly.task_sources import task_source
 from rekindle.config import Config
 from rekindle.config.facts import invents_its_world, plays_search
+from rekindle.notices import Say
 from rekindle.retrieval.client import HttpRetriever
 from rekindle.retrieval.lexical import LexicalIndex
 from rekindle.retrieval.opening import index_progress, open_index
@@ -16,12 +17,10 @@ from rekindle.tasks import search_world
 
 __all__ = ["opened_retrievers"]
 
-Say = Callable[[str], None]
-
 
 @contextmanager
 def opened_retrievers(config: Config, say: Say) -> Iterator[Mapping[str, Retriever]]:
-    """The retrievers of a configuration by corpus, closed with the context; none where nothing is searched."""
+    """Retriever by corpus, closed with the context; empty where the task has no search."""
     with ExitStack() as stack:
         found = _retrievers(config, say) if plays_search(config) else {}
         for retriever in found.values():
@@ -32,8 +31,8 @@ def opened_retrievers(config: Config, say: Say) -> Iterator[Mapping[str, Retriev
 def _retrievers(config: Config, say: Say) -> dict[str, Retriever]:
     if invents_its_world(config):
         params = search_world.Params.read(config.task.params)
-        told = task_source(config).world_passages
-        return {corpus: LexicalIndex.in_memory(told(params, corpus)) for corpus in search_world.POLICY_CORPORA}
+        passages = task_source(config).world_passages
+        return {corpus: LexicalIndex.in_memory(passages(params, corpus)) for corpus in search_world.POLICY_CORPORA}
     return {"": _retriever(config, say)}
 
 
@@ -66,10 +65,10 @@ def _retriever(config: Config, say: Say) -> Retriever:
 
 
 def _try(retriever: HttpRetriever) -> None:
-    """Search once: what is wrong with a server is better known before a run than after its first step.
+    """Search once, so that errors of the server are found before the run.
 
     Raises:
-        RetrievalError: The server cannot be reached, or refuses.
+        RetrievalError: The server cannot be reached, or refuses the search.
     """
     try:
         retriever.search(["a search before the run begins"], 1)

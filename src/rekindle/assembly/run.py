@@ -1,4 +1,4 @@
-"""A training run: its directory, and everything that runs in it."""
+"""Opening a training run: its directory, scheduler, players, trainer and loop."""
 
 import gc
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from rekindle.config import Config
 from rekindle.methods import build_credit, build_scheduler, needs_profile
 from rekindle.models.kernels import Kernels
 from rekindle.models.policy import Policy
-from rekindle.notices import opened
+from rekindle.notices import Say, opened
 from rekindle.observability.metrics import MetricsWriter
 from rekindle.observability.step_log import StepLog
 from rekindle.observability.warnings_log import WarningsLog
@@ -40,33 +40,32 @@ def open_run(
     start: Path,
     resume: bool,
     observer: Callable[[int, int], Observer],
-    say: Callable[[str], None],
+    say: Say,
     interrupted: Callable[[], bool] = lambda: False,
     tasks: TaskSet | None = None,
     engine: EngineFactory = build_engine,
     adapt: Callable[[Parts], Parts] = lambda parts: parts,
 ) -> Iterator[TrainingLoop]:
-    """Prepare a run directory and everything that runs in it.
+    """Prepare a run directory and the training loop of the run.
 
     Args:
         config: The complete configuration; kept as ``config.toml``.
         directory: Run directory; must be new or empty unless ``resume``.
         start: Directory of the model that the run begins, or began, with.
-        resume: Go on from the last checkpoint, or start where there is none.
-        observer: Makes who is shown the run, given the step and the total rollouts it begins with.
-        say: Told what takes a while.
-        interrupted: Asked while a profile is made before the first step.
-        tasks: What ``preflight.task_set`` gives for this configuration, where the caller has it already.
-        engine: Makes the engines of the policy, and of the start policy where it plays.
-        adapt: Given the parts of the run, returns those that it is to use, e.g. with another environment around the
-            one that is there.
+        resume: Continue from the last checkpoint, or start where there is none.
+        observer: (first step, total rollouts before it) -> the observer of the run.
+        say: Shows a line before slow work.
+        interrupted: Polled while a profile is made before the first step.
+        tasks: Result of ``preflight.task_set`` for this configuration, where the caller has it already.
+        engine: Makes the engine of the policy, and the engine of the start policy where it plays.
+        adapt: The parts of the run -> the parts to use, e.g. with another environment around the given one.
     """
     run_directory.check(config, directory, resume=resume)
     checkpoints = Checkpoints(directory / "checkpoints", config.checkpoint.keep)
     step = checkpoints.steps()[-1] if checkpoints.steps() else 0
     model, source = checkpoints.path(step) / "model" if step else start, task_source(config)
     with opened() as notices, workbench(config, model, say, tasks=tasks, engine=engine) as bench:
-        # What can be wrong with model, tasks, environment and profile is wrong before anything is written.
+        # Errors of model, tasks, environment and profile are found here, before any file is written.
         profile = given_profile(bench, started=bool(step))
         scheduler = None if needs_profile(config) else _scheduler(bench, profile)
         frozen = _start_policy(config, source, start)
@@ -81,7 +80,7 @@ def open_run(
             if scheduler is None:
                 profile = own_profile(bench, directory, say, interrupted)
                 scheduler = _scheduler(bench, profile)
-            if saved:  # the libraries round differently: a resumed run goes on with those it began with
+            if saved:  # kernels round differently, so a resumed run uses those that it began with
                 bench.policy.use_kernels(Kernels.from_description(saved[1]["kernels"]))
             if frozen is not None:
                 frozen.use_kernels(bench.policy.kernels)
@@ -107,9 +106,9 @@ def _run_files(directory: Path, source: TaskSource, checkpoints: Checkpoints) ->
 
 @contextmanager
 def _frozen_heap() -> Iterator[None]:
-    """Leave what is there before the first step out of garbage collections.
+    """Exclude the objects that exist before the first step from garbage collection.
 
-    The objects of the libraries and the task set would be walked again and again, and none of them ever goes.
+    The collector would visit the objects of the libraries and the task set again and again, and free none of them.
     """
     gc.collect()
     gc.freeze()
@@ -142,7 +141,7 @@ def _parts(
     profile: Profile | None,
     files: RunFiles,
     observer: Observer,
-    say: Callable[[str], None],
+    say: Say,
 ) -> Parts:
     config, posterior = bench.config, bench.config.posterior
     reference = start if config.loss.kl_coefficient > 0 else None
@@ -166,7 +165,7 @@ def _parts(
 
 
 def _start_policy(config: Config, source: TaskSource, directory: Path) -> Policy | None:
-    """What the run began with, also after a resume; it never learns. None where nobody needs it."""
+    """The policy that the run began with, also after a resume; it is never trained. None where it is not needed."""
     if not (source.samples_from_start or config.loss.kl_coefficient > 0):
         return None
     return Policy.load(directory, device=config.model.device, dtype=config.model.dtype).clone_frozen()

@@ -1,4 +1,4 @@
-"""Secrets of a run: they are read from the environment, and never stand in a configuration."""
+"""Secrets of a run, read from environment variables and never from the configuration."""
 
 import os
 
@@ -8,14 +8,14 @@ __all__ = ["secret"]
 
 
 def secret(variable: str | None, key: str) -> str | None:
-    """What an environment variable holds; None where none is named.
+    """Value of an environment variable; None where none is named.
 
     Args:
-        variable: Its name.
+        variable: Name of the variable.
         key: The key of the configuration that names it.
 
     Raises:
-        UserError: It is named and not set.
+        UserError: The variable is named but not set, or empty.
     """
     if variable is None:
         return None

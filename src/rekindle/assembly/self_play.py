@@ -1,4 +1,4 @@
-"""Search self-play, from a configuration: the supply of questions and its parts."""
+"""Search self-play from a configuration: the supply of questions and its parts."""
 
 from dataclasses import replace
 
@@ -39,9 +39,9 @@ def build_self_play(bench: Workbench, pool: GrowingPool, start: Engine | None) -
     """The supply of questions of a configuration, and the environment of its solver.
 
     Args:
-        bench: The policy and what it searches; its tasks are the seeds.
-        pool: That of the scheduler.
-        start: Samples from the start policy; needed by a fixed opponent and by the reference solver.
+        bench: The workbench; its tasks are the seeds.
+        pool: The pool of the scheduler.
+        start: Samples from the start policy, for a fixed opponent and for the reference solver.
     """
     config, created = bench.config, CreatedTasks()
     table = config.self_play
@@ -84,7 +84,7 @@ def _settings(config: Config) -> SupplySettings:
 
 
 def build_proposer(bench: Workbench, engine: Engine) -> Proposer:
-    """The proposer's side of a workbench, spoken for by an engine."""
+    """Proposer of a workbench, sampled by ``engine``."""
     config = bench.config
     conversations = build_conversations(
         config, QUESTION, policy=bench.policy, engine=engine, retrievers=bench.retrievers
@@ -94,7 +94,7 @@ def build_proposer(bench: Workbench, engine: Engine) -> Proposer:
 
 
 def filter_limits(config: Config) -> FilterLimits:
-    """What the rule filters ask of a question."""
+    """Limits of the rule filters."""
     table = config.filters
     return FilterLimits(
         min_characters=table.min_characters,
@@ -106,7 +106,7 @@ def filter_limits(config: Config) -> FilterLimits:
 
 
 def _oracle(config: Config) -> Oracle | None:
-    """The embedded world knows the answers of its questions."""
+    """The embedded world, which knows the answers of its questions; None for other corpora."""
     if not invents_its_world(config):
         return None
     params = search_world.Params.read(config.task.params)
@@ -145,13 +145,13 @@ def _answerer(bench: Workbench) -> Answerer | None:
 
 
 def _prompts(config: Config) -> tuple[str, str]:
-    """With and without documents; a chosen prompt serves for both, without their place in the second."""
+    """Prompts with and without documents; the second of a configured prompt is the first without ``{documents}``."""
     prompt = config.check.prompt
     return (OPEN_BOOK, CLOSED_BOOK) if prompt is None else (prompt, prompt.replace("{documents}", ""))
 
 
 def policy_answerer(bench: Workbench) -> PolicyAnswerer:
-    """The policy, or whoever the workbench's engine is, as the verifier."""
+    """Answerer that samples from the workbench's engine, usually the policy."""
     config, codec = bench.config, build_codec(bench.config, bench.policy)
     search, (prompt, closed_prompt) = config.search, _prompts(config)
     return PolicyAnswerer(
@@ -161,7 +161,7 @@ def policy_answerer(bench: Workbench) -> PolicyAnswerer:
         limits=replace(
             sampling_limits(config, bench.policy.max_length),
             max_new_tokens=config.check.max_new_tokens,
-            # A chat model may think aloud about the tags before it uses them; the last pair counts.
+            # A chat model may mention the tags while it thinks; the last pair counts.
             stop=(ANSWER.close,) if search.protocol == "tags" else (),
         ),
         temperature=config.check.temperature,

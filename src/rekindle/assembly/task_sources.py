@@ -1,4 +1,4 @@
-"""Task sources: what differs between a run on given tasks and one whose policy makes its tasks itself (self-play)."""
+"""Task sources: the differences between runs on given tasks and runs with self-play, which create their tasks."""
 
 from typing import Protocol
 
@@ -19,20 +19,20 @@ __all__ = ["TaskSource", "task_source"]
 
 
 class TaskSource(Protocol):
-    """Where the tasks of a run come from."""
+    """Source of the tasks of a run."""
 
     @property
     def log_file(self) -> str | None:
-        """File of the run directory with a line for every task that is made; None where none is made."""
+        """File of the run directory with a line for every proposal; None: no tasks are created."""
         ...
 
     @property
     def samples_from_start(self) -> bool:
-        """Whether somebody samples from the policy that the run began with."""
+        """Whether the run samples from its start policy."""
         ...
 
     def check_profilable(self) -> None:
-        """See whether there are tasks before the run.
+        """Check that there are tasks before the run, which can be profiled.
 
         Raises:
             UserError: There are none.
@@ -40,15 +40,15 @@ class TaskSource(Protocol):
         ...
 
     def world_passages(self, params: search_world.Params, corpus: str) -> list[Document]:
-        """What is searched in the embedded search world."""
+        """Documents of a corpus of the embedded search world."""
         ...
 
     def players(self, bench: Workbench, scheduler: Scheduler | None, start: Engine | None) -> Players:
-        """What makes the tasks of the run, and what plays them.
+        """The supply of the run's tasks and the environment that plays them.
 
         Args:
-            bench: The policy and what it needs to play.
-            scheduler: Of the run; None while a profile is still to be made.
+            bench: The workbench.
+            scheduler: The scheduler of the run; None while a profile is still to be made.
             start: Samples from the start policy; None unless ``samples_from_start``.
         """
         ...
@@ -56,32 +56,32 @@ class TaskSource(Protocol):
 
 def task_source(config: Config) -> TaskSource:
     """The task source of a configuration."""
-    return SelfMade(config) if plays_itself(config) else Given()
+    return SelfPlaySource(config) if plays_itself(config) else GivenSource()
 
 
-class Given:
-    """Tasks that are there before the run."""
+class GivenSource:
+    """Source of given tasks: they exist before the run."""
 
     log_file = None
     samples_from_start = False
 
     def check_profilable(self) -> None:
-        """Fine."""
+        """Accept: the tasks exist."""
 
     def world_passages(self, params: search_world.Params, corpus: str) -> list[Document]:
-        """Every fact, to be found from its subject."""
+        """A document for every fact, to be found by its subject."""
         return search_world.passages(params, corpus)
 
     def players(self, bench: Workbench, scheduler: Scheduler | None, start: Engine | None) -> Players:
-        """The tasks of the workbench, in its environment."""
+        """The tasks of the workbench and their environment."""
         return Players(GivenTasks(levels_of(bench.tasks.pool)), bench.environment(bench.tasks.pool))
 
 
-class SelfMade:
-    """Tasks that the policy makes in the run.
+class SelfPlaySource:
+    """Source of created tasks: the policy proposes them during the run.
 
     Args:
-        config: The run.
+        config: The complete configuration.
     """
 
     log_file = "proposals.jsonl"
@@ -91,23 +91,23 @@ class SelfMade:
 
     @property
     def samples_from_start(self) -> bool:
-        """A fixed opponent does, and the reference solver."""
+        """True with a fixed opponent or a reference solver."""
         table = self._config.self_play
         return table.fixed != "none" or table.reference_samples > 0
 
     def check_profilable(self) -> None:
-        """Refuse."""
+        """Refuse: there are no tasks before the run."""
         raise UserError(
             'task.source = "self_play" invents its questions in the run, so there are none to profile; profile a '
             'set of questions with task.source = "jsonl", or evaluate with `rekindle eval`'
         )
 
     def world_passages(self, params: search_world.Params, corpus: str) -> list[Document]:
-        """Every fact, to be found from its subject and from its object, where a proposer begins."""
+        """Documents of every fact, to be found by its subject and by its object, where a proposer begins."""
         return search_world.self_play_passages(params, corpus)
 
     def players(self, bench: Workbench, scheduler: Scheduler | None, start: Engine | None) -> Players:
-        """Proposer, check and reference solver, and the solver's environment."""
+        """The supply of questions, and the environment of the solver."""
         pool = None if scheduler is None else scheduler.pool
         assert isinstance(pool, GrowingPool), "self-play has a pool that grows, and no profile to wait for"
         return build_self_play(bench, pool, start)

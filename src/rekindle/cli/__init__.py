@@ -1,6 +1,6 @@
-"""The command line.
+"""The command line and its exit codes.
 
-Exit codes: 0 done; 2 bad usage or configuration (one clear message, no traceback); 3 stopped by a declared bound;
+Exit codes: 0 done; 2 bad usage or configuration (one message without traceback); 3 stopped by a declared bound;
 130 interrupted (a checkpoint is written first).
 """
 
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     except (OSError, sqlite3.OperationalError) as error:
         again = "repeat the command with --resume" if "resume" in options else "repeat the command"
         messages.say(
-            f"rekindle: a file could not be read or written ({error}); look at free space and permissions, and {again}"
+            f"rekindle: a file could not be read or written ({error}); check free space and permissions, and {again}"
         )
         return BAD_USAGE
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""`rekindle eval`."""
+"""`rekindle eval`: accuracy of a policy on held-out prompts or question sets."""
 
 import argparse
 import os
@@ -50,7 +50,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--out",
         type=Path,
         metavar="DIR",
-        help=f"keep {RESULTS}, {TABLE}, {TRANSCRIPTS}, {WARNINGS} and a journal there; repeat the command to go on",
+        help=f"keep {RESULTS}, {TABLE}, {TRANSCRIPTS}, {WARNINGS} and a journal there; repeat the command to continue",
     )
     evaluate.add_argument("--json", type=Path, metavar="FILE", help="also write the results, with every answer")
     evaluate.add_argument("--markdown", type=Path, metavar="FILE", help="also write the table in Markdown")
@@ -77,19 +77,19 @@ def _eval(options: argparse.Namespace) -> int:
     _check(options)
     config = resolved(options)
     with Interrupts() as interrupts:
-        case = _look(config, options)
-        say(case.loading)
-        results = _evaluate(case, options, interrupts)
+        inputs = _look(config, options)
+        say(inputs.loading)
+        results = _evaluate(inputs, options, interrupts)
     if results is None:
-        kept = "to go on, repeat the command" if options.out else "nothing is kept without --out DIR"
+        kept = "to continue, repeat the command" if options.out else "nothing is kept without --out DIR"
         say(f"interrupted; {kept}")
         return INTERRUPTED
     _report(results, ks, options)
     return 0
 
 
-def _look(config: "Config", options: argparse.Namespace) -> "_Case":
-    """What is to be evaluated, after a look at its files."""
+def _look(config: "Config", options: argparse.Namespace) -> "_Inputs":
+    """The inputs of the evaluation, after checks of their files."""
     from rekindle.preflight import check_policy, loading_line, task_set
 
     model = named_policy(config, options.checkpoint)
@@ -97,12 +97,12 @@ def _look(config: "Config", options: argparse.Namespace) -> "_Case":
         check_policy(model)
         _sampling(options, model)
     sets = _question_sets(options.questions)
-    return _Case(config, model, sets, task_set(config, say), loading_line(config, model))
+    return _Inputs(config, model, sets, task_set(config, say), loading_line(config, model))
 
 
 @dataclass(frozen=True, slots=True)
-class _Case:
-    """What is evaluated; ``model`` is None where it is the start policy, which may have to be made."""
+class _Inputs:
+    """Inputs of an evaluation; ``model`` is None for a start policy that needs a warm start."""
 
     config: "Config"
     model: Path | None
@@ -111,20 +111,20 @@ class _Case:
     loading: str
 
 
-def _evaluate(case: _Case, options: argparse.Namespace, interrupts: Interrupts) -> "Results | None":
+def _evaluate(inputs: _Inputs, options: argparse.Namespace, interrupts: Interrupts) -> "Results | None":
     from rekindle.assembly import workbench
     from rekindle.assembly.evaluations import evaluate_bench
     from rekindle.warm_starts.stage import start_model
 
-    model = case.model or start_model(case.config, say, case.tasks)
+    model = inputs.model or start_model(inputs.config, say, inputs.tasks)
     kept = options.out and options.out / WARNINGS
-    with workbench(case.config, model, say, tasks=case.tasks) as bench, warnings_kept_in(kept):
-        count = sum(len(one.tasks) for one in case.sets) or len(case.tasks.held_out)
+    with workbench(inputs.config, model, say, tasks=inputs.tasks) as bench, warnings_kept_in(kept):
+        count = sum(len(one.tasks) for one in inputs.sets) or len(inputs.tasks.held_out)
         say(f"evaluating {count:,} {_what(options)} with {options.samples} rollouts each ...")
         interrupts.begin()
         return evaluate_bench(
             bench,
-            case.sets,
+            inputs.sets,
             samples=options.samples,
             sampling=_sampling(options, model),
             out=options.out,
@@ -168,7 +168,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _files(chosen: Path | None, out: Path | None, name: str) -> list[Path]:
-    """Where a result goes: to the file asked for, and to the directory of --out."""
+    """Files of a result: the chosen one, and the one in the directory of --out."""
     return [path for path in (chosen, out and out / name) if path is not None]
 
 
@@ -176,7 +176,7 @@ def _progress(done: int, total: int, left: float) -> None:
     messages.status(f"eval: {done:,} of {total:,} questions, {duration(left)} left", last=done == total)
 
 
-# -- what the user asks for --------------------------------------------------------------------------------------------
+# -- options -----------------------------------------------------------------------------------------------------------
 
 
 def _ks(text: str, samples: int) -> list[int]:
@@ -192,9 +192,9 @@ def _ks(text: str, samples: int) -> list[int]:
 def _check(options: argparse.Namespace) -> None:
     temperature, top_p, min_p, longest = options.temperature, options.top_p, options.min_p, options.max_new_tokens
     if temperature is not None and not 0 <= temperature < float("inf"):
-        raise UserError(f"--temperature {temperature:g} is negative or no number; use 0 for greedy, or more")
+        raise UserError(f"--temperature {temperature:g} must be a number of at least 0; use 0 for greedy sampling")
     if top_p is not None and not 0 < top_p <= 1:
-        raise UserError(f"--top-p {top_p:g} is no probability above 0; use 1 to keep every token")
+        raise UserError(f"--top-p {top_p:g} must be above 0 and at most 1; use 1 to keep every token")
     if min_p is not None and not 0 <= min_p < 1:
         raise UserError(f"--min-p {min_p:g} must be at least 0 and below 1; use 0 to keep every token")
     if longest is not None and longest < 1:

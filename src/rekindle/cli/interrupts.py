@@ -1,4 +1,4 @@
-"""Interrupting a command: at once before its first step, after a step from then on."""
+"""Interruption of a command: at once before its first step, afterwards at the end of a step."""
 
 import signal
 from types import FrameType
@@ -9,9 +9,10 @@ __all__ = ["Interrupts"]
 
 
 class Interrupts:
-    """Ctrl-C or a termination signal ends the command at once while it prepares.
+    """Handler of Ctrl-C and termination signals.
 
-    After ``begin`` it asks the command to stop after its step; a second one stops at once.
+    Before ``begin`` a signal ends the command at once. Afterwards the first signal asks the command to stop at the end
+    of its step (``asked``), and a second one ends it at once.
     """
 
     def __init__(self) -> None:
@@ -19,7 +20,7 @@ class Interrupts:
         self._begun = False
 
     def begin(self) -> None:
-        """The first step begins: from here on there is something to finish."""
+        """Begin the first step: from now on a signal lets the step finish."""
         self._begun = True
 
     def __enter__(self) -> "Interrupts":

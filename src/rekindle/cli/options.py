@@ -1,4 +1,4 @@
-"""What the commands that read a configuration share: their options, and what follows from them."""
+"""Options shared by the commands that read a configuration, and their evaluation."""
 
 import argparse
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ __all__ = ["add_config", "named_policy", "resolved", "warnings_kept_in"]
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
-    """CONFIG.toml, --recipe, --set and --seed."""
+    """Add CONFIG.toml, --recipe, --set and --seed."""
     parser.add_argument("config", type=Path, metavar="CONFIG.toml")
     parser.add_argument("--recipe", metavar="NAME", help="preset under the file's keys (see: rekindle recipes)")
     parser.add_argument(
@@ -35,7 +35,7 @@ def resolved(options: argparse.Namespace) -> "Config":
 
 
 def named_policy(config: "Config", checkpoint: Path | None) -> Path | None:
-    """Directory of the policy that ``--checkpoint``, or else ``model.path``, names; None where it has to be made."""
+    """Directory of the policy named by ``--checkpoint`` or else ``model.path``; None: it needs a warm start."""
     from rekindle.training.run_directory import model_directory
 
     if checkpoint is not None:
@@ -45,7 +45,7 @@ def named_policy(config: "Config", checkpoint: Path | None) -> Path | None:
 
 @contextmanager
 def warnings_kept_in(path: Path | None) -> Iterator[None]:
-    """Keep the command's warnings, those it has said already too, in a file; without one they are only shown."""
+    """Keep all warnings of the command, earlier ones included, in a file; None: they are only shown."""
     from rekindle.notices import opened
     from rekindle.observability.warnings_log import WarningsLog
 

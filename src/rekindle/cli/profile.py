@@ -1,4 +1,4 @@
-"""`rekindle profile`: one pass over the pool, its success rates in a Parquet file."""
+"""`rekindle profile`: one pass over the pool that writes its success rates to a Parquet file."""
 
 import argparse
 import os
@@ -27,7 +27,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     profile = commands.add_parser("profile", help="measure the success rate of every prompt of the pool")
     add_config(profile)
     profile.add_argument("--samples", type=int, default=8, metavar="N", help="rollouts per prompt (default: 8)")
-    profile.add_argument("--out", type=Path, required=True, metavar="FILE", help="Parquet file; repeat to go on")
+    profile.add_argument("--out", type=Path, required=True, metavar="FILE", help="Parquet file; repeat to continue")
     profile.add_argument(
         "--checkpoint",
         type=Path,
@@ -49,7 +49,7 @@ def _profile(options: argparse.Namespace) -> int:
         _look(config, options)
         profile = measure(config, task_set(config, say), options, interrupts)
     if profile is None:
-        say("interrupted; to go on, repeat the command")
+        say("interrupted; to continue, repeat the command")
         return INTERRUPTED
     rates = profile.success_rates[profile.samples > 0]
     print(f"{len(profile):,} prompts, {profile.total_samples:,} rollouts, {profile.total_tokens:,} tokens")
@@ -63,7 +63,7 @@ def _profile(options: argparse.Namespace) -> int:
 
 
 def _look(config: "Config", options: argparse.Namespace) -> None:
-    """See whether the files of the policy are there."""
+    """Check that the files of the policy exist."""
     from rekindle.preflight import check_policy
 
     model = None if options.endpoint else named_policy(config, options.checkpoint)
@@ -73,7 +73,7 @@ def _look(config: "Config", options: argparse.Namespace) -> None:
 
 def _check(options: argparse.Namespace) -> None:
     if options.samples < 1:
-        raise UserError(f"--samples {options.samples}: a success rate needs at least one rollout; use --samples 8")
+        raise UserError(f"--samples {options.samples} must be at least 1; use e.g. --samples 8")
     if options.out.exists():
         raise UserError(f"--out {options.out} exists already; delete it, or choose another file")
     if bool(options.endpoint) != bool(options.endpoint_model):
@@ -104,7 +104,7 @@ def _begin(tasks: "TaskSet", options: argparse.Namespace, interrupts: Interrupts
 
 
 def _warnings_file(options: argparse.Namespace) -> Path:
-    """Beside the profile, under its name."""
+    """The warnings file next to the profile, named after it."""
     out: Path = options.out
     return out.with_name(f"{out.name}.warnings.jsonl")
 

@@ -1,6 +1,6 @@
-"""`rekindle serve-retriever`: an index of a corpus, behind the `/retrieve` protocol of Search-R1.
+"""`rekindle serve-retriever`: a search server for a corpus, with the `/retrieve` protocol of Search-R1.
 
-Ends with 0 on SIGTERM and with 130 on SIGINT, both after it has answered what is in flight.
+The exit code is 0 after SIGTERM and 130 after SIGINT; requests in flight are answered first.
 """
 
 import argparse
@@ -28,18 +28,28 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     serve = commands.add_parser("serve-retriever", help="search a corpus for other processes, over HTTP")
     serve.add_argument("--corpus", type=Path, required=True, metavar="FILE", help="JSONL with id and contents")
     serve.add_argument("--port", type=int, default=8000, metavar="N", help="0 takes a free one (default: 8000)")
-    serve.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="others than this machine need a token")
+    serve.add_argument(
+        "--host", default="127.0.0.1", metavar="ADDRESS", help="addresses other than localhost need a token"
+    )
     serve.add_argument("--kind", choices=("lexical", "dense", "hybrid"), default="lexical", help="(default: lexical)")
-    serve.add_argument("--index", type=Path, metavar="DIR", help="of the index (default: in the user's cache)")
-    serve.add_argument("--encoder", type=Path, metavar="DIR", help="of the encoder (dense, hybrid)")
-    serve.add_argument("--vectors", type=Path, metavar="FILE", help="ready ones of the passages (.npy or faiss)")
-    serve.add_argument("--query-prefix", metavar="TEXT", help='before queries, e.g. "query: " for E5 (dense, hybrid)')
-    serve.add_argument("--passage-prefix", metavar="TEXT", help="before passages, likewise (dense, hybrid)")
-    serve.add_argument("--title-weight", type=float, metavar="W", help="of a match in the title (default: 2)")
-    serve.add_argument("--top-k", type=int, default=3, metavar="N", help="documents where nobody asks (default: 3)")
+    serve.add_argument("--index", type=Path, metavar="DIR", help="index directory (default: in the user's cache)")
+    serve.add_argument("--encoder", type=Path, metavar="DIR", help="encoder directory (dense, hybrid)")
+    serve.add_argument(
+        "--vectors", type=Path, metavar="FILE", help="precomputed vectors of the passages (.npy or faiss)"
+    )
+    serve.add_argument(
+        "--query-prefix", metavar="TEXT", help='put before queries, e.g. "query: " for E5 (dense, hybrid)'
+    )
+    serve.add_argument("--passage-prefix", metavar="TEXT", help="put before passages (dense, hybrid)")
+    serve.add_argument("--title-weight", type=float, metavar="W", help="weight of a match in the title (default: 2)")
+    serve.add_argument(
+        "--top-k", type=int, default=3, metavar="N", help="documents where a request names no number (default: 3)"
+    )
     token = serve.add_mutually_exclusive_group()
-    token.add_argument("--token-env", metavar="NAME", help="environment variable with the token to ask for")
-    token.add_argument("--token-file", type=Path, metavar="FILE", help="file with the token to ask for")
+    token.add_argument(
+        "--token-env", metavar="NAME", help="environment variable with the token that requests must have"
+    )
+    token.add_argument("--token-file", type=Path, metavar="FILE", help="file with the token that requests must have")
     serve.set_defaults(run=_serve)
 
 
@@ -48,7 +58,7 @@ def _serve(options: argparse.Namespace) -> int:
     from rekindle.retrieval.opening import index_progress, open_index
     from rekindle.retrieval.server import RetrieverServer
 
-    # First the address, which may be refused; then the index, which may take long.
+    # The address comes before the index: it may be refused, and building an index may take long.
     server = RetrieverServer(host=options.host, port=options.port, token=_token(options), default_k=options.top_k)
     with closing(server):
         found = open_index(
@@ -78,10 +88,10 @@ def _check(options: argparse.Namespace) -> None:
         if not dense and getattr(options, name) is not None:
             flag = f"--{name.replace('_', '-')}"
             raise UserError(
-                f"{flag} is for --kind dense or hybrid, and lexical reads none; give a kind, or leave it out"
+                f"{flag} is for --kind dense or hybrid, and the kind is lexical; give another --kind, or leave it out"
             )
     if options.kind == "dense" and options.title_weight is not None:
-        raise UserError("--title-weight is for --kind lexical or hybrid, and vectors know no title; leave it out")
+        raise UserError("--title-weight is for --kind lexical or hybrid, and the kind is dense; leave it out")
     if options.title_weight is not None and not 0 < options.title_weight < float("inf"):
         raise UserError(f"--title-weight {options.title_weight} must be above 0; use e.g. --title-weight 2")
 
@@ -105,24 +115,24 @@ def _token(options: argparse.Namespace) -> str | None:
 
 
 def _announce(url: str, documents: int) -> None:
-    """The address alone on a line of standard output, for scripts."""
+    """Print the address alone on a line of standard output, for scripts."""
     say(f"{documents:,} documents; stop with Ctrl-C")
     print(url, flush=True)
 
 
 @contextmanager
 def _stopped_by_signals(server: "RetrieverServer") -> Iterator[set[int]]:
-    """SIGINT and SIGTERM stop the server; gives the set of those that came."""
-    came: set[int] = set()
+    """Stop the server on SIGINT and SIGTERM; yield the set of received signals."""
+    received: set[int] = set()
 
     def stop(number: int, _: object) -> None:
-        came.add(number)
+        received.add(number)
         server.stop()
 
-    # The server has handlers of its own while it runs, and passes on what came when it has ended.
+    # While the server runs it has handlers of its own; when it has ended, it raises the received signals again.
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield came
+        yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

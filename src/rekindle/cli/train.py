@@ -1,7 +1,7 @@
-"""`rekindle train`.
+"""`rekindle train`: trains a policy.
 
-What can be wrong is looked at in this order, the cheapest first: options and configuration, run directory, model files,
-task files. Only then torch is imported.
+Checks come in this order, the cheapest first: options and configuration, run directory, model files, task files. Only
+then torch is imported.
 """
 
 import argparse
@@ -29,7 +29,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     train = commands.add_parser("train", help="train a policy")
     add_config(train)
     train.add_argument("--out", type=Path, metavar="DIR", help="run directory (default: runs/CONFIG-RECIPE-SEED)")
-    train.add_argument("--resume", action="store_true", help="go on from the last checkpoint of --out, or start there")
+    train.add_argument(
+        "--resume", action="store_true", help="continue from the last checkpoint of --out, or start there"
+    )
     train.set_defaults(run=_train)
 
 
@@ -48,7 +50,7 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _look(config: "Config", directory: Path) -> "TaskSet":
-    """The tasks of the run, after a look at its files; says what is loaded next."""
+    """The tasks of the run, after checks of its files; shows which model is loaded next."""
     from rekindle.preflight import check_policy, loading_line, task_set
     from rekindle.training.run_directory import last_checkpoint
 
@@ -65,7 +67,7 @@ def _look(config: "Config", directory: Path) -> "TaskSet":
 def _opened(
     config: "Config", directory: Path, tasks: "TaskSet", resume: bool, interrupts: Interrupts
 ) -> "Iterator[TrainingLoop]":
-    """The loop of the run, with a display of its progress."""
+    """Training loop of the run, with a progress display."""
     from rekindle.assembly import open_run
     from rekindle.observability.progress import Progress
     from rekindle.warm_starts.stage import start_model
@@ -77,7 +79,7 @@ def _opened(
             directory,
             start=start_model(config, say, tasks),
             resume=resume,
-            observer=lambda step, _: _Beginning(progress, interrupts, begun=step > 0),
+            observer=lambda step, _: _RunDisplay(progress, interrupts, begun=step > 0),
             say=say,
             interrupted=lambda: interrupts.asked,
             tasks=tasks,
@@ -87,8 +89,8 @@ def _opened(
         yield loop
 
 
-class _Beginning:
-    """The progress display, which knows when the first step begins: after the first evaluation, or with a resume."""
+class _RunDisplay:
+    """Progress display that also begins the interruptible steps: after the first evaluation, or with a resume."""
 
     def __init__(self, progress: "Progress", interrupts: Interrupts, *, begun: bool) -> None:
         self._progress, self._interrupts = progress, interrupts
@@ -118,11 +120,11 @@ def _conclude(config: "Config", directory: Path, ending: "Ending", loop: "Traini
     print(f"  metrics        {directory / 'metrics.jsonl'}")
     print(f"  report         {report}")
     if ending.name == "INTERRUPTED":
-        print("  to go on, repeat the command with --resume")
+        print("  to continue, repeat the command with --resume")
 
 
 def _accuracy(directory: Path) -> str:
-    """From the start to the mean of the last three evaluations, as the single ones swing."""
+    """Accuracy at the start and mean of the last three evaluations, because single evaluations vary."""
     from rekindle.observability.runs import load_run
 
     found = [line["eval/accuracy"] for line in load_run(directory).metrics if "eval/accuracy" in line]

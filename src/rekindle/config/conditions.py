@@ -1,8 +1,8 @@
-"""Conditions under which a key is read, as data: they say whether they hold, and what to set so that they do.
+"""Conditions under which a key is read, as data: whether they hold, and which settings make them hold.
 
     on("pool.kind", "recycling") | on("priority.consume", "trained")
 
-holds where one of the two does; its remedy is that of the first, ``set pool.kind = "recycling"``.
+holds where either condition holds; its remedy is that of the first, ``set pool.kind = "recycling"``.
 """
 
 import json
@@ -18,23 +18,23 @@ __all__ = ["Condition", "absent", "fact", "given", "having", "on", "value_at"]
 
 
 class Condition(ABC):
-    """Something that holds of a configuration or does not; its text completes "read where ..."."""
+    """A predicate of a configuration; its text completes the phrase "read where ..."."""
 
     @abstractmethod
     def holds(self, config: "Config") -> bool:
-        """Whether the key is read in this configuration."""
+        """Whether the condition holds in this configuration."""
 
     @abstractmethod
     def remedy(self, config: "Config") -> str:
-        """What to do where the condition does not hold, e.g. ``set pool.kind = "recycling"``."""
+        """Advice for a configuration in which the condition does not hold, e.g. ``set pool.kind = "recycling"``."""
 
     @abstractmethod
     def settings(self) -> Mapping[str, Any]:
-        """Values by path under which it holds, other keys being at their defaults."""
+        """Values by path under which the condition holds while other keys have their defaults."""
 
     @abstractmethod
     def __str__(self) -> str:
-        """E.g. ``pool.kind = "recycling"``."""
+        """Text of the condition, e.g. ``pool.kind = "recycling"``."""
 
     def __or__(self, other: "Condition") -> "Condition":
         return _AnyOf((self, other))
@@ -43,13 +43,13 @@ class Condition(ABC):
         return _AllOf((self, other))
 
     def but(self, remedy: str) -> "Condition":
-        """The same condition with a remedy of its own."""
+        """The same condition with another remedy."""
         return _Explained(self, remedy)
 
 
 @dataclass(frozen=True, slots=True)
 class _On(Condition):
-    """A key has one of some values; the remedy is the first of them."""
+    """A key has one of some values; the remedy sets the first."""
 
     path: str
     values: tuple[Any, ...]
@@ -69,11 +69,11 @@ class _On(Condition):
 
 @dataclass(frozen=True, slots=True)
 class _Given(Condition):
-    """A key is there and not zero.
+    """A key is set and not zero.
 
     Attributes:
         path: The key.
-        example: A value that may be suggested.
+        example: A value for the remedy.
         suggest: Whether the remedy names the example.
     """
 
@@ -96,7 +96,7 @@ class _Given(Condition):
 
 @dataclass(frozen=True, slots=True)
 class _Absent(Condition):
-    """A key is not there."""
+    """A key is not set."""
 
     path: str
 
@@ -115,7 +115,7 @@ class _Absent(Condition):
 
 @dataclass(frozen=True, slots=True)
 class _Fact(Condition):
-    """What follows from several keys.
+    """A property that follows from several keys.
 
     Attributes:
         text: E.g. "tasks are played by searching".
@@ -142,7 +142,7 @@ class _Fact(Condition):
 
 @dataclass(frozen=True, slots=True)
 class _AnyOf(Condition):
-    """One of several holds; the remedy is that of the first."""
+    """One of several conditions holds; the remedy is that of the first."""
 
     parts: tuple[Condition, ...]
 
@@ -161,7 +161,7 @@ class _AnyOf(Condition):
 
 @dataclass(frozen=True, slots=True)
 class _AllOf(Condition):
-    """All of several hold; the remedy is that of the first that does not."""
+    """All of several conditions hold; the remedy is that of the first that does not."""
 
     parts: tuple[Condition, ...]
 
@@ -180,7 +180,7 @@ class _AllOf(Condition):
 
 @dataclass(frozen=True, slots=True)
 class _Explained(Condition):
-    """Another condition with a remedy of its own."""
+    """A condition with another remedy."""
 
     condition: Condition
     words: str
@@ -199,34 +199,34 @@ class _Explained(Condition):
 
 
 def on(path: str, *values: Any) -> Condition:
-    """A key has one of these values; where it has none, the first is suggested."""
+    """Condition: a key has one of these values; the remedy suggests the first."""
     assert values, f"{path} needs a value to be read at"
     return _On(path, values)
 
 
 def given(path: str, example: Any, *, suggest: bool = True) -> Condition:
-    """A key is there and not zero; ``example`` is a value that may be suggested."""
+    """Condition: a key is set and not zero; the remedy suggests ``example`` if ``suggest``."""
     return _Given(path, example, suggest)
 
 
 def absent(path: str) -> Condition:
-    """A key is not there."""
+    """Condition: a key is not set."""
     return _Absent(path)
 
 
 def fact(text: str, function: "Callable[[Config], bool]", **example: Any) -> Condition:
-    """Something that follows from several keys.
+    """Condition: a property that follows from several keys.
 
     Args:
         text: E.g. "tasks are played by searching".
         function: Whether it holds.
-        example: Values that make it hold, the dots of their paths written as ``__``; they are the remedy.
+        example: Values that make it hold, for the remedy; dots of their paths are written as ``__``.
     """
     return _Fact(text, function, tuple((path.replace("__", "."), value) for path, value in example.items()))
 
 
 def having(table: Mapping[str, Any], attribute: str) -> tuple[str, ...]:
-    """Names of the entries of a table of choices of which an attribute is true."""
+    """Names in a table of choices whose entries have a true ``attribute``."""
     return tuple(name for name, entry in table.items() if getattr(entry, attribute))
 
 

@@ -1,4 +1,4 @@
-"""What follows from a configuration, for several rules and conditions."""
+"""Properties derived from several keys of a configuration, shared by rules, conditions and callers."""
 
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ __all__ = [
 
 
 def fewest_and_most(config: "Config") -> tuple[int, int]:
-    """The fewest and the most rollouts that a group can have in the end, top-ups included."""
+    """Smallest and largest final group size, top-ups included."""
     n, sizes, top_up = config.train.group_size, config.sizes, config.top_up
     sized = sizes.rule != "fixed" or POOLS[config.pool.kind].sizes_groups
     fewest, most = (sizes.minimum, sizes.maximum) if sized else (n, n)
@@ -35,24 +35,24 @@ def optimizer_steps(config: "Config") -> int:
 
 
 def plays_search(config: "Config") -> bool:
-    """Whether tasks are played by a search agent."""
+    """Whether the environment is the search agent."""
     task = config.task
     searches = task.source in {"search_world", "self_play"}
     return task.environment == "search" or (task.environment == "auto" and searches)
 
 
 def plays_itself(config: "Config") -> bool:
-    """Whether the policy proposes its tasks itself."""
+    """Whether the run is self-play: the policy proposes its own tasks."""
     return config.task.source == "self_play"
 
 
 def invents_its_world(config: "Config") -> bool:
-    """Whether what is searched is the embedded search world."""
+    """Whether the corpus is that of the embedded search world."""
     return config.task.source == "search_world" or (plays_itself(config) and config.task.path is None)
 
 
 def verifies_in_workers(config: "Config") -> bool:
-    """Whether answers are judged by somebody else's code, which runs in worker processes."""
+    """Whether answers are judged by third-party code, which runs in worker processes."""
     task = config.task
     others = {"math", "reasoning_gym"}
     return task.verifier in others or (task.verifier == "auto" and task.source in {"gsm8k", "reasoning_gym"})

@@ -1,4 +1,4 @@
-"""Keys of a configuration: how a table declares one, and the list of all of them as data."""
+"""Keys of a configuration: their declaration in a table, and the list of all keys as data."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ class Table(BaseModel):
     """A table: unknown keys and wrong types are refused.
 
     Attributes:
-        read_when: Condition under which any of its keys is read; None: always.
+        read_when: Condition under which the keys of the table are read; None: always.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, validate_default=True, protected_namespaces=())
@@ -40,14 +40,14 @@ def key(
     """A key of a table.
 
     Args:
-        default: Its value where it is not set.
-        description: What it is, with its unit.
-        only: Condition under which it is read; None: wherever its table is.
+        default: Value where the key is not set.
+        description: One line, with the unit.
+        only: Condition under which the key is read; None: that of its table.
         values: Descriptions by value, of a ``Literal``.
-        ge: Least value.
-        gt: Value that it must be above.
-        le: Greatest value.
-        lt: Value that it must be below.
+        ge: Smallest value.
+        gt: Exclusive lower bound.
+        le: Largest value.
+        lt: Exclusive upper bound.
     """
     extra: dict[str, Any] = {"only": only, "values": dict(values or {})}
     return Field(default=default, description=description, ge=ge, gt=gt, le=le, lt=lt, json_schema_extra=extra)
@@ -55,7 +55,7 @@ def key(
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """Annotation of a text that must be a name of a table of choices: ``Annotated[str, OneOf(ESTIMATORS)]``."""
+    """Annotation of a string that must name an entry of a table: ``Annotated[str, OneOf(ESTIMATORS)]``."""
 
     table: Mapping[str, Described]
 
@@ -69,21 +69,21 @@ class OneOf:
 
 
 def choice_problem(name: object, known: Mapping[str, Any]) -> str:
-    """What is wrong with a value that is none of the known ones."""
+    """Remedy for a value that is not among the known ones: the nearest one, or all of them."""
     near = closest(name, known) if isinstance(name, str) else None
     return f"did you mean {json.dumps(near)}?" if near else f"choose one of {', '.join(map(json.dumps, known))}"
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key with everything that is known of it.
+    """A key as data.
 
     Attributes:
         path: E.g. "pool.alpha".
         field: Type, bounds and default.
-        only: Condition under which it is read, that of its tables included; None: always.
-        own: The part of ``only`` that is the key's alone.
-        values: Descriptions by value, of a choice; empty: it is no choice.
+        only: Condition under which the key is read, those of its tables included; None: always.
+        own: The key's own condition, without those of its tables.
+        values: Descriptions by value of a choice; empty for other keys.
     """
 
     path: str
@@ -94,17 +94,17 @@ class Key:
 
     @property
     def description(self) -> str:
-        """What it is, with its unit."""
+        """One line, with the unit."""
         return self.field.description or ""
 
     @property
     def default(self) -> Any:
-        """Its value where it is not set."""
+        """Value where the key is not set."""
         return self.field.get_default(call_default_factory=True)
 
     @property
     def choices(self) -> tuple[Any, ...]:
-        """Every value of a choice."""
+        """Every value of a choice; empty for other keys."""
         for rule in self.field.metadata:
             if isinstance(rule, OneOf):
                 return tuple(rule.table)

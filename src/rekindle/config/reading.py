@@ -1,4 +1,4 @@
-"""From a TOML file and overrides to a checked configuration, and back."""
+"""Reading, merging, validating and writing configurations: TOML files and overrides."""
 
 import json
 import tomllib
@@ -20,17 +20,21 @@ __all__ = ["ConfigError", "dump_toml", "merge", "parse_override", "read_toml", "
 
 _KEYS = {key.path: key for key in keys_of(Config)}
 FEW = 3
-"""A key's name in more tables than this says nothing about which was meant."""
+"""Most tables with a key of the same name for which an unknown key gets suggestions."""
 MANY = 8
-"""Names that a message lists at most."""
+"""Most names that a message lists."""
 
 
 class ConfigError(UserError):
-    """Something is wrong with the configuration; the message says what, where, and the remedy."""
+    """An invalid configuration; the message has what is wrong, where, and the remedy."""
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read a configuration file into nested dictionaries, not validated yet."""
+    """Read a configuration file into nested dictionaries, without validation.
+
+    Raises:
+        ConfigError: The file is missing, unreadable or not TOML.
+    """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -44,7 +48,11 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def parse_override(text: str) -> dict[str, Any]:
-    """Turn ``train.steps=3`` into ``{"train": {"steps": 3}}``; a value that is no TOML value is a string."""
+    """Turn ``train.steps=3`` into ``{"train": {"steps": 3}}``; a value that is not TOML is taken as a string.
+
+    Raises:
+        ConfigError: The text is not of the form key.sub=value.
+    """
     key, sign, value = text.partition("=")
     parts = [part.strip() for part in key.split(".")]
     if not sign or not all(parts):
@@ -59,7 +67,7 @@ def parse_override(text: str) -> dict[str, Any]:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested dictionaries, ``over`` winning key by key."""
+    """Merge nested dictionaries; ``over`` takes precedence key by key."""
     merged = dict(base)
     for key, value in over.items():
         both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
@@ -68,7 +76,7 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def validate(values: Mapping[str, Any], where: str) -> Config:
-    """Check everything and return the complete configuration.
+    """Check values, bounds and combinations, and return the complete configuration.
 
     Raises:
         ConfigError: One line per problem: ``where``, the key's path, what is wrong, and the remedy.
@@ -104,7 +112,7 @@ def _problem(details: ErrorDetails) -> str:
 
 
 def _instead_of(path: str) -> str:
-    """What an unknown key was meant to be: a key of that name in another table, or one whose name is near."""
+    """Suggestion for an unknown key: a key of that name in another table, or one with a similar name."""
     table, _, name = path.rpartition(".")
     elsewhere = [known for known in _KEYS if known.rpartition(".")[2] == name]
     if table and 1 <= len(elsewhere) <= FEW:
@@ -120,7 +128,7 @@ def _instead_of(path: str) -> str:
 
 
 def _names_in(table: str) -> list[str]:
-    """Names of the keys and tables in a table, sorted; "": of the whole file."""
+    """Names of the keys and tables in a table, sorted; "" is the whole file."""
     depth = len(table.split(".")) if table else 0
     inside = (path.split(".") for path in _KEYS if not table or path.startswith(f"{table}."))
     return sorted({parts[depth] for parts in inside})

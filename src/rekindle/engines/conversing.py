@@ -1,4 +1,4 @@
-"""Conversations of several turns, with any engine."""
+"""Conversations of several turns with any engine."""
 
 import hashlib
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ __all__ = ["converse", "next_turn"]
 
 
 def converse(engine: Engine, requests: Sequence[SamplingRequest], partner: Partner) -> None:
-    """Run the conversations, by the engine's own ``converse`` where it has one, else turn by turn.
+    """Hold the conversations with the engine's own ``converse`` where it has one, else turn by turn.
 
     Turn by turn, all conversations finish a turn before any begins its next. Every turn is a new request with the whole
     conversation as its prompt. The samples are the same; it suits engines with prefix caching.
@@ -18,24 +18,24 @@ def converse(engine: Engine, requests: Sequence[SamplingRequest], partner: Partn
     if isinstance(engine, Converser):
         engine.converse(requests, partner)
         return
-    going = _take_turn(engine, requests, [(index, 0) for index in range(len(requests))], partner)
-    while going:
-        names = [name for name, _, _ in going]
+    continuing = _take_turn(engine, requests, [(index, 0) for index in range(len(requests))], partner)
+    while continuing:
+        names = [name for name, _, _ in continuing]
         turns = [
             next_turn(request, generated, name[1], read)
-            for (name, request, generated), read in zip(going, partner.respond(names), strict=True)
+            for (name, request, generated), read in zip(continuing, partner.respond(names), strict=True)
         ]
-        going = _take_turn(engine, turns, names, partner)
+        continuing = _take_turn(engine, turns, names, partner)
 
 
-Going = tuple[tuple[int, int], SamplingRequest, Completion]
-"""(request, sample) of a conversation that goes on, what was asked of its last turn, and what it generated."""
+Continuing = tuple[tuple[int, int], SamplingRequest, Completion]
+"""A continuing conversation: its name (request, sample), and the request and completion of its last turn."""
 
 
 def _take_turn(
     engine: Engine, requests: Sequence[SamplingRequest], names: Sequence[tuple[int, int]], partner: Partner
-) -> list[Going]:
-    """Play a turn of every request, in order; return the conversations that go on."""
+) -> list[Continuing]:
+    """Sample a turn of every request, in order; return the continuing conversations."""
     generated = sorted(engine.generate(requests), key=lambda one: one[0])
     return [
         ((names[index][0], names[index][1] + offset), requests[index], completion)
@@ -46,13 +46,13 @@ def _take_turn(
 
 
 def next_turn(request: SamplingRequest, generated: Completion, sample: int, read: PartnerTurn) -> SamplingRequest:
-    """The request of a conversation's next turn: everything so far, and a seed of its own.
+    """Request of a conversation's next turn: its prompt is the whole conversation, and it has its own seed.
 
     Args:
-        request: Of the turn before.
-        generated: What the policy sampled in it.
+        request: Request of the turn before.
+        generated: Completion of the turn before.
         sample: Index of the conversation among those of the first request.
-        read: What the policy reads before it goes on.
+        read: The partner's turn.
     """
     digest = hashlib.blake2b(f"{request.seed} {sample} {len(request.prompt_ids)}".encode(), digest_size=8).digest()
     return replace(

@@ -36,8 +36,8 @@ ALL_SLOTS = slice(None)
 
 
 @dataclass(frozen=True, slots=True)
-class _Going:
-    """A conversation between two turns: the row of the last turn, its completion, and the cache after it."""
+class _Paused:
+    """Conversation between two turns: the row of its last turn, the completion, and the cache after it."""
 
     row: int
     generated: Completion
@@ -53,7 +53,7 @@ class Decoding:
         eos_ids: Tokens that end a completion.
         decode: Turns tokens into text.
         max_rows: Most rows decoded at the same time.
-        partner: Answers finished rows; None: every row is a single completion.
+        partner: Responds to finished rows; None: every row is a single completion.
     """
 
     def __init__(
@@ -71,8 +71,8 @@ class Decoding:
         self._max_rows = max_rows
         self._fresh = range(len(table))
         self._partner = partner
-        self._going: list[_Going] = []
-        self._again: dict[int, tuple[int, int]] = {}  # names of the rows that further turns have got
+        self._paused: list[_Paused] = []
+        self._names: dict[int, tuple[int, int]] = {}  # names of the rows of further turns
         ends = torch.tensor(sorted(eos_ids), dtype=torch.int64, device=table.device)
         self._batch = Batch(decoder, table, ends)
         self._prefiller = Prefiller(decoder, table)
@@ -86,11 +86,11 @@ class Decoding:
     def name(self, row: int) -> tuple[int, int]:
         """Index of a row's first request, and of its sample within that request."""
         request = self._table.owners[row]
-        return self._again.get(row) or (request, row - self._table.rows_of(request).start)
+        return self._names.get(row) or (request, row - self._table.rows_of(request).start)
 
     @property
     def _waiting(self) -> int:
-        return len(self._fresh) + len(self._going)
+        return len(self._fresh) + len(self._paused)
 
     def advance(self) -> list[tuple[int, Completion]]:
         """Admit waiting rows, or else take one step; return the finished rows as (row number, completion)."""
@@ -109,14 +109,14 @@ class Decoding:
         return ended
 
     def _report(self, slots: list[int], ended: list[tuple[int, Completion]]) -> None:
-        """Tell the partner of turns that have ended, and keep the caches of conversations that go on."""
+        """Report finished turns to the partner, and keep the caches of continuing conversations."""
         assert self._partner is not None
-        going_on = [self._partner.on_turn(*self.name(row), completion) for row, completion in ended]
-        kept = list(compress(slots, going_on))
+        continues = [self._partner.on_turn(*self.name(row), completion) for row, completion in ended]
+        kept = list(compress(slots, continues))
         if kept:
             cache = self._batch.take(kept)
-            for index, (row, completion) in enumerate(compress(ended, going_on)):
-                self._going.append(_Going(row, completion, Kept(cache, index)))
+            for index, (row, completion) in enumerate(compress(ended, continues)):
+                self._paused.append(_Paused(row, completion, Kept(cache, index)))
 
     def _has_room(self) -> bool:
         slots, live = len(self._batch.rows), self._batch.live
@@ -128,15 +128,15 @@ class Decoding:
         Continuing conversations come first, because finishing one frees its kept cache.
         """
         slots = len(self._batch.free) if self._batch.live else min(self._max_rows, self._waiting)
-        going, self._going = self._going[:slots], self._going[slots:]
-        room = slots - len(going)
+        paused, self._paused = self._paused[:slots], self._paused[slots:]
+        room = slots - len(paused)
         fresh, self._fresh = self._fresh[:room], self._fresh[room:]
-        again = self._answered(going) if going else range(0)
-        slot_of = self._seats(slots, [*again, *fresh])
+        resumed = self._next_turns(paused) if paused else range(0)
+        slot_of = self._seats(slots, [*resumed, *fresh])
         entered: list[Tensor] = []
         logits: list[Tensor] = []
-        continued = self._prefiller.continued(again, [one.kept for one in going])
-        for prompts, rows in (*zip(continued, repeat(again)), *zip(self._prefiller.prompts(fresh), repeat(fresh))):
+        continued = self._prefiller.continued(resumed, [one.kept for one in paused])
+        for prompts, rows in (*zip(continued, repeat(resumed)), *zip(self._prefiller.prompts(fresh), repeat(fresh))):
             sources, members = prompts.members(self._table, rows)
             entered.append(torch.tensor([slot_of[row] for row in members], device=self._table.device))
             self._batch.put(entered[-1], prompts.cache, sources)
@@ -146,16 +146,16 @@ class Decoding:
             self._stops.watch(row, self._table.request(row).stop)
         return torch.cat(entered), torch.cat(logits)
 
-    def _answered(self, going: Sequence[_Going]) -> range:
+    def _next_turns(self, paused: Sequence[_Paused]) -> range:
         """Append rows for the next turns of conversations."""
         assert self._partner is not None
-        names = [self.name(one.row) for one in going]
+        names = [self.name(one.row) for one in paused]
         turns = [
             next_turn(self._table.request(one.row), one.generated, name[1], reply)
-            for one, name, reply in zip(going, names, self._partner.respond(names), strict=True)
+            for one, name, reply in zip(paused, names, self._partner.respond(names), strict=True)
         ]
         rows = self._table.append(turns)
-        self._again |= dict(zip(rows, names, strict=True))
+        self._names |= dict(zip(rows, names, strict=True))
         return rows
 
     def _seats(self, slots: int, rows: Sequence[int]) -> dict[int, int]:
@@ -178,7 +178,7 @@ class Decoding:
         self._stops.forget(row)
         if math.isnan(sum(logprobs)):
             raise UserError(
-                "the model's logits are not numbers: its weights have diverged; go back to an earlier checkpoint and "
+                "the model's logits are not numbers: its weights have diverged; return to an earlier checkpoint and "
                 "lower the learning rate"
             )
         truncated = not stopped and ids[-1] not in self._eos_ids

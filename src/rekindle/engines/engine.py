@@ -1,4 +1,4 @@
-"""Engine protocol: what samples from a policy, in single completions and in conversations."""
+"""Engine protocol: sampling from a policy, in single completions and in conversations."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class SamplingRequest:
         n: Number of independent completions.
         temperature: Divides the logits; 0 means greedy (log-probabilities are then those at temperature 1).
         max_new_tokens: Limit of each completion, the end token included.
-        seed: The completions depend on it, the prompt, the settings and the weights, and on no neighbour.
+        seed: The completions depend on it, the prompt, the settings and the weights, and not on the rest of the batch.
         top_p: Smallest set of tokens whose probability reaches it; 1 keeps all.
         min_p: Tokens less probable than ``min_p`` times the most probable one are dropped; 0 keeps all.
         stop: A completion ends right after the token that completes one of these texts.
@@ -39,7 +39,7 @@ class SamplingRequest:
 
 @dataclass(frozen=True, slots=True)
 class SamplingLimits:
-    """What bounds every completion of an environment, whatever is asked: the part of a request that is configured once.
+    """Limits of every completion of an environment: the part of a request that is configured once.
 
     Attributes:
         max_new_tokens: See ``SamplingRequest``.
@@ -76,7 +76,7 @@ class Completion:
     Attributes:
         token_ids: [C] the end token included when it was sampled.
         logprobs: [C] log-probabilities in nats under the full softmax at the request's temperature, before ``top_p``,
-            ``min_p`` or ``min_new_tokens`` rule any token out: what a trainer recomputes.
+            ``min_p`` or ``min_new_tokens`` exclude any token; a trainer recomputes these.
         truncated: True when ``max_new_tokens`` (or the context) ended it.
         text: Decoded without special tokens.
     """
@@ -88,16 +88,16 @@ class Completion:
 
 
 class Engine(Protocol):
-    """Samples from a policy.
+    """Sampler of a policy.
 
-    An engine is made with the weights that its policy has at that moment. After every update it is told by ``sync``, so
-    that it may hold a copy of the weights: on another device, in another process, in another number format.
+    An engine begins with the weights that its policy has when the engine is made. ``sync`` is called after every
+    update, so an engine may hold a copy of the weights on another device, in another process, in another number format.
     """
 
     def sync(self, policy: "Policy", version: int) -> None:
-        """The weights of ``version`` are live in ``policy``; everything asked from now on is sampled with them.
+        """Take over the weights of ``policy``, whose version is ``version``, for all later requests.
 
-        Called before the first request of a run and after every update, never while requests are being answered.
+        Called before the first request of a run and after every update, never during a request.
         """
         ...
 
@@ -108,10 +108,10 @@ class Engine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PartnerTurn:
-    """The partner's turn: what the policy reads before it goes on.
+    """Turn of the partner, which the policy reads before its next turn.
 
     Attributes:
-        token_ids: [N] at least one token, none of them sampled; appended to the conversation as they are.
+        token_ids: [N] at least one token, none of them sampled; appended to the conversation unchanged.
         max_new_tokens: Limit of the next turn.
         stop: Texts that end the next turn.
     """
@@ -122,17 +122,17 @@ class PartnerTurn:
 
 
 class Partner(Protocol):
-    """The other side of conversations: it takes note of the policy's turns and responds to them.
+    """The other side of conversations: it receives the policy's turns and responds to them.
 
-    A conversation is named by the index of its request and of its sample, below ``n``.
+    The name of a conversation is (index of its request, index of its sample, below ``n``).
     """
 
     def on_turn(self, request: int, sample: int, completion: Completion) -> bool:
-        """Take note of the policy's turn as soon as it has ended; say whether the conversation goes on."""
+        """Receive a turn of the policy as soon as it has ended; return whether the conversation continues."""
         ...
 
     def respond(self, conversations: Sequence[tuple[int, int]]) -> list[PartnerTurn]:
-        """The partner's turn in conversations that go on, in their order; asked for once after each turn of the policy.
+        """Turns of the partner in continuing conversations, in order; called once after each turn of the policy.
 
         Prompt and turns of both sides together must leave room for at least one more token in the context.
         """

@@ -1,1 +1,1 @@
-"""How a task is played with an engine: ordinary control flow."""
+"""Environments: how a task is played with an engine, as ordinary control flow."""

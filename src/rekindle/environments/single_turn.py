@@ -1,4 +1,4 @@
-"""One question, one answer: the policy completes the prompt, the verifier judges the text."""
+"""Single-turn environment: the policy completes the prompt, the verifier judges the text."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,15 +11,15 @@ __all__ = ["SingleTurn"]
 
 
 class SingleTurn:
-    """Plays requests for ``tasks``; a request's ``row`` is the index of its task.
+    """Environment of one turn per rollout; a request's ``row`` is the index of its task.
 
     Args:
         tasks: The prompts, in the order of the scheduler's history.
-        encode: From a task's prompt to token ids.
+        encode: A task's prompt -> token ids.
         engine: Samples the completions.
-        verifier: Judges them.
-        reward: From a verdict's score to a reward.
-        limits: Of every completion.
+        verifier: Judges the completions.
+        reward: A verdict's score -> reward.
+        limits: Limits of every completion.
     """
 
     def __init__(
@@ -38,16 +38,16 @@ class SingleTurn:
 
     @property
     def seconds(self) -> Mapping[str, float]:
-        """Wall seconds so far, generating and verifying."""
+        """Wall seconds spent generating and verifying."""
         return self._seconds
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """Nothing: one turn a rollout."""
+        """Empty: every rollout has one turn."""
         return {}
 
     def play(self, requests: Sequence[GroupRequest]) -> Iterator[tuple[int, list[Rollout] | None]]:
-        """Roll out every request, then judge all completions; a prompt that leaves no room for an answer fails."""
+        """Sample all completions, then judge them; a request whose prompt leaves no room for an answer fails."""
         prompts = [self._encode(self._tasks[request.row].prompt) for request in requests]
         fits = [len(prompt) < self._limits.context for prompt in prompts]
         yield from ((request.id, None) for request, fit in zip(requests, fits, strict=True) if not fit)

@@ -1,4 +1,4 @@
-"""From a configuration to the parts of a method, without torch: what a loop, an integration or a plan stands on."""
+"""Construction of a method's scheduler and credit from a configuration, without torch; for loops and integrations."""
 
 from rekindle.methods.credit import build_credit, proposer_credit
 from rekindle.methods.scheduler import build_scheduler, needs_profile

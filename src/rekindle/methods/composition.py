@@ -1,6 +1,7 @@
-"""The methods as parts: the few settings each one consists of, and what becomes of several together.
+"""Methods as features: the settings of each method, and which features combine.
 
-A recipe is a whole run; a feature is what sets it apart. docs/composition.md is the table of all pairs.
+A recipe is a whole run; a feature is the part of it that differs from plain GRPO. docs/composition.md is the table of
+all pairs.
 """
 
 import difflib
@@ -63,10 +64,10 @@ FEATURES: Mapping[str, Mapping[str, Setting]] = MappingProxyType(
 UNLESS_SET: Mapping[str, Mapping[str, Setting]] = MappingProxyType(
     {"single rollout": {"advantage.estimator": "batch_standardize"}}
 )
-"""What a feature needs from some feature, and sets itself where no other does."""
+"""Settings that a feature needs, applied unless another feature sets them."""
 
 ALL_TOGETHER = ("query recycling", "sized groups 1/p", "ERPO heating", "ERPO RA", "token filter")
-"""A rule of each kind at once: which prompts, how many rollouts, how hot, whose signal, and which tokens."""
+"""Features of every kind together: prompt selection, group size, temperature, advantage and token filter."""
 
 
 def clashes(*names: str) -> list[str]:
@@ -77,7 +78,7 @@ def clashes(*names: str) -> list[str]:
 
 
 def overrides(*names: str) -> dict[str, dict[str, Setting]]:
-    """The settings of the features together, as the tables of a TOML file; of a key that clashes the last value."""
+    """Merged settings of the features, as the tables of a TOML file; the last value of a clashing key wins."""
     flat = {key: value for name in names for key, value in UNLESS_SET.get(name, {}).items()}
     flat |= {key: value for name in names for key, value in _feature(name).items()}
     tables: dict[str, dict[str, Setting]] = {}
@@ -88,10 +89,10 @@ def overrides(*names: str) -> dict[str, dict[str, Setting]]:
 
 
 def combine(*names: str) -> list[str]:
-    """Why these features do not work together, a sentence each; empty when they do.
+    """Reasons why these features do not work together, one sentence each; empty when they do.
 
     Raises:
-        UserError: There is no feature of that name.
+        UserError: A name is not in ``FEATURES``.
     """
     if clashes(*names):
         return [_claim(one, other) for one, other in combinations(names, 2) if clashes(one, other)]

@@ -1,4 +1,4 @@
-"""From a configuration to the credit of its method: how rewards become advantages."""
+"""Construction of ``Credit``, the path from rewards to token advantages, from a configuration."""
 
 from rekindle.config import Config
 from rekindle.learning.aggregation import named_aggregation
@@ -10,7 +10,7 @@ __all__ = ["build_credit", "proposer_credit"]
 
 
 def build_credit(config: Config) -> Credit:
-    """How rewards become advantages."""
+    """The solver's credit: estimator, subset, reactivation, aggregation and token filter of a configuration."""
     advantage, loss = config.advantage, config.loss
     return Credit(
         estimator=ESTIMATORS[advantage.estimator].tuned(advantage.model_dump()),
@@ -30,7 +30,7 @@ def build_credit(config: Config) -> Credit:
 
 
 def proposer_credit(config: Config) -> Credit:
-    """How the proposers' rewards become advantages, in self-play."""
+    """The proposer's credit in self-play."""
     loss, table = config.loss, config.self_play
     return Credit(
         estimator=ESTIMATORS[table.proposer_estimator],

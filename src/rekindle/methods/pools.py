@@ -1,4 +1,4 @@
-"""Pools, from a configuration."""
+"""Construction of pools from a configuration."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -20,12 +20,12 @@ from rekindle.scheduling.pools import (
 )
 from rekindle.scheduling.profiling import Profile
 
-__all__ = ["BUILDERS", "Parts", "build_pool"]
+__all__ = ["BUILDERS", "PoolParts", "build_pool"]
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """What a pool is made of, beside the configuration."""
+class PoolParts:
+    """Arguments of a pool that are not in the configuration."""
 
     history: History
     temperature: temperatures.Temperature
@@ -36,19 +36,19 @@ def build_pool(
     config: Config, history: History, temperature: temperatures.Temperature, profile: Profile | None
 ) -> Pool:
     """The pool of ``pool.kind``."""
-    return BUILDERS[config.pool.kind](config, Parts(history, temperature, profile))
+    return BUILDERS[config.pool.kind](config, PoolParts(history, temperature, profile))
 
 
-def _cycling(config: Config, parts: Parts) -> Pool:
+def _cycling(config: Config, parts: PoolParts) -> Pool:
     return CyclingPool(parts.history)
 
 
-def _recycling(config: Config, parts: Parts) -> Pool:
+def _recycling(config: Config, parts: PoolParts) -> Pool:
     pool = config.pool
     return RecyclingPool(parts.history, pool.alpha, pool.on_empty, pool.reset_below)
 
 
-def _prioritized(config: Config, parts: Parts) -> Pool:
+def _prioritized(config: Config, parts: PoolParts) -> Pool:
     return PrioritizedPool(
         parts.history,
         _priority(config, parts.temperature),
@@ -59,7 +59,7 @@ def _prioritized(config: Config, parts: Parts) -> Pool:
     )
 
 
-def _selective(config: Config, parts: Parts) -> Pool:
+def _selective(config: Config, parts: PoolParts) -> Pool:
     skip = config.skip
     return SelectivePool(parts.history, target=skip.target, easy_part=skip.easy_part, explore=skip.explore)
 
@@ -77,7 +77,7 @@ def _priority(config: Config, temperature: temperatures.Temperature) -> prioriti
     )
 
 
-def _phased(config: Config, parts: Parts) -> PhasedPool:
+def _phased(config: Config, parts: PoolParts) -> PhasedPool:
     profile = parts.profile
     if profile is None:
         raise ValueError('pool.kind = "phased" needs a profile; pass one, or start the run with open_run')
@@ -95,7 +95,7 @@ def _phased(config: Config, parts: Parts) -> PhasedPool:
     def later(seen: History) -> list[Phase]:
         try:
             return phases(_seen_by_the_run(profile, seen))
-        except profiling.ProfileError:  # by now nothing is left to learn in a later phase
+        except profiling.ProfileError:  # no learnable prompt is left for a later phase
             return []
 
     try:
@@ -115,13 +115,13 @@ def _phased(config: Config, parts: Parts) -> PhasedPool:
 
 
 def _seen_by_the_run(profile: Profile, history: History) -> Profile:
-    """The profile with what is believed now: the counts of the pass, forgotten by the rule, and those of the run."""
+    """The profile with the present posterior counts: those of the pass, discounted, plus those of the run."""
     successes = np.rint(history.beta_successes).astype(np.int64)
     samples = np.maximum(1, successes + np.rint(history.beta_failures).astype(np.int64))
     return replace(profile, successes=successes, samples=samples)
 
 
-BUILDERS: Mapping[str, Callable[[Config, Parts], Pool]] = MappingProxyType(
+BUILDERS: Mapping[str, Callable[[Config, PoolParts], Pool]] = MappingProxyType(
     {
         "cycling": _cycling,
         "recycling": _recycling,
@@ -130,4 +130,4 @@ BUILDERS: Mapping[str, Callable[[Config, Parts], Pool]] = MappingProxyType(
         "phased": _phased,
     }
 )
-"""How each pool of ``rekindle.scheduling.pools.POOLS`` is made of its keys."""
+"""Constructor of each pool of ``rekindle.scheduling.pools.POOLS`` from its keys."""

@@ -1,4 +1,4 @@
-"""Schedulers, from a configuration: pool, group sizes, temperatures, gate, refill and top-ups."""
+"""Construction of schedulers from a configuration: pool, group sizes, temperatures, gate, refill and top-ups."""
 
 from collections.abc import Iterable
 
@@ -18,7 +18,7 @@ __all__ = ["build_scheduler", "needs_profile"]
 
 
 def needs_profile(config: Config) -> bool:
-    """Whether the run makes a profile itself when it is not given one."""
+    """Whether the run has to make a profile: its pool needs one and ``profile.path`` is not set."""
     return POOLS[config.pool.kind].needs_profile and config.profile.path is None
 
 
@@ -27,8 +27,8 @@ def build_scheduler(config: Config, task_ids: Iterable[str], profile: Profile | 
 
     Args:
         config: The run.
-        task_ids: Of the pool, in order; not read where the policy makes its tasks in the run.
-        profile: Aligned with ``task_ids``; its counts are the first that are believed of each prompt.
+        task_ids: Ids of the pool's tasks, in order; not read in self-play.
+        profile: Aligned with ``task_ids``; its counts initialize the posterior of each prompt.
     """
     train, refill, flow = config.train, config.refill, task_flow(config)
     history = flow.history(task_ids, _belief(config))

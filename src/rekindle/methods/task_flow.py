@@ -1,4 +1,4 @@
-"""Task flow: what a scheduler does differently where the policy makes its tasks itself (self-play)."""
+"""Task flow: history, pool and gate of a scheduler, for given tasks and for self-play."""
 
 from collections.abc import Iterable
 from typing import Protocol
@@ -15,31 +15,31 @@ __all__ = ["TaskFlow", "task_flow"]
 
 
 class TaskFlow(Protocol):
-    """How tasks come to a scheduler."""
+    """The parts of a scheduler that depend on where its tasks come from."""
 
     def history(self, task_ids: Iterable[str], belief: Belief) -> History:
         """The history at the start."""
         ...
 
     def pool(self, pool: Pool) -> Pool:
-        """The pool that prompts are drawn from, around the one of ``pool.kind``."""
+        """The pool that prompts are drawn from, given the pool of ``pool.kind``."""
         ...
 
     def gate(self, gate: gates.Gate) -> gates.Gate:
-        """The gate, given that of ``train.gate``."""
+        """The gate, given the gate of ``train.gate``."""
         ...
 
 
 def task_flow(config: Config) -> TaskFlow:
     """The task flow of a configuration."""
-    return SelfMade(config) if plays_itself(config) else Given()
+    return SelfPlayTaskFlow(config) if plays_itself(config) else GivenTaskFlow()
 
 
-class Given:
-    """Every task is there at the start."""
+class GivenTaskFlow:
+    """Task flow of a run whose tasks are all known at the start."""
 
     def history(self, task_ids: Iterable[str], belief: Belief) -> History:
-        """A row per task."""
+        """A history with one row per task."""
         return History(task_ids, belief)
 
     def pool(self, pool: Pool) -> Pool:
@@ -51,8 +51,8 @@ class Given:
         return gate
 
 
-class SelfMade:
-    """Tasks come while the run goes on.
+class SelfPlayTaskFlow:
+    """Task flow of self-play, which adds tasks during the run.
 
     Args:
         config: The run.
@@ -62,17 +62,17 @@ class SelfMade:
         self._table = config.self_play
 
     def history(self, task_ids: Iterable[str], belief: Belief) -> History:
-        """Without rows; ``task_ids`` are not read."""
+        """An empty history that can grow; ``task_ids`` are not read."""
         return History((), belief, growing=True)
 
     def pool(self, pool: Pool) -> Pool:
-        """A growing pool around it."""
-        assert isinstance(pool, WeightedPool), "every pool that the configuration allows here is one"
+        """A growing pool around the given one."""
+        assert isinstance(pool, WeightedPool), "the rules of the configuration refuse other pools in self-play"
         replay, resets = self._table.fill in {"replay", "replay_reset"}, self._table.fill == "replay_reset"
         return GrowingPool(pool, replay=replay, reset_every=self._table.reset_every if resets else None)
 
     def gate(self, gate: gates.Gate) -> gates.Gate:
-        """Nothing passes while the solver does not learn."""
+        """The gate, closed in the steps in which the solver does not learn."""
         if self._table.fixed == "solver":
             return gates.nothing
         return lambda group: group.request.step >= self._table.solver_from_step and gate(group)

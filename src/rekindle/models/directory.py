@@ -1,4 +1,4 @@
-"""What can be said of a model directory without torch: whether its files are there, and how many weights it has."""
+"""Checks of a model directory without torch: its files, and its number of weights."""
 
 import json
 import math

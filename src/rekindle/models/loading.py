@@ -59,10 +59,15 @@ def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
     """
     if name not in DTYPES:
         raise ModelError(f'dtype = "{name}" is not supported; use {" or ".join(f"{key!r}" for key in DTYPES)}')
-    native = device.type != "cpu" or torch.cpu._is_avx512_bf16_supported()
-    if name == "bfloat16" and not native:
+    if name == "bfloat16" and device.type == "cpu" and not _cpu_has_bfloat16():
         warn('this processor has no bfloat16 instructions and emulates them slowly; prefer dtype = "float32"')
     return DTYPES[name]
+
+
+def _cpu_has_bfloat16() -> bool:
+    """Whether the processor computes in bfloat16; a torch that cannot tell (before 2.6) is taken to say yes."""
+    asked = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return asked is None or bool(asked())
 
 
 def load_model(directory: Path, device: torch.device, dtype: torch.dtype, *, trust_remote_code: bool) -> Any:

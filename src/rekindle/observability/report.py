@@ -112,7 +112,7 @@ def _self_play_tiles(numbers: SelfPlayNumbers) -> Iterator[tuple[str, str, str]]
 
 
 def _warnings(summary: Summary) -> str:
-    """What the run warned of: the texts said most often, and how many others there are."""
+    """Warnings of the run: the most frequent texts, and the number of the others."""
     found = sorted(summary.run.warnings(), key=lambda one: -one.count)
     if not found:
         return ""

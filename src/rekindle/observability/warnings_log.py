@@ -2,9 +2,9 @@
 
     {"step": 12, "time": "2026-01-31T12:00:00+00:00", "source": "rekindle", "text": "...", "count": 3}
 
-``count`` is how often the text was said in that step; 0 is the time before the first update. A text is written at once
-when it is new, and its repetitions at the end of the step, so a kill loses at most repetitions of one step. A resumed
-run forgets the lines of the steps that it makes again.
+``count`` is how often the text occurred in that step; step 0 is the time before the first update. A new text is written
+at once, and its repetitions at the end of the step, so a kill loses at most repetitions of one step. A resumed run
+removes the lines of the steps that it makes again.
 """
 
 from collections import Counter
@@ -47,7 +47,7 @@ class WarningsLog:
             self._repeated[notice] += 1
 
     def end_step(self, step: int) -> None:
-        """Write the repetitions so far; what is said from here on belongs to the step after ``step``."""
+        """Write the repetitions so far; what follows belongs to the step after ``step``."""
         self._write(self._repeated)
         self._repeated.clear()
         self.step = step + 1
@@ -87,7 +87,7 @@ class WarningsLog:
 
 @dataclass(frozen=True, slots=True)
 class KeptWarning:
-    """A text of a run, how often it was said, and in which steps first and last."""
+    """A text of a run, its count, and its first and last step."""
 
     text: str
     source: str
@@ -97,7 +97,7 @@ class KeptWarning:
 
 
 def read_warnings(path: str | Path) -> list[KeptWarning]:
-    """The distinct texts of a log in the order in which they were first said; none where there is no file.
+    """The distinct texts of a log in the order of their first occurrence; none where there is no file.
 
     Raises:
         StepLogError: A line other than the last is not a JSON object with a step.

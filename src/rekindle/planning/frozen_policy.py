@@ -1,7 +1,7 @@
 """The null control of recycling: the share of recycled groups when the policy never changes.
 
 A recycled share alone is no evidence of learning. Fresh prompts run out, and a small group misjudges a prompt's success
-rate, so the sampler recycles even with a frozen policy (arXiv 2606.10709 does not report it).
+rate, so prompts are recycled even with a frozen policy (arXiv 2606.10709 does not report it).
 """
 
 from collections.abc import Mapping, Sequence

@@ -15,8 +15,10 @@ __all__ = ["write_null_control"]
 
 
 def write_null_control(config: Config, directory: Path, simulations: int = 3) -> None:
-    """Write ``null_control.json`` into a run directory: the recycled shares of the run, and of the same sampler with a
-    frozen policy, whose success rates are drawn from the posterior of the run's first step.
+    """Write ``null_control.json`` into a run directory: recycled shares of the run and of a frozen policy.
+
+    The frozen policy runs with the same scheduler; its success rates are drawn from the posterior of the run's first
+    step.
 
     Self-play has no null control: its questions are created during the run, so the first step does not represent them.
     """

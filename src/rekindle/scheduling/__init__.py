@@ -1,1 +1,1 @@
-"""Which prompts to roll out, how often, at which temperature; the fate of every rollout. No torch, network or clock."""
+"""Scheduling: prompt selection, group sizes, temperatures, gates, and the ledger. No torch, network or clock."""

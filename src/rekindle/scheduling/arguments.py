@@ -1,4 +1,4 @@
-"""Bounds of arguments: one check, which names the parameter, its value and what to give instead."""
+"""Bounds checks of arguments; the message names the parameter, its value and the remedy."""
 
 import math
 
@@ -19,11 +19,11 @@ def check_bounds(
     """Refuse values outside the bounds, and nan.
 
     Args:
-        remedy: What to give instead; it ends the sentence.
-        ge: Least value.
-        gt: Value that each must be above.
-        le: Greatest value.
-        lt: Value that each must be below.
+        remedy: End of the message, e.g. "give at least 1".
+        ge: Smallest value.
+        gt: Exclusive lower bound.
+        le: Largest value.
+        lt: Exclusive upper bound.
         values: The arguments by name.
 
     Raises:

@@ -1,4 +1,4 @@
-"""How old evidence about a prompt is forgotten while the policy moves on."""
+"""The Beta posterior of a prompt's success rate, and the discount of old counts as the policy changes."""
 
 from dataclasses import dataclass
 from typing import TypeVar
@@ -16,23 +16,23 @@ _Moved = TypeVar("_Moved", float, npt.NDArray[np.float64])
 
 @dataclass(frozen=True, slots=True)
 class Belief:
-    """The Beta posterior of a prompt's success rate: its prior, and how its counts fade.
+    """Settings of a prompt's Beta posterior: the prior, and the discount of counts.
 
     A prompt's posterior is Beta(prior_successes + s, prior_failures + f), where s and f are counts of its rollouts. A
-    count is evidence about the policy that was sampled, so it fades in two places: for good when the prompt is visited
-    (``discount``), and on the way when the counts are read (``staleness``). The prior never fades.
+    count is evidence about the policy that was sampled, so it is discounted in two places: permanently at each visit
+    (``discount``), and temporarily when the counts are read (``staleness``). The prior is not discounted.
 
-    Without arguments nothing is forgotten. As settings: MoPPS (arXiv 2507.04632) with its lambda is ``Belief(1, 1,
-    least=lambda, most=lambda)``, which forgets per visit, whatever the policy did; SPO (arXiv 2509.13232) is
-    ``Belief(0, 0, half_life=0.06, least=0.875, most=0.96)`` with counts primed from a first pass.
+    By default nothing is discounted. MoPPS (arXiv 2507.04632) with its lambda is ``Belief(1, 1, least=lambda,
+    most=lambda)``, a constant discount per visit. SPO (arXiv 2509.13232) is ``Belief(0, 0, half_life=0.06, least=0.875,
+    most=0.96)`` with counts primed from a first pass.
 
     Attributes:
-        prior_successes: Successes imagined before the first visit.
-        prior_failures: Failures imagined before the first visit.
+        prior_successes: Prior count of successes.
+        prior_failures: Prior count of failures.
         half_life: Movement of the policy that halves a count, in nats of mean |change of log p| per token; None: the
             policy's movement is not read.
-        least: Least factor of the counts at a visit.
-        most: Greatest factor of the counts at a visit.
+        least: Smallest factor of the counts at a visit.
+        most: Largest factor of the counts at a visit.
     """
 
     prior_successes: float = 0.5
@@ -43,17 +43,17 @@ class Belief:
 
     def __post_init__(self) -> None:
         check_bounds(
-            "it is a count, 0.5 each is Jeffreys' prior",
+            "give a count; 0.5 each is Jeffreys' prior",
             ge=0,
             prior_successes=self.prior_successes,
             prior_failures=self.prior_failures,
         )
         if self.half_life is not None:
-            check_bounds("leave it out to forget nothing", gt=0, half_life=self.half_life)
+            check_bounds("leave it out for no discount", gt=0, half_life=self.half_life)
         if not 0 <= self.least <= self.most <= 1:
             raise UserError(
-                f"least = {self.least} and most = {self.most} must be ordered inside [0, 1]; 0 and 1 do not bound the "
-                "discount"
+                f"least = {self.least} and most = {self.most} must be ordered inside [0, 1]; give 0 and 1 for an "
+                "unbounded discount"
             )
 
     def discount(self, moved: float) -> float:

@@ -1,6 +1,6 @@
 """Cohorts: the requests of one step, from the draw to the update.
 
-At most ``max_off_policy_steps + 1`` cohorts are open at a time, so that no batch is older than that when it is trained.
+At most ``max_off_policy_steps + 1`` cohorts are open at a time, which bounds the age of a batch.
 """
 
 from collections import deque
@@ -24,16 +24,16 @@ class Cohort:
     Attributes:
         step: Number of the step.
         target: Most groups of its update.
-        rows: Prompts that were drawn and are still to be asked, with their group sizes.
-        reissue: Requests that are asked before any new one: top-ups, and requests of a restored run.
-        open: Requests that were asked and are still to be told, by id.
+        rows: Drawn prompts without a request yet, with their group sizes.
+        reissue: Requests that go out before new ones: top-ups, and requests of a restored run.
+        open: Requests that were asked and not yet told, by id.
         unfinished: Groups that may be topped up, by the id of their first request.
-        tops_up: The first request's id of the group that a further request belongs to, by its own id.
+        tops_up: Id of a group's first request, by the id of a further request of the group.
         groups: Groups that passed the gate.
-        records: Records of the groups that are final.
+        records: Records of groups with a final fate.
         drawn: Every row that was drawn.
         rounds: Draws after the first.
-        taken: Whether its update was handed out.
+        taken: Whether the groups of the update were handed out.
     """
 
     step: int
@@ -51,32 +51,32 @@ class Cohort:
 
     @property
     def complete(self) -> bool:
-        """Whether everything that was drawn is told."""
+        """Whether all requests were told."""
         return not (self.rows or self.reissue or self.open)
 
     def add_draw(self, rows: Sequence[int], sizes: Sequence[int]) -> None:
-        """Take in the prompts of a draw, with their group sizes."""
+        """Add the prompts of a draw, with their group sizes."""
         self.rows.extend(zip(rows, sizes, strict=True))
         self.drawn.update(rows)
 
     def add_top_up(self, request: GroupRequest, first: int) -> None:
-        """Take in a further request for the group whose first request has the id ``first``."""
+        """Add a further request for the group whose first request has the id ``first``."""
         self.tops_up[request.id] = first
         self.reissue.append(request)
 
     def close(self, request: GroupRequest) -> Group | None:
-        """A request was told: return the unfinished group that it belongs to, None where it begins one."""
+        """Close a told request; return its unfinished group, None where it is the first request of its group."""
         del self.open[request.id]
         return self.unfinished.pop(self.tops_up.pop(request.id, -1), None)
 
     def take(self) -> list[Group]:
-        """Hand out the groups that passed the gate, by the id of their request."""
+        """Return the groups that passed the gate, ordered by request id, and mark the cohort as taken."""
         self.taken = True
         groups, self.groups = sorted(self.groups, key=lambda group: group.request.id), []
         return groups
 
     def chosen(self, groups: Sequence[Group], seed: int) -> set[int]:
-        """Request ids of at most ``target`` of these groups; which ones is drawn uniformly at random."""
+        """Request ids of at most ``target`` of these groups, drawn uniformly at random."""
         ids = [group.request.id for group in groups]
         if len(ids) <= self.target:
             return set(ids)
@@ -84,7 +84,7 @@ class Cohort:
         return set(rng.choice(ids, self.target, replace=False).tolist())
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; requests in flight are saved as asked and will be asked again."""
+        """JSON values; requests in flight are saved and go out again after a restore."""
         again = [*self.reissue, *self.open.values()]
         return {
             "step": self.step,
@@ -119,10 +119,10 @@ class Cohort:
 
 
 class OpenCohorts:
-    """The cohorts that are not over yet, oldest first.
+    """The open cohorts, oldest first.
 
     Args:
-        most: How many there may be.
+        most: Largest number of open cohorts.
     """
 
     def __init__(self, most: int) -> None:
@@ -145,11 +145,11 @@ class OpenCohorts:
         self._cohorts.append(cohort)
 
     def to_ask(self) -> Cohort | None:
-        """The oldest cohort that has something to ask."""
+        """The oldest cohort with a request to send."""
         return next((cohort for cohort in self._cohorts if cohort.reissue or cohort.rows), None)
 
     def to_take(self) -> Cohort | None:
-        """The oldest cohort that was not taken, once it is complete."""
+        """The oldest cohort that was not taken; None until it is complete."""
         cohort = next((cohort for cohort in self._cohorts if not cohort.taken), None)
         return cohort if cohort is not None and cohort.complete else None
 
@@ -162,21 +162,23 @@ class OpenCohorts:
         for cohort in self._cohorts:
             if request_id in cohort.open:
                 return cohort
-        raise ValueError(f"request {request_id} is not open: it was never asked, or was told already; tell each once")
+        raise ValueError(
+            f"request {request_id} is not open: it was never asked or is told already; tell every request once"
+        )
 
     def in_flight(self) -> set[int]:
         """Rows that were drawn for cohorts that were not taken."""
         return {row for cohort in self._cohorts if not cohort.taken for row in cohort.drawn}
 
     def drop_taken(self) -> None:
-        """Free the places of the oldest cohorts that were taken."""
+        """Remove the taken cohorts at the front."""
         while self._cohorts and self._cohorts[0].taken:
             self._cohorts.popleft()
 
     def to_json(self) -> list[dict[str, Any]]:
-        """Plain values of every cohort."""
+        """JSON values of all cohorts."""
         return [cohort.to_json() for cohort in self._cohorts]
 
     def load_json(self, saved: Sequence[Mapping[str, Any]]) -> None:
-        """Replace the cohorts by saved ones."""
+        """Replace the cohorts with saved ones."""
         self._cohorts = deque(map(Cohort.from_json, saved))

@@ -1,4 +1,4 @@
-"""Draws: how many prompts a step takes from its pool, and how many rollouts each of them gets."""
+"""Draws: the prompts that a step takes from its pool, with their group sizes."""
 
 from collections.abc import Collection
 
@@ -12,15 +12,15 @@ __all__ = ["Draws"]
 
 
 class Draws:
-    """Draws prompts into cohorts. A draw's random numbers follow from (seed, step, round) alone.
+    """Draws prompts into cohorts. The random numbers of a draw depend only on (seed, step, round).
 
     Args:
-        pool: Which prompts may be drawn.
+        pool: Pool of prompts.
         groups_per_step: B, the most groups of one update.
         oversample: k, prompts drawn for a step are k * B.
         group_size: Rollouts per prompt, for all prompts of a draw; unused where the pool prescribes a size.
         rollouts_per_step: With a pool that prescribes the group size, B is this divided by the size.
-        seed: Of the draws.
+        seed: Seed of the draws.
 
     Raises:
         ValueError: The pool prescribes group sizes and ``rollouts_per_step`` is not given.
@@ -37,7 +37,9 @@ class Draws:
         seed: int,
     ) -> None:
         if pool.group_size is not None and rollouts_per_step is None:
-            raise ValueError("the pool prescribes group sizes; give rollouts_per_step, so that a step stays as large")
+            raise ValueError(
+                "the pool prescribes group sizes, and rollouts_per_step is missing; give the rollouts of a step"
+            )
         self._pool, self._group_size, self._seed = pool, group_size, seed
         self._groups_per_step, self._oversample, self._rollouts_per_step = (
             groups_per_step,
@@ -53,13 +55,13 @@ class Draws:
         return max(1, self._rollouts_per_step // self._pool.group_size)
 
     def begin(self, step: int, in_flight: Collection[int]) -> Cohort:
-        """The cohort of a step with its first draw; without rows where the pool has no prompts."""
+        """Begin the cohort of a step with its first draw; it has no rows where the pool has no prompts."""
         cohort = Cohort(step=step, target=self.groups_per_step)
         self._draw(cohort, cohort.target * self._oversample, in_flight)
         return cohort
 
     def again(self, cohort: Cohort, in_flight: Collection[int]) -> bool:
-        """Draw one more round of ``target`` prompts into a cohort; say whether the pool had any."""
+        """Draw one more round of ``target`` prompts into a cohort; return whether the pool had any."""
         cohort.rounds += 1
         return self._draw(cohort, cohort.target, in_flight)
 

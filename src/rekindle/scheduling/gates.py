@@ -1,4 +1,4 @@
-"""Which groups may enter an update."""
+"""Gates: rules for which groups may enter an update."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,22 +12,22 @@ Gate = Callable[[Group], bool]
 
 
 def has_signal(group: Group) -> bool:
-    """Rewards that are not all equal. Group-relative advantages of any other group are all zero."""
+    """Pass groups whose rewards differ. Group-relative advantages of all other groups are zero."""
     return group.outcome is Outcome.MIXED
 
 
 def not_all_wrong(group: Group) -> bool:
-    """Keep all-correct groups as well, for methods that give them a signal of their own."""
+    """Pass mixed and all-correct groups, for methods that give all-correct groups an advantage."""
     return group.outcome is not Outcome.ALL_WRONG
 
 
 def everything(_: Group) -> bool:
-    """Keep all groups; without signal they add no gradient but count in the loss's denominators."""
+    """Pass all groups; those without signal add no gradient but count in the loss's denominators."""
     return True
 
 
 def nothing(_: Group) -> bool:
-    """Learn from no group: the policy plays as a fixed opponent. Their fate is the pool's for groups without signal."""
+    """Pass no group, for a fixed policy in self-play. The fate of the groups is the pool's ``no_signal``."""
     return False
 
 
@@ -38,7 +38,7 @@ class GateChoice:
     Attributes:
         passes: The gate.
         description: One line for the list of gates.
-        drops: Outcomes of the groups that it holds back.
+        drops: Outcomes of the groups that it drops.
     """
 
     passes: Gate
@@ -47,7 +47,7 @@ class GateChoice:
 
     @property
     def needs_binary_rewards(self) -> bool:
-        """Whether it tells solved groups from unsolved ones, and not only equal rewards from different ones."""
+        """Whether the gate distinguishes all-correct from all-wrong groups."""
         return (Outcome.ALL_CORRECT in self.drops) != (Outcome.ALL_WRONG in self.drops)
 
 
@@ -68,4 +68,4 @@ GATES: Mapping[str, GateChoice] = MappingProxyType(
         ),
     }
 )
-"""The gates that a configuration may choose. ``nothing`` is not among them: such a run would train on no group."""
+"""Gates by the name in a configuration. ``nothing`` is left out, because such a run would train on no group."""

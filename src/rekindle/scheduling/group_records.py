@@ -1,4 +1,4 @@
-"""Group records: one numeric row per request once its fate is final, and a step's counts of them."""
+"""Group records: one numeric row per request with a final fate, and the counts of a step."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from rekindle.types import Fate, Group, GroupRequest, Outcome, Rollout
 __all__ = ["GroupRecord", "Source", "failure_record", "records_of", "step_counts"]
 
 Source = Literal["fresh", "rescued_hard", "rescued_easy", "returned"]
-"""Where a trained group came from: drawn for the first time, or first seen all wrong, all correct, mixed."""
+"""Class of a trained group by its prompt's first outcome: none (fresh), all wrong, all correct, mixed (returned)."""
 
 _SOURCE_OF_FIRST_OUTCOME: dict[Outcome | None, Source] = {
     None: "fresh",
@@ -25,18 +25,17 @@ class GroupRecord:
     """The record of one request: its fate and its sums, without tokens or texts.
 
     Attributes:
-        request: What was asked.
-        fate: Final.
-        outcome: Of the whole group, also where the request is one of several for the same prompt (a top-up); None
-            where the group failed.
+        request: The request.
+        fate: Final fate.
+        outcome: Outcome of the whole group, top-ups included; None where the group failed.
         previous_outcome: The prompt's outcome at its last visit.
         first_outcome: The prompt's outcome at its first visit.
-        successes: Rollouts of the request that succeeded.
-        reward_sum: Sum of its n rewards.
-        prompt_tokens: Tokens of its prompts, n times the prompt.
-        generated_tokens: Tokens that the policy sampled.
-        tool_tokens: Tokens that the policy read between them.
-        verifier_failures: Rollouts without a judgement.
+        successes: Successful rollouts of the request.
+        reward_sum: Sum of the n rewards.
+        prompt_tokens: Prompt tokens of all n rollouts.
+        generated_tokens: Sampled tokens.
+        tool_tokens: Tokens of tool outputs.
+        verifier_failures: Rollouts without a verdict.
     """
 
     request: GroupRequest
@@ -53,7 +52,7 @@ class GroupRecord:
 
     @property
     def source(self) -> Source:
-        """Class of a trained group by the prompt's first outcome, as the paper counts."""
+        """Class of a trained group by the prompt's first outcome, as counted by arXiv 2606.10709."""
         return _SOURCE_OF_FIRST_OUTCOME[self.first_outcome]
 
 
@@ -65,7 +64,7 @@ def records_of(group: Group, fate: Fate, success_at: float = 0.5) -> list[GroupR
 
 
 def failure_record(request: GroupRequest, rollouts: Sequence[Rollout] = ()) -> GroupRecord:
-    """The record of a request that failed; tokens that were sampled before the failure are counted."""
+    """Record of a failed request; tokens sampled before the failure are counted."""
     prompt, generated, tool = _tokens(rollouts)
     return GroupRecord(
         request=request,
@@ -82,7 +81,7 @@ def _record(
 ) -> GroupRecord:
     successes = failures = 0
     rewards = 0.0
-    for rollout in rollouts:  # one pass, as this is done for every rollout of a run
+    for rollout in rollouts:  # one pass, because this runs for every rollout
         rewards += rollout.reward
         successes += rollout.reward >= success_at
         failures += rollout.failure is not None
@@ -115,9 +114,9 @@ def _tokens(rollouts: Sequence[Rollout]) -> tuple[int, int, int]:
 
 
 def step_counts(records: Iterable[GroupRecord]) -> dict[str, int]:
-    """Counts of requests by outcome, fate and source, under the keys of ``metrics.jsonl``; rollouts beside them.
+    """Counts of rollouts, and of requests by outcome, fate and source, under the keys of ``metrics.jsonl``.
 
-    A request is a group, unless groups are topped up; then a group counts once per request.
+    A group counts once per request: once, or more often if it was topped up.
     ``groups/asked`` = trained + recycled + retired + excess + expired + failed: the conservation law of one step.
     ``groups/trained`` = fresh + rescued_hard + rescued_easy + returned.
     """

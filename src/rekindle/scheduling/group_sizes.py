@@ -1,4 +1,4 @@
-"""How many rollouts each prompt of a draw gets."""
+"""Group sizes: rules for the number of rollouts of each prompt in a draw."""
 
 from collections.abc import Callable
 from typing import Literal, Protocol
@@ -22,7 +22,7 @@ _ROUND: dict[Rounding, Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float6
 
 
 class GroupSize(Protocol):
-    """Sizes of all groups of a draw together, so that a rule may share out a budget."""
+    """Group size rule: sizes of all groups of a draw at once, so that a rule may distribute a budget."""
 
     def __call__(self, history: History, rows: Rows) -> list[int]:
         """[rows] rollouts for each prompt, at least 1 each."""
@@ -30,7 +30,11 @@ class GroupSize(Protocol):
 
 
 def fixed(n: int) -> GroupSize:
-    """Every group has ``n`` rollouts."""
+    """Rule: every group has ``n`` rollouts.
+
+    Raises:
+        ValueError: n is below 1.
+    """
     if n < 1:
         raise ValueError(f"group size {n} is below 1; use at least 1, or 2 for group-relative advantages")
     return lambda history, rows: [n] * len(rows)
@@ -39,8 +43,8 @@ def fixed(n: int) -> GroupSize:
 def inverse_success(minimum: int = 2, maximum: int = 8, rounding: Rounding = "floor") -> GroupSize:
     """clip(2^round(log2(1 / p)), minimum, maximum) with p the posterior mean success rate (sGPO's rule, 2606.08854).
 
-    The positive advantage per rollout is greatest at about 1 / p rollouts. The paper profiles once; here p follows the
-    run. A prompt without visits has the prior's mean.
+    The positive advantage per rollout is largest at about 1 / p rollouts. The paper profiles once; here p is updated
+    during the run. A prompt without visits has the prior's mean.
     """
     _check_range(minimum, maximum)
 
@@ -53,21 +57,21 @@ def inverse_success(minimum: int = 2, maximum: int = 8, rounding: Rounding = "fl
 
 
 def knapsack(mean_size: float, minimum: int = 2, maximum: int = 128) -> GroupSize:
-    """Knapsack RL (arXiv 2509.25849): share out mean_size * prompts rollouts where they are worth most.
+    """Knapsack RL (arXiv 2509.25849): distribute mean_size * prompts rollouts to the prompts of largest gain.
 
-    Maximises sum_i v_i(N_i) with v(N) = (1 - p^N - (1-p)^N) * p * (1-p)^2, the chance of signal times the gain to be
-    expected from it, subject to sum_i N_i = round(mean_size * prompts) and minimum <= N_i <= maximum. One more rollout
-    adds p^2 (1-p)^3 (p^(N-1) + (1-p)^(N-1)), which falls with N: v is concave, so the rollouts of greatest gain are the
-    optimum. Equal gains go round the prompts in the order drawn.
+    Maximises sum_i v_i(N_i) with v(N) = (1 - p^N - (1-p)^N) * p * (1-p)^2, the probability of signal times the
+    expected gain, subject to sum_i N_i = round(mean_size * prompts) and minimum <= N_i <= maximum. One more rollout
+    adds p^2 (1-p)^3 (p^(N-1) + (1-p)^(N-1)), which falls with N: v is concave, so choosing the largest gains is
+    optimal. Equal gains go to the prompts in the order drawn.
 
-    Degenerate case: a prompt of which p = 0 or 1 is certain gains nothing, and gets more than the minimum only where
-    all others are at the maximum.
+    Degenerate case: a prompt with p = 0 or 1 has no gain, and gets more than the minimum only where all others are at
+    the maximum.
     """
     _check_range(minimum, maximum)
     if not minimum <= mean_size <= maximum:
         raise UserError(
-            f"mean_size = {mean_size} rollouts per prompt cannot be shared out in groups of minimum = {minimum} to "
-            f"maximum = {maximum}; choose it between them, or widen them"
+            f"mean_size = {mean_size} rollouts per prompt does not fit groups of minimum = {minimum} to "
+            f"maximum = {maximum}; give a mean_size between them, or widen them"
         )
 
     def sizes(history: History, rows: Rows) -> list[int]:
@@ -81,14 +85,14 @@ def knapsack(mean_size: float, minimum: int = 2, maximum: int = 128) -> GroupSiz
 
 
 def _gains(p: npt.NDArray[np.float64], minimum: int, maximum: int) -> npt.NDArray[np.float64]:
-    """[maximum - minimum, prompts] what the rollout after N = minimum, ..., maximum - 1 adds."""
+    """[maximum - minimum, prompts] gain of one more rollout after N = minimum, ..., maximum - 1."""
     powers = np.arange(minimum - 1, maximum - 1)[:, None]
     scale = p**2 * (1 - p) ** 3
     return np.asarray(scale * (p**powers + (1 - p) ** powers))
 
 
 def _largest(values: npt.NDArray[np.float64], count: int) -> Rows:
-    """Indices of the ``count`` largest values; of equal ones the first."""
+    """Indices of the ``count`` largest values; of equal values the first."""
     if not count:
         return np.empty(0, np.int64)
     threshold = np.partition(values, len(values) - count)[len(values) - count]

@@ -1,4 +1,4 @@
-"""Groups made of requests and their rollouts."""
+"""Construction of groups from requests and their rollouts."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,9 +13,9 @@ def new_group(request: GroupRequest, rollouts: Sequence[Rollout], known: Knowled
     """The group of a prompt's first request in a step.
 
     Args:
-        request: What was asked.
-        rollouts: [n] what came back.
-        known: What was known of the prompt before.
+        request: The request.
+        rollouts: [n] its rollouts.
+        known: The prompt's record before this visit.
         success_at: A reward of at least this much is a success.
     """
     return Group(
@@ -30,7 +30,7 @@ def new_group(request: GroupRequest, rollouts: Sequence[Rollout], known: Knowled
 
 
 def extended(group: Group, request: GroupRequest, rollouts: Sequence[Rollout], success_at: float) -> Group:
-    """The group with the rollouts of a further request for the same prompt."""
+    """The group extended by the rollouts of a further request for the same prompt."""
     together = (*group.rollouts, *rollouts)
     return replace(
         group,

@@ -1,8 +1,8 @@
-"""One table about every prompt: what happened at its visits.
+"""History: one table with a row per prompt, updated at every visit.
 
-Columns, not objects: 46 bytes a prompt plus its id, so that ten million prompts fit in less than a gigabyte. The same
-table serves every method (recycling reads weights and outcomes, temperature heating reads heat, skipping reads
-streaks, Bayesian selection reads Beta counts). Rows are only ever added, at the end, so a prompt keeps its row.
+Columns instead of objects: 46 bytes per prompt plus its id, so ten million prompts fit in less than a gigabyte. The
+same table serves every method: recycling reads weights and outcomes, heating reads heating steps, skipping reads
+streaks, Bayesian selection reads Beta counts. Rows are only added, at the end, so a prompt keeps its row.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,7 +22,7 @@ _OUTCOMES: tuple[Outcome | None, ...] = (None, Outcome.MIXED, Outcome.ALL_CORREC
 _CODE = {outcome: code for code, outcome in enumerate(_OUTCOMES)}
 _ALL = slice(None)
 MAX_STREAK = np.iinfo(np.uint16).max
-"""Streaks and heat stop counting here."""
+"""Largest value of streaks and heating steps."""
 
 _COLUMNS: tuple[tuple[str, Any, float], ...] = (
     ("visits", np.uint32, 0),
@@ -31,7 +31,7 @@ _COLUMNS: tuple[tuple[str, Any, float], ...] = (
     ("correct_streak", np.uint16, 0),
     ("wrong_streak", np.uint16, 0),
     ("unanimous_streak", np.uint16, 0),
-    ("heat", np.uint16, 0),
+    ("heating_steps", np.uint16, 0),
     ("first_outcome_code", np.int8, 0),
     ("last_outcome_code", np.int8, 0),
     ("weight", np.float32, 1),
@@ -44,13 +44,13 @@ _COLUMNS: tuple[tuple[str, Any, float], ...] = (
 
 
 class Knowledge(NamedTuple):
-    """What is known of a prompt at one moment.
+    """Record of a prompt before a visit.
 
     Attributes:
-        last_outcome: Of its latest visit; None before the first.
-        first_outcome: Of its first visit; None before it.
-        streak: Its ``heat``.
-        beta: (a, b) of its posterior, prior included.
+        last_outcome: Outcome of the latest visit; None before the first.
+        first_outcome: Outcome of the first visit; None before it.
+        streak: ``heating_steps`` of the prompt.
+        beta: (a, b) of the posterior, prior included.
     """
 
     last_outcome: Outcome | None
@@ -60,7 +60,7 @@ class Knowledge(NamedTuple):
 
 
 class TaskIds:
-    """Strings in one block of bytes: ``ids[row]`` is the task's id. Python strings would cost 60 bytes more each."""
+    """Task ids in one block of bytes: ``ids[row]`` is the id of a row. Python strings would cost 60 bytes more each."""
 
     _CHUNK = 65_536
 
@@ -68,7 +68,7 @@ class TaskIds:
         self._blob = bytearray()
         self._offsets: npt.NDArray[Any] = np.zeros(1, np.int64)
         self._known: set[str] | None = None
-        """Every id, to find one that comes twice; made at the first growth, as most pools never grow."""
+        """All ids, to find duplicates; built at the first growth, because most pools never grow."""
         self._append(ids)
 
     def __len__(self) -> int:
@@ -81,13 +81,13 @@ class TaskIds:
         """Append ids.
 
         Raises:
-            ValueError: One comes twice, or is there already; then none is appended.
+            ValueError: An id is a duplicate; then none is appended.
         """
         known = self._known = self._known or {self[row] for row in range(len(self))}
         new: dict[str, None] = {}
         for one in ids:
             if one in known or one in new:
-                raise ValueError(f"task {one!r} is in the pool already; a prompt has one row, so add every id once")
+                raise ValueError(f"task {one!r} is in the pool already; add every id once")
             new[one] = None
         self._append(new)
         known.update(new)
@@ -103,7 +103,7 @@ class TaskIds:
         self._offsets = offsets.astype(np.uint32 if len(self._blob) < 2**32 else np.int64)
 
     def digest(self) -> str:
-        """Fingerprint of all ids in order, whenever they came; a checkpoint refuses a pool with another one."""
+        """Fingerprint of all ids in order; a checkpoint refuses a pool with another fingerprint."""
         import hashlib
 
         digest = hashlib.blake2b(self._blob, digest_size=16)
@@ -115,25 +115,25 @@ class History:
     """Columns per prompt, each of shape [prompts].
 
     Args:
-        ids: Of the prompts at the start.
-        belief: The prior of every prompt's success rate, and how counts fade; None: nothing fades.
-        growing: Whether it may begin without prompts, because ``extend`` brings them.
+        ids: Ids of the prompts at the start.
+        belief: Prior and discount of the success rates; None: no discount.
+        growing: Whether the history may begin without prompts, to be extended later.
 
     Attributes:
         ids: Task id of each row.
-        belief: The prior of every prompt's success rate, and how counts fade.
-        movement: How far the policy moved since the start, in nats of mean |change of log p| per token.
+        belief: Prior and discount of the success rates.
+        movement: Movement of the policy since the start, in nats of mean |change of log p| per token.
         visits: Groups rolled out.
         attempts: Rollouts graded.
-        successes: Rollouts that succeeded.
+        successes: Successful rollouts.
         correct_streak: Trailing visits that were all correct.
         wrong_streak: Trailing visits that were all wrong.
         unanimous_streak: Trailing visits without signal, of either kind.
-        heat: Visits by which a temperature rule has heated the prompt; the rule's column.
-        weight: Draw weight in [0, 1]; the pool's column.
+        heating_steps: Steps by which the temperature of the prompt is raised; written by the temperature rule.
+        weight: Draw weight in [0, 1]; written by the pool.
         temperature: Temperature of the last visit, 0 before the first.
-        beta_successes: Successes as Beta counts, discounted at every visit; the prior is not in them.
-        beta_failures: Failures as Beta counts, discounted in the same way.
+        beta_successes: Beta count of successes without the prior, discounted at every visit.
+        beta_failures: Beta count of failures without the prior, discounted at every visit.
         moved_at: ``movement`` at the last visit.
         last_version: Policy version of the last visit, -1 before the first.
     """
@@ -144,7 +144,7 @@ class History:
     correct_streak: npt.NDArray[np.uint16]
     wrong_streak: npt.NDArray[np.uint16]
     unanimous_streak: npt.NDArray[np.uint16]
-    heat: npt.NDArray[np.uint16]
+    heating_steps: npt.NDArray[np.uint16]
     first_outcome_code: npt.NDArray[np.int8]
     last_outcome_code: npt.NDArray[np.int8]
     weight: npt.NDArray[np.float32]
@@ -168,16 +168,16 @@ class History:
         return len(self.ids)
 
     def extend(self, ids: Iterable[str]) -> Rows:
-        """Append prompts that nothing is known of yet.
+        """Append prompts without visits.
 
-        The columns are new arrays afterwards, of which a pool over this history learns by its ``grown``. They are
-        copied: less than a millisecond at 100,000 rows.
+        The columns are replaced by longer copies, in less than a millisecond at 100,000 rows. Call ``grown`` of the
+        pool over this history afterwards.
 
         Returns:
-            Their rows, in the order of ``ids``.
+            [ids] the new rows, in order.
 
         Raises:
-            ValueError: An id comes twice, or is there already; then none is appended.
+            ValueError: An id is a duplicate; then none is appended.
         """
         before = len(self)
         self.ids.extend(ids)
@@ -194,21 +194,21 @@ class History:
         """Outcome of the prompt's latest visit."""
         return _OUTCOMES[self.last_outcome_code.item(row)]
 
-    # -- what is learned ----------------------------------------------------------------------------------------------
+    # -- visits --------------------------------------------------------------------------------------------------------
 
     def before(self, row: int) -> Knowledge:
-        """What is known of a prompt before a visit."""
+        """The record of a prompt before a visit."""
         return Knowledge(
             last_outcome=_OUTCOMES[self.last_outcome_code.item(row)],
             first_outcome=_OUTCOMES[self.first_outcome_code.item(row)],
-            streak=self.heat.item(row),
+            streak=self.heating_steps.item(row),
             beta=self.beta(row),
         )
 
     def record(self, row: int, outcome: Outcome, *, successes: int, n: int, temperature: float, version: int) -> None:
-        """Enter one visit: a group of ``n`` rollouts with ``successes`` at ``temperature``, sampled by ``version``.
+        """Record one visit: a group of ``n`` rollouts with ``successes`` at ``temperature``, sampled by ``version``.
 
-        The Beta counts are discounted by what the policy moved since the last visit, then the new ones are added.
+        The Beta counts are discounted by the policy's movement since the last visit; then the new counts are added.
         """
         code = _CODE[outcome]
         visits = self.visits.item(row)
@@ -230,10 +230,10 @@ class History:
         self._count(self.unanimous_streak, row, outcome is not Outcome.MIXED)
 
     def record_group(self, group: Group, success_at: float) -> None:
-        """Enter the visit that a group is.
+        """Record a group as a visit of its prompt.
 
         Args:
-            group: Of one of the prompts, top-ups included.
+            group: The group, top-ups included.
             success_at: A reward of at least this much is a success.
         """
         request = group.request
@@ -255,20 +255,20 @@ class History:
             streak[row] = 0
 
     def prime(self, rows: Rows, successes: npt.ArrayLike, failures: npt.ArrayLike) -> None:
-        """Set the Beta counts of ``rows`` from rollouts made before the run (a profile). Not a visit."""
+        """Set the Beta counts of ``rows`` from rollouts made before the run (a profile). Counts as no visit."""
         self.beta_successes[rows] = successes
         self.beta_failures[rows] = failures
         self.moved_at[rows] = self.movement
 
     def moved(self, amount: float) -> None:
-        """The policy moved by ``amount`` nats (mean |change of log p| per token) in an update."""
+        """Add the policy's movement in an update, ``amount`` nats (mean |change of log p| per token)."""
         self.movement += amount
 
-    # -- what is believed ---------------------------------------------------------------------------------------------
+    # -- posterior -----------------------------------------------------------------------------------------------------
 
     def posterior(self, rows: Rows | slice = _ALL) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """(a, b), each of shape [rows]: the success rate of a prompt is believed to be Beta(a, b) distributed."""
-        # moved_at is rounded to 32 bits, so that it may lie a hair above the movement.
+        """(a, b), each of shape [rows], of the posterior Beta(a, b) of each success rate."""
+        # moved_at is rounded to 32 bits, so it may be slightly above the movement.
         kept = self.belief.staleness(np.maximum(self.movement - self.moved_at[rows].astype(np.float64), 0.0))
         return (
             self.belief.prior_successes + kept * self.beta_successes[rows],
@@ -276,7 +276,7 @@ class History:
         )
 
     def beta(self, row: int) -> tuple[float, float]:
-        """(a, b) of one prompt."""
+        """(a, b) of the posterior of one prompt."""
         forgets = self.belief.half_life is not None
         kept = self.belief.staleness(max(self.movement - self.moved_at.item(row), 0.0)) if forgets else 1.0
         return (
@@ -285,7 +285,7 @@ class History:
         )
 
     def posterior_mean(self, rows: Rows | slice = _ALL) -> npt.NDArray[np.float64]:
-        """[rows] a / (a + b); 1/2 where a prior of 0 and no counts say nothing."""
+        """[rows] a / (a + b); 1/2 where prior and counts are 0."""
         a, b = self.posterior(rows)
         mean = np.full(len(a), 0.5)
         np.divide(a, a + b, out=mean, where=a + b > 0)
@@ -294,12 +294,12 @@ class History:
     # -- state --------------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """Columns as arrays, the movement, and the fingerprint of the ids they belong to."""
+        """Columns as arrays, the movement, and the fingerprint of the ids."""
         columns = {name: getattr(self, name) for name, _, _ in _COLUMNS}
         return {"ids": self.ids.digest(), "movement": self.movement, **columns}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore in place, so that pools that hold a column see it. One that has grown is extended before.
+        """Restore in place, so that pools that hold a column see the change. Extend a grown history first.
 
         Raises:
             ValueError: The state belongs to other prompts.
@@ -307,7 +307,7 @@ class History:
         if state["ids"] != self.ids.digest():
             raise ValueError(
                 "the saved history belongs to other prompts than this pool; "
-                "resume with the task table the run was started with"
+                "resume with the tasks that the run was started with"
             )
         self.movement = float(state["movement"])
         for name, _, _ in _COLUMNS:

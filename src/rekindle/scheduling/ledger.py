@@ -33,11 +33,18 @@ _COLUMNS = {
 
 
 class LedgerError(UserError):
-    """The ledger cannot be used, or does not add up."""
+    """The ledger file is unusable, or its counts do not add up."""
 
 
 class Ledger:
-    """Rows of groups with a final fate. SQLite in WAL mode, one durable transaction per step."""
+    """Table of groups with a final fate. SQLite in WAL mode, one durable transaction per step.
+
+    Args:
+        path: Of ``ledger.sqlite``; created when missing.
+
+    Raises:
+        LedgerError: The file is not a ledger, or has another version.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -67,13 +74,13 @@ class Ledger:
         proposers: Iterable[GroupRecord] = (),
         proposers_seconds: Mapping[int, float] = MappingProxyType({}),
     ) -> None:
-        """Append the groups of a step in one transaction; seconds by request id, from ask to tell.
+        """Append the groups of a step in one transaction. Seconds are by request id, from ask to tell.
 
         Args:
-            records: Of the solver.
-            seconds: Of the solver.
-            proposers: Of the proposer, in self-play.
-            proposers_seconds: Of the proposer.
+            records: Records of the solver.
+            seconds: Seconds of the solver's requests.
+            proposers: Records of the proposer, in self-play.
+            proposers_seconds: Seconds of the proposer's requests.
         """
         rows = [_row(one, seconds.get(one.request.id, 0.0), "solver") for one in records]
         rows += [_row(one, proposers_seconds.get(one.request.id, 0.0), "proposer") for one in proposers]
@@ -82,7 +89,7 @@ class Ledger:
             self._connection.executemany(f"INSERT INTO groups VALUES ({marks})", rows)  # noqa: S608 (marks only)
 
     def truncate_after(self, step: int) -> None:
-        """Forget the steps after a checkpoint; they will be played again."""
+        """Delete the rows of steps after a checkpoint, which will be repeated."""
         self._connection.execute("DELETE FROM groups WHERE step > ?", (step,))
 
     def rollouts(self) -> dict[Fate, int]:
@@ -91,16 +98,14 @@ class Ledger:
         return {fate: int(found.get(fate, 0)) for fate in Fate}
 
     def check(self, generated: int) -> None:
-        """The conservation law: the fates' rollouts add up to the rollouts generated.
+        """Check the conservation law: the rollouts of all fates add up to the rollouts generated.
 
         Raises:
             LedgerError: They do not.
         """
         total = sum(self.rollouts().values())
         if total != generated:
-            raise LedgerError(
-                f"{self.path} accounts for {total} rollouts, but {generated} were generated; please report this"
-            )
+            raise LedgerError(f"{self.path} has {total} rollouts, but {generated} were generated; please report this")
 
     def close(self) -> None:
         """Close the file."""

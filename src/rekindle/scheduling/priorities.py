@@ -1,17 +1,17 @@
-"""Which prompts are worth their rollouts: a weight per prompt, from what is believed of its success rate.
+"""Priorities: draw weights per prompt, from the posterior of its success rate.
 
-**Why the chance of signal.** A group teaches (in every group-relative method) exactly when its rewards are not all
-equal. Rolling out a prompt costs the same whether it teaches or not, so the number of teaching groups bought by a
-budget is greatest where the chance of signal is. With success rate p and K rollouts that chance is 1 - p^K - (1-p)^K;
-p is not known but believed to be Beta(a, b), and as E is linear the chance under the belief is
+**Why the chance of signal.** In every group-relative method a group carries signal exactly when its rewards are not all
+equal. A group costs the same with or without signal, so a budget buys the most groups with signal where the chance of
+signal is largest. With success rate p and K rollouts that chance is 1 - p^K - (1-p)^K. The posterior of p is
+Beta(a, b), and as E is linear the chance under the posterior is
 
     P(signal) = 1 - E[p^K] - E[(1-p)^K],    E[p^K] = prod_{j<K} (a + j) / (a + b + j),    and for 1 - p with b.
 
-It is the exact predictive probability, not the chance at the mean rate: a prompt seen twice keeps the benefit of the
-doubt, one seen unanimous twenty times does not, and no separate exploration bonus is needed.
+It is the exact predictive probability, not the chance at the mean rate. A prompt with two unanimous visits keeps a high
+chance, one with twenty does not, and no separate exploration bonus is needed.
 
-**Its relatives are settings.** The chance falls as |p - 1/2| grows, for every K >= 2. Hence ranking by it is ranking by
-the distance to 1/2, and MoPPS (arXiv 2507.04632: one Thompson sample per prompt, take those nearest to 1/2) is
+**Related methods are settings.** The chance falls as |p - 1/2| grows, for every K >= 2. Hence ranking by it is ranking
+by the distance to 1/2, and MoPPS (arXiv 2507.04632: one Thompson sample per prompt, take those nearest to 1/2) is
 ``estimate="sample"`` with the pool's ``select="best"`` and ``floor=0``. With ``sharpness=0`` all weights are exactly 1,
 which is GRPO's uniform draw. SPO (arXiv 2509.13232) draws by ``uncertainty``.
 """
@@ -31,16 +31,16 @@ __all__ = ["Priority", "signal_chance", "uncertainty", "uniform"]
 
 _Column = npt.NDArray[np.float64]
 Priority = Callable[[History, np.random.Generator], _Column]
-"""(history, randomness) -> [prompts] non-negative weights; only their ratios count."""
+"""(history, generator) -> [prompts] non-negative weights; only their ratios matter."""
 
 _BLOCK = 8192
-"""Rows worked on at a time: a block's columns stay in the processor's cache."""
+"""Rows per block, so that the columns of a block stay in the processor's cache."""
 _NO_EVIDENCE = 1e-9
-"""Stands in for a count of 0 (prior 0 and nothing seen), where a Beta distribution needs a positive one."""
+"""Replaces a count of 0 (prior 0 and no visits), because a Beta distribution needs positive counts."""
 
 
 def uniform() -> Priority:
-    """Every prompt has weight 1."""
+    """Priority: every prompt has weight 1."""
     return lambda history, rng: np.ones(len(history))
 
 
@@ -63,27 +63,30 @@ def signal_chance(
     floor: float = 0.05,
     sharpness: float = 1.0,
 ) -> Priority:
-    """max(floor, P(signal))^sharpness; see the module for the formula and its reasons.
+    """max(floor, P(signal))^sharpness; the module docstring has the formula and its derivation.
 
-    Evidence gathered at temperature t speaks about a visit at another temperature T only after a shift. Where they
-    differ, the belief's mean m moves to m' with logit(m') = logit(m) * t / T, at equal strength a + b: of two outcomes
-    whose logits scale with 1 / T, as a softmax's do, this is exact; a whole rollout is more than two outcomes, so it is
-    a first approximation, and it has the right sign (heat pulls a solved prompt towards 1/2).
+    Counts from temperature t are shifted for a visit at another temperature T: the posterior mean m moves to m' with
+    logit(m') = logit(m) * t / T, at equal strength a + b. This is exact for two outcomes whose logits scale with 1 / T,
+    as in a softmax. A rollout has more than two outcomes, so it is a first approximation of the right sign: a raised
+    temperature moves a solved prompt towards 1/2.
 
     Args:
         group_size: K, rollouts per visit, at least 2.
-        temperature: Of the next visits.
-        estimate: The chance under the belief ("mean"), or at one success rate sampled from it ("sample").
-        floor: Least chance, so that every prompt is visited now and then.
+        temperature: Temperature of the next visits.
+        estimate: The chance under the posterior ("mean"), or at one success rate sampled from it ("sample").
+        floor: Smallest chance, so that every prompt is visited now and then.
         sharpness: Exponent; 0 makes every weight exactly 1.
+
+    Raises:
+        UserError: An argument is outside its bounds.
     """
     if group_size < 2:
         raise UserError(
-            f"group_size = {group_size} never carries a group's signal; "
+            f"group_size = {group_size} is a group without signal; "
             "raise it, or use the uncertainty priority for single rollouts"
         )
-    check_bounds("it is a chance, use 0.05", ge=0, le=1, floor=floor)
-    check_bounds("1 weighs by the chance itself", ge=0, sharpness=sharpness)
+    check_bounds("give a probability, e.g. 0.05", ge=0, le=1, floor=floor)
+    check_bounds("give 1 for the chance itself", ge=0, sharpness=sharpness)
 
     def weights(history: History, rng: np.random.Generator) -> _Column:
         out = np.ones(len(history))
@@ -103,7 +106,7 @@ def signal_chance(
 def _at_temperature(
     a: _Column, b: _Column, seen_at: npt.NDArray[np.float32], next_at: npt.NDArray[np.float32]
 ) -> tuple[_Column, _Column]:
-    """Beta counts moved from the temperature of the last visit to that of the next; never visited rows stay."""
+    """Beta counts shifted from the temperature of the last visit to that of the next; rows without visits stay."""
     differ = np.flatnonzero((seen_at != next_at) & (seen_at > 0) & (a + b > 0))
     if len(differ):
         # logit(m') = logit(m) r  <=>  m' = a^r / (a^r + b^r)

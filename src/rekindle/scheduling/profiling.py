@@ -1,22 +1,22 @@
-"""sGPO's offline profile (arXiv 2606.08854): how often the start policy solves each prompt, and what follows from it.
+"""sGPO's offline profile (arXiv 2606.08854): success rates of the start policy, selection, group sizes and phases.
 
-A profile sorts the prompts into trivial ones (removed), unsolved ones (a small fixed part of which joins every phase)
+A profile sorts the prompts into trivial ones (removed), unsolved ones (a small fixed share of which is in every phase)
 and learnable ones, whose group size is about 1/p for a success rate p. Training then goes through phases of equal
-group size, the easy prompts first.
+group size, easy prompts first.
 
-Why 1/p: only rare successes have a large standardised advantage, and ``signal_per_rollout`` says how much positive
-advantage one rollout buys. It is largest at a group size of 8, 5, 4 and 3 for p = 1/8, 1/5, 1/4 and 1/3.
+Why 1/p: only rare successes have a large standardised advantage. ``signal_per_rollout`` is the expected positive
+advantage per rollout. It is largest at a group size of 8, 5, 4 and 3 for p = 1/8, 1/5, 1/4 and 1/3.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from rekindle.scheduling.group_sizes import Rounding
 from rekindle.scheduling.pools.phased import Phase
 from rekindle.scheduling.weighted_rows import Rows
 from rekindle.types import UserError
@@ -25,7 +25,6 @@ __all__ = [
     "Profile",
     "ProfileError",
     "ProfileKey",
-    "Rounding",
     "Selection",
     "group_size",
     "phases",
@@ -33,23 +32,21 @@ __all__ = [
     "signal_per_rollout",
 ]
 
-Rounding = Literal["floor", "nearest", "ceil"]
-
 _SELECTION = 2
-"""Tells the random numbers of the unsolved subsample from those of the scheduler, which has the same seed."""
+"""Stream of the unsolved subsample; separates it from the scheduler's random numbers, which have the same seed."""
 
 
 class ProfileError(UserError):
-    """A profile cannot be made, read or used; the message says why, and the remedy."""
+    """A profile cannot be made, read or used; the message has the reason and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProfileKey:
-    """What success rates depend on besides the prompts.
+    """The conditions of a profile on which its success rates depend.
 
     Attributes:
         model: Fingerprint of the policy's weights, or an endpoint's model name.
-        verifier: Who judged, and how.
+        verifier: Verifier and its settings.
         temperature: Sampling temperature.
         max_new_tokens: Limit of a completion.
     """
@@ -62,16 +59,16 @@ class ProfileKey:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Profile:
-    """Columns about N prompts.
+    """Success counts and costs of N prompts, as columns.
 
     Attributes:
-        key: What was profiled.
+        key: Conditions of the profile.
         task_ids: [N] distinct.
         successes: [N] rollouts that succeeded.
         samples: [N] rollouts judged; 0, in a profile aligned to a pool, for a prompt that could not be played.
-        generated_tokens: [N] tokens the policy sampled, all rollouts together.
-        prompt_tokens: [N] tokens it only read, the shared prompt counted once.
-        flops: Cost of the pass, 2 per parameter and token; 0.0 for an endpoint whose size is unknown.
+        generated_tokens: [N] sampled tokens, all rollouts together.
+        prompt_tokens: [N] tokens that were not sampled, the shared prompt counted once.
+        flops: Cost of the pass, 2 per parameter and token; 0.0 for an endpoint of unknown size.
         failed: Ids of prompts that could not be played and have no row.
 
     Raises:
@@ -96,10 +93,11 @@ class Profile:
             row = wrong[0]
             raise ProfileError(
                 f"prompt {self.task_ids[row]!r} has {self.successes[row]} successes of {self.samples[row]} samples, "
-                f"{self.generated_tokens[row]} generated and {self.prompt_tokens[row]} prompt tokens, which cannot be"
+                f"{self.generated_tokens[row]} generated and {self.prompt_tokens[row]} prompt tokens, which is "
+                "impossible; make the profile again"
             )
         if len(set(self.task_ids)) < len(self.task_ids):
-            raise ProfileError("two of its rows have the same prompt id")
+            raise ProfileError("two rows have the same prompt id; make the profile again")
 
     def __len__(self) -> int:
         return len(self.task_ids)
@@ -121,19 +119,19 @@ class Profile:
 
     @property
     def total_tokens(self) -> int:
-        """Tokens that went through the policy, sampled or read."""
+        """Sampled tokens and prompt tokens together."""
         return int(self.generated_tokens.sum() + self.prompt_tokens.sum())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Selection:
-    """Rows of a profile by how often they were solved, each array ascending.
+    """Rows of a profile by success rate, each array ascending.
 
     Attributes:
         trivial: Solved too often to have signal; removed.
         unsolved: Never solved.
         learnable: The others.
-        kept_unsolved: Those of ``unsolved`` that join every phase.
+        kept_unsolved: The rows of ``unsolved`` that are in every phase.
     """
 
     trivial: Rows
@@ -148,11 +146,11 @@ def group_size(successes: int, samples: int, minimum: int = 2, maximum: int = 8,
     Computed with whole numbers, so that powers of two are exact: 0 to 8 successes of 8 give 8 8 4 2 2 2 2 2 2.
 
     Args:
-        successes: Of the profile; 0 gives ``maximum``.
-        samples: Of the profile, at least 1.
+        successes: Successes in the profile; 0 gives ``maximum``.
+        samples: Samples in the profile, at least 1.
         minimum: Smallest group size.
         maximum: Largest group size.
-        rounding: Of the logarithm; ``nearest`` changes over at 2^1.5, 2^2.5, ...
+        rounding: Rounding of the logarithm; ``nearest`` changes at 2^1.5, 2^2.5, ...
 
     Raises:
         UserError: The numbers are impossible.
@@ -172,9 +170,9 @@ def group_size(successes: int, samples: int, minimum: int = 2, maximum: int = 8,
 
 
 def signal_per_rollout(success_rate: float, group_size: int) -> float:
-    """Positive standardised advantage that one rollout of a group buys: E[sqrt((G - k) / k) 1{0 < k < G}] / G.
+    """Expected positive standardised advantage per rollout of a group: E[sqrt((G - k) / k) 1{0 < k < G}] / G.
 
-    k ~ Bin(G, p) is the number of successes, and sqrt((G - k) / k) is a success's advantage in such a group.
+    k ~ Bin(G, p) is the number of successes, and sqrt((G - k) / k) is the advantage of each success.
 
     Args:
         success_rate: p in [0, 1].
@@ -186,13 +184,13 @@ def signal_per_rollout(success_rate: float, group_size: int) -> float:
 
 
 def select(profile: Profile, *, trivial_above: float = 0.75, unsolved_share: float = 0.1, seed: int) -> Selection:
-    """Sort a profile's prompts into trivial, unsolved and learnable ones; a prompt without samples is none of them.
+    """Sort the prompts of a profile into trivial, unsolved and learnable ones; prompts without samples are left out.
 
     Args:
-        profile: Of the pool.
-        trivial_above: A success rate above it is trivial.
-        unsolved_share: This share of the unsolved prompts, rounded up, is kept.
-        seed: Chooses which; a larger share with the same seed keeps those of the smaller one too.
+        profile: Profile of the pool.
+        trivial_above: Prompts with a higher success rate are trivial.
+        unsolved_share: Share of the unsolved prompts that is kept, rounded up.
+        seed: Seed of the choice of unsolved prompts; a larger share with the same seed keeps those of a smaller one.
     """
     played, rates = profile.samples > 0, profile.success_rates
     unsolved = played & (profile.successes == 0)
@@ -212,17 +210,17 @@ def select(profile: Profile, *, trivial_above: float = 0.75, unsolved_share: flo
 def phases(
     profile: Profile, selection: Selection, minimum: int = 2, maximum: int = 8, rounding: Rounding = "floor"
 ) -> list[Phase]:
-    """Easy to hard: one phase per group size that a learnable prompt has, with the kept unsolved prompts in each.
+    """Phases from easy to hard: one per group size of the learnable prompts, with the kept unsolved prompts in each.
 
     Args:
-        profile: Of the pool.
-        selection: Of the same profile.
-        minimum: See ``group_size``.
-        maximum: See ``group_size``.
-        rounding: See ``group_size``.
+        profile: Profile of the pool.
+        selection: Selection from the same profile.
+        minimum: Smallest group size.
+        maximum: Largest group size.
+        rounding: As in ``group_size``.
 
     Raises:
-        ProfileError: No prompt is learnable; the message says why, and which setting to change.
+        ProfileError: No prompt is learnable; the message has the reason and the setting to change.
     """
     if not selection.learnable.size:
         raise ProfileError(_why_nothing_is_left(profile, selection))
@@ -240,7 +238,7 @@ def _why_nothing_is_left(profile: Profile, selection: Selection) -> str:
     start, most = "the profile leaves no prompt to train on:", int(profile.samples.max(initial=0))
     if trivial and unsolved:
         return (
-            f"{start} {trivial} prompts are trivial, {unsolved} were never solved, and none is between; raise "
+            f"{start} {trivial} prompts are trivial, {unsolved} were never solved, and there are no others; raise "
             f"trivial_above, or profile with more than {most} samples to find those that are rarely solved"
         )
     if trivial:
@@ -248,6 +246,6 @@ def _why_nothing_is_left(profile: Profile, selection: Selection) -> str:
     if unsolved:
         return (
             f"{start} none of the {unsolved} prompts was solved in {most} samples, and a larger unsolved_share "
-            "would not change that; profile with more samples, or use an easier data set or a stronger model"
+            "does not help; profile with more samples, or use an easier data set or a stronger model"
         )
-    return f"{start} none of its prompts could be played; make the profile anew"
+    return f"{start} none of its prompts could be played; make the profile again"

@@ -1,4 +1,4 @@
-"""Further draws inside a step while too few of its groups may enter the update."""
+"""Refill: further draws inside a step while too few groups pass the gate."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,9 +11,9 @@ class Refill:
     """DAPO's dynamic sampling (arXiv 2503.14476), with the bound that DAPO lacks.
 
     Attributes:
-        max_rounds: Most further draws of ``groups_per_step`` prompts in a step. A draw that finds no prompts ends the
-            step; it exhausts a pool only if that does not grow.
-        on_exhausted: "train" on the groups there are, or "stop" the run; accepted groups are never thrown away.
+        max_rounds: Largest number of further draws of ``groups_per_step`` prompts in a step. A draw without prompts
+            ends the step, and uses up the rounds unless the pool grows.
+        on_exhausted: "train" on the groups found, or "stop" the run; accepted groups are never thrown away.
     """
 
     max_rounds: int
@@ -21,15 +21,15 @@ class Refill:
 
     def __post_init__(self) -> None:
         if self.max_rounds < 1:
-            raise ValueError(f"refill of {self.max_rounds} rounds; give at least 1, or no Refill at all")
+            raise ValueError(f"refill of {self.max_rounds} rounds; give at least 1, or no Refill")
 
     def why_stopped(self, *, step: int, rounds: int, found: int, target: int) -> str | None:
-        """Why the run stops after a step whose rounds are used up, as a sentence; None where it goes on.
+        """Message of a run that stops after a step whose rounds are used up; None where the run goes on.
 
         Args:
             step: Number of the step.
-            rounds: Further draws that were made in it.
-            found: Groups that may enter the update.
+            rounds: Further draws of the step.
+            found: Groups that passed the gate.
             target: Groups wanted.
         """
         if self.on_exhausted == "train":

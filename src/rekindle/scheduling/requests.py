@@ -1,4 +1,4 @@
-"""Requests: numbered, each with a seed of its own."""
+"""Construction of numbered requests, each with its own seed."""
 
 from dataclasses import replace
 
@@ -11,12 +11,12 @@ __all__ = ["RequestMaker"]
 
 
 class RequestMaker:
-    """Makes the requests of a run.
+    """Maker of the requests of a run.
 
     Args:
-        history: Of all prompts.
+        history: History of all prompts.
         temperature: Sampling temperature per prompt.
-        seed: Of the run; a request's seed depends on it and on the request's id.
+        seed: Seed of the run; a request's seed depends on it and on the request's id.
 
     Attributes:
         next_id: Id of the next request.

@@ -1,7 +1,7 @@
-"""The scheduler: which prompt to roll out next, and what becomes of the groups that come back (ask and tell).
+"""The scheduler: an ask/tell interface that selects prompts to roll out and groups to train on.
 
-The scheduler does no input or output, reads no clock and starts no thread. Whoever drives it plays the requests in
-any order, at any time:
+The scheduler does no input or output, reads no clock and starts no thread. The caller plays the requests in any order,
+at any time:
 
     while True:
         while (request := scheduler.ask()) is not None:
@@ -10,10 +10,10 @@ any order, at any time:
         train(groups); scheduler.advance(version)
 
 The requests of one step are a *cohort* (``cohorts``). All randomness is derived from (seed, step) and (seed, request),
-so that the order of tells changes nothing and there is no generator state to save.
+so the order of tells changes nothing, and there is no generator state to save.
 
-Over a pool that grows, a step that finds no prompts is a step all the same: ``ask`` has nothing to hand out, ``take``
-gives an empty list, and the next step looks again.
+With a growing pool, a step without prompts still counts: ``ask`` returns None, ``take`` returns an empty list, and the
+next step draws again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,21 +37,21 @@ Waiting = Literal["", "capacity", "exhausted"]
 
 
 class Scheduler:
-    """Decides what is rolled out and what is trained on.
+    """Scheduler of rollouts: selects prompts, and the groups of each update.
 
     Args:
-        pool: Which prompts may be drawn.
+        pool: Pool of prompts.
         groups_per_step: B, the most groups of one update.
         oversample: k, prompts drawn per step are k * B.
         group_size: Rollouts per prompt, for all prompts of a draw; unused where the pool prescribes a size.
         rollouts_per_step: With a pool that prescribes the group size, B is this divided by the size.
         temperature: Sampling temperature per prompt.
-        gate: Which groups may enter an update.
-        refill: Draw again inside a step while fewer than B groups pass the gate.
-        top_up: Further rollouts for a prompt, once the first ones are known; asked when all open requests are told.
-        max_off_policy_steps: How many updates a batch may lag behind.
+        gate: Rule for which groups may enter an update.
+        refill: Further draws inside a step while fewer than B groups pass the gate.
+        top_up: Rule for further rollouts of a prompt; they are asked when all open requests are told.
+        max_off_policy_steps: Largest number of updates by which a batch may lag behind.
         success_at: A reward of at least this much is a success.
-        seed: Of draws, selections and rollouts.
+        seed: Seed of draws, selections and rollouts.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Scheduler:
         self.version = 0
         self.waiting: Waiting = ""
         self.stopped: str | None = None
-        """Why the scheduler will never hand out another step, as a sentence; None while it will."""
+        """Reason why there are no further steps, as a sentence; None while there are."""
         self._draws = Draws(
             pool,
             groups_per_step=groups_per_step,
@@ -102,8 +102,10 @@ class Scheduler:
     # -- ask ----------------------------------------------------------------------------------------------------------
 
     def ask(self) -> GroupRequest | None:
-        """The next group to roll out. None: see ``waiting`` ("capacity": tell, take or advance first; "exhausted":
-        the pool has nothing eligible)."""
+        """The next group to roll out, or None.
+
+        With None, ``waiting`` is "capacity" (tell, take or advance first) or "exhausted" (no eligible prompt).
+        """
         cohort = self._cohorts.to_ask() or self._open_cohort()
         if cohort is None:
             return None
@@ -117,19 +119,20 @@ class Scheduler:
         return request
 
     def _open_cohort(self) -> Cohort | None:
-        """Begin the next step, where there is room and the pool has prompts or will have some; None without rows."""
+        """Begin the next step if there is room and the pool has prompts or grows; None where the step has no rows."""
         if self.stopped or self._cohorts.full:
             self.waiting = "exhausted" if self.stopped else "capacity"
             return None
         cohort = self._draws.begin(self._next_step, self._cohorts.in_flight())
         drawn = bool(cohort.rows)
         self.waiting = "" if drawn else "capacity"
-        if not drawn and len(self._cohorts):  # prompts in flight may come back, or new ones arrive meanwhile
+        if not drawn and len(self._cohorts):  # prompts in flight may come back, or new ones arrive
             return None
         if not drawn and (self.pool.finished or not self.pool.grows):
             self.waiting = "exhausted"
             self.stopped = self.pool.finished or (
-                'the pool has no eligible prompt left and does not reset (on_empty = "stop"); add prompts, or let it'
+                'the pool has no eligible prompt left and does not reset (on_empty = "stop"); add prompts, or set '
+                'on_empty = "reset"'
             )
             return None
         self._next_step += 1
@@ -141,11 +144,11 @@ class Scheduler:
     def tell(self, request_id: int, rollouts: Sequence[Rollout] | None) -> Fate:
         """Hand in a request's rollouts, in any order, exactly once; None when the attempt failed.
 
-        A group with a void rollout fails as a whole: of what is left nobody knows whether it is a fair sample.
+        A group with a void rollout fails as a whole, because the other rollouts may be a biased sample.
 
         Returns:
-            The group's fate as things stand. TRAINED means: accepted for an update; ``take`` may still turn it into
-            EXCESS or EXPIRED, and its record says which.
+            The preliminary fate of the group. TRAINED means accepted for an update; ``take`` may still change it to
+            EXCESS or EXPIRED. The record has the final fate.
 
         Raises:
             ValueError: The request is unknown or was told before, or the number of rollouts is not the one asked for.
@@ -154,7 +157,8 @@ class Scheduler:
         request = cohort.open[request_id]
         if rollouts is not None and len(rollouts) != request.n:
             raise ValueError(
-                f"request {request_id} asked for {request.n} rollouts and got {len(rollouts)}; tell None for a failure"
+                f"request {request_id} asked for {request.n} rollouts and got {len(rollouts)}; tell all of them, or "
+                "None for a failure"
             )
         fate = self._file(cohort, request, rollouts)
         if cohort.complete and not self._ask_for_more(cohort):
@@ -162,11 +166,11 @@ class Scheduler:
         return fate
 
     def _file(self, cohort: Cohort, request: GroupRequest, rollouts: Sequence[Rollout] | None) -> Fate:
-        """Put what came back where it belongs: into its group, among the unfinished ones, or with the failures."""
+        """Add rollouts to their group, which is then unfinished, complete or failed."""
         begun, played = cohort.close(request), usable(rollouts)
         if played is None:
             cohort.records.append(failure_record(request, rollouts or ()))
-            if begun is not None:  # what was sampled before the failure counts
+            if begun is not None:  # rollouts sampled before the failure count
                 self._enter(cohort, begun)
             return Fate.FAILED
         if begun is None:
@@ -179,7 +183,7 @@ class Scheduler:
         return self._enter(cohort, group)
 
     def _enter(self, cohort: Cohort, group: Group) -> Fate:
-        """A group is complete: enter it in the history, and let the gate decide."""
+        """Record a complete group in the history, and apply the gate."""
         self.history.record_group(group, self._success_at)
         self._temperature.learn(self.history, group.request.row, group.outcome)
         if self._gate(group):
@@ -192,8 +196,8 @@ class Scheduler:
         cohort.records += records_of(group, fate, self._success_at)
 
     def _ask_for_more(self, cohort: Cohort) -> bool:
-        """Top up every unfinished group. All at once and in the order of their first requests, so that the ids and
-        seeds of the new requests do not depend on the order of tells."""
+        """Top up all unfinished groups, in the order of their first requests, so that the ids and seeds of the new
+        requests do not depend on the order of tells."""
         for first, group in sorted(cohort.unfinished.items()):
             if self._top_up is None:
                 break
@@ -202,7 +206,7 @@ class Scheduler:
         return bool(cohort.reissue)
 
     def _draw_again(self, cohort: Cohort) -> None:
-        """Refill: draw one more round, or find that the bound is reached."""
+        """Refill: draw one more round, unless the bound is reached."""
         refill = self._refill
         if refill is None or len(cohort.groups) >= cohort.target:
             return
@@ -219,7 +223,7 @@ class Scheduler:
     def take(self) -> list[Group] | None:
         """The groups of the oldest complete step, at most B; None while it is not complete.
 
-        An empty list is a step without signal. More groups than needed are thinned uniformly at random.
+        An empty list is a step without signal. Of more than B groups, B are chosen uniformly at random.
         """
         cohort = self._cohorts.to_take()
         if cohort is None:
@@ -235,15 +239,15 @@ class Scheduler:
         return [group for group in current if group.request.id in chosen]
 
     def advance(self, version: int, moved: float = 0.0) -> None:
-        """New weights are live: requests from now on are sampled by ``version``; slots of taken steps are free.
+        """Announce new weights: later requests are sampled by ``version``, and the slots of taken steps are free.
 
         Args:
-            version: Of the weights.
-            moved: How far the policy moved in the update, mean |change of log p| per token in nats; what is known of
-                prompts is forgotten by it (see ``belief.Belief``).
+            version: Version of the weights.
+            moved: Movement of the policy in the update, mean |change of log p| per token in nats; it discounts the
+                posterior of the prompts (``belief.Belief``).
 
         Raises:
-            ValueError: Versions only grow.
+            ValueError: The version is older than the live one.
         """
         if version < self.version:
             raise ValueError(f"version {version} is older than the live version {self.version}; versions only grow")
@@ -252,18 +256,18 @@ class Scheduler:
         self._cohorts.drop_taken()
 
     def drain_records(self) -> list[GroupRecord]:
-        """Records of the groups of the steps taken since the last call, by request id: the rows of the ledger."""
+        """Records of the steps taken since the last call, ordered by request id: the rows of the ledger."""
         records, self._records = sorted(self._records, key=lambda one: one.request.id), []
         return records
 
     # -- state --------------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything needed to go on exactly; arrays in ``history``, JSON values elsewhere.
+        """State for an exact resume: arrays in ``history`` and ``pool``, JSON values elsewhere.
 
-        Requests in flight are saved as asked and will be asked again, with the same ids and seeds.
+        Requests in flight are saved and go out again after a restore, with the same ids and seeds.
         """
-        assert not self._records, "drain_records() before saving, or these rows are lost to the ledger"
+        assert not self._records, "call drain_records() before saving, or the ledger loses these rows"
         return {
             "version": self.version,
             "next_step": self._next_step,
@@ -277,7 +281,7 @@ class Scheduler:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what ``state_dict`` saved, into a scheduler with the same settings and prompts.
 
-        Prompts that were added while the run went on have to be there again (``GrowingPool.restore_ids``).
+        Restore the ids of prompts that were added during the run first (``GrowingPool.restore_ids``).
         """
         self.history.load_state_dict(state["history"])
         self.pool.load_state_dict(state["pool"])

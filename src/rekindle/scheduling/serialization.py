@@ -1,4 +1,4 @@
-"""Groups in flight as JSON, so that a checkpoint loses none of them."""
+"""Conversion of requests, groups and records to JSON values and back, for checkpoints."""
 
 from dataclasses import asdict
 from typing import Any
@@ -19,7 +19,7 @@ _OUTCOME_FIELDS = ("outcome", "previous_outcome", "first_outcome")
 
 
 def request_to_json(request: GroupRequest) -> dict[str, Any]:
-    """Plain values of a request."""
+    """JSON values of a request."""
     return asdict(request)
 
 
@@ -29,7 +29,7 @@ def request_from_json(value: dict[str, Any]) -> GroupRequest:
 
 
 def group_to_json(group: Group) -> dict[str, Any]:
-    """Plain values of a group and all its rollouts; Python's floats survive JSON exactly."""
+    """JSON values of a group and all its rollouts; floats survive JSON exactly."""
     return {
         "request": request_to_json(group.request),
         "rollouts": [_rollout_to_json(rollout) for rollout in group.rollouts],
@@ -56,7 +56,7 @@ def group_from_json(value: dict[str, Any]) -> Group:
 
 
 def record_to_json(record: GroupRecord) -> dict[str, Any]:
-    """Plain values of a group's record."""
+    """JSON values of a group record."""
     return asdict(record)
 
 

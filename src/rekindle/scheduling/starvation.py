@@ -1,4 +1,7 @@
-"""Starvation: a pool from which trained prompts leave holds, in the end, mostly prompts without signal."""
+"""Starvation watch: detects pools in which few prompts with signal are left.
+
+A pool from which only trained prompts leave ends up with mostly prompts without signal.
+"""
 
 from collections import deque
 from collections.abc import Mapping
@@ -13,17 +16,17 @@ BELOW = 0.25
 
 
 def starves(trained: float, wanted: float) -> bool:
-    """Whether a mean of ``trained`` groups per step is too few where ``wanted`` are asked for."""
+    """Whether a mean of ``trained`` groups per step is below a quarter of the ``wanted`` ones."""
     return trained < BELOW * wanted
 
 
 class StarvationWatch:
-    """Looks at the last 8 steps of a run.
+    """Watch over the last 8 steps of a run.
 
-    A pool whose draws consume cannot starve: its prompts leave whether they have signal or not.
+    A pool that consumes on draw cannot starve, because prompts leave it with and without signal.
 
     Attributes:
-        starving: Whether the pool starves after the last step that was noted.
+        starving: Whether the pool starves after the last noted step.
     """
 
     def __init__(self) -> None:
@@ -32,11 +35,11 @@ class StarvationWatch:
 
     @property
     def mean(self) -> float:
-        """Groups trained on per step, over the last steps; 0 before the first."""
+        """Mean of trained groups per step over the last steps; 0 before the first."""
         return sum(self._recent) / max(1, len(self._recent))
 
     def note(self, pool: Pool, trained: int, wanted: int) -> bool:
-        """A step was trained on ``trained`` of ``wanted`` groups; say whether the pool begins to starve with it."""
+        """Note a step with ``trained`` of ``wanted`` groups; return whether the pool begins to starve."""
         before = self.starving
         self._recent.append(trained)
         long_enough = len(self._recent) == STARVATION_STEPS
@@ -44,7 +47,7 @@ class StarvationWatch:
         return self.starving and not before
 
     def state_dict(self) -> dict[str, Any]:
-        """JSON values."""
+        """State as JSON values."""
         return {"starving": self.starving, "recent": list(self._recent)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

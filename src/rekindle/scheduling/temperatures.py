@@ -1,4 +1,4 @@
-"""Sampling temperatures: functions of a prompt's row in the history."""
+"""Sampling temperatures: rules from a prompt's history to the temperature of its next visit."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -16,14 +16,14 @@ OnSignal = Literal["reset", "step_down", "hold"]
 
 
 class Temperature(Protocol):
-    """The temperature of a prompt's next visit, and how a visit changes that of the one after."""
+    """Temperature rule: the temperature of a prompt's next visit, and its update after a visit."""
 
     def __call__(self, history: History, row: int) -> float:
         """Temperature of the next visit of one prompt."""
         ...
 
     def learn(self, history: History, row: int, outcome: Outcome) -> None:
-        """A visit was entered in the history."""
+        """Update the history's column of the rule after a visit with this outcome was recorded."""
         ...
 
     def column(self, history: History) -> npt.NDArray[np.float64]:
@@ -32,46 +32,55 @@ class Temperature(Protocol):
 
 
 def fixed(temperature: float) -> Temperature:
-    """Every prompt is sampled at the same temperature."""
+    """Rule: every prompt is sampled at the same temperature.
+
+    Raises:
+        ValueError: The temperature is not above 0.
+    """
     if not temperature > 0:
-        raise ValueError(f"temperature {temperature} must be above 0; rollouts of a group must be able to differ")
-    return _Fixed(temperature)
+        raise ValueError(
+            f"temperature {temperature} must be above 0, because rollouts of a group must differ; give e.g. 1.0"
+        )
+    return _FixedTemperature(temperature)
 
 
 def residual_heating(
     base: float = 1.0, delta: float = 0.05, maximum: float = 1.2, on_signal: OnSignal = "step_down"
 ) -> Temperature:
-    """ERPO's history tracker (arXiv 2511.04800): prompts that are always solved are sampled hotter.
+    """ERPO's history tracker (arXiv 2511.04800): raises the temperature of prompts that are always solved.
 
         T = min(base + delta * c, maximum)
 
-    c is the prompt's ``heat`` in the history. A visit that is all correct raises it by 1, one that is all wrong sets it
-    to 0. After a visit with signal it is 0 ("reset", the paper's rule, under which the prompt needs to cool down and
-    lose its signal before it is heated again, so that every other visit is wasted), one less ("step_down"), or kept
-    ("hold"). The heat counts on beyond the visit at which ``maximum`` is reached.
+    c is the prompt's ``heating_steps`` in the history. An all-correct visit raises c by 1, an all-wrong one sets it to
+    0. A visit with signal sets c to 0 ("reset"), lowers it by 1 ("step_down") or keeps it ("hold"). "reset" is the
+    paper's rule; under it a prompt returns to the base temperature and loses its signal before c rises again, so that
+    every other visit is wasted. c keeps rising after ``maximum`` is reached.
 
     Args:
-        base: Temperature of a prompt that is not heated.
-        delta: Rise per visit; at 0 every temperature is exactly ``base``.
+        base: Temperature at c = 0.
+        delta: Rise per step; at 0 every temperature is exactly ``base``.
         maximum: Highest temperature.
-        on_signal: What a visit with signal does to the heat.
+        on_signal: Change of c after a visit with signal.
+
+    Raises:
+        UserError: delta is negative, or maximum is below base.
     """
     fixed(base)
-    check_bounds("0 is off, less would cool prompts that are solved", ge=0, delta=delta)
+    check_bounds("give 0 to switch heating off", ge=0, delta=delta)
     if delta and maximum < base:
         raise UserError(f"maximum = {maximum} is below base = {base}; raise maximum, or give delta = 0 for no heating")
     return _ResidualHeating(base, delta, max(base, maximum), on_signal)
 
 
 @dataclass(frozen=True, slots=True)
-class _Fixed:
+class _FixedTemperature:
     temperature: float
 
     def __call__(self, history: History, row: int) -> float:
         return self.temperature
 
     def learn(self, history: History, row: int, outcome: Outcome) -> None:
-        """Nothing to learn."""
+        """Do nothing: there is no column."""
 
     def column(self, history: History) -> npt.NDArray[np.float64]:
         return np.full(len(history), self.temperature)
@@ -85,17 +94,17 @@ class _ResidualHeating:
     on_signal: OnSignal
 
     def __call__(self, history: History, row: int) -> float:
-        return min(self.base + self.delta * history.heat.item(row), self.maximum)
+        return min(self.base + self.delta * history.heating_steps.item(row), self.maximum)
 
     def learn(self, history: History, row: int, outcome: Outcome) -> None:
-        heat = history.heat.item(row)
+        steps = history.heating_steps.item(row)
         if outcome is Outcome.ALL_CORRECT:
-            heat = min(heat + 1, MAX_STREAK)
+            steps = min(steps + 1, MAX_STREAK)
         elif outcome is Outcome.ALL_WRONG or self.on_signal == "reset":
-            heat = 0
+            steps = 0
         elif self.on_signal == "step_down":
-            heat = max(0, heat - 1)
-        history.heat[row] = heat
+            steps = max(0, steps - 1)
+        history.heating_steps[row] = steps
 
     def column(self, history: History) -> npt.NDArray[np.float64]:
-        return np.minimum(self.base + self.delta * history.heat.astype(np.float64), self.maximum)
+        return np.minimum(self.base + self.delta * history.heating_steps.astype(np.float64), self.maximum)

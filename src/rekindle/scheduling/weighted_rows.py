@@ -1,4 +1,4 @@
-"""Weighted draws without replacement from millions of rows: the one mechanism behind every pool."""
+"""Weighted draws without replacement from millions of rows, used by every pool."""
 
 from collections.abc import Collection
 
@@ -11,14 +11,14 @@ Rows = npt.NDArray[np.int64]
 
 
 class WeightedRows:
-    """Draw distinct rows with probability proportional to a weight column.
+    """Draws of distinct rows with probability proportional to a weight column.
 
-    Two levels: the weights, and their sums over blocks of 1024 rows. A draw looks at the block sums and one block; a
-    change re-adds its blocks, so sums are a function of the weights alone (no drift, nothing more to checkpoint).
+    Two levels: the weights, and their sums over blocks of 1024 rows. A draw reads the block sums and one block. A
+    change sums its blocks anew, so block sums depend on the weights alone: they do not drift and need no checkpoint.
 
     Args:
-        weights: [rows] non-negative, shared with the caller; change it through ``set`` or call ``refresh``; where the
-            caller's column is another array, as a grown one is, ``attach`` that.
+        weights: [rows] non-negative, shared with the caller. Change it through ``set``, or call ``refresh`` after a
+            change; call ``attach`` where the column is replaced by another array, e.g. a longer one.
         live_above: A row is live when its weight is greater than this.
     """
 
@@ -37,7 +37,7 @@ class WeightedRows:
         return int(self._live.sum())
 
     def attach(self, weights: npt.NDArray[np.float32]) -> None:
-        """Draw by this column from now on."""
+        """Replace the weight column."""
         self._weights = weights
         blocks = -(-len(weights) // self.BLOCK)
         self._sums = np.zeros(blocks, np.float64)
@@ -45,28 +45,28 @@ class WeightedRows:
         self.refresh()
 
     def refresh(self) -> None:
-        """Re-add every block, after the weights were changed from outside."""
+        """Sum every block anew, after the caller changed the weights."""
         for block in range(len(self._sums)):
             self._refresh_block(block)
 
     def set(self, rows: npt.ArrayLike, weight: npt.ArrayLike) -> None:
-        """Give ``rows`` a new weight (one for all, or one each)."""
+        """Set the weight of ``rows``, one for all or one each."""
         rows = np.asarray(rows, np.int64)
         self._weights[rows] = weight
         for block in np.unique(rows // self.BLOCK):
             self._refresh_block(int(block))
 
     def fill(self, weight: float) -> None:
-        """Give every row the same weight."""
+        """Set the weight of every row."""
         self._weights.fill(weight)
         self.refresh()
 
     def draw(self, count: int, rng: np.random.Generator, excluded: Collection[int] = ()) -> Rows:
-        """Draw up to ``count`` distinct rows one after the other, each in proportion to the weights of what is left.
+        """Draw up to ``count`` distinct rows one by one, each in proportion to the weights of the remaining rows.
 
-        Rows in ``excluded`` and rows of weight 0 are never drawn; fewer rows come back when no more are left.
-        Repeats within a round are skipped, which is the same as drawing from the remaining rows; before another round
-        the drawn rows are taken out, so that every round yields at least one new row.
+        Rows in ``excluded`` and rows of weight 0 are never drawn; the result is shorter when no more are left. Repeats
+        within a round are skipped, which equals a draw from the remaining rows. Before another round the drawn rows are
+        taken out, so that every round yields at least one new row.
         """
         taken_out = [self._take_out(np.fromiter(excluded, np.int64, len(excluded)))]
         drawn = [np.empty(0, np.int64)]
@@ -109,7 +109,7 @@ class WeightedRows:
 
     @staticmethod
     def _locate(ends: npt.NDArray[np.float64], points: npt.NDArray[np.float64]) -> Rows:
-        """Index of the interval that holds each point; rounding past an edge falls back to one of positive length."""
+        """Index of the interval that contains each point; a point rounded past an edge gets one of positive length."""
         first_positive = np.searchsorted(ends, 0.0, side="right")
         last_positive = np.searchsorted(ends, ends[-1], side="left")
         return np.clip(np.searchsorted(ends, points, side="right"), first_positive, last_positive)

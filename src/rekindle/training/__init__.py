@@ -1,1 +1,1 @@
-"""From a batch of groups to new weights, and the loop around it."""
+"""The training loop, the trainer that updates the weights, and the files of a run."""

@@ -1,4 +1,4 @@
-"""Cutting a batch: minibatches (one optimizer step each) and micro-batches (one forward and backward pass each)."""
+"""Division of a batch into minibatches (one optimizer step each) and micro-batches (one forward-backward pass each)."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,11 +10,11 @@ __all__ = ["microbatches", "minibatches"]
 
 
 def microbatches(samples: Sequence[TrainingSample], max_tokens: int) -> list[list[TrainingSample]]:
-    """Cut samples into micro-batches of at most ``max_tokens`` tokens, padding included (rows x longest row).
+    """Divide samples into micro-batches of at most ``max_tokens`` tokens, padding included (rows x longest row).
 
-    Samples with equal ``prompt_key`` stay together, longest first, unless they are over the limit by themselves.
-    Prompts are sorted by their longest row, the longest first, so that rows of like length meet and the largest pass
-    comes first. A row longer than the limit goes alone. The order depends on the samples and nothing else.
+    Samples with equal ``prompt_key`` stay together, longest first, unless they alone exceed the limit. Prompts are
+    sorted by their longest row, longest first, so that rows of similar length share a pass and the largest pass comes
+    first. A row longer than the limit gets its own pass. The order depends only on the samples.
     """
     batches: list[list[TrainingSample]] = []
     longest = 0
@@ -30,12 +30,12 @@ def microbatches(samples: Sequence[TrainingSample], max_tokens: int) -> list[lis
 
 
 def minibatches(samples: Sequence[TrainingSample], count: int, seed: Sequence[int]) -> list[tuple[list[int], float]]:
-    """Deal whole prompts at random into ``count`` minibatches, or as many as there are prompts if those are fewer.
+    """Divide whole prompts at random into ``count`` minibatches, or one per prompt if there are fewer prompts.
 
     Args:
         samples: The batch.
         count: Minibatches wanted; with 1 nothing is drawn.
-        seed: Non-negative integers that the deal depends on.
+        seed: Non-negative integers, the seed of the division.
 
     Returns:
         For each minibatch the indices of its samples and the factor of their weights, (prompts of the batch) / (prompts

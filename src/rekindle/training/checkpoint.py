@@ -1,13 +1,13 @@
-"""Checkpoints: everything a run needs to go on exactly, in safetensors and JSON, written whole or not at all.
+"""Checkpoints: the complete state of a run for an exact resume, in safetensors and JSON, written atomically.
 
     checkpoints/step-N/
       model/               a Hugging Face directory (weights and tokenizer)
       optimizer.safetensors
       scheduler.safetensors  the history's columns
-      state.json           everything else, and the names of the files
+      state.json           all other values
 
-A checkpoint is written to a hidden directory beside it, synced, and renamed; what was interrupted is swept away at the
-next start. Nothing is unpickled.
+A checkpoint is written to a hidden directory, synced, and renamed. Incomplete ones are deleted at the next start.
+Nothing is unpickled.
 """
 
 import json
@@ -42,15 +42,15 @@ class Checkpoints:
     """The ``checkpoints`` directory of a run.
 
     Args:
-        directory: Of all checkpoints.
-        keep: Checkpoints left after a new one was written; the oldest go first.
+        directory: Directory of all checkpoints.
+        keep: Number of checkpoints kept; older ones are deleted after a new one is written.
     """
 
     def __init__(self, directory: Path, keep: int) -> None:
         self._directory, self._keep = directory, keep
 
     def prepare(self) -> None:
-        """Make the directory, and sweep away what a killed run left half written; only the run itself may do this."""
+        """Make the directory, and delete incomplete checkpoints of a killed run. Only for the process that trains."""
         self._directory.mkdir(parents=True, exist_ok=True)
         for partial in self._directory.glob(".step-*"):
             shutil.rmtree(partial, ignore_errors=True)
@@ -67,7 +67,7 @@ class Checkpoints:
         """Write a checkpoint; arrays inside ``state`` go to safetensors, the rest to JSON.
 
         Raises:
-            CheckpointError: The disk is full or not writable. Earlier checkpoints are untouched.
+            CheckpointError: The disk is full or not writable. Earlier checkpoints are unchanged.
         """
         partial, final = self._directory / f".step-{step}", self.path(step)
         try:
@@ -125,7 +125,7 @@ class Checkpoints:
 
 
 def _split(value: Mapping[str, Any], prefix: str = "") -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
-    """Take the arrays out of nested dictionaries, named by their path."""
+    """Separate nested dictionaries into values without arrays, and arrays by their path."""
     plain: dict[str, Any] = {}
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     for key, item in value.items():

@@ -10,10 +10,11 @@ OWN_PHASES = ("train", "evaluate", "schedule")
 
 
 class StepClock:
-    """Seconds since it was made.
+    """Clock that measures the seconds since its construction.
 
     Args:
-        played: Returns the seconds so far of everybody who plays, by phase; they are counted from now on.
+        played: Returns the running totals of seconds of environment and supply, by phase; the clock reports the
+            difference since its construction.
     """
 
     def __init__(self, played: Callable[[], Mapping[str, float]]) -> None:
@@ -29,7 +30,7 @@ class StepClock:
         self._own[phase] += time.perf_counter() - began
 
     def read(self) -> dict[str, float]:
-        """Metrics: ``seconds``, ``cpu_seconds``, ``time/PHASE``; ``time/other`` is what no phase accounts for."""
+        """Metrics: ``seconds``, ``cpu_seconds``, ``time/PHASE``; ``time/other`` is the rest, outside all phases."""
         wall, cpu = time.perf_counter(), time.process_time()
         seconds, cpu_seconds = wall - self._wall, cpu - self._cpu
         phases = {phase: total - self._before.get(phase, 0.0) for phase, total in self._played().items()} | self._own

@@ -16,8 +16,8 @@ class Collected:
     """The rollouts of a step.
 
     Attributes:
-        groups: Of the update.
-        seconds: From ask to tell, by request; also of requests whose groups are not trained on.
+        groups: Groups of the update.
+        seconds: Seconds from ask to tell, by request id, for all requests of the step.
     """
 
     groups: list[Group]
@@ -25,25 +25,25 @@ class Collected:
 
 
 class RolloutCollector:
-    """Drives a scheduler and an environment.
+    """Collector that plays a scheduler's requests in an environment.
 
     Args:
-        scheduler: Says what to roll out.
-        environment: Plays it.
-        warn: Told of groups that failed.
+        scheduler: Source of requests.
+        environment: Environment that plays them.
+        warn: Called with a message about failed groups.
     """
 
     def __init__(self, scheduler: Scheduler, environment: Environment, warn: Callable[[str], None]) -> None:
         self._scheduler, self._environment, self._warn = scheduler, environment, warn
 
     def collect(self, clock: StepClock) -> Collected | None:
-        """The groups of the next step; None when the scheduler has nothing left."""
+        """The groups of the next step; None when the scheduler has no further requests."""
         scheduler, seconds = self._scheduler, dict[int, float]()
         while True:
             with clock.timed("schedule"):
                 groups = scheduler.take()
                 requests = [] if groups is not None else list(iter(scheduler.ask, None))
-                if groups is None and not requests:  # a pool that grows may have nothing for this step
+                if groups is None and not requests:  # a growing pool may have no prompts for this step
                     groups = scheduler.take()
             if groups is not None:
                 return Collected(groups, seconds)
@@ -52,7 +52,7 @@ class RolloutCollector:
             self._play(requests, seconds, clock)
 
     def _play(self, requests: Sequence[GroupRequest], seconds: dict[int, float], clock: StepClock) -> None:
-        """The rollout boundary: whatever goes wrong inside becomes the fate of the groups it concerns."""
+        """Play and tell requests; an exception of the environment becomes the fate FAILED of the open groups."""
         began = time.perf_counter()
         open_ids = {request.id for request in requests}
         failure, void = "the environment did not return it", list[str]()
@@ -77,5 +77,5 @@ class RolloutCollector:
 
 
 def _void(rollouts: Sequence[Rollout]) -> str:
-    """Why a group says nothing about the policy; empty where it does."""
+    """Reasons why a group is void; empty where it is not."""
     return ", ".join(sorted({one.failure or "void" for one in rollouts if one.void}))

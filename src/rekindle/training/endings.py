@@ -24,7 +24,7 @@ class Stop:
 
     Attributes:
         ending: Its kind.
-        why: At a bound, a sentence that says which, and what to do about it.
+        why: Reason and remedy of a stop at a bound, as a sentence.
     """
 
     ending: Ending
@@ -43,11 +43,11 @@ def stop_after(
     """Whether the run is over after a step; None while it goes on.
 
     Args:
-        step: The last step that was made.
+        step: Number of the last step.
         train: Target and budgets.
         spent: Totals of the run by metric, the step included.
-        stopped: Why the scheduler has stopped; None: it has not.
-        without_signal: Steps in a row, the last one included, that had nothing to train on.
+        stopped: Reason why the scheduler has stopped; None: it has not.
+        without_signal: Number of last steps in a row without anything to train on.
         last: Metrics of the step; None before the first.
     """
     if train.steps is not None and step >= train.steps:
@@ -69,16 +69,16 @@ def stop_after(
 
 
 def _likely_cause(last: Mapping[str, Any] | None) -> str:
-    """Why there was nothing to train on, and what to do about it, by the metrics of the last step."""
+    """Likely cause of steps without signal, with the remedy, from the metrics of the last step."""
     if last and 2 * last["groups/failed"] >= last["groups/asked"] > 0:
         return (
-            f"{last['groups/failed']} of the last {last['groups/asked']} groups failed because what they search or who "
-            "judges them did: see the warnings, fix it, and go on with --resume"
+            f"{last['groups/failed']} of the last {last['groups/asked']} groups failed because their retriever or "
+            "judge failed: see the warnings, fix the cause, and continue with --resume"
         )
     if last and last.get("self_play/valid") == 0:
         return (
-            f"no proposed question was valid (in the last step: {_rejections(last)}); look at proposals.jsonl, loosen "
-            'what rejects them, or set self_play.fill = "replay"'
+            f"no proposed question was valid (in the last step: {_rejections(last)}); look at proposals.jsonl, "
+            'relax the keys of [filters] and [check] that reject them, or set self_play.fill = "replay"'
         )
     return (
         "the prompts are too hard or too easy for this policy, or their verifier fails: look at the report, change the "
@@ -87,7 +87,7 @@ def _likely_cause(last: Mapping[str, Any] | None) -> str:
 
 
 def _rejections(last: Mapping[str, Any]) -> str:
-    """Reasons for which proposals were rejected, the most frequent first."""
+    """Counted reasons for rejected proposals, most frequent first."""
     prefix = "self_play/rejected/"
     found = {key.removeprefix(prefix): count for key, count in last.items() if key.startswith(prefix) and count}
     ordered = sorted(found.items(), key=lambda pair: -pair[1])

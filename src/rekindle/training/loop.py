@@ -1,10 +1,10 @@
-"""The training loop: a thin loop over ask and tell.
+"""The training loop: collect rollouts by ask and tell, update the policy, write the files of the run.
 
     supply.prepare -> scheduler.ask -> environment.play -> scheduler.tell -> scheduler.take -> supply.conclude
       -> build_samples -> trainer.update -> engine.sync -> scheduler.advance
 
-A step ends with its ledger rows, its metrics line and, when due, a checkpoint, in this order; a run that is killed goes
-on from its last checkpoint and forgets the rows and lines after it.
+A step ends with its ledger rows, its metrics line and, when due, a checkpoint, in this order. A killed run resumes from
+its last checkpoint and deletes later rows and lines.
 """
 
 from collections import Counter
@@ -33,14 +33,14 @@ __all__ = ["Observer", "Parts", "TrainingLoop"]
 
 
 class Observer(Protocol):
-    """Who is shown the run."""
+    """Observer protocol: receives metrics and warnings of a run."""
 
     def step(self, metrics: Mapping[str, object]) -> None:
-        """A step ended."""
+        """Receive the metrics of a finished step."""
         ...
 
     def warn(self, text: str) -> None:
-        """Something a person should know now."""
+        """Receive a warning for the user."""
         ...
 
 
@@ -50,16 +50,16 @@ class Parts:
 
     Attributes:
         config: The run's settings.
-        scheduler: What is rolled out and trained on.
-        supply: Where the tasks come from.
-        environment: Plays them.
+        scheduler: Selects prompts and groups.
+        supply: Source of the tasks.
+        environment: Plays the tasks.
         engine: Samples from the policy for the environment, the supply and the evaluation.
-        credit: From groups to training samples.
-        trainer: Has the policy, and updates it.
-        evaluate: Returns the ``eval/...`` metrics of the policy as it is.
-        files: What the run adds to at every step.
-        observer: Who is shown the run.
-        start: Metrics of the first line beside the evaluation: what was spent before the first step.
+        credit: Turns groups into training samples.
+        trainer: Holds and updates the policy.
+        evaluate: Returns the ``eval/...`` metrics of the current policy.
+        files: Files that grow with every step.
+        observer: Receives metrics and warnings.
+        start: Costs before the first step, for the first metrics line.
     """
 
     config: Config
@@ -76,13 +76,16 @@ class Parts:
 
 
 class TrainingLoop:
-    """Runs to the configured end, to a declared bound, or until interrupted.
+    """Loop that runs to the configured end, to a declared bound, or until interrupted.
+
+    Args:
+        parts: The parts of the run.
 
     Attributes:
-        parts: What it runs with.
-        step: The last step that was made.
-        version: Of the policy: updates so far.
-        bound: Why the run stopped early, as a sentence.
+        parts: The parts of the run.
+        step: Number of the last step.
+        version: Policy version, the number of updates.
+        bound: Reason why the run stopped early, as a sentence.
         totals: Running sums.
     """
 
@@ -96,19 +99,23 @@ class TrainingLoop:
         self._collector = RolloutCollector(parts.scheduler, parts.environment, parts.observer.warn)
 
     def restore(self, step: int, trainer: TrainerState, state: Mapping[str, Any]) -> None:
-        """Go on after ``step`` of a checkpoint; the policy's weights are loaded already."""
+        """Continue after ``step`` of a checkpoint; the policy's weights must be loaded already."""
         self.step, self.version = step, state["version"]
         self.totals = Totals(self.totals.sums | state["totals"])
         self._without_signal = state["without_signal"]
         if self._without_signal >= self.parts.config.train.max_steps_without_signal:
             self._without_signal = 0  # the run ended for this reason, and its cause may be gone
         self._starvation.load_state_dict(state["starvation"])
-        self.parts.supply.load_state_dict(state["supply"])  # first: the scheduler's state is about its tasks
+        self.parts.supply.load_state_dict(state["supply"])  # first, because the scheduler's state refers to its tasks
         self.parts.scheduler.load_state_dict(state["scheduler"])
         self.parts.trainer.load_state_dict(trainer)
 
     def run(self, interrupted: Callable[[], bool] = lambda: False) -> Ending:
-        """Train. ``interrupted`` is asked after every step; a checkpoint is written before the loop returns."""
+        """Train until the run ends; a checkpoint is written before the return.
+
+        Args:
+            interrupted: Called after every step; True ends the run.
+        """
         self.begin()
         ending = self._ending()
         while ending is None:
@@ -116,7 +123,7 @@ class TrainingLoop:
         return ending
 
     def begin(self) -> None:
-        """Bring the weights to the engine; before the first step of a run, evaluate and write the line of step 0."""
+        """Sync the engine; before the first step of a run, evaluate and write the metrics line of step 0."""
         self._sync()
         if self.step == 0:
             clock = StepClock(lambda: dict.fromkeys(("generate", "verify"), 0.0))
@@ -126,13 +133,13 @@ class TrainingLoop:
     # -- one step -----------------------------------------------------------------------------------------------------
 
     def do_step(self, interrupted: Callable[[], bool] = lambda: False) -> Ending | None:
-        """Make one step, after ``begin``; return how the run has ended with it, None while it goes on."""
+        """Make one step, after ``begin``; return the ending of the run, None while it continues."""
         parts, clock, counts = self.parts, StepClock(self._seconds), self._counts()
         parts.supply.prepare(self.step + 1, self.version)
-        target = parts.scheduler.groups_per_step  # now: taking the step may begin a phase of other sizes
+        target = parts.scheduler.groups_per_step  # read now, because take may begin a phase of another group size
         collected = self._collector.collect(clock)
         if collected is None:
-            self.bound = parts.scheduler.stopped or "nothing is left to ask for"
+            self.bound = parts.scheduler.stopped or "the scheduler has no further requests"
             self._save()
             return Ending.BOUND
         self.step += 1
@@ -165,7 +172,7 @@ class TrainingLoop:
         return ending
 
     def _go_live(self, update: UpdateStats | None, clock: StepClock) -> None:
-        """Let engine and scheduler know of new weights, or of a step that had none."""
+        """Sync the engine after an update, and advance the scheduler in any case."""
         self._without_signal = 0 if update is not None else self._without_signal + 1
         if update is not None:
             self.version += 1
@@ -177,17 +184,17 @@ class TrainingLoop:
         self.parts.engine.sync(self.parts.trainer.policy, self.version)
 
     def _seconds(self) -> Mapping[str, float]:
-        """Seconds so far by phase, of all who play."""
+        """Seconds since the start by phase, of environment and supply."""
         seconds = Counter(self.parts.environment.seconds)
         seconds.update(self.parts.supply.seconds)
         return seconds
 
     def _counts(self) -> dict[str, int]:
-        """What happened so far, of all who play."""
+        """Counts since the start, of environment and supply."""
         return {**self.parts.environment.counts, **self.parts.supply.counts}
 
     def _ending(self, new: Mapping[str, Any] | None = None) -> Ending | None:
-        """Whether the run is over; ``new`` are the metrics of a step that is not in the totals yet."""
+        """Ending of the run, None while it continues; ``new`` are the metrics of a step not yet in the totals."""
         stop = stop_after(
             self.step,
             train=self.parts.config.train,
@@ -202,7 +209,7 @@ class TrainingLoop:
         return stop.ending
 
     def _watch(self, trained: int) -> None:
-        """Say when the pool begins to starve."""
+        """Warn when the pool begins to starve."""
         pool, wanted = self.parts.scheduler.pool, self.parts.scheduler.groups_per_step
         if self._starvation.note(pool, trained, wanted):
             mean = self._starvation.mean

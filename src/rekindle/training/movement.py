@@ -1,4 +1,4 @@
-"""How far an update moved the policy, measured on a few rollouts of its batch."""
+"""Movement of the policy in an update, measured on a few rollouts of its batch."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,11 +13,11 @@ __all__ = ["Movement"]
 class Movement:
     """Mean |change of log p| per token over some rollouts, between the first forward pass and the end of an update.
 
-    The first pass is made anyway; only the pass at the end costs something.
+    The first pass is part of the update; only the pass at the end is extra.
 
     Args:
-        samples: Rollouts of the update's first optimizer step, seen before any weight moved.
-        count: How many of them to probe, evenly spread; 0 for none.
+        samples: Rollouts of the update's first optimizer step, scored before any weight changed.
+        count: Number of rollouts to probe, evenly spread; 0 for none.
     """
 
     def __init__(self, samples: Sequence[TrainingSample], count: int) -> None:
@@ -36,6 +36,6 @@ class Movement:
                 self._before.setdefault(id(row), part)
 
     def moved(self, after: Mapping[int, Tensor]) -> float:
-        """The measure, given the log-probabilities of the probed rows now, by the id of the sample."""
+        """The movement, given the present log-probabilities of the probed rows by ``id`` of the sample."""
         changes = [(after[key] - before).abs() for key, before in self._before.items()]
         return float(torch.cat(changes).double().mean())

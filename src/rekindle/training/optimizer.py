@@ -1,4 +1,4 @@
-"""AdamW with float32 state, gradient clipping, and a stop before weights are spoilt."""
+"""AdamW with float32 state, gradient clipping, and a check for non-finite gradients before each step."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -16,10 +16,10 @@ __all__ = ["Optimizer"]
 class Optimizer:
     """AdamW (arXiv 1711.05101) over named parameters.
 
-    Norms and biases (parameters of fewer than two axes) are not decayed. Parameters in half precision get a float32
-    master copy here: gradients of micro-batches are summed in float32, AdamW moves the master, and the parameter is the
-    rounded master. Without it bfloat16 would swallow every step below 1/256 of a weight. The price is 12 bytes per
-    half-precision weight beside its own 2, against 8 beside 4 for a float32 weight.
+    Norms and biases (parameters with fewer than two axes) have no weight decay. Parameters in half precision get a
+    float32 master copy here. Gradients of micro-batches are summed in float32, AdamW moves the master, and the
+    parameter is the rounded master. Without it bfloat16 would round away every step below 1/256 of a weight. The price
+    is 12 bytes per half-precision weight beside its own 2, against 8 beside 4 for a float32 weight.
     """
 
     def __init__(self, parameters: Iterable[tuple[str, Parameter]], settings: OptimizerTable) -> None:
@@ -53,16 +53,16 @@ class Optimizer:
             parameter.grad = None
 
     def step(self, learning_rate: float) -> float:
-        """Clip the gradients to ``optimizer.grad_clip``, make one AdamW step and forget them.
+        """Clip the gradients to ``optimizer.grad_clip``, make one AdamW step and drop them.
 
-        A parameter without gradient takes part with a gradient of zero, so a batch in which nothing was computed moves
-        the weights exactly as one in which zeros were.
+        A parameter without gradient gets a gradient of zero, so a batch without computed rows changes the weights
+        exactly like a batch with zero gradients.
 
         Returns:
             The gradients' Euclidean norm before clipping.
 
         Raises:
-            Diverged: The norm is not finite; weights and optimizer state are untouched.
+            Diverged: The norm is not finite; weights and optimizer state are unchanged.
         """
         for target in self._targets.values():
             if target.grad is None:
@@ -95,7 +95,7 @@ class Optimizer:
         return state | {f"master/{name}": master.detach() for name, master in self._masters.items()}
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take over what ``tensors`` returned; parameters with a master are set from it.
+        """Restore from the result of ``tensors``; parameters with a master copy are set from it.
 
         Raises:
             ValueError: The tensors are those of another model or precision.

@@ -1,4 +1,4 @@
-"""The run directory's own files: ``config.toml`` says what was run, ``run.json`` under which circumstances."""
+"""The run directory: its checks and lock, ``config.toml`` (the settings) and ``run.json`` (versions, host, seed)."""
 
 import json
 import os
@@ -18,21 +18,21 @@ from rekindle.locking import lock
 __all__ = ["check", "checkpoint_steps", "describe", "installed_version", "last_checkpoint", "locked", "model_directory"]
 
 EXTENDABLE = {"train.steps", "train.rollouts", "checkpoint.keep"}
-"""Keys that may differ from those the run was started with: where it ends, and how much is kept."""
+"""Keys that may change on resume: the end of the run, and the number of kept checkpoints."""
 
 
 def check(config: Config, directory: Path, *, resume: bool) -> None:
-    """See whether the run may live in this directory; nothing is written.
+    """Check whether a run may use this directory, without writing to it.
 
     Raises:
-        ConfigError: It holds something else, or the run was started with other settings.
+        ConfigError: The directory contains something else, or its run was started with other settings.
     """
     saved = directory / "config.toml"
     visible = [path for path in directory.glob("*") if not path.name.startswith(".")]
     if visible and not resume:
         raise ConfigError(f"{directory} is not empty; add --resume to go on with its run, or choose another --out")
     if visible and not saved.exists():
-        raise ConfigError(f"{directory} holds no run to resume (no config.toml); choose another --out")
+        raise ConfigError(f"{directory} contains no run to resume (no config.toml); choose another --out")
     if visible:
         _check_same(config, saved)
 
@@ -49,17 +49,17 @@ def last_checkpoint(run: Path) -> Path | None:
 
 
 def model_directory(chosen: Path) -> Path:
-    """Where the weights are in what a user names: a run (its last checkpoint), a checkpoint, or a model directory."""
+    """Directory of the weights of a run (its last checkpoint), a checkpoint, or a model directory."""
     model = (last_checkpoint(chosen) or chosen) / "model"
     return model if model.is_dir() else chosen
 
 
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Make the directory, and keep other processes from training in it at the same time.
+    """Make the directory and lock it against other training processes.
 
     Raises:
-        ConfigError: It cannot be made, or another process trains in it.
+        ConfigError: The directory cannot be made, or another process trains in it.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Run files: what a run adds to at every step."""
+"""Run files: the ledger, logs and checkpoints that grow with every step of a run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,45 +10,45 @@ from rekindle.scheduling.ledger import Ledger
 from rekindle.training.checkpoint import Checkpoints
 from rekindle.training.supply import Supplied
 
-__all__ = ["MetricsLog", "ProposalLog", "RunFiles", "WarningsLog"]
+__all__ = ["MetricsLog", "ProposalLog", "RunFiles", "StepWarnings"]
 
 
 class MetricsLog(Protocol):
-    """``metrics.jsonl``."""
+    """Protocol of ``metrics.jsonl``."""
 
     def append(self, metrics: Mapping[str, object]) -> None:
         """Write one line."""
         ...
 
     def truncate_after(self, step: int) -> None:
-        """Forget the lines of later steps."""
+        """Delete the lines of later steps."""
         ...
 
 
-class WarningsLog(Log, Protocol):
-    """``warnings.jsonl``."""
+class StepWarnings(Log, Protocol):
+    """Protocol of ``warnings.jsonl``."""
 
     step: int
-    """The step that is being made; what is said belongs to it."""
+    """Number of the current step, recorded with each warning."""
 
     def end_step(self, step: int) -> None:
-        """A step is over; what is said from now on belongs to the next."""
+        """Finish a step; later warnings belong to the next step."""
         ...
 
     def truncate_after(self, step: int) -> None:
-        """Forget the lines of later steps."""
+        """Delete the lines of later steps."""
         ...
 
 
 class ProposalLog(Protocol):
-    """``proposals.jsonl``."""
+    """Protocol of ``proposals.jsonl``."""
 
     def extend(self, lines: Sequence[Mapping[str, Any]]) -> None:
         """Write the lines of a step."""
         ...
 
     def truncate_after(self, step: int) -> None:
-        """Forget the lines of later steps."""
+        """Delete the lines of later steps."""
         ...
 
 
@@ -59,19 +59,19 @@ class RunFiles:
     Attributes:
         ledger: A row per group.
         metrics: A line per step.
-        warnings: What a person should know, by step.
-        checkpoints: What a run goes on from.
-        proposals: A line per task that was made; None where tasks are given.
+        warnings: Warnings, by step.
+        checkpoints: States to resume from.
+        proposals: A line per proposed task; None where tasks are given.
     """
 
     ledger: Ledger
     metrics: MetricsLog
-    warnings: WarningsLog
+    warnings: StepWarnings
     checkpoints: Checkpoints
     proposals: ProposalLog | None = None
 
     def truncate_after(self, step: int) -> None:
-        """Forget what a checkpoint does not know of; it will be written again."""
+        """Delete rows and lines after a checkpoint; the steps will be repeated."""
         self.ledger.truncate_after(step)
         self.metrics.truncate_after(step if step else -1)
         self.warnings.truncate_after(step if step else -1)
@@ -80,17 +80,17 @@ class RunFiles:
             self.proposals.truncate_after(step)
 
     def end_step(self, line: Mapping[str, Any]) -> None:
-        """Write the metrics of a step, which is over with it."""
+        """Write the metrics line of a step and finish the step."""
         self.metrics.append(line)
         self.warnings.end_step(line["step"])
 
     def write_groups(self, records: Sequence[GroupRecord], seconds: Mapping[int, float], supplied: Supplied) -> None:
-        """Write the groups of a step, those of its supply included, and what was made for it.
+        """Write the group records of a step, those of its supply included, and its proposals.
 
         Args:
-            records: Of the step's groups.
-            seconds: From ask to tell, by request.
-            supplied: What the supply brought.
+            records: Records of the step's groups.
+            seconds: Seconds from ask to tell, by request id.
+            supplied: Result of the supply.
         """
         self.ledger.write(records, seconds, supplied.records, supplied.durations)
         if self.proposals is not None:

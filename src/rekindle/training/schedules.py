@@ -1,4 +1,4 @@
-"""Learning rate schedules, over the run and by the size of a batch."""
+"""Learning rate factors: the schedule over the run, and the factor by the size of a batch."""
 
 import math
 from collections.abc import Sequence
@@ -18,20 +18,20 @@ def learning_rate_factor(
 ) -> float:
     """Factor of the learning rate at one update, in [0, 1].
 
-    The factor rises in equal parts to 1 at update ``warmup_steps - 1`` and then follows the schedule: 1, or a straight
-    line or half a cosine from 1 at update ``warmup_steps`` to 0 at ``total_updates``, the first update not made.
+    The factor rises linearly to 1 at update ``warmup_steps - 1`` and then follows the schedule: constant at 1, or
+    linear or half-cosine decay from 1 at update ``warmup_steps`` to 0 at ``total_updates``, one past the last update.
 
     Args:
         update: 0 for the first update.
         warmup_steps: Updates of the warm-up; 0 for none.
-        schedule: What follows it.
-        total_updates: Updates of the run; needed by "linear" and "cosine".
+        schedule: Schedule after the warm-up.
+        total_updates: Updates of the run; required by "linear" and "cosine".
 
     Raises:
-        ValueError: A decay has no end.
+        ValueError: A decaying schedule has no ``total_updates``.
     """
     if schedule != "constant" and total_updates is None:
-        raise ValueError(f'the "{schedule}" schedule must know the number of updates; set train.steps')
+        raise ValueError(f'the "{schedule}" schedule needs the number of updates; set train.steps')
     if update < warmup_steps:
         return (update + 1) / warmup_steps
     if schedule == "constant" or total_updates is None:
@@ -43,12 +43,12 @@ def learning_rate_factor(
 def size_factor(samples: Sequence[TrainingSample], target: int, exponent: float) -> float:
     """Factor of the learning rate by the size of a batch: (prompts with a non-zero advantage / target) ** exponent.
 
-    A batch whose every advantage is zero still makes an optimizer step (momentum), but never one of size zero: 1.
+    A batch with only zero advantages still makes an optimizer step (momentum); its factor is 1.
 
     Args:
         samples: The batch.
-        target: Prompts that the step was to have.
-        exponent: 0 is always 1.
+        target: Number of prompts planned for the step.
+        exponent: Exponent of the share; with 0 the factor is always 1.
     """
     with_signal = len({one.prompt_key for one in samples if one.entropy_scale or any(one.advantages)})
     return min(1.0, with_signal / target) ** exponent or 1.0

@@ -52,7 +52,7 @@ class Totals:
         return {f"total_{key}": value for key, value in self.sums.items()}
 
     def with_step(self, metrics: Mapping[str, float]) -> dict[str, float]:
-        """The sums as they will be with a step that is not added yet, by the keys that are known of it."""
+        """The sums with a further step that is not added yet; its missing keys count as 0."""
         return {key: value + metrics.get(key, 0) for key, value in self.sums.items()}
 
 
@@ -66,17 +66,17 @@ def step_metrics(
     levels: Sequence[int] = (),
     supplied: Supplied | None = None,
 ) -> dict[str, Any]:
-    """Everything about a step that follows from its groups and its update.
+    """Metrics of a step from its groups and its update.
 
     Args:
-        records: Of the step's groups.
+        records: Records of the step's groups.
         samples: The batch.
-        update: None when nothing was trained.
-        parameters: P.
-        base_temperature: A prompt is hot when it was sampled above it; revived when it then carried signal.
+        update: Numbers of the update; None without one.
+        parameters: Number of parameters, P.
+        base_temperature: Groups sampled above it count as hot, and as revived if they carried signal.
         levels: Difficulty of the prompt in each row of the pool, where tasks have one.
-        supplied: What the supply brought; its requests are the proposer's (self-play). Rollouts, tokens and FLOPs are
-            those of both roles; what is said of groups is said of the solver's.
+        supplied: Result of the supply, with the proposer's records in self-play. Rollouts, tokens and FLOPs are those
+            of both roles; metrics of groups are those of the solver.
     """
     supplied = supplied or Supplied()
     judged = [one for one in records if one.outcome is not None]
@@ -105,10 +105,10 @@ def _costs(
     padding left out.
 
     Args:
-        records: Of all roles.
-        further_tokens: Tokens that the policy read and sampled outside of rollouts.
-        update: None when nothing was trained.
-        parameters: P.
+        records: Records of all roles.
+        further_tokens: Prompt tokens and sampled tokens outside of rollouts.
+        update: Numbers of the update; None without one.
+        parameters: Number of parameters, P.
     """
     generated, prompts, tools = (
         sum(getattr(one, f"{kind}_tokens") for one in records) for kind in ("generated", "prompt", "tool")
@@ -139,7 +139,7 @@ def _temperatures(records: Sequence[GroupRecord], base: float) -> dict[str, floa
 
 
 def _proposer_fates(records: Sequence[GroupRecord]) -> dict[str, int]:
-    """Fates of the proposer's groups, where there is a proposer."""
+    """Counts of the proposer's groups by fate; empty without a proposer."""
     fates = Counter(one.fate for one in records)
     return {f"proposer/{fate}": fates[fate] for fate in Fate if records}
 

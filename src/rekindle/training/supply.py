@@ -1,4 +1,4 @@
-"""Supplies: where the tasks of every step come from."""
+"""Supplies: sources of the tasks of every step, given or created during the run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,15 +12,15 @@ __all__ = ["GivenTasks", "Supplied", "Supply"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Supplied:
-    """What a supply brings to the end of a step.
+    """Result of a supply at the end of a step.
 
     Attributes:
-        samples: What the makers of the tasks learn from, to be trained on in the same update.
-        records: Records of their own requests.
-        durations: Wall seconds by request.
-        metrics: Numbers of the step.
-        lines: A line for people about everything that was made.
-        further_tokens: Tokens that the policy read and sampled besides, as a verifier; no rollouts, but they cost.
+        samples: Training samples of the proposer, for the same update.
+        records: Records of the proposer's requests.
+        durations: Wall seconds by request id.
+        metrics: Metrics of the step.
+        lines: A line per proposed task, for ``proposals.jsonl``.
+        further_tokens: Prompt tokens and sampled tokens outside of rollouts, e.g. of the policy as a verifier.
     """
 
     samples: Sequence[TrainingSample] = ()
@@ -32,14 +32,14 @@ class Supplied:
 
 
 class Supply(Protocol):
-    """Makes tasks before each step, and learns from what became of them."""
+    """Supply protocol: creates tasks before each step, and gets their records after it."""
 
     def prepare(self, step: int, version: int) -> None:
         """Add the tasks of a step to the pool."""
         ...
 
     def conclude(self, step: int, records: Sequence[GroupRecord]) -> Supplied:
-        """Called once per step, after ``prepare``, with the records of all its groups."""
+        """Finish a step; called once per step, after ``prepare``, with the records of all its groups."""
         ...
 
     @property
@@ -49,25 +49,25 @@ class Supply(Protocol):
 
     @property
     def seconds(self) -> Mapping[str, float]:
-        """Wall seconds spent so far, by phase."""
+        """Wall seconds since the start, by phase."""
         ...
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """What happened so far, under the keys of ``metrics.jsonl``."""
+        """Events counted since the start, under the keys of ``metrics.jsonl``."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """Between two steps: JSON values."""
+        """State between two steps, as JSON values."""
         ...
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore, before the scheduler is."""
+        """Restore; called before the scheduler is restored."""
         ...
 
 
 class GivenTasks:
-    """The supply of a run whose tasks are given: it adds none.
+    """Supply of a run whose tasks are given; it adds none.
 
     Args:
         levels: Difficulty of each task; empty where tasks have none.
@@ -79,15 +79,15 @@ class GivenTasks:
         self.counts: Mapping[str, int] = {}
 
     def prepare(self, step: int, version: int) -> None:
-        """Nothing: every task is in the pool already."""
+        """Do nothing: every task is in the pool already."""
 
     def conclude(self, step: int, records: Sequence[GroupRecord]) -> Supplied:
-        """Nothing beside the groups themselves."""
+        """Return an empty result."""
         return Supplied()
 
     def state_dict(self) -> dict[str, Any]:
-        """No state."""
+        """Return no state."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Nothing to restore."""
+        """Do nothing: there is no state."""

@@ -1,12 +1,12 @@
-"""The update: training samples in, new weights out.
+"""The trainer: updates a policy from training samples.
 
-The trainer knows no algorithm. Advantages and weights arrive as numbers; it computes
+The trainer knows no algorithm. It gets advantages and weights as numbers, computes
 
     loss = sum over samples i of  weight_i * sum over trainable tokens t of (loss_it + kl_coefficient * kl_it)
 
-in micro-batches whose size changes memory and speed but not the result, and steps AdamW.
+in micro-batches, whose size affects memory and speed but not the result, and makes AdamW steps.
 
-How often the model runs over a token (forward F, backward B, forward without gradient f):
+Passes of the model over a token (forward F, backward B, forward without gradient f):
 
     ==============================================  ===============
     advantage zero everywhere, no KL                none
@@ -16,8 +16,8 @@ How often the model runs over a token (forward F, backward B, forward without gr
     posterior.half_life (a few probed rollouts)     one f more, of these
     ==============================================  ===============
 
-The ratio's denominator is the current policy, without any forward pass for it, when the batch is one optimizer step and
-the policy that sampled is the one that is trained; else it is the engine's log-probabilities, or recomputed ones.
+The ratio's denominator is the current policy, without a further forward pass, when the batch is one optimizer step and
+was sampled by the current version. Otherwise it is the engine's log-probabilities, or recomputed ones.
 """
 
 from collections.abc import Sequence
@@ -47,11 +47,11 @@ __all__ = ["Diverged", "Trainer", "TrainerState", "UpdateSettings", "UpdateStats
 
 
 class TrainerState(TypedDict):
-    """What a trainer needs to go on, beside the weights.
+    """State of a trainer without the weights.
 
     Attributes:
-        tensors: Flat, for a safetensors file. They are live: write or clone them before the next update.
-        values: Plain JSON.
+        tensors: Flat, for a safetensors file. They are not copies: write or clone them before the next update.
+        values: JSON values.
     """
 
     tensors: dict[str, Tensor]
@@ -60,12 +60,12 @@ class TrainerState(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class UpdateSettings:
-    """What an update is made with.
+    """Settings of updates.
 
     Attributes:
-        learning_rate: After the warm-up.
-        seed: Of the deal into minibatches.
-        loss: The loss of a token.
+        learning_rate: Learning rate after the warm-up.
+        seed: Seed of the division into minibatches.
+        loss: Settings of the loss.
         optimizer: Schedule, minibatches and AdamW's settings.
     """
 
@@ -76,10 +76,10 @@ class UpdateSettings:
 
 
 @dataclass(slots=True)
-class _Fixed:
-    """Log-probabilities that stay as they are during an update, by the id of the sample.
+class _FixedLogprobs:
+    """Log-probabilities that are constant during an update, by ``id`` of the sample.
 
-    A sample that is missing in ``old`` has the current policy as the denominator of its ratio.
+    For a sample that is missing in ``old`` the denominator of the ratio is the current policy.
     """
 
     old: dict[int, Tensor] = field(default_factory=dict)
@@ -90,11 +90,11 @@ class Trainer:
     """Updates a policy's weights.
 
     Args:
-        policy: What is trained.
+        policy: Policy to train.
         settings: Loss, optimizer, learning rate and seed.
-        total_updates: Length of the run, for a decaying schedule.
-        reference: Frozen policy of the KL term; needed when ``loss.kl_coefficient`` is positive.
-        probe_rows: Rollouts scored again after each update to measure how far the policy moved; 0 for none.
+        total_updates: Number of updates of the run, for a decaying schedule.
+        reference: Frozen policy of the KL term; required when ``loss.kl_coefficient`` is positive.
+        probe_rows: Rollouts scored again after each update to measure the movement of the policy; 0 for none.
 
     Raises:
         ValueError: A KL term without a reference, or a decaying schedule without an end.
@@ -123,27 +123,27 @@ class Trainer:
         self._total_updates, self._probe_rows = total_updates, probe_rows
         self._optimizer = Optimizer(policy.model.named_parameters(), optimizer)
         self._updates = 0
-        self._learning_rate()  # refuses a schedule without an end now rather than at the first update
+        self._learning_rate()  # refuses a schedule without an end now instead of at the first update
 
     @property
     def policy(self) -> Policy:
-        """What is trained."""
+        """The policy being trained."""
         return self._policy
 
     @property
     def updates(self) -> int:
-        """Updates made so far."""
+        """Number of updates since the start of the run."""
         return self._updates
 
     def update(self, samples: Sequence[TrainingSample], version: int, scale: float = 1.0) -> UpdateStats:
         """Train on one batch, ``optimizer.epochs`` times in ``optimizer.minibatches`` parts.
 
-        Rows without advantage are neither computed nor forgotten: they cost nothing, and the weights of the others stay
-        what they were. A part's loss is an unbiased estimate of the batch's (see ``batching.minibatches``).
+        Rows without advantage are not computed, and the weights of the other rows do not change because of it. The loss
+        of a part is an unbiased estimate of the loss of the batch (see ``batching.minibatches``).
 
         Args:
-            samples: The batch; its weights say how much each token counts.
-            version: Version of the policy as it is now.
+            samples: The batch, with the weight of each rollout's tokens.
+            version: Current version of the policy.
             scale: Factor of the learning rate.
 
         Raises:
@@ -177,10 +177,10 @@ class Trainer:
         return {"tensors": self._optimizer.tensors(), "values": {"updates": self._updates}}
 
     def load_state_dict(self, state: TrainerState) -> None:
-        """Go on where ``state_dict`` was taken; the policy must have the weights of that moment.
+        """Restore; the policy must have the weights from when ``state_dict`` was called.
 
         Raises:
-            ValueError: The state is that of another model.
+            ValueError: The state belongs to another model.
         """
         self._optimizer.load_tensors(state["tensors"])
         self._updates = state["values"]["updates"]
@@ -195,7 +195,7 @@ class Trainer:
         return self._top_rate * factor
 
     def _deal(self, samples: Sequence[TrainingSample], epoch: int) -> list[tuple[list[int], float]]:
-        # The deal follows from the run's seed and the place in the run, so there is no generator state to save.
+        # The division depends on the run's seed, the update and the epoch, so there is no generator state to save.
         seed = (self._seed, self._updates, epoch)
         return minibatches(samples, self._batch.minibatches, seed)
 
@@ -207,11 +207,11 @@ class Trainer:
 
     def _fixed_logprobs(
         self, samples: Sequence[TrainingSample], version: int, *, single_step: bool, sums: UpdateSums
-    ) -> _Fixed:
+    ) -> _FixedLogprobs:
         active, source = self._active(samples), self._table.old_logprobs
-        fixed = _Fixed()
+        fixed = _FixedLogprobs()
         if source == "recompute":
-            # With a single step the policy is still the one that would be asked, so the forward pass is not repeated.
+            # With a single step the old policy is the current one, so no further forward pass is needed.
             fixed.old = {} if single_step else self._score(self._policy, active, sums)
         else:
             fixed.old = {
@@ -224,7 +224,7 @@ class Trainer:
         return fixed
 
     def _score(self, policy: Policy, samples: Sequence[TrainingSample], sums: UpdateSums) -> dict[int, Tensor]:
-        """Log-probabilities under a policy without gradient, by the id of the sample."""
+        """Log-probabilities under a policy, without gradient, by ``id`` of the sample."""
         scores: dict[int, Tensor] = {}
         with torch.no_grad():
             for rows in microbatches(samples, self._batch.microbatch_tokens):
@@ -242,7 +242,7 @@ class Trainer:
         )
 
     def _backward(
-        self, rows: Sequence[TrainingSample], factor: float, fixed: _Fixed, sums: UpdateSums
+        self, rows: Sequence[TrainingSample], factor: float, fixed: _FixedLogprobs, sums: UpdateSums
     ) -> TokenLogprobs:
         """Add the gradient of one micro-batch."""
         table, scored = self._table, self._policy.token_logprobs(rows)
@@ -261,7 +261,7 @@ class Trainer:
 
 
 def _tokens(rows: Sequence[TrainingSample], factor: float, scored: TokenLogprobs, old: Tensor) -> tuple[Tokens, Tensor]:
-    """What the loss sees of the N trainable tokens, and their weights [N]."""
+    """Inputs of the loss for the N trainable tokens, and their weights [N]."""
     lengths = [sum(row.loss_mask) for row in rows]
     like = scored.logprobs
     advantages = like.new_tensor([value for row in rows for value in compress(row.advantages, row.loss_mask)])
@@ -274,7 +274,7 @@ def _tokens(rows: Sequence[TrainingSample], factor: float, scored: TokenLogprobs
 
 
 def _importance(rows: Sequence[TrainingSample], lengths: Sequence[int], old: Tensor) -> Tensor:
-    """[N] weights of tokens that were sampled at another temperature; 1 for the others."""
+    """[N] importance weights of tokens sampled at another temperature; 1 for the others."""
     behaviour = old.new_tensor([value for row in rows for value in compress(row.logprobs, row.loss_mask)])
     caps = _per_token([row.importance_cap for row in rows], lengths, old)
     return torch.where(caps > 0, importance_weights(old, behaviour, caps), torch.ones_like(old))
@@ -285,8 +285,8 @@ def _per_token(values: Sequence[float], lengths: Sequence[int], like: Tensor) ->
     return like.new_tensor([value for value, length in zip(values, lengths, strict=True) for _ in range(length)])
 
 
-def _old_logprobs(rows: Sequence[TrainingSample], fixed: _Fixed, logprobs: Tensor) -> Tensor:
-    """[N] denominators of the ratio: fixed ones where there are, else the current policy, so that the ratio is 1."""
+def _old_logprobs(rows: Sequence[TrainingSample], fixed: _FixedLogprobs, logprobs: Tensor) -> Tensor:
+    """[N] denominators of the ratio: fixed ones where available, else the current policy, so that the ratio is 1."""
     current = logprobs.detach()
     if not fixed.old:
         return current

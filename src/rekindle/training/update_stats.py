@@ -1,4 +1,4 @@
-"""What an update did, and what stops one."""
+"""Numbers of an update: their sums, their means, and the error of a diverged one."""
 
 import math
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Diverged(UserError):  # noqa: N818  (an outcome of a run, not a mistake of
 
 @dataclass(frozen=True, slots=True)
 class UpdateStats:
-    """What one update did.
+    """Numbers of one update.
 
     Attributes:
         loss: Batch loss, KL term included; mean over the optimizer steps.
@@ -26,14 +26,14 @@ class UpdateStats:
         grad_norm: Euclidean norm before clipping; mean over the optimizer steps.
         lr: Learning rate of the update.
         kl: Mean KL estimate to the reference over the trained tokens; None without a KL term.
-        clip_fraction: Share of the trained tokens whose gradient clipping stopped.
+        clip_fraction: Share of the trained tokens without gradient because of the clipped ratio.
         trained_tokens: Sampled tokens of the rows that went forward and backward, once per pass.
         computed_tokens: Tokens that went through the model forward and backward, prompts and padding included.
-        padded_tokens: Of these, padding.
+        padded_tokens: Padding among ``computed_tokens``.
         recomputed_tokens: Tokens that went forward only, for old or reference log-probabilities, padding included.
         microbatches: Forward and backward passes.
         optimizer_steps: AdamW steps.
-        moved: How far the policy moved, mean |change of log p| per token in nats; None when it was not measured.
+        moved: Movement of the policy, mean |change of log p| per token in nats; None if not measured.
     """
 
     loss: float
@@ -73,7 +73,7 @@ class UpdateSums:
         Raises:
             Diverged: The loss is not finite.
         """
-        # One transfer from the device per micro-batch, made after its backward pass was queued.
+        # One transfer from the device per micro-batch, after its backward pass is queued.
         numbers = (loss.detach(), scored.entropies.sum(), kl.detach().sum(), clipped.sum())
         loss_value, entropy, kl_value, clips = torch.stack([number.double() for number in numbers]).tolist()
         if not math.isfinite(loss_value):

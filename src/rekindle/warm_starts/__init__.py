@@ -1,1 +1,1 @@
-"""Start policies of the embedded tasks: tiny models made from scratch that imitate noisy teachers, before any run."""
+"""Warm starts of the embedded tasks: tiny models from scratch that imitate noisy teachers, before a run."""

@@ -1,4 +1,4 @@
-"""The user's cache of start policies: a model directory and its profile for every combination of settings."""
+"""Cache of start policies in the user's cache directory: a model and its profile per combination of settings."""
 
 import hashlib
 import json
@@ -17,18 +17,18 @@ from rekindle.types import UserError
 __all__ = ["WarmStartError", "cached"]
 
 RECIPE_VERSION = 1
-"""Part of the cache key; raised when the same settings would give another policy."""
+"""Part of the cache key; increased when the same settings would give another policy."""
 
 
 class WarmStartError(UserError):
-    """The warm start left a policy that RL cannot use."""
+    """The warm start gave a policy that RL cannot use."""
 
 
 def cached(key: dict[str, Any], make: Callable[[], tuple[Policy, dict[str, float]]]) -> tuple[Path, dict[str, float]]:
-    """Directory and profile of the policy with these settings; made, and kept, when it is not there yet.
+    """Directory and profile of the policy with these settings; it is made and kept if it is not in the cache.
 
     Args:
-        key: Every setting the policy depends on, JSON-like.
+        key: Every setting that the policy depends on, JSON-like.
         make: Trains the policy and measures its profile.
     """
     text = json.dumps({**key, "recipe_version": RECIPE_VERSION, "torch": torch.__version__}, sort_keys=True)
@@ -36,13 +36,13 @@ def cached(key: dict[str, Any], make: Callable[[], tuple[Policy, dict[str, float
     found = _read_profile(directory)
     if found is None:
         policy, found = make()
-        if _read_profile(directory) is None:  # else somebody made the same meanwhile, and may be reading it
+        if _read_profile(directory) is None:  # else another process made it meanwhile, and may be reading it
             _keep(directory, policy, found, text)
     return directory, found
 
 
 def _read_profile(directory: Path) -> dict[str, float] | None:
-    """None where nothing whole is cached."""
+    """The cached profile; None where no complete policy is cached."""
     try:
         Policy.load(directory, device="cpu")
         return dict(json.loads((directory / "profile.json").read_text(encoding="utf-8")))
@@ -51,7 +51,7 @@ def _read_profile(directory: Path) -> dict[str, float] | None:
 
 
 def _keep(directory: Path, policy: Policy, profile: dict[str, float], key: str) -> None:
-    """Write beside and rename, so that two runs started at once both see a whole directory."""
+    """Write to a temporary directory and rename it, so that concurrent runs never see a partial one."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(dir=directory.parent, prefix=".partial-"))
     policy.save(partial)

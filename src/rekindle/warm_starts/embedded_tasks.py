@@ -1,4 +1,4 @@
-"""Embedded tasks: the tiny model, the demonstrations and the profile of each task that a warm start exists for."""
+"""Embedded tasks: the tiny model, the demonstrations and the start profile of each task with a warm start."""
 
 from collections.abc import Iterable
 from typing import Any, Protocol
@@ -23,10 +23,10 @@ CHECKING = ("prompt", "noise", "max_new_tokens", "temperature")
 
 
 class EmbeddedTask(Protocol):
-    """What the warm start of a task consists of."""
+    """The parts of a task's warm start."""
 
     def settings(self) -> dict[str, Any]:
-        """Settings that the policy or its profile depends on, beside those of every task."""
+        """Settings that the policy or its profile depends on, besides those of every task."""
         ...
 
     def model(self) -> Policy:
@@ -34,11 +34,11 @@ class EmbeddedTask(Protocol):
         ...
 
     def demonstrations(self, bench: Workbench) -> Iterable[TrainingSample]:
-        """What the model imitates."""
+        """Demonstrations that the model imitates."""
         ...
 
     def profile(self, bench: Workbench) -> dict[str, float]:
-        """What the policy can do after its warm start, measured on nothing that is held out."""
+        """Success rates of the policy after its warm start, measured without held-out prompts."""
         ...
 
 
@@ -53,7 +53,7 @@ class SpellBackward:
     """Words to spell backward.
 
     Args:
-        config: The run.
+        config: The complete configuration.
     """
 
     def __init__(self, config: Config) -> None:
@@ -64,18 +64,18 @@ class SpellBackward:
         return {}
 
     def model(self) -> Policy:
-        """A model of characters."""
+        """A model with one token per character."""
         sizes, seed = self._config.model.tiny.model_dump(), self._config.warm_start.seed
         return build_tiny(**sizes, characters=spell_backward.CHARACTERS, seed=seed)
 
     def demonstrations(self, bench: Workbench) -> Iterable[TrainingSample]:
-        """Words and their spelling, some of it wrong."""
+        """Words and their reversed spelling, partly wrong."""
         settings, params = self._config.warm_start, self._config.task.params
         pairs = spelling.demonstrations(settings.steps * settings.batch_size, seed=settings.seed, params=params)
         return (imitation.demonstration(bench.policy, *pair) for pair in pairs)
 
     def profile(self, bench: Workbench) -> dict[str, float]:
-        """Of the solver, on prompts of the pool."""
+        """Success rates of the solver on prompts of the pool."""
         return solving(bench, bench.tasks.pool[:PROMPTS])
 
 
@@ -83,7 +83,7 @@ class SearchWorld:
     """Questions about the embedded search world.
 
     Args:
-        config: The run.
+        config: The complete configuration.
     """
 
     def __init__(self, config: Config) -> None:
@@ -94,15 +94,15 @@ class SearchWorld:
         return {}
 
     def model(self) -> Policy:
-        """A model of words."""
+        """A model with one token per word."""
         return _model_of_words(self._config, self_play=False)
 
     def demonstrations(self, bench: Workbench) -> Iterable[TrainingSample]:
-        """Of the solver's teacher."""
+        """Demonstrations of the solver's teacher."""
         return search_lessons(bench)
 
     def profile(self, bench: Workbench) -> dict[str, float]:
-        """Of the solver, on prompts of the pool."""
+        """Success rates of the solver on prompts of the pool."""
         return solving(bench, bench.tasks.pool[:PROMPTS])
 
 
@@ -110,32 +110,32 @@ class SelfPlay:
     """Self-play in the embedded search world.
 
     Args:
-        config: The run.
+        config: The complete configuration.
     """
 
     def __init__(self, config: Config) -> None:
         self._config = config
 
     def settings(self) -> dict[str, Any]:
-        """What the proposer and the verifier are shown."""
+        """Settings of the prompts and limits of proposer and verifier."""
         return {
             "self_play": self._config.self_play.model_dump(include=set(ASKING)),
             "check": self._config.check.model_dump(include=set(CHECKING)),
         }
 
     def model(self) -> Policy:
-        """A model of words, with those of a proposer and a verifier."""
+        """A model with one token per word, the words of proposer and verifier included."""
         return _model_of_words(self._config, self_play=True)
 
     def demonstrations(self, bench: Workbench) -> Iterable[TrainingSample]:
-        """Of the teachers of all three roles."""
+        """Demonstrations of the teachers of all three roles."""
         return role_lessons(bench)
 
     def profile(self, bench: Workbench) -> dict[str, float]:
-        """Of all three roles.
+        """Success rates of all three roles.
 
-        The pool has no prompts, only answers. The solver is measured on questions about the pool's world that are made
-        as the held-out ones are made of theirs; it is not trained on them.
+        The pool has no prompts, only answers. The solver is measured on questions about the pool's world, made in the
+        same way as the held-out questions about theirs; it is not trained on them.
         """
         params = search_world.Params.read(self._config.task.params)
         questions = search_world.distinct_questions(params, "pool", PROMPTS, self._config.warm_start.seed)

@@ -1,6 +1,6 @@
-"""A supervised start for a policy made from scratch: imitate noisy demonstrations, at a constant learning rate.
+"""Supervised warm start of a policy from scratch: imitation of noisy demonstrations.
 
-A teacher that errs more often on harder prompts leaves a policy whose pass rates are spread over the difficulties, so
+A teacher that errs more often on harder prompts gives a policy whose pass rates are spread over the difficulties, so
 that RL finds prompts that are always solved, never solved, and in between.
 """
 
@@ -25,17 +25,17 @@ def imitate(
     settings: WarmStartTable,
     on_step: Callable[[int, float], None],
 ) -> None:
-    """Train on batches of demonstrations, mean over the tokens of a batch that the policy is to say itself.
+    """Train on batches of demonstrations; the loss is the mean over the tokens in the loss mask.
 
-    The learning rate is constant for ``steps`` batches, or, with ``decay_below``, until the smoothed loss is below it;
-    from there it falls to 0 in ``decay_steps`` more. A skill comes suddenly and at another step with every seed: the
-    loss says when it is there, the clock does not.
+    The learning rate is constant for ``steps`` batches, or, with ``decay_below``, until the smoothed loss is below that
+    value; from there it falls to 0 in ``decay_steps`` more. The loss decides and not the step, because a skill appears
+    suddenly, at a step that differs between seeds.
 
     Args:
         policy: Changed in place.
-        demonstrations: In order; those that do not fit the model are left out, and fewer than needed end it early.
+        demonstrations: In order; those that do not fit the model are left out. Too few end training early.
         settings: Steps, batch size and learning rate.
-        on_step: Told the step and its loss.
+        on_step: Called with the step and its loss.
     """
     fitting = (one for one in demonstrations if len(one.token_ids) <= policy.max_length)
     optimizer = torch.optim.AdamW(policy.model.parameters(), lr=settings.learning_rate, weight_decay=0.0)
@@ -64,14 +64,14 @@ def _step(policy: Policy, optimizer: torch.optim.Optimizer, batch: Sequence[Trai
 
 
 def demonstration(policy: Policy, prompt: str, completion: str) -> TrainingSample:
-    """A demonstration of one turn: the policy is to say the completion and the end token."""
+    """Demonstration of one turn; its loss covers the completion and the end token."""
     prompt_ids = policy.encode_prompt(prompt)
     answer_ids = [*policy.tokenizer(completion, add_special_tokens=False)["input_ids"], min(policy.eos_ids)]
     return imitated([*prompt_ids, *answer_ids], [False] * len(prompt_ids) + [True] * len(answer_ids))
 
 
 def imitated(token_ids: Sequence[int], loss_mask: Sequence[bool]) -> TrainingSample:
-    """A sample without advantages: its tokens are to be said because they were shown."""
+    """Training sample of a demonstration, without advantages."""
     nothing = [0.0] * len(token_ids)
     return TrainingSample(
         token_ids=token_ids, loss_mask=loss_mask, logprobs=nothing, advantages=nothing, temperature=1.0, weight=1.0

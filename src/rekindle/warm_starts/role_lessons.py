@@ -1,4 +1,4 @@
-"""Lessons of self-play in the embedded search world: a solver's, a proposer's and a verifier's, in one warm start."""
+"""Demonstrations of self-play in the embedded search world: of solver, proposer and verifier, in one warm start."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -16,11 +16,11 @@ from rekindle.tasks import search_world
 from rekindle.types import Task, TrainingSample
 from rekindle.warm_starts import search_world as teachers
 from rekindle.warm_starts.search_lessons import (
-    Shown,
+    Demonstration,
     lesson_request,
     lessons_wanted,
+    on_teacher_corpus,
     renamed,
-    school,
     solver_lessons,
     teacher_engine,
     too_long,
@@ -31,54 +31,54 @@ __all__ = ["role_lessons"]
 ROLES = {"solver": 0.3, "proposer": 0.25, "verifier": 0.45}
 """Shares of the demonstrations."""
 CLOSED_BOOK, MISREAD = 0.05, 0.35
-"""Shares of the verifier's lessons without any document, and with a word of the question replaced."""
+"""Shares of the verifier's demonstrations without any document, and with a word of the question replaced."""
 EASIER = 0.75
-"""How much rarer among them a question is with each hop more, and documents with those of each other trajectory more.
+"""Factor on the frequency of the verifier's questions per further hop, and of documents per further trajectory.
 
-To find a fact among few documents is learned first, and among many by who can do that.
+Finding a fact among few documents is learned before finding one among many.
 """
 
 
 def role_lessons(bench: Workbench) -> Iterator[TrainingSample]:
-    """What the teachers of the three roles show, in turns at random, under ever new names. Endless.
+    """Endless demonstrations of the three roles' teachers, the role drawn at random, each with new names.
 
     Raises:
-        WarmStartError: A lesson does not fit into the model.
+        WarmStartError: A demonstration does not fit into the model.
     """
     params, wanted = search_world.Params.read(bench.config.task.params), lessons_wanted(bench)
     share = {role: max(1, round(wanted * share)) for role, share in ROLES.items()}
-    with school(bench, search_world.self_play_passages(params, search_world.TEACHER_CORPUS)) as taught:
-        solved = solver_lessons(taught, params, share["solver"])
-        proposed = _proposals(taught, params, share["proposer"])
+    with on_teacher_corpus(bench, search_world.self_play_passages(params, search_world.TEACHER_CORPUS)) as here:
+        solved = solver_lessons(here, params, share["solver"])
+        proposed = _proposals(here, params, share["proposer"])
     lessons = {
         "solver": solved,
-        "proposer": [Shown(one.rollout.token_ids, one.rollout.loss_mask) for one in proposed],
+        "proposer": [Demonstration(one.rollout.token_ids, one.rollout.loss_mask) for one in proposed],
         "verifier": _verdicts(bench, params, proposed, share["verifier"]),
     }
     yield from renamed(bench, params, _turns(lessons, bench.config.warm_start.seed))
 
 
-def _turns(lessons: dict[str, list[Shown]], seed: int) -> Callable[[int], Shown]:
-    """Each role's lessons in their own order; whose turn it is, is drawn."""
-    rng, said = Random(f"roles {seed}"), dict.fromkeys(lessons, 0)
+def _turns(lessons: dict[str, list[Demonstration]], seed: int) -> Callable[[int], Demonstration]:
+    """The demonstrations of each role in order; the role is drawn at random."""
+    rng, used = Random(f"roles {seed}"), dict.fromkeys(lessons, 0)
 
-    def shown(number: int) -> Shown:
+    def shown(number: int) -> Demonstration:
         (role,) = rng.choices(list(ROLES), list(ROLES.values()))
-        said[role] += 1
-        return lessons[role][said[role] % len(lessons[role])]
+        used[role] += 1
+        return lessons[role][used[role] % len(lessons[role])]
 
     return shown
 
 
-def _proposals(taught: Workbench, params: search_world.Params, wanted: int) -> list[Proposal]:
-    """What the proposer's teacher asks, and what it has read before."""
-    seed = taught.config.warm_start.seed
+def _proposals(bench: Workbench, params: search_world.Params, wanted: int) -> list[Proposal]:
+    """Proposals of the proposer's teacher."""
+    seed = bench.config.warm_start.seed
     wishes = teachers.wishes(params, search_world.TEACHER_CORPUS, wanted, seed)
-    engine = teacher_engine(taught, teachers.proposer_lessons(wishes, params))
+    engine = teacher_engine(bench, teachers.proposer_lessons(wishes, params))
     orders = [_order(row, wish, seed) for row, wish in enumerate(wishes)]
-    proposals, unplayable = build_proposer(taught, engine).propose(orders)
+    proposals, unplayable = build_proposer(bench, engine).propose(orders)
     if unplayable:
-        raise too_long("proposal", taught)
+        raise too_long("proposal", bench)
     return proposals
 
 
@@ -91,30 +91,34 @@ def _order(row: int, wish: teachers.Wish, seed: int) -> Order:
 
 
 class _Recorder:
-    """An engine that says what it is told to say, and keeps the conversation.
+    """Engine that answers with a given text, and records the conversation.
 
     Args:
-        encode: From words to token ids.
+        encode: Text -> token ids.
     """
 
     def __init__(self, encode: Callable[[str], list[int]]) -> None:
         self._encode = encode
         self.text = ""
-        self.written: list[Shown] = []
+        self.written: list[Demonstration] = []
 
     def sync(self, policy: Policy, version: int) -> None:
-        """Nothing: it has no weights."""
+        """No effect: it has no weights."""
 
     def generate(self, requests: Sequence[SamplingRequest]) -> Iterator[tuple[int, list[Completion]]]:
         """See ``Engine.generate``."""
         for index, request in enumerate(requests):
-            said, read = self._encode(self.text), len(request.prompt_ids)
-            self.written.append(Shown([*request.prompt_ids, *said], [False] * read + [True] * len(said)))
-            yield index, [Completion(said, [0.0] * len(said), truncated=False, text=self.text)]
+            answer_ids, read = self._encode(self.text), len(request.prompt_ids)
+            self.written.append(
+                Demonstration([*request.prompt_ids, *answer_ids], [False] * read + [True] * len(answer_ids))
+            )
+            yield index, [Completion(answer_ids, [0.0] * len(answer_ids), truncated=False, text=self.text)]
 
 
-def _verdicts(bench: Workbench, params: search_world.Params, proposed: Sequence[Proposal], wanted: int) -> list[Shown]:
-    """Verdicts of the verifier's teacher on the questions of the proposer's, right and wrong, as they are checked."""
+def _verdicts(
+    bench: Workbench, params: search_world.Params, proposed: Sequence[Proposal], wanted: int
+) -> list[Demonstration]:
+    """Answers of the verifier's teacher to the proposer teacher's questions, in the format of the RAG check."""
     rng, teacher = Random(f"verifier {bench.config.warm_start.seed}"), teachers.VerifierTeacher()
     recorder = _Recorder(partial(bench.policy.encode_prompt, chat_template=False))
     answerer = policy_answerer(replace(bench, engine=recorder))
@@ -122,16 +126,16 @@ def _verdicts(bench: Workbench, params: search_world.Params, proposed: Sequence[
     noises = range(bench.config.check.noise + 1)
     for first in rng.choices(asked, [EASIER ** (one.hops - 1) for one in asked], k=wanted):
         (noise,) = rng.choices(noises, [EASIER**noise for noise in noises])
-        book = _book(params, first, rng.sample(asked, min(noise, len(asked))), rng)
-        recorder.text = teacher.reply(book.question, [one.text for one in book.documents], rng)
-        answerer.answer([book])
+        asking = _open_book(params, first, rng.sample(asked, min(noise, len(asked))), rng)
+        recorder.text = teacher.reply(asking.question, [one.text for one in asking.documents], rng)
+        answerer.answer([asking])
     if not recorder.written:
         raise too_long("question with its documents", bench)
     return recorder.written
 
 
-def _book(params: search_world.Params, first: Proposal, others: Sequence[Proposal], rng: Random) -> OpenBook:
-    """A question with what was found for it and for others, or with nothing."""
+def _open_book(params: search_world.Params, first: Proposal, others: Sequence[Proposal], rng: Random) -> OpenBook:
+    """A question with the documents found for it and for others, or without documents."""
     question, found = first.question or "", [document for one in (first, *others) for document in one.documents]
     if rng.random() < MISREAD:
         question = teachers.misread(question, params, rng)

@@ -1,7 +1,7 @@
-"""The teacher of the spelling task: it spells words backward, and errs on purpose.
+"""Teacher of the spelling task: spells words backward, with deliberate spelling errors.
 
-The longer the word, the more often it errs, in the ways a speller errs. A policy that imitates it starts with pass
-rates spread over the lengths, which is what reinforcement learning needs.
+Longer words have more errors. A policy that imitates the teacher starts with pass rates spread over the lengths, which
+is what reinforcement learning needs.
 """
 
 import math
@@ -17,9 +17,9 @@ LONG = 9
 
 
 def demonstrations(count: int, seed: int, params: Mapping[str, object] | None = None) -> list[tuple[str, str]]:
-    """Make ``count`` pairs ``(prompt, completion)`` of the noisy teacher; the end token is the caller's.
+    """Make ``count`` pairs ``(prompt, completion)`` of the noisy teacher, without the end token.
 
-    Words are drawn with replacement from those that are neither in a pool nor held out. ``params`` are those of
+    Words are drawn with replacement from the words that are neither in a pool nor held out. ``params`` are those of
     ``load_spell_backward``; their ``seed`` is not used here.
 
     Raises:
@@ -30,7 +30,7 @@ def demonstrations(count: int, seed: int, params: Mapping[str, object] | None = 
     weights = [0.5 if length >= LONG else 1.0 for length in lengths]
     chosen = rng.choices(lengths, weights, k=count)
     words = (drawn_word(rng, length, Split.DEMONSTRATION) for length in chosen)
-    return [(word + SEPARATOR, _teach(rng, word)) for word in words]
+    return [(word + SEPARATOR, _teacher_answer(rng, word)) for word in words]
 
 
 def teacher_error_rate(length: int) -> float:
@@ -38,8 +38,8 @@ def teacher_error_rate(length: int) -> float:
     return 0.97 / (1.0 + math.exp(8 - length))
 
 
-def _teach(rng: Random, word: str) -> str:
-    """Return the reversed word, with the length's error rate misspelt by one slip or (each time 1 in 4) more."""
+def _teacher_answer(rng: Random, word: str) -> str:
+    """Return the reversed word; with ``teacher_error_rate`` it has one slip, and each time 1 in 4 a further one."""
     answer = word[::-1]
     if rng.random() >= teacher_error_rate(len(word)):
         return answer

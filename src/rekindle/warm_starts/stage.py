@@ -1,6 +1,6 @@
-"""The stage before a run: the directory of the model that it begins with."""
+"""Warm-start stage: the directory of the model that a run begins with."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from rekindle.assembly.opening import workbench, workbench_of
 from rekindle.config import Config
 from rekindle.config.facts import plays_search
 from rekindle.models.policy import Policy
+from rekindle.notices import Say
 from rekindle.tasks.task_set import TaskSet
 from rekindle.warm_starts import imitation
 from rekindle.warm_starts.cache import WarmStartError, cached
@@ -17,21 +18,19 @@ from rekindle.warm_starts.embedded_tasks import embedded_task
 
 __all__ = ["start_model", "start_workbench"]
 
-Say = Callable[[str], None]
-
 
 def start_model(config: Config, say: Say, tasks: TaskSet | None = None) -> Path:
     """Directory of the model that the run begins with: ``model.path``, or a tiny model after its warm start.
 
-    A warm start is taken from the user's cache when it was made before.
+    A warm start that was made before is taken from the user's cache.
 
     Args:
-        config: The run.
-        say: Told what takes a while.
-        tasks: Those of the configuration, where the caller has them already.
+        config: The complete configuration.
+        say: Shows a line before slow work.
+        tasks: Tasks of the configuration, where the caller has them already.
 
     Raises:
-        WarmStartError: Its profile is outside what RL can use.
+        WarmStartError: The start profile is outside the range that the configuration allows.
     """
     if config.model.path is not None:
         return Path(config.model.path)
@@ -43,7 +42,7 @@ def start_model(config: Config, say: Say, tasks: TaskSet | None = None) -> Path:
 
 
 def start_workbench(config: Config, say: Say = print) -> AbstractContextManager[Workbench]:
-    """A workbench with the model that a run would begin with."""
+    """Workbench with the model that a run would begin with."""
     return workbench(config, start_model(config, say), say)
 
 

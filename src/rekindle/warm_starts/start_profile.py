@@ -1,4 +1,4 @@
-"""Start profiles: what a policy can do after its warm start, role by role."""
+"""Start profiles: success rates of a policy after its warm start, role by role."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ POOL = "pool"
 
 
 def solving(bench: Workbench, tasks: Sequence[Task]) -> dict[str, float]:
-    """Pass rates, and shares of unanimous groups."""
+    """Pass rates of the solver, and shares of unanimous groups."""
     environment = bench.environment(tasks)
     sampled = evaluate(environment, tasks, samples=SAMPLES, seed=EVALUATION_SEED)
     greedy = evaluate(environment, tasks, samples=1, temperature=0.0)
@@ -35,7 +35,7 @@ def solving(bench: Workbench, tasks: Sequence[Task]) -> dict[str, float]:
 
 
 def proposing_and_verifying(bench: Workbench, params: search_world.Params) -> dict[str, float]:
-    """Shares of right questions by wished hops; how often the verifier accepts right ones, by hops, and wrong ones."""
+    """Shares of right questions by wished hops, and of accepted questions: right ones by hops, and wrong ones."""
     facts = search_world.Facts(search_world.self_play_passages(params, POOL))
     proposals = _proposals(bench)
     right = [_is_right(one, facts) for one in proposals]
@@ -53,7 +53,7 @@ def proposing_and_verifying(bench: Workbench, params: search_world.Params) -> di
 
 
 def _proposals(bench: Workbench) -> list[Proposal]:
-    """One proposal at temperature 1 for each of some seeds, evenly over the hops."""
+    """Proposals at temperature 1, one per order, with equally many orders for each number of hops."""
     seeds, most = bench.tasks.pool, bench.config.self_play.hops
     orders = [_order(seeds[number % len(seeds)], number, 1 + number % most) for number in range(PROPOSALS)]
     return build_proposer(bench, bench.engine).propose(orders)[0]
@@ -77,7 +77,7 @@ def _order(seed: Task, number: int, hops: int) -> Order:
 
 
 def _is_right(proposal: Proposal, facts: search_world.Facts) -> bool:
-    """Whether the question has the answer that it was made for, and does not give it away."""
+    """Whether the question has its seed's answer, and does not contain it."""
     question, answer = proposal.question or "", proposal.answers[0]
     return facts.answers(question) == {answer} and answer not in question
 
@@ -96,7 +96,7 @@ def _verify(bench: Workbench, proposals: Sequence[Proposal]) -> None:
 
 
 def _shares(kinds: Sequence[int], holds: Sequence[bool]) -> dict[int, float]:
-    """Of each kind, how often it holds."""
+    """Share of True by kind."""
     found: dict[int, list[bool]] = {}
     for kind, one in zip(kinds, holds, strict=True):
         found.setdefault(kind, []).append(one)

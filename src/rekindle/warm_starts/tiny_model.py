@@ -1,4 +1,4 @@
-"""A small decoder made from scratch, for runs that need no download.
+"""Tiny model with random weights, for runs without a download.
 
 The model is an ordinary Llama-shaped transformers model and the tokenizer an ordinary fast tokenizer, so both
 save to and load from a Hugging Face directory like any other.
@@ -40,9 +40,9 @@ def build_tiny(
         max_length: Longest prompt plus completion, in tokens.
         characters: One token each, in this order, before padding, end and unknown.
         words: One token each instead of the characters, split at white space.
-        initialization: Of the weights: all small, as Llama's; or in sizes with which such a small model learns several
-            times sooner to copy what it has read (`_prepare_for_copying`).
-        seed: The weights depend on it and on nothing else; the global random state is left as it was.
+        initialization: Initial weights: "llama", all small; "copying", in sizes with which such a small model learns
+            several times sooner to copy from its context (`_prepare_for_copying`).
+        seed: Seed of the weights; the global random state is left unchanged.
 
     Raises:
         ModelError: A character or word is repeated.
@@ -70,13 +70,15 @@ def build_tiny(
 
 
 def _prepare_for_copying(model: Any) -> None:
-    """Change the first weights, which Llama draws with a standard deviation of 0.02 throughout.
+    """Change the initial weights, which Llama draws with a standard deviation of 0.02 throughout.
 
-    Matrices that keep the size of what they are given, so that nothing starts near zero. Embeddings that stay legible
-    in the residual stream beside what the blocks add; smaller logits make up for them. A direction that all embeddings
-    share: attention without biases has nothing else by which it could prefer a position, whatever stands there. And
-    heads that use it to look at the token before and the one before that, because finding what followed a word when it
-    was read, which is copying, begins there (induction heads, arXiv 2209.11895).
+    - Matrices are scaled to keep the size of their inputs, so that no activation starts near zero.
+    - Embeddings are scaled up, to stay readable in the residual stream beside the outputs of the blocks; smaller logits
+      compensate.
+    - All embeddings share a direction, because attention without biases has no other way to prefer a position
+      independently of its token.
+    - Two heads use that direction to attend to the previous token and the one before it. Copying, which is finding the
+      token that followed a word earlier, starts from such heads (induction heads, arXiv 2209.11895).
     """
     with torch.no_grad():
         for name, weights in model.named_parameters():
@@ -93,11 +95,12 @@ def _look_back(attention: Any, frequencies: torch.Tensor) -> None:
     """Make the first two heads attend one and two tokens back, by rotary phases alone.
 
     Args:
-        attention: Of the first block.
-        frequencies: [D/2] of the rotary embedding, radians a token; a head's dimensions i and i + D/2 are one pair.
+        attention: Attention of the first block.
+        frequencies: [D/2] frequencies of the rotary embedding, radians per token; dimensions i and i + D/2 of a head
+            are one pair.
     """
     half, size = len(frequencies), 2 * len(frequencies)
-    weights = 0.15 * frequencies.sqrt()  # slow pairs tell neighbours hardly apart, and would let the tokens decide
+    weights = 0.15 * frequencies.sqrt()  # slow pairs hardly distinguish neighbours: the tokens would decide
     query, key = attention.q_proj.weight, attention.k_proj.weight
     for head in range(min(2, len(key) // size)):
         rows, phases = slice(head * size, (head + 1) * size), (head + 1) * frequencies

@@ -1,4 +1,4 @@
-"""Tokenizers of the tiny models: a token for every character, or for every word, of a small invented language."""
+"""Tokenizers of the tiny models: one token per character, or per word, of a small invented language."""
 
 from collections.abc import Sequence
 
@@ -35,14 +35,16 @@ def word_tokenizer(words: Sequence[str], max_length: int) -> PreTrainedTokenizer
 
     Args:
         words: In the order of their ids; pad, end and unknown come after them.
-        max_length: Of the model.
+        max_length: Context length of the model.
 
     Raises:
-        ModelError: A word is repeated, empty, has white space in it, or is one of the three.
+        ModelError: A word is repeated, is empty, contains white space, or is one of the three.
     """
     for word in words:
         if word.split() != [word] or word in (PAD, EOS, UNKNOWN):
-            raise ModelError(f"the tokenizer's word {word!r} is no word of its own; give words without white space")
+            raise ModelError(
+                f"the tokenizer's word {word!r} is empty, has white space in it or is a special token; give other words"
+            )
     repeated = sorted({word for word in words if words.count(word) > 1})
     if repeated:
         raise ModelError(f"the tokenizer's words contain {repeated} more than once; name each word once")

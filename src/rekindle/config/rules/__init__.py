@@ -1,8 +1,8 @@
-"""Which settings contradict each other, and why. docs/composition.md is made from these rules.
+"""Rules about combinations of settings: which ones are refused, and why. docs/composition.md is made from them.
 
-A rule looks at a configuration whose tables are valid by themselves and yields the reasons why it is refused, a
-sentence each, with the remedy. Whatever no rule refuses is meant to work. Two kinds of rules: combinations that cannot
-work, and keys that nothing would read (an option without an effect is an error, not a silence).
+A rule takes a configuration whose tables are valid by themselves and yields the reasons to refuse it, one sentence
+each, with the remedy. Every configuration that passes all rules is meant to work. There are two kinds of rules:
+combinations that cannot work, and keys that would not be read (an option without effect is an error).
 """
 
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from rekindle.config.tables import Config
 __all__ = ["RULES", "Rule", "refusals"]
 
 Rule = Callable[[Config], Iterator[str]]
-"""The first line of its docstring says what it refuses."""
+"""The first line of the docstring names what the rule refuses."""
 
 RULES: tuple[Rule, ...] = (
     group_sizes.group_estimator_needs_a_group,
@@ -25,14 +25,14 @@ RULES: tuple[Rule, ...] = (
     group_sizes.minibatches_need_groups,
     group_sizes.subset_is_smaller,
     temperatures.heating_rises,
-    temperatures.heated_prompts_must_stay,
-    temperatures.reactivation_has_groups_to_revive,
+    temperatures.heating_keeps_its_prompts,
+    temperatures.reactivation_has_groups,
     temperatures.off_temperature_has_an_old_policy,
     credit.further_draws_need_a_gate,
     credit.recycling_needs_a_gate,
     credit.an_end_of_the_pool_can_be_reached,
     credit.zero_variance_groups_must_pass,
-    credit.silent_groups_can_be_made_up_for,
+    credit.compensation_has_groups_without_signal,
     credit.ratio_needs_several_steps,
     credit.forgetting_is_ordered,
     credit.successes_need_binary_rewards,
@@ -54,13 +54,13 @@ RULES: tuple[Rule, ...] = (
     self_play.pools_draw_again,
     self_play.proposals_can_be_compared,
     self_play.questions_leave_room_to_search,
-    self_play.somebody_learns,
+    self_play.a_role_learns_from_the_start,
     self_play.checker_has_an_address,
     unread.unread_keys,
 )
-"""Every rule, in the order of their reasons."""
+"""All rules, in the order in which their reasons are listed."""
 
 
 def refusals(config: Config) -> list[str]:
-    """Why this configuration cannot run, a sentence each; empty when it can."""
+    """Reasons why this configuration is refused, one sentence each; empty when it is accepted."""
     return [reason for rule in RULES for reason in rule(config)]

@@ -1,4 +1,4 @@
-"""Rules about which groups reach the update, and which advantage they have there."""
+"""Rules about the groups that reach the update, and their advantages."""
 
 from collections.abc import Iterator
 
@@ -12,18 +12,18 @@ from rekindle.types import Outcome
 
 __all__ = [
     "an_end_of_the_pool_can_be_reached",
+    "compensation_has_groups_without_signal",
     "forgetting_is_ordered",
     "further_draws_need_a_gate",
     "ratio_needs_several_steps",
     "recycling_needs_a_gate",
-    "silent_groups_can_be_made_up_for",
     "successes_need_binary_rewards",
     "zero_variance_groups_must_pass",
 ]
 
 
 def further_draws_need_a_gate(config: Config) -> Iterator[str]:
-    """Refill or oversampling beside a gate that lets everything pass, so that a step is full at once."""
+    """Refill or oversampling with a gate that accepts every group, so that a step is full at once."""
     train = config.train
     if GATES[train.gate].drops:
         return
@@ -40,26 +40,26 @@ def further_draws_need_a_gate(config: Config) -> Iterator[str]:
 
 
 def recycling_needs_a_gate(config: Config) -> Iterator[str]:
-    """Query recycling where groups without signal count as trained."""
+    """Query recycling with a gate that does not drop groups without signal."""
     gate, kind = config.train.gate, config.pool.kind
     drops = GATES[gate].drops
     if not POOLS[kind].puts_back:
         return
     if not drops:
         yield (
-            f'pool.kind = "{kind}" puts back the prompts that the gate turns away, and train.gate = "{gate}" '
-            'turns none away; set train.gate = "has_signal" or pool.kind = "cycling"'
+            f'pool.kind = "{kind}" puts back the prompts of groups that the gate drops, and '
+            f'train.gate = "{gate}" drops none; set train.gate = "has_signal" or pool.kind = "cycling"'
         )
     have_advantage = config.reactivation.kind != "off" or not ESTIMATORS[config.advantage.estimator].needs_group
     if drops and Outcome.ALL_CORRECT not in drops and not have_advantage:
         yield (
-            f'train.gate = "{gate}" uses up solved prompts, which pool.kind = "{kind}" is to put back, and '
-            'nothing gives them an advantage; set train.gate = "has_signal" or reactivation.kind = "virtual_failure"'
+            f'train.gate = "{gate}" consumes solved prompts without an advantage, which pool.kind = '
+            f'"{kind}" would put back; set train.gate = "has_signal" or reactivation.kind = "virtual_failure"'
         )
 
 
 def an_end_of_the_pool_can_be_reached(config: Config) -> Iterator[str]:
-    """A stop at an empty pool that is never empty."""
+    """A stop at an empty pool where the pool is never empty."""
     pool = config.pool
     if pool.kind != "recycling" or pool.on_empty != "stop":
         return
@@ -76,13 +76,13 @@ def an_end_of_the_pool_can_be_reached(config: Config) -> Iterator[str]:
 
 
 def zero_variance_groups_must_pass(config: Config) -> Iterator[str]:
-    """RL-ZVP where groups without signal do not reach the update, or have another advantage."""
+    """RL-ZVP where groups without signal do not reach the update, or have another advantage already."""
     gate, advantage = config.train.gate, config.advantage
     if not advantage.zero_variance_scale:
         return
     if GATES[gate].drops:
         yield (
-            f'train.gate = "{gate}" drops groups that advantage.zero_variance_scale learns from; '
+            f'train.gate = "{gate}" drops the groups without signal that advantage.zero_variance_scale needs; '
             'set train.gate = "everything"'
         )
     if not ESTIMATORS[advantage.estimator].needs_group:
@@ -97,14 +97,14 @@ def zero_variance_groups_must_pass(config: Config) -> Iterator[str]:
         )
 
 
-def silent_groups_can_be_made_up_for(config: Config) -> Iterator[str]:
-    """Making up for groups without signal, where no such group is in the batch."""
+def compensation_has_groups_without_signal(config: Config) -> Iterator[str]:
+    """Compensation for groups without an advantage, where no such group is in the batch."""
     gate, advantage, exponent = config.train.gate, config.advantage, config.optimizer.batch_exponent
     estimator = ESTIMATORS[advantage.estimator]
     if estimator.rescales_for_silence and {Outcome.ALL_CORRECT, Outcome.ALL_WRONG} <= GATES[gate].drops:
         yield (
-            f'advantage.estimator = "{advantage.estimator}" makes up for the groups without signal in a batch, and '
-            f'train.gate = "{gate}" lets none in; set train.gate = "everything" or advantage.estimator = "dr_grpo"'
+            f'advantage.estimator = "{advantage.estimator}" compensates for groups without signal in a batch, and '
+            f'train.gate = "{gate}" drops them all; set train.gate = "everything" or advantage.estimator = "dr_grpo"'
         )
     if exponent and not GATES[gate].drops and (not estimator.needs_group or advantage.zero_variance_scale > 0):
         what = "RL-ZVP" if estimator.needs_group else f'advantage.estimator = "{advantage.estimator}"'
@@ -115,7 +115,7 @@ def silent_groups_can_be_made_up_for(config: Config) -> Iterator[str]:
 
 
 def ratio_needs_several_steps(config: Config) -> Iterator[str]:
-    """GSPO and CISPO with one optimizer step per batch: they differ from PPO by their ratio, which is then 1."""
+    """GSPO and CISPO with one optimizer step per batch: their ratio is then 1, and they equal PPO."""
     loss = config.loss
     if LOSSES[loss.kind].needs_several_steps and optimizer_steps(config) == 1 and loss.old_logprobs != "engine":
         yield (
@@ -125,14 +125,14 @@ def ratio_needs_several_steps(config: Config) -> Iterator[str]:
 
 
 def forgetting_is_ordered(config: Config) -> Iterator[str]:
-    """A least factor of forgetting above the greatest."""
+    """A smallest discount above the largest."""
     least, most = config.posterior.least_discount, config.posterior.most_discount
     if least > most:
         yield f"posterior.least_discount = {least} is above posterior.most_discount = {most}; exchange them"
 
 
 def successes_need_binary_rewards(config: Config) -> Iterator[str]:
-    """Methods that count successes, with real-valued rewards."""
+    """Methods that count successes, with rewards other than 0 and 1."""
     if config.task.binary_rewards:
         return
     gate, pool, estimator = config.train.gate, config.pool.kind, config.advantage.estimator

@@ -1,4 +1,4 @@
-"""Rules about how many rollouts a group has."""
+"""Rules about group sizes."""
 
 from collections.abc import Iterator
 
@@ -22,7 +22,7 @@ __all__ = [
 
 
 def group_estimator_needs_a_group(config: Config) -> Iterator[str]:
-    """A group estimator where a group may be a single rollout."""
+    """A group-relative estimator where a group may be a single rollout."""
     estimator = config.advantage.estimator
     fewest, most = fewest_and_most(config)
     if fewest > 1 or not ESTIMATORS[estimator].needs_group:
@@ -40,47 +40,47 @@ def group_estimator_needs_a_group(config: Config) -> Iterator[str]:
 
 
 def single_rollouts_pass_every_gate(config: Config) -> Iterator[str]:
-    """A gate that single rollouts cannot pass, or only the successes among them."""
+    """A gate that drops single rollouts, all of them or the failures."""
     gate = config.train.gate
     drops = GATES[gate].drops
     if fewest_and_most(config)[0] > 1 or not drops:
         return
-    dropped = "group of one rollout, as one reward cannot disagree"
+    dropped = "group of one rollout, because one reward has no signal"
     if Outcome.ALL_CORRECT not in drops:
-        dropped = "single rollout that failed, so that successes are compared with nothing"
+        dropped = "single rollout that failed, so that successes have nothing to be compared with"
     yield f'train.gate = "{gate}" drops every {dropped}; set train.gate = "everything"'
 
 
 def signal_needs_a_group(config: Config) -> Iterator[str]:
-    """Methods that choose by signal inside a group, where a group may be a single rollout."""
+    """Methods that read the signal of a group, where a group may be a single rollout."""
     fewest, most = fewest_and_most(config)
     one = "train.group_size = 1" if most == 1 else "sizes.minimum = 1"
     kind = config.pool.kind
     if fewest == 1 and POOLS[kind].chooses_by_signal:
         does = "puts back prompts without signal" if POOLS[kind].puts_back else "skips prompts without signal"
         yield (
-            f'pool.kind = "{kind}" {does}, and a group of one ({one}) never has any; raise it, or set '
+            f'pool.kind = "{kind}" {does}, and a group of one ({one}) never has signal; raise it, or set '
             'pool.kind = "cycling"'
         )
     if config.train.group_size == 1 and kind == "prioritized" and config.priority.score == "signal_chance":
         yield (
-            'priority.score = "signal_chance" is the chance that train.group_size rollouts disagree, which one cannot; '
+            'priority.score = "signal_chance" is the chance that train.group_size rewards differ, which is 0 for one; '
             'set priority.score = "uncertainty" or train.group_size = 4'
         )
     if most == 1 and config.top_up.kind == "mixed":
         yield (
-            'top_up.kind = "mixed" goes on with groups that disagree, which a single rollout cannot; '
+            'top_up.kind = "mixed" adds rollouts to groups with signal, which a single rollout never has; '
             "set train.group_size = 4"
         )
 
 
 def one_rule_for_sizes(config: Config) -> Iterator[str]:
-    """Two rules for how large a group is: phases, a knapsack, 1/p, top-ups, single rollouts."""
+    """Two rules for the size of a group: phases, a knapsack, 1/p, top-ups, single rollouts."""
     sizes, kind = config.sizes, config.pool.kind
     phased = POOLS[kind].sizes_groups
     if phased and sizes.rule != "fixed":
         yield (
-            f'sizes.rule = "{sizes.rule}" and pool.kind = "{kind}" both say how large a group is; '
+            f'sizes.rule = "{sizes.rule}" and pool.kind = "{kind}" both set the size of a group; '
             'set sizes.rule = "fixed" (the phases then size the groups) or another pool.kind'
         )
     if config.top_up.kind != "off" and (phased or sizes.rule == "knapsack"):
@@ -92,12 +92,12 @@ def one_rule_for_sizes(config: Config) -> Iterator[str]:
     if phased and config.train.group_size == 1 < sizes.minimum:
         yield (
             f'train.group_size = 1 asks for single rollouts, and pool.kind = "{kind}" for groups of {sizes.minimum} '
-            "and more; set train.group_size = 4 (it only says how many rollouts a step has) or another pool.kind"
+            "and more; set train.group_size = 4 (it then only sets the rollouts of a step) or another pool.kind"
         )
 
 
 def budgets_can_be_spent(config: Config) -> Iterator[str]:
-    """Group sizes that the rollouts of a step do not allow."""
+    """Group sizes that do not fit the rollouts of a step."""
     train, sizes = config.train, config.sizes
     if sizes.rule == "knapsack" and not sizes.minimum <= train.group_size <= sizes.maximum:
         yield (
@@ -107,7 +107,7 @@ def budgets_can_be_spent(config: Config) -> Iterator[str]:
     elif sizes.rule == "knapsack" and train.group_size in (sizes.minimum, sizes.maximum) != (sizes.minimum,) * 2:
         which = "sizes.minimum" if train.group_size == sizes.minimum else "sizes.maximum"
         yield (
-            f'sizes.rule = "knapsack" has nothing to share out where train.group_size = {which} = {train.group_size}; '
+            f'sizes.rule = "knapsack" has no rollouts to share out: train.group_size = {which} = {train.group_size}; '
             f"{'lower' if which == 'sizes.minimum' else 'raise'} {which} or change train.group_size"
         )
     rollouts = train.groups_per_step * train.group_size
@@ -119,7 +119,7 @@ def budgets_can_be_spent(config: Config) -> Iterator[str]:
 
 
 def profile_can_find_learnable_prompts(config: Config) -> Iterator[str]:
-    """A profile so small that a prompt it sees solved counts as trivial."""
+    """A profile with so few samples that one success makes a prompt trivial."""
     table = config.profile
     made = POOLS[config.pool.kind].needs_profile and table.path is None
     if made and table.trivial_above * table.samples < 1:
@@ -144,7 +144,7 @@ def minibatches_need_groups(config: Config) -> Iterator[str]:
 
 
 def subset_is_smaller(config: Config) -> Iterator[str]:
-    """A subset that can never leave anything out, or that a top-up does not fill."""
+    """A subset as large as the group, or one that its top-up does not fill."""
     subset, most = config.subset, fewest_and_most(config)[1]
     if subset.kind != "off" and subset.size >= most:
         size = f"train.group_size = {most}" if most == config.train.group_size else f"groups of at most {most}"

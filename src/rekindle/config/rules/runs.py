@@ -12,17 +12,17 @@ def schedule_needs_an_end(config: Config) -> Iterator[str]:
     """A decaying learning rate in a run of unknown length."""
     schedule = config.optimizer.schedule
     if schedule != "constant" and config.train.steps is None:
-        yield f'optimizer.schedule = "{schedule}" needs train.steps to know where it ends; set it'
+        yield f'optimizer.schedule = "{schedule}" ends at train.steps, which is not set; set it'
 
 
 def model_reads_the_task(config: Config) -> Iterator[str]:
-    """A task that the tiny model does not know or cannot hold."""
+    """A task that the tiny model cannot read, or that exceeds its length."""
     if config.model.path is not None:
         return
     if config.task.source != "spell_backward" and not invents_its_world(config):
         yield (
             f'task.source = "{config.task.source}" needs a model that can read it; set model.path to a model '
-            'directory (the tiny model only knows task.source = "spell_backward" and "search_world", and "self_play" '
+            'directory (the tiny model only reads task.source = "spell_backward" and "search_world", and "self_play" '
             "without task.path)"
         )
         return
@@ -36,17 +36,17 @@ def model_reads_the_task(config: Config) -> Iterator[str]:
 
 
 def warm_start_decays(config: Config) -> Iterator[str]:
-    """A fall of the learning rate without its length, or the other way round."""
+    """A warm start with decay_below but no decay_steps, or the reverse."""
     table = config.warm_start
     if (table.decay_below is None) != (table.decay_steps == 0):
         yield (
             f"warm_start.decay_below = {table.decay_below} and warm_start.decay_steps = {table.decay_steps} belong "
-            "together: from which loss on the learning rate falls, and for how many steps; set both or neither"
+            "together (loss at which the learning rate begins to fall, and steps of the fall); set both or neither"
         )
 
 
 def task_is_named(config: Config) -> Iterator[str]:
-    """A source without its file or name, or with another source's verifier."""
+    """A source without its file or name, or with the verifier of another source."""
     task = config.task
     if task.source in {"jsonl", "parquet", "gsm8k"} and task.path is None:
         yield f'task.source = "{task.source}" needs task.path, the file to read; set it'

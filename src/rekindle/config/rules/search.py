@@ -1,4 +1,4 @@
-"""Rules about search agents: what they search, how they speak, and who judges them."""
+"""Rules about search agents: corpus, protocol and judge."""
 
 from collections.abc import Iterator
 
@@ -18,19 +18,19 @@ __all__ = [
 
 
 def search_agents_have_a_task(config: Config) -> Iterator[str]:
-    """A search world without search, or a search agent on a task that nothing is to be found about."""
+    """A search world without the search environment, or a search agent on a task without a corpus."""
     task = config.task
     if task.source in {"search_world", "self_play"} and not plays_search(config):
         yield f'task.source = "{task.source}" is played by searching; set task.environment = "search"'
     if task.source in {"spell_backward", "reasoning_gym"} and plays_search(config):
         yield (
-            f'task.environment = "search" has nothing to search for in task.source = "{task.source}"; set task.source '
+            f'task.environment = "search" has no corpus for task.source = "{task.source}"; set task.source '
             'to "search_world", or to questions with a corpus ("jsonl" or "parquet")'
         )
 
 
 def retriever_is_there(config: Config) -> Iterator[str]:
-    """A search agent without anything to search."""
+    """A search agent without a corpus or server."""
     table = config.retriever
     if not plays_search(config) or invents_its_world(config):
         return
@@ -43,33 +43,33 @@ def retriever_is_there(config: Config) -> Iterator[str]:
 
 
 def tool_calls_need_a_template(config: Config) -> Iterator[str]:
-    """Tool calls without a chat template to write them in."""
+    """Tool calls without a chat template."""
     templated = config.model.path is not None and config.model.chat_template
     if plays_search(config) and config.search.protocol == "tool_calls" and not templated:
         yield (
-            'search.protocol = "tool_calls" is written by a chat template; set model.path to a chat model and leave '
+            'search.protocol = "tool_calls" needs a chat template; set model.path to a chat model and leave '
             'model.chat_template at true, or set search.protocol = "tags"'
         )
 
 
 def answer_leaves_room_to_search(config: Config) -> Iterator[str]:
-    """All of a rollout's tokens kept for its answer."""
+    """A rollout whose tokens are all reserved for the answer."""
     answer, total = config.search.answer_tokens, config.engine.max_new_tokens
     if plays_search(config) and answer >= total:
         yield (
-            f"search.answer_tokens = {answer} of engine.max_new_tokens = {total} leaves nothing to search with; raise "
+            f"search.answer_tokens = {answer} of engine.max_new_tokens = {total} leaves no tokens for searches; raise "
             f"engine.max_new_tokens above {answer}"
         )
 
 
 def stop_texts_are_the_protocols(config: Config) -> Iterator[str]:
-    """Stop texts beside those of the search protocol."""
+    """Stop texts in addition to those of the search protocol."""
     if plays_search(config) and config.engine.stop:
         yield "engine.stop would end a search agent's turns elsewhere than its protocol does; remove it"
 
 
 def tool_tokens_have_no_behaviour(config: Config) -> Iterator[str]:
-    """Training on tokens that nobody sampled where their behaviour log-probabilities would be read."""
+    """Training on tool tokens, which were not sampled, where behaviour log-probabilities are read."""
     loss = config.loss
     if loss.tool_tokens != "trained":
         return
@@ -87,7 +87,7 @@ def tool_tokens_have_no_behaviour(config: Config) -> Iterator[str]:
 
 
 def judge_has_an_address(config: Config) -> Iterator[str]:
-    """A judge whom nobody can ask."""
+    """A judge without an address."""
     missing = [key for key in ("url", "model") if getattr(config.judge, key) is None]
     if config.task.verifier == "judge" and missing:
         yield (
@@ -97,7 +97,7 @@ def judge_has_an_address(config: Config) -> Iterator[str]:
 
 
 def f1_has_a_threshold(config: Config) -> Iterator[str]:
-    """F1 as a reward of 0 or 1, with nothing but a perfect score as 1."""
+    """F1 as a 0/1 reward where only a perfect score is a success."""
     task = config.task
     if task.verifier == "f1" and task.binary_rewards and task.success_threshold == 1:
         yield (

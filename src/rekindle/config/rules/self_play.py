@@ -1,4 +1,4 @@
-"""Rules about search self-play: who plays, who checks, and what its pool of created questions can do."""
+"""Rules about search self-play: roles, checks, and its pool of created questions."""
 
 from collections.abc import Iterator
 
@@ -8,6 +8,7 @@ from rekindle.learning.estimators import ESTIMATORS
 from rekindle.scheduling.pools import POOLS
 
 __all__ = [
+    "a_role_learns_from_the_start",
     "answers_have_held_out_questions",
     "checker_has_an_address",
     "created_questions_have_no_profile",
@@ -15,21 +16,20 @@ __all__ = [
     "proposals_can_be_compared",
     "questions_leave_room_to_search",
     "self_play_recipe_plays_itself",
-    "somebody_learns",
 ]
 
 
 def self_play_recipe_plays_itself(config: Config) -> Iterator[str]:
-    """The recipe of self-play on tasks that are given."""
+    """The self-play recipe with given tasks."""
     if config.recipe == "self_play" and not plays_itself(config):
         yield (
-            f'recipe = "self_play" proposes its own questions, and task.source = "{config.task.source}" gives them; '
+            f'recipe = "self_play" creates its questions, and task.source = "{config.task.source}" reads given ones; '
             'set task.source = "self_play" or another recipe'
         )
 
 
 def answers_have_held_out_questions(config: Config) -> Iterator[str]:
-    """A list of answers and nothing to measure the solver by."""
+    """A list of answers without held-out questions to evaluate on."""
     task = config.task
     if plays_itself(config) and task.path is not None and task.eval_path is None:
         yield (
@@ -39,34 +39,34 @@ def answers_have_held_out_questions(config: Config) -> Iterator[str]:
 
 
 def created_questions_have_no_profile(config: Config) -> Iterator[str]:
-    """A profile, or phases that need one, of questions that are not invented yet."""
+    """A profile, or phases that need one, of questions that do not exist before the run."""
     if not plays_itself(config):
         return
     if POOLS[config.pool.kind].needs_profile:
         yield (
             f'pool.kind = "{config.pool.kind}" sorts prompts by a profile, and the questions of '
-            'task.source = "self_play" are not there before the run; set another pool.kind '
+            'task.source = "self_play" do not exist before the run; set another pool.kind '
             '(sizes.rule = "inverse_success" sizes groups as it does)'
         )
     elif config.profile.path is not None:
         yield (
-            f'profile.path = "{config.profile.path}" knows no question of task.source = "self_play", which are '
-            "invented in the run; remove it"
+            f'profile.path = "{config.profile.path}" has no question of task.source = "self_play", which are '
+            "created during the run; remove it"
         )
 
 
 def pools_draw_again(config: Config) -> Iterator[str]:
-    """A pool that decides what is drawn again where nothing is."""
+    """A pool with a rule for drawing prompts again, where questions are played once."""
     kind, fill = config.pool.kind, config.self_play.fill
     if plays_itself(config) and POOLS[kind].orders and "replay" not in fill:
         yield (
-            f'pool.kind = "{kind}" says which questions are drawn again, and self_play.fill = "{fill}" plays each in '
-            'one step only; set self_play.fill = "replay" or pool.kind = "cycling"'
+            f'pool.kind = "{kind}" chooses which questions are drawn again, and self_play.fill = "{fill}" plays each '
+            'in one step only; set self_play.fill = "replay" or pool.kind = "cycling"'
         )
 
 
 def proposals_can_be_compared(config: Config) -> Iterator[str]:
-    """A group estimator for proposers who propose once per seed."""
+    """A group-relative estimator with one proposal per seed."""
     table = config.self_play
     compares = ESTIMATORS[table.proposer_estimator].needs_group
     if plays_itself(config) and table.proposer_group_size == 1 and compares:
@@ -78,26 +78,26 @@ def proposals_can_be_compared(config: Config) -> Iterator[str]:
 
 
 def questions_leave_room_to_search(config: Config) -> Iterator[str]:
-    """All of a proposer's tokens kept for its question."""
+    """A proposer whose tokens are all reserved for the question."""
     table = config.self_play
     key = "engine.max_new_tokens" if table.max_new_tokens is None else "self_play.max_new_tokens"
     total = table.max_new_tokens or config.engine.max_new_tokens
     if plays_itself(config) and table.question_tokens >= total:
         yield (
-            f"self_play.question_tokens = {table.question_tokens} of {key} = {total} leaves the proposer nothing to "
-            f"search with; raise {key} above {table.question_tokens}"
+            f"self_play.question_tokens = {table.question_tokens} of {key} = {total} leaves the proposer no tokens "
+            f"for searches; raise {key} above {table.question_tokens}"
         )
 
 
-def somebody_learns(config: Config) -> Iterator[str]:
-    """Roles that wait for one another, or a refill for a solver that does not learn."""
+def a_role_learns_from_the_start(config: Config) -> Iterator[str]:
+    """A first step in which no role learns, or a refill for a solver that does not learn."""
     table = config.self_play
     if not plays_itself(config):
         return
     if min(table.proposer_from_step, table.solver_from_step) > 1:
         yield (
             f"self_play.proposer_from_step = {table.proposer_from_step} and self_play.solver_from_step = "
-            f"{table.solver_from_step} leave nobody to learn in the first step; set one of them to 1"
+            f"{table.solver_from_step} leave no role that learns in the first step; set one of them to 1"
         )
     if table.fixed == "solver" and config.refill.max_rounds:
         yield (
@@ -107,7 +107,7 @@ def somebody_learns(config: Config) -> Iterator[str]:
 
 
 def checker_has_an_address(config: Config) -> Iterator[str]:
-    """A check at a server that nobody can ask."""
+    """A check by a server without an address."""
     table = config.check
     missing = [key for key in ("url", "model") if getattr(table, key) is None]
     if plays_itself(config) and table.kind == "endpoint" and missing:

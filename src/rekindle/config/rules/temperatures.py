@@ -1,4 +1,4 @@
-"""Rules about heated prompts."""
+"""Rules about raised temperatures: heating, reactivation and the off-temperature correction."""
 
 from collections.abc import Iterator
 
@@ -10,10 +10,10 @@ from rekindle.scheduling.pools import POOLS
 from rekindle.types import Outcome
 
 __all__ = [
-    "heated_prompts_must_stay",
+    "heating_keeps_its_prompts",
     "heating_rises",
     "off_temperature_has_an_old_policy",
-    "reactivation_has_groups_to_revive",
+    "reactivation_has_groups",
 ]
 
 
@@ -22,32 +22,35 @@ def heating_rises(config: Config) -> Iterator[str]:
     heating, base = config.heating, config.train.temperature
     if heating.delta and heating.maximum < base:
         yield (
-            f"heating.maximum = {heating.maximum} is below train.temperature = {base}, so heating would cool; "
-            f"set heating.maximum above {base}"
+            f"heating.maximum = {heating.maximum} is below train.temperature = {base}, so heating would lower the "
+            f"temperature; set heating.maximum above {base}"
         )
     if heating.delta and heating.maximum == base:
-        yield f"heating.maximum = train.temperature = {base} leaves no room to heat; raise it or set heating.delta = 0"
+        yield (
+            f"heating.maximum = train.temperature = {base} leaves no room to raise the temperature; "
+            "raise heating.maximum or set heating.delta = 0"
+        )
 
 
-def heated_prompts_must_stay(config: Config) -> Iterator[str]:
-    """ERPO's heating beside sGPO's filter of trivial prompts, which deletes exactly those that are heated."""
+def heating_keeps_its_prompts(config: Config) -> Iterator[str]:
+    """ERPO's heating with sGPO's filter of trivial prompts, which removes the prompts that heating is for."""
     if POOLS[config.pool.kind].needs_profile and config.heating.delta and config.profile.trivial_above < 1:
         yield (
             f"profile.trivial_above = {config.profile.trivial_above} removes the prompts that are nearly always "
-            "solved, and heating.delta heats exactly these; set profile.trivial_above = 1 to keep and heat them, or "
-            "heating.delta = 0"
+            "solved, and heating.delta raises the temperature of these prompts; set profile.trivial_above = 1 to keep "
+            "them, or heating.delta = 0"
         )
 
 
-def reactivation_has_groups_to_revive(config: Config) -> Iterator[str]:
-    """ERPO's RA where the gate drops all-correct groups, or where these have an advantage already."""
+def reactivation_has_groups(config: Config) -> Iterator[str]:
+    """ERPO's RA where the gate drops all-correct groups, or where the estimator gives them an advantage."""
     kind, estimator = config.reactivation.kind, config.advantage.estimator
     if kind == "off":
         return
     if Outcome.ALL_CORRECT in GATES[config.train.gate].drops:
         yield (
             f'train.gate = "{config.train.gate}" drops the all-correct groups that reactivation.kind = "{kind}" '
-            'revives; set train.gate = "not_all_wrong"'
+            'needs; set train.gate = "not_all_wrong"'
         )
     if not ESTIMATORS[estimator].needs_group:
         yield (
@@ -63,7 +66,7 @@ def reactivation_has_groups_to_revive(config: Config) -> Iterator[str]:
 
 
 def off_temperature_has_an_old_policy(config: Config) -> Iterator[str]:
-    """Corrections for rollouts at another temperature whose old policy is not known there."""
+    """The off-temperature correction without the old policy's log-probabilities at the base temperature."""
     loss, mode = config.loss, config.loss.off_temperature
     if mode == "tempered":
         return
@@ -75,6 +78,6 @@ def off_temperature_has_an_old_policy(config: Config) -> Iterator[str]:
         )
     elif loss.old_logprobs == "engine":
         yield (
-            f'loss.off_temperature = "{mode}" cannot use the engine\'s log-probabilities, which are at the heated '
+            f'loss.off_temperature = "{mode}" cannot use the engine\'s log-probabilities, which are at the raised '
             'temperature; set loss.old_logprobs = "auto"'
         )

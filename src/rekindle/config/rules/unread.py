@@ -1,4 +1,4 @@
-"""Keys that nothing would read. A key counts as set when it differs from its default."""
+"""The rule about keys that would not be read. A key counts as set when it differs from its default."""
 
 import json
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ from rekindle.config.tables import Config
 __all__ = ["unread_keys"]
 
 CONDITIONAL = tuple((key, key.only, key.default) for key in keys_of(Config) if key.only is not None)
-"""Keys that are not always read, their conditions and their defaults."""
+"""Keys with a condition, as (key, condition, default)."""
 
 
 def unread_keys(config: Config) -> Iterator[str]:
-    """A setting of a method that is not switched on: a key whose condition does not hold."""
+    """A key that is set although its condition does not hold, as of a method that is switched off."""
     for key, condition, default in CONDITIONAL:
         value = value_at(config, key.path)
         if value != default and not condition.holds(config):

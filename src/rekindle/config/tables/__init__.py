@@ -1,6 +1,6 @@
-"""The configuration of a run, put together from its tables, which are a file per subject.
+"""The configuration of a run: one table per subject, one file per group of tables.
 
-What a key means for others (which combinations work) is in ``rules``; how a file becomes one in ``reading``.
+``rules`` has the combinations of keys that are refused; ``reading`` turns a file into a configuration.
 """
 
 from rekindle.config.keys import Table, key
@@ -26,7 +26,7 @@ __all__ = ["Config"]
 class Config(Table):
     """A complete run."""
 
-    recipe: str = key("grpo", "preset that fills in what is not set; `rekindle recipes` lists them")
+    recipe: str = key("grpo", "preset for the keys that are not set; `rekindle recipes` lists the recipes")
     model: ModelTable = ModelTable()
     warm_start: WarmStartTable = WarmStartTable()
     task: TaskTable = TaskTable()

@@ -1,4 +1,4 @@
-"""Tables of the policy and of the warm start that makes a tiny one."""
+"""Tables of the policy, and of the warm start of a tiny one."""
 
 from typing import ClassVar, Literal
 
@@ -10,7 +10,7 @@ from rekindle.config.keys import Table, key
 
 __all__ = ["ModelTable", "TinyModel", "WarmStartTable"]
 
-MADE_HERE = absent("model.path").but("model.path names a ready model, remove that")
+MADE_HERE = absent("model.path").but("model.path names a pretrained model, remove model.path")
 READY_MODEL = given("model.path", "MODEL_DIR", suggest=False).but(
     "the tiny model has no code and no chat template, set model.path"
 )
@@ -24,15 +24,15 @@ class TinyModel(Table):
     layers: int = key(4, "decoder layers", ge=1)
     hidden_size: int = key(64, "width of the residual stream", ge=8)
     heads: int = key(4, "attention heads; must divide hidden_size into even parts", ge=1)
-    kv_heads: int = key(4, "heads of keys and values (grouped-query attention); must divide heads", ge=1)
+    kv_heads: int = key(4, "key and value heads (grouped-query attention); must divide heads", ge=1)
     intermediate_size: int = key(192, "width of the feed-forward layers", ge=8)
     max_length: int = key(128, "longest prompt plus completion, tokens", ge=16)
     initialization: Literal["llama", "copying"] = key(
         "llama",
         "first values of the weights",
         values={
-            "llama": "all small and random, as transformers makes a Llama",
-            "copying": "such that copying what was read is learned sooner",
+            "llama": "small and random, as transformers initializes a Llama",
+            "copying": "values from which copying of the prompt is learned sooner",
         },
     )
 
@@ -48,7 +48,7 @@ class TinyModel(Table):
 
 
 class ModelTable(Table):
-    """Which policy: a Hugging Face causal LM directory, or a tiny one made from scratch."""
+    """The policy: a Hugging Face causal LM directory, or a tiny decoder made from scratch."""
 
     path: str | None = key(None, "directory with config, weights and tokenizer; absent: a tiny model is made")
     dtype: Literal["float32", "bfloat16"] = key(
@@ -57,9 +57,9 @@ class ModelTable(Table):
         values={"float32": "4 bytes a weight", "bfloat16": "2 bytes a weight, for GPUs"},
     )
     device: str = key("auto", "auto, cpu, cuda or cuda:N; auto is the first GPU where there is one")
-    trust_remote_code: bool = key(False, "run code that came with the model directory", only=READY_MODEL)
+    trust_remote_code: bool = key(False, "run the code in the model directory", only=READY_MODEL)
     chat_template: bool = key(
-        True, "render prompts with the tokenizer's chat template when it has one", only=READY_MODEL
+        True, "render prompts with the tokenizer's chat template, where it has one", only=READY_MODEL
     )
     system_prompt: str | None = key(
         None, "system message put before every prompt (needs a chat template)", only=READY_MODEL
@@ -76,16 +76,18 @@ class WarmStartTable(Table):
     batch_size: int = key(64, "demonstrations of a step", ge=1)
     learning_rate: float = key(2e-3, "learning rate of AdamW", gt=0)
     decay_below: float | None = key(
-        None, "smoothed loss, nats a token, from which on the learning rate falls to 0; absent: it is constant", gt=0
+        None,
+        "smoothed loss, nats per token, at which the learning rate begins to fall to 0; absent: constant rate",
+        gt=0,
     )
-    decay_steps: int = key(0, "steps of that fall, after which the warm start ends", ge=0)
+    decay_steps: int = key(0, "steps of the fall, after which the warm start ends", ge=0)
     seed: int = key(0, "seed of the weights and of the demonstrations", ge=0)
     least_by_level: tuple[float, ...] = key(
         (),
-        "least pass@1 of the prompts of level 1, 2, ... after the warm start, where tasks have one",
-        only=fact("the embedded search world is played", invents_its_world, task__source="search_world").but(
-            'prompts have levels with task.source = "search_world"'
-        ),
+        "smallest pass@1 of the prompts of level 1, 2, ... after the warm start, where tasks have levels",
+        only=fact(
+            "the tasks are those of the embedded search world", invents_its_world, task__source="search_world"
+        ).but('prompts have levels with task.source = "search_world"'),
     )
     sampled_accuracy: tuple[float, float] = key(
         (0.2, 0.6), "accepted range of pass@1 on 256 pool prompts after the warm start; RL is refused outside"

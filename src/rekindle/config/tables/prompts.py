@@ -1,4 +1,4 @@
-"""Tables of which prompts are drawn: the pool, and what it is told of them."""
+"""Tables of prompt selection: pool, priorities, posterior, skipping, profile and phases."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -19,9 +19,9 @@ ESTIMATES = (
     | on("advantage.estimator", *having(ESTIMATORS, "reads_history"))
     | on("sizes.rule", "inverse_success", "knapsack")
 )
-"""Something asks for a prompt's success rate."""
+"""A pool, an estimator or a group size reads the prompts' success rates."""
 NEEDS_PRIOR = ESTIMATES.but(
-    "phases.reprofile counts what was seen and needs no prior, set what estimates success rates"
+    "phases.reprofile reads counts and no prior, set a pool, estimator or group size that estimates success rates"
 )
 HALF_LIFE = given("posterior.half_life", 0.1, suggest=False)
 
@@ -29,17 +29,17 @@ HALF_LIFE = given("posterior.half_life", 0.1, suggest=False)
 class PoolTable(Table):
     """Which prompts may be drawn, and when they come back."""
 
-    kind: Annotated[str, OneOf(POOLS)] = key("cycling", "which prompts are drawn, and which leave until a reset")
+    kind: Annotated[str, OneOf(POOLS)] = key("cycling", "rule of drawing prompts and of removing them until a reset")
     alpha: float = key(
         0.0,
-        "weight left to a trained prompt (soft recycling), that of a fresh one being 1",
+        "draw weight of a trained prompt (soft recycling); a fresh one has 1",
         ge=0,
         lt=1,
         only=CONSUMES_TRAINED,
     )
     on_empty: Literal["reset", "stop"] = key(
         "reset",
-        "when no prompt is live",
+        "behaviour when no prompt is live",
         only=RECYCLING,
         values={"reset": "all prompts come back", "stop": "the run ends"},
     )
@@ -55,61 +55,61 @@ class PriorityTable(Table):
 
     score: Literal["signal_chance", "uncertainty"] = key(
         "signal_chance",
-        "what a prompt is worth, p being its believed success rate",
+        "score of a prompt, p being its estimated success rate",
         values={
-            "signal_chance": "the posterior chance that a group of train.group_size carries signal",
+            "signal_chance": "posterior probability that a group of train.group_size carries signal",
             "uncertainty": "sqrt(p (1 - p)) + floor",
         },
     )
     estimate: Literal["mean", "sample"] = key(
         "mean",
-        "how p is read off the posterior",
+        "how the posterior of p enters the score",
         only=SIGNAL_CHANCE,
-        values={"mean": "the chance under the whole posterior", "sample": "the chance at one Thompson sample from it"},
+        values={"mean": "expectation over the posterior", "sample": "value at one Thompson sample from it"},
     )
     select: Literal["weighted", "best"] = key(
         "weighted",
         "how prompts are drawn",
         values={"weighted": "at random, by weight", "best": "those of the highest weight, ties at random"},
     )
-    floor: float = key(0.05, "exploration: least weight of a prompt", ge=0, le=1)
+    floor: float = key(0.05, "exploration: smallest weight of a prompt", ge=0, le=1)
     sharpness: float = key(1.0, "exponent of the weight; 0 draws uniformly", ge=0, only=SIGNAL_CHANCE)
     consume: Literal["none", "drawn", "trained"] = key(
         "none",
         "which prompts leave until a reset",
         values={
             "none": "none",
-            "drawn": "all that were drawn, as in cycling",
-            "trained": "those that were trained on with signal, as in recycling",
+            "drawn": "those drawn, as in cycling",
+            "trained": "those trained on with signal, as in recycling",
         },
     )
 
 
 class PosteriorTable(Table):
-    """What is believed of a prompt's success rate: Beta counts of its visits, and how they are forgotten."""
+    """Posterior of a prompt's success rate: Beta counts of its visits, and their discount."""
 
     read_when: ClassVar[Condition | None] = (ESTIMATES | on("phases.reprofile", True)).but(
-        'set what estimates success rates, e.g. pool.kind = "prioritized"'
+        'set a method that estimates success rates, e.g. pool.kind = "prioritized"'
     )
 
     prior_successes: float = key(
         0.5,
-        "successes that a new prompt is believed to have had",
+        "prior count of successes of every prompt",
         ge=0,
         only=NEEDS_PRIOR,
     )
     prior_failures: float = key(
         0.5,
-        "failures that a new prompt is believed to have had",
+        "prior count of failures of every prompt",
         ge=0,
         only=NEEDS_PRIOR,
     )
     half_life: float | None = key(
-        None, "nats of policy movement (mean |change of log p|) that halve a count; absent: none is forgotten so", gt=0
+        None, "nats of policy movement (mean |change of log p|) that halve a count; absent: movement is not read", gt=0
     )
     least_discount: float = key(
         0.0,
-        "least factor of the counts at a visit",
+        "smallest factor of the counts at a visit",
         ge=0,
         le=1,
         only=(
@@ -118,45 +118,47 @@ class PosteriorTable(Table):
                 "posterior.least_discount = posterior.most_discount, a constant factor",
                 lambda config: config.posterior.least_discount == config.posterior.most_discount,
             )
-        ).but("it bounds posterior.half_life, set that"),
+        ).but("it bounds the discount by posterior.half_life, set posterior.half_life"),
     )
-    most_discount: float = key(1.0, "greatest factor of the counts at a visit", gt=0, le=1)
+    most_discount: float = key(1.0, "largest factor of the counts at a visit", gt=0, le=1)
     probe_rows: int = key(
         16, "rollouts scored again after an update to measure the policy's movement", ge=1, only=HALF_LIFE
     )
 
 
 class SkipTable(Table):
-    """GRESO: prompts skipped before they are rolled out."""
+    """GRESO: skipping of prompts before they are rolled out."""
 
     read_when: ClassVar[Condition | None] = on("pool.kind", "selective")
 
-    target: float = key(0.25, "share of groups without signal that is aimed at", ge=0, le=1)
-    easy_part: float = key(1 / 3, "part of the target that all-correct groups may be", ge=0, le=1)
-    explore: float = key(0.01, "least chance of a rollout; 1 never skips", ge=0, le=1)
+    target: float = key(0.25, "target share of groups without signal", ge=0, le=1)
+    easy_part: float = key(1 / 3, "part of the target for all-correct groups", ge=0, le=1)
+    explore: float = key(0.01, "smallest probability of a rollout; 1 never skips", ge=0, le=1)
 
 
 class ProfileTable(Table):
-    """A profiling pass with the start policy; its counts are also the first counts of the posterior."""
+    """A profiling pass with the start policy; its counts also initialize the posterior."""
 
     path: str | None = key(
         None,
-        "file written by rekindle profile; absent: the run makes it where it needs one",
-        only=(PHASED | ESTIMATES).but('set what reads a profile, e.g. pool.kind = "phased" or "prioritized"'),
+        "file written by rekindle profile; absent: the run makes a profile where it needs one",
+        only=(PHASED | ESTIMATES).but('set a method that reads a profile, e.g. pool.kind = "phased" or "prioritized"'),
     )
     samples: int = key(
         8,
-        "rollouts per prompt, where the run has to make the profile",
+        "rollouts per prompt, where the run makes the profile",
         ge=1,
-        only=PHASED & absent("profile.path").but("the profile of profile.path is there already, remove that"),
+        only=PHASED & absent("profile.path").but("profile.path names a ready profile, remove profile.path"),
     )
     trivial_above: float = key(
-        0.75, "prompts of a higher success rate are left out; 1 keeps all", gt=0, le=1, only=PHASED
+        0.75, "prompts with a higher success rate are removed; 1 keeps all", gt=0, le=1, only=PHASED
     )
-    unsolved_share: float = key(0.1, "part of the never solved prompts that joins every phase", ge=0, le=1, only=PHASED)
+    unsolved_share: float = key(
+        0.1, "share of the never solved prompts that is in every phase", ge=0, le=1, only=PHASED
+    )
     force: bool = key(
         False,
-        "use the profile of another model, verifier, temperature or length",
+        "accept a profile of another model, verifier, temperature or length",
         only=given("profile.path", "PROFILE", suggest=False),
     )
 
@@ -172,7 +174,7 @@ class PhasesTable(Table):
     smoothing: float = key(0.1, "weight of a step in the smoothed reward", gt=0, le=1)
     after_last: Literal["continue", "stop"] = key(
         "continue",
-        "when the last phase is over",
-        values={"continue": "its prompts go on being cycled", "stop": "the run ends"},
+        "behaviour when the last phase is over",
+        values={"continue": "its prompts keep cycling", "stop": "the run ends"},
     )
-    reprofile: bool = key(False, "size the later phases by the run's own counts, at no cost")
+    reprofile: bool = key(False, "size the later phases by the counts of the run, without further rollouts")

@@ -1,4 +1,4 @@
-"""Tables of how prompts are rolled out: group sizes, temperatures, further rollouts, sampling limits."""
+"""Tables of rollouts: group sizes, temperatures, top-ups, refill and sampling limits."""
 
 from typing import Literal
 
@@ -13,31 +13,31 @@ __all__ = ["EngineTable", "HeatingTable", "RefillTable", "SizesTable", "TopUpTab
 
 POOL_SIZES = on("pool.kind", *having(POOLS, "sizes_groups"))
 SIZED = on("sizes.rule", "inverse_success", "knapsack") | POOL_SIZES
-HEATED = given("heating.delta", 0.05)
+HEATING_ON = given("heating.delta", 0.05)
 SEVERAL = fact(
     "a group may have several rollouts",
     lambda config: fewest_and_most(config)[1] > 1,
     train__group_size=4,
-).but("single rollouts carry no signal of their own, set train.group_size = 4")
+).but("single rollouts carry no signal, set train.group_size = 4")
 
 
 class SizesTable(Table):
-    """How many rollouts a prompt gets."""
+    """Group sizes: rollouts per prompt."""
 
     rule: Literal["fixed", "inverse_success", "knapsack"] = key(
         "fixed",
-        "how large a group is, p being the prompt's believed success rate",
+        "rule for the group size, p being the prompt's estimated success rate",
         values={
             "fixed": "train.group_size for every prompt",
             "inverse_success": "2^round(log2 1/p) (sGPO's rule)",
-            "knapsack": "the best spending of train.group_size rollouts a prompt on average (Knapsack RL)",
+            "knapsack": "the best distribution of train.group_size rollouts per prompt on average (Knapsack RL)",
         },
     )
     minimum: int = key(2, "fewest rollouts of a group", ge=1, only=SIZED)
     maximum: int = key(8, "most rollouts of a group", ge=1, only=SIZED)
     rounding: Literal["floor", "nearest", "ceil"] = key(
         "floor",
-        "how log2(1/p) is rounded",
+        "rounding of log2(1/p)",
         only=on("sizes.rule", "inverse_success") | POOL_SIZES,
         values={"floor": "down, to the smaller group", "nearest": "to the nearest", "ceil": "up, to the larger group"},
     )
@@ -53,24 +53,24 @@ class HeatingTable(Table):
     """ERPO's history tracker: prompts that are always solved are sampled at a raised temperature."""
 
     delta: float = key(0.0, "rise of the temperature per all-correct visit; 0 is off", ge=0)
-    maximum: float = key(1.2, "highest temperature", gt=0, only=HEATED)
+    maximum: float = key(1.2, "highest temperature", gt=0, only=HEATING_ON)
     on_signal: Literal["reset", "step_down", "hold"] = key(
         "step_down",
         "the prompt's streak of all-correct visits after a visit with signal",
-        only=HEATED & SEVERAL,
+        only=HEATING_ON & SEVERAL,
         values={"reset": "0 (the paper's rule)", "step_down": "one less", "hold": "kept"},
     )
 
 
 class TopUpTable(Table):
-    """Further rollouts for a prompt once its first ones are known."""
+    """Further rollouts for a prompt after its first ones are judged."""
 
     kind: Literal["off", "mixed", "balance"] = key(
         "off",
         "which prompts get further rollouts",
         values={
             "off": "none",
-            "mixed": "those whose first rollouts differ in reward get `more`, once (SPEED-RL)",
+            "mixed": "those with signal in the first rollouts get `more`, once (SPEED-RL)",
             "balance": "all, until half of subset.size is right and half wrong (Reinforce-Ada)",
         },
     )
@@ -83,10 +83,10 @@ class TopUpTable(Table):
 class RefillTable(Table):
     """DAPO's dynamic sampling: draw again inside the step until enough groups carry signal."""
 
-    max_rounds: int = key(0, "extra rounds per step, at least 0; 0 switches refill off")
+    max_rounds: int = key(0, "extra rounds per step; 0 is off")
     on_exhausted: Literal["train", "stop"] = key(
         "train",
-        "when the rounds are spent and groups are still missing",
+        "behaviour when the rounds are used up and groups are missing",
         only=given("refill.max_rounds", 4),
         values={"train": "the update has fewer groups", "stop": "the run ends"},
     )
@@ -104,8 +104,8 @@ class RefillTable(Table):
 class EngineTable(Table):
     """Sampling limits."""
 
-    max_new_tokens: int = key(24, "tokens that the policy samples in a rollout, in all turns together", ge=1)
+    max_new_tokens: int = key(24, "sampled tokens of a rollout, all turns together", ge=1)
     top_p: float = key(1.0, "sample from the likeliest tokens that together have this probability; 1: all", gt=0, le=1)
     min_p: float = key(0.0, "leave out tokens less likely than this fraction of the likeliest; 0: none", ge=0, lt=1)
-    stop: tuple[str, ...] = key((), "texts that end a completion, beside the end token")
+    stop: tuple[str, ...] = key((), "texts that end a completion, in addition to the end token")
     max_rows: int = key(256, "rollouts decoded at the same time", ge=1)

@@ -1,4 +1,4 @@
-"""Tables of search agents: the protocol, and what is searched."""
+"""Tables of search agents: protocol and retriever."""
 
 from typing import ClassVar, Literal
 
@@ -8,19 +8,21 @@ from rekindle.config.keys import Table, key
 
 __all__ = ["RetrieverTable", "SearchTable"]
 
-PLAYS_SEARCH = fact("tasks are played by searching", plays_search, task__environment="search")
+PLAYS_SEARCH = fact("the environment is the search agent", plays_search, task__environment="search")
 OWN_CORPUS = fact(
     "the corpus is not that of the embedded search world",
     lambda config: not invents_its_world(config),
     task__source="jsonl",
-).but('the search world brings its own corpus, set task.source = "jsonl"')
-LOCAL = on("retriever.kind", "lexical", "dense", "hybrid").but('the server searches, set retriever.kind = "lexical"')
+).but('the search world has its own corpus, set task.source = "jsonl"')
+LOCAL = on("retriever.kind", "lexical", "dense", "hybrid").but(
+    'the server has the index, set retriever.kind = "lexical"'
+)
 VECTORS = on("retriever.kind", "dense", "hybrid")
 HTTP = on("retriever.kind", "http")
 
 
 class SearchTable(Table):
-    """A search agent: how the policy asks, what it reads, and what bounds a rollout.
+    """The search agent: protocol, documents, and limits of a rollout.
 
     ``engine.max_new_tokens`` bounds the tokens that the policy samples in all turns together.
     """
@@ -29,7 +31,7 @@ class SearchTable(Table):
 
     protocol: Literal["tags", "tool_calls"] = key(
         "tags",
-        "how the policy asks",
+        "format of queries and answers",
         values={
             "tags": "<search> and <answer> in the text (Search-R1)",
             "tool_calls": "JSON tool calls of the model's chat template",
@@ -37,49 +39,49 @@ class SearchTable(Table):
     )
     prompt: str | None = key(None, "text with {question} in it; absent: instructions for the protocol")
     max_turns: int = key(5, "turns of the policy, the answer included", ge=1)
-    max_queries: int = key(3, "queries of one turn that are answered", ge=1, le=3)
+    max_queries: int = key(3, "answered queries per turn", ge=1, le=3)
     turn_tokens: int | None = key(None, "tokens sampled in one turn; absent: engine.max_new_tokens", ge=1)
     answer_tokens: int = key(
-        32, "tokens kept for an answer that is asked for when turns or tokens run out; 0: none", ge=0
+        32, "tokens reserved for an answer, which is requested when turns or tokens run out; 0: none", ge=0
     )
     documents: int = key(3, "documents per query", ge=1)
-    document_tokens: int = key(200, "tokens of one document; what is longer is cut", ge=1)
+    document_tokens: int = key(200, "most tokens of one document; longer ones are cut", ge=1)
     document_format: str = key(
-        'Doc {rank}(Title: "{title}") {text}\n', "how a document is written: {rank} {title} {text}"
+        'Doc {rank}(Title: "{title}") {text}\n', "template of a document, with {rank} {title} {text}"
     )
 
 
 class RetrieverTable(Table):
-    """Where a search agent finds documents; the embedded search world brings its own."""
+    """Retrieval for search agents; the embedded search world has its own retriever."""
 
     read_when: ClassVar[Condition | None] = PLAYS_SEARCH & OWN_CORPUS
 
     kind: Literal["lexical", "dense", "hybrid", "http"] = key(
         "lexical",
-        "what finds documents",
+        "kind of retriever",
         values={
             "lexical": "BM25 over words",
-            "dense": "nearest vectors of an encoder",
-            "hybrid": "lexical and dense, merged by reciprocal ranks",
+            "dense": "nearest neighbours among vectors of an encoder",
+            "hybrid": "lexical and dense, merged by reciprocal rank",
             "http": "a server that speaks the /retrieve protocol",
         },
     )
     corpus: str | None = key(None, "JSONL file with id and contents (title line, then text)", only=LOCAL)
-    index: str | None = key(
-        None, "directory of the index; made when it is not there; absent: in the user's cache", only=LOCAL
-    )
+    index: str | None = key(None, "directory of the index, built when missing; absent: in the user's cache", only=LOCAL)
     title_weight: float = key(
         2.0, "weight of a match in the title", gt=0, only=on("retriever.kind", "lexical", "hybrid")
     )
     encoder: str | None = key(None, "directory of the encoder of dense vectors", only=VECTORS)
     vectors: str | None = key(
-        None, "ready vectors of the passages, in their order: .npy or a faiss index; absent: made", only=VECTORS
+        None,
+        "precomputed vectors of the passages, in their order: .npy or a faiss index; absent: computed",
+        only=VECTORS,
     )
     query_prefix: str | None = key(
-        None, 'what the encoder puts before a query, e.g. "query: " for E5; absent: what it says', only=VECTORS
+        None, 'prefix of a query, e.g. "query: " for E5; absent: that of the encoder', only=VECTORS
     )
     passage_prefix: str | None = key(
-        None, 'what the encoder puts before a passage, e.g. "passage: " for E5; absent: what it says', only=VECTORS
+        None, 'prefix of a passage, e.g. "passage: " for E5; absent: that of the encoder', only=VECTORS
     )
     url: str | None = key(None, "address of the server, e.g. http://127.0.0.1:8000/retrieve", only=HTTP)
     token_env: str | None = key(None, "environment variable with the server's token; absent: none is sent", only=HTTP)

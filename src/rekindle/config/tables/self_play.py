@@ -1,4 +1,4 @@
-"""Tables of search self-play: who proposes, who learns, and which questions are valid."""
+"""Tables of search self-play: roles, filters of questions, and the RAG check."""
 
 from types import MappingProxyType
 from typing import Annotated, ClassVar, Literal
@@ -20,7 +20,7 @@ SOLVER_LEARNS = on("self_play.fixed", "none", "proposer").but(
 )
 INTERMEDIATE = on("self_play.proposer_reward", "intermediate")
 CHECKED = on("check.kind", "policy", "endpoint").but('nothing is checked, set check.kind = "policy"')
-# A policy that is made from scratch is taught to verify all the same, so that it can be compared.
+# The warm start of a tiny policy includes verification in any case, so that runs with and without it are comparable.
 ASKED = (CHECKED | absent("model.path")).but('nothing is checked, set check.kind = "policy"')
 ENDPOINT = on("check.kind", "endpoint")
 OF_PROPOSALS = MappingProxyType(
@@ -30,7 +30,7 @@ OF_PROPOSALS = MappingProxyType(
         if not (estimator.reads_history or estimator.needs_binary_rewards)
     }
 )
-"""A seed has no record of successes, and a proposal's reward is no success or failure."""
+"""Estimators for proposals: without a history of successes, and with real-valued rewards."""
 
 
 class SelfPlayTable(Table):
@@ -44,21 +44,23 @@ class SelfPlayTable(Table):
 
     proposals: int | None = key(None, "seeds drawn per step (and round); absent: train.groups_per_step", ge=1)
     prompt: str | None = key(None, "text with {answer} and {hops} in it; absent: instructions for the protocol")
-    hops: int = key(4, "most hops that are wished for; 1 ... hops are drawn evenly", ge=1)
+    hops: int = key(4, "most hops requested of a proposer, drawn uniformly from 1 to hops", ge=1)
     hops_warmup_steps: int = key(
-        0, "steps in which the most wished hops rise from 1 to hops; 0: all from the start", ge=0
+        0, "steps in which the most requested hops rise from 1 to hops; 0: all from the start", ge=0
     )
     max_turns: int | None = key(None, "turns of the proposer; absent: search.max_turns", ge=1)
-    max_new_tokens: int | None = key(None, "tokens the proposer samples in all; absent: engine.max_new_tokens", ge=1)
-    turn_tokens: int | None = key(None, "tokens the proposer samples in one turn; absent: as many as are left", ge=1)
+    max_new_tokens: int | None = key(
+        None, "sampled tokens of a proposal, all turns together; absent: engine.max_new_tokens", ge=1
+    )
+    turn_tokens: int | None = key(None, "sampled tokens of one turn of the proposer; absent: all that are left", ge=1)
     question_tokens: int = key(
-        96, "tokens kept for a question that is asked for when turns or tokens run out; 0: none", ge=0
+        96, "tokens reserved for a question, which is requested when turns or tokens run out; 0: none", ge=0
     )
     proposer_group_size: int = key(1, "proposals per seed", ge=1)
     proposer_temperature: float = key(1.0, "sampling temperature of the proposer", gt=0)
     proposer_estimator: Annotated[str, OneOf(OF_PROPOSALS)] = key(
         "reinforce",
-        "how rewards of proposals become advantages; a group is the proposals of one seed",
+        "advantage estimator of proposals; a group is the proposals of one seed",
         only=PROPOSER_LEARNS,
     )
     proposer_reward: Literal["difficulty", "intermediate"] = key(
@@ -76,13 +78,13 @@ class SelfPlayTable(Table):
     intermediate_high: float = key(
         1.0, "high of the intermediate reward", gt=0, le=1, only=PROPOSER_LEARNS & INTERMEDIATE
     )
-    proposer_weight: float = key(1.0, "factor of the proposer's loss", gt=0, only=PROPOSER_LEARNS)
-    solver_weight: float = key(1.0, "factor of the solver's loss", gt=0, only=SOLVER_LEARNS)
+    proposer_weight: float = key(1.0, "weight of the proposer's loss", gt=0, only=PROPOSER_LEARNS)
+    solver_weight: float = key(1.0, "weight of the solver's loss", gt=0, only=SOLVER_LEARNS)
     proposer_from_step: int = key(1, "first step in which the proposer learns", ge=1, only=PROPOSER_LEARNS)
     solver_from_step: int = key(1, "first step in which the solver learns", ge=1, only=SOLVER_LEARNS)
     fixed: Literal["none", "proposer", "solver"] = key(
         "none",
-        "a control: the start policy plays this role, and only the other one learns",
+        "a control: the role that the start policy plays, while only the other one learns",
         values={
             "none": "both roles are played by the policy and learn",
             "proposer": "the start policy proposes",
@@ -91,48 +93,48 @@ class SelfPlayTable(Table):
     )
     fill: Literal["dummy", "resample", "replay", "replay_reset"] = key(
         "replay_reset",
-        "what happens where a step has too few valid questions",
+        "behaviour when a step has too few valid questions",
         values={
             "dummy": "the step is smaller",
-            "resample": "further proposals, up to max_rounds rounds",
+            "resample": "further proposals are made, up to max_rounds rounds",
             "replay": "earlier questions are played again",
-            "replay_reset": "earlier questions, which are forgotten every reset_every steps",
+            "replay_reset": "as replay; earlier questions are dropped every reset_every steps",
         },
     )
     max_rounds: int = key(
         4, "rounds of proposals of a step, the first included", ge=2, only=on("self_play.fill", "resample")
     )
     reset_every: int = key(
-        10, "steps after which earlier questions are forgotten", ge=1, only=on("self_play.fill", "replay_reset")
+        10, "steps after which earlier questions are dropped", ge=1, only=on("self_play.fill", "replay_reset")
     )
     reference_samples: int = key(
-        1, "times the start policy tries each new question, to measure its difficulty; 0: none", ge=0
+        1, "rollouts of the start policy on each new question, to measure its difficulty; 0: none", ge=0
     )
     recorded_documents: int = key(8, "proposals of a step whose documents are kept in proposals.jsonl", ge=0)
 
 
 class FiltersTable(Table):
-    """What a proposed question must be before it is checked."""
+    """Requirements of a proposed question before the check."""
 
     read_when: ClassVar[Condition | None] = PLAYS_ITSELF
 
     min_characters: int = key(10, "fewest characters of a question", ge=1)
     max_characters: int = key(1000, "most characters of a question", ge=1)
-    min_words: int = key(3, "fewest words; characters in scripts without spaces", ge=1)
-    min_searches: int = key(1, "fewest searches of the proposer that found something", ge=0)
+    min_words: int = key(3, "fewest words (characters in scripts without spaces)", ge=1)
+    min_searches: int = key(1, "fewest searches of the proposer with a result", ge=0)
     answer_in_query: Literal["allowed", "refused"] = key(
         "allowed",
         "proposers that search for the answer itself",
         values={"allowed": "their questions may be valid", "refused": "their questions are invalid"},
     )
     near_duplicate: float = key(
-        0.9, "similarity to an accepted question that is too much; 1: only equal ones", gt=0, le=1
+        0.9, "similarity to an accepted question at which a question is refused; 1: only equal ones", gt=0, le=1
     )
     ambiguous: Literal["refused", "allowed"] = key(
         "refused",
-        "questions with several answers, where the corpus can tell (embedded world)",
+        "questions with several answers, where the corpus shows it (embedded world)",
         only=absent("task.path").but(
-            "only the embedded search world can tell how many answers a question has, remove task.path"
+            "only the embedded search world knows how many answers a question has, remove task.path"
         ),
         values={"refused": "they are invalid", "allowed": "they may be valid"},
     )
@@ -154,19 +156,19 @@ class CheckTable(Table):
 
     kind: Literal["policy", "endpoint", "off"] = key(
         "policy",
-        "who answers the question from the documents",
+        "model that answers the question from the documents",
         values={
             "policy": "the policy itself",
             "endpoint": "an OpenAI-compatible server",
-            "off": "nobody: every question passes (a control)",
+            "off": "none: every question passes (a control)",
         },
     )
-    noise: int = key(4, "other trajectories whose documents are mixed in", ge=0, only=ASKED)
+    noise: int = key(4, "number of other trajectories whose documents are mixed in", ge=0, only=ASKED)
     closed_book: int = key(
-        1, "attempts without any document; a question answered so is refused; 0: none", ge=0, only=CHECKED
+        1, "attempts without documents; a question that one of them answers is refused; 0: none", ge=0, only=CHECKED
     )
-    prompt: str | None = key(None, "text with {documents} and {question} in it; absent: ours", only=ASKED)
-    temperature: float = key(0.0, "sampling temperature of the check; 0: the likeliest token", ge=0, only=ASKED)
+    prompt: str | None = key(None, "text with {documents} and {question} in it; absent: the built-in one", only=ASKED)
+    temperature: float = key(0.0, "sampling temperature of the check; 0: greedy", ge=0, only=ASKED)
     max_new_tokens: int = key(256, "tokens of one reply", ge=1, only=ASKED)
     url: str | None = key(None, "base address, e.g. http://127.0.0.1:8000/v1", only=ENDPOINT)
     model: str | None = key(None, "name the server knows it by", only=ENDPOINT)

@@ -1,4 +1,4 @@
-"""Tables of the tasks: where prompts come from, and who judges answers."""
+"""Tables of the tasks: source of the prompts, verifier, judge."""
 
 from typing import Any, ClassVar, Literal
 
@@ -15,15 +15,15 @@ ITSELF = on("task.source", "self_play")
 
 
 class TaskTable(Table):
-    """Where prompts come from and how answers are judged."""
+    """Source of the prompts, environment and verifier."""
 
     source: Literal["spell_backward", "search_world", "self_play", "reasoning_gym", "jsonl", "parquet", "gsm8k"] = key(
         "spell_backward",
-        "where tasks come from",
+        "source of the tasks",
         values={
-            "spell_backward": "embedded: made-up words to be spelled backward",
-            "search_world": "embedded: questions about an invented knowledge base, to be searched",
-            "self_play": "questions that the policy proposes itself (search self-play)",
+            "spell_backward": "embedded: made-up words to spell backward",
+            "search_world": "embedded: questions about an invented knowledge base, answered by searching",
+            "self_play": "questions proposed by the policy (search self-play)",
             "reasoning_gym": "a generator of the package reasoning-gym, named by task.name",
             "jsonl": "a file of JSON lines with prompt and answer",
             "parquet": "a Parquet file with prompt and answer",
@@ -32,7 +32,7 @@ class TaskTable(Table):
     )
     environment: Literal["auto", "single_turn", "search"] = key(
         "auto",
-        "how tasks are played",
+        "environment that plays the tasks",
         values={
             "auto": "search for search_world and self_play, else single_turn",
             "single_turn": "one prompt, one completion",
@@ -42,12 +42,12 @@ class TaskTable(Table):
     name: str | None = key(None, "data set name, e.g. spell_backward", only=on("task.source", "reasoning_gym"))
     path: str | None = key(
         None,
-        "file of tasks; self_play: answers to ask for, absent: those of the embedded search world",
+        "file of tasks; self_play: answers to propose questions for, absent: those of the embedded search world",
         only=FILES | ITSELF,
     )
     eval_path: str | None = key(
         None,
-        "held-out file; absent: eval.prompts rows are split off (self_play with a path: none)",
+        "file of held-out tasks; absent: eval.prompts rows are split off (self_play with a path: none)",
         only=FILES | (ITSELF & given("task.path", "ANSWERS", suggest=False)),
     )
     params: dict[str, Any] = key(
@@ -55,21 +55,21 @@ class TaskTable(Table):
         "parameters of the generator",
         only=(GENERATED | (ITSELF & absent("task.path"))).but('set task.source to a generator, e.g. "reasoning_gym"'),
     )
-    pool_size: int | None = key(None, "prompts in the pool; absent: all of the file, 4096 if generated", ge=1)
+    pool_size: int | None = key(None, "prompts in the pool; absent: all of a file, 4096 of a generator", ge=1)
     verifier: Literal[
         "auto", "exact_match", "math", "reasoning_gym", "qa_exact_match", "cover_match", "f1", "judge"
     ] = key(
         "auto",
-        "who scores answers, from 0 to 1",
+        "scorer of answers, from 0 to 1",
         values={
             "auto": "the source's own: math for gsm8k, reasoning_gym for reasoning_gym, "
             "qa_exact_match for search, else exact_match",
-            "exact_match": "1 where the final answer equals a reference answer, white space around it aside",
-            "math": "1 where math-verify finds the values equal",
+            "exact_match": "1 if the final answer equals a reference answer, apart from surrounding white space",
+            "math": "1 if math-verify finds the values equal",
             "reasoning_gym": "the scorer of the data set",
-            "qa_exact_match": "1 where both have the same words, case, articles and punctuation aside",
-            "cover_match": "1 where a short text contains the words of a reference answer",
-            "f1": "F1 of the words with the nearest reference answer",
+            "qa_exact_match": "1 if both have the same words, apart from case, articles and punctuation",
+            "cover_match": "1 if a short text contains the words of a reference answer",
+            "f1": "F1 of the words against the best matching reference answer",
             "judge": "a model behind an API, see [judge]",
         },
     )
@@ -78,11 +78,11 @@ class TaskTable(Table):
 
 
 class VerifyTable(Table):
-    """Worker processes for verifiers that are not ours."""
+    """Worker processes for third-party verifiers."""
 
     read_when: ClassVar[Condition | None] = fact(
         "the verifier is math or reasoning_gym", verifies_in_workers, task__verifier="math"
-    ).but('comparing texts needs no workers, set task.verifier = "math"')
+    ).but('a comparison of texts needs no workers, set task.verifier = "math"')
 
     workers: int = key(2, "worker processes", ge=1)
     timeout_seconds: float = key(5.0, "wall-clock limit of one verdict, seconds", gt=0)
@@ -96,9 +96,7 @@ class JudgeTable(Table):
     url: str | None = key(None, "base address, e.g. http://127.0.0.1:8000/v1")
     model: str | None = key(None, "name the server knows it by")
     key_env: str | None = key(None, "environment variable with the API key; absent: none is sent")
-    max_calls: int | None = key(
-        None, "calls of one process, after which answers are not judged; absent: no limit", ge=1
-    )
+    max_calls: int | None = key(None, "most calls of one process; later answers are not judged; absent: no limit", ge=1)
     timeout_seconds: float = key(60.0, "longest wait for one verdict, seconds", gt=0)
     concurrency: int = key(16, "requests in flight at the same time", ge=1)
     cache: str | None = key(None, "SQLite file with verdicts; absent: kept in memory")

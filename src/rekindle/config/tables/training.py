@@ -11,13 +11,13 @@ __all__ = ["CheckpointTable", "EvalTable", "OptimizerTable", "TrainTable"]
 
 
 class TrainTable(Table):
-    """The run: its length, what a step is made of, and the step size."""
+    """The run: its length, the batch of a step, and the learning rate."""
 
-    steps: int | None = key(None, "steps to make; absent: until train.rollouts or train.tokens are spent", ge=1)
-    rollouts: int | None = key(None, "rollouts to spend; with train.steps, the most that may be spent", ge=1)
+    steps: int | None = key(None, "number of steps; absent: until train.rollouts or train.tokens are spent", ge=1)
+    rollouts: int | None = key(None, "budget of rollouts; with train.steps, an upper bound", ge=1)
     tokens: int | None = key(
         None,
-        "generated tokens to spend, a profile's included; with train.steps, the most that may be spent",
+        "budget of generated tokens, those of a profile included; with train.steps, an upper bound",
         ge=1,
     )
     seed: int = key(0, "seed of the data order, of sampling and of minibatches", ge=0)
@@ -39,40 +39,42 @@ class TrainTable(Table):
 
 
 class OptimizerTable(Table):
-    """AdamW, its schedule, and how a batch is dealt into optimizer steps."""
+    """AdamW, its schedule, and the division of a batch into optimizer steps."""
 
     warmup_steps: int = key(20, "updates in which the learning rate rises from 0", ge=0)
     schedule: Literal["constant", "linear", "cosine"] = key(
         "constant",
         "learning rate after the warm-up",
         values={
-            "constant": "stays",
-            "linear": "falls in a straight line to 0 at train.steps",
+            "constant": "is constant",
+            "linear": "falls linearly to 0 at train.steps",
             "cosine": "falls along a half cosine to 0 at train.steps",
         },
     )
-    weight_decay: float = key(0.0, "decay of the weights of two axes or more, per step and unit of learning rate", ge=0)
+    weight_decay: float = key(
+        0.0, "weight decay of parameters with two or more axes, per step and unit of learning rate", ge=0
+    )
     beta1: float = key(0.9, "decay of the mean of gradients", ge=0, lt=1)
     beta2: float = key(0.999, "decay of the mean of squared gradients", ge=0, lt=1)
-    grad_clip: float = key(1.0, "largest norm of a gradient; a longer one is scaled to it", gt=0)
+    grad_clip: float = key(1.0, "largest gradient norm; larger gradients are scaled down to it", gt=0)
     batch_exponent: float = key(
-        0.0, "the learning rate is scaled by (groups with signal / train.groups_per_step) to this power", ge=0
+        0.0, "exponent of the learning rate factor (groups with signal / train.groups_per_step); 0 is off", ge=0
     )
     epochs: int = key(1, "passes over a batch", ge=1)
     minibatches: int = key(1, "optimizer steps per pass", ge=1)
-    microbatch_tokens: int = key(8192, "padded tokens of one forward and backward pass", ge=1)
+    microbatch_tokens: int = key(8192, "most tokens of one forward and backward pass, padding included", ge=1)
 
 
 class EvalTable(Table):
     """Evaluation on held-out prompts."""
 
-    every: int = key(20, "steps between evaluations; one is made before the first and after the last", ge=1)
+    every: int = key(20, "steps between evaluations; there is one before the first step and one after the last", ge=1)
     prompts: int = key(256, "held-out prompts", ge=1)
     samples: int = key(1, "rollouts per held-out prompt at temperature 1", ge=1)
 
 
 class CheckpointTable(Table):
-    """When to save."""
+    """Checkpoints: when to save, how many to keep."""
 
     every: int = key(50, "steps between checkpoints", ge=1)
     keep: int = key(2, "checkpoints kept; older ones are deleted", ge=1)

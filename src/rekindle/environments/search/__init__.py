@@ -1,1 +1,1 @@
-"""Search agents: the policy asks, documents are found and shown, the policy answers."""
+"""Search environment: the policy writes queries, reads the documents that are found, and answers."""

@@ -1,4 +1,4 @@
-"""Between text and tokens, told apart by who wrote the text."""
+"""Codec of search conversations: text to tokens and back, with foreign text encoded without control tokens."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,7 +16,7 @@ Tools = Sequence[Mapping[str, object]]
 
 
 class Codec(Protocol):
-    """What a search environment needs of a tokenizer."""
+    """Tokenizer and chat template as a search environment uses them."""
 
     @property
     def end_ids(self) -> frozenset[int]:
@@ -29,11 +29,11 @@ class Codec(Protocol):
         ...
 
     def prompt(self, text: str, tools: Tools) -> list[int]:
-        """Token ids of the user's message, ready to be answered; ``tools`` are announced in it."""
+        """Token ids of the user's message with the announcement of ``tools``, up to where the answer begins."""
         ...
 
     def render(self, messages: Sequence[Message], tools: Tools) -> str:
-        """What the chat template makes of a conversation that the assistant is to continue.
+        """Conversation as rendered by the chat template, ready for the assistant's next turn.
 
         Raises:
             UserError: There is no chat template, or it cannot render these messages.
@@ -43,16 +43,16 @@ class Codec(Protocol):
     def own(self, text: str) -> list[int]:
         """Token ids of our own text; control strings in it become control tokens.
 
-        What a small vocabulary has no word for is left out.
+        Words that a small vocabulary does not have are left out.
         """
         ...
 
     def plain(self, text: str) -> list[int]:
-        """Token ids of foreign text without surrogates; no control token is among them."""
+        """Token ids of foreign text without surrogates; they contain no control token."""
         ...
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of token ids, without special tokens."""
+        """Decoded text, without special tokens."""
         ...
 
 
@@ -60,7 +60,7 @@ class PolicyCodec:
     """The codec of a policy's tokenizer.
 
     Args:
-        policy: Whose tokenizer and chat template.
+        policy: Has the tokenizer and the chat template.
         chat_template: Render prompts with the chat template when there is one.
         system_prompt: Message before the user's; needs the chat template.
     """

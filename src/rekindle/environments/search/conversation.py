@@ -1,4 +1,4 @@
-"""Conversations: tokens, who wrote them, and how they end."""
+"""A search conversation in progress: its tokens, loss mask and log-probabilities, and how it ends."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,11 +13,11 @@ __all__ = ["Conversation", "Pending"]
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A reply that has been decided on, but not written.
+    """A reply that is due and whose documents are not yet written.
 
     Attributes:
-        pieces: Token ids of our own words, and the places of documents.
-        forced: It opens the answer.
+        pieces: Token ids of our own text, and the places of documents.
+        forced: Whether it opens a forced answer.
     """
 
     pieces: Sequence[list[int] | Part]
@@ -25,7 +25,7 @@ class Pending:
 
     @property
     def own_tokens(self) -> int:
-        """Tokens of our own words."""
+        """Number of tokens of our own text."""
         return sum(len(piece) for piece in self.pieces if isinstance(piece, list))
 
 
@@ -34,19 +34,19 @@ class Conversation:
     """One rollout while it is played.
 
     Attributes:
-        request: The order it belongs to.
-        corpus: Where its queries are looked up.
+        request: The request it belongs to.
+        corpus: Corpus in which its queries are looked up.
         token_ids: [T] prompt first.
         loss_mask: [T] True where the policy sampled the token.
         logprobs: [T] 0.0 where the mask is False.
-        generated: What the policy sampled, turn by turn.
+        generated: Texts sampled by the policy, one per turn.
         shown: The whole conversation after the prompt, piece by piece.
-        sampled: Tokens sampled.
-        retrievals: Queries answered.
+        sampled: Number of sampled tokens.
+        retrievals: The answered queries.
         pending: The reply that is due.
-        final: What it ended with; None: it did not.
-        truncated: A limit ended it.
-        failure: Why it can say nothing about the policy.
+        final: The final text; None: there is none.
+        truncated: Whether a limit ended the conversation.
+        failure: Reason why the rollout is void; None: it is not.
     """
 
     request: GroupRequest
@@ -64,13 +64,13 @@ class Conversation:
     failure: str | None = None
 
     def __post_init__(self) -> None:
-        """Nothing of the prompt was sampled."""
+        """Mark the tokens of the prompt as not sampled."""
         self.loss_mask = [False] * len(self.token_ids)
         self.logprobs = [0.0] * len(self.token_ids)
 
     @property
     def turns(self) -> int:
-        """Turns of the policy."""
+        """Number of turns of the policy."""
         return len(self.generated)
 
     def add_turn(self, completion: Completion) -> None:
@@ -84,7 +84,7 @@ class Conversation:
         self.shown.append(completion.text)
 
     def add_reply(self, ids: Sequence[int], text: str) -> None:
-        """Append what the policy reads."""
+        """Append a reply."""
         self.token_ids += ids
         self.loss_mask += [False] * len(ids)
         self.logprobs += [0.0] * len(ids)
@@ -94,9 +94,9 @@ class Conversation:
         """Most tokens of the next turn after a reply of ``own_tokens``; less than 1: there is no next turn.
 
         Args:
-            limits: Of the rollout.
+            limits: Limits of the rollout.
             reserve: Tokens of the context that are kept for a forced answer, its opening included.
-            own_tokens: Tokens that are written before the turn.
+            own_tokens: Tokens of our own text before the turn.
         """
         left = limits.free_tokens - self.sampled
         return min(limits.longest_turn, left, limits.sampling.context - len(self.token_ids) - own_tokens - reserve)

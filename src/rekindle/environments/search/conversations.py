@@ -1,4 +1,4 @@
-"""Search conversations: the policy asks as often as it may, reads what is found, and ends with a final text."""
+"""Search conversations: turns of the policy and replies with documents, up to a final text."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -20,11 +20,11 @@ __all__ = ["Opening", "SearchConversations"]
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What a group of conversations begins with.
+    """The start of a group of conversations.
 
     Attributes:
-        request: Says how many, how hot and with which seed.
-        corpus: Where queries are looked up.
+        request: Number of conversations, temperature and seed.
+        corpus: Corpus in which queries are looked up.
         prompt_ids: See ``SearchConversations.prompt``.
     """
 
@@ -34,24 +34,25 @@ class Opening:
 
 
 class SearchConversations:
-    """Holds conversations of one kind, and keeps count of them.
+    """Holds conversations with one protocol and one set of limits, and counts their events.
 
-    A conversation goes on until the policy says its final text. Where its turns or tokens run out first, or a limit
-    cuts a turn short of a search or a final text, we open the final text and the policy completes it
-    (``SearchLimits.answer_tokens``; one turn more than ``max_turns``); a rollout that ends so is not truncated. A turn
-    that the policy ends without either, or with a call that makes no sense, gets a short reply, and counts. Where the
-    retriever is down, the conversations that asked it end at once and are void.
+    A conversation ends when the policy writes its final text. If turns or tokens run out first, or a limit cuts a turn
+    before a search or a final text, the final text is forced: its opening tag is written and the policy completes it
+    (``SearchLimits.answer_tokens``; one turn more than ``max_turns``). A rollout with a completed forced text is not
+    truncated. A turn that the policy ends without a search or a final text, or with a malformed call, gets a short
+    reply and counts as a turn. If the retriever is down, the conversations that asked it end at once and are void.
 
-    Replies are made of our own words, which mean what they say, and of documents, which are text and nothing else; what
-    they hold is cut to leave room for the next turn and a forced final text. Nothing that was sampled is encoded again.
+    Replies consist of our own text, in which control strings become control tokens, and of documents, which are encoded
+    as plain text. Documents are cut to leave room for the next turn and a forced final text. Sampled tokens are never
+    encoded again.
 
     Args:
-        codec: Between text and tokens.
+        codec: Codec of the policy.
         engine: Samples the turns.
-        retrievers: By corpus.
-        limits: Of every conversation.
-        protocol: How the policy asks, and what it ends with.
-        document_format: How a document is written: ``{rank}``, ``{title}``, ``{text}``.
+        retrievers: Retriever by corpus.
+        limits: Limits of every conversation.
+        protocol: Format of searches, replies and the final text.
+        document_format: Format of a document: ``{rank}``, ``{title}``, ``{text}``.
 
     Raises:
         UserError: The tokenizer or the format cannot be used.
@@ -74,21 +75,21 @@ class SearchConversations:
             codec, protocol, limits, writer, retrievers, _reserve(codec, protocol, limits)
         )
         self.seconds = {"generate": 0.0, "retrieve": 0.0}
-        """Wall seconds so far: sampling; looking up and writing documents."""
+        """Wall seconds spent sampling, and looking up and writing documents."""
         self.counts = dict.fromkeys(COUNTS, 0)
-        """What happened so far: turns, queries answered and refused, malformed calls, idle turns, and so on."""
+        """Counts of turns, queries answered and refused, malformed calls, idle turns and more (see ``COUNTS``)."""
 
     @property
     def protocol(self) -> TurnProtocol:
-        """How the policy asks, and what it ends with."""
+        """Format of searches, replies and the final text."""
         return self._settings.protocol
 
     def prompt(self, text: str) -> list[int]:
-        """Token ids of the user's message, with the tools announced."""
+        """Token ids of the user's message, with the announcement of the tools."""
         return self._settings.codec.prompt(text, self._settings.protocol.tools)
 
     def has_room(self, prompt_ids: Sequence[int]) -> bool:
-        """Whether a turn is possible after this prompt."""
+        """Whether the context has room for a turn after this prompt."""
         return 0 < len(prompt_ids) < self._settings.limits.sampling.context - self._settings.reserve
 
     def hold(self, openings: Sequence[Opening]) -> list[list[Conversation]]:
@@ -100,14 +101,14 @@ class SearchConversations:
             for sample in range(one.request.n)
         }
         partner = SearchPartner(self._settings, conversations, self.counts, self.seconds)
-        orders = [self._order(conversations[index, 0]) for index in range(len(openings))]
-        if orders:
-            converse(self._engine, orders, partner)
+        requests = [self._sampling_request(conversations[index, 0]) for index in range(len(openings))]
+        if requests:
+            converse(self._engine, requests, partner)
         retrieved = self.seconds["retrieve"] - retrieving
         self.seconds["generate"] += time.perf_counter() - began - retrieved
         return [[conversations[index, sample] for sample in range(one.request.n)] for index, one in enumerate(openings)]
 
-    def _order(self, conversation: Conversation) -> SamplingRequest:
+    def _sampling_request(self, conversation: Conversation) -> SamplingRequest:
         request, limits = conversation.request, self._settings.limits
         of_the_turn = replace(
             limits.sampling,

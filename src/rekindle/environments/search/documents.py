@@ -1,4 +1,4 @@
-"""Documents as the policy reads them: formatted, sanitized, and no longer than there is room for."""
+"""Documents as the policy reads them: formatted, sanitized and cut to the room that is left."""
 
 import re
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ __all__ = ["DocumentWriter", "Written"]
 FIELD = re.compile(r"\{([^{}]*)\}")
 FIELDS = {"rank", "title", "text"}
 CHARACTERS_PER_TOKEN = 32
-"""What is longer than this many characters per allowed token is cut before it is encoded."""
+"""Texts longer than this many characters per allowed token are cut before they are encoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +21,8 @@ class Written:
     """The documents of one query as tokens.
 
     Attributes:
-        ids: Of all of them, in order.
-        cut: Number of documents of which something is missing.
+        ids: Token ids of all documents, in order.
+        cut: Number of documents that were cut or left out.
     """
 
     ids: list[int]
@@ -30,11 +30,11 @@ class Written:
 
 
 class DocumentWriter:
-    """Turns documents into tokens that are nothing but text.
+    """Encodes documents as plain text, without tags and control tokens.
 
     Args:
-        codec: Of the policy.
-        document_format: How a document is written: text with ``{text}``, and perhaps ``{rank}`` and ``{title}``, in it.
+        codec: Codec of the policy.
+        document_format: Format of a document: text with ``{text}`` and optionally ``{rank}`` and ``{title}``.
         document_tokens: Most tokens of one document, its format included.
 
     Raises:
@@ -56,10 +56,10 @@ class DocumentWriter:
             )
 
     def write(self, documents: Sequence[Document], room: int) -> Written:
-        """Return the documents in at most ``room`` tokens; what does not fit is cut, the last documents first.
+        """Return the documents in at most ``room`` tokens; the last documents are cut first.
 
-        The tokens are decoded again to see that no tag has come together, within a document or across two. If one has,
-        ever plainer versions are tried, and at last there is no text at all.
+        The tokens are decoded again, to check that they form no tag, within a document or across two. If they do,
+        plainer versions of the texts are tried in turn; if none passes, no text is returned.
         """
         rendered = [self._render(rank, document) for rank, document in enumerate(documents, 1)]
         for plainer in PLAINER:
@@ -92,11 +92,11 @@ class DocumentWriter:
         names = FIELD.findall(document_format)
         if set(names) - FIELDS or "text" not in names:
             raise UserError(
-                f"search.document_format = {document_format!r} must have {{text}} in it, and in braces nothing but "
+                f"search.document_format = {document_format!r} must have {{text}} in it, and no other braces than "
                 "{rank}, {title} and {text}; correct it"
             )
         if not self._sanitizer.is_sanitized(FIELD.sub(" ", document_format)):
             raise UserError(
                 f"search.document_format = {document_format!r} contains a tag or a control string, which documents may "
-                "not; write it otherwise"
+                "not contain; remove it"
             )

@@ -1,4 +1,4 @@
-"""A search agent's task: the policy asks as often as it may, reads what is found, and answers; the verifier judges."""
+"""Search environment: conversations with a retriever that end with an answer, which the verifier judges."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,22 +14,22 @@ NO_ANSWER = Verdict(0.0)
 
 
 class SearchEnvironment:
-    """Plays requests for ``tasks``; a request's ``row`` is the index of its task.
+    """Environment of search conversations; a request's ``row`` is the index of its task.
 
-    ``SearchConversations`` says how a conversation goes. Only what the policy sampled in its last turn is judged;
-    without an answer in it the reward is 0 and the verifier is not asked.
+    ``SearchConversations`` describes a conversation. Only the text that the policy sampled in its last turn is judged.
+    Without an answer the reward is 0 and the verifier is not called.
 
     Args:
         tasks: The prompts, in the order of the scheduler's history; ``metadata["corpus"]`` names the retriever, ""
             where it is absent. The sequence may grow.
         conversations: Holds the conversations; they end with an answer.
-        corpora: For which there are retrievers.
+        corpora: Corpora that have a retriever.
         verifier: Judges the answers.
-        reward: From a verdict's score to a reward.
+        reward: A verdict's score -> reward.
         prompt: Text with ``{question}`` in it; None: the protocol's instructions.
 
     Raises:
-        UserError: A task names no corpus that is there, or the prompt cannot be used.
+        UserError: A task names a corpus without a retriever, or the prompt cannot be used.
     """
 
     def __init__(
@@ -50,16 +50,16 @@ class SearchEnvironment:
 
     @property
     def seconds(self) -> Mapping[str, float]:
-        """Wall seconds so far: sampling, looking up and writing documents, judging."""
+        """Wall seconds spent sampling, looking up and writing documents, and judging."""
         return {**self._conversations.seconds, "verify": self._verifying}
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """What happened so far: turns, queries answered and refused, malformed calls, idle turns, and so on."""
+        """Counts of turns, queries answered and refused, malformed calls, idle turns and more (see ``COUNTS``)."""
         return {f"search/{name}": count for name, count in self._conversations.counts.items()}
 
     def play(self, requests: Sequence[GroupRequest]) -> Iterator[tuple[int, list[Rollout] | None]]:
-        """Hold all conversations, then judge all answers; a prompt that leaves no room for a turn fails."""
+        """Hold all conversations, then judge all answers; a request whose prompt leaves no room for a turn fails."""
         openings = [self._opening(request) for request in requests]
         playable = [one for one in openings if self._conversations.has_room(one.prompt_ids)]
         names = {one.request.id for one in playable}
@@ -75,7 +75,7 @@ class SearchEnvironment:
         return Opening(request, _corpus(task), self._conversations.prompt(text))
 
     def _judge(self, conversations: Sequence[Conversation]) -> list[Verdict]:
-        """Ask the verifier about the answers, in tags of their own, so that nothing else can be taken for one."""
+        """Judge the answers, each in tags of its own, so that no other text can be taken for the answer."""
         began, final = time.perf_counter(), self._conversations.protocol.final
         items = [
             (self._tasks[one.request.row], f"{final.open}{one.final}{final.close}")
@@ -100,7 +100,7 @@ def _corpus(task: Task) -> str:
 def _check_prompt(prompt: str) -> None:
     if "{question}" not in prompt:
         raise UserError(
-            f"search.prompt = {prompt!r} has no {{question}} in it, so the policy would not know the question; add it"
+            f"search.prompt = {prompt!r} has no {{question}} in it, so the policy would not see the question; add it"
         )
 
 
@@ -108,6 +108,6 @@ def _check_corpora(tasks: Sequence[Task], corpora: Sequence[str]) -> None:
     for task in tasks:
         if _corpus(task) not in corpora:
             raise UserError(
-                f"task {task.id!r} is to be searched for in the corpus {_corpus(task)!r}, and there is a retriever for "
-                f"{sorted(corpora)} only; correct the task's corpus or configure a retriever for it"
+                f"task {task.id!r} names the corpus {_corpus(task)!r}, and there is a retriever for {sorted(corpora)} "
+                "only; correct the task's corpus or configure a retriever for it"
             )

@@ -1,8 +1,8 @@
-"""Foreign text sanitized: no tag, no control string and nothing invisible is left in it.
+"""Sanitizing of foreign text: tags, control strings and invisible characters are removed or replaced.
 
-A document may have been written to be read as something else: as the end of the information, as an answer, as a new
-turn. What looks like such a mark is made to look like text: ``<search>`` becomes ``(search)``, while ``a < b`` stays.
-Look-alikes count (full-width letters, accents, other angle brackets), because a tokenizer may fold them.
+A document may imitate the end of the information, an answer or a new turn. The brackets of such marks are replaced:
+``<search>`` becomes ``(search)``, while ``a < b`` stays. Look-alikes count as marks (full-width letters, accents, other
+angle brackets), because a tokenizer may fold them.
 """
 
 import re
@@ -19,7 +19,7 @@ INVISIBLE = re.compile(
     "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
     "\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"  # surrogates and noncharacters
 )
-"""What draws nothing, reorders its neighbours, or is no character (Unicode's default-ignorables and controls)."""
+"""Characters that draw nothing or reorder their neighbours, and noncharacters (default-ignorables and controls)."""
 OPENING_LOOK_ALIKES = str.maketrans(dict.fromkeys("\u2039\u2329\u27e8\u3008\u276e\u02c2\u1438", "<"))
 CLOSING_LOOK_ALIKES = str.maketrans(dict.fromkeys("\u203a\u232a\u27e9\u3009\u276f\u02c3\u1433", ">"))
 LOOK_ALIKES = OPENING_LOOK_ALIKES | CLOSING_LOOK_ALIKES
@@ -36,22 +36,22 @@ MARKS = (
     r"(<)\s*\|(?:[^<>]{0,64}(>))?",
     rf"(\[)[\s/]*(?:{'|'.join(BRACKETED.split())})\s*(\])?",
 )
-"""Tags of the protocols and control strings of well-known chat templates, folded; groups: what is replaced."""
+"""Tags of the protocols and control strings of well-known chat templates, folded; their groups are replaced."""
 
 
 class Sanitizer:
     """Sanitizes foreign text for one tokenizer.
 
     Args:
-        controls: Strings that the tokenizer reads as control tokens. One that begins with a letter, a digit or white
-            space is left to the encoding (``models.plain_text``), so that ordinary words stay whole.
+        controls: Strings that the tokenizer reads as control tokens. Those that begin with a letter, a digit or white
+            space are handled by the encoding (``models.plain_text``), so that ordinary words stay whole.
     """
 
     def __init__(self, controls: Iterable[str]) -> None:
         self._marks = [re.compile(mark) for mark in (*MARKS, *_own_marks(controls))]
 
     def sanitize(self, text: str, most: int) -> str:
-        """Return at most ``most`` characters of ``text``, without invisible ones, every mark sanitized."""
+        """Return at most ``most`` characters of ``text``, without invisible ones and with every mark replaced."""
         visible = INVISIBLE.sub("", LINE_ENDS.sub("\n", text[:most]))
         folded, origins = _folded(visible)
         characters = list(visible)
@@ -63,27 +63,27 @@ class Sanitizer:
         return "".join(characters)
 
     def is_sanitized(self, text: str) -> bool:
-        """Say whether no mark is left."""
+        """Whether ``text`` contains no mark."""
         folded, _ = _folded(INVISIBLE.sub("", text))
         return not any(mark.search(folded) for mark in self._marks)
 
 
 def without_brackets(text: str) -> str:
-    """Every character that could open a mark becomes a space."""
+    """Replace every character that could open a mark by a space."""
     return "".join(" " if set(_fold(character)) & set("<>[]{}|") else character for character in text)
 
 
 def letters_only(text: str) -> str:
-    """Letters, digits and spaces."""
+    """Keep letters and digits; replace every other character by a space."""
     return "".join(character if character.isalnum() else " " for character in text)
 
 
 PLAINER: tuple[Callable[[str], str], ...] = (lambda text: text, without_brackets, letters_only)
-"""Ever plainer versions of a cleaned text, for tokenizers that put a mark together again."""
+"""Plainer and plainer versions of a sanitized text, for tokenizers that decode it to a mark again."""
 
 
 def _own_marks(controls: Iterable[str]) -> list[str]:
-    """Patterns of the control strings that are not marks of everyone's; one for each first character."""
+    """Patterns of the control strings that ``MARKS`` does not cover; one for each first character."""
     by_opening: dict[str, list[str]] = {}
     for control in sorted(controls):
         text = _folded(control)[0]
@@ -93,7 +93,7 @@ def _own_marks(controls: Iterable[str]) -> list[str]:
 
 
 def _folded(text: str) -> tuple[str, Sequence[int]]:
-    """Return the folded text and, for each of its characters, the index of the one it came from."""
+    """Return the folded text and, for each of its characters, the index of its origin in ``text``."""
     if text.isascii():
         return text.lower(), range(len(text))
     pieces = [_fold(character) for character in text]
@@ -102,6 +102,6 @@ def _folded(text: str) -> tuple[str, Sequence[int]]:
 
 @lru_cache(maxsize=65536)
 def _fold(character: str) -> str:
-    """Return the plain characters that this one could be taken for: no accents, no width, no case."""
+    """Return the plain characters that ``character`` resembles: without accents, width and case."""
     decomposed = unicodedata.normalize("NFKD", character).translate(LOOK_ALIKES)
     return "".join(one for one in decomposed.casefold() if not unicodedata.combining(one))

@@ -10,17 +10,17 @@ __all__ = ["SearchLimits"]
 
 @dataclass(frozen=True, slots=True)
 class SearchLimits:
-    """The budgets of one rollout, all in tokens unless it says otherwise.
+    """Limits of one rollout, in tokens where no other unit is named.
 
     Attributes:
-        sampling: ``max_new_tokens`` are sampled in all turns together, the forced answer included; ``context`` holds
-            prompt, turns and replies together. Its ``stop`` is not read: the turn protocol has its own.
-        max_turns: Times the policy may speak, the answer included; a forced answer comes on top.
-        turn_tokens: Sampled in one turn; None: as many as are left.
-        answer_tokens: Kept for an answer that is asked for when turns or tokens run out; 0: none is asked for.
+        sampling: ``max_new_tokens`` limits all turns together, the forced answer included; ``context`` limits prompt,
+            turns and replies together. Its ``stop`` is not read: the turn protocol has its own.
+        max_turns: Most turns of the policy, the answer included; a forced answer is one more.
+        turn_tokens: Most tokens sampled in one turn; None: as many as are left.
+        answer_tokens: Tokens kept for a forced answer, when turns or tokens run out; 0: no forced answer.
         max_queries: Queries of one turn that are answered.
         documents: Documents shown per query.
-        document_tokens: Of one document; what is longer is cut.
+        document_tokens: Most tokens of one document; longer ones are cut.
     """
 
     sampling: SamplingLimits
@@ -32,7 +32,7 @@ class SearchLimits:
     document_tokens: int = 200
 
     def __post_init__(self) -> None:
-        """Refuse budgets with which nothing could be said."""
+        """Refuse limits that leave no token for a turn."""
         most = self.sampling.max_new_tokens
         if self.answer_tokens >= most:
             raise UserError(
@@ -46,7 +46,7 @@ class SearchLimits:
 
     @property
     def free_tokens(self) -> int:
-        """Tokens that the policy may sample before its answer is asked for."""
+        """Most tokens sampled before a forced answer."""
         return self.sampling.max_new_tokens - self.answer_tokens
 
     @property

@@ -1,4 +1,4 @@
-"""Search partner: reads the policy's turns, looks up its queries, and writes what the policy reads next."""
+"""Search partner: reads the policy's turns, looks up its queries, and writes the replies."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -36,14 +36,14 @@ NOTHING_FOUND = "Nothing was found.\n"
 
 @dataclass(frozen=True, slots=True)
 class ConversationSettings:
-    """What all conversations of an environment share.
+    """Settings that all conversations of an environment share.
 
     Attributes:
-        codec: Of the policy.
-        protocol: How the policy asks and answers.
-        limits: Of every rollout.
+        codec: Codec of the policy.
+        protocol: Format of searches and answers.
+        limits: Limits of every rollout.
         writer: Writes documents.
-        retrievers: By corpus.
+        retrievers: Retriever by corpus.
         reserve: Tokens of the context that are kept for a forced answer, its opening included.
     """
 
@@ -56,13 +56,13 @@ class ConversationSettings:
 
 
 class SearchPartner:
-    """The ``Partner`` of one batch of conversations.
+    """``Partner`` of one batch of conversations.
 
     Args:
-        settings: Of the environment.
-        conversations: By (request, sample), prompts only.
-        counts: What is counted, see ``COUNTS``; added to.
-        seconds: Time spent by phase; "retrieve" is added to.
+        settings: Settings of the environment.
+        conversations: Conversation by (request, sample), with nothing but the prompt.
+        counts: Counts by name, see ``COUNTS``; updated in place.
+        seconds: Wall seconds by phase; "retrieve" is updated in place.
     """
 
     def __init__(
@@ -93,14 +93,14 @@ class SearchPartner:
     def respond(self, conversations: Sequence[tuple[int, int]]) -> list[PartnerTurn]:
         """See ``Partner.respond``."""
         began = time.perf_counter()
-        talking = [self._conversations[name] for name in conversations]
-        found = self._search(talking)
-        replies = [self._reply(conversation, found) for conversation in talking]
+        waiting = [self._conversations[name] for name in conversations]
+        found = self._search(waiting)
+        replies = [self._reply(conversation, found) for conversation in waiting]
         self._seconds["retrieve"] += time.perf_counter() - began
         return replies
 
     def _goes_on(self, conversation: Conversation, completion: Completion, turn: Turn) -> bool:
-        """Decide what follows a turn: nothing, a reply, or the opening of a forced answer."""
+        """Decide what follows a turn (nothing, a reply, or the opening of a forced answer); False ends it."""
         self._count(turn)
         conversation.final = turn.final
         if turn.final is not None:
@@ -135,7 +135,7 @@ class SearchPartner:
         return bool(completion.token_ids) and completion.token_ids[-1] in self._settings.codec.end_ids
 
     def _pending(self, completion: Completion, parts: Sequence[Part]) -> Pending:
-        """Encode our own words; an end token that the policy has sampled is not written a second time."""
+        """Encode our own text; an end token that the policy has sampled is not written a second time."""
         codec = self._settings.codec
         pieces = [part if isinstance(part, Found) else codec.own(part) for part in parts]
         first = pieces[0]
@@ -143,10 +143,10 @@ class SearchPartner:
             pieces[0] = first[1:]
         return Pending(pieces)
 
-    def _search(self, talking: Sequence[Conversation]) -> dict[tuple[str, str], list[Document]]:
+    def _search(self, waiting: Sequence[Conversation]) -> dict[tuple[str, str], list[Document]]:
         """Look up every query once; conversations whose retriever is down fail."""
         asked: dict[str, dict[str, None]] = {}
-        for conversation in talking:
+        for conversation in waiting:
             for query in _queries(conversation):
                 asked.setdefault(conversation.corpus, {})[query] = None
         found: dict[tuple[str, str], list[Document]] = {}
@@ -155,7 +155,7 @@ class SearchPartner:
                 hits = self._settings.retrievers[corpus].search(list(queries), self._settings.limits.documents)
             except RetrieverDown as error:
                 warn(f"the retriever is down, and the rollouts that asked it are void: {error}", stacklevel=2)
-                for conversation in talking:
+                for conversation in waiting:
                     if conversation.corpus == corpus and _queries(conversation):
                         conversation.failure = "retriever"
                 continue
@@ -178,7 +178,7 @@ class SearchPartner:
     def _written(
         self, conversation: Conversation, pending: Pending, found: Mapping[tuple[str, str], list[Document]]
     ) -> list[int]:
-        """Our own words with the documents in their places; each query has an equal share of what room is left."""
+        """Our own text with the documents in their places; the queries share the room that is left equally."""
         limits = self._settings.limits
         entitled = min(limits.longest_turn, limits.free_tokens - conversation.sampled)
         taken = len(conversation.token_ids) + pending.own_tokens + self._settings.reserve + entitled

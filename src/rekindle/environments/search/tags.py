@@ -1,4 +1,4 @@
-"""Searching by tags, as in Search-R1 (arXiv 2503.09516): <search>query</search>, <answer>answer</answer>."""
+"""The ``tags`` protocol, as in Search-R1 (arXiv 2503.09516): <search>query</search>, <answer>answer</answer>."""
 
 import re
 
@@ -24,14 +24,14 @@ Question: {question}
 
 
 class Tags:
-    """The ``tags`` protocol: the first closing tag of a turn says what the turn is.
+    """The ``tags`` protocol: the first closing tag of a turn decides its kind.
 
     Queries of one search block are separated by line ends or ``||``. A closing tag without its opening one makes the
     turn idle.
 
     Args:
         max_queries: Queries of one turn that are answered.
-        final: What a conversation ends with.
+        final: The text that ends a conversation.
     """
 
     tools = ()
@@ -55,12 +55,12 @@ class Tags:
 
     def reply(self, turn: Turn) -> list[Part]:
         """See ``TurnProtocol.reply``."""
-        said: list[Part] = []
+        results: list[Part] = []
         for call in turn.calls:
-            said += [call.error] if call.error else numbered(call.queries)
+            results += [call.error] if call.error else numbered(call.queries)
         if turn.refused:
-            said.append(not_answered(turn.refused, self._max_queries))
-        return ["\n\n<information>", *(said or [self.final.idle]), "</information>\n\n"]
+            results.append(not_answered(turn.refused, self._max_queries))
+        return ["\n\n<information>", *(results or [self.final.idle]), "</information>\n\n"]
 
     def opening(self, *, ended: bool) -> str:
         """See ``TurnProtocol.opening``."""

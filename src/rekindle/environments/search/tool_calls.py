@@ -1,4 +1,4 @@
-"""Searching by tool calls, as chat models of the Qwen kind write them: JSON between <tool_call> and </tool_call>."""
+"""The ``tool_calls`` protocol, as chat models of the Qwen kind use it: JSON between <tool_call> and </tool_call>."""
 
 import json
 import re
@@ -45,19 +45,19 @@ SEARCH: Mapping[str, object] = {
 
 
 class ToolCalls:
-    """The ``tool_calls`` protocol: a turn with a tool call asks; else its last pair of final tags ends it.
+    """The ``tool_calls`` protocol: a turn with a tool call searches; otherwise its last pair of final tags ends it.
 
-    A turn with neither is idle: what is not in tags is never judged. What stands between two turns is taken from the
-    chat template, by rendering a conversation of place holders and cutting them out.
+    A turn with neither is idle; text outside tags is never judged. The text between two turns is taken from the chat
+    template, by rendering a conversation of place holders and cutting them out.
 
     Args:
         max_queries: Queries of one turn that are answered, over all of its calls.
-        codec: With the chat template.
-        final: What a conversation ends with.
+        codec: Codec with the chat template.
+        final: The text that ends a conversation.
 
     Raises:
-        UserError: There is no chat template, it announces no tools of this kind, or it writes a turn differently once
-            another one follows, so that the policy would be shown something it never said.
+        UserError: There is no chat template, it announces no tools of this kind, or it renders a turn differently once
+            another one follows, so that the context would differ from the sampled tokens.
     """
 
     tools = (SEARCH,)
@@ -108,7 +108,7 @@ class ToolCalls:
 
 
 def _call(block: str) -> Call:
-    """Read what stands after an opening tag; whatever is wrong with it is an error that the policy can read."""
+    """Parse the text after an opening tag; a malformed call becomes an error that the policy reads."""
     inside, close, _ = block.partition(CLOSE)
     if not close:
         return Call(error="The tool call is not closed.")
@@ -135,12 +135,12 @@ def _queries(arguments: Mapping[str, object]) -> list[str] | None:
 
 
 def _encodable(text: str) -> bool:
-    """JSON can escape half a character, which nobody else can read."""
+    """Whether UTF-8 can encode the text: JSON can escape a lone surrogate, and UTF-8 cannot."""
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _frame(codec: Codec, results: int) -> list[str]:
-    """Return what the chat template writes before, between and after ``results`` tool results."""
+    """Return the text that the chat template writes before, between and after ``results`` tool results."""
     first, second = (_round(index, results) for index in range(2))
     question = [{"role": "user", "content": "placeholderquestion"}]
     prompt = codec.render(question, [SEARCH])
@@ -153,8 +153,8 @@ def _frame(codec: Codec, results: int) -> list[str]:
     frames = _between(once, prompt, first)
     if frames is None or _between(twice, once, second) != frames:
         raise UserError(
-            "the chat template writes earlier turns differently once later ones follow, so that what the policy "
-            'sampled would be changed; use a chat template that keeps them, or search.protocol = "tags"'
+            "the chat template renders earlier turns differently once later ones follow, so the sampled text would be "
+            'changed; use a chat template that keeps earlier turns, or search.protocol = "tags"'
         )
     return frames
 
@@ -165,7 +165,7 @@ def _round(index: int, results: int) -> list[Message]:
 
 
 def _between(rendered: str, before: str, messages: Sequence[Message]) -> list[str] | None:
-    """Cut the messages' contents out of what follows ``before``; None where that is not how it was rendered."""
+    """Cut the messages' contents out of the text after ``before``; None where they are not rendered in this order."""
     turn, *answers = (message["content"] for message in messages)
     if not rendered.startswith(before + turn):
         return None

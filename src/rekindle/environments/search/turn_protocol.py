@@ -1,4 +1,4 @@
-"""What a turn can say, and what is said back: the words that the protocols share."""
+"""Turn protocols: how a turn of the policy is read, and the parts of the reply to it."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -21,12 +21,12 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Final:
-    """What a conversation ends with: a text in tags of this name.
+    """The text that ends a conversation, in tags of this name.
 
     Attributes:
-        name: Of the tags.
-        idle: What the policy reads after a turn that neither searched nor ended.
-        no_more: What it reads when it has to end now.
+        name: Name of the tags.
+        idle: Reply to a turn without a search and without a final text.
+        no_more: Reply before a forced final text.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Final:
         return f"</{self.name}>"
 
     def closed(self, text: str) -> str | None:
-        """What stands in the last pair of the tags; None where there is none, or it is blank."""
+        """Text in the last pair of the tags; None where there is no pair, or its text is blank."""
         pairs = re.findall(rf"<{self.name}>((?:(?!</?{self.name}>).)*)</{self.name}>", text, re.DOTALL)
         return pairs[-1].strip() or None if pairs else None
 
@@ -66,8 +66,8 @@ class Call:
     """One request to search.
 
     Attributes:
-        queries: To be answered, none blank; empty where there is an error.
-        error: What is wrong with the request, in our own words; the policy reads it.
+        queries: Queries to answer, none blank; empty where there is an error.
+        error: What is wrong with the request, as the policy reads it.
     """
 
     queries: tuple[str, ...] = ()
@@ -76,12 +76,12 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What the policy said in one turn. Neither an answer nor calls: an idle turn.
+    """One turn of the policy as the protocol reads it; a turn without final text and calls is idle.
 
     Attributes:
-        final: What the conversation ends with, None where the turn does not end it.
+        final: Final text; None where the turn does not end the conversation.
         calls: Requests to search; together they have at most the allowed number of queries.
-        refused: Queries over that number.
+        refused: Number of queries over the limit.
     """
 
     final: str | None = None
@@ -97,14 +97,14 @@ class Found:
 
 
 Part = str | Found
-"""Our own words, whose control tokens mean what they say, or the place of documents."""
+"""Our own text, in which control strings become control tokens, or the place of documents."""
 
 
 class TurnProtocol(Protocol):
-    """How the policy asks and answers, and what the environment's replies look like. Pure: it keeps no state.
+    """The format of searches, answers and replies. Pure: it keeps no state.
 
     Attributes:
-        final: What a conversation ends with.
+        final: The text that ends a conversation.
     """
 
     final: Final
@@ -116,7 +116,7 @@ class TurnProtocol(Protocol):
 
     @property
     def tools(self) -> Sequence[Mapping[str, object]]:
-        """Schemas of the tools that the prompt announces; empty where it announces none."""
+        """Schemas of the tools that the prompt announces; may be empty."""
         ...
 
     @property
@@ -130,25 +130,25 @@ class TurnProtocol(Protocol):
         ...
 
     def read(self, text: str) -> Turn:
-        """Say what a turn's sampled text means. Never raises."""
+        """Parse the sampled text of a turn. Never raises."""
         ...
 
     def reply(self, turn: Turn) -> list[Part]:
-        """What the policy reads after a turn without an answer."""
+        """Parts of the reply to a turn without a final text."""
         ...
 
     def opening(self, *, ended: bool) -> str:
-        """What opens a forced answer; ``ended``: the policy has just ended its turn with an end token."""
+        """Text before a forced answer; ``ended``: the policy has just ended its turn with an end token."""
         ...
 
 
 def numbered(queries: Sequence[str]) -> list[Part]:
-    """The documents of every query; several are told apart by their numbers, and no query is repeated."""
+    """Places of the documents of every query; several queries are numbered, and their texts are not repeated."""
     if len(queries) == 1:
         return [Found(queries[0])]
     return [part for index, query in enumerate(queries, 1) for part in (f"\nQuery {index}:\n", Found(query))]
 
 
 def not_answered(count: int, most: int) -> str:
-    """Our own words for queries over the limit."""
+    """Reply to queries over the limit."""
     return f"\nNot answered: {count} more (at most {most} in a turn).\n"

@@ -1,1 +1,1 @@
-"""Search self-play: one policy proposes questions and solves them; nothing unverified is learned."""
+"""Search self-play: one policy proposes questions and solves them; only verified questions are trained on."""

@@ -1,7 +1,7 @@
-"""Who answers the questions of the RAG check: the policy itself, or a model behind an endpoint.
+"""Answerers of the RAG check: the policy itself, or a model behind an endpoint.
 
-One turn, from the documents that are shown and nothing else. Documents and questions are hostile: a proposer writes the
-one and chooses the other, and it gains where its question passes.
+An answer is one turn with the documents in the prompt, without search. Questions and documents count as hostile: the
+proposer writes the question and chooses the documents, and is rewarded if the question passes.
 """
 
 import sys
@@ -32,18 +32,18 @@ __all__ = ["Answerer", "Cost", "EndpointAnswerer", "OpenBook", "PolicyAnswerer",
 
 OPEN_FIELDS, CLOSED_FIELDS = ("documents", "question"), ("question",)
 
-_Shown = TypeVar("_Shown", list[int], str)
+_Encoded = TypeVar("_Encoded", list[int], str)
 
 
 @dataclass(frozen=True, slots=True)
 class OpenBook:
-    """A question with the documents to answer it from.
+    """An open-book question: a question with the documents to answer it from.
 
     Attributes:
         question: As the proposer wrote it.
-        documents: In the order to show; two with the same id are shown once. None at all: a closed book.
-        spare: Indices of those that may be left out where there is no room.
-        seed: Of the sampling.
+        documents: In the order to show; documents with the same id are shown once. Empty: a closed-book question.
+        spare: Indices of the documents that may be left out where there is no room.
+        seed: Seed of the sampling.
     """
 
     question: str
@@ -54,12 +54,12 @@ class OpenBook:
 
 @dataclass(slots=True)
 class Cost:
-    """What answering took so far.
+    """Cost of all answers of an answerer.
 
     Attributes:
-        rollouts: Replies.
-        prompt_tokens: Read.
-        generated_tokens: Sampled.
+        rollouts: Number of replies.
+        prompt_tokens: Tokens of the prompts.
+        generated_tokens: Sampled tokens.
     """
 
     rollouts: int = 0
@@ -74,13 +74,13 @@ class Cost:
 
 
 class Answerer(Protocol):
-    """Answers questions from documents."""
+    """Model that answers questions from documents."""
 
     def answer(self, books: Sequence[OpenBook]) -> list[str | None]:
-        """The text of the final answer to each question, in order; never raises over one of them.
+        """The text of the final answer to each question, in order; a single question never raises.
 
-        "" where the reply has no answer in its tags; None where there is no reply: it could not be had, or there was no
-        room for what may not be left out.
+        "" where the reply has no answer in its tags. None where there is no reply: the request failed, or the prompt
+        has no room for the documents that may not be left out.
 
         Raises:
             UserError: The answerer cannot be used as it is set up.
@@ -89,25 +89,25 @@ class Answerer(Protocol):
 
     @property
     def cost(self) -> Cost:
-        """So far."""
+        """Cost of all answers."""
         ...
 
     @property
     def seconds(self) -> float:
-        """Wall seconds so far."""
+        """Wall seconds spent answering."""
         ...
 
 
-def fitted(book: OpenBook, room: int, write: Callable[[Sequence[Document]], _Shown]) -> _Shown | None:
+def fitted(book: OpenBook, room: int, write: Callable[[Sequence[Document]], _Encoded]) -> _Encoded | None:
     """The documents as ``write`` writes them, in at most ``room`` tokens or characters.
 
-    Spare documents are left out until the others fit, the last first; None where even those do not.
+    Spare documents are left out, the last first, until the rest fits; None where it does not fit without any of them.
     """
     once = list({document.id: document for document in book.documents}.values())
     needed = {document.id for index, document in enumerate(book.documents) if index not in book.spare}
     spare = [document.id for document in once if document.id not in needed]
 
-    def shown(count: int) -> _Shown:
+    def shown(count: int) -> _Encoded:
         left_out = set(spare[count:])
         return write([document for document in once if document.id not in left_out])
 
@@ -119,18 +119,19 @@ def fitted(book: OpenBook, room: int, write: Callable[[Sequence[Document]], _Sho
 
 
 class PolicyAnswerer:
-    """The policy answers, as in the paper (arXiv 2510.18821).
+    """Answerer that is the policy itself, as in the paper (arXiv 2510.18821).
 
-    Documents and question are tokens that are text and nothing else, between our own words, which the chat template
-    frames where there is one. A question that cannot be shown whole, or documents that cannot be shown at all, have no
-    reply. What the engine raises is passed on.
+    Documents and question are encoded as plain text, between our own text, in the chat template where there is one. A
+    question that does not fit whole has no reply; nor has one whose documents cannot be shown at all. Exceptions of the
+    engine are passed on.
 
     Args:
-        codec: Of the policy.
+        codec: Codec of the policy.
         engine: Samples the replies.
         writer: Writes documents.
-        limits: Of a reply. A model that thinks aloud about the tags needs no stop text: the last pair counts.
-        temperature: Of the sampling.
+        limits: Limits of a reply. A model that mentions the tags while it thinks needs no stop text: the last pair of
+            tags counts.
+        temperature: Sampling temperature.
         prompt: Text with ``{documents}`` and ``{question}`` in it.
         closed_prompt: Text with ``{question}`` in it, for questions without documents.
 
@@ -186,7 +187,7 @@ class PolicyAnswerer:
         return ANSWER.closed(completion.text) or ""
 
     def _prompt(self, book: OpenBook) -> list[int] | None:
-        """Token ids of a prompt, None where there is no room, or nothing to show after sanitizing."""
+        """Token ids of a prompt; None where there is no room, or where sanitizing leaves nothing to show."""
         around = self._open if book.documents else self._closed
         question = self._questions.write([Document("", "", " ".join(book.question.split()))], sys.maxsize)
         room = self._room - around.tokens - len(question.ids)
@@ -196,7 +197,7 @@ class PolicyAnswerer:
             return around.filled({"question": question.ids})
         values = {"documents": fitted(book, room, self._documents) or [], "question": question.ids}
         foreign = [token for name in around.fields for token in values[name]]
-        # The prompt may have nothing between the two, where a tag could come together.
+        # The prompt may have no text between the two, and their tokens together could form a tag.
         shown = values["documents"] and self._sanitizer.is_sanitized(self._codec.decode(foreign))
         return around.filled(values) if shown else None
 
@@ -205,17 +206,17 @@ class PolicyAnswerer:
 
 
 class EndpointAnswerer:
-    """A model behind an OpenAI-compatible API answers; documents and question are quoted in the prompt's text.
+    """Answerer behind an OpenAI-compatible API; documents and question are quoted in the prompt's text.
 
     Args:
         endpoint: The model.
-        concurrency: That of the endpoint. After as many failed requests in a row it is taken for dead, and the rest is
-            not asked.
-        max_tokens: Of a reply, thoughts included.
-        temperature: Of the sampling.
-        document_characters: Shown of each document's title and text.
-        prompt_characters: Of a whole prompt; so many must fit into the model's context, because a server refuses longer
-            ones for good.
+        concurrency: Concurrency of the endpoint. After this many failed requests in a row the server counts as down,
+            and the remaining questions are not sent.
+        max_tokens: Most tokens of a reply, thoughts included.
+        temperature: Sampling temperature.
+        document_characters: Most characters shown of each document's title, and of its text.
+        prompt_characters: Most characters of a whole prompt; they must fit into the model's context, because a server
+            refuses longer prompts for good.
         prompt: Text with ``{documents}`` and ``{question}`` in it.
         closed_prompt: Text with ``{question}`` in it, for questions without documents.
 
@@ -242,7 +243,7 @@ class EndpointAnswerer:
         self._document_characters, self._prompt_characters = document_characters, prompt_characters
         self._open, self._closed = prompt, closed_prompt
         self.cost = Cost()
-        """See ``Answerer.cost``; tokens only where the server reports them."""
+        """See ``Answerer.cost``; tokens are counted only where the server reports them."""
         self.seconds = 0.0
         """See ``Answerer.seconds``."""
 
@@ -268,7 +269,7 @@ class EndpointAnswerer:
         return replies
 
     def _order(self, prompt: str, seed: int) -> EndpointRequest:
-        # No stop text: many servers cut it off without a word, and the closing tag is needed.
+        # No stop text: many servers cut it off, and the closing tag is needed.
         return EndpointRequest(prompt, temperature=self._temperature, max_tokens=self._max_tokens, seed=seed)
 
     def _answer_of(self, completion: EndpointCompletion) -> str:
@@ -276,7 +277,7 @@ class EndpointAnswerer:
         return ANSWER.closed(completion.text) or ""
 
     def _prompt(self, book: OpenBook) -> str | None:
-        """The prompt, None where there is no room or nothing to ask."""
+        """The prompt; None where there is no room or no question."""
         most = self._prompt_characters
         own = self._open if book.documents else self._closed
         question = quoted(book.question, most)

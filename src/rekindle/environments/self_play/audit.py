@@ -1,4 +1,4 @@
-"""The audit of a step of self-play: numbers for the metrics, and a line for every proposal."""
+"""Audit of a step of self-play: numbers for the metrics, and a line for every proposal."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ def step_numbers(proposals: Sequence[Proposal], failed: int, oracle: Oracle | No
     """Numbers of a step, under the keys of ``metrics.jsonl``; None where nothing was measured.
 
     Args:
-        proposals: Of the step.
-        failed: Orders that could not be played at all.
-        oracle: Says how many of the accepted questions really have the seed's answer; None: nobody knows.
+        proposals: Proposals of the step.
+        failed: Number of proposals whose orders could not be played.
+        oracle: Knows which accepted questions really have the seed's answer; None: this is not measured.
     """
     valid = [one for one in proposals if one.valid]
     reasons = Counter(one.reason for one in proposals)
@@ -47,7 +47,7 @@ def step_numbers(proposals: Sequence[Proposal], failed: int, oracle: Oracle | No
 def proposal_lines(
     proposals: Sequence[Proposal], step: int, documents: int, oracle: Oracle | None = None
 ) -> list[dict[str, Any]]:
-    """A line of ``proposals.jsonl`` each; the first ``documents`` of them say what was read."""
+    """A line of ``proposals.jsonl`` for each proposal; the first ``documents`` lines contain the documents read."""
     return [_line(one, step, oracle, index < documents) for index, one in enumerate(proposals)]
 
 
@@ -78,7 +78,7 @@ def _line(proposal: Proposal, step: int, oracle: Oracle | None, with_documents: 
 
 
 def _right(proposal: Proposal, oracle: Oracle) -> float:
-    """Whether the corpus's own answer to the question is the seed's; a question without any is not right."""
+    """Whether the corpus's own answer to the question is the seed's; False where the corpus has none."""
     true = oracle.answers(proposal.question or "")
     return float(bool(true) and all(qa_exact_match(one, proposal.answers) for one in true or ()))
 

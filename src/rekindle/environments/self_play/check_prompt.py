@@ -1,8 +1,8 @@
-"""What an answerer is asked: our own words, and between them documents and a question that others wrote.
+"""Prompts of the RAG check: our own text with places for documents and a question, which are foreign text.
 
-A policy reads tokens: our own words become tokens apart from the others, so that control tokens and tags are ours
-alone. A server reads text: there everything foreign is quoted, a line each, without the signs that could end the
-quotation or begin a tag, a turn or a control token of whatever chat template the server has.
+For a policy, our own text is encoded apart from foreign text, so that only ours has control tokens and tags. For a
+server, foreign text is quoted, one line each, without the characters that could end the quotation or begin a tag, a
+turn or a control token of the server's chat template.
 """
 
 import re
@@ -37,17 +37,17 @@ Question: {question}
 """Default prompt without documents."""
 
 FIELD = re.compile(r"\{(documents|question)\}")
-HARMLESS = str.maketrans('"\\|<>[]{}', "'//‹›()()")
+PLAIN_SIGNS = str.maketrans('"\\|<>[]{}', "'//‹›()()")
 SANITIZER = Sanitizer(())
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A prompt as tokens, with its fields still open.
+    """A prompt as tokens, with fields to fill.
 
     Attributes:
-        words: [F + 1] token ids of our own words, those of the chat template among them.
-        fields: [F] what goes between them.
+        words: [F + 1] token ids of our own text, the chat template's included.
+        fields: [F] names of the fields between them.
     """
 
     words: Sequence[Sequence[int]]
@@ -55,7 +55,7 @@ class Frame:
 
     @property
     def tokens(self) -> int:
-        """Tokens of our own words."""
+        """Number of tokens of our own text."""
         return sum(map(len, self.words))
 
     def filled(self, values: Mapping[str, Sequence[int]]) -> list[int]:
@@ -68,10 +68,10 @@ class Frame:
 
 
 def check_fields(prompt: str, fields: Sequence[str]) -> None:
-    """Refuse a prompt that has not each of these fields once, or has another one.
+    """Check that a prompt has each of these fields once, and no other field.
 
     Raises:
-        UserError: That is so.
+        UserError: It does not.
     """
     if sorted(FIELD.findall(prompt)) != sorted(fields):
         wanted = " and ".join(f"{{{name}}}" for name in fields)
@@ -79,10 +79,10 @@ def check_fields(prompt: str, fields: Sequence[str]) -> None:
 
 
 def frame(codec: Codec, prompt: str, fields: Sequence[str]) -> Frame:
-    """Encode our own words of a user's message that the policy is to answer.
+    """Encode our own text of a user's message, with its fields left open.
 
     Args:
-        codec: Of the policy. With a chat template the message is rendered with place holders, which are cut out.
+        codec: Codec of the policy. With a chat template the message is rendered with place holders, which are cut out.
         prompt: Text with each field in braces.
         fields: "documents" or "question".
 
@@ -97,20 +97,20 @@ def frame(codec: Codec, prompt: str, fields: Sequence[str]) -> Frame:
     pieces = re.split("|".join(map(_holder, names)), rendered)
     if len(pieces) != len(texts):
         raise UserError(
-            "the chat template does not write a user's message once and as it is, so documents cannot be put into it; "
-            "use another one, or model.chat_template = false"
+            "the chat template does not write a user's message once and unchanged, so documents cannot be put into it; "
+            "use another chat template, or model.chat_template = false"
         )
     return Frame([codec.own(piece) for piece in pieces], names)
 
 
 def written(prompt: str, values: Mapping[str, str]) -> str:
-    """The prompt with the texts of its fields; what looks like a field in one of them stays as it is."""
+    """The prompt with the texts of its fields; braces within these texts are not replaced."""
     return FIELD.sub(lambda match: values[match[1]], prompt)
 
 
 def quoted(text: str, most: int) -> str:
-    """At most ``most`` characters of a text on one line in quotation marks, which are the only ones in it."""
-    return f'"{" ".join(SANITIZER.sanitize(text, most).split()).translate(HARMLESS)}"'
+    """At most ``most`` characters of a text, on one line, in quotation marks; the text itself then contains none."""
+    return f'"{" ".join(SANITIZER.sanitize(text, most).split()).translate(PLAIN_SIGNS)}"'
 
 
 def quoted_documents(documents: Sequence[Document], most: int) -> str:
@@ -126,7 +126,7 @@ def _holder(name: str) -> str:
 
 
 def _rendered(codec: Codec, message: str) -> str | None:
-    """What the chat template makes of a message; None where none is used."""
+    """The message as rendered by the chat template; None where no template is used."""
     try:
         return codec.render([{"role": "user", "content": message}], ())
     except UserError:
@@ -134,7 +134,7 @@ def _rendered(codec: Codec, message: str) -> str | None:
 
 
 def _opening(codec: Codec) -> list[int]:
-    """What the tokenizer puts before a text, shown by a text that it must know."""
+    """Tokens that the tokenizer puts before a text, found by encoding a known text."""
     mark = codec.own(ANSWER.open)
     if codec.decode(mark).strip() != ANSWER.open:
         raise UserError(f"the tokenizer cannot write {ANSWER.open} as text, which an answer needs; use another model")

@@ -1,4 +1,4 @@
-"""Tasks created from accepted questions; the solver plays them like any other."""
+"""Tasks created from accepted questions; the solver plays them like other tasks."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,11 +11,11 @@ __all__ = ["CreatedTasks"]
 
 
 class CreatedTasks:
-    """Grows by a task for every accepted question; a task's index is its row in the pool's history.
+    """The created tasks, one for every accepted question; a task's index is its row in the pool's history.
 
     Attributes:
         tasks: In the order of their acceptance.
-        levels: Searches of the proposer for each task, which is as far as its answer is away.
+        levels: Number of the proposer's searches for each task, as a measure of its hops.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class CreatedTasks:
         self.levels: list[int] = []
 
     def create(self, proposal: Proposal, step: int) -> Task:
-        """Make the task of an accepted question."""
+        """Create the task of an accepted question."""
         assert proposal.question is not None, "a task is created from an accepted question"
         origin = {"seed": proposal.seed.id, "hops": proposal.hops, "step": step}
         metadata = {"corpus": proposal.seed.metadata.get("corpus", ""), "level": proposal.searches, **origin}
@@ -44,7 +44,7 @@ class CreatedTasks:
         ]
 
     def load_state_dict(self, state: list[Mapping[str, Any]]) -> None:
-        """Restore in place, as others hold the lists."""
+        """Restore in place, because the lists are shared."""
         self.tasks.clear()
         self.levels.clear()
         for one in state:

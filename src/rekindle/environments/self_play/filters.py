@@ -1,4 +1,4 @@
-"""Rules that a question must pass before anybody is asked about it (SSP, arXiv 2510.18821)."""
+"""Rule filters: what a question must satisfy before it is verified (SSP, arXiv 2510.18821)."""
 
 import re
 import unicodedata
@@ -16,14 +16,14 @@ __all__ = ["FilterLimits", "rejected"]
 
 @dataclass(frozen=True, slots=True)
 class FilterLimits:
-    """What a question must be; the defaults are the paper's where it has any.
+    """Limits of the rule filters; the defaults are the paper's where it has any.
 
     Attributes:
-        min_characters: Fewest characters, after Unicode NFC and with runs of white space as one.
-        max_characters: Most of them.
-        min_words: Fewest words; characters where a script has no spaces. The released code wants ten pieces between
-            spaces, which no Chinese question has; three are the name and the relation of the shortest question.
-        min_searches: Fewest searches that found a document with something in it.
+        min_characters: Fewest characters, after Unicode NFC and with each run of white space as one.
+        max_characters: Most characters.
+        min_words: Fewest words; characters in scripts without spaces. The released code requires ten pieces between
+            spaces, which no Chinese question has; the shortest question, a name and a relation, has three words.
+        min_searches: Fewest searches that found a document that is not blank.
         answer_in_query: Whether the proposer may search for the answer itself, which is all it is given to begin with.
     """
 
@@ -37,11 +37,11 @@ class FilterLimits:
 def rejected(proposal: Proposal, limits: FilterLimits) -> Reason | None:
     """The first reason, in the order of ``Reason``, to reject a proposal by rules alone; None if there is none.
 
-    An answer stands in a text where its letters and digits do, from where a word begins to where one ends. Case,
-    accents, width, punctuation, articles and the spaces between words do not matter, but those between digits do. So
-    "Paris" stands in "Paris-based", "Spider-Man" in "spider man" and "1,000" in "1000", but "art" not in "party", nor
-    "12" in "1/2". Where a script has no spaces, words begin and end with every character. The same letters in an
-    inflected word ("Parisian") are not found, nor is a translation.
+    A text contains an answer if it contains the answer's letters and digits from the beginning of a word to the end of
+    a word. Case, accents, width, punctuation, articles and the spaces between words do not matter; spaces between
+    digits do. So "Paris-based" contains "Paris", "spider man" contains "Spider-Man" and "1000" contains "1,000", but
+    "party" does not contain "art", nor "1/2" "12". In scripts without spaces every character is a word. Inflected words
+    ("Parisian") and translations are not found.
     """
     return next(_objections(proposal, limits), None)
 
@@ -72,7 +72,7 @@ def _word_count(text: str) -> int:
 
 
 class _Line(NamedTuple):
-    """Words written without the spaces between them, but for those between digits."""
+    """Words joined without spaces, except between digits, and the positions where words begin and end."""
 
     letters: str
     begins: frozenset[int]
@@ -80,7 +80,7 @@ class _Line(NamedTuple):
 
 
 def _leaks(answers: Iterable[str], text: str) -> bool:
-    """Whether one of the answers stands in a text, in one of the ways to read both."""
+    """Whether a text contains one of the answers, in one of the readings of both."""
     lines = _readings(text)
     return any(_stands_in(answer, lines, text) for answer in answers)
 
@@ -92,7 +92,7 @@ def _stands_in(answer: str, lines: Iterable[_Line], text: str) -> bool:
 
 
 def _readings(text: str) -> list[_Line]:
-    """As verifiers read it; with marks that end words (the "Paris" of "Paris's"); and with articles ("The The")."""
+    """Three readings: as verifiers read it; with marks that end words ("Paris's"); and with articles ("The The")."""
     words = split_words(text)
     return [_line(joined_words(text)), _line(word for word in words if word not in ARTICLES), _line(words)]
 
@@ -109,7 +109,7 @@ def _line(words: Iterable[str]) -> _Line:
 
 
 def _has(line: _Line, letters: str) -> bool:
-    """Whether letters stand in a line from where a word begins to where one ends; none do not."""
+    """Whether a line contains the letters from the beginning of a word to the end of one; False for no letters."""
     at = line.letters.find(letters) if letters else -1
     while at >= 0 and not (at in line.begins and at + len(letters) in line.ends):
         at = line.letters.find(letters, at + 1)
@@ -117,6 +117,6 @@ def _has(line: _Line, letters: str) -> bool:
 
 
 def _marks_stand_in(answer: str, text: str) -> bool:
-    """For an answer that is no word ("!!!"): whether it stands there as it is, and not at a word ("Who?")."""
+    """Whether a text contains an answer without words ("!!!"), not attached to a word ("Who?")."""
     marks, text = (" ".join(unicodedata.normalize("NFKC", one).split()) for one in (answer, text))
     return bool(marks) and re.search(rf"(?<!\w){re.escape(marks)}(?!\w)", text) is not None

@@ -1,4 +1,4 @@
-"""Questions that were asked before in nearly the same words."""
+"""Near-duplicates: the similarity of a question to all questions accepted before."""
 
 from array import array
 from collections import Counter
@@ -12,24 +12,24 @@ from rekindle.environments.self_play.words import split_words
 __all__ = ["Novelty"]
 
 EDGE = ""
-"""Before the first word and after the last one; no word is empty."""
+"""Stands before the first word and after the last one; no word is empty."""
 
 
 class Novelty:
-    """Compares a question with all that were accepted before, by the pairs of neighbours among their words.
+    """Compares a question with all accepted ones, by their pairs of neighbouring words (bigrams).
 
-    The similarity of two questions is the Jaccard index |A & B| / |A | B| of their sets of pairs: of each word and the
-    next one, with both edges, case and punctuation aside. A word that comes again counts as another word, so the pairs
-    tell the whole order, and 1.0 means the same words in the same order. Of twelve words, another one in the middle
-    leaves 11/15, and one more at the end 12/15; "a b c d" and "a b d c" share 2 of 8 pairs. In scripts without spaces
-    characters are words.
+    The similarity of two questions is the Jaccard index |A & B| / |A | B| of their sets of bigrams, with both edges and
+    without case and punctuation. A repeated word counts as another word, so the bigrams determine the order of all
+    words, and 1.0 means the same words in the same order. Replacing one of twelve words in the middle gives 11/15, and
+    one more word at the end 12/15; "a b c d" and "a b d c" share 2 of 8 bigrams. In scripts without spaces, characters
+    are words.
 
-    An index from pairs to questions finds the most similar one exactly; nothing is estimated or drawn. Besides the
-    questions there is no state: one made of the same questions, in any order, says the same.
+    An index from bigrams to questions finds the highest similarity exactly, without estimates or random numbers. The
+    questions are the only state: the same questions in any order give the same results.
 
     Args:
-        threshold: Similarity from which on a question is a duplicate; in (0, 1], and with 1 only equal ones are.
-        questions: Accepted before.
+        threshold: Least similarity of a duplicate, in (0, 1]; with 1 only equal questions are duplicates.
+        questions: Questions accepted before.
     """
 
     def __init__(self, threshold: float, questions: Iterable[str] = ()) -> None:
@@ -40,7 +40,7 @@ class Novelty:
             self.add(question)
 
     def add(self, question: str) -> None:
-        """Count a question among those that were accepted."""
+        """Add an accepted question."""
         pairs = _pairs(question)
         for pair in pairs:
             self._rows_with.setdefault(pair, array("q")).append(len(self._sizes))
@@ -57,17 +57,17 @@ class Novelty:
         return float((shared / (len(pairs) + sizes - shared)).max())
 
     def is_duplicate(self, question: str) -> bool:
-        """Whether an earlier question reaches the threshold."""
+        """Whether the similarity to an accepted question reaches the threshold."""
         return self.similarity(question) >= self._threshold
 
 
 def _pairs(question: str) -> set[str]:
-    """Neighbours, e.g. ``" ka 1"``, ``"ka 1 lo 1"``, ``"lo 1 "`` of "ka lo": pairwise different."""
+    """Bigrams, e.g. ``" ka 1"``, ``"ka 1 lo 1"``, ``"lo 1 "`` of "ka lo"; no two are equal."""
     return {f"{first} {second}" for first, second in pairwise([EDGE, *_numbered(split_words(question)), EDGE])}
 
 
 def _numbered(words: Iterable[str]) -> Iterator[str]:
-    """Each word with how often it has come so far: ``"ka 1"``, ``"lo 1"``, ``"ka 2"``."""
+    """Each word with the number of its occurrence: ``"ka 1"``, ``"lo 1"``, ``"ka 2"``."""
     seen = Counter[str]()
     for word in words:
         seen[word] += 1

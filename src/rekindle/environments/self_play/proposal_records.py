@@ -15,9 +15,9 @@ __all__ = ["assign_rewards", "played_tasks", "proposal_records"]
 
 
 def played_tasks(records: Iterable[GroupRecord]) -> dict[str, float | None]:
-    """Mean reward of each task that was rolled out in a step; None where its rollouts failed.
+    """Mean reward of each task that was played in a step; None where its rollouts failed.
 
-    A task of several requests (top-ups) has the mean over all that did not fail.
+    The mean of a task with several requests (top-ups) is over all requests that did not fail.
     """
     sums: dict[str, list[float]] = {}
     for one in records:
@@ -29,7 +29,7 @@ def played_tasks(records: Iterable[GroupRecord]) -> dict[str, float | None]:
 
 
 def assign_rewards(proposals: Sequence[Proposal], played: Mapping[str, float | None], reward: ProposerReward) -> None:
-    """Set ``success`` and ``reward``: 0 for an invalid question; unknown where it was not, or could not be, played."""
+    """Set ``success`` and ``reward``: 0 for an invalid question; None where a valid one has no played rollouts."""
     for proposal in proposals:
         if proposal.task is not None:
             proposal.success = played.get(proposal.task.id)
@@ -41,11 +41,10 @@ def assign_rewards(proposals: Sequence[Proposal], played: Mapping[str, float | N
 def proposal_records(
     proposals: Sequence[Proposal], played: Mapping[str, float | None], credit: Credit, *, learns: bool
 ) -> tuple[list[TrainingSample], list[GroupRecord]]:
-    """The proposers' part of the update, empty where no advantage differs from 0, and the records of all proposals.
+    """Training samples of the proposers, empty where no advantage differs from 0, and the records of all proposals.
 
-    A group whose every reward is known is trained on, or retired where that gives no gradient or the proposer does not
-    learn. It failed where something outside the policy did, and is in excess where a valid question of it is still to
-    be played.
+    A group whose rewards are all known is trained, or retired if it has no signal or the proposer is not trained. It
+    failed if something outside the policy failed. It is excess if one of its valid questions is still to be played.
     """
     groups = [list(group) for _, group in groupby(proposals, key=lambda one: one.request.id)]
     known = [group for group in groups if all(one.reward is not None for one in group)]
@@ -78,7 +77,7 @@ def _fate(group: Sequence[Proposal], played: Mapping[str, float | None], with_si
 
 
 def _record(group: Sequence[Proposal], fate: Fate) -> GroupRecord:
-    """The ledger's row: a success is a valid question; the sum of rewards is that of the proposer."""
+    """Record for the ledger: successes are valid questions; the sum of rewards is the proposer's."""
     if fate is Fate.FAILED:
         return failure_record(group[0].request, [one.rollout for one in group])
     (record,) = records_of(_group(group, [float(one.valid) for one in group]), fate)

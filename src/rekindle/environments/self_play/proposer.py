@@ -1,4 +1,4 @@
-"""The proposer's turn: search from an answer, and end with a question that asks for it."""
+"""Proposer: conversations that start from an answer, search, and end with a question that asks for it."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -30,11 +30,11 @@ Search as often as you need to, with short and specific queries. When you are re
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a proposer is asked for.
+    """An order for proposals.
 
     Attributes:
-        request: How many proposals, how hot, with which seed; its row is the seed's.
-        seed: The answer, and where to search.
+        request: Number of proposals, temperature and random seed; its row is the seed's.
+        seed: The answer, and the corpus to search.
         hops: Wished number of hops.
     """
 
@@ -51,7 +51,7 @@ class Proposer:
         prompt: Text with ``{answer}`` and ``{hops}`` in it.
 
     Raises:
-        UserError: The prompt lacks one of them.
+        UserError: One of the two is missing in the prompt.
     """
 
     def __init__(self, conversations: SearchConversations, prompt: str) -> None:
@@ -66,16 +66,16 @@ class Proposer:
 
     @property
     def seconds(self) -> Mapping[str, float]:
-        """Wall seconds so far: sampling, looking up and writing documents."""
+        """Wall seconds spent sampling, and looking up and writing documents."""
         return self._conversations.seconds
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """What happened in the conversations so far."""
+        """Counts of the conversations, see ``SearchConversations.counts``."""
         return {f"proposer/{name}": count for name, count in self._conversations.counts.items()}
 
     def propose(self, orders: Sequence[Order]) -> tuple[list[Proposal], list[Order]]:
-        """The proposals, n for each order, in their order; and the orders whose prompt leaves no room for a turn."""
+        """The proposals, n for each order, in order; and the orders whose prompt leaves no room for a turn."""
         began = time.perf_counter()
         openings = [self._opening(order) for order in orders]
         fits = [self._conversations.has_room(opening.prompt_ids) for opening in openings]

@@ -2,13 +2,13 @@
 
     seeds -> proposals -> rule filters -> RAG check -> created tasks -> [the solver plays them] -> rewards of both roles
 
-The supply is the proposer's part of a step. The scheduler hands out the tasks that it creates over a ``GrowingPool``
-like any other task, so that every other method applies to them; when the solver has played, the supply is told, and
-the proposer is rewarded.
+The supply is the proposer's part of a step. It adds the tasks that it creates to a ``GrowingPool``, from which the
+scheduler draws them like any other task, so that every other method applies to them. After the solver has played, the
+supply gets the group records and rewards the proposer.
 
-Assumption: a question whose answer the verifier finds in the documents that the proposer read, and does not know
-without them, has that answer. Degenerate cases: no valid question in a step gives an empty step, or earlier questions
-(``self_play.fill``); a question that nobody solves earns its proposer the most.
+Assumption: if the verifier finds the answer of a question in the documents that the proposer read, and does not know it
+without them, then the question has that answer. Degenerate cases: a step without a valid question is empty, or is
+filled with earlier questions (``self_play.fill``); a question that the solver never solves has the highest reward.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,18 +37,18 @@ __all__ = ["QuestionSupply", "SupplySettings"]
 
 @dataclass(frozen=True, slots=True)
 class SupplySettings:
-    """How a step of the supply goes.
+    """Settings of a step of the supply.
 
     Attributes:
         proposals: Seeds drawn per round.
-        wanted: Questions that a step can play; while the pool has as many that nobody played, none are proposed.
-        rounds: Most rounds of proposals in a step; the next is begun while too few questions are valid.
+        wanted: Questions that a step can play; none are proposed while the pool has this many unplayed ones.
+        rounds: Most rounds of proposals in a step; another round begins while there are fewer unplayed questions.
         group_size: Proposals per seed.
-        temperature: Of the proposer.
-        learns_from: First step in which the proposer learns; None: it never does.
-        policy_checks: Whether the policy itself is the verifier, so that its tokens cost what a rollout's do.
-        recorded_documents: Proposals of a step whose documents are recorded.
-        seed: Of everything that is drawn or sampled.
+        temperature: Sampling temperature of the proposer.
+        learns_from: First step in which the proposer is trained; None: it never is.
+        policy_checks: Whether the policy itself is the verifier; its tokens then count as cost of the run.
+        recorded_documents: Number of proposals per step whose documents are recorded.
+        seed: Seed of all draws and samples.
     """
 
     proposals: int
@@ -66,16 +66,16 @@ class QuestionSupply:
     """The proposer's part of every step; a ``Supply`` of the training loop.
 
     Args:
-        settings: How a step goes.
-        seeds: Which answers are asked for.
-        proposer: Asks.
-        review: Says which questions are valid.
-        created: Where they go; shared with the environment that plays them.
-        pool: It takes in the tasks that were created.
-        reward: Of a valid question.
-        credit: From the proposers' rewards to training samples.
-        reference_solver: Tries every new question; None: nobody does.
-        oracle: For the audit alone.
+        settings: Settings of a step.
+        seeds: The answers to ask for.
+        proposer: Writes the questions.
+        review: Decides which questions are valid.
+        created: Collects the created tasks; shared with the environment that plays them.
+        pool: Gets the ids of the created tasks.
+        reward: The solver's mean success on a valid question -> reward.
+        credit: The proposers' rewards -> training samples.
+        reference_solver: Measures the difficulty of every new question; None: it is not measured.
+        oracle: Corpus that knows the answers of a question; read by the audit alone.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class QuestionSupply:
         return [Order(self._request(row, step, version), self._seeds.tasks[row], hops) for row, hops in drawn]
 
     def _request(self, row: int, step: int, version: int) -> GroupRequest:
-        """Proposals are numbered -1, -2, ...: requests of both roles have their places in one ledger and one batch."""
+        """Proposals are numbered -1, -2, ..., because requests of both roles share one ledger and one batch."""
         self._asked += 1
         settings, number = self._settings, -self._asked
         return GroupRequest(
@@ -137,7 +137,7 @@ class QuestionSupply:
         )
 
     def _propose(self, orders: Sequence[Order]) -> list[Proposal]:
-        """The boundary of the proposer's rollouts: whatever goes wrong inside becomes the fate of its groups."""
+        """The boundary of the proposer's rollouts: an exception becomes the fate of its groups."""
         try:
             proposals, failed = self._proposer.propose(orders)
         except UserError:
@@ -159,7 +159,7 @@ class QuestionSupply:
             self._pool.add([proposal.task.id])
 
     def _measure(self, first: int) -> None:
-        """Let the start policy try the questions from this row on."""
+        """Measure the success of the start policy on the questions from this row on."""
         rows = range(first, len(self._created.tasks))
         if self._reference_solver is None or not rows:
             return
@@ -169,14 +169,14 @@ class QuestionSupply:
             if proposal.task is not None:
                 proposal.reference_success = by_task.get(proposal.task.id)
 
-    # -- after it has played ------------------------------------------------------------------------------------------
+    # -- after the solver has played ----------------------------------------------------------------------------------
 
     def conclude(self, step: int, records: Sequence[GroupRecord]) -> Supplied:
-        """What the proposers learn from a step, and what became of their rollouts.
+        """Training samples and records of the step's proposals.
 
         Args:
             step: The step that ``prepare`` began.
-            records: Of all the solver's groups in it.
+            records: Records of all groups of the solver in this step.
         """
         proposals, settings, played = self._proposals, self._settings, played_tasks(records)
         assign_rewards(proposals, played, self._reward)
@@ -188,10 +188,10 @@ class QuestionSupply:
             durations=self._durations,
             metrics=step_numbers(proposals, len(self._failed) * settings.group_size, self._oracle),
             lines=proposal_lines(proposals, step, settings.recorded_documents, self._oracle),
-            further_tokens=self._checked(),
+            further_tokens=self._check_tokens(),
         )
 
-    def _checked(self) -> tuple[int, int]:
+    def _check_tokens(self) -> tuple[int, int]:
         """Tokens that the policy read and sampled for the check of this step."""
         if not self._settings.policy_checks:
             return 0, 0
@@ -202,26 +202,26 @@ class QuestionSupply:
 
     @property
     def levels(self) -> Sequence[int]:
-        """Level of every created task; grows."""
+        """Level of every created task; the sequence grows."""
         return self._created.levels
 
     @property
     def seconds(self) -> Mapping[str, float]:
-        """Wall seconds so far: the proposer's phases, the check, and the start policy's attempts."""
+        """Wall seconds spent in the proposer's phases, the check, and the start policy's attempts."""
         tried = 0.0 if self._reference_solver is None else self._reference_solver.seconds
         return {**self._proposer.seconds, "check": sum(self._review.check.seconds.values()), "reference": tried}
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """What happened so far in the proposers' conversations, and what the check took."""
+        """Counts of the proposers' conversations and of the check."""
         return {**self._proposer.counts, **self._review.check.counts}
 
     def state_dict(self) -> dict[str, Any]:
-        """Between steps: the created tasks, and how many requests were made."""
+        """State between steps: the created tasks, and the number of requests made."""
         return {"asked": self._asked, "created": self._created.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore; afterwards the pool and its history can be."""
+        """Restore the state, before the pool and its history are restored."""
         self._asked = state["asked"]
         self._created.load_state_dict(state["created"])
         self._pool.restore_ids([task.id for task in self._created.tasks])

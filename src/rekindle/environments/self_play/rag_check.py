@@ -1,9 +1,9 @@
-"""The RAG check of search self-play (arXiv 2510.18821): a question is valid where its documents answer it.
+"""The RAG check of search self-play (arXiv 2510.18821): a question is valid if its documents answer it.
 
-A verifier's model answers the question from the documents that its proposer saw, among those of other trajectories, and
-must give the answer that the question was made for. It fails closed: whatever goes wrong rejects the questions that it
-concerns, as unverified. A second check, which the paper does not have, asks without any document: what is answered then
-teaches nobody to search.
+A verifier model answers the question from the documents that the proposer saw, mixed with documents of other
+trajectories, and must give the answer that the question was made for. The check fails closed: a question whose check
+fails is rejected as unverified. A second check, which the paper does not have, asks without documents and rejects the
+questions that are answered then, because they need no search.
 """
 
 import time
@@ -23,21 +23,21 @@ __all__ = ["RagCheck"]
 COUNTS = ("open_book", "closed_book", "no_reply", "no_verdict")
 
 Trajectory = tuple[int, Sequence[Document]]
-"""A proposer's request, and what it found."""
+"""Id of a proposer's request, and the documents that it found."""
 Examined = tuple[str | None, float | None]
-"""The reply to a question and its score; None: it could not be had."""
+"""The reply to a question and its score; None: there is none."""
 
 
 class RagCheck:
-    """Rejects what cannot be answered, is known anyway, or could not be verified.
+    """Rejects questions that are unanswerable, known without documents, or could not be verified.
 
     Args:
         answerer: Answers the questions; None: the check is off, and everything passes.
-        verifier: Says whether an answer is right; not closed here.
-        noise: Other trajectories whose documents are mixed in, as far as there are any.
+        verifier: Judges the answers; it is not closed here.
+        noise: Most other trajectories whose documents are mixed in.
         closed_book: Attempts without documents at a question that passed; 0: none.
-        seed: Of the choice of documents, their order and the sampling, together with the id of the proposal's request.
-        success_at: A score of at least this much is right.
+        seed: Seed of the choice of documents, their order and the sampling, with the id of the proposal's request.
+        success_at: Least score of a right answer.
     """
 
     def __init__(
@@ -58,24 +58,24 @@ class RagCheck:
 
     @property
     def seconds(self) -> Mapping[str, float]:
-        """Wall seconds so far: answering, judging the answers."""
+        """Wall seconds spent answering and judging the answers."""
         return {"generate": self._answerer.seconds if self._answerer else 0.0, "verify": self._verifying}
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """Questions asked with and without documents so far, and how many of these had no reply or no verdict."""
+        """Counts of questions asked with and without documents, and of those without a reply or a verdict."""
         return {f"rag_check/{name}": count for name, count in self._counts.items()}
 
     @property
     def tokens(self) -> tuple[int, int]:
-        """Tokens that the answerer has read and sampled so far."""
+        """Tokens of the answerer's prompts, and tokens that it sampled."""
         cost = self._answerer.cost if self._answerer else Cost()
         return cost.prompt_tokens, cost.generated_tokens
 
     def judge(self, proposals: Sequence[Proposal]) -> None:
-        """Set ``reason`` and ``reply`` of the proposals that nothing speaks against so far.
+        """Set ``reason`` and ``reply`` of the proposals that have no reason yet.
 
-        Noise is taken from all ``proposals``, those that were rejected as well. Their order does not matter.
+        Noise is taken from all ``proposals``, the rejected ones included. Their order does not matter.
 
         Raises:
             UserError: The answerer or the verifier cannot be used as it is set up.
@@ -93,7 +93,7 @@ class RagCheck:
             self._judge_closed(self._answerer, [one for one in open_ones if one.reason is None])
 
     def _judge_closed(self, answerer: Answerer, proposals: Sequence[Proposal]) -> None:
-        """Reject what is answered without documents in any attempt."""
+        """Reject questions that are answered without documents in any attempt."""
         asked = [one for one in proposals for _ in range(self._attempts)]
         books = [book for one in proposals for book in self._closed_books(one)]
         self._counts["closed_book"] += len(books)
@@ -112,7 +112,7 @@ class RagCheck:
         return Reason.UNVERIFIED if None in scores else None
 
     def _open_book(self, proposal: Proposal, found: Sequence[Trajectory]) -> OpenBook:
-        """The proposal's own documents and the noise, shuffled; other trajectories of its request are no noise."""
+        """The proposal's own documents and the noise, shuffled; trajectories of its own request are not noise."""
         rng = self._rng("open", proposal)
         own = {document.id: document for document in proposal.documents}
         others = [documents for request_id, documents in found if request_id != proposal.request.id]
@@ -133,14 +133,14 @@ class RagCheck:
     def _examine(
         self, answerer: Answerer, proposals: Sequence[Proposal], books: Sequence[OpenBook]
     ) -> Sequence[Examined]:
-        """Reply and score of every book of these proposals; none at all where anything raises."""
+        """Reply and score of every question of these proposals; an exception makes all of them None."""
         if not books:
             return []
         try:
             examined = self._examined(answerer, proposals, books)
         except UserError:
             raise
-        except Exception as error:  # noqa: BLE001 (the boundary: what is not verified is rejected, whatever the cause)
+        except Exception as error:  # noqa: BLE001 (the boundary: any failure rejects the questions as unverified)
             warn(
                 f"the RAG check failed, and its {len(books)} questions are rejected as unverified "
                 f"({type(error).__name__}: {one_line(str(error))})",
@@ -164,12 +164,12 @@ class RagCheck:
         verdicts = self._verifier.judge(items) if items else []
         self._verifying += time.perf_counter() - began
         scores = iter([_score(verdict) for _, verdict in zip(items, verdicts, strict=True)])
-        # An empty answer is wrong, whatever a verifier would make of it.
+        # An empty answer is wrong and is not sent to the verifier.
         return [(reply, next(scores) if reply else None if reply is None else 0.0) for reply in replies]
 
 
 def _trajectories(proposals: Sequence[Proposal]) -> list[Trajectory]:
-    """Those that found anything, in an order that does not depend on that of the proposals."""
+    """Trajectories with documents, in an order that does not depend on the order of the proposals."""
     found = [(one.request.id, one.documents) for one in proposals]
     return sorted((one for one in found if one[1]), key=lambda one: (one[0], [document.id for document in one[1]]))
 
@@ -184,7 +184,7 @@ def _task(proposal: Proposal) -> Task:
 
 
 def _score(verdict: Verdict) -> float | None:
-    """The score of a judgement, None where there is none; not a number is no score."""
+    """The score of a verdict, None where there is none; NaN is no score."""
     if verdict.failure is not None or verdict.void or not 0 <= verdict.score <= 1:
         return None
     return verdict.score

@@ -1,4 +1,4 @@
-"""The reference solver: the start policy tries every new question, as a fixed measure of its difficulty."""
+"""Reference solver: success of the start policy on every new question, as a fixed measure of difficulty."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,12 +9,12 @@ __all__ = ["ReferenceSolver"]
 
 
 class ReferenceSolver:
-    """Measures the success rate of a policy that never changes; nobody learns from its rollouts.
+    """Measures the success rate of a policy that never changes; its rollouts are not trained on.
 
     Args:
         environment: Plays created tasks with the start policy.
         samples: Rollouts per question, at temperature 1.
-        seed: Of the rollouts.
+        seed: Seed of the rollouts.
     """
 
     def __init__(self, environment: Environment, *, samples: int, seed: int) -> None:
@@ -22,7 +22,7 @@ class ReferenceSolver:
 
     @property
     def seconds(self) -> float:
-        """Wall seconds so far."""
+        """Wall seconds spent playing."""
         return sum(self._environment.seconds.values())
 
     def score(self, rows: Sequence[int], tasks: Sequence[Task]) -> Mapping[int, float]:

@@ -1,4 +1,4 @@
-"""The review of proposals: rule filters first, the check that costs something last."""
+"""Review of proposals: rule filters first, the RAG check, which costs rollouts, last."""
 
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
@@ -12,26 +12,27 @@ __all__ = ["Oracle", "Review"]
 
 
 class Oracle(Protocol):
-    """A corpus that can tell the answers of a question by itself."""
+    """Corpus that knows the answers of a question."""
 
     def answers(self, question: str) -> Collection[str] | None:
-        """Every answer; None where it cannot tell."""
+        """All answers; None where they are not known."""
         ...
 
 
 class Review:
-    """Gives every proposal that must not be played its reason.
+    """Sets the reason of every proposal that is rejected.
 
-    Rule filters -> tags and control strings -> near-duplicates of what was accepted, or stands earlier in the same
-    batch -> several answers, where the corpus can tell -> the RAG check. That the corpus's answer is another one than
-    the seed's is no reason: a real corpus cannot tell, and the RAG check has to find out.
+    In this order: rule filters -> tags and control strings -> near-duplicates of accepted questions or of earlier ones
+    in the same batch -> several answers, where the corpus knows them -> the RAG check. A question whose answer in the
+    corpus differs from the seed's is not rejected for that: a real corpus does not know the answers, so finding such
+    questions is left to the RAG check.
 
     Args:
-        limits: Of the rule filters.
-        near_duplicate: Similarity from which on a question is a duplicate.
+        limits: Limits of the rule filters.
+        near_duplicate: Least similarity of a duplicate.
         check: The RAG check.
-        is_sanitized: Whether a text has neither tags nor control strings in it.
-        oracle: Tells the answers of a question; None: nobody can.
+        is_sanitized: Whether a text contains neither tags nor control strings.
+        oracle: Knows the answers of a question; None: they are not known.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Review:
         self._accepted = Novelty(near_duplicate)
 
     def judge(self, proposals: Sequence[Proposal]) -> None:
-        """Set ``reason`` where one applies. Void rollouts say nothing and are left alone; they are never accepted."""
+        """Set ``reason`` where one applies. Void rollouts are left unchanged; they are never accepted."""
         known = [one for one in proposals if not one.rollout.void]
         here = Novelty(self._near_duplicate)
         for proposal in known:
@@ -58,11 +59,11 @@ class Review:
         self.check.judge(known)
 
     def similarity(self, question: str) -> float:
-        """To the nearest accepted question, in [0, 1]."""
+        """Similarity to the nearest accepted question, in [0, 1]."""
         return self._accepted.similarity(question)
 
     def remember(self, question: str) -> None:
-        """A question was accepted; what is like it is a duplicate from now on."""
+        """Add an accepted question; similar ones are duplicates from now on."""
         self._accepted.add(question)
 
     def _objection(self, question: str, here: Novelty) -> Reason | None:

@@ -1,4 +1,4 @@
-"""What the proposer earns for a valid question. An invalid one earns 0, never less.
+"""Reward of the proposer for a valid question. The reward of an invalid one is 0, never less.
 
 Search self-play (arXiv 2510.18821), with s the mean success of the solver on the question:
 
@@ -6,7 +6,8 @@ Search self-play (arXiv 2510.18821), with s the mean success of the solver on th
     intermediate    4 (low + s) (high - s), at least 0
 
 A negative reward for invalid questions collapsed training: hardly any question was valid in the end. Degenerate case:
-a question that nobody solves earns the most under ``difficulty``; that its answer can be found is the check's word.
+under ``difficulty`` a question that the solver never solves has the highest reward; only the RAG check then shows that
+its answer can be found.
 """
 
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from typing import Literal
 __all__ = ["ProposerReward", "difficulty", "intermediate", "proposer_reward"]
 
 ProposerReward = Callable[[float], float]
-"""From the solver's mean success, in [0, 1], to a reward of at least 0."""
+"""The solver's mean success, in [0, 1] -> a reward of at least 0."""
 
 
 def difficulty(success: float) -> float:
@@ -24,7 +25,7 @@ def difficulty(success: float) -> float:
 
 
 def intermediate(success: float, low: float = 0.0, high: float = 1.0) -> float:
-    """4 (low + s) (high - s); with the defaults 1 at s = 1/2, and 0 where everybody or nobody solves the question."""
+    """4 (low + s) (high - s); with the defaults 1 at s = 1/2, and 0 at s = 0 and s = 1."""
     return max(0.0, 4.0 * (low + success) * (high - success))
 
 

@@ -1,4 +1,4 @@
-"""Which answers are to be asked for in a step, and how many hops are wished for."""
+"""Seeds of a step: the answers that questions are written for, and the wished number of hops."""
 
 from collections.abc import Sequence
 
@@ -10,15 +10,15 @@ __all__ = ["Seeds"]
 
 
 class Seeds:
-    """Draws seeds; a draw follows from (seed, step, round) alone, so there is nothing to save.
+    """Draws seeds; a draw depends on (seed, step, round) alone, so there is no state to save.
 
-    Hops are wished for evenly from 1 to the most of the step, which rises from 1 to ``hops`` in ``warmup_steps`` steps.
+    Wished hops are uniform from 1 to the maximum of the step, which rises from 1 to ``hops`` in ``warmup_steps`` steps.
 
     Args:
-        tasks: A known answer each, and where to search.
-        hops: Most hops ever wished for.
+        tasks: The seeds: a known answer and the corpus to search.
+        hops: Most hops of the whole run.
         warmup_steps: Length of the curriculum; 0: all hops from the first step on.
-        seed: Of the draws.
+        seed: Seed of the draws.
     """
 
     def __init__(self, tasks: Sequence[Task], *, hops: int, warmup_steps: int = 0, seed: int = 0) -> None:
@@ -26,13 +26,13 @@ class Seeds:
         self._hops, self._warmup, self._seed = hops, warmup_steps, seed
 
     def most_hops(self, step: int) -> int:
-        """Most hops wished for in a step, from 1."""
+        """Most hops of a step, counted from 1."""
         if step > self._warmup:
             return self._hops
         return 1 + (step - 1) * self._hops // self._warmup
 
     def draw(self, step: int, round_number: int, count: int) -> list[tuple[int, int]]:
-        """``count`` pairs of (index of a seed, wished hops); no seed comes twice before each has come once."""
+        """``count`` pairs of (index of a seed, wished hops); every seed is drawn once before any is drawn again."""
         rng = np.random.default_rng((self._seed, step, round_number, 2))
         passes = [rng.permutation(len(self.tasks)) for _ in range(-(-count // len(self.tasks)))]
         rows = np.concatenate(passes)[:count].tolist()

@@ -1,6 +1,6 @@
-"""Pools: which prompts may be drawn, and when a drawn prompt may come back. They hold weights of rows, never texts.
+"""Pools: rules for drawing prompts and for their return. A pool holds weights of rows, never texts.
 
-The table of pools needs no numpy: a class is imported when it is asked for.
+The table of pools needs no numpy: classes are imported at the first use.
 """
 
 from collections.abc import Mapping
@@ -41,13 +41,13 @@ class PoolChoice:
     Attributes:
         target: "module:class".
         description: One line for the list of pools.
-        puts_back: It puts back what the gate holds back, so that the gate has to hold something back.
-        skips: It skips prompts that had no signal lately.
-        orders: Earlier prompts are drawn again by its own rule, not each in its turn.
-        needs_profile: Its prompts are chosen and sized by a profile, which has to be there before the run.
-        sizes_groups: It says how large a group is.
-        needs_binary_rewards: It counts successes.
-        estimates: It draws by what is believed of the prompts' success rates.
+        puts_back: The pool puts back prompts of dropped groups, so it needs a gate that drops some.
+        skips: The pool skips prompts without signal at their last visits.
+        orders: The pool draws earlier prompts by a rule of its own, instead of in turn.
+        needs_profile: The pool selects prompts and group sizes by a profile that is made before the run.
+        sizes_groups: The pool prescribes the group size.
+        needs_binary_rewards: The pool counts successes.
+        estimates: The pool draws by the posterior of the prompts' success rates.
     """
 
     target: str
@@ -62,7 +62,7 @@ class PoolChoice:
 
     @property
     def chooses_by_signal(self) -> bool:
-        """Whether it can do nothing where no group ever has signal."""
+        """Whether the pool needs groups that can have signal."""
         return self.puts_back or self.skips
 
 
@@ -71,7 +71,7 @@ POOLS: Mapping[str, PoolChoice] = MappingProxyType(
         "cycling": PoolChoice("rekindle.scheduling.pools.cycling:CyclingPool", "every prompt in turn (GRPO)"),
         "recycling": PoolChoice(
             "rekindle.scheduling.pools.recycling:RecyclingPool",
-            "only prompts that were trained on with signal leave (query recycling)",
+            "only prompts trained on with signal leave (query recycling)",
             puts_back=True,
             orders=True,
         ),
@@ -84,7 +84,7 @@ POOLS: Mapping[str, PoolChoice] = MappingProxyType(
         ),
         "selective": PoolChoice(
             "rekindle.scheduling.pools.selective:SelectivePool",
-            "every prompt in turn, those without signal lately mostly skipped (GRESO)",
+            "every prompt in turn, mostly skipping those without signal at their last visits (GRESO)",
             skips=True,
             orders=True,
             needs_binary_rewards=True,
@@ -98,7 +98,7 @@ POOLS: Mapping[str, PoolChoice] = MappingProxyType(
         ),
     }
 )
-"""The pools by the names that a configuration chooses them by."""
+"""Pools by their name in a configuration."""
 
 _LAZY = {
     "GrowingPool": "rekindle.scheduling.pools.growing:GrowingPool",
@@ -110,7 +110,7 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> object:
-    """Import a class, and numpy with it, when it is asked for."""
+    """Import a class, and numpy with it, at the first use."""
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return load(_LAZY[name])

@@ -1,4 +1,4 @@
-"""Every prompt in turn."""
+"""The cycling pool: every prompt in turn."""
 
 from collections.abc import Collection, Sequence
 
@@ -13,10 +13,10 @@ __all__ = ["CyclingPool"]
 
 
 class CyclingPool(WeightedPool):
-    """Every drawn prompt is consumed; when all are, all come back (GRPO, and Bounded DAPO with oversampling).
+    """Pool without repetition: drawn prompts are consumed, and all come back when none is left (GRPO, Bounded DAPO).
 
-    A step that needs more prompts than are left takes these, resets the pool and goes on drawing; prompts of the step
-    and prompts in flight are left out, so a step never holds a prompt twice.
+    A step that needs more prompts than are left takes these, resets the pool and draws again. Prompts of the step and
+    prompts in flight are left out, so a step never contains a prompt twice.
     """
 
     consumes_on_draw = True
@@ -25,8 +25,8 @@ class CyclingPool(WeightedPool):
         super().__init__(history, consumed_weight=0.0)
 
     def draw(self, count: int, rng: np.random.Generator, in_flight: Collection[int] = ()) -> Rows:
-        """Draw and consume."""
+        """Draw prompts and consume them."""
         return self._consume(self._by_weight(rng), count, in_flight)
 
     def update(self, records: Sequence[GroupRecord]) -> None:
-        """Nothing: prompts were consumed when they were drawn."""
+        """Do nothing: prompts were consumed when drawn."""

@@ -1,4 +1,4 @@
-"""A pool that grows while the run goes on: search self-play adds prompts, and an inner pool says how they come back."""
+"""The growing pool of search self-play: prompts are added during the run and handed to an inner pool."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import islice
@@ -15,24 +15,26 @@ __all__ = ["GrowingPool"]
 
 
 class GrowingPool:
-    """Prompts are *fresh* until they are first drawn, in the order they came; from then on the inner pool has them.
+    """Pool of *fresh* prompts, drawn in the order they were added; drawn prompts belong to the inner pool.
 
     Search self-play (arXiv 2510.18821) fills a batch that has too few valid questions with earlier ones ("replay"), and
-    forgets these every so many steps ("replay with reset"). Every prompt is in the pool once, ever, and whether an
-    earlier one is drawn again, and how likely, is the inner pool's rule: so new prompts are recycled, skipped or ranked
-    as any others are.
+    drops these every ``reset_every`` steps ("replay with reset"). Every prompt is in the pool once. The inner pool
+    decides which earlier prompts are drawn again, so created prompts are recycled, skipped or ranked like given ones.
 
-    An empty draw is not the end of the run. Before the first ``add`` there is nothing to draw unless the history has
-    prompts already; these are fresh as well.
+    An empty draw does not end the run. Before the first ``add`` the pool is empty, unless the history has prompts
+    already; these are fresh too.
 
-    A run is restored in this order: ``restore_ids`` with the ids that were added, the history's ``load_state_dict``,
-    this pool's (which the scheduler calls).
+    A run is restored in this order: ``restore_ids`` with the added ids, the history's ``load_state_dict``, this pool's
+    ``load_state_dict`` (which the scheduler calls).
 
     Args:
-        inner: Over a history that may be ``History((), growing=True)``; a new pool, and not a phased one.
-        replay: Fill a draw with prompts that were drawn before. False: each is played in one step, and has left for
-            good then, so that no group without signal is recycled.
-        reset_every: After every so many steps all prompts leave for good that were drawn before; None: they stay.
+        inner: New pool over a history, e.g. ``History((), growing=True)``; any but a phased one.
+        replay: Fill a draw with prompts that were drawn before. False: each prompt is played in one step and then
+            removed, so no group without signal is recycled.
+        reset_every: Steps after which all prompts drawn before are removed; None: they stay.
+
+    Raises:
+        UserError: ``reset_every`` is below 1, or is set without ``replay``.
     """
 
     grows = True
@@ -47,58 +49,62 @@ class GrowingPool:
         self.consumes_on_draw = inner.consumes_on_draw if replay else True
         self._inner, self._replay, self._reset_every = inner, replay, reset_every
         self._fresh = dict.fromkeys(range(len(inner.history)))
-        """Rows in the order they came; an ordered set."""
+        """Rows in the order they were added; an ordered set."""
         self._steps = self._replaying = self._replayed = 0
 
     @property
     def no_signal(self) -> Fate:
-        """With replay that of the inner pool; RETIRED without, as every prompt is drawn once."""
+        """With replay that of the inner pool; without it RETIRED, because every prompt is drawn once."""
         return self._inner.no_signal if self._replay else Fate.RETIRED
 
     @property
     def live(self) -> int:
-        """Prompts that are fresh, and with replay those that the inner pool has not consumed."""
+        """Number of fresh prompts; with replay, of all prompts that the inner pool has not consumed."""
         return self._inner.live if self._replay else len(self._fresh)
 
     @property
     def fresh(self) -> int:
-        """Prompts that nobody has drawn yet."""
+        """Number of prompts that were never drawn."""
         return len(self._fresh)
 
     @property
     def resets(self) -> int:
-        """How often the inner pool was refilled."""
+        """Number of resets of the inner pool."""
         return self._inner.resets
 
     @property
     def group_size(self) -> int | None:
-        """What the inner pool prescribes."""
+        """Group size of the inner pool."""
         return self._inner.group_size
 
     @property
     def finished(self) -> str | None:
-        """Why the inner pool has ended the run."""
+        """Reason why the inner pool has ended the run."""
         return self._inner.finished
 
     # -- growth -------------------------------------------------------------------------------------------------------
 
     def add(self, ids: Iterable[str]) -> Rows:
-        """Take in new prompts; they are drawn first, in this order.
+        """Add new prompts; they are drawn first, in this order.
 
         Returns:
             [ids] their rows in the history.
 
         Raises:
-            ValueError: An id comes twice, or was added before; then none is added.
+            ValueError: An id is a duplicate; then none is added.
         """
         rows = self.restore_ids(ids)
         self._fresh.update(dict.fromkeys(rows.tolist()))
         return rows
 
     def restore_ids(self, ids: Iterable[str]) -> Rows:
-        """Take in prompts that a saved run had added, before its state is loaded, which says which of them are fresh.
+        """Add the prompts of a saved run, before its state is loaded; the state marks the fresh ones.
 
-        Returns and raises what ``add`` does.
+        Returns:
+            [ids] their rows in the history.
+
+        Raises:
+            ValueError: An id is a duplicate; then none is added.
         """
         rows = self.history.extend(ids)
         self._inner.grown()
@@ -107,13 +113,13 @@ class GrowingPool:
     # -- draw and update ----------------------------------------------------------------------------------------------
 
     def draw(self, count: int, rng: np.random.Generator, in_flight: Collection[int] = ()) -> Rows:
-        """Draw fresh prompts, the first that came first; where these are too few, replay."""
+        """Draw fresh prompts, the oldest first; where these are too few, replay earlier ones."""
         fresh = self._draw_fresh(count, in_flight)
         excluded = {*in_flight, *fresh.tolist()}  # fresh prompts that are left are in flight
         if not self._replay or len(fresh) == count or not self._others_than(excluded):
             return fresh
         replayed = self._inner.draw(count - len(fresh), rng, excluded)
-        self._inner.mark_drawn(fresh)  # again: a reset in between has brought them back
+        self._inner.mark_drawn(fresh)  # again, because a reset in between brings them back
         self._replaying += len(replayed)
         return np.concatenate([fresh, replayed])
 
@@ -126,14 +132,14 @@ class GrowingPool:
         return rows
 
     def _others_than(self, excluded: set[int]) -> bool:
-        """Whether there is any prompt to replay: without, a pool that cycles would be reset for nothing."""
+        """Whether there is a prompt to replay; without one, a draw would reset a cycling pool for nothing."""
         present = np.zeros(len(self.history), np.bool_)
         present[slice(None) if self._inner.members is None else self._inner.members] = True
         present[np.fromiter(excluded, np.int64, len(excluded))] = False
         return bool(present.any())
 
     def update(self, records: Sequence[GroupRecord]) -> None:
-        """Let the inner pool learn of the step, and forget what was drawn where it is time to."""
+        """Update the inner pool, and remove drawn prompts when a reset is due."""
         self._inner.update(records)
         self._replayed, self._replaying = self._replaying, 0
         self._steps += 1
@@ -141,13 +147,13 @@ class GrowingPool:
             self._inner.keep_only(np.fromiter(self._fresh, np.int64, len(self._fresh)))
 
     def metrics(self) -> dict[str, float]:
-        """Prompts that are still fresh, those replayed for the last step, and the inner pool's."""
+        """Numbers of fresh prompts and of prompts replayed in the last step, and the inner pool's metrics."""
         return {**self._inner.metrics(), "pool/fresh": len(self._fresh), "pool/replayed": self._replayed}
 
     # -- state --------------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything but the ids; whoever keeps the tasks has them."""
+        """State without the ids, which the caller saves with the tasks."""
         return {
             "inner": self._inner.state_dict(),
             "members": self._inner.members,
@@ -158,7 +164,7 @@ class GrowingPool:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore; the ids and the history are restored before."""
+        """Restore, after the ids and the history."""
         self._inner.load_state_dict(state["inner"])
         self._inner.members = None
         if state["members"] is not None:

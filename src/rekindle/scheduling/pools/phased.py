@@ -1,4 +1,4 @@
-"""sGPO's curriculum: phases from easy to hard, each with its own group size."""
+"""The phased pool, sGPO's curriculum: phases from easy to hard, each with its own group size."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ __all__ = ["Phase", "PhasedPool"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Phase:
-    """A stretch of the curriculum.
+    """A phase of the curriculum.
 
     Attributes:
         group_size: Rollouts of every prompt in the phase.
-        rows: [prompts of the phase] their rows, distinct.
+        rows: [prompts of the phase] distinct rows of the history.
     """
 
     group_size: int
@@ -30,22 +30,25 @@ class Phase:
 
 
 class PhasedPool(WeightedPool):
-    """sGPO (arXiv 2606.08854): cycles through the prompts of one phase until it has converged, then the next.
+    """sGPO (arXiv 2606.08854): cycles through the prompts of one phase until the phase has converged, then of the next.
 
     A phase is over when as many prompts were drawn as ``max_epochs`` passes over it have, or when the smoothed mean
     reward of its rollouts has not risen by ``min_gain`` over its best for ``patience`` steps. Phases change between
     steps, never inside one, so a step has one group size; the last step of a phase is filled up from its own prompts.
 
     Args:
-        history: Of all prompts; those in no phase are never drawn.
-        phases: In order; prompts may be in several.
+        history: History of all prompts; those in no phase are never drawn.
+        phases: Phases in order; a prompt may be in several.
         max_epochs: Passes over a phase's prompts.
         patience: Steps without a gain after which a phase has converged.
         min_gain: Rise of the smoothed reward that counts as a gain.
         smoothing: Weight of a step in the smoothed reward.
-        after_last: Go on cycling the last phase, or stop the run, when it is over.
-        reprofile: Rebuilds the phases from what the run has seen; when a phase is over and others follow, those of
-            greater group size than its own take their place.
+        after_last: At the end of the last phase, "continue" to cycle its prompts, or "stop" the run.
+        reprofile: Function that rebuilds the phases from the history. At the end of a phase its result replaces the
+            following phases; only phases of larger group size are taken.
+
+    Raises:
+        UserError: A phase is invalid, or an argument is outside its bounds.
     """
 
     consumes_on_draw = True
@@ -63,8 +66,8 @@ class PhasedPool(WeightedPool):
         reprofile: Callable[[History], list[Phase]] | None = None,
     ) -> None:
         _check(phases, len(history))
-        check_bounds("less would end a phase before it begins", ge=1, max_epochs=max_epochs, patience=patience)
-        check_bounds("1 does not smooth, 0.1 does", gt=0, le=1, smoothing=smoothing)
+        check_bounds("give at least 1", ge=1, max_epochs=max_epochs, patience=patience)
+        check_bounds("give 1 for no smoothing, 0.1 for some", gt=0, le=1, smoothing=smoothing)
         super().__init__(history, consumed_weight=0.0)
         self._max_epochs, self._patience, self._min_gain = max_epochs, patience, min_gain
         self._smoothing, self._after_last, self._reprofile = smoothing, after_last, reprofile
@@ -72,7 +75,7 @@ class PhasedPool(WeightedPool):
         self._enter(0)
 
     def _enter(self, index: int) -> None:
-        """Begin a phase: only its prompts have weight, and its reward is measured anew."""
+        """Begin a phase: only its prompts have weight, and the smoothed reward starts anew."""
         self._show(index)
         self._drawn = 0
         self._smoothed: float | None = None
@@ -89,18 +92,18 @@ class PhasedPool(WeightedPool):
         return max(1, -(-self._drawn // len(self._phases[self._index].rows)))
 
     def grown(self) -> None:
-        """Refuse.
+        """Refuse new prompts, because phases come from a profile of every prompt.
 
         Raises:
             ValueError: Always.
         """
         raise ValueError(
-            "a phased pool cannot take in new prompts, because its phases come from a profile of every prompt; "
+            "a phased pool cannot grow, because its phases come from a profile of every prompt; "
             "use a cycling, recycling, selective or prioritized pool"
         )
 
     def draw(self, count: int, rng: np.random.Generator, in_flight: Collection[int] = ()) -> Rows:
-        """Draw and consume within the phase; none when the last phase has stopped the run."""
+        """Draw prompts of the phase and consume them; none when the last phase has stopped the run."""
         if self.finished is not None:
             return np.empty(0, np.int64)
         rows = self._consume(self._by_weight(rng), count, in_flight)
@@ -108,7 +111,7 @@ class PhasedPool(WeightedPool):
         return rows
 
     def update(self, records: Sequence[GroupRecord]) -> None:
-        """Smooth the step's reward, and end the phase where it is over."""
+        """Update the smoothed reward, and end the phase when it has converged."""
         graded = [one for one in records if one.outcome is not None]
         if graded:
             self._note(sum(one.reward_sum for one in graded) / sum(one.request.n for one in graded))
@@ -144,7 +147,7 @@ class PhasedPool(WeightedPool):
         return {"pool/phase": self._index + 1, "pool/epoch": self._epoch, **reward}
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the curriculum stands, and its phases, which may have been rebuilt."""
+        """Position in the curriculum, and its phases, which may have been rebuilt."""
         return {
             **super().state_dict(),
             "phase": self._index,
@@ -167,10 +170,10 @@ class PhasedPool(WeightedPool):
 
 
 def _check(phases: Sequence[Phase], prompts: int) -> None:
-    """Phases are there, have prompts, and have them once.
+    """Check that there are phases, each with distinct prompts of the pool.
 
     Raises:
-        UserError: They do not.
+        UserError: There are none, or one is invalid.
     """
     if not phases:
         raise UserError("a phased pool has no phases; make a profile that leaves prompts to train on")

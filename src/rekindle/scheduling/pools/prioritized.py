@@ -1,4 +1,4 @@
-"""Prompts drawn by what they are worth."""
+"""The prioritized pool: prompts drawn by weight and priority."""
 
 from collections.abc import Collection, Sequence
 from typing import Literal
@@ -18,24 +18,24 @@ from rekindle.types import UserError
 __all__ = ["PrioritizedPool"]
 
 _LAST = 1e-30
-"""Least priority: a prompt without any is drawn when nothing else is left, not never."""
+"""Smallest priority, so that a prompt of priority 0 is drawn when no other is left."""
 
 
 class PrioritizedPool(WeightedPool):
-    """Draws by weight x priority, where the weight is what consumption left and the priority is computed anew.
+    """Pool drawn by weight x priority: consumption lowers the weight, and every draw computes the priority anew.
 
-    The frame of several methods: posterior recycling (``signal_chance``), MoPPS (arXiv 2507.04632; a Thompson sample
+    Used by several methods: posterior recycling (``signal_chance``), MoPPS (arXiv 2507.04632; a Thompson sample
     of it, ``select="best"``), SPO (arXiv 2509.13232; ``uncertainty``); with the uniform priority it is CyclingPool
     ("drawn"), RecyclingPool ("trained", hard and soft) or independent uniform draws ("none").
 
     A draw reads the whole history: its time grows with the pool, about 0.1 s per million prompts.
 
     Args:
-        history: Of all prompts.
-        priority: What a prompt is worth at present.
+        history: History of all prompts.
+        priority: Priority rule.
         select: Draw in proportion ("weighted"), or take the largest, ties at random ("best").
-        consume: Which prompts leave until a reset: none, those drawn, or those trained on.
-        alpha: Weight left to a consumed prompt, with ``consume="trained"``.
+        consume: Prompts that leave until a reset: none, those drawn, or those trained on.
+        alpha: Weight of a consumed prompt, with ``consume="trained"``.
         reset_below: Live fraction at which all come back, with ``consume="trained"``.
     """
 
@@ -63,13 +63,13 @@ class PrioritizedPool(WeightedPool):
         self._weighted = WeightedRows(self._worth)
 
     def grown(self) -> None:
-        """Take in the new rows, with a priority as well."""
+        """Add the rows by which the history has grown."""
         super().grown()
         self._worth = np.zeros(len(self.history), np.float32)
         self._weighted.attach(self._worth)
 
     def draw(self, count: int, rng: np.random.Generator, in_flight: Collection[int] = ()) -> Rows:
-        """Draw by present priorities; they are computed once per draw."""
+        """Draw by weight x priority; priorities are computed once per draw."""
         priority = np.maximum(self._priority(self.history, rng), _LAST)
 
         def pick(number: int, excluded: Collection[int]) -> Rows:
@@ -82,7 +82,7 @@ class PrioritizedPool(WeightedPool):
         return pick(count, in_flight)
 
     def update(self, records: Sequence[GroupRecord]) -> None:
-        """Consume the update batch, where that is the rule."""
+        """Consume the prompts of the update batch, with ``consume="trained"``."""
         if self._consumes == "trained":
             self._lower(trained_rows(records), self._alpha)
 
@@ -98,7 +98,7 @@ class PrioritizedPool(WeightedPool):
 
 
 def _best(worth: npt.NDArray[np.float32], count: int, rng: np.random.Generator) -> Rows:
-    """Rows of the ``count`` largest positive values; which of equal ones is up to ``rng``."""
+    """Rows of the ``count`` largest positive values; ties are drawn by ``rng``."""
     count = min(count, int(np.count_nonzero(worth)))
     if not count:
         return np.empty(0, np.int64)

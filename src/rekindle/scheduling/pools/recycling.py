@@ -1,4 +1,4 @@
-"""Query recycling: only prompts of the update batch leave the pool."""
+"""The recycling pool: only prompts of the update batch leave it."""
 
 from collections.abc import Collection, Sequence
 from typing import Literal
@@ -19,13 +19,13 @@ class RecyclingPool(WeightedPool):
     """Query recycling (arXiv 2606.10709): only prompts of the update batch are consumed.
 
     State: one weight w in [0, 1] per prompt, all 1 at the start. Prompts are drawn in proportion to w without
-    replacement. A prompt in the update batch gets w = ``alpha`` (0: hard recycling, the paper tried 0.1 as the soft
-    one); every other prompt, drawn or not, keeps its weight: a group without signal, and a group of signal that was
-    not needed, is eligible again.
+    replacement. A prompt in the update batch gets w = ``alpha`` (0: hard recycling; the paper tried 0.1 as the soft
+    one). Every other prompt, drawn or not, keeps its weight: prompts of groups without signal, and of groups with
+    signal that were not needed, are eligible again.
 
-    Degenerate case: visited often, the pool distils into prompts that never have signal, and shrinks. When it is empty,
-    ``on_empty`` says whether it is reset (all weights 1) or the run stops; ``reset_below`` resets it earlier, at a
-    live fraction. The paper is silent here, as it draws each prompt about twice.
+    Degenerate case: after many visits the pool shrinks to prompts that never have signal. When it is empty, it is reset
+    (all weights 1) or the run stops, by ``on_empty``; ``reset_below`` resets it earlier, at a live fraction. The paper
+    has no rule for this, because it draws each prompt about twice.
     """
 
     consumes_on_draw = False
@@ -42,18 +42,18 @@ class RecyclingPool(WeightedPool):
         self._alpha, self._on_empty, self._fraction = alpha, on_empty, reset_below
 
     def draw(self, count: int, rng: np.random.Generator, in_flight: Collection[int] = ()) -> Rows:
-        """Draw; weights stay."""
+        """Draw prompts; weights stay."""
         self._reset_below(self._fraction, if_empty=self._on_empty == "reset")
         return self._rows.draw(count, rng, in_flight)
 
     def update(self, records: Sequence[GroupRecord]) -> None:
-        """Consume the prompts of the update batch that carried signal, and only them."""
+        """Consume the prompts of the update batch that carried signal."""
         self._lower(trained_rows(records), self._alpha)
 
 
 def trained_rows(records: Sequence[GroupRecord]) -> list[int]:
-    """Rows of the update batch whose rewards differed; a prompt of several requests appears once for each.
+    """Rows of the update batch whose rewards differed; a prompt with several requests appears once for each.
 
-    A gate may let unanimous groups into the update (ERPO's solved prompts); their prompts stay.
+    A gate may pass unanimous groups (ERPO's solved prompts); their prompts stay in the pool.
     """
     return [one.request.row for one in records if one.fate is Fate.TRAINED and one.outcome is Outcome.MIXED]

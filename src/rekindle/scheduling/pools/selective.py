@@ -1,4 +1,4 @@
-"""GRESO: prompts without signal at their last visits are mostly skipped before they are rolled out."""
+"""The selective pool (GRESO): skips most prompts without signal at their last visits before they are rolled out."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -17,26 +17,26 @@ __all__ = ["SelectivePool"]
 
 
 class SelectivePool(WeightedPool):
-    """GRESO (arXiv 2506.02177): every prompt in turn, but a prompt without signal lately is skipped by chance.
+    """GRESO (arXiv 2506.02177): every prompt in turn, with random skips of prompts without signal at the last visits.
 
-    A candidate is rolled out with probability max(p^z, explore), where z counts its trailing visits without signal and
-    p is ``p_easy`` if they ended all correct, ``p_hard`` if all wrong; z = 0 is never skipped. Skipped prompts are
-    consumed like drawn ones until the pool is reset. After each step p_easy falls by ``step`` if the share of graded
-    groups that were all correct is above its target, else it rises; p_hard in the same way with all wrong. (The paper
-    gives the total target; its division between easy and hard is ours.)
+    A candidate is rolled out with probability max(p^z, explore), where z is its number of trailing visits without
+    signal and p is ``p_easy`` if the last was all correct, ``p_hard`` if all wrong; z = 0 is never skipped. Skipped
+    prompts are consumed like drawn ones until the pool is reset. After each step p_easy falls by ``step`` if the share
+    of graded groups that were all correct is above its target, else it rises; p_hard follows the share of all-wrong
+    groups. (The paper gives the total target; its division between easy and hard is ours.)
 
-    Bounded: a prompt is a candidate at most once per draw. If all candidates were skipped, the first of them are taken
-    after all, so that a draw is empty only where the pool is.
+    Bounded: a prompt is a candidate at most once per draw. If all candidates are skipped, the first of them are taken,
+    so a draw is empty only where the pool is.
 
     Args:
-        history: Of all prompts.
-        explore: Least probability of a rollout; 1 never skips, which is CyclingPool exactly.
-        target: Share of groups without signal that is aimed at.
-        easy_part: Part of the target that belongs to all-correct groups.
+        history: History of all prompts.
+        explore: Smallest probability of a rollout; 1 never skips, which equals CyclingPool.
+        target: Target share of groups without signal.
+        easy_part: Part of the target for all-correct groups.
         start: First value of both p.
         step: Change of p after a step.
-        least: Least p.
-        most: Greatest p.
+        least: Smallest p.
+        most: Largest p.
     """
 
     consumes_on_draw = True
@@ -53,7 +53,7 @@ class SelectivePool(WeightedPool):
         least: float = 0.05,
         most: float = 0.95,
     ) -> None:
-        remedy = "GRESO (arXiv 2506.02177) has its values"
+        remedy = "give a probability, e.g. that of GRESO (arXiv 2506.02177)"
         check_bounds(remedy, ge=0, le=1, explore=explore, target=target, easy_part=easy_part, step=step)
         if not 0 <= least <= start <= most <= 1:
             raise UserError(f"the chances {least} <= {start} <= {most} (least, start, most) must be ordered in [0, 1]")
@@ -64,11 +64,11 @@ class SelectivePool(WeightedPool):
         self._skipping = self._skipped = 0
 
     def draw(self, count: int, rng: np.random.Generator, in_flight: Collection[int] = ()) -> Rows:
-        """Draw candidates and skip some, until there are enough or no more."""
+        """Draw candidates and skip some, until there are ``count`` or no more."""
         kept, skipped = np.empty(0, np.int64), np.empty(0, np.int64)
         seen = 0
         while (wanted := count - len(kept)) > 0:
-            # Rounds grow, but never across a reset: what is too much has to go back into the epoch it came from.
+            # Rounds grow, but never across a reset, because surplus candidates return to the epoch they were drawn in.
             number = max(wanted, min(2 * seen, self.live))
             excluded = {*in_flight, *kept.tolist(), *skipped.tolist()}
             candidates = self._consume(self._by_weight(rng), number, excluded)
@@ -87,19 +87,19 @@ class SelectivePool(WeightedPool):
 
     def _passed(self, rows: Rows, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
         chance = self.rollout_chance(rows)
-        # Nothing to decide: leave the random numbers as plain cycling would find them.
+        # Draw no random numbers where none can matter, so that the stream equals that of plain cycling.
         if (chance >= 1).all():
             return np.ones(len(rows), np.bool_)
         return rng.random(len(rows)) < chance
 
     def rollout_chance(self, rows: Rows) -> npt.NDArray[np.float64]:
-        """[rows] probability that a candidate is not skipped."""
+        """[rows] probability that a candidate is rolled out."""
         p = np.where(self.history.correct_streak[rows] > 0, self.p_easy, self.p_hard)
         chance: npt.NDArray[np.float64] = p ** self.history.unanimous_streak[rows].astype(np.float64)
         return np.maximum(chance, self._explore)
 
     def update(self, records: Sequence[GroupRecord]) -> None:
-        """Move p towards the target shares."""
+        """Adjust both p towards the target shares."""
         self._skipped, self._skipping = self._skipping, 0
         outcomes = [one.outcome for one in records if one.outcome is not None]
         if outcomes:
@@ -112,11 +112,11 @@ class SelectivePool(WeightedPool):
         return min(max(p - self._step if above else p + self._step, least), most)
 
     def metrics(self) -> dict[str, float]:
-        """Prompts skipped for the last step, and both p."""
+        """Number of prompts skipped in the last step, and both p."""
         return {"pool/skipped": self._skipped, "pool/p_easy": self.p_easy, "pool/p_hard": self.p_hard}
 
     def state_dict(self) -> dict[str, Any]:
-        """Resets, both p and the counts."""
+        """State: resets, both p and the skip counts."""
         names = {"p_easy": self.p_easy, "p_hard": self.p_hard, "skipping": self._skipping, "skipped": self._skipped}
         return {**super().state_dict(), **names}
 
@@ -128,6 +128,6 @@ class SelectivePool(WeightedPool):
 
 
 def _end_of(wanted: int, passed: npt.NDArray[np.bool_]) -> int:
-    """How many candidates it takes until ``wanted`` have passed; all of them where fewer do."""
+    """Number of candidates until ``wanted`` have passed; all of them where fewer pass."""
     positions = np.flatnonzero(passed)
     return int(positions[wanted - 1]) + 1 if len(positions) >= wanted else len(passed)

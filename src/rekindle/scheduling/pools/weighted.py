@@ -1,4 +1,4 @@
-"""The mechanics that pools share: a weight per prompt in the history, consumed and refilled."""
+"""Base class of pools: a draw weight per prompt in the history, consumption and resets."""
 
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -17,11 +17,11 @@ Pick = Callable[[int, Collection[int]], Rows]
 
 
 class WeightedPool:
-    """A draw weight per prompt; pools differ in who is drawn by it and what lowers it.
+    """Draw weight per prompt; pools differ in the choice of prompts and in the changes of weights.
 
     Args:
-        history: Its ``weight`` column is the pool's.
-        consumed_weight: Prompts of a greater weight are live.
+        history: History whose ``weight`` column the pool writes.
+        consumed_weight: Prompts of larger weight are live.
     """
 
     consumes_on_draw: bool
@@ -38,37 +38,37 @@ class WeightedPool:
 
     @property
     def no_signal(self) -> Fate:
-        """RETIRED where a draw has consumed the prompt, else RECYCLED."""
+        """RETIRED if draws consume prompts, else RECYCLED."""
         return Fate.RETIRED if self.consumes_on_draw else Fate.RECYCLED
 
     @property
     def live(self) -> int:
-        """Prompts that are not consumed."""
+        """Number of prompts that are not consumed."""
         return self._rows.live
 
     def grown(self) -> None:
-        """Take in the rows that the history has grown by: live, with weight 1."""
+        """Add the rows by which the history has grown: live, with weight 1."""
         if self.members is not None:
             self.members = np.append(self.members, np.arange(len(self._rows), len(self.history)))
         self._rows.attach(self.history.weight)
 
     def mark_drawn(self, rows: Rows) -> None:
-        """Somebody else has drawn these: consume them where ``consumes_on_draw``."""
+        """Mark rows as drawn by a growing pool: consume them if ``consumes_on_draw``."""
         if self.consumes_on_draw:
             self._rows.set(rows, 0.0)
 
     def keep_only(self, rows: Rows) -> None:
-        """Let every other prompt leave for good: it weighs 0, whatever comes, and no reset brings it back."""
+        """Remove all other prompts permanently: their weight is 0, and no reset brings them back."""
         self.members, weights = rows, self.history.weight[rows]
         self._rows.fill(0.0)
         self._rows.set(rows, weights)
 
     def metrics(self) -> dict[str, float]:
-        """Nothing beyond live prompts and resets."""
+        """No metrics beyond live prompts and resets."""
         return {}
 
     def state_dict(self) -> dict[str, Any]:
-        """The count of resets; weights are in the history."""
+        """Number of resets; weights are in the history."""
         return {"resets": self.resets}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -89,21 +89,21 @@ class WeightedPool:
         self.resets += 1
 
     def _reset_below(self, fraction: float, *, if_empty: bool) -> None:
-        """Reset when less than this fraction of the prompts is live, and if wished when none is."""
+        """Reset when less than ``fraction`` of the prompts is live, and with ``if_empty`` when none is."""
         live, all_of_them = self.live, len(self.history if self.members is None else self.members)
         if live < fraction * all_of_them or (if_empty and not live):
             self._reset()
 
     def _lower(self, rows: npt.ArrayLike, weight: float) -> None:
-        """Lower weights to this one; what weighs less, as a prompt does that has left for good, stays there."""
+        """Lower weights to ``weight``; smaller weights, as of removed prompts, stay."""
         rows = np.asarray(rows, np.int64)
         self._rows.set(rows, np.minimum(self.history.weight[rows], np.float32(weight)))
 
     def _consume(self, pick: Pick, count: int, in_flight: Collection[int]) -> Rows:
-        """Draw and consume; go on after a reset where a draw crosses the end of an epoch.
+        """Draw and consume; at the end of an epoch reset the pool and draw the rest.
 
-        Prompts drawn before the reset and prompts in flight are left out after it, so a step never holds one twice.
-        Those of the draw count for the new epoch as well: they were sampled by the policy that begins it.
+        Prompts drawn before the reset and prompts in flight are left out after it, so a step never contains one twice.
+        Prompts of the draw are consumed in the new epoch too: they are sampled by the policy at its start.
         """
         rows = pick(count, in_flight)
         self._rows.set(rows, 0.0)

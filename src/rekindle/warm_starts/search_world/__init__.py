@@ -1,4 +1,4 @@
-"""The teachers of the embedded search world: a solver's, a proposer's and a verifier's, who err on purpose."""
+"""Teachers of solver, proposer and verifier in the embedded search world, with deliberate errors."""
 
 from rekindle.warm_starts.search_world.proposing import ProposerTeacher, Wish, proposer_lessons, wishes
 from rekindle.warm_starts.search_world.renaming import Renaming

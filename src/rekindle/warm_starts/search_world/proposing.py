@@ -1,4 +1,4 @@
-"""The proposer's teacher: from an answer backwards, fact by fact, to a question; it errs more often the more hops.
+"""Teacher of the proposer: goes from an answer back, fact by fact, to a question; more hops have more errors.
 
     propose 2 me ti
     <think> me ti </think> <search> see boss me ti </search>        reads "see ka lo boss me ti ."
@@ -20,8 +20,8 @@ from rekindle.warm_starts.search_world.teacher_engine import drawn_error
 
 __all__ = ["ProposerTeacher", "Wish", "proposer_lessons", "wishes"]
 
-Error = Literal["none", "early", "relation", "omission", "distractor", "leak", "repetition"]
-KINDS: dict[Error, float] = {
+ProposerMistake = Literal["none", "early", "relation", "omission", "distractor", "leak", "repetition"]
+KINDS: dict[ProposerMistake, float] = {
     "early": 0.35,
     "relation": 0.2,
     "omission": 0.15,
@@ -29,21 +29,22 @@ KINDS: dict[Error, float] = {
     "leak": 0.08,
     "repetition": 0.07,
 }
-"""How the teacher errs: fewer hops than wished, which is a question all the same; another relation in the question; one
-left out; on from an entity of another fact; the answer in the question; the same query twice."""
-LONG: frozenset[Error] = frozenset({"early", "omission", "repetition"})
-"""Errors that one hop leaves no room for."""
+"""Shares of the kinds of mistakes: fewer hops than wished, which still gives a question; another relation in the
+question; a relation left out; continuing from an entity of another fact; the answer in the question; the same query
+twice."""
+LONG: frozenset[ProposerMistake] = frozenset({"early", "omission", "repetition"})
+"""Mistakes that need more than one hop."""
 NAMES_RELATION = 0.7
 """Share of the queries with a relation in them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a proposer is asked for.
+    """An order for a question.
 
     Attributes:
-        answer: Of the question.
-        hops: Relations in it.
+        answer: Answer of the question.
+        hops: Number of relations in the question.
     """
 
     answer: str
@@ -51,7 +52,7 @@ class Wish:
 
 
 def wishes(params: Params, corpus: str, count: int, seed: int) -> list[Wish]:
-    """``count`` wishes about a world, evenly over the hops; an answer may be wished for more than once."""
+    """``count`` wishes about a world, distributed evenly over the numbers of hops; answers may repeat."""
     rng, here = Random(f"wishes {corpus} {seed}"), world(params, corpus)
     answers = sorted({" ".join(value) for value in here.facts.values()})
     return [Wish(rng.choice(answers), 1 + number % params.hops) for number in range(count)]
@@ -59,16 +60,16 @@ def wishes(params: Params, corpus: str, count: int, seed: int) -> list[Wish]:
 
 @dataclass(frozen=True, slots=True)
 class ProposerTeacher:
-    """How often the proposer's teacher errs.
+    """The proposer's teacher.
 
     Attributes:
-        error_rates: Chance of an error where 1, 2, ... hops are wished; more hops have the last one.
+        error_rates: Chance of an error where 1, 2, ... hops are wished; more hops have the last rate.
     """
 
     error_rates: tuple[float, ...] = (0.15, 0.3, 0.45, 0.55)
 
-    def error(self, hops: int, rng: Random) -> Error:
-        """Whether, and how, a question of so many hops will be spoilt."""
+    def error(self, hops: int, rng: Random) -> ProposerMistake:
+        """Kind of the mistake in a question with this number of hops; "none": no mistake."""
         return drawn_error(self.error_rates, KINDS, LONG, hops, rng)
 
 
@@ -77,46 +78,46 @@ ERRING = ProposerTeacher()
 
 def proposer_lessons(
     asked: Sequence[Wish], params: Params, teacher: ProposerTeacher = ERRING
-) -> Callable[[int, int, int], "_Lesson"]:
+) -> Callable[[int, int, int], "_ProposerLesson"]:
     """Lessons of a proposer for a `TeacherEngine`.
 
     Args:
         asked: The wishes, in the order of the requests.
-        params: Of the world.
-        teacher: How often it errs.
+        params: Parameters of the world.
+        teacher: The teacher with its error rates.
     """
 
-    def lesson(index: int, seed: int, sample: int) -> _Lesson:
+    def lesson(index: int, seed: int, sample: int) -> _ProposerLesson:
         rng, wish = Random(f"proposer {seed} {sample}"), asked[index]
         error = teacher.error(wish.hops, rng)
         goal = rng.randrange(1, wish.hops) if error == "early" else wish.hops
         slip = rng.randrange(1, wish.hops) if error in LONG else rng.randrange(wish.hops)
-        return _Lesson(wish.answer.split(), goal, error, slip, relation_words(params), rng)
+        return _ProposerLesson(wish.answer.split(), goal, error, slip, relation_words(params), rng)
 
     return lesson
 
 
 @dataclass(slots=True)
-class _Lesson:
+class _ProposerLesson:
     """One conversation."""
 
     answer: list[str]
     goal: int
     """Hops after which the question is asked."""
-    error: Error
+    error: ProposerMistake
     slip: int
-    """The hop in which the error is made."""
+    """The hop of the mistake."""
     known: tuple[str, ...]
     rng: Random
     draft: list[str] = field(init=False)
-    """The entity that was reached and the relations that lead from it to the answer."""
+    """The entity reached, and the relations that lead from it to the answer."""
     way: list[list[str]] = field(init=False)
     """Entities that must not come again."""
     hop: int = 0
     query: list[str] = field(default_factory=list)
-    """The last one; empty before the first."""
+    """The last query; empty before the first."""
     tried: int = 0
-    """Queries in vain since the last hop."""
+    """Queries without a fitting fact since the last hop."""
 
     def __post_init__(self) -> None:
         """Begin at the answer."""
@@ -139,7 +140,7 @@ class _Lesson:
         return [SEE, *([self.rng.choice(self.known)] if named else []), *self.draft[:2]]
 
     def _learn(self, facts: Sequence[list[str]]) -> None:
-        """Go a hop back by one of the facts that lead where the draft begins; look again where there is none."""
+        """Go back one hop, by a fact that leads to the first entity of the draft; without one, search again."""
         entity, slips = self.draft[:2], self.hop == self.slip
         leading = [fact for fact in facts if fact[3:] == entity and fact[:2] not in self.way]
         if slips and self.error == "distractor":

@@ -1,4 +1,4 @@
-"""Other names for a demonstration, so that a model that imitates it cannot learn the world by heart."""
+"""Renaming of demonstrations, so that a model cannot memorize the facts of their world."""
 
 from collections.abc import Sequence
 from random import Random
@@ -7,7 +7,7 @@ __all__ = ["Renaming"]
 
 
 class Renaming:
-    """Permutes the tokens of name words: consistently within a demonstration, anew for each.
+    """Permutes the tokens of name words: consistently within a demonstration, differently for each.
 
     Args:
         name_ids: Token ids of the words that names are made of.
@@ -17,7 +17,7 @@ class Renaming:
         self._ids = list(name_ids)
 
     def apply(self, token_ids: Sequence[int], seed: str) -> list[int]:
-        """The demonstration with other names; every other token stays."""
+        """The demonstration with other names; all other tokens stay."""
         there = self._ids.copy()
         Random(seed).shuffle(there)
         renamed = dict(zip(self._ids, there, strict=True))

@@ -1,7 +1,7 @@
-"""A teacher as an engine: it holds conversations in tokens of the policy's own tokenizer, and errs on purpose.
+"""Teacher engine: a scripted engine that holds conversations in the policy's tokens, with deliberate errors.
 
 A policy that imitates it imitates right and wrong behaviour in proportion, so its pass rates are spread over the
-difficulties. A teacher knows its task and otherwise only what it has read. What it says of each role is in `solving`,
+difficulties. A teacher knows its task and otherwise only what it has read. The scripts of the roles are in `solving`,
 `proposing` and `verifying`.
 """
 
@@ -20,14 +20,14 @@ Kind = TypeVar("Kind", bound=str)
 def drawn_error(
     rates: Sequence[float], kinds: Mapping[Kind, float], needs_more: Container[Kind], hops: int, rng: Random
 ) -> Kind | Literal["none"]:
-    """Whether, and how, a teacher errs in a question of so many hops.
+    """Kind of a teacher's error in a question, drawn at random; "none": no error.
 
     Args:
-        rates: Chance of an error for 1, 2, ... hops; more hops have the last one.
+        rates: Chance of an error for 1, 2, ... hops; more hops have the last rate.
         kinds: Shares of the kinds of errors.
-        needs_more: Kinds that one hop leaves no room for.
-        hops: At least 1.
-        rng: Draws.
+        needs_more: Kinds that need more than one hop.
+        hops: Hops of the question, at least 1.
+        rng: Random generator of the draw.
     """
     if rng.random() >= rates[min(hops, len(rates)) - 1]:
         return "none"
@@ -36,20 +36,20 @@ def drawn_error(
 
 
 class Lesson(Protocol):
-    """One conversation, from the teacher's side."""
+    """The teacher's side of one conversation."""
 
     def say(self, read: Sequence[str]) -> str:
-        """The next turn, after a reply of these words; of none at the beginning."""
+        """The next turn, after a reply of these words; empty at the beginning."""
         ...
 
 
 class TeacherEngine:
-    """The teacher as an engine that converses.
+    """A teacher as an engine with ``converse``.
 
     Args:
-        lesson: From the index of a request, its seed and the index of a sample to a conversation.
-        encode: From words to token ids.
-        decode: From token ids to words.
+        lesson: (index of a request, its seed, index of a sample) -> a conversation.
+        encode: Text -> token ids.
+        decode: Token ids -> text.
     """
 
     def __init__(
@@ -62,19 +62,19 @@ class TeacherEngine:
         self._lesson, self._encode, self._decode = lesson, encode, decode
 
     def sync(self, policy: Policy, version: int) -> None:
-        """Nothing: a teacher has no weights."""
+        """No effect: a teacher has no weights."""
 
     def generate(self, requests: Sequence[SamplingRequest]) -> Iterator[tuple[int, list[Completion]]]:
-        """Refuse: what the teacher says depends on what it has read."""
-        raise NotImplementedError("a teacher of searching converses; ask it with `converse`")
+        """Refuse: a teacher's turns depend on the replies."""
+        raise NotImplementedError("a teacher of search only holds conversations; use `converse`")
 
     def converse(self, requests: Sequence[SamplingRequest], partner: Partner) -> None:
-        """Answer every request; see `rekindle.engines.engine.Converser`."""
+        """See ``Converser.converse``."""
         for index, request in enumerate(requests):
             for sample in range(request.n):
-                self._teach(index, sample, request, partner)
+                self._hold(index, sample, request, partner)
 
-    def _teach(self, index: int, sample: int, request: SamplingRequest, partner: Partner) -> None:
+    def _hold(self, index: int, sample: int, request: SamplingRequest, partner: Partner) -> None:
         lesson, limit = self._lesson(index, request.seed, sample), request.max_new_tokens
         read: list[str] = []
         while partner.on_turn(index, sample, self._completion(lesson.say(read), limit)):

@@ -1,4 +1,4 @@
-"""The verifier's teacher: it follows a question through the documents in view, and says so where they end.
+"""Teacher of the verifier: follows a question through the documents, and answers "unknown" where they end.
 
 see ka lo boss me ti . me ti home ru na . verify ka lo boss home ?
 <think> ka lo boss me ti home ru na </think> <answer> ru na </answer>
@@ -18,19 +18,19 @@ __all__ = ["VerifierTeacher", "misread"]
 
 @dataclass(frozen=True, slots=True)
 class VerifierTeacher:
-    """How often the verifier's teacher errs: half of the time it does not see a fact, else it takes another entity.
+    """The verifier's teacher; half of its errors overlook a fact, the others follow the entity of a random fact.
 
-    It never stops a hop early: who accepts the entity that is reached on the way accepts a question with a relation too
-    many, and a proposer is rewarded for those.
+    It never stops a hop early. A verifier that accepts an entity on the way would also accept a question with one
+    relation too many, and the proposer would be rewarded for such questions.
 
     Attributes:
-        error_rates: Chance of an error in a question of 1, 2, ... hops; longer questions have the last one.
+        error_rates: Chance of an error in a question of 1, 2, ... hops; longer questions have the last rate.
     """
 
     error_rates: tuple[float, ...] = (0.05, 0.1, 0.15, 0.2)
 
     def reply(self, question: str, texts: Sequence[str], rng: Random) -> str:
-        """What the teacher says of a question with documents of these texts in view."""
+        """The teacher's answer to a question with documents of these texts."""
         facts = [fact for text in texts for fact in read_facts(text.split()) if len(fact) == 5]
         known = {(*fact[:2], fact[2]): fact[3:] for fact in facts}
         words = question.split()
@@ -44,17 +44,17 @@ class VerifierTeacher:
                 value = rng.choice([None, rng.choice(facts)[3:]])
             thought = [*thought, relation, *(value or ())]
             if value is None:
-                return _said(thought, [UNKNOWN])
+                return _formatted(thought, [UNKNOWN])
             entity = value
-        return _said(thought, entity)
+        return _formatted(thought, entity)
 
 
 def misread(question: str, params: Params, rng: Random) -> str:
-    """The question with another word in place of one of its own: nearly right, and not to be taken for it.
+    """The question with one of its words replaced.
 
     Args:
-        question: "ka lo boss home ?"; as often one of the name as one of the relations is replaced.
-        params: Of the world.
+        question: E.g. "ka lo boss home ?"; a word of the name and a relation are replaced equally often.
+        params: Parameters of the world.
         rng: Chooses the words.
     """
     words = question.split()
@@ -64,5 +64,5 @@ def misread(question: str, params: Params, rng: Random) -> str:
     return " ".join(words)
 
 
-def _said(thought: Sequence[str], answer: Sequence[str]) -> str:
+def _formatted(thought: Sequence[str], answer: Sequence[str]) -> str:
     return f"<think> {' '.join(thought)} </think> <answer> {' '.join(answer)} </answer>"
