@@ -238,7 +238,7 @@ def test_the_scale_is_a_factor_of_the_learning_rate_and_of_nothing_else(scale):
         rates = [trainer.update(make_samples(seed=v), v, factor).lr for v, factor in enumerate(scales)]
         assert rates == pytest.approx([0.5e-2, 1e-2 * scale, 1e-2])
         trained.append(policy.weights())
-    assert equal(*trained, 1e-12)
+    assert equal(trained[0], trained[1], 1e-12)
 
 
 def test_a_scale_of_one_is_no_scale():
