@@ -67,17 +67,24 @@ def ledger_digest(run: Path) -> str:
     return digest([names, rows])
 
 
-def weights_digest(run: Path) -> str:
+def weights_digest(run: Path, renamed: dict[str, str]) -> str:
+    """Every tensor of the last checkpoint: model, optimizer, and the scheduler's history under its former names."""
     from safetensors import safe_open
 
     checkpoint = max((run / "checkpoints").glob("step-*"), key=lambda place: int(place.name.split("-")[1]))
     seen = hashlib.sha256()
     for file in sorted(checkpoint.rglob("*.safetensors")):
         with safe_open(str(file), framework="pt") as tensors:
-            for name in sorted(tensors.keys()):
+            stored = {_former(name, renamed): name for name in list(tensors.keys())}
+            for name in sorted(stored):
                 seen.update(name.encode())
-                seen.update(tensors.get_tensor(name).view(-1).float().numpy().tobytes())
+                seen.update(tensors.get_tensor(stored[name]).view(-1).float().numpy().tobytes())
     return seen.hexdigest()[:16]
+
+
+def _former(name: str, renamed: dict[str, str]) -> str:
+    *path, last = name.split(".")
+    return ".".join([*path, renamed.get(last, last)])
 
 
 def record(args: argparse.Namespace) -> None:
@@ -105,7 +112,7 @@ def record(args: argparse.Namespace) -> None:
             done[name] = {
                 "metrics": metric_digests(run),
                 "ledger": ledger_digest(run),
-                "weights": weights_digest(run),
+                "weights": weights_digest(run, dict(pair.split("=") for pair in args.renamed)),
             }
         args.out.write_text(json.dumps(done, indent=1) + "\n")
         print(name, done[name]["weights"], flush=True)
@@ -144,6 +151,7 @@ def main() -> int:
     recording.add_argument("--cache", type=Path, help="where start policies are kept; an empty folder makes them anew")
     recording.add_argument("--steps", type=int, default=20)
     recording.add_argument("--whole", action="store_true", help="the three examples to their end instead")
+    recording.add_argument("--renamed", nargs="*", default=[], metavar="NEW=OLD", help="columns of the history")
     recording.add_argument("--only", nargs="*", help="just these runs")
     recording.set_defaults(act=record)
     comparing = commands.add_parser("compare")

@@ -16,6 +16,7 @@ def measured(data, tmp_path_factory):
     return benchmark.measure_recall(data, tmp_path_factory.mktemp("index"), kinds=("lexical", "dense", "fused"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "least"), [("lexical", 0.72), ("dense", 0.70), ("fused", 0.75)])
 def test_gold_passages_are_found(measured, kind, least):
     assert measured[kind]["all"] >= least

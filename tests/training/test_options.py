@@ -170,7 +170,7 @@ def features():
 @pytest.mark.parametrize("feature", features(), ids=" ".join)
 def test_options_are_read_by_the_runs_that_they_change(feature, quick_config, tmp_path):
     recipe, *settings = feature
-    config = quick_config(recipe, *SMALL, *settings)
+    config = quick_config(recipe, *SMALL, "train.steps=3", "eval.prompts=4", *settings)
     with keys_read() as read:
         finish(config, tmp_path / "run")
     known = {*leaves(Config)}

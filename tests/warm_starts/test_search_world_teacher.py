@@ -194,7 +194,7 @@ def test_turns_keep_to_their_limits_and_end_when_the_partner_says_so():
 
 def test_a_teacher_does_not_answer_in_one_go():
     engine = TeacherEngine(solver_lessons([], PARAMS), encode=encode, decode=decode)
-    with pytest.raises(NotImplementedError, match="converses"):
+    with pytest.raises(NotImplementedError, match="holds conversations"):
         engine.generate([])
 
 
