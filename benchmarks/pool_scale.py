@@ -14,17 +14,22 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from rekindle import History, Rollout, Scheduler
 from rekindle.scheduling.pools import CyclingPool, RecyclingPool
+from rekindle.scheduling.pools.pool import Pool
 
 SIZES = (10**3, 10**4, 10**5, 10**6, 10**7)
-POOLS = {"recycling": RecyclingPool, "soft recycling": lambda history: RecyclingPool(history, alpha=0.1)}
-POOLS["cycling"] = CyclingPool
+POOLS: dict[str, Callable[[History], Pool]] = {
+    "recycling": RecyclingPool,
+    "soft recycling": lambda history: RecyclingPool(history, alpha=0.1),
+    "cycling": CyclingPool,
+}
 
 
-def measure(kind: str, prompts: int) -> dict[str, float]:
+def measure(kind: str, prompts: int) -> dict[str, str | float]:
     """Measure one size in this process."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     scheduler = Scheduler(

@@ -25,6 +25,7 @@ import tempfile
 import time
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,7 @@ from rekindle.retrieval.corpus import read_corpus
 from rekindle.retrieval.dense import DenseIndex
 from rekindle.retrieval.encoder import Encoder
 from rekindle.retrieval.fusion import Fusion
-from rekindle.retrieval.lexical import LexicalIndex
+from rekindle.retrieval.lexical import Backend, LexicalIndex
 from rekindle.retrieval.retriever import Retriever
 
 WORDS = 200_000
@@ -143,7 +144,7 @@ def peak_megabytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
-def build(corpus: Path, directory: Path, backend: str) -> dict[str, float]:
+def build(corpus: Path, directory: Path, backend: Backend) -> dict[str, float]:
     began, before = time.perf_counter(), peak_megabytes()
     LexicalIndex.open_or_build(corpus, directory, backend=backend).close()
     seconds = time.perf_counter() - began
@@ -156,7 +157,7 @@ def build(corpus: Path, directory: Path, backend: str) -> dict[str, float]:
     }
 
 
-def query(corpus: Path, directory: Path, backend: str) -> dict[str, float]:
+def query(corpus: Path, directory: Path, backend: Backend) -> dict[str, float]:
     """Queries of content words, and of words as frequent as those of the passages."""
     rng, words = np.random.default_rng(1), vocabulary()
     count = QUERIES if backend == "tantivy" else QUERIES // 50
@@ -209,7 +210,7 @@ def main() -> None:
         step, corpus, directory, backend = options.one
         print(json.dumps({"build": build, "query": query}[step](Path(corpus), Path(directory), backend)))
         return
-    found = {"machine": {"processors": os.cpu_count(), "python": platform.python_version()}}
+    found: dict[str, Any] = {"machine": {"processors": os.cpu_count(), "python": platform.python_version()}}
     with tempfile.TemporaryDirectory() as scratch:
         found["cost"] = measure_cost(options.passages, Path(scratch))
         if (options.data / "retrieval").is_dir():

@@ -20,15 +20,13 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-WHOLE = {
+Run = tuple[str, str | None, int | None]
+WHOLE: dict[str, Run] = {
     "whole/recycle": ("examples/spell_backward.toml", "recycle", None),
     "whole/search_agent": ("examples/search_agent.toml", None, None),
     "whole/self_play": ("examples/self_play.toml", None, None),
 }
 TIMES = ("seconds", "cpu_seconds", "total_seconds", "total_cpu_seconds", "time/")
-
-
-Run = tuple[str, str | None, int | None]
 
 
 def planned(python: list[str], env: dict[str, str], steps: int, whole: bool) -> dict[str, Run]:
@@ -76,7 +74,7 @@ def weights_digest(run: Path, renamed: dict[str, str]) -> str:
     checkpoint = max((run / "checkpoints").glob("step-*"), key=lambda place: int(place.name.split("-")[1]))
     seen = hashlib.sha256()
     for file in sorted(checkpoint.rglob("*.safetensors")):
-        with safe_open(str(file), framework="pt") as tensors:  # type: ignore[no-untyped-call]
+        with safe_open(str(file), framework="pt") as tensors:
             stored = {_former(name, renamed): name for name in list(tensors.keys())}
             for name in sorted(stored):
                 seen.update(name.encode())

@@ -228,6 +228,7 @@ def elsewhere(runs: Path, seed: int) -> dict[str, float]:
     sets = [f"warm_start.seed={seed}"]
     with start_workbench(resolve(arms.ROOT / EXAMPLE, None, sets, seed), lambda _: None) as bench:
         start = bench.directory
+    assert start is not None
     config = resolve(arms.ROOT / EXAMPLE, None, [*sets, f"task.params.seed={ELSEWHERE}"], seed)
     accuracies = {}
     for name, model in (("start", start), ("self-play", model_directory(directory(runs, "self-play", seed)))):

@@ -21,6 +21,7 @@ import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -95,7 +96,7 @@ def matmul_peak(size: int = 1536) -> float:
     return 2e-9 * size**3 / min(times)
 
 
-def run(scenario: Scenario, options: argparse.Namespace) -> dict[str, object]:
+def run(scenario: Scenario, options: argparse.Namespace) -> dict[str, Any]:
     tokenizer = addition.make_tokenizer()
     model = addition.make_model(tokenizer, options.seed)
     problems = addition.make_problems(512, options.seed)
@@ -108,7 +109,7 @@ def run(scenario: Scenario, options: argparse.Namespace) -> dict[str, object]:
         trainer = make_trl(model, tokenizer, problems, scenario, options.steps, options.trl_rows, folder)
         trainer.add_callback(InTurn(trainer.meter, ours))
         trainer.train()
-    result: dict[str, object] = {"scenario": scenario.name, "goal": scenario.goal}
+    result: dict[str, Any] = {"scenario": scenario.name, "goal": scenario.goal}
     result["gradient_norm_difference"] = gradient_agreement(trainer, start_model, tokenizer, options.trl_rows)
     peak = matmul_peak()
     prompt_length = statistics.fmean(len(problem.prompt) for problem in problems)
@@ -122,7 +123,7 @@ def run(scenario: Scenario, options: argparse.Namespace) -> dict[str, object]:
     return result
 
 
-def show(result: dict[str, object]) -> None:
+def show(result: dict[str, Any]) -> None:
     trl_side, ours = result["trl"], result["rekindle"]
     print(
         f"\n{result['scenario']}: {PROMPTS} x {GROUP_SIZE} rollouts, at most {LIMIT} tokens, CPU ms per optimizer step"

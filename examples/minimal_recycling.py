@@ -70,7 +70,7 @@ def sample_answers(model, tokenizer, prompts, seeds):
     by_length = defaultdict(list)
     for index, prompt in enumerate(prompts):
         by_length[len(prompt)].append(index)
-    answers = [None] * len(prompts)
+    answers = [[] for _ in prompts]
     for members in by_length.values():
         rows = [(index, rollout) for index in members for rollout in range(K)]
         tokens = torch.tensor([prompts[index] for index, _ in rows])

@@ -1,5 +1,6 @@
 """Shared by all tests: how properties are played, one thread, and one warm start for the whole session."""
 
+import functools
 import os
 import random
 import sys
@@ -85,6 +86,22 @@ def quick_config():
     from rekindle.recipes import resolve
 
     return lambda recipe="recycle", *overrides, seed=0: resolve(EXAMPLE, recipe, [*QUICK, *overrides], seed)
+
+
+@pytest.fixture(scope="session")
+def policies():
+    """``policies("qwen3")``: a small random policy, built once per session; leave its weights as they are."""
+    from small_policies import build
+
+    return functools.cache(build)
+
+
+@pytest.fixture
+def fresh_policy():
+    """``fresh_policy("llama")``: a policy of one's own, to change its weights."""
+    from small_policies import build
+
+    return build
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,9 @@ import math
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from rekindle.config import Config, read_toml
@@ -146,7 +148,7 @@ def test_quarters_of_a_run():
 
 def test_the_simulated_start_is_that_of_the_start_policy():
     # Of the profile of the embedded start policy: 0.33 solved, 0.38 of the prompts never in 8 rollouts.
-    rates = posterior_recycling.start_rates(200_000, posterior_recycling.np.random.default_rng(0))
+    rates = posterior_recycling.start_rates(200_000, np.random.default_rng(0))
     assert rates.mean() == pytest.approx(0.33, abs=0.005)
     assert ((1 - rates) ** 8).mean() == pytest.approx(0.383, abs=0.005)
     assert (rates**8).mean() == pytest.approx(0.055, abs=0.005)
@@ -321,7 +323,7 @@ def test_a_share_has_an_interval_even_at_its_ends():
 
 
 def test_the_game_of_a_quarter_weighs_every_question_alike():
-    lines = [
+    lines: list[dict[str, Any]] = [
         {
             "self_play/valid": 3,
             "self_play/proposals": 4,

@@ -24,26 +24,33 @@ def test_links_lead_somewhere(page):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+def keys_of(table):
+    model = Config.model_fields[table].annotation
+    assert model is not None
+    return model.model_fields
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_recipes_and_keys_that_pages_name_exist(page):
     text = page.read_text(encoding="utf-8")
     for recipe in re.findall(r"--recipe ([a-z_]+)", text):
         assert recipe in RECIPES
-    tables = Config.model_fields
     for table, key in re.findall(r"`([a-z_]+)\.([a-z_]+)(?: = [^`]+)?`", text):
-        if table in tables:
-            assert key in tables[table].annotation.model_fields, f"{page.name} names {table}.{key}"
+        if table in Config.model_fields:
+            assert key in keys_of(table), f"{page.name} names {table}.{key}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_toml_in_pages_is_valid(page):
     for block in re.findall(r"```toml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
         for table, keys in tomllib.loads(block).items():
-            assert set(keys) <= set(Config.model_fields[table].annotation.model_fields)
+            assert set(keys) <= set(keys_of(table))
 
 
 def test_the_configuration_page_is_that_of_the_code():
     spec = importlib.util.spec_from_file_location("make_configuration", ROOT / "docs" / "make_configuration.py")
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert module.PAGE.read_text(encoding="utf-8") == module.page(), "run: python docs/make_configuration.py"

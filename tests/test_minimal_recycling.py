@@ -3,11 +3,13 @@
 import importlib.util
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rekindle.assembly import open_run
+from rekindle.training.trainer import Trainer
 from rekindle.warm_starts.stage import start_model, start_workbench
 
 PATH = Path(__file__).parents[1] / "examples" / "minimal_recycling.py"
@@ -32,6 +34,8 @@ class Recorder:
 @pytest.fixture
 def minimal():
     spec = importlib.util.spec_from_file_location("minimal_recycling", PATH)
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -58,9 +62,9 @@ def test_same_batches_advantages_and_losses_as_the_library(minimal, quick_config
         resume=False,
         observer=lambda *_: Silent(),
         say=print,
-        adapt=lambda parts: replace(parts, trainer=Recorder(parts.trainer)),
+        adapt=lambda parts: replace(parts, trainer=cast(Trainer, Recorder(parts.trainer))),
     ) as loop:
-        recorder, pool = loop.parts.trainer, loop.parts.scheduler.pool
+        recorder, pool = cast(Recorder, loop.parts.trainer), loop.parts.scheduler.pool
         loop.run()
     with start_workbench(config) as bench:
         tasks, directory = bench.tasks.pool, bench.directory

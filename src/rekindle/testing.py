@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from rekindle.engines.engine import Completion, SamplingRequest
 from rekindle.learning.estimators import Compared, Estimator
@@ -31,7 +32,7 @@ class SimulatedPolicy:
         success_rates: [prompts] chance of reward 1 for each row; change them in place to simulate learning.
     """
 
-    def __init__(self, success_rates: Sequence[float]) -> None:
+    def __init__(self, success_rates: ArrayLike) -> None:
         self.success_rates = np.asarray(success_rates, float)
 
     def play(self, request: GroupRequest) -> list[Rollout]:

@@ -13,6 +13,7 @@ from dying import UPDATE, signalled
 from embedded import EXAMPLE, QUICK
 from fast import sample
 from rekindle.cli import main
+from rekindle.learning.losses import LOSSES
 from rekindle.observability.metrics import read_metrics
 from rekindle.recipes import RECIPES
 
@@ -158,7 +159,7 @@ def test_exit_code_3_at_a_declared_bound(tmp_path, capsys):
 def test_nan_loss_is_one_sentence_and_the_checkpoints_stay(tmp_path, capsys, monkeypatch):
     import rekindle.training.trainer as trainer
 
-    clip, calls = trainer.LOSSES["ppo_clip"].load(), []
+    clip, calls = LOSSES["ppo_clip"].load(), []
 
     def poisoned(*arguments):
         calls.append(arguments)

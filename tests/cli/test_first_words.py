@@ -142,6 +142,7 @@ def test_a_run_keeps_its_warnings_and_a_report_lists_them(tmp_path, capsys):
 def test_ctrl_c_before_the_first_step_is_one_line_and_130(tmp_path):
     command = [sys.executable, "-m", "rekindle", "train", str(EXAMPLE), "--out", str(tmp_path / "run"), *SETTINGS]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
     assert process.stderr.readline().startswith("loading the start policy")
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)

@@ -126,6 +126,14 @@ def test_a_profile_that_leaves_nothing_is_one_sentence(solved, message, made, tm
     assert not (tmp_path / "run").exists()
 
 
+class Server(ThreadingHTTPServer):
+    """Remembers the keys it was asked with."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Reverser)
+        self.keys = []
+
+
 class Reverser(BaseHTTPRequestHandler):
     """Solves short words always and long ones never, in the OpenAI chat schema."""
 
@@ -136,6 +144,7 @@ class Reverser(BaseHTTPRequestHandler):
         choices = [{"message": {"content": text}, "finish_reason": "stop"}] * payload["n"]
         usage = {"prompt_tokens": 7, "completion_tokens": len(text) * payload["n"]}
         body = json.dumps({"choices": choices, "usage": usage}).encode()
+        assert isinstance(self.server, Server)
         self.server.keys.append(self.headers.get("Authorization"))
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
@@ -148,8 +157,7 @@ class Reverser(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def endpoint():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Reverser)
-    server.keys = []
+    server = Server()
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield server, f"http://127.0.0.1:{server.server_port}/v1"

@@ -37,6 +37,7 @@ def serving(corpus, *more):
     """The process and the address it prints."""
     command = [*COMMAND, "--corpus", str(corpus), "--port", "0", *more]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
     try:
         yield process, process.stdout.readline().strip()
     finally:

@@ -90,6 +90,7 @@ def test_a_key_that_would_not_be_read_is_refused_with_the_remedy(path):
     key = KEYS[path]
     settings = {**where_it_fails(key), path: another(key)}
     (reason,) = unread(settings, path)
+    assert key.only is not None
     remedy = key.only.remedy(configuration(settings))
     assert f" would not be read; {remedy}, or " in reason
     assert remedy
@@ -99,6 +100,7 @@ def test_a_key_that_would_not_be_read_is_refused_with_the_remedy(path):
 @pytest.mark.parametrize("path", CONDITIONAL)
 def test_a_key_that_is_read_is_not_refused_as_unread(path):
     key = KEYS[path]
+    assert key.only is not None
     settings = {**key.only.settings(), path: another(key)}
     assert key.only.holds(configuration(settings)), "the settings of a condition make it hold"
     assert unread(settings, path) == []
@@ -106,7 +108,9 @@ def test_a_key_that_is_read_is_not_refused_as_unread(path):
 
 @pytest.mark.parametrize("path", CONDITIONAL)
 def test_remedies_name_existing_keys_and_values(path):
-    for name, literal in re.findall(r'set ([a-z_.]+) = ("[^"]*"|[\d.]+)', KEYS[path].only.remedy(Config())):
+    only = KEYS[path].only
+    assert only is not None
+    for name, literal in re.findall(r'set ([a-z_.]+) = ("[^"]*"|[\d.]+)', only.remedy(Config())):
         assert name in KEYS
         if KEYS[name].choices:
             assert literal.strip('"') in KEYS[name].choices
@@ -157,4 +161,5 @@ def test_the_parameters_of_an_estimator_are_keys_that_only_it_reads():
         assert bool(estimator.parameters) == (estimator.build is not None)
         for parameter in estimator.parameters:
             key = KEYS[f"advantage.{parameter}"]
+            assert key.only is not None
             assert key.only.settings() == {"advantage.estimator": name}

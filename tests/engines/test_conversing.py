@@ -140,6 +140,7 @@ def test_a_partner_may_compute_gradients(policies):
         def respond(self, conversations):
             weight = torch.nn.Parameter(torch.ones(2))
             (weight * 3).sum().backward()
+            assert weight.grad is not None
             assert weight.grad.tolist() == [3, 3]
             return super().respond(conversations)
 

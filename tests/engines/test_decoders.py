@@ -12,6 +12,7 @@ from rekindle.engines.engine import SamplingRequest
 from rekindle.engines.fused import FusedDecoder
 from rekindle.engines.generic import GenericDecoder
 from rekindle.engines.torch_engine import TorchEngine
+from rekindle.models.architecture import find_decoder
 from rekindle.models.kernels import Kernels
 from rekindle.models.policy import Policy
 from rekindle.notices import RekindleWarning
@@ -120,10 +121,11 @@ def test_the_probe_accepts_both(policies, kind, make):
 
 @pytest.mark.parametrize("name", ["rope_scale", "norm_eps"])
 def test_the_probe_refuses_a_decoder_that_computes_something_else(policies, monkeypatch, name):
-    find = module.find_decoder
+    find = find_decoder
 
     def wrong(model):
         weights = find(model)
+        assert weights is not None
         return dataclasses.replace(weights, **{name: getattr(weights, name) * 1.2 + 0.01})
 
     monkeypatch.setattr(module, "find_decoder", wrong)

@@ -1,6 +1,7 @@
 """A real HTTP server that speaks the OpenAI schema, well and badly."""
 
 import json
+import random
 import socket
 import threading
 import time
@@ -10,7 +11,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from rekindle.engines import endpoint as module
 from rekindle.engines.endpoint import Endpoint, EndpointCompletion, EndpointError, EndpointRequest
 from rekindle.types import UserError
 
@@ -245,7 +245,7 @@ def test_an_unreachable_server():
 def test_the_pause_is_what_the_server_asks_for_or_grows(server, monkeypatch):
     pauses = []
     monkeypatch.setattr(threading.Event, "wait", lambda self, timeout=None: pauses.append(timeout) and False)
-    monkeypatch.setattr(module.random, "uniform", lambda low, high: high)
+    monkeypatch.setattr(random, "uniform", lambda low, high: high)
     server.script = [BUSY, BROKEN, (429, {"Retry-After": "7"}, {}), BROKEN, BROKEN, BROKEN, reply]
     opened = endpoint(server, retries=6, backoff_seconds=2.0)
     opened._sample(EndpointRequest("p"), threading.Event())

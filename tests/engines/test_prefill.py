@@ -1,5 +1,7 @@
 """How prompts are gathered into forward passes."""
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
@@ -26,7 +28,7 @@ def run(lengths, counts, take):
     """Prefill ranges of ``take`` rows; return the passes and the last token of the prompt that each row was given."""
     requests = [SamplingRequest([length] * length, n=n) for length, n in zip(lengths, counts, strict=True)]
     table = RowTable(requests, 100_000, torch.device("cpu"))
-    decoder = NotingDecoder()
+    decoder: Any = NotingDecoder()
     prefiller = Prefiller(decoder, table)
     given_ = {}
     for start in range(0, len(table), take):

@@ -34,6 +34,8 @@ def test_features_that_no_request_uses_cost_nothing():
     assert (plain.greedy, plain.top_p, plain.min_p, plain.min_new_tokens) == (None, None, None, None)
     mixed = RowTable([SamplingRequest([1], temperature=0), SamplingRequest([1], temperature=0.5, top_p=0.5)], 10, CPU)
     assert mixed.options.settings.temperatures.tolist() == [1.0, 0.5]
+    assert mixed.options.settings.greedy is not None
+    assert mixed.options.settings.top_p is not None
     assert mixed.options.settings.greedy.tolist() == [True, False]
     assert mixed.options.settings.top_p.tolist() == [1.0, 0.5]
 
@@ -53,8 +55,8 @@ def test_the_board_keeps_what_was_written_through_growth_and_moves():
     board.record(torch.tensor([1]), 199, torch.tensor([7]), torch.tensor([-0.5]))
     board.compact(torch.tensor([0]), torch.tensor([2]), 2)
     board.shift(-150)
-    tokens, logprobs = board.read(torch.tensor([1, 0]), slice(47, 50))
-    assert tokens == [[1197, 1198, 7], [2197, 2198, 2199]]
+    ids, logprobs = board.read(torch.tensor([1, 0]), slice(47, 50))
+    assert ids == [[1197, 1198, 7], [2197, 2198, 2199]]
     assert logprobs == [[-1197.0, -1198.0, -0.5], [-2197.0, -2198.0, -2199.0]]
     board.shift(3)
     assert board.read(torch.tensor([0]), slice(52, 53))[0] == [[2199]]

@@ -1,6 +1,7 @@
 """Random numbers against a reference in plain integers, and draws against the distributions they are drawn from."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,7 +50,7 @@ def plain(rows: int, temperature: float = 1.0, seed: int = 0, **columns: torch.T
     return SamplingSettings(keys, torch.full((rows,), temperature), **columns)
 
 
-def draw(logits: torch.Tensor, rows: int, temperature: float = 1.0, **columns: torch.Tensor | None) -> np.ndarray:
+def draw(logits: torch.Tensor, rows: int, temperature: float = 1.0, **columns: Any) -> np.ndarray:
     positions = torch.zeros(rows, dtype=torch.int64)
     tokens, _ = sample(logits.expand(rows, -1), plain(rows, temperature, **columns), positions, NO_END)
     return np.bincount(tokens.numpy(), minlength=logits.shape[-1])
@@ -187,7 +188,11 @@ def test_greedy_rows_take_the_best_token_and_report_it_at_temperature_one():
 
 def test_logprobs_are_those_of_the_full_softmax_whatever_is_cut():
     logits = torch.randn(40, 30, generator=torch.Generator().manual_seed(3))
-    limits = {"top_p": torch.full((40,), 0.3), "min_p": torch.full((40,), 0.2), "min_new_tokens": torch.ones(40)}
+    limits: dict[str, Any] = {
+        "top_p": torch.full((40,), 0.3),
+        "min_p": torch.full((40,), 0.2),
+        "min_new_tokens": torch.ones(40),
+    }
     tokens, logprobs = sample(
         logits, plain(40, 0.7, **limits), torch.zeros(40, dtype=torch.int64), torch.tensor([4, 9])
     )

@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Generator
 
 import pytest
 import torch
@@ -56,7 +57,7 @@ def decode_alone(policy, request: SamplingRequest, index: int):
     while len(logprobs) < request.max_new_tokens and len(ids) < policy.max_length:
         logits = policy.model(input_ids=torch.tensor([ids])).logits[:, -1]
         token, logprob = sample(logits, options.settings, torch.tensor([len(logprobs)]), ends)
-        ids.append(token.item())
+        ids.append(int(token.item()))
         logprobs.append(logprob.item())
         sampled = ids[len(request.prompt_ids) :]
         if token.item() in policy.eos_ids or any(text in policy.decode(sampled) for text in request.stop):
@@ -245,6 +246,7 @@ def test_dropped_and_interleaved_generators_leave_nothing_behind(policies):
     expected = collect(engine, requests)
     abandoned = engine.generate(requests)
     next(abandoned)
+    assert isinstance(abandoned, Generator)
     one, other = engine.generate(requests), engine.generate(requests[::-1])
     groups, reversed_groups = {}, {}
     for (index, group), (backwards, reversed_group) in zip(one, other, strict=True):

@@ -1,6 +1,5 @@
 """Shared cases of self-play: a scripted proposer, and a chosen verifier."""
 
-from environments.search_cases import FORMAT, CharacterCodec, ScriptedEngine, Shelf, in_turn
 from rekindle.engines.engine import SamplingLimits
 from rekindle.environments.search.conversations import SearchConversations
 from rekindle.environments.search.hostile import Sanitizer
@@ -24,6 +23,7 @@ from rekindle.scheduling.history import History
 from rekindle.scheduling.pools import CyclingPool, GrowingPool
 from rekindle.types import Fate, GroupRequest, Outcome, Task
 from rekindle.verifiers.qa import QaVerifier
+from search_cases import FORMAT, CharacterCodec, ScriptedEngine, Shelf, in_turn
 
 SEEDS = [Task(f"seed/{name}", name, name, {"corpus": ""}) for name in ("Paris", "Rome", "Oslo", "Bern")]
 PROMPT = "propose {hops} {answer}\n"

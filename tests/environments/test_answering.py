@@ -2,12 +2,12 @@ import json
 import re
 import socket
 import warnings
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rag_cases import POISON, document
-from search_cases import CharacterCodec, NoTemplate, ScriptedEngine, bpe_policy, bpe_tokenizer
 from tokenizers.processors import TemplateProcessing
 
 from rekindle.engines.endpoint import Endpoint, EndpointError
@@ -21,6 +21,7 @@ from rekindle.environments.self_play.check_prompt import CLOSED_BOOK, OPEN_BOOK,
 from rekindle.models.policy import Policy
 from rekindle.types import Document, UserError
 from rekindle.warm_starts.tiny_model import build_tiny
+from search_cases import CharacterCodec, NoTemplate, ScriptedEngine, bpe_policy, bpe_tokenizer
 from searching import answering
 
 FIELDS = ("documents", "question")
@@ -157,10 +158,11 @@ def test_a_tokenizer_without_brackets_cannot_answer():
 
 def limits_of(options):
     """Takes the sampling limits out of ``options``."""
-    given = {
-        name: options.pop(name) for name in ("max_new_tokens", "context", "top_p", "min_p", "stop") if name in options
-    }
-    return SamplingLimits(**{"max_new_tokens": 60, "context": 1000, "stop": ("</answer>",)} | given)
+    given: dict[str, Any] = {"max_new_tokens": 60, "context": 1000, "stop": ("</answer>",)}
+    for name in ("max_new_tokens", "context", "top_p", "min_p", "stop"):
+        if name in options:
+            given[name] = options.pop(name)
+    return SamplingLimits(**given)
 
 
 # -- the policy answers -----------------------------------------------------------------------------------------------
@@ -268,7 +270,7 @@ def test_a_context_without_room_is_refused():
         by_policy(str, context=68)
 
 
-POLICIES = {
+POLICIES: dict[str, tuple[Any, str, str]] = {
     "templated": (TEMPLATED, OPEN_BOOK, CLOSED_BOOK),
     "bare": (BARE, "<information>{documents}</information>{question}\n", CLOSED),
     "characters": (CHARACTERS, PROMPT, CLOSED),
@@ -355,7 +357,7 @@ def chat(text, reason="stop"):
 
 
 def by_server(url, **options):
-    settings = {"timeout_seconds": 5.0, "retries": 0, "concurrency": 2, "backoff_seconds": 0.001}
+    settings: dict[str, Any] = {"timeout_seconds": 5.0, "retries": 0, "concurrency": 2, "backoff_seconds": 0.001}
     return EndpointAnswerer(Endpoint(f"{url}/v1", "reader", **settings), concurrency=2, **options)
 
 
@@ -402,7 +404,7 @@ def test_a_server_that_fails_or_says_no_answer(reply, expected):
 
 def test_one_failure_is_one_missing_reply_and_replies_are_in_order():
     def rule(payload, _):
-        number = re.search(r"number (\d+)", payload["messages"][0]["content"])[1]
+        number = re.findall(r"number (\d+)", payload["messages"][0]["content"])[0]
         return (500, {}) if number == "2" else chat(f"<answer>{number}</answer>")
 
     with answering(rule) as url:

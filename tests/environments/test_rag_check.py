@@ -2,12 +2,12 @@ import random
 import socket
 import warnings
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rag_cases import PARAMS, POISON, Says, document, facts, follow, planted, proposal
-from search_cases import CharacterCodec, NoTemplate, ScriptedEngine
 
 from rekindle.engines.endpoint import Endpoint, EndpointError
 from rekindle.engines.engine import SamplingLimits
@@ -25,6 +25,7 @@ from rekindle.verifiers.judge_prompt import SYSTEM_PROMPT
 from rekindle.verifiers.qa import QaVerifier
 from rekindle.verifiers.verifier import Verdict
 from rekindle.warm_starts.tiny_model import build_tiny
+from search_cases import CharacterCodec, NoTemplate, ScriptedEngine
 from searching import answering
 
 EXACT = QaVerifier("qa_exact_match")
@@ -195,7 +196,7 @@ SCORES = {
     "no number": [Verdict(float("nan"))],
     "over one": [Verdict(2.0)],
     "below zero": [Verdict(-1.0)],
-    "a word": [Verdict("1.0")],
+    "a word": [Verdict("1.0")],  # type: ignore[arg-type]
     "nothing": [None],
     "too few": [],
     "too many": [Verdict(1.0)] * 3,
@@ -251,6 +252,8 @@ def test_another_number_of_replies_passes_nothing(replies):
 @pytest.mark.filterwarnings("ignore")
 def test_an_engine_that_raises_passes_nothing():
     class Engine:
+        first = False
+
         def generate(self, requests):
             if self.first:
                 yield from ScriptedEngine(CharacterCodec(), lambda *_: "<answer>right</answer>").generate(requests[:1])
@@ -292,7 +295,7 @@ def test_what_the_user_can_mend_goes_through(error):
 
 
 def judge_at(url):
-    settings = {"timeout_seconds": 2.0, "retries": 0, "concurrency": 2, "backoff_seconds": 0.001}
+    settings: dict[str, Any] = {"timeout_seconds": 2.0, "retries": 0, "concurrency": 2, "backoff_seconds": 0.001}
     endpoint = Endpoint(f"{url}/v1", "grader", system_prompt=SYSTEM_PROMPT, **settings)
     return JudgeVerifier(endpoint, concurrency=2, cache=VerdictCache(None))
 
@@ -430,7 +433,8 @@ PROMPT, CLOSED = "<information>{documents}</information>{question}", "{question}
 def by_policy(engine, codec=None, **options):
     codec = codec or NoTemplate()
     writer = DocumentWriter(codec, document_format="{text} ", document_tokens=200)
-    limits = SamplingLimits(**{"max_new_tokens": 60, "context": 4000, "stop": ("</answer>",)} | options)
+    given: dict[str, Any] = {"max_new_tokens": 60, "context": 4000, "stop": ("</answer>",)}
+    limits = SamplingLimits(**given | options)
     return PolicyAnswerer(codec, engine, writer=writer, limits=limits, prompt=PROMPT, closed_prompt=CLOSED)
 
 

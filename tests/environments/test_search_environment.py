@@ -2,6 +2,16 @@ import json
 from dataclasses import replace
 
 import pytest
+
+from rekindle.engines.conversing import next_turn
+from rekindle.engines.engine import SamplingLimits
+from rekindle.environments.search.limits import SearchLimits
+from rekindle.environments.search.tags import Tags
+from rekindle.environments.search.tool_calls import ToolCalls
+from rekindle.retrieval.retriever import Hit
+from rekindle.testing import FakeEngine, check_environment
+from rekindle.types import Document, Retrieval, Task, UserError
+from rekindle.verifiers.verifier import Verdict
 from search_cases import (
     PARIS,
     TASK,
@@ -17,16 +27,6 @@ from search_cases import (
     sampled_runs,
     shown_runs,
 )
-
-from rekindle.engines.conversing import next_turn
-from rekindle.engines.engine import SamplingLimits
-from rekindle.environments.search.limits import SearchLimits
-from rekindle.environments.search.tags import Tags
-from rekindle.environments.search.tool_calls import ToolCalls
-from rekindle.retrieval.retriever import Hit
-from rekindle.testing import FakeEngine, check_environment
-from rekindle.types import Document, Retrieval, Task, UserError
-from rekindle.verifiers.verifier import Verdict
 
 CODEC = CharacterCodec()
 SEARCH, ANSWER = "<search>capital</search>", "<answer>Paris</answer>"

@@ -4,6 +4,14 @@ import unicodedata
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from rekindle.environments.search.codec import PolicyCodec
+from rekindle.environments.search.documents import DocumentWriter
+from rekindle.environments.search.hostile import INVISIBLE, Sanitizer, letters_only, without_brackets
+from rekindle.environments.search.tags import Tags
+from rekindle.environments.search.tool_calls import ToolCalls
+from rekindle.types import Document
+from rekindle.warm_starts.tiny_model import build_tiny
 from search_cases import (
     PARIS,
     CharacterCodec,
@@ -16,14 +24,6 @@ from search_cases import (
     sampled_runs,
     shown_runs,
 )
-
-from rekindle.environments.search.codec import PolicyCodec
-from rekindle.environments.search.documents import DocumentWriter
-from rekindle.environments.search.hostile import INVISIBLE, Sanitizer, letters_only, without_brackets
-from rekindle.environments.search.tags import Tags
-from rekindle.environments.search.tool_calls import ToolCalls
-from rekindle.types import Document
-from rekindle.warm_starts.tiny_model import build_tiny
 
 CODEC = PolicyCodec(bpe_policy())
 SANITIZER = Sanitizer(CODEC.controls)

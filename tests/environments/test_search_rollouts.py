@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from search_cases import bpe_policy, environment, order, sampled_runs, shown_runs
 
 from rekindle.engines.torch_engine import TorchEngine
 from rekindle.environments.search.codec import PolicyCodec
@@ -12,6 +11,7 @@ from rekindle.environments.search.tool_calls import ToolCalls
 from rekindle.retrieval.lexical import LexicalIndex
 from rekindle.types import Document, Task, TrainingSample
 from rekindle.warm_starts.tiny_model import build_tiny
+from search_cases import bpe_policy, environment, order, sampled_runs, shown_runs
 
 TAGS = ["<search>", "</search>", "<answer>", "</answer>", "<information>", "</information>"]
 NAMES = ["ka", "lo", "me"]

@@ -1,12 +1,12 @@
 import json
 
 import pytest
-from search_cases import CharacterCodec, NoTemplate, bpe_policy
 
 from rekindle.environments.search.codec import PolicyCodec
 from rekindle.environments.search.tool_calls import ToolCalls
 from rekindle.environments.search.turn_protocol import Call, Found, Turn
 from rekindle.types import UserError
+from search_cases import CharacterCodec, NoTemplate, bpe_policy
 
 CODEC = CharacterCodec()
 JSON_ERROR = "The tool call is not valid JSON."

@@ -5,12 +5,12 @@ import warnings
 
 import numpy as np
 import pytest
+from self_play_cases import PROMPT, SEEDS, asks, game, knows, new_pool, question, solved
 
-from environments.search_cases import DeadShelf
-from environments.self_play_cases import PROMPT, SEEDS, asks, game, knows, new_pool, question, solved
 from rekindle.environments.self_play.created_tasks import CreatedTasks
 from rekindle.environments.self_play.proposer import Proposer
 from rekindle.types import Fate, UserError
+from search_cases import DeadShelf
 
 
 def finish(one, step=1, success=0.25):

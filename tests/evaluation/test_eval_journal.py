@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -116,7 +117,7 @@ def test_levels_are_in_natural_order_and_none_is_last(tmp_path):
 
 def test_seeds_depend_on_set_and_question_alone():
     task = SETS[0].tasks[2]
-    chosen = {"samples": 4, "temperature": 1.0, "seed": 5}
+    chosen: dict[str, Any] = {"samples": 4, "temperature": 1.0, "seed": 5}
     one, moved = request_for(2, "nq", task, **chosen), request_for(9, "nq", task, **chosen)
     assert one.seed == moved.seed
     assert 0 <= one.seed < 2**63

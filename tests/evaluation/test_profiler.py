@@ -366,7 +366,9 @@ def test_rollouts_of_an_endpoint_column_by_column():
         FakeEndpoint(answers), tasks, Judge(), float, limits=SamplingLimits(max_new_tokens=9, context=99)
     )
     request = GroupRequest(id=77, task_id="a", row=0, n=2, temperature=1.3, seed=1, version=4, step=2)
-    ((request_id, (first, second)),) = play([request])
+    ((request_id, rollouts),) = play([request])
+    assert rollouts is not None
+    first, second = rollouts
     assert request_id == 77
     assert (first.token_ids, first.loss_mask, first.logprobs) == ([0] * 3, [False, True, True], [0.0] * 3)
     assert (first.reward, first.text, first.temperature, first.version) == (0.9, "yes", 1.3, 4)

@@ -94,4 +94,5 @@ def test_on_policy_without_a_filter_it_is_reinforce():
         [(logprobs[:1], logprobs[:1].detach(), None), (logprobs[1:], logprobs[1:].detach(), True)], [1, 0]
     ).backward()
     # M = 2, one on each side: A = +1 and -1, weights 1/2
+    assert logprobs.grad is not None
     assert logprobs.grad.tolist() == [-0.5, 0.5]

@@ -43,6 +43,7 @@ def test_ppo_clip_by_hand(ratio, advantage, loss, clipped, slope):
     losses.sum().backward()
     assert losses.item() == pytest.approx(loss)
     assert flags.tolist() == [clipped]
+    assert logprobs.grad is not None
     assert logprobs.grad.item() == pytest.approx(slope)
 
 
@@ -65,6 +66,7 @@ def test_on_policy_gradient_is_reinforce():
     advantages = tensor(1.5, -0.5, 0.0)
     losses, clipped = ppo_clip(logprobs, logprobs.detach(), advantages, 0.2, 0.2)
     losses.sum().backward()
+    assert logprobs.grad is not None
     assert torch.equal(logprobs.grad, -advantages)
     assert not clipped.any()
 
@@ -75,6 +77,7 @@ def test_a_ratio_beyond_all_measure_stays_finite(gap):
     losses, _ = ppo_clip(logprobs, torch.zeros(3), torch.tensor([1.0, -1.0, 0.0]), 0.2, 0.2)
     losses.sum().backward()
     assert losses.isfinite().all()
+    assert logprobs.grad is not None
     assert logprobs.grad.isfinite().all()
     assert losses[2] == 0
 

@@ -46,6 +46,7 @@ def test_on_policy_every_loss_has_exactly_the_gradient_of_reinforce(name, seed, 
     batch = Tokens(batch.logprobs, batch.logprobs.detach(), batch.advantages, LENGTHS)
     losses, clipped = LOSSES[name].load()(batch, low, high)
     losses.sum().backward()
+    assert batch.logprobs.grad is not None
     assert torch.equal(batch.logprobs.grad, -batch.advantages)
     assert not clipped.any()
 
@@ -58,6 +59,7 @@ def test_a_ratio_beyond_all_measure_stays_finite(name, gap):
     losses, _ = LOSSES[name].load()(batch, 0.2, 0.2)
     losses.sum().backward()
     assert losses.isfinite().all()
+    assert logprobs.grad is not None
     assert logprobs.grad.isfinite().all()
     assert losses[2] == 0
 
@@ -80,6 +82,7 @@ def test_gspo_by_hand():
     root = math.sqrt(1.8)
     assert losses.tolist() == pytest.approx([-1, -1, -1.28, -1.28, root, root])
     assert clipped.tolist() == [False, False, True, True, False, False]
+    assert logprobs.grad is not None
     assert logprobs.grad.tolist() == pytest.approx([-1, -1, 0, 0, root, root])
 
 
@@ -122,6 +125,7 @@ def test_a_token_dropped_by_a_filter_has_no_gradient_and_counts_in_its_sequences
     losses.sum().backward()
     s = math.exp((0.5 - 0.3) / 2)
     assert losses.tolist() == pytest.approx([0.0, 2 * s])
+    assert logprobs.grad is not None
     assert logprobs.grad.tolist() == pytest.approx([0.0, 2 * s])
 
 
@@ -142,6 +146,7 @@ def test_cispo_by_hand(ratio, advantage, weight, bounded):
     losses, flags = cispo(Tokens(logprobs, tensor(-1.0), tensor(advantage), [1]), 0.2, 1.0)
     losses.sum().backward()
     assert losses.item() == pytest.approx(-weight * advantage * (math.log(ratio) - 1.0))
+    assert logprobs.grad is not None
     assert logprobs.grad.item() == pytest.approx(-weight * advantage)
     assert flags.tolist() == [bounded]
     assert not flags.requires_grad

@@ -7,6 +7,7 @@ import importlib.util
 from collections import Counter
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ PROMPTS = 60
 def profile():
     """Eight rollouts of each prompt, of every success rate from 0/8 to 8/8."""
     successes = np.arange(PROMPTS) % 9
-    columns = {name: np.full(PROMPTS, 8) for name in ("samples", "generated_tokens", "prompt_tokens")}
+    columns: dict[str, Any] = {name: np.full(PROMPTS, 8) for name in ("samples", "generated_tokens", "prompt_tokens")}
     key = ProfileKey("simulated", "exact", 1.0, 24)
     return Profile(key, [str(row) for row in range(PROMPTS)], successes, **columns)
 
@@ -125,6 +126,8 @@ def test_an_unknown_feature_is_named():
 
 def test_the_composition_page_is_that_of_the_code():
     spec = importlib.util.spec_from_file_location("make_composition", ROOT / "docs" / "make_composition.py")
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     page = module.PAGE.read_text(encoding="utf-8")
@@ -145,7 +148,7 @@ def test_the_toml_of_the_page_is_a_run(tmp_path):
 
 # -- whatever no rule refuses works -----------------------------------------------------------------------------------
 
-CHOICES = {
+CHOICES: dict[str, Any] = {
     "pool.kind": ["cycling", "recycling", "prioritized", "selective", "phased"],
     "pool.alpha": [0.0, 0.1],
     "pool.on_empty": ["reset", "stop"],

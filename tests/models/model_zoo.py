@@ -83,7 +83,10 @@ def completion(prompt, answer, **fields):
 def batches():
     """Named micro-batches that between them reach every branch of the layout."""
     draw = np.random.default_rng(7)
-    tokens = lambda count: draw.integers(1, VOCABULARY, count).tolist()  # noqa: E731
+
+    def tokens(count):
+        return draw.integers(1, VOCABULARY, count).tolist()
+
     prompts = [tokens(5), tokens(9), tokens(1)]
     return {
         "single_row": [completion(tokens(3), tokens(4))],

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 from model_zoo import MAX_LENGTH, assert_same_gradients, batches, gradients, make_model
@@ -22,7 +24,7 @@ def fresh(monkeypatch):
 @pytest.mark.parametrize(("rows", "width", "out"), [(5, 3, 7), (1, 16, 4), (64, 32, 32)])
 def test_products_are_those_of_the_definition(choice, rows, width, out):
     x, weight, grad, bias = torch.randn(rows, width), torch.randn(out, width), torch.randn(rows, out), torch.randn(out)
-    exact = {"rtol": 1e-5, "atol": 1e-5}
+    exact: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-5}
     torch.testing.assert_close(choice.forward(x, weight), x @ weight.t(), **exact)
     torch.testing.assert_close(choice.forward(x, weight, bias), x @ weight.t() + bias, **exact)
     torch.testing.assert_close(choice.forward(x, weight, bias, add=grad), x @ weight.t() + bias + grad, **exact)

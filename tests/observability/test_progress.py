@@ -46,7 +46,7 @@ def test_sentence_of_the_evaluation_before_any_update():
 
 
 def test_in_self_play_the_valid_proposals_come_first():
-    game = {"self_play/proposals": 64, "self_play/valid": 43}
+    game: dict[str, float] = {"self_play/proposals": 64, "self_play/valid": 43}
     assert sentence(STEP | game).startswith("step 41: valid 43/64; 19 of 64 groups taught (")
     assert sentence({"step": 3, "self_play/proposals": 64, "self_play/valid": 0}) == "step 3: valid 0/64"
     assert sentence({"step": 3, "self_play/proposals": 0, "self_play/valid": 0}) == "step 3: nothing measured"
@@ -71,7 +71,7 @@ def plain(steps, metrics, seconds_a_step=0.0, rollouts=None):
 
 
 def shown(lines):
-    return [int(re.match(r"step (\d+)", line)[1]) for line in lines]
+    return [int(re.findall(r"^step (\d+)", line)[0]) for line in lines]
 
 
 def rows(count):

@@ -1,5 +1,7 @@
 """Reading rows of the step log, by hand and by property."""
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +18,7 @@ from rekindle.observability.rows import (
 
 
 def test_numbers_are_numbers():
-    rows = [{"a": 2, "b": None}, {"a": 0.5, "b": "1"}, {}]
+    rows: list[dict[str, Any]] = [{"a": 2, "b": None}, {"a": 0.5, "b": "1"}, {}]
     assert [number(row, "a") for row in rows] == [2.0, 0.5, None]
     assert [number(row, "b") for row in rows] == [None, None, None]
     assert (total(rows, "a"), total(rows, "b")) == (2.5, 0.0)

@@ -3,6 +3,7 @@
 import json
 import re
 import sqlite3
+from typing import Any
 
 import pytest
 from synthetic_run import write_run
@@ -16,7 +17,7 @@ from rekindle.observability.self_play.narrative import self_play_advice, self_pl
 from rekindle.observability.summary import Summary
 from rekindle.types import Fate
 
-EASY = {"skill": (0.0, 0.0), "every": 100}
+EASY: dict[str, Any] = {"skill": (0.0, 0.0), "every": 100}
 """A solver that neither improves nor leaves anything to advise."""
 
 

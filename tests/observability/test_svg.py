@@ -1,6 +1,7 @@
 """Charts: where things are drawn, by hand, and that the drawing is sound XML whatever it is given."""
 
 import re
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from rekindle.observability.svg import Bar, Layer, Series, horizontal_bars, line_chart, stacked_columns
 
-WORDS = {"title": "Accuracy", "description": "It rises."}
+WORDS: dict[str, Any] = {"title": "Accuracy", "description": "It rises."}
 
 
 def draw_line(*series, **options):

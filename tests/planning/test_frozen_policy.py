@@ -16,7 +16,8 @@ def frozen_share(rates, draws_per_prompt, seed=0):
 @pytest.mark.parametrize("shape", [(0.3, 0.3), (0.5, 0.5), (1.0, 1.0), (0.5, 1.0)])
 def test_a_frozen_policy_already_recycles_between_57_and_82_percent(shape):
     """The paper's setting: K = 4, k = 2, B = 32, each prompt drawn about twice; the share of the last quarter."""
-    rates = np.random.default_rng(1).beta(*shape, 4096)
+    first, second = shape
+    rates = np.random.default_rng(1).beta(first, second, 4096)
     assert 0.57 <= frozen_share(rates, draws_per_prompt=2).recycled <= 0.82
 
 

@@ -6,6 +6,7 @@ import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -25,7 +26,7 @@ TOKEN = "secret-0123456789"
 def reference(payload):
     """What Search-R1's server answers, with scores or without."""
     k = payload["topk"] or 3
-    found = [
+    found: list[list[Any]] = [
         [{"id": f"{query}/{rank}", "contents": f'"About {query}"\nline 1\nline {rank}'} for rank in range(k)]
         for query in payload["queries"]
     ]
@@ -41,7 +42,8 @@ class Server:
     """
 
     def __init__(self):
-        self.script, self.seen, self.headers = [reference], [], []
+        self.script: list[Any] = [reference]
+        self.seen, self.headers = [], []
         self.lock, self.release = threading.Lock(), threading.Event()
         outer = self
 

@@ -249,6 +249,8 @@ def test_a_build_that_was_killed_goes_on(tmp_path, changed):
     corpus = write_corpus(tmp_path / "c.jsonl", numbered(45))
     command = [sys.executable, "-c", BUILD, str(corpus), str(tmp_path / "i"), str(Path(__file__).parent)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
     process.stdout.readline()
     process.stdin.write("\n")
     process.stdin.flush()

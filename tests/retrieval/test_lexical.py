@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from rekindle.retrieval import ranking
 from rekindle.retrieval.analysis import MAX_QUERY_TERMS, prepare
-from rekindle.retrieval.lexical import LexicalIndex
+from rekindle.retrieval.lexical import Backend, LexicalIndex
 from rekindle.retrieval.retriever import RetrievalError
 from rekindle.types import Document
 
-BACKENDS = ("tantivy", "fts5")
+BACKENDS: tuple[Backend, ...] = ("tantivy", "fts5")
 
 
 @pytest.fixture(params=BACKENDS)

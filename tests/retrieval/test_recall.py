@@ -39,5 +39,8 @@ def test_recall_by_hand():
 
             return [[Hit(document, 1.0) for document in CITIES[:k]] for _ in queries]
 
+        def close(self):
+            pass
+
     questions = [{"question": "", "gold": [0, 99]}, {"question": "", "gold": [1]}, {"question": "", "gold": [6]}]
     assert benchmark.recall(Fixed(), questions, 2) == [0.5, 1.0, 0.0]

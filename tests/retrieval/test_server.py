@@ -390,7 +390,9 @@ def test_a_server_that_is_stopped_before_it_runs_ends_at_once():
 
 def test_who_listens_first_has_the_port():
     first, ready = RetrieverServer(), threading.Event()
-    second = RetrieverServer(port=urlsplit(first.url).port)  # nobody listens yet
+    port = urlsplit(first.url).port
+    assert port is not None
+    second = RetrieverServer(port=port)  # nobody listens yet
     thread = threading.Thread(target=first.run, args=(Echo(),), kwargs={"documents": 1, "on_ready": ready.set})
     thread.start()
     ready.wait()

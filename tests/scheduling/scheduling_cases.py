@@ -1,6 +1,7 @@
 """Histories, pools, records of groups and exact binomial bounds for the tests of scheduling rules."""
 
 import json
+from collections.abc import Callable
 from functools import partial
 from math import exp, lgamma, log
 
@@ -8,13 +9,13 @@ import numpy as np
 
 from rekindle.scheduling.group_records import GroupRecord
 from rekindle.scheduling.history import History
-from rekindle.scheduling.pools import CyclingPool, PrioritizedPool, RecyclingPool, SelectivePool
+from rekindle.scheduling.pools import CyclingPool, Growable, PrioritizedPool, RecyclingPool, SelectivePool
 from rekindle.scheduling.priorities import signal_chance
 from rekindle.scheduling.temperatures import fixed
 from rekindle.types import Fate, GroupRequest, Outcome
 
 CHANCE = signal_chance(4, fixed(1.0))
-POOLS = {
+POOLS: dict[str, Callable[[History], Growable]] = {
     "cycling": CyclingPool,
     "selective": SelectivePool,
     "recycling": RecyclingPool,

@@ -1,4 +1,5 @@
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -100,7 +101,8 @@ def test_only_trained_prompts_weights_change_and_soft_recycling_leaves_alpha(alp
 
 
 def test_empty_recycling_pool_resets_or_stops():
-    for on_empty, drawn, resets in (("reset", 4, 1), ("stop", 0, 0)):
+    cases: list[Any] = [("reset", 4, 1), ("stop", 0, 0)]
+    for on_empty, drawn, resets in cases:
         pool = RecyclingPool(history_of(4), on_empty=on_empty)
         train(pool, pool.draw(4, np.random.default_rng(0)))
         assert pool.live == 0

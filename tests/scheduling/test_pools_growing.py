@@ -253,10 +253,10 @@ def test_settings_that_mean_nothing_are_refused(options, message):
 
 def test_the_kit_finds_a_pool_without_grows():
     class Silent(RecyclingPool):
-        grows = None
+        grows = None  # type: ignore[assignment]
 
     with pytest.raises(AssertionError, match="grows must be a bool"):
-        check_pool(Silent)
+        check_pool(Silent)  # type: ignore[arg-type]
 
 
 steps_of_runs = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 6), st.booleans()), min_size=1, max_size=12)

@@ -1,4 +1,5 @@
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -94,7 +95,7 @@ def test_a_phase_changes_between_steps_never_inside_one():
 
 def test_convergence_by_hand():
     """Smoothed with weight 1/2; a gain is 1/4 over the best; two steps without one end the phase."""
-    options = {"max_epochs": HUGE, "patience": 2, "min_gain": 0.25, "smoothing": 0.5}
+    options: dict[str, Any] = {"max_epochs": HUGE, "patience": 2, "min_gain": 0.25, "smoothing": 0.5}
     pool = PhasedPool(history_of(8), phases((2, range(8)), (4, range(8))), **options)
     table = []
     for reward in (0.0, 0.5, 0.5, 0.75, 0.0):

@@ -1,4 +1,5 @@
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,9 +39,12 @@ def test_every_setting_conforms(priority, select, consume):
     priority=st.sampled_from([uniform(), FLAT]),
 )
 def test_with_equal_priorities_it_is_cycling_and_recycling_bit_for_bit(prompts, counts, arm, priority):
-    options = {"drawn": {}, "hard": {}, "soft": {"alpha": 0.1}, "reset early": {"reset_below": 0.6}}[arm]
+    every: dict[str, dict[str, Any]] = {
+        "drawn": {}, "hard": {}, "soft": {"alpha": 0.1}, "reset early": {"reset_below": 0.6},
+    }  # fmt: skip
+    options = every[arm]
     plain = CyclingPool(history_of(prompts)) if arm == "drawn" else RecyclingPool(history_of(prompts), **options)
-    consume = "drawn" if arm == "drawn" else "trained"
+    consume: Any = "drawn" if arm == "drawn" else "trained"
     pool = PrioritizedPool(history_of(prompts), priority, consume=consume, **options)
     assert pool.no_signal is plain.no_signal
     for seed, (count, trained) in enumerate(counts):
@@ -137,7 +141,9 @@ def mixed_groups(make_pool, steps=40):
     for version in range(1, steps + 1):
         while (request := scheduler.ask()) is not None:
             scheduler.tell(request.id, policy.play(request))
-        mixed += len(scheduler.take()) * (version > steps // 2)
+        groups = scheduler.take()
+        assert groups is not None
+        mixed += len(groups) * (version > steps // 2)
         scheduler.advance(version)
     return mixed
 

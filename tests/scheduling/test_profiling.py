@@ -1,4 +1,5 @@
 from math import ceil, comb, floor, log2, sqrt
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,8 +22,9 @@ KEY = ProfileKey("m", "exact_match", 1.0, 24)
 
 def profile(successes, samples=8, generated=0, prompt=0):
     rows = len(successes)
-    columns = [np.array(values, np.int64) for values in (successes, *np.broadcast_arrays(samples, generated, prompt))]
-    return Profile(KEY, tuple(f"t{row}" for row in range(rows)), *(np.broadcast_to(one, rows) for one in columns))
+    given = (successes, *np.broadcast_arrays(samples, generated, prompt))
+    solved, played, *tokens = (np.broadcast_to(np.array(values, np.int64), rows) for values in given)
+    return Profile(KEY, tuple(f"t{row}" for row in range(rows)), solved, played, tokens[0], tokens[1])
 
 
 # -- group sizes -------------------------------------------------------------------------------------------------------
@@ -64,7 +66,8 @@ def test_equals_the_formula(case):
     successes, samples = case
     exact = log2(samples / successes)
     if abs(exact - round(exact)) > 1e-9:  # at whole numbers the logarithm's own rounding would decide
-        for rounding, function in (("floor", floor), ("ceil", ceil), ("nearest", round)):
+        ways: list[Any] = [("floor", floor), ("ceil", ceil), ("nearest", round)]
+        for rounding, function in ways:
             assert group_size(successes, samples, 1, 2**20, rounding) == 2 ** function(exact)
 
 

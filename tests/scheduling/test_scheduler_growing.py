@@ -1,6 +1,7 @@
 """The scheduler over a pool that grows: steps without prompts, growth between steps, restarts, conservation."""
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,10 +74,13 @@ def test_a_step_that_finds_no_prompts_is_a_step_without_groups(replay):
 
 def test_a_pool_that_does_not_grow_is_exhausted_as_before():
     scheduler = Scheduler(RecyclingPool(History(["a"]), on_empty="stop"), groups_per_step=1)
-    scheduler.tell(scheduler.ask().id, rollouts(1, 0, 0, 0))
+    request = scheduler.ask()
+    assert request is not None
+    scheduler.tell(request.id, rollouts(1, 0, 0, 0))
     scheduler.take()
     scheduler.advance(1)
     assert (scheduler.ask(), scheduler.waiting, scheduler.take()) == (None, "exhausted", None)
+    assert scheduler.stopped is not None
     assert "no eligible prompt left" in scheduler.stopped
 
 
@@ -155,7 +159,7 @@ def test_temperatures_and_sizes_follow_a_prompt_through_growth():
 
 # -- any order of events ----------------------------------------------------------------------------------------------
 
-RUNS = {
+RUNS: dict[str, Any] = {
     "kind": st.sampled_from(sorted(POOLS)),
     "replay": st.booleans(),
     "reset_every": st.sampled_from([None, 2, 3]),

@@ -12,6 +12,18 @@ from rekindle.scheduling.pools import CyclingPool, Phase, PhasedPool
 from rekindle.testing import SimulatedPolicy
 
 
+def asked(scheduler):
+    request = scheduler.ask()
+    assert request is not None
+    return request
+
+
+def taken(scheduler):
+    groups = scheduler.take()
+    assert groups is not None
+    return groups
+
+
 def rollouts(*rewards):
     return [
         Rollout(token_ids=[0, 1], loss_mask=[False, True], logprobs=[0.0, -1.0], reward=reward) for reward in rewards
@@ -35,7 +47,7 @@ def test_group_size_and_temperature_are_attributes_of_the_request():
         assert request.n == 1 + request.row % 3
         assert request.temperature == min(1.0 + 0.05 * (request.row % 7), 1.2)
         scheduler.tell(request.id, SimulatedPolicy([0.5] * 40).play(request))
-    assert {len(group.rollouts) for group in scheduler.take()} <= {1, 2, 3}
+    assert {len(group.rollouts) for group in taken(scheduler)} <= {1, 2, 3}
 
 
 def test_groups_sized_by_what_is_known_share_the_steps_budget():
@@ -50,7 +62,7 @@ def test_groups_sized_by_what_is_known_share_the_steps_budget():
         assert len(set(sizes.values())) > 1
         for request in requests:
             scheduler.tell(request.id, policy.play(request))
-        for group in scheduler.take():
+        for group in taken(scheduler):
             assert len(group.rollouts) == group.request.n == sizes[group.request.row]
         scheduler.advance(scheduler.version + 1)
     assert step_counts(scheduler.drain_records())["rollouts"] == 240 == scheduler.history.attempts.sum()
@@ -70,7 +82,7 @@ def test_a_pool_that_prescribes_the_size_keeps_the_rollouts_of_a_step():
         seen.append({request.n for request in requests})
         for request in requests:
             scheduler.tell(request.id, rollouts(*[0, 1] * (request.n // 2)))
-        assert len(scheduler.take()) == expected
+        assert len(taken(scheduler)) == expected
         scheduler.advance(scheduler.version + 1)
     assert seen == [{2}] * 3 + [{4}] * 6 + [{8}] * 4
     with pytest.raises(ValueError, match="rollouts_per_step is missing; give the rollouts of a step"):
@@ -94,8 +106,8 @@ def test_a_group_carries_what_was_known_before_its_visit():
     visits = [(1, 1, 1, 1), (1, 1, 1, 1), (1, 0, 0, 1), (0, 0, 0, 0), (1, 1, 1, 0)]
     groups = []
     for rewards in visits:
-        scheduler.tell(scheduler.ask().id, rollouts(*rewards))
-        groups += scheduler.take()
+        scheduler.tell(asked(scheduler).id, rollouts(*rewards))
+        groups += taken(scheduler)
         scheduler.advance(scheduler.version + 1)
     assert [group.beta for group in groups] == [(1, 2), (5, 2), (9, 2), (11, 4), (11, 8)]
     assert [group.streak for group in groups] == [0, 1, 2, 1, 0]
@@ -111,12 +123,12 @@ def test_movement_of_the_policy_discounts_the_posterior():
         CyclingPool(history_of(1, Belief(0.0, 0.0, half_life=0.1))), groups_per_step=1, gate=gates.everything
     )
     for moved in (0.025, 0.075):
-        scheduler.tell(scheduler.ask().id, rollouts(1, 1, 1, 1) if moved < 0.05 else None)
+        scheduler.tell(asked(scheduler).id, rollouts(1, 1, 1, 1) if moved < 0.05 else None)
         scheduler.take()
         scheduler.advance(scheduler.version + 1, moved)
     assert scheduler.history.movement == pytest.approx(0.1)
-    request = scheduler.ask()
+    request = asked(scheduler)
     scheduler.tell(request.id, rollouts(0, 0, 0, 1))
-    (group,) = scheduler.take()
+    (group,) = taken(scheduler)
     assert group.beta == pytest.approx((2.0, 0.0))
     assert scheduler.history.beta(0) == pytest.approx((3.0, 3.0))

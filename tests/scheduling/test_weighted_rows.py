@@ -60,7 +60,7 @@ def test_block_sums_follow_every_change_across_blocks():
 @settings(max_examples=40, deadline=None)
 @given(before=st.integers(0, 1100), after=st.integers(0, 1100), seed=st.integers(0, 1000))
 def test_a_longer_column_is_drawn_from_as_if_it_had_been_there_before(before, after, seed):
-    weights = np.random.default_rng(seed).choice(np.float32([0.0, 0.1, 1.0]), before + after)
+    weights = np.random.default_rng(seed).choice(np.array([0.0, 0.1, 1.0], np.float32), before + after)
     rows = WeightedRows(weights[:before].copy(), live_above=0.1)
     rows.attach(weights)
     at_once = WeightedRows(weights.copy(), live_above=0.1)

@@ -263,7 +263,7 @@ def test_the_real_gsm8k(data):
     found = load_files(table, eval_prompts=256, seed=0)
     assert (len(found.pool), len(found.held_out)) == (7473, 256)
     assert found.pool[0].answer == "72"
-    assert all(float(task.answer) is not None for task in found.pool)
+    assert all(isinstance(task.answer, str) and float(task.answer) is not None for task in found.pool)
 
 
 def test_the_questions_that_r1_searcher_trains_on(data):

@@ -1,6 +1,7 @@
 """reasoning-gym's data sets as tasks, made for real in the child process."""
 
 import ast
+from typing import Any
 
 import pytest
 
@@ -69,7 +70,7 @@ def test_the_size_is_ours_to_set():
 
 
 def test_lists_become_tuples_and_tables_become_data_sets():
-    countdown = make_dataset("countdown", {"seed": 0, "size": 1, "operators": ["+", "-"]})
+    countdown: Any = make_dataset("countdown", {"seed": 0, "size": 1, "operators": ["+", "-"]})
     assert countdown.config.operators == ("+", "-")
     parts = [{"name": "gcd", "weight": 1.0}, {"name": "lcm", "weight": 1.0, "config": {"max_value": 9}}]
     entries = generate_entries("composite", {"seed": 0, "size": 30, "datasets": parts})
@@ -78,7 +79,7 @@ def test_lists_become_tuples_and_tables_become_data_sets():
 
 
 def test_a_data_set_without_reference_answers():
-    dataset = {"name": "graph_color", "params": {"seed": 0, "size": 3}}
+    dataset: dict[str, Any] = {"name": "graph_color", "params": {"seed": 0, "size": 3}}
     tasks = tasks_from_entries(dataset, generate_entries(**dataset))
     assert [task.answer for task in tasks] == [(), (), ()]
     assert [task.metadata["index"] for task in tasks] == [0, 1, 2]

@@ -7,14 +7,15 @@ from itertools import count
 
 from test_loop import Passing, finish
 
-from environments.search_cases import ScriptedEngine
 from rekindle.assembly.self_play import build_self_play
 from rekindle.environments.search.codec import PolicyCodec
 from rekindle.learning.samples import build_samples
 from rekindle.methods import build_credit, build_scheduler
 from rekindle.recipes import resolve
+from rekindle.scheduling.pools import GrowingPool
 from rekindle.training.supply import Supplied
 from rekindle.warm_starts.stage import start_workbench
+from search_cases import ScriptedEngine
 from searching import write_jsonl
 
 LANDS = {"Paris": "France", "Rome": "Italy", "Oslo": "Norway", "Bern": "Switzerland"}
@@ -159,6 +160,7 @@ def played(config, says=None, steps=1):
     with start_workbench(config, lambda _: None) as bench:
         engine, start = (ScriptedEngine(PolicyCodec(bench.policy), says or script()) for _ in range(2))
         scheduler = build_scheduler(config, ())
+        assert isinstance(scheduler.pool, GrowingPool)
         sides = build_self_play(replace(bench, engine=engine), scheduler.pool, start)
         done = [_step(config, number, sides, scheduler) for number in range(1, steps + 1)]
         asked, asked_start = (

@@ -103,7 +103,7 @@ def opened(config, directory, *, resume=False, **seams):
         say=lambda _: None,
         **seams,
     ) as loop:
-        loop.screen = screen
+        loop.screen = screen  # type: ignore[attr-defined]
         yield loop
 
 

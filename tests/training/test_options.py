@@ -2,6 +2,7 @@
 
 import json
 import string
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from test_self_play_options import COVERED as OF_SELF_PLAY
 
 from fast import sample
 from rekindle.config import Config, ConfigError
+from rekindle.environments.single_turn import SingleTurn
 from rekindle.recipes import resolve
 from rekindle.training.checkpoint import Checkpoints
 from rekindle.training.endings import Ending
@@ -55,7 +57,7 @@ SHORT_OF_SIGNAL = ("train.oversample=1", *SPREAD)  # as many prompts as a step n
 HOT = (*OFTEN, "train.temperature=0.4", "heating.delta=0.4")
 REVIVED = (*HOT, "reactivation.kind=constant")
 BY_SUCCESS = (*OFTEN, "sizes.rule=inverse_success")
-NEEDS_COMPANY = {
+NEEDS_COMPANY: dict[str, Any] = {
     # key: (settings of both runs, value of the second, recipe if it is not "recycle")
     "loss.clip_low": (OFF_POLICY, 0.01),
     "loss.clip_high": (OFF_POLICY, 0.01),
@@ -307,7 +309,7 @@ def write_jsonl(path, rows):
 
 def source(kind, directory):
     if kind == "jsonl":
-        rows = [{"prompt": f"Say {i}!", "answer": str(i)} for i in range(30)]
+        rows: list[dict[str, Any]] = [{"prompt": f"Say {i}!", "answer": str(i)} for i in range(30)]
         return {"task.path": write_jsonl(directory / "data.jsonl", rows)}
     if kind == "parquet":
         pyarrow = pytest.importorskip("pyarrow")
@@ -375,6 +377,7 @@ def test_chat_template_and_system_prompt_reach_the_prompt(ascii_model, tmp_path)
             without_system = without_system.model_copy(update={"model": table})
         with start_workbench(without_system) as bench:
             world = bench.environment(bench.tasks.pool)
+            assert isinstance(world, SingleTurn)
             texts[name] = bench.policy.decode(world._encode(bench.tasks.pool[0].prompt))
     question = bench.tasks.pool[0].prompt
     assert texts == {"chat": f"[system]Be brief.[user]{question}>", "plain": question}

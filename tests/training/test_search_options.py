@@ -4,6 +4,7 @@ import itertools
 import json
 import threading
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -11,7 +12,6 @@ import torch
 from test_loop import finish, last_weights, ledger_rows, without_clocks
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from environments.search_cases import ScriptedEngine, bpe_tokenizer
 from fast import sample
 from rekindle.assembly.retrievers import opened_retrievers
 from rekindle.config.tables.model import WarmStartTable
@@ -29,6 +29,7 @@ from rekindle.verifiers.verifier import Verdict
 from rekindle.warm_starts.cache import WarmStartError
 from rekindle.warm_starts.imitation import imitate, imitated
 from rekindle.warm_starts.stage import start_workbench
+from search_cases import ScriptedEngine, bpe_tokenizer
 from searching import answering, file_config, search_config, write_jsonl
 
 COVERED = {
@@ -187,7 +188,9 @@ def chat_model(tmp_path_factory):
             GroupRequest(id=row, task_id=task.id, row=row, n=2, temperature=1.0, seed=row, version=0, step=0)
             for row, task in enumerate(bench.tasks.pool)
         ]
-        shown = [imitated(one.token_ids, one.loss_mask) for _, group in world.play(requests) for one in group]
+        shown = [
+            imitated(one.token_ids, one.loss_mask) for _, group in world.play(requests) for one in cast(list, group)
+        ]
         settings = WarmStartTable(steps=100, batch_size=3, learning_rate=5e-3)
         imitate(bench.policy, shown * 13, settings, quiet)
         bench.policy.save(directory / "model")
@@ -217,9 +220,11 @@ def test_more_queries_of_a_turn_than_max_queries_are_refused(most, chat_model, t
     config = chat_config(tmp_path, chat_model, f"search.max_queries={most}", "engine.max_new_tokens=200")
     with start_workbench(config, quiet) as bench:
         world = bench.environment(bench.tasks.pool, ScriptedEngine(PolicyCodec(bench.policy), script))
-        ((_, (rollout,)),) = world.play(
+        ((_, group),) = world.play(
             [GroupRequest(id=0, task_id=bench.tasks.pool[0].id, row=0, n=1, temperature=1.0, seed=0, version=0, step=0)]
         )
+    assert group is not None
+    (rollout,) = group
     assert [one.query for one in rollout.retrievals] == ["Rome", "Paris", "Tokyo"][:most]
     assert world.counts["search/refused_queries"] == 3 - most
 

@@ -22,7 +22,6 @@ from self_play_stage import (
 )
 from test_loop import opened, without_clocks
 
-from environments.search_cases import bpe_policy
 from rekindle.assembly.self_play import policy_answerer
 from rekindle.cli import main
 from rekindle.engines.endpoint import Endpoint
@@ -34,6 +33,7 @@ from rekindle.observability.step_log import read_step_log
 from rekindle.tasks import search_world
 from rekindle.types import Document, Fate, TrainingSample
 from rekindle.warm_starts.stage import start_workbench
+from search_cases import bpe_policy
 from searching import QUICK_SELF_PLAY, SELF_PLAY_EXAMPLE, answering, recording, self_play_config, write_jsonl
 
 COVERED = {
@@ -346,6 +346,7 @@ def test_the_start_policy_plays_the_fixed_role(fixed, tmp_path, monkeypatch):
     estimator = "self_play.proposer_estimator=reinforce"  # a fixed proposer has none of its own
     given = self_play_config("self_play", *MOVING, estimator, f"self_play.fixed={fixed}")
     with start_workbench(given, quiet) as bench:
+        assert bench.directory is not None
         start = Policy.load(bench.directory, device="cpu", dtype="float32")
     seam, played_groups = recording()
     with opened(given, tmp_path / "run", adapt=seam) as loop:
@@ -519,7 +520,8 @@ def test_documents_of_other_trajectories_are_mixed_in(noise, config):
 def test_attempts_without_documents(attempts, config):
     play = played(config(*CHECKED, f"check.closed_book={attempts}"))
     assert len(checks(play)[1]) == 4 * attempts
-    knows = script(verifier=lambda text, _: f"<answer>{dict(map(reversed, LANDS.items()))[land_of(text)]}</answer>")
+    towns = {land: town for town, land in LANDS.items()}
+    knows = script(verifier=lambda text, _: f"<answer>{towns[land_of(text)]}</answer>")
     expected = {"known": 4} if attempts else {"valid": 4}
     assert played(config(*CHECKED, f"check.closed_book={attempts}"), knows).steps[0].verdicts == expected
 

@@ -238,7 +238,7 @@ def test_the_scale_is_a_factor_of_the_learning_rate_and_of_nothing_else(scale):
         rates = [trainer.update(make_samples(seed=v), v, factor).lr for v, factor in enumerate(scales)]
         assert rates == pytest.approx([0.5e-2, 1e-2 * scale, 1e-2])
         trained.append(policy.weights())
-    assert equal(*trained, 1e-12)
+    assert equal(trained[0], trained[1], 1e-12)
 
 
 def test_a_scale_of_one_is_no_scale():
@@ -300,7 +300,7 @@ def test_a_gradient_that_is_not_finite_is_caught_although_the_loss_is():
 def test_bad_input_is_refused():
     with pytest.raises(ValueError, match=r"loss\.kl_coefficient = 0\.1 needs a reference policy"):
         Trainer(BigramPolicy(), settings(kl_coefficient=0.1))
-    with pytest.raises(ValueError, match='"linear" schedule must know'):
+    with pytest.raises(ValueError, match='"linear" schedule needs the number of updates'):
         Trainer(BigramPolicy(), settings(schedule="linear"))
     with pytest.raises(ValueError, match="at least one sample"):
         Trainer(BigramPolicy(), settings()).update([], 0)

@@ -9,7 +9,7 @@ import torch
 
 from rekindle.config.tables.credit import LossTable
 from rekindle.config.tables.training import OptimizerTable
-from rekindle.models.policy import TokenLogprobs
+from rekindle.models.policy import Policy, TokenLogprobs
 from rekindle.training.trainer import Trainer, UpdateSettings
 from rekindle.training.update_stats import UpdateStats
 from rekindle.types import TrainingSample
@@ -32,7 +32,7 @@ class BigramModel(torch.nn.Module):
         return (self.table[tokens] @ self.mixing + self.bias) * self.norm
 
 
-class BigramPolicy:
+class BigramPolicy(Policy):
     """Counts what it is asked; otherwise like ``rekindle.models.policy.Policy``."""
 
     def __init__(self, seed: int = 0, dtype: torch.dtype = torch.float64) -> None:
@@ -71,7 +71,7 @@ def settings(learning_rate: float = 1e-2, seed: int = 0, **changes: Any) -> Upda
 
 
 def gradients_of_update(
-    policy: Any, samples: Sequence[TrainingSample], version: int = 0, **changes: object
+    policy: Any, samples: Sequence[TrainingSample], version: int = 0, **changes: Any
 ) -> tuple[dict[str, torch.Tensor], UpdateStats]:
     """What an update's backward passes add up to, before clipping and the optimizer; for updates of one step."""
     totals = {name: torch.zeros_like(parameter) for name, parameter in policy.model.named_parameters()}

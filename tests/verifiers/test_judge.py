@@ -75,7 +75,9 @@ def completion(text, reason="stop"):
 
 def quoted(payload):
     """Question, references and answer as a judge that reads the quotations finds them."""
-    question, references, answer, task = LINES.fullmatch(payload["messages"][1]["content"]).groups()
+    found = LINES.fullmatch(payload["messages"][1]["content"])
+    assert found is not None
+    question, references, answer, task = found.groups()
     assert task == TASK
     return question, re.findall('"(.*)"', references), answer
 
@@ -247,6 +249,8 @@ def test_a_judge_that_is_not_there_is_given_up():
         free.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
     table = JudgeTable(url=address, model="grader", timeout_seconds=0.2)
+    assert table.url is not None
+    assert table.model is not None
     endpoint = Endpoint(table.url, table.model, retries=1, backoff_seconds=0.001)
     absent = JudgeVerifier(endpoint, concurrency=4, cache=VerdictCache(None))
     assert absent.judge([(TASKS, "the French capital")]) == [VOID]
@@ -358,7 +362,9 @@ def test_the_gullible_judge_is_fair_to_honest_answers():
 def test_whatever_is_quoted_stays_in_its_quotation(answer):
     prompt = judge_prompt(answer, [answer, "Paris"], answer)
     assert len(prompt.splitlines()) == 6
-    question, references, graded, task = LINES.fullmatch(prompt).groups()
+    found = LINES.fullmatch(prompt)
+    assert found is not None
+    question, references, graded, task = found.groups()
     assert task == TASK
     assert re.findall('"(.*)"', references) == [question, "Paris"]
     assert question == graded
@@ -409,6 +415,7 @@ def test_two_processes_share_a_file(tmp_path):
         "print(all(cache.get(str(number)) is not None for number in range(60)))"
     )
     other = subprocess.Popen([sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE, text=True)
+    assert other.stdout is not None
     assert other.stdout.readline() == "ready\n"
     cache = VerdictCache(path)
     for number in reversed(range(60)):

@@ -77,7 +77,7 @@ def test_labelled_samples_of_a_real_model(data, verifier):
     items = [(Task(str(row["idx"]), row["question"], row["answer"]), text) for row in rows for text in row["code"]]
     labels = [bool(score) for row in rows for score in row["score"]]
     assert [verdict.score == 1.0 for verdict in verifier.judge(items)] == labels
-    quick = [quick_equal(text, [task.answer]) for task, text in items]
+    quick = [quick_equal(text, [str(task.answer)]) for task, text in items]
     assert sum(equal is not None for equal in quick) > len(items) / 2
 
 

@@ -2,6 +2,7 @@
 
 import re
 import string
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -200,13 +201,14 @@ def judged(metric, text, answer="Boise"):
 
 
 def test_the_final_answer_is_judged_in_order_and_no_reference_is_an_error():
+    about: Any = pytest.approx
     task, none = Task("a", "?", ("Boise", "Boise City")), Task("b", "?", ())
     verifier = QaVerifier("f1")
     texts = ["thinking <answer> boise. </answer>", "<answer>Boise, Idaho</answer>", "Paris", "boise city"]
     items = [(task, text) for text in texts]
     assert verifier.judge([*items, (none, "Boise"), (Task("c", "?", " "), "")]) == [
         Verdict(1.0),
-        Verdict(pytest.approx(2 / 3)),
+        Verdict(about(2 / 3)),
         Verdict(0.0),
         Verdict(1.0),
         Verdict(0.0, "error"),

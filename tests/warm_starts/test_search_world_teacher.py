@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -67,7 +68,8 @@ def test_without_errors_every_question_is_answered_in_one_search_per_hop():
     for corpus, tasks in (("pool", found.pool), ("held_out", found.held_out)):
         written = conversations(tasks, FAULTLESS, corpus=corpus)
         for row, task in enumerate(tasks):
-            path, relations = task.metadata["path"], task.metadata["relations"]
+            path: Any = task.metadata["path"]
+            relations: Any = task.metadata["relations"]
             searches = [f"<search> {at} {relation} </search>" for at, relation in zip(path, relations, strict=False)]
             assert written[row, 0] == [*searches, f"<answer> {task.answer} </answer>"]
 

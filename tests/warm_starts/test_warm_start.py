@@ -19,9 +19,14 @@ def test_imitation_lowers_the_loss_on_completions_and_is_deterministic():
     pairs = spelling.demonstrations(480, seed=0, params={"max_length": 3})
     losses = []
     for _ in range(2):
-        policy, seen = build_tiny(layers=2, characters=spell_backward.CHARACTERS), []
+        policy = build_tiny(layers=2, characters=spell_backward.CHARACTERS)
+        seen: list[float] = []
         samples = [demonstration(policy, *pair) for pair in pairs]
-        imitate(policy, samples, settings, lambda step, loss, seen=seen: seen.append(loss))
+
+        def note(step, loss, seen=seen):
+            seen.append(loss)
+
+        imitate(policy, samples, settings, note)
         losses.append(seen)
     assert losses[0] == losses[1]
     assert len(losses[0]) == 30
@@ -100,6 +105,7 @@ def test_the_embedded_start_leaves_both_kinds_of_groups_without_signal(quick_con
     lines = []
     with start_workbench(resolve(EXAMPLE, "recycle"), lines.append) as bench:
         start = bench.evaluation_metrics()
+        assert bench.directory is not None
         profile = json.loads((bench.directory / "profile.json").read_text())
     assert 0.2 <= profile["sampled"] <= 0.6
     assert profile["greedy"] > profile["sampled"]

@@ -1,6 +1,5 @@
 """Small random models of several architectures, with weights large enough for peaked, varied distributions."""
 
-import pytest
 import torch
 from transformers import (
     BloomConfig,
@@ -56,22 +55,3 @@ def build(kind: str) -> Policy:
             else:
                 parameter.data += 0.1 * torch.randn_like(parameter)
     return Policy(model.float(), tokenizer)
-
-
-@pytest.fixture(scope="session")
-def policies():
-    """``policies("qwen3")``: built once per session; leave the weights as they are."""
-    built: dict[str, Policy] = {}
-
-    def get(kind: str) -> Policy:
-        if kind not in built:
-            built[kind] = build(kind)
-        return built[kind]
-
-    return get
-
-
-@pytest.fixture
-def fresh_policy():
-    """``fresh_policy("llama")``: a policy of one's own, to change its weights."""
-    return build

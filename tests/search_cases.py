@@ -1,6 +1,7 @@
 """Shared cases of the search environment: codecs, retrievers, scripted engines."""
 
 from itertools import groupby
+from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from tokenizers.trainers import BpeTrainer
@@ -178,11 +179,12 @@ def environment(script, shelf=None, *, codec=None, protocol=None, tasks=(TASK,),
     document_format = options.pop("document_format", FORMAT)
     retrievers = options.pop("retrievers", {"": shelf or Shelf()})
     engine = options.pop("engine", None) or ScriptedEngine(codec, script)
-    of_sampling = {
-        name: options.pop(name) for name in ("max_new_tokens", "context", "top_p", "min_p") if name in options
-    }
-    sampling = SamplingLimits(**{"max_new_tokens": 400, "context": 4000} | of_sampling)
-    limits = SearchLimits(**{"sampling": sampling, "answer_tokens": 20} | options)
+    of_sampling: dict[str, Any] = {"max_new_tokens": 400, "context": 4000}
+    for name in ("max_new_tokens", "context", "top_p", "min_p"):
+        if name in options:
+            of_sampling[name] = options.pop(name)
+    of_search: dict[str, Any] = {"sampling": SamplingLimits(**of_sampling), "answer_tokens": 20}
+    limits = SearchLimits(**of_search | options)
     conversations = SearchConversations(
         codec=codec,
         engine=engine,
