@@ -7,15 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rekindle.config import Config
-from rekindle.config.facts import invents_its_world, plays_itself
+from rekindle.config.facts import invents_its_world, plays_itself, plays_search
 from rekindle.evaluation.question_sets import QuestionSet
 from rekindle.models.directory import check_directory, check_tokenizer, expected_device, saved_parameters
 from rekindle.notices import Say
 from rekindle.tasks import search_world, spell_backward
 from rekindle.tasks.loading import TaskSet, load_tasks
 from rekindle.tasks.qa_sets import read_questions
+from rekindle.types import UserError
 
-__all__ = ["check_policy", "loading_line", "question_sets", "start_parameters", "task_set"]
+__all__ = ["check_policy", "check_profilable", "loading_line", "question_sets", "start_parameters", "task_set"]
 
 SPECIAL_TOKENS = 3
 """Number of special tokens of a tiny model (padding, end, unknown), after its characters or words."""
@@ -34,6 +35,24 @@ def task_set(config: Config, say: Say) -> TaskSet:
     for path in filter(None, (config.task.path, config.task.eval_path)):
         _say_if_large(Path(path), say)
     return load_tasks(config.task, eval_prompts=config.eval.prompts, seed=0)
+
+
+def check_profilable(config: Config, *, endpoint: bool = False) -> None:
+    """Check that a profile can be measured: there are tasks before the run, and an endpoint can play them.
+
+    Raises:
+        UserError: It cannot.
+    """
+    if plays_itself(config):
+        raise UserError(
+            'task.source = "self_play" invents its questions in the run, so there are none to profile; profile a '
+            'set of questions with task.source = "jsonl", or evaluate with `rekindle eval`'
+        )
+    if endpoint and plays_search(config):
+        raise UserError(
+            'task.environment = "search" is played turn by turn with the policy\'s own engine; profile a model '
+            "directory (model.path) instead of an endpoint"
+        )
 
 
 def question_sets(chosen: Mapping[str, Path], say: Say) -> list[QuestionSet]:

@@ -110,9 +110,7 @@ def test_a_profile_of_something_else_is_refused_unless_forced(made, tmp_path, ca
     assert train(tmp_path / "run2", "--set", f"profile.path={other}", "--set", "profile.force=true") == 0
 
 
-@pytest.mark.parametrize(
-    ("solved", "message"), [(0, "unsolved_share would not change that"), (1, "profile.trivial_above")]
-)
+@pytest.mark.parametrize(("solved", "message"), [(0, "unsolved_share does not help"), (1, "raise trivial_above")])
 def test_a_profile_that_leaves_nothing_is_one_sentence(solved, message, made, tmp_path, capsys):
     from dataclasses import replace
 

@@ -248,7 +248,7 @@ def test_a_retriever_that_dies_ends_the_run_at_its_bound_and_it_goes_on_when_it_
             ending = loop.run(dies_after_two)
     assert (ending, ending.value, loop.step, loop.version) == (Ending.BOUND, 3, 4, 2)
     assert "2 steps in a row had nothing to train on" in loop.bound
-    assert "go on with --resume" in loop.bound
+    assert "continue with --resume" in loop.bound
     assert any("of 4 groups failed (retriever)" in text for text in loop.screen.warnings)
     lines, rows = without_clocks(run), ledger_rows(run)
     assert [line["groups/failed"] for line in lines[1:3]] == [0, 0]

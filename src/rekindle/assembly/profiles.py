@@ -8,7 +8,6 @@ from pathlib import Path
 
 from rekindle.assembly.bench import Workbench
 from rekindle.assembly.engines import sampling_limits
-from rekindle.assembly.task_sources import task_source
 from rekindle.config import Config
 from rekindle.config.facts import plays_search
 from rekindle.engines.endpoint import Endpoint
@@ -16,9 +15,9 @@ from rekindle.evaluation.passes import OnProgress
 from rekindle.evaluation.profile_file import check_profile, load_profile, rows_for, save_profile
 from rekindle.evaluation.profiler import PlayGroups, endpoint_play, profile_tasks
 from rekindle.notices import Say
+from rekindle.preflight import check_profilable
 from rekindle.scheduling.profiling import Profile, ProfileKey
 from rekindle.tasks.loading import TaskSet
-from rekindle.types import UserError
 from rekindle.verifiers.judge_prompt import PROMPT_VERSION
 from rekindle.verifiers.rewards import build_verifier, reward
 
@@ -46,7 +45,7 @@ def make_profile(
     bench: Workbench, out: Path, samples: int, on_progress: OnProgress, interrupted: Callable[[], bool]
 ) -> Profile | None:
     """Profile the pool with the workbench's policy and write ``out``; None when interrupted (repeat to continue)."""
-    task_source(bench.config).check_profilable()
+    check_profilable(bench.config)
     key = profile_key(bench.config, bench.policy.fingerprint())
     play = bench.environment(bench.tasks.pool).play
     return _pass(
@@ -64,12 +63,7 @@ def endpoint_profile(
     interrupted: Callable[[], bool],
 ) -> Profile | None:
     """Profile the pool with an OpenAI-compatible endpoint; its FLOPs are unknown, as its parameters are."""
-    task_source(config).check_profilable()
-    if plays_search(config):
-        raise UserError(
-            'task.environment = "search" is played turn by turn with the policy\'s own engine; profile a model '
-            "directory (model.path) instead of an endpoint"
-        )
+    check_profilable(config, endpoint=True)
     table = config.task
     with closing(build_verifier(table, config.verify, config.judge)) as verifier:
         play = endpoint_play(

@@ -13,7 +13,7 @@ from rekindle.scheduling.scheduler import Scheduler
 from rekindle.tasks import search_world
 from rekindle.tasks.task_set import levels_of
 from rekindle.training.supply import GivenTasks
-from rekindle.types import Document, UserError
+from rekindle.types import Document
 
 __all__ = ["TaskSource", "task_source"]
 
@@ -29,14 +29,6 @@ class TaskSource(Protocol):
     @property
     def samples_from_start(self) -> bool:
         """Whether the run samples from its start policy."""
-        ...
-
-    def check_profilable(self) -> None:
-        """Check that there are tasks before the run, which can be profiled.
-
-        Raises:
-            UserError: There are none.
-        """
         ...
 
     def world_passages(self, params: search_world.Params, corpus: str) -> list[Document]:
@@ -65,9 +57,6 @@ class GivenSource:
     log_file = None
     samples_from_start = False
 
-    def check_profilable(self) -> None:
-        """Accept: the tasks exist."""
-
     def world_passages(self, params: search_world.Params, corpus: str) -> list[Document]:
         """A document for every fact, to be found by its subject."""
         return search_world.passages(params, corpus)
@@ -94,13 +83,6 @@ class SelfPlaySource:
         """True with a fixed opponent or a reference solver."""
         table = self._config.self_play
         return table.fixed != "none" or table.reference_samples > 0
-
-    def check_profilable(self) -> None:
-        """Refuse: there are no tasks before the run."""
-        raise UserError(
-            'task.source = "self_play" invents its questions in the run, so there are none to profile; profile a '
-            'set of questions with task.source = "jsonl", or evaluate with `rekindle eval`'
-        )
 
     def world_passages(self, params: search_world.Params, corpus: str) -> list[Document]:
         """Documents of every fact, to be found by its subject and by its object, where a proposer begins."""

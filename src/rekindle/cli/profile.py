@@ -63,8 +63,10 @@ def _profile(options: argparse.Namespace) -> int:
 
 
 def _look(config: "Config", options: argparse.Namespace) -> None:
-    """Check that the files of the policy exist."""
-    from rekindle.preflight import check_policy
+    """Check that there is something to profile, and that the files of the policy exist."""
+    from rekindle.preflight import check_policy, check_profilable
+
+    check_profilable(config, endpoint=bool(options.endpoint))
 
     model = None if options.endpoint else named_policy(config, options.checkpoint)
     if model is not None:
