@@ -16,6 +16,8 @@ from rekindle.types import UserError
 __all__ = ["GenericCache", "GenericDecoder"]
 
 ATTENTION = frozenset({"full_attention", "sliding_attention", "chunked_attention"})
+CACHE_NAMES = ("past_key_values", "cache")
+"""Names of the cache among a model's arguments: until transformers 5.23, and from 5.24 on."""
 
 
 @dataclass(slots=True)
@@ -85,8 +87,9 @@ class GenericDecoder:
     def __init__(self, policy: Policy) -> None:
         self._model = policy.model
         self._max_length = min(policy.max_length, 2**31)  # without positions the limit is too big for a tensor
-        self._refuse_other_states()
         accepted = inspect.signature(policy.model.forward).parameters
+        self._cache_name = next((name for name in CACHE_NAMES if name in accepted), None)
+        self._refuse_other_states()
         self._takes_positions = "position_ids" in accepted
         self._last_logits = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
 
@@ -95,7 +98,7 @@ class GenericDecoder:
         config = self._model.config
         kinds = getattr(config, "layer_types", None) or ["full_attention"]
         others = sorted(set(kinds) - ATTENTION)
-        if others or "past_key_values" not in inspect.signature(self._model.forward).parameters:
+        if others or self._cache_name is None:
             what = f"{', '.join(others)} layers" if others else "no key-value cache"
             raise UserError(
                 f"{type(self._model).__name__} has {what}; sampling needs a model whose layers are attention"
@@ -129,13 +132,15 @@ class GenericDecoder:
         columns = cache.columns + tokens.shape[1]
         visible = torch.arange(columns, device=tokens.device) >= cache.starts[:, None]
         positions = positions_of(cache.starts, cache.columns, tokens.shape[1], self._max_length)
+        assert self._cache_name is not None, "such a model is refused"
+        grown = DynamicCache(cache.layers)  # the model appends to it
         output = self._model(
             input_ids=tokens,
             attention_mask=visible.long(),
-            past_key_values=DynamicCache(cache.layers),
             use_cache=True,
+            **{self._cache_name: grown},
             **({"position_ids": positions} if self._takes_positions else {}),
             **self._last_logits,
         )
-        layers = [(layer[0], layer[1]) for layer in output.past_key_values]
+        layers = [(layer[0], layer[1]) for layer in grown]
         return output.logits[:, -1], GenericCache(layers, cache.starts, columns)
