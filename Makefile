@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 MINUTES ?= 30
 export TORCH ?= $(shell sed -n 's/^torch==//p' constraints.txt)
 
-.PHONY: setup quickstart test test-all fuzz lint test-wheel test-lowest test-newest test-pythons clean
+.PHONY: setup quickstart test test-slow test-all fuzz lint test-wheel test-lowest test-newest test-pythons clean
 
 setup: $(VENV)/.ready
 
@@ -26,6 +26,10 @@ quickstart: setup
 # Some minutes: all that is not marked as slow. The same examples and the same result every time.
 test: setup lint
 	$(BIN)/python -m pytest -m "not slow"
+
+# What `make test` leaves out.
+test-slow: setup
+	$(BIN)/python -m pytest -m slow
 
 test-all: setup lint
 	$(BIN)/python -m pytest

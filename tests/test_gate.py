@@ -5,16 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from fast import COLLECTED
-from rekindle.recipes import on_given_tasks
+from fast import COLLECTED, OF_THEIR_OWN
 
 TESTS = Path(__file__).parent
 LEAST_SHARE = 0.5
 """Of the tests of a room that must be fast."""
 ALWAYS_FAST = [
-    *(f"test_every_recipe_trains_conserves_and_resumes_bit_for_bit[{recipe}]" for recipe in on_given_tasks()),
-    "test_self_play.py::test_kill_9_in_mid_run_then_resume_equals_the_uninterrupted_run",
-    "test_search_agent.py::test_kill_9_in_mid_run_then_resume_equals_the_uninterrupted_run",
+    *(f"test_every_recipe_trains_conserves_and_resumes_bit_for_bit[{recipe}]" for recipe in OF_THEIR_OWN),
+    "test_self_play.py::test_it_conserves_and_resumes_bit_for_bit[",
+    "test_search_agent.py::test_a_search_agent_resumes_bit_for_bit[",
     "test_loop.py::test_kill_9_in_mid_run_then_resume_equals_the_uninterrupted_run[before an update]",
     "test_report_browser.py::test_it_opens_without_complaints",
     "test_serve_retriever.py::",

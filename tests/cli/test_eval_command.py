@@ -113,6 +113,7 @@ def test_a_killed_evaluation_goes_on_and_is_the_same(made, sets, tmp_path):
     assert content(tmp_path / "out") == content(made)
 
 
+@pytest.mark.slow
 def test_an_interrupted_evaluation_says_how_to_go_on(sets, tmp_path):
     arguments = command(sets, "--out", tmp_path / "out")
     done = signalled(arguments, JOURNAL_LINE, 20, signal.SIGINT)

@@ -1,17 +1,18 @@
 """First lines of the commands and the time until them, in separate processes with torch blocked or a real wait."""
 
+import contextlib
 import json
 import os
 import pty
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
 from embedded import EXAMPLE, QUICK
 from rekindle.cli import main
+from rekindle.cli.interrupts import Interrupts
 from rekindle.cli.messages import Messages
 from rekindle.models.directory import saved_parameters
 from rekindle.notices import Notice
@@ -144,13 +145,21 @@ def test_ctrl_c_before_the_first_step_is_one_line_and_130(tmp_path):
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     assert process.stderr.readline().startswith("loading the start policy")
-    time.sleep(0.3)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert out == ""
     assert err.splitlines()[-1] == "rekindle: interrupted before the first step"
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("find", [Interrupts.check, Interrupts.begin])
+def test_an_early_interrupt_that_a_library_swallowed_is_found_again(find):
+    with Interrupts() as interrupts:
+        with contextlib.suppress(BaseException):
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt, match="before the first step"):
+            find(interrupts)
 
 
 def test_the_bar_of_a_terminal_is_not_torn():

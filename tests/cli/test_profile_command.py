@@ -201,6 +201,7 @@ def test_an_existing_file_is_kept(made, capsys):
     assert made.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_interrupting_keeps_what_was_profiled(tmp_path):
     out = tmp_path / "p.parquet"
     command = ["profile", str(EXAMPLE), *SETTINGS, "--out", out, "--samples", "2", "--set", "task.pool_size=600"]

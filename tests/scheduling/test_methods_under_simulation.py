@@ -99,7 +99,7 @@ def test_in_turn_every_prompt_has_signal_at_its_own_chance(signals, visits):
         ("posterior_recycle", "grpo"),
         ("posterior_recycle", "recycle"),
         ("mopps", "grpo"),
-        ("greso", "grpo"),
+        pytest.param("greso", "grpo", marks=pytest.mark.slow),
     ],
 )
 def test_more_groups_have_signal_however_often_prompts_are_visited(signals, better, worse, visits):

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from dying import UPDATE, signalled
 from embedded import EXAMPLE, QUICK
+from fast import OF_THEIR_OWN, sample
 from rekindle.assembly import open_run
 from rekindle.config import ConfigError
 from rekindle.observability.metrics import read_metrics
@@ -154,7 +155,7 @@ def test_files_and_keys_of_the_contract(quick_config, tmp_path):
     assert described["packages"]["torch"] == torch.__version__
 
 
-@pytest.mark.parametrize("recipe", on_given_tasks())
+@pytest.mark.parametrize("recipe", sample(on_given_tasks(), *OF_THEIR_OWN))
 def test_every_recipe_trains_conserves_and_resumes_bit_for_bit(recipe, quick_config, tmp_path):
     extra = ["optimizer.warmup_steps=2", "optimizer.schedule=linear"] if recipe in {"grpo", "dapo"} else []
     config = quick_config(recipe, "checkpoint.keep=9", *extra)
@@ -364,6 +365,7 @@ def test_a_failing_engine_makes_failed_groups_not_rewards(quick_config, tmp_path
     assert {row["successes"] for row in rows} == {0}
 
 
+@pytest.mark.slow
 def test_a_full_disk_while_checkpointing_keeps_the_earlier_checkpoints(quick_config, tmp_path):
     """A real limit on file sizes: the weights do not fit, what is smaller does."""
     program = (

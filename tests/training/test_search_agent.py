@@ -108,6 +108,7 @@ def test_a_search_agent_resumes_bit_for_bit(recipe, tmp_path):
     assert sum(row["n"] for row in rows) == total
 
 
+@pytest.mark.slow
 def test_kill_9_in_mid_run_then_resume_equals_the_uninterrupted_run(tmp_path):
     overrides = ("train.steps=6", "train.groups_per_step=4", "eval.every=99")
     whole, killed = tmp_path / "whole", tmp_path / "killed"

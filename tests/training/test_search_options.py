@@ -197,6 +197,7 @@ def chat_model(tmp_path_factory):
     return directory / "model"
 
 
+@pytest.mark.slow
 def test_tool_calls_train_two_steps(chat_model, tmp_path):
     ending, loop = finish(chat_config(tmp_path, chat_model), tmp_path / "run")
     assert (ending, loop.version) == (Ending.DONE, 2)
@@ -448,6 +449,7 @@ def test_verdicts_are_kept_in_a_file(tmp_path):
 # -- the warm start ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_fall_of_the_warm_starts_learning_rate(tmp_path):
     """Another fall of the learning rate leaves another policy."""
     short = ("warm_start.steps=6", "warm_start.batch_size=4", "warm_start.decay_steps=3", "warm_start.decay_below=99.0")

@@ -26,7 +26,7 @@ def fill(kind):
     return (f"self_play.fill={kind}", *(["self_play.reset_every=3"] if kind == "replay_reset" else []))
 
 
-@pytest.fixture(scope="module", params=FILLS)
+@pytest.fixture(scope="module", params=sample(FILLS, "resample", "replay_reset"))
 def whole(request, tmp_path_factory):
     """A whole run: its directory, its loop, and the solver's rollouts by request."""
     directory = tmp_path_factory.mktemp("self_play") / "run"
@@ -132,7 +132,6 @@ def test_both_roles_share_one_update(whole):
             ("check.kind=policy",),
         ],
         ("self_play.fill=replay_reset", "self_play.reset_every=2"),
-        ("check.kind=policy",),
     ),
     ids=" ".join,
 )
@@ -150,6 +149,7 @@ def test_it_conserves_and_resumes_bit_for_bit(overrides, tmp_path):
     assert sum(row["n"] for row in rows) == total
 
 
+@pytest.mark.slow
 def test_kill_9_in_mid_run_then_resume_equals_the_uninterrupted_run(tmp_path):
     overrides = ("train.steps=7", "checkpoint.every=2", "self_play.fill=replay")
     whole, killed = tmp_path / "whole", tmp_path / "killed"
@@ -165,13 +165,13 @@ def test_kill_9_in_mid_run_then_resume_equals_the_uninterrupted_run(tmp_path):
 @pytest.mark.parametrize(
     ("recipe", "overrides"),
     [
-        ("recycle", ("pool.reset_below=0",)),
+        pytest.param("recycle", ("pool.reset_below=0",), marks=pytest.mark.slow),
         ("posterior_recycle", ()),
         pytest.param("erpo", ("self_play.fill=replay",), marks=pytest.mark.slow),
         pytest.param(
             "grpo", ("sizes.rule=inverse_success", "sizes.maximum=4", "self_play.fill=replay"), marks=pytest.mark.slow
         ),
-        ("c_rf_ntf", ("train.group_size=1",)),
+        pytest.param("c_rf_ntf", ("train.group_size=1",), marks=pytest.mark.slow),
         pytest.param("spo", ("self_play.fill=replay",), marks=pytest.mark.slow),
         pytest.param("greso", ("self_play.fill=replay",), marks=pytest.mark.slow),
         pytest.param("reinforce_ada", (), marks=pytest.mark.slow),

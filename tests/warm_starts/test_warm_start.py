@@ -99,6 +99,7 @@ def test_a_start_outside_the_asserted_profile_is_refused(quick_config):
         pass
 
 
+@pytest.mark.slow
 def test_the_embedded_start_leaves_both_kinds_of_groups_without_signal(quick_config):
     """The shipped settings, on the whole task: what the documentation says of the start policy."""
 

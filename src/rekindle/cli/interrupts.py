@@ -12,7 +12,8 @@ class Interrupts:
     """Handler of Ctrl-C and termination signals.
 
     Before ``begin`` a signal ends the command at once. Afterwards the first signal asks the command to stop at the end
-    of its step (``asked``), and a second one ends it at once.
+    of its step (``asked``), and a second one ends it at once. An early signal can be lost, because Python drops an
+    exception in a finalizer and some libraries catch every exception of an import; ``check`` finds it again.
     """
 
     def __init__(self) -> None:
@@ -21,7 +22,13 @@ class Interrupts:
 
     def begin(self) -> None:
         """Begin the first step: from now on a signal lets the step finish."""
+        self.check()
         self._begun = True
+
+    def check(self) -> None:
+        """End the command if a signal came before the first step."""
+        if self.asked and not self._begun:
+            raise KeyboardInterrupt("before the first step")
 
     def __enter__(self) -> "Interrupts":
         self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -32,9 +39,8 @@ class Interrupts:
             signal.signal(number, handler)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if not self._begun:
-            raise KeyboardInterrupt("before the first step")
-        if self.asked:
+        if self.asked and self._begun:
             raise KeyboardInterrupt
         self.asked = True
+        self.check()
         say("interrupted: stopping after this step (once more to stop at once) ...")

@@ -72,6 +72,7 @@ def _opened(
     from rekindle.observability.progress import Progress
     from rekindle.warm_starts.stage import start_model
 
+    interrupts.check()
     progress = Progress(config.train.steps, config.train.rollouts)
     with (
         open_run(
