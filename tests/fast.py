@@ -11,7 +11,7 @@ COLLECTED = pytest.StashKey[list[tuple[str, bool]]]()
 
 LIKE_OTHERS = {
     "bounded_dapo", "soft_recycle", "dr_grpo", "rloo", "gpg", "maxrl", "reinforce_pp", "reinforce_pp_baseline", "gspo",
-    "cispo", "rl_zvp", "reinforce_pp_ntf",
+    "cispo", "rl_zvp", "reinforce_pp_ntf", "prompt_baseline", "mopps",
 }  # fmt: skip
 """Recipes that differ from another one in a pure function of rewards or ratios, which has tests of its own."""
 OF_THEIR_OWN = [recipe for recipe in on_given_tasks() if recipe not in LIKE_OTHERS]

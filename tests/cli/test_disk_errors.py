@@ -7,13 +7,17 @@ from rekindle.cli import main
 
 UNTRAINED = ["--set", "warm_start.steps=1", "--set", "warm_start.sampled_accuracy=[0, 1]"]
 
+SLOW = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("command", "remedy"),
     [
         (["train", str(EXAMPLE), "--out", "run", *UNTRAINED], "repeat the command with --resume"),
-        (["eval", str(EXAMPLE), *UNTRAINED], "repeat the command"),
-        (["profile", str(EXAMPLE), "--out", "profile.parquet", *UNTRAINED], "repeat the command"),
+        pytest.param(["eval", str(EXAMPLE), *UNTRAINED], "repeat the command", marks=SLOW),
+        pytest.param(
+            ["profile", str(EXAMPLE), "--out", "p.parquet", *UNTRAINED], "repeat the command", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_how_to_go_on_is_what_the_command_knows(command, remedy, tmp_path, monkeypatch, capsys):

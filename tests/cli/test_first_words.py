@@ -121,6 +121,7 @@ def test_the_size_of_a_start_policy_is_known_before_it_is_made(example):
     assert start_parameters(config) == embedded_task(config).model().parameter_count
 
 
+@pytest.mark.slow
 def test_a_run_keeps_its_warnings_and_a_report_lists_them(tmp_path, capsys):
     run = tmp_path / "run"
     more = ["--set", "task.pool_size=5000", "--set", "task.params.max_length=3", "--set", "train.steps=1"]

@@ -53,6 +53,7 @@ def test_a_profile_of_the_start_policy(made, tmp_path, capsys):
     assert "96 of 96 prompts" in output.err
 
 
+@pytest.mark.slow
 def test_a_killed_profile_goes_on_and_is_the_same(made, tmp_path):
     out = tmp_path / "killed.parquet"
     signalled(["profile", str(EXAMPLE), *SETTINGS, "--out", str(out), "--samples", "4"], JOURNAL_LINE, 90)

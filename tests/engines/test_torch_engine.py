@@ -67,10 +67,10 @@ def decode_alone(policy, request: SamplingRequest, index: int):
 
 
 @pytest.mark.parametrize(
-    ("kind", "max_rows"),
-    fast.sample([(kind, rows) for kind in KINDS for rows in (3, 64)], ("gpt2", 64), ("qwen3", 3)),
+    "case", fast.sample([(kind, rows) for kind in KINDS for rows in (3, 64)], ("gpt2", 64), ("qwen3", 3)), ids=str
 )
-def test_every_completion_is_what_decoding_it_alone_gives(policies, kind, max_rows):
+def test_every_completion_is_what_decoding_it_alone_gives(policies, case):
+    kind, max_rows = case
     policy = policies(kind)
     requests = requests_of_all_sorts(25)
     for request, completions in zip(requests, collect(TorchEngine(policy, max_rows=max_rows), requests), strict=True):

@@ -179,6 +179,7 @@ def test_a_ledger_that_disagrees_is_red(tmp_path):
     assert text.count('<p class="alarm">Ledger and step log disagree') == 2
 
 
+@pytest.mark.slow
 def test_ten_thousand_steps_stay_small(tmp_path):
     _, page = report(write_run(tmp_path, steps=10_000, pool=2000, batch=2, every=20))
     assert (tmp_path / "report.html").stat().st_size < 2_000_000

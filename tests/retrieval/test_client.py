@@ -217,6 +217,7 @@ def test_connections_are_used_again(server, connect):
     assert len(opened) == 1
 
 
+@pytest.mark.slow
 def test_64_threads_each_get_the_answer_to_their_own_query(server, connect):
     retriever = connect(cache_size=50, concurrency=16, batch_size=2)
 

@@ -98,7 +98,7 @@ def test_in_turn_every_prompt_has_signal_at_its_own_chance(signals, visits):
     [
         ("posterior_recycle", "grpo"),
         ("posterior_recycle", "recycle"),
-        ("mopps", "grpo"),
+        pytest.param("mopps", "grpo", marks=pytest.mark.slow),
         pytest.param("greso", "grpo", marks=pytest.mark.slow),
     ],
 )

@@ -194,6 +194,7 @@ def test_kill_9_in_mid_run_then_resume_equals_the_uninterrupted_run(moment, at, 
     assert_same_run(whole, killed)
 
 
+@pytest.mark.slow
 def test_killed_before_the_first_checkpoint_starts_again(quick_config, tmp_path):
     config = quick_config("recycle", "checkpoint.every=99")
     whole, broken = tmp_path / "whole", tmp_path / "broken"

@@ -27,7 +27,7 @@ def levels(line, name):
     return {level: line[f"level_{level}/{name}"] for level in (1, 2) if f"level_{level}/{name}" in line}
 
 
-@pytest.fixture(scope="module", params=["grpo", "recycle"])
+@pytest.fixture(scope="module", params=sample(["grpo", "recycle"], "recycle"))
 def whole(request, tmp_path_factory):
     """A whole run: its directory, its loop, and the rollouts of every request."""
     directory = tmp_path_factory.mktemp("search") / "run"

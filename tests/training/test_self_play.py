@@ -26,7 +26,7 @@ def fill(kind):
     return (f"self_play.fill={kind}", *(["self_play.reset_every=3"] if kind == "replay_reset" else []))
 
 
-@pytest.fixture(scope="module", params=sample(FILLS, "resample", "replay_reset"))
+@pytest.fixture(scope="module", params=sample(FILLS, "replay_reset"))
 def whole(request, tmp_path_factory):
     """A whole run: its directory, its loop, and the solver's rollouts by request."""
     directory = tmp_path_factory.mktemp("self_play") / "run"

@@ -113,6 +113,7 @@ def test_a_server_killed_between_calls_is_replaced(pool):
     assert pool.judge([job(RIGHT)]) == [Verdict(1.0)]
 
 
+@pytest.mark.slow
 @linux
 def test_jobs_under_way_when_the_server_dies_are_judged_by_the_next(pool):
     killer = when_busy(lambda server: os.kill(server, signal.SIGKILL), children(os.getpid()))
@@ -149,6 +150,7 @@ def test_no_orphan_outlives_a_killed_parent(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @linux
 def test_a_busy_child_does_not_outlive_its_server(pool):
     seen = []

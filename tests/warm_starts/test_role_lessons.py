@@ -70,6 +70,7 @@ def test_a_verifier_reads_its_question_and_documents_and_concludes_in_one_turn(s
     assert min(conclusions.values()) > 0.15 * sum(conclusions.values())
 
 
+@pytest.mark.slow
 def test_lessons_depend_on_the_seed_alone(bench):
     def first(other):
         return [(list(one.token_ids), list(one.loss_mask)) for one in islice(role_lessons(other), 8)]
