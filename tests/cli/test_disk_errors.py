@@ -6,7 +6,6 @@ from embedded import EXAMPLE
 from rekindle.cli import main
 
 UNTRAINED = ["--set", "warm_start.steps=1", "--set", "warm_start.sampled_accuracy=[0, 1]"]
-
 SLOW = pytest.mark.slow
 
 
@@ -15,9 +14,7 @@ SLOW = pytest.mark.slow
     [
         (["train", str(EXAMPLE), "--out", "run", *UNTRAINED], "repeat the command with --resume"),
         pytest.param(["eval", str(EXAMPLE), *UNTRAINED], "repeat the command", marks=SLOW),
-        pytest.param(
-            ["profile", str(EXAMPLE), "--out", "p.parquet", *UNTRAINED], "repeat the command", marks=pytest.mark.slow
-        ),
+        pytest.param(["profile", str(EXAMPLE), "--out", "p.parquet", *UNTRAINED], "repeat the command", marks=SLOW),
     ],
 )
 def test_how_to_go_on_is_what_the_command_knows(command, remedy, tmp_path, monkeypatch, capsys):
