@@ -9,7 +9,7 @@ from rekindle.config.tables.task import JudgeTable
 from rekindle.engines.endpoint import Endpoint, EndpointCompletion, EndpointRequest
 from rekindle.notices import warn
 from rekindle.types import Task
-from rekindle.verifiers.exact import final_answer
+from rekindle.verifiers.completions import final_answer
 from rekindle.verifiers.judge_cache import VerdictCache, verdict_key
 from rekindle.verifiers.judge_prompt import SYSTEM_PROMPT, is_presentable, judge_prompt, parse_verdict
 from rekindle.verifiers.qa import qa_exact_match

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 from rekindle.types import Task
-from rekindle.verifiers.exact import final_answer
+from rekindle.verifiers.completions import final_answer
 from rekindle.verifiers.normalize import AnswerTokens, answer_tokens
 from rekindle.verifiers.verifier import Verdict
 

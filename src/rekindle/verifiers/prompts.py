@@ -1,0 +1,36 @@
+"""What stands in a prompt: its words, its numbers and its terms. The prompts of a batch are read once."""
+
+from functools import lru_cache
+
+from rekindle.verifiers.literals import literals_in
+from rekindle.verifiers.plain_text import plain
+
+__all__ = ["plain_prompt", "prompt_literals", "prompt_words", "words_of"]
+
+PROMPTS = 256
+"""Prompts that are remembered."""
+MOST_READ = 20_000
+"""Characters of a prompt that are searched for numbers and terms, from its end."""
+
+
+@lru_cache(PROMPTS)
+def prompt_words(prompt: str) -> str:
+    """The words of a prompt, see ``words_of``."""
+    return words_of(prompt)
+
+
+@lru_cache(PROMPTS)
+def prompt_literals(prompt: str) -> frozenset[object]:
+    """The forms of the literal numbers in a prompt."""
+    return frozenset(literals_in(prompt[-MOST_READ:]))
+
+
+@lru_cache(PROMPTS)
+def plain_prompt(prompt: str) -> str:
+    """The prompt as ``plain_text.plain`` writes it."""
+    return plain(prompt[-MOST_READ:])
+
+
+def words_of(text: str) -> str:
+    """The text in one line and one letter case, for a search for sentences."""
+    return " ".join(text.split()).casefold()
