@@ -1,13 +1,13 @@
 """What of a completion is judged, by every verifier: the last answer tag, and no thought."""
 
 import pytest
+from thoughts import THOUGHTS
 
 from rekindle.config.tables.task import JudgeTable, TaskTable, VerifyTable
 from rekindle.types import Task
 from rekindle.verifiers.completions import final_answer, without_thoughts
 from rekindle.verifiers.rewards import build_verifier
 from rekindle.verifiers.verifier import Verdict
-from thoughts import THOUGHTS
 
 
 @pytest.mark.parametrize(

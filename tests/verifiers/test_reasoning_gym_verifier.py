@@ -3,13 +3,13 @@
 import os
 
 import pytest
+from thoughts import THOUGHTS
 
 from rekindle.tasks.reasoning_gym import tasks_from_entries
 from rekindle.tasks.reasoning_gym_main import generate_entries
 from rekindle.verifiers.confinement import landlock_version
 from rekindle.verifiers.reasoning_gym import ReasoningGymVerifier
 from rekindle.verifiers.verifier import Verdict
-from thoughts import THOUGHTS
 
 pytest.importorskip("reasoning_gym")
 

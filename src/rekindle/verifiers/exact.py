@@ -1,10 +1,10 @@
 """Exact match of strings. It runs in this process, because comparing strings executes no code."""
 
-import unicodedata
 from collections.abc import Sequence
 
 from rekindle.types import Task
 from rekindle.verifiers.completions import final_answer
+from rekindle.verifiers.unicode_forms import normalized
 from rekindle.verifiers.verifier import Verdict
 
 __all__ = ["ExactMatchVerifier", "exact_match"]
@@ -34,4 +34,4 @@ class ExactMatchVerifier:
 
 
 def _normalized(text: str) -> str:
-    return unicodedata.normalize("NFC", text).strip()
+    return normalized("NFC", text).strip()

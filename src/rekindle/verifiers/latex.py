@@ -21,8 +21,14 @@ PLACES = 6
 MOST_PLACES = 60
 
 
-def latex_equal(said: str, references: Sequence[str]) -> bool:
+def latex_equal(said: str, references: Sequence[str], given: Sequence[str]) -> bool:
     """Whether math-verify finds an answer equal to one of the references (all LaTeX or plain, without a box).
+
+    Args:
+        said: The answer.
+        references: Reference answers.
+        given: Formulas of the prompt; an answer that has the structure of one of them, and not that of the reference,
+            was not worked out.
 
     Raises:
         ValueError: math-verify can parse none of the references.
@@ -33,7 +39,21 @@ def latex_equal(said: str, references: Sequence[str]) -> bool:
     if not accepted:
         raise ValueError(f"math-verify cannot parse the reference answer {references!r}")
     found = _parsed(said)
-    return any(verify(wanted, found, float_rounding=_places(wanted[0]), timeout_seconds=None) for wanted in accepted)
+    return any(
+        verify(wanted, found, float_rounding=_places(wanted[0]), timeout_seconds=None)
+        and (_alike(found, wanted) or not any(_alike(found, _parsed(formula)) for formula in given))
+        for wanted in accepted
+    )
+
+
+def _alike(one: Sequence[Any], other: Sequence[Any]) -> bool:
+    """Whether two parsed formulas have the same structure; sympy orders the parts of sums and products."""
+    return bool(one and other) and _ordered(one[0]) == _ordered(other[0])
+
+
+def _ordered(expression: Any) -> Any:
+    side = getattr(expression, "rhs", expression)
+    return side.doit() if hasattr(side, "doit") else side
 
 
 def _parsed(answer: str) -> list[Any]:

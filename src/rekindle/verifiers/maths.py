@@ -4,6 +4,7 @@ r"""Mathematical equality: literal numbers are compared here, symbolic answers b
 without end, and its own time limit works in a main thread only. So it runs in a worker process, which can be killed.
 """
 
+import json
 from collections.abc import Sequence
 from functools import cache
 
@@ -59,8 +60,9 @@ class MathVerifier:
     def judge(self, items: Sequence[tuple[Task, str]]) -> list[Verdict]:
         """See ``Verifier.judge``; a task without a reference answer gives the failure ``"error"``."""
         decided = [_decided(task, text, self._powers) for task, text in items]
-        judged = iter(self._pool.judge([job for job in decided if not isinstance(job, Verdict)]))
-        return [verdict if isinstance(verdict, Verdict) else next(judged) for verdict in decided]
+        jobs = {_key(job): job for job in decided if not isinstance(job, Verdict)}
+        judged = dict(zip(jobs, self._pool.judge(list(jobs.values())), strict=True))
+        return [one if isinstance(one, Verdict) else judged[_key(one)] for one in decided]
 
     def close(self) -> None:
         """See ``Verifier.close``."""
@@ -77,7 +79,13 @@ def _decided(task: Task, text: str, powers: bool) -> Verdict | Job:
     claims = [result for result in results if isinstance(result, Claim)]
     if True in results or not claims:
         return Verdict(float(True in results))
-    return {"said": claims[0].said, "references": [claim.reference for claim in claims]}
+    said, given = claims[0].said, claims[0].given
+    return {"said": said, "references": [claim.reference for claim in claims], "given": given}
+
+
+def _key(job: Job) -> str:
+    """Equal for equal jobs, which are judged once: the answers of a group are often the same."""
+    return json.dumps(job)
 
 
 def _several(answer: str | Sequence[str]) -> list[str]:

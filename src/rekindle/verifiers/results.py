@@ -19,10 +19,13 @@ from dataclasses import dataclass
 from rekindle.verifiers.literals import LiteralNumber, read_literal, same_number
 from rekindle.verifiers.number_statements import stated_numbers
 from rekindle.verifiers.plain_text import compact, plain
-from rekindle.verifiers.prompts import plain_prompt, prompt_literals
+from rekindle.verifiers.prompts import plain_prompt, prompt_formulas, prompt_literals
 from rekindle.verifiers.statements import MOST_STATED, anchored, marked, math_parts, sentences_from_the_end
 
-__all__ = ["Claim", "compare"]
+__all__ = ["RULE_VERSION", "Claim", "compare"]
+
+RULE_VERSION = 2
+"""Version of the rule; profiles by another version have other success rates."""
 
 VARIABLE = r"\\?[a-zA-Z](?:_\{?\w{1,3}\}?)?(?:\(\w\))?"
 ASSIGNED = re.compile(rf"\s*{VARIABLE}\s*=\s*(?!.*=)", re.DOTALL)
@@ -37,6 +40,14 @@ CHOSEN = re.compile(
 ANOTHER = re.compile(r"[\s)\]*_.]*(?:,|/|\bor\b|\band\b|&)\s*(?:option\s+)?[*_(\[]*[A-J](?![a-zA-Z])", re.IGNORECASE)
 OPTION = re.compile(r"(?<![a-zA-Z0-9])([A-J])[).:]")
 WORDS = re.compile(r"[^\W\d_]+(?:[\s'’-]+[^\W\d_]+)*")
+LONG_WORD = re.compile(r"(?<![\\\w])[^\W\d_]{3,}")
+MOST_WORDS = 2
+"""Most words in a formula beyond those of the reference."""
+COMMAND = re.compile(r"\\[a-zA-Z]+")
+SYMBOL = re.compile(r"(?<![a-zA-Z])[a-zA-Z](?![a-zA-Z])")
+RELATION = re.compile(r"[=<>]|\\(?:in|le|ge|leq|geq|ne|neq|lt|gt)(?![a-zA-Z])")
+DIGIT = re.compile(r"\d")
+LISTING = re.compile(r",(?!\d{3}(?!\d))")
 FUNCTION = re.compile(
     r"\\(?:sin|cos|tan|cot|sec|csc|arcsin|arccos|arctan|log|ln|exp|binom|dbinom|tbinom|choose|sum|prod|int|lim|det|gcd|lcm"
     r"|max|min|bmod|pmod|mod|lfloor|lceil|operatorname)(?![a-zA-Z])|!|\b(?:sin|cos|tan|log|ln|gcd|lcm|mod)\b"
@@ -55,10 +66,13 @@ class Claim:
     Attributes:
         said: The answer.
         reference: The reference answer.
+        given: Formulas of the prompt. An answer that is one of them, apart from the order of its parts, and is not the
+            reference, is wrong.
     """
 
     said: str
     reference: str
+    given: tuple[str, ...]
 
 
 def compare(text: str, reference: str, prompt: str = "", *, powers: bool = False) -> bool | Claim:
@@ -84,8 +98,10 @@ def compare(text: str, reference: str, prompt: str = "", *, powers: bool = False
         return said is not None
     if (wanted := _several(bare)) is not None:
         return _same_numbers(_several(said), wanted)
-    hopeless = _names_something(reference) or _unfinished(said, reference) or _stands_in(said, prompt)
-    return False if hopeless else Claim(said, reference)
+    hopeless = (_is_prose, _is_of_another_kind, _unfinished)
+    if any(reason(said, reference) for reason in hopeless) or _stands_in(said, prompt):
+        return False
+    return Claim(said, reference, prompt_formulas(prompt))
 
 
 # -- one number -------------------------------------------------------------------------------------------------------
@@ -201,10 +217,23 @@ def _wording(text: str) -> str:
     return bare.casefold() if WORDS.fullmatch(plain(text).strip(" .,;:!'\"$")) and len(bare) > 1 else bare
 
 
-def _names_something(reference: str) -> bool:
-    r"""Whether the reference is a word (``\text{east}``), which has no value to work out."""
+def _is_prose(said: str, reference: str) -> bool:
+    r"""Whether the reference is a word (``\text{east}``), or the answer a sentence: they have no value to work out."""
     bare = plain(reference).strip()
-    return WORDS.fullmatch(bare) is not None and (len(bare) > 3 or r"\text" in reference)
+    if WORDS.fullmatch(bare) is not None and (len(bare) > 3 or r"\text" in reference):
+        return True
+    return len(LONG_WORD.findall(plain(said))) > MOST_WORDS + len(LONG_WORD.findall(bare))
+
+
+def _is_of_another_kind(said: str, reference: str) -> bool:
+    """Whether the answer has none of the reference's symbols, or lists several values where that is one."""
+    here, there = (COMMAND.sub(" ", plain(text)) for text in (said, reference))
+    wanted = set(SYMBOL.findall(there))
+    if wanted and RELATION.search(plain(reference)) is None and not wanted & set(SYMBOL.findall(here)):
+        return True
+    if not wanted and DIGIT.search(there) and not DIGIT.search(here) and "\\" not in said:
+        return True
+    return LISTING.search(here) is not None and LISTING.search(there) is None and r"\pm" not in reference
 
 
 def _unfinished(said: str, reference: str) -> bool:
@@ -215,6 +244,11 @@ def _unfinished(said: str, reference: str) -> bool:
 
 def _stands_in(said: str, prompt: str) -> bool:
     """Whether an answer with an operator in it occurs in the prompt, as a whole term."""
+    side = re.split(r"=(?!.*=)", said, maxsplit=1, flags=re.DOTALL)[-1]
+    return any(_is_term_of(part, prompt) for part in (said, side.strip("()[]{} $")))
+
+
+def _is_term_of(said: str, prompt: str) -> bool:
     atoms = [atom for atom in ATOM.findall(compact(said)) if atom not in "{}"]
     is_command = atoms[:1] == ["\\"] and len(atoms) > 2
     if not is_command and not any(OPERATOR.fullmatch(atom) for atom in atoms[1:]):

@@ -118,10 +118,13 @@ def _last_boxes(text: str, boxes: Sequence[tuple[int, int, int]]) -> Sequence[st
 
 
 def _inner(content: str) -> str:
-    """The content of a box that consists of another box."""
-    boxes, _ = _boxes(content)
-    whole = len(boxes) == 1 and boxes[0][0] == 0 and boxes[0][2] == len(content) - 1
-    return content[boxes[0][1] : boxes[0][2]].strip() if whole else content
+    """The content without further boxes around all of it; of a long text, which states nothing, the text itself."""
+    while len(content) <= MOST_STATED:
+        boxes, _ = _boxes(content)
+        if len(boxes) != 1 or boxes[0][0] != 0 or boxes[0][2] != len(content) - 1:
+            break
+        content = content[boxes[0][1] : boxes[0][2]].strip()
+    return content
 
 
 def _beside(between: str) -> bool:
