@@ -19,7 +19,7 @@ from pathlib import Path
 import arms
 from rekindle.types import Task
 from rekindle.verifiers import cover_match, f1, qa_exact_match
-from rekindle.verifiers.exact import final_answer
+from rekindle.verifiers.completions import final_answer
 from rekindle.verifiers.normalize import AnswerTokens, answer_tokens
 from rekindle.verifiers.qa import MAX_FURTHER_TOKENS, QaVerifier
 

@@ -201,6 +201,7 @@ ELSEWHERE = {
     "profile.force": "test_a_profile_is_read_and_not_made_again below",
     "verify.workers": "tests/verifiers/test_workers",
     "verify.timeout_seconds": "tests/verifiers/test_workers",
+    "verify.powers": "tests/verifiers/test_literals",
     "pool.kind": "test_loop, by the recipes",
     "pool.on_empty": "test_loop",
     "refill.on_exhausted": "test_loop",

@@ -1,10 +1,10 @@
-"""Exact match and what of a completion is judged."""
+"""Exact match."""
 
 import pytest
 
 from rekindle.types import Task
 from rekindle.verifiers import exact_match
-from rekindle.verifiers.exact import ExactMatchVerifier, final_answer
+from rekindle.verifiers.exact import ExactMatchVerifier
 from rekindle.verifiers.verifier import Verdict
 
 
@@ -25,22 +25,6 @@ from rekindle.verifiers.verifier import Verdict
 )
 def test_exact_match(prediction, answers, score):
     assert exact_match(prediction, answers) == score
-
-
-@pytest.mark.parametrize(
-    ("text", "answer"),
-    [
-        (" 42 ", "42"),
-        ("thinking <answer> 42 </answer> done", "42"),
-        ("<answer>1</answer> no: <answer>2</answer>", "2"),
-        ("<answer>1</answer> no: <answer>2", "1"),
-        ("<answer>2", "<answer>2"),
-        ("2</answer>", "2</answer>"),
-        ("<answer></answer>", ""),
-    ],
-)
-def test_the_last_closed_answer_tag_counts(text, answer):
-    assert final_answer(text) == answer
 
 
 def test_the_verifier_keeps_order_and_fails_closed_without_a_reference():

@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from thoughts import THOUGHTS
 
 from rekindle.tasks.reasoning_gym import tasks_from_entries
 from rekindle.tasks.reasoning_gym_main import generate_entries
@@ -123,3 +124,9 @@ def test_an_entry_that_no_literal_can_hold_is_made_again(verifier):
     (task,) = tasks_of("knights_knaves")
     assert task.metadata["entry"] is None
     assert verifier.judge([(task, task.answer), (task, "nobody")]) == [Verdict(1.0), Verdict(0.0)]
+
+
+def test_thoughts_are_not_judged(verifier, countdown):
+    texts = [text.replace("42", countdown.answer) for text, _ in THOUGHTS]
+    verdicts = verifier.judge([(countdown, text) for text in texts])
+    assert [verdict.score == 1 for verdict in verdicts] == [answer == "42" for _, answer in THOUGHTS]

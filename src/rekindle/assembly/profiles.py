@@ -9,7 +9,7 @@ from pathlib import Path
 from rekindle.assembly.bench import Workbench
 from rekindle.assembly.engines import sampling_limits
 from rekindle.config import Config
-from rekindle.config.facts import plays_search
+from rekindle.config.facts import plays_search, verifies_maths
 from rekindle.engines.endpoint import Endpoint
 from rekindle.evaluation.passes import OnProgress
 from rekindle.evaluation.profile_file import check_profile, load_profile, rows_for, save_profile
@@ -19,6 +19,7 @@ from rekindle.preflight import check_profilable
 from rekindle.scheduling.profiling import Profile, ProfileKey
 from rekindle.tasks.loading import TaskSet
 from rekindle.verifiers.judge_prompt import PROMPT_VERSION
+from rekindle.verifiers.results import RULE_VERSION
 from rekindle.verifiers.rewards import build_verifier, reward
 
 __all__ = ["endpoint_profile", "given_profile", "make_profile", "own_profile", "profile_costs", "profile_key"]
@@ -33,6 +34,8 @@ def profile_key(config: Config, model: str) -> ProfileKey:
     """
     task = config.task
     how = f"{task.verifier}:{task.source}:{task.success_threshold:g}"
+    if verifies_maths(config):
+        how += f":{RULE_VERSION}" + (":powers" if config.verify.powers else "")
     if task.verifier == "judge":
         how += f":{config.judge.model}:{PROMPT_VERSION}"
     if plays_search(config):

@@ -15,7 +15,7 @@ from rekindle.config import Config
 from rekindle.methods import build_credit, build_scheduler, needs_profile
 from rekindle.models.kernels import Kernels
 from rekindle.models.policy import Policy
-from rekindle.notices import Say, opened
+from rekindle.notices import Say, opened, warn
 from rekindle.observability.metrics import MetricsWriter
 from rekindle.observability.step_log import StepLog
 from rekindle.observability.warnings_log import WarningsLog
@@ -28,6 +28,7 @@ from rekindle.training.checkpoint import Checkpoints
 from rekindle.training.loop import Observer, Parts, TrainingLoop
 from rekindle.training.run_files import RunFiles
 from rekindle.training.trainer import Trainer, UpdateSettings
+from rekindle.verifiers.weaknesses import weaknesses
 
 __all__ = ["open_run"]
 
@@ -65,6 +66,8 @@ def open_run(
     step = checkpoints.steps()[-1] if checkpoints.steps() else 0
     model, source = checkpoints.path(step) / "model" if step else start, task_source(config)
     with opened() as notices, workbench(config, model, say, tasks=tasks, engine=engine) as bench:
+        for text in weaknesses(config.task):
+            warn(text)
         # Errors of model, tasks, environment and profile are found here, before any file is written.
         profile = given_profile(bench, started=bool(step))
         scheduler = None if needs_profile(config) else _scheduler(bench, profile)

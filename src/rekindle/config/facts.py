@@ -14,6 +14,7 @@ __all__ = [
     "plays_itself",
     "plays_search",
     "verifies_in_workers",
+    "verifies_maths",
 ]
 
 
@@ -54,5 +55,11 @@ def invents_its_world(config: "Config") -> bool:
 def verifies_in_workers(config: "Config") -> bool:
     """Whether answers are judged by third-party code, which runs in worker processes."""
     task = config.task
-    others = {"math", "reasoning_gym"}
-    return task.verifier in others or (task.verifier == "auto" and task.source in {"gsm8k", "reasoning_gym"})
+    reasoning = task.verifier == "reasoning_gym" or (task.verifier == "auto" and task.source == "reasoning_gym")
+    return reasoning or verifies_maths(config)
+
+
+def verifies_maths(config: "Config") -> bool:
+    """Whether answers are judged as mathematics."""
+    task = config.task
+    return task.verifier == "math" or (task.verifier == "auto" and task.source == "gsm8k")

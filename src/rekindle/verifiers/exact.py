@@ -1,30 +1,19 @@
 """Exact match of strings. It runs in this process, because comparing strings executes no code."""
 
-import unicodedata
 from collections.abc import Sequence
 
 from rekindle.types import Task
+from rekindle.verifiers.completions import final_answer
+from rekindle.verifiers.unicode_forms import normalized
 from rekindle.verifiers.verifier import Verdict
 
-__all__ = ["ExactMatchVerifier", "exact_match", "final_answer"]
-
-ANSWER_OPEN, ANSWER_CLOSE = "<answer>", "</answer>"
+__all__ = ["ExactMatchVerifier", "exact_match"]
 
 
 def exact_match(prediction: str, answers: str | Sequence[str]) -> float:
     """1.0 when ``prediction`` equals one of ``answers`` after stripping and Unicode NFC; else 0.0."""
     accepted = (answers,) if isinstance(answers, str) else answers
     return float(_normalized(prediction) in {_normalized(answer) for answer in accepted})
-
-
-def final_answer(text: str) -> str:
-    """The part of a completion that is judged: the last ``<answer>...</answer>``, or all of it; stripped.
-
-    An opening tag without a closing one does not count. A completion cut off there is judged as a whole, and fails.
-    """
-    end = text.rfind(ANSWER_CLOSE)
-    start = text.rfind(ANSWER_OPEN, 0, end) if end >= 0 else -1
-    return text[start + len(ANSWER_OPEN) : end].strip() if start >= 0 else text.strip()
 
 
 class ExactMatchVerifier:
@@ -45,4 +34,4 @@ class ExactMatchVerifier:
 
 
 def _normalized(text: str) -> str:
-    return unicodedata.normalize("NFC", text).strip()
+    return normalized("NFC", text).strip()

@@ -9,10 +9,10 @@ from rekindle.config.tables.task import JudgeTable
 from rekindle.engines.endpoint import Endpoint, EndpointCompletion, EndpointRequest
 from rekindle.notices import warn
 from rekindle.types import Task
-from rekindle.verifiers.exact import final_answer
+from rekindle.verifiers.completions import final_answer
 from rekindle.verifiers.judge_cache import VerdictCache, verdict_key
 from rekindle.verifiers.judge_prompt import SYSTEM_PROMPT, is_presentable, judge_prompt, parse_verdict
-from rekindle.verifiers.qa import qa_exact_match
+from rekindle.verifiers.qa import qa_exact_match, repeats_question
 from rekindle.verifiers.verifier import Verdict, VerifierError
 
 __all__ = ["JudgeVerifier", "build_judge"]
@@ -29,7 +29,7 @@ class JudgeVerifier:
     """Verifier: an LLM judge's verdict on a completion's final answer: 1.0, 0.0, or the void failure ``"judge"``.
 
     Some cases are decided without a call: an answer that matches a reference by ``qa_exact_match`` is right; an answer
-    that is empty, or may not be shown to a judge (see ``judge_prompt``), is wrong. Equal cases are sent once, and
+    that is empty, repeats the question, or may not be shown to a judge (see ``judge_prompt``), is wrong. Equal cases are sent once, and
     cached verdicts are reused. A case fails when the judge cannot be reached, when its reply is not one of the two
     verdicts, or when the budget is spent.
 
@@ -67,12 +67,12 @@ class JudgeVerifier:
 
     def _known(self, case: Case) -> Verdict | None:
         """The verdict of a case that needs no call; None for other cases."""
-        _, references, answer = case
+        question, references, answer = case
         if not any(reference.strip() for reference in references):
             return Verdict(0.0, "error")
         if qa_exact_match(answer, references):
             return Verdict(1.0)
-        if not is_presentable(answer):
+        if not is_presentable(answer) or repeats_question(answer, question):
             return Verdict(0.0)
         found = self._cache.get(verdict_key(self._endpoint.model, *case))
         return None if found is None else Verdict(float(found))

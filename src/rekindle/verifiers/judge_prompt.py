@@ -11,6 +11,8 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from rekindle.verifiers.unicode_forms import normalized
+
 __all__ = ["MAX_CHARACTERS", "PROMPT_VERSION", "SYSTEM_PROMPT", "is_presentable", "judge_prompt", "parse_verdict"]
 
 PROMPT_VERSION = 1
@@ -66,7 +68,7 @@ def _quoted(text: str) -> str:
 
 def _visible(text: str) -> str:
     """One line in NFKC, without invisible characters and marks of writing direction."""
-    same = unicodedata.normalize("NFKC", text)
+    same = normalized("NFKC", text)
     return " ".join("".join(_shown(sign) for sign in same).split())
 
 

@@ -16,6 +16,8 @@ import re
 import string
 import unicodedata
 
+from rekindle.verifiers.unicode_forms import normalized
+
 __all__ = ["ARTICLES", "AnswerTokens", "answer_tokens", "split_tokens"]
 
 AnswerTokens = tuple[str, ...]
@@ -55,9 +57,9 @@ def split_tokens(text: str) -> AnswerTokens:
 
 def _folded(text: str) -> str:
     """Fold compatibility forms, case and accents; dashes become hyphens."""
-    same = unicodedata.normalize("NFKC", text.translate(APOSTROPHES)).casefold().translate(LETTERS)
-    bare = LATIN_MARKS.sub("", unicodedata.normalize("NFD", same))
-    return DASHES.sub("-", unicodedata.normalize("NFKC", bare))
+    same = normalized("NFKC", text.translate(APOSTROPHES)).casefold().translate(LETTERS)
+    bare = LATIN_MARKS.sub("", normalized("NFD", same))
+    return DASHES.sub("-", normalized("NFKC", bare))
 
 
 def _mark(found: re.Match[str]) -> str:

@@ -6,19 +6,22 @@ As in HotpotQA (arXiv 1809.09600), yes, no and noanswer get no partial credit.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import Literal
 
 from rekindle.types import Task
-from rekindle.verifiers.exact import final_answer
+from rekindle.verifiers.completions import final_answer
 from rekindle.verifiers.normalize import AnswerTokens, answer_tokens
 from rekindle.verifiers.verifier import Verdict
 
-__all__ = ["MAX_FURTHER_TOKENS", "QaMetric", "QaVerifier", "cover_match", "f1", "qa_exact_match"]
+__all__ = ["MAX_FURTHER_TOKENS", "QaMetric", "QaVerifier", "cover_match", "f1", "qa_exact_match", "repeats_question"]
 
 QaMetric = Literal["qa_exact_match", "cover_match", "f1"]
 
 MAX_FURTHER_TOKENS = 10
 """Most extra tokens of an answer that covers a reference, for ``QaVerifier``."""
+LEAST_REPEATED = 4
+"""Fewest words that repeat a question."""
 CLOSED = frozenset({("yes",), ("no",), ("noanswer",)})
 """Answers without partial credit."""
 
@@ -47,7 +50,9 @@ class QaVerifier:
     """Verifier: one of the three metrics, of a completion's final answer against the task's answers.
 
     With ``cover_match`` an answer with more than ``MAX_FURTHER_TOKENS`` tokens beyond those of the reference scores 0:
-    a long list of guesses covers the reference without answering the question.
+    a long list of guesses covers the reference without answering the question. With ``cover_match`` and ``f1`` an answer
+    that shares with the reference only words of the question, and has others beside them, scores 0: it may be a part of
+    the question, or all the names in it.
 
     Args:
         metric: Name of the metric.
@@ -66,7 +71,20 @@ class QaVerifier:
     def _verdict(self, task: Task, text: str) -> Verdict:
         if not any(_references(task.answer)):
             return Verdict(0.0, "error")
-        return Verdict(_best(final_answer(text), task.answer, self._score))
+        asked = _words_of(task.prompt)
+
+        def score(given: AnswerTokens, wanted: AnswerTokens) -> float:
+            return self._score(given, wanted) if _adds_something(given, wanted, asked) else 0.0
+
+        return Verdict(_best(final_answer(text), task.answer, score))
+
+
+def repeats_question(answer: str, question: str) -> bool:
+    """Whether a short answer has half of the question in it, or more: at least four words, adjacent and in order."""
+    given, asked = answer_tokens(answer), answer_tokens(question)
+    needed = max(LEAST_REPEATED, (len(asked) + 1) // 2)
+    parts = {asked[start : start + needed] for start in range(len(asked) - needed + 1)}
+    return any(given[start : start + needed] in parts for start in range(len(given) - needed + 1))
 
 
 Scorer = Callable[[AnswerTokens, AnswerTokens], float]
@@ -80,6 +98,17 @@ def _references(answers: str | Sequence[str]) -> Iterator[AnswerTokens]:
 def _best(prediction: str, answers: str | Sequence[str], score: Scorer) -> float:
     given = answer_tokens(prediction)
     return max((score(given, wanted) for wanted in _references(answers) if given and wanted), default=0.0)
+
+
+@lru_cache(256)
+def _words_of(prompt: str) -> frozenset[str]:
+    return frozenset(answer_tokens(prompt))
+
+
+def _adds_something(given: AnswerTokens, wanted: AnswerTokens, asked: frozenset[str]) -> bool:
+    """Whether an answer has a word of the reference that the question has not, or consists of the reference's words."""
+    words = set(given)
+    return words <= set(wanted) or not (words & set(wanted)) <= asked
 
 
 def _same(given: AnswerTokens, wanted: AnswerTokens) -> float:

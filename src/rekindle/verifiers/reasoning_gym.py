@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from rekindle.tasks.extras import require_extra
 from rekindle.types import Task
-from rekindle.verifiers.exact import final_answer
+from rekindle.verifiers.completions import final_answer
 from rekindle.verifiers.verifier import Verdict
 from rekindle.verifiers.workers import WorkerPool
 

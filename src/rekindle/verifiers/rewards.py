@@ -47,5 +47,8 @@ def build_verifier(task: TaskTable, verify: VerifyTable, judge: JudgeTable = NO_
             return QaVerifier(name)
         case "judge":
             return build_judge(judge)
-    kind = MathVerifier if name == "math" else ReasoningGymVerifier
-    return kind(workers=verify.workers, timeout_seconds=verify.timeout_seconds)
+        case "math":
+            return MathVerifier(
+                workers=verify.workers, timeout_seconds=verify.timeout_seconds, powers=verify.powers
+            )
+    return ReasoningGymVerifier(workers=verify.workers, timeout_seconds=verify.timeout_seconds)

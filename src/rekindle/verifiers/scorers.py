@@ -33,7 +33,7 @@ def load(scorer: ScorerName) -> None:
     """Import a scorer's packages and run it once, so that processes forked later start warm."""
     if scorer == "math":
         for latex in TYPICAL_LATEX:
-            latex_equal(f"The answer is ${latex}$, so \\boxed{{{latex}}}", ["0.5"])
+            latex_equal(latex, ["0.5"], ())
     else:
         dataset = make_dataset("countdown", {"seed": 0, "size": 1})
         dataset.score_answer("1+1", make_entry(dataset, 0))
@@ -50,11 +50,11 @@ def score(scorer: ScorerName, job: Mapping[str, Any]) -> float:
 
     Args:
         scorer: Name of the scorer.
-        job: ``text`` and ``answers`` for maths; ``text`` and a task's metadata (``dataset``, ``index``, ``entry``) for
-            reasoning-gym, where an ``entry`` of None is generated again from its index.
+        job: ``said``, ``references``, ``given`` for maths; ``text`` and a task's metadata (``dataset``, ``index``, ``entry``)
+            for reasoning-gym, where an ``entry`` of None is generated again from its index.
     """
     if scorer == "math":
-        return float(latex_equal(job["text"], job["answers"]))
+        return float(latex_equal(job["said"], job["references"], job["given"]))
     dataset, literal = _dataset(job["dataset"]), job["entry"]
     entry = make_entry(dataset, job["index"]) if literal is None else ast.literal_eval(literal)
     return float(dataset.score_answer(job["text"], entry))

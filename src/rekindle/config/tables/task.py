@@ -3,7 +3,7 @@
 from typing import Any, ClassVar, Literal
 
 from rekindle.config.conditions import Condition, absent, fact, given, on
-from rekindle.config.facts import verifies_in_workers
+from rekindle.config.facts import verifies_in_workers, verifies_maths
 from rekindle.config.keys import Table, key
 
 __all__ = ["JudgeTable", "TaskTable", "VerifyTable"]
@@ -65,10 +65,10 @@ class TaskTable(Table):
             "auto": "the source's own: math for gsm8k, reasoning_gym for reasoning_gym, "
             "qa_exact_match for search, else exact_match",
             "exact_match": "1 if the final answer equals a reference answer, apart from surrounding white space",
-            "math": "1 if math-verify finds the values equal",
+            "math": "1 if the final answer is a result that equals the reference, by value or by math-verify",
             "reasoning_gym": "the scorer of the data set",
             "qa_exact_match": "1 if both have the same words, apart from case, articles and punctuation",
-            "cover_match": "1 if a short text contains the words of a reference answer",
+            "cover_match": "1 if a short text contains the words of a reference answer; pays for short lists of guesses",
             "f1": "F1 of the words against the best matching reference answer",
             "judge": "a model behind an API, see [judge]",
         },
@@ -86,6 +86,11 @@ class VerifyTable(Table):
 
     workers: int = key(2, "worker processes", ge=1)
     timeout_seconds: float = key(5.0, "wall-clock limit of one verdict, seconds", gt=0)
+    powers: bool = key(
+        False,
+        "a power of whole numbers is a result too, e.g. 2^10 for 1024",
+        only=fact("the verifier is math", verifies_maths, task__verifier="math"),
+    )
 
 
 class JudgeTable(Table):

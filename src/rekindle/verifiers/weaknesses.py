@@ -1,0 +1,34 @@
+"""What a verifier cannot defend against by its nature, said when it is chosen for training."""
+
+from collections.abc import Iterator
+
+from rekindle.config.tables.task import TaskTable
+
+__all__ = ["weaknesses"]
+
+
+def weaknesses(task: TaskTable) -> Iterator[str]:
+    """One warning for each way in which answers that answer nothing earn a reward with these settings."""
+    if task.verifier == "cover_match":
+        yield (
+            'task.verifier = "cover_match" also rewards an answer that lists a few guesses, and a policy can learn to '
+            'write lists; train with "qa_exact_match" or "judge", or look at samples.jsonl'
+        )
+    partial = not task.binary_rewards or task.success_threshold < 1
+    if task.verifier == "f1" and partial:
+        yield (
+            f'task.verifier = "f1" {_threshold(task)} also rewards an answer that has some words of the reference, such '
+            "as a part of the question; train on exact matches with \"qa_exact_match\", or look at samples.jsonl"
+        )
+    scored_in_part = task.verifier == "reasoning_gym" or (task.verifier == "auto" and task.source == "reasoning_gym")
+    if scored_in_part and partial:
+        yield (
+            f"reasoning_gym's scorers {_threshold(task)} also reward answers that are wrong, some of them any answer; "
+            "set task.binary_rewards = true and task.success_threshold = 1"
+        )
+
+
+def _threshold(task: TaskTable) -> str:
+    if task.binary_rewards:
+        return f"with task.success_threshold = {task.success_threshold:g}"
+    return "with task.binary_rewards = false"

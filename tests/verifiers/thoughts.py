@@ -1,0 +1,26 @@
+"""Texts with thoughts, and what of each is judged."""
+
+THOUGHTS = [
+    ("<think>41</think>42", "42"),
+    ("<think>41</think>\n\n<think>40</think> 42", "42"),
+    ("<think>41 <think>40</think> 39</think> 42", "42"),
+    ("41</think> 42", "42"),
+    ("41</think> 40</think> 42", "42"),
+    ("42 <think>41", "42"),
+    ("42 <think>41</think>", "42"),
+    ("<THINK>41</Think>42", "42"),
+    ("<thinking>41</thinking>42", "42"),
+    ("<thought>41</thought>42", "42"),
+    ("<reasoning>41</reasoning>42", "42"),
+    ("<seed:think>41</seed:think>42", "42"),
+    ("[THINK]41[/THINK]42", "42"),
+    ("<think><answer>41</answer></think>42", "42"),
+    ("<think><answer>41</answer></think><answer>42</answer>", "42"),
+    ("<answer><think>41</think>42</answer>", "42"),
+    ("<think>42", ""),
+    ("<think>42</think>", ""),
+    ("42</think>", ""),
+    ("<think>a</think><think>42", ""),
+    ("<think><answer>42</answer>", ""),
+    ("<think><answer>42</answer></think>", ""),
+]
