@@ -55,7 +55,7 @@ def test_a_pool_that_forgets_is_found():
         check_pool(lambda history: Forgets(history, reset_below=0.9))
 
 
-NOT_ZERO_FOR_EQUAL = {"c_rf", "shrunk_baseline", "reinforce"}
+NOT_ZERO_FOR_EQUAL = {"c_rf", "reinforce"}
 PURE = [batch_standardize, dr_grpo, grpo, maxrl, rloo]
 
 

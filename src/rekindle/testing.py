@@ -147,8 +147,7 @@ def check_estimator(
     Args:
         estimator: A function of the rewards of one comparison, or an ``Estimator`` over all groups of a batch.
         zero_for_equal: Whether equal rewards, of prompts without history, must give exact zeros. False for methods that
-            compare with more than the rollouts of the batch: C-RF gives a batch of successes a positive advantage, and
-            an empirical-Bayes baseline gives zeros only up to rounding.
+            compare with more than the rollouts of the batch: C-RF gives a batch of successes a positive advantage.
     """
     if not isinstance(estimator, Estimator):
         estimator = over_batch(estimator)

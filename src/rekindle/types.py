@@ -245,15 +245,18 @@ class TrainingSample:
     Attributes:
         token_ids: [T].
         loss_mask: [T] True where the policy sampled the token.
-        logprobs: [T] behaviour log-probabilities at ``temperature``.
+        logprobs: [T] behaviour log-probabilities, at the sampling temperature.
         advantages: [T] 0.0 where the mask is False or a token filter dropped the token.
         temperature: The logits are divided by it before the softmax.
+        behaviour_temperature: The sampling temperature; None: ``temperature``.
         weight: Factor of each of this rollout's token losses in the batch loss; the aggregation, as a number.
         version: Policy version that sampled it.
         prompt_key: Rollouts with equal keys begin with the same prompt tokens, so its forward pass can be shared.
         entropy_scale: Scale of the advantage that ``losses.entropy_advantages`` adds to each token; 0 adds nothing.
         importance_cap: Each token's loss is multiplied by min(pi / pi_behaviour, cap), for tokens that were sampled at
-            another temperature than ``temperature``; 0: off.
+            another temperature than ``temperature`` or by an engine that differs from the trainer; 0: off.
+        side: 1 or -1: in every optimizer step the advantages are scaled such that both sides have the same total
+            weight (C-RF); 0: off.
     """
 
     token_ids: Sequence[int]
@@ -266,6 +269,8 @@ class TrainingSample:
     prompt_key: int = 0
     entropy_scale: float = 0.0
     importance_cap: float = 0.0
+    behaviour_temperature: float | None = None
+    side: int = 0
 
 
 class Environment(Protocol):

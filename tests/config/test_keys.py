@@ -49,7 +49,7 @@ def another(key):
     elif "int" in kind or "bool" in kind:
         candidates = [not key.default] if "bool" in kind else [2 * (key.default or 3), (key.default or 3) // 2]
     else:
-        candidates = ["text"] if "str" in kind else [0.31]
+        candidates = ["text"] if "str" in kind else [0.31, 3.0]
     return next(value for value in candidates if value != key.default and allowed(key.path, value))
 
 
@@ -58,7 +58,7 @@ def unread(settings, path):
     return [reason for reason in found if "would not be read" in reason]
 
 
-NEIGHBOURS = [{}, {"model.path": "m"}] + [
+NEIGHBOURS = [{}, {"model.path": "m"}, {"advantage.negative_scale": 0.0}] + [
     {path: value} for path, key in KEYS.items() for value in key.choices if value != key.default
 ]
 
@@ -162,4 +162,11 @@ def test_the_parameters_of_an_estimator_are_keys_that_only_it_reads():
         for parameter in estimator.parameters:
             key = KEYS[f"advantage.{parameter}"]
             assert key.only is not None
-            assert key.only.settings() == {"advantage.estimator": name}
+            settings = key.only.settings()
+            assert parameter in ESTIMATORS[settings["advantage.estimator"]].parameters
+            assert key.only.holds(configuration({**settings, "advantage.estimator": name}))
+    for name in set(ESTIMATORS) - {name for name, entry in ESTIMATORS.items() if entry.parameters}:
+        of_others = [key for path, key in KEYS.items() if path.startswith("advantage.") and key.only is not None]
+        taken = [key for key in of_others if "advantage.estimator" in key.only.settings()]
+        assert taken
+        assert not any(key.only.holds(configuration({"advantage.estimator": name})) for key in taken)

@@ -56,6 +56,6 @@ def samples_of(groups, estimator="grpo", aggregation=token_mean, **stages):
     return build_samples(groups, Credit(chosen, aggregation, **stages))
 
 
-def advantages_of(groups, estimator="grpo", **stages):
+def advantages_of(groups, estimator="grpo", aggregation=token_mean, **stages):
     """[rollouts] the advantage on each rollout's last token."""
-    return [sample.advantages[-1] for sample in samples_of(groups, estimator, **stages)]
+    return [sample.advantages[-1] for sample in samples_of(groups, estimator, aggregation, **stages)]

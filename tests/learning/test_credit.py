@@ -174,6 +174,43 @@ def test_of_a_negative_rollout_the_least_likely_tokens_of_all_turns_learn(keep_r
     assert filtered.advantages == [0, 0, *(-0.5 * learns for learns in learning)]
 
 
+@pytest.mark.parametrize("beta", [0.0, 0.25, 1.0, 2.0])
+def test_all_negative_advantages_are_scaled(beta):
+    groups = [rewarded(0, 1, 0), rewarded(1, 0, 0), rewarded(2, 1, 1)]
+    assert advantages_of(groups, "dr_grpo", negative_scale=beta) == [0.5, -0.5 * beta, 0, 0, 0, 0]
+    assert advantages_of(groups, "reinforce", negative_scale=beta) == [1, 0, 0, 0, 1, 1]
+    scales = [sample.entropy_scale for sample in samples_of(groups, zero_variance_scale=0.2, negative_scale=beta)]
+    assert scales == [0, 0, *[-0.2 * beta] * 2, 0.2, 0.2], "those of RL-ZVP too"
+
+
+def test_the_scale_and_the_filter_go_together():
+    good, bad = rollout(1, 5, hole=True, logprobs=TURNS), rollout(0, 5, hole=True, logprobs=TURNS)
+    _, filtered = samples_of([group(0, good, bad)], "dr_grpo", negative_keep_ratio=0.3, negative_scale=0.5)
+    assert filtered.advantages == [0, 0, 0, -0.25, 0, -0.25, 0, 0]
+
+
+@pytest.mark.parametrize("name", ["c_rf", "batch_standardize"])
+def test_a_scale_of_one_changes_no_bit(name):
+    groups = [rewarded(key, key % 2, length=key + 1) for key in range(5)]
+    assert samples_of(groups, name, negative_scale=1.0) == samples_of(groups, name)
+
+
+def test_sides_are_kept_where_the_scale_takes_their_advantage():
+    """Otherwise positives only would be a batch with one side, and have twice the advantage."""
+    samples = samples_of([rewarded(0, 1), rewarded(1, 0)], "c_rf", negative_scale=0.0)
+    assert [(sample.side, sample.advantages[-1]) for sample in samples] == [(1, 1.0), (-1, 0.0)]
+    assert {sample.side for sample in samples_of([rewarded(0, 1, 0)], "grpo")} == {0}
+
+
+def test_truncated_weights_are_for_every_rollout_without_a_weight_of_its_own():
+    groups = [rewarded(0, 1, 0, temperature=1.0), rewarded(1, 1, 0, temperature=HOT)]
+    elsewhere = OffTemperature("importance", base=1.0, cap=3.0)
+    assert [one.importance_cap for one in samples_of(groups, tis_cap=2.0)] == [2.0] * 4
+    both = samples_of(groups, tis_cap=2.0, off_temperature=elsewhere)
+    assert [one.importance_cap for one in both] == [2.0, 2.0, 3.0, 3.0]
+    assert [one.behaviour_temperature for one in both] == [1.0, 1.0, HOT, HOT]
+
+
 def test_dropped_tokens_count_in_every_length():
     groups = [group(0, rollout(1, 2), rollout(0, 5, logprobs=TURNS)), group(1, rollout(0, 4))]
     for aggregation in (sequence_mean, group_token_mean):

@@ -125,9 +125,9 @@ def test_shrunk_baselines_by_hand():
     groups = [Compared([1, 0], 3, 1), Compared([0, 1])]
     assert posterior_means(groups, 2.0) == pytest.approx([2 / 3, 1 / 2])
     assert posterior_means(groups, 0.0) == pytest.approx([3 / 4, 1 / 2])
-    # r - v: 1/3 -2/3 -1/2 1/2; mean square (1/9 + 4/9 + 1/4 + 1/4) / 4 = 19/72
+    # x = r - v: 1/3 -2/3 -1/2 1/2, mean -1/12; mean square (1/9 + 4/9 + 1/4 + 1/4) / 4 = 19/72
     unit = math.sqrt(19 / 72)
-    expected = [1 / 3 / unit, -2 / 3 / unit, -1 / 2 / unit, 1 / 2 / unit]
+    expected = [5 / 12 / unit, -7 / 12 / unit, -5 / 12 / unit, 7 / 12 / unit]
     assert flat(shrunk_baseline(2.0).function(groups)) == pytest.approx(expected)
 
 
@@ -156,9 +156,15 @@ def test_shrunk_advantages_are_bounded_and_no_worse_for_a_better_rollout(groups,
         assert [a for _, a in sorted(zip(group.rewards, row, strict=True))] == sorted(row)
 
 
-def test_a_batch_that_surprises_everywhere_alike_keeps_a_bounded_push():
+def test_a_batch_that_surprises_everywhere_alike_has_no_direction():
     rows = shrunk_baseline(0.0).function([Compared([1], 9, 1), Compared([1], 9, 1), Compared([1], 90, 10)])
-    assert flat(rows) == pytest.approx([1, 1, 1])
+    assert flat(rows) == pytest.approx([0, 0, 0])
+
+
+def test_nearly_equal_surprises_are_not_blown_up():
+    # x = .1 .1 .09, in units of their root mean square and not of their deviation from each other
+    rows = shrunk_baseline(0.0).function([Compared([1], 9, 1), Compared([1], 9, 1), Compared([1], 91, 9)])
+    assert max(map(abs, flat(rows))) < 0.1
 
 
 def test_rewards_that_are_their_baselines_give_exact_zeros():

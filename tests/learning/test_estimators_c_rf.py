@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from rekindle.learning.aggregation import sequence_mean
-from rekindle.learning.estimators import c_rf
+from rekindle.learning.estimators import ESTIMATORS, Compared, balanced, c_rf
 from rekindle.learning.losses.ppo_clip import ppo_clip
+from rekindle.learning.losses.tokens import Clip, Tokens
 from rekindle.learning.token_filters import lowest_probability
 
 F64 = torch.float64
@@ -33,6 +34,34 @@ def test_the_threshold_is_the_callers():
     assert c_rf([0.2, 0.4], success_at=0.1) == [1, 1]
 
 
+def test_real_rewards_are_split_at_the_batch_mean():
+    """Mean .5: the reward that equals it is not below it."""
+    estimator = ESTIMATORS["c_rf"].tuned({"split": "batch_mean", "count_over": "batch"})
+    assert not estimator.needs_binary_rewards
+    (row, other) = estimator.function([Compared([0.1, 0.5]), Compared([0.4, 0.6, 0.9])])
+    assert [*row, *other] == pytest.approx([-5 / 4, 5 / 6, -5 / 4, 5 / 6, 5 / 6])
+
+
+@pytest.mark.parametrize("reward", [0.0, 0.3, 1.0])
+def test_equal_real_rewards_have_no_sides(reward):
+    """A batch of failures is not below its own mean, and must not be reinforced."""
+    estimator = ESTIMATORS["c_rf"].tuned({"split": "batch_mean", "count_over": "batch"})
+    assert estimator.function([Compared([reward] * 3)]) == [[0.0] * 3]
+
+
+def test_counted_over_minibatches_the_advantages_are_signs():
+    estimator = ESTIMATORS["c_rf"]
+    assert estimator.balances_each_step
+    assert estimator.function([Compared([1.0, 0.0]), Compared([0.0])]) == [[1.0, -1.0], [-1.0]]
+
+
+def test_sides_are_balanced_by_what_counts():
+    # units 1 3 | 4, total 8: 8 / (2 x 4) for both; without units 3 / (2 x 2) and 3 / 2
+    assert balanced([1.0, 1.0, -1.0], [1, 3, 4]) == [1.0, 1.0, -1.0]
+    assert balanced([1.0, 1.0, -1.0]) == pytest.approx([0.75, 0.75, -1.5])
+    assert balanced([1.0, 0.0, -1.0], [0.0, 5.0, 2.0]) == [0.0, 0.0, -1.0], "what does not count is no side"
+
+
 def literal_loss(rows, rewards):
     """The paper's formula as written; rows of (logprobs, old logprobs, kept tokens), one per rollout."""
     positive, negative = [], []
@@ -58,7 +87,8 @@ def composed_loss(rows, rewards):
         advantages = torch.full_like(logprobs, advantage)
         if advantage < 0:
             advantages = advantages * keep
-        total = total + weight * ppo_clip(logprobs, old, advantages, CLIP_LOW, CLIP_HIGH)[0].sum()
+        tokens = Tokens(logprobs, old, advantages, [len(logprobs)])
+        total = total + weight * ppo_clip(tokens, Clip(CLIP_LOW, CLIP_HIGH))[0].sum()
     return total
 
 

@@ -7,15 +7,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rekindle.learning.losses import LOSSES
 from rekindle.learning.losses.importance import importance_weights
-from rekindle.learning.losses.kl import kl_k3
+from rekindle.learning.losses.kl import corrected, kl_k3
 from rekindle.learning.losses.ppo_clip import ppo_clip
-from rekindle.learning.losses.tokens import Tokens
+from rekindle.learning.losses.tokens import Clip, Tokens
 from rekindle.learning.losses.zero_variance import entropy_advantages
 
 F64 = torch.float64
 finite = st.floats(-6, 6)
+
+
+def clipped_loss(logprobs, old, advantages, low, high, dual=None):
+    """``ppo_clip`` of tokens of one rollout."""
+    return ppo_clip(Tokens(logprobs, old, advantages, [logprobs.numel()]), Clip(low, high, dual))
 
 
 def tensor(*values: float) -> torch.Tensor:
@@ -39,7 +43,7 @@ TABLE = [
 @pytest.mark.parametrize(("ratio", "advantage", "loss", "clipped", "slope"), TABLE)
 def test_ppo_clip_by_hand(ratio, advantage, loss, clipped, slope):
     logprobs = tensor(math.log(ratio) - 1.0).requires_grad_()
-    losses, flags = ppo_clip(logprobs, tensor(-1.0), tensor(advantage), 0.2, 0.28)
+    losses, flags = clipped_loss(logprobs, tensor(-1.0), tensor(advantage), 0.2, 0.28)
     losses.sum().backward()
     assert losses.item() == pytest.approx(loss)
     assert flags.tolist() == [clipped]
@@ -58,13 +62,47 @@ def test_ppo_clip_gradient_matches_finite_differences(old, seed):
         ratios[(ratios - corner).abs() < 1e-3] = 1.0
     advantages = torch.randn(len(old), generator=generator, dtype=F64)
     logprobs = (old_logprobs + ratios.log()).requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: ppo_clip(x, old_logprobs, advantages, 0.2, 0.25)[0], (logprobs,))
+    assert torch.autograd.gradcheck(lambda x: clipped_loss(x, old_logprobs, advantages, 0.2, 0.25)[0], (logprobs,))
+
+
+# ratio, advantage, token loss, clipped, slope; clip .2, .28, dual clip 3
+DUAL = [
+    (2.9, -1.0, 2.9, False, 2.9),
+    (3.5, -1.0, 3.0, True, 0.0),
+    (3.5, -2.0, 6.0, True, 0.0),
+    (3.5, 1.0, -1.28, True, 0.0),  # a positive advantage has the usual bound
+    (0.5, 1.0, -0.5, False, -0.5),
+    (0.5, -1.0, 0.8, True, 0.0),
+    (3.5, 0.0, 0.0, False, 0.0),
+]
+
+
+@pytest.mark.parametrize(("ratio", "advantage", "loss", "clipped", "slope"), DUAL)
+def test_dual_clip_by_hand(ratio, advantage, loss, clipped, slope):
+    logprobs = tensor(math.log(ratio) - 1.0).requires_grad_()
+    losses, flags = clipped_loss(logprobs, tensor(-1.0), tensor(advantage), 0.2, 0.28, dual=3.0)
+    losses.sum().backward()
+    assert losses.item() == pytest.approx(loss)
+    assert flags.tolist() == [clipped]
+    assert logprobs.grad is not None
+    assert logprobs.grad.item() == pytest.approx(slope)
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 999))
+def test_a_dual_clip_beyond_every_ratio_changes_nothing(seed):
+    generator = torch.Generator().manual_seed(seed)
+    old, advantages = (torch.randn(6, generator=generator, dtype=F64) for _ in range(2))
+    logprobs = old + torch.randn(6, generator=generator, dtype=F64)
+    plain, bounded = (clipped_loss(logprobs, old, advantages, 0.2, 0.28, dual) for dual in (None, 1e9))
+    assert torch.equal(plain[0], bounded[0])
+    assert torch.equal(plain[1], bounded[1])
 
 
 def test_on_policy_gradient_is_reinforce():
     logprobs = tensor(-0.5, -2.0, -0.1).requires_grad_()
     advantages = tensor(1.5, -0.5, 0.0)
-    losses, clipped = ppo_clip(logprobs, logprobs.detach(), advantages, 0.2, 0.2)
+    losses, clipped = clipped_loss(logprobs, logprobs.detach(), advantages, 0.2, 0.2)
     losses.sum().backward()
     assert logprobs.grad is not None
     assert torch.equal(logprobs.grad, -advantages)
@@ -74,7 +112,7 @@ def test_on_policy_gradient_is_reinforce():
 @pytest.mark.parametrize("gap", [1000.0, -1000.0])
 def test_a_ratio_beyond_all_measure_stays_finite(gap):
     logprobs = torch.tensor([gap, gap, gap]).requires_grad_()
-    losses, _ = ppo_clip(logprobs, torch.zeros(3), torch.tensor([1.0, -1.0, 0.0]), 0.2, 0.2)
+    losses, _ = clipped_loss(logprobs, torch.zeros(3), torch.tensor([1.0, -1.0, 0.0]), 0.2, 0.2)
     losses.sum().backward()
     assert losses.isfinite().all()
     assert logprobs.grad is not None
@@ -103,13 +141,71 @@ def test_kl_k3_has_the_kl_divergence_as_its_mean():
     assert (policy * kl_k3(policy.log(), reference.log())).sum().item() == pytest.approx(expected.item())
 
 
-def test_the_table_of_losses_holds_ppo_clip_as_it_is():
-    logprobs, old = tensor(-0.5, -2.0, -0.1), tensor(-1.0, -1.0, -1.0)
-    tokens = Tokens(logprobs, old, tensor(1.0, -1.0, 2.0), [2, 1])
-    losses, clipped = ppo_clip(logprobs, old, tokens.advantages, 0.2, 0.3)
-    mine, flags = LOSSES["ppo_clip"].load()(tokens, 0.2, 0.3)
-    assert torch.equal(mine, losses)
-    assert torch.equal(flags, clipped)
+# -- the direction of the KL penalty: expected gradients over a vocabulary, in closed form
+
+
+def of_logits(logits):
+    return torch.log_softmax(logits, -1)
+
+
+LOGITS, REFERENCE = tensor(1.0, -0.5, 0.3, 0.0), of_logits(tensor(-0.4, 0.9, 0.0, 0.2))
+
+
+def expected_gradient(penalty):
+    """Gradient of the penalty's mean over tokens of the policy; the probability of a sample has no gradient."""
+    logits = LOGITS.clone().requires_grad_()
+    logprobs = of_logits(logits)
+    mean = (logprobs.detach().exp() * penalty(logprobs)).sum()
+    return torch.autograd.grad(mean, logits)[0]
+
+
+def gradient_of(divergence):
+    logits = LOGITS.clone().requires_grad_()
+    return torch.autograd.grad(divergence(of_logits(logits)), logits)[0]
+
+
+def forward_kl(logprobs):
+    """KL(policy || ref)."""
+    return (logprobs.exp() * (logprobs - REFERENCE)).sum()
+
+
+def reverse_kl(logprobs):
+    """KL(ref || policy)."""
+    return (REFERENCE.exp() * (REFERENCE - logprobs)).sum()
+
+
+def k3_corrected(logprobs, old=None):
+    return corrected(kl_k3(logprobs, REFERENCE), logprobs, logprobs.detach() if old is None else old)
+
+
+def test_the_gradient_of_k3_is_that_of_the_kl_from_the_reference():
+    mine = expected_gradient(lambda logprobs: kl_k3(logprobs, REFERENCE))
+    torch.testing.assert_close(mine, gradient_of(reverse_kl), rtol=1e-12, atol=1e-14)
+    assert (mine - gradient_of(forward_kl)).norm() > 0.1, "the two differ here"
+
+
+def test_the_gradient_of_corrected_k3_is_that_of_the_kl_from_the_policy():
+    mine = expected_gradient(k3_corrected)
+    torch.testing.assert_close(mine, gradient_of(forward_kl), rtol=1e-12, atol=1e-14)
+    # the closed form: p_i (log p_i / q_i - KL)
+    policy = of_logits(LOGITS)
+    closed = policy.exp() * (policy - REFERENCE - forward_kl(policy))
+    torch.testing.assert_close(mine, closed, rtol=1e-12, atol=1e-14)
+
+
+def test_corrected_k3_is_unbiased_for_tokens_of_an_older_policy():
+    old = of_logits(tensor(0.2, 0.1, -0.7, 0.5))
+    logits = LOGITS.clone().requires_grad_()
+    logprobs = of_logits(logits)
+    mean = (old.exp() * k3_corrected(logprobs, old)).sum()
+    assert mean.item() == pytest.approx(forward_kl(of_logits(LOGITS)).item())
+    (gradient,) = torch.autograd.grad(mean, logits)
+    torch.testing.assert_close(gradient, gradient_of(forward_kl), rtol=1e-12, atol=1e-14)
+
+
+def test_both_estimates_have_one_value_on_policy():
+    logprobs = of_logits(LOGITS)
+    assert torch.equal(k3_corrected(logprobs), kl_k3(logprobs, REFERENCE))
 
 
 def test_lengths_that_are_not_those_of_the_tokens_are_our_own_mistake():

@@ -11,7 +11,7 @@ from rekindle.learning.aggregation import sequence_mean
 from rekindle.learning.losses import LOSSES
 from rekindle.learning.losses.cispo import cispo
 from rekindle.learning.losses.gspo import gspo
-from rekindle.learning.losses.tokens import Tokens
+from rekindle.learning.losses.tokens import Clip, Tokens
 
 F64 = torch.float64
 LENGTHS = [3, 0, 1, 4]
@@ -44,7 +44,7 @@ def weights() -> torch.Tensor:
 def test_on_policy_every_loss_has_exactly_the_gradient_of_reinforce(name, seed, low, high):
     batch = tokens(seed, 0.5, per_token=True)
     batch = Tokens(batch.logprobs, batch.logprobs.detach(), batch.advantages, LENGTHS)
-    losses, clipped = LOSSES[name].load()(batch, low, high)
+    losses, clipped = LOSSES[name].load()(batch, Clip(low, high))
     losses.sum().backward()
     assert batch.logprobs.grad is not None
     assert torch.equal(batch.logprobs.grad, -batch.advantages)
@@ -56,7 +56,7 @@ def test_on_policy_every_loss_has_exactly_the_gradient_of_reinforce(name, seed, 
 def test_a_ratio_beyond_all_measure_stays_finite(name, gap):
     logprobs = torch.tensor([gap, gap, gap]).requires_grad_()
     batch = Tokens(logprobs, torch.zeros(3), torch.tensor([1.0, -1.0, 0.0]), [1, 1, 1])
-    losses, _ = LOSSES[name].load()(batch, 0.2, 0.2)
+    losses, _ = LOSSES[name].load()(batch, Clip(0.2, 0.2))
     losses.sum().backward()
     assert losses.isfinite().all()
     assert logprobs.grad is not None
@@ -68,7 +68,7 @@ def test_a_ratio_beyond_all_measure_stays_finite(name, gap):
 @pytest.mark.parametrize("lengths", [[], [0], [0, 0]])
 def test_no_tokens_no_losses(name, lengths):
     none = torch.zeros(0)
-    losses, clipped = LOSSES[name].load()(Tokens(none, none, none, lengths), 0.2, 0.2)
+    losses, clipped = LOSSES[name].load()(Tokens(none, none, none, lengths), Clip(0.2, 0.2))
     assert (losses.tolist(), clipped.tolist()) == ([], [])
 
 
@@ -77,7 +77,7 @@ def test_gspo_by_hand():
     ratios = tensor(2.0, 0.5, 1.2, 1.5, 1.2, 1.5)
     logprobs = (ratios.log() - 1).requires_grad_()
     batch = Tokens(logprobs, torch.full_like(ratios, -1.0), tensor(1, 1, 1, 1, -1, -1), [2, 2, 2])
-    losses, clipped = gspo(batch, 0.2, 0.28)
+    losses, clipped = gspo(batch, Clip(0.2, 0.28))
     losses.sum().backward()
     root = math.sqrt(1.8)
     assert losses.tolist() == pytest.approx([-1, -1, -1.28, -1.28, root, root])
@@ -103,7 +103,7 @@ def literal_gspo(batch: Tokens, low: float, high: float) -> torch.Tensor:
 @given(seed=st.integers(0, 999), drift=st.floats(0, 1))
 def test_gspo_with_sequence_mean_has_the_papers_value_and_gradient(seed, drift):
     batch = tokens(seed, drift)
-    mine = (gspo(batch, 0.1, 0.2)[0] * weights()).sum()
+    mine = (gspo(batch, Clip(0.1, 0.2))[0] * weights()).sum()
     theirs = literal_gspo(batch, 0.1, 0.2)
     assert mine.item() == pytest.approx(theirs.item(), abs=1e-12)
     gradients = [torch.autograd.grad(loss, batch.logprobs)[0] for loss in (mine, theirs)]
@@ -116,12 +116,12 @@ def test_gspo_gradient_matches_finite_differences_where_the_ratio_is_free():
 
 
 def gspo_of(batch: Tokens, logprobs: torch.Tensor) -> torch.Tensor:
-    return gspo(Tokens(logprobs, batch.old_logprobs, batch.advantages, LENGTHS), 0.9, 9.0)[0]
+    return gspo(Tokens(logprobs, batch.old_logprobs, batch.advantages, LENGTHS), Clip(0.9, 9.0))[0]
 
 
 def test_a_token_dropped_by_a_filter_has_no_gradient_and_counts_in_its_sequences_ratio():
     logprobs = tensor(-0.5, -1.5).requires_grad_()
-    losses, _ = gspo(Tokens(logprobs, tensor(-1.0, -1.2), tensor(0.0, -2.0), [2]), 0.5, 0.5)
+    losses, _ = gspo(Tokens(logprobs, tensor(-1.0, -1.2), tensor(0.0, -2.0), [2]), Clip(0.5, 0.5))
     losses.sum().backward()
     s = math.exp((0.5 - 0.3) / 2)
     assert losses.tolist() == pytest.approx([0.0, 2 * s])
@@ -143,7 +143,7 @@ CISPO = [
 @pytest.mark.parametrize(("ratio", "advantage", "weight", "bounded"), CISPO)
 def test_cispo_by_hand(ratio, advantage, weight, bounded):
     logprobs = tensor(math.log(ratio) - 1.0).requires_grad_()
-    losses, flags = cispo(Tokens(logprobs, tensor(-1.0), tensor(advantage), [1]), 0.2, 1.0)
+    losses, flags = cispo(Tokens(logprobs, tensor(-1.0), tensor(advantage), [1]), Clip(0.2, 1.0))
     losses.sum().backward()
     assert losses.item() == pytest.approx(-weight * advantage * (math.log(ratio) - 1.0))
     assert logprobs.grad is not None
@@ -158,5 +158,5 @@ def test_cispo_is_weighted_reinforce_for_any_policy(seed, drift):
     """The same weights given as numbers: the gradient goes through the log-probabilities alone."""
     batch = tokens(seed, drift, per_token=True)
     weight = torch.exp(batch.logprobs.detach() - batch.old_logprobs).clamp(max=1.5)
-    (gradient,) = torch.autograd.grad(cispo(batch, 0.2, 0.5)[0].sum(), batch.logprobs)
+    (gradient,) = torch.autograd.grad(cispo(batch, Clip(0.2, 0.5))[0].sum(), batch.logprobs)
     torch.testing.assert_close(gradient, -weight * batch.advantages)

@@ -52,7 +52,21 @@ def test_group_and_batch_scope_differ():
     assert advantages_of([MIXED, SOLVED], "grpo") == pytest.approx([root2, -1 / root2, -1 / root2, 0, 0])
     # rewards 1 0 0 1 1: mean .6, std sqrt(.24)
     up, down = 0.4 / math.sqrt(0.24), -0.6 / math.sqrt(0.24)
-    assert advantages_of([MIXED, SOLVED], "batch_standardize") == pytest.approx([up, down, down, up, up])
+    whitened = advantages_of([MIXED, SOLVED], "batch_standardize", aggregation=sequence_mean)
+    assert whitened == pytest.approx([up, down, down, up, up])
+
+
+def test_whitening_is_over_what_the_loss_is_a_mean_of():
+    """2 3 1 | 4 2 tokens with rewards 1 0 0 | 1 1."""
+    groups = [MIXED, SOLVED]
+    # over tokens: 8 of 12 have reward 1; mean 2/3, std sqrt(2)/3
+    root2 = math.sqrt(2)
+    up, down = 1 / root2, -root2
+    for mean_over_tokens in (token_mean, constant_length(9)):
+        whitened = advantages_of(groups, "batch_standardize", aggregation=mean_over_tokens)
+        assert whitened == pytest.approx([up, down, down, up, up])
+    # over tokens within a group, over groups: 1/3 and 1, mean 2/3 again
+    assert advantages_of(groups, "batch_standardize", aggregation=group_token_mean) == pytest.approx(whitened)
 
 
 def test_single_rollouts_learn_from_the_batch():

@@ -9,6 +9,7 @@ from trainer_fakes import BigramPolicy, assert_close, gradients_of_update, make_
 
 from rekindle.learning.losses.kl import kl_k3
 from rekindle.learning.losses.ppo_clip import ppo_clip
+from rekindle.learning.losses.tokens import Clip, Tokens
 from rekindle.training.trainer import Diverged, Trainer
 
 
@@ -37,7 +38,7 @@ def test_loss_gradient_and_step_equal_the_formula_written_out():
         scored = by_hand.token_logprobs([sample])
         behaviour = torch.tensor(sample.logprobs[2:], dtype=torch.float64)
         advantages = torch.tensor(sample.advantages[2:], dtype=torch.float64)
-        losses, flags = ppo_clip(scored.logprobs, behaviour, advantages, 0.2, 0.2)
+        losses, flags = ppo_clip(Tokens(scored.logprobs, behaviour, advantages, [len(advantages)]), Clip(0.2, 0.2))
         loss = loss + sample.weight * losses.sum()
         tokens, clipped = tokens + len(losses), clipped + int(flags.sum())
     loss.backward()
@@ -128,7 +129,8 @@ def test_auto_uses_the_current_policy_for_its_own_samples_and_the_engine_for_old
     _, stale = updated(samples, version=5)
     _, engine = updated(samples, version=4, old_logprobs="engine")
     assert stale.clip_fraction > 0
-    assert stale == engine
+    assert replace(stale, gap=engine.gap, gap_outside=engine.gap_outside) == engine
+    assert stale.gap is None, "what differs is the older policy"
     # Half and half in one micro-batch: as if each half were alone.
     mixed = [replace(sample, version=5) if i % 2 else sample for i, sample in enumerate(samples)]
     _, both = updated(mixed, version=5, microbatch_tokens=10_000)
@@ -214,6 +216,37 @@ def test_kl_term_by_hand():
     assert stats.loss == pytest.approx(0.5 * values.sum().item() / 30)
     assert stats.recomputed_tokens == stats.computed_tokens
     assert stats.grad_norm > 0
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_corrected_kl_is_multiplied_by_the_ratio(epochs):
+    """The first step has a ratio of 1 with a gradient; k3 reported as it is."""
+    samples = [replace(sample, advantages=[0.0] * len(sample.advantages)) for sample in make_samples()]
+    reference, policy = BigramPolicy(seed=3).clone_frozen(), BigramPolicy()
+    theirs = reference.token_logprobs(samples).logprobs
+    start = policy.token_logprobs(samples).logprobs.detach()
+    optimizer = torch.optim.AdamW(policy.model.parameters(), lr=1e-2, weight_decay=0.0)
+    for _ in range(epochs):
+        optimizer.zero_grad()
+        mine = policy.token_logprobs(samples).logprobs
+        (0.5 / 30 * torch.exp(mine - start) * kl_k3(mine, theirs)).sum().backward()
+        optimizer.step()
+    trained = BigramPolicy()
+    options = {"kl_coefficient": 0.5, "kl": "k3_corrected", "old_logprobs": "recompute", "epochs": epochs}
+    options |= {"weight_decay": 0.0, "grad_clip": 1e9}
+    stats = Trainer(trained, settings(**options), reference=reference).update(samples, 0)
+    assert_close(trained.weights(), policy.weights(), 1e-9)
+    if epochs == 1:
+        assert stats.kl == pytest.approx(kl_k3(start, theirs).mean().item())
+
+
+def test_a_dual_clip_reaches_the_loss():
+    samples = make_samples()
+    bounded, plain = (
+        gradients_of_update(BigramPolicy(), samples, old_logprobs="engine", dual_clip=dual)[1] for dual in (1.5, None)
+    )
+    assert bounded.clip_fraction > plain.clip_fraction
+    assert bounded.loss < plain.loss
 
 
 def test_without_a_coefficient_the_reference_is_not_asked():

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from rekindle.learning.estimators import ESTIMATORS, Estimator
 from rekindle.scheduling.pools import POOLS
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ __all__ = [
     "optimizer_steps",
     "plays_itself",
     "plays_search",
+    "solver_estimator",
     "verifies_in_workers",
     "verifies_maths",
 ]
@@ -33,6 +35,14 @@ def fewest_and_most(config: "Config") -> tuple[int, int]:
 def optimizer_steps(config: "Config") -> int:
     """Optimizer steps per batch."""
     return config.optimizer.epochs * config.optimizer.minibatches
+
+
+def solver_estimator(config: "Config") -> Estimator:
+    """The solver's advantage estimator with its settings."""
+    settings = config.advantage.model_dump()
+    if config.optimizer.minibatches == 1:  # the batch is the optimizer step
+        settings["count_over"] = "batch"
+    return ESTIMATORS[config.advantage.estimator].tuned(settings)
 
 
 def plays_search(config: "Config") -> bool:

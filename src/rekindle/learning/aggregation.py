@@ -27,32 +27,77 @@ __all__ = [
     "token_mean",
 ]
 
-Aggregation = Callable[[Sequence[int], Sequence[int]], list[float]]
-"""(lengths [n], groups [n]) -> weights [n]."""
+Weights = Callable[[Sequence[int], Sequence[int]], list[float]]
+"""(lengths [n], groups [n]) -> [n]."""
 
 
-def token_mean(lengths: Sequence[int], groups: Sequence[int]) -> list[float]:
-    """1 / (tokens of the batch): all tokens weigh the same, so long rollouts weigh most (DAPO, arXiv 2503.14476)."""
+@dataclass(frozen=True, slots=True)
+class Aggregation:
+    """A mean of token losses, as a weight per rollout.
+
+    Attributes:
+        weights: (lengths [n], groups [n]) -> weights [n] of the rollouts' token losses.
+        units: (lengths [n], groups [n]) -> [n] how often each rollout counts in the mean: in proportion to
+            weight x length, with the number of tokens or of rollouts as their sum. Advantages whose mean over these
+            units is 0 do not push the batch up or down as a whole.
+    """
+
+    weights: Weights
+    units: Weights
+
+    def __call__(self, lengths: Sequence[int], groups: Sequence[int]) -> list[float]:
+        """The weights."""
+        return self.weights(lengths, groups)
+
+
+def _per_token(lengths: Sequence[int], groups: Sequence[int]) -> list[float]:
+    """1 / (tokens of the batch)."""
     tokens = sum(lengths)
     return [1.0 / tokens if length else 0.0 for length in lengths]
 
 
-def group_token_mean(lengths: Sequence[int], groups: Sequence[int]) -> list[float]:
-    """1 / (number of groups * tokens of the group): all prompts weigh the same, for any group size and lengths.
-
-    Within a group all tokens weigh the same.
-    """
-    tokens: Counter[int] = Counter()
-    for length, group in zip(lengths, groups, strict=True):
-        tokens[group] += length
+def _per_group(lengths: Sequence[int], groups: Sequence[int]) -> list[float]:
+    """1 / (number of groups * tokens of the group)."""
+    tokens = _tokens_by_group(lengths, groups)
     return [
         1.0 / (len(tokens) * tokens[group]) if length else 0.0 for length, group in zip(lengths, groups, strict=True)
     ]
 
 
-def sequence_mean(lengths: Sequence[int], groups: Sequence[int]) -> list[float]:
-    """1 / (number of rollouts * tokens of the rollout): all rollouts weigh the same (GRPO, arXiv 2402.03300)."""
+def _per_rollout(lengths: Sequence[int], groups: Sequence[int]) -> list[float]:
+    """1 / (number of rollouts * tokens of the rollout)."""
     return [1.0 / (len(lengths) * length) if length else 0.0 for length in lengths]
+
+
+def _units_of_tokens(lengths: Sequence[int], groups: Sequence[int]) -> list[float]:
+    return [float(length) for length in lengths]
+
+
+def _units_of_groups(lengths: Sequence[int], groups: Sequence[int]) -> list[float]:
+    tokens = _tokens_by_group(lengths, groups)
+    mean_size = len(lengths) / max(1, len(tokens))
+    return [
+        mean_size * (length / tokens[group]) if length else 0.0 for length, group in zip(lengths, groups, strict=True)
+    ]
+
+
+def _units_of_rollouts(lengths: Sequence[int], groups: Sequence[int]) -> list[float]:
+    return [float(length > 0) for length in lengths]
+
+
+def _tokens_by_group(lengths: Sequence[int], groups: Sequence[int]) -> Counter[int]:
+    tokens: Counter[int] = Counter()
+    for length, group in zip(lengths, groups, strict=True):
+        tokens[group] += length
+    return tokens
+
+
+token_mean = Aggregation(_per_token, _units_of_tokens)
+"""All tokens weigh the same, so long rollouts weigh most (DAPO, arXiv 2503.14476)."""
+group_token_mean = Aggregation(_per_group, _units_of_groups)
+"""All prompts weigh the same, for any group size and lengths; within a group all tokens weigh the same."""
+sequence_mean = Aggregation(_per_rollout, _units_of_rollouts)
+"""All rollouts weigh the same (GRPO, arXiv 2402.03300)."""
 
 
 def constant_length(max_len: int) -> Aggregation:
@@ -70,7 +115,7 @@ def constant_length(max_len: int) -> Aggregation:
     def weights(lengths: Sequence[int], groups: Sequence[int]) -> list[float]:
         return [1.0 / (len(lengths) * max_len) if length else 0.0 for length in lengths]
 
-    return weights
+    return Aggregation(weights, _units_of_tokens)
 
 
 @dataclass(frozen=True, slots=True)

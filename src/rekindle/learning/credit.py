@@ -1,6 +1,6 @@
 """Credit assignment: the stages that turn the rewards of groups into token advantages and training temperatures.
 
-    rewards -> subset -> estimator -> reactivation -> token filter -> advantages of tokens
+    rewards -> subset -> estimator -> reactivation -> scale of negative ones -> token filter -> advantages of tokens
 
 Every stage but the estimator is off by default. A stage that is off changes nothing.
 """
@@ -74,9 +74,13 @@ class Credit:
         subset: Rollouts of a group that are trained on; None: all.
         reactivation: ERPO's signal for all-correct groups at a raised temperature; None: off.
         off_temperature: Correction for rollouts sampled above the base temperature; None: off.
+        negative_scale: Factor of all negative advantages (beta of arXiv 2606.17250); 1 changes nothing, 0 trains on
+            positive ones only.
         negative_keep_ratio: Share of the tokens that keep a negative advantage, the least likely ones of each rollout
             (arXiv 2606.17250); 1 keeps all.
         zero_variance_scale: RL-ZVP's factor (arXiv 2509.21880) for groups without signal; 0 is off.
+        tis_cap: Largest importance weight of the trainer's policy over the engine's, for rollouts that have no weight
+            of ``off_temperature``; 0: no weights.
         tool_tokens: Train on tool outputs too, as if the policy had sampled them. Wrong by design: for control runs
             only.
         weight: Loss weight of all tokens, where several roles share an update.
@@ -87,7 +91,9 @@ class Credit:
     subset: Subset | None = None
     reactivation: Reactivation | None = None
     off_temperature: OffTemperature | None = None
+    negative_scale: float = 1.0
     negative_keep_ratio: float = 1.0
     zero_variance_scale: float = 0.0
+    tis_cap: float = 0.0
     tool_tokens: bool = False
     weight: float = 1.0

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import compress
+from itertools import compress, islice
 
 from rekindle.learning.credit import Credit
 from rekindle.learning.estimators import Compared, reactivate
@@ -25,10 +25,10 @@ def build_samples(groups: Sequence[Group], credit: Credit) -> list[TrainingSampl
         UserError: A reward is not a finite number.
     """
     _check_rewards(groups)
+    if credit.tool_tokens:
+        groups = [replace(group, rollouts=tuple(map(_with_tool_tokens, group.rollouts))) for group in groups]
     chosen = [_chosen(group, credit) for group in groups]
     rollouts = [group.rollouts[index] for group, picked in zip(groups, chosen, strict=True) for index in picked]
-    if credit.tool_tokens:
-        rollouts = [_with_tool_tokens(rollout) for rollout in rollouts]
     members = [member for member, picked in enumerate(chosen) for _ in picked]
     weights = credit.aggregation([rollout.generated_tokens for rollout in rollouts], members)
     advantages = [value for values in _advantages(groups, chosen, credit) for value in values]
@@ -64,17 +64,25 @@ def _chosen(group: Group, credit: Credit) -> Sequence[int]:
 def _advantages(groups: Sequence[Group], chosen: Sequence[Sequence[int]], credit: Credit) -> list[list[float]]:
     """Advantages of the chosen rollouts, per group."""
     if credit.subset is not None and credit.subset.baseline == "all":
-        every = credit.estimator.function([Compared(group.rewards, *group.beta) for group in groups])
+        every = credit.estimator.function(_compared(groups, [range(len(one.rollouts)) for one in groups], credit))
         values = [[row[index] for index in picked] for row, picked in zip(every, chosen, strict=True)]
     else:
-        rewards = [
-            [group.rollouts[index].reward for index in picked] for group, picked in zip(groups, chosen, strict=True)
-        ]
-        compared = [Compared(part, *group.beta) for part, group in zip(rewards, groups, strict=True)]
-        values = credit.estimator.function(compared)
+        values = credit.estimator.function(_compared(groups, chosen, credit))
     if credit.reactivation is None:
         return values
     return [_reactivated(group, row, credit) for group, row in zip(groups, values, strict=True)]
+
+
+def _compared(groups: Sequence[Group], picks: Sequence[Sequence[int]], credit: Credit) -> list[Compared]:
+    """The estimator's input: the picked rollouts of each group, and how often the loss counts them."""
+    picked = [[group.rollouts[index] for index in pick] for group, pick in zip(groups, picks, strict=True)]
+    lengths = [rollout.generated_tokens for rollouts in picked for rollout in rollouts]
+    members = [member for member, rollouts in enumerate(picked) for _ in rollouts]
+    units = iter(credit.aggregation.units(lengths, members))
+    return [
+        Compared([rollout.reward for rollout in rollouts], *group.beta, list(islice(units, len(rollouts))))
+        for group, rollouts in zip(groups, picked, strict=True)
+    ]
 
 
 def _reactivated(group: Group, values: list[float], credit: Credit) -> list[float]:
@@ -93,24 +101,31 @@ def _reactivated(group: Group, values: list[float], credit: Credit) -> list[floa
 
 
 def _sample(rollout: Rollout, advantage: float, weight: float, group: Group, credit: Credit) -> TrainingSample:
-    temperature, importance_cap = rollout.temperature, 0.0
+    temperature, importance_cap = rollout.temperature, credit.tis_cap
     elsewhere = credit.off_temperature
     if elsewhere is not None and rollout.temperature != elsewhere.base:
         temperature = elsewhere.base
         importance_cap = elsewhere.cap if elsewhere.mode == "importance" else 0.0
-    scale = credit.zero_variance_scale
+    scaled, scale = _scaled(advantage, credit), credit.zero_variance_scale
     return TrainingSample(
         token_ids=rollout.token_ids,
         loss_mask=rollout.loss_mask,
         logprobs=rollout.logprobs,
-        advantages=_token_advantages(rollout, advantage, credit.negative_keep_ratio),
+        advantages=_token_advantages(rollout, scaled, credit.negative_keep_ratio),
         temperature=temperature,
+        behaviour_temperature=rollout.temperature,
         weight=weight,
         version=rollout.version,
         prompt_key=group.request.id,
-        entropy_scale=scale * _SIGN[group.outcome] if scale else 0.0,
+        entropy_scale=_scaled(scale * _SIGN[group.outcome], credit) if scale else 0.0,
         importance_cap=importance_cap,
+        side=int(advantage) if credit.estimator.balances_each_step else 0,
     )
+
+
+def _scaled(advantage: float, credit: Credit) -> float:
+    """A negative advantage times its scale; other advantages as they are."""
+    return advantage * credit.negative_scale if advantage < 0 else advantage
 
 
 def _token_advantages(rollout: Rollout, advantage: float, keep_ratio: float) -> list[float]:

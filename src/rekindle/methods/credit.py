@@ -1,6 +1,7 @@
 """Construction of ``Credit``, the path from rewards to token advantages, from a configuration."""
 
 from rekindle.config import Config
+from rekindle.config.facts import solver_estimator
 from rekindle.learning.aggregation import named_aggregation
 from rekindle.learning.credit import Credit, OffTemperature, Reactivation
 from rekindle.learning.estimators import ESTIMATORS
@@ -13,7 +14,7 @@ def build_credit(config: Config) -> Credit:
     """The solver's credit: estimator, subset, reactivation, aggregation and token filter of a configuration."""
     advantage, loss = config.advantage, config.loss
     return Credit(
-        estimator=ESTIMATORS[advantage.estimator].tuned(advantage.model_dump()),
+        estimator=solver_estimator(config),
         aggregation=named_aggregation(loss.aggregation, config.engine.max_new_tokens),
         subset=_subset(config),
         reactivation=_reactivation(config),
@@ -22,8 +23,10 @@ def build_credit(config: Config) -> Credit:
             if loss.off_temperature == "tempered"
             else OffTemperature(loss.off_temperature, config.train.temperature, loss.importance_cap)
         ),
+        negative_scale=advantage.negative_scale,
         negative_keep_ratio=advantage.negative_keep_ratio,
         zero_variance_scale=advantage.zero_variance_scale,
+        tis_cap=loss.tis_cap,
         tool_tokens=loss.tool_tokens == "trained",
         weight=config.self_play.solver_weight,
     )
@@ -35,6 +38,7 @@ def proposer_credit(config: Config) -> Credit:
     return Credit(
         estimator=ESTIMATORS[table.proposer_estimator],
         aggregation=named_aggregation(loss.aggregation, table.max_new_tokens or config.engine.max_new_tokens),
+        tis_cap=loss.tis_cap,
         tool_tokens=loss.tool_tokens == "trained",
         weight=table.proposer_weight,
     )

@@ -16,5 +16,5 @@ def reinforce_pp_ntf() -> Config:
         recipe="reinforce_pp_ntf",
         train=TrainTable(groups_per_step=256, group_size=1, gate="everything"),
         advantage=AdvantageTable(estimator="batch_standardize", negative_keep_ratio=0.1),
-        loss=LossTable(aggregation="token_mean"),
+        loss=LossTable(clip_high=10.0, aggregation="sequence_mean"),
     )

@@ -37,6 +37,8 @@ _OF_THE_UPDATE = (
     "recomputed_tokens",
     "moved",
 )
+_NAMED = {"policy_gap/mean": "gap", "policy_gap/outside": "gap_outside"}
+"""Metrics of the update whose key is not the attribute's name."""
 
 
 @dataclass(slots=True)
@@ -90,6 +92,7 @@ def step_metrics(
         **_temperatures(records, base_temperature),
         "verify/failures": sum(one.verifier_failures for one in records),
         **{key: getattr(update, key) if update else None for key in _OF_THE_UPDATE},
+        **{key: getattr(update, name) if update else None for key, name in _NAMED.items()},
         **_by_level(records, levels),
         **supplied.metrics,
     }

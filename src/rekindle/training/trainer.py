@@ -20,7 +20,7 @@ The ratio's denominator is the current policy, without a further forward pass, w
 was sampled by the current version. Otherwise it is the engine's log-probabilities, or recomputed ones.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 from typing import TypedDict
@@ -32,13 +32,15 @@ from rekindle.config.tables.credit import LossTable
 from rekindle.config.tables.training import OptimizerTable
 from rekindle.learning.losses import LOSSES
 from rekindle.learning.losses.importance import importance_weights
-from rekindle.learning.losses.kl import kl_k3
-from rekindle.learning.losses.tokens import Tokens
+from rekindle.learning.losses.kl import corrected, kl_k3
+from rekindle.learning.losses.tokens import Clip, Tokens
 from rekindle.learning.losses.zero_variance import entropy_advantages
+from rekindle.learning.sides import side_scales
 from rekindle.models.policy import Policy, TokenLogprobs
 from rekindle.training.batching import microbatches, minibatches
 from rekindle.training.movement import Movement
 from rekindle.training.optimizer import Optimizer
+from rekindle.training.policy_gap import PolicyGap
 from rekindle.training.schedules import learning_rate_factor
 from rekindle.training.update_stats import Diverged, UpdateStats, UpdateSums
 from rekindle.types import TrainingSample
@@ -119,7 +121,7 @@ class Trainer:
         self._reference = reference
         self._top_rate, self._seed = settings.learning_rate, settings.seed
         self._table, self._batch = loss, optimizer
-        self._loss = LOSSES[loss.kind].load()
+        self._loss, self._clip = LOSSES[loss.kind].load(), Clip(loss.clip_low, loss.clip_high, loss.dual_clip)
         self._total_updates, self._probe_rows = total_updates, probe_rows
         self._optimizer = Optimizer(policy.model.named_parameters(), optimizer)
         self._updates = 0
@@ -157,12 +159,16 @@ class Trainer:
         fixed = self._fixed_logprobs(samples, version, single_step=len(steps) == 1, sums=sums)
         learning_rate = scale * self._learning_rate()
         probe = Movement(self._active([samples[index] for index in steps[0][0]]), self._probe_rows)
+        gap = PolicyGap(version)
         try:
             for members, factor in steps:
-                active = self._active([samples[index] for index in members])
-                for rows in microbatches(active, self._batch.microbatch_tokens):
-                    scored = self._backward(rows, factor, fixed, sums)
+                part = [samples[index] for index in members]
+                scales = side_scales(part)
+                for rows in microbatches(self._active(part), self._batch.microbatch_tokens):
+                    scored = self._backward(rows, factor, scales, fixed, sums)
                     probe.before(rows, scored.logprobs)
+                    if sums.optimizer_steps == 0 and self._table.tool_tokens == "masked":
+                        gap.add(rows, scored.logprobs)
                 sums.grad_norm += self._optimizer.step(learning_rate)
                 sums.optimizer_steps += 1
         except Diverged as error:
@@ -170,7 +176,7 @@ class Trainer:
             raise self._diverged(error) from None
         self._updates += 1
         moved = probe.moved(self._score(self._policy, probe.rows, sums)) if probe.rows else None
-        return sums.stats(learning_rate, with_kl=self._table.kl_coefficient > 0, moved=moved)
+        return sums.stats(learning_rate, with_kl=self._table.kl_coefficient > 0, moved=moved, gap=gap.measured())
 
     def state_dict(self) -> TrainerState:
         """Everything but the model's weights and the settings."""
@@ -215,7 +221,7 @@ class Trainer:
             fixed.old = {} if single_step else self._score(self._policy, active, sums)
         else:
             fixed.old = {
-                id(sample): torch.tensor(list(compress(sample.logprobs, sample.loss_mask)))
+                id(sample): torch.tensor(list(compress(sample.logprobs, sample.loss_mask)), dtype=torch.float64)
                 for sample in active
                 if source == "engine" or sample.version != version or not single_step
             }
@@ -242,17 +248,23 @@ class Trainer:
         )
 
     def _backward(
-        self, rows: Sequence[TrainingSample], factor: float, fixed: _FixedLogprobs, sums: UpdateSums
+        self,
+        rows: Sequence[TrainingSample],
+        factor: float,
+        scales: Mapping[int, float],
+        fixed: _FixedLogprobs,
+        sums: UpdateSums,
     ) -> TokenLogprobs:
         """Add the gradient of one micro-batch."""
         table, scored = self._table, self._policy.token_logprobs(rows)
         logprobs = scored.logprobs
-        tokens, weights = _tokens(rows, factor, scored, _old_logprobs(rows, fixed, logprobs))
-        losses, clipped = self._loss(tokens, table.clip_low, table.clip_high)
+        tokens, weights = _tokens(rows, factor, scales, scored, _old_logprobs(rows, fixed, logprobs))
+        losses, clipped = self._loss(tokens, self._clip)
         divergence = torch.zeros_like(logprobs)
         if fixed.reference:
             divergence = kl_k3(logprobs, torch.cat([fixed.reference[id(row)] for row in rows]))
-            losses = losses + table.kl_coefficient * divergence
+            penalty = divergence if table.kl == "k3" else corrected(divergence, logprobs, tokens.old_logprobs)
+            losses = losses + table.kl_coefficient * penalty
         loss = (losses * weights).sum()
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.collect_gradients()
@@ -260,11 +272,23 @@ class Trainer:
         return scored
 
 
-def _tokens(rows: Sequence[TrainingSample], factor: float, scored: TokenLogprobs, old: Tensor) -> tuple[Tokens, Tensor]:
-    """Inputs of the loss for the N trainable tokens, and their weights [N]."""
+def _tokens(
+    rows: Sequence[TrainingSample], factor: float, scales: Mapping[int, float], scored: TokenLogprobs, old: Tensor
+) -> tuple[Tokens, Tensor]:
+    """Inputs of the loss for the N trainable tokens, and their weights [N].
+
+    Args:
+        rows: The samples of a micro-batch.
+        factor: Factor of all weights.
+        scales: Factors of advantages, by ``id`` of the sample; 1 where there is none.
+        scored: Log-probabilities and entropies of the tokens.
+        old: [N] denominators of the ratio.
+    """
     lengths = [sum(row.loss_mask) for row in rows]
     like = scored.logprobs
-    advantages = like.new_tensor([value for row in rows for value in compress(row.advantages, row.loss_mask)])
+    advantages = like.new_tensor(
+        [scales.get(id(row), 1.0) * value for row in rows for value in compress(row.advantages, row.loss_mask)]
+    )
     if any(row.entropy_scale for row in rows):
         advantages = advantages + entropy_advantages(scored.entropies, lengths, [row.entropy_scale for row in rows])
     weights = _per_token([row.weight * factor for row in rows], lengths, like)
@@ -274,7 +298,7 @@ def _tokens(rows: Sequence[TrainingSample], factor: float, scored: TokenLogprobs
 
 
 def _importance(rows: Sequence[TrainingSample], lengths: Sequence[int], old: Tensor) -> Tensor:
-    """[N] importance weights of tokens sampled at another temperature; 1 for the others."""
+    """[N] importance weights of tokens sampled at another temperature or by another engine; 1 for the others."""
     behaviour = old.new_tensor([value for row in rows for value in compress(row.logprobs, row.loss_mask)])
     caps = _per_token([row.importance_cap for row in rows], lengths, old)
     return torch.where(caps > 0, importance_weights(old, behaviour, caps), torch.ones_like(old))

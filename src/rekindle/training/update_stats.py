@@ -34,6 +34,9 @@ class UpdateStats:
         microbatches: Forward and backward passes.
         optimizer_steps: AdamW steps.
         moved: Movement of the policy, mean |change of log p| per token in nats; None if not measured.
+        gap: Mean |log-probability of the trainer - that of the engine| per token before the first optimizer step, in
+            nats; None if there was nothing to compare.
+        gap_outside: Share of these tokens whose ratio is outside 0.8 to 1.2.
     """
 
     loss: float
@@ -49,6 +52,8 @@ class UpdateStats:
     microbatches: int
     optimizer_steps: int
     moved: float | None = None
+    gap: float | None = None
+    gap_outside: float | None = None
 
 
 @dataclass(slots=True)
@@ -87,7 +92,14 @@ class UpdateSums:
         self.padded_tokens += scored.padded_tokens
         self.microbatches += 1
 
-    def stats(self, learning_rate: float, *, with_kl: bool, moved: float | None = None) -> UpdateStats:
+    def stats(
+        self,
+        learning_rate: float,
+        *,
+        with_kl: bool,
+        moved: float | None = None,
+        gap: tuple[float | None, float | None] = (None, None),
+    ) -> UpdateStats:
         """Divide: losses and norms by the optimizer steps, token quantities by the trained tokens."""
         tokens = max(1, self.trained_tokens)
         return UpdateStats(
@@ -104,4 +116,6 @@ class UpdateSums:
             microbatches=self.microbatches,
             optimizer_steps=self.optimizer_steps,
             moved=moved,
+            gap=gap[0],
+            gap_outside=gap[1],
         )

@@ -34,6 +34,7 @@ RULES: tuple[Rule, ...] = (
     credit.zero_variance_groups_must_pass,
     credit.compensation_has_groups_without_signal,
     credit.ratio_needs_several_steps,
+    credit.tis_has_an_old_policy,
     credit.forgetting_is_ordered,
     credit.successes_need_binary_rewards,
     runs.schedule_needs_an_end,

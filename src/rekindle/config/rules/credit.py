@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from rekindle.config.facts import optimizer_steps
+from rekindle.config.facts import optimizer_steps, solver_estimator
 from rekindle.config.tables import Config
 from rekindle.learning.estimators import ESTIMATORS
 from rekindle.learning.losses import LOSSES
@@ -18,6 +18,7 @@ __all__ = [
     "ratio_needs_several_steps",
     "recycling_needs_a_gate",
     "successes_need_binary_rewards",
+    "tis_has_an_old_policy",
     "zero_variance_groups_must_pass",
 ]
 
@@ -124,6 +125,29 @@ def ratio_needs_several_steps(config: Config) -> Iterator[str]:
         )
 
 
+def tis_has_an_old_policy(config: Config) -> Iterator[str]:
+    """Truncated importance weights without the trainer's log-probabilities of the policy that sampled."""
+    loss = config.loss
+    if not loss.tis_cap:
+        return
+    what = f"loss.tis_cap = {loss.tis_cap} compares the trainer's log-probabilities with the engine's"
+    if loss.old_logprobs == "engine":
+        yield (
+            f'{what}, and with loss.old_logprobs = "engine" the ratio is to the engine already; '
+            'set loss.old_logprobs = "auto" or loss.tis_cap = 0'
+        )
+    elif loss.old_logprobs == "auto" and optimizer_steps(config) > 1:
+        yield (
+            f'{what}, which loss.old_logprobs = "auto" takes where a batch has several optimizer steps; '
+            'set loss.old_logprobs = "recompute"'
+        )
+    if loss.off_temperature == "ignore":
+        yield (
+            f'{what}, and loss.off_temperature = "ignore" takes both at different temperatures; '
+            'set loss.off_temperature = "importance" or loss.tis_cap = 0'
+        )
+
+
 def forgetting_is_ordered(config: Config) -> Iterator[str]:
     """A smallest discount above the largest."""
     least, most = config.posterior.least_discount, config.posterior.most_discount
@@ -138,7 +162,7 @@ def successes_need_binary_rewards(config: Config) -> Iterator[str]:
     gate, pool, estimator = config.train.gate, config.pool.kind, config.advantage.estimator
     needing = {
         f'train.gate = "{gate}"': GATES[gate].needs_binary_rewards,
-        f'advantage.estimator = "{estimator}"': ESTIMATORS[estimator].needs_binary_rewards,
+        f'advantage.estimator = "{estimator}"': solver_estimator(config).needs_binary_rewards,
         "heating.delta": config.heating.delta > 0,
         "advantage.zero_variance_scale": config.advantage.zero_variance_scale > 0,
         f'pool.kind = "{pool}"': POOLS[pool].needs_binary_rewards,

@@ -77,6 +77,7 @@ def tool_tokens_have_no_behaviour(config: Config) -> Iterator[str]:
         "several optimizer steps per batch": optimizer_steps(config) > 1 and loss.old_logprobs != "recompute",
         'loss.old_logprobs = "engine"': loss.old_logprobs == "engine",
         'loss.off_temperature = "importance"': loss.off_temperature == "importance",
+        "loss.tis_cap": loss.tis_cap > 0,
         "a token filter": config.advantage.negative_keep_ratio < 1,
     }
     for reason in (reason for reason, present in reasons.items() if present):

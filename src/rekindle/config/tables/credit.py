@@ -2,38 +2,74 @@
 
 from typing import Annotated, Literal
 
-from rekindle.config.conditions import having, on
+from rekindle.config.conditions import Condition, fact, given, having, on
 from rekindle.config.keys import OneOf, Table, key
 from rekindle.config.tables.rollouts import HEATING_ON
 from rekindle.config.tables.search import PLAYS_SEARCH
 from rekindle.learning.aggregation import AGGREGATIONS
 from rekindle.learning.estimators import ESTIMATORS
+from rekindle.learning.estimators.statistics import Deviation
 from rekindle.learning.losses import LOSSES
 
 __all__ = ["AdvantageTable", "LossTable", "ReactivationTable", "SubsetTable"]
 
-
 CHOSEN = on("subset.kind", "max_variance", "balanced")
+SEVERAL_MINIBATCHES = fact(
+    "a batch is divided into minibatches", lambda config: config.optimizer.minibatches > 1, optimizer__minibatches=4
+)
+
+
+def taken(parameter: str) -> Condition:
+    """Condition: the estimator has this parameter."""
+    return on("advantage.estimator", *(name for name, entry in ESTIMATORS.items() if parameter in entry.parameters))
 
 
 class AdvantageTable(Table):
     """Advantage estimation."""
 
     estimator: Annotated[str, OneOf(ESTIMATORS)] = key("grpo", "advantage estimator")
+    deviation: Deviation = key(
+        "population",
+        "standard deviation that advantages are divided by",
+        only=taken("deviation"),
+        values={
+            "population": "sum of squares / n",
+            "sample": "sum of squares / (n - 1), as in TRL, verl and OpenRLHF",
+        },
+    )
     baseline_strength: float = key(
         4.0,
         "weight of the batch's mean reward in the baseline, in visits of the prompt",
         ge=0,
-        only=on("advantage.estimator", "shrunk_baseline"),
+        only=taken("baseline_strength"),
+    )
+    split: Literal["success", "batch_mean"] = key(
+        "success",
+        "rewards that count as positive",
+        only=taken("split"),
+        values={
+            "success": "1, of rewards that are 0 or 1",
+            "batch_mean": "those of at least the batch's mean, for real-valued rewards",
+        },
+    )
+    count_over: Literal["minibatch", "batch"] = key(
+        "minibatch",
+        "where positive and negative rollouts are given the same total weight",
+        only=taken("count_over") & SEVERAL_MINIBATCHES,
+        values={"minibatch": "in every optimizer step", "batch": "in the batch, before it is divided"},
     )
     zero_variance_scale: float = key(
         0.0, "advantage, per nat of a token's entropy, of groups without signal (RL-ZVP); 0 is off", ge=0
+    )
+    negative_scale: float = key(
+        1.0, "factor of negative advantages; 1 changes nothing, 0 trains on positive ones only", ge=0
     )
     negative_keep_ratio: float = key(
         1.0,
         "share of tokens that keep a negative advantage, the least likely of each rollout; 1 keeps all",
         gt=0,
         le=1,
+        only=given("advantage.negative_scale", 1.0),
     )
 
 
@@ -49,6 +85,12 @@ class LossTable(Table):
         only=on("loss.kind", *having(LOSSES, "reads_clip_low")),
     )
     clip_high: float = key(0.2, "clip range above 1, for positive advantages", gt=0)
+    dual_clip: float | None = key(
+        None,
+        "largest ratio for negative advantages (dual clip, arXiv 1912.09729), e.g. 3.0; absent: no bound",
+        gt=1,
+        only=on("loss.kind", *having(LOSSES, "reads_dual_clip")),
+    )
     aggregation: Annotated[str, OneOf(AGGREGATIONS)] = key(
         "group_token_mean", "weight of a token's loss in the loss of the batch"
     )
@@ -76,6 +118,20 @@ class LossTable(Table):
     )
     kl_coefficient: float = key(
         0.0, "weight of the KL divergence from the start policy, nats per token; 0 is off", ge=0
+    )
+    kl: Literal["k3", "k3_corrected"] = key(
+        "k3",
+        "estimate of the KL divergence from the start policy, ref; both have the value KL(policy || ref)",
+        only=given("loss.kl_coefficient", 0.01),
+        values={
+            "k3": "its gradient is that of KL(ref || policy) (GRPO's paper, verl's k3)",
+            "k3_corrected": "times the ratio; its gradient is that of KL(policy || ref) (TRL, verl's k3+)",
+        },
+    )
+    tis_cap: float = key(
+        0.0,
+        "largest importance weight of the trainer's policy over the engine's (TIS), e.g. 2.0; 0: no weights",
+        ge=0,
     )
     tool_tokens: Literal["masked", "trained"] = key(
         "masked",

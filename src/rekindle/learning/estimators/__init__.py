@@ -8,12 +8,19 @@ tokens.
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from rekindle.learning.estimators.batch_standardize import batch_standardize
-from rekindle.learning.estimators.c_rf import c_rf
-from rekindle.learning.estimators.compared import Compared, Estimator, over_batch, per_group
+from rekindle.learning.estimators.batch_standardize import batch_standardize, batch_standardize_with
+from rekindle.learning.estimators.c_rf import balanced, c_rf, c_rf_with
+from rekindle.learning.estimators.compared import (
+    Compared,
+    Estimator,
+    over_batch,
+    over_units,
+    per_group,
+    with_parameters,
+)
 from rekindle.learning.estimators.dr_grpo import dr_grpo
 from rekindle.learning.estimators.gpg import gpg
-from rekindle.learning.estimators.grpo import grpo
+from rekindle.learning.estimators.grpo import grpo, grpo_with
 from rekindle.learning.estimators.maxrl import maxrl
 from rekindle.learning.estimators.reactivate import reactivate
 from rekindle.learning.estimators.reinforce import batch_centred, reinforce
@@ -26,6 +33,7 @@ __all__ = [
     "ESTIMATORS",
     "Compared",
     "Estimator",
+    "balanced",
     "batch_centred",
     "batch_standardize",
     "c_rf",
@@ -45,7 +53,7 @@ __all__ = [
 
 ESTIMATORS: Mapping[str, Estimator] = MappingProxyType(
     {
-        "grpo": per_group(grpo, "reward less the group's mean, divided by the group's standard deviation (GRPO)"),
+        "grpo": with_parameters(grpo_with, "deviation"),
         "dr_grpo": per_group(dr_grpo, "reward less the group's mean (Dr. GRPO)"),
         "rloo": per_group(rloo, "reward less the mean of the group's other rollouts (RLOO)"),
         "maxrl": per_group(maxrl, "reward less the group's mean, divided by that mean; rewards of at least 0 (MaxRL)"),
@@ -56,30 +64,13 @@ ESTIMATORS: Mapping[str, Estimator] = MappingProxyType(
             needs_group=True,
             rescales_for_silence=True,
         ),
-        "reinforce_pp_baseline": Estimator(
-            reinforce_pp_baseline,
-            "batch",
-            "reward less the group's mean, divided by the batch's standard deviation (REINFORCE++-baseline)",
-            needs_group=True,
-        ),
-        "batch_standardize": over_batch(
-            batch_standardize, "reward less the batch's mean, divided by the batch's standard deviation (REINFORCE++)"
-        ),
-        "c_rf": over_batch(
-            c_rf,
-            "successes against failures of the batch, both sides of equal weight (C-RF)",
-            needs_binary_rewards=True,
-        ),
-        "spo": Estimator(
-            spo,
-            "batch",
-            "reward less the prompt's own record of successes, standardised over the batch (SPO)",
-            needs_binary_rewards=True,
-            reads_history=True,
-        ),
-        "shrunk_baseline": shrunk_baseline(4.0),
+        "reinforce_pp_baseline": with_parameters(reinforce_pp_baseline, "deviation"),
+        "batch_standardize": with_parameters(batch_standardize_with, "deviation"),
+        "c_rf": with_parameters(c_rf_with, "split", "count_over"),
+        "spo": with_parameters(spo, "deviation"),
+        "shrunk_baseline": with_parameters(shrunk_baseline, "baseline_strength"),
         "reinforce": over_batch(reinforce, "the reward itself (REINFORCE)"),
-        "batch_centred": over_batch(batch_centred, "reward less the batch's mean"),
+        "batch_centred": over_units(batch_centred, "reward less the batch's mean"),
     }
 )
 """The estimators by the names that a configuration chooses them by."""

@@ -1,21 +1,31 @@
-"""REINFORCE++-baseline (arXiv 2501.03262): A = (r - mu_group) / (std_batch + eps), std over the batch of r - mu_group.
+"""REINFORCE++-baseline (arXiv 2501.03262): x = r - mu_group, then A = (x - mean_batch(x)) / (std_batch(x) + eps).
 
-Each prompt has its own baseline, and all prompts share one scale, so a nearly solved group gets no larger step. The
-centred rewards sum to zero in every group. Hence their standard deviation over the batch is their root mean square, and
-subtracting the batch mean would change nothing. A group of equal rewards gives exact zeros; groups of one always do.
+Each prompt has its own baseline, and all prompts share one scale, so a nearly solved group gets no larger step. Mean
+and standard deviation over the batch are over what the loss is a mean of (see ``batch_standardize``). In a mean over
+rollouts or groups the centred rewards sum to 0, so that the batch's mean is 0 and a group of equal rewards gives exact
+zeros. In a mean over tokens it is not 0 where rollouts differ in length. A group of equal rewards then has a small
+advantage, as in verl, which balances the others. Groups of one always give exact zeros.
 """
 
 from collections.abc import Sequence
 
-from rekindle.learning.estimators.compared import Compared, split_like
+from rekindle.learning.estimators.compared import Compared, Estimator, split_like, units_of
 from rekindle.learning.estimators.dr_grpo import dr_grpo
-from rekindle.learning.estimators.statistics import EPSILON, root_mean_square
+from rekindle.learning.estimators.statistics import Deviation, standardize
 
 __all__ = ["reinforce_pp_baseline"]
 
 
-def reinforce_pp_baseline(groups: Sequence[Compared]) -> list[list[float]]:
-    """Advantages [B][n] of a batch's groups."""
-    centred = [advantage for group in groups for advantage in dr_grpo(group.rewards)]
-    unit = root_mean_square(centred) + EPSILON
-    return split_like(groups, [advantage / unit for advantage in centred])
+def reinforce_pp_baseline(deviation: Deviation = "population") -> Estimator:
+    """The estimator with a kind of standard deviation."""
+
+    def advantages(groups: Sequence[Compared]) -> list[list[float]]:
+        centred = [value for group in groups for value in dr_grpo(group.rewards)]
+        return split_like(groups, standardize(centred, units_of(groups), deviation))
+
+    return Estimator(
+        advantages,
+        "batch",
+        "reward less the group's mean, divided by the batch's standard deviation (REINFORCE++-baseline)",
+        needs_group=True,
+    )

@@ -1,41 +1,43 @@
 """Shrunk baseline (ours): a prompt's own success rate, shrunk towards the batch mean by empirical Bayes.
 
-    v = (s + k m) / (s + f + k)          baseline of a prompt
-    A = (r - v) / (rms(r - v) + eps)     rms: root mean square over the batch, the deviation about the baselines
+    v = (s + k m) / (s + f + k)             baseline of a prompt
+    x = r - v                               surprise
+    A = (x - mean(x)) / (rms(x) + eps)      rms: root mean square over the batch, the deviation about the baselines
 
 s and f are the prompt's (discounted) counts of successes and failures before this visit, m is the mean reward of the
 batch, and k >= 0 is the weight of the batch mean in visits: v is the posterior mean of the prompt's success rate
 under a Beta prior of mean m and strength k. k = 0 is SPO's tracker (arXiv 2509.13232), k -> infinity REINFORCE++'s
-batch mean (arXiv 2501.03262). A prompt without history has v = m. One rollout per prompt is enough.
+batch mean (arXiv 2501.03262). A prompt without history has v = m. One rollout per prompt is enough. All means are over
+what the loss is a mean of (see ``batch_standardize``), so that the advantages that enter the loss sum to 0.
 
-A is not centred again, for this reason. For a baseline b that does not depend on rollout i itself,
+The baselines alone turn no prompt's gradient. For a baseline b that does not depend on rollout i itself,
 
     E[(r_i - b) grad log pi_i] = E[r_i grad log pi_i]
 
-and v depends on rollout i only through m. With w = k / (s + f + k) and M rollouts in the batch its share is w / M, so
+and v depends on rollout i only through m. With w = k / (s + f + k) and M rollouts that count alike its share is w / M,
 
     E[(r_i - v) grad log pi_i] = (1 - w / M) E[r_i grad log pi_i]
 
-exactly: no prompt's gradient changes direction, and none shrinks by more than 1 / M. Centring would replace v by
-v + (m - mean of v). That would undo the weighting of m against each prompt's history, and the random rewards of other
-prompts would change a prompt's advantage. As k -> infinity mean(r - v) is 0 anyway.
+exactly. Subtracting mean(x) adds a dependence of order 1 / M, and removes what all prompts have in common: the lag of
+the records behind a policy that improves, and in a mean over tokens the excess weight of the longer rollouts, which
+are often the failures.
 
-The scale is the deviation from the baselines, not from the mean of r - v. The latter is almost zero for a batch in
-which all r - v are similar (all correct at v = 0.9, say), and without centring its advantages would be unbounded. With
-the former |A| <= sqrt(M). A batch in which every reward equals its baseline gives zeros, up to rounding (1e-8).
+The scale is the deviation from the baselines, not from mean(x). The latter is almost zero for a batch in which all x
+are similar (all correct at v = 0.9, say), and the advantages would be unbounded. With the former |A| <= sqrt(M). A
+batch in which all x are equal gives zeros, up to rounding (1e-8).
 """
 
 import math
 from collections.abc import Sequence
 
-from rekindle.learning.estimators.compared import Compared, Estimator, flatten, split_like
+from rekindle.learning.estimators.compared import Compared, Estimator, flatten, split_like, units_of
 from rekindle.learning.estimators.statistics import EPSILON, mean, root_mean_square
 from rekindle.types import UserError
 
 __all__ = ["posterior_means", "shrunk_baseline"]
 
 
-def shrunk_baseline(baseline_strength: float) -> Estimator:
+def shrunk_baseline(baseline_strength: float = 4.0) -> Estimator:
     """The estimator whose baselines are shrunk with the given strength.
 
     Args:
@@ -55,8 +57,9 @@ def shrunk_baseline(baseline_strength: float) -> Estimator:
         surprises = [
             reward - baseline for group, baseline in zip(groups, baselines, strict=True) for reward in group.rewards
         ]
-        unit = root_mean_square(surprises) + EPSILON
-        return split_like(groups, [surprise / unit for surprise in surprises])
+        units = units_of(groups)
+        centre, scale = mean(surprises, units), root_mean_square(surprises, units) + EPSILON
+        return split_like(groups, [(surprise - centre) / scale for surprise in surprises])
 
     return Estimator(
         advantages,
@@ -64,14 +67,12 @@ def shrunk_baseline(baseline_strength: float) -> Estimator:
         "reward less the prompt's own record, shrunk towards the batch's mean (ours)",
         needs_binary_rewards=True,
         reads_history=True,
-        parameters=("baseline_strength",),
-        build=shrunk_baseline,
     )
 
 
 def posterior_means(groups: Sequence[Compared], strength: float) -> list[float]:
     """The baselines v [B] of a batch's groups; the batch mean where a prompt has no history and k = 0."""
-    batch_mean = mean(flatten(groups))
+    batch_mean = mean(flatten(groups), units_of(groups))
     return [_posterior_mean(group, batch_mean, strength) for group in groups]
 
 

@@ -25,12 +25,14 @@ class LossChoice:
         target: "module:function" of the ``Loss``.
         description: One line for the list of losses.
         reads_clip_low: Whether it has a lower clip bound.
+        reads_dual_clip: Whether the ratio can be bounded for negative advantages.
         needs_several_steps: It is that of PPO at a ratio of 1, which the first optimizer step on a batch has.
     """
 
     target: str
     description: str
     reads_clip_low: bool = True
+    reads_dual_clip: bool = False
     needs_several_steps: bool = False
 
     def load(self) -> "Loss":
@@ -41,7 +43,7 @@ class LossChoice:
 LOSSES: Mapping[str, LossChoice] = MappingProxyType(
     {
         "ppo_clip": LossChoice(
-            "rekindle.learning.losses.ppo_clip:ppo_clip_tokens", "PPO's clipped ratio of each token"
+            "rekindle.learning.losses.ppo_clip:ppo_clip", "PPO's clipped ratio of each token", reads_dual_clip=True
         ),
         "gspo": LossChoice(
             "rekindle.learning.losses.gspo:gspo",

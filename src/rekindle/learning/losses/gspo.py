@@ -1,7 +1,7 @@
 """GSPO (arXiv 2507.18071): PPO's clip on the ratio of the whole sequence, length-normalised.
 
     s = exp(mean over the rollout's trainable tokens of (log pi - log pi_old))
-    loss_t = -min(s_t * A_t, clip(s_t, 1 - clip_low, 1 + clip_high) * A_t),   s_t = sg[s] * pi_t / sg[pi_t]
+    loss_t = -min(s_t * A_t, clip(s_t, 1 - low, 1 + high) * A_t),   s_t = sg[s] * pi_t / sg[pi_t]
 
 This is the paper's token form: s_t has the value of s, and the gradient of token t alone. With the ``sequence_mean``
 aggregation a rollout's token losses average to the sequence loss. For an advantage that is constant over the rollout
@@ -14,20 +14,19 @@ import torch
 from torch import Tensor
 
 from rekindle.learning.losses.ppo_clip import clipped_objective
-from rekindle.learning.losses.tokens import MAX_LOG_RATIO, Tokens, per_rollout
+from rekindle.learning.losses.tokens import MAX_LOG_RATIO, Clip, Tokens, per_rollout
 
 __all__ = ["gspo"]
 
 
-def gspo(tokens: Tokens, clip_low: float, clip_high: float) -> tuple[Tensor, Tensor]:
+def gspo(tokens: Tokens, clip: Clip) -> tuple[Tensor, Tensor]:
     """The clipped loss of each token by its rollout's ratio.
 
     Where ``old_logprobs`` is ``logprobs.detach()`` the ratio is exactly 1 and the gradient is that of -A * logprobs.
 
     Args:
         tokens: The trainable tokens. Tokens dropped by a filter (advantage 0) count in a rollout's ratio.
-        clip_low: How far the sequence's ratio may fall below 1 for a negative advantage.
-        clip_high: How far it may rise above 1 for a positive advantage.
+        clip: The range of the sequence's ratio. There is no dual clip.
 
     Returns:
         token losses [N], and [N] True where clipping stopped the token's gradient.
@@ -36,4 +35,4 @@ def gspo(tokens: Tokens, clip_low: float, clip_high: float) -> tuple[Tensor, Ten
     log_ratio = per_rollout(fixed - tokens.old_logprobs, tokens.lengths, torch.mean)
     sequence_ratio = torch.exp(log_ratio.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO))
     ratio = sequence_ratio * torch.exp(tokens.logprobs - fixed)
-    return clipped_objective(ratio, tokens.advantages, clip_low, clip_high)
+    return clipped_objective(ratio, tokens.advantages, clip)

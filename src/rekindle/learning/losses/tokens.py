@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["MAX_LOG_RATIO", "Loss", "Tokens", "per_rollout"]
+__all__ = ["MAX_LOG_RATIO", "Clip", "Loss", "Tokens", "bounded_ratio", "per_rollout"]
 
 MAX_LOG_RATIO = 20.0
 """Bound of the log ratio; exp(20) = 4.9e8. Without a bound, a filtered token's 0 * inf would be nan."""
@@ -32,8 +32,28 @@ class Tokens:
         assert sum(self.lengths) == self.logprobs.numel(), "the lengths must sum to the number of tokens"
 
 
-Loss = Callable[[Tokens, float, float], tuple[Tensor, Tensor]]
-"""(tokens, clip_low, clip_high) -> token losses [N], and [N] True where the token was clipped."""
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """The range of the ratio pi / pi_old.
+
+    Attributes:
+        low: How far it may fall below 1 for a negative advantage.
+        high: How far it may rise above 1 for a positive advantage.
+        dual: The largest ratio for a negative advantage (dual clip, arXiv 1912.09729), above 1; None: no bound.
+    """
+
+    low: float
+    high: float
+    dual: float | None = None
+
+
+Loss = Callable[[Tokens, Clip], tuple[Tensor, Tensor]]
+"""(tokens, clip) -> token losses [N], and [N] True where the token was clipped."""
+
+
+def bounded_ratio(logprobs: Tensor, old_logprobs: Tensor) -> Tensor:
+    """[N] the ratio pi / pi_old with its gradient; its logarithm is bounded by ``MAX_LOG_RATIO``."""
+    return torch.exp((logprobs - old_logprobs).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO))
 
 
 def per_rollout(values: Tensor, lengths: Sequence[int], reduce: Callable[[Tensor], Tensor]) -> Tensor:
