@@ -315,7 +315,7 @@ def test_the_step_is_scaled_by_the_share_of_groups_with_signal(exponent, quick_c
 def test_the_share_that_scales_a_step_is_that_of_its_own_phase(quick_config, tmp_path):
     """The last step of a phase with groups of 2 has 16 of them, although the next phase has 8 groups of 4."""
     overrides = ("optimizer.batch_exponent=1", "optimizer.warmup_steps=0", "train.gate=everything", "train.steps=6")
-    phases = ("task.pool_size=32", "phases.max_epochs=1", "profile.trivial_above=1", "train.temperature=1.5")
+    phases = ("task.pool_size=32", "phases.constant=rollouts", "profile.trivial_above=1", "train.temperature=1.5")
     finish(quick_config("sgpo", *overrides, *phases), tmp_path / "run")
     size = {row["step"]: row["n"] for row in ledger_rows(tmp_path / "run")}
     lines = without_clocks(tmp_path / "run")[1:]

@@ -13,6 +13,7 @@ __all__ = [
     "optimizer_steps",
     "plays_itself",
     "plays_search",
+    "rollouts_per_step",
     "verifies_in_workers",
 ]
 
@@ -32,6 +33,13 @@ def fewest_and_most(config: "Config") -> tuple[int, int]:
 def optimizer_steps(config: "Config") -> int:
     """Optimizer steps per batch."""
     return config.optimizer.epochs * config.optimizer.minibatches
+
+
+def rollouts_per_step(config: "Config") -> int | None:
+    """Rollouts of every step, where phases of larger groups have fewer groups; None elsewhere."""
+    if POOLS[config.pool.kind].sizes_groups and config.phases.constant == "rollouts":
+        return config.train.groups_per_step * config.train.group_size
+    return None
 
 
 def plays_search(config: "Config") -> bool:

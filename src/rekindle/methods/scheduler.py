@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from rekindle.config import Config
+from rekindle.config.facts import rollouts_per_step
 from rekindle.methods.pools import build_pool
 from rekindle.methods.task_flow import task_flow
 from rekindle.scheduling import gates, group_sizes, temperatures, top_ups
@@ -38,7 +39,7 @@ def build_scheduler(config: Config, task_ids: Iterable[str], profile: Profile | 
     return Scheduler(
         flow.pool(build_pool(config, history, temperature, profile)),
         groups_per_step=train.groups_per_step,
-        rollouts_per_step=train.groups_per_step * train.group_size,
+        rollouts_per_step=rollouts_per_step(config),
         oversample=train.oversample,
         group_size=_group_size(config),
         temperature=temperature,

@@ -223,13 +223,14 @@ def cost(summary: Summary) -> str:
     chart = horizontal_bars(
         bars, whole=sum(spent) or 1.0, title="Time", description=", ".join(f"{bar.name} {bar.text}" for bar in bars)
     )
-    tools = summary.total("tool_tokens")
+    tools, by_paper = summary.total("tool_tokens"), summary.total("flops_sgpo")
     totals = [
         ("prompt tokens", grouped(summary.total("prompt_tokens"))),
         ("generated tokens", grouped(summary.total("generated_tokens"))),
         *([("tool tokens", grouped(tools))] if tools else []),
         ("trained tokens", grouped(summary.total("trained_tokens"))),
-        ("compute", flops(summary.total("flops"))),
+        ("compute: 2P a token read or sampled, 6P a token in an update", flops(summary.total("flops"))),
+        *([("compute by the sGPO paper: 12P a token of a rollout", flops(by_paper))] if by_paper else []),
         ("wall-clock time", duration(summary.total("seconds"))),
         ("processor time", duration(summary.total("cpu_seconds"))),
     ]
