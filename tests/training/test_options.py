@@ -120,6 +120,7 @@ NEEDS_COMPANY: dict[str, Any] = {
     "heating.maximum": (HOT, 0.5, "erpo"),
     "heating.on_signal": ((*HOT, "train.steps=9"), "hold", "erpo"),
     "reactivation.kind": (HOT, "constant", "erpo"),
+    "reactivation.groups": (REVIVED, "all_correct", "erpo"),
     "reactivation.constant": (REVIVED, 0.9, "erpo"),
     "reactivation.decay": ((*REVIVED, "heating.maximum=0.5"), True, "erpo"),
     "top_up.kind": ((), "off", "speed"),

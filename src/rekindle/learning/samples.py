@@ -78,7 +78,7 @@ def _advantages(groups: Sequence[Group], chosen: Sequence[Sequence[int]], credit
 
 
 def _reactivated(group: Group, values: list[float], credit: Credit) -> list[float]:
-    """ERPO's advantages for an all-correct group at a raised temperature; other groups keep theirs."""
+    """ERPO's advantages for a group that the reactivation applies to; other groups keep theirs."""
     reactivation = credit.reactivation
     if reactivation is None or not reactivation.applies(group):
         return values

@@ -60,7 +60,7 @@ def _belief(config: Config) -> Belief:
 
 def _temperature(config: Config) -> temperatures.Temperature:
     base, heating = config.train.temperature, config.heating
-    if not heating.delta:
+    if not heating.delta and not config.reactivation.decay:  # which divides by the streak that this rule counts
         return temperatures.fixed(base)
     return temperatures.residual_heating(base, heating.delta, heating.maximum, heating.on_signal)
 

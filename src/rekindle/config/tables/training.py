@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from rekindle.config.conditions import on
+from rekindle.config.conditions import fact, on
 from rekindle.config.keys import OneOf, Table, key
 from rekindle.config.tables.prompts import PRIORITIZED, SIGNAL_CHANCE
 from rekindle.scheduling.gates import GATES
@@ -11,9 +11,10 @@ from rekindle.scheduling.pools import POOLS
 __all__ = ["CheckpointTable", "EvalTable", "OptimizerTable", "TrainTable"]
 
 GIVEN_SIZE = on("sizes.rule", "fixed", "knapsack").but('groups are sized by 1/p, set sizes.rule = "fixed"')
-UNPHASED = (
-    on("pool.kind", *(name for name, pool in POOLS.items() if not pool.sizes_groups))
-    | on("phases.constant", "rollouts")
+UNPHASED = fact(
+    'no phases size the groups (phases.constant = "prompts")',
+    lambda config: not POOLS[config.pool.kind].sizes_groups or config.phases.constant == "rollouts",
+    phases__constant="rollouts",
 ).but('the phases size the groups, set phases.constant = "rollouts"')
 
 
