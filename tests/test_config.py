@@ -105,7 +105,7 @@ def test_a_recipe_and_a_base_that_set_a_key_differently_are_refused(tmp_path):
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_recipe_is_complete_valid_and_survives_its_own_file(recipe, tmp_path):
-    example = "spell_backward" if recipe in on_given_tasks() else recipe
+    example = "spell_backward" if recipe in on_given_tasks() else "self_play"
     config = resolve(EXAMPLES / f"{example}.toml", recipe)
     assert RECIPES[recipe]().recipe == recipe == config.recipe
     saved = write(tmp_path, dump_toml(config))
@@ -298,7 +298,11 @@ REFUSED += [
     ("task.source=self_play task.environment=single_turn engine.max_new_tokens=128", "is played by searching"),
     ("task.source=self_play task.path=a.txt model.path=m retriever.corpus=c.jsonl", "set task.eval_path"),
     (f"{LISTED}", 'retriever.kind = "lexical" needs retriever.corpus'),
-    (f"{LISTED} retriever.corpus=c.jsonl filters.ambiguous=allowed", "filters.ambiguous"),
+    (f"{LISTED} self_play.intermediate_extremes=zero", 'set self_play.proposer_reward = "intermediate"'),
+    (f"{LISTED} self_play.updates=proposer_first self_play.fixed=solver", "only one role learns"),
+    (f"{LISTED} self_play.updates=proposer_first optimizer.epochs=2", 'set loss.old_logprobs = "recompute" or'),
+    (f"{LISTED} self_play.updates=proposer_first loss.old_logprobs=engine", 'set loss.old_logprobs = "recompute" or'),
+    ("recipe=self_play_paper", 'recipe = "self_play_paper" creates its questions'),
     (f"{PLAY} retriever.corpus=c.jsonl", "has its own corpus"),
     ("task.source=self_play task.path=a.txt task.eval_path=q.jsonl retriever.corpus=c", "needs a model that can read"),
     (f"{PLAY} pool.kind=phased", "sorts prompts by a profile"),
@@ -391,6 +395,9 @@ ACCEPTED = [
     f"{REAL} top_up.kind=mixed subset.kind=max_variance pool.kind=recycling advantage.estimator=maxrl",
     "train.rollouts=9 train.tokens=9",
     "optimizer.schedule=linear train.steps=9",
+    f"{LISTED} retriever.corpus=c.jsonl filters.ambiguous=allowed self_play.updates=proposer_first",
+    f"{LISTED} retriever.corpus=c.jsonl self_play.updates=proposer_first optimizer.minibatches=4 "
+    "loss.old_logprobs=recompute",
     f"{PHASED} profile.path=p profile.force=true",
     f"{MODEL} task.verifier=math verify.workers=4 model.chat_template=false",
 ]

@@ -33,7 +33,12 @@ def configured(*overrides):
 
 def rollout(temperature, reward):
     return Rollout(
-        token_ids=[1, 2], loss_mask=[False, True], logprobs=[0.0, -0.5], reward=reward, temperature=temperature, version=0
+        token_ids=[1, 2],
+        loss_mask=[False, True],
+        logprobs=[0.0, -0.5],
+        reward=reward,
+        temperature=temperature,
+        version=0,
     )
 
 

@@ -192,7 +192,9 @@ def test_later_phases_are_rebuilt_from_what_the_run_saw():
 
 def test_the_state_carries_rebuilt_phases_and_the_smoothed_reward():
     def make(reprofile):
-        return PhasedPool(history_of(8), phases((2, range(4)), (8, range(8))), repeats=1, patience=3, reprofile=reprofile)
+        return PhasedPool(
+            history_of(8), phases((2, range(4)), (8, range(8))), repeats=1, patience=3, reprofile=reprofile
+        )
 
     pool, other = make(lambda history: phases((4, [5, 6, 7]), (8, [0, 1]))), make(None)
     for seed in range(2):

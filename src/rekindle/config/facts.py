@@ -14,6 +14,7 @@ __all__ = [
     "plays_itself",
     "plays_search",
     "rollouts_per_step",
+    "updates_per_step",
     "verifies_in_workers",
 ]
 
@@ -57,6 +58,11 @@ def plays_itself(config: "Config") -> bool:
 def invents_its_world(config: "Config") -> bool:
     """Whether the corpus is that of the embedded search world."""
     return config.task.source == "search_world" or (plays_itself(config) and config.task.path is None)
+
+
+def updates_per_step(config: "Config") -> int:
+    """Most updates of a step: two where self-play trains its roles one after the other."""
+    return 2 if config.self_play.updates == "proposer_first" else 1
 
 
 def verifies_in_workers(config: "Config") -> bool:

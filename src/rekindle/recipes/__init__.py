@@ -32,6 +32,7 @@ from rekindle.recipes.rekindle import rekindle
 from rekindle.recipes.rl_zvp import rl_zvp
 from rekindle.recipes.rloo import rloo
 from rekindle.recipes.self_play import self_play
+from rekindle.recipes.self_play_paper import self_play_paper
 from rekindle.recipes.sgpo import sgpo
 from rekindle.recipes.soft_recycle import soft_recycle
 from rekindle.recipes.speed import speed
@@ -70,6 +71,7 @@ RECIPES: dict[str, Callable[[], Config]] = {
         knapsack,
         pods,
         self_play,
+        self_play_paper,
         rekindle,
     )
 }

@@ -8,7 +8,7 @@ its last checkpoint and deletes later rows and lines.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -27,7 +27,7 @@ from rekindle.training.step_metrics import Totals, step_metrics
 from rekindle.training.supply import GivenTasks, Supply
 from rekindle.training.trainer import Trainer, TrainerState
 from rekindle.training.update_stats import UpdateStats
-from rekindle.types import Environment
+from rekindle.types import Environment, TrainingSample
 
 __all__ = ["Observer", "Parts", "TrainingLoop"]
 
@@ -148,9 +148,9 @@ class TrainingLoop:
         with clock.timed("schedule"):
             samples = build_samples(collected.groups, parts.credit)
             scale = size_factor(samples, target, parts.config.optimizer.batch_exponent)
-        samples += supplied.samples
         with clock.timed("train"):
-            update = parts.trainer.update(samples, self.version, scale) if samples else None
+            update = self._update(samples, supplied.samples, scale)
+        samples += supplied.samples
         self._go_live(update, clock)
         metrics = step_metrics(
             records,
@@ -170,6 +170,21 @@ class TrainingLoop:
         if ending is not None or self.step % parts.config.checkpoint.every == 0:
             self._save()
         return ending
+
+    def _update(
+        self, samples: list[TrainingSample], of_proposer: Sequence[TrainingSample], scale: float
+    ) -> UpdateStats | None:
+        """Train on the samples of a step, both roles together or the proposer first; None where there are none.
+
+        With two updates the ratio of the second is to the policy after the first, as the rules of the configuration see
+        to. The step still makes one new version.
+        """
+        trainer = self.parts.trainer
+        if samples and of_proposer and self.parts.config.self_play.updates == "proposer_first":
+            first = trainer.update(of_proposer, self.version)
+            return first.followed_by(trainer.update(samples, self.version, scale))
+        together = [*samples, *of_proposer]
+        return trainer.update(together, self.version, scale) if together else None
 
     def _go_live(self, update: UpdateStats | None, clock: StepClock) -> None:
         """Sync the engine after an update, and advance the scheduler in any case."""

@@ -30,7 +30,7 @@ class Phase:
 
 
 class PhasedPool(WeightedPool):
-    """sGPO's curriculum (arXiv 2606.08854): the prompts of one phase, then those of the next, and then all phases again.
+    """sGPO's curriculum (arXiv 2606.08854): the prompts of one phase, then those of the next; then all phases again.
 
     A phase lasts ``max_epochs`` passes over its prompts. With ``patience`` (ours, the paper has no such rule) it ends
     earlier, when the smoothed mean reward of its rollouts has not risen by ``min_gain`` over its best for ``patience``
@@ -148,8 +148,8 @@ class PhasedPool(WeightedPool):
             self._enter(0)
         elif self._after_last == "stop":
             self.finished = (
-                f"the last of {len(self._phases)} phases is over, in pass {self._pass} of {self._repeats}; raise repeats "
-                'or max_epochs of the phases, or set their after_last = "continue"'
+                f"the last of {len(self._phases)} phases is over, in pass {self._pass} of {self._repeats}; raise "
+                'repeats or max_epochs of the phases, or set their after_last = "continue"'
             )
 
     def metrics(self) -> dict[str, float]:
