@@ -314,12 +314,20 @@ def test_nobody_learns_before_its_first_step(overrides, expected, config, tmp_pa
 def test_the_proposer_is_trained_first_and_then_the_solver(config, tmp_path):
     """Two updates of a step, one version; joint is one. The proposer's update moves the policy, and the solver's still
     has the ratio 1, so nothing is clipped; the schedule ends with the last update of the last step."""
-    given = ("train.learning_rate=0.02", "optimizer.warmup_steps=0", "optimizer.schedule=linear", "loss.clip_low=0.0001")
+    given = (
+        "train.learning_rate=0.02",
+        "optimizer.warmup_steps=0",
+        "optimizer.schedule=linear",
+        "loss.clip_low=0.0001",
+    )
     found = {}
     for kind in ("joint", "proposer_first"):
         asked = config(f"self_play.updates={kind}", *given, "loss.clip_high=0.0001")
         updates = updates_of(asked, tmp_path / kind, script(numbered(*LANDS)))
-        found[kind] = [(len(proposer), len(solver)) for proposer, solver in updates], without_clocks(tmp_path / kind)[1:]
+        found[kind] = (
+            [(len(proposer), len(solver)) for proposer, solver in updates],
+            without_clocks(tmp_path / kind)[1:],
+        )
     (joint, together), (apart, lines) = found["joint"], found["proposer_first"]
     assert joint == [(4, 8)] * 3
     assert apart == [(4, 0), (0, 8)] * 3
