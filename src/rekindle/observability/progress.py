@@ -46,7 +46,7 @@ def sentence(metrics: Mapping[str, object]) -> str:
         reasons = ", ".join(f"{count} {words}" for count, words in _reasons(metrics) if count)
         parts.append(f"{taught} of {asked} groups taught" + (f" ({reasons})" if reasons else ""))
     recycled = _count(metrics, "groups/rescued_hard") + _count(metrics, "groups/rescued_easy")
-    if recycled:
+    if recycled and _count(metrics, "groups/recycled"):  # elsewhere a pool in turn has come back to them
         parts.append(f"{recycled} of them recycled")
     parts.extend(_accuracy(metrics))
     return f"step {_count(metrics, 'step')}: " + ("; ".join(parts) or "nothing measured")
