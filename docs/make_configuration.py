@@ -20,9 +20,9 @@ HEAD = """# Configuration
 
 <!-- made by docs/make_configuration.py -->
 
-A TOML file; every key has a default, unless the table says otherwise. The recipe's values come first, then the file's,
-then `--set key.sub=value` and `--seed`; the later wins. Unknown keys, wrong types and combinations that cannot work are
-refused with the key's path and the remedy, and so is a key that is set where nothing would read it: "read where" says
+A TOML file; every key has a default, unless the table says otherwise. The base comes first, then the recipe, then the
+file, then `--set key.sub=value` and `--seed`; the later wins. Unknown keys, wrong types and combinations that cannot work
+are refused with the key's path and the remedy, and so is a key that is set where nothing would read it: "read where" says
 when it is read. A run keeps its complete configuration as `config.toml`.
 """
 
@@ -30,7 +30,7 @@ when it is read. A run keeps its complete configuration as `config.toml`.
 def page() -> str:
     """The whole page."""
     keys = {key.path: key for key in keys_of(Config)}
-    return "\n".join([HEAD, _rows([keys["recipe"]]), "", *_tables(Config, "", keys)])
+    return "\n".join([HEAD, _rows([keys["recipe"], keys["base"]]), "", *_tables(Config, "", keys)])
 
 
 def _tables(model: type[BaseModel], prefix: str, keys: dict[str, Key]) -> list[str]:

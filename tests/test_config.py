@@ -12,8 +12,8 @@ from rekindle.recipes import RECIPES, on_given_tasks, resolve
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
-def write(tmp_path, text):
-    path = tmp_path / "run.toml"
+def write(tmp_path, text, name="run.toml"):
+    path = tmp_path / name
     path.write_text(text)
     return path
 
@@ -77,9 +77,35 @@ def test_the_later_wins_recipe_file_set_seed(tmp_path):
     assert resolve(path, None, ["train.oversample=3"]).train.oversample == 3
 
 
+def test_a_recipe_on_the_base_of_another(tmp_path):
+    path = write(tmp_path, "base = 'dapo'\n[train]\nsteps = 5")
+    for recipe in ("sgpo", "erpo", "recycle"):
+        plain, config = resolve(write(tmp_path, "[train]\nsteps = 5", "plain.toml"), recipe), resolve(path, recipe)
+        assert (config.base, config.refill.max_rounds, config.loss.clip_high) == ("dapo", 4, 0.28)
+        assert config.loss.aggregation == "token_mean"
+        others = {"base", "refill", "loss"}
+        assert config.model_dump(exclude=others) == plain.model_dump(exclude=others), "the rest is the recipe's"
+        assert resolve(write(tmp_path, dump_toml(config), "saved.toml")) == config
+    assert resolve(path, "dapo").model_dump(exclude={"base"}) == resolve(
+        write(tmp_path, "[train]\nsteps = 5", "plain.toml"), "dapo"
+    ).model_dump(exclude={"base"})
+    assert resolve(path, "sgpo", ["loss.clip_high=0.2"]).loss.clip_high == 0.2, "the file is above the base"
+    assert resolve(path, "sgpo", ["base=grpo"]).refill.max_rounds == 0
+
+
+def test_a_recipe_and_a_base_that_set_a_key_differently_are_refused(tmp_path):
+    path = write(tmp_path, "[train]\nsteps = 5")
+    with pytest.raises(ConfigError, match=r'base = "dapo" and recipe = "cispo" both set loss\.clip_high; remove base'):
+        resolve(path, "cispo", ["base=dapo"])
+    with pytest.raises(ConfigError, match=r"accepts every group, so refill\.max_rounds would never draw again"):
+        resolve(path, "reinforce_pp", ["base=dapo"])  # both set the token mean, which is no contradiction
+    with pytest.raises(ConfigError, match='base = "recycle": choose one of "grpo", "dapo"'):
+        resolve(path, "sgpo", ["base=recycle"])
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_recipe_is_complete_valid_and_survives_its_own_file(recipe, tmp_path):
-    example = "spell_backward" if recipe in on_given_tasks() else recipe
+    example = "spell_backward" if recipe in on_given_tasks() else "self_play"
     config = resolve(EXAMPLES / f"{example}.toml", recipe)
     assert RECIPES[recipe]().recipe == recipe == config.recipe
     saved = write(tmp_path, dump_toml(config))
@@ -136,6 +162,7 @@ def test_defaults_are_valid_but_for_the_missing_end():
 
 SINGLE = "train.group_size=1 train.gate=everything advantage.estimator=batch_standardize"
 PHASED = "pool.kind=phased"
+SAME_COST = f"{PHASED} phases.constant=rollouts"
 KNAPSACK = "sizes.rule=knapsack sizes.maximum=128"
 BY_SUCCESS = "sizes.rule=inverse_success"
 SIGNAL_CHANCE = "pool.kind=prioritized"
@@ -164,21 +191,22 @@ REFUSED = [
     (f"{SINGLE} {HEATING} heating.on_signal=reset", 'heating.on_signal = "reset" would not be read'),
     # sizes
     (f"{PHASED} {BY_SUCCESS}", "both set the size of a group"),
-    (f"{PHASED} top_up.kind=mixed", 'whose total pool.kind = "phased" holds constant'),
+    (f"{PHASED} top_up.kind=mixed", 'top_up.kind = "mixed" and pool.kind = "phased" both set the size of a group'),
     (
         f"{KNAPSACK} {BALANCE}",
         'whose total sizes.rule = "knapsack" holds constant; set top_up.kind = "off" or another sizes.rule',
     ),
-    (f"{PHASED} {SINGLE}", 'asks for single rollouts, and pool.kind = "phased" for groups of 2 and more'),
+    (f"{PHASED} {SINGLE}", 'the phases size the groups, set phases.constant = "rollouts", or leave it at 4'),
+    (f"{SAME_COST} {SINGLE}", 'asks for single rollouts, and pool.kind = "phased" for groups of 2 and more'),
     (f"{KNAPSACK} train.group_size=1", "outside sizes.minimum = 2 to sizes.maximum = 128"),
     (f"{KNAPSACK} train.group_size=2", "no rollouts to share out: train.group_size = sizes.minimum = 2"),
     ("sizes.rule=knapsack train.group_size=8", "train.group_size = sizes.maximum = 8; raise sizes.maximum"),
     (f"{BY_SUCCESS} train.group_size=8", "train.group_size = 8 would not be read; groups are sized by 1/p"),
-    (f"{PHASED} train.groups_per_step=1 sizes.maximum=8", "sizes.maximum = 8 is more than the 4 rollouts of a step"),
+    (f"{SAME_COST} train.groups_per_step=1 sizes.maximum=8", "sizes.maximum = 8 is more than the 4 rollouts of a step"),
     (f"{PHASED} profile.samples=1", "none is left to train on; set profile.samples = 8 or raise the other"),
     ("optimizer.minibatches=99", "optimizer.minibatches = 99 is more than train.groups_per_step = 64"),
     (
-        f"{PHASED} {BATCH_SIZE} optimizer.minibatches=9",
+        f"{SAME_COST} {BATCH_SIZE} optimizer.minibatches=9",
         "more than the 8 groups of a step in the phase of sizes.maximum = 8",
     ),
     ("subset.kind=max_variance", "subset.size = 4 leaves nothing out of train.group_size = 4"),
@@ -189,7 +217,7 @@ REFUSED = [
     (f"{HEATING} heating.maximum=0.9", "so heating would lower the temperature; set heating.maximum above 1.0"),
     (f"{HEATING} train.temperature=1.2", "leaves no room to raise the temperature"),
     (f"{HEATING} {PHASED}", "set profile.trivial_above = 1 to keep them"),
-    ("reactivation.kind=constant train.gate=not_all_wrong", "would not be read; set heating.delta = 0.05"),
+    ("reactivation.kind=constant train.gate=not_all_wrong", 'set reactivation.groups = "all_correct" (RA alone) or'),
     (f"{RA} train.gate=has_signal", 'drops the all-correct groups that reactivation.kind = "virtual_failure" needs'),
     (f"{RA} advantage.estimator=c_rf", "already gives all-correct groups an advantage"),
     (f"{RA} advantage.estimator=gpg", 'scales by the whole batch; set reactivation.kind = "constant"'),
@@ -261,6 +289,7 @@ REFUSED = [
         f"{SIGNAL_CHANCE} posterior.least_discount=0.4",
         "it bounds the discount by posterior.half_life, set posterior.half_life",
     ),
+    (f"{PHASED} phases.min_gain=0.1", "phases.min_gain = 0.1 would not be read; set phases.patience"),
     (f"{PHASED} phases.reprofile=true posterior.prior_failures=2", "phases.reprofile reads counts and no prior"),
     (f"{PHASED} profile.path=p profile.samples=4", "profile.path names a ready profile"),
     ("profile.path=p", 'set a method that reads a profile, e.g. pool.kind = "phased" or "prioritized", or remove it'),
@@ -280,7 +309,11 @@ REFUSED += [
     ("task.source=self_play task.environment=single_turn engine.max_new_tokens=128", "is played by searching"),
     ("task.source=self_play task.path=a.txt model.path=m retriever.corpus=c.jsonl", "set task.eval_path"),
     (f"{LISTED}", 'retriever.kind = "lexical" needs retriever.corpus'),
-    (f"{LISTED} retriever.corpus=c.jsonl filters.ambiguous=allowed", "filters.ambiguous"),
+    (f"{LISTED} self_play.intermediate_extremes=zero", 'set self_play.proposer_reward = "intermediate"'),
+    (f"{LISTED} self_play.updates=proposer_first self_play.fixed=solver", "only one role learns"),
+    (f"{LISTED} self_play.updates=proposer_first optimizer.epochs=2", 'set loss.old_logprobs = "recompute" or'),
+    (f"{LISTED} self_play.updates=proposer_first loss.old_logprobs=engine", 'set loss.old_logprobs = "recompute" or'),
+    ("recipe=self_play_paper", 'recipe = "self_play_paper" creates its questions'),
     (f"{PLAY} retriever.corpus=c.jsonl", "has its own corpus"),
     ("task.source=self_play task.path=a.txt task.eval_path=q.jsonl retriever.corpus=c", "needs a model that can read"),
     (f"{PLAY} pool.kind=phased", "sorts prompts by a profile"),
@@ -358,7 +391,14 @@ ACCEPTED = [
     f"{PHASED} profile.trivial_above=0.5 profile.samples=2",
     f"{PHASED} phases.reprofile=true posterior.half_life=0.1 posterior.probe_rows=4 posterior.least_discount=0.5",
     f"{PHASED} subset.kind=max_variance",
+    f"{PHASED} train.groups_per_step=1 sizes.maximum=64",
+    f"{PHASED} refill.max_rounds=4 loss.clip_high=0.28 loss.aggregation=token_mean",
+    f"{SAME_COST} train.group_size=8 phases.max_epochs=3 phases.patience=10 phases.min_gain=0.1",
     f"{RA} pool.kind=recycling advantage.negative_keep_ratio=0.1 {BY_SUCCESS}",
+    "reactivation.kind=virtual_failure reactivation.groups=all_correct train.gate=not_all_wrong",
+    "reactivation.kind=constant reactivation.groups=all_correct reactivation.decay=true heating.on_signal=hold "
+    "train.gate=not_all_wrong refill.max_rounds=4",
+    f"{HEATING} train.gate=not_all_wrong refill.max_rounds=4",
     f"{RA} reactivation.kind=constant advantage.estimator=reinforce_pp_baseline train.gate=everything",
     f"{RA} refill.max_rounds=4 train.oversample=2",
     "pool.kind=recycling train.gate=not_all_wrong advantage.estimator=batch_standardize",
@@ -373,6 +413,9 @@ ACCEPTED = [
     f"{REAL} top_up.kind=mixed subset.kind=max_variance pool.kind=recycling advantage.estimator=maxrl",
     "train.rollouts=9 train.tokens=9",
     "optimizer.schedule=linear train.steps=9",
+    f"{LISTED} retriever.corpus=c.jsonl filters.ambiguous=allowed self_play.updates=proposer_first",
+    f"{LISTED} retriever.corpus=c.jsonl self_play.updates=proposer_first optimizer.minibatches=4 "
+    "loss.old_logprobs=recompute",
     f"{PHASED} profile.path=p profile.force=true",
     f"{MODEL} task.verifier=math verify.workers=4 model.chat_template=false",
 ]

@@ -92,7 +92,7 @@ def test_a_method_is_built_without_torch():
         "    config = recipe()\n"
         "    if not rekindle.methods.needs_profile(config):\n"
         "        scheduler = rekindle.methods.build_scheduler(config, ['a', 'b', 'c'])\n"
-        "        assert (scheduler.ask() is None) == (name == 'self_play'), name\n"
+        "        assert (scheduler.ask() is None) == name.startswith('self_play'), name\n"
         "    rekindle.methods.build_credit(config)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

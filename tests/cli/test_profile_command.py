@@ -70,7 +70,7 @@ def test_a_run_uses_a_given_profile_and_counts_its_cost(made, tmp_path):
     found, lines = load_profile(made), read_metrics(run / "metrics.jsonl")
     assert lines[0]["profile/rollouts"] == found.total_samples
     assert lines[0]["total_generated_tokens"] == found.generated_tokens.sum()
-    assert lines[0]["total_flops"] == found.flops
+    assert lines[0]["total_flops"] == lines[0]["total_flops_sgpo"] == found.flops
     assert lines[-1]["total_flops"] == sum(line["flops"] for line in lines)
     assert lines[-1]["pool/phase"] >= 1
     assert not (run / "profile.parquet").exists()

@@ -19,6 +19,7 @@ from rekindle.environments.search.turn_protocol import ANSWER, Call, Found, Turn
         ("<answer> Paris </answer>", Turn(final="Paris")),
         ("<answer>Rome <answer>Paris</answer>", Turn(final="Paris")),
         ("<answer> </answer>", Turn()),
+        ("<answer>...</answer>", Turn()),
         ("Paris</answer>", Turn()),
         ("<answer>Paris", Turn()),
         ("<answer>Paris</answer><search>a</search>", Turn(final="Paris")),

@@ -62,6 +62,16 @@ def test_rewards_by_hand(success, hard, middle):
     assert proposer_reward("intermediate", 0.0, 1.0)(success) == pytest.approx(middle)
 
 
+@pytest.mark.parametrize(("extremes", "expected"), [(True, [1.0, 1.5, 1.5, 0.0]), (False, [0.0, 1.5, 1.5, 0.0])])
+def test_intermediate_difficulty_by_hand_with_and_without_its_extremes(extremes, expected):
+    """4 (0.25 + s) (1 - s) at s = 0, 1/4, 1/2 and 1."""
+    reward = proposer_reward("intermediate", 0.25, 1.0, extremes=extremes)
+    assert [reward(success) for success in (0.0, 0.25, 0.5, 1.0)] == expected
+    wide = proposer_reward("intermediate", 0.5, 1.0, extremes=extremes)
+    assert wide(1.0) == 0.0
+    assert wide(0.0) == (2.0 if extremes else 0.0)
+
+
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0.01, 1))
 def test_no_reward_is_negative(success, low, high):
     assert proposer_reward("intermediate", low, high)(success) >= 0

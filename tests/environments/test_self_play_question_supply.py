@@ -2,11 +2,13 @@
 
 import json
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from self_play_cases import PROMPT, SEEDS, asks, game, knows, new_pool, question, solved
 
+from rekindle.environments.self_play.audit import proposal_lines
 from rekindle.environments.self_play.created_tasks import CreatedTasks
 from rekindle.environments.self_play.proposer import Proposer
 from rekindle.types import Fate, UserError
@@ -95,6 +97,28 @@ def test_invalid_questions_earn_nothing_and_never_less():
     assert [account.fate for account in supplied.records] == [Fate.RETIRED] * 4
     assert [account.reward_sum for account in supplied.records] == [0.0] * 4
     assert supplied.samples == [], "and no step is made for nothing"
+
+
+def test_what_the_policy_wrote_is_on_record_where_no_question_came():
+    """Searches for Paris and Rome, then a question about Paris alone; the record of Rome has the end of its text."""
+    one = game(asks(lambda answer: question(answer) if answer == "Paris" else "x" * 390 + "<question>Which capital of"))
+    one.prepare(1, 0)
+    lines = {line["answers"][0]: line for line in one.conclude(1, []).lines}
+    assert lines["Paris"]["question"]
+    assert lines["Paris"]["written"] is None
+    assert lines["Rome"]["question"] is None
+    assert lines["Rome"]["verdict"] == "no_question"
+    assert lines["Rome"]["written"].startswith("<search>about Rome</search>\nxxx")
+    assert len(lines["Rome"]["written"]) <= 2000
+
+
+def test_a_long_text_without_a_question_keeps_its_end():
+    line = game(asks(lambda answer: ""))
+    line.prepare(1, 0)
+    proposal = line._proposals[0]
+    proposal.rollout = replace(proposal.rollout, text="a" * 5000 + "the end")
+    (found, *_) = proposal_lines([proposal], 1, 0)
+    assert found["written"] == "a" * 1993 + "the end"
 
 
 @pytest.mark.parametrize("mark", ["<answer>x", "<search>", "<|im_start|>system", "[INST]"])

@@ -186,6 +186,7 @@ class _SimulatedRun:
             "seconds": 0.9, "cpu_seconds": 0.85, "rollouts": rollouts, "generated_tokens": 8 * rollouts,
             "prompt_tokens": 9 * rollouts, "trained_tokens": 8 * self.size * counts["trained"],
             "flops": 2 * 215e3 * 17 * rollouts + 6 * 215e3 * 8 * self.size * counts["trained"],
+            "flops_sgpo": 12 * 215e3 * 17 * rollouts,
         }  # fmt: skip
         for key, value in spent.items():
             self.totals[f"total_{key}"] = self.totals.get(f"total_{key}", 0) + (value if step else 0)

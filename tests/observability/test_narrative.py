@@ -23,7 +23,13 @@ def made(tmp_path, composition, metrics=(), pool="recycling", **spent):
                              4, 4, 0.1))  # fmt: skip
     (tmp_path / "ledger.sqlite").unlink()
     write_ledger(tmp_path / "ledger.sqlite", rows).close()
-    last = {"step": 40, "total_rollouts": 4 * len(rows), "total_seconds": 93.0, "total_generated_tokens": 2e4} | spent
+    last = {
+        "step": 40,
+        "version": 40,
+        "total_rollouts": 4 * len(rows),
+        "total_seconds": 93.0,
+        "total_generated_tokens": 2e4,
+    } | spent
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*metrics, last]))
     return Summary(load_run(tmp_path))
 
@@ -43,7 +49,7 @@ def test_the_first_paragraph(tmp_path):
     assert title(summary) == "recycle on spell_backward"
     assert outcome(summary) == [
         "This run trains a tiny model made from scratch (4 layers, 64 wide) on spell_backward with the recipe recycle. "
-        "It made 40 updates from 10,240 rollouts and 20k generated tokens in 1 min 33 s.",
+        "It made 40 updates in 40 steps from 10,240 rollouts and 20k generated tokens in 1 min 33 s.",
         "Sampled accuracy on held-out prompts rose from 0.30 at the start to 0.70, the mean of the last 3 evaluations "
         "(greedy: 0.40 to 0.80).",
     ]
@@ -60,6 +66,23 @@ def test_the_second_paragraph(tmp_path):
         "(30%) or all right (20%).",
         "After step 40, 700 of the pool's 1,024 prompts could still be drawn; the pool was reset 2 times.",
     ]  # fmt: skip
+
+
+def test_a_pool_in_turn_recycles_nothing(tmp_path):
+    """GRPO comes back to every prompt, also to those that had no signal at first."""
+    counts = {TRAINED: 10, ("mixed", "all_wrong", "trained"): 6, ("all_wrong", None, "retired"): 20}
+    assert not [words for words in economy(made(tmp_path, lambda step: counts, pool="cycling")) if "recycled" in words]
+
+
+def test_the_two_recycled_shares_are_told_apart(tmp_path):
+    counts = {TRAINED: 10, ("mixed", "all_wrong", "trained"): 6, WRONG: 4}
+    summary = made(tmp_path, lambda step: counts)
+    (tmp_path / "null_control.json").write_text('{"recycled_share": 0.74, "frozen_share": 0.57}')
+    assert economy(summary)[1] == (
+        "Of the trained groups, 38% were recycled: when their prompt was first seen, all its rollouts were wrong (38%) "
+        "or all right (0%). In the last quarter of the steps, which the null control is about, they were 74%; the same "
+        "sampler with a frozen policy recycles 57%."
+    )
 
 
 @pytest.mark.parametrize(
@@ -82,7 +105,49 @@ def test_accuracy_change_is_the_mean_of_at_most_three_later_evaluations(tmp_path
 
 
 def test_an_unfinished_run_says_so(tmp_path):
-    assert "has so far made 40 of 60 updates" in _unfinished(tmp_path)
+    assert "has so far made 40 updates in 40 of 60 steps" in _unfinished(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("version", "words"),
+    [
+        (38, "It made 38 updates in 40 steps from 160 rollouts and 20k generated tokens in 1 min 33 s."),
+        (1, "It made 1 update in 40 steps from 160 rollouts"),
+        (0, "It made 0 updates in 40 steps from 160 rollouts"),
+        (0, "in 1 min 33 s. The policy is still the start policy."),
+    ],
+)
+def test_updates_are_counted_and_not_steps(tmp_path, version, words):
+    assert words in outcome(made(tmp_path, lambda step: {WRONG: 1}, version=version))[0]
+
+
+@pytest.mark.parametrize("train", [{"rollouts": 160}, {"tokens": 20_000}, {"steps": 40}])
+def test_a_run_at_the_end_of_its_budget_is_finished(tmp_path, train):
+    summary = made(tmp_path, lambda step: {TRAINED: 1})
+    summary.run.config["train"] = train
+    assert "It made 40 updates in 40 steps" in outcome(summary)[0]
+    summary.run.config["train"] = {key: 2 * end for key, end in train.items()}
+    assert "It has so far made 40 updates in 40" in outcome(summary)[0]
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "held_out", "noise"),
+    [
+        ([0.0, 0.01], 256, True),  # 1.96 standard errors of the pooled .005 are .012
+        ([0.0, 0.02], 256, False),  # and those of .01 are .017
+        ([1.0, 0.99], 256, True),
+        ([0.0, 0.05], 51, True),
+        ([0.40, 0.50], 256, False),
+        ([0.40, 0.50], 51, True),
+    ],
+)
+def test_noise_is_that_of_the_real_number_of_prompts(tmp_path, accuracies, held_out, noise):
+    """eval.prompts is 256 and the data set has ``held_out``; at 0 and 1 chance has a width too."""
+    summary = made(tmp_path, lambda step: {TRAINED: 1}, evaluations(*accuracies))
+    summary.run.info["held_out"] = held_out
+    words = outcome(summary)[1]
+    assert (f"with {held_out} prompts a change this small may be noise" in words) == noise
+    assert noise or "noise" not in words
 
 
 def _unfinished(tmp_path):
@@ -113,7 +178,7 @@ def test_conservation(tmp_path):
         (lambda step: {TRAINED: 32, WRONG: 20, RIGHT: 12}, None),
         (lambda step: {TRAINED: 61, ("mixed", None, "failed"): 3}, "5% of the groups expired or failed"),
         (lambda step: {TRAINED: 40 if step < 20 else 5, WRONG: 64}, "The pool starved"),
-        (lambda step: {TRAINED: 20, WRONG: 44}, "Late in the run 69% of the groups were never solved"),
+        (lambda step: {TRAINED: 20, WRONG: 44}, "Late in the run 69% of the groups were never solved. The likely"),
         (lambda step: {TRAINED: 20, RIGHT: 44}, "Late in the run 69% of the groups were always solved"),
     ],
 )

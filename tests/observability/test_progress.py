@@ -12,7 +12,8 @@ from rekindle.observability.progress import Progress, sentence
 STEP = {
     "step": 41, "total_rollouts": 10496, "groups/asked": 64, "groups/mixed": 19, "groups/all_wrong": 31,
     "groups/all_correct": 14, "groups/trained": 19, "groups/fresh": 8, "groups/rescued_hard": 7,
-    "groups/rescued_easy": 4, "groups/excess": 0, "groups/expired": 0, "groups/failed": 0, "reward/mean": 0.4637,
+    "groups/rescued_easy": 4, "groups/excess": 0, "groups/expired": 0, "groups/failed": 0, "groups/recycled": 45,
+    "reward/mean": 0.4637,
 }  # fmt: skip
 
 
@@ -32,6 +33,9 @@ STEP = {
         ({"groups/trained": 33},
          "33 of 64 groups taught (31 never solved); 11 of them recycled; accuracy 0.46"),
         ({"groups/trained": 64}, "64 of 64 groups taught; 11 of them recycled; accuracy 0.46"),
+        # A pool that goes in turn comes back to prompts that had no signal, and recycles nothing.
+        ({"groups/recycled": 0, "groups/retired": 45},
+         "19 of 64 groups taught (31 never solved, 14 always solved); accuracy 0.46"),
         # Four of the groups without signal were trained and nothing says which.
         ({"groups/trained": 23}, "23 of 64 groups taught (41 without signal); 11 of them recycled; accuracy 0.46"),
     ],

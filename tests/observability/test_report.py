@@ -10,6 +10,7 @@ from synthetic_run import write_run
 from rekindle.notices import Notice
 from rekindle.observability.report import write_report
 from rekindle.observability.runs import RunError
+from rekindle.observability.svg import line_chart
 from rekindle.observability.warnings_log import WarningsLog
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
@@ -67,6 +68,69 @@ def test_a_whole_run(tmp_path):
     assert {"74%", "57%", "always solved", "spell_backward/0", "0afaf8b", "torch", "train run.toml"} <= set(page.texts)
     assert "Mean temperature" not in page.texts  # it never changes, so there is nothing to see
     assert text.count("<svg class=") == text.count('role="img"') == 11
+
+
+def changed(directory, change):
+    """Rewrite the step log with ``change(row)`` made to every row."""
+    rows = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    for row in rows:
+        change(row)
+    (directory / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def tile(page, name):
+    """Value and remark of a tile of the head."""
+    place = page.texts.index(name)
+    return page.texts[place + 1 : place + 3]
+
+
+def test_tiles_show_where_the_curves_end_and_say_what_a_mean_is(tmp_path):
+    write_run(tmp_path, steps=40)
+    values = dict(zip(range(0, 41, 10), (0.2, 0.5, 0.6, 0.7, 0.35), strict=True))
+
+    def set_values(row):
+        if row["step"] in values:
+            row.update({"eval/accuracy": values[row["step"]], "eval/greedy": values[row["step"]]})
+        row["version"] = min(row["step"], 31)
+
+    changed(tmp_path, set_values)
+    _, page = report(tmp_path)
+    assert tile(page, "Held-out accuracy") == ["0.35", "from 0.20; mean of the last 3: 0.55"]
+    assert tile(page, "Updates") == ["31", "in 40 steps"]
+    assert tile(page, "Recycled, of these")[1].endswith("groups, whole run")
+    assert "Wilson's 95% interval for 256 prompts" in page.text
+
+
+def test_the_band_is_that_of_the_real_prompts_and_never_without_width(tmp_path, monkeypatch):
+    write_run(tmp_path, steps=20)
+    (tmp_path / "run.json").write_text('{"held_out": 51}')
+    changed(tmp_path, lambda row: row.update({"eval/accuracy": row["step"] // 20} if "eval/accuracy" in row else {}))
+    bands = []
+
+    def noted(series, **options):
+        bands.extend(line.band for line in series if line.band)
+        return line_chart(series, **options)
+
+    monkeypatch.setattr("rekindle.observability.charts.line_chart", noted)
+    _, page = report(tmp_path)
+    assert "interval for 51 prompts" in page.text
+    low, high = bands[0]
+    edge = 1.96**2 / (51 + 1.96**2)  # of 51 prompts none is right, and then all
+    assert low == pytest.approx([0, 0, 1 - edge])
+    assert high == pytest.approx([edge, edge, 1])
+
+
+def test_both_accounts_of_the_compute_are_in_the_totals(tmp_path):
+    text, _ = report(write_run(tmp_path, steps=20))
+    assert "compute: 2P a token read or sampled, 6P a token in an update" in text
+    assert "compute by the sGPO paper: 12P a token of a rollout" in text
+    changed(tmp_path, lambda row: row.pop("total_flops_sgpo"))  # a run of an earlier version
+    assert "compute by the sGPO paper" not in report(tmp_path)[0]
+
+
+def test_prompts_that_were_never_solved_come_with_the_likely_cause(tmp_path):
+    _, page = report(write_run(tmp_path, steps=20))
+    assert "does not read the format of their answers: look first at what the policy writes" in page.text
 
 
 def test_a_search_agent(tmp_path):
@@ -167,7 +231,7 @@ def test_an_interrupted_run_balances_although_its_last_line_is_torn(tmp_path):
     log = tmp_path / "metrics.jsonl"
     log.write_bytes(log.read_bytes()[:-40])
     _, page = report(tmp_path)
-    assert "It has so far made 19 of 50 updates from 2,432 rollouts" in page.text
+    assert "It has so far made 19 updates in 19 of 50 steps from 2,432 rollouts" in page.text
     assert "Every rollout has a fate: ledger and step log both count 2,432." in page.texts
 
 

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rekindle.environments.self_play.proposals import Reason
-from rekindle.observability.self_play.numbers import SelfPlayNumbers, Share, valid_rate, wished_rates
+from rekindle.observability.self_play.numbers import SelfPlayNumbers, valid_rate, wished_rates
 from rekindle.observability.self_play.rejections import rejection
+from rekindle.observability.shares import Share
 
 
 def row(proposals, valid, failed=0, **further):

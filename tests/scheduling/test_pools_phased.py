@@ -33,10 +33,11 @@ def step(pool, count, reward=0.0, seed=0):
     "options",
     [
         {},
-        {"max_epochs": 1},
+        {"max_epochs": 3, "repeats": 1},
         {"patience": 2},
-        {"max_epochs": 1, "after_last": "stop"},
-        {"max_epochs": 1, "reprofile": lambda history: EASY_TO_HARD},
+        {"repeats": 1, "after_last": "stop"},
+        {"after_last": "stop"},
+        {"reprofile": lambda history: EASY_TO_HARD},
     ],
 )
 def test_every_setting_conforms(options):
@@ -47,7 +48,7 @@ def test_every_setting_conforms(options):
 @given(prompts=st.integers(1, 40), counts=st.lists(st.integers(0, 50), min_size=1, max_size=20))
 def test_one_phase_of_all_prompts_is_cycling_bit_for_bit(prompts, counts):
     plain = CyclingPool(history_of(prompts))
-    pool = PhasedPool(history_of(prompts), phases((4, range(prompts))), max_epochs=HUGE, patience=HUGE)
+    pool = PhasedPool(history_of(prompts), phases((4, range(prompts))), max_epochs=HUGE)
     for seed, count in enumerate(counts):
         in_flight = set(range(seed % 3)) & set(range(prompts))
         rows = [one.draw(count, np.random.default_rng(seed), in_flight).tolist() for one in (pool, plain)]
@@ -56,8 +57,53 @@ def test_one_phase_of_all_prompts_is_cycling_bit_for_bit(prompts, counts):
         assert (pool.live, pool.resets) == (plain.live, plain.resets)
 
 
+def test_the_papers_curriculum_by_hand():
+    """One epoch per phase and all phases twice, at 2 prompts a step: 4, 2 and 3 prompts take 2, 1 and 2 steps."""
+    easy, middle, hard = [0, 1, 2, 3], [3, 4], [3, 5, 6]
+    pool = PhasedPool(history_of(7), phases((2, easy), (4, middle), (8, hard)), after_last="stop")
+    sizes, passes, drawn = [], [], []
+    for seed in range(10):
+        sizes.append(pool.group_size)
+        passes.append(pool.metrics()["pool/pass"])
+        drawn.append(step(pool, 2, seed=seed))
+    assert sizes == [2, 2, 4, 8, 8, 2, 2, 4, 8, 8]
+    assert passes == [1] * 5 + [2] * 5
+    for first in (0, 5):
+        assert sorted(drawn[first] + drawn[first + 1]) == easy, "an epoch has every prompt once"
+        assert sorted(drawn[first + 2]) == middle
+        assert set(drawn[first + 3] + drawn[first + 4]) == set(hard), "the last step is filled up from the phase"
+    assert step(pool, 2) == []
+    assert pool.finished is not None
+
+
+def test_rewards_do_not_end_a_phase_without_a_patience():
+    pool = PhasedPool(history_of(9), phases((2, range(8)), (4, [8])), max_epochs=20)
+    for seed in range(79):
+        step(pool, 2, reward=0.0, seed=seed)
+    assert pool.group_size == 2
+    step(pool, 2, seed=79)
+    assert pool.group_size == 4
+
+
+def test_another_pass_has_the_sizes_that_the_run_saw_where_it_profiles_again():
+    """In the next pass every size may change, the smaller ones too."""
+    seen = iter([phases((2, [0])), phases((4, [1, 2]))])
+    planned = phases((2, range(4)), (8, range(8)))
+    pool = PhasedPool(history_of(8), planned, repeats=3, reprofile=lambda history: next(seen), after_last="stop")
+    # Seen after the first phase, no larger size is left in this pass; the next one has [0] at size 2, and nothing more.
+    table = [(pool.metrics()["pool/pass"], pool.group_size, sorted(step(pool, 4, seed=seed))) for seed in range(3)]
+    assert table == [(1, 2, [0, 1, 2, 3]), (2, 2, [0]), (3, 4, [1, 2])]
+    assert "the last of 1 phases is over, in pass 3 of 3" in str(pool.finished)
+
+
+def test_a_curriculum_ends_where_the_run_saw_nothing_left_to_learn():
+    pool = PhasedPool(history_of(4), phases((2, range(4))), reprofile=lambda history: [], after_last="stop")
+    assert len(step(pool, 4)) == 4
+    assert "in pass 1 of 2" in str(pool.finished)
+
+
 def test_phases_follow_one_another_after_their_epochs_and_the_last_goes_on():
-    pool = PhasedPool(history_of(10), phases((2, range(4)), (8, range(3, 9))), max_epochs=2, patience=HUGE)
+    pool = PhasedPool(history_of(10), phases((2, range(4)), (8, range(3, 9))), max_epochs=2, repeats=1)
     table = []
     for seed in range(9):
         size, metrics = pool.group_size, pool.metrics()
@@ -72,19 +118,19 @@ def test_phases_follow_one_another_after_their_epochs_and_the_last_goes_on():
 
 
 def test_every_prompt_of_a_phase_is_drawn_once_per_epoch_and_no_other():
-    pool = PhasedPool(history_of(20), phases((4, [1, 5, 6, 7, 13, 19])), max_epochs=HUGE, patience=HUGE)
+    pool = PhasedPool(history_of(20), phases((4, [1, 5, 6, 7, 13, 19])), max_epochs=HUGE)
     for epoch in range(3):
         rows = [row for seed in range(3) for row in step(pool, 2, seed=10 * epoch + seed)]
         assert sorted(rows) == [1, 5, 6, 7, 13, 19]
 
 
 def test_a_phase_smaller_than_a_step_counts_its_passes():
-    pool = PhasedPool(history_of(9), phases((2, [0, 1, 2]), (4, range(9))), max_epochs=3, patience=HUGE)
+    pool = PhasedPool(history_of(9), phases((2, [0, 1, 2]), (4, range(9))), max_epochs=3)
     assert [len(step(pool, 8, seed=seed)) for seed in range(4)] == [3, 3, 3, 8]
 
 
 def test_a_phase_changes_between_steps_never_inside_one():
-    pool = PhasedPool(history_of(20), phases((2, range(4)), (8, range(4, 20))), max_epochs=1, patience=HUGE)
+    pool = PhasedPool(history_of(20), phases((2, range(4)), (8, range(4, 20))), repeats=1)
     rng = np.random.default_rng(0)
     drawn = [set(pool.draw(3, rng).tolist()) for _ in range(4)]
     assert all(rows <= set(range(4)) and len(rows) == 3 for rows in drawn)
@@ -120,11 +166,11 @@ def test_the_reward_of_a_step_is_a_mean_over_rollouts_of_graded_groups():
 
 
 def test_after_the_last_phase_a_run_can_stop_with_a_sentence():
-    pool = PhasedPool(history_of(8), phases((2, range(4)), (4, range(8))), max_epochs=1, after_last="stop")
+    pool = PhasedPool(history_of(8), phases((2, range(4)), (4, range(8))), repeats=1, after_last="stop")
     drawn = [len(step(pool, 4, seed=seed)) for seed in range(3)]
     assert drawn == [4, 4, 4]
     assert pool.finished is not None
-    assert "the last of 2 phases is over; raise max_epochs or patience of the phases" in pool.finished
+    assert "the last of 2 phases is over, in pass 1 of 1; raise repeats or max_epochs of the phases" in pool.finished
     assert step(pool, 4) == []
 
 
@@ -136,7 +182,7 @@ def test_later_phases_are_rebuilt_from_what_the_run_saw():
         return phases((2, range(8)), (4, [5]), (16, [6, 7])) if len(seen) == 1 else phases((4, [1]))
 
     planned = phases((2, range(4)), (8, range(8)))
-    pool = PhasedPool(history_of(8), planned, max_epochs=1, patience=HUGE, reprofile=reprofile)
+    pool = PhasedPool(history_of(8), planned, repeats=1, reprofile=reprofile)
     table = [(pool.group_size, sorted(step(pool, 4, seed=seed))) for seed in range(5)]
     assert table[:2] == [(2, [0, 1, 2, 3]), (4, [5])]
     # Seen again, nothing is larger than 4: the phase of 4 has become the last one, and goes on.
@@ -147,7 +193,7 @@ def test_later_phases_are_rebuilt_from_what_the_run_saw():
 def test_the_state_carries_rebuilt_phases_and_the_smoothed_reward():
     def make(reprofile):
         return PhasedPool(
-            history_of(8), phases((2, range(4)), (8, range(8))), max_epochs=1, patience=3, reprofile=reprofile
+            history_of(8), phases((2, range(4)), (8, range(8))), repeats=1, patience=3, reprofile=reprofile
         )
 
     pool, other = make(lambda history: phases((4, [5, 6, 7]), (8, [0, 1]))), make(None)
@@ -170,7 +216,8 @@ def test_the_state_carries_rebuilt_phases_and_the_smoothed_reward():
         (phases((2, [1, 1])), {}, r"phase 1 \(group size 2\) names a prompt twice"),
         (phases((2, [8])), {}, "one that the pool of 8 prompts lacks"),
         (phases((2, [0])), {"max_epochs": 0}, r"max_epochs = 0 is outside \[1, inf\); give at least 1"),
-        (phases((2, [0])), {"patience": 0}, r"patience = 0"),
+        (phases((2, [0])), {"repeats": 0}, r"repeats = 0 is outside \[1, inf\); give at least 1"),
+        (phases((2, [0])), {"patience": 0}, r"patience = 0 is outside \[1, inf\); give at least 1, or None"),
         (phases((2, [0])), {"smoothing": 0.0}, r"smoothing = 0\.0 is outside"),
     ],
 )

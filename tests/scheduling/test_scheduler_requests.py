@@ -72,7 +72,7 @@ def test_a_pool_that_prescribes_the_size_keeps_the_rollouts_of_a_step():
     """Phases of groups of 2, 4 and 8 at 16 rollouts a step: 8, then 4, then 2 prompts."""
     history = history_of(24)
     phases = [Phase(size, np.arange(24)) for size in (2, 4, 8)]
-    scheduler = Scheduler(PhasedPool(history, phases, max_epochs=1), groups_per_step=99, rollouts_per_step=16)
+    scheduler = Scheduler(PhasedPool(history, phases), groups_per_step=99, rollouts_per_step=16)
     seen = []
     for _ in range(3 + 6 + 4):
         expected = scheduler.groups_per_step
@@ -85,8 +85,23 @@ def test_a_pool_that_prescribes_the_size_keeps_the_rollouts_of_a_step():
         assert len(taken(scheduler)) == expected
         scheduler.advance(scheduler.version + 1)
     assert seen == [{2}] * 3 + [{4}] * 6 + [{8}] * 4
-    with pytest.raises(ValueError, match="rollouts_per_step is missing; give the rollouts of a step"):
-        Scheduler(PhasedPool(history, phases), groups_per_step=4)
+
+
+def test_a_pool_that_prescribes_the_size_can_keep_the_prompts_of_a_step():
+    """Phases of groups of 2, 4 and 8 at 8 prompts a step: 16, then 32, then 64 rollouts."""
+    history = history_of(16)
+    phases = [Phase(size, np.arange(16)) for size in (2, 4, 8)]
+    scheduler = Scheduler(PhasedPool(history, phases), groups_per_step=8)
+    spent = []
+    for _ in range(12):
+        requests = list(iter(scheduler.ask, None))
+        assert len(requests) == scheduler.groups_per_step == 8
+        spent.append(sum(request.n for request in requests))
+        for request in requests:
+            scheduler.tell(request.id, rollouts(*[0, 1] * (request.n // 2)))
+        assert len(taken(scheduler)) == 8
+        scheduler.advance(scheduler.version + 1)
+    assert spent == [16, 16, 32, 32, 64, 64] * 2
 
 
 def test_a_group_larger_than_the_step_is_still_asked():

@@ -45,6 +45,8 @@ def test_a_scheduler_that_has_stopped_says_why(stop):
         (None, "too hard or too easy"),
         ({"groups/failed": 1, "groups/asked": 4}, "too hard or too easy"),
         ({"groups/failed": 2, "groups/asked": 4}, "2 of the last 4 groups failed"),
+        ({"groups/failed": 0, "groups/asked": 4, "groups/all_wrong": 4}, "does not read the format of the answers"),
+        ({"groups/failed": 0, "groups/asked": 4, "groups/all_wrong": 3}, "too hard or too easy"),
         ({"groups/failed": 0, "groups/asked": 0, "self_play/valid": 0}, "no proposed question was valid"),
         (
             {

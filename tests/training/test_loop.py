@@ -18,6 +18,7 @@ from fast import OF_THEIR_OWN, sample
 from rekindle.assembly import open_run
 from rekindle.config import ConfigError
 from rekindle.observability.metrics import read_metrics
+from rekindle.observability.report import write_report
 from rekindle.recipes import on_given_tasks
 from rekindle.training.checkpoint import CheckpointError, Checkpoints
 from rekindle.training.endings import Ending
@@ -172,6 +173,45 @@ def test_every_recipe_trains_conserves_and_resumes_bit_for_bit(recipe, quick_con
 
 
 @pytest.mark.parametrize(
+    ("moment", "at", "steps"),
+    [
+        ("evaluate", 1, 0),
+        ("evaluate", 2, 2),
+        pytest.param("save", 1, 3, marks=pytest.mark.slow),
+    ],
+)
+def test_an_interruption_during_an_evaluation_or_a_checkpoint_runs_no_further_step(
+    moment, at, steps, quick_config, tmp_path
+):
+    """Also during the first evaluation; a checkpoint is written, and the resumed run is the uninterrupted one."""
+    config = quick_config("grpo", "train.steps=5", "eval.every=2", "checkpoint.every=3", "checkpoint.keep=9")
+    calls = []
+
+    def noted(function):
+        def called(*args):
+            calls.append(moment)
+            return function(*args)
+
+        return called
+
+    def watched(parts):
+        if moment == "evaluate":
+            return replace(parts, evaluate=noted(parts.evaluate))
+        parts.files.checkpoints.save = noted(parts.files.checkpoints.save)
+        return parts
+
+    with opened(config, tmp_path / "halves", adapt=watched) as loop:
+        assert loop.run(lambda: len(calls) >= at) is Ending.INTERRUPTED
+        assert loop.step == steps
+    saved = Checkpoints(tmp_path / "halves" / "checkpoints", keep=9).steps()
+    assert saved == [steps]
+    write_report(tmp_path / "halves")
+    assert finish(config, tmp_path / "halves", resume=True)[0] is Ending.DONE
+    finish(config, tmp_path / "whole")
+    assert_same_run(tmp_path / "whole", tmp_path / "halves")
+
+
+@pytest.mark.parametrize(
     ("moment", "at"),
     [
         (UPDATE, 3),
@@ -317,7 +357,7 @@ def test_the_step_is_scaled_by_the_share_of_groups_with_signal(exponent, quick_c
 def test_the_share_that_scales_a_step_is_that_of_its_own_phase(quick_config, tmp_path):
     """The last step of a phase with groups of 2 has 16 of them, although the next phase has 8 groups of 4."""
     overrides = ("optimizer.batch_exponent=1", "optimizer.warmup_steps=0", "train.gate=everything", "train.steps=6")
-    phases = ("task.pool_size=32", "phases.max_epochs=1", "profile.trivial_above=1", "train.temperature=1.5")
+    phases = ("task.pool_size=32", "phases.constant=rollouts", "profile.trivial_above=1", "train.temperature=1.5")
     finish(quick_config("sgpo", *overrides, *phases), tmp_path / "run")
     size = {row["step"]: row["n"] for row in ledger_rows(tmp_path / "run")}
     lines = without_clocks(tmp_path / "run")[1:]

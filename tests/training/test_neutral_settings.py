@@ -56,7 +56,7 @@ UNIFORM = ("pool.kind=prioritized", "priority.score=signal_chance", "priority.sh
 FOUR = ("sizes.minimum=4", "sizes.maximum=4")
 SINGLE = ("train.group_size=1",)
 ONE_PHASE = ("profile.trivial_above=1", "profile.unsolved_share=1", "profile.samples=1", *FOUR)
-ENDLESS = ("phases.max_epochs=1000000", "phases.patience=1000000")
+ENDLESS = ("phases.max_epochs=1000000",)
 PROBE = ("moved", "recomputed_tokens", "flops", "total_flops")
 PROFILE = ("profile/", "total_", "generated_tokens", "prompt_tokens", "flops")
 

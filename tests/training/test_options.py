@@ -58,6 +58,8 @@ SPREAD = ("train.temperature=1.5",)  # success rates of all kinds
 SHORT_OF_SIGNAL = ("train.oversample=1", *SPREAD)  # as many prompts as a step needs, and some without signal
 HOT = (*OFTEN, "train.temperature=0.4", "heating.delta=0.4")
 REVIVED = (*HOT, "reactivation.kind=constant")
+PATIENT = ("phases.max_epochs=9", "phases.patience=1", "phases.smoothing=1.0", "train.steps=8")
+ONCE = ("phases.repeats=1",)
 BY_SUCCESS = (*OFTEN, *SPREAD, "sizes.rule=inverse_success")
 NEEDS_COMPANY: dict[str, Any] = {
     # key: (settings of both runs, value of the second, recipe if it is not "recycle")
@@ -109,12 +111,14 @@ NEEDS_COMPANY: dict[str, Any] = {
     "profile.samples": ((), 4, "sgpo"),
     "profile.trivial_above": ((), 0.3, "sgpo"),
     "profile.unsolved_share": ((*SPREAD, "profile.samples=3"), 1.0, "sgpo"),
-    "phases.max_epochs": ((), 1, "sgpo"),
-    "phases.patience": ((), 1, "sgpo"),
-    "phases.min_gain": (("phases.patience=1", "phases.smoothing=1.0", "train.steps=8"), 0.9, "sgpo"),
+    "phases.max_epochs": ((), 2, "sgpo"),
+    "phases.repeats": ((*ONCE, "train.steps=12"), 2, "sgpo"),
+    "phases.constant": ((), "rollouts", "sgpo"),
+    "phases.patience": (PATIENT, 9, "sgpo"),
+    "phases.min_gain": (PATIENT, 0.9, "sgpo"),
     "phases.smoothing": ((), 1.0, "sgpo"),
-    "phases.after_last": (("phases.max_epochs=1", "train.steps=12"), "stop", "sgpo"),
-    "phases.reprofile": ((*SPREAD, "phases.max_epochs=1", "profile.samples=4"), True, "sgpo"),
+    "phases.after_last": ((*ONCE, "train.steps=12"), "stop", "sgpo"),
+    "phases.reprofile": ((*SPREAD, "profile.samples=4"), True, "sgpo"),
     "sizes.rule": (OFTEN, "inverse_success", "grpo"),
     "sizes.minimum": (BY_SUCCESS, 3, "grpo"),
     "sizes.maximum": (BY_SUCCESS, 3, "grpo"),
@@ -123,6 +127,7 @@ NEEDS_COMPANY: dict[str, Any] = {
     "heating.maximum": (HOT, 0.5, "erpo"),
     "heating.on_signal": ((*HOT, "train.steps=9"), "hold", "erpo"),
     "reactivation.kind": (HOT, "constant", "erpo"),
+    "reactivation.groups": (REVIVED, "all_correct", "erpo"),
     "reactivation.constant": (REVIVED, 0.9, "erpo"),
     "reactivation.decay": ((*REVIVED, "heating.maximum=0.5"), True, "erpo"),
     "top_up.kind": ((), "off", "speed"),
@@ -188,6 +193,7 @@ def test_options_are_read_by_the_runs_that_they_change(feature, quick_config, tm
 
 ELSEWHERE = {
     "recipe": "test_config",
+    "base": "test_config",
     "model.path": "test_sources_and_models below",
     "model.dtype": "test_sources_and_models below",
     "model.device": "tests/models/test_policy",

@@ -130,6 +130,7 @@ def test_both_roles_share_one_update(whole):
             ("self_play.proposer_group_size=2", "self_play.proposer_estimator=grpo"),
             ("self_play.solver_from_step=3", "self_play.proposer_reward=intermediate"),
             ("check.kind=policy",),
+            ("self_play.updates=proposer_first", "optimizer.schedule=linear"),
         ],
         ("self_play.fill=replay_reset", "self_play.reset_every=2"),
     ),

@@ -31,6 +31,7 @@ from rekindle.environments.self_play.answering import OpenBook
 from rekindle.environments.self_play.proposer import TAGS_INSTRUCTIONS, Proposer
 from rekindle.models.policy import Policy
 from rekindle.observability.step_log import read_step_log
+from rekindle.recipes import resolve
 from rekindle.tasks import search_world
 from rekindle.types import Document, Fate, TrainingSample
 from rekindle.warm_starts.stage import start_workbench
@@ -52,6 +53,8 @@ COVERED = {
     "self_play.proposer_reward": "test_what_a_proposer_earns",
     "self_play.intermediate_low": "test_what_a_proposer_earns",
     "self_play.intermediate_high": "test_what_a_proposer_earns",
+    "self_play.intermediate_extremes": "test_what_a_proposer_earns",
+    "self_play.updates": "test_the_proposer_is_trained_first_and_then_the_solver",
     "self_play.proposer_weight": "test_a_weight_scales_the_loss_of_its_role_alone",
     "self_play.solver_weight": "test_a_weight_scales_the_loss_of_its_role_alone",
     "self_play.proposer_from_step": "test_nobody_learns_before_its_first_step",
@@ -237,6 +240,9 @@ def test_the_proposers_advantages(estimator, expected, config):
     assert by_town == pytest.approx(expected, abs=1e-5)
 
 
+GENTLE = ("self_play.proposer_reward=intermediate", "self_play.intermediate_low=0.25")
+
+
 @pytest.mark.parametrize(
     ("overrides", "half", "never"),
     [
@@ -244,6 +250,8 @@ def test_the_proposers_advantages(estimator, expected, config):
         (("self_play.proposer_reward=intermediate",), 1.0, 0.0),
         (("self_play.proposer_reward=intermediate", "self_play.intermediate_low=0.25"), 1.5, 1.0),
         (("self_play.proposer_reward=intermediate", "self_play.intermediate_high=0.75"), 0.5, 0.0),
+        ((*GENTLE, "self_play.intermediate_extremes=formula"), 1.5, 1.0),
+        ((*GENTLE, "self_play.intermediate_extremes=zero"), 1.5, 0.0),
     ],
 )
 def test_what_a_proposer_earns(overrides, half, never, config):
@@ -302,6 +310,62 @@ def test_nobody_learns_before_its_first_step(overrides, expected, config, tmp_pa
     """Samples of proposers and solvers in each update; who is fixed never learns."""
     updates = updates_of(config(*overrides), tmp_path / "run", script(numbered(*LANDS)))
     assert [(len(proposer), len(solver)) for proposer, solver in updates] == expected
+
+
+def test_the_proposer_is_trained_first_and_then_the_solver(config, tmp_path):
+    """Two updates of a step, one version; joint is one. The proposer's update moves the policy, and the solver's still
+    has the ratio 1, so nothing is clipped; the schedule ends with the last update of the last step."""
+    given = (
+        "train.learning_rate=0.02",
+        "optimizer.warmup_steps=0",
+        "optimizer.schedule=linear",
+        "loss.clip_low=0.0001",
+    )
+    found = {}
+    for kind in ("joint", "proposer_first"):
+        asked = config(f"self_play.updates={kind}", *given, "loss.clip_high=0.0001")
+        updates = updates_of(asked, tmp_path / kind, script(numbered(*LANDS)))
+        found[kind] = (
+            [(len(proposer), len(solver)) for proposer, solver in updates],
+            without_clocks(tmp_path / kind)[1:],
+        )
+    (joint, together), (apart, lines) = found["joint"], found["proposer_first"]
+    assert joint == [(4, 8)] * 3
+    assert apart == [(4, 0), (0, 8)] * 3
+    assert [line["version"] for line in lines] == [line["version"] for line in together] == [1, 2, 3]
+    assert [line["clip_fraction"] for line in lines] == [0.0] * 3
+    assert [line["lr"] / 0.02 for line in lines] == pytest.approx([5 / 6, 3 / 6, 1 / 6])
+    assert [line["lr"] / 0.02 for line in together] == pytest.approx([1, 2 / 3, 1 / 3])
+    assert lines[0]["trained_tokens"] == together[0]["trained_tokens"], "in the first step the policy is the same"
+    assert lines[0]["loss"] != together[0]["loss"]
+
+
+READS = ("check.kind=policy", 'check.prompt="Read {documents} {question}"', "engine.max_new_tokens=600")
+
+
+def alike(town, _=0):
+    """A valid question that differs from those of the other towns in one word of 58."""
+    return f"Which town is the capital of {LANDS[town]} {'and of no other land ' * 10}today?"
+
+
+def test_the_paper_alone(config, tmp_path, model):
+    """No closed-book attempts, no reference policy, near-duplicates pass; every group is trained on, by r - mean."""
+    toml = tmp_path / "run.toml"
+    toml.write_text("")
+    own = [one for one in overrides_of(tmp_path, model) if not one.startswith(("check.kind", "train.gate"))]
+    found = played(resolve(toml, "self_play_paper", [*own, *READS]), script(asks(alike)))
+    (step,) = found.steps
+    assert step.verdicts == {"valid": 4}
+    assert {one["reference_success"] for one in step.lines} == {None}
+    assert not found.asked_start
+    assert len(found.of("verifier")) == 4, "each question once, with documents"
+    given = [max(one.advantages, key=abs) for one in step.samples]
+    assert sorted(given) == [-0.5, *[0.0] * 6, 0.5], "three of the four groups have no signal"
+
+    ours = played(config(*READS), script(asks(alike)))
+    assert ours.steps[0].verdicts == {"valid": 1, "duplicate": 3}
+    assert len(ours.of("verifier")) == 2, "once with documents and once without"
+    assert ours.asked_start
 
 
 MOVING = (

@@ -170,5 +170,6 @@ def profile_costs(profile: Profile | None) -> Mapping[str, float]:
         "generated_tokens": int(profile.generated_tokens.sum()),
         "prompt_tokens": int(profile.prompt_tokens.sum()),
         "flops": profile.flops,
+        "flops_sgpo": profile.flops,  # 2 per parameter and token in both accounts
         "profile/rollouts": int(profile.samples.sum()),
     }

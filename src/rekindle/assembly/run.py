@@ -12,6 +12,7 @@ from rekindle.assembly.players import Players
 from rekindle.assembly.profiles import given_profile, own_profile, profile_costs
 from rekindle.assembly.task_sources import TaskSource, task_source
 from rekindle.config import Config
+from rekindle.config.facts import updates_per_step
 from rekindle.methods import build_credit, build_scheduler, needs_profile
 from rekindle.models.kernels import Kernels
 from rekindle.models.policy import Policy
@@ -158,7 +159,11 @@ def _parts(
         engine=bench.engine,
         credit=build_credit(config),
         trainer=Trainer(
-            bench.policy, settings, total_updates=config.train.steps, reference=reference, probe_rows=probe_rows
+            bench.policy,
+            settings,
+            total_updates=None if config.train.steps is None else config.train.steps * updates_per_step(config),
+            reference=reference,
+            probe_rows=probe_rows,
         ),
         evaluate=announced(bench, say),
         files=files,

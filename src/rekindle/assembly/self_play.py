@@ -60,7 +60,12 @@ def build_self_play(bench: Workbench, pool: GrowingPool, start: Engine | None) -
         ),
         created=created,
         pool=pool,
-        reward=proposer_reward(table.proposer_reward, table.intermediate_low, table.intermediate_high),
+        reward=proposer_reward(
+            table.proposer_reward,
+            table.intermediate_low,
+            table.intermediate_high,
+            extremes=table.intermediate_extremes == "formula",
+        ),
         credit=proposer_credit(config),
         reference_solver=_reference_solver(bench, created, start),
         oracle=oracle,

@@ -161,7 +161,7 @@ class _AnyOf(Condition):
 
 @dataclass(frozen=True, slots=True)
 class _AllOf(Condition):
-    """All of several conditions hold; the remedy is that of the first that does not."""
+    """All of several conditions hold; the remedy is that of the first that does not, or of the first."""
 
     parts: tuple[Condition, ...]
 
@@ -169,7 +169,7 @@ class _AllOf(Condition):
         return all(part.holds(config) for part in self.parts)
 
     def remedy(self, config: "Config") -> str:
-        return next(part for part in self.parts if not part.holds(config)).remedy(config)
+        return next((part for part in self.parts if not part.holds(config)), self.parts[0]).remedy(config)
 
     def settings(self) -> Mapping[str, Any]:
         return {path: value for part in self.parts for path, value in part.settings().items()}

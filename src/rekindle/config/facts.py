@@ -14,7 +14,9 @@ __all__ = [
     "optimizer_steps",
     "plays_itself",
     "plays_search",
+    "rollouts_per_step",
     "solver_estimator",
+    "updates_per_step",
     "verifies_in_workers",
     "verifies_maths",
 ]
@@ -45,6 +47,13 @@ def solver_estimator(config: "Config") -> Estimator:
     return ESTIMATORS[config.advantage.estimator].tuned(settings)
 
 
+def rollouts_per_step(config: "Config") -> int | None:
+    """Rollouts of every step, where phases of larger groups have fewer groups; None elsewhere."""
+    if POOLS[config.pool.kind].sizes_groups and config.phases.constant == "rollouts":
+        return config.train.groups_per_step * config.train.group_size
+    return None
+
+
 def plays_search(config: "Config") -> bool:
     """Whether the environment is the search agent."""
     task = config.task
@@ -60,6 +69,11 @@ def plays_itself(config: "Config") -> bool:
 def invents_its_world(config: "Config") -> bool:
     """Whether the corpus is that of the embedded search world."""
     return config.task.source == "search_world" or (plays_itself(config) and config.task.path is None)
+
+
+def updates_per_step(config: "Config") -> int:
+    """Most updates of a step: two where self-play trains its roles one after the other."""
+    return 2 if config.self_play.updates == "proposer_first" else 1
 
 
 def verifies_in_workers(config: "Config") -> bool:

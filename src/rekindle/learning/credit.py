@@ -18,11 +18,11 @@ __all__ = ["Credit", "OffTemperature", "Reactivation"]
 
 @dataclass(frozen=True, slots=True)
 class Reactivation:
-    """ERPO's RA (arXiv 2511.04800): a signal for groups that are all correct at a raised temperature.
+    """ERPO's RA (arXiv 2511.04800): a signal for all-correct groups.
 
     With ``virtual_failure`` one failure is appended when the advantage is computed; it has no tokens and no loss. Every
     rollout then gets 1 / sqrt(K) with GRPO's division, and 1 / (K + 1) with mean-centring alone. With ``constant`` the
-    advantage is a constant. Groups at the base temperature stay without signal.
+    advantage is a constant.
 
     Attributes:
         kind: Source of the advantage.
@@ -30,6 +30,7 @@ class Reactivation:
         maximum: Highest temperature.
         constant: Advantage of kind "constant".
         decay: Divide by 1 + streak at the highest temperature, because RA alone overfits prompts that stay solved.
+        raised_only: Leave groups at the base temperature without signal. False: RA alone, without raised temperatures.
     """
 
     kind: Literal["virtual_failure", "constant"]
@@ -37,10 +38,12 @@ class Reactivation:
     maximum: float
     constant: float = 0.25
     decay: bool = False
+    raised_only: bool = True
 
     def applies(self, group: Group) -> bool:
-        """Whether the group is all correct at a raised temperature."""
-        return group.outcome is Outcome.ALL_CORRECT and group.request.temperature > self.base
+        """Whether the group is all correct, and at a raised temperature where that is required."""
+        raised = group.request.temperature > self.base
+        return group.outcome is Outcome.ALL_CORRECT and (raised or not self.raised_only)
 
     def factor(self, group: Group) -> float:
         """The decay."""
@@ -72,7 +75,7 @@ class Credit:
         estimator: Advantage estimator.
         aggregation: Loss aggregation: the weight of each rollout's tokens.
         subset: Rollouts of a group that are trained on; None: all.
-        reactivation: ERPO's signal for all-correct groups at a raised temperature; None: off.
+        reactivation: ERPO's signal for all-correct groups; None: off.
         off_temperature: Correction for rollouts sampled above the base temperature; None: off.
         negative_scale: Factor of all negative advantages (beta of arXiv 2606.17250); 1 changes nothing, 0 trains on
             positive ones only.

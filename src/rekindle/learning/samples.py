@@ -86,7 +86,7 @@ def _compared(groups: Sequence[Group], picks: Sequence[Sequence[int]], credit: C
 
 
 def _reactivated(group: Group, values: list[float], credit: Credit) -> list[float]:
-    """ERPO's advantages for an all-correct group at a raised temperature; other groups keep theirs."""
+    """ERPO's advantages for a group that the reactivation applies to; other groups keep theirs."""
     reactivation = credit.reactivation
     if reactivation is None or not reactivation.applies(group):
         return values

@@ -40,6 +40,11 @@ FEATURES: Mapping[str, Mapping[str, Setting]] = MappingProxyType(
         "knapsack": {"sizes.rule": "knapsack", "sizes.maximum": 128},
         "ERPO heating": {"heating.delta": 0.05},
         "ERPO RA": {"heating.delta": 0.05, "reactivation.kind": "virtual_failure", "train.gate": "not_all_wrong"},
+        "RA alone": {
+            "reactivation.kind": "virtual_failure",
+            "reactivation.groups": "all_correct",
+            "train.gate": "not_all_wrong",
+        },
         "importance off-temperature": {
             "heating.delta": 0.05,
             "loss.off_temperature": "importance",

@@ -57,6 +57,12 @@ def _reactivation(config: Config) -> Reactivation | None:
     table = config.reactivation
     if table.kind == "off":
         return None
+    base = config.train.temperature
     return Reactivation(
-        table.kind, config.train.temperature, config.heating.maximum, constant=table.constant, decay=table.decay
+        table.kind,
+        base,
+        config.heating.maximum if config.heating.delta else base,
+        constant=table.constant,
+        decay=table.decay,
+        raised_only=table.groups == "raised",
     )

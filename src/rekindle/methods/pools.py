@@ -106,6 +106,7 @@ def _phased(config: Config, parts: PoolParts) -> PhasedPool:
         parts.history,
         first,
         max_epochs=table.max_epochs,
+        repeats=table.repeats,
         patience=table.patience,
         min_gain=table.min_gain,
         smoothing=table.smoothing,

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from rekindle.config import Config
+from rekindle.config.facts import rollouts_per_step
 from rekindle.methods.pools import build_pool
 from rekindle.methods.task_flow import task_flow
 from rekindle.scheduling import gates, group_sizes, temperatures, top_ups
@@ -38,7 +39,7 @@ def build_scheduler(config: Config, task_ids: Iterable[str], profile: Profile | 
     return Scheduler(
         flow.pool(build_pool(config, history, temperature, profile)),
         groups_per_step=train.groups_per_step,
-        rollouts_per_step=train.groups_per_step * train.group_size,
+        rollouts_per_step=rollouts_per_step(config),
         oversample=train.oversample,
         group_size=_group_size(config),
         temperature=temperature,
@@ -59,7 +60,7 @@ def _belief(config: Config) -> Belief:
 
 def _temperature(config: Config) -> temperatures.Temperature:
     base, heating = config.train.temperature, config.heating
-    if not heating.delta:
+    if not heating.delta and not config.reactivation.decay:  # which divides by the streak that this rule counts
         return temperatures.fixed(base)
     return temperatures.residual_heating(base, heating.delta, heating.maximum, heating.on_signal)
 

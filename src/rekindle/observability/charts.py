@@ -17,6 +17,7 @@ from rekindle.observability.curves import (
 )
 from rekindle.observability.formatting import percent, rate
 from rekindle.observability.rows import buckets, by_level, number, solver_rollouts
+from rekindle.observability.shares import Share
 from rekindle.observability.summary import LOST, TRAINED, EvaluationPoint, Summary
 from rekindle.observability.svg import Layer, Series, line_chart, stacked_columns
 
@@ -40,13 +41,20 @@ _DOTTED = 40
 _NAMES = {
     "fresh": "trained, fresh",
     "returned": "trained, returned",
-    "rescued_hard": "trained, recycled from never solved",
-    "rescued_easy": "trained, recycled from always solved",
+    "rescued_hard": "trained, never solved at first",
+    "rescued_easy": "trained, always solved at first",
     "always_solved": "always solved",
     "never_solved": "never solved",
     "not_needed": "signal, not needed",
     LOST: "expired or failed",
 }
+
+
+_RECYCLED = {
+    "rescued_hard": "trained, recycled from never solved",
+    "rescued_easy": "trained, recycled from always solved",
+}
+"""Names where prompts without signal stay in the pool."""
 
 
 def accuracy_figure(summary: Summary, spent: str, name: str) -> str:
@@ -62,7 +70,7 @@ def accuracy_figure(summary: Summary, spent: str, name: str) -> str:
             values,
             colors[curve],
             markers=len(made) <= _DOTTED,
-            band=_band(values, summary.setting("eval", "prompts")) if curve == "sampled" else None,
+            band=_band(values, summary.held_out) if curve == "sampled" else None,
         )
         for curve, values in curves.items()
         if any(value is not None for value in values)
@@ -80,20 +88,20 @@ def accuracy_figure(summary: Summary, spent: str, name: str) -> str:
 
 def composition_figure(summary: Summary) -> str:
     """Outcomes of the groups of every step, stacked."""
-    groups = summary.composition
+    groups, names = summary.composition, _NAMES | (_RECYCLED if summary.recycles else {})
     slices = list(buckets(len(groups.steps), _COLUMNS))
-    shown = [name for name in _NAMES if groups.total(name)]
+    shown = [name for name in names if groups.total(name)]
     chart = stacked_columns(
-        [Layer(_NAMES[name], [float(groups.of(name)[place].mean()) for place in slices], name) for name in shown],
+        [Layer(names[name], [float(groups.of(name)[place].mean()) for place in slices], name) for name in shown],
         [float(groups.steps[place.start]) for place in slices] + [float(groups.steps[-1]) + 1],
         title="Outcomes of the groups of every step",
-        description=", ".join(f"{_NAMES[name]} {percent(groups.share(name))}" for name in shown),
+        description=", ".join(f"{names[name]} {percent(groups.share(name))}" for name in shown),
         x_label="step",
         height=280,
     )
     note = "Coloured groups were trained on; grey ones cost rollouts and carried no signal."
     note += f" Each column is the mean of {slices[0].stop} steps." if slices[0].stop > 1 else ""
-    return page.figure("Groups of every step", chart, note, {_NAMES[name]: name for name in shown})
+    return page.figure("Groups of every step", chart, note, {names[name]: name for name in shown})
 
 
 def batch_figure(summary: Summary) -> str:
@@ -206,10 +214,9 @@ def _thinned(evaluations: Sequence[EvaluationPoint]) -> list[EvaluationPoint]:
 
 
 def _band(accuracies: Sequence[float | None], prompts: int | None) -> tuple[list[float], list[float]] | None:
-    """95 % interval from the number of prompts, not rollouts: samples of one prompt are not independent."""
+    """95 % interval of every accuracy, for the number of prompts."""
     known = [value for value in accuracies if value is not None]
     if not prompts or len(known) < len(accuracies):
         return None
-    widths = [1.96 * (max(value * (1 - value), 0.0) / prompts) ** 0.5 for value in known]
-    pairs = list(zip(known, widths, strict=True))
-    return [max(0.0, value - width) for value, width in pairs], [min(1.0, value + width) for value, width in pairs]
+    limits = [Share(value * prompts, prompts).interval() for value in known]
+    return [low for low, _ in limits], [high for _, high in limits]

@@ -3,16 +3,27 @@
 from collections.abc import Iterator
 from pathlib import PurePath
 
+from rekindle.observability.causes import unsolved_cause
 from rekindle.observability.formatting import compact, duration, grouped, percent, rate
 from rekindle.observability.rows import number
 from rekindle.observability.self_play.narrative import self_play_advice
+from rekindle.observability.shares import Share
 from rekindle.observability.summary import LOST, STEPS_TO_JUDGE, TRAINED, EvaluationPoint, Summary
 from rekindle.scheduling.starvation import starves
 from rekindle.types import Fate
 
-__all__ = ["accuracy_change", "advice", "conservation", "economy", "outcome", "title"]
+__all__ = [
+    "AVERAGED_EVALUATIONS",
+    "accuracy_change",
+    "advice",
+    "conservation",
+    "economy",
+    "last_accuracy",
+    "outcome",
+    "title",
+]
 
-_AVERAGED_EVALUATIONS = 3
+AVERAGED_EVALUATIONS = 3
 _DEFAULT_PROMPTS = 256
 _RESET_BELOW = 0.25
 
@@ -32,6 +43,12 @@ def economy(summary: Summary) -> list[str]:
     return [*_groups(summary), *_failures(summary), *_recycling(summary), *_pool(summary)]
 
 
+def last_accuracy(summary: Summary, kind: str) -> float | None:
+    """The value of the last evaluation, where the curve ends; None without any."""
+    values = [value for evaluation in summary.evaluations if (value := _value(evaluation, kind)) is not None]
+    return values[-1] if values else None
+
+
 def accuracy_change(summary: Summary, kind: str) -> tuple[float, float | None] | None:
     """(start, end) of ``"accuracy"`` or ``"greedy"``: the first evaluation, and the mean of up to three last ones.
 
@@ -40,7 +57,7 @@ def accuracy_change(summary: Summary, kind: str) -> tuple[float, float | None] |
     values = [value for evaluation in summary.evaluations if (value := _value(evaluation, kind)) is not None]
     if not values:
         return None
-    later = values[1:][-_AVERAGED_EVALUATIONS:]
+    later = values[1:][-AVERAGED_EVALUATIONS:]
     return values[0], sum(later) / len(later) if later else None
 
 
@@ -83,8 +100,9 @@ def _prompts_advice(summary: Summary) -> str | None:
         return f"The pool starved: late in the run most of its prompts had no signal. {_remedies(summary)}."
     if late.share("never_solved") > 0.6:
         return (
-            f"Late in the run {percent(late.share('never_solved'))} of the groups were never solved: use easier "
-            "prompts, a better start policy, or larger groups for the hard ones."
+            f"Late in the run {percent(late.share('never_solved'))} of the groups were never solved. "
+            f"{unsolved_cause(summary)} Otherwise use easier prompts, a better start policy, or larger groups for the "
+            "hard ones."
         )
     if late.share("always_solved") > 0.5:
         return (
@@ -100,12 +118,14 @@ def _opening(summary: Summary) -> str:
     if not summary.step:
         return text + " It has not made an update yet."
     rollouts, tokens = grouped(summary.total("rollouts")), compact(summary.total("generated_tokens"))
-    updates = f"{grouped(summary.step)} update{'s' if summary.step > 1 else ''}"
-    if not summary.is_finished and (steps := summary.setting("train", "steps")):
-        updates = f"{grouped(summary.step)} of {grouped(steps)} updates"
+    steps = grouped(summary.step)
+    if not summary.is_finished and (planned := summary.setting("train", "steps")):
+        steps = f"{steps} of {grouped(planned)}"
+    updates = f"{_counted(summary.updates, 'update')} in {steps} step{'' if steps == '1' else 's'}"
     done = "made" if summary.is_finished else "has so far made"
     spent = f"{rollouts} rollouts and {tokens} generated tokens"
-    return f"{text} It {done} {updates} from {spent} in {duration(summary.total('seconds'))}."
+    text = f"{text} It {done} {updates} from {spent} in {duration(summary.total('seconds'))}."
+    return text if summary.updates else f"{text} The policy is still the start policy."
 
 
 def _accuracy(summary: Summary) -> str:
@@ -116,14 +136,14 @@ def _accuracy(summary: Summary) -> str:
     greedy = accuracy_change(summary, "greedy")
     if end is None:
         return f"At the start it solved {percent(start)} of the held-out prompts; there is no later evaluation yet."
-    count = min(_AVERAGED_EVALUATIONS, len(summary.evaluations) - 1)
+    count = min(AVERAGED_EVALUATIONS, len(summary.evaluations) - 1)
     mean = f"the mean of the last {count} evaluations" if count > 1 else "at the one evaluation since"
     verb = "rose" if end > start else "fell" if end < start else "stayed the same,"
     text = f"Sampled accuracy on held-out prompts {verb} from {rate(start)} at the start to {rate(end)}, {mean}"
     if greedy and greedy[1] is not None:
         text += f" (greedy: {rate(greedy[0])} to {rate(greedy[1])})"
-    prompts = summary.setting("eval", "prompts") or _DEFAULT_PROMPTS
-    if abs(end - start) < 1.96 * (2 * start * (1 - start) / prompts) ** 0.5:
+    prompts = summary.held_out or _DEFAULT_PROMPTS
+    if not Share(start * prompts, prompts).differs(Share(end * prompts, prompts)):
         text += f"; with {grouped(prompts)} prompts a change this small may be noise"
     return text + "."
 
@@ -176,7 +196,7 @@ def _services(summary: Summary) -> dict[str, str]:
 def _recycling(summary: Summary) -> Iterator[str]:
     groups = summary.composition
     trained = groups.total(*TRAINED)
-    if not groups.total("rescued_hard", "rescued_easy"):
+    if not summary.recycles or not groups.total("rescued_hard", "rescued_easy"):
         return
     hard, easy = (percent(groups.total(name), trained) for name in ("rescued_hard", "rescued_easy"))
     text = (
@@ -185,7 +205,10 @@ def _recycling(summary: Summary) -> Iterator[str]:
     )
     if summary.null_control:
         own, frozen = (percent(s) for s in (summary.null_control.recycled_share, summary.null_control.frozen_share))
-        text += f"; null control: {own} in this run, {frozen} with the same sampler and a frozen policy"
+        text += (
+            f". In the last quarter of the steps, which the null control is about, they were {own}; the same sampler "
+            f"with a frozen policy recycles {frozen}"
+        )
     yield text + "."
 
 
@@ -231,6 +254,10 @@ def _decline(summary: Summary) -> str | None:
         f"Accuracy was best at step {grouped(best.step)} ({rate(max(values))}) and has fallen since: "
         "lower train.learning_rate, or stop there."
     )
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{grouped(count)} {what}{'' if count == 1 else 's'}"
 
 
 def _value(evaluation: EvaluationPoint, kind: str) -> float | None:

@@ -7,7 +7,16 @@ from typing import Any
 
 from rekindle.observability import page, sections
 from rekindle.observability.formatting import compact, duration, excerpt, flops, grouped, percent, rate
-from rekindle.observability.narrative import accuracy_change, advice, conservation, economy, outcome, title
+from rekindle.observability.narrative import (
+    AVERAGED_EVALUATIONS,
+    accuracy_change,
+    advice,
+    conservation,
+    economy,
+    last_accuracy,
+    outcome,
+    title,
+)
 from rekindle.observability.runs import load_run
 from rekindle.observability.self_play.narrative import reference_change, self_play_story
 from rekindle.observability.self_play.numbers import SelfPlayNumbers
@@ -80,20 +89,28 @@ def _head(summary: Summary) -> str:
 def _tiles(summary: Summary) -> Iterator[tuple[str, str, str]]:
     for kind, name in (("accuracy", "Held-out accuracy"), ("greedy", "Greedy accuracy")):
         if change := accuracy_change(summary, kind):
-            start, end = change
-            yield (name, rate(start if end is None else end), "at the start" if end is None else f"from {rate(start)}")
+            yield name, rate(last_accuracy(summary, kind) or 0.0), _since_the_start(summary, *change)
     if summary.self_play:
         yield from _self_play_tiles(summary.self_play)
     groups = summary.composition
     if groups.total():
         yield "Trained groups", percent(groups.share(*TRAINED)), f"{grouped(groups.total(*TRAINED))} of them"
-        recycled = groups.total("rescued_hard", "rescued_easy")
-        yield "Recycled, of these", percent(summary.recycled_share), f"{grouped(recycled)} groups"
+        if summary.recycles:
+            recycled = groups.total("rescued_hard", "rescued_easy")
+            yield "Recycled, of these", percent(summary.recycled_share), f"{grouped(recycled)} groups, whole run"
     rollouts, seconds = summary.total("rollouts"), summary.total("seconds")
-    yield "Updates", grouped(summary.step), ""
+    yield "Updates", grouped(summary.updates), f"in {grouped(summary.step)} step{'' if summary.step == 1 else 's'}"
     yield "Rollouts", compact(rollouts), f"{grouped(rollouts / seconds)} a second" if seconds else ""
     yield "Generated tokens", compact(summary.total("generated_tokens")), ""
     yield "Compute", flops(summary.total("flops")), f"in {duration(seconds)}" if seconds else ""
+
+
+def _since_the_start(summary: Summary, start: float, mean: float | None) -> str:
+    """Remark on an accuracy: where it began, and the mean of the last evaluations, which the text tells."""
+    if mean is None:
+        return "at the start"
+    averaged = min(AVERAGED_EVALUATIONS, len(summary.evaluations) - 1)
+    return f"from {rate(start)}" + (f"; mean of the last {averaged}: {rate(mean)}" if averaged > 1 else "")
 
 
 def _self_play_tiles(numbers: SelfPlayNumbers) -> Iterator[tuple[str, str, str]]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rekindle.observability import page
+from rekindle.observability.causes import unsolved_cause
 from rekindle.observability.charts import (
     accuracy_figure,
     batch_figure,
@@ -68,8 +69,8 @@ def accuracy(summary: Summary) -> str:
     if len(summary.evaluations) < 2:
         return ""
     note = "Sampled: mean pass@1 at temperature 1. Greedy: the most probable answer."
-    if prompts := summary.setting("eval", "prompts"):
-        note += f" The band is the 95% interval for {grouped(prompts)} prompts."
+    if prompts := summary.held_out:
+        note += f" The band is Wilson's 95% interval for {grouped(prompts)} prompts."
     figures = [accuracy_figure(summary, "rollouts", "rollouts"), accuracy_figure(summary, "tokens", "generated tokens")]
     return page.section("Accuracy on held-out prompts", page.paragraph(note, "soft"), page.grid(*figures))
 
@@ -149,8 +150,10 @@ def recycling(summary: Summary) -> str:
     early, late = (percent(groups.quarter(index).share("always_solved")) for index in (0, 3))
     text = (
         "A recycled share alone is no evidence of learning: fresh prompts run out and small groups misjudge a prompt, "
-        "so the sampler also recycles with a frozen policy. A growing share of always-solved prompts is evidence: here "
-        f"{early} of the groups in the first quarter of the steps, {late} in the last."
+        "so the sampler also recycles with a frozen policy. Both shares are those of the last quarter of the steps; "
+        f"over the whole run this run recycled {percent(summary.recycled_share)} of its trained groups. A growing "
+        f"share of always-solved prompts is evidence: here {early} of the groups in the first quarter, {late} in the "
+        "last."
     )
     chart = horizontal_bars(
         bars, whole=1.0, title="Recycled share and null control", description=f"{bars[0].text}, {bars[1].text}"
@@ -223,13 +226,14 @@ def cost(summary: Summary) -> str:
     chart = horizontal_bars(
         bars, whole=sum(spent) or 1.0, title="Time", description=", ".join(f"{bar.name} {bar.text}" for bar in bars)
     )
-    tools = summary.total("tool_tokens")
+    tools, by_paper = summary.total("tool_tokens"), summary.total("flops_sgpo")
     totals = [
         ("prompt tokens", grouped(summary.total("prompt_tokens"))),
         ("generated tokens", grouped(summary.total("generated_tokens"))),
         *([("tool tokens", grouped(tools))] if tools else []),
         ("trained tokens", grouped(summary.total("trained_tokens"))),
-        ("compute", flops(summary.total("flops"))),
+        ("compute: 2P a token read or sampled, 6P a token in an update", flops(summary.total("flops"))),
+        *([("compute by the sGPO paper: 12P a token of a rollout", flops(by_paper))] if by_paper else []),
         ("wall-clock time", duration(summary.total("seconds"))),
         ("processor time", duration(summary.total("cpu_seconds"))),
     ]
@@ -275,8 +279,8 @@ def prompts(summary: Summary) -> str:
         )
 
     never = [cells(row)[:3] for row in summary.never_solved(PROMPTS_LISTED)]
-    share = f"{grouped(unsolved)} of them ({percent(unsolved, drawn)}) were never solved"
-    text = f"{grouped(drawn)} different prompts were drawn; {share if unsolved else 'each was solved at least once'}."
+    share = f"{grouped(unsolved)} of them ({percent(unsolved, drawn)}) were never solved. {unsolved_cause(summary)}"
+    text = f"{grouped(drawn)} different prompts were drawn; {share if unsolved else 'each was solved at least once.'}"
     return page.section(
         "Prompts",
         page.paragraph(text),

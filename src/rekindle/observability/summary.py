@@ -58,6 +58,12 @@ from groups where step <= ? and role = 'solver' group by task_id
 """
 
 
+_UNSOLVED_LENGTH = """
+select 1.0 * sum(generated_tokens) / sum(n) tokens
+from groups where step between 1 and ? and role = 'solver' and outcome = 'all_wrong'
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class EvaluationPoint:
     """One evaluation on held-out prompts, with the rollouts and tokens generated before it.
@@ -142,15 +148,37 @@ class Summary:
         return sum(count.rollouts for count in self.fates.values())
 
     @property
+    def updates(self) -> int:
+        """Updates of the policy; fewer than steps where a step had nothing to train on."""
+        return int(number(self.last, "version") or 0)
+
+    @property
+    def held_out(self) -> int | None:
+        """Number of held-out prompts; a data set may have fewer than ``eval.prompts``. None: it is not known."""
+        found = number(self.run.info, "held_out") or self.setting("eval", "prompts")
+        return int(found) if found else None
+
+    @property
+    def recycles(self) -> bool:
+        """Whether prompts without signal stay in the pool, so that they may be trained on later."""
+        return self.role_fates("solver")[Fate.RECYCLED].groups > 0
+
+    @property
     def recycled_share(self) -> float:
         """Share of recycled groups among the trained groups."""
         return self.composition.total("rescued_hard", "rescued_easy") / max(1, self.composition.total(*TRAINED))
 
     @property
     def is_finished(self) -> bool:
-        """Whether the configured end of the run, in steps or rollouts, has been reached."""
-        steps, rollouts = self.setting("train", "steps"), self.setting("train", "rollouts")
-        return bool((steps and self.step >= steps) or (rollouts and self.total("rollouts") >= rollouts))
+        """Whether the configured end of the run, in steps, rollouts or tokens, has been reached."""
+        spent = {"steps": self.step, "rollouts": self.total("rollouts"), "tokens": self.total("generated_tokens")}
+        return any((end := self.setting("train", key)) and done >= end for key, done in spent.items())
+
+    @cached_property
+    def unsolved_length(self) -> float | None:
+        """Sampled tokens per rollout of the groups that were never solved; None without such groups."""
+        (row,) = self.run.query(_UNSOLVED_LENGTH, (self.step,)) if self.run.has_ledger else ({"tokens": None},)
+        return None if row["tokens"] is None else float(row["tokens"])
 
     @cached_property
     def searches(self) -> list[dict[str, Any]]:

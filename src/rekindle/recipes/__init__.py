@@ -1,8 +1,9 @@
 """The table of recipes by name. A recipe is a function that returns a complete configuration."""
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, get_args
 
 from rekindle.config import Config, ConfigError, merge, parse_override, read_toml, validate
 from rekindle.config.facts import plays_itself
@@ -31,6 +32,7 @@ from rekindle.recipes.rekindle import rekindle
 from rekindle.recipes.rl_zvp import rl_zvp
 from rekindle.recipes.rloo import rloo
 from rekindle.recipes.self_play import self_play
+from rekindle.recipes.self_play_paper import self_play_paper
 from rekindle.recipes.sgpo import sgpo
 from rekindle.recipes.soft_recycle import soft_recycle
 from rekindle.recipes.speed import speed
@@ -69,9 +71,13 @@ RECIPES: dict[str, Callable[[], Config]] = {
         knapsack,
         pods,
         self_play,
+        self_play_paper,
         rekindle,
     )
 }
+
+BASES: tuple[str, ...] = get_args(Config.model_fields["base"].annotation)
+"""Recipes that others can be built on."""
 
 
 def on_given_tasks() -> list[str]:
@@ -80,7 +86,7 @@ def on_given_tasks() -> list[str]:
 
 
 def resolve(path: Path, recipe: str | None = None, overrides: Sequence[str] = (), seed: int | None = None) -> Config:
-    """The complete configuration: the recipe, overridden by the file, then by ``--set`` and ``--seed``.
+    """The complete configuration: the recipe on its base, overridden by the file, then by ``--set`` and ``--seed``.
 
     Raises:
         ConfigError: The file, the recipe name, a key, a value or a combination is not valid.
@@ -91,9 +97,44 @@ def resolve(path: Path, recipe: str | None = None, overrides: Sequence[str] = ()
         close = difflib.get_close_matches(str(name), RECIPES, n=1)
         hint = f"did you mean {close[0]}?" if close else f"known recipes: {', '.join(RECIPES)}"
         raise ConfigError(f"{path}: recipe {name!r} is unknown; {hint} (`rekindle recipes` lists them)")
-    merged = merge(RECIPES[name]().model_dump(mode="json", exclude_none=True), values)
     for override in overrides:
-        merged = merge(merged, parse_override(override))
+        values = merge(values, parse_override(override))
     if seed is not None:
-        merged = merge(merged, {"train": {"seed": seed}})
+        values = merge(values, {"train": {"seed": seed}})
+    merged = merge(_on_base(name, values.get("base"), where=str(path)), values)
     return validate({**merged, "recipe": name}, where=str(path))
+
+
+def _on_base(name: str, base: object, *, where: str) -> dict[str, Any]:
+    """The complete settings of a recipe, with those of ``base`` in place of defaults; an unknown base changes nothing.
+
+    Raises:
+        ConfigError: The recipe and its base set a key to different values.
+    """
+    own = RECIPES[name]().model_dump(mode="json", exclude_none=True)
+    if base not in BASES or name == base:
+        return own
+    below = _changes(RECIPES[str(base)]())
+    theirs, ours = _by_path(below), _by_path(_changes(RECIPES[name]()))
+    if both := sorted(path for path in theirs.keys() & ours.keys() if theirs[path] != ours[path]):
+        raise ConfigError(
+            f'{where}: base = "{base}" and recipe = "{name}" both set {", ".join(both)}; remove base, and set what you '
+            "want of it key by key"
+        )
+    return merge(own, below)
+
+
+def _changes(config: Config) -> dict[str, Any]:
+    """The settings of a recipe that are not defaults, without its name."""
+    values = config.model_dump(mode="json", exclude_defaults=True)
+    values.pop("recipe", None)
+    return values
+
+
+def _by_path(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Nested settings by dotted path."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        inner = isinstance(value, Mapping)
+        found |= _by_path(value, f"{above}{key}.") if inner else {above + key: value}
+    return found

@@ -19,11 +19,8 @@ class Draws:
         groups_per_step: B, the most groups of one update.
         oversample: k, prompts drawn for a step are k * B.
         group_size: Rollouts per prompt, for all prompts of a draw; unused where the pool prescribes a size.
-        rollouts_per_step: With a pool that prescribes the group size, B is this divided by the size.
+        rollouts_per_step: With a pool that prescribes the group size, B is this divided by the size; None: B stays.
         seed: Seed of the draws.
-
-    Raises:
-        ValueError: The pool prescribes group sizes and ``rollouts_per_step`` is not given.
     """
 
     def __init__(
@@ -36,10 +33,6 @@ class Draws:
         rollouts_per_step: int | None,
         seed: int,
     ) -> None:
-        if pool.group_size is not None and rollouts_per_step is None:
-            raise ValueError(
-                "the pool prescribes group sizes, and rollouts_per_step is missing; give the rollouts of a step"
-            )
         self._pool, self._group_size, self._seed = pool, group_size, seed
         self._groups_per_step, self._oversample, self._rollouts_per_step = (
             groups_per_step,

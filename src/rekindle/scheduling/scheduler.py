@@ -44,7 +44,7 @@ class Scheduler:
         groups_per_step: B, the most groups of one update.
         oversample: k, prompts drawn per step are k * B.
         group_size: Rollouts per prompt, for all prompts of a draw; unused where the pool prescribes a size.
-        rollouts_per_step: With a pool that prescribes the group size, B is this divided by the size.
+        rollouts_per_step: With a pool that prescribes the group size, B is this divided by the size; None: B stays.
         temperature: Sampling temperature per prompt.
         gate: Rule for which groups may enter an update.
         refill: Further draws inside a step while fewer than B groups pass the gate.

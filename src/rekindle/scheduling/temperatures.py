@@ -52,13 +52,14 @@ def residual_heating(
         T = min(base + delta * c, maximum)
 
     c is the prompt's ``heating_steps`` in the history. An all-correct visit raises c by 1, an all-wrong one sets it to
-    0. A visit with signal sets c to 0 ("reset"), lowers it by 1 ("step_down") or keeps it ("hold"). "reset" is the
-    paper's rule; under it a prompt returns to the base temperature and loses its signal before c rises again, so that
-    every other visit is wasted. c keeps rising after ``maximum`` is reached.
+    0. A visit with signal sets c to 0 ("reset"), lowers it by 1 ("step_down") or keeps it ("hold"). It is not known to
+    us which of them is the paper's, nor what its constants are. Under "reset" a prompt returns to the base temperature
+    and loses its signal before c rises again, so that every other visit is wasted. c keeps rising after ``maximum`` is
+    reached.
 
     Args:
         base: Temperature at c = 0.
-        delta: Rise per step; at 0 every temperature is exactly ``base``.
+        delta: Rise per step; at 0 every temperature is exactly ``base``, and c is only counted.
         maximum: Highest temperature.
         on_signal: Change of c after a visit with signal.
 

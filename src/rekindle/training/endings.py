@@ -80,6 +80,12 @@ def _likely_cause(last: Mapping[str, Any] | None) -> str:
             f"no proposed question was valid (in the last step: {_rejections(last)}); look at proposals.jsonl, "
             'relax the keys of [filters] and [check] that reject them, or set self_play.fill = "replay"'
         )
+    if last and last.get("groups/all_wrong") == last["groups/asked"] > 0:
+        return (
+            "no rollout of the last step was right: the verifier (task.verifier) does not read the format of the "
+            "answers, they are cut at engine.max_new_tokens, or the prompts are too hard; look at the report and at "
+            "what the policy writes (rekindle eval with --transcripts)"
+        )
     return (
         "the prompts are too hard or too easy for this policy, or their verifier fails: look at the report, change the "
         "prompts, or raise train.group_size"

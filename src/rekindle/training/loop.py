@@ -8,7 +8,7 @@ its last checkpoint and deletes later rows and lines.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -27,7 +27,7 @@ from rekindle.training.step_metrics import Totals, step_metrics
 from rekindle.training.supply import GivenTasks, Supply
 from rekindle.training.trainer import Trainer, TrainerState
 from rekindle.training.update_stats import UpdateStats
-from rekindle.types import Environment
+from rekindle.types import Environment, TrainingSample
 
 __all__ = ["Observer", "Parts", "TrainingLoop"]
 
@@ -94,12 +94,14 @@ class TrainingLoop:
         self.step = self.version = 0
         self.bound = ""
         self.totals = Totals()
+        self._restored = False
         self._without_signal = 0
         self._starvation = StarvationWatch()
         self._collector = RolloutCollector(parts.scheduler, parts.environment, parts.observer.warn)
 
     def restore(self, step: int, trainer: TrainerState, state: Mapping[str, Any]) -> None:
         """Continue after ``step`` of a checkpoint; the policy's weights must be loaded already."""
+        self._restored = True
         self.step, self.version = step, state["version"]
         self.totals = Totals(self.totals.sums | state["totals"])
         self._without_signal = state["without_signal"]
@@ -114,18 +116,19 @@ class TrainingLoop:
         """Train until the run ends; a checkpoint is written before the return.
 
         Args:
-            interrupted: Called after every step; True ends the run.
+            interrupted: Called after the first evaluation and after every step, its evaluation and its checkpoint
+                included; True ends the run.
         """
         self.begin()
-        ending = self._ending()
+        ending = self._interruption(interrupted, saved=self._restored) or self._ending()
         while ending is None:
             ending = self.do_step(interrupted)
         return ending
 
     def begin(self) -> None:
-        """Sync the engine; before the first step of a run, evaluate and write the metrics line of step 0."""
+        """Sync the engine; in a new run, evaluate and write the metrics line of step 0."""
         self._sync()
-        if self.step == 0:
+        if not self._restored:
             clock = StepClock(lambda: dict.fromkeys(("generate", "verify"), 0.0))
             evaluation = self._evaluate(clock)
             self._write(step_metrics([], [], None) | dict(self.parts.start) | evaluation | clock.read())
@@ -148,9 +151,9 @@ class TrainingLoop:
         with clock.timed("schedule"):
             samples = build_samples(collected.groups, parts.credit)
             scale = size_factor(samples, target, parts.config.optimizer.batch_exponent)
-        samples += supplied.samples
         with clock.timed("train"):
-            update = parts.trainer.update(samples, self.version, scale) if samples else None
+            update = self._update(samples, supplied.samples, scale)
+        samples += supplied.samples
         self._go_live(update, clock)
         metrics = step_metrics(
             records,
@@ -167,9 +170,25 @@ class TrainingLoop:
         evaluation = self._evaluate(clock) if self._evaluation_due(ending) else {}
         parts.files.write_groups(records, collected.seconds, supplied)
         self._write(metrics | evaluation | clock.read())
-        if ending is not None or self.step % parts.config.checkpoint.every == 0:
+        saved = ending is not None or self.step % parts.config.checkpoint.every == 0
+        if saved:
             self._save()
-        return ending
+        return ending or self._interruption(interrupted, saved=saved)
+
+    def _update(
+        self, samples: list[TrainingSample], of_proposer: Sequence[TrainingSample], scale: float
+    ) -> UpdateStats | None:
+        """Train on the samples of a step, both roles together or the proposer first; None where there are none.
+
+        With two updates the ratio of the second is to the policy after the first, as the rules of the configuration see
+        to. The step still makes one new version.
+        """
+        trainer = self.parts.trainer
+        if samples and of_proposer and self.parts.config.self_play.updates == "proposer_first":
+            first = trainer.update(of_proposer, self.version)
+            return first.followed_by(trainer.update(samples, self.version, scale))
+        together = [*samples, *of_proposer]
+        return trainer.update(together, self.version, scale) if together else None
 
     def _go_live(self, update: UpdateStats | None, clock: StepClock) -> None:
         """Sync the engine after an update, and advance the scheduler in any case."""
@@ -207,6 +226,14 @@ class TrainingLoop:
             return None
         self.bound = stop.why
         return stop.ending
+
+    def _interruption(self, interrupted: Callable[[], bool], *, saved: bool) -> Ending | None:
+        """The ending of a run that was interrupted since its last step, or in the evaluation or checkpoint after it."""
+        if not interrupted():
+            return None
+        if not saved:
+            self._save()
+        return Ending.INTERRUPTED
 
     def _watch(self, trained: int) -> None:
         """Warn when the pool begins to starve."""

@@ -21,6 +21,7 @@ SUMMED = (
     "tool_tokens",
     "trained_tokens",
     "flops",
+    "flops_sgpo",
 )
 """Keys that are also summed over the run, under ``total_`` + key."""
 
@@ -103,9 +104,12 @@ def _costs(
 ) -> dict[str, Any]:
     """Rollouts, tokens and FLOPs.
 
-    FLOPs are 2P per token that went through the model once (prompts once per group, as the engine shares their
+    ``flops`` are 2P per token that went through the model once (prompts once per group, as the engine shares their
     prefill; sampled tokens; tool tokens; recomputed log-probabilities) and 6P per token of forward and backward,
-    padding left out.
+    padding left out: rows without an advantage cost no update.
+
+    ``flops_sgpo`` is the account of the sGPO paper (arXiv 2606.08854): 12P per token of a training rollout, its prompt
+    included, whether or not it was trained on, and 2P per token that was only read or sampled beside training.
 
     Args:
         records: Records of all roles.
@@ -116,6 +120,7 @@ def _costs(
     generated, prompts, tools = (
         sum(getattr(one, f"{kind}_tokens") for one in records) for kind in ("generated", "prompt", "tool")
     )
+    of_rollouts, beside = generated + prompts + tools, sum(further_tokens)
     prefilled = sum(one.prompt_tokens / one.request.n for one in records) + further_tokens[0]
     prompts, generated = prompts + further_tokens[0], generated + further_tokens[1]
     forward = generated + tools + prefilled + (update.recomputed_tokens if update else 0)
@@ -127,6 +132,7 @@ def _costs(
         "tool_tokens": tools,
         "trained_tokens": update.trained_tokens if update else 0,
         "flops": parameters * (2 * forward + 6 * trained),
+        "flops_sgpo": parameters * (12 * of_rollouts + 2 * beside),
     }
 
 

@@ -15,7 +15,7 @@ class Supplied:
     """Result of a supply at the end of a step.
 
     Attributes:
-        samples: Training samples of the proposer, for the same update.
+        samples: Training samples of the proposer, for the same step.
         records: Records of the proposer's requests.
         durations: Wall seconds by request id.
         metrics: Metrics of the step.

@@ -1,7 +1,8 @@
 """Numbers of an update: their sums, their means, and the error of a diverged one."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -54,6 +55,32 @@ class UpdateStats:
     moved: float | None = None
     gap: float | None = None
     gap_outside: float | None = None
+
+    def followed_by(self, later: "UpdateStats") -> "UpdateStats":
+        """Numbers of two updates of one step together.
+
+        Counts and movements are added. Losses and norms are means over the optimizer steps, other means are over the
+        trained tokens, and the learning rate is the later one.
+        """
+        joined: dict[str, Any] = {}
+        for field in fields(self):
+            one, other = getattr(self, field.name), getattr(later, field.name)
+            if field.type is int:
+                joined[field.name] = one + other
+            elif field.name == "moved":
+                joined[field.name] = None if one is other is None else (one or 0.0) + (other or 0.0)
+            else:
+                by_steps = field.name in {"loss", "grad_norm"}
+                count = "optimizer_steps" if by_steps else "trained_tokens"
+                joined[field.name] = _mean((one, getattr(self, count)), (other, getattr(later, count)))
+        return UpdateStats(**joined | {"lr": later.lr})
+
+
+def _mean(*weighted: tuple[float | None, int]) -> float | None:
+    """Mean of the known values by weight; None where none is known."""
+    known = [(value, weight) for value, weight in weighted if value is not None]
+    total = sum(weight for _, weight in known)
+    return sum(value * weight for value, weight in known) / max(1, total) if known else None
 
 
 @dataclass(slots=True)

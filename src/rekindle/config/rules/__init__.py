@@ -56,6 +56,7 @@ RULES: tuple[Rule, ...] = (
     self_play.proposals_can_be_compared,
     self_play.questions_leave_room_to_search,
     self_play.a_role_learns_from_the_start,
+    self_play.second_update_has_fresh_logprobs,
     self_play.checker_has_an_address,
     unread.unread_keys,
 )

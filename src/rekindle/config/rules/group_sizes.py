@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from rekindle.config.facts import fewest_and_most
+from rekindle.config.facts import fewest_and_most, rollouts_per_step
 from rekindle.config.tables import Config
 from rekindle.learning.estimators import ESTIMATORS
 from rekindle.scheduling.gates import GATES
@@ -83,13 +83,17 @@ def one_rule_for_sizes(config: Config) -> Iterator[str]:
             f'sizes.rule = "{sizes.rule}" and pool.kind = "{kind}" both set the size of a group; '
             'set sizes.rule = "fixed" (the phases then size the groups) or another pool.kind'
         )
-    if config.top_up.kind != "off" and (phased or sizes.rule == "knapsack"):
-        other = f'pool.kind = "{kind}"' if phased else 'sizes.rule = "knapsack"'
+    if config.top_up.kind != "off" and phased:
         yield (
-            f'top_up.kind = "{config.top_up.kind}" adds rollouts to a step whose total {other} holds constant; '
-            f'set top_up.kind = "off" or another {other.partition(" ")[0]}'
+            f'top_up.kind = "{config.top_up.kind}" and pool.kind = "{kind}" both set the size of a group; '
+            'set top_up.kind = "off" or another pool.kind'
         )
-    if phased and config.train.group_size == 1 < sizes.minimum:
+    elif config.top_up.kind != "off" and sizes.rule == "knapsack":
+        yield (
+            f'top_up.kind = "{config.top_up.kind}" adds rollouts to a step whose total sizes.rule = "knapsack" holds '
+            'constant; set top_up.kind = "off" or another sizes.rule'
+        )
+    if rollouts_per_step(config) is not None and config.train.group_size == 1 < sizes.minimum:
         yield (
             f'train.group_size = 1 asks for single rollouts, and pool.kind = "{kind}" for groups of {sizes.minimum} '
             "and more; set train.group_size = 4 (it then only sets the rollouts of a step) or another pool.kind"
@@ -110,8 +114,8 @@ def budgets_can_be_spent(config: Config) -> Iterator[str]:
             f'sizes.rule = "knapsack" has no rollouts to share out: train.group_size = {which} = {train.group_size}; '
             f"{'lower' if which == 'sizes.minimum' else 'raise'} {which} or change train.group_size"
         )
-    rollouts = train.groups_per_step * train.group_size
-    if POOLS[config.pool.kind].sizes_groups and sizes.maximum > rollouts:
+    rollouts = rollouts_per_step(config)
+    if rollouts is not None and sizes.maximum > rollouts:
         yield (
             f"sizes.maximum = {sizes.maximum} is more than the {rollouts} rollouts of a step (train.groups_per_step x "
             "train.group_size); lower the one or raise the others"
@@ -133,8 +137,8 @@ def minibatches_need_groups(config: Config) -> Iterator[str]:
     """More minibatches than a step has groups."""
     train, sizes, minibatches = config.train, config.sizes, config.optimizer.minibatches
     groups, which = train.groups_per_step, f"train.groups_per_step = {train.groups_per_step}"
-    if POOLS[config.pool.kind].sizes_groups:
-        groups = max(1, train.groups_per_step * train.group_size // sizes.maximum)
+    if (rollouts := rollouts_per_step(config)) is not None:
+        groups = max(1, rollouts // sizes.maximum)
         which = f"the {groups} groups of a step in the phase of sizes.maximum = {sizes.maximum}"
     if minibatches > groups:
         yield (

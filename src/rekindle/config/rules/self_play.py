@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from rekindle.config.facts import plays_itself
+from rekindle.config.facts import optimizer_steps, plays_itself
 from rekindle.config.tables import Config
 from rekindle.learning.estimators import ESTIMATORS
 from rekindle.scheduling.pools import POOLS
@@ -15,16 +15,19 @@ __all__ = [
     "pools_draw_again",
     "proposals_can_be_compared",
     "questions_leave_room_to_search",
+    "second_update_has_fresh_logprobs",
     "self_play_recipe_plays_itself",
 ]
 
+SELF_PLAY_RECIPES = ("self_play", "self_play_paper")
+
 
 def self_play_recipe_plays_itself(config: Config) -> Iterator[str]:
-    """The self-play recipe with given tasks."""
-    if config.recipe == "self_play" and not plays_itself(config):
+    """A self-play recipe with given tasks."""
+    if config.recipe in SELF_PLAY_RECIPES and not plays_itself(config):
         yield (
-            f'recipe = "self_play" creates its questions, and task.source = "{config.task.source}" reads given ones; '
-            'set task.source = "self_play" or another recipe'
+            f'recipe = "{config.recipe}" creates its questions, and task.source = "{config.task.source}" reads given '
+            'ones; set task.source = "self_play" or another recipe'
         )
 
 
@@ -103,6 +106,20 @@ def a_role_learns_from_the_start(config: Config) -> Iterator[str]:
         yield (
             'self_play.fixed = "solver" learns from no group of the solver, so refill.max_rounds would always draw '
             "again; set refill.max_rounds = 0"
+        )
+
+
+def second_update_has_fresh_logprobs(config: Config) -> Iterator[str]:
+    """An update of the solver after the proposer's with log-probabilities from before both."""
+    loss = config.loss
+    if not plays_itself(config) or config.self_play.updates != "proposer_first":
+        return
+    if loss.old_logprobs == "engine" or (loss.old_logprobs == "auto" and optimizer_steps(config) > 1):
+        several = " with several optimizer steps a batch" if loss.old_logprobs == "auto" else ""
+        yield (
+            f'self_play.updates = "proposer_first" and loss.old_logprobs = "{loss.old_logprobs}"{several} would '
+            'compare the solver with the policy before the proposer\'s update; set loss.old_logprobs = "recompute" or '
+            'self_play.updates = "joint"'
         )
 
 

@@ -43,10 +43,15 @@ def heating_keeps_its_prompts(config: Config) -> Iterator[str]:
 
 
 def reactivation_has_groups(config: Config) -> Iterator[str]:
-    """ERPO's RA where the gate drops all-correct groups, or where the estimator gives them an advantage."""
+    """ERPO's RA where no group is left for it, or where the estimator gives all-correct groups an advantage."""
     kind, estimator = config.reactivation.kind, config.advantage.estimator
     if kind == "off":
         return
+    if config.reactivation.groups == "raised" and not config.heating.delta:
+        yield (
+            'reactivation.groups = "raised" is for groups at a raised temperature, and heating.delta = 0 raises none; '
+            'set reactivation.groups = "all_correct" (RA alone) or heating.delta = 0.05'
+        )
     if Outcome.ALL_CORRECT in GATES[config.train.gate].drops:
         yield (
             f'train.gate = "{config.train.gate}" drops the all-correct groups that reactivation.kind = "{kind}" '

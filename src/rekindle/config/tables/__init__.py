@@ -3,6 +3,8 @@
 ``rules`` has the combinations of keys that are refused; ``reading`` turns a file into a configuration.
 """
 
+from typing import Literal
+
 from rekindle.config.keys import Table, key
 from rekindle.config.tables.credit import AdvantageTable, LossTable, ReactivationTable, SubsetTable
 from rekindle.config.tables.model import ModelTable, WarmStartTable
@@ -27,6 +29,14 @@ class Config(Table):
     """A complete run."""
 
     recipe: str = key("grpo", "preset for the keys that are not set; `rekindle recipes` lists the recipes")
+    base: Literal["grpo", "dapo"] = key(
+        "grpo",
+        "what the recipe is built on",
+        values={
+            "grpo": "the defaults of all keys",
+            "dapo": "the settings of the recipe `dapo`: refill, clip-higher, token mean",
+        },
+    )
     model: ModelTable = ModelTable()
     warm_start: WarmStartTable = WarmStartTable()
     task: TaskTable = TaskTable()

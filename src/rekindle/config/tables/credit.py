@@ -13,6 +13,7 @@ from rekindle.learning.losses import LOSSES
 
 __all__ = ["AdvantageTable", "LossTable", "ReactivationTable", "SubsetTable"]
 
+REACTIVATED = on("reactivation.kind", "virtual_failure", "constant")
 CHOSEN = on("subset.kind", "max_variance", "balanced")
 SEVERAL_MINIBATCHES = fact(
     "a batch is divided into minibatches", lambda config: config.optimizer.minibatches > 1, optimizer__minibatches=4
@@ -142,26 +143,30 @@ class LossTable(Table):
 
 
 class ReactivationTable(Table):
-    """ERPO's RA: an advantage for groups that are all correct at a raised temperature."""
+    """ERPO's RA: an advantage for all-correct groups."""
 
     kind: Literal["off", "virtual_failure", "constant"] = key(
         "off",
         "source of the advantage",
-        only=HEATING_ON,
         values={
             "off": "no advantage",
             "virtual_failure": "comparison with one added failure, which has no tokens",
             "constant": "the value of `constant`",
         },
     )
+    groups: Literal["raised", "all_correct"] = key(
+        "raised",
+        "which all-correct groups get it",
+        only=REACTIVATED,
+        values={
+            "raised": "those at a raised temperature (ERPO)",
+            "all_correct": "all, those at train.temperature too (RA alone, without heating)",
+        },
+    )
     constant: float = key(
         0.25, "advantage of every rollout of the group", gt=0, only=on("reactivation.kind", "constant")
     )
-    decay: bool = key(
-        False,
-        "divide the advantage by 1 + streak at the highest temperature",
-        only=on("reactivation.kind", "virtual_failure", "constant"),
-    )
+    decay: bool = key(False, "divide the advantage by 1 + streak at the highest temperature", only=REACTIVATED)
 
 
 class SubsetTable(Table):

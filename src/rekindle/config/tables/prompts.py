@@ -168,13 +168,29 @@ class PhasesTable(Table):
 
     read_when: ClassVar[Condition | None] = PHASED
 
-    max_epochs: int = key(3, "passes over a phase's prompts", ge=1)
-    patience: int = key(10, "steps without a gain after which a phase has converged", ge=1)
-    min_gain: float = key(0.005, "rise of the smoothed reward that counts as a gain", ge=0)
+    max_epochs: int = key(1, "passes over a phase's prompts", ge=1)
+    repeats: int = key(2, "passes over all phases", ge=1)
+    constant: Literal["prompts", "rollouts"] = key(
+        "prompts",
+        "what all steps have as many of, while the group size grows",
+        values={
+            "prompts": "train.groups_per_step prompts (the paper's)",
+            "rollouts": "train.groups_per_step x train.group_size rollouts",
+        },
+    )
+    patience: int | None = key(
+        None, "steps without a gain after which a phase ends early; absent: only its epochs end it", ge=1
+    )
+    min_gain: float = key(
+        0.005,
+        "rise of the smoothed reward that counts as a gain",
+        ge=0,
+        only=given("phases.patience", 10, suggest=False),
+    )
     smoothing: float = key(0.1, "weight of a step in the smoothed reward", gt=0, le=1)
     after_last: Literal["continue", "stop"] = key(
         "continue",
         "behaviour when the last phase is over",
         values={"continue": "its prompts keep cycling", "stop": "the run ends"},
     )
-    reprofile: bool = key(False, "size the later phases by the counts of the run, without further rollouts")
+    reprofile: bool = key(False, "select and size the later phases by the counts of the run, without further rollouts")

@@ -57,8 +57,8 @@ class HeatingTable(Table):
     on_signal: Literal["reset", "step_down", "hold"] = key(
         "step_down",
         "the prompt's streak of all-correct visits after a visit with signal",
-        only=HEATING_ON & SEVERAL,
-        values={"reset": "0 (the paper's rule)", "step_down": "one less", "hold": "kept"},
+        only=(HEATING_ON | on("reactivation.decay", True)) & SEVERAL,
+        values={"reset": "0", "step_down": "one less", "hold": "kept"},
     )
 
 

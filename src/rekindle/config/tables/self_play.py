@@ -78,8 +78,23 @@ class SelfPlayTable(Table):
     intermediate_high: float = key(
         1.0, "high of the intermediate reward", gt=0, le=1, only=PROPOSER_LEARNS & INTERMEDIATE
     )
+    intermediate_extremes: Literal["formula", "zero"] = key(
+        "formula",
+        "intermediate reward of a question that the solver always or never solves",
+        only=PROPOSER_LEARNS & INTERMEDIATE,
+        values={"formula": "that of the formula", "zero": "0 (the released code)"},
+    )
     proposer_weight: float = key(1.0, "weight of the proposer's loss", gt=0, only=PROPOSER_LEARNS)
     solver_weight: float = key(1.0, "weight of the solver's loss", gt=0, only=SOLVER_LEARNS)
+    updates: Literal["joint", "proposer_first"] = key(
+        "joint",
+        "how a step trains the two roles",
+        only=on("self_play.fixed", "none").but('only one role learns, set self_play.fixed = "none"'),
+        values={
+            "joint": "one update on the samples of both",
+            "proposer_first": "an update on the proposer's samples, then one on the solver's (the released code)",
+        },
+    )
     proposer_from_step: int = key(1, "first step in which the proposer learns", ge=1, only=PROPOSER_LEARNS)
     solver_from_step: int = key(1, "first step in which the solver learns", ge=1, only=SOLVER_LEARNS)
     fixed: Literal["none", "proposer", "solver"] = key(
@@ -132,11 +147,11 @@ class FiltersTable(Table):
     )
     ambiguous: Literal["refused", "allowed"] = key(
         "refused",
-        "questions with several answers, where the corpus shows it (embedded world)",
-        only=absent("task.path").but(
-            "only the embedded search world knows how many answers a question has, remove task.path"
-        ),
-        values={"refused": "they are invalid", "allowed": "they may be valid"},
+        "questions with several answers",
+        values={
+            "refused": "they are invalid, where the corpus shows the answers (embedded world)",
+            "allowed": "they may be valid",
+        },
     )
 
     @model_validator(mode="after")

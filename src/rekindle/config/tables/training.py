@@ -2,12 +2,20 @@
 
 from typing import Annotated, Literal
 
-from rekindle.config.conditions import on
+from rekindle.config.conditions import fact, on
 from rekindle.config.keys import OneOf, Table, key
 from rekindle.config.tables.prompts import PRIORITIZED, SIGNAL_CHANCE
 from rekindle.scheduling.gates import GATES
+from rekindle.scheduling.pools import POOLS
 
 __all__ = ["CheckpointTable", "EvalTable", "OptimizerTable", "TrainTable"]
+
+GIVEN_SIZE = on("sizes.rule", "fixed", "knapsack").but('groups are sized by 1/p, set sizes.rule = "fixed"')
+UNPHASED = fact(
+    'no phases size the groups (phases.constant = "prompts")',
+    lambda config: not POOLS[config.pool.kind].sizes_groups or config.phases.constant == "rollouts",
+    phases__constant="rollouts",
+).but('the phases size the groups, set phases.constant = "rollouts"')
 
 
 class TrainTable(Table):
@@ -26,9 +34,7 @@ class TrainTable(Table):
         4,
         "rollouts of a group",
         ge=1,
-        only=(on("sizes.rule", "fixed", "knapsack") | (PRIORITIZED & SIGNAL_CHANCE) | on("top_up.kind", "balance")).but(
-            'groups are sized by 1/p, set sizes.rule = "fixed"'
-        ),
+        only=(GIVEN_SIZE & UNPHASED) | (PRIORITIZED & SIGNAL_CHANCE) | on("top_up.kind", "balance"),
     )
     oversample: int = key(1, "k: prompts drawn per step = oversample x groups_per_step", ge=1)
     temperature: float = key(1.0, "sampling temperature", gt=0)

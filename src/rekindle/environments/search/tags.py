@@ -18,7 +18,8 @@ SEPARATOR = re.compile(r"\n|\|\|")
 INSTRUCTIONS = """Answer the question below. Think between <think> and </think> whenever you learn something new.
 If you need knowledge, write a query between <search> and </search>; what is found is shown between <information> and \
 </information>. Up to {most} queries may stand in one search, a line each. Search as often as you like.
-When you know the answer, write it between <answer> and </answer>, as short as possible: <answer>Beijing</answer>.
+When you know the answer, write it between <answer> and </answer>, as short as possible, in place of the dots: \
+<answer>...</answer>.
 Question: {question}
 """
 

@@ -21,7 +21,8 @@ __all__ = ["ToolCalls"]
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
 ANNOUNCED = re.compile(rf"{OPEN}\s*\{{")
 INSTRUCTIONS = """Answer the question below. Search as often as you need to, with short and specific queries. When you \
-know the answer, write it between <answer> and </answer>, as short as possible: <answer>Beijing</answer>.
+know the answer, write it between <answer> and </answer>, as short as possible, in place of the dots: \
+<answer>...</answer>.
 Question: {question}
 """
 SEARCH: Mapping[str, object] = {

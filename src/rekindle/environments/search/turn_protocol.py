@@ -7,6 +7,7 @@ from typing import Protocol
 
 __all__ = [
     "ANSWER",
+    "PLACEHOLDER",
     "QUESTION",
     "Call",
     "Final",
@@ -17,6 +18,9 @@ __all__ = [
     "not_answered",
     "numbered",
 ]
+
+PLACEHOLDER = "..."
+"""Stands for an answer in our own prompts. It is never read as a final text, so no prompt has an answer in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +48,10 @@ class Final:
         return f"</{self.name}>"
 
     def closed(self, text: str) -> str | None:
-        """Text in the last pair of the tags; None where there is no pair, or its text is blank."""
+        """Text in the last pair of the tags; None where there is no pair, or its text is blank or the placeholder."""
         pairs = re.findall(rf"<{self.name}>((?:(?!</?{self.name}>).)*)</{self.name}>", text, re.DOTALL)
-        return pairs[-1].strip() or None if pairs else None
+        found = pairs[-1].strip() if pairs else ""
+        return None if found in {"", PLACEHOLDER} else found
 
 
 ANSWER = Final(

@@ -10,6 +10,9 @@ from rekindle.verifiers.qa import qa_exact_match
 
 __all__ = ["proposal_lines", "step_numbers"]
 
+WRITTEN = 2000
+"""Most characters, the last ones, that are recorded of what a proposer wrote that ended without a question."""
+
 
 def step_numbers(proposals: Sequence[Proposal], failed: int, oracle: Oracle | None) -> dict[str, float | None]:
     """Numbers of a step, under the keys of ``metrics.jsonl``; None where nothing was measured.
@@ -47,7 +50,10 @@ def step_numbers(proposals: Sequence[Proposal], failed: int, oracle: Oracle | No
 def proposal_lines(
     proposals: Sequence[Proposal], step: int, documents: int, oracle: Oracle | None = None
 ) -> list[dict[str, Any]]:
-    """A line of ``proposals.jsonl`` for each proposal; the first ``documents`` lines contain the documents read."""
+    """A line of ``proposals.jsonl`` for each proposal; the first ``documents`` lines contain the documents read.
+
+    Where no question came, the line has the end of what the policy wrote instead.
+    """
     return [_line(one, step, oracle, index < documents) for index, one in enumerate(proposals)]
 
 
@@ -60,6 +66,7 @@ def _line(proposal: Proposal, step: int, oracle: Oracle | None, with_documents: 
         "answers": list(proposal.answers),
         "hops": proposal.hops,
         "question": proposal.question,
+        "written": None if proposal.question is not None else proposal.rollout.text[-WRITTEN:],
         "verdict": proposal.reason or (proposal.rollout.failure if proposal.rollout.void else "valid"),
         "reply": proposal.reply,
         "queries": proposal.queries,

@@ -12,6 +12,7 @@ from random import Random
 
 from rekindle.environments.search.turn_protocol import ANSWER
 from rekindle.environments.self_play.answering import Answerer, Cost, OpenBook
+from rekindle.environments.self_play.check_prompt import UNKNOWN
 from rekindle.environments.self_play.proposals import Proposal, Reason
 from rekindle.notices import warn
 from rekindle.remote import one_line
@@ -159,13 +160,18 @@ class RagCheck:
         items = [
             (_task(proposal), f"{ANSWER.open}{reply}{ANSWER.close}")
             for proposal, reply in zip(proposals, replies, strict=True)
-            if reply
+            if _answers(reply)
         ]
         verdicts = self._verifier.judge(items) if items else []
         self._verifying += time.perf_counter() - began
         scores = iter([_score(verdict) for _, verdict in zip(items, verdicts, strict=True)])
-        # An empty answer is wrong and is not sent to the verifier.
-        return [(reply, next(scores) if reply else None if reply is None else 0.0) for reply in replies]
+        # No answer is wrong and is not sent to the verifier.
+        return [(reply, next(scores) if _answers(reply) else None if reply is None else 0.0) for reply in replies]
+
+
+def _answers(reply: str | None) -> bool:
+    """Whether a reply is an answer: not empty, and not what the prompt asks for where there is none."""
+    return (reply or UNKNOWN).strip(" .").casefold() != UNKNOWN
 
 
 def _trajectories(proposals: Sequence[Proposal]) -> list[Trajectory]:

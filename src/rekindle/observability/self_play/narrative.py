@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 
+from rekindle.observability.causes import unsolved_cause
 from rekindle.observability.formatting import grouped, percent
-from rekindle.observability.self_play.numbers import SelfPlayNumbers, Share
+from rekindle.observability.self_play.numbers import SelfPlayNumbers
 from rekindle.observability.self_play.rejections import UNVERIFIED, rejection
+from rekindle.observability.shares import Share
 from rekindle.observability.summary import STEPS_TO_JUDGE, Summary
 
 __all__ = ["reference_change", "right_words", "self_play_advice", "self_play_story"]
@@ -176,8 +178,9 @@ def _extremes(summary: Summary) -> str:
     never, always = late.share("never_solved"), late.share("always_solved")
     if never > 0.6:
         return (
-            f"Late in the run {percent(never)} of the solver's groups were never solved: reward questions of medium "
-            'difficulty (self_play.proposer_reward = "intermediate"), or request fewer hops (self_play.hops).'
+            f"Late in the run {percent(never)} of the solver's groups were never solved. {unsolved_cause(summary)} "
+            'Otherwise reward questions of medium difficulty (self_play.proposer_reward = "intermediate"), or request '
+            "fewer hops (self_play.hops)."
         )
     if always > 0.5:
         return (

@@ -101,8 +101,10 @@ def _samples(summary: Summary) -> Iterator[str]:
 def _sample(line: Mapping[str, Any]) -> str:
     verdict = _verdict(line)
     name = f"Step {line['step']}, {verdict}: {_text(line.get('question'), 'no question', _NAME)}"
+    written = line.get("written")
     entries = [
         ("question", _text(line.get("question"), "none")),
+        *([("what the proposer wrote, its end", _text(written, ""))] if written else []),
         ("verdict", verdict),
         ("intended answer", _texts(line.get("answers"), "not recorded")),
         *([("answers in the world", _texts(line["true_answers"], "none"))] if "true_answers" in line else []),

@@ -30,22 +30,24 @@ class Phase:
 
 
 class PhasedPool(WeightedPool):
-    """sGPO (arXiv 2606.08854): cycles through the prompts of one phase until the phase has converged, then of the next.
+    """sGPO's curriculum (arXiv 2606.08854): the prompts of one phase, then those of the next; then all phases again.
 
-    A phase is over when as many prompts were drawn as ``max_epochs`` passes over it have, or when the smoothed mean
-    reward of its rollouts has not risen by ``min_gain`` over its best for ``patience`` steps. Phases change between
-    steps, never inside one, so a step has one group size; the last step of a phase is filled up from its own prompts.
+    A phase lasts ``max_epochs`` passes over its prompts. With ``patience`` (ours, the paper has no such rule) it ends
+    earlier, when the smoothed mean reward of its rollouts has not risen by ``min_gain`` over its best for ``patience``
+    steps. Phases change between steps, never inside one, so a step has one group size; the last step of a phase is
+    filled up from its own prompts (ours).
 
     Args:
         history: History of all prompts; those in no phase are never drawn.
         phases: Phases in order; a prompt may be in several.
         max_epochs: Passes over a phase's prompts.
-        patience: Steps without a gain after which a phase has converged.
+        repeats: Passes over all phases; sizes 2, 4, 8 and two passes are 2, 4, 8, 2, 4, 8.
+        patience: Steps without a gain after which a phase has converged; None: only ``max_epochs`` ends it.
         min_gain: Rise of the smoothed reward that counts as a gain.
         smoothing: Weight of a step in the smoothed reward.
         after_last: At the end of the last phase, "continue" to cycle its prompts, or "stop" the run.
         reprofile: Function that rebuilds the phases from the history. At the end of a phase its result replaces the
-            following phases; only phases of larger group size are taken.
+            following phases; in the same pass only phases of larger group size are taken.
 
     Raises:
         UserError: A phase is invalid, or an argument is outside its bounds.
@@ -58,24 +60,27 @@ class PhasedPool(WeightedPool):
         history: History,
         phases: Sequence[Phase],
         *,
-        max_epochs: int = 3,
-        patience: int = 10,
+        max_epochs: int = 1,
+        repeats: int = 2,
+        patience: int | None = None,
         min_gain: float = 0.005,
         smoothing: float = 0.1,
         after_last: Literal["continue", "stop"] = "continue",
         reprofile: Callable[[History], list[Phase]] | None = None,
     ) -> None:
-        _check(phases, len(history))
-        check_bounds("give at least 1", ge=1, max_epochs=max_epochs, patience=patience)
+        check_bounds("give at least 1", ge=1, max_epochs=max_epochs, repeats=repeats)
+        if patience is not None:
+            check_bounds("give at least 1, or None for no such rule", ge=1, patience=patience)
         check_bounds("give 1 for no smoothing, 0.1 for some", gt=0, le=1, smoothing=smoothing)
         super().__init__(history, consumed_weight=0.0)
-        self._max_epochs, self._patience, self._min_gain = max_epochs, patience, min_gain
+        self._max_epochs, self._repeats, self._patience, self._min_gain = max_epochs, repeats, patience, min_gain
         self._smoothing, self._after_last, self._reprofile = smoothing, after_last, reprofile
-        self._phases = list(phases)
+        self._phases, self._pass = list(phases), 1
         self._enter(0)
 
     def _enter(self, index: int) -> None:
         """Begin a phase: only its prompts have weight, and the smoothed reward starts anew."""
+        _check(self._phases, len(self.history))
         self._show(index)
         self._drawn = 0
         self._smoothed: float | None = None
@@ -111,12 +116,13 @@ class PhasedPool(WeightedPool):
         return rows
 
     def update(self, records: Sequence[GroupRecord]) -> None:
-        """Update the smoothed reward, and end the phase when it has converged."""
+        """Update the smoothed reward, and end the phase when its epochs are over or it has converged."""
         graded = [one for one in records if one.outcome is not None]
         if graded:
             self._note(sum(one.reward_sum for one in graded) / sum(one.request.n for one in graded))
         passes = self._drawn // len(self._phases[self._index].rows)
-        if passes >= self._max_epochs or self._since_best >= self._patience:
+        converged = self._patience is not None and self._since_best >= self._patience
+        if passes >= self._max_epochs or converged:
             self._end_phase()
 
     def _note(self, reward: float) -> None:
@@ -128,28 +134,34 @@ class PhasedPool(WeightedPool):
             self._since_best += 1
 
     def _end_phase(self) -> None:
-        done, later = self._phases[: self._index + 1], self._phases[self._index + 1 :]
-        if later and self._reprofile is not None:
-            later = [phase for phase in self._reprofile(self.history) if phase.group_size > done[-1].group_size]
-            _check([*done, *later], len(self.history))
+        """Begin the next phase of this pass, or the first one of the next pass; after the last pass do neither."""
+        done, later, again = self._phases[: self._index + 1], self._phases[self._index + 1 :], self._phases
+        another_pass = self._pass < self._repeats
+        if self._reprofile is not None and (later or another_pass):
+            again = self._reprofile(self.history)
+            later = [phase for phase in again if phase.group_size > done[-1].group_size] if later else []
         self._phases = [*done, *later]
         if later:
             self._enter(self._index + 1)
+        elif another_pass and again:
+            self._pass, self._phases = self._pass + 1, list(again)
+            self._enter(0)
         elif self._after_last == "stop":
             self.finished = (
-                f"the last of {len(self._phases)} phases is over; raise max_epochs or patience of the phases, "
-                'or set their after_last = "continue"'
+                f"the last of {len(self._phases)} phases is over, in pass {self._pass} of {self._repeats}; raise "
+                'repeats or max_epochs of the phases, or set their after_last = "continue"'
             )
 
     def metrics(self) -> dict[str, float]:
-        """The phase and its epoch, both counted from 1, and the smoothed reward."""
+        """The pass, the phase and its epoch, all counted from 1, and the smoothed reward."""
         reward = {} if self._smoothed is None else {"pool/smoothed_reward": self._smoothed}
-        return {"pool/phase": self._index + 1, "pool/epoch": self._epoch, **reward}
+        return {"pool/pass": self._pass, "pool/phase": self._index + 1, "pool/epoch": self._epoch, **reward}
 
     def state_dict(self) -> dict[str, Any]:
         """Position in the curriculum, and its phases, which may have been rebuilt."""
         return {
             **super().state_dict(),
+            "pass": self._pass,
             "phase": self._index,
             "drawn": self._drawn,
             "smoothed": self._smoothed,
@@ -164,6 +176,7 @@ class PhasedPool(WeightedPool):
         """Restore."""
         super().load_state_dict(state)
         self._phases = [Phase(size, state["rows"][str(index)]) for index, size in enumerate(state["group_sizes"])]
+        self._pass = state["pass"]
         self._show(state["phase"])
         self._drawn, self._since_best = state["drawn"], state["since_best"]
         self._smoothed, self._best, self.finished = state["smoothed"], state["best"], state["finished"]

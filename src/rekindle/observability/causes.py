@@ -1,0 +1,35 @@
+"""Likely causes of groups that are never solved. The text is plain; the caller escapes it."""
+
+from rekindle.observability.formatting import grouped
+from rekindle.observability.summary import Summary
+
+__all__ = ["unsolved_cause"]
+
+_CUT = 0.9
+"""Of the longest completion; never-solved rollouts that are longer on average were mostly cut."""
+_WITHOUT_VERDICT = 0.1
+_LOOK = "look first at what the policy writes (rekindle eval with --transcripts)"
+
+
+def unsolved_cause(summary: Summary) -> str:
+    """The likely cause of never-solved groups as a sentence, which names the verifier or the format of the answers."""
+    verifier = f'task.verifier = "{summary.setting("task", "verifier") or "auto"}"'
+    failures, rollouts = summary.verifier_failures, summary.total("rollouts")
+    if failures > _WITHOUT_VERDICT * rollouts:
+        return (
+            f"The likely cause is the verifier: {grouped(failures)} of {grouped(rollouts)} rollouts have no verdict "
+            f"({verifier}); see the warnings."
+        )
+    length, limit = summary.unsolved_length, summary.setting("engine", "max_new_tokens")
+    if length is not None and limit and length >= _CUT * limit:
+        return (
+            f"The likely cause is the length: their rollouts have {grouped(length)} of at most {grouped(limit)} tokens "
+            "on average, so most are cut before they end; raise engine.max_new_tokens, or ask for shorter answers."
+        )
+    drawn, unsolved = summary.prompt_counts()
+    if unsolved == drawn:
+        return (
+            "The likely cause is the verifier or the format: no rollout was ever right, so "
+            f"{verifier} may not read the answers as they are written; {_LOOK}."
+        )
+    return f"Unless they are too hard, {verifier} does not read the format of their answers: {_LOOK}."
