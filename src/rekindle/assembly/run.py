@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rekindle.assembly.bench import Workbench, announced
 from rekindle.assembly.engines import EngineFactory, build_engine
-from rekindle.assembly.opening import workbench
+from rekindle.assembly.opening import load_policy, workbench
 from rekindle.assembly.players import Players
 from rekindle.assembly.profiles import given_profile, own_profile, profile_costs
 from rekindle.assembly.task_sources import TaskSource, task_source
@@ -168,4 +168,4 @@ def _start_policy(config: Config, source: TaskSource, directory: Path) -> Policy
     """The policy that the run began with, also after a resume; it is never trained. None where it is not needed."""
     if not (source.samples_from_start or config.loss.kl_coefficient > 0):
         return None
-    return Policy.load(directory, device=config.model.device, dtype=config.model.dtype).clone_frozen()
+    return load_policy(config, directory).clone_frozen()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rekindle.cli.interrupts import Interrupts
 from rekindle.cli.messages import say
-from rekindle.cli.options import add_config, resolved
+from rekindle.cli.options import add_config, resolved, user_path
 
 if TYPE_CHECKING:
     from rekindle.config import Config
@@ -28,7 +28,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     """Add the command."""
     train = commands.add_parser("train", help="train a policy")
     add_config(train)
-    train.add_argument("--out", type=Path, metavar="DIR", help="run directory (default: runs/CONFIG-RECIPE-SEED)")
+    train.add_argument("--out", type=user_path, metavar="DIR", help="run directory (default: runs/CONFIG-RECIPE-SEED)")
     train.add_argument(
         "--resume", action="store_true", help="continue from the last checkpoint of --out, or start there"
     )
