@@ -9,7 +9,8 @@ from rekindle.types import UserError
 
 __all__ = ["warn_of_missing_ends"]
 
-MARK = "0"
+MARK = "zqxj"
+"""A text that no template has."""
 REMEDY = (
     "set eos_token in tokenizer_config.json or eos_token_id in generation_config.json (several are possible there), or "
     "set engine.stop"
@@ -25,8 +26,8 @@ def warn_of_missing_ends(config: Config, policy: Policy) -> None:
         return
     if not policy.eos_ids:
         warn(
-            "neither the tokenizer nor generation_config.json of the model names an end token, so every completion is cut "
-            f"at engine.max_new_tokens = {config.engine.max_new_tokens}; {REMEDY}"
+            "neither the tokenizer nor generation_config.json of the model names an end token, so every completion is "
+            f"cut at engine.max_new_tokens = {config.engine.max_new_tokens}; {REMEDY}"
         )
         return
     end = _end_of_turn(policy) if config.model.chat_template else None

@@ -41,7 +41,6 @@ def workbench(
         tasks: Result of ``task_set`` for this configuration, where the caller has it already.
         engine: Makes the engine of the policy.
     """
-
     with _opened(config, lambda: load_policy(config, model), say, tasks, engine) as bench:
         yield replace(bench, directory=model)
 
@@ -86,5 +85,4 @@ def _opened(
         policy = load()
         warn_of_missing_ends(config, policy)
         bench = Workbench(config, policy, engine(config, policy), tasks, verifier, retrievers)
-        room = bench.environment(()).room
-        yield replace(bench, tasks=with_room(config, tasks, room, policy.max_length, say))
+        yield replace(bench, tasks=with_room(bench, say))

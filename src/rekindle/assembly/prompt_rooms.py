@@ -1,4 +1,4 @@
-"""Room for an answer: prompts that are too long for the model are counted before the first step, and left out by option.
+"""Room for an answer: too long prompts are counted before the first step, and left out by option.
 
 Only prompts from a file or a generator of the user are checked; those of the embedded worlds are short.
 """
@@ -6,7 +6,7 @@ Only prompts from a file or a generator of the user are checked; those of the em
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from rekindle.config import Config
+from rekindle.assembly.bench import Workbench
 from rekindle.config.facts import plays_search
 from rekindle.notices import Say, warn
 from rekindle.tasks.task_set import TaskError, TaskSet
@@ -23,24 +23,23 @@ MANY = 5_000
 """Least number of prompts to encode that is announced."""
 
 
-def with_room(config: Config, tasks: TaskSet, room: Room, context: int, say: Say) -> TaskSet:
-    """The tasks; without those that leave no room, where ``task.overlong_prompts`` is "drop".
+def with_room(bench: Workbench, say: Say) -> TaskSet:
+    """The tasks of a workbench; without those that leave no room, where ``task.overlong_prompts`` is "drop".
 
     Warns of prompts that leave no room, and of prompts that leave fewer tokens than ``engine.max_new_tokens``.
 
     Args:
-        config: The complete configuration.
-        tasks: The tasks of the run.
-        room: See ``Room``.
-        context: Context length of the model in tokens.
+        bench: Has tasks, policy and configuration.
         say: Shows a line before slow work.
 
     Raises:
         TaskError: No prompt of the pool, or none that is held out, leaves room.
         ModelError: The first prompt cannot be written with the chat template.
     """
+    config, tasks, context = bench.config, bench.tasks, bench.policy.max_length
     if config.task.source not in CHECKED:
         return tasks
+    room = bench.environment(()).room
     drop = config.task.overlong_prompts == "drop"
     wanted = 1 if plays_search(config) else config.engine.max_new_tokens
     pool, held_out = (_rooms(part, room, context, wanted, drop, say) for part in (tasks.pool, tasks.held_out))
@@ -102,7 +101,9 @@ def _warn_of_none(pool: _Rooms, held_out: _Rooms, tasks: TaskSet, context: int, 
         return
     example = min(too_long, key=too_long.__getitem__)
     at_least = "" if pool.all_checked and held_out.all_checked else "at least "
-    what = "are left out" if drop else 'fail whenever they are drawn; shorten them, or set task.overlong_prompts = "drop"'
+    what = (
+        "are left out" if drop else 'fail whenever they are drawn; shorten them, or set task.overlong_prompts = "drop"'
+    )
     warn(
         f"{at_least}{len(pool.none):,} of {len(tasks.pool):,} prompts of the pool and {len(held_out.none):,} of "
         f"{len(tasks.held_out):,} held-out prompts leave no room for an answer in the model's context of {context} "
@@ -115,8 +116,8 @@ def _warn_of_less(pool: _Rooms, held_out: _Rooms, tasks: TaskSet, context: int, 
     if less:
         warn(
             f"{less:,} of {count:,} prompts leave fewer than engine.max_new_tokens = {wanted} tokens of the model's "
-            f"context of {context}, and their completions are cut at the context; lower engine.max_new_tokens, or choose "
-            "a model with a longer context"
+            f"context of {context}, and their completions are cut at the context; lower engine.max_new_tokens, or "
+            "choose a model with a longer context"
         )
 
 

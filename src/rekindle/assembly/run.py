@@ -1,9 +1,11 @@
 """Opening a training run: its directory, scheduler, players, trainer and loop."""
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from rekindle.assembly.bench import Workbench, announced
 from rekindle.assembly.engines import EngineFactory, build_engine
@@ -24,10 +26,12 @@ from rekindle.scheduling.profiling import Profile
 from rekindle.scheduling.scheduler import Scheduler
 from rekindle.tasks.task_set import TaskSet
 from rekindle.training import run_directory
-from rekindle.training.checkpoint import Checkpoints
+from rekindle.training.checkpoint import UNREADABLE, Checkpoints, damaged
 from rekindle.training.loop import Observer, Parts, TrainingLoop
 from rekindle.training.run_files import RunFiles
-from rekindle.training.trainer import Trainer, UpdateSettings
+from rekindle.training.run_tasks import keep_tasks, same_tasks
+from rekindle.training.trainer import Trainer, TrainerState, UpdateSettings
+from rekindle.types import UserError
 
 __all__ = ["open_run"]
 
@@ -64,7 +68,8 @@ def open_run(
     checkpoints = Checkpoints(directory / "checkpoints", config.checkpoint.keep)
     step = checkpoints.steps()[-1] if checkpoints.steps() else 0
     model, source = checkpoints.path(step) / "model" if step else start, task_source(config)
-    with opened() as notices, workbench(config, model, say, tasks=tasks, engine=engine) as bench:
+    with opened() as notices, workbench(config, model, say, tasks=tasks, engine=engine) as loaded:
+        bench = _with_own_tasks(loaded, directory) if step else loaded
         # Errors of model, tasks, environment and profile are found here, before any file is written.
         profile = given_profile(bench, started=bool(step))
         scheduler = None if needs_profile(config) else _scheduler(bench, profile)
@@ -72,26 +77,82 @@ def open_run(
         of_start = engine(config, frozen) if frozen is not None and source.samples_from_start else None
         players = source.players(bench, scheduler, of_start)
         with run_directory.locked(directory), _run_files(directory, source, checkpoints) as files, ExitStack() as kept:
-            _describe(directory, bench)
-            checkpoints.prepare()
-            saved = checkpoints.load(step) if step else None
-            files.truncate_after(step)
+            saved = _resumed_files(files, step) if step else None
+            if saved is None:
+                _new_files(files, directory, bench)
             kept.enter_context(notices.kept_in(files.warnings))
             if scheduler is None:
                 profile = own_profile(bench, directory, say, interrupted)
                 scheduler = _scheduler(bench, profile)
-            if saved:  # kernels round differently, so a resumed run uses those that it began with
-                bench.policy.use_kernels(Kernels.from_description(saved[1]["kernels"]))
-            if frozen is not None:
-                frozen.use_kernels(bench.policy.kernels)
+            for policy in filter(None, (bench.policy, frozen)):
+                policy.use_kernels(_kernels(saved, bench.policy))
             if step:
                 files.warnings.end_step(step)
-            shown = observer(step, int(saved[1]["totals"]["rollouts"]) if saved else 0)
+            shown = observer(step, saved.rollouts if saved else 0)
             loop = TrainingLoop(adapt(_parts(bench, players, frozen, scheduler, profile, files, shown, say)))
             if saved:
-                loop.restore(step, *saved)
+                _restore(loop, saved, checkpoints.path(step))
+                _describe(directory, bench)
             with _frozen_heap():
                 yield loop
+
+
+@dataclass(frozen=True, slots=True)
+class _Saved:
+    """Content of the checkpoint from which a run goes on."""
+
+    step: int
+    trainer: TrainerState
+    state: Mapping[str, Any]
+
+    @property
+    def rollouts(self) -> int:
+        return int(self.state["totals"]["rollouts"])
+
+
+def _with_own_tasks(bench: Workbench, directory: Path) -> Workbench:
+    """The workbench with the tasks in the order in which the run has them."""
+    pool, held_out = same_tasks(directory, bench.tasks.pool, bench.tasks.held_out)
+    return replace(bench, tasks=TaskSet(pool, held_out))
+
+
+def _new_files(files: RunFiles, directory: Path, bench: Workbench) -> None:
+    """Prepare the files of a run that begins, perhaps after an earlier start was killed."""
+    _describe(directory, bench)
+    keep_tasks(directory, bench.tasks.pool, bench.tasks.held_out)
+    files.checkpoints.prepare()
+    files.truncate_after(0)
+
+
+def _resumed_files(files: RunFiles, step: int) -> _Saved:
+    """Read a checkpoint, and remove from the files what came after it.
+
+    Raises:
+        UserError: The checkpoint or a file is damaged, or they do not belong together.
+    """
+    files.checkpoints.prepare()
+    saved = _Saved(step, *files.checkpoints.load(step))
+    files.truncate_after(step)
+    try:
+        rollouts = saved.rollouts
+    except UNREADABLE as error:
+        raise damaged(files.checkpoints.path(step), error) from error
+    files.ledger.check(rollouts, "it is not the ledger of this checkpoint; restore it")
+    return saved
+
+
+def _kernels(saved: _Saved | None, policy: Policy) -> Kernels:
+    """Kernels of the run: libraries round differently, so a resumed run uses those that it began with."""
+    return policy.kernels if saved is None else Kernels.from_description(saved.state["kernels"])
+
+
+def _restore(loop: TrainingLoop, saved: _Saved, path: Path) -> None:
+    try:
+        loop.restore(saved.step, saved.trainer, saved.state)
+    except UserError:
+        raise
+    except UNREADABLE as error:
+        raise damaged(path, error) from error
 
 
 @contextmanager

@@ -8,7 +8,6 @@ import argparse
 import sqlite3
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rekindle import __version__

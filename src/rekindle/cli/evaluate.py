@@ -90,12 +90,13 @@ def _eval(options: argparse.Namespace) -> int:
 
 def _look(config: "Config", options: argparse.Namespace) -> "_Inputs":
     """The inputs of the evaluation, after checks of their files."""
-    from rekindle.preflight import check_policy, loading_line, task_set
+    from rekindle.preflight import check_policy, check_retriever, loading_line, task_set
 
     model = named_policy(config, options.checkpoint)
     if model is not None:
         check_policy(model)
         _sampling(options, model)
+    check_retriever(config)
     sets = _question_sets(options.questions)
     return _Inputs(config, model, sets, task_set(config, say), loading_line(config, model))
 

@@ -15,7 +15,7 @@ __all__ = ["add_config", "named_policy", "resolved", "user_path", "warnings_kept
 
 def user_path(text: str) -> Path:
     """The path of an option; ``~`` is the home directory, also after a ``=``, where a shell leaves it alone."""
-    return Path(os.path.expanduser(text))  # noqa: PTH111 (without a home Path.expanduser raises)
+    return Path(os.path.expanduser(text))
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,6 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rekindle.cli.messages import say
@@ -50,7 +49,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     token.add_argument(
         "--token-env", metavar="NAME", help="environment variable with the token that requests must have"
     )
-    token.add_argument("--token-file", type=user_path, metavar="FILE", help="file with the token that requests must have")
+    token.add_argument(
+        "--token-file", type=user_path, metavar="FILE", help="file with the token that requests must have"
+    )
     serve.set_defaults(run=_serve)
 
 

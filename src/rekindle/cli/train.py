@@ -51,14 +51,16 @@ def _train(options: argparse.Namespace) -> int:
 
 def _look(config: "Config", directory: Path) -> "TaskSet":
     """The tasks of the run, after checks of its files; shows which model is loaded next."""
-    from rekindle.preflight import check_policy, loading_line, task_set
+    from rekindle.preflight import check_policy, check_retriever, check_training, loading_line, task_set
     from rekindle.training.run_directory import last_checkpoint
 
     checkpoint = last_checkpoint(directory)
     model = checkpoint / "model" if checkpoint else config.model.path and Path(config.model.path)
     if model:
         check_policy(model)
+    check_retriever(config)
     tasks = task_set(config, say)
+    check_training(config, tasks)
     say(loading_line(config, model or None))
     return tasks
 

@@ -20,7 +20,7 @@ MOST_CHOICES = 12
 
 
 def _in_home(path: str | None) -> str | None:
-    return None if path is None else os.path.expanduser(path)  # noqa: PTH111 (a text, not a path)
+    return None if path is None else os.path.expanduser(path)
 
 
 OptionalPath = Annotated[str | None, AfterValidator(_in_home)]

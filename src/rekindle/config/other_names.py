@@ -1,7 +1,7 @@
 """Names of settings elsewhere: earlier names of our own keys, and those of TRL, verl and transformers.
 
-A key under an earlier name is read as the key of today, with a warning. A name of another trainer is an unknown key; the
-tables here say which key has its meaning, or that there is none.
+A key under an earlier name is read as the key of today, with a warning. A name of another trainer is an unknown key;
+the tables here say which key has its meaning, or that there is none.
 """
 
 from collections.abc import Iterator, Mapping
@@ -59,7 +59,8 @@ _ELSEWHERE: Mapping[str, tuple[str, ...]] = {
     "advantage.estimator": ("adv_estimator", "scale_rewards", "norm_adv_by_std_in_grpo", "advantage_estimator",
                             "std_normalization"),
     "loss.kl_coefficient": ("beta", "kl_coef", "kl_loss_coef", "init_kl_coef", "use_kl_loss"),
-    "loss.clip_low": ("epsilon", "clip_ratio", "clip_ratio_low", "cliprange", "eps_clip", "eps_clip_low", "epsilon_low"),
+    "loss.clip_low": ("epsilon", "clip_ratio", "clip_ratio_low", "cliprange", "eps_clip", "eps_clip_low",
+                       "epsilon_low"),
     "loss.clip_high": ("epsilon_high", "clip_ratio_high", "eps_clip_high"),
     "loss.aggregation": ("loss_agg_mode", "loss_aggregation"),
     "loss.kind": ("loss_type", "importance_sampling_level", "policy_loss"),
@@ -86,8 +87,8 @@ ELSEWHERE: Mapping[str, str] = {name: key for key, names in _ELSEWHERE.items() f
 
 _ABSENT: Mapping[str, tuple[str, ...]] = {
     "there is no LoRA or other adapter, all weights are trained; remove it": (
-        "lora", "lora_rank", "lora_r", "lora_alpha", "lora_dropout", "lora_target_modules", "target_modules", "use_peft",
-        "peft_config", "use_rslora", "adapter",
+        "lora", "lora_rank", "lora_r", "lora_alpha", "lora_dropout", "lora_target_modules", "target_modules",
+        "use_peft", "peft_config", "use_rslora", "adapter",
     ),
     "weights are not quantized; choose a smaller model, or model.dtype = \"bfloat16\"": (
         "load_in_4bit", "load_in_8bit", "quantization_config", "quantization", "bnb_4bit_quant_type",
@@ -106,17 +107,19 @@ _ABSENT: Mapping[str, tuple[str, ...]] = {
         "param_offload", "optimizer_offload", "ulysses_sequence_parallel_size", "local_rank", "ddp_backend",
     ),
     "micro-batches are bounded by optimizer.microbatch_tokens instead; remove it": (
-        "gradient_checkpointing", "enable_gradient_checkpointing", "use_remove_padding", "padding_free", "use_dynamic_bsz",
+        "gradient_checkpointing", "enable_gradient_checkpointing", "use_remove_padding", "padding_free",
+        "use_dynamic_bsz",
     ),
     "the kernels are chosen by a measurement; remove it": (
-        "attn_implementation", "use_flash_attention", "flash_attn", "use_liger_kernel", "use_liger_loss", "torch_compile",
+        "attn_implementation", "use_flash_attention", "flash_attn", "use_liger_kernel", "use_liger_loss",
+        "torch_compile",
     ),
     "sampling has engine.top_p and engine.min_p; remove it, or use one of them": (
         "top_k", "repetition_penalty", "presence_penalty", "frequency_penalty",
     ),
     "there is no critic and no discount; remove it": (
-        "gamma", "lam", "lambd", "gae_lambda", "value_clip", "vf_coef", "critic", "critic_warmup", "critic_learning_rate",
-        "cliprange_value",
+        "gamma", "lam", "lambd", "gae_lambda", "value_clip", "vf_coef", "critic", "critic_warmup",
+        "critic_learning_rate", "cliprange_value",
     ),
     "there is no entropy bonus; remove it": ("entropy_coeff", "entropy_coef", "ent_coef", "entropy_bonus"),
     "the optimizer is AdamW; remove it": ("optim", "optimizer_type", "adam_epsilon", "adam_eps"),

@@ -62,7 +62,8 @@ def _parsed(content: bytes, path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:  # TOMLDecodeError, and numbers of thousands of digits
         if path.suffix.lower() in YAML:
             raise ConfigError(
-                f"{path} is YAML, and a configuration is TOML: write `train:` as `[train]`, and `steps: 3` as `steps = 3`"
+                f"{path} is YAML, and a configuration is TOML: write `train:` as `[train]`, and `steps: 3` as `steps "
+                "= 3`"
             ) from None
         why = error if isinstance(error, tomllib.TOMLDecodeError) else _unreadable(error)
         raise ConfigError(f"{path} is not valid TOML: {why}") from None

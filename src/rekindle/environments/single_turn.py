@@ -51,7 +51,9 @@ class SingleTurn:
         return self._limits.context - len(self._prompt(task))
 
     def _prompt(self, task: Task) -> Sequence[int]:
-        return self._encode(task.prompt) if task.system is None else self._encode(task.prompt, system_prompt=task.system)
+        return (
+            self._encode(task.prompt) if task.system is None else self._encode(task.prompt, system_prompt=task.system)
+        )
 
     def play(self, requests: Sequence[GroupRequest]) -> Iterator[tuple[int, list[Rollout] | None]]:
         """Sample all completions, then judge them; a request whose prompt leaves no room for an answer fails."""

@@ -74,8 +74,8 @@ def _check_kind(directory: Path) -> None:
         raise ModelError(f"{directory} is an encoder-decoder model; give a decoder (a causal language model)")
     if kinds and all(kind.endswith(OTHER_KINDS) for kind in kinds):
         raise ModelError(
-            f"{directory} is a {few(kinds)}, which cannot complete text; give a causal language model, such as one whose "
-            "config.json names a ...ForCausalLM"
+            f"{directory} is a {few(kinds)}, which cannot complete text; give a causal language model, such as one "
+            "whose config.json names a ...ForCausalLM"
         )
 
 
@@ -137,7 +137,7 @@ def saved_parameters(directory: Path) -> int | None:
     """Number of weights that the headers of the safetensors files name; None where there is no readable header."""
     try:
         shapes = {name: shape for path in directory.glob("*.safetensors") for name, shape in _shapes(path)}
-    except (OSError, ValueError, struct.error, AttributeError, KeyError, TypeError):
+    except (OSError, ValueError, struct.error, AttributeError, KeyError, TypeError, RecursionError):
         return None
     return sum(map(math.prod, shapes.values())) or None
 

@@ -1,5 +1,6 @@
 """Loading of a Hugging Face model directory, with one-sentence errors. Never uses the network."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ __all__ = [
     "without_progress_bars",
 ]
 
+REPORTERS = ("transformers.modeling_utils", "transformers.modeling_layers", "transformers.utils.loading_report")
 LONGEST = 300
 """Most characters of a library's message."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -38,6 +40,23 @@ def without_progress_bars() -> Iterator[None]:
     finally:
         if shown:
             transformers_logging.enable_progress_bar()
+
+
+@contextmanager
+def _without_reports() -> Iterator[None]:
+    """Hide transformers' tables of missing weights, of which our own messages speak."""
+    loggers = [logging.getLogger(name) for name in REPORTERS]
+    for logger in loggers:  # a filter, because transformers reads the loggers' levels for other purposes
+        logger.addFilter(_is_error)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(_is_error)
+
+
+def _is_error(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR
 
 
 def resolve_device(name: str) -> torch.device:
@@ -89,13 +108,14 @@ def load_model(directory: Path, device: torch.device, dtype: torch.dtype, *, tru
     """
     check_directory(directory)
     try:
-        with without_progress_bars():
+        with without_progress_bars(), _without_reports():
             model, loading = AutoModelForCausalLM.from_pretrained(
                 directory,
                 dtype=dtype,
                 trust_remote_code=trust_remote_code,
                 local_files_only=True,
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # refused below, with names
             )
     except Exception as error:  # the boundary to the model's own code and to readers of several file formats
         raise ModelError(f"transformers cannot load a causal language model from {directory}: {_why(error)}") from error
@@ -110,11 +130,14 @@ def load_model(directory: Path, device: torch.device, dtype: torch.dtype, *, tru
 
 def _refuse_other_weights(directory: Path, loading: Mapping[str, Any]) -> None:
     """Refuse weights that transformers would make up; warn of those in the files that the model does not have."""
-    missing, further = sorted(loading["missing_keys"]), sorted(map(str, loading["unexpected_keys"]))
+    missing, further = sorted(map(str, loading["missing_keys"])), sorted(map(str, loading["unexpected_keys"]))
     other_shapes = sorted(str(one[0]) for one in loading.get("mismatched_keys", ()))
     remedy = "they would be random; give the directory that belongs to its config.json, or download the model again"
     if other_shapes:
-        raise ModelError(f"weights of {directory} have another shape than its config.json says: {few(other_shapes, 3)}")
+        raise ModelError(
+            f"weights of {directory} have another shape than its config.json says: {few(other_shapes, 3)}; download "
+            "the model again, or give the config.json that belongs to it"
+        )
     if missing:
         renamed = f" (the files have others instead: {few(further, 3)})" if further else ""
         raise ModelError(f"weights are missing in {directory}: {few(missing, 3)}{renamed}; {remedy}")

@@ -159,8 +159,8 @@ class Policy:
     def _known(self, ids: list[int]) -> list[int]:
         if max(ids, default=0) >= self.vocabulary:
             raise ModelError(
-                f"a prompt has the token {self.tokenizer.convert_ids_to_tokens(max(ids))!r} ({max(ids)}), and the model "
-                f"has embeddings for {self.vocabulary} tokens only; use the model's own tokenizer"
+                f"a prompt has the token {self.tokenizer.convert_ids_to_tokens(max(ids))!r} ({max(ids)}), and the "
+                f"model has embeddings for {self.vocabulary} tokens only; use the model's own tokenizer"
             )
         return ids
 

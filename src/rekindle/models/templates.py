@@ -109,7 +109,9 @@ def rendered(
 def _refusal(messages: Sequence[Mapping[str, str]], tools: object, error: Exception) -> str:
     why = " ".join(str(error).split())
     if tools:
-        return f'the chat template cannot write a conversation with tools ({why}); {OWN}, or set search.protocol = "tags"'
+        return (
+            f'the chat template cannot write a conversation with tools ({why}); {OWN}, or set search.protocol = "tags"'
+        )
     if any(one["role"] == "system" for one in messages):
         return (
             f"the chat template cannot write a system message ({why}); remove model.system_prompt (or the system "

@@ -54,7 +54,7 @@ def answer_of(place: str, row: Mapping[str, object]) -> object | None:
 
 
 def _last_box(place: str, solution: str) -> str:
-    """The content of the last ``\\boxed{...}``."""
+    """The content of the last box in a solution."""
     _, box, rest = solution.rpartition(BOX)
     depth = 1
     for end, character in enumerate(rest if box else ""):

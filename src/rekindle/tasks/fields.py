@@ -16,21 +16,23 @@ def text_of(value: object) -> str | None:
     A whole number of another type, such as 72.0 or Decimal("72.00") of a Parquet file, is written 72. A date is written
     as in ISO 8601, and bytes are UTF-8 text.
     """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
+    return _decoded(value) if isinstance(value, bytes) else _number(value)
+
+
+def _number(value: object) -> str | None:
     match value:
-        case str():
-            return value
         case int() if not isinstance(value, bool):
             return _digits(value)
         case float() if math.isfinite(value):
             return str(int(value)) if value.is_integer() else repr(value)
         case Decimal() if value.is_finite():
             return f"{value.normalize():f}"
-        case datetime.date() | datetime.time():
-            return value.isoformat()
-        case UUID():
-            return str(value)
-        case bytes():
-            return _decoded(value)
     return None
 
 

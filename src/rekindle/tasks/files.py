@@ -51,10 +51,10 @@ def read_tasks(path: Path, source: str) -> list[Task]:
             the suffix ``.json`` may be a list, and one of the source ``csv`` is TSV with the suffix ``.tsv``.
         source: ``jsonl``, ``csv``, ``parquet`` or ``gsm8k``.
 
-    Rows have ``prompt`` (text, or chat messages), ``answer`` (text, a number, or a list of accepted ones) and optionally
-    ``id`` (default: a hash of the prompt); all other fields become metadata. Prompt and answer may have the names that
-    other trainers use (``columns``). Rows without them are questions in one of the formats of ``qa_sets``. Rows that
-    repeat an earlier prompt are dropped, with one warning for the file.
+    Rows have ``prompt`` (text, or chat messages), ``answer`` (text, a number, or a list of accepted ones) and
+    optionally ``id`` (default: a hash of the prompt); all other fields become metadata. Prompt and answer may have the
+    names that other trainers use (``columns``). Rows without them are questions in one of the formats of ``qa_sets``.
+    Rows that repeat an earlier prompt are dropped, with one warning for the file.
 
     Raises:
         TaskError: A row cannot be used, or two prompts share an id; the message has ``file:line``.

@@ -39,8 +39,8 @@ def read_questions(path: Path) -> list[Task]:
     """Read the questions of one file, in file order; each task has its accepted answers as a tuple.
 
     The suffix decides the format: JSON (a list, TriviaQA's object with ``Data``, or lines), CSV or TSV with a header
-    (PopQA), Parquet, and JSON lines for any other suffix. A row that repeats a question with the same answers is dropped, with
-    one warning for the file. The same question with other answers stays.
+    (PopQA), Parquet, and JSON lines for any other suffix. A row that repeats a question with the same answers is
+    dropped, with one warning for the file. The same question with other answers stays.
 
     Raises:
         TaskError: The file or a row cannot be used, or two questions share an id; the message has the row's place.

@@ -129,7 +129,9 @@ def _table_rows(path: Path, kind: FileKind) -> Iterator[PlacedRow]:
     except UnicodeDecodeError as error:
         raise TaskError(f"{path} is not UTF-8 (byte {error.start + 1}); save it as UTF-8 text") from error
     except csv.Error as error:
-        raise TaskError(f"{path}, after line {number}: not a row of {kind.upper()} ({error}); fix its quotes") from error
+        raise TaskError(
+            f"{path}, after line {number}: not a row of {kind.upper()} ({error}); fix its quotes"
+        ) from error
 
 
 def _delimiter(header: str) -> str:

@@ -15,7 +15,9 @@ READY_MODEL = given("model.path", "MODEL_DIR", suggest=False).but(
     "the tiny model has no code and no chat template, set model.path"
 )
 
-TEMPLATED = (READY_MODEL & on("model.chat_template", True)).but("no chat template is used, set model.chat_template = true")
+TEMPLATED = (READY_MODEL & on("model.chat_template", True)).but(
+    "no chat template is used, set model.chat_template = true"
+)
 
 
 class TinyModel(Table):

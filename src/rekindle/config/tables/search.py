@@ -67,7 +67,9 @@ class RetrieverTable(Table):
         },
     )
     corpus: OptionalPath = key(None, "JSONL file with id and contents (title line, then text)", only=LOCAL)
-    index: OptionalPath = key(None, "directory of the index, built when missing; absent: in the user's cache", only=LOCAL)
+    index: OptionalPath = key(
+        None, "directory of the index, built when missing; absent: in the user's cache", only=LOCAL
+    )
     title_weight: float = key(
         2.0, "weight of a match in the title", gt=0, only=on("retriever.kind", "lexical", "hybrid")
     )

@@ -114,8 +114,8 @@ def _check_corpora(tasks: Sequence[Task], corpora: Sequence[str]) -> None:
     for task in tasks:
         if task.system is not None:
             raise UserError(
-                f"task {task.id!r} has a system message of its own, which search conversations do not have; put it into "
-                "search.prompt, or remove it"
+                f"task {task.id!r} has a system message of its own, which search conversations do not have; put it "
+                "into search.prompt, or remove it"
             )
         if _corpus(task) not in corpora:
             raise UserError(
