@@ -67,34 +67,60 @@ def open_run(
     run_directory.check(config, directory, resume=resume)
     checkpoints = Checkpoints(directory / "checkpoints", config.checkpoint.keep)
     step = checkpoints.steps()[-1] if checkpoints.steps() else 0
-    model, source = checkpoints.path(step) / "model" if step else start, task_source(config)
-    with opened() as notices, workbench(config, model, say, tasks=tasks, engine=engine) as loaded:
-        bench = _with_own_tasks(loaded, directory) if step else loaded
+    model = checkpoints.path(step) / "model" if step else start
+    with opened() as notices, workbench(config, model, say, tasks=tasks, engine=engine) as bench:
         # Errors of model, tasks, environment and profile are found here, before any file is written.
-        profile = given_profile(bench, started=bool(step))
-        scheduler = None if needs_profile(config) else _scheduler(bench, profile)
-        frozen = _start_policy(config, source, start)
-        of_start = engine(config, frozen) if frozen is not None and source.samples_from_start else None
-        players = source.players(bench, scheduler, of_start)
-        with run_directory.locked(directory), _run_files(directory, source, checkpoints) as files, ExitStack() as kept:
+        ready = _ready(_with_own_tasks(bench, directory) if step else bench, start, engine, started=bool(step))
+        with run_directory.locked(directory), _run_files(directory, ready.source, checkpoints) as files:
             saved = _resumed_files(files, step) if step else None
             if saved is None:
-                _new_files(files, directory, bench)
-            kept.enter_context(notices.kept_in(files.warnings))
-            if scheduler is None:
-                profile = own_profile(bench, directory, say, interrupted)
-                scheduler = _scheduler(bench, profile)
-            for policy in filter(None, (bench.policy, frozen)):
-                policy.use_kernels(_kernels(saved, bench.policy))
-            if step:
-                files.warnings.end_step(step)
-            shown = observer(step, saved.rollouts if saved else 0)
-            loop = TrainingLoop(adapt(_parts(bench, players, frozen, scheduler, profile, files, shown, say)))
-            if saved:
-                _restore(loop, saved, checkpoints.path(step))
-                _describe(directory, bench)
-            with _frozen_heap():
-                yield loop
+                _new_files(files, directory, ready.bench)
+            with notices.kept_in(files.warnings):
+                profiled = _with_profile(ready, lambda bench: own_profile(bench, directory, say, interrupted))
+                loop = TrainingLoop(adapt(_parts(profiled, files, saved, observer, say)))
+                if saved:
+                    _restore(loop, saved, checkpoints.path(step))
+                    _describe(directory, ready.bench)
+                with _frozen_heap():
+                    yield loop
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """What a run needs besides its files.
+
+    Attributes:
+        bench: The workbench.
+        source: Source of the tasks.
+        profile: The profile of the pool; None where there is none, or not yet.
+        scheduler: The scheduler; None while a profile is still to be made.
+        frozen: The start policy, where the run needs it.
+        players: Supply and environment.
+    """
+
+    bench: Workbench
+    source: TaskSource
+    profile: Profile | None
+    scheduler: Scheduler | None
+    frozen: Policy | None
+    players: Players
+
+
+def _ready(bench: Workbench, start: Path, engine: EngineFactory, *, started: bool) -> _Ready:
+    config, source = bench.config, task_source(bench.config)
+    profile = given_profile(bench, started=started)
+    scheduler = None if needs_profile(config) else _scheduler(bench, profile)
+    frozen = _start_policy(config, source, start)
+    of_start = engine(config, frozen) if frozen is not None and source.samples_from_start else None
+    return _Ready(bench, source, profile, scheduler, frozen, source.players(bench, scheduler, of_start))
+
+
+def _with_profile(ready: _Ready, make: Callable[[Workbench], Profile]) -> _Ready:
+    """The same with a scheduler, after a profile was made where one is missing."""
+    if ready.scheduler is not None:
+        return ready
+    profile = make(ready.bench)
+    return replace(ready, profile=profile, scheduler=_scheduler(ready.bench, profile))
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,33 +221,34 @@ def _scheduler(bench: Workbench, profile: Profile | None) -> Scheduler:
 
 
 def _parts(
-    bench: Workbench,
-    players: Players,
-    start: Policy | None,
-    scheduler: Scheduler,
-    profile: Profile | None,
-    files: RunFiles,
-    observer: Observer,
-    say: Say,
+    ready: _Ready, files: RunFiles, saved: _Saved | None, observer: Callable[[int, int], Observer], say: Say
 ) -> Parts:
-    config, posterior = bench.config, bench.config.posterior
-    reference = start if config.loss.kl_coefficient > 0 else None
+    bench, config, scheduler = ready.bench, ready.bench.config, ready.scheduler
+    assert scheduler is not None, "a profile that was missing is made before"
+    for policy in filter(None, (bench.policy, ready.frozen)):
+        policy.use_kernels(_kernels(saved, bench.policy))
+    if saved:
+        files.warnings.end_step(saved.step)
+    posterior = config.posterior
     settings = UpdateSettings(config.train.learning_rate, config.train.seed, config.loss, config.optimizer)
-    probe_rows = posterior.probe_rows if posterior.half_life is not None else 0
     return Parts(
         config=config,
         scheduler=scheduler,
-        supply=players.supply,
-        environment=players.environment,
+        supply=ready.players.supply,
+        environment=ready.players.environment,
         engine=bench.engine,
         credit=build_credit(config),
         trainer=Trainer(
-            bench.policy, settings, total_updates=config.train.steps, reference=reference, probe_rows=probe_rows
+            bench.policy,
+            settings,
+            total_updates=config.train.steps,
+            reference=ready.frozen if config.loss.kl_coefficient > 0 else None,
+            probe_rows=posterior.probe_rows if posterior.half_life is not None else 0,
         ),
         evaluate=announced(bench, say),
         files=files,
-        observer=observer,
-        start=profile_costs(profile),
+        observer=observer(saved.step, saved.rollouts) if saved else observer(0, 0),
+        start=profile_costs(ready.profile),
     )
 
 

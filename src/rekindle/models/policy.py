@@ -208,7 +208,7 @@ class Policy:
         return self._forward(rows)
 
     def _encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=add_special_tokens)["input_ids"])
+        return list(self.tokenizer(text, add_special_tokens=add_special_tokens, verbose=False)["input_ids"])
 
 
 def _opened(ids: list[int], text_ids: list[int]) -> list[int]:
