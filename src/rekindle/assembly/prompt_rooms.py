@@ -38,6 +38,7 @@ def with_room(bench: Workbench, say: Say) -> TaskSet:
     """
     config, tasks, context = bench.config, bench.tasks, bench.policy.max_length
     if config.task.source not in CHECKED:
+        _warn_of_a_small_context(config.engine.max_new_tokens, context)
         return tasks
     room = bench.environment(()).room
     drop = config.task.overlong_prompts == "drop"
@@ -51,6 +52,14 @@ def with_room(bench: Workbench, say: Say) -> TaskSet:
     if not drop:
         return tasks
     return TaskSet(*(_without(part, found.none) for part, found in ((tasks.pool, pool), (tasks.held_out, held_out))))
+
+
+def _warn_of_a_small_context(longest: int, context: int) -> None:
+    if longest >= context:
+        warn(
+            f"engine.max_new_tokens = {longest} does not fit the model's context of {context} tokens, where "
+            "completions are cut; lower it"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ EARLIER: Mapping[str, str] = {
 _ELSEWHERE: Mapping[str, tuple[str, ...]] = {
     # length of the run
     "train.steps": ("max_steps", "total_training_steps", "num_train_epochs", "total_epochs", "num_epochs",
-                    "total_episodes", "num_episodes", "max_epochs"),
+                    "total_episodes", "num_episodes"),
     "train.seed": ("data_seed", "random_seed"),
     "--out": ("output_dir", "default_local_dir", "logging_dir", "save_path", "ckpt_path"),
     "--resume": ("resume_from_checkpoint", "resume_mode", "load_checkpoint"),

@@ -185,10 +185,10 @@ def _answer(place: str, value: object) -> str:
     text = text_of(value)
     if text is None or not text.strip():
         raise TaskError(
-            f'{place}: "answer" must be text, a number or a list of these, not {value!r}; '
+            f'{place}: "answer" must be text, a number or a list of these, not {value!r:.80}; '
             "without an answer nothing can be verified"
         )
-    return text
+    return encodable(place, text)
 
 
 def _without(tasks: list[Task], held_out: list[Task], table: TaskTable) -> list[Task]:

@@ -38,7 +38,6 @@ RULES: tuple[Rule, ...] = (
     credit.successes_need_binary_rewards,
     runs.schedule_needs_an_end,
     runs.model_reads_the_task,
-    runs.completions_fit_the_model,
     runs.task_is_named,
     runs.warm_start_decays,
     search.search_agents_have_a_task,

@@ -6,7 +6,6 @@ from rekindle.config.facts import invents_its_world
 from rekindle.config.tables import Config
 
 __all__ = [
-    "completions_fit_the_model",
     "model_reads_the_task",
     "schedule_needs_an_end",
     "task_is_named",
@@ -38,16 +37,6 @@ def model_reads_the_task(config: Config) -> Iterator[str]:
         yield (
             f"model.tiny.max_length = {config.model.tiny.max_length} is too short for words of {longest} letters and "
             f"their answers; set it to at least {2 * longest + 2}"
-        )
-
-
-def completions_fit_the_model(config: Config) -> Iterator[str]:
-    """Completions longer than the tiny model's context."""
-    longest, context = config.engine.max_new_tokens, config.model.tiny.max_length
-    if config.model.path is None and longest >= context:
-        yield (
-            f"engine.max_new_tokens = {longest} does not fit the tiny model's context of model.tiny.max_length = "
-            f"{context}; lower it, or raise model.tiny.max_length"
         )
 
 
