@@ -62,6 +62,65 @@ def test_every_problem_is_named_on_a_line_of_its_own(tmp_path):
     assert len(str(caught.value).splitlines()) == 3
 
 
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan"])
+@pytest.mark.parametrize(
+    "key", ["train.temperature", "train.learning_rate", "heating.delta", "warm_start.sampled_accuracy", "task.params.x"]
+)
+def test_values_that_are_not_finite_are_refused(tmp_path, key, value):
+    written = f"[0.1, {value}]" if key.startswith("warm_start") else value
+    with pytest.raises(ConfigError, match=rf"run.toml: {key} = {value}: a number must be finite; set one, or remove"):
+        resolve(write(tmp_path, "[train]\nsteps = 3"), None, [f"{key}={written}"])
+    with pytest.raises(ValueError, match="finite"):
+        Config.model_validate({"train": {"temperature": float(value)}})
+
+
+@pytest.mark.parametrize("text", ["[train]\nsteps = 1{}", "[task.params]\nsize = 1{}", "[train]\nseed = 1{}"])
+@pytest.mark.parametrize("zeros", [30, 5000])
+def test_numbers_of_many_digits_are_refused(tmp_path, text, zeros):
+    with pytest.raises(ConfigError, match=r"a whole number must be at most|a number has thousands of digits"):
+        resolve(write(tmp_path, text.format("0" * zeros)))
+    key = text.replace("[", "").replace("]\n", ".").partition(" ")[0]
+    with pytest.raises(ConfigError, match=r"a whole number must be at most|a number has thousands of digits"):
+        resolve(write(tmp_path, "[train]\nsteps = 1"), None, [f"{key}=1{'0' * zeros}"])
+
+
+def test_nesting_without_end_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"is not valid TOML: it is nested too deeply"):
+        resolve(write(tmp_path, f"x = {'[' * 5000}"))
+    with pytest.raises(ConfigError, match=r"--set task.params.x: it is nested too deeply"):
+        resolve(write(tmp_path, "[train]\nsteps = 1"), None, [f"task.params.x={'[' * 5000}"])
+
+
+@pytest.mark.parametrize(
+    ("encoding", "message"),
+    [
+        ("utf-8-sig", None),
+        ("utf-16", "is UTF-16 text; save it as UTF-8"),
+        ("latin-1", r"run.toml:1: byte 6 is not UTF-8; save the file as UTF-8 text"),
+    ],
+)
+def test_encodings(tmp_path, encoding, message):
+    path = tmp_path / "run.toml"
+    path.write_bytes("# caf\xe9 \xfc\r\n[train]\r\nsteps = 3\r\n".encode(encoding))
+    if message is None:
+        assert resolve(path).train.steps == 3
+    else:
+        with pytest.raises(ConfigError, match=message):
+            resolve(path)
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["model.path", "model.template", "task.path", "task.eval_path", "retriever.corpus", "retriever.index",
+     "judge.cache", "profile.path", "retriever.encoder", "retriever.vectors"],
+)  # fmt: skip
+def test_a_tilde_is_the_home_directory(monkeypatch, key):
+    monkeypatch.setenv("HOME", "/home/of/someone")
+    table, name = key.split(".")
+    assert getattr(getattr(Config.model_validate({table: {name: "~/x/y"}}), table), name) == "/home/of/someone/x/y"
+    assert getattr(getattr(Config.model_validate({table: {name: "x/~y"}}), table), name) == "x/~y"
+
+
 def test_missing_file():
     with pytest.raises(ConfigError, match=r"nowhere.toml does not exist; give the path"):
         resolve(Path("nowhere.toml"))
@@ -346,6 +405,7 @@ REFUSED += [
     (f"{AGENT} retriever.kind=http retriever.url=http://h retriever.corpus=c", "the server has the index"),
     (f"{WORLD} search.protocol=tool_calls", "needs a chat template"),
     (f"{WORLD} search.answer_tokens=24", "leaves no tokens for searches"),
+    (f"{WORLD} search.turn_tokens=25", "search.turn_tokens = 25 is above engine.max_new_tokens = 24"),
     (f'{WORLD} engine.stop=["x"]', "engine.stop would end"),
     (f"{WORLD} retriever.corpus=c.jsonl", "has its own corpus"),
     ("loss.tool_tokens=trained", 'set task.environment = "search"'),

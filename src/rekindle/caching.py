@@ -3,11 +3,49 @@
 import os
 from pathlib import Path
 
-__all__ = ["cache_directory"]
+from rekindle.types import UserError
+
+__all__ = ["CacheError", "cache_directory", "writable_cache"]
+
+
+class CacheError(UserError):
+    """The cache directory cannot be used; the message says what to set."""
 
 
 def cache_directory(kind: str) -> Path:
-    """Cache directory of one kind: in ``REKINDLE_CACHE`` if set, else in the user's cache directory."""
+    """Cache directory of one kind: in ``REKINDLE_CACHE`` if set, else in the user's cache directory.
+
+    Raises:
+        CacheError: No variable names it, and the user has no home directory.
+    """
     chosen = os.environ.get("REKINDLE_CACHE")
-    base = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rekindle"
-    return base / kind
+    if chosen:
+        return Path(os.path.expanduser(chosen)) / kind
+    base = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return Path(base or Path.home() / ".cache") / "rekindle" / kind
+    except RuntimeError as error:
+        raise CacheError(
+            f"there is no home directory ({error}); set REKINDLE_CACHE to a directory for caches"
+        ) from None
+
+
+def writable_cache(directory: Path, what: str) -> Path:
+    """The directory, if it can be made and written; it is not made here.
+
+    Args:
+        directory: A directory inside a cache directory.
+        what: What is kept there, for the message, e.g. "the start policy".
+
+    Raises:
+        CacheError: It cannot be made or written.
+    """
+    for place in (directory, *directory.parents):
+        if os.path.lexists(place):
+            if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
+                return directory
+            break
+    raise CacheError(
+        f"{directory} is where {what} is kept, and it cannot be written; set REKINDLE_CACHE (or XDG_CACHE_HOME) to a "
+        "directory that can be written"
+    )

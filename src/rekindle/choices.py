@@ -9,7 +9,10 @@ from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Any, Protocol, TypeVar
 
-__all__ = ["Described", "closest", "entry_of", "load"]
+__all__ = ["MANY", "Described", "closest", "entry_of", "few", "load"]
+
+MANY = 8
+"""Most names that a message lists."""
 
 
 class Described(Protocol):
@@ -25,8 +28,20 @@ ChoiceEntry = TypeVar("ChoiceEntry")
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """The known name nearest to a misspelt one; None where none is near enough."""
-    return next(iter(difflib.get_close_matches(name, list(known), n=1)), None)
+    """The known name nearest to a misspelt one, whatever its case and hyphens; None where none is near enough."""
+    plain = {_plain(one): one for one in known}
+    return next((plain[one] for one in difflib.get_close_matches(_plain(name), list(plain), n=1)), None)
+
+
+def _plain(name: str) -> str:
+    return name.strip().casefold().replace("-", "_").replace(" ", "_")
+
+
+def few(names: Iterable[object], most: int = MANY) -> str:
+    """The names separated by commas; of more than ``most`` the first ones, and how many there are."""
+    listed = [str(name) for name in names]
+    text = ", ".join(listed[:most])
+    return text if len(listed) <= most else f"{text}, ... ({len(listed)} in all)"
 
 
 def entry_of(table: Mapping[str, ChoiceEntry], name: str, what: str) -> ChoiceEntry:
@@ -43,7 +58,7 @@ def entry_of(table: Mapping[str, ChoiceEntry], name: str, what: str) -> ChoiceEn
     if name in table:
         return table[name]
     near = closest(name, table)
-    hint = f'did you mean "{near}"?' if near else f"choose one of {', '.join(table)}"
+    hint = f'did you mean "{near}"?' if near else f"choose one of {few(table)}"
     raise ValueError(f'there is no {what} "{name}"; {hint}')
 
 

@@ -8,15 +8,27 @@ from pathlib import Path
 
 from rekindle.config import Config
 from rekindle.config.facts import invents_its_world, plays_itself, plays_search
+from rekindle.evaluation.profile_file import load_profile
 from rekindle.evaluation.question_sets import QuestionSet
 from rekindle.models.directory import check_directory, check_tokenizer, expected_device, saved_parameters
-from rekindle.notices import Say
+from rekindle.notices import Say, warn
+from rekindle.retrieval.corpus import open_corpus
+from rekindle.retrieval.retriever import RetrievalError
 from rekindle.tasks import search_world, spell_backward
 from rekindle.tasks.loading import TaskSet, load_tasks
 from rekindle.tasks.qa_sets import read_questions
 from rekindle.types import UserError
 
-__all__ = ["check_policy", "check_profilable", "loading_line", "question_sets", "start_parameters", "task_set"]
+__all__ = [
+    "check_policy",
+    "check_profilable",
+    "check_retriever",
+    "check_training",
+    "loading_line",
+    "question_sets",
+    "start_parameters",
+    "task_set",
+]
 
 SPECIAL_TOKENS = 3
 """Number of special tokens of a tiny model (padding, end, unknown), after its characters or words."""
@@ -52,6 +64,46 @@ def check_profilable(config: Config, *, endpoint: bool = False) -> None:
         raise UserError(
             'task.environment = "search" is played turn by turn with the policy\'s own engine; profile a model '
             "directory (model.path) instead of an endpoint"
+        )
+    if endpoint and (config.model.template is not None or config.model.template_variables):
+        raise UserError(
+            "model.template and model.template_variables are not sent to an endpoint, which renders prompts with its "
+            "own chat template; remove them, or profile a model directory"
+        )
+
+
+def check_retriever(config: Config) -> None:
+    """Check that the files of the retriever exist.
+
+    Raises:
+        RetrievalError: One does not.
+    """
+    table = config.retriever
+    if not plays_search(config) or invents_its_world(config) or table.kind == "http":
+        return
+    if table.corpus is not None:
+        open_corpus(Path(table.corpus)).close()
+    if table.encoder is not None and not Path(table.encoder).is_dir():
+        raise RetrievalError(f"there is no encoder directory at {table.encoder} (retriever.encoder); correct the path")
+    if table.vectors is not None and not Path(table.vectors).is_file():
+        raise RetrievalError(f"there is no file {table.vectors} (retriever.vectors); correct the path")
+
+
+def check_training(config: Config, tasks: TaskSet) -> None:
+    """Check the profile and the chat template of a run, and warn of settings that its tasks cut down.
+
+    Raises:
+        ProfileError: There is no profile at ``profile.path``, or it is damaged.
+    """
+    if config.profile.path is not None:
+        load_profile(Path(config.profile.path))
+    drawn = config.train.groups_per_step * config.train.oversample
+    if not plays_itself(config) and drawn > len(tasks.pool):
+        times = f" x train.oversample = {config.train.oversample}" if config.train.oversample > 1 else ""
+        warn(
+            f"train.groups_per_step = {config.train.groups_per_step}{times} is more than the {len(tasks.pool):,} "
+            "prompts of the pool, and a step has a prompt at most once, so steps are smaller; lower "
+            "train.groups_per_step, or add prompts"
         )
 
 

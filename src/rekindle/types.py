@@ -68,12 +68,14 @@ class Task:
         prompt: The user's text; an environment renders it (chat template and all).
         answer: The reference answer, or several accepted ones.
         metadata: Further JSON-like values for a verifier or a report.
+        system: System message before this prompt; None: that of the configuration, if any.
     """
 
     id: str
     prompt: str
     answer: str | tuple[str, ...]
     metadata: Mapping[str, object] = field(default_factory=dict)
+    system: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)

@@ -89,7 +89,7 @@ def test_a_byte_order_mark_is_no_error(tmp_path, name):
         ({"target": "Paris", "id": 1}, r'there is no "answer" \(fields: target, id\); write e.g.'),
         ({}, r'there is no "answer" \(fields: none\)'),
         ({"answer": "Paris", "id": 1.5}, '"id" must be text or a whole number, not 1.5'),
-        ('"\\ud800 Paris"\n', "has half of a surrogate pair; fix or remove it"),
+        ('"\\ud800 Paris"\n', "has half of a surrogate pair; fix or remove the row"),
     ],
 )
 def test_a_bad_line_is_named_with_its_number_and_the_remedy(write, line, complaint):

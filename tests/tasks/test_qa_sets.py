@@ -190,7 +190,7 @@ def test_repeated_rows_are_dropped_with_a_warning_and_ambiguous_questions_stay(t
         ({"question": "q", "answer": ["", " "]}, "has no answer in it"),
         ({"question": "q", "answer": True}, "not True"),
         ({"question": "q", "answer": {"no": "value"}}, "must be text, a number or a list"),
-        ({"question": "q", "possible_answers": "[oops"}, '"possible_answers" is no JSON list'),
+        ({"question": "q", "possible_answers": "[oops"}, '"possible_answers": not valid JSON'),
         ({"question": "q", "answer": "x", "id": 1.5}, '"id" must be text or a whole number, not 1.5'),
         ({"question": "q \ud800", "answer": "x"}, "half of a surrogate pair"),
         ({"question": "q", "answer": "\udfff"}, "half of a surrogate pair"),

@@ -8,13 +8,15 @@ from pathlib import Path
 from rekindle.assembly.environments import build_environment
 from rekindle.config import Config
 from rekindle.engines.engine import Engine
+from rekindle.environments.search.environment import SearchEnvironment
+from rekindle.environments.single_turn import SingleTurn
 from rekindle.evaluation.evaluator import Evaluation, evaluate
 from rekindle.models.policy import Policy
 from rekindle.notices import Say
 from rekindle.retrieval.retriever import Retriever
 from rekindle.tasks.loading import TaskSet
 from rekindle.tasks.task_set import levels_of
-from rekindle.types import Environment, Task
+from rekindle.types import Task
 from rekindle.verifiers.verifier import Verifier
 
 __all__ = ["EVALUATION_SEED", "Workbench", "accuracy_by_level", "announced"]
@@ -38,7 +40,7 @@ class Workbench:
     directory: Path | None = None
     """Directory of the policy's weights."""
 
-    def environment(self, tasks: Sequence[Task], engine: Engine | None = None) -> Environment:
+    def environment(self, tasks: Sequence[Task], engine: Engine | None = None) -> SingleTurn | SearchEnvironment:
         """Environment over ``tasks``, with the policy's engine or another ``engine`` with the same tokenizer."""
         return build_environment(
             self.config,

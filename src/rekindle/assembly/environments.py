@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from rekindle.assembly.engines import sampling_limits
 from rekindle.config import Config
@@ -17,7 +18,7 @@ from rekindle.environments.search.turn_protocol import ANSWER, QUESTION, Final, 
 from rekindle.environments.single_turn import SingleTurn
 from rekindle.models.policy import Policy
 from rekindle.retrieval.retriever import Retriever
-from rekindle.types import Environment, Task
+from rekindle.types import Task
 from rekindle.verifiers.rewards import reward
 from rekindle.verifiers.verifier import Verifier
 
@@ -32,7 +33,7 @@ def build_environment(
     engine: Engine,
     verifier: Verifier,
     retrievers: Mapping[str, Retriever],
-) -> Environment:
+) -> SingleTurn | SearchEnvironment:
     """The environment of a configuration over ``tasks``.
 
     Args:
@@ -54,9 +55,7 @@ def _single_turn(
     model = config.model
     return SingleTurn(
         tasks,
-        encode=lambda text: policy.encode_prompt(
-            text, chat_template=model.chat_template, system_prompt=model.system_prompt
-        ),
+        encode=partial(policy.encode_prompt, chat_template=model.chat_template, system_prompt=model.system_prompt),
         engine=engine,
         verifier=verifier,
         reward=_reward(config),

@@ -9,7 +9,9 @@ import torch
 import transformers
 
 from rekindle.assembly.bench import Workbench
+from rekindle.assembly.end_tokens import warn_of_missing_ends
 from rekindle.assembly.engines import EngineFactory, build_engine
+from rekindle.assembly.prompt_rooms import with_room
 from rekindle.assembly.retrievers import opened_retrievers
 from rekindle.config import Config
 from rekindle.models.policy import Policy
@@ -18,7 +20,7 @@ from rekindle.preflight import task_set
 from rekindle.tasks.loading import TaskSet
 from rekindle.verifiers.rewards import build_verifier
 
-__all__ = ["workbench", "workbench_of"]
+__all__ = ["load_policy", "workbench", "workbench_of"]
 
 
 @contextmanager
@@ -39,17 +41,21 @@ def workbench(
         tasks: Result of ``task_set`` for this configuration, where the caller has it already.
         engine: Makes the engine of the policy.
     """
-
-    def load() -> Policy:
-        return Policy.load(
-            model,
-            device=config.model.device,
-            dtype=config.model.dtype,
-            trust_remote_code=config.model.trust_remote_code,
-        )
-
-    with _opened(config, load, say, tasks, engine) as bench:
+    with _opened(config, lambda: load_policy(config, model), say, tasks, engine) as bench:
         yield replace(bench, directory=model)
+
+
+def load_policy(config: Config, model: Path) -> Policy:
+    """The policy in a directory, on the device and with the chat template of a configuration.
+
+    Raises:
+        ModelError: It cannot be loaded, or its chat template cannot be used.
+    """
+    table = config.model
+    policy = Policy.load(model, device=table.device, dtype=table.dtype, trust_remote_code=table.trust_remote_code)
+    if table.chat_template:
+        policy.use_template(table.template, table.template_variables)
+    return policy
 
 
 @contextmanager
@@ -77,4 +83,6 @@ def _opened(
         verifier = stack.enter_context(closing(build_verifier(config.task, config.verify, config.judge)))
         retrievers = stack.enter_context(opened_retrievers(config, say))
         policy = load()
-        yield Workbench(config, policy, engine(config, policy), tasks, verifier, retrievers)
+        warn_of_missing_ends(config, policy)
+        bench = Workbench(config, policy, engine(config, policy), tasks, verifier, retrievers)
+        yield replace(bench, tasks=with_room(bench, say))

@@ -1,13 +1,15 @@
 """Opening a training run: its directory, scheduler, players, trainer and loop."""
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from rekindle.assembly.bench import Workbench, announced
 from rekindle.assembly.engines import EngineFactory, build_engine
-from rekindle.assembly.opening import workbench
+from rekindle.assembly.opening import load_policy, workbench
 from rekindle.assembly.players import Players
 from rekindle.assembly.profiles import given_profile, own_profile, profile_costs
 from rekindle.assembly.task_sources import TaskSource, task_source
@@ -25,10 +27,12 @@ from rekindle.scheduling.profiling import Profile
 from rekindle.scheduling.scheduler import Scheduler
 from rekindle.tasks.task_set import TaskSet
 from rekindle.training import run_directory
-from rekindle.training.checkpoint import Checkpoints
+from rekindle.training.checkpoint import UNREADABLE, Checkpoints, damaged
 from rekindle.training.loop import Observer, Parts, TrainingLoop
 from rekindle.training.run_files import RunFiles
-from rekindle.training.trainer import Trainer, UpdateSettings
+from rekindle.training.run_tasks import keep_tasks, same_tasks
+from rekindle.training.trainer import Trainer, TrainerState, UpdateSettings
+from rekindle.types import UserError
 from rekindle.verifiers.weaknesses import weaknesses
 
 __all__ = ["open_run"]
@@ -65,37 +69,120 @@ def open_run(
     run_directory.check(config, directory, resume=resume)
     checkpoints = Checkpoints(directory / "checkpoints", config.checkpoint.keep)
     step = checkpoints.steps()[-1] if checkpoints.steps() else 0
-    model, source = checkpoints.path(step) / "model" if step else start, task_source(config)
+    model = checkpoints.path(step) / "model" if step else start
     with opened() as notices, workbench(config, model, say, tasks=tasks, engine=engine) as bench:
         for text in weaknesses(config.task):
             warn(text)
         # Errors of model, tasks, environment and profile are found here, before any file is written.
-        profile = given_profile(bench, started=bool(step))
-        scheduler = None if needs_profile(config) else _scheduler(bench, profile)
-        frozen = _start_policy(config, source, start)
-        of_start = engine(config, frozen) if frozen is not None and source.samples_from_start else None
-        players = source.players(bench, scheduler, of_start)
-        with run_directory.locked(directory), _run_files(directory, source, checkpoints) as files, ExitStack() as kept:
-            _describe(directory, bench)
-            checkpoints.prepare()
-            saved = checkpoints.load(step) if step else None
-            files.truncate_after(step)
-            kept.enter_context(notices.kept_in(files.warnings))
-            if scheduler is None:
-                profile = own_profile(bench, directory, say, interrupted)
-                scheduler = _scheduler(bench, profile)
-            if saved:  # kernels round differently, so a resumed run uses those that it began with
-                bench.policy.use_kernels(Kernels.from_description(saved[1]["kernels"]))
-            if frozen is not None:
-                frozen.use_kernels(bench.policy.kernels)
-            if step:
-                files.warnings.end_step(step)
-            shown = observer(step, int(saved[1]["totals"]["rollouts"]) if saved else 0)
-            loop = TrainingLoop(adapt(_parts(bench, players, frozen, scheduler, profile, files, shown, say)))
-            if saved:
-                loop.restore(step, *saved)
-            with _frozen_heap():
-                yield loop
+        ready = _ready(_with_own_tasks(bench, directory) if step else bench, start, engine, started=bool(step))
+        with run_directory.locked(directory), _run_files(directory, ready.source, checkpoints) as files:
+            saved = _resumed_files(files, step) if step else None
+            if saved is None:
+                _new_files(files, directory, ready.bench)
+            with notices.kept_in(files.warnings):
+                profiled = _with_profile(ready, lambda bench: own_profile(bench, directory, say, interrupted))
+                loop = TrainingLoop(adapt(_parts(profiled, files, saved, observer, say)))
+                if saved:
+                    _restore(loop, saved, checkpoints.path(step))
+                    _describe(directory, ready.bench)
+                with _frozen_heap():
+                    yield loop
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """What a run needs besides its files.
+
+    Attributes:
+        bench: The workbench.
+        source: Source of the tasks.
+        profile: The profile of the pool; None where there is none, or not yet.
+        scheduler: The scheduler; None while a profile is still to be made.
+        frozen: The start policy, where the run needs it.
+        players: Supply and environment.
+    """
+
+    bench: Workbench
+    source: TaskSource
+    profile: Profile | None
+    scheduler: Scheduler | None
+    frozen: Policy | None
+    players: Players
+
+
+def _ready(bench: Workbench, start: Path, engine: EngineFactory, *, started: bool) -> _Ready:
+    config, source = bench.config, task_source(bench.config)
+    profile = given_profile(bench, started=started)
+    scheduler = None if needs_profile(config) else _scheduler(bench, profile)
+    frozen = _start_policy(config, source, start)
+    of_start = engine(config, frozen) if frozen is not None and source.samples_from_start else None
+    return _Ready(bench, source, profile, scheduler, frozen, source.players(bench, scheduler, of_start))
+
+
+def _with_profile(ready: _Ready, make: Callable[[Workbench], Profile]) -> _Ready:
+    """The same with a scheduler, after a profile was made where one is missing."""
+    if ready.scheduler is not None:
+        return ready
+    profile = make(ready.bench)
+    return replace(ready, profile=profile, scheduler=_scheduler(ready.bench, profile))
+
+
+@dataclass(frozen=True, slots=True)
+class _Saved:
+    """Content of the checkpoint from which a run goes on."""
+
+    step: int
+    trainer: TrainerState
+    state: Mapping[str, Any]
+
+    @property
+    def rollouts(self) -> int:
+        return int(self.state["totals"]["rollouts"])
+
+
+def _with_own_tasks(bench: Workbench, directory: Path) -> Workbench:
+    """The workbench with the tasks in the order in which the run has them."""
+    pool, held_out = same_tasks(directory, bench.tasks.pool, bench.tasks.held_out)
+    return replace(bench, tasks=TaskSet(pool, held_out))
+
+
+def _new_files(files: RunFiles, directory: Path, bench: Workbench) -> None:
+    """Prepare the files of a run that begins, perhaps after an earlier start was killed."""
+    _describe(directory, bench)
+    keep_tasks(directory, bench.tasks.pool, bench.tasks.held_out)
+    files.checkpoints.prepare()
+    files.truncate_after(0)
+
+
+def _resumed_files(files: RunFiles, step: int) -> _Saved:
+    """Read a checkpoint, and remove from the files what came after it.
+
+    Raises:
+        UserError: The checkpoint or a file is damaged, or they do not belong together.
+    """
+    files.checkpoints.prepare()
+    saved = _Saved(step, *files.checkpoints.load(step))
+    files.truncate_after(step)
+    try:
+        rollouts = saved.rollouts
+    except UNREADABLE as error:
+        raise damaged(files.checkpoints.path(step), error) from error
+    files.ledger.check(rollouts, "it is not the ledger of this checkpoint; restore it")
+    return saved
+
+
+def _kernels(saved: _Saved | None, policy: Policy) -> Kernels:
+    """Kernels of the run: libraries round differently, so a resumed run uses those that it began with."""
+    return policy.kernels if saved is None else Kernels.from_description(saved.state["kernels"])
+
+
+def _restore(loop: TrainingLoop, saved: _Saved, path: Path) -> None:
+    try:
+        loop.restore(saved.step, saved.trainer, saved.state)
+    except UserError:
+        raise
+    except UNREADABLE as error:
+        raise damaged(path, error) from error
 
 
 @contextmanager
@@ -138,37 +225,34 @@ def _scheduler(bench: Workbench, profile: Profile | None) -> Scheduler:
 
 
 def _parts(
-    bench: Workbench,
-    players: Players,
-    start: Policy | None,
-    scheduler: Scheduler,
-    profile: Profile | None,
-    files: RunFiles,
-    observer: Observer,
-    say: Say,
+    ready: _Ready, files: RunFiles, saved: _Saved | None, observer: Callable[[int, int], Observer], say: Say
 ) -> Parts:
-    config, posterior = bench.config, bench.config.posterior
-    reference = start if config.loss.kl_coefficient > 0 else None
+    bench, config, scheduler = ready.bench, ready.bench.config, ready.scheduler
+    assert scheduler is not None, "a profile that was missing is made before"
+    for policy in filter(None, (bench.policy, ready.frozen)):
+        policy.use_kernels(_kernels(saved, bench.policy))
+    if saved:
+        files.warnings.end_step(saved.step)
+    posterior = config.posterior
     settings = UpdateSettings(config.train.learning_rate, config.train.seed, config.loss, config.optimizer)
-    probe_rows = posterior.probe_rows if posterior.half_life is not None else 0
     return Parts(
         config=config,
         scheduler=scheduler,
-        supply=players.supply,
-        environment=players.environment,
+        supply=ready.players.supply,
+        environment=ready.players.environment,
         engine=bench.engine,
         credit=build_credit(config),
         trainer=Trainer(
             bench.policy,
             settings,
             total_updates=None if config.train.steps is None else config.train.steps * updates_per_step(config),
-            reference=reference,
-            probe_rows=probe_rows,
+            reference=ready.frozen if config.loss.kl_coefficient > 0 else None,
+            probe_rows=posterior.probe_rows if posterior.half_life is not None else 0,
         ),
         evaluate=announced(bench, say),
         files=files,
-        observer=observer,
-        start=profile_costs(profile),
+        observer=observer(saved.step, saved.rollouts) if saved else observer(0, 0),
+        start=profile_costs(ready.profile),
     )
 
 
@@ -176,4 +260,4 @@ def _start_policy(config: Config, source: TaskSource, directory: Path) -> Policy
     """The policy that the run began with, also after a resume; it is never trained. None where it is not needed."""
     if not (source.samples_from_start or config.loss.kl_coefficient > 0):
         return None
-    return Policy.load(directory, device=config.model.device, dtype=config.model.dtype).clone_frozen()
+    return load_policy(config, directory).clone_frozen()

@@ -8,12 +8,12 @@ import argparse
 import sqlite3
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rekindle import __version__
 from rekindle.cli import evaluate, profile, serve_retriever, train
 from rekindle.cli.messages import messages
+from rekindle.cli.options import user_path
 from rekindle.types import UserError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     for command in (train, profile, evaluate, serve_retriever):
         command.add(commands)
     report = commands.add_parser("report", help="write a run's report.html")
-    report.add_argument("directory", type=Path, metavar="DIR", help="run directory")
+    report.add_argument("directory", type=user_path, metavar="DIR", help="run directory")
     report.set_defaults(run=_report)
     commands.add_parser("recipes", help="list the recipes").set_defaults(run=_recipes)
     commands.add_parser("doctor", help="check this machine and installation").set_defaults(run=_doctor)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rekindle.cli.interrupts import Interrupts
 from rekindle.cli.messages import messages, say
-from rekindle.cli.options import add_config, named_policy, resolved, warnings_kept_in
+from rekindle.cli.options import add_config, named_policy, resolved, user_path, warnings_kept_in
 from rekindle.observability.formatting import duration
 from rekindle.types import UserError
 
@@ -32,7 +32,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     add_config(evaluate)
     evaluate.add_argument(
         "--checkpoint",
-        type=Path,
+        type=user_path,
         metavar="DIR",
         help="a run, a checkpoint or a model directory (default: the start policy)",
     )
@@ -48,13 +48,13 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     _add_sampling(evaluate)
     evaluate.add_argument(
         "--out",
-        type=Path,
+        type=user_path,
         metavar="DIR",
         help=f"keep {RESULTS}, {TABLE}, {TRANSCRIPTS}, {WARNINGS} and a journal there; repeat the command to continue",
     )
-    evaluate.add_argument("--json", type=Path, metavar="FILE", help="also write the results, with every answer")
-    evaluate.add_argument("--markdown", type=Path, metavar="FILE", help="also write the table in Markdown")
-    evaluate.add_argument("--transcripts", type=Path, metavar="FILE", help="also write every rollout, a line each")
+    evaluate.add_argument("--json", type=user_path, metavar="FILE", help="also write the results, with every answer")
+    evaluate.add_argument("--markdown", type=user_path, metavar="FILE", help="also write the table in Markdown")
+    evaluate.add_argument("--transcripts", type=user_path, metavar="FILE", help="also write every rollout, a line each")
     evaluate.set_defaults(run=_eval)
 
 
@@ -90,12 +90,13 @@ def _eval(options: argparse.Namespace) -> int:
 
 def _look(config: "Config", options: argparse.Namespace) -> "_Inputs":
     """The inputs of the evaluation, after checks of their files."""
-    from rekindle.preflight import check_policy, loading_line, task_set
+    from rekindle.preflight import check_policy, check_retriever, loading_line, task_set
 
     model = named_policy(config, options.checkpoint)
     if model is not None:
         check_policy(model)
         _sampling(options, model)
+    check_retriever(config)
     sets = _question_sets(options.questions)
     return _Inputs(config, model, sets, task_set(config, say), loading_line(config, model))
 
@@ -214,7 +215,7 @@ def _question_sets(chosen: Sequence[str]) -> "list[QuestionSet]":
             raise UserError(f"--questions {text}: expected NAME=FILE, e.g. --questions nq=NQ-open.dev.jsonl")
         if name in named:
             raise UserError(f"--questions {text}: there is another set of this name; give each its own")
-        named[name] = Path(path)
+        named[name] = user_path(path)
     return question_sets(named, say)
 
 

@@ -1,6 +1,7 @@
 """Options shared by the commands that read a configuration, and their evaluation."""
 
 import argparse
+import os.path
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,12 +10,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rekindle.config import Config
 
-__all__ = ["add_config", "named_policy", "resolved", "warnings_kept_in"]
+__all__ = ["add_config", "named_policy", "resolved", "user_path", "warnings_kept_in"]
+
+
+def user_path(text: str) -> Path:
+    """The path of an option; ``~`` is the home directory, also after a ``=``, where a shell leaves it alone."""
+    return Path(os.path.expanduser(text))
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
     """Add CONFIG.toml, --recipe, --set and --seed."""
-    parser.add_argument("config", type=Path, metavar="CONFIG.toml")
+    parser.add_argument("config", type=user_path, metavar="CONFIG.toml")
     parser.add_argument("--recipe", metavar="NAME", help="preset under the file's keys (see: rekindle recipes)")
     parser.add_argument(
         "--set",

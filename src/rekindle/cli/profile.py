@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rekindle.cli.interrupts import Interrupts
 from rekindle.cli.messages import messages, say
-from rekindle.cli.options import add_config, named_policy, resolved, warnings_kept_in
+from rekindle.cli.options import add_config, named_policy, resolved, user_path, warnings_kept_in
 from rekindle.observability.formatting import duration
 from rekindle.types import UserError
 
@@ -27,10 +27,12 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     profile = commands.add_parser("profile", help="measure the success rate of every prompt of the pool")
     add_config(profile)
     profile.add_argument("--samples", type=int, default=8, metavar="N", help="rollouts per prompt (default: 8)")
-    profile.add_argument("--out", type=Path, required=True, metavar="FILE", help="Parquet file; repeat to continue")
+    profile.add_argument(
+        "--out", type=user_path, required=True, metavar="FILE", help="Parquet file; repeat to continue"
+    )
     profile.add_argument(
         "--checkpoint",
-        type=Path,
+        type=user_path,
         metavar="DIR",
         help="a run, a checkpoint or a model directory (default: the start policy)",
     )
@@ -64,9 +66,10 @@ def _profile(options: argparse.Namespace) -> int:
 
 def _look(config: "Config", options: argparse.Namespace) -> None:
     """Check that there is something to profile, and that the files of the policy exist."""
-    from rekindle.preflight import check_policy, check_profilable
+    from rekindle.preflight import check_policy, check_profilable, check_retriever
 
     check_profilable(config, endpoint=bool(options.endpoint))
+    check_retriever(config)
 
     model = None if options.endpoint else named_policy(config, options.checkpoint)
     if model is not None:

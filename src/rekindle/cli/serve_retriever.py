@@ -8,10 +8,10 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rekindle.cli.messages import say
+from rekindle.cli.options import user_path
 from rekindle.types import UserError
 
 if TYPE_CHECKING:
@@ -26,16 +26,16 @@ DEFAULT_TITLE_WEIGHT = 2.0
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
     serve = commands.add_parser("serve-retriever", help="search a corpus for other processes, over HTTP")
-    serve.add_argument("--corpus", type=Path, required=True, metavar="FILE", help="JSONL with id and contents")
+    serve.add_argument("--corpus", type=user_path, required=True, metavar="FILE", help="JSONL with id and contents")
     serve.add_argument("--port", type=int, default=8000, metavar="N", help="0 takes a free one (default: 8000)")
     serve.add_argument(
         "--host", default="127.0.0.1", metavar="ADDRESS", help="addresses other than localhost need a token"
     )
     serve.add_argument("--kind", choices=("lexical", "dense", "hybrid"), default="lexical", help="(default: lexical)")
-    serve.add_argument("--index", type=Path, metavar="DIR", help="index directory (default: in the user's cache)")
-    serve.add_argument("--encoder", type=Path, metavar="DIR", help="encoder directory (dense, hybrid)")
+    serve.add_argument("--index", type=user_path, metavar="DIR", help="index directory (default: in the user's cache)")
+    serve.add_argument("--encoder", type=user_path, metavar="DIR", help="encoder directory (dense, hybrid)")
     serve.add_argument(
-        "--vectors", type=Path, metavar="FILE", help="precomputed vectors of the passages (.npy or faiss)"
+        "--vectors", type=user_path, metavar="FILE", help="precomputed vectors of the passages (.npy or faiss)"
     )
     serve.add_argument(
         "--query-prefix", metavar="TEXT", help='put before queries, e.g. "query: " for E5 (dense, hybrid)'
@@ -49,7 +49,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     token.add_argument(
         "--token-env", metavar="NAME", help="environment variable with the token that requests must have"
     )
-    token.add_argument("--token-file", type=Path, metavar="FILE", help="file with the token that requests must have")
+    token.add_argument(
+        "--token-file", type=user_path, metavar="FILE", help="file with the token that requests must have"
+    )
     serve.set_defaults(run=_serve)
 
 

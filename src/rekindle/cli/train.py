@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rekindle.cli.interrupts import Interrupts
 from rekindle.cli.messages import say
-from rekindle.cli.options import add_config, resolved
+from rekindle.cli.options import add_config, resolved, user_path
 
 if TYPE_CHECKING:
     from rekindle.config import Config
@@ -28,7 +28,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     """Add the command."""
     train = commands.add_parser("train", help="train a policy")
     add_config(train)
-    train.add_argument("--out", type=Path, metavar="DIR", help="run directory (default: runs/CONFIG-RECIPE-SEED)")
+    train.add_argument("--out", type=user_path, metavar="DIR", help="run directory (default: runs/CONFIG-RECIPE-SEED)")
     train.add_argument(
         "--resume", action="store_true", help="continue from the last checkpoint of --out, or start there"
     )
@@ -51,14 +51,16 @@ def _train(options: argparse.Namespace) -> int:
 
 def _look(config: "Config", directory: Path) -> "TaskSet":
     """The tasks of the run, after checks of its files; shows which model is loaded next."""
-    from rekindle.preflight import check_policy, loading_line, task_set
+    from rekindle.preflight import check_policy, check_retriever, check_training, loading_line, task_set
     from rekindle.training.run_directory import last_checkpoint
 
     checkpoint = last_checkpoint(directory)
     model = checkpoint / "model" if checkpoint else config.model.path and Path(config.model.path)
     if model:
         check_policy(model)
+    check_retriever(config)
     tasks = task_set(config, say)
+    check_training(config, tasks)
     say(loading_line(config, model or None))
     return tasks
 

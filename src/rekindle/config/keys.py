@@ -1,18 +1,30 @@
 """Keys of a configuration: their declaration in a table, and the list of all keys as data."""
 
 import json
+import os.path
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, get_args
+from typing import Annotated, Any, ClassVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from rekindle.choices import Described, closest
+from rekindle.choices import Described, closest, few
 from rekindle.config.conditions import Condition
 
-__all__ = ["Key", "OneOf", "Table", "choice_problem", "key", "keys_of"]
+__all__ = ["Key", "OneOf", "OptionalPath", "Table", "choice_problem", "key", "keys_of"]
+
+MOST_CHOICES = 12
+"""Most values of a choice that a message lists."""
+
+
+def _in_home(path: str | None) -> str | None:
+    return None if path is None else os.path.expanduser(path)
+
+
+OptionalPath = Annotated[str | None, AfterValidator(_in_home)]
+"""A path, or none; ``~`` is the home directory."""
 
 
 class Table(BaseModel):
@@ -22,7 +34,14 @@ class Table(BaseModel):
         read_when: Condition under which the keys of the table are read; None: always.
     """
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, validate_default=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        validate_default=True,
+        allow_inf_nan=False,
+        protected_namespaces=(),
+    )
     read_when: ClassVar[Condition | None] = None
 
 
@@ -71,7 +90,7 @@ class OneOf:
 def choice_problem(name: object, known: Mapping[str, Any]) -> str:
     """Remedy for a value that is not among the known ones: the nearest one, or all of them."""
     near = closest(name, known) if isinstance(name, str) else None
-    return f"did you mean {json.dumps(near)}?" if near else f"choose one of {', '.join(map(json.dumps, known))}"
+    return f"did you mean {json.dumps(near)}?" if near else f"choose one of {few(map(json.dumps, known), MOST_CHOICES)}"
 
 
 @dataclass(frozen=True, slots=True)

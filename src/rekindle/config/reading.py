@@ -1,8 +1,10 @@
 """Reading, merging, validating and writing configurations: TOML files and overrides."""
 
+import codecs
 import json
+import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,12 @@ import tomli_w
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from rekindle.choices import closest
+from rekindle.choices import MANY, closest
 from rekindle.config.keys import choice_problem, keys_of
+from rekindle.config.other_names import EARLIER, leaves, meaning_of
 from rekindle.config.rules import refusals
 from rekindle.config.tables import Config
+from rekindle.notices import warn
 from rekindle.types import UserError
 
 __all__ = ["ConfigError", "dump_toml", "merge", "parse_override", "read_toml", "validate"]
@@ -21,8 +25,10 @@ __all__ = ["ConfigError", "dump_toml", "merge", "parse_override", "read_toml", "
 _KEYS = {key.path: key for key in keys_of(Config)}
 FEW = 3
 """Most tables with a key of the same name for which an unknown key gets suggestions."""
-MANY = 8
-"""Most names that a message lists."""
+LARGEST = 2**63 - 1
+"""Of whole numbers: TOML's bound, and that of the libraries that read them."""
+YAML = (".yaml", ".yml")
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class ConfigError(UserError):
@@ -30,21 +36,42 @@ class ConfigError(UserError):
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read a configuration file into nested dictionaries, without validation.
+    """Read a configuration file into nested dictionaries, without validation; earlier names become those of today.
 
     Raises:
         ConfigError: The file is missing, unreadable or not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return _renamed(_parsed(path.read_bytes(), path), str(path))
     except FileNotFoundError:
         raise ConfigError(
             f"{path} does not exist; give the path of a TOML file, e.g. examples/spell_backward.toml"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error}); give the path of a TOML file") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+
+
+def _parsed(content: bytes, path: Path) -> dict[str, Any]:
+    if content.startswith(UTF_16):
+        raise ConfigError(f"{path} is UTF-16 text; save it as UTF-8")
+    try:
+        return tomllib.loads(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise ConfigError(f"{path}:{line}: byte {error.start + 1} is not UTF-8; save the file as UTF-8 text") from None
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError, and numbers of thousands of digits
+        if path.suffix.lower() in YAML:
+            raise ConfigError(
+                f"{path} is YAML, and a configuration is TOML: write `train:` as `[train]`, and `steps: 3` as `steps "
+                "= 3`"
+            ) from None
+        why = error if isinstance(error, tomllib.TOMLDecodeError) else _unreadable(error)
+        raise ConfigError(f"{path} is not valid TOML: {why}") from None
+
+
+def _unreadable(error: Exception) -> str:
+    """Why text in the right form cannot be read all the same."""
+    return "it is nested too deeply" if isinstance(error, RecursionError) else "a number has thousands of digits"
 
 
 def parse_override(text: str) -> dict[str, Any]:
@@ -61,9 +88,33 @@ def parse_override(text: str) -> dict[str, Any]:
         nested: Any = tomllib.loads(f"value = {value.strip()}")["value"]
     except tomllib.TOMLDecodeError:
         nested = value.strip()
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"--set {key}: {_unreadable(error)}") from None
     for part in reversed(parts):
         nested = {part: nested}
-    return dict(nested)
+    return _renamed(dict(nested), f"--set {key}")
+
+
+def _renamed(values: dict[str, Any], where: str) -> dict[str, Any]:
+    """The same values with earlier names replaced by those of today, each with a warning.
+
+    Raises:
+        ConfigError: A key is given under both names.
+    """
+    for earlier, key in EARLIER.items():
+        (before, old), (table, name) = earlier.split("."), key.split(".")
+        source = values.get(before)
+        if not isinstance(source, dict) or old not in source:
+            continue
+        target = values.get(table, {})
+        if not isinstance(target, dict) or name in target:
+            raise ConfigError(f"{where}: {earlier} is the earlier name of {key}, which is set too; remove {earlier}")
+        warn(f"{where}: {earlier} is now {key} and is read as such; rename it", stacklevel=3)
+        values = {**values, before: {one: value for one, value in source.items() if one != old}}
+        values[table] = {**values.get(table, {}), name: source[old]}
+        if not values[before]:
+            del values[before]
+    return values
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,6 +132,8 @@ def validate(values: Mapping[str, Any], where: str) -> Config:
     Raises:
         ConfigError: One line per problem: ``where``, the key's path, what is wrong, and the remedy.
     """
+    if problems := [f"{where}: {problem}" for problem in _unusable(values)]:
+        raise ConfigError("\n".join(problems))
     try:
         config = Config.model_validate_json(json.dumps(values, default=str))
     except ValidationError as error:
@@ -98,11 +151,26 @@ def dump_toml(config: Config) -> str:
     return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
 
 
+def _unusable(values: object, path: str = "") -> Iterator[str]:
+    """Values that no key can have: numbers that are not finite or too large, and half of a surrogate pair."""
+    match values:
+        case Mapping():
+            for name, value in values.items():
+                yield from _unusable(value, f"{path}.{name}" if path else str(name))
+        case list() | tuple():
+            for value in values:
+                yield from _unusable(value, path)
+        case float() if not math.isfinite(values):
+            yield f"{path} = {values}: a number must be finite; set one, or remove the key"
+        case int() if abs(values) > LARGEST:
+            yield f"{path}: a whole number must be at most {LARGEST}; lower it"
+
+
 def _problem(details: ErrorDetails) -> str:
     loc = details["loc"]
     path = ".".join(str(part) for part in loc)
     if details["type"] == "extra_forbidden":
-        return f"{path}: unknown key{_instead_of(path)}"
+        return "; ".join(_unknown(path, details["input"]))
     message = details["msg"].removeprefix("Value error, ")
     if details["type"] == "value_error":
         return message
@@ -111,12 +179,22 @@ def _problem(details: ErrorDetails) -> str:
     return f"{path} = {json.dumps(details['input'], default=str)}: {message[:1].lower()}{message[1:]}"
 
 
+def _unknown(path: str, value: object) -> Iterator[str]:
+    """What is wrong with an unknown key; of a table of another trainer, the keys in it that have a meaning here."""
+    found = {leaf: meaning_of(leaf, _KEYS) for leaf in leaves(path, value) if leaf != path}
+    known = [f"{leaf}: {words}" for leaf, words in found.items() if words]
+    yield f"{path}: unknown key{_instead_of(path) if not known else ''}"
+    yield from known[:MANY]
+
+
 def _instead_of(path: str) -> str:
-    """Suggestion for an unknown key: a key of that name in another table, or one with a similar name."""
+    """Suggestion for an unknown key: a key of that name or meaning, or one with a similar name."""
     table, _, name = path.rpartition(".")
     elsewhere = [known for known in _KEYS if known.rpartition(".")[2] == name]
-    if table and 1 <= len(elsewhere) <= FEW:
+    if 1 <= len(elsewhere) <= FEW:
         return f"; did you mean {' or '.join(elsewhere)}?"
+    if meaning := meaning_of(path, _KEYS):
+        return f"; {meaning}"
     siblings = _names_in(table)
     prefix = f"{table}." if table else ""
     if close := closest(name, siblings):

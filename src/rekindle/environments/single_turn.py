@@ -15,7 +15,7 @@ class SingleTurn:
 
     Args:
         tasks: The prompts, in the order of the scheduler's history.
-        encode: A task's prompt -> token ids.
+        encode: A task's prompt -> token ids; takes ``system_prompt`` where tasks have system messages of their own.
         engine: Samples the completions.
         verifier: Judges the completions.
         reward: A verdict's score -> reward.
@@ -26,7 +26,7 @@ class SingleTurn:
         self,
         tasks: Sequence[Task],
         *,
-        encode: Callable[[str], Sequence[int]],
+        encode: Callable[..., Sequence[int]],
         engine: Engine,
         verifier: Verifier,
         reward: Callable[[float], float],
@@ -46,9 +46,18 @@ class SingleTurn:
         """Empty: every rollout has one turn."""
         return {}
 
+    def room(self, task: Task) -> int:
+        """Tokens of the context that are left after the prompt of a task."""
+        return self._limits.context - len(self._prompt(task))
+
+    def _prompt(self, task: Task) -> Sequence[int]:
+        return (
+            self._encode(task.prompt) if task.system is None else self._encode(task.prompt, system_prompt=task.system)
+        )
+
     def play(self, requests: Sequence[GroupRequest]) -> Iterator[tuple[int, list[Rollout] | None]]:
         """Sample all completions, then judge them; a request whose prompt leaves no room for an answer fails."""
-        prompts = [self._encode(self._tasks[request.row].prompt) for request in requests]
+        prompts = [self._prompt(self._tasks[request.row]) for request in requests]
         fits = [len(prompt) < self._limits.context for prompt in prompts]
         yield from ((request.id, None) for request, fit in zip(requests, fits, strict=True) if not fit)
         playable = [(request, prompt) for request, prompt, fit in zip(requests, prompts, fits, strict=True) if fit]

@@ -100,7 +100,7 @@ class Journal:
             if found[kind.mark] != kind.format or not line.endswith(b"\n"):
                 raise KeyError(kind.mark)
             different = [name for name in {**header, **found} if found.get(name) != header.get(name)]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise kind.error(f"{self._path} is not {article} {kind.noun}; move it, or choose another --out") from None
         if different:
             raise kind.error(
@@ -114,7 +114,7 @@ class Journal:
         while (line := self._file.readline()).endswith(b"\n"):
             try:
                 restore(json.loads(line), start)
-            except (ValueError, KeyError, TypeError, AttributeError):
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 raise self._kind.error(f"{self._path}:{number} is damaged; {self._kind.start_over}") from None
             start, number = start + len(line), number + 1
         return start

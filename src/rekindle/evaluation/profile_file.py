@@ -70,7 +70,7 @@ def load_profile(path: Path) -> Profile:
                 raise ProfileError("it has no metadata of a profile")
             table = file.read(columns=list(COLUMNS)).cast(pyarrow.schema(list(COLUMNS.items())))
         return _profile(table, json.loads(facts))
-    except (pyarrow.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+    except (pyarrow.ArrowException, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         problem = (str(error).splitlines() or [type(error).__name__])[0]
         raise ProfileError(
             f"{path} cannot be used as a profile ({problem}); make one with `rekindle profile`"

@@ -61,8 +61,10 @@ def model_sampling(directory: Path) -> Sampling:
         found = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise EvaluationError(f"{path} cannot be read ({error.strerror or error}); {remedy}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise EvaluationError(f"{path} is not valid JSON; {remedy}") from error
+    if not isinstance(found, dict):
+        raise EvaluationError(f"{path} is not a JSON object; {remedy}")
     return _sampling(path, {name: value for name, value in found.items() if value is not None}, remedy)
 
 

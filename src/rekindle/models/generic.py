@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rekindle.models.directory import ModelError
 from rekindle.models.logprobs import logprobs_of_logits, selected_logprobs
 from rekindle.models.samples import IntArray, SampleRow, TokenLogprobs, targets_of
 
@@ -28,6 +29,7 @@ class GenericForward:
 
     def __init__(self, model: Any) -> None:
         self._model = model
+        _refuse_two_way(model)
         self._plain_head = _has_plain_head(model)
 
     def __call__(self, rows: Sequence[SampleRow]) -> TokenLogprobs:
@@ -44,6 +46,23 @@ class GenericForward:
             logprobs, entropies = logprobs_of_logits(logits.flatten(0, 1)[predictors], targets, temperatures)
         real = sum(row.inputs.size for row in rows)
         return TokenLogprobs(logprobs, entropies, inputs.numel(), inputs.numel() - real)
+
+
+@torch.no_grad()
+def _refuse_two_way(model: Any) -> None:
+    """Refuse a model whose prediction after a token depends on later tokens, such as an encoder.
+
+    Raises:
+        ModelError: It does.
+    """
+    last = len(model.get_input_embeddings().weight) - 1
+    pair = torch.tensor([[0, 0, 0], [0, last, last]], device=model.device)
+    first, other = model(input_ids=pair, attention_mask=torch.ones_like(pair), use_cache=False).logits[:, 0].float()
+    if not torch.allclose(first, other, rtol=0.0, atol=1e-5 * float(first.abs().max())):
+        raise ModelError(
+            f"{type(model).__name__} reads later tokens to predict one, so it cannot complete text; give a causal "
+            "language model"
+        )
 
 
 def _right_padded(rows: Sequence[SampleRow]) -> tuple[IntArray, IntArray, IntArray]:

@@ -1,6 +1,7 @@
 """Loading of a Hugging Face model directory, with one-sentence errors. Never uses the network."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,23 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
+from rekindle.choices import few
 from rekindle.models.directory import ModelError, check_directory, check_tokenizer
 from rekindle.notices import warn
 
-__all__ = ["ModelError", "load_model", "load_tokenizer", "resolve_device", "resolve_dtype", "without_progress_bars"]
+__all__ = [
+    "ModelError",
+    "check_vocabulary",
+    "load_model",
+    "load_tokenizer",
+    "resolve_device",
+    "resolve_dtype",
+    "without_progress_bars",
+]
 
+REPORTERS = ("transformers.modeling_utils", "transformers.modeling_layers", "transformers.utils.loading_report")
+LONGEST = 300
+"""Most characters of a library's message."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -27,6 +40,23 @@ def without_progress_bars() -> Iterator[None]:
     finally:
         if shown:
             transformers_logging.enable_progress_bar()
+
+
+@contextmanager
+def _without_reports() -> Iterator[None]:
+    """Hide transformers' tables of missing weights, of which our own messages speak."""
+    loggers = [logging.getLogger(name) for name in REPORTERS]
+    for logger in loggers:  # a filter, because transformers reads the loggers' levels for other purposes
+        logger.addFilter(_is_error)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(_is_error)
+
+
+def _is_error(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR
 
 
 def resolve_device(name: str) -> torch.device:
@@ -74,22 +104,68 @@ def load_model(directory: Path, device: torch.device, dtype: torch.dtype, *, tru
     """Return the causal language model saved in ``directory``, in evaluation mode.
 
     Raises:
-        ModelError: The directory, its config.json or its weights are missing, unreadable or not finite.
+        ModelError: The directory, its config.json or its weights are missing, unreadable, not finite, or do not fit.
     """
     check_directory(directory)
     try:
-        with without_progress_bars():
-            model = AutoModelForCausalLM.from_pretrained(
-                directory, dtype=dtype, trust_remote_code=trust_remote_code, local_files_only=True
+        with without_progress_bars(), _without_reports():
+            model, loading = AutoModelForCausalLM.from_pretrained(
+                directory,
+                dtype=dtype,
+                trust_remote_code=trust_remote_code,
+                local_files_only=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # refused below, with names
             )
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise ModelError(f"transformers cannot load a causal language model from {directory}: {error}") from error
+    except Exception as error:  # the boundary to the model's own code and to readers of several file formats
+        raise ModelError(f"transformers cannot load a causal language model from {directory}: {_why(error)}") from error
+    _refuse_other_weights(directory, loading)
     broken = next((name for name, weight in model.named_parameters() if not weight.isfinite().all()), None)
     if broken is not None:
         raise ModelError(
             f"the weights of {directory} are not finite ({broken}); use an earlier checkpoint, or save it again"
         )
     return model.to(device).eval()
+
+
+def _refuse_other_weights(directory: Path, loading: Mapping[str, Any]) -> None:
+    """Refuse weights that transformers would make up; warn of those in the files that the model does not have."""
+    missing, further = sorted(map(str, loading["missing_keys"])), sorted(map(str, loading["unexpected_keys"]))
+    other_shapes = sorted(str(one[0]) for one in loading.get("mismatched_keys", ()))
+    remedy = "they would be random; give the directory that belongs to its config.json, or download the model again"
+    if other_shapes:
+        raise ModelError(
+            f"weights of {directory} have another shape than its config.json says: {few(other_shapes, 3)}; download "
+            "the model again, or give the config.json that belongs to it"
+        )
+    if missing:
+        renamed = f" (the files have others instead: {few(further, 3)})" if further else ""
+        raise ModelError(f"weights are missing in {directory}: {few(missing, 3)}{renamed}; {remedy}")
+    if further:
+        warn(f"{directory} has weights that the model does not use: {few(further, 3)}; they are left out")
+
+
+def _why(error: Exception) -> str:
+    """The message of a library on one line, without its long lists."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
+
+
+def check_vocabulary(model: Any, tokenizer: Any, directory: Path) -> None:
+    """Refuse a tokenizer with more tokens than the model has embeddings for.
+
+    Tokens that were added to a tokenizer, such as one for padding, may be beyond: prompts are checked for them.
+
+    Raises:
+        ModelError: Tokens of the vocabulary itself are beyond.
+    """
+    rows = len(model.get_input_embeddings().weight)
+    own = len(tokenizer) - sum(index >= rows for index in tokenizer.added_tokens_decoder)
+    if own > rows:
+        raise ModelError(
+            f"the tokenizer in {directory} has {len(tokenizer)} tokens, and the model has embeddings for {rows}; copy "
+            "the model's own tokenizer files into it"
+        )
 
 
 def load_tokenizer(directory: Path, *, trust_remote_code: bool) -> Any:
@@ -101,5 +177,5 @@ def load_tokenizer(directory: Path, *, trust_remote_code: bool) -> Any:
     check_tokenizer(directory)
     try:
         return AutoTokenizer.from_pretrained(directory, trust_remote_code=trust_remote_code, local_files_only=True)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise ModelError(f"transformers cannot load a tokenizer from {directory}: {error}") from error
+    except Exception as error:  # as above; the readers of tokenizers raise bare exceptions
+        raise ModelError(f"transformers cannot load a tokenizer from {directory}: {_why(error)}") from error

@@ -2,7 +2,7 @@
 
 import copy
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,6 +14,7 @@ from rekindle.models.generic import GenericForward
 from rekindle.models.kernels import Kernels, measure_kernels
 from rekindle.models.loading import (
     ModelError,
+    check_vocabulary,
     load_model,
     load_tokenizer,
     resolve_device,
@@ -22,6 +23,7 @@ from rekindle.models.loading import (
 )
 from rekindle.models.packed import PackedForward, agrees_with_transformers
 from rekindle.models.samples import SampleRow, TokenLogprobs, rows_of
+from rekindle.models.templates import chosen_template, refuse_unread_variables, rendered
 from rekindle.notices import warn
 from rekindle.types import TrainingSample
 
@@ -44,6 +46,7 @@ class Policy:
         eos_ids: Tokens that end a completion: the tokenizer's and the generation configuration's.
         max_length: Most tokens, prompt and completion together.
         parameter_count: Number of weights; tied ones count once.
+        vocabulary: Number of tokens that the model has an embedding for.
     """
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
@@ -52,6 +55,8 @@ class Policy:
         self.eos_ids = _eos_ids(model, tokenizer)
         self.max_length = _max_length(model, tokenizer)
         self.parameter_count = sum(parameter.numel() for parameter in model.parameters())
+        self.vocabulary = len(model.get_input_embeddings().weight)
+        self._template_variables: Mapping[str, Any] = {}
         if self.device.type == "cpu":
             keep_freed_memory()
         self._forward: Forward = _best_forward(model)
@@ -78,7 +83,9 @@ class Policy:
         """
         where = resolve_device(device)
         model = load_model(Path(path), where, resolve_dtype(dtype, where), trust_remote_code=trust_remote_code)
-        return cls(model, load_tokenizer(Path(path), trust_remote_code=trust_remote_code))
+        tokenizer = load_tokenizer(Path(path), trust_remote_code=trust_remote_code)
+        check_vocabulary(model, tokenizer, Path(path))
+        return cls(model, tokenizer)
 
     @property
     def device(self) -> torch.device:
@@ -101,6 +108,28 @@ class Policy:
         if isinstance(self._forward, PackedForward):
             self._forward.kernels = kernels
 
+    def use_template(self, template: str | None, variables: Mapping[str, Any]) -> None:
+        """Use another chat template, or variables for it, from now on; `save` keeps the template.
+
+        Args:
+            template: A Jinja file, or the name of one of several templates of the tokenizer; None: the tokenizer's own.
+            variables: Further variables of the template.
+
+        Raises:
+            ModelError: There is no such template, or it does not read the variables.
+        """
+        found = chosen_template(self.tokenizer, template)
+        refuse_unread_variables(found, variables)
+        self.tokenizer.chat_template, self._template_variables = found, dict(variables)
+
+    def render(self, messages: Sequence[Mapping[str, str]], tools: Sequence[Mapping[str, object]] | None = None) -> str:
+        """Return the conversation as the chat template writes it, ready for the assistant's next turn.
+
+        Raises:
+            ModelError: The template cannot write these messages.
+        """
+        return rendered(self.tokenizer, messages, self._template_variables, tools)
+
     def encode_prompt(self, text: str, *, chat_template: bool = True, system_prompt: str | None = None) -> list[int]:
         """Return the token ids of a prompt for the policy to continue; at least one.
 
@@ -110,21 +139,29 @@ class Policy:
             system_prompt: System message; requires the chat template.
 
         Raises:
-            ValueError: A system prompt without a chat template, or a text without tokens.
+            ModelError: A system prompt without a chat template, a message that the template cannot write, a text
+                without tokens, or a token that the model has no embedding for.
         """
         if chat_template and self.tokenizer.chat_template:
             messages = [{"role": "user", "content": text}]
             if system_prompt is not None:
                 messages.insert(0, {"role": "system", "content": system_prompt})
-            rendered = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-            return self._encode(rendered, add_special_tokens=False)
+            return self._known(self._encode(self.render(messages), add_special_tokens=False))
         if system_prompt is not None:
-            raise ValueError(
+            raise ModelError(
                 "a system prompt needs a chat template, and none is used; remove it or choose a chat model"
             )
         ids = _opened(self._encode(text, add_special_tokens=True), self._encode(text, add_special_tokens=False))
         if not ids:
-            raise ValueError(f"the prompt {text!r} has no tokens; a prompt needs at least one")
+            raise ModelError(f"the prompt {text!r:.80} has no tokens; a prompt needs at least one")
+        return self._known(ids)
+
+    def _known(self, ids: list[int]) -> list[int]:
+        if max(ids, default=0) >= self.vocabulary:
+            raise ModelError(
+                f"a prompt has the token {self.tokenizer.convert_ids_to_tokens(max(ids))!r} ({max(ids)}), and the "
+                f"model has embeddings for {self.vocabulary} tokens only; use the model's own tokenizer"
+            )
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -171,7 +208,7 @@ class Policy:
         return self._forward(rows)
 
     def _encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=add_special_tokens)["input_ids"])
+        return list(self.tokenizer(text, add_special_tokens=add_special_tokens, verbose=False)["input_ids"])
 
 
 def _opened(ids: list[int], text_ids: list[int]) -> list[int]:

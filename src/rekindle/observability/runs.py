@@ -173,7 +173,7 @@ def read_object(path: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(path.read_bytes()) if path.exists() else {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RunError(f"{path} is broken: {error}; restore it or delete it") from None
     if not isinstance(content, dict):
         raise RunError(f"{path} is broken: it holds no JSON object; restore it or delete it")

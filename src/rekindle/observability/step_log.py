@@ -121,7 +121,7 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
     """The object of a line; None where it is not an object with a step."""
     try:
         found = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) and isinstance(found.get("step"), int) else None
 

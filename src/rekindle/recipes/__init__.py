@@ -1,10 +1,10 @@
 """The table of recipes by name. A recipe is a function that returns a complete configuration."""
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+from rekindle.choices import closest
 from rekindle.config import Config, ConfigError, merge, parse_override, read_toml, validate
 from rekindle.config.facts import plays_itself
 from rekindle.recipes.bounded_dapo import bounded_dapo
@@ -85,6 +85,31 @@ def on_given_tasks() -> list[str]:
     return [name for name, recipe in RECIPES.items() if not plays_itself(recipe())]
 
 
+ELSEWHERE = {
+    "reinforce": "reinforce_pp",
+    "reinforce++": "reinforce_pp",
+    "reinforce_plus_plus": "reinforce_pp",
+    "reinforce++_baseline": "reinforce_pp_baseline",
+    "reinforce_plus_plus_baseline": "reinforce_pp_baseline",
+    "drgrpo": "dr_grpo",
+    "dr.grpo": "dr_grpo",
+    "dr._grpo": "dr_grpo",
+    "ssp": "self_play",
+}
+"""Our recipe by a name of the same method in other trainers."""
+WITHOUT_CRITIC = {"ppo", "gae", "vapo", "remax", "dpo", "sft", "kto"}
+
+
+def _recipe_instead_of(name: str) -> str:
+    """Suggestion for an unknown recipe."""
+    plain = name.strip().casefold().replace("-", "_").replace(" ", "_")
+    lists = "`rekindle recipes` lists them"
+    if plain in WITHOUT_CRITIC:
+        return f"rekindle compares rollouts of a prompt and trains no critic; choose e.g. grpo or rloo ({lists})"
+    close = ELSEWHERE.get(plain) or closest(name, RECIPES)
+    return f"did you mean {close}? ({lists})" if close else lists
+
+
 def resolve(path: Path, recipe: str | None = None, overrides: Sequence[str] = (), seed: int | None = None) -> Config:
     """The complete configuration: the recipe on its base, overridden by the file, then by ``--set`` and ``--seed``.
 
@@ -94,9 +119,7 @@ def resolve(path: Path, recipe: str | None = None, overrides: Sequence[str] = ()
     values = read_toml(path)
     name = recipe or values.get("recipe", "grpo")
     if name not in RECIPES:
-        close = difflib.get_close_matches(str(name), RECIPES, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known recipes: {', '.join(RECIPES)}"
-        raise ConfigError(f"{path}: recipe {name!r} is unknown; {hint} (`rekindle recipes` lists them)")
+        raise ConfigError(f"{path}: recipe {name!r} is unknown; {_recipe_instead_of(str(name))}")
     for override in overrides:
         values = merge(values, parse_override(override))
     if seed is not None:

@@ -29,7 +29,7 @@ class Additions:
         lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
         try:
             return [Document(*json.loads(line)) for line in lines]
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise RetrievalError(
                 f"{path} is damaged ({error}); delete the directory {self.place}, and the index is built again"
             ) from error

@@ -72,7 +72,7 @@ class IndexDirectory:
             manifest = json.loads((self.place / _MANIFEST).read_bytes())
             form, settings, corpus = manifest["format"], manifest["settings"], manifest["corpus"]
             size, written, digest = corpus["bytes"], corpus["modified"], corpus["sha256"]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return f"is incomplete or not an index of rekindle ({_MANIFEST} is missing or damaged)"
         if form != _FORMAT:
             return f"has format {form}, and this version of rekindle reads format {_FORMAT}"

@@ -168,7 +168,7 @@ def _read_json(path: Path, default: Any = None) -> Any:
         return json.loads(path.read_bytes())
     except FileNotFoundError:
         return {} if default is None else default
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RetrievalError(f"cannot read {path} ({error}); download the encoder again") from error
 
 

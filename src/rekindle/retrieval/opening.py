@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from rekindle.caching import cache_directory
+from rekindle.caching import cache_directory, writable_cache
 from rekindle.retrieval.dense import DenseIndex
 from rekindle.retrieval.encoder import Encoder
 from rekindle.retrieval.fusion import Fusion
@@ -98,7 +98,8 @@ def _lexical(
 
 
 def _cached(*sources: Path) -> Path:
-    """Cache directory for an index built from these paths."""
+    """Cache directory for an index built from these paths; one that is still to be built can be written."""
     key = "\n".join(str(source.resolve()) for source in sources)
     name = hashlib.blake2b(key.encode(errors="surrogateescape"), digest_size=12).hexdigest()
-    return cache_directory("indexes") / name
+    place = cache_directory("indexes") / name
+    return place if place.exists() else writable_cache(place, "the index of a corpus")

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from rekindle.scheduling.belief import Belief
 from rekindle.scheduling.weighted_rows import Rows
-from rekindle.types import Group, Outcome
+from rekindle.types import Group, Outcome, UserError
 
 __all__ = ["MAX_STREAK", "History", "Knowledge", "TaskIds"]
 
@@ -302,10 +302,10 @@ class History:
         """Restore in place, so that pools that hold a column see the change. Extend a grown history first.
 
         Raises:
-            ValueError: The state belongs to other prompts.
+            UserError: The state belongs to other prompts.
         """
         if state["ids"] != self.ids.digest():
-            raise ValueError(
+            raise UserError(
                 "the saved history belongs to other prompts than this pool; "
                 "resume with the tasks that the run was started with"
             )

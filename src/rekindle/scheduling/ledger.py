@@ -97,15 +97,19 @@ class Ledger:
         found = dict(self._connection.execute("SELECT fate, SUM(n) FROM groups GROUP BY fate").fetchall())
         return {fate: int(found.get(fate, 0)) for fate in Fate}
 
-    def check(self, generated: int) -> None:
+    def check(self, generated: int, remedy: str = "please report this") -> None:
         """Check the conservation law: the rollouts of all fates add up to the rollouts generated.
+
+        Args:
+            generated: Number of rollouts generated.
+            remedy: End of the error message.
 
         Raises:
             LedgerError: They do not.
         """
         total = sum(self.rollouts().values())
         if total != generated:
-            raise LedgerError(f"{self.path} has {total} rollouts, but {generated} were generated; please report this")
+            raise LedgerError(f"{self.path} has {total} rollouts, but {generated} were generated; {remedy}")
 
     def close(self) -> None:
         """Close the file."""

@@ -1,11 +1,11 @@
 """Self-play seeds from a user's file of answers, for which the proposer will invent questions."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from rekindle.notices import warn
-from rekindle.tasks.fields import id_text, text_of
+from rekindle.tasks.fields import encodable, id_text, text_of
+from rekindle.tasks.json_text import parse_json
 from rekindle.tasks.task_set import TaskError, normalized_prompt, prompt_id
 from rekindle.types import Task
 
@@ -13,6 +13,7 @@ __all__ = ["read_answers"]
 
 PREFIX = "seed/"
 EXAMPLES = 'e.g. "Paris" or {"answer": ["Paris", "City of Light"]}'
+REMEDY = f"write {EXAMPLES}, or use a .txt file"
 
 
 def read_answers(path: Path) -> tuple[Task, ...]:
@@ -34,7 +35,7 @@ def read_answers(path: Path) -> tuple[Task, ...]:
     if path.suffix.lower() not in {".txt", ".jsonl"}:
         raise TaskError(f"{path}: answers come in a .txt file, one a line, or a .jsonl file; convert or rename it")
     is_json = path.suffix.lower() == ".jsonl"
-    values = ((place, _parsed(place, line) if is_json else line) for place, line in _lines(path))
+    values = ((place, parse_json(line, place, REMEDY) if is_json else line) for place, line in _lines(path))
     seeds = _distinct(path, ((place, _seed(place, value)) for place, value in values))
     if not seeds:
         raise TaskError(f"{path} has no answers; write at least one, each on a line of its own")
@@ -63,15 +64,6 @@ def _decoded(place: str, line: bytes) -> str:
         raise TaskError(f"{place}: byte {error.start + 1} is not UTF-8; save the file as UTF-8 text") from error
 
 
-def _parsed(place: str, line: str) -> object:
-    try:
-        return json.loads(line)
-    except json.JSONDecodeError as error:
-        raise TaskError(
-            f"{place}: not valid JSON ({error.msg}, column {error.colno}); write {EXAMPLES}, or use a .txt file"
-        ) from error
-
-
 def _seed(place: str, value: object) -> Task:
     fields: Mapping[str, object] = value if isinstance(value, dict) else {}
     names = _names(place, fields) if isinstance(value, dict) else (_name(place, value),)
@@ -95,11 +87,7 @@ def _name(place: str, value: object) -> str:
         raise TaskError(f"{place}: an answer must be text or a number, not {value!r:.80}; write {EXAMPLES}")
     if not text.strip():
         raise TaskError(f"{place}: the answer is blank; fill it in or remove it")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise TaskError(f"{place}: {text!r:.80} has half of a surrogate pair; fix or remove it") from error
-    return normalized_prompt(text)
+    return normalized_prompt(encodable(place, text))
 
 
 def _distinct(path: Path, seeds: Iterable[tuple[str, Task]]) -> tuple[Task, ...]:

@@ -1,14 +1,16 @@
-"""Tasks from files: GSM8K, and JSONL or Parquet with ``prompt`` and ``answer`` or with questions."""
+"""Tasks from files: GSM8K, and JSONL, CSV or Parquet with ``prompt`` and ``answer`` or with questions."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from rekindle.choices import few
 from rekindle.config.tables.task import TaskTable
 from rekindle.notices import warn
-from rekindle.tasks.fields import id_text, text_of
+from rekindle.tasks.columns import answer_of, conversation_of, prompt_name
+from rekindle.tasks.fields import encodable, id_text, text_of
 from rekindle.tasks.qa_sets import has_question, question_task
-from rekindle.tasks.rows import PlacedRow, read_rows
+from rekindle.tasks.rows import FileKind, PlacedRow, kind_of, read_rows
 from rekindle.tasks.task_set import TaskError, TaskSet, hash_rank, normalized_prompt, prompt_id, split
 from rekindle.types import Task
 
@@ -45,23 +47,37 @@ def read_tasks(path: Path, source: str) -> list[Task]:
     """Read the distinct tasks of one file, in file order.
 
     Args:
-        path: File to read. ``gsm8k`` files are Parquet with the suffix ``.parquet``, else JSONL.
-        source: ``jsonl``, ``parquet`` or ``gsm8k``.
+        path: File to read. GSM8K files are JSONL unless the suffix says otherwise, a file of the source ``jsonl`` with
+            the suffix ``.json`` may be a list, and one of the source ``csv`` is TSV with the suffix ``.tsv``.
+        source: ``jsonl``, ``csv``, ``parquet`` or ``gsm8k``.
 
-    Rows of ``jsonl`` and ``parquet`` have ``prompt`` (text), ``answer`` (text, a number, or a list of accepted ones)
-    and optionally ``id`` (default: a hash of the prompt); all other fields become metadata. Rows without ``prompt`` and
-    ``answer`` are questions in one of the formats of ``qa_sets``. Rows that repeat an earlier prompt are dropped, with
-    one warning for the file.
+    Rows have ``prompt`` (text, or chat messages), ``answer`` (text, a number, or a list of accepted ones) and
+    optionally ``id`` (default: a hash of the prompt); all other fields become metadata. Prompt and answer may have the
+    names that other trainers use (``columns``). Rows without them are questions in one of the formats of ``qa_sets``.
+    Rows that repeat an earlier prompt are dropped, with one warning for the file.
 
     Raises:
         TaskError: A row cannot be used, or two prompts share an id; the message has ``file:line``.
     """
     to_task: Callable[[str, Mapping[str, object]], Task] = _gsm8k_task if source == "gsm8k" else _task
-    rows = read_rows(path, parquet=source == "parquet" or path.suffix == ".parquet")
+    rows = read_rows(path, _kind(path, source))
     tasks = _distinct(path, rows, to_task)
     if not tasks:
         raise TaskError(f"{path} has no rows; give a file with at least one task")
     return tasks
+
+
+def _kind(path: Path, source: str) -> FileKind:
+    kind = kind_of(path)
+    match source:
+        case "parquet":
+            return "parquet"
+        case "csv":
+            return "tsv" if kind == "tsv" else "csv"
+        case "gsm8k":
+            return kind
+        case _:
+            return kind if kind in {"json", "parquet"} else "jsonl"
 
 
 def _distinct(
@@ -91,22 +107,30 @@ def _distinct(
 
 
 def _task(place: str, fields: Mapping[str, object]) -> Task:
-    if {"prompt", "answer"} <= fields.keys():
-        return _prompt_task(place, fields)
+    row = {str(name).strip().lower(): value for name, value in fields.items()}
+    if {"prompt", "answer"} <= row.keys():
+        return _prompt_task(place, fields, row, row["answer"])
     if has_question(fields):
         return _question_task(place, fields)
+    if prompt_name(row) is not None and (answer := answer_of(place, row)) is not None:
+        return _prompt_task(place, fields, row, answer)
     raise TaskError(
         f'{place}: a row needs "prompt" and "answer", or "question" and "answer" or "golden_answers", and this one has '
-        f"{', '.join(map(str, fields)) or 'nothing'}; add what is missing"
+        f"{few(fields) or 'nothing'}; add what is missing"
     )
 
 
-def _prompt_task(place: str, fields: Mapping[str, object]) -> Task:
-    prompt = _text(place, fields, "prompt")
-    answers = _answers(place, fields["answer"])
-    metadata = {name: value for name, value in fields.items() if name not in {"prompt", "answer", "id"}}
-    identity = prompt_id(prompt) if fields.get("id") is None else id_text(place, "id", fields["id"])
-    return Task(identity, prompt, _one_or_all(answers), metadata)
+def _prompt_task(place: str, fields: Mapping[str, object], row: Mapping[str, object], answer: object) -> Task:
+    """The task of a row; ``row`` has the names of ``fields`` in lower case."""
+    name = prompt_name(row) or "prompt"
+    asked = conversation_of(place, name, row[name])
+    prompt = _filled(place, name, asked.prompt)
+    answers = _answers(place, answer)
+    used = {name, "answer", "id"}
+    metadata = {field: value for field, value in fields.items() if str(field).strip().lower() not in used}
+    identity = prompt_id(prompt) if row.get("id") is None else id_text(place, "id", row["id"])
+    system = None if asked.system is None else encodable(place, asked.system)
+    return Task(identity, prompt, _one_or_all(answers), metadata, system)
 
 
 def _question_task(place: str, fields: Mapping[str, object]) -> Task:
@@ -134,14 +158,20 @@ def _gsm8k_task(place: str, fields: Mapping[str, object]) -> Task:
 
 
 def _text(place: str, fields: Mapping[str, object], name: str) -> str:
-    value = fields.get(name)
     if name not in fields:
-        raise TaskError(f'{place}: there is no "{name}" (fields: {", ".join(map(str, fields)) or "none"}); add it')
+        raise TaskError(f'{place}: there is no "{name}" (fields: {few(fields) or "none"}); add it')
+    return _filled(place, name, fields[name])
+
+
+def _filled(place: str, name: str, value: object) -> str:
+    if isinstance(value, bytes):
+        value = text_of(value)
     if not isinstance(value, str):
-        raise TaskError(f'{place}: "{name}" must be text, not {type(value).__name__}; put it in quotes')
+        remedy = "put it in quotes" if isinstance(value, int | float) else "write it as text"
+        raise TaskError(f'{place}: "{name}" must be text, not {type(value).__name__}; {remedy}')
     if not value.strip():
         raise TaskError(f'{place}: "{name}" is empty; remove the row or fill it in')
-    return value
+    return encodable(place, value)
 
 
 def _answers(place: str, value: object) -> tuple[str, ...]:
@@ -155,10 +185,10 @@ def _answer(place: str, value: object) -> str:
     text = text_of(value)
     if text is None or not text.strip():
         raise TaskError(
-            f'{place}: "answer" must be text, a number or a list of these, not {value!r}; '
+            f'{place}: "answer" must be text, a number or a list of these, not {value!r:.80}; '
             "without an answer nothing can be verified"
         )
-    return text
+    return encodable(place, text)
 
 
 def _without(tasks: list[Task], held_out: list[Task], table: TaskTable) -> list[Task]:

@@ -10,16 +10,15 @@ The format of a row is recognised from its fields, ignoring letter case:
                     in the row or in its "metadata"
 """
 
-import csv
 import json
 import re
-import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from rekindle.notices import warn
-from rekindle.tasks.fields import id_text, text_of
-from rekindle.tasks.rows import PlacedRow, read_rows
+from rekindle.tasks.fields import encodable, id_text, text_of
+from rekindle.tasks.json_text import parse_json
+from rekindle.tasks.rows import kind_of, read_rows
 from rekindle.tasks.task_set import TaskError, normalized_prompt, prompt_id
 from rekindle.types import Task
 
@@ -34,15 +33,14 @@ KINDS = ("type", "prop")
 IN_ANSWER = ("value", "aliases", "humananswers", "text")
 """Fields of an answer object with accepted texts. Normalised aliases are left out, as verifiers normalise."""
 HOPS = re.compile(r"(\d+hop)\d*__")
-LONG_FIELD = 2**31 - 1
 
 
 def read_questions(path: Path) -> list[Task]:
     """Read the questions of one file, in file order; each task has its accepted answers as a tuple.
 
-    The suffix decides the format: JSON (a list, TriviaQA's object with ``Data``, or lines), TSV with a header (PopQA),
-    Parquet, and JSON lines for any other suffix. A row that repeats a question with the same answers is dropped, with
-    one warning for the file. The same question with other answers stays.
+    The suffix decides the format: JSON (a list, TriviaQA's object with ``Data``, or lines), CSV or TSV with a header
+    (PopQA), Parquet, and JSON lines for any other suffix. A row that repeats a question with the same answers is
+    dropped, with one warning for the file. The same question with other answers stays.
 
     Raises:
         TaskError: The file or a row cannot be used, or two questions share an id; the message has the row's place.
@@ -53,7 +51,7 @@ def read_questions(path: Path) -> list[Task]:
     by_content: dict[tuple[str, frozenset[str]], Task] = {}
     places: dict[str, str] = {}
     repeated = 0
-    for place, fields in _rows(path):
+    for place, fields in read_rows(path, kind_of(path)):
         task = question_task(place, fields)
         earlier = by_content.setdefault((normalized_prompt(task.prompt), frozenset(task.answer)), task)
         if earlier is not task:
@@ -67,54 +65,6 @@ def read_questions(path: Path) -> list[Task]:
     if repeated:
         warn(f"{path}: {repeated} rows repeat an earlier question and its answers; dropped", stacklevel=2)
     return list(by_content.values())
-
-
-# -- rows --------------------------------------------------------------------------------------------------------------
-
-
-def _rows(path: Path) -> Iterator[PlacedRow]:
-    match path.suffix.lower():
-        case ".tsv":
-            return _tsv_rows(path)
-        case ".json":
-            return _json_rows(path)
-        case suffix:
-            return read_rows(path, parquet=suffix == ".parquet")
-
-
-def _tsv_rows(path: Path) -> Iterator[PlacedRow]:
-    csv.field_size_limit(min(sys.maxsize, LONG_FIELD))
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file, delimiter="\t")
-            for fields in rows:
-                if None in fields or None in fields.values():
-                    raise TaskError(
-                        f"{path}:{rows.line_num}: the line does not have {len(rows.fieldnames or ())} fields like the "
-                        "header; write one tab between fields"
-                    )
-                yield f"{path}:{rows.line_num}", fields
-    except UnicodeDecodeError as error:
-        raise TaskError(f"{path} is not UTF-8 (byte {error.start + 1}); save it as UTF-8 text") from error
-
-
-def _json_rows(path: Path) -> Iterator[PlacedRow]:
-    """Yield the items of a JSON list; a file that is not one JSON value is read as JSON lines."""
-    try:
-        value = json.loads(path.read_bytes().decode("utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        yield from read_rows(path, parquet=False)
-        return
-    if isinstance(value, dict):
-        value = _lowered(value).get("data", [value])
-    if not isinstance(value, list):
-        raise TaskError(f"{path}: expected a list of questions, found {type(value).__name__}; write a JSON list")
-    for number, fields in enumerate(value, start=1):
-        if not isinstance(fields, dict):
-            raise TaskError(
-                f"{path} item {number}: expected a JSON object, found {type(fields).__name__}; write one per question"
-            )
-        yield f"{path} item {number}", fields
 
 
 # -- one row -----------------------------------------------------------------------------------------------------------
@@ -164,8 +114,8 @@ def _question(place: str, row: Mapping[str, object]) -> str:
         raise TaskError(f'{place}: there is no "question" (fields: {", ".join(row) or "none"}); add it')
     value = row[name]
     if not isinstance(value, str) or not value.strip():
-        raise TaskError(f'{place}: "{name}" must be text, not {value!r}; fix or remove the row')
-    return _encodable(place, value)
+        raise TaskError(f'{place}: "{name}" must be text, not {value!r:.80}; fix or remove the row')
+    return encodable(place, value)
 
 
 def _answers(place: str, row: Mapping[str, object]) -> tuple[str, ...]:
@@ -174,7 +124,7 @@ def _answers(place: str, row: Mapping[str, object]) -> tuple[str, ...]:
     if name is None:
         raise TaskError(f'{place}: there is no "answer" or "golden_answers" (fields: {", ".join(row)}); add one')
     values = [*_texts(place, name, row[name]), *_texts(place, ALIASES, row.get(ALIASES) or [])]
-    found = tuple(dict.fromkeys(_encodable(place, value) for value in values if value.strip()))
+    found = tuple(dict.fromkeys(encodable(place, value) for value in values if value.strip()))
     if not found:
         raise TaskError(f'{place}: "{name}" has no answer in it; without one nothing can be verified')
     return found
@@ -184,7 +134,7 @@ def _texts(place: str, name: str, value: object) -> list[str]:
     """The texts of an answer given as text, number, list, JSON text or object."""
     match value:
         case str() if name not in {"answer", ALIASES} and value.lstrip().startswith("["):
-            return _texts(place, name, _parsed(place, name, value))
+            return _texts(place, name, parse_json(value, f'{place}: "{name}"', 'write e.g. ["Paris", "City of Paris"]'))
         case list():
             return [text for one in value for text in _texts(place, name, one)]
         case dict() if _first(parts := _lowered(value), IN_ANSWER):
@@ -194,28 +144,11 @@ def _texts(place: str, name: str, value: object) -> list[str]:
     raise TaskError(f'{place}: "{name}" must be text, a number or a list of these, not {value!r:.80}; fix the row')
 
 
-def _parsed(place: str, name: str, text: str) -> object:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise TaskError(
-            f'{place}: "{name}" is no JSON list ({error.msg}); write e.g. ["Paris", "City of Paris"]'
-        ) from error
-
-
-def _encodable(place: str, text: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise TaskError(f"{place}: {text!r:.80} has half of a surrogate pair; fix or remove the row") from error
-    return text
-
-
 def _id(place: str, row: Mapping[str, object], question: str, answers: tuple[str, ...]) -> str:
     name = _first(row, IDS)
     if name is None:
         return prompt_id(json.dumps([normalized_prompt(question), *sorted(answers)]))
-    return _encodable(place, id_text(place, name, row[name]))
+    return id_text(place, name, row[name])
 
 
 def _level(row: Mapping[str, object], identity: str) -> str | None:

@@ -29,13 +29,23 @@ from rekindle.training.run_directory import checkpoint_steps
 from rekindle.training.trainer import TrainerState
 from rekindle.types import UserError
 
-__all__ = ["CheckpointError", "Checkpoints"]
+__all__ = ["UNREADABLE", "CheckpointError", "Checkpoints", "damaged"]
 
 FORMAT = 1
 
 
 class CheckpointError(UserError):
     """A checkpoint cannot be written or read."""
+
+
+UNREADABLE = (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, SafetensorError)
+"""Errors of reading a checkpoint that is damaged, or whose parts do not belong together."""
+
+
+def damaged(path: Path, error: Exception) -> CheckpointError:
+    """The error of a checkpoint that cannot be used."""
+    why = " ".join(str(error).split()) or type(error).__name__
+    return CheckpointError(f"{path} is damaged ({why}); delete it to resume from an earlier checkpoint")
 
 
 class Checkpoints:
@@ -107,11 +117,11 @@ class Checkpoints:
                 "tensors": load_tensors(path / "optimizer.safetensors"),
                 "values": values["trainer"],
             }
-        except (OSError, KeyError, json.JSONDecodeError, SafetensorError) as error:
-            raise CheckpointError(
-                f"{path} is damaged ({error}); delete it to resume from an earlier checkpoint"
-            ) from error
-        return trainer, _join(values["state"], arrays)
+            return trainer, _join(values["state"], arrays)
+        except CheckpointError:
+            raise
+        except UNREADABLE as error:
+            raise damaged(path, error) from error
 
     @staticmethod
     def _write(directory: Path, policy: Policy, trainer: TrainerState, state: Mapping[str, Any]) -> None:

@@ -72,8 +72,9 @@ def _likely_cause(last: Mapping[str, Any] | None) -> str:
     """Likely cause of steps without signal, with the remedy, from the metrics of the last step."""
     if last and 2 * last["groups/failed"] >= last["groups/asked"] > 0:
         return (
-            f"{last['groups/failed']} of the last {last['groups/asked']} groups failed because their retriever or "
-            "judge failed: see the warnings, fix the cause, and continue with --resume"
+            f"{last['groups/failed']} of the last {last['groups/asked']} groups failed: the warnings say why (a "
+            "retriever or judge that is down, prompts too long for the model); fix the cause, and continue with "
+            "--resume"
         )
     if last and last.get("self_play/valid") == 0:
         return (

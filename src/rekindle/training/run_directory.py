@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,34 +13,61 @@ from pathlib import Path
 from typing import Any
 
 from rekindle import __version__
+from rekindle.choices import few
 from rekindle.config import Config, ConfigError, dump_toml, read_toml, validate
 from rekindle.locking import lock
+from rekindle.notices import warn
 
 __all__ = ["check", "checkpoint_steps", "describe", "installed_version", "last_checkpoint", "locked", "model_directory"]
 
-EXTENDABLE = {"train.steps", "train.rollouts", "checkpoint.keep"}
-"""Keys that may change on resume: the end of the run, and the number of kept checkpoints."""
+EXTENDABLE = {
+    "train.steps", "train.rollouts", "train.tokens", "checkpoint.keep", "task.path", "task.eval_path", "retriever.url",
+    "judge.url",
+}  # fmt: skip
+"""Keys that may change on resume: the end of the run, the number of kept checkpoints, and where files and servers are.
+The tasks in the files are compared with those that the run began with (``run_tasks``)."""
+CHECKPOINT = re.compile(r"step-(0|[1-9]\d*)")
+STATE = "state.json"
 
 
 def check(config: Config, directory: Path, *, resume: bool) -> None:
-    """Check whether a run may use this directory, without writing to it.
+    """Check whether a run may use this directory, without writing to it; warns of what it will not use.
 
     Raises:
         ConfigError: The directory contains something else, or its run was started with other settings.
     """
     saved = directory / "config.toml"
     visible = [path for path in directory.glob("*") if not path.name.startswith(".")]
+    if directory.exists() and not directory.is_dir():
+        raise ConfigError(f"{directory} is a file; choose another --out")
     if visible and not resume:
         raise ConfigError(f"{directory} is not empty; add --resume to go on with its run, or choose another --out")
     if visible and not saved.exists():
         raise ConfigError(f"{directory} contains no run to resume (no config.toml); choose another --out")
     if visible:
         _check_same(config, saved)
+        _warn_of_incomplete(directory)
+
+
+def _warn_of_incomplete(directory: Path) -> None:
+    checkpoints = directory / "checkpoints"
+    complete = {f"step-{step}" for step in checkpoint_steps(checkpoints)}
+    broken = [
+        path.name for path in checkpoints.glob("*") if CHECKPOINT.fullmatch(path.name) and path.name not in complete
+    ]
+    for name in sorted(broken):
+        warn(f"{checkpoints / name} is no complete checkpoint ({STATE} or model is missing) and is not used")
+    if not complete and (directory / "metrics.jsonl").exists():
+        warn(f"{directory} has no checkpoint, so its run begins again at step 0")
 
 
 def checkpoint_steps(checkpoints: Path) -> list[int]:
-    """Steps of the complete checkpoints in a ``checkpoints`` directory, oldest first."""
-    return sorted(int(path.name.removeprefix("step-")) for path in checkpoints.glob("step-*"))
+    """Steps of the complete checkpoints in a ``checkpoints`` directory, oldest first; other names are left alone."""
+    return sorted(
+        int(name[1])
+        for path in checkpoints.glob("step-*")
+        if (name := CHECKPOINT.fullmatch(path.name)) and (path / STATE).is_file() and (path / "model").is_dir()
+    )
 
 
 def last_checkpoint(run: Path) -> Path | None:
@@ -73,12 +101,15 @@ def locked(directory: Path) -> Iterator[None]:
 
 def _check_same(config: Config, saved: Path) -> None:
     before, now = (_flat(one.model_dump()) for one in (validate(read_toml(saved), str(saved)), config))
-    for key, value in now.items():
-        if value != before.get(key) and key not in EXTENDABLE:
-            raise ConfigError(
-                f"{key} = {value!r} differs from {before.get(key)!r} in {saved}; a run resumes with the settings it "
-                f"was started with (only {', '.join(sorted(EXTENDABLE))} may change), or choose another --out"
-            )
+    changed = [key for key, value in now.items() if value != before.get(key) and key not in EXTENDABLE]
+    if not changed:
+        return
+    key, *others = changed
+    raise ConfigError(
+        f"{key} = {now[key]!r} differs from {before.get(key)!r} in "
+        f"{saved}{f', and so do {few(others)}' if others else ''}; a run resumes with the settings it was started "
+        "with (its length, checkpoint.keep, and the places of files and servers may change), or choose another --out"
+    )
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,20 +1,75 @@
 """Learning rate factors: the schedule over the run, and the factor by the size of a batch."""
 
 import math
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self
 
-from rekindle.types import TrainingSample
+from rekindle.types import TrainingSample, UserError
 
-__all__ = ["learning_rate_factor", "size_factor"]
+__all__ = ["Decay", "learning_rate_factor", "size_factor"]
+
+Schedule = Literal["constant", "linear", "cosine"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decay:
+    """Course of a decaying learning rate: from ``height`` at update ``start`` to 0 at update ``end``.
+
+    A run that is resumed with another length goes on from the factor that it has reached, so the rate does not jump.
+
+    Attributes:
+        start: Update at which the decay begins; that of the end of the warm-up unless the length was changed.
+        end: Updates of the run; None: unknown, and no schedule decays.
+        height: Factor of the learning rate at ``start``.
+    """
+
+    start: int
+    end: int | None
+    height: float = 1.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """The course, as JSON values."""
+        return asdict(self)
+
+    def resumed(self, state: Mapping[str, Any] | None, update: int, schedule: Schedule) -> Self:
+        """The course of a resumed run: the saved one, or a new one from here where the length of the run is another.
+
+        Args:
+            state: Saved course; None: that of a checkpoint which had none.
+            update: Update with which the run goes on.
+            schedule: Schedule after the warm-up.
+
+        Raises:
+            UserError: The learning rate has fallen to 0 already.
+        """
+        saved = self if state is None else type(self)(**state)
+        if schedule == "constant" or saved.end == self.end or update <= saved.start:
+            return type(self)(saved.start, self.end, saved.height)
+        height = saved.factor(update, schedule)
+        if not height:
+            raise UserError(
+                f'the learning rate of optimizer.schedule = "{schedule}" has fallen to 0 at train.steps = '
+                f"{saved.end}, so further steps would change nothing; begin a new run with this one's model "
+                "(model.path) and another --out"
+            )
+        return type(self)(update, self.end, height)
+
+    def factor(self, update: int, schedule: Schedule) -> float:
+        """Factor of the learning rate at an update after the warm-up."""
+        if schedule == "constant" or self.end is None:
+            return 1.0
+        progress = min(1.0, (update - self.start) / max(1, self.end - self.start))
+        return self.height * (1.0 - progress if schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * progress)))
 
 
 def learning_rate_factor(
     update: int,
     *,
     warmup_steps: int,
-    schedule: Literal["constant", "linear", "cosine"] = "constant",
+    schedule: Schedule = "constant",
     total_updates: int | None = None,
+    decay: Decay | None = None,
 ) -> float:
     """Factor of the learning rate at one update, in [0, 1].
 
@@ -26,6 +81,7 @@ def learning_rate_factor(
         warmup_steps: Updates of the warm-up; 0 for none.
         schedule: Schedule after the warm-up.
         total_updates: Updates of the run; required by "linear" and "cosine".
+        decay: Course of the decay in a run whose length was changed; None: from the warm-up to ``total_updates``.
 
     Raises:
         ValueError: A decaying schedule has no ``total_updates``.
@@ -34,10 +90,7 @@ def learning_rate_factor(
         raise ValueError(f'the "{schedule}" schedule needs the number of updates; set train.steps')
     if update < warmup_steps:
         return (update + 1) / warmup_steps
-    if schedule == "constant" or total_updates is None:
-        return 1.0
-    progress = min(1.0, (update - warmup_steps) / max(1, total_updates - warmup_steps))
-    return 1.0 - progress if schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * progress))
+    return (decay or Decay(warmup_steps, total_updates)).factor(update, schedule)
 
 
 def size_factor(samples: Sequence[TrainingSample], target: int, exponent: float) -> float:

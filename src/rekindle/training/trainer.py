@@ -23,7 +23,7 @@ was sampled by the current version. Otherwise it is the engine's log-probabiliti
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
@@ -37,11 +37,12 @@ from rekindle.learning.losses.tokens import Clip, Tokens
 from rekindle.learning.losses.zero_variance import entropy_advantages
 from rekindle.learning.sides import side_scales
 from rekindle.models.policy import Policy, TokenLogprobs
+from rekindle.notices import warn
 from rekindle.training.batching import microbatches, minibatches
 from rekindle.training.movement import Movement
 from rekindle.training.optimizer import Optimizer
 from rekindle.training.policy_gap import PolicyGap
-from rekindle.training.schedules import learning_rate_factor
+from rekindle.training.schedules import Decay, learning_rate_factor
 from rekindle.training.update_stats import Diverged, UpdateStats, UpdateSums
 from rekindle.types import TrainingSample
 
@@ -57,7 +58,7 @@ class TrainerState(TypedDict):
     """
 
     tensors: dict[str, Tensor]
-    values: dict[str, int]
+    values: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ class Trainer:
         self._top_rate, self._seed = settings.learning_rate, settings.seed
         self._table, self._batch = loss, optimizer
         self._loss, self._clip = LOSSES[loss.kind].load(), Clip(loss.clip_low, loss.clip_high, loss.dual_clip)
-        self._total_updates, self._probe_rows = total_updates, probe_rows
+        self._decay, self._probe_rows = Decay(optimizer.warmup_steps, total_updates), probe_rows
         self._optimizer = Optimizer(policy.model.named_parameters(), optimizer)
         self._updates = 0
         self._learning_rate()  # refuses a schedule without an end now instead of at the first update
@@ -180,23 +181,37 @@ class Trainer:
 
     def state_dict(self) -> TrainerState:
         """Everything but the model's weights and the settings."""
-        return {"tensors": self._optimizer.tensors(), "values": {"updates": self._updates}}
+        return {
+            "tensors": self._optimizer.tensors(),
+            "values": {"updates": self._updates, "decay": self._decay.state_dict()},
+        }
 
     def load_state_dict(self, state: TrainerState) -> None:
         """Restore; the policy must have the weights from when ``state_dict`` was called.
 
         Raises:
+            UserError: The run is made longer, and its learning rate has fallen to 0 already.
             ValueError: The state belongs to another model.
         """
+        updates = state["values"]["updates"]
+        saved = state["values"].get("decay")
+        self._decay = self._decay.resumed(saved, updates, self._batch.schedule)
+        if saved is not None and self._decay.start != saved["start"]:
+            warn(
+                f"train.steps = {self._decay.end} was {saved['end']}: the learning rate goes on from its value at "
+                f"update {updates} and falls to 0 at the new end, which is not the course of a run of that length "
+                "from the start"
+            )
         self._optimizer.load_tensors(state["tensors"])
-        self._updates = state["values"]["updates"]
+        self._updates = updates
 
     def _learning_rate(self) -> float:
         factor = learning_rate_factor(
             self._updates,
             warmup_steps=self._batch.warmup_steps,
             schedule=self._batch.schedule,
-            total_updates=self._total_updates,
+            total_updates=self._decay.end,
+            decay=self._decay,
         )
         return self._top_rate * factor
 

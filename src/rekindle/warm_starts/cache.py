@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from rekindle.caching import cache_directory
+from rekindle.caching import cache_directory, writable_cache
 from rekindle.models.policy import ModelError, Policy
 from rekindle.types import UserError
 
@@ -30,11 +30,15 @@ def cached(key: dict[str, Any], make: Callable[[], tuple[Policy, dict[str, float
     Args:
         key: Every setting that the policy depends on, JSON-like.
         make: Trains the policy and measures its profile.
+
+    Raises:
+        CacheError: There is none in the cache, and the cache cannot be written.
     """
     text = json.dumps({**key, "recipe_version": RECIPE_VERSION, "torch": torch.__version__}, sort_keys=True)
     directory = cache_directory("warm-start") / hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
     found = _read_profile(directory)
     if found is None:
+        writable_cache(directory, "the start policy")
         policy, found = make()
         if _read_profile(directory) is None:  # else another process made it meanwhile, and may be reading it
             _keep(directory, policy, found, text)

@@ -45,6 +45,7 @@ RULES: tuple[Rule, ...] = (
     search.retriever_is_there,
     search.tool_calls_need_a_template,
     search.answer_leaves_room_to_search,
+    search.turns_are_within_the_rollout,
     search.stop_texts_are_the_protocols,
     search.tool_tokens_have_no_behaviour,
     search.judge_has_an_address,

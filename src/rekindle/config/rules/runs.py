@@ -5,7 +5,12 @@ from collections.abc import Iterator
 from rekindle.config.facts import invents_its_world
 from rekindle.config.tables import Config
 
-__all__ = ["model_reads_the_task", "schedule_needs_an_end", "task_is_named", "warm_start_decays"]
+__all__ = [
+    "model_reads_the_task",
+    "schedule_needs_an_end",
+    "task_is_named",
+    "warm_start_decays",
+]
 
 
 def schedule_needs_an_end(config: Config) -> Iterator[str]:
@@ -48,7 +53,7 @@ def warm_start_decays(config: Config) -> Iterator[str]:
 def task_is_named(config: Config) -> Iterator[str]:
     """A source without its file or name, or with the verifier of another source."""
     task = config.task
-    if task.source in {"jsonl", "parquet", "gsm8k"} and task.path is None:
+    if task.source in {"jsonl", "csv", "parquet", "gsm8k"} and task.path is None:
         yield f'task.source = "{task.source}" needs task.path, the file to read; set it'
     if task.source == "reasoning_gym" and task.name is None:
         yield 'task.source = "reasoning_gym" needs task.name; set it, e.g. to "spell_backward"'

@@ -14,6 +14,7 @@ __all__ = [
     "stop_texts_are_the_protocols",
     "tool_calls_need_a_template",
     "tool_tokens_have_no_behaviour",
+    "turns_are_within_the_rollout",
 ]
 
 
@@ -59,6 +60,16 @@ def answer_leaves_room_to_search(config: Config) -> Iterator[str]:
         yield (
             f"search.answer_tokens = {answer} of engine.max_new_tokens = {total} leaves no tokens for searches; raise "
             f"engine.max_new_tokens above {answer}"
+        )
+
+
+def turns_are_within_the_rollout(config: Config) -> Iterator[str]:
+    """A turn that may be longer than the whole rollout."""
+    turn, total = config.search.turn_tokens, config.engine.max_new_tokens
+    if plays_search(config) and turn is not None and turn > total:
+        yield (
+            f"search.turn_tokens = {turn} is above engine.max_new_tokens = {total}, the tokens of all turns together; "
+            "lower it, or raise engine.max_new_tokens"
         )
 
 

@@ -1,18 +1,22 @@
 """Tables of the policy, and of the warm start of a tiny one."""
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import model_validator
 
-from rekindle.config.conditions import Condition, absent, fact, given
+from rekindle.config.conditions import Condition, absent, fact, given, on
 from rekindle.config.facts import invents_its_world
-from rekindle.config.keys import Table, key
+from rekindle.config.keys import OptionalPath, Table, key
 
 __all__ = ["ModelTable", "TinyModel", "WarmStartTable"]
 
 MADE_HERE = absent("model.path").but("model.path names a pretrained model, remove model.path")
 READY_MODEL = given("model.path", "MODEL_DIR", suggest=False).but(
     "the tiny model has no code and no chat template, set model.path"
+)
+
+TEMPLATED = (READY_MODEL & on("model.chat_template", True)).but(
+    "no chat template is used, set model.chat_template = true"
 )
 
 
@@ -50,7 +54,7 @@ class TinyModel(Table):
 class ModelTable(Table):
     """The policy: a Hugging Face causal LM directory, or a tiny decoder made from scratch."""
 
-    path: str | None = key(None, "directory with config, weights and tokenizer; absent: a tiny model is made")
+    path: OptionalPath = key(None, "directory with config, weights and tokenizer; absent: a tiny model is made")
     dtype: Literal["float32", "bfloat16"] = key(
         "float32",
         "type of the weights; the optimizer's state is float32 in any case",
@@ -63,6 +67,14 @@ class ModelTable(Table):
     )
     system_prompt: str | None = key(
         None, "system message put before every prompt (needs a chat template)", only=READY_MODEL
+    )
+    template: OptionalPath = key(
+        None,
+        "chat template instead of the tokenizer's: a Jinja file, or the name of one of several that the tokenizer has",
+        only=TEMPLATED,
+    )
+    template_variables: dict[str, Any] = key(
+        {}, "variables of the chat template, e.g. { enable_thinking = false }", only=TEMPLATED
     )
     tiny: TinyModel = TinyModel()
 

@@ -3,7 +3,7 @@
 from typing import Annotated, ClassVar, Literal
 
 from rekindle.config.conditions import Condition, absent, fact, given, having, on
-from rekindle.config.keys import OneOf, Table, key
+from rekindle.config.keys import OneOf, OptionalPath, Table, key
 from rekindle.learning.estimators import ESTIMATORS
 from rekindle.scheduling.pools import POOLS
 
@@ -139,7 +139,7 @@ class SkipTable(Table):
 class ProfileTable(Table):
     """A profiling pass with the start policy; its counts also initialize the posterior."""
 
-    path: str | None = key(
+    path: OptionalPath = key(
         None,
         "file written by rekindle profile; absent: the run makes a profile where it needs one",
         only=(PHASED | ESTIMATES).but('set a method that reads a profile, e.g. pool.kind = "phased" or "prioritized"'),

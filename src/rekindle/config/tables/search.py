@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from rekindle.config.conditions import Condition, fact, on
 from rekindle.config.facts import invents_its_world, plays_search
-from rekindle.config.keys import Table, key
+from rekindle.config.keys import OptionalPath, Table, key
 
 __all__ = ["RetrieverTable", "SearchTable"]
 
@@ -66,13 +66,15 @@ class RetrieverTable(Table):
             "http": "a server that speaks the /retrieve protocol",
         },
     )
-    corpus: str | None = key(None, "JSONL file with id and contents (title line, then text)", only=LOCAL)
-    index: str | None = key(None, "directory of the index, built when missing; absent: in the user's cache", only=LOCAL)
+    corpus: OptionalPath = key(None, "JSONL file with id and contents (title line, then text)", only=LOCAL)
+    index: OptionalPath = key(
+        None, "directory of the index, built when missing; absent: in the user's cache", only=LOCAL
+    )
     title_weight: float = key(
         2.0, "weight of a match in the title", gt=0, only=on("retriever.kind", "lexical", "hybrid")
     )
-    encoder: str | None = key(None, "directory of the encoder of dense vectors", only=VECTORS)
-    vectors: str | None = key(
+    encoder: OptionalPath = key(None, "directory of the encoder of dense vectors", only=VECTORS)
+    vectors: OptionalPath = key(
         None,
         "precomputed vectors of the passages, in their order: .npy or a faiss index; absent: computed",
         only=VECTORS,

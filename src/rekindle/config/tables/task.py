@@ -4,12 +4,12 @@ from typing import Any, ClassVar, Literal
 
 from rekindle.config.conditions import Condition, absent, fact, given, on
 from rekindle.config.facts import verifies_in_workers, verifies_maths
-from rekindle.config.keys import Table, key
+from rekindle.config.keys import OptionalPath, Table, key
 
 __all__ = ["JudgeTable", "TaskTable", "VerifyTable"]
 
 
-FILES = on("task.source", "jsonl", "parquet", "gsm8k")
+FILES = on("task.source", "jsonl", "csv", "parquet", "gsm8k")
 GENERATED = on("task.source", "spell_backward", "search_world", "reasoning_gym")
 ITSELF = on("task.source", "self_play")
 
@@ -17,7 +17,9 @@ ITSELF = on("task.source", "self_play")
 class TaskTable(Table):
     """Source of the prompts, environment and verifier."""
 
-    source: Literal["spell_backward", "search_world", "self_play", "reasoning_gym", "jsonl", "parquet", "gsm8k"] = key(
+    source: Literal[
+        "spell_backward", "search_world", "self_play", "reasoning_gym", "jsonl", "csv", "parquet", "gsm8k"
+    ] = key(
         "spell_backward",
         "source of the tasks",
         values={
@@ -25,7 +27,8 @@ class TaskTable(Table):
             "search_world": "embedded: questions about an invented knowledge base, answered by searching",
             "self_play": "questions proposed by the policy (search self-play)",
             "reasoning_gym": "a generator of the package reasoning-gym, named by task.name",
-            "jsonl": "a file of JSON lines with prompt and answer",
+            "jsonl": "a file of JSON lines with prompt and answer; with the suffix .json also a list",
+            "csv": "a CSV or TSV file with a header and the columns prompt and answer",
             "parquet": "a Parquet file with prompt and answer",
             "gsm8k": "a file of JSON lines in the format of GSM8K",
         },
@@ -40,12 +43,12 @@ class TaskTable(Table):
         },
     )
     name: str | None = key(None, "data set name, e.g. spell_backward", only=on("task.source", "reasoning_gym"))
-    path: str | None = key(
+    path: OptionalPath = key(
         None,
         "file of tasks; self_play: answers to propose questions for, absent: those of the embedded search world",
         only=FILES | ITSELF,
     )
-    eval_path: str | None = key(
+    eval_path: OptionalPath = key(
         None,
         "file of held-out tasks; absent: eval.prompts rows are split off (self_play with a path: none)",
         only=FILES | (ITSELF & given("task.path", "ANSWERS", suggest=False)),
@@ -54,6 +57,12 @@ class TaskTable(Table):
         {},
         "parameters of the generator",
         only=(GENERATED | (ITSELF & absent("task.path"))).but('set task.source to a generator, e.g. "reasoning_gym"'),
+    )
+    overlong_prompts: Literal["fail", "drop"] = key(
+        "fail",
+        "prompts that leave no room for an answer in the model's context; they are counted before the first step",
+        only=on("task.source", "jsonl", "csv", "parquet", "gsm8k", "reasoning_gym"),
+        values={"fail": "stay, and their groups fail", "drop": "leave the pool and the held-out prompts"},
     )
     pool_size: int | None = key(None, "prompts in the pool; absent: all of a file, 4096 of a generator", ge=1)
     verifier: Literal[
@@ -104,4 +113,4 @@ class JudgeTable(Table):
     max_calls: int | None = key(None, "most calls of one process; later answers are not judged; absent: no limit", ge=1)
     timeout_seconds: float = key(60.0, "longest wait for one verdict, seconds", gt=0)
     concurrency: int = key(16, "requests in flight at the same time", ge=1)
-    cache: str | None = key(None, "SQLite file with verdicts; absent: kept in memory")
+    cache: OptionalPath = key(None, "SQLite file with verdicts; absent: kept in memory")

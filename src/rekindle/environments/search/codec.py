@@ -84,24 +84,13 @@ class PolicyCodec:
 
     def render(self, messages: Sequence[Message], tools: Tools) -> str:
         """See ``Codec.render``."""
-        from jinja2 import TemplateError
-
         if not (self._chat_template and self._tokenizer.chat_template):
             raise UserError(
                 'search.protocol = "tool_calls" needs a chat template, and none is used; choose a chat model with '
                 'model.chat_template = true, or search.protocol = "tags"'
             )
         system = [] if self._system_prompt is None else [{"role": "system", "content": self._system_prompt}]
-        try:
-            rendered: str = self._tokenizer.apply_chat_template(
-                [*system, *map(dict, messages)], tools=_listed(tools), tokenize=False, add_generation_prompt=True
-            )
-        except (TemplateError, TypeError, ValueError, KeyError, IndexError) as error:
-            raise UserError(
-                f'the chat template cannot write a conversation with tools ({error}); use search.protocol = "tags" or '
-                "another model"
-            ) from error
-        return rendered
+        return self._policy.render([*system, *messages], _listed(tools))
 
     def own(self, text: str) -> list[int]:
         """See ``Codec.own``."""

@@ -88,9 +88,13 @@ class SearchConversations:
         """Token ids of the user's message, with the announcement of the tools."""
         return self._settings.codec.prompt(text, self._settings.protocol.tools)
 
+    def room(self, prompt_ids: Sequence[int]) -> int:
+        """Tokens of the context that are left for turns after this prompt."""
+        return self._settings.limits.sampling.context - self._settings.reserve - len(prompt_ids)
+
     def has_room(self, prompt_ids: Sequence[int]) -> bool:
         """Whether the context has room for a turn after this prompt."""
-        return 0 < len(prompt_ids) < self._settings.limits.sampling.context - self._settings.reserve
+        return len(prompt_ids) > 0 and self.room(prompt_ids) > 0
 
     def hold(self, openings: Sequence[Opening]) -> list[list[Conversation]]:
         """Hold all conversations, ``request.n`` for each opening, and return them finished."""

@@ -29,7 +29,7 @@ class SearchEnvironment:
         prompt: Text with ``{question}`` in it; None: the protocol's instructions.
 
     Raises:
-        UserError: A task names a corpus without a retriever, or the prompt cannot be used.
+        UserError: A task names a corpus without a retriever or has a system message, or the prompt cannot be used.
     """
 
     def __init__(
@@ -58,6 +58,10 @@ class SearchEnvironment:
         """Counts of turns, queries answered and refused, malformed calls, idle turns and more (see ``COUNTS``)."""
         return {f"search/{name}": count for name, count in self._conversations.counts.items()}
 
+    def room(self, task: Task) -> int:
+        """Tokens of the context that are left for turns after the prompt of a task."""
+        return self._conversations.room(self._prompt_ids(task))
+
     def play(self, requests: Sequence[GroupRequest]) -> Iterator[tuple[int, list[Rollout] | None]]:
         """Hold all conversations, then judge all answers; a request whose prompt leaves no room for a turn fails."""
         openings = [self._opening(request) for request in requests]
@@ -71,8 +75,10 @@ class SearchEnvironment:
 
     def _opening(self, request: GroupRequest) -> Opening:
         task = self._tasks[request.row]
-        text = self._prompt.replace("{question}", task.prompt)
-        return Opening(request, _corpus(task), self._conversations.prompt(text))
+        return Opening(request, _corpus(task), self._prompt_ids(task))
+
+    def _prompt_ids(self, task: Task) -> list[int]:
+        return self._conversations.prompt(self._prompt.replace("{question}", task.prompt))
 
     def _judge(self, conversations: Sequence[Conversation]) -> list[Verdict]:
         """Judge the answers, each in tags of its own, so that no other text can be taken for the answer."""
@@ -106,6 +112,11 @@ def _check_prompt(prompt: str) -> None:
 
 def _check_corpora(tasks: Sequence[Task], corpora: Sequence[str]) -> None:
     for task in tasks:
+        if task.system is not None:
+            raise UserError(
+                f"task {task.id!r} has a system message of its own, which search conversations do not have; put it "
+                "into search.prompt, or remove it"
+            )
         if _corpus(task) not in corpora:
             raise UserError(
                 f"task {task.id!r} names the corpus {_corpus(task)!r}, and there is a retriever for {sorted(corpora)} "

@@ -1,0 +1,159 @@
+"""Names of settings elsewhere: earlier names of our own keys, and those of TRL, verl and transformers.
+
+A key under an earlier name is read as the key of today, with a warning. A name of another trainer is an unknown key;
+the tables here say which key has its meaning, or that there is none.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+__all__ = ["ABSENT", "EARLIER", "ELSEWHERE", "leaves", "meaning_of"]
+
+EARLIER: Mapping[str, str] = {
+    **{f"train.{name}": f"optimizer.{name}" for name in (
+        "warmup_steps", "schedule", "weight_decay", "beta1", "beta2", "grad_clip", "batch_exponent", "epochs",
+        "minibatches", "microbatch_tokens",
+    )},
+    **{f"train.{name}": f"loss.{name}" for name in (
+        "clip_low", "clip_high", "aggregation", "old_logprobs", "off_temperature", "importance_cap", "kl_coefficient",
+        "tool_tokens",
+    )},
+    **{f"train.{name}": f"advantage.{name}" for name in (
+        "estimator", "baseline_strength", "zero_variance_scale", "negative_keep_ratio",
+    )},
+    "train.loss": "loss.kind",
+    "train.max_barren_steps": "train.max_steps_without_signal",
+    "self_play.yardstick_samples": "self_play.reference_samples",
+}  # fmt: skip
+"""Today's key by its earlier name."""
+
+_ELSEWHERE: Mapping[str, tuple[str, ...]] = {
+    # length of the run
+    "train.steps": ("max_steps", "total_training_steps", "num_train_epochs", "total_epochs", "num_epochs",
+                    "total_episodes", "num_episodes"),
+    "train.seed": ("data_seed", "random_seed"),
+    "--out": ("output_dir", "default_local_dir", "logging_dir", "save_path", "ckpt_path"),
+    "--resume": ("resume_from_checkpoint", "resume_mode", "load_checkpoint"),
+    # model
+    "model.path": ("model_name_or_path", "model_name", "pretrain", "policy_model", "base_model", "model_id"),
+    'model.dtype = "bfloat16"': ("bf16", "fp16", "torch_dtype", "precision", "mixed_precision"),
+    "model.template_variables": ("chat_template_kwargs", "apply_chat_template_kwargs", "enable_thinking"),
+    "model.template": ("chat_template_path", "custom_chat_template"),
+    # tasks
+    "task.path": ("dataset_name", "train_files", "prompt_data", "dataset", "data_path", "train_file"),
+    "task.eval_path": ("val_files", "eval_dataset", "validation_files", "test_file"),
+    "task.verifier": ("reward_funcs", "reward_model", "custom_reward_function", "reward_function", "remote_rm_url",
+                      "reward_fn"),
+    "task.overlong_prompts": ("max_prompt_length", "filter_overlong_prompts", "prompt_max_len"),
+    "task.pool_size": ("max_samples", "train_max_samples", "max_train_samples"),
+    # rollouts
+    "train.group_size": ("num_generations", "n", "n_samples_per_prompt", "num_samples_per_prompt", "rollout_n",
+                         "num_return_sequences"),
+    "train.groups_per_step": ("train_batch_size", "generation_batch_size", "per_device_train_batch_size",
+                              "rollout_batch_size", "gen_batch_size", "num_prompts_per_step"),
+    "engine.max_new_tokens": ("max_completion_length", "max_response_length", "max_tokens", "generate_max_len",
+                              "response_length"),
+    "engine.max_rows": ("max_num_seqs", "micro_rollout_batch_size"),
+    "refill.max_rounds": ("max_num_gen_batches", "filter_groups", "dynamic_sampling"),
+    # advantages and loss
+    "advantage.estimator": ("adv_estimator", "scale_rewards", "norm_adv_by_std_in_grpo", "advantage_estimator",
+                            "std_normalization"),
+    "loss.kl_coefficient": ("beta", "kl_coef", "kl_loss_coef", "init_kl_coef", "use_kl_loss"),
+    "loss.clip_low": ("epsilon", "clip_ratio", "clip_ratio_low", "cliprange", "eps_clip", "eps_clip_low",
+                       "epsilon_low"),
+    "loss.clip_high": ("epsilon_high", "clip_ratio_high", "eps_clip_high"),
+    "loss.aggregation": ("loss_agg_mode", "loss_aggregation"),
+    "loss.kind": ("loss_type", "importance_sampling_level", "policy_loss"),
+    # optimizer
+    "train.learning_rate": ("lr", "actor_learning_rate", "peak_lr"),
+    "optimizer.warmup_steps": ("warmup_ratio", "lr_warmup_steps", "lr_warmup_steps_ratio", "num_warmup_steps"),
+    "optimizer.schedule": ("lr_scheduler_type", "lr_scheduler", "warmup_style"),
+    "optimizer.grad_clip": ("max_grad_norm", "gradient_clipping", "max_norm", "clip_grad"),
+    "optimizer.beta1": ("adam_beta1",),
+    "optimizer.beta2": ("adam_beta2",),
+    "optimizer.epochs": ("num_iterations", "ppo_epochs", "num_ppo_epochs"),
+    "optimizer.minibatches": ("ppo_mini_batch_size", "num_mini_batches", "steps_per_generation"),
+    "optimizer.microbatch_tokens": ("gradient_accumulation_steps", "ppo_micro_batch_size", "micro_train_batch_size",
+                                    "ppo_micro_batch_size_per_gpu", "ppo_max_token_len_per_gpu"),
+    # evaluation and files
+    "eval.every": ("eval_steps", "test_freq", "eval_strategy", "evaluation_strategy"),
+    "eval.prompts": ("max_eval_samples", "val_max_samples", "val_batch_size", "per_device_eval_batch_size"),
+    "checkpoint.every": ("save_steps", "save_freq", "save_strategy"),
+    "checkpoint.keep": ("save_total_limit", "max_actor_ckpt_to_keep", "max_ckpt_num"),
+}  # fmt: skip
+
+ELSEWHERE: Mapping[str, str] = {name: key for key, names in _ELSEWHERE.items() for name in names}
+"""Our key, perhaps with its value, or an option of the command, by its name in other trainers."""
+
+_ABSENT: Mapping[str, tuple[str, ...]] = {
+    "there is no LoRA or other adapter, all weights are trained; remove it": (
+        "lora", "lora_rank", "lora_r", "lora_alpha", "lora_dropout", "lora_target_modules", "target_modules",
+        "use_peft", "peft_config", "use_rslora", "adapter",
+    ),
+    "weights are not quantized; choose a smaller model, or model.dtype = \"bfloat16\"": (
+        "load_in_4bit", "load_in_8bit", "quantization_config", "quantization", "bnb_4bit_quant_type",
+    ),
+    "there are no trackers; every step is written to metrics.jsonl, and `rekindle report` shows it": (
+        "report_to", "wandb", "use_wandb", "wandb_project", "use_tensorboard", "tensorboard", "logger", "project_name",
+        "experiment_name", "run_name", "logging_steps", "logging_first_step", "log_completions", "swanlab", "mlflow",
+    ),
+    "rollouts come from rekindle's own engine; remove it": (
+        "use_vllm", "vllm_mode", "vllm_server_host", "vllm_gpu_memory_utilization", "vllm_tensor_parallel_size",
+        "gpu_memory_utilization", "tensor_model_parallel_size", "enforce_eager", "vllm_num_engines", "use_sglang",
+        "free_cache_engine",
+    ),
+    "a run is one process on one device; remove it": (
+        "deepspeed", "fsdp", "fsdp_config", "zero_stage", "nnodes", "n_gpus_per_node", "num_gpus", "num_processes",
+        "param_offload", "optimizer_offload", "ulysses_sequence_parallel_size", "local_rank", "ddp_backend",
+    ),
+    "micro-batches are bounded by optimizer.microbatch_tokens instead; remove it": (
+        "gradient_checkpointing", "enable_gradient_checkpointing", "use_remove_padding", "padding_free",
+        "use_dynamic_bsz",
+    ),
+    "the kernels are chosen by a measurement; remove it": (
+        "attn_implementation", "use_flash_attention", "flash_attn", "use_liger_kernel", "use_liger_loss",
+        "torch_compile",
+    ),
+    "sampling has engine.top_p and engine.min_p; remove it, or use one of them": (
+        "top_k", "repetition_penalty", "presence_penalty", "frequency_penalty",
+    ),
+    "there is no critic and no discount; remove it": (
+        "gamma", "lam", "lambd", "gae_lambda", "value_clip", "vf_coef", "critic", "critic_warmup",
+        "critic_learning_rate", "cliprange_value",
+    ),
+    "there is no entropy bonus; remove it": ("entropy_coeff", "entropy_coef", "ent_coef", "entropy_bonus"),
+    "the optimizer is AdamW; remove it": ("optim", "optimizer_type", "adam_epsilon", "adam_eps"),
+    "nothing is uploaded; `model/` in the last checkpoint is a transformers directory": (
+        "push_to_hub", "hub_model_id", "hub_token",
+    ),
+}  # fmt: skip
+
+ABSENT: Mapping[str, str] = {name: words for words, names in _ABSENT.items() for name in names}
+"""What there is instead, by a name that has no key here."""
+
+
+def meaning_of(path: str, known: Mapping[str, Any]) -> str | None:
+    """What to write instead of a name of another trainer; None where the name is not known.
+
+    Args:
+        path: The unknown key, e.g. ``train.lr`` or ``actor_rollout_ref.actor.optim.lr``.
+        known: Our keys by path; a key of the same table is preferred.
+    """
+    table, _, name = path.rpartition(".")
+    name = name.lower()
+    if name in ABSENT:
+        return ABSENT[name]
+    if name not in ELSEWHERE:
+        return None
+    key = ELSEWHERE[name]
+    sibling = f"{table}.{key.rpartition('.')[2]}"
+    return f"did you mean {sibling if sibling in known else key}?"
+
+
+def leaves(path: str, value: object) -> Iterator[str]:
+    """Path of every key in a value, which may be a table of tables."""
+    if not isinstance(value, Mapping) or not value:
+        yield path
+        return
+    for name, inner in value.items():
+        yield from leaves(f"{path}.{name}", inner)

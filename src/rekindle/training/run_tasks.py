@@ -1,0 +1,102 @@
+"""The tasks of a run: ``tasks.jsonl``, with a line per task, so that a resumed run can tell whether they are the same.
+
+    {"set": "pool", "id": "q17", "prompt": "0f3a...", "answer": "99b2..."}
+
+Prompt (with its system message) and answer are hashes. The order of the lines is that of the run's pool.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from rekindle.choices import few
+from rekindle.notices import warn
+from rekindle.types import Task, UserError
+
+__all__ = ["RunTasksError", "keep_tasks", "same_tasks"]
+
+FILE = "tasks.jsonl"
+Part = Literal["pool", "held_out"]
+NAMES: Mapping[Part, str] = {"pool": "the pool", "held_out": "the held-out prompts"}
+Line = Mapping[str, str]
+
+
+class RunTasksError(UserError):
+    """The tasks of a resumed run are not those that it began with."""
+
+
+def keep_tasks(directory: Path, pool: Sequence[Task], held_out: Sequence[Task]) -> None:
+    """Write the tasks that a run begins with, whole or not at all."""
+    partial = directory / f".{FILE}"
+    with partial.open("w", encoding="utf-8") as file:
+        for part, tasks in (("pool", pool), ("held_out", held_out)):
+            file.writelines(json.dumps({"set": part, **_line(task)}) + "\n" for task in tasks)
+    partial.replace(directory / FILE)
+
+
+def same_tasks(
+    directory: Path, pool: Sequence[Task], held_out: Sequence[Task]
+) -> tuple[tuple[Task, ...], tuple[Task, ...]]:
+    """Pool and held-out prompts in the order with which the run began; warns of changed answers and of another order.
+
+    A run of an earlier version, which has no list of its tasks, gets them as they are.
+
+    Raises:
+        RunTasksError: Tasks were added or removed, or their prompts were changed; or the list is damaged.
+    """
+    path = directory / FILE
+    if not path.exists():
+        return tuple(pool), tuple(held_out)
+    saved = list(_saved(path))
+    ordered_pool = _same(path, "pool", [line for line in saved if line["set"] == "pool"], pool)
+    return ordered_pool, _same(path, "held_out", [line for line in saved if line["set"] == "held_out"], held_out)
+
+
+def _same(path: Path, part: Part, saved: Sequence[Line], tasks: Sequence[Task]) -> tuple[Task, ...]:
+    now = {task.id: task for task in tasks}
+    before = {line["id"]: line for line in saved}
+    changes = {
+        "were added": [name for name in now if name not in before],
+        "were removed": [name for name in before if name not in now],
+    }
+    lines = {name: _line(now[name]) for name in before if name in now}
+    changes["have other prompts"] = [name for name, line in lines.items() if line["prompt"] != before[name]["prompt"]]
+    found = [f"{len(names):,} {what} ({few(map(repr, names), 3)})" for what, names in changes.items() if names]
+    if found:
+        raise RunTasksError(
+            f"{NAMES[part]} of this run had {len(before):,} tasks when it began, and since then {', '.join(found)}: a "
+            f"run goes on with its own tasks; restore their file, or begin a new run with the model in {path.parent} "
+            "(model.path) and another --out"
+        )
+    if answers := [name for name, line in lines.items() if line["answer"] != before[name]["answer"]]:
+        warn(
+            f"{len(answers):,} tasks of {NAMES[part]} have other answers than when the run began "
+            f"({few(map(repr, answers), 3)}); it goes on with the new ones"
+        )
+    if list(now) != list(before):
+        warn(f"the tasks of {NAMES[part]} are in another order than when the run began; it keeps its own order")
+    return tuple(now[name] for name in before)
+
+
+def _line(task: Task) -> dict[str, str]:
+    asked = [task.prompt] if task.system is None else [task.prompt, task.system]
+    answers = [task.answer] if isinstance(task.answer, str) else list(task.answer)
+    return {"id": task.id, "prompt": _hash(asked), "answer": _hash(answers)}
+
+
+def _hash(texts: Sequence[str]) -> str:
+    return hashlib.blake2b(json.dumps(texts).encode(), digest_size=8).hexdigest()
+
+
+def _saved(path: Path) -> Iterator[Line]:
+    try:
+        with path.open(encoding="utf-8") as file:
+            for line in file:
+                found = json.loads(line)
+                yield {name: str(found[name]) for name in ("set", "id", "prompt", "answer")}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise RunTasksError(
+            f"{path} is damaged ({error}); restore it, or delete it to go on without a check of the tasks"
+        ) from error
