@@ -358,7 +358,9 @@ def test_chat_template_and_system_prompt_reach_the_prompt(ascii_model, tmp_path)
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(ascii_model)
-    tokenizer.chat_template = "{% for message in messages %}[{{ message.role }}]{{ message.content }}{% endfor %}>"
+    tokenizer.chat_template = (
+        "{% for message in messages %}[{{ message.role }}]{{ message.content }}{% endfor %}<think>"
+    )
     for name in ("config.json", "generation_config.json", "model.safetensors"):
         (tmp_path / name).write_bytes((ascii_model / name).read_bytes())
     tokenizer.save_pretrained(tmp_path)
@@ -370,7 +372,7 @@ def test_chat_template_and_system_prompt_reach_the_prompt(ascii_model, tmp_path)
     )
     from rekindle.warm_starts.stage import start_workbench
 
-    texts = {}
+    texts, thoughts = {}, {}
     for name, overrides in {"chat": [], "plain": ["model.chat_template=false"]}.items():
         without_system = resolve(toml, "grpo", overrides)
         if name == "plain":
@@ -379,6 +381,8 @@ def test_chat_template_and_system_prompt_reach_the_prompt(ascii_model, tmp_path)
         with start_workbench(without_system) as bench:
             world = bench.environment(bench.tasks.pool)
             assert isinstance(world, SingleTurn)
-            texts[name] = bench.policy.decode(world._encode(bench.tasks.pool[0].prompt))
+            prompt = world._encode(bench.tasks.pool[0].prompt)
+            texts[name], thoughts[name] = bench.policy.decode(prompt), world._thought(prompt)
     question = bench.tasks.pool[0].prompt
-    assert texts == {"chat": f"[system]Be brief.[user]{question}>", "plain": question}
+    assert texts == {"chat": f"[system]Be brief.[user]{question}<think>", "plain": question}
+    assert thoughts == {"chat": "<think>", "plain": ""}

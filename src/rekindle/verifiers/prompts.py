@@ -11,7 +11,9 @@ __all__ = ["plain_prompt", "prompt_formulas", "prompt_literals", "prompt_words",
 PROMPTS = 256
 """Prompts that are remembered."""
 FORMULAS, LONGEST_FORMULA = 12, 200
-FORMULA = re.compile(rf"\$\$([^$]{{1,{LONGEST_FORMULA}}})\$\$|\$([^$]{{1,{LONGEST_FORMULA}}})\$|\\[(\[](.{{1,{LONGEST_FORMULA}}}?)\\[)\]]")
+FORMULA = re.compile(
+    r"\$\$([^$]{1,N})\$\$|\$([^$]{1,N})\$|\\[(\[](.{1,N}?)\\[)\]]".replace("N", str(LONGEST_FORMULA)), re.DOTALL
+)
 TIGHT = re.compile(r"(?<![\w$])[\w(][\w+\-*/^(){}]*[+\-*/^][\w+\-*/^(){}]+")
 MOST_READ = 20_000
 """Characters of a prompt that are searched for numbers and terms, from its end."""

@@ -48,7 +48,5 @@ def build_verifier(task: TaskTable, verify: VerifyTable, judge: JudgeTable = NO_
         case "judge":
             return build_judge(judge)
         case "math":
-            return MathVerifier(
-                workers=verify.workers, timeout_seconds=verify.timeout_seconds, powers=verify.powers
-            )
+            return MathVerifier(workers=verify.workers, timeout_seconds=verify.timeout_seconds, powers=verify.powers)
     return ReasoningGymVerifier(workers=verify.workers, timeout_seconds=verify.timeout_seconds)
