@@ -4,9 +4,9 @@
 
 DIR holds ``math/`` (GSM8K, MATH-500) and ``qa/`` (HotpotQA, NQ-open). A template makes a completion of a problem
 without knowing its answer: it repeats the question or parts of it, lists candidates, hedges, leaves the answer out,
-stuffs tags, copies the prompt's own example or the answer of another problem. Every template is judged on every problem; the table
-has the mean reward of the templates of a family, and that of the best template. The judge is a server on this machine
-that follows its prompt (``StandInJudge``). ``generated_problems`` need no data; the tests use them.
+stuffs tags, copies the prompt's own example or the answer of another problem. Every template is judged on every
+problem; the table has the mean reward of the templates of a family, and that of the best template. The judge is a
+server on this machine that follows its prompt (``StandInJudge``). The tests use ``generated_problems``, without data.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -237,6 +237,9 @@ FAMILIES: Mapping[str, Mapping[str, Template]] = {
     },
 }
 
+FEW = {family: dict(list(templates.items())[:3]) for family, templates in FAMILIES.items()}
+"""Three templates of each family, for reasoning-gym, where every verdict takes a process."""
+
 
 # -- problems ---------------------------------------------------------------------------------------------------------
 
@@ -245,7 +248,7 @@ def read(path: Path, count: int) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()[:count]]
 
 
-def maths_problems(data: Path, count: int = 500) -> list[Task]:
+def maths_problems(data: Path, count: int = 300) -> list[Task]:
     rows = read(data / "math/math500.jsonl", count)
     tasks = [Task(row["unique_id"], row["problem"], row["answer"]) for row in rows]
     for number, row in enumerate(read(data / "math/gsm8k_test.jsonl", count)):
@@ -253,7 +256,7 @@ def maths_problems(data: Path, count: int = 500) -> list[Task]:
     return tasks
 
 
-def short_answers(data: Path, count: int = 500) -> list[Task]:
+def short_answers(data: Path, count: int = 300) -> list[Task]:
     tasks = []
     for name in ("hotpotqa_500", "nq_open_dev"):
         for number, row in enumerate(read(data / f"qa/{name}.jsonl", count)):
@@ -379,6 +382,8 @@ class Trial:
     name: str
     table: TaskTable
     problems: Sequence[Task]
+    others: Mapping[str, TaskTable] = field(default_factory=dict)
+    """Other settings of the rewards for the same scores, by name."""
 
 
 @contextmanager
@@ -394,19 +399,29 @@ def opened(trial: Trial) -> Iterator[Verifier]:
             judge.close()
 
 
-def attack(trial: Trial, families: Mapping[str, Mapping[str, Template]] = FAMILIES) -> dict[str, dict[str, float]]:
-    """Mean reward by family and template."""
-    table, problems = trial.table, trial.problems
-    others = [*problems[1:], problems[0]]
-    pairs = list(zip(problems, others, strict=True))
+Means = dict[str, dict[str, float]]
+"""Mean reward by family and template."""
+
+
+def attack(trial: Trial, families: Mapping[str, Mapping[str, Template]] = FAMILIES) -> Means:
+    """The trial's mean rewards."""
+    return next(iter(rewarded(trial, families).values()))
+
+
+def rewarded(trial: Trial, families: Mapping[str, Mapping[str, Template]]) -> dict[str, Means]:
+    """Mean rewards by name: those of the trial, and of other settings for the same scores."""
+    problems = trial.problems
+    pairs = list(zip(problems, [*problems[1:], problems[0]], strict=True))
     templates = [(family, name, one) for family, some in families.items() for name, one in some.items()]
     with opened(trial) as verifier:
         verdicts = verifier.judge([(task, one(task, other)) for _, _, one in templates for task, other in pairs])
-    rewards = [reward(verdict.score, table.binary_rewards, table.success_threshold) for verdict in verdicts]
-    found: dict[str, dict[str, float]] = {family: {} for family in families}
-    for index, (family, name, _) in enumerate(templates):
-        part = rewards[index * len(pairs) : (index + 1) * len(pairs)]
-        found[family][name] = sum(part) / len(part)
+    found: dict[str, Means] = {}
+    for title, table in {trial.name: trial.table, **trial.others}.items():
+        rewards = [reward(verdict.score, table.binary_rewards, table.success_threshold) for verdict in verdicts]
+        means = found[title] = {family: {} for family in families}
+        for index, (family, name, _) in enumerate(templates):
+            part = rewards[index * len(pairs) : (index + 1) * len(pairs)]
+            means[family][name] = sum(part) / len(part)
     return found
 
 
@@ -416,30 +431,29 @@ def table_of(verifier: str, **settings: Any) -> TaskTable:
     return TaskTable.model_validate({"source": "jsonl", "path": "x", "verifier": verifier, **settings})
 
 
-def trials(data: Path, only: str = "") -> Iterator[Trial]:
-    """The trials of the table whose names contain ``only``."""
+def trials(data: Path) -> dict[str, Callable[[], Trial]]:
+    """The trials of the table by name."""
 
-    def short() -> list[Task]:
-        return short_answers(data)
+    def judge(name: str) -> Trial:
+        return Trial(name, table_of("judge"), short_answers(data))
 
-    def gym() -> list[Task]:
-        return gym_problems(5)
-
-    planned: list[tuple[str, TaskTable, Callable[[], list[Task]]]] = [
-        ("`math`", table_of("math"), lambda: maths_problems(data)),
-        ("`exact_match`", table_of("exact_match"), lambda: [*maths_problems(data), *short()]),
-        ("`qa_exact_match`", table_of("qa_exact_match"), short),
-        ("`f1`, threshold 0.5", table_of("f1", success_threshold=0.5), short),
-        ("`f1` itself", table_of("f1", binary_rewards=False), short),
-        ("`cover_match`", table_of("cover_match"), short),
-        ("`judge`", table_of("judge"), lambda: short()[:500]),
-        ("`judge`, a lenient one", table_of("judge"), lambda: short()[:500]),
-        ("`reasoning_gym`", table_of("reasoning_gym"), gym),
-        ("`reasoning_gym`, its scores", table_of("reasoning_gym", binary_rewards=False), gym),
-    ]
-    for name, table, problems in planned:
-        if only in name:
-            yield Trial(name, table, problems())
+    whole = {"`f1` itself": table_of("f1", binary_rewards=False)}
+    scores = {"`reasoning_gym`, its scores": table_of("reasoning_gym", binary_rewards=False)}
+    made: dict[str, Callable[[str], Trial]] = {
+        "`math`": lambda name: Trial(name, table_of("math"), maths_problems(data)),
+        "`exact_match`": lambda name: Trial(
+            name, table_of("exact_match"), [*maths_problems(data), *short_answers(data)]
+        ),
+        "`qa_exact_match`": lambda name: Trial(name, table_of("qa_exact_match"), short_answers(data)),
+        "`f1`, threshold 0.5": lambda name: Trial(
+            name, table_of("f1", success_threshold=0.5), short_answers(data), whole
+        ),
+        "`cover_match`": lambda name: Trial(name, table_of("cover_match"), short_answers(data)),
+        "`judge`": judge,
+        "`judge`, a lenient one": judge,
+        "`reasoning_gym`": lambda name: Trial(name, table_of("reasoning_gym"), gym_problems(5), scores),
+    }
+    return {name: (lambda name=name, make=make: make(name)) for name, make in made.items()}
 
 
 def table(measured: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
@@ -463,10 +477,14 @@ def main() -> None:
     options = parser.parse_args()
     measured: dict[str, Any] = json.loads(options.out.read_text()) if options.out.exists() else {}
     if options.data:
-        for trial in trials(options.data, options.only):
-            measured[trial.name] = {"problems": len(trial.problems), "families": attack(trial)}
-            print(f"{trial.name}: {len(trial.problems)} problems", file=sys.stderr)
-        options.out.write_text(json.dumps(measured, indent=1) + "\n")
+        for name, make in trials(options.data).items():
+            if options.only in name:
+                trial = make()
+                families = FEW if name == "`reasoning_gym`" else FAMILIES
+                for title, means in rewarded(trial, families).items():
+                    measured[title] = {"problems": len(trial.problems), "families": means}
+                options.out.write_text(json.dumps(measured, indent=1) + "\n")
+                print(f"{name}: {len(trial.problems)} problems", file=sys.stderr, flush=True)
     elif not measured:
         parser.error(f"{options.out} does not exist; give --data DIR")
     text = table({name: one["families"] for name, one in measured.items()})

@@ -43,7 +43,7 @@ def test_comparisons_of_words_pay_nothing(verifier):
 
 def test_maths_pays_nothing():
     pytest.importorskip("math_verify")
-    trial = adversary.Trial("math", adversary.table_of("math"), adversary.generated_problems(16))
+    trial = adversary.Trial("math", adversary.table_of("math"), adversary.generated_problems(8))
     assert paid(trial) == {}
 
 
@@ -53,6 +53,7 @@ def test_a_judge_pays_nothing(name):
     assert paid(trial) == {}
 
 
+@pytest.mark.slow
 def test_reasoning_gym_pays_nothing():
     pytest.importorskip("reasoning_gym")
     problems = adversary.gym_problems(1, ("chain_sum", "spell_backward", "gcd"))

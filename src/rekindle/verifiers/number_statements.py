@@ -151,7 +151,7 @@ def _run(text: str, tokens: Sequence[re.Match[str]], begin: int, last: int) -> _
     continues = before[-1:].isalnum() and (tokens[begin].lastgroup == "number" or inside[0] in "-+×*/^_")
     dangles = DANGLING.match(inside) is not None and bool(before.strip(" *:$")) and not inside.startswith("*")
     unit = ""
-    attached = continues or dangles or "\\" in inside
+    attached = ((continues or dangles) and "=" not in inside) or "\\" in inside
     if following := re.match(r"\s*([^\W\d_]+)", after):
         word, spaced = following[1], after[:1].isspace()
         if word.lower() in SCALES or PERCENT_WORD.fullmatch(word):
