@@ -14,6 +14,7 @@ from test_self_play_options import COVERED as OF_SELF_PLAY
 from fast import sample
 from rekindle.config import Config, ConfigError
 from rekindle.environments.single_turn import SingleTurn
+from rekindle.notices import RekindleWarning
 from rekindle.recipes import resolve
 from rekindle.training.checkpoint import Checkpoints
 from rekindle.training.endings import Ending
@@ -386,3 +387,10 @@ def test_chat_template_and_system_prompt_reach_the_prompt(ascii_model, tmp_path)
     question = bench.tasks.pool[0].prompt
     assert texts == {"chat": f"[system]Be brief.[user]{question}<think>", "plain": question}
     assert thoughts == {"chat": "<think>", "plain": ""}
+
+
+def test_a_verifier_that_pays_for_lists_is_warned_about(quick_config, tmp_path):
+    config = quick_config("grpo", "train.steps=1", "task.verifier=cover_match")
+    with pytest.warns(RekindleWarning, match="lists a few guesses"):
+        finish(config, tmp_path / "run")
+    assert (tmp_path / "run" / "warnings.jsonl").read_text().count("lists a few guesses") == 1
