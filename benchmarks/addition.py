@@ -15,7 +15,16 @@ from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 from small_qwen import VOCABULARY, small_qwen
 
-__all__ = ["Problem", "exact", "make_model", "make_problems", "make_tokenizer", "spread", "warm_start"]
+__all__ = [
+    "Problem",
+    "demonstration_loss",
+    "exact",
+    "make_model",
+    "make_problems",
+    "make_tokenizer",
+    "spread",
+    "warm_start",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +78,13 @@ def warm_start(model, tokenizer, *, steps: int, thinking: float, limit: int, see
         for problem in problems:
             dots = int(math.log(1 - draw.random()) / math.log(thinking / (1 + thinking))) if thinking else 0
             demonstrations.append("." * min(dots, limit - 1 - len(problem.answer)) + problem.answer)
-        loss = _demonstration_loss(model, tokenizer, problems, demonstrations)
+        loss = demonstration_loss(model, tokenizer, problems, demonstrations)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
 
 
-def _demonstration_loss(model, tokenizer, problems, demonstrations):
+def demonstration_loss(model, tokenizer, problems, demonstrations):
     prompts = [tokenizer(problem.prompt)["input_ids"] for problem in problems]
     rest = [[*tokenizer(text)["input_ids"], tokenizer.eos_token_id] for text in demonstrations]
     longest = max(len(p) + len(r) for p, r in zip(prompts, rest, strict=True))

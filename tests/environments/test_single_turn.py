@@ -20,7 +20,7 @@ class Judge:
         pass
 
 
-def environment(reply, context=10, **limits):
+def environment(reply, context=10, thought=lambda prompt: "", **limits):
     return SingleTurn(
         TASKS,
         encode=lambda text: [ord(character) for character in text],
@@ -28,6 +28,7 @@ def environment(reply, context=10, **limits):
         verifier=Judge(),
         reward=lambda score: float(score >= 0.8),
         limits=SamplingLimits(max_new_tokens=5, context=context, **limits),
+        thought=thought,
     )
 
 
@@ -51,6 +52,13 @@ def test_columns_by_hand():
     crashed, cut = played[1]
     assert (crashed.reward, crashed.failure) == (0.0, "crash")
     assert (cut.truncated, cut.text, cut.failure) == (True, "toolo", None)
+
+
+def test_a_completion_is_judged_behind_the_thought_that_its_prompt_begins():
+    world = environment(lambda order, index: "yes", thought=lambda prompt: "<t>" if prompt == [97] else "")
+    played = dict(world.play([request(0), request(1)]))
+    assert [(rollout.reward, rollout.text) for rollout in played[0]] == [(0.0, "yes")] * 2
+    assert [rollout.reward for rollout in played[1]] == [1.0, 1.0]
 
 
 def test_limits_temperature_and_seed_reach_the_engine():

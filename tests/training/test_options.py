@@ -14,6 +14,7 @@ from test_self_play_options import COVERED as OF_SELF_PLAY
 from fast import sample
 from rekindle.config import Config, ConfigError
 from rekindle.environments.single_turn import SingleTurn
+from rekindle.notices import RekindleWarning
 from rekindle.recipes import resolve
 from rekindle.training.checkpoint import Checkpoints
 from rekindle.training.endings import Ending
@@ -374,7 +375,9 @@ def test_chat_template_and_system_prompt_reach_the_prompt(ascii_model, tmp_path)
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(ascii_model)
-    tokenizer.chat_template = "{% for message in messages %}[{{ message.role }}]{{ message.content }}{% endfor %}>"
+    tokenizer.chat_template = (
+        "{% for message in messages %}[{{ message.role }}]{{ message.content }}{% endfor %}<think>"
+    )
     for name in ("config.json", "generation_config.json", "model.safetensors"):
         (tmp_path / name).write_bytes((ascii_model / name).read_bytes())
     tokenizer.save_pretrained(tmp_path)
@@ -386,7 +389,7 @@ def test_chat_template_and_system_prompt_reach_the_prompt(ascii_model, tmp_path)
     )
     from rekindle.warm_starts.stage import start_workbench
 
-    texts = {}
+    texts, thoughts = {}, {}
     for name, overrides in {"chat": [], "plain": ["model.chat_template=false"]}.items():
         without_system = resolve(toml, "grpo", overrides)
         if name == "plain":
@@ -395,6 +398,15 @@ def test_chat_template_and_system_prompt_reach_the_prompt(ascii_model, tmp_path)
         with start_workbench(without_system) as bench:
             world = bench.environment(bench.tasks.pool)
             assert isinstance(world, SingleTurn)
-            texts[name] = bench.policy.decode(world._encode(bench.tasks.pool[0].prompt))
+            prompt = world._encode(bench.tasks.pool[0].prompt)
+            texts[name], thoughts[name] = bench.policy.decode(prompt), world._thought(prompt)
     question = bench.tasks.pool[0].prompt
-    assert texts == {"chat": f"[system]Be brief.[user]{question}>", "plain": question}
+    assert texts == {"chat": f"[system]Be brief.[user]{question}<think>", "plain": question}
+    assert thoughts == {"chat": "<think>", "plain": ""}
+
+
+def test_a_verifier_that_pays_for_lists_is_warned_about(quick_config, tmp_path):
+    config = quick_config("grpo", "train.steps=1", "task.verifier=cover_match")
+    with pytest.warns(RekindleWarning, match="lists a few guesses"):
+        finish(config, tmp_path / "run")
+    assert (tmp_path / "run" / "warnings.jsonl").read_text().count("lists a few guesses") == 1

@@ -134,6 +134,7 @@ RIGHT: Pairs = {
         (r"\boxed{17+25=42}", "42", "What is 17 + 25?"),
         ("9 x 2 = 18", "18"),
         ("She makes 9 * 2 = $18 every day.", "18"),
+        ("22 flights / 2 = 11 flights a day", "11"),
         ("$4 + $2 = $6 for 2 tubs and 4 packets.", "6"),
         (r"\boxed{x=5}", "5"),
         (r"\boxed{5}", "x=5"),

@@ -5,7 +5,7 @@ from thoughts import THOUGHTS
 
 from rekindle.config.tables.task import JudgeTable, TaskTable, VerifyTable
 from rekindle.types import Task
-from rekindle.verifiers.completions import final_answer, without_thoughts
+from rekindle.verifiers.completions import final_answer, opened_thought, without_thoughts
 from rekindle.verifiers.rewards import build_verifier
 from rekindle.verifiers.verifier import Verdict
 
@@ -44,3 +44,22 @@ def test_no_verifier_judges_a_thought(verifier):
     verdicts = made.judge([(Task("a", "?", "42"), text) for text, _ in THOUGHTS])
     made.close()
     assert verdicts == [Verdict(float(answer == "42")) for _, answer in THOUGHTS]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "mark"),
+    [
+        ("<|im_start|>assistant\n<think>\n", "<think>"),
+        ("assistant<think>", "<think>"),
+        ("assistant[THINK]", "[THINK]"),
+        ("assistant<seed:think>\n\n", "<seed:think>"),
+        ("assistant<think>\n\n</think>\n\n", ""),
+        ("Think in <think> tags.\nassistant", ""),
+        ("assistant\n", ""),
+        ("", ""),
+    ],
+)
+def test_a_thought_that_the_prompt_begins(prompt, mark):
+    assert opened_thought(prompt) == mark
+    assert final_answer(opened_thought(prompt) + "42") == ("" if mark else "42")
+    assert final_answer(opened_thought(prompt) + "41</think>42") == "42"

@@ -2,6 +2,8 @@
 
 import json
 import re
+import sys
+from pathlib import Path
 
 import pytest
 from maths_pairs import RIGHT, WRONG
@@ -12,6 +14,12 @@ from rekindle.verifiers.maths import MathVerifier
 from rekindle.verifiers.results import Claim, compare
 from rekindle.verifiers.verifier import Verdict
 from rekindle.verifiers.workers import WorkerPool
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import arms  # noqa: E402
+import maths_agreement  # noqa: E402
 
 pytest.importorskip("math_verify")
 
@@ -121,3 +129,10 @@ def test_solutions_without_a_mark_end_with_their_result(data):
     assert right.count(True) >= 196
     others = zip(rows[1:], parts[1:], parts, strict=False)
     assert sum(compare(text, other[2].strip(), row["question"]) is True for row, (text, *_), other in others) <= 2
+
+
+def test_the_page_says_how_we_agree_with_math_verify():
+    page = (ROOT / "docs" / maths_agreement.PAGE).read_text(encoding="utf-8")
+    found = json.loads(maths_agreement.RESULTS.read_text())
+    assert arms.block(page, maths_agreement.BLOCK) == maths_agreement.table(found)
+    assert sum(one.get("only_them", 0) for one in found.values()) <= 5

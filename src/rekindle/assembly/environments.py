@@ -18,11 +18,15 @@ from rekindle.environments.search.turn_protocol import ANSWER, QUESTION, Final, 
 from rekindle.environments.single_turn import SingleTurn
 from rekindle.models.policy import Policy
 from rekindle.retrieval.retriever import Retriever
-from rekindle.types import Task
+from rekindle.types import Environment, Task
+from rekindle.verifiers.completions import opened_thought
 from rekindle.verifiers.rewards import reward
 from rekindle.verifiers.verifier import Verifier
 
 __all__ = ["build_codec", "build_conversations", "build_environment"]
+
+PROMPT_END = 24
+"""Tokens at the end of a prompt that may begin a thought."""
 
 
 def build_environment(
@@ -60,6 +64,7 @@ def _single_turn(
         verifier=verifier,
         reward=_reward(config),
         limits=sampling_limits(config, policy.max_length),
+        thought=lambda prompt: opened_thought(policy.tokenizer.decode(list(prompt[-PROMPT_END:]))),
     )
 
 

@@ -20,6 +20,8 @@ class SingleTurn:
         verifier: Judges the completions.
         reward: A verdict's score -> reward.
         limits: Limits of every completion.
+        thought: Token ids of a prompt -> the mark of a thought that the prompt begins, or ``""``; a completion is
+            judged behind it (see ``completions.opened_thought``).
     """
 
     def __init__(
@@ -31,9 +33,10 @@ class SingleTurn:
         verifier: Verifier,
         reward: Callable[[float], float],
         limits: SamplingLimits,
+        thought: Callable[[Sequence[int]], str] = lambda prompt: "",
     ) -> None:
         self._tasks, self._encode, self._engine = tasks, encode, engine
-        self._verifier, self._reward, self._limits = verifier, reward, limits
+        self._verifier, self._reward, self._limits, self._thought = verifier, reward, limits, thought
         self._seconds = {"generate": 0.0, "verify": 0.0}
 
     @property
@@ -81,8 +84,9 @@ class SingleTurn:
     ) -> list[Verdict]:
         began = time.perf_counter()
         answers = [
-            (self._tasks[request.row], one.text)
-            for (request, _), group in zip(playable, completions, strict=True)
+            (self._tasks[request.row], thought + one.text)
+            for (request, prompt), group in zip(playable, completions, strict=True)
+            for thought in [self._thought(prompt)]
             for one in group
         ]
         verdicts = self._verifier.judge(answers)

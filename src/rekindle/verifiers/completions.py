@@ -2,13 +2,15 @@
 
 import re
 
-__all__ = ["final_answer", "without_thoughts"]
+__all__ = ["final_answer", "opened_thought", "without_thoughts"]
 
 ANSWER_OPEN, ANSWER_CLOSE = "<answer>", "</answer>"
 THOUGHT_MARK = re.compile(
     r"<(?P<close>/?)(?:think|thinking|thought|thoughts|reasoning|seed:think)>|\[(?P<bracket_close>/?)THINK\]",
     re.IGNORECASE,
 )
+
+LONGEST_MARK = 16
 
 
 def final_answer(text: str) -> str:
@@ -20,6 +22,18 @@ def final_answer(text: str) -> str:
     end = said.rfind(ANSWER_CLOSE)
     start = said.rfind(ANSWER_OPEN, 0, end) if end >= 0 else -1
     return said[start + len(ANSWER_OPEN) : end].strip() if start >= 0 else said.strip()
+
+
+def opened_thought(prompt: str) -> str:
+    """The mark at the end of a rendered prompt that begins a thought, ``""`` where there is none.
+
+    Chat templates of reasoning models end with one. A completion is judged behind this mark, so that it is a thought
+    until it closes it.
+    """
+    end = prompt.rstrip()
+    marks = list(THOUGHT_MARK.finditer(end[-LONGEST_MARK:]))
+    opens = bool(marks) and not (marks[-1]["close"] or marks[-1]["bracket_close"])
+    return marks[-1].group() if opens and end.endswith(marks[-1].group()) else ""
 
 
 def without_thoughts(text: str) -> str:

@@ -29,9 +29,9 @@ class JudgeVerifier:
     """Verifier: an LLM judge's verdict on a completion's final answer: 1.0, 0.0, or the void failure ``"judge"``.
 
     Some cases are decided without a call: an answer that matches a reference by ``qa_exact_match`` is right; an answer
-    that is empty, repeats the question, or may not be shown to a judge (see ``judge_prompt``), is wrong. Equal cases are sent once, and
-    cached verdicts are reused. A case fails when the judge cannot be reached, when its reply is not one of the two
-    verdicts, or when the budget is spent.
+    that is empty, repeats the question, or may not be shown to a judge (see ``judge_prompt``), is wrong. Equal cases
+    are sent once, and cached verdicts are reused. A case fails when the judge cannot be reached, when its reply is not
+    one of the two verdicts, or when the budget is spent.
 
     Args:
         endpoint: The judge, with ``judge_prompt.SYSTEM_PROMPT`` as its system prompt.

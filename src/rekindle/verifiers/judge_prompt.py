@@ -43,8 +43,10 @@ SANITIZED = str.maketrans('"\\|<>[]{}', "'//‹›()()")
 
 def is_presentable(answer: str) -> bool:
     """Whether an answer may be shown to a judge: 1 to ``MAX_CHARACTERS`` long, without the word of a verdict."""
+    if len(answer) > MAX_CHARACTERS:
+        return False
     shown = _visible(answer)  # compatibility forms can be longer
-    return bool(shown) and max(len(answer), len(shown)) <= MAX_CHARACTERS and VERDICT_WORD.search(shown) is None
+    return 0 < len(shown) <= MAX_CHARACTERS and VERDICT_WORD.search(shown) is None
 
 
 def judge_prompt(question: str, references: Sequence[str], answer: str) -> str:

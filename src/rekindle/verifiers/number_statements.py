@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from rekindle.verifiers.literals import WHOLE, LiteralNumber, read_literal, same_number
 from rekindle.verifiers.plain_text import plain
-from rekindle.verifiers.prompts import prompt_literals
+from rekindle.verifiers.prompts import plain_prompt, prompt_literals, words_of
 from rekindle.verifiers.statements import MOST_STATED, anchored, marked, sentences_from_the_end
 from rekindle.verifiers.units import SCALES, unit_of
 
@@ -31,6 +31,8 @@ DANGLING = re.compile(r"[-+×*/^]\s|[×*/^_]")
 PERCENT_WORD = re.compile(r"percent|per|pct", re.IGNORECASE)
 APPROXIMATE = Fraction(1, 100)
 """Largest relative difference of two numbers that are stated to be about the same."""
+NEIGHBOURS = 2
+"""Words before and after a number that are compared with the prompt."""
 STATING = re.compile(r"(?:is|are|was|were|be|equals?|gives|makes|gets?|leaves|has|have)", re.IGNORECASE)
 """Words before a number of the prompt that make it a result."""
 
@@ -57,11 +59,10 @@ def stated_numbers(text: str, prompt: str, *, powers: bool = False) -> Sequence[
     if (parts := marked(text)) is not None:
         return _one_of([_chain(part, powers) for part in parts])
     if (said := anchored(text, prompt)) is not None:
-        return _chain(said, powers) or _in_sentence(said, powers, frozenset(), first=True)
-    numbers = prompt_literals(prompt)
+        return _chain(said, powers) or _in_sentence(said, powers, prompt, first=True)
     for sentence in sentences_from_the_end(text, prompt):
         if any(map(str.isdigit, sentence)):
-            return _chain(sentence, powers) or _in_sentence(sentence, powers, numbers, first=False)
+            return _chain(sentence, powers) or _in_sentence(sentence, powers, prompt, first=False)
     return ()
 
 
@@ -89,7 +90,7 @@ def _chain(text: str, powers: bool) -> Sequence[LiteralNumber]:
     return [last] if all(same_number(side, last) for side in others) else ()
 
 
-def _in_sentence(sentence: str, powers: bool, in_prompt: frozenset[object], *, first: bool) -> Sequence[LiteralNumber]:
+def _in_sentence(sentence: str, powers: bool, prompt: str, *, first: bool) -> Sequence[LiteralNumber]:
     """The number that a sentence states; ``first``: the first number of it, unless there is an equality."""
     text = TIMES.sub(" × ", plain(sentence[:MOST_STATED] if first else sentence[-MOST_STATED:]))
     runs = _runs(text)
@@ -98,13 +99,20 @@ def _in_sentence(sentence: str, powers: bool, in_prompt: frozenset[object], *, f
     computed = [index for index, run in enumerate(runs) if "=" in run.text]
     chosen = computed[-1] if computed else (0 if first else len(runs) - 1)
     run = runs[chosen]
-    if run.attached or _is_joined(text, runs, chosen):
+    if run.attached or _is_joined(text, runs, chosen) or _is_repeated(text, run, prompt):
         return ()
     result = read_literal(EQUALS.split(run.text.lstrip(": "))[-1], powers=powers)
     if result is None:
         return ()
-    restated = not first and not computed and result.form in in_prompt and not _is_stated(text[: run.start])
-    return () if restated else [result]
+    restated = not first and not computed and result.form in prompt_literals(prompt)
+    return () if restated and not _is_stated(text[: run.start]) else [result]
+
+
+def _is_repeated(text: str, run: _Run, prompt: str) -> bool:
+    """Whether a number stands in the prompt between the same words."""
+    before, after = text[: run.start].split()[-NEIGHBOURS:], text[run.end :].split()[:NEIGHBOURS]
+    words = " ".join([*before, *text[run.start : run.end].split(), *after]).casefold().rstrip(".,;:!?")
+    return len(before) + len(after) >= NEIGHBOURS and words in words_of(plain_prompt(prompt))
 
 
 def _is_stated(before: str) -> bool:
@@ -151,7 +159,7 @@ def _run(text: str, tokens: Sequence[re.Match[str]], begin: int, last: int) -> _
     continues = before[-1:].isalnum() and (tokens[begin].lastgroup == "number" or inside[0] in "-+×*/^_")
     dangles = DANGLING.match(inside) is not None and bool(before.strip(" *:$")) and not inside.startswith("*")
     unit = ""
-    attached = continues or dangles or "\\" in inside
+    attached = ((continues or dangles) and "=" not in inside) or "\\" in inside
     if following := re.match(r"\s*([^\W\d_]+)", after):
         word, spaced = following[1], after[:1].isspace()
         if word.lower() in SCALES or PERCENT_WORD.fullmatch(word):

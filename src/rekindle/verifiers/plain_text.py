@@ -32,7 +32,10 @@ RAISED = re.compile(f"[{SUPERSCRIPTS}]+")
 LOWERED = str.maketrans(SUPERSCRIPTS, "0123456789+-")
 
 ARGUMENT = r"(?:\s*\{\s*([-+]?\d+)\s*\}|\s*(\d))"
-REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+Rewrites = tuple[tuple[re.Pattern[str], str], ...]
+LATEX_MARKS, MARKDOWN_MARKS = re.compile(r"[\\~]|\$\$|\{\s*,"), re.compile(r"[*`_]")
+"""A text without them has nothing to rewrite."""
+LATEX: Rewrites = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         (r"\\[dtc]frac(?![a-zA-Z])", r"\\frac"),
@@ -50,6 +53,11 @@ REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\\(?:approx|simeq|doteq)(?![a-zA-Z])", "≈"),
         (r"\^\s*\{?\s*\\circ\s*\}?|\\degree(?![a-zA-Z])|\\textdegree(?![a-zA-Z])", "°"),
         (rf"\\frac{ARGUMENT}{ARGUMENT}", r" \1\2/\3\4"),
+    )
+)
+MARKDOWN: Rewrites = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
         (r"(?<![\w)}\s])\*\*(?=\S)|(?<![\w)}])\*\*(?=\w)|(?<=\S)\*\*(?![\w({\\])|`|(?<!\w)__|__(?!\w)", ""),
         (r"(?<!\S)\*(?=\S)|(?<=\S)\*(?!\S)", ""),
         (r"\*\*", "^"),
@@ -62,10 +70,11 @@ BRACED_ATOM = re.compile(r"\{(\w|\\[a-zA-Z]+)\}")
 
 def plain(text: str) -> str:
     """The text in plain characters. Meant for short texts: the time is bounded, but not linear, in their length."""
-    lowered = RAISED.sub(lambda found: f"^{{{found.group().translate(LOWERED)}}}", text)
-    plainer = "".join(map(_sign, lowered)).translate(SIGNS)
-    for pattern, replacement in REWRITES:
-        plainer = pattern.sub(replacement, plainer)
+    plainer = text if text.isascii() else _in_ascii(text)
+    for marks, rewrites in ((LATEX_MARKS, LATEX), (MARKDOWN_MARKS, MARKDOWN)):
+        if marks.search(plainer):
+            for pattern, replacement in rewrites:
+                plainer = pattern.sub(replacement, plainer)
     return plainer.strip()
 
 
@@ -76,6 +85,12 @@ def compact(text: str) -> str:
     """
     tight = "".join(sign for sign in plain(text) if not sign.isspace() and sign != "$")
     return BRACED_ATOM.sub(r"\1", ATOMIC_FRACTION.sub(r"\1/\2", tight))
+
+
+def _in_ascii(text: str) -> str:
+    """Digits, signs, fractions and superscripts in ASCII where they have such a form."""
+    lowered = RAISED.sub(lambda found: f"^{{{found.group().translate(LOWERED)}}}", text)
+    return "".join(map(_sign, lowered)).translate(SIGNS)
 
 
 def _sign(sign: str) -> str:

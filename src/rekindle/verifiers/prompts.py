@@ -12,7 +12,7 @@ PROMPTS = 256
 """Prompts that are remembered."""
 FORMULAS, LONGEST_FORMULA = 12, 200
 FORMULA = re.compile(
-    rf"\$\$([^$]{{1,{LONGEST_FORMULA}}})\$\$|\$([^$]{{1,{LONGEST_FORMULA}}})\$|\\[(\[](.{{1,{LONGEST_FORMULA}}}?)\\[)\]]"
+    r"\$\$([^$]{1,N})\$\$|\$([^$]{1,N})\$|\\[(\[](.{1,N}?)\\[)\]]".replace("N", str(LONGEST_FORMULA)), re.DOTALL
 )
 TIGHT = re.compile(r"(?<![\w$])[\w(][\w+\-*/^(){}]*[+\-*/^][\w+\-*/^(){}]+")
 MOST_READ = 20_000

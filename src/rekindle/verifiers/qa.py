@@ -50,9 +50,9 @@ class QaVerifier:
     """Verifier: one of the three metrics, of a completion's final answer against the task's answers.
 
     With ``cover_match`` an answer with more than ``MAX_FURTHER_TOKENS`` tokens beyond those of the reference scores 0:
-    a long list of guesses covers the reference without answering the question. With ``cover_match`` and ``f1`` an answer
-    that shares with the reference only words of the question, and has others beside them, scores 0: it may be a part of
-    the question, or all the names in it.
+    a long list of guesses covers the reference without answering the question. With ``cover_match`` and ``f1`` an
+    answer that shares with the reference only words of the question, and has others beside them, scores 0: it may be a
+    part of the question, or all the names in it.
 
     Args:
         metric: Name of the metric.

@@ -53,9 +53,10 @@ FUNCTION = re.compile(
     r"|max|min|bmod|pmod|mod|lfloor|lceil|operatorname)(?![a-zA-Z])|!|\b(?:sin|cos|tan|log|ln|gcd|lcm|mod)\b"
 )
 ARITHMETIC = re.compile(r"(?<![\w.^\\])(?<![_^]\{)\d[\d.]*\s*[-+×]\s*\d[\d.]*(?!\s*[\w\\(^.])")
-ATOM = re.compile(r"[^\W_]+|.")
+ATOM = re.compile(r"[^\W\d_]+|\d+|.", re.DOTALL)
 FILLING = r"[\s${}]*"
 """What may stand between the atoms of a term without a meaning of its own."""
+FILLING_SIGN = re.compile(r"[\s${}]")
 OPERATOR = re.compile(r"[-+×*/^=<>|%\\_]")
 
 
@@ -249,7 +250,7 @@ def _stands_in(said: str, prompt: str) -> bool:
 
 
 def _is_term_of(said: str, prompt: str) -> bool:
-    atoms = [atom for atom in ATOM.findall(compact(said)) if atom not in "{}"]
+    atoms = [atom for atom in ATOM.findall(plain(said)) if not FILLING_SIGN.fullmatch(atom)]
     is_command = atoms[:1] == ["\\"] and len(atoms) > 2
     if not is_command and not any(OPERATOR.fullmatch(atom) for atom in atoms[1:]):
         return False

@@ -50,8 +50,8 @@ def score(scorer: ScorerName, job: Mapping[str, Any]) -> float:
 
     Args:
         scorer: Name of the scorer.
-        job: ``said``, ``references``, ``given`` for maths; ``text`` and a task's metadata (``dataset``, ``index``, ``entry``)
-            for reasoning-gym, where an ``entry`` of None is generated again from its index.
+        job: ``said``, ``references`` and ``given`` for maths; ``text`` and a task's metadata (``dataset``, ``index``,
+            ``entry``) for reasoning-gym, where an ``entry`` of None is generated again from its index.
     """
     if scorer == "math":
         return float(latex_equal(job["said"], job["references"], job["given"]))

@@ -26,6 +26,7 @@ PERCENT_BEHIND = re.compile(r"\s?\$?\s?(?:\\?%|percent\b)")
 ANSWER = re.compile(r"\banswers?\b[*_]{0,2}", re.IGNORECASE)
 CONNECTOR = re.compile(r"\b(?:is|are|was|be|equals)\b\s{0,4}:?|[:=]")
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
+TAG = re.compile(r"</?\w{1,20}>|<\|\w{1,20}\|>")
 WORD = re.compile(r"[^\W\d_]{2,}")
 LEAST_WORDS = 3
 """A sentence with fewer words may stand in the prompt and be an answer."""
@@ -55,7 +56,8 @@ def anchored(text: str, prompt: str) -> str | None:
         said = line[connector.end() :] if connector else line
         if not said.strip(" *_:"):
             said = text[position + len(line) + 1 : position + MOST_STATED].strip().partition("\n")[0]
-        if said.strip() and not _in_prompt(_around(text, position), prompt):
+        sentences = (_around(text, position), SENTENCE_END.split(said.strip())[0])
+        if said.strip() and not any(_in_prompt(sentence, prompt) for sentence in sentences):
             return said.strip(" *_\t")
     return None
 
@@ -145,5 +147,5 @@ def _around(text: str, position: int) -> str:
 
 
 def _in_prompt(sentence: str, prompt: str) -> bool:
-    words = words_of(sentence)
+    words = words_of(TAG.sub(" ", sentence))
     return len(WORD.findall(words)) >= LEAST_WORDS and words in prompt_words(prompt)

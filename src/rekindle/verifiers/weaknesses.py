@@ -17,8 +17,8 @@ def weaknesses(task: TaskTable) -> Iterator[str]:
     partial = not task.binary_rewards or task.success_threshold < 1
     if task.verifier == "f1" and partial:
         yield (
-            f'task.verifier = "f1" {_threshold(task)} also rewards an answer that has some words of the reference, such '
-            'as a part of the question; train on exact matches with "qa_exact_match", or look at samples.jsonl'
+            f'task.verifier = "f1" {_threshold(task)} also rewards an answer with wrong words beside those of '
+            'the reference; train on exact matches with "qa_exact_match", or look at samples.jsonl'
         )
     scored_in_part = task.verifier == "reasoning_gym" or (task.verifier == "auto" and task.source == "reasoning_gym")
     if scored_in_part and partial:

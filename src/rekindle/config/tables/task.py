@@ -77,7 +77,7 @@ class TaskTable(Table):
             "math": "1 if the final answer is a result that equals the reference, by value or by math-verify",
             "reasoning_gym": "the scorer of the data set",
             "qa_exact_match": "1 if both have the same words, apart from case, articles and punctuation",
-            "cover_match": "1 if a short text contains the words of a reference answer; pays for short lists of guesses",
+            "cover_match": "1 if a short text contains the words of a reference answer; also pays for short lists",
             "f1": "F1 of the words against the best matching reference answer",
             "judge": "a model behind an API, see [judge]",
         },
