@@ -6,9 +6,9 @@
     /tmp/peers/bin/python benchmarks/peers.py                # writes tests/learning/peers.json
     /tmp/peers/bin/python benchmarks/peers.py --check        # compares with it instead
 
-It runs in an environment of its own, because the two pin other versions than we do, and needs nothing of rekindle. TRL's
-numbers come from `GRPOTrainer._generate_and_score_completions` and `GRPOTrainer._compute_loss` of a real trainer, whose
-rollouts and log-probabilities are given; verl's from `verl.trainer.ppo.core_algos`.
+It runs in an environment of its own, because the two pin other versions than we do, and needs nothing of rekindle.
+TRL's numbers come from `GRPOTrainer._generate_and_score_completions` and `GRPOTrainer._compute_loss` of a real trainer,
+whose rollouts and log-probabilities are given; verl's from `verl.trainer.ppo.core_algos`.
 """
 
 import argparse
@@ -193,7 +193,7 @@ def trl_trainer(batch: Numbers, folder: str) -> Any:
 
     words = {"<pad>": 0, "<eos>": 1, **{f"w{number}": number + 2 for number in range(30)}}
     made = Tokenizer(WordLevel(words, unk_token="<pad>"))
-    made.pre_tokenizer = Whitespace()  # type: ignore[assignment]
+    made.pre_tokenizer = Whitespace()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=made, pad_token="<pad>", eos_token="<eos>")
     shape = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     model = Qwen3ForCausalLM(Qwen3Config(vocab_size=len(words), num_key_value_heads=2, head_dim=8, **shape))

@@ -46,6 +46,7 @@ def workbench(
             device=config.model.device,
             dtype=config.model.dtype,
             trust_remote_code=config.model.trust_remote_code,
+            float32_head=config.model.float32_head,
         )
 
     with _opened(config, load, say, tasks, engine) as bench:

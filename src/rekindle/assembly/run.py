@@ -168,4 +168,6 @@ def _start_policy(config: Config, source: TaskSource, directory: Path) -> Policy
     """The policy that the run began with, also after a resume; it is never trained. None where it is not needed."""
     if not (source.samples_from_start or config.loss.kl_coefficient > 0):
         return None
-    return Policy.load(directory, device=config.model.device, dtype=config.model.dtype).clone_frozen()
+    table = config.model
+    started = Policy.load(directory, device=table.device, dtype=table.dtype, float32_head=table.float32_head)
+    return started.clone_frozen()
