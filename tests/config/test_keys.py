@@ -166,7 +166,7 @@ def test_the_parameters_of_an_estimator_are_keys_that_only_it_reads():
             assert parameter in ESTIMATORS[settings["advantage.estimator"]].parameters
             assert key.only.holds(configuration({**settings, "advantage.estimator": name}))
     for name in set(ESTIMATORS) - {name for name, entry in ESTIMATORS.items() if entry.parameters}:
-        of_others = [key for path, key in KEYS.items() if path.startswith("advantage.") and key.only is not None]
-        taken = [key for key in of_others if "advantage.estimator" in key.only.settings()]
+        conditions = [key.only for path, key in KEYS.items() if path.startswith("advantage.") and key.only is not None]
+        taken = [only for only in conditions if "advantage.estimator" in only.settings()]
         assert taken
-        assert not any(key.only.holds(configuration({"advantage.estimator": name})) for key in taken)
+        assert not any(only.holds(configuration({"advantage.estimator": name})) for only in taken)

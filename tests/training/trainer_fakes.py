@@ -71,13 +71,13 @@ def settings(learning_rate: float = 1e-2, seed: int = 0, **changes: Any) -> Upda
 
 
 def gradients_of_update(
-    policy: Any, samples: Sequence[TrainingSample], version: int = 0, **changes: Any
+    policy: Any, samples: Sequence[TrainingSample], version: int = 0, *, reference: Any = None, **changes: Any
 ) -> tuple[dict[str, torch.Tensor], UpdateStats]:
     """What an update's backward passes add up to, before clipping and the optimizer; for updates of one step."""
     totals = {name: torch.zeros_like(parameter) for name, parameter in policy.model.named_parameters()}
     for name, parameter in policy.model.named_parameters():
         parameter.register_hook(lambda gradient, name=name: totals[name].add_(gradient))
-    stats = Trainer(policy, settings(**changes)).update(samples, version)
+    stats = Trainer(policy, settings(**changes), reference=reference).update(samples, version)
     return totals, stats
 
 

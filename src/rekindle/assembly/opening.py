@@ -52,7 +52,13 @@ def load_policy(config: Config, model: Path) -> Policy:
         ModelError: It cannot be loaded, or its chat template cannot be used.
     """
     table = config.model
-    policy = Policy.load(model, device=table.device, dtype=table.dtype, trust_remote_code=table.trust_remote_code)
+    policy = Policy.load(
+        model,
+        device=table.device,
+        dtype=table.dtype,
+        trust_remote_code=table.trust_remote_code,
+        float32_head=table.float32_head,
+    )
     if table.chat_template:
         policy.use_template(table.template, table.template_variables)
     return policy

@@ -156,6 +156,7 @@ class FusedDecoder:
         weights = find_decoder(self._policy.model)
         assert weights is not None
         self._weights = weights
+        self._head = weights.head.float() if self._policy.float32_head else weights.head
         self._kernels = self._policy.kernels
         order = _neighbouring_pairs(weights)
         self._layers = [_fused(layer, weights, order) for layer in weights.layers]
@@ -259,7 +260,7 @@ class FusedDecoder:
         return self._linear(F.silu(gate).mul_(up), layer.down, add=x)
 
     def _logits(self, x: Tensor) -> Tensor:
-        return self._linear(self._norm(x, self._weights.final_norm), self._weights.head)
+        return self._linear(self._norm(x, self._weights.final_norm).to(self._head.dtype), self._head)
 
 
 def _rounded(columns: int) -> int:

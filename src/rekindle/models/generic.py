@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rekindle.models.directory import ModelError
+from rekindle.models.float32_head import wide_head
 from rekindle.models.logprobs import logprobs_of_logits, selected_logprobs
 from rekindle.models.samples import IntArray, SampleRow, TokenLogprobs, targets_of
 
@@ -25,10 +26,14 @@ class GenericForward:
     Where the logits are the last hidden states times the output embedding, logits are computed only for positions that
     predict a trainable token. Models with more than that (a bias, soft-capping, scaling) compute their own logits. A
     test at construction decides between the two.
+
+    Args:
+        model: A transformers model; with ``float32_head`` one whose head computes in float32.
+        float32_head: Compute logits in float32.
     """
 
-    def __init__(self, model: Any) -> None:
-        self._model = model
+    def __init__(self, model: Any, *, float32_head: bool = False) -> None:
+        self._model, self._float32_head = model, float32_head
         _refuse_two_way(model)
         self._plain_head = _has_plain_head(model)
 
@@ -39,7 +44,8 @@ class GenericForward:
         targets, temperatures = targets_of(rows, device)
         if self._plain_head:
             hidden = _last_hidden(self._model, inputs, attention_mask).flatten(0, 1)[predictors]
-            head = self._model.get_output_embeddings().weight
+            weight = self._model.get_output_embeddings().weight
+            hidden, head = wide_head(hidden, weight, float32=self._float32_head)
             logprobs, entropies = selected_logprobs(hidden, head, targets, temperatures)
         else:
             logits = self._model(input_ids=inputs, attention_mask=attention_mask, use_cache=False).logits
@@ -95,5 +101,6 @@ def _has_plain_head(model: Any) -> bool:
     if hidden.shape[-1] != head.weight.shape[-1]:
         return False
     logits = model(input_ids=inputs, attention_mask=mask, use_cache=False).logits
-    tolerance = 1e-5 if logits.dtype == torch.float32 else 2e-2
-    return torch.allclose(F.linear(hidden, head.weight), logits, rtol=tolerance, atol=tolerance)
+    tolerance = 1e-5 if hidden.dtype == torch.float32 else 2e-2
+    ours = F.linear(hidden, head.weight).to(logits.dtype)
+    return torch.allclose(ours, logits, rtol=tolerance, atol=tolerance)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from rekindle.models.architecture import DecoderWeights, LayerWeights, find_decoder
 from rekindle.models.attention import Projection, attend, attention_inputs, attention_outputs
+from rekindle.models.float32_head import wide_head
 from rekindle.models.fused import gated_mlp, linear_residual, rms_norm, select
 from rekindle.models.kernels import Kernels
 from rekindle.models.layout import Gather, Heads, Layout, pack
@@ -31,17 +32,19 @@ class PackedForward:
     Args:
         model: A transformers model that `find_decoder` supports.
         kernels: Matrix multiplication.
+        float32_head: Compute logits in float32.
     """
 
-    def __init__(self, model: Any, kernels: Kernels) -> None:
-        self._model = model
+    def __init__(self, model: Any, kernels: Kernels, *, float32_head: bool = False) -> None:
+        self._model, self._float32_head = model, float32_head
         self.kernels = kernels
 
     def __call__(self, rows: Sequence[SampleRow]) -> TokenLogprobs:
         """Return log-probabilities and entropies of the rows' targets, in row order; at least one row."""
         decoder, layout, hidden = self._run(rows)
         targets, temperatures = targets_of(rows, hidden.device)
-        logprobs, entropies = selected_logprobs(hidden, decoder.head, targets, temperatures, kernels=self.kernels)
+        hidden, head = wide_head(hidden, decoder.head, float32=self._float32_head)
+        logprobs, entropies = selected_logprobs(hidden, head, targets, temperatures, kernels=self.kernels)
         return TokenLogprobs(logprobs, entropies, layout.positions.numel(), 0)
 
     def hidden(self, rows: Sequence[SampleRow]) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 
 from rekindle.models.allocator import keep_freed_memory
 from rekindle.models.architecture import DecoderWeights, find_decoder
+from rekindle.models.float32_head import compute_head_in_float32
 from rekindle.models.generic import GenericForward
 from rekindle.models.kernels import Kernels, measure_kernels
 from rekindle.models.loading import (
@@ -47,10 +48,19 @@ class Policy:
         max_length: Most tokens, prompt and completion together.
         parameter_count: Number of weights; tied ones count once.
         vocabulary: Number of tokens that the model has an embedding for.
+        float32_head: Whether logits are computed in float32.
+
+    Args:
+        model: The transformers model.
+        tokenizer: The transformers tokenizer.
+        float32_head: Compute logits in float32, whatever the type of the weights.
     """
 
-    def __init__(self, model: Any, tokenizer: Any) -> None:
+    def __init__(self, model: Any, tokenizer: Any, *, float32_head: bool = False) -> None:
         self.model = model.eval()
+        self.float32_head = float32_head
+        if float32_head:
+            compute_head_in_float32(model)
         self.tokenizer = tokenizer
         self.eos_ids = _eos_ids(model, tokenizer)
         self.max_length = _max_length(model, tokenizer)
@@ -59,7 +69,7 @@ class Policy:
         self._template_variables: Mapping[str, Any] = {}
         if self.device.type == "cpu":
             keep_freed_memory()
-        self._forward: Forward = _best_forward(model)
+        self._forward: Forward = _best_forward(model, float32_head=float32_head)
 
     @classmethod
     def load(
@@ -69,6 +79,7 @@ class Policy:
         device: str = "auto",
         dtype: str = "float32",
         trust_remote_code: bool = False,
+        float32_head: bool = False,
     ) -> Self:
         """Load a local Hugging Face directory; nothing is downloaded.
 
@@ -77,6 +88,7 @@ class Policy:
             device: "auto" (the GPU when there is one), "cpu", "cuda" or "cuda:N".
             dtype: "float32" or "bfloat16".
             trust_remote_code: Run Python code from the directory.
+            float32_head: Compute logits in float32.
 
         Raises:
             ModelError: The directory, the device or the type cannot be used.
@@ -85,7 +97,7 @@ class Policy:
         model = load_model(Path(path), where, resolve_dtype(dtype, where), trust_remote_code=trust_remote_code)
         tokenizer = load_tokenizer(Path(path), trust_remote_code=trust_remote_code)
         check_vocabulary(model, tokenizer, Path(path))
-        return cls(model, tokenizer)
+        return cls(model, tokenizer, float32_head=float32_head)
 
     @property
     def device(self) -> torch.device:
@@ -185,7 +197,8 @@ class Policy:
 
     def clone_frozen(self) -> "Policy":
         """Return a frozen copy: the reference policy."""
-        clone = Policy(copy.deepcopy(self.model).requires_grad_(False), self.tokenizer)
+        frozen = copy.deepcopy(self.model).requires_grad_(False)
+        clone = Policy(frozen, self.tokenizer, float32_head=self.float32_head)
         clone.use_kernels(self.kernels)
         return clone
 
@@ -232,19 +245,19 @@ def _max_length(model: Any, tokenizer: Any) -> int:
     return int(getattr(model.config, "max_position_embeddings", None) or tokenizer.model_max_length)
 
 
-def _best_forward(model: Any) -> Forward:
+def _best_forward(model: Any, *, float32_head: bool) -> Forward:
     """Return our own forward pass where it agrees with transformers, else transformers' forward pass."""
     decoder = find_decoder(model)
     if decoder is None:
-        return GenericForward(model)
-    packed = PackedForward(model, _kernels(decoder))
+        return GenericForward(model, float32_head=float32_head)
+    packed = PackedForward(model, _kernels(decoder), float32_head=float32_head)
     if agrees_with_transformers(model, packed):
         return packed
     warn(
         f"our forward pass of this {model.config.model_type} model disagrees with transformers; using transformers, "
         "which is slower"
     )
-    return GenericForward(model)
+    return GenericForward(model, float32_head=float32_head)
 
 
 def _kernels(decoder: DecoderWeights) -> Kernels:

@@ -60,6 +60,11 @@ class ModelTable(Table):
         "type of the weights; the optimizer's state is float32 in any case",
         values={"float32": "4 bytes a weight", "bfloat16": "2 bytes a weight, for GPUs"},
     )
+    float32_head: bool = key(
+        False,
+        "compute logits in float32, so that engine and trainer differ less; costs a float32 copy of the head",
+        only=on("model.dtype", "bfloat16"),
+    )
     device: str = key("auto", "auto, cpu, cuda or cuda:N; auto is the first GPU where there is one")
     trust_remote_code: bool = key(False, "run the code in the model directory", only=READY_MODEL)
     chat_template: bool = key(
