@@ -64,7 +64,10 @@ REGIMES = {
             "GRPO": ("grpo", ()),
             "sGPO": ("sgpo", ()),
             "sGPO, phases sized by the run": ("sgpo", ("phases.reprofile=true",)),
-            "sGPO, up to 20 epochs a phase": ("sgpo", ("phases.max_epochs=20",)),
+            "sGPO, up to 20 epochs a phase": (
+                "sgpo",
+                ("phases.max_epochs=20", "phases.patience=10", "phases.repeats=1", "phases.constant=rollouts"),
+            ),
         },
     ),
     "scaled_step": Regime(

@@ -21,9 +21,9 @@ HEAD = """# Configuration
 <!-- made by docs/make_configuration.py -->
 
 A TOML file; every key has a default, unless the table says otherwise. The base comes first, then the recipe, then the
-file, then `--set key.sub=value` and `--seed`; the later wins. Unknown keys, wrong types and combinations that cannot work
-are refused with the key's path and the remedy, and so is a key that is set where nothing would read it: "read where" says
-when it is read. A run keeps its complete configuration as `config.toml`.
+file, then `--set key.sub=value` and `--seed`; the later wins. Unknown keys, wrong types and combinations that cannot
+work are refused with the key's path and the remedy, and so is a key that is set where nothing would read it: "read
+where" says when it is read. A run keeps its complete configuration as `config.toml`.
 """
 
 

@@ -94,7 +94,7 @@ def test_every_accepted_pair_is_built_plays_and_conserves(one, other, profile):
         (("single rollout", "query recycling"), "a group of one (train.group_size = 1) never has signal"),
         (("single rollout", "DAPO refill"), "refill.max_rounds would never draw again"),
         (("ERPO RA", "SPO baseline"), "already gives all-correct groups an advantage"),
-        (("sGPO phases", "SPEED top-up"), "adds rollouts to a step whose total"),
+        (("sGPO phases", "SPEED top-up"), "both set the size of a group"),
     ],
 )
 def test_contradictions_are_refused_with_the_reason(names, reason):

@@ -30,8 +30,8 @@ def sentence(metrics: Mapping[str, object]) -> str:
     ``step 41: 19 of 64 groups taught (31 never solved, 14 always solved); 11 of them recycled; accuracy 0.46``
 
     A group *taught* when it was trained on. It is *recycled* when, in addition, its prompt had only wrong or only right
-    rollouts at its first visit, and stayed in the pool for that reason. Accuracy is the mean reward of the step's rollouts. After an evaluation it is the
-    held-out accuracy, also by level where prompts have levels:
+    rollouts at its first visit, and stayed in the pool for that reason. Accuracy is the mean reward of the step's
+    rollouts. After an evaluation it is the held-out accuracy, also by level where prompts have levels:
     ``held-out accuracy 0.19 (level 1: 0.54, level 2: 0.07)``. In self-play the sentence begins with ``valid 43/64``:
     43 of 64 proposals became questions.
 
