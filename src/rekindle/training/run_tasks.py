@@ -67,8 +67,8 @@ def _same(path: Path, part: Part, saved: Sequence[Line], tasks: Sequence[Task]) 
     if found:
         raise RunTasksError(
             f"{NAMES[part]} of this run had {len(before):,} tasks when it began, and since then: {', '.join(found)}; "
-            f"a run goes on with its own tasks: restore their file, or begin a new run with the model in {path.parent} "
-            "(model.path) and another --out"
+            "a run goes on with its own tasks: restore their file, or begin a new run with the model of its last "
+            "checkpoint (model.path) and another --out"
         )
     if answers := [name for name, line in lines.items() if line["answer"] != before[name]["answer"]]:
         warn(
