@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rekindle.training.schedules import learning_rate_factor
+from rekindle.training.schedules import Decay, learning_rate_factor
+from rekindle.types import UserError
 
 TABLE = [
     ("constant", 4, None, [0.25, 0.5, 0.75, 1, 1, 1, 1]),
@@ -42,3 +43,31 @@ def test_every_update_of_a_decaying_run_has_a_positive_factor(schedule, warmup, 
 def test_a_decay_without_an_end_is_refused():
     with pytest.raises(ValueError, match=r'"cosine" schedule needs the number of updates; set train\.steps'):
         learning_rate_factor(0, warmup_steps=0, schedule="cosine")
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+@pytest.mark.parametrize("end", [6, 14, 100])
+@pytest.mark.parametrize("at", [3, 5])
+def test_a_run_of_another_length_goes_on_without_a_jump(schedule, end, at):
+    begun = Decay(2, 10)
+    now = Decay(2, end).resumed(begun.state_dict(), at, schedule)
+    factors = [now.factor(update, schedule) for update in range(at, end + 1)]
+    assert factors[0] == begun.factor(at, schedule)
+    assert factors == sorted(factors, reverse=True)
+    assert factors[-1] == pytest.approx(0, abs=1e-12)
+    again = Decay(2, end).resumed(now.state_dict(), at + 1, schedule)
+    assert again == now, "the course is kept over further resumes"
+    assert learning_rate_factor(at, warmup_steps=2, schedule=schedule, total_updates=end, decay=now) == factors[0]
+
+
+def test_the_length_of_a_run_may_change_during_its_warm_up_and_under_a_constant_rate():
+    begun = Decay(5, 10).state_dict()
+    assert Decay(5, 20).resumed(begun, 3, "cosine") == Decay(5, 20)
+    assert Decay(5, 20).resumed(begun, 10, "constant").factor(15, "constant") == 1
+    assert Decay(5, 10).resumed(None, 8, "cosine") == Decay(5, 10), "a checkpoint of an earlier version has no course"
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+def test_a_run_whose_rate_has_fallen_to_0_is_not_made_longer(schedule):
+    with pytest.raises(UserError, match=rf'optimizer.schedule = "{schedule}" has fallen to 0 at train.steps = 10'):
+        Decay(5, 20).resumed(Decay(5, 10).state_dict(), 10, schedule)

@@ -129,15 +129,21 @@ def _with_profile(ready: _Ready, make: Callable[[Workbench], Profile]) -> _Ready
 
 @dataclass(frozen=True, slots=True)
 class _Saved:
-    """Content of the checkpoint from which a run goes on."""
+    """Content of the checkpoint from which a run goes on.
+
+    Attributes:
+        step: Its step.
+        trainer: State of the trainer.
+        state: State of everything else.
+        rollouts: Rollouts before it.
+        kernels: Kernels that the run began with; libraries round differently.
+    """
 
     step: int
     trainer: TrainerState
     state: Mapping[str, Any]
-
-    @property
-    def rollouts(self) -> int:
-        return int(self.state["totals"]["rollouts"])
+    rollouts: int
+    kernels: Kernels
 
 
 def _with_own_tasks(bench: Workbench, directory: Path) -> Workbench:
@@ -161,19 +167,14 @@ def _resumed_files(files: RunFiles, step: int) -> _Saved:
         UserError: The checkpoint or a file is damaged, or they do not belong together.
     """
     files.checkpoints.prepare()
-    saved = _Saved(step, *files.checkpoints.load(step))
-    files.truncate_after(step)
+    trainer, state = files.checkpoints.load(step)
     try:
-        rollouts = saved.rollouts
+        rollouts, kernels = int(state["totals"]["rollouts"]), Kernels.from_description(state["kernels"])
     except UNREADABLE as error:
         raise damaged(files.checkpoints.path(step), error) from error
+    files.truncate_after(step)
     files.ledger.check(rollouts, "it is not the ledger of this checkpoint; restore it")
-    return saved
-
-
-def _kernels(saved: _Saved | None, policy: Policy) -> Kernels:
-    """Kernels of the run: libraries round differently, so a resumed run uses those that it began with."""
-    return policy.kernels if saved is None else Kernels.from_description(saved.state["kernels"])
+    return _Saved(step, trainer, state, rollouts, kernels)
 
 
 def _restore(loop: TrainingLoop, saved: _Saved, path: Path) -> None:
@@ -230,7 +231,7 @@ def _parts(
     bench, config, scheduler = ready.bench, ready.bench.config, ready.scheduler
     assert scheduler is not None, "a profile that was missing is made before"
     for policy in filter(None, (bench.policy, ready.frozen)):
-        policy.use_kernels(_kernels(saved, bench.policy))
+        policy.use_kernels(saved.kernels if saved else bench.policy.kernels)
     if saved:
         files.warnings.end_step(saved.step)
     posterior = config.posterior

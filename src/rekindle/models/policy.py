@@ -161,7 +161,8 @@ class Policy:
             return self._known(self._encode(self.render(messages), add_special_tokens=False))
         if system_prompt is not None:
             raise ModelError(
-                "a system prompt needs a chat template, and none is used; remove it or choose a chat model"
+                "a system prompt needs a chat template, and none is used; give one (model.template), choose a chat "
+                "model, or remove model.system_prompt or the tasks' own system messages"
             )
         ids = _opened(self._encode(text, add_special_tokens=True), self._encode(text, add_special_tokens=False))
         if not ids:

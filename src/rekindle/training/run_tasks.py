@@ -58,21 +58,21 @@ def _same(path: Path, part: Part, saved: Sequence[Line], tasks: Sequence[Task]) 
     now = {task.id: task for task in tasks}
     before = {line["id"]: line for line in saved}
     changes = {
-        "were added": [name for name in now if name not in before],
-        "were removed": [name for name in before if name not in now],
+        "added": [name for name in now if name not in before],
+        "removed": [name for name in before if name not in now],
     }
     lines = {name: _line(now[name]) for name in before if name in now}
-    changes["have other prompts"] = [name for name, line in lines.items() if line["prompt"] != before[name]["prompt"]]
+    changes["with other prompts"] = [name for name, line in lines.items() if line["prompt"] != before[name]["prompt"]]
     found = [f"{len(names):,} {what} ({few(map(repr, names), 3)})" for what, names in changes.items() if names]
     if found:
         raise RunTasksError(
-            f"{NAMES[part]} of this run had {len(before):,} tasks when it began, and since then {', '.join(found)}: a "
-            f"run goes on with its own tasks; restore their file, or begin a new run with the model in {path.parent} "
-            "(model.path) and another --out"
+            f"{NAMES[part]} of this run had {len(before):,} tasks when it began, and since then: {', '.join(found)}; "
+            "a run goes on with its own tasks: restore their file, or begin a new run with the model of its last "
+            "checkpoint (model.path) and another --out"
         )
     if answers := [name for name, line in lines.items() if line["answer"] != before[name]["answer"]]:
         warn(
-            f"{len(answers):,} tasks of {NAMES[part]} have other answers than when the run began "
+            f"{len(answers):,} of the tasks of {NAMES[part]} have other answers than when the run began "
             f"({few(map(repr, answers), 3)}); it goes on with the new ones"
         )
     if list(now) != list(before):

@@ -1,0 +1,81 @@
+"""Files that are looked at before torch is imported, and settings that tasks cut down."""
+
+import pytest
+
+from rekindle.evaluation.profile_file import ProfileError
+from rekindle.notices import RekindleWarning
+from rekindle.preflight import check_profilable, check_retriever, check_training
+from rekindle.recipes import resolve
+from rekindle.retrieval.retriever import RetrievalError
+from rekindle.tasks.task_set import TaskSet
+from rekindle.types import Task, UserError
+
+SEARCH = "task.environment=search", "search.answer_tokens=4"
+DENSE = "retriever.kind=dense", "retriever.corpus=corpus.jsonl", "retriever.encoder=encoder"
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.toml").write_text(
+        "[model]\npath = 'm'\n[task]\nsource = 'jsonl'\npath = 't.jsonl'\n[train]\nsteps = 1\ngroups_per_step = 4\n"
+    )
+    (tmp_path / "corpus.jsonl").write_text('{"id": "1", "contents": "a"}\n')
+    return lambda *settings, recipe="grpo": resolve(tmp_path / "run.toml", recipe, settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (("retriever.corpus=nowhere.jsonl",), r"there is no corpus nowhere.jsonl; .*retriever.corpus"),
+        (DENSE, r"there is no encoder directory at encoder \(retriever.encoder\)"),
+        ((*DENSE, "retriever.vectors=v.npy"), "there is no (file v.npy|encoder)"),
+    ],
+)
+def test_files_of_a_retriever_are_looked_for(config, settings, message):
+    with pytest.raises(RetrievalError, match=message):
+        check_retriever(config(*SEARCH, *settings))
+
+
+def test_a_retriever_that_is_there_or_elsewhere_passes(config):
+    check_retriever(config(*SEARCH, "retriever.corpus=corpus.jsonl"))
+    check_retriever(config(*SEARCH, "retriever.kind=http", "retriever.url=http://127.0.0.1:1/retrieve"))
+    check_retriever(config())
+
+
+def tasks(count):
+    return TaskSet(tuple(Task(str(number), f"p{number}", "a") for number in range(count)), ())
+
+
+def test_a_profile_is_looked_for(config):
+    pytest.importorskip("pyarrow")
+    with pytest.raises(ProfileError, match=r"there is no file p.parquet; make a profile"):
+        check_training(config("profile.path=p.parquet", recipe="sgpo"), tasks(9))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (("train.groups_per_step=5",), "train.groups_per_step = 5 is more than the 4 prompts of the pool"),
+        (("train.groups_per_step=1000",), "train.groups_per_step = 1000 is more than the 4 prompts"),
+        (
+            ("train.oversample=2", "train.gate=has_signal"),
+            r"train.groups_per_step = 4 x train.oversample = 2 is more than the 4 prompts",
+        ),
+    ],
+)
+def test_a_step_that_the_pool_cuts_down_is_said(config, settings, said):
+    with pytest.warns(RekindleWarning, match=said):
+        check_training(config(*settings), tasks(4))
+
+
+def test_a_step_that_fits_is_not_mentioned(config, recwarn):
+    check_training(config(), tasks(4))
+    assert not list(recwarn)
+
+
+@pytest.mark.parametrize("setting", ["model.template=x.jinja", "model.template_variables={a=1}"])
+def test_a_template_is_not_sent_to_an_endpoint(config, setting):
+    check_profilable(config(setting))
+    with pytest.raises(UserError, match="are not sent to an endpoint"):
+        check_profilable(config(setting), endpoint=True)

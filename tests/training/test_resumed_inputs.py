@@ -1,0 +1,146 @@
+"""Runs that are resumed with another length, other tasks or damaged files; the run is made once and copied."""
+
+import json
+import shutil
+import sqlite3
+import string
+
+import pytest
+from test_loop import finish, without_clocks
+
+from rekindle.config import read_toml
+from rekindle.notices import RekindleWarning
+from rekindle.recipes import resolve
+from rekindle.scheduling.ledger import LedgerError
+from rekindle.training.checkpoint import CheckpointError
+from rekindle.training.endings import Ending
+from rekindle.training.run_tasks import RunTasksError
+from rekindle.types import UserError
+from rekindle.warm_starts.tiny_model import build_tiny
+
+SETTINGS = (
+    "task.source=jsonl", "task.verifier=exact_match", "train.groups_per_step=2", "train.group_size=2",
+    "train.gate=everything", "engine.max_new_tokens=2", "eval.every=99", "eval.prompts=2", "checkpoint.every=2",
+    "checkpoint.keep=9", "optimizer.schedule=cosine", "optimizer.warmup_steps=0",
+)  # fmt: skip
+ROWS = [{"id": f"q{number}", "prompt": f"{number}", "answer": list(string.ascii_letters)} for number in range(8)]
+
+
+def configuration(place, steps, rows=ROWS):
+    (place / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (place / "dev.jsonl").write_text('{"prompt": "a", "answer": "b"}\n{"prompt": "c", "answer": "d"}\n')
+    (place / "run.toml").write_text("")
+    paths = (f"model.path={place}/model", f"task.path={place}/train.jsonl", f"task.eval_path={place}/dev.jsonl")
+    return resolve(place / "run.toml", "dr_grpo", [*SETTINGS, *paths, f"train.steps={steps}"])
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    place = tmp_path_factory.mktemp("resumed")
+    build_tiny(
+        layers=1, hidden_size=16, heads=2, kv_heads=1, intermediate_size=16, characters=string.printable
+    ).save(place / "model")  # fmt: skip
+    assert finish(configuration(place, 4), place / "run")[0] is Ending.DONE
+    return place
+
+
+@pytest.fixture
+def place(original, tmp_path):
+    """The files of the run, in a place of their own: the configuration has paths, which may change."""
+    shutil.copytree(original / "run", tmp_path / "run")
+    shutil.copytree(original / "model", tmp_path / "model")
+    text = (tmp_path / "run" / "config.toml").read_text().replace(str(original), str(tmp_path))
+    (tmp_path / "run" / "config.toml").write_text(text)
+    return tmp_path
+
+
+def rates(place):
+    lines = map(json.loads, (place / "run" / "metrics.jsonl").read_text().splitlines())
+    return [line["lr"] for line in lines if line["step"]]
+
+
+def at_step_2(place):
+    shutil.rmtree(place / "run" / "checkpoints" / "step-4")
+    return place
+
+
+def test_a_run_made_longer_goes_on_without_a_jump_of_its_learning_rate(place):
+    before = rates(at_step_2(place))
+    with pytest.warns(
+        RekindleWarning, match=r"train.steps = 8 was 4: the learning rate goes on from its value at update 2"
+    ):
+        assert finish(configuration(place, 8), place / "run", resume=True)[0] is Ending.DONE
+    after = rates(place)
+    assert after[:3] == before[:3], "the next step has the rate that it would have had"
+    assert len(after) == 8
+    assert after == sorted(after, reverse=True)
+    assert after[-1] > 0
+
+
+def test_a_finished_run_under_a_decaying_rate_is_not_made_longer(place):
+    with pytest.raises(UserError, match="has fallen to 0 at train.steps = 4, so further steps would change nothing"):
+        finish(configuration(place, 8), place / "run", resume=True)
+    assert read_toml(place / "run" / "config.toml")["train"]["steps"] == 4, "the run is as it was"
+    assert finish(configuration(place, 4), place / "run", resume=True)[0] is Ending.DONE
+
+
+def test_rows_in_another_order_go_on_as_the_same_run(place):
+    before = without_clocks(at_step_2(place) / "run")
+    with pytest.warns(RekindleWarning, match="the pool are in another order"):
+        finish(configuration(place, 4, ROWS[::-1]), place / "run", resume=True)
+    assert without_clocks(place / "run") == before
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            [*ROWS, {"id": "new", "prompt": "n", "answer": "a"}],
+            r"had 8 tasks when it began, and since then: 1 added \('new'",
+        ),
+        (ROWS[2:], r"2 removed \('q0', 'q1'\)"),
+        ([{**ROWS[0], "prompt": "other"}, *ROWS[1:]], r"1 with other prompts \('q0'\)"),
+    ],
+)
+def test_other_rows_are_refused_and_nothing_changes(place, rows, message):
+    before = {path: path.read_bytes() for path in (place / "run").rglob("*.jsonl")}
+    with pytest.raises(RunTasksError, match=message):
+        finish(configuration(place, 6, rows), place / "run", resume=True)
+    assert {path: path.read_bytes() for path in (place / "run").rglob("*.jsonl")} == before
+
+
+def test_a_ledger_of_another_run_is_found_at_once(place):
+    connection = sqlite3.connect(at_step_2(place) / "run" / "ledger.sqlite")
+    with connection:
+        connection.execute("DELETE FROM groups WHERE step = 1")
+    connection.close()
+    with pytest.raises(LedgerError, match="it is not the ledger of this checkpoint; restore it"):
+        finish(configuration(place, 4), place / "run", resume=True)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda path: (path / "optimizer.safetensors").write_bytes(b"cut"),
+        lambda path: (path / "scheduler.safetensors").unlink(),
+        lambda path: shutil.copy(path / "optimizer.safetensors", path / "scheduler.safetensors"),
+        lambda path: shutil.copy(path / "scheduler.safetensors", path / "optimizer.safetensors"),
+        lambda path: change_state(path, lambda state: state["state"].pop("totals")),
+        lambda path: change_state(path, lambda state: state["state"].update(kernels=3)),
+        lambda path: change_state(path, lambda state: state["state"].pop("scheduler")),
+        lambda path: change_state(path, lambda state: state["trainer"].update(decay={"begin": 1})),
+    ],
+    ids=["cut", "missing", "other arrays", "other tensors", "totals", "kernels", "scheduler", "decay"],
+)
+def test_a_damaged_checkpoint_is_one_sentence(place, spoil):
+    path = at_step_2(place) / "run" / "checkpoints" / "step-2"
+    spoil(path)
+    with pytest.raises(CheckpointError, match=r"step-2 is damaged .* delete it to resume from an earlier checkpoint"):
+        finish(configuration(place, 4), place / "run", resume=True)
+
+
+def change_state(path, change):
+    file = path / "state.json"
+    state = json.loads(file.read_text())
+    change(state)
+    file.write_text(json.dumps(state))

@@ -1,0 +1,80 @@
+"""The list of a run's tasks: what changed, and what goes on."""
+
+import pytest
+
+from rekindle.notices import RekindleWarning
+from rekindle.training.run_tasks import RunTasksError, keep_tasks, same_tasks
+from rekindle.types import Task
+
+POOL = [Task("a", "1+1=", "2"), Task("b", "1+2=", ("3", "three")), Task("c", "1+3=", "4", system="Be brief.")]
+HELD_OUT = [Task("d", "2+2=", "4"), Task("é😀", "2+3=", "5")]
+
+
+@pytest.fixture
+def run(tmp_path):
+    keep_tasks(tmp_path, POOL, HELD_OUT)
+    return tmp_path
+
+
+def changed(task, **values):
+    fields = {name: getattr(task, name) for name in ("id", "prompt", "answer", "metadata", "system")}
+    return Task(**(fields | values))
+
+
+def test_the_same_tasks_go_on(run, recwarn):
+    assert same_tasks(run, POOL, HELD_OUT) == (tuple(POOL), tuple(HELD_OUT))
+    other_metadata = [changed(task, metadata={"level": 3}) for task in POOL]
+    assert same_tasks(run, other_metadata, HELD_OUT)[0] == tuple(other_metadata)
+    assert not list(recwarn)
+
+
+def test_another_order_goes_on_in_that_of_the_run(run):
+    with pytest.warns(RekindleWarning, match="tasks of the pool are in another order .* it keeps its own order"):
+        assert same_tasks(run, POOL[::-1], HELD_OUT) == (tuple(POOL), tuple(HELD_OUT))
+    with pytest.warns(RekindleWarning, match="tasks of the held-out prompts are in another order"):
+        assert same_tasks(run, POOL, HELD_OUT[::-1])[1] == tuple(HELD_OUT)
+
+
+def test_mended_answers_go_on_with_a_warning(run):
+    mended = [POOL[0], changed(POOL[1], answer=("3", "Three")), POOL[2]]
+    with pytest.warns(
+        RekindleWarning, match=r"1 of the tasks of the pool have other answers .* \('b'\); it goes on with"
+    ):
+        assert same_tasks(run, mended, HELD_OUT)[0] == tuple(mended)
+
+
+@pytest.mark.parametrize(
+    ("pool", "held_out", "message"),
+    [
+        (
+            [*POOL, Task("x", "9", "9")],
+            HELD_OUT,
+            r"the pool of this run had 3 tasks .* since then: 1 added \('x'\); a run",
+        ),
+        (POOL[1:], HELD_OUT, r"since then: 1 removed \('a'\)"),
+        ([*POOL[1:], Task("x", "9", "9")], HELD_OUT, r"1 added \('x'\), 1 removed \('a'\)"),
+        ([changed(POOL[0], prompt="1 + 1 ="), *POOL[1:]], HELD_OUT, r"1 with other prompts \('a'\)"),
+        ([*POOL[:2], changed(POOL[2], system="Be long.")], HELD_OUT, r"1 with other prompts \('c'\)"),
+        (POOL, HELD_OUT[:1], r"the held-out prompts of this run had 2 tasks .* 1 removed \('é😀'\)"),
+        (POOL, [*HELD_OUT, POOL[0]], r"the held-out prompts .* 1 added \('a'\)"),
+        (
+            [*POOL, *(Task(f"x{n}", f"{n}", "9") for n in range(40))],
+            HELD_OUT,
+            r"40 added \('x0', 'x1', 'x2', ... \(40 in",
+        ),
+    ],
+)
+def test_other_tasks_are_refused_with_what_changed(run, pool, held_out, message):
+    with pytest.raises(RunTasksError, match=message):
+        same_tasks(run, pool, held_out)
+
+
+@pytest.mark.parametrize("content", ["nonsense\n", "[1]\n", '{"set": "pool"}\n', b"\xff\xfe"])
+def test_a_damaged_list_is_named(run, content):
+    (run / "tasks.jsonl").write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(RunTasksError, match=r"tasks.jsonl is damaged .* restore it, or delete it to go on without"):
+        same_tasks(run, POOL, HELD_OUT)
+
+
+def test_a_run_without_a_list_goes_on(tmp_path):
+    assert same_tasks(tmp_path, POOL, HELD_OUT) == (tuple(POOL), tuple(HELD_OUT))
