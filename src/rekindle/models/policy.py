@@ -201,6 +201,7 @@ class Policy:
         frozen = copy.deepcopy(self.model).requires_grad_(False)
         clone = Policy(frozen, self.tokenizer, float32_head=self.float32_head)
         clone.use_kernels(self.kernels)
+        clone._template_variables = self._template_variables
         return clone
 
     def token_logprobs(self, samples: Sequence[TrainingSample]) -> TokenLogprobs:
