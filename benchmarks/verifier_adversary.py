@@ -77,7 +77,7 @@ def names(task: Task) -> list[str]:
 
 
 def answer_of(task: Task) -> str:
-    return task.answer if isinstance(task.answer, str) else task.answer[0]
+    return task.answer if isinstance(task.answer, str) else next(iter(task.answer), "none")
 
 
 def sentences(task: Task) -> list[str]:
@@ -246,8 +246,8 @@ FAMILIES: Mapping[str, Mapping[str, Template]] = {
     },
 }
 
-FEW = {family: dict(list(templates.items())[:3]) for family, templates in FAMILIES.items()}
-"""Three templates of each family, for reasoning-gym, where every verdict takes a process."""
+FEW = {family: dict(list(templates.items())[:2]) for family, templates in FAMILIES.items()}
+"""Two templates of each family, for reasoning-gym, where every verdict takes a process."""
 
 
 # -- problems ---------------------------------------------------------------------------------------------------------
