@@ -247,7 +247,7 @@ FAMILIES: Mapping[str, Mapping[str, Template]] = {
 }
 
 FEW = {family: dict(list(templates.items())[:2]) for family, templates in FAMILIES.items()}
-"""Two templates of each family, for reasoning-gym, where every verdict takes a process."""
+"""Two templates of each family, for verifiers that need a process or a call for every verdict."""
 
 
 # -- problems ---------------------------------------------------------------------------------------------------------
@@ -489,7 +489,7 @@ def main() -> None:
         for name, make in trials(options.data).items():
             if options.only in name:
                 trial = make()
-                families = FEW if name == "`reasoning_gym`" else FAMILIES
+                families = FEW if trial.table.verifier == "judge" or "reasoning_gym" in name else FAMILIES
                 for title, means in rewarded(trial, families).items():
                     measured[title] = {"problems": len(trial.problems), "families": means}
                 options.out.write_text(json.dumps(measured, indent=1) + "\n")
