@@ -21,7 +21,7 @@ PIECES = [
     *["<answer>", "</answer>", "<answer></answer>", "<think>", "</think>", "<think></think>", "\u0316\u0301", "\u200b"],
 ]
 """Each was slow in some reader, or is a mark that readers look for."""
-REFERENCES = ["42", "x^2+1"]
+REFERENCES = ["42", "B", "x^2+1"]
 
 
 def hostile(piece):
