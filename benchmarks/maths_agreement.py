@@ -61,7 +61,8 @@ def math_verify_says(pair: Pair) -> bool:
     from math_verify import parse, verify
 
     task, text = pair
-    return bool(verify(parse(f"\\boxed{{{task.answer}}}"), parse(text)))
+    reference, found = parse(f"\\boxed{{{task.answer}}}", parsing_timeout=None), parse(text, parsing_timeout=None)
+    return bool(verify(reference, found, timeout_seconds=None))
 
 
 def compare(pairs: Sequence[Pair]) -> dict[str, int]:

@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ def names(task: Task) -> list[str]:
 
 
 def answer_of(task: Task) -> str:
-    return task.answer if isinstance(task.answer, str) else task.answer[0]
+    return task.answer if isinstance(task.answer, str) else next(iter(task.answer), "none")
 
 
 def sentences(task: Task) -> list[str]:
@@ -93,11 +94,19 @@ def frames(inner: Callable[[Task], str]) -> dict[str, Template]:
         "after the answer is": "The answer is {}.",
         "after ####": "#### {}",
     }
-    return {name: (lambda task, _, shape=shape: shape.format(inner(task))) for name, shape in shapes.items()}
+    return {name: _framed(shape, inner) for name, shape in shapes.items()}
+
+
+def _framed(shape: str, inner: Callable[[Task], str]) -> Template:
+    return lambda task, _: shape.format(inner(task))
 
 
 def fixed(*texts: str) -> dict[str, Template]:
-    return {text[:24] or "empty": (lambda _, __, text=text: text) for text in texts}
+    return {text[:24] or "empty": _always(text) for text in texts}
+
+
+def _always(text: str) -> Template:
+    return lambda *_: text
 
 
 FAMILIES: Mapping[str, Mapping[str, Template]] = {
@@ -237,8 +246,8 @@ FAMILIES: Mapping[str, Mapping[str, Template]] = {
     },
 }
 
-FEW = {family: dict(list(templates.items())[:3]) for family, templates in FAMILIES.items()}
-"""Three templates of each family, for reasoning-gym, where every verdict takes a process."""
+FEW = {family: dict(list(templates.items())[:2]) for family, templates in FAMILIES.items()}
+"""Two templates of each family, for verifiers that need a process or a call for every verdict."""
 
 
 # -- problems ---------------------------------------------------------------------------------------------------------
@@ -453,7 +462,7 @@ def trials(data: Path) -> dict[str, Callable[[], Trial]]:
         "`judge`, a lenient one": judge,
         "`reasoning_gym`": lambda name: Trial(name, table_of("reasoning_gym"), gym_problems(5), scores),
     }
-    return {name: (lambda name=name, make=make: make(name)) for name, make in made.items()}
+    return {name: partial(make, name) for name, make in made.items()}
 
 
 def table(measured: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
@@ -480,7 +489,7 @@ def main() -> None:
         for name, make in trials(options.data).items():
             if options.only in name:
                 trial = make()
-                families = FEW if name == "`reasoning_gym`" else FAMILIES
+                families = FEW if trial.table.verifier == "judge" or "reasoning_gym" in name else FAMILIES
                 for title, means in rewarded(trial, families).items():
                     measured[title] = {"problems": len(trial.problems), "families": means}
                 options.out.write_text(json.dumps(measured, indent=1) + "\n")

@@ -36,20 +36,27 @@ def paid(trial):
 
 @pytest.mark.parametrize("verifier", IN_PROCESS)
 def test_comparisons_of_words_pay_nothing(verifier):
-    problems = [*adversary.generated_problems(24), *adversary.invented_questions(24)]
+    problems = [*adversary.generated_problems(8), *adversary.invented_questions(9)]
     trial = adversary.Trial(verifier, adversary.table_of(verifier, **IN_PROCESS[verifier]), problems)
     assert paid(trial) == {}
 
 
 def test_maths_pays_nothing():
+    """For numbers, which need no worker."""
     pytest.importorskip("math_verify")
-    trial = adversary.Trial("math", adversary.table_of("math"), adversary.generated_problems(8))
-    assert paid(trial) == {}
+    problems = [task for task in adversary.generated_problems(16) if not task.prompt.startswith("Expand")]
+    assert paid(adversary.Trial("math", adversary.table_of("math"), problems)) == {}
+
+
+@pytest.mark.slow
+def test_symbolic_maths_pays_nothing():
+    pytest.importorskip("math_verify")
+    assert paid(adversary.Trial("math", adversary.table_of("math"), adversary.generated_problems(24))) == {}
 
 
 @pytest.mark.parametrize("name", ["a judge that follows its prompt", "a lenient judge"])
 def test_a_judge_pays_nothing(name):
-    trial = adversary.Trial(name, adversary.table_of("judge"), adversary.invented_questions(9))
+    trial = adversary.Trial(name, adversary.table_of("judge"), adversary.invented_questions(3))
     assert paid(trial) == {}
 
 
@@ -65,7 +72,7 @@ def test_reasoning_gym_pays_nothing():
 def test_the_right_answers_are_paid():
     pytest.importorskip("math_verify")
     for verifier, problems in (
-        ("math", adversary.generated_problems(16)),
+        ("math", adversary.generated_problems(6)),
         ("f1", adversary.invented_questions(9)),
         ("judge", adversary.invented_questions(9)),
     ):
@@ -76,7 +83,7 @@ def test_the_right_answers_are_paid():
 
 def test_real_problems_pay_nothing_for_numbers_and_echoes(data):
     """A part of the table, on real problems: what needs no worker."""
-    problems = adversary.maths_problems(data, 60)[60:]
+    problems = adversary.maths_problems(data, 30)[30:]
     families = {
         name: adversary.FAMILIES[name] for name in ("the question", "its expression", "its numbers", "candidates")
     }
@@ -92,6 +99,7 @@ def measured():
 def test_what_was_measured_is_within_the_bound():
     for name, one in measured().items():
         assert one["problems"] >= 400
+        assert set(one["families"]) == set(adversary.FAMILIES)
         if "its scores" in name or "itself" in name or "lenient" in name:
             continue  # partial credit and a judge that ignores its prompt: said on the page
         for family, templates in one["families"].items():

@@ -134,6 +134,13 @@ def test_cases_decided_without_the_judge_are_not_sent(judge):
     assert judge.seen == []
 
 
+def test_an_answer_that_repeats_the_question_is_not_sent(judge):
+    judge.rule = lambda _: "CORRECT"
+    answers = [QUESTION, f"The question is: {QUESTION}", "The capital of France is the city on the Seine"]
+    assert judged(judge, *answers) == [WRONG, WRONG, RIGHT]
+    assert len(judge.seen) == 1
+
+
 def test_verdicts_are_in_order_and_equal_cases_are_asked_once(judge):
     answers = ["London", "Paris, I say", "London", "Lyon", "Paris", "Paris, I say"]
     assert judged(judge, *answers) == [WRONG, RIGHT, WRONG, WRONG, RIGHT, RIGHT]

@@ -13,7 +13,7 @@ from rekindle.types import Task
 from rekindle.verifiers import cover_match, exact_match, f1, qa_exact_match
 from rekindle.verifiers.exact import ExactMatchVerifier
 from rekindle.verifiers.normalize import answer_tokens
-from rekindle.verifiers.qa import MAX_FURTHER_TOKENS, QaVerifier
+from rekindle.verifiers.qa import MAX_FURTHER_TOKENS, QaVerifier, repeats_question
 from rekindle.verifiers.rewards import build_verifier
 from rekindle.verifiers.verifier import Verdict
 
@@ -233,6 +233,43 @@ def test_an_answer_that_lists_everything_covers_nothing():
     assert cover_match(f"{further} Boise Town", "Boise") == 1
     # A long alias does not lend its length to a short one.
     assert judged("cover_match", f"{further} Boise Town", ("Boise", " ".join(["x"] * 9))).score == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "score"),
+    [
+        ("Which is older, the Rex or the Odeon?", "Rex", 0),
+        ("the Rex or the Odeon", "Rex", 0),
+        ("Rex, Odeon", "Rex", 0),
+        ("It is the Rex", "Rex", 0),
+        ("Rex", "Rex", 1),
+        ("The Rex", "Rex Cinema", 2 / 3),
+        ("Rex Cinema", "Rex", 0),
+        ("the Rex Cinema of 1910", "Rex Cinema", 4 / 6),
+        ("older than 1910", "1910", 1 / 2),
+    ],
+)
+def test_words_of_the_question_are_no_answer(text, answer, score):
+    task = Task("t", "Which is older, the Rex or the Odeon?", answer)
+    assert QaVerifier("f1").judge([(task, text)])[0].score == pytest.approx(score)
+    covered = QaVerifier("cover_match").judge([(task, text)])[0].score
+    assert covered == float(score > 0 and cover_match(text, answer) > 0)
+    assert QaVerifier("qa_exact_match").judge([(task, text)])[0].score == (score == 1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "repeats"),
+    [
+        ("Which is older, the Rex or the Odeon?", True),
+        ("So: is older, the Rex or?", True),
+        ("Rex or the Odeon", False),
+        ("The Rex", False),
+        ("the Rex or the", False),
+        ("", False),
+    ],
+)
+def test_an_answer_that_repeats_half_of_the_question(answer, repeats):
+    assert repeats_question(answer, "Which is older, the Rex or the Odeon?") is repeats
 
 
 def test_a_completion_without_an_answer_tag_is_one_long_answer():

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rekindle.verifiers.literals import LiteralNumber, read_literal, same_number
+from rekindle.verifiers.multiple_choice import choice_of, chosen_letter
 from rekindle.verifiers.number_statements import stated_numbers
 from rekindle.verifiers.plain_text import compact, plain
 from rekindle.verifiers.prompts import plain_prompt, prompt_formulas, prompt_literals
@@ -33,12 +34,6 @@ SEPARATORS = tuple(
     re.compile(rf"\s*(?:{comma}\s*(?:and\b|or\b)?|\b(?:and|or)\b)\s*") for comma in (r"(?:,(?=\s)|;)", "[,;]")
 )
 """A comma in a number with thousands is no separator where others are followed by a space."""
-CHOICE = re.compile(r"\(?\s*([A-J])\s*\)?[.:]?")
-CHOSEN = re.compile(
-    r"[\s*_(\[{$]*(?:(?:option|choice|letter)\s+)?[*_(\[]*([A-J])(?=[)\].,:;*_!$}]|\s*$|\s+(?:because|since|as|or|and)\b)"
-)
-ANOTHER = re.compile(r"[\s)\]*_.]*(?:,|/|\bor\b|\band\b|&)\s*(?:option\s+)?[*_(\[]*[A-J](?![a-zA-Z])", re.IGNORECASE)
-OPTION = re.compile(r"(?<![a-zA-Z0-9])([A-J])[).:]")
 WORDS = re.compile(r"[^\W\d_]+(?:[\s'’-]+[^\W\d_]+)*")
 LONG_WORD = re.compile(r"(?<![\\\w])[^\W\d_]{3,}")
 MOST_WORDS = 2
@@ -92,8 +87,8 @@ def compare(text: str, reference: str, prompt: str = "", *, powers: bool = False
     number = read_literal(bare, powers=powers)
     if number is not None:
         return _states(text, number, prompt, powers)
-    if letter := CHOICE.fullmatch(plain(bare)):
-        return _chosen(text, prompt) == letter[1]
+    if letter := choice_of(bare):
+        return chosen_letter(text, prompt) == letter
     said = _said(text, prompt)
     if said is None or _wording(said) == _wording(reference):
         return said is not None
@@ -170,28 +165,6 @@ def _same_numbers(said: Numbers | None, wanted: Numbers) -> bool:
     if not said[0] and not wanted[0]:
         one, other = (sorted(numbers, key=lambda number: number.value) for numbers in (one, other))
     return all(same_number(a, b) for a, b in zip(one, other, strict=True))
-
-
-# -- a letter ---------------------------------------------------------------------------------------------------------
-
-
-def _chosen(text: str, prompt: str) -> str | None:
-    """The one letter that a text chooses."""
-    marks = marked(text)
-    if marks is not None:
-        return _letter(marks[0]) if len(marks) == 1 else None
-    if (said := anchored(text, prompt)) is not None:
-        return _letter(said)
-    lines = text.strip().splitlines()
-    if not lines or (len(lines) > 1 and CHOICE.fullmatch(plain(lines[-1])) is None):
-        return None
-    return _letter(lines[-1]) if len(set(OPTION.findall(lines[-1]))) < 2 else None
-
-
-def _letter(said: str) -> str | None:
-    bare = plain(said[:MOST_STATED])
-    found = CHOSEN.match(bare)
-    return None if found is None or ANOTHER.match(bare, found.end()) else found[1]
 
 
 # -- symbolic answers -------------------------------------------------------------------------------------------------

@@ -17,6 +17,8 @@ NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 def normalized(form: Literal["NFC", "NFD", "NFKC"], text: str) -> str:
     """``unicodedata.normalize`` of a text with at most 30 combining marks in a row."""
+    if text.isascii():
+        return text
     return unicodedata.normalize(form, NOT_ASCII.sub(lambda found: _cut(found.group()), text))
 
 
