@@ -190,6 +190,7 @@ ELSEWHERE = {
     "recipe": "test_config",
     "model.path": "test_sources_and_models below",
     "model.dtype": "test_sources_and_models below",
+    "model.float32_head": "tests/models/test_float32_head",
     "model.device": "tests/models/test_policy",
     "model.trust_remote_code": "tests/models/test_policy",
     "model.chat_template": "test_sources_and_models below",
