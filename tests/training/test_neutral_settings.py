@@ -36,7 +36,7 @@ SWITCHED_OFF = {
     "erpo": COLD,
     "sgpo": ("pool.kind=cycling",),
     "c_rf_ntf": ("advantage.negative_keep_ratio=1", *CLIP),
-    "reinforce_pp_ntf": ("advantage.negative_keep_ratio=1",),
+    "reinforce_pp_ntf": ("advantage.negative_keep_ratio=1", *CLIP),
     "rl_zvp": ("advantage.zero_variance_scale=0",),
     "greso": ("pool.kind=cycling", "refill.max_rounds=0"),
     "mopps": (
@@ -55,6 +55,7 @@ SWITCHED_OFF = {
 UNIFORM = ("pool.kind=prioritized", "priority.score=signal_chance", "priority.sharpness=0", "priority.consume=drawn")
 FOUR = ("sizes.minimum=4", "sizes.maximum=4")
 SINGLE = ("train.group_size=1",)
+OF_NTF = ("loss.clip_high=10.0", "loss.aggregation=sequence_mean")
 ONE_PHASE = ("profile.trivial_above=1", "profile.unsolved_share=1", "profile.samples=1", *FOUR)
 ENDLESS = ("phases.max_epochs=1000000",)
 PROBE = ("moved", "recomputed_tokens", "flops", "total_flops")
@@ -75,7 +76,7 @@ NEUTRAL = {
         ("c_rf_ntf", "advantage.negative_keep_ratio=1"),
         (),
     ),
-    "the filter": (("reinforce_pp_ntf", "advantage.negative_keep_ratio=0.96"), ("reinforce_pp", *SINGLE), ()),
+    "the filter": (("reinforce_pp_ntf", "advantage.negative_keep_ratio=0.96"), ("reinforce_pp", *SINGLE, *OF_NTF), ()),
     "our combination": (("rekindle", *UNIFORM, *PLAIN, "advantage.negative_keep_ratio=1"), ("grpo",), PROBE),
     "SPO": (("spo", *UNIFORM, *PLAIN), ("grpo",), PROBE),
     "shrunk baselines": (("prompt_baseline", *UNIFORM, *PLAIN), ("grpo",), PROBE),
@@ -143,6 +144,6 @@ def test_the_runs_that_are_compared_go_round_the_pool_and_differ_by_their_method
     assert without_clocks(plain)[-1]["pool/resets"] == 1
     sharp = run_of("grpo", "pool.kind=prioritized", "priority.sharpness=1")
     assert ledger_rows(sharp) != ledger_rows(plain)
-    single = run_of("reinforce_pp", *SINGLE)
+    single = run_of("reinforce_pp", *SINGLE, *OF_NTF)
     filtered = run_of("reinforce_pp_ntf", "advantage.negative_keep_ratio=0.1")
     assert any(not torch.equal(weight, last_weights(single)[key]) for key, weight in last_weights(filtered).items())

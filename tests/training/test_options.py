@@ -197,6 +197,7 @@ ELSEWHERE = {
     "base": "test_config",
     "model.path": "test_sources_and_models below",
     "model.dtype": "test_sources_and_models below",
+    "model.float32_head": "tests/models/test_float32_head",
     "model.device": "tests/models/test_policy",
     "model.trust_remote_code": "tests/models/test_policy",
     "model.chat_template": "test_sources_and_models below",

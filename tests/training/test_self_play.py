@@ -127,7 +127,10 @@ def test_both_roles_share_one_update(whole):
             ("self_play.proposals=12", "self_play.fill=dummy"),
             ("self_play.fixed=proposer", "self_play.proposer_estimator=reinforce"),
             ("self_play.fixed=solver",),
-            ("self_play.proposer_group_size=2", "self_play.proposer_estimator=grpo"),
+            *(
+                ("self_play.proposer_group_size=2", f"self_play.proposer_estimator={name}")
+                for name in ("grpo", "gpg", "maxrl", "reinforce_pp_baseline")
+            ),
             ("self_play.solver_from_step=3", "self_play.proposer_reward=intermediate"),
             ("check.kind=policy",),
             ("self_play.updates=proposer_first", "optimizer.schedule=linear"),

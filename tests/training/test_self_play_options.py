@@ -229,6 +229,9 @@ def first_only(town, sample):
         ("grpo", [1, -1, 1, -1]),
         ("dr_grpo", [0.25, -0.25, 0.5, -0.5]),
         ("rloo", [0.5, -0.5, 1, -1]),
+        ("maxrl", [1, -1, 1, -1]),
+        ("gpg", [0.25, -0.25, 0.5, -0.5]),
+        ("reinforce_pp_baseline", [0.632456, -0.632456, 1.264911, -1.264911]),
     ],
 )
 def test_the_proposers_advantages(estimator, expected, config):
@@ -265,7 +268,7 @@ def test_what_a_proposer_earns(overrides, half, never, config):
 @pytest.mark.parametrize("estimator", ["reinforce", "batch_centred"])
 def test_estimators_without_a_group_for_the_solver(estimator, config):
     """``advantage.estimator``: rewards as they are, or less their mean over the step (one of eight is right)."""
-    (step,) = played(config(f"advantage.estimator={estimator}")).steps
+    (step,) = played(config(f"advantage.estimator={estimator}", "loss.aggregation=sequence_mean")).steps
     baseline = 0.125 if estimator == "batch_centred" else 0.0
     given = sorted(max(one.advantages, key=abs) for one in step.samples)
     assert given == pytest.approx([-baseline] * 7 + [1 - baseline])
