@@ -86,7 +86,7 @@ def test_a_finished_run_under_a_decaying_rate_is_not_made_longer(place):
 
 def test_rows_in_another_order_go_on_as_the_same_run(place):
     before = without_clocks(at_step_2(place) / "run")
-    with pytest.warns(RekindleWarning, match="the pool are in another order"):
+    with pytest.warns(RekindleWarning, match=r"the pool are in another order"):
         finish(configuration(place, 4, ROWS[::-1]), place / "run", resume=True)
     assert without_clocks(place / "run") == before
 
