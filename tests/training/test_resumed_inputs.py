@@ -78,7 +78,7 @@ def test_a_run_made_longer_goes_on_without_a_jump_of_its_learning_rate(place):
 
 
 def test_a_finished_run_under_a_decaying_rate_is_not_made_longer(place):
-    with pytest.raises(UserError, match="has fallen to 0 at train.steps = 4, so further steps would change nothing"):
+    with pytest.raises(UserError, match=r"has fallen to 0 at train.steps = 4, so further steps would change nothing"):
         finish(configuration(place, 8), place / "run", resume=True)
     assert read_toml(place / "run" / "config.toml")["train"]["steps"] == 4, "the run is as it was"
     assert finish(configuration(place, 4), place / "run", resume=True)[0] is Ending.DONE
