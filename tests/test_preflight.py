@@ -2,11 +2,11 @@
 
 import pytest
 
-from rekindle.evaluation.profile_file import ProfileError
 from rekindle.notices import RekindleWarning
 from rekindle.preflight import check_profilable, check_retriever, check_training
 from rekindle.recipes import resolve
 from rekindle.retrieval.retriever import RetrievalError
+from rekindle.scheduling.profiling import ProfileError
 from rekindle.tasks.task_set import TaskSet
 from rekindle.types import Task, UserError
 

@@ -33,6 +33,7 @@ WITHOUT_TORCH = (
     "    print(json.dumps([code, output.getvalue()]))\n"
 )
 CONFIG = "[model]\npath = 'model'\n[task]\nsource = 'jsonl'\npath = '{}'\n[train]\nsteps = 1\n[eval]\nprompts = 1\n"
+SEARCH = ["--set", "task.environment=search", "--set", "search.answer_tokens=4"]
 ROW = '{"prompt": "a>", "answer": "a"}\n'
 
 
@@ -50,7 +51,8 @@ def place(tmp_path):
     tiny(tmp_path / "model")
     files = {
         "malformed.jsonl": f"{ROW}nonsense\n", "empty.jsonl": "", "good.jsonl": ROW + ROW.replace("a>", "b>"),
-        "full/some": "", "bare/notes": "",
+        "full/some": "", "bare/notes": "", "cut/config.json": "{}", "cut/model.safetensors": "cut",
+        "good.yaml": "train:\n  steps: 1\n",
     }  # fmt: skip
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -84,6 +86,12 @@ def test_what_needs_no_torch_is_answered_without_it(place):
         (["eval", "good.toml", "--sampling", "model"], 2, "generation_config.json says nothing of sampling"),
         (["profile", "empty.toml", "--out", "p.parquet"], 2, "empty.jsonl has no rows"),
         (["profile", "good.toml", "--checkpoint", "bare", "--out", "p.parquet"], 2, "bare has no config.json"),
+        (["train", "good.toml", *SEARCH, "--set", "retriever.corpus=no.jsonl"], 2, "there is no corpus no.jsonl"),
+        (["train", "good.toml", "--recipe", "sgpo", "--set", "profile.path=p.pq"], 2, "there is no file p.pq"),
+        (["train", "good.toml", "--set", "model.path=cut"], 2, "model.safetensors has no readable header; download it"),
+        (["train", "good.toml", "--set", "train.lr=1e-6"], 2, "did you mean train.learning_rate?"),
+        (["train", "good.toml", "--recipe", "GRPO"], 2, "did you mean grpo?"),
+        (["train", "good.yaml"], 2, "is YAML, and a configuration is TOML"),
         (["train", "good.toml"], 2, "loading model (0.0 M, float32, "),
     ]  # fmt: skip
     arguments = json.dumps([case[0] for case in cases])

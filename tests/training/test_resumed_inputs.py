@@ -78,7 +78,7 @@ def test_a_run_made_longer_goes_on_without_a_jump_of_its_learning_rate(place):
 
 
 def test_a_finished_run_under_a_decaying_rate_is_not_made_longer(place):
-    with pytest.raises(UserError, match="has fallen to 0 at train.steps = 4, so further steps would change nothing"):
+    with pytest.raises(UserError, match=r"has fallen to 0 at train.steps = 4, so further steps would change nothing"):
         finish(configuration(place, 8), place / "run", resume=True)
     assert read_toml(place / "run" / "config.toml")["train"]["steps"] == 4, "the run is as it was"
     assert finish(configuration(place, 4), place / "run", resume=True)[0] is Ending.DONE
@@ -86,7 +86,7 @@ def test_a_finished_run_under_a_decaying_rate_is_not_made_longer(place):
 
 def test_rows_in_another_order_go_on_as_the_same_run(place):
     before = without_clocks(at_step_2(place) / "run")
-    with pytest.warns(RekindleWarning, match="the pool are in another order"):
+    with pytest.warns(RekindleWarning, match=r"the pool are in another order"):
         finish(configuration(place, 4, ROWS[::-1]), place / "run", resume=True)
     assert without_clocks(place / "run") == before
 

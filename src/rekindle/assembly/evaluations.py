@@ -87,7 +87,11 @@ def _settings(config: Config) -> dict[str, Any]:
     engine = found["engine"]
     kept: dict[str, dict[str, Any]] = {
         "engine": {"stop": engine["stop"]},
-        "model": {name: found["model"][name] for name in ("dtype", "chat_template", "system_prompt")},
+        "model": {
+            **{name: found["model"][name] for name in ("dtype", "chat_template", "system_prompt")},
+            # Only where they are set, so that evaluations of earlier versions can be continued.
+            **{name: found["model"][name] for name in ("template", "template_variables") if found["model"][name]},
+        },
         "task": {
             name: found["task"][name]
             for name in ("source", "environment", "name", "params", "verifier", "binary_rewards")
