@@ -175,7 +175,7 @@ def test_every_recipe_trains_conserves_and_resumes_bit_for_bit(recipe, quick_con
 @pytest.mark.parametrize(
     ("moment", "at", "steps"),
     [
-        ("evaluate", 1, 0),
+        pytest.param("evaluate", 1, 0, marks=pytest.mark.slow),
         ("evaluate", 2, 2),
         pytest.param("save", 1, 3, marks=pytest.mark.slow),
     ],
