@@ -67,6 +67,7 @@ METRICS_OF_THE_CONTRACT = [
     "time/verify",
     "time/train",
     "time/other",
+    "policy_gap",
 ]
 
 

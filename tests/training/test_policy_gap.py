@@ -94,10 +94,10 @@ def test_trained_tool_tokens_were_not_sampled_by_any_engine():
 def test_the_metrics_of_every_step_have_the_gap():
     stats = Trainer(BigramPolicy(), settings()).update(sampled_by(BigramPolicy(), make_samples(), 0.1), 0)
     metrics = step_metrics([], [], stats)
-    assert metrics["policy_gap/mean"] == pytest.approx(0.1)
+    assert metrics["policy_gap"] == pytest.approx(0.1)
     assert metrics["policy_gap/outside"] == 0
     nothing = step_metrics([], [], None)
-    assert (nothing["policy_gap/mean"], nothing["policy_gap/outside"]) == (None, None)
+    assert (nothing["policy_gap"], nothing["policy_gap/outside"]) == (None, None)
 
 
 # -- truncated importance weights -------------------------------------------------------------------------------------

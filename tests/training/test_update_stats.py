@@ -38,3 +38,9 @@ def test_what_neither_measured_stays_unknown_and_movements_add_up():
     assert stats().followed_by(stats()).kl is None
     assert stats().followed_by(stats()).moved is None
     assert stats(moved=0.25).followed_by(stats(moved=0.5)).moved == 0.75
+
+
+def test_the_gap_to_the_engine_is_that_of_the_first_update_which_has_one():
+    assert stats(gap=0.01, gap_outside=0.5).followed_by(stats(gap=0.9, gap_outside=0.9)).gap == 0.01
+    found = stats().followed_by(stats(gap=0.9, gap_outside=0.25))
+    assert (found.gap, found.gap_outside) == (0.9, 0.25)

@@ -38,7 +38,7 @@ _OF_THE_UPDATE = (
     "recomputed_tokens",
     "moved",
 )
-_NAMED = {"policy_gap/mean": "gap", "policy_gap/outside": "gap_outside"}
+_NAMED = {"policy_gap": "gap", "policy_gap/outside": "gap_outside"}
 """Metrics of the update whose key is not the attribute's name."""
 
 

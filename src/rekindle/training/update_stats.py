@@ -60,7 +60,8 @@ class UpdateStats:
         """Numbers of two updates of one step together.
 
         Counts and movements are added. Losses and norms are means over the optimizer steps, other means are over the
-        trained tokens, and the learning rate is the later one.
+        trained tokens. The learning rate is the later one. The gap to the engine is the earlier one: later, the policy is
+        another one than the engine sampled from.
         """
         joined: dict[str, Any] = {}
         for field in fields(self):
@@ -69,6 +70,8 @@ class UpdateStats:
                 joined[field.name] = one + other
             elif field.name == "moved":
                 joined[field.name] = None if one is other is None else (one or 0.0) + (other or 0.0)
+            elif field.name in {"gap", "gap_outside"}:
+                joined[field.name] = other if self.gap is None else one
             else:
                 by_steps = field.name in {"loss", "grad_norm"}
                 count = "optimizer_steps" if by_steps else "trained_tokens"
