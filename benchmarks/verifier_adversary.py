@@ -460,7 +460,7 @@ def trials(data: Path) -> dict[str, Callable[[], Trial]]:
         "`cover_match`": lambda name: Trial(name, table_of("cover_match"), short_answers(data)),
         "`judge`": judge,
         "`judge`, a lenient one": judge,
-        "`reasoning_gym`": lambda name: Trial(name, table_of("reasoning_gym"), gym_problems(5), scores),
+        "`reasoning_gym`": lambda name: Trial(name, table_of("reasoning_gym"), gym_problems(1), scores),
     }
     return {name: partial(make, name) for name, make in made.items()}
 

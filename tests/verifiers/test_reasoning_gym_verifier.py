@@ -130,3 +130,10 @@ def test_thoughts_are_not_judged(verifier, countdown):
     texts = [text.replace("42", countdown.answer) for text, _ in THOUGHTS]
     verdicts = verifier.judge([(countdown, text) for text in texts])
     assert [verdict.score == 1 for verdict in verdicts] == [answer == "42" for _, answer in THOUGHTS]
+
+
+def test_a_scorer_that_accepts_any_text_pays_for_the_reference_alone(verifier):
+    tasks = [task for task in tasks_of("game_of_life_halting", size=4) if task.answer == "True"]
+    assert tasks
+    for text, score in {"True": 1.0, "true": 1.0, "banana": 0.0, "What is this?": 0.0}.items():
+        assert verifier.judge([(task, text) for task in tasks]) == [Verdict(score)] * len(tasks)

@@ -17,6 +17,8 @@ __all__ = ["ScorerName", "load", "prepare", "score"]
 
 ScorerName = Literal["math", "reasoning_gym"]
 
+NO_ANSWER = "This is no answer."
+"""A text that no scorer may accept."""
 TYPICAL_LATEX = (
     r"\frac{3}{4}",
     r"(1, \frac{7\pi}{2}]",
@@ -57,7 +59,18 @@ def score(scorer: ScorerName, job: Mapping[str, Any]) -> float:
         return float(latex_equal(job["said"], job["references"], job["given"]))
     dataset, literal = _dataset(job["dataset"]), job["entry"]
     entry = make_entry(dataset, job["index"]) if literal is None else ast.literal_eval(literal)
-    return float(dataset.score_answer(job["text"], entry))
+    return _checked(dataset, job["text"], entry)
+
+
+def _checked(dataset: Dataset, text: str, entry: Any) -> float:
+    """The data set's score; 0 where it gives full marks to any text, unless this text is the reference answer.
+
+    ``game_of_life_halting`` is such a data set: where its answer is True, it accepts every text that is not empty.
+    """
+    result = float(dataset.score_answer(text, entry))
+    if result < 1 or text.strip().casefold() == str(entry.get("answer")).strip().casefold():
+        return result
+    return 0.0 if float(dataset.score_answer(NO_ANSWER, entry)) >= 1 else result
 
 
 def _dataset(spec: Mapping[str, Any]) -> Dataset:
