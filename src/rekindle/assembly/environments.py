@@ -18,7 +18,7 @@ from rekindle.environments.search.turn_protocol import ANSWER, QUESTION, Final, 
 from rekindle.environments.single_turn import SingleTurn
 from rekindle.models.policy import Policy
 from rekindle.retrieval.retriever import Retriever
-from rekindle.types import Environment, Task
+from rekindle.types import Task
 from rekindle.verifiers.completions import opened_thought
 from rekindle.verifiers.rewards import reward
 from rekindle.verifiers.verifier import Verifier

@@ -60,8 +60,8 @@ class UpdateStats:
         """Numbers of two updates of one step together.
 
         Counts and movements are added. Losses and norms are means over the optimizer steps, other means are over the
-        trained tokens. The learning rate is the later one. The gap to the engine is the earlier one: later, the policy is
-        another one than the engine sampled from.
+        trained tokens. The learning rate is the later one. The gap to the engine is the earlier one: afterwards the
+        policy is another one than the engine sampled from.
         """
         joined: dict[str, Any] = {}
         for field in fields(self):
