@@ -67,7 +67,7 @@ def at_step_2(place):
 def test_a_run_made_longer_goes_on_without_a_jump_of_its_learning_rate(place):
     before = rates(at_step_2(place))
     with pytest.warns(
-        RekindleWarning, match=r"train.steps = 8 was 4: the learning rate goes on from its value at update 2"
+        RekindleWarning, match=r"goes on from its value at update 2 and falls to 0 at update 8 instead of 4"
     ):
         assert finish(configuration(place, 8), place / "run", resume=True)[0] is Ending.DONE
     after = rates(place)

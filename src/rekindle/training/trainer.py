@@ -198,9 +198,9 @@ class Trainer:
         self._decay = self._decay.resumed(saved, updates, self._batch.schedule)
         if saved is not None and self._decay.start != saved["start"]:
             warn(
-                f"train.steps = {self._decay.end} was {saved['end']}: the learning rate goes on from its value at "
-                f"update {updates} and falls to 0 at the new end, which is not the course of a run of that length "
-                "from the start"
+                f"train.steps is another one now: the learning rate goes on from its value at update {updates} and "
+                f"falls to 0 at update {self._decay.end} instead of {saved['end']}, which is not the course of a run "
+                "of that length from the start"
             )
         self._optimizer.load_tensors(state["tensors"])
         self._updates = updates
