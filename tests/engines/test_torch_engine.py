@@ -327,6 +327,7 @@ def fingerprint() -> str:
     return hashlib.sha256(repr(groups).encode()).hexdigest()
 
 
+@pytest.mark.slow
 def test_the_same_call_gives_the_same_bits_here_and_in_a_fresh_process():
     here = fingerprint()
     assert fingerprint() == here

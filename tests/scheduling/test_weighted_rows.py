@@ -13,6 +13,7 @@ def rows_of(weights):
     return WeightedRows(np.asarray(weights, np.float32))
 
 
+@pytest.mark.slow
 def test_ordered_draws_have_the_probabilities_of_drawing_one_after_the_other():
     """P(i then j) = w_i/W * w_j/(W - w_i), for every ordered pair."""
     weights, draws = np.array([1.0, 2.0, 3.0, 4.0]), 20_000

@@ -19,6 +19,7 @@ def load(name, pool_size=20, eval_prompts=5, seed=0, **params):
     return load_tasks(table, eval_prompts=eval_prompts, seed=seed)
 
 
+@pytest.mark.slow
 def test_a_generator_that_depends_on_global_state_gives_the_same_tasks_every_time():
     found = load("list_functions")
     assert (len(found.pool), len(found.held_out)) == (20, 5)

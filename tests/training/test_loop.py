@@ -247,6 +247,7 @@ def test_killed_before_the_first_checkpoint_starts_again(quick_config, tmp_path)
     assert_same_run(whole, broken)
 
 
+@pytest.mark.slow
 def test_longer_is_a_continuation(quick_config, tmp_path):
     whole, extended = tmp_path / "whole", tmp_path / "extended"
     finish(quick_config("recycle", "train.steps=6", "eval.every=2"), whole)

@@ -165,7 +165,7 @@ def test_an_option_changes_the_run(key, run):
     assert run("recycle", f"{key}={json.dumps(CHANGES_THE_NUMBERS[key])}") != run("recycle")
 
 
-@pytest.mark.parametrize("key", sample(NEEDS_COMPANY, "heating.delta", "sizes.rule"))
+@pytest.mark.parametrize("key", sample(NEEDS_COMPANY, "heating.delta"))
 def test_an_option_changes_the_run_beside_others(key, run):
     company, value, *named = NEEDS_COMPANY[key]
     recipe = named[0] if named else "recycle"
@@ -181,7 +181,7 @@ def features():
     return found
 
 
-@pytest.mark.parametrize("feature", sample(features(), *list(features())[::5]), ids=" ".join)
+@pytest.mark.parametrize("feature", sample(features(), *list(features())[::9]), ids=" ".join)
 def test_options_are_read_by_the_runs_that_they_change(feature, quick_config, tmp_path):
     recipe, *settings = feature
     config = quick_config(recipe, *SMALL, "train.steps=3", "eval.prompts=4", *settings)
@@ -295,6 +295,7 @@ def test_a_profile_is_read_and_not_made_again(quick_config, tmp_path):
     assert finish(forced, tmp_path / "forced")[0] is Ending.DONE
 
 
+@pytest.mark.slow
 def test_the_tiny_model_must_hold_the_task(quick_config, tmp_path):
     with pytest.raises(ConfigError, match=r"model.tiny.max_length = 16 is too short .* at least 30"):
         quick_config("grpo", "model.tiny.max_length=16", "task.params.max_length=14")

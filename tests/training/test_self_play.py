@@ -170,7 +170,7 @@ def test_kill_9_in_mid_run_then_resume_equals_the_uninterrupted_run(tmp_path):
     ("recipe", "overrides"),
     [
         pytest.param("recycle", ("pool.reset_below=0",), marks=pytest.mark.slow),
-        ("posterior_recycle", ()),
+        pytest.param("posterior_recycle", (), marks=pytest.mark.slow),
         pytest.param("erpo", ("self_play.fill=replay",), marks=pytest.mark.slow),
         pytest.param(
             "grpo", ("sizes.rule=inverse_success", "sizes.maximum=4", "self_play.fill=replay"), marks=pytest.mark.slow

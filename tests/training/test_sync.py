@@ -49,6 +49,7 @@ def test_a_copy_of_the_weights_gives_the_same_run(config, tmp_path):
     assert_same_run(tmp_path / "own", tmp_path / "copy")
 
 
+@pytest.mark.slow
 def test_a_loop_that_forgets_to_sync_gives_another_run(config, tmp_path):
     finish(config, tmp_path / "own")
     finish(config, tmp_path / "stale", engine=Stale)

@@ -131,6 +131,7 @@ def test_solutions_without_a_mark_end_with_their_result(data):
     assert sum(compare(text, other[2].strip(), row["question"]) is True for row, (text, *_), other in others) <= 2
 
 
+@pytest.mark.slow
 def test_the_page_says_how_we_agree_with_math_verify():
     page = (ROOT / "docs" / maths_agreement.PAGE).read_text(encoding="utf-8")
     found = json.loads(maths_agreement.RESULTS.read_text())

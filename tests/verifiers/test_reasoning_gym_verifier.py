@@ -38,6 +38,7 @@ def countdown():
     return tasks_of("countdown")[0]
 
 
+@pytest.mark.slow
 def test_gold_answers_of_many_data_sets_score_one():
     items = [(task, task.answer) for name in DATASETS.split() for task in tasks_of(name, size=2)]
     assert len(items) == 64
@@ -132,6 +133,7 @@ def test_thoughts_are_not_judged(verifier, countdown):
     assert [verdict.score == 1 for verdict in verdicts] == [answer == "42" for _, answer in THOUGHTS]
 
 
+@pytest.mark.slow
 def test_a_scorer_that_accepts_any_text_pays_for_the_reference_alone(verifier):
     tasks = [task for task in tasks_of("game_of_life_halting", size=4) if task.answer == "True"]
     assert tasks

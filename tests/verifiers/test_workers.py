@@ -121,6 +121,7 @@ def test_jobs_under_way_when_the_server_dies_are_judged_by_the_next(pool):
     killer.join()
 
 
+@pytest.mark.slow
 @linux
 def test_an_interrupt_ends_the_server_and_the_next_call_is_sound(pool):
     before = children(os.getpid())

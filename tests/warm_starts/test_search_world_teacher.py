@@ -95,6 +95,7 @@ def kind(task, turns):
     return "distractor" if asked == relations else "relation"
 
 
+@pytest.mark.slow
 def test_the_teacher_errs_as_often_as_it_should(shown):
     wrong, total = Counter(), Counter()
     for task, turns in shown:
