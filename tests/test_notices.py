@@ -40,6 +40,7 @@ def test_what_libraries_say_comes_with_their_name():
     with collecting(shown := Shown()):
         warnings.warn("from a file", stacklevel=1)
         warnings.warn_explicit("old", FutureWarning, "/x/site-packages/transformers/a/b.py", 3)
+        warnings.warn_explicit("a user's", UserWarning, "/x/rekindle/script.py", 3)
         warnings.warn_explicit("single", UserWarning, "/x/site-packages/six.py", 3)
         logging.getLogger("pyarrow.lib").warning("%d rows", 3)
         logging.getLogger("httpx").info("unimportant")

@@ -35,6 +35,7 @@ __all__ = [
 Say = Callable[[str], None]
 """Shows a line of text to the user."""
 OURS = "rekindle"
+PACKAGE = Path(__file__).parent
 DISTINCT = 256
 """Most different texts of a channel; further ones are counted together."""
 LONGEST = 2000
@@ -207,7 +208,7 @@ def _library(filename: str) -> str:
     for place in ("site-packages", "dist-packages"):
         if place in parts[:-1]:
             return parts[parts.index(place) + 1].removesuffix(".py")
-    return OURS if OURS in parts[:-1] else Path(filename).stem
+    return OURS if Path(filename).is_relative_to(PACKAGE) else Path(filename).stem
 
 
 class _Handler(logging.Handler):
