@@ -49,7 +49,9 @@ class Silent:
         pass
 
 
-@pytest.mark.parametrize(("seed", "prompts", "resets"), [(0, 48, False), (3, 10, True)])
+@pytest.mark.parametrize(
+    ("seed", "prompts", "resets"), [pytest.param(0, 48, False, marks=pytest.mark.slow), (3, 10, True)]
+)
 def test_same_batches_advantages_and_losses_as_the_library(minimal, quick_config, tmp_path, seed, prompts, resets):
     steps, groups = 8, 4
     config = quick_config(

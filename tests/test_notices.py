@@ -51,6 +51,7 @@ def test_what_libraries_say_comes_with_their_name():
     assert [entry[:2] for entry in shown] == [
         ("test_notices", "from a file"),
         ("transformers", "old"),
+        ("script", "a user's"),
         ("six", "single"),
         ("pyarrow", "3 rows"),
         ("httpx", "failed (ValueError: why)"),

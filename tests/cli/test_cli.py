@@ -155,6 +155,7 @@ def test_exit_code_3_at_a_declared_bound(tmp_path, capsys):
     assert (tmp_path / "run" / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_nan_loss_is_one_sentence_and_the_checkpoints_stay(tmp_path, capsys, monkeypatch):
     import rekindle.training.trainer as trainer
 

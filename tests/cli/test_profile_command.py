@@ -96,6 +96,7 @@ def other_model(directory, tmp_path):
     return copy
 
 
+@pytest.mark.slow
 def test_a_profile_of_something_else_is_refused_unless_forced(made, tmp_path, capsys):
     assert train(tmp_path / "hot", "--set", f"profile.path={made}", "--set", "train.temperature=0.9") == 2
     assert "temperature" in capsys.readouterr().err

@@ -67,7 +67,7 @@ def decode_alone(policy, request: SamplingRequest, index: int):
 
 
 @pytest.mark.parametrize(
-    "case", fast.sample([(kind, rows) for kind in KINDS for rows in (3, 64)], ("gpt2", 64), ("qwen3", 3)), ids=str
+    "case", fast.sample([(kind, rows) for kind in KINDS for rows in (3, 64)], ("gpt2", 64)), ids=str
 )
 def test_every_completion_is_what_decoding_it_alone_gives(policies, case):
     kind, max_rows = case
@@ -83,7 +83,7 @@ def test_every_completion_is_what_decoding_it_alone_gives(policies, case):
             assert completion.text == policy.decode(ids)
 
 
-@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+@pytest.mark.parametrize("kind", fast.sample(["llama", "gpt2"], "llama"))
 def test_however_often_the_batch_is_tidied(policies, monkeypatch, kind):
     """Unneeded columns and slots are dropped at every end, and long rows outgrow every buffer."""
     monkeypatch.setattr(batch, "SPARE_COLUMNS", 0)

@@ -60,6 +60,7 @@ def test_bad_names_and_parameters_are_refused_in_a_sentence(name, params, compla
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_errors_come_back_from_the_child_process():
     with pytest.raises(TaskError, match="did you mean 'countdown'"):
         load("countdwn")

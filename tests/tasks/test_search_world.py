@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fast import sample
 from rekindle.retrieval.lexical import LexicalIndex
 from rekindle.tasks.search_world import (
     CORPORA,
@@ -101,7 +102,7 @@ def test_another_seed_gives_another_world():
     assert told(Params(seed=1), "pool") != told(Params(seed=2), "pool")
 
 
-@pytest.mark.parametrize("words", range(10, 200))
+@pytest.mark.parametrize("words", sample(range(10, 200), *range(10, 200, 19)))
 def test_every_corpus_has_names_to_spare(words):
     """The most entities that are allowed are found by drawing, so names must not run out."""
     here = Counter(corpus_of((a, b)) for a in name_words(words) for b in name_words(words) if a != b)

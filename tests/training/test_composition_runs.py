@@ -51,6 +51,7 @@ def test_a_combination_trains_and_conserves(names, config_of, tmp_path):
     assert all(torch.isfinite(weight).all() for weight in last_weights(tmp_path / "run").values())
 
 
+@pytest.mark.slow
 def test_all_together_resumes_bit_for_bit(config_of, tmp_path):
     config = config_of(*ALL_TOGETHER)
     finish(config, tmp_path / "whole")

@@ -160,7 +160,7 @@ def run(quick_config, tmp_path_factory):
 # Pairs of whole runs of a few keys are fast tests. That the other keys are read at all is tested below, for each.
 
 
-@pytest.mark.parametrize("key", sample(CHANGES_THE_NUMBERS, "train.group_size", "pool.alpha"))
+@pytest.mark.parametrize("key", sample(CHANGES_THE_NUMBERS, "pool.alpha"))
 def test_an_option_changes_the_run(key, run):
     assert run("recycle", f"{key}={json.dumps(CHANGES_THE_NUMBERS[key])}") != run("recycle")
 
@@ -280,6 +280,7 @@ def test_a_budget_of_tokens(quick_config, tmp_path):
     assert totals[-2] < 300 <= totals[-1]
 
 
+@pytest.mark.slow
 def test_a_profile_is_read_and_not_made_again(quick_config, tmp_path):
     pytest.importorskip("pyarrow")
     small = ("task.pool_size=40", "train.steps=2")

@@ -232,6 +232,7 @@ def updates(monkeypatch):
     return batches
 
 
+@pytest.mark.slow
 def test_a_retriever_that_dies_ends_the_run_at_its_bound_and_it_goes_on_when_it_is_back(tmp_path, updates):
     run, corpus = tmp_path / "run", tmp_path / "corpus.jsonl"
     file_config(tmp_path)  # writes the corpus
@@ -347,6 +348,7 @@ def test_the_search_world_is_profiled(tmp_path, capsys):
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_sgpo_makes_its_own_profile_of_the_search_world(tmp_path):
     pytest.importorskip("pyarrow")
     config = search_config("sgpo", "task.pool_size=24", "train.steps=2", "profile.samples=3")

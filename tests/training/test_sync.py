@@ -58,6 +58,7 @@ def test_a_loop_that_forgets_to_sync_gives_another_run(config, tmp_path):
     assert own[-1] != stale[-1]
 
 
+@pytest.mark.slow
 def test_every_version_is_synced_once_before_it_is_asked(quick_config, tmp_path):
     class Strict(CopyEngine):
         def generate(self, requests):

@@ -173,11 +173,13 @@ def test_a_server_that_cannot_start_says_why(pool, monkeypatch):
         pool.judge([job(RIGHT)])
 
 
+@pytest.mark.slow
 def test_a_job_that_cannot_be_prepared_is_an_error(pool):
     unknown = {**job(RIGHT), "dataset": {"name": "no_such_data_set", "params": {}}}
     assert pool.judge([unknown, job(RIGHT)]) == [Verdict(0.0, "error"), Verdict(1.0)]
 
 
+@pytest.mark.slow
 def test_calls_from_several_threads(pool):
     verdicts = {}
 

@@ -79,6 +79,7 @@ def test_lessons_depend_on_the_seed_alone(bench):
     assert first(bench) != first(bench_of("warm_start.seed=1"))
 
 
+@pytest.mark.slow
 def test_lessons_fit_the_model(bench):
     assert all(len(one.token_ids) <= bench.policy.max_length for one in islice(role_lessons(bench), 500))
 
@@ -88,6 +89,7 @@ def test_a_proposal_without_room_is_refused_with_the_remedy():
         next(role_lessons(bench_of("model.tiny.max_length=16")))
 
 
+@pytest.mark.slow
 def test_misread_questions_are_among_the_verifiers(bench, monkeypatch):
     monkeypatch.setattr(lessons, "MISREAD", 1.0)
     unknown = Counter(
