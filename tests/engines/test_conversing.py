@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from fast import sample
+import fast
 from rekindle.engines.conversing import converse
 from rekindle.engines.engine import Converser, PartnerTurn, SamplingRequest
 from rekindle.engines.torch_engine import TorchEngine
@@ -65,8 +65,8 @@ def held(engine, requests=REQUESTS, turns=lambda name: 1 + (name[0] + name[1]) %
     return partner
 
 
-@pytest.mark.parametrize("max_rows", sample([256, 4, 1], 4))
-@pytest.mark.parametrize("kind", sample(["llama", "qwen2", "qwen3", "gpt2", "bloom"], "qwen3", "gpt2", "bloom"))
+@pytest.mark.parametrize("max_rows", fast.sample([256, 4, 1], 4))
+@pytest.mark.parametrize("kind", fast.sample(["llama", "qwen2", "qwen3", "gpt2", "bloom"], "qwen3", "gpt2", "bloom"))
 def test_the_kept_cache_changes_nothing(policies, kind, max_rows):
     engine = TorchEngine(policies(kind), max_rows=max_rows)
     assert isinstance(engine, Converser)
