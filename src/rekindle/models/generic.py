@@ -63,7 +63,7 @@ def _refuse_two_way(model: Any) -> None:
     """
     last = len(model.get_input_embeddings().weight) - 1
     pair = torch.tensor([[0, 0, 0], [0, last, last]], device=model.device)
-    first, other = model(input_ids=pair, attention_mask=torch.ones_like(pair), use_cache=False).logits[:, 0].float()
+    first, other = model(input_ids=pair, attention_mask=torch.ones_like(pair)).logits[:, 0].float()
     if not torch.allclose(first, other, rtol=0.0, atol=1e-5 * float(first.abs().max())):
         raise ModelError(
             f"{type(model).__name__} reads later tokens to predict one, so it cannot complete text; give a causal "

@@ -131,7 +131,8 @@ def load_model(directory: Path, device: torch.device, dtype: torch.dtype, *, tru
 def _refuse_other_weights(directory: Path, loading: Mapping[str, Any]) -> None:
     """Refuse weights that transformers would make up; warn of those in the files that the model does not have."""
     missing, further = sorted(map(str, loading["missing_keys"])), sorted(map(str, loading["unexpected_keys"]))
-    other_shapes = sorted(str(one[0]) for one in loading.get("mismatched_keys", ()))
+    # transformers 4 gives names, transformers 5 names with both shapes.
+    other_shapes = sorted(one if isinstance(one, str) else str(one[0]) for one in loading.get("mismatched_keys", ()))
     remedy = "they would be random; give the directory that belongs to its config.json, or download the model again"
     if other_shapes:
         raise ModelError(
