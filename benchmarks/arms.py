@@ -30,6 +30,7 @@ __all__ = [
     "difference",
     "evaluations",
     "interval",
+    "markdown_table",
     "paired",
     "ratio",
     "replace_block",
@@ -187,6 +188,12 @@ def cell(values: Sequence[float], form: str) -> str:
 
 
 # -- documents --------------------------------------------------------------------------------------------------------
+
+
+def markdown_table(lines: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown; the first line is its head."""
+    head, *body = [f"| {' | '.join(line)} |" for line in lines]
+    return "\n".join([head, "|" + "---|" * len(lines[0]), *body]) + "\n"
 
 
 def block(page: str, name: str) -> str | None:

@@ -83,8 +83,7 @@ def table(found: dict[str, dict[str, int]]) -> str:
     for name, one in found.items():
         counts = [one.get(kind, 0) for kind in ("both", "neither", "only_us", "only_them")]
         lines.append([name, str(sum(counts)), *map(str, counts)])
-    head, *body = [f"| {' | '.join(line)} |" for line in lines]
-    return "\n".join([head, "|" + "---|" * len(lines[0]), *body]) + "\n"
+    return arms.markdown_table(lines)
 
 
 def main() -> None:

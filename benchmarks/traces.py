@@ -161,7 +161,7 @@ def _agreement(measured: Results) -> str:
     for name, one in measured["rules"].items():
         counts = [one.get(side, 0) for side in ("both", "only_us", "only_model", "neither")]
         lines.append([name, *map(str, counts), f"{(counts[0] + counts[3]) / sum(counts):.1%}"])
-    return _table(lines)
+    return arms.markdown_table(lines)
 
 
 def _classes(measured: Results) -> str:
@@ -173,19 +173,14 @@ def _classes(measured: Results) -> str:
             if any(key in one for one in counts.values()):
                 lines.append([who, words, *(str(one.get(key, 0)) for one in counts.values())])
         lines.append([who, "together", *(str(sum(one.values())) for one in counts.values())])
-    return _table(lines)
+    return arms.markdown_table(lines)
 
 
 def _lists(measured: Results) -> str:
     lines = [["answers in the list", "without a bound", f"at most {MAX_FURTHER_TOKENS} further tokens"]]
     for size, shares in measured["lists"].items():
         lines.append([size, f"{shares['unbounded']:.1%}", f"{shares['bounded']:.1%}"])
-    return _table(lines)
-
-
-def _table(lines: Sequence[Sequence[str]]) -> str:
-    head, *body = [f"| {' | '.join(line)} |" for line in lines]
-    return "\n".join([head, "|" + "---|" * len(lines[0]), *body]) + "\n"
+    return arms.markdown_table(lines)
 
 
 def main() -> None:

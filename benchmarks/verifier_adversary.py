@@ -472,8 +472,7 @@ def table(measured: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
     for family in next(iter(measured.values())):
         cells = [list(measured[name][family].values()) for name in names]
         lines.append([family, *(f"{100 * sum(one) / len(one):.2f} ({100 * max(one):.1f})" for one in cells)])
-    head, *body = [f"| {' | '.join(line)} |" for line in lines]
-    return "\n".join([head, "|" + "---|" * len(lines[0]), *body]) + "\n"
+    return arms.markdown_table(lines)
 
 
 def main() -> None:

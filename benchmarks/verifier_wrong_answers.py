@@ -143,8 +143,7 @@ def table(found: dict[str, dict[str, Any]]) -> str:
         lines.append(
             [f"`{verifier}`", str(one["steps"]), f"{first:.4f}", f"{last:.4f}", f"{last - first:+.4f}", held_out]
         )
-    head, *body = [f"| {' | '.join(line)} |" for line in lines]
-    return "\n".join([head, "|" + "---|" * len(lines[0]), *body]) + "\n"
+    return arms.markdown_table(lines)
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Any, Protocol, TypeVar
 
-__all__ = ["MANY", "Described", "closest", "entry_of", "few", "load"]
+__all__ = ["MANY", "Described", "closest", "entry_of", "few", "load", "plain_name"]
 
 MANY = 8
 """Most names that a message lists."""
@@ -29,11 +29,12 @@ ChoiceEntry = TypeVar("ChoiceEntry")
 
 def closest(name: str, known: Iterable[str]) -> str | None:
     """The known name nearest to a misspelt one, whatever its case and hyphens; None where none is near enough."""
-    plain = {_plain(one): one for one in known}
-    return next((plain[one] for one in difflib.get_close_matches(_plain(name), list(plain), n=1)), None)
+    plain = {plain_name(one): one for one in known}
+    return next((plain[one] for one in difflib.get_close_matches(plain_name(name), list(plain), n=1)), None)
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """The name as names are compared: in lower case, with underscores for hyphens and spaces."""
     return name.strip().casefold().replace("-", "_").replace(" ", "_")
 
 

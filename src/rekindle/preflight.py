@@ -90,7 +90,7 @@ def check_retriever(config: Config) -> None:
 
 
 def check_training(config: Config, tasks: TaskSet) -> None:
-    """Check the profile and the chat template of a run, and warn of settings that its tasks cut down.
+    """Check the profile of a run, and warn of settings that its tasks cut down.
 
     Raises:
         ProfileError: There is no profile at ``profile.path``, or it is damaged.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rekindle.assembly.bench import Workbench
-from rekindle.config.facts import plays_search
+from rekindle.config.facts import PROMPT_SOURCES, plays_search
 from rekindle.notices import Say, warn
 from rekindle.tasks.task_set import TaskError, TaskSet
 from rekindle.types import Task
@@ -16,7 +16,6 @@ __all__ = ["Room", "with_room"]
 
 Room = Callable[[Task], int]
 """Tokens of the model's context that are left after the prompt of a task."""
-CHECKED = {"jsonl", "csv", "parquet", "gsm8k", "reasoning_gym"}
 MOST = 20_000
 """Most prompts of a set that are encoded where none are left out, the longest in bytes first."""
 MANY = 5_000
@@ -37,7 +36,7 @@ def with_room(bench: Workbench, say: Say) -> TaskSet:
         ModelError: The first prompt cannot be written with the chat template.
     """
     config, tasks, context = bench.config, bench.tasks, bench.policy.max_length
-    if config.task.source not in CHECKED:
+    if config.task.source not in PROMPT_SOURCES:
         _warn_of_a_small_context(config.engine.max_new_tokens, context)
         return tasks
     room = bench.environment(()).room

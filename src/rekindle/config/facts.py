@@ -7,8 +7,11 @@ from rekindle.scheduling.pools import POOLS
 
 if TYPE_CHECKING:
     from rekindle.config.tables import Config
+    from rekindle.config.tables.task import TaskTable
 
 __all__ = [
+    "FILE_SOURCES",
+    "PROMPT_SOURCES",
     "fewest_and_most",
     "invents_its_world",
     "optimizer_steps",
@@ -17,9 +20,22 @@ __all__ = [
     "rollouts_per_step",
     "solver_estimator",
     "updates_per_step",
+    "verifier_name",
     "verifies_in_workers",
     "verifies_maths",
 ]
+
+FILE_SOURCES = ("jsonl", "csv", "parquet", "gsm8k")
+"""Sources (``task.source``) that read tasks from files."""
+PROMPT_SOURCES = (*FILE_SOURCES, "reasoning_gym")
+"""Sources whose prompts can have any length."""
+AUTOMATIC = {
+    "gsm8k": "math",
+    "reasoning_gym": "reasoning_gym",
+    "search_world": "qa_exact_match",
+    "self_play": "qa_exact_match",
+}
+"""Verifier by source, where it is not ``exact_match``."""
 
 
 def fewest_and_most(config: "Config") -> tuple[int, int]:
@@ -76,14 +92,16 @@ def updates_per_step(config: "Config") -> int:
     return 2 if config.self_play.updates == "proposer_first" else 1
 
 
+def verifier_name(task: "TaskTable") -> str:
+    """The verifier of a task table: that of its source where ``task.verifier`` is "auto"."""
+    return AUTOMATIC.get(task.source, "exact_match") if task.verifier == "auto" else task.verifier
+
+
 def verifies_in_workers(config: "Config") -> bool:
     """Whether answers are judged by third-party code, which runs in worker processes."""
-    task = config.task
-    reasoning = task.verifier == "reasoning_gym" or (task.verifier == "auto" and task.source == "reasoning_gym")
-    return reasoning or verifies_maths(config)
+    return verifier_name(config.task) in {"math", "reasoning_gym"}
 
 
 def verifies_maths(config: "Config") -> bool:
     """Whether answers are judged as mathematics."""
-    task = config.task
-    return task.verifier == "math" or (task.verifier == "auto" and task.source == "gsm8k")
+    return verifier_name(config.task) == "math"

@@ -4,7 +4,7 @@ import math
 import unicodedata
 from decimal import Decimal
 
-__all__ = ["compact", "duration", "excerpt", "flops", "grouped", "percent", "rate", "ticks"]
+__all__ = ["compact", "counted", "duration", "excerpt", "flops", "grouped", "percent", "rate", "ticks"]
 
 _JOINERS = "\u200c\u200d"
 """Invisible characters that scripts and emoji need."""
@@ -13,6 +13,11 @@ _JOINERS = "\u200c\u200d"
 def grouped(value: float) -> str:
     """``45056 -> "45,056"``; fractions are rounded away."""
     return f"{value:,.0f}"
+
+
+def counted(count: int, what: str) -> str:
+    """``(1, "step") -> "1 step"``, ``(1200, "step") -> "1,200 steps"``."""
+    return f"{grouped(count)} {what}{'' if count == 1 else 's'}"
 
 
 def compact(value: float) -> str:

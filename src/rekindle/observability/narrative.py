@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from rekindle.observability.causes import unsolved_cause
-from rekindle.observability.formatting import compact, duration, grouped, percent, rate
+from rekindle.observability.formatting import compact, counted, duration, grouped, percent, rate
 from rekindle.observability.rows import number
 from rekindle.observability.self_play.narrative import self_play_advice
 from rekindle.observability.shares import Share
@@ -118,10 +118,10 @@ def _opening(summary: Summary) -> str:
     if not summary.step:
         return text + " It has not made an update yet."
     rollouts, tokens = grouped(summary.total("rollouts")), compact(summary.total("generated_tokens"))
-    steps = grouped(summary.step)
+    steps = counted(summary.step, "step")
     if not summary.is_finished and (planned := summary.setting("train", "steps")):
-        steps = f"{steps} of {grouped(planned)}"
-    updates = f"{_counted(summary.updates, 'update')} in {steps} step{'' if steps == '1' else 's'}"
+        steps = f"{grouped(summary.step)} of {grouped(planned)} steps"
+    updates = f"{counted(summary.updates, 'update')} in {steps}"
     done = "made" if summary.is_finished else "has so far made"
     spent = f"{rollouts} rollouts and {tokens} generated tokens"
     text = f"{text} It {done} {updates} from {spent} in {duration(summary.total('seconds'))}."
@@ -254,10 +254,6 @@ def _decline(summary: Summary) -> str | None:
         f"Accuracy was best at step {grouped(best.step)} ({rate(max(values))}) and has fallen since: "
         "lower train.learning_rate, or stop there."
     )
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{grouped(count)} {what}{'' if count == 1 else 's'}"
 
 
 def _value(evaluation: EvaluationPoint, kind: str) -> float | None:

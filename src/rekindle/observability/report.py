@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rekindle.observability import page, sections
-from rekindle.observability.formatting import compact, duration, excerpt, flops, grouped, percent, rate
+from rekindle.observability.formatting import compact, counted, duration, excerpt, flops, grouped, percent, rate
 from rekindle.observability.narrative import (
     AVERAGED_EVALUATIONS,
     accuracy_change,
@@ -99,7 +99,7 @@ def _tiles(summary: Summary) -> Iterator[tuple[str, str, str]]:
             recycled = groups.total("rescued_hard", "rescued_easy")
             yield "Recycled, of these", percent(summary.recycled_share), f"{grouped(recycled)} groups, whole run"
     rollouts, seconds = summary.total("rollouts"), summary.total("seconds")
-    yield "Updates", grouped(summary.updates), f"in {grouped(summary.step)} step{'' if summary.step == 1 else 's'}"
+    yield "Updates", grouped(summary.updates), f"in {counted(summary.step, 'step')}"
     yield "Rollouts", compact(rollouts), f"{grouped(rollouts / seconds)} a second" if seconds else ""
     yield "Generated tokens", compact(summary.total("generated_tokens")), ""
     yield "Compute", flops(summary.total("flops")), f"in {duration(seconds)}" if seconds else ""

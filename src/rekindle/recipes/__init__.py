@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from rekindle.choices import closest
+from rekindle.choices import closest, plain_name
 from rekindle.config import Config, ConfigError, merge, parse_override, read_toml, validate
 from rekindle.config.facts import plays_itself
 from rekindle.recipes.bounded_dapo import bounded_dapo
@@ -102,7 +102,7 @@ WITHOUT_CRITIC = {"ppo", "gae", "vapo", "remax", "dpo", "sft", "kto"}
 
 def _recipe_instead_of(name: str) -> str:
     """Suggestion for an unknown recipe."""
-    plain = name.strip().casefold().replace("-", "_").replace(" ", "_")
+    plain = plain_name(name)
     lists = "`rekindle recipes` lists them"
     if plain in WITHOUT_CRITIC:
         return f"rekindle compares rollouts of a prompt and trains no critic; choose e.g. grpo or rloo ({lists})"

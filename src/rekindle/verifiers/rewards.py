@@ -1,5 +1,6 @@
 """Builds the verifier of a configuration, and turns scores into rewards."""
 
+from rekindle.config.facts import verifier_name
 from rekindle.config.tables.task import JudgeTable, TaskTable, VerifyTable
 from rekindle.verifiers.exact import ExactMatchVerifier
 from rekindle.verifiers.judge import build_judge
@@ -14,13 +15,6 @@ TOLERANCE = 1e-9
 """Tolerance: a score summed from parts, such as ten times 0.1, must not fall below 1 by rounding."""
 
 NO_JUDGE = JudgeTable()
-
-AUTOMATIC = {
-    "gsm8k": "math",
-    "reasoning_gym": "reasoning_gym",
-    "search_world": "qa_exact_match",
-    "self_play": "qa_exact_match",
-}
 
 
 def reward(score: float, binary: bool, threshold: float) -> float:
@@ -39,8 +33,7 @@ def build_verifier(task: TaskTable, verify: VerifyTable, judge: JudgeTable = NO_
         VerifierError: The judge's table is not complete, or its cache cannot be used.
         EndpointError: The judge's address or key cannot be used.
     """
-    name = AUTOMATIC.get(task.source, "exact_match") if task.verifier == "auto" else task.verifier
-    match name:
+    match name := verifier_name(task):
         case "exact_match":
             return ExactMatchVerifier()
         case "qa_exact_match" | "cover_match" | "f1":

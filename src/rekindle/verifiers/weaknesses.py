@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from rekindle.config.facts import verifier_name
 from rekindle.config.tables.task import TaskTable
 
 __all__ = ["weaknesses"]
@@ -20,8 +21,7 @@ def weaknesses(task: TaskTable) -> Iterator[str]:
             f'task.verifier = "f1" {_threshold(task)} also rewards an answer with wrong words beside those of '
             'the reference; train on exact matches with "qa_exact_match", or look at samples.jsonl'
         )
-    scored_in_part = task.verifier == "reasoning_gym" or (task.verifier == "auto" and task.source == "reasoning_gym")
-    if scored_in_part and partial:
+    if verifier_name(task) == "reasoning_gym" and partial:
         yield (
             f"reasoning_gym's scorers {_threshold(task)} also reward answers that are wrong, some of them any answer; "
             "set task.binary_rewards = true and task.success_threshold = 1"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from rekindle.config.facts import invents_its_world
+from rekindle.config.facts import FILE_SOURCES, invents_its_world
 from rekindle.config.tables import Config
 
 __all__ = [
@@ -53,7 +53,7 @@ def warm_start_decays(config: Config) -> Iterator[str]:
 def task_is_named(config: Config) -> Iterator[str]:
     """A source without its file or name, or with the verifier of another source."""
     task = config.task
-    if task.source in {"jsonl", "csv", "parquet", "gsm8k"} and task.path is None:
+    if task.source in FILE_SOURCES and task.path is None:
         yield f'task.source = "{task.source}" needs task.path, the file to read; set it'
     if task.source == "reasoning_gym" and task.name is None:
         yield 'task.source = "reasoning_gym" needs task.name; set it, e.g. to "spell_backward"'

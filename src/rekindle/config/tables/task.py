@@ -3,13 +3,13 @@
 from typing import Any, ClassVar, Literal
 
 from rekindle.config.conditions import Condition, absent, fact, given, on
-from rekindle.config.facts import verifies_in_workers, verifies_maths
+from rekindle.config.facts import FILE_SOURCES, PROMPT_SOURCES, verifies_in_workers, verifies_maths
 from rekindle.config.keys import OptionalPath, Table, key
 
 __all__ = ["JudgeTable", "TaskTable", "VerifyTable"]
 
 
-FILES = on("task.source", "jsonl", "csv", "parquet", "gsm8k")
+FILES = on("task.source", *FILE_SOURCES)
 GENERATED = on("task.source", "spell_backward", "search_world", "reasoning_gym")
 ITSELF = on("task.source", "self_play")
 
@@ -61,7 +61,7 @@ class TaskTable(Table):
     overlong_prompts: Literal["fail", "drop"] = key(
         "fail",
         "prompts that leave no room for an answer in the model's context; they are counted before the first step",
-        only=on("task.source", "jsonl", "csv", "parquet", "gsm8k", "reasoning_gym"),
+        only=on("task.source", *PROMPT_SOURCES),
         values={"fail": "stay, and their groups fail", "drop": "leave the pool and the held-out prompts"},
     )
     pool_size: int | None = key(None, "prompts in the pool; absent: all of a file, 4096 of a generator", ge=1)
