@@ -74,6 +74,14 @@ def test_values_that_are_not_finite_are_refused(tmp_path, key, value):
         Config.model_validate({"train": {"temperature": float(value)}})
 
 
+@pytest.mark.parametrize("override", ["task.name=\udcff", "task.params.\udcff=1", "engine.stop=\udcff"])
+def test_a_byte_that_is_no_text_is_named_and_nothing_else_is_shown(tmp_path, override):
+    with pytest.raises(ConfigError, match=r"run.toml: '(task|engine).* has a byte that is not UTF-8") as caught:
+        resolve(write(tmp_path, "[train]\nsteps = 3"), None, [override])
+    assert len(str(caught.value)) < 300 + len(str(tmp_path))
+    str(caught.value).encode()
+
+
 @pytest.mark.parametrize("text", ["[train]\nsteps = 1{}", "[task.params]\nsize = 1{}", "[train]\nseed = 1{}"])
 @pytest.mark.parametrize("zeros", [30, 5000])
 def test_numbers_of_many_digits_are_refused(tmp_path, text, zeros):

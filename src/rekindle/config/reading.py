@@ -156,12 +156,15 @@ def _unusable(values: object, path: str = "") -> Iterator[str]:
     match values:
         case Mapping():
             for name, value in values.items():
+                yield from _unusable(name, f"{path}.{name}" if path else str(name))
                 yield from _unusable(value, f"{path}.{name}" if path else str(name))
         case list() | tuple():
             for value in values:
                 yield from _unusable(value, path)
         case float() if not math.isfinite(values):
             yield f"{path} = {values}: a number must be finite; set one, or remove the key"
+        case str() if any("\ud800" <= sign <= "\udfff" for sign in values):
+            yield f"{path!a} has a byte that is not UTF-8, or half of a surrogate pair; write it as UTF-8 text"
         case int() if abs(values) > LARGEST:
             yield f"{path}: a whole number must be at most {LARGEST}; lower it"
 
