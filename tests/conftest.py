@@ -1,6 +1,7 @@
 """Shared by all tests: how properties are played, one thread, and one warm start for the whole session."""
 
 import functools
+import gc
 import os
 import random
 import sys
@@ -16,8 +17,6 @@ from fast import COLLECTED
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-FUZZ_FACTOR = 100
-
 # Time limits of single examples say more about the machine's other work than about the code.
 settings.register_profile("fixed", derandomize=True, deadline=None, print_blob=True)
 settings.register_profile("fuzz", derandomize=False, deadline=None, print_blob=True)
@@ -25,6 +24,7 @@ settings.register_profile("fuzz", derandomize=False, deadline=None, print_blob=T
 
 def pytest_addoption(parser):
     parser.addoption("--fuzz-until", type=float, metavar="TIME", help="properties only; none begins after this time")
+    parser.addoption("--examples", type=float, default=1.0, metavar="FACTOR", help="times the examples of a property")
 
 
 def pytest_configure(config):
@@ -36,6 +36,13 @@ def pytest_collection_modifyitems(config, items):
     config.stash[COLLECTED] = [(item.nodeid, item.get_closest_marker("slow") is not None) for item in items]
     if _fuzz_until(config) is not None:
         _keep_the_properties(config, items)
+    _multiply_examples(items, config.getoption("--examples"))
+
+
+def pytest_collection_finish():
+    """The garbage collector leaves the modules and the tests themselves alone: they never become garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item):
@@ -49,17 +56,28 @@ def _fuzz_until(config):
 
 
 def _keep_the_properties(config, items):
-    """In a random order, each once, with many more examples."""
-    others = [item for item in items if not getattr(item.obj, "is_hypothesis_test", False)]
+    """In a random order, each once."""
+    others = [item for item in items if not _is_property(item)]
     config.hook.pytest_deselected(items=others)
     items[:] = sorted(set(items) - set(others), key=lambda item: item.nodeid)
     random.Random(config.getoption("--hypothesis-seed")).shuffle(items)
-    more = {}
-    for item in items:
+
+
+def _multiply_examples(items, factor):
+    given = {}
+    for item in filter(_is_property, items):
         function = getattr(item.obj, "__func__", item.obj)
-        more.setdefault(function, function._hypothesis_internal_use_settings)
-    for function, given in more.items():
-        function._hypothesis_internal_use_settings = settings(given, max_examples=FUZZ_FACTOR * given.max_examples)
+        if hasattr(function, "_hypothesis_state_machine_class"):
+            given.setdefault((item.cls, "settings"), item.cls.settings)
+        else:
+            name = "_hypothesis_internal_use_settings"
+            given.setdefault((function, name), getattr(function, name))
+    for (owner, name), before in given.items():
+        setattr(owner, name, settings(before, max_examples=max(1, round(factor * before.max_examples))))
+
+
+def _is_property(item):
+    return getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +87,7 @@ def _same_random_numbers():
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed(0)
     if "torch" in sys.modules:
-        sys.modules["torch"].manual_seed(0)
+        sys.modules["torch"].default_generator.manual_seed(0)  # of the CPU alone: ten times as fast
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 
+FACTOR = 100
 NOTHING_FAILED = {0, 5}  # 5: nothing was run
 
 
@@ -25,7 +26,7 @@ def main() -> int:
     while time.time() < until:
         seed = secrets.randbelow(2**32) if given.seed is None else given.seed
         print(f"seed {seed}, {(until - time.time()) / 60:.1f} minutes left", flush=True)
-        options = [f"--fuzz-until={until}", f"--hypothesis-seed={seed}", "--timeout=0"]
+        options = [f"--fuzz-until={until}", f"--hypothesis-seed={seed}", f"--examples={FACTOR}", "--timeout=0"]
         code = subprocess.run([sys.executable, "-m", "pytest", *options, *given.tests], check=False).returncode
         if code not in NOTHING_FAILED:
             print(f"found something; `python tests/fuzz.py --seed {seed}` repeats this round")

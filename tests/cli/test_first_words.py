@@ -162,6 +162,19 @@ def test_ctrl_c_before_the_first_step_is_one_line_and_130(tmp_path):
     assert "Traceback" not in err
 
 
+def test_the_exit_code_is_130_wherever_the_interrupt_came_through(tmp_path):
+    (tmp_path / "interrupted.py").write_text(
+        "import sys\n"
+        "from rekindle import cli\n"
+        "cli._doctor = lambda _: exec('raise KeyboardInterrupt')\n"
+        "sys.exit(cli.main(['doctor']))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-m", "interrupted"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, done.stderr) == (130, "rekindle: interrupted\n")
+
+
 @pytest.mark.parametrize("find", [Interrupts.check, Interrupts.begin])
 def test_an_early_interrupt_that_a_library_swallowed_is_found_again(find):
     with Interrupts() as interrupts:

@@ -201,7 +201,11 @@ def _frozen_heap() -> Iterator[None]:
     """Exclude the objects that exist before the first step from garbage collection.
 
     The collector would visit the objects of the libraries and the task set again and again, and free none of them.
+    A process that has frozen objects itself is left as it is, because what is unfrozen is unfrozen for all.
     """
+    if gc.get_freeze_count():
+        yield
+        return
     gc.collect()
     gc.freeze()
     try:

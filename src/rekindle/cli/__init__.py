@@ -53,7 +53,17 @@ def main(arguments: Sequence[str]) -> int:
         return BAD_USAGE
     except KeyboardInterrupt as interrupt:
         messages.say(f"rekindle: interrupted {interrupt}".rstrip())
+        _forget_the_interrupt()
         return INTERRUPTED
+
+
+def _forget_the_interrupt() -> None:
+    """Let ``python -m rekindle`` end with the exit code of ``main``.
+
+    CPython notes that an interrupt came through ``exec`` of a text (dataclasses use it), and then kills its own process
+    by the signal, although the interrupt was caught. The next text that is executed clears the note.
+    """
+    exec("")  # noqa: S102
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -12,12 +12,11 @@ import hashlib
 import json
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from rekindle.locking import lock
+from rekindle.locking import waiting_for_lock
 from rekindle.retrieval.corpus import open_corpus
 from rekindle.retrieval.retriever import RetrievalError
 
@@ -25,7 +24,6 @@ __all__ = ["IndexDirectory", "Settings"]
 
 _FORMAT = 1
 _MANIFEST = "index.json"
-_LOOK_EVERY = 0.1  # seconds, while another process builds
 
 Settings = Mapping[str, str | int]
 """The settings that the content of an index depends on besides the corpus, e.g. ``{"backend": "tantivy 0.27.0"}``."""
@@ -91,23 +89,15 @@ class IndexDirectory:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Hold the lock of the place. Wait while another process builds; its lock is released when it ends."""
-        try:
-            self.place.parent.mkdir(parents=True, exist_ok=True)
-            file = self.place.with_name(f"{self.place.name}.lock").open("a")
-        except OSError as error:
-            raise RetrievalError(
-                f"cannot write to {self.place.parent} ({error.strerror or error}); choose another directory for the "
-                "index (retriever.index)"
-            ) from error
-        with file:
-            while True:
-                try:
-                    lock(file, BlockingIOError())
-                except BlockingIOError:
-                    time.sleep(_LOOK_EVERY)
-                else:
-                    yield
-                    return
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(waiting_for_lock(self.place.with_name(f"{self.place.name}.lock")))
+            except OSError as error:
+                raise RetrievalError(
+                    f"cannot write to {self.place.parent} ({error.strerror or error}); choose another directory for "
+                    "the index (retriever.index)"
+                ) from error
+            yield
 
     def _build(self, build: Callable[[Path], tuple[int, str]], resume: bool) -> None:
         unfinished = self.place.with_name(f"{self.place.name}.building")

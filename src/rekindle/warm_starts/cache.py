@@ -11,13 +11,17 @@ from typing import Any
 import torch
 
 from rekindle.caching import cache_directory, writable_cache
-from rekindle.models.policy import ModelError, Policy
+from rekindle.locking import waiting_for_lock
+from rekindle.models.policy import Policy
 from rekindle.types import UserError
 
 __all__ = ["WarmStartError", "cached"]
 
 RECIPE_VERSION = 1
 """Part of the cache key; increased when the same settings would give another policy."""
+
+_SIZES = "sizes.json"
+"""The bytes of each other file: what tells a complete policy from a damaged one without loading it."""
 
 
 class WarmStartError(UserError):
@@ -26,6 +30,8 @@ class WarmStartError(UserError):
 
 def cached(key: dict[str, Any], make: Callable[[], tuple[Policy, dict[str, float]]]) -> tuple[Path, dict[str, float]]:
     """Directory and profile of the policy with these settings; it is made and kept if it is not in the cache.
+
+    While another process makes the same policy, this one waits for it.
 
     Args:
         key: Every setting that the policy depends on, JSON-like.
@@ -39,19 +45,27 @@ def cached(key: dict[str, Any], make: Callable[[], tuple[Policy, dict[str, float
     found = _read_profile(directory)
     if found is None:
         writable_cache(directory, "the start policy")
-        policy, found = make()
-        if _read_profile(directory) is None:  # else another process made it meanwhile, and may be reading it
-            _keep(directory, policy, found, text)
+        with waiting_for_lock(directory.with_name(f"{directory.name}.lock")):
+            found = _read_profile(directory)  # another process may have been faster
+            if found is None:
+                policy, found = make()
+                _keep(directory, policy, found, text)
     return directory, found
 
 
 def _read_profile(directory: Path) -> dict[str, float] | None:
     """The cached profile; None where no complete policy is cached."""
     try:
-        Policy.load(directory, device="cpu")
+        if json.loads((directory / _SIZES).read_text(encoding="utf-8")) != _sizes(directory):
+            return None
         return dict(json.loads((directory / "profile.json").read_text(encoding="utf-8")))
-    except (ModelError, OSError, ValueError):
+    except (OSError, ValueError):
         return None
+
+
+def _sizes(directory: Path) -> dict[str, int]:
+    """Bytes of each file."""
+    return {path.name: path.stat().st_size for path in sorted(directory.iterdir()) if path.name != _SIZES}
 
 
 def _keep(directory: Path, policy: Policy, profile: dict[str, float], key: str) -> None:
@@ -61,6 +75,7 @@ def _keep(directory: Path, policy: Policy, profile: dict[str, float], key: str) 
     policy.save(partial)
     (partial / "profile.json").write_text(json.dumps(profile), encoding="utf-8")
     (partial / "settings.json").write_text(key, encoding="utf-8")
+    (partial / _SIZES).write_text(json.dumps(_sizes(partial)), encoding="utf-8")
     if directory.exists():
         shutil.rmtree(directory)
     partial.rename(directory)
