@@ -7,7 +7,7 @@ import pytest
 COLLECTED = pytest.StashKey[list[tuple[str, bool]]]()
 """The name of every test that was found, with whether it is slow: what ``test_gate`` reads."""
 
-OF_THEIR_OWN = ["recycle", "dapo", "erpo", "sgpo", "c_rf_ntf", "spo"]
+OF_THEIR_OWN = ["recycle", "erpo", "sgpo", "c_rf_ntf"]
 """Recipes whose whole run is a fast test. Each other one differs from one of these in a part with tests of its own."""
 
 

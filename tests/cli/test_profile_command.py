@@ -64,6 +64,7 @@ def test_a_killed_profile_goes_on_and_is_the_same(made, tmp_path):
     same(load_profile(made), load_profile(out))
 
 
+@pytest.mark.slow
 def test_a_run_uses_a_given_profile_and_counts_its_cost(made, tmp_path):
     run = tmp_path / "run"
     assert train(run, "--set", f"profile.path={made}") == 0

@@ -70,6 +70,7 @@ def test_it_serves_says_how_it_is_and_ends_cleanly(corpus, tmp_path):
         assert "Traceback" not in errors
 
 
+@pytest.mark.slow
 def test_a_token_is_read_and_asked_for(corpus, tmp_path, monkeypatch):
     monkeypatch.setenv("SEARCH_TOKEN", TOKEN)
     with serving(corpus, "--host", "0.0.0.0", "--token-env", "SEARCH_TOKEN") as (_, url):

@@ -83,6 +83,7 @@ def test_every_completion_is_what_decoding_it_alone_gives(policies, case):
             assert completion.text == policy.decode(ids)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", fast.sample(["llama", "gpt2"], "llama"))
 def test_however_often_the_batch_is_tidied(policies, monkeypatch, kind):
     """Unneeded columns and slots are dropped at every end, and long rows outgrow every buffer."""

@@ -301,6 +301,7 @@ def test_a_query_reaches_the_retriever_and_no_reply(name):
     assert rollout.reward == 1.0
 
 
+@pytest.mark.slow
 def test_real_passages_stay_as_they_are(data):
     writer = DocumentWriter(CODEC, document_format="{text}", document_tokens=4000)
     with (data / "retrieval" / "passages.jsonl").open(encoding="utf-8") as lines:

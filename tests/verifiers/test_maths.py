@@ -122,6 +122,7 @@ def test_labelled_samples_of_a_real_model(data, verifier):
     assert [verdict.score == 1.0 for verdict in verifier.judge(items)] == labels
 
 
+@pytest.mark.slow
 def test_solutions_without_a_mark_end_with_their_result(data):
     rows = read(data / "math/gsm8k_test.jsonl", 200)
     parts = [re.sub("<<.*?>>", "", row["answer"]).rpartition("####") for row in rows]

@@ -12,6 +12,8 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import arms  # noqa: E402
 import traces  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def measured(data):

@@ -103,6 +103,7 @@ def test_the_server_starts_with_the_first_job_in_a_session_of_its_own_and_leaves
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @linux
 def test_a_server_killed_between_calls_is_replaced(pool):
     before = children(os.getpid())

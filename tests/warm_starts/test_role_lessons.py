@@ -46,6 +46,7 @@ def role_of(words):
     return {"propose": "proposer", "verify": "verifier"}.get(words[0], "solver")
 
 
+@pytest.mark.slow
 def test_roles_come_in_their_shares(shown):
     found = Counter(role_of(words) for words, _ in shown)
     for role, share in ROLES.items():

@@ -107,6 +107,7 @@ def test_the_teacher_errs_as_often_as_it_should(shown):
         assert wrong[hops] >= binomial_bounds(total[hops], rate * (1 - 0.3 / 10))[0]
 
 
+@pytest.mark.slow
 def test_the_kinds_of_errors_have_their_shares(shown):
     long = Counter(kind(task, turns) for task, turns in shown if len(task.metadata["relations"]) > 1)
     wrong = sum(long.values()) - long["right"]
