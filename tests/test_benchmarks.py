@@ -166,8 +166,8 @@ CONSUMES_TRAINED = {"priority": {"sharpness": 0.0, "consume": "trained"}, "train
 @pytest.mark.parametrize(
     ("recipe", "settings"),
     [
-        ("grpo", {"priority": {"sharpness": 0.0, "consume": "drawn"}}),
-        ("recycle", CONSUMES_TRAINED | {"pool": {"reset_below": 0.25}}),
+        pytest.param("grpo", {"priority": {"sharpness": 0.0, "consume": "drawn"}}, marks=pytest.mark.slow),
+        pytest.param("recycle", CONSUMES_TRAINED | {"pool": {"reset_below": 0.25}}, marks=pytest.mark.slow),
         ("soft_recycle", CONSUMES_TRAINED | {"pool": {"reset_below": 0.25, "alpha": 0.1}}),
     ],
 )

@@ -134,9 +134,9 @@ def test_repeating_a_finished_evaluation_plays_nothing(made, sets, capsys):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--samples", "5"], "another samples;"),
+        pytest.param(["--samples", "5"], "another samples;", marks=pytest.mark.slow),
         (["--temperature", "0.5", "--top-p", "0.9"], "another top_p, temperature;"),
-        (["--set", "task.binary_rewards=false"], "another task.binary_rewards;"),
+        pytest.param(["--set", "task.binary_rewards=false"], "another task.binary_rewards;", marks=pytest.mark.slow),
         (["--set", "warm_start.seed=1", "--set", "warm_start.steps=1"], "another model;"),
     ],
 )

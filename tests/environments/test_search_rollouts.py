@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from fast import sample
 from rekindle.engines.torch_engine import TorchEngine
 from rekindle.environments.search.codec import PolicyCodec
 from rekindle.environments.search.tool_calls import ToolCalls
@@ -58,7 +59,7 @@ def all_rollouts(world, temperature=1.0, n=24):
     return [rollout for rollouts in played.values() for rollout in rollouts]
 
 
-@pytest.mark.parametrize("temperature", [1.0, 1.3])
+@pytest.mark.parametrize("temperature", sample([1.0, 1.3], 1.3))
 def test_log_probabilities_are_those_the_trainer_computes(index, temperature):
     rollouts = all_rollouts(tiny_world(index), temperature)
     for rollout in rollouts:

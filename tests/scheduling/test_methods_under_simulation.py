@@ -59,7 +59,7 @@ def u_shaped(prompts, seed):
 
 # -- which prompts are drawn ------------------------------------------------------------------------------------------
 
-PROMPTS, SEEDS, WINDOW = 160, range(4), 3
+PROMPTS, SEEDS, WINDOW = 160, range(2), 3
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scheduling_cases import assert_binomial, history_of, record, visit
 
+from fast import sample
 from rekindle.scheduling.belief import Belief
 from rekindle.scheduling.pools import CyclingPool, PrioritizedPool, RecyclingPool
 from rekindle.scheduling.priorities import signal_chance, uncertainty, uniform
@@ -24,7 +25,7 @@ def constant(*weights):
     return lambda history, rng: np.array(weights, float)
 
 
-@pytest.mark.parametrize("consume", ["none", "drawn", "trained"])
+@pytest.mark.parametrize("consume", sample(["none", "drawn", "trained"], "trained"))
 @pytest.mark.parametrize("select", ["weighted", "best"])
 @pytest.mark.parametrize("priority", [uniform(), CHANCE, THOMPSON, uncertainty()])
 def test_every_setting_conforms(priority, select, consume):

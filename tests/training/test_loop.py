@@ -223,7 +223,7 @@ def test_an_interruption_during_an_evaluation_or_a_checkpoint_runs_no_further_st
     ids=["before an update", "before the metrics", "while a checkpoint is written", "before it is named"],
 )
 def test_kill_9_in_mid_run_then_resume_equals_the_uninterrupted_run(moment, at, quick_config, tmp_path):
-    overrides = ("train.steps=8", "checkpoint.every=2", "task.pool_size=64")
+    overrides = ("train.steps=6", "checkpoint.every=2", "task.pool_size=64")
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     finish(quick_config("recycle", *overrides), whole)
     command = ["train", str(EXAMPLE), "--recipe", "recycle", "--out", str(killed)]

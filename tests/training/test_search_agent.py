@@ -183,6 +183,7 @@ def trained_samples(config, directory):
     return samples, transcript.by_tokens()
 
 
+@pytest.mark.slow
 def test_only_sampled_tokens_are_trained_unless_the_control_is_chosen(tmp_path):
     masked, control = (search_config("grpo", "train.steps=2", *more) for more in ([], ["loss.tool_tokens=trained"]))
     assert masked.loss.tool_tokens == "masked"

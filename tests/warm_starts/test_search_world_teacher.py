@@ -122,6 +122,7 @@ def test_the_kinds_of_errors_have_their_shares(shown):
         assert low - 0.05 * wrong <= one[name] <= high + 0.05 * wrong, name
 
 
+@pytest.mark.slow
 def test_a_hop_early_is_the_commonest_error_of_long_questions(shown):
     four = [(task, turns) for task, turns in shown if len(task.metadata["relations"]) == 4]
     early = sum(answer(turns) == task.metadata["path"][-2] and len(turns) == 4 for task, turns in four)
