@@ -125,6 +125,7 @@ def test_a_port_in_use_is_said_before_anything_is_built(corpus, tmp_path, capsys
     assert not index.exists()
 
 
+@pytest.mark.slow
 def test_a_token_file_is_read_without_its_line_break(corpus, tmp_path):
     path = tmp_path / "token"
     path.write_text(TOKEN + "\n")

@@ -73,7 +73,8 @@ def test_the_content_security_policy_blocks_injected_content(run, tmp_path):
     assert result.stderr.count("Content Security Policy") >= 2
 
 
-@pytest.mark.parametrize(("width", "height"), [(1200, 2000), pytest.param(500, 3000, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "height"), [(1200, 2000), (500, 3000)])
 def test_it_is_drawn(run, tmp_path, width, height):
     picture = tmp_path / "page.png"
     browse(write_report(run), tmp_path / "home", f"--screenshot={picture}", f"--window-size={width},{height}")

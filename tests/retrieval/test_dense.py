@@ -40,6 +40,7 @@ def minilm():
 # -- the encoder ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_encoder_makes_the_vectors_that_came_with_the_data(minilm, data):
     from itertools import islice
 

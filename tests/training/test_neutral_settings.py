@@ -127,7 +127,7 @@ def compared_metrics(directory, others, costs):
     ]
 
 
-@pytest.mark.parametrize("name", sample(NEUTRAL, "knapsack"))
+@pytest.mark.parametrize("name", sample(NEUTRAL))
 def test_a_method_at_its_neutral_setting_changes_no_bit_of_the_run(name, run_of):
     method, plain, costs = NEUTRAL[name]
     one, two = run_of(*method), run_of(*plain)

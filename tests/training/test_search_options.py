@@ -104,7 +104,7 @@ def run(tmp_path_factory):
     return metrics
 
 
-@pytest.mark.parametrize("key", sample(OF_SEARCH, "search.documents"))
+@pytest.mark.parametrize("key", sample(OF_SEARCH))
 def test_an_option_of_search_changes_the_run(key, run):
     assert run(f"{key}={json.dumps(OF_SEARCH[key])}") != run()
 

@@ -104,6 +104,7 @@ def test_an_answer_key_that_cannot_be_parsed_is_an_error(verifier):
     assert verifier.judge([(Task("a", "?", "$$"), r"\boxed{\frac12}")]) == [Verdict(0.0, "error")]
 
 
+@pytest.mark.slow
 def test_math500_solutions_reach_their_answers(data, verifier):
     rows = read(data / "math/math500.jsonl", 60)
     items = [(Task(row["unique_id"], row["problem"], row["answer"]), row["solution"]) for row in rows]

@@ -64,6 +64,7 @@ def test_a_scorer_that_raises_is_an_error(verifier):
     assert verifier.judge([(task, "two times three"), (task, task.answer)]) == [Verdict(0.0, "error"), Verdict(1.0)]
 
 
+@pytest.mark.slow
 def test_hangs_and_crashes_cost_their_own_verdicts_only(verifier, countdown):
     right = countdown.answer
     texts = {

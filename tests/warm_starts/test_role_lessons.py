@@ -53,6 +53,7 @@ def test_roles_come_in_their_shares(shown):
         assert found[role] / len(shown) == pytest.approx(share, abs=0.06)
 
 
+@pytest.mark.slow
 def test_only_what_the_teacher_says_is_learned(shown):
     opening = {"solver": ("<search>", "<answer>"), "proposer": ("<think>", "<question>"), "verifier": ("<think>",)}
     for words, imitated in shown:

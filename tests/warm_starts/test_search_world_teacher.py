@@ -12,6 +12,8 @@ from rekindle.tasks.search_world import Params, demonstration_tasks, load_search
 from rekindle.types import Task
 from rekindle.warm_starts.search_world import Teacher, TeacherEngine, solver_lessons
 
+pytestmark = pytest.mark.slow
+
 PARAMS = Params(entities=40, name_words=40)
 FAULTLESS = Teacher(error_rates=(0.0,))
 WORDS = vocabulary(PARAMS)
@@ -95,7 +97,6 @@ def kind(task, turns):
     return "distractor" if asked == relations else "relation"
 
 
-@pytest.mark.slow
 def test_the_teacher_errs_as_often_as_it_should(shown):
     wrong, total = Counter(), Counter()
     for task, turns in shown:
@@ -107,7 +108,6 @@ def test_the_teacher_errs_as_often_as_it_should(shown):
         assert wrong[hops] >= binomial_bounds(total[hops], rate * (1 - 0.3 / 10))[0]
 
 
-@pytest.mark.slow
 def test_the_kinds_of_errors_have_their_shares(shown):
     long = Counter(kind(task, turns) for task, turns in shown if len(task.metadata["relations"]) > 1)
     wrong = sum(long.values()) - long["right"]
@@ -122,7 +122,6 @@ def test_the_kinds_of_errors_have_their_shares(shown):
         assert low - 0.05 * wrong <= one[name] <= high + 0.05 * wrong, name
 
 
-@pytest.mark.slow
 def test_a_hop_early_is_the_commonest_error_of_long_questions(shown):
     four = [(task, turns) for task, turns in shown if len(task.metadata["relations"]) == 4]
     early = sum(answer(turns) == task.metadata["path"][-2] and len(turns) == 4 for task, turns in four)
