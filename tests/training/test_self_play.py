@@ -197,6 +197,7 @@ def test_created_questions_are_tasks_for_every_method(recipe, overrides, tmp_pat
         assert later, "a question without signal is drawn again"
 
 
+@pytest.mark.slow
 def test_a_run_without_any_valid_question_stops_and_says_why(tmp_path, capsys):
     config = ["filters.min_searches=9", "train.max_steps_without_signal=3", "train.steps=9"]
     command = ["train", str(SELF_PLAY_EXAMPLE), "--out", str(tmp_path / "run")]
