@@ -11,8 +11,9 @@ import statistics
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,9 @@ __all__ = [
     "difference",
     "evaluations",
     "interval",
+    "made",
+    "made_now",
+    "made_words",
     "markdown_table",
     "paired",
     "ratio",
@@ -43,6 +47,7 @@ T_QUANTILE = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.
 """97.5 % quantiles of Student's t with n - 1 degrees of freedom, by n."""
 NO_DIFFERENCE = "no difference seen"
 DONE = "finished.json"
+REVISION_LETTERS = 9
 ENDINGS = {0, 3}
 """Exit codes of a finished run: budget spent, or stopped by a declared bound."""
 HOPS = (1, 2, 3, 4)
@@ -70,7 +75,8 @@ def train(arguments: Sequence[str], directory: Path) -> None:
     ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if ended.returncode not in ENDINGS:
         raise SystemExit(f"{' '.join(command)} ended with {ended.returncode}:\n{ended.stderr[-2000:]}")
-    record.write_text(json.dumps({"arguments": list(arguments), "exit": ended.returncode}))
+    today = datetime.now(UTC).date().isoformat()
+    record.write_text(json.dumps({"arguments": list(arguments), "exit": ended.returncode, "date": today}))
 
 
 def run_all(arms: Sequence[tuple[Sequence[str], Path]], jobs: int) -> None:
@@ -121,6 +127,27 @@ def counted(run: Run) -> dict[str, float]:
             line["cpu_seconds"] * (1 - line["time/evaluate"] / line["seconds"]) for line in run.metrics[1:]
         ),
     }
+
+
+def made(run: Run) -> dict[str, str]:
+    """Date and revision of a run made by ``train``."""
+    return {
+        "date": json.loads((run.directory / DONE).read_text())["date"],
+        "revision": run.info["git_revision"][:REVISION_LETTERS],
+    }
+
+
+def made_now() -> dict[str, str]:
+    """Date and revision of what this process measures itself."""
+    command = ["git", "rev-parse", f"--short={REVISION_LETTERS}", "HEAD"]
+    revision = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    return {"date": datetime.now(UTC).date().isoformat(), "revision": revision}
+
+
+def made_words(measured: Iterable[Mapping[str, Any]]) -> str:
+    """A sentence with the dates and revisions of all that was measured."""
+    found = sorted({(one["date"], one["revision"]) for one in measured})
+    return f"Measured {', '.join(f'{date} at revision {revision}' for date, revision in found)}."
 
 
 def accuracies(lines: Sequence[dict[str, Any]]) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """Writes the measured blocks of docs/methods from methods.json."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,7 @@ def table(results: Results, recipe: str) -> str:
         values = [[run["reach"][level] for run in runs] for runs in columns.values()]
         lines.append(_line(f"FLOPs until accuracy {level}", *map(_reached, values), *_compared(values, "ratio")))
     image = f"![Held-out accuracy of {recipe} against generated tokens](../images/methods/{recipe}.svg)"
-    return "\n".join([image, "", *lines, "", *_notes(results, recipe)]) + "\n"
+    return "\n".join([image, "", *lines, "", *_notes(results, recipe, columns.values())]) + "\n"
 
 
 def overview(results: Results, pages: Mapping[str, str]) -> str:
@@ -122,7 +122,7 @@ def overview(results: Results, pages: Mapping[str, str]) -> str:
         there = [recipe for recipe in recipes if recipe in results]
         lines += [_line(f"**{kind}**", *[""] * len(columns))] if there else []
         lines += [_line(_link(recipe, pages[recipe]), *_overview_cells(results, recipe)) for recipe in there]
-    return "\n".join([*lines, "", *_notes(results, BASE), *_by_chance(results)]) + "\n"
+    return "\n".join([*lines, "", *_notes(results, BASE, results.values()), *_by_chance(results)]) + "\n"
 
 
 def _overview_cells(results: Results, recipe: str) -> list[str]:
@@ -188,7 +188,7 @@ def _compared(columns: Sequence[Sequence[float | None]], comparison: str) -> lis
     return [arms.paired(ours, base) if comparison == "difference" else arms.ratio(ours, base)]
 
 
-def _notes(results: Results, recipe: str) -> list[str]:
+def _notes(results: Results, recipe: str, compared: Iterable[Sequence[Mapping[str, Any]]]) -> list[str]:
     runs = results[recipe]
     least = min(run["evaluations"] for run in runs)
     text = (
@@ -196,7 +196,7 @@ def _notes(results: Results, recipe: str) -> list[str]:
         f"training (here at least {least}). Means ± standard deviations over the seeds; comparisons are paired by "
         "seed, with 95 % t-intervals. CPU seconds are without evaluation and without a profiling pass; tokens, "
         "rollouts and FLOPs are with the profile. Made by `benchmarks/methods.py`; every run and curve is in "
-        "`benchmarks/methods.json`."
+        f"`benchmarks/methods.json`. {arms.made_words(run for runs in compared for run in runs)}"
     )
     return [text]
 

@@ -64,6 +64,7 @@ def measure(directory: Path) -> dict[str, Any]:
     late = late_evaluations(evaluated)
     clipped = [line["clip_fraction"] for line in run.metrics if line.get("clip_fraction") is not None]
     return {
+        **arms.made(run),
         **arms.counted(run),
         **_visits(run),
         "start": evaluated[0]["eval/accuracy"],

@@ -155,7 +155,7 @@ def block(name: str, results: dict[str, list[dict[str, Any]]]) -> str:
     shares = [run["between_share"] for run in first if run["between_share"] is not None]
     words = (
         f"{len(first)} seeds; {statistics.fmean(shares):.2f} of the variance of the start policy's rewards lies "
-        "between prompts."
+        f"between prompts. {arms.made_words(run for runs in results.values() for run in runs)}"
     )
     return f"\n{command}\n\n{table(results)}\n\n{words}\n\n"
 

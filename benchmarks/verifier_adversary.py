@@ -246,8 +246,9 @@ FAMILIES: Mapping[str, Mapping[str, Template]] = {
     },
 }
 
-FEW = {family: dict(list(templates.items())[:2]) for family, templates in FAMILIES.items()}
-"""Two templates of each family, for verifiers that need a process or a call for every verdict."""
+
+PER_DATA_SET = 5
+"""Problems of each data set of reasoning-gym: 525 in all."""
 
 
 # -- problems ---------------------------------------------------------------------------------------------------------
@@ -460,7 +461,7 @@ def trials(data: Path) -> dict[str, Callable[[], Trial]]:
         "`cover_match`": lambda name: Trial(name, table_of("cover_match"), short_answers(data)),
         "`judge`": judge,
         "`judge`, a lenient one": judge,
-        "`reasoning_gym`": lambda name: Trial(name, table_of("reasoning_gym"), gym_problems(1), scores),
+        "`reasoning_gym`": lambda name: Trial(name, table_of("reasoning_gym"), gym_problems(PER_DATA_SET), scores),
     }
     return {name: partial(make, name) for name, make in made.items()}
 
@@ -473,6 +474,13 @@ def table(measured: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
         cells = [list(measured[name][family].values()) for name in names]
         lines.append([family, *(f"{100 * sum(one) / len(one):.2f} ({100 * max(one):.1f})" for one in cells)])
     return arms.markdown_table(lines)
+
+
+def block(measured: Mapping[str, Mapping[str, Any]]) -> str:
+    """The page's block: the table, the problems behind each column, and when it was measured."""
+    problems = ", ".join(f"{one['problems']:,} {name}" for name, one in measured.items())
+    families = table({name: one["families"] for name, one in measured.items()})
+    return f"{families}\nProblems: {problems}. {arms.made_words(measured.values())}\n"
 
 
 def main() -> None:
@@ -488,14 +496,13 @@ def main() -> None:
         for name, make in trials(options.data).items():
             if options.only in name:
                 trial = make()
-                families = FEW if trial.table.verifier == "judge" or "reasoning_gym" in name else FAMILIES
-                for title, means in rewarded(trial, families).items():
-                    measured[title] = {"problems": len(trial.problems), "families": means}
+                for title, means in rewarded(trial, FAMILIES).items():
+                    measured[title] = {**arms.made_now(), "problems": len(trial.problems), "families": means}
                 options.out.write_text(json.dumps(measured, indent=1) + "\n")
                 print(f"{name}: {len(trial.problems)} problems", file=sys.stderr, flush=True)
     elif not measured:
         parser.error(f"{options.out} does not exist; give --data DIR")
-    text = table({name: one["families"] for name, one in measured.items()})
+    text = block(measured)
     print(text)
     if options.docs:
         arms.replace_block(options.docs / PAGE, BLOCK, text)

@@ -132,7 +132,13 @@ def measured(directory: Path) -> dict[str, Any]:
     rewards = [line["reward/mean"] for line in run.metrics if line.get("reward/mean") is not None]
     held_out = [line["eval/accuracy"] for line in arms.evaluations(run)]
     first, last = (sum(part) / len(part) for part in (rewards[:SPAN], rewards[-SPAN:]))
-    return {"steps": run.metrics[-1]["step"], "first": first, "last": last, "held_out": [held_out[0], held_out[-1]]}
+    return {
+        **arms.made(run),
+        "steps": run.metrics[-1]["step"],
+        "first": first,
+        "last": last,
+        "held_out": [held_out[0], held_out[-1]],
+    }
 
 
 def table(found: dict[str, dict[str, Any]]) -> str:
@@ -143,7 +149,7 @@ def table(found: dict[str, dict[str, Any]]) -> str:
         lines.append(
             [f"`{verifier}`", str(one["steps"]), f"{first:.4f}", f"{last:.4f}", f"{last - first:+.4f}", held_out]
         )
-    return arms.markdown_table(lines)
+    return f"{arms.markdown_table(lines)}\n{arms.made_words(found.values())}\n"
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from rekindle.config import Config, read_toml
+from rekindle.observability.runs import Run
 from rekindle.recipes import on_given_tasks, resolve
 
 ROOT = Path(__file__).parents[1]
@@ -187,6 +188,8 @@ def run(accuracy, reach=2e9, **other):
     reached = {"0.70": reach, "0.75": None}
     return {
         **dict.fromkeys(keys, 1.0),
+        "date": "2026-11-28",
+        "revision": "0123abcde",
         "accuracy": accuracy,
         "evaluations": 4,
         "reach": reached,
@@ -201,6 +204,7 @@ def test_a_table_shows_null_results_as_such():
     assert "| groups at a raised temperature | 1 | 6 ± 1 |  |" in text
     assert "| FLOPs until accuracy 0.70 | 2.00e+09 | 1.00e+09 | x 0.50 (0.50 to 0.50) |" in text
     assert "| FLOPs until accuracy 0.75 | reached by 0 of 2 seeds | reached by 0 of 2 seeds |  |" in text
+    assert text.endswith(" Measured 2026-11-28 at revision 0123abcde.\n")
 
 
 def test_nothing_is_compared_where_a_seed_is_missing():
@@ -241,6 +245,17 @@ def test_finished_runs_are_kept_and_others_refused(tmp_path):
     arms.train(["a.toml"], tmp_path)
     with pytest.raises(SystemExit, match=re.escape("holds a run of `rekindle train a.toml`")):
         arms.train(["b.toml"], tmp_path)
+
+
+def test_a_table_names_every_date_and_revision():
+    runs = [{"date": "2026-11-28", "revision": "b"}, {"date": "2026-11-27", "revision": "a"}]
+    assert arms.made_words([*runs, *runs]) == "Measured 2026-11-27 at revision a, 2026-11-28 at revision b."
+
+
+def test_a_run_knows_when_and_with_what_it_was_made(tmp_path):
+    (tmp_path / arms.DONE).write_text(json.dumps({"arguments": [], "exit": 0, "date": "2026-11-28"}))
+    made = arms.made(Run(tmp_path, {}, {"git_revision": "0123456789abcdef"}, []))
+    assert made == {"date": "2026-11-28", "revision": "012345678"}
 
 
 def measured(path):

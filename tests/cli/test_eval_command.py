@@ -149,7 +149,7 @@ def test_a_journal_of_something_else_is_refused(made, sets, more, message, capsy
     assert content(made) == before
 
 
-def test_sampling_settings_reach_the_policy(sets, tmp_path):
+def test_sampling_settings_reach_the_policy(sets, tmp_path, capsys):
     def evaluated(*more):
         assert main([*command(sets, "--json", tmp_path / "r.json", *more), "--samples", "2", "--k", "1"]) == 0
         return json.loads((tmp_path / "r.json").read_text())
@@ -161,6 +161,9 @@ def test_sampling_settings_reach_the_policy(sets, tmp_path):
         assert [one["answers"] for one in evaluated(*narrow)["prompts"]] == [
             one["answers"] for one in greedy["prompts"]
         ]
+    assert "does not fit" not in capsys.readouterr().err
+    evaluated("--max-new-tokens", "128")
+    assert "--max-new-tokens 128 does not fit the model's context of 128 tokens" in capsys.readouterr().err
     short = evaluated("--max-new-tokens", "2")
     assert short["settings"]["max_new_tokens"] == 2
     assert short["truncated"] > 0.9

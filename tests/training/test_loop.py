@@ -17,6 +17,7 @@ from embedded import EXAMPLE, QUICK
 from fast import OF_THEIR_OWN, sample
 from rekindle.assembly import open_run
 from rekindle.config import ConfigError
+from rekindle.notices import RekindleWarning
 from rekindle.observability.metrics import read_metrics
 from rekindle.observability.report import write_report
 from rekindle.recipes import on_given_tasks
@@ -444,6 +445,18 @@ def test_damaged_checkpoints_are_named(quick_config, tmp_path):
     (tmp_path / "run" / "checkpoints" / "step-4" / "state.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"step-4 is damaged .*delete it to resume from an earlier checkpoint"):
         finish(quick_config("recycle", "train.steps=9"), tmp_path / "run", resume=True)
+
+
+@pytest.mark.parametrize(("kept", "words"), [(0, "is empty"), (2, "ends at step 1")])
+def test_a_step_log_that_lost_its_steps_is_said(kept, words, quick_config, tmp_path):
+    run = tmp_path / "run"
+    with opened(quick_config(), run) as loop:
+        assert loop.run(lambda: loop.step + 1 >= 2) is Ending.INTERRUPTED
+    lines = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (run / "metrics.jsonl").write_text("".join(lines[:kept]))
+    with pytest.warns(RekindleWarning, match=rf"metrics.jsonl {words}, and the run goes on after step 2"):
+        finish(quick_config(), run, resume=True)
+    assert [line["step"] for line in read_metrics(run / "metrics.jsonl")] == [*range(kept), 3, 4]
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rekindle.assembly.bench import Workbench
+from rekindle.assembly.prompt_rooms import warn_of_a_small_context
 from rekindle.config import Config
 from rekindle.evaluation.passes import OnProgress
 from rekindle.evaluation.question_sets import EvaluationError, QuestionSet, all_tasks
@@ -56,6 +57,8 @@ def evaluate_bench(
     if not tasks:
         raise EvaluationError("there are no held-out prompts; raise eval.prompts, or give --questions NAME=FILE")
     ready = replace(bench, config=sampling.applied(bench.config))
+    if (longest := sampling.max_new_tokens) is not None:
+        warn_of_a_small_context(f"--max-new-tokens {longest}", longest, bench.policy.max_length)
     with _journal(out) as journal:
         return evaluate_sets(
             ready.environment(tasks).play,

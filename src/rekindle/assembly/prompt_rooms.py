@@ -12,7 +12,7 @@ from rekindle.notices import Say, warn
 from rekindle.tasks.task_set import TaskError, TaskSet
 from rekindle.types import Task
 
-__all__ = ["Room", "with_room"]
+__all__ = ["Room", "warn_of_a_small_context", "with_room"]
 
 Room = Callable[[Task], int]
 """Tokens of the model's context that are left after the prompt of a task."""
@@ -37,7 +37,8 @@ def with_room(bench: Workbench, say: Say) -> TaskSet:
     """
     config, tasks, context = bench.config, bench.tasks, bench.policy.max_length
     if config.task.source not in PROMPT_SOURCES:
-        _warn_of_a_small_context(config.engine.max_new_tokens, context)
+        longest = config.engine.max_new_tokens
+        warn_of_a_small_context(f"engine.max_new_tokens = {longest}", longest, context)
         return tasks
     room = bench.environment(()).room
     drop = config.task.overlong_prompts == "drop"
@@ -53,12 +54,10 @@ def with_room(bench: Workbench, say: Say) -> TaskSet:
     return TaskSet(*(_without(part, found.none) for part, found in ((tasks.pool, pool), (tasks.held_out, held_out))))
 
 
-def _warn_of_a_small_context(longest: int, context: int) -> None:
+def warn_of_a_small_context(setting: str, longest: int, context: int) -> None:
+    """Warn of a longest completion that does not fit the context; ``setting`` says where it was set."""
     if longest >= context:
-        warn(
-            f"engine.max_new_tokens = {longest} does not fit the model's context of {context} tokens, where "
-            "completions are cut; lower it"
-        )
+        warn(f"{setting} does not fit the model's context of {context} tokens, where completions are cut; lower it")
 
 
 @dataclass(frozen=True, slots=True)

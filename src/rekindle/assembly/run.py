@@ -173,6 +173,9 @@ def _resumed_files(files: RunFiles, step: int) -> _Saved:
     except UNREADABLE as error:
         raise damaged(files.checkpoints.path(step), error) from error
     files.truncate_after(step)
+    if step and (last := files.metrics.last_step()) != step:
+        ends = "is empty" if last is None else f"ends at step {last}"
+        warn(f"metrics.jsonl {ends}, and the run goes on after step {step}; the curves of its report have a gap")
     files.ledger.check(rollouts, "it is not the ledger of this checkpoint; restore it")
     return _Saved(step, trainer, state, rollouts, kernels)
 

@@ -35,6 +35,10 @@ class MetricsWriter:
         """Remove the lines of later steps, which a run resumed from ``step`` writes again."""
         self._log.truncate_after(step)
 
+    def last_step(self) -> int | None:
+        """Step of the last line; None without lines."""
+        return self._log.last_step()
+
     def close(self) -> None:
         """Close the file; more steps are an error."""
         self._log.close()

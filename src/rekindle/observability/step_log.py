@@ -44,6 +44,14 @@ class StepLog:
         self._file.truncate(self._end_of(step))
         self._sync()
 
+    def last_step(self) -> int | None:
+        """Step of the last line; None without lines."""
+        if not self._size():
+            return None
+        with self._view() as view:
+            line = _parsed(view[view.rfind(b"\n", 0, len(view) - 1) + 1 :])
+        return None if line is None else int(line["step"])
+
     def close(self) -> None:
         """Close the file; more lines are an error."""
         self._file.close()

@@ -24,6 +24,10 @@ class MetricsLog(Protocol):
         """Delete the lines of later steps."""
         ...
 
+    def last_step(self) -> int | None:
+        """Step of the last line; None without lines."""
+        ...
+
 
 class StepWarnings(Log, Protocol):
     """Protocol of ``warnings.jsonl``."""
