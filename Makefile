@@ -23,9 +23,9 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 quickstart: setup
 	$(BIN)/rekindle train examples/spell_backward.toml --recipe recycle --out runs/quickstart --resume
 
-# Minutes: all that is not marked as slow, and a quarter of a property's examples. The same result every time.
+# Minutes: all that is not marked as slow, and a fifth of a property's examples. The same result every time.
 test: setup lint
-	$(BIN)/python -m pytest -m "not slow" --examples 0.25
+	$(BIN)/python -m pytest -m "not slow" --examples 0.2
 
 # What `make test` leaves out.
 test-slow: setup

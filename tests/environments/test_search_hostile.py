@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fast import sample
 from rekindle.environments.search.codec import PolicyCodec
 from rekindle.environments.search.documents import DocumentWriter
 from rekindle.environments.search.hostile import INVISIBLE, Sanitizer, letters_only, without_brackets
@@ -262,7 +263,7 @@ def assert_unmoved(protocol, rollout, documents=1):
     assert len(shown) <= len(plain) + 60 * documents
 
 
-@pytest.mark.parametrize("name", POISON)
+@pytest.mark.parametrize("name", sample(POISON, *list(POISON)[::2]))
 @pytest.mark.parametrize("protocol", WORLDS)
 def test_poisoned_documents_move_nothing(protocol, name):
     assert_unmoved(protocol, rollout_with(protocol, Document("1", "France", POISON[name])))

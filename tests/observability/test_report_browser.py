@@ -47,6 +47,7 @@ def test_it_opens_without_complaints(run, tmp_path):
     assert "CONSOLE" not in result.stderr
 
 
+@pytest.mark.slow
 def test_hostile_self_play_opens_without_errors(tmp_path):
     attack = "</dd></dl><script>document.title = 'owned'</script><img src=x onerror=alert(1)>"
     page = write_report(write_self_play(tmp_path / "run", steps=12, text=attack, reasons=(attack,)))

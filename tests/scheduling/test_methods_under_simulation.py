@@ -124,6 +124,7 @@ def test_mopps_draws_what_is_nearest_to_even_odds(scheduler_of):
     assert visits.min() > 0, "a Thompson sample gives every prompt a chance"
 
 
+@pytest.mark.slow
 def test_greso_visits_prompts_without_signal_ever_more_rarely(scheduler_of):
     rates = np.repeat([0.0, 0.5, 1.0], 40)
     scheduler = scheduler_of("greso", 120, "train.groups_per_step=8")
@@ -201,6 +202,7 @@ def heat_after(visits, rate, size=4):
     return chances
 
 
+@pytest.mark.slow
 def test_erpo_raises_temperatures_by_the_chain_of_visits(scheduler_of):
     """Every prompt is visited once per epoch; after six, heating steps have their exact distribution per rate."""
     rates, each, visits = (0.0, 0.5, 0.8, 0.95, 1.0), 200, 6

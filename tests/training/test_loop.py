@@ -280,6 +280,7 @@ def test_two_processes_do_not_train_in_one_directory(quick_config, tmp_path):
     assert finish(quick_config(), tmp_path / "run", resume=True)[0] is Ending.DONE
 
 
+@pytest.mark.slow
 def test_budget_as_target_and_as_bound(quick_config, tmp_path):
     config = quick_config("grpo", "train.rollouts=70")
     ending, loop = finish(config, tmp_path / "bound")

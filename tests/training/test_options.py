@@ -181,7 +181,7 @@ def features():
     return found
 
 
-@pytest.mark.parametrize("feature", sample(features(), *list(features())[::18]), ids=" ".join)
+@pytest.mark.parametrize("feature", sample(features(), *list(features())[::36]), ids=" ".join)
 def test_options_are_read_by_the_runs_that_they_change(feature, quick_config, tmp_path):
     recipe, *settings = feature
     config = quick_config(recipe, *SMALL, "train.steps=3", "eval.prompts=4", *settings)

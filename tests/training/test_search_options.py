@@ -109,6 +109,7 @@ def test_an_option_of_search_changes_the_run(key, run):
     assert run(f"{key}={json.dumps(OF_SEARCH[key])}") != run()
 
 
+@pytest.mark.slow
 def test_two_steps_with_a_corpus_and_tags(tmp_path):
     ending, loop = finish(file_config(tmp_path), tmp_path / "run")
     assert (ending, loop.version) == (Ending.DONE, 2)

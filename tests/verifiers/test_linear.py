@@ -5,6 +5,7 @@ The texts are of the longest completions. A reader in quadratic time would take 
 
 import pytest
 
+from fast import sample
 from rekindle.types import Task
 from rekindle.verifiers.completions import final_answer
 from rekindle.verifiers.exact import ExactMatchVerifier
@@ -28,7 +29,7 @@ def hostile(piece):
     return "a" + (piece * CHARACTERS)[:CHARACTERS]
 
 
-@pytest.mark.parametrize("piece", PIECES)
+@pytest.mark.parametrize("piece", sample(PIECES, *PIECES[::2]))
 def test_mathematics_is_read_in_linear_time(piece):
     text = hostile(piece)
     for reference in REFERENCES:

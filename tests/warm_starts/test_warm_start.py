@@ -14,6 +14,7 @@ from rekindle.warm_starts.stage import start_workbench
 from rekindle.warm_starts.tiny_model import build_tiny
 
 
+@pytest.mark.slow
 def test_imitation_lowers_the_loss_on_completions_and_is_deterministic():
     settings = WarmStartTable(steps=30, batch_size=16, learning_rate=3e-3)
     pairs = spelling.demonstrations(480, seed=0, params={"max_length": 3})
