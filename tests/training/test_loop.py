@@ -452,7 +452,7 @@ def test_damaged_checkpoints_are_named(quick_config, tmp_path):
 def test_a_step_log_that_lost_its_steps_is_said(kept, words, quick_config, tmp_path):
     run = tmp_path / "run"
     with opened(quick_config(), run) as loop:
-        assert loop.run(lambda: loop.step + 1 >= 2) is Ending.INTERRUPTED
+        assert loop.run(lambda: loop.step + 1 >= 3) is Ending.INTERRUPTED
     lines = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
     (run / "metrics.jsonl").write_text("".join(lines[:kept]))
     with pytest.warns(RekindleWarning, match=rf"metrics.jsonl {words}, and the run goes on after step 2"):
