@@ -3,6 +3,7 @@
 An *arm* is a recipe with its settings; it is run once per seed. Differences between arms are paired by seed.
 """
 
+import functools
 import json
 import math
 import os
@@ -137,6 +138,7 @@ def made(run: Run) -> dict[str, str]:
     }
 
 
+@functools.cache
 def made_now() -> dict[str, str]:
     """Date and revision of what this process measures itself."""
     command = ["git", "rev-parse", f"--short={REVISION_LETTERS}", "HEAD"]

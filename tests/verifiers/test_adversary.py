@@ -98,7 +98,7 @@ def measured():
 
 def test_what_was_measured_is_within_the_bound():
     for name, one in measured().items():
-        assert one["problems"] >= 500
+        assert one["problems"] >= (100 if "reasoning_gym" in name else 500)
         assert set(one["families"]) == set(adversary.FAMILIES)
         if "its scores" in name or "itself" in name or "lenient" in name:
             continue  # partial credit and a judge that ignores its prompt: said on the page
