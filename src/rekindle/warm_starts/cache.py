@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 
 from rekindle.caching import cache_directory, writable_cache
 from rekindle.locking import waiting_for_lock
@@ -40,7 +41,8 @@ def cached(key: dict[str, Any], make: Callable[[], tuple[Policy, dict[str, float
     Raises:
         CacheError: There is none in the cache, and the cache cannot be written.
     """
-    text = json.dumps({**key, "recipe_version": RECIPE_VERSION, "torch": torch.__version__}, sort_keys=True)
+    versions = {"torch": torch.__version__, "transformers": transformers.__version__}  # whose files are not for others
+    text = json.dumps({**key, "recipe_version": RECIPE_VERSION, **versions}, sort_keys=True)
     directory = cache_directory("warm-start") / hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
     found = _read_profile(directory)
     if found is None:
