@@ -1,6 +1,7 @@
 import json
 
 import pytest
+import transformers
 
 from embedded import EXAMPLE
 from rekindle.caching import cache_directory
@@ -84,7 +85,7 @@ def test_the_cache_is_keyed_by_settings_and_made_again_when_it_is_broken(monkeyp
     assert second != first
     assert len(made) == 2
     with monkeypatch.context() as other:
-        other.setattr("transformers.__version__", "4.57.1")
+        other.setattr(transformers, "__version__", "4.57.1")
         assert cached({"steps": 1}, make)[0] not in {first, second}, "its tokenizer files may be of another kind"
     made.pop()
     (first / "model.safetensors").unlink()
