@@ -290,10 +290,14 @@ class Interrupted(RuleBasedStateMachine):
         self.check_account()
 
     def check_account(self):
-        assert sorted((one.request for one in self.records), key=by_id) == sorted(self.asked, key=by_id)
+        """With a lag one group may always be ahead, of a step that is not complete; every other one has its record."""
+        ahead = [request for request in self.asked if request.step > self.steps]
+        assert len(ahead) <= self.options["lag"]
+        asked = [request for request in self.asked if request not in ahead]
+        assert sorted((one.request for one in self.records), key=by_id) == sorted(asked, key=by_id)
         counts = step_counts(self.records)
-        assert counts["rollouts"] == sum(request.n for request in self.asked)
-        assert sum(counts[f"groups/{fate}"] for fate in Fate) == counts["groups/asked"] == len(self.asked)
+        assert counts["rollouts"] == sum(request.n for request in asked)
+        assert sum(counts[f"groups/{fate}"] for fate in Fate) == counts["groups/asked"] == len(asked)
         steps = {}
         for request in self.asked:
             steps.setdefault(request.row, set()).add(request.step)
@@ -301,8 +305,21 @@ class Interrupted(RuleBasedStateMachine):
             assert all(len(played) == 1 for played in steps.values()), "without replay a prompt is played in one step"
         visits = self.whole.history.visits.sum()
         failed = sum(one.fate is Fate.FAILED for one in self.records)
-        assert visits <= len(self.asked) <= visits * (2 if self.options["top_up"] else 1) + failed
+        assert visits <= len(self.asked)
+        assert len(asked) <= visits * (2 if self.options["top_up"] else 1) + failed
 
 
 TestInterrupted = Interrupted.TestCase
 TestInterrupted.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+
+
+def test_a_group_that_stays_ahead_is_in_no_record():
+    """Found by ``make fuzz``: the second prompt comes after the first was asked for, with a lag of 1."""
+    state = Interrupted()
+    first = {"kind": "cycling", "replay": True, "reset_every": None, "lag": 1, "oversample": 1, "refill": None}
+    state.begin(**first, top_up=None, gate=gates.has_signal, seed=0)
+    state.add(new=1)
+    state.ask()
+    state.add(new=1)
+    state.teardown()
+    assert len(state.asked) == len(state.records) + 1
