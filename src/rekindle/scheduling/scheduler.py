@@ -156,10 +156,8 @@ class Scheduler:
         cohort = self._cohorts.holding(request_id)
         request = cohort.open[request_id]
         if rollouts is not None and len(rollouts) != request.n:
-            raise ValueError(
-                f"request {request_id} asked for {request.n} rollouts and got {len(rollouts)}; tell all of them, or "
-                "None for a failure"
-            )
+            wrong = f"request {request_id} asked for {request.n} rollouts and got {len(rollouts)}"
+            raise ValueError(f"{wrong}; tell all of them, or None for a failure")
         fate = self._file(cohort, request, rollouts)
         if cohort.complete and not self._ask_for_more(cohort):
             self._draw_again(cohort)
@@ -189,11 +187,8 @@ class Scheduler:
         if self._gate(group):
             cohort.groups.append(group)
             return Fate.TRAINED
-        self._finalize(cohort, group, self.pool.no_signal)
+        cohort.records += records_of(group, self.pool.no_signal, self._success_at)
         return self.pool.no_signal
-
-    def _finalize(self, cohort: Cohort, group: Group, fate: Fate) -> None:
-        cohort.records += records_of(group, fate, self._success_at)
 
     def _ask_for_more(self, cohort: Cohort) -> bool:
         """Top up all unfinished groups, in the order of their first requests, so that the ids and seeds of the new
@@ -214,9 +209,9 @@ class Scheduler:
             self._draws.again(cohort, self._cohorts.in_flight()) or self.pool.grows
         ):
             return
-        found, rounds = len(cohort.groups), cohort.rounds
-        stopped = refill.why_stopped(step=cohort.step, rounds=rounds, found=found, target=cohort.target)
-        self.stopped = stopped or self.stopped
+        found = len(cohort.groups)
+        why = refill.why_stopped(step=cohort.step, rounds=cohort.rounds, found=found, target=cohort.target)
+        self.stopped = why or self.stopped
 
     # -- take and advance ---------------------------------------------------------------------------------------------
 
@@ -233,7 +228,8 @@ class Scheduler:
         chosen = cohort.chosen(current, self._seed) if not self.stopped else set()
         for group in groups:
             expired, trained = group.request.version < oldest, group.request.id in chosen
-            self._finalize(cohort, group, Fate.EXPIRED if expired else Fate.TRAINED if trained else Fate.EXCESS)
+            fate = Fate.EXPIRED if expired else Fate.TRAINED if trained else Fate.EXCESS
+            cohort.records += records_of(group, fate, self._success_at)
         self.pool.update(cohort.records)
         self._records += cohort.records
         return [group for group in current if group.request.id in chosen]
