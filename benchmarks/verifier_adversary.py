@@ -246,7 +246,6 @@ FAMILIES: Mapping[str, Mapping[str, Template]] = {
     },
 }
 
-
 PER_DATA_SET = 5
 """Problems of each data set of reasoning-gym: 525 in all."""
 
