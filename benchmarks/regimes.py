@@ -31,11 +31,13 @@ class Regime:
         page: Page of the documentation; its block has the regime's name.
         settings: Settings of all arms.
         arms: Name -> (recipe, its own settings); the first arm is the baseline.
+        first_seed: Seed of the first run of an arm.
     """
 
     page: str
     settings: tuple[str, ...]
     arms: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    first_seed: int = 0
 
 
 _SINGLE = {
@@ -45,7 +47,26 @@ _SINGLE = {
     "C-RF, filter 0.1": ("c_rf_ntf", ()),
     "single, baseline per prompt": ("prompt_baseline", ()),
 }
+_UNCERTAIN = ("pool.kind=prioritized", "priority.score=uncertainty", "priority.floor=0.05")
+_HEAT = ("heating.delta=0.05", "heating.maximum=1.2", "heating.on_signal=step_down")
+_DEVELOPMENT = {
+    "GRPO": ("grpo", ()),
+    "posterior recycling, temperatures up to 1.2 and reactivation": (
+        "posterior_recycle",
+        (*_HEAT, "reactivation.kind=virtual_failure", "train.gate=not_all_wrong"),
+    ),
+    "baseline per prompt": ("prompt_baseline", ()),
+    "baseline per prompt, filter 0.3 (`rekindle`)": ("rekindle", ()),
+    "the same, filter 0.15": ("rekindle", ("advantage.negative_keep_ratio=0.15",)),
+    "the same, filter 0.5": ("rekindle", ("advantage.negative_keep_ratio=0.5",)),
+    "filter 0.3, mean per rollout": ("rekindle", ("loss.aggregation=sequence_mean",)),
+    "baseline per prompt, drawn by uncertainty": ("prompt_baseline", _UNCERTAIN),
+    "the same, filter 0.3": ("rekindle", _UNCERTAIN),
+    "the same, and temperatures up to 1.2": ("rekindle", (*_UNCERTAIN, *_HEAT)),
+}
+"""What the recipe ``rekindle`` was chosen from, on a world and with seeds that are used for nothing else."""
 REGIMES = {
+    "development": Regime("methods/rekindle.md", ("task.params.seed=1",), _DEVELOPMENT, first_seed=100),
     "spread_difficulty": Regime("methods/single_rollout.md", (), _SINGLE),
     "even_difficulty": Regime(
         "methods/single_rollout.md",
@@ -85,13 +106,19 @@ REGIMES = {
 }
 
 
+def seeds_of(name: str, seeds: int) -> range:
+    """The seeds of a regime's runs."""
+    first = REGIMES[name].first_seed
+    return range(first, first + seeds)
+
+
 def commands(name: str, seeds: int, runs: Path) -> dict[tuple[str, int], tuple[list[str], Path]]:
     """The command and directory of every run of a regime."""
     regime, made = REGIMES[name], {}
     for index, (words, (recipe, own)) in enumerate(regime.arms.items()):
         settings = [*regime.settings, *own]
         place = f"{name}-{index}-{recipe}" if settings else recipe
-        for seed in range(seeds):
+        for seed in seeds_of(name, seeds):
             arguments = ["benchmarks/methods.toml", "--recipe", recipe, "--seed", str(seed)]
             arguments += [word for setting in settings for word in ("--set", setting)]
             made[words, seed] = (arguments, runs / f"{place}-{seed}")
@@ -175,7 +202,8 @@ def main() -> None:
             runs = commands(name, options.seeds, options.runs)
             arms.run_all(list(runs.values()), options.jobs)
             results[name] = {
-                words: [measure(runs[words, seed][1]) for seed in range(options.seeds)] for words in REGIMES[name].arms
+                words: [measure(runs[words, seed][1]) for seed in seeds_of(name, options.seeds)]
+                for words in REGIMES[name].arms
             }
             RESULTS.write_text(json.dumps(results, indent=1) + "\n")
         if name in results:
