@@ -17,6 +17,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 import torch
 from torch import Tensor
 
+from rekindle.models.lora import nonzero_adapter
 from rekindle.models.policy import Policy
 
 __all__ = ["Cache", "Decoder", "Kept", "agrees_with_transformers", "load_kept", "positions_of"]
@@ -131,7 +132,7 @@ def agrees_with_transformers(decoder: Decoder[Any], policy: Policy) -> bool:
     vocabulary = model.get_input_embeddings().weight.shape[0]
     tokens = torch.arange(1, 17, device=model.device).view(2, 8) * 7 % vocabulary
     starts = torch.tensor([0, 2], device=model.device)
-    with torch.no_grad():
+    with torch.no_grad(), nonzero_adapter(model):
         decoder.refresh()
         _, begun = decoder.prefill(tokens[:, :3], starts, 3)
         begun = begun.take(torch.arange(2, device=model.device))

@@ -1,15 +1,18 @@
 """The weights of a Llama-like decoder, extracted from a Hugging Face model.
 
 Our own forward passes (training and decoding) work on these tensors directly. They are the model's parameters, not
-copies, so an optimizer step takes effect everywhere at once. A model of another architecture gives None and runs
-through transformers instead.
+copies, so an optimizer step takes effect everywhere at once; with a LoRA adapter they are the effective weights. A
+model of another architecture gives None and runs through transformers instead.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor
+
+from rekindle.models.lora import WithoutAdapter, effective_weight
 
 __all__ = ["DecoderWeights", "LayerWeights", "find_decoder"]
 
@@ -46,7 +49,7 @@ class DecoderWeights:
     Attributes:
         embedding: [V, d].
         padding_idx: Token whose row of ``embedding`` gets no gradient from the lookup.
-        layers: The blocks, first to last.
+        layers: The blocks, first to last. With an adapter a block's effective weights are computed when it is asked for.
         final_norm: [d].
         head: [V, d]; the same tensor as ``embedding`` when weights are tied.
         heads: Query heads.
@@ -60,7 +63,7 @@ class DecoderWeights:
 
     embedding: Tensor
     padding_idx: int | None
-    layers: tuple[LayerWeights, ...]
+    layers: Sequence[LayerWeights]
     final_norm: Tensor
     head: Tensor
     heads: int
@@ -92,7 +95,7 @@ def find_decoder(model: Any) -> DecoderWeights | None:
     return DecoderWeights(
         embedding=model.model.embed_tokens.weight,
         padding_idx=model.model.embed_tokens.padding_idx,
-        layers=tuple(_layer(layer) for layer in model.model.layers),
+        layers=_Layers(model.model.layers, adapted=not isinstance(model, WithoutAdapter)),
         final_norm=model.model.norm.weight,
         head=model.lm_head.weight,
         heads=first.q_proj.weight.shape[0] // head_dim,
@@ -112,8 +115,30 @@ def _has_windows(config: Any) -> bool:
     return bool(limited or getattr(config, "use_sliding_window", False) or kinds - {"full_attention"})
 
 
-def _layer(layer: Any) -> LayerWeights:
+class _Layers(Sequence[LayerWeights]):
+    """The weights of each block, taken from the model when they are asked for."""
+
+    def __init__(self, modules: Any, *, adapted: bool) -> None:
+        self._modules, self._adapted = modules, adapted
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    @overload
+    def __getitem__(self, index: int) -> LayerWeights: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[LayerWeights, ...]: ...
+    def __getitem__(self, index: int | slice) -> LayerWeights | tuple[LayerWeights, ...]:
+        if isinstance(index, slice):
+            return tuple(_layer(module, adapted=self._adapted) for module in self._modules[index])
+        return _layer(self._modules[index], adapted=self._adapted)
+
+
+def _layer(layer: Any, *, adapted: bool) -> LayerWeights:
     attention, mlp = layer.self_attn, layer.mlp
+
+    def weight(linear: Any) -> Tensor:
+        return effective_weight(linear, adapted=adapted)
 
     def norm(name: str) -> Tensor | None:
         module = getattr(attention, name, None)
@@ -121,10 +146,10 @@ def _layer(layer: Any) -> LayerWeights:
 
     return LayerWeights(
         input_norm=layer.input_layernorm.weight,
-        q=attention.q_proj.weight,
-        k=attention.k_proj.weight,
-        v=attention.v_proj.weight,
-        o=attention.o_proj.weight,
+        q=weight(attention.q_proj),
+        k=weight(attention.k_proj),
+        v=weight(attention.v_proj),
+        o=weight(attention.o_proj),
         q_bias=attention.q_proj.bias,
         k_bias=attention.k_proj.bias,
         v_bias=attention.v_proj.bias,
@@ -132,7 +157,7 @@ def _layer(layer: Any) -> LayerWeights:
         q_norm=norm("q_norm"),
         k_norm=norm("k_norm"),
         post_norm=layer.post_attention_layernorm.weight,
-        gate=mlp.gate_proj.weight,
-        up=mlp.up_proj.weight,
-        down=mlp.down_proj.weight,
+        gate=weight(mlp.gate_proj),
+        up=weight(mlp.up_proj),
+        down=weight(mlp.down_proj),
     )

@@ -144,9 +144,12 @@ class _AttentionInputs(torch.autograd.Function):
         rows, scale = rows.flatten(1), projection.scale(q_norm)
         grad_biases = [None] * 3 if q_bias is None else projection.unfold(rows.sum(0), scale)
         folded = projection.fold(q, k, v, scale)
-        grad_weight = projection.kernels.to_weight(rows, y)
-        grad_norm = (grad_weight * folded).sum(0)
-        grad_weights = projection.unfold(grad_weight.mul_(norm), scale)
+        grad_norm: Tensor | None = None
+        grad_weights: list[Tensor] | list[None] = [None] * 3
+        if any(ctx.needs_input_grad[3:7]):
+            grad_weight = projection.kernels.to_weight(rows, y)
+            grad_norm = (grad_weight * folded).sum(0)
+            grad_weights = projection.unfold(grad_weight.mul_(norm), scale)
         grad_x = normalize_backward(projection.kernels.to_input(rows, folded * norm), y, factor)
         return grad_x, None, None, grad_norm, *grad_weights, *grad_biases, *grad_norms
 

@@ -12,8 +12,20 @@ from typing import Any
 from rekindle.choices import few
 from rekindle.types import UserError
 
-__all__ = ["ModelError", "check_directory", "check_tokenizer", "expected_device", "saved_parameters"]
+__all__ = [
+    "ADAPTER_CONFIG",
+    "ADAPTER_WEIGHTS",
+    "ModelError",
+    "adapter_settings",
+    "check_adapter",
+    "check_directory",
+    "check_tokenizer",
+    "expected_device",
+    "saved_parameters",
+]
 
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+"""Files of a LoRA adapter in PEFT's format."""
 WEIGHT_FILES = ("*.safetensors", "pytorch_model*.bin")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt")
 DRIVERS = ("/dev/nvidiactl", "/dev/dxg")
@@ -43,8 +55,11 @@ def check_directory(directory: Path) -> None:
     if not directory.is_dir():
         raise ModelError(_no_directory(directory))
     if not (directory / "config.json").is_file():
-        if (directory / "adapter_config.json").is_file():
-            raise ModelError(f"{directory} is an adapter (LoRA); merge it into its model, and give that directory")
+        if (directory / ADAPTER_CONFIG).is_file():
+            raise ModelError(
+                f"{directory} is an adapter (LoRA), not a model; merge it into its model with `rekindle export "
+                f"{directory} --out MODEL_DIR`, and give that directory"
+            )
         raise ModelError(f"{directory} has no config.json; give a directory that save_pretrained wrote")
     _check_kind(directory)
     if not any(next(directory.glob(pattern), None) for pattern in WEIGHT_FILES):
@@ -54,6 +69,31 @@ def check_directory(directory: Path) -> None:
     for pattern in WEIGHT_FILES:
         for path in sorted(directory.glob(pattern)):
             _check_complete(path)
+
+
+def check_adapter(directory: Path) -> None:
+    """Check that the files of a LoRA adapter are there and complete.
+
+    Raises:
+        ModelError: A file is missing, cut off or damaged, or the adapter is of another kind.
+    """
+    adapter_settings(directory)
+    weights = directory / ADAPTER_WEIGHTS
+    if not weights.is_file():
+        raise ModelError(f"{directory} has no {ADAPTER_WEIGHTS}; copy the adapter completely")
+    _check_complete(weights)
+
+
+def adapter_settings(directory: Path) -> dict[str, Any]:
+    """Settings of a LoRA adapter in PEFT's format.
+
+    Raises:
+        ModelError: They cannot be read, or the adapter is of another kind.
+    """
+    settings = _json(directory / ADAPTER_CONFIG)
+    if settings.get("peft_type") != "LORA":
+        raise ModelError(f"{directory} is an adapter of kind {settings.get('peft_type')}; give a LoRA adapter")
+    return settings
 
 
 def _no_directory(path: Path) -> str:
@@ -70,6 +110,12 @@ def _check_kind(directory: Path) -> None:
     """Refuse models that cannot complete a text."""
     config = _json(directory / "config.json")
     kinds = [str(kind) for kind in config.get("architectures") or ()]
+    if quantized := config.get("quantization_config"):
+        kind = quantized.get("quant_method", "unknown") if isinstance(quantized, dict) else "unknown"
+        raise ModelError(
+            f"{directory} has quantized weights ({kind}), which cannot be trained, nor adapted by LoRA (QLoRA); give the "
+            "model in bfloat16 or float32"
+        )
     if config.get("is_encoder_decoder"):
         raise ModelError(f"{directory} is an encoder-decoder model; give a decoder (a causal language model)")
     if kinds and all(kind.endswith(OTHER_KINDS) for kind in kinds):

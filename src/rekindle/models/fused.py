@@ -92,16 +92,19 @@ class _GatedMLP(torch.autograd.Function):
         kernels: Kernels = ctx.kernels
         y, factor, g, u, norm, gate, up, down = ctx.saved_tensors
         a = F.silu(g)
-        grad_down = kernels.to_weight(grad, a * u)
+        grad_down = kernels.to_weight(grad, a * u) if ctx.needs_input_grad[4] else None
         grad_h = kernels.to_input(grad, down)
         grad_u = a.mul_(grad_h)
         grad_g = torch.ops.aten.silu_backward.grad_input(grad_h.mul_(u), g, grad_input=grad_h)
         grad_y = kernels.to_input(grad_g, gate * norm)
         grad_y = kernels.to_input(grad_u, up * norm, add=grad_y)
-        grad_gate, grad_up = kernels.to_weight(grad_g, y), kernels.to_weight(grad_u, y)
-        grad_norm = (grad_gate * gate).sum(0).add_((grad_up * up).sum(0))
+        grad_norm = grad_gate = grad_up = None
+        if any(ctx.needs_input_grad[1:4]):
+            grad_gate, grad_up = kernels.to_weight(grad_g, y), kernels.to_weight(grad_u, y)
+            grad_norm = (grad_gate * gate).sum(0).add_((grad_up * up).sum(0))
+            grad_gate, grad_up = grad_gate.mul_(norm), grad_up.mul_(norm)
         grad_x = normalize_backward(grad_y, y, factor, add=grad)
-        return grad_x, grad_norm, grad_gate.mul_(norm), grad_up.mul_(norm), grad_down, None, None
+        return grad_x, grad_norm, grad_gate, grad_up, grad_down, None, None
 
 
 def gated_mlp(x: Tensor, norm: Tensor, gate: Tensor, up: Tensor, down: Tensor, eps: float, kernels: Kernels) -> Tensor:
@@ -132,8 +135,9 @@ class _LinearResidual(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> Gradients:
         kernels: Kernels = ctx.kernels
         inputs, weight = ctx.saved_tensors
+        grad_weight = kernels.to_weight(grad, inputs) if ctx.needs_input_grad[2] else None
         grad_bias = grad.sum(0) if ctx.needs_input_grad[3] else None
-        return grad, kernels.to_input(grad, weight), kernels.to_weight(grad, inputs), grad_bias, None
+        return grad, kernels.to_input(grad, weight), grad_weight, grad_bias, None
 
 
 def linear_residual(x: Tensor, inputs: Tensor, weight: Tensor, bias: Tensor | None, kernels: Kernels) -> Tensor:

@@ -5,6 +5,7 @@ positions are computed and discarded; `rekindle.models.packed` avoids that for t
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import Tensor
 from rekindle.models.directory import ModelError
 from rekindle.models.float32_head import wide_head
 from rekindle.models.logprobs import logprobs_of_logits, selected_logprobs
+from rekindle.models.recomputation import checkpoint_blocks, checkpointing
 from rekindle.models.samples import IntArray, SampleRow, TokenLogprobs, targets_of
 
 __all__ = ["GenericForward"]
@@ -30,15 +32,22 @@ class GenericForward:
     Args:
         model: A transformers model; with ``float32_head`` one whose head computes in float32.
         float32_head: Compute logits in float32.
+        recompute: Keep only the inputs of each block for the backward pass (gradient checkpointing).
     """
 
-    def __init__(self, model: Any, *, float32_head: bool = False) -> None:
-        self._model, self._float32_head = model, float32_head
+    def __init__(self, model: Any, *, float32_head: bool = False, recompute: bool = False) -> None:
+        self._model, self._float32_head, self._recompute = model, float32_head, recompute
+        if recompute:
+            checkpoint_blocks(model)
         _refuse_two_way(model)
         self._plain_head = _has_plain_head(model)
 
     def __call__(self, rows: Sequence[SampleRow]) -> TokenLogprobs:
         """Return log-probabilities and entropies of the rows' targets, in row order; at least one row."""
+        with checkpointing(self._model) if self._recompute and torch.is_grad_enabled() else nullcontext():
+            return self._run(rows)
+
+    def _run(self, rows: Sequence[SampleRow]) -> TokenLogprobs:
         device = self._model.device
         inputs, attention_mask, predictors = (torch.from_numpy(array).to(device) for array in _right_padded(rows))
         targets, temperatures = targets_of(rows, device)

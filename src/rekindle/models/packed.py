@@ -21,6 +21,8 @@ from rekindle.models.fused import gated_mlp, linear_residual, rms_norm, select
 from rekindle.models.kernels import Kernels
 from rekindle.models.layout import Gather, Heads, Layout, pack
 from rekindle.models.logprobs import selected_logprobs
+from rekindle.models.lora import nonzero_adapter
+from rekindle.models.recomputation import checkpointed
 from rekindle.models.samples import SampleRow, TokenLogprobs, targets_of
 
 __all__ = ["PackedForward", "agrees_with_transformers"]
@@ -33,10 +35,14 @@ class PackedForward:
         model: A transformers model that `find_decoder` supports.
         kernels: Matrix multiplication.
         float32_head: Compute logits in float32.
+        recompute: Keep only the inputs of each block for the backward pass, and compute the rest again (gradient
+            checkpointing).
     """
 
-    def __init__(self, model: Any, kernels: Kernels, *, float32_head: bool = False) -> None:
-        self._model, self._float32_head = model, float32_head
+    def __init__(
+        self, model: Any, kernels: Kernels, *, float32_head: bool = False, recompute: bool = False
+    ) -> None:
+        self._model, self._float32_head, self._recompute = model, float32_head, recompute
         self.kernels = kernels
 
     def __call__(self, rows: Sequence[SampleRow]) -> TokenLogprobs:
@@ -60,12 +66,17 @@ class PackedForward:
         projection = Projection(heads, decoder.head_dim, decoder.norm_eps, rotation, layout.inputs, self.kernels)
         distinct = F.embedding(layout.token_ids, decoder.embedding, decoder.padding_idx)
         x = select(distinct, layout.tokens)
-        for layer in decoder.layers:
-            first, last = layer is decoder.layers[0], layer is decoder.layers[-1]
-            mixed = _mix(distinct if first else x, layer, projection, layout, layout.tokens if first else None)
+
+        def block(index: int, x: Tensor) -> Tensor:
+            layer = decoder.layers[index]
+            inputs, repeats = (x, None) if index else (distinct, layout.tokens)
+            mixed = _mix(inputs, layer, projection, layout, repeats)
             x = linear_residual(x, mixed, layer.o, layer.o_bias, self.kernels)
-            x = select(x, layout.predictors) if last else x
-            x = gated_mlp(x, layer.post_norm, layer.gate, layer.up, layer.down, decoder.norm_eps, self.kernels)
+            x = select(x, layout.predictors) if index == len(decoder.layers) - 1 else x
+            return gated_mlp(x, layer.post_norm, layer.gate, layer.up, layer.down, decoder.norm_eps, self.kernels)
+
+        for index in range(len(decoder.layers)):
+            x = checkpointed(block, index, x) if self._recompute and torch.is_grad_enabled() else block(index, x)
         return decoder, layout, rms_norm(x, decoder.final_norm, decoder.norm_eps)
 
 
@@ -97,8 +108,9 @@ def agrees_with_transformers(model: Any, packed: PackedForward) -> bool:
     tokens[:, :2] = tokens[0, :2]
     everywhere = np.arange(1, 6)
     rows = [SampleRow(row, everywhere, row[everywhere - 1], 2, 0, 1.0) for row in tokens]
-    ours = packed.hidden(rows).float()
     batch = torch.from_numpy(tokens).to(model.device)
-    theirs = model.base_model(input_ids=batch, use_cache=False)[0][:, everywhere].flatten(0, 1).float()
+    with nonzero_adapter(model):
+        ours = packed.hidden(rows).float()
+        theirs = model.base_model(input_ids=batch, use_cache=False)[0][:, everywhere].flatten(0, 1).float()
     tolerance = 1e-4 if model.dtype == torch.float32 else 0.1
     return bool((ours - theirs).norm() <= tolerance * theirs.norm())

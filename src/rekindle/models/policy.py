@@ -22,6 +22,7 @@ from rekindle.models.loading import (
     resolve_dtype,
     without_progress_bars,
 )
+from rekindle.models.lora import Adapter, WithoutAdapter, save_adapter
 from rekindle.models.packed import PackedForward, agrees_with_transformers
 from rekindle.models.samples import SampleRow, TokenLogprobs, rows_of
 from rekindle.models.templates import chosen_template, refuse_unread_variables, rendered
@@ -49,15 +50,27 @@ class Policy:
         parameter_count: Number of weights; tied ones count once.
         vocabulary: Number of tokens that the model has an embedding for.
         float32_head: Whether logits are computed in float32.
+        adapter: PEFT's wrapper of the model; None where all weights are trained.
 
     Args:
         model: The transformers model.
         tokenizer: The transformers tokenizer.
         float32_head: Compute logits in float32, whatever the type of the weights.
+        adapter: PEFT's wrapper of the model.
+        recompute: Compute the inner values of blocks again in the backward pass (gradient checkpointing).
     """
 
-    def __init__(self, model: Any, tokenizer: Any, *, float32_head: bool = False) -> None:
-        self.model = model.eval()
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        float32_head: bool = False,
+        adapter: Any = None,
+        recompute: bool = False,
+    ) -> None:
+        model.eval()
+        self.model, self.adapter = model, adapter
         self.float32_head = float32_head
         if float32_head:
             compute_head_in_float32(model)
@@ -69,7 +82,7 @@ class Policy:
         self._template_variables: Mapping[str, Any] = {}
         if self.device.type == "cpu":
             keep_freed_memory()
-        self._forward: Forward = _best_forward(model, float32_head=float32_head)
+        self._forward: Forward = _best_forward(model, float32_head=float32_head, recompute=recompute)
 
     @classmethod
     def load(
@@ -80,6 +93,8 @@ class Policy:
         dtype: str = "float32",
         trust_remote_code: bool = False,
         float32_head: bool = False,
+        adapter: Adapter | None = None,
+        recompute: bool = False,
     ) -> Self:
         """Load a local Hugging Face directory; nothing is downloaded.
 
@@ -89,15 +104,18 @@ class Policy:
             dtype: "float32" or "bfloat16".
             trust_remote_code: Run Python code from the directory.
             float32_head: Compute logits in float32.
+            adapter: Adapter that is trained instead of the weights.
+            recompute: Compute the inner values of blocks again in the backward pass.
 
         Raises:
-            ModelError: The directory, the device or the type cannot be used.
+            ModelError: The directory, the device, the type or the adapter cannot be used.
         """
         where = resolve_device(device)
         model = load_model(Path(path), where, resolve_dtype(dtype, where), trust_remote_code=trust_remote_code)
         tokenizer = load_tokenizer(Path(path), trust_remote_code=trust_remote_code)
         check_vocabulary(model, tokenizer, Path(path))
-        return cls(model, tokenizer, float32_head=float32_head)
+        wrapped = None if adapter is None else adapter.attach(model)
+        return cls(model, tokenizer, float32_head=float32_head, adapter=wrapped, recompute=recompute)
 
     @property
     def device(self) -> torch.device:
@@ -183,7 +201,10 @@ class Policy:
         return text
 
     def save(self, directory: str | Path) -> None:
-        """Write a Hugging Face directory (safetensors), readable by `load` and transformers."""
+        """Write a Hugging Face directory (safetensors), readable by `load` and transformers; or the adapter alone."""
+        if self.adapter is not None:
+            save_adapter(self.adapter, Path(directory))
+            return
         with without_progress_bars():
             self.model.save_pretrained(directory)
         self.tokenizer.save_pretrained(directory)
@@ -198,8 +219,14 @@ class Policy:
 
     def clone_frozen(self) -> "Policy":
         """Return a frozen copy: the reference policy."""
-        frozen = copy.deepcopy(self.model).requires_grad_(False)
-        clone = Policy(frozen, self.tokenizer, float32_head=self.float32_head)
+        return self._with_model(copy.deepcopy(self.model).requires_grad_(False))
+
+    def without_adapter(self) -> "Policy":
+        """Return the policy without its adapter; it shares all weights, and is not trained."""
+        return self._with_model(WithoutAdapter(self.model, self.adapter))
+
+    def _with_model(self, model: Any) -> "Policy":
+        clone = Policy(model, self.tokenizer, float32_head=self.float32_head)
         clone.use_kernels(self.kernels)
         clone._template_variables = self._template_variables
         return clone
@@ -247,19 +274,19 @@ def _max_length(model: Any, tokenizer: Any) -> int:
     return int(getattr(model.config, "max_position_embeddings", None) or tokenizer.model_max_length)
 
 
-def _best_forward(model: Any, *, float32_head: bool) -> Forward:
+def _best_forward(model: Any, *, float32_head: bool, recompute: bool) -> Forward:
     """Return our own forward pass where it agrees with transformers, else transformers' forward pass."""
     decoder = find_decoder(model)
     if decoder is None:
-        return GenericForward(model, float32_head=float32_head)
-    packed = PackedForward(model, _kernels(decoder), float32_head=float32_head)
+        return GenericForward(model, float32_head=float32_head, recompute=recompute)
+    packed = PackedForward(model, _kernels(decoder), float32_head=float32_head, recompute=recompute)
     if agrees_with_transformers(model, packed):
         return packed
     warn(
         f"our forward pass of this {model.config.model_type} model disagrees with transformers; using transformers, "
         "which is slower"
     )
-    return GenericForward(model, float32_head=float32_head)
+    return GenericForward(model, float32_head=float32_head, recompute=recompute)
 
 
 def _kernels(decoder: DecoderWeights) -> Kernels:
