@@ -60,7 +60,7 @@ def test_same_batches_advantages_and_losses_as_the_library(minimal, quick_config
     with open_run(
         config,
         tmp_path / "run",
-        start=start_model(config, print),
+        start=lambda: start_model(config, print),
         resume=False,
         observer=lambda *_: Silent(),
         say=print,

@@ -1,11 +1,15 @@
-"""Cache directories."""
+"""Cache directories, and what tells a complete one from a damaged one."""
 
+import json
 import os
 from pathlib import Path
 
 from rekindle.types import UserError
 
-__all__ = ["CacheError", "cache_directory", "writable_cache"]
+__all__ = ["CacheError", "cache_directory", "is_sealed", "seal", "writable_cache"]
+
+_SIZES = "sizes.json"
+"""The bytes of each other file: what tells a complete directory from a damaged one without reading it."""
 
 
 class CacheError(UserError):
@@ -49,3 +53,20 @@ def writable_cache(directory: Path, what: str) -> Path:
         f"{directory} is where {what} is kept, and it cannot be written; set REKINDLE_CACHE (or XDG_CACHE_HOME) to a "
         "directory that can be written"
     )
+
+
+def seal(directory: Path) -> None:
+    """Write down the sizes of a complete directory's files."""
+    (directory / _SIZES).write_text(json.dumps(_sizes(directory)), encoding="utf-8")
+
+
+def is_sealed(directory: Path) -> bool:
+    """Whether the files of a directory are those that it was sealed with."""
+    try:
+        return bool(json.loads((directory / _SIZES).read_text(encoding="utf-8")) == _sizes(directory))
+    except (OSError, ValueError):
+        return False
+
+
+def _sizes(directory: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_size for path in sorted(directory.iterdir()) if path.name != _SIZES}

@@ -4,13 +4,23 @@ The tasks are read here in full and passed on, so that no file is read twice.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from rekindle.config import Config
 from rekindle.config.facts import invents_its_world, plays_itself, plays_search
 from rekindle.evaluation.profile_file import load_profile
 from rekindle.evaluation.question_sets import QuestionSet
-from rekindle.models.directory import check_directory, check_tokenizer, expected_device, saved_parameters
+from rekindle.models.directory import (
+    adapter_settings,
+    check_adapter,
+    check_directory,
+    check_tokenizer,
+    expected_device,
+    is_adapter,
+    saved_parameters,
+)
+from rekindle.models.sources import Source, located
 from rekindle.notices import Say, warn
 from rekindle.retrieval.corpus import open_corpus
 from rekindle.retrieval.retriever import RetrievalError
@@ -20,11 +30,11 @@ from rekindle.tasks.qa_sets import read_questions
 from rekindle.types import UserError
 
 __all__ = [
-    "check_policy",
+    "PolicyFiles",
     "check_profilable",
     "check_retriever",
     "check_training",
-    "loading_line",
+    "policy_files",
     "question_sets",
     "start_parameters",
     "task_set",
@@ -126,27 +136,68 @@ def _say_if_large(path: Path, say: Say) -> None:
         say(f"reading {path} ({size / 1e6:,.0f} MB) ...")
 
 
-def check_policy(directory: Path) -> None:
-    """Check that the files of a model and its tokenizer exist.
+@dataclass(frozen=True, slots=True)
+class PolicyFiles:
+    """The files of the policy that a command begins with; they are checked.
 
-    Raises:
-        ModelError: A file is missing.
+    Attributes:
+        saved: Directory of a checkpoint's model or adapter; None: the policy is the start model.
+        source: The start model, or the model below an adapter; None where it is not needed, or made here.
+        loading: Line about what is loaded, e.g. ``loading models/x (135 M, float32, cpu)``.
+        commit: Commit of the start model on the hub; None elsewhere.
     """
-    check_directory(directory)
-    check_tokenizer(directory)
+
+    saved: Path | None
+    source: Source | None
+    loading: str
+    commit: str | None = None
+
+    @property
+    def ready(self) -> Path | None:
+        """The model directory, where it exists already."""
+        if self.saved is not None and not is_adapter(self.saved):
+            return self.saved
+        return None if self.source is None else self.source.ready
 
 
-def loading_line(config: Config, directory: Path | None) -> str:
-    """Line about the model that is loaded, e.g. ``loading models/x (135 M, float32, cpu)``.
+def policy_files(config: Config, saved: Path | None, say: Say, *, commit: str | None = None) -> PolicyFiles:
+    """Find and check the files of a policy; a model of the hub is downloaded. Does not import torch.
 
     Args:
-        config: Has the data type, the device, and the sizes of a tiny model.
-        directory: Directory of the policy; None: the run begins with a tiny model after its warm start.
+        config: Names the start model (``model.path``), the data type and the device.
+        saved: Directory of a model or adapter to load instead; None: the start model.
+        say: Shows a line before slow work.
+        commit: Commit of the start model that a run began with, which is used instead of ``model.revision``.
+
+    Raises:
+        ModelError: A file is missing or damaged, or a model cannot be downloaded.
     """
-    parameters = start_parameters(config) if directory is None else saved_parameters(directory)
+    path, source, parameters = config.model.path, None, None
+    if saved is not None and not is_adapter(saved):
+        check_directory(saved)
+        check_tokenizer(saved)
+        return PolicyFiles(saved, None, _loading(config, str(saved), saved_parameters(saved)), commit)
+    if saved is not None:
+        check_adapter(saved)
+        path = path or _recorded_base(config, saved)
+    if path is not None:
+        source = located(path, commit or config.model.revision, say)
+        parameters, commit = source.parameters, source.commit
+    what = path or "the start policy"
+    name = what if saved is None else f"{what} with the adapter {saved}"
+    return PolicyFiles(saved, source, _loading(config, name, parameters if path else start_parameters(config)), commit)
+
+
+def _recorded_base(config: Config, adapter: Path) -> str | None:
+    """The model that an adapter says it belongs to; None where the configuration's own tiny model is meant."""
+    recorded = adapter_settings(adapter).get("base_model_name_or_path")
+    return str(recorded) if recorded and config.model.lora.rank == 0 else None
+
+
+def _loading(config: Config, what: str, parameters: int | None) -> str:
     facts = [_millions(parameters)] if parameters else []
     facts += [config.model.dtype, expected_device(config.model.device)]
-    return f"loading {'the start policy' if directory is None else directory} ({', '.join(facts)})"
+    return f"loading {what} ({', '.join(facts)})"
 
 
 def _millions(parameters: int) -> str:

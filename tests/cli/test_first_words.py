@@ -16,7 +16,7 @@ from rekindle.cli.interrupts import Interrupts
 from rekindle.cli.messages import Messages
 from rekindle.models.directory import saved_parameters
 from rekindle.notices import Notice
-from rekindle.preflight import loading_line, start_parameters
+from rekindle.preflight import policy_files, start_parameters
 
 SETTINGS = [part for key in QUICK for part in ("--set", key)]
 WITHOUT_TORCH = (
@@ -107,17 +107,17 @@ def test_what_needs_no_torch_is_answered_without_it(place):
 
 
 def test_the_first_line_says_what_is_loaded(tmp_path, quick_config):
-    policy = tiny(tmp_path / "model")
-    assert saved_parameters(tmp_path / "model") == policy.parameter_count
-    assert loading_line(quick_config(), None).startswith("loading the start policy (0.2 M, float32, ")
-    directory = tmp_path / "large"
-    directory.mkdir()
+    directory = tmp_path / "model"
+    policy = tiny(directory)
+    assert saved_parameters(directory) == policy.parameter_count
+    assert policy_files(quick_config(), None, print).loading.startswith("loading the start policy (0.2 M, float32, ")
     header = json.dumps({"w": {"dtype": "F32", "shape": [1350, 100_000], "data_offsets": [0, 540_000_000]}}).encode()
     (directory / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    os.truncate(directory / "model.safetensors", 8 + len(header) + 540_000_000)  # takes no space
     config = quick_config("recycle", "model.device=cpu")
-    assert loading_line(config, directory) == f"loading {directory} (135 M, float32, cpu)"
-    (directory / "model.safetensors").write_bytes(b"torn")
-    assert loading_line(config, directory) == f"loading {directory} (float32, cpu)"
+    assert policy_files(config, directory, print).loading == f"loading {directory} (135 M, float32, cpu)"
+    (directory / "model.safetensors").rename(directory / "pytorch_model.bin")  # says nothing of its weights
+    assert policy_files(config, directory, print).loading == f"loading {directory} (float32, cpu)"
 
 
 @pytest.mark.parametrize("example", ["spell_backward", "search_agent", "self_play"])

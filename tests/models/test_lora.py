@@ -144,7 +144,7 @@ def test_a_saved_adapter_is_read_by_peft_and_by_us(tmp_path):
 
 def test_an_adapter_of_other_weights_of_the_same_shapes_is_refused(tmp_path):
     adapted().save(tmp_path)
-    with pytest.raises(ModelError, match="does not fit the model .*trained on other weights.*model.path"):
+    with pytest.raises(ModelError, match=r"does not fit the model .*trained on other weights.*model\.path"):
         adapted(adapter=SavedAdapter(tmp_path), seed=1)
     (tmp_path / "rekindle_base.json").unlink()  # as PEFT writes it: nothing to compare
     adapted(adapter=SavedAdapter(tmp_path), seed=1)
@@ -204,9 +204,7 @@ def test_gradient_checkpointing_gives_the_same_bits_and_keeps_less(kind, lora):
         if lora:
             policy = adapted(kind, recompute=recompute)
         else:
-            policy = Policy(
-                make_model(kind), character_tokenizer("abcdefghijklmnopqrst", 48), recompute=recompute
-            )
+            policy = Policy(make_model(kind), character_tokenizer("abcdefghijklmnopqrst", 48), recompute=recompute)
         sizes = []
         with torch.autograd.graph.saved_tensors_hooks(lambda one: sizes.append(one.numel()) or one, lambda one: one):
             logprobs = policy.token_logprobs(BATCH).logprobs

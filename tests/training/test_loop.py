@@ -101,7 +101,7 @@ def opened(config, directory, *, resume=False, **seams):
     with open_run(
         config,
         directory,
-        start=start_model(config, lambda _: None),
+        start=lambda: start_model(config, lambda _: None),
         resume=resume,
         observer=lambda *_: screen,
         say=lambda _: None,

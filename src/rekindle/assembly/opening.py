@@ -14,6 +14,7 @@ from rekindle.assembly.engines import EngineFactory, build_engine
 from rekindle.assembly.prompt_rooms import with_room
 from rekindle.assembly.retrievers import opened_retrievers
 from rekindle.config import Config
+from rekindle.models.lora import NewAdapter, SavedAdapter
 from rekindle.models.policy import Policy
 from rekindle.notices import Say, adopt_loggers
 from rekindle.preflight import task_set
@@ -29,6 +30,7 @@ def workbench(
     model: Path,
     say: Say = print,
     *,
+    base: Path | None = None,
     tasks: TaskSet | None = None,
     engine: EngineFactory = build_engine,
 ) -> Iterator[Workbench]:
@@ -36,32 +38,49 @@ def workbench(
 
     Args:
         config: The complete configuration.
-        model: Directory of the policy.
+        model: Directory of the policy, or of its adapter.
         say: Shows a line before slow work.
+        base: Directory of the model that an adapter belongs to.
         tasks: Result of ``task_set`` for this configuration, where the caller has it already.
         engine: Makes the engine of the policy.
     """
-    with _opened(config, lambda: load_policy(config, model), say, tasks, engine) as bench:
-        yield replace(bench, directory=model)
+    with _opened(config, lambda: load_policy(config, model, base), say, tasks, engine) as bench:
+        yield replace(bench, directory=base or model)
 
 
-def load_policy(config: Config, model: Path) -> Policy:
-    """The policy in a directory, on the device and with the chat template of a configuration.
+def load_policy(config: Config, model: Path, base: Path | None = None) -> Policy:
+    """The policy in a directory, on the device and with the adapter and the chat template of a configuration.
+
+    Args:
+        config: The complete configuration.
+        model: Directory of the policy, or of its adapter.
+        base: Directory of the model that an adapter belongs to.
 
     Raises:
         ModelError: It cannot be loaded, or its chat template cannot be used.
     """
     table = config.model
     policy = Policy.load(
-        model,
+        base or model,
         device=table.device,
         dtype=table.dtype,
         trust_remote_code=table.trust_remote_code,
         float32_head=table.float32_head,
+        adapter=SavedAdapter(model) if base else _new_adapter(config),
+        recompute=table.gradient_checkpointing,
     )
     if table.chat_template:
         policy.use_template(table.template, table.template_variables)
     return policy
+
+
+def _new_adapter(config: Config) -> NewAdapter | None:
+    """The adapter that a run begins with; None where all weights are trained."""
+    lora = config.model.lora
+    if lora.rank == 0:
+        return None
+    named = "" if config.model.path is None else config.model.path
+    return NewAdapter(lora.rank, lora.alpha, lora.targets, config.train.seed, named, config.model.revision)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Opening a training run: its directory, scheduler, players, trainer and loop."""
 
+import functools
 import gc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
@@ -16,6 +17,7 @@ from rekindle.assembly.task_sources import TaskSource, task_source
 from rekindle.config import Config
 from rekindle.config.facts import updates_per_step
 from rekindle.methods import build_credit, build_scheduler, needs_profile
+from rekindle.models.directory import is_adapter
 from rekindle.models.kernels import Kernels
 from rekindle.models.policy import Policy
 from rekindle.notices import Say, opened, warn
@@ -43,7 +45,7 @@ def open_run(
     config: Config,
     directory: Path,
     *,
-    start: Path,
+    start: Callable[[], Path],
     resume: bool,
     observer: Callable[[int, int], Observer],
     say: Say,
@@ -51,13 +53,14 @@ def open_run(
     tasks: TaskSet | None = None,
     engine: EngineFactory = build_engine,
     adapt: Callable[[Parts], Parts] = lambda parts: parts,
+    commit: str | None = None,
 ) -> Iterator[TrainingLoop]:
     """Prepare a run directory and the training loop of the run.
 
     Args:
         config: The complete configuration; kept as ``config.toml``.
         directory: Run directory; must be new or empty unless ``resume``.
-        start: Directory of the model that the run begins, or began, with.
+        start: Returns the directory of the model that the run begins, or began, with; called where it is needed.
         resume: Continue from the last checkpoint, or start where there is none.
         observer: (first step, total rollouts before it) -> the observer of the run.
         say: Shows a line before slow work.
@@ -65,12 +68,16 @@ def open_run(
         tasks: Result of ``preflight.task_set`` for this configuration, where the caller has it already.
         engine: Makes the engine of the policy, and the engine of the start policy where it plays.
         adapt: The parts of the run -> the parts to use, e.g. with another environment around the given one.
+        commit: Commit of the start model on the hub, kept in ``run.json``.
     """
     run_directory.check(config, directory, resume=resume)
-    checkpoints = Checkpoints(directory / "checkpoints", config.checkpoint.keep)
+    kept = config.checkpoint
+    checkpoints = Checkpoints(directory / "checkpoints", kept.keep, every_optimizer=kept.optimizer == "all")
     step = checkpoints.steps()[-1] if checkpoints.steps() else 0
-    model = checkpoints.path(step) / "model" if step else start
-    with opened() as notices, workbench(config, model, say, tasks=tasks, engine=engine) as bench:
+    start = functools.cache(start)
+    model = checkpoints.path(step) / "model" if step else start()
+    base = start() if is_adapter(model) else None
+    with opened() as notices, workbench(config, model, say, base=base, tasks=tasks, engine=engine) as bench:
         for text in weaknesses(config.task):
             warn(text)
         # Errors of model, tasks, environment and profile are found here, before any file is written.
@@ -78,13 +85,13 @@ def open_run(
         with run_directory.locked(directory), _run_files(directory, ready.source, checkpoints) as files:
             saved = _resumed_files(files, step) if step else None
             if saved is None:
-                _new_files(files, directory, ready.bench)
+                _new_files(files, directory, ready.bench, commit)
             with notices.kept_in(files.warnings):
                 profiled = _with_profile(ready, lambda bench: own_profile(bench, directory, say, interrupted))
                 loop = TrainingLoop(adapt(_parts(profiled, files, saved, observer, say)))
                 if saved:
                     _restore(loop, saved, checkpoints.path(step))
-                    _describe(directory, ready.bench)
+                    _describe(directory, ready.bench, commit)
                 with _frozen_heap():
                     yield loop
 
@@ -110,11 +117,11 @@ class _Ready:
     players: Players
 
 
-def _ready(bench: Workbench, start: Path, engine: EngineFactory, *, started: bool) -> _Ready:
+def _ready(bench: Workbench, start: Callable[[], Path], engine: EngineFactory, *, started: bool) -> _Ready:
     config, source = bench.config, task_source(bench.config)
     profile = given_profile(bench, started=started)
     scheduler = None if needs_profile(config) else _scheduler(bench, profile)
-    frozen = _start_policy(config, source, start)
+    frozen = _start_policy(bench, source, start)
     of_start = engine(config, frozen) if frozen is not None and source.samples_from_start else None
     return _Ready(bench, source, profile, scheduler, frozen, source.players(bench, scheduler, of_start))
 
@@ -152,9 +159,9 @@ def _with_own_tasks(bench: Workbench, directory: Path) -> Workbench:
     return replace(bench, tasks=TaskSet(pool, held_out))
 
 
-def _new_files(files: RunFiles, directory: Path, bench: Workbench) -> None:
+def _new_files(files: RunFiles, directory: Path, bench: Workbench, commit: str | None) -> None:
     """Prepare the files of a run that begins, perhaps after an earlier start was killed."""
-    _describe(directory, bench)
+    _describe(directory, bench, commit)
     keep_tasks(directory, bench.tasks.pool, bench.tasks.held_out)
     files.checkpoints.prepare()
     files.truncate_after(0)
@@ -217,12 +224,14 @@ def _frozen_heap() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _describe(directory: Path, bench: Workbench) -> None:
+def _describe(directory: Path, bench: Workbench, commit: str | None) -> None:
     run_directory.describe(
         directory,
         bench.config,
         device=str(bench.policy.device),
+        model_commit=commit,
         parameters=bench.policy.parameter_count,
+        trained_parameters=bench.policy.trained_count,
         pool=len(bench.tasks.pool),
         held_out=len(bench.tasks.held_out),
     )
@@ -264,8 +273,10 @@ def _parts(
     )
 
 
-def _start_policy(config: Config, source: TaskSource, directory: Path) -> Policy | None:
+def _start_policy(bench: Workbench, source: TaskSource, start: Callable[[], Path]) -> Policy | None:
     """The policy that the run began with, also after a resume; it is never trained. None where it is not needed."""
-    if not (source.samples_from_start or config.loss.kl_coefficient > 0):
+    if not (source.samples_from_start or bench.config.loss.kl_coefficient > 0):
         return None
-    return load_policy(config, directory).clone_frozen()
+    if bench.policy.adapter is not None:
+        return bench.policy.without_adapter()
+    return load_policy(bench.config, start()).clone_frozen()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rekindle.cli.interrupts import Interrupts
 from rekindle.cli.messages import messages, say
-from rekindle.cli.options import add_config, named_policy, resolved, user_path, warnings_kept_in
+from rekindle.cli.options import add_config, resolved, saved_policy, user_path, warnings_kept_in
 from rekindle.observability.formatting import duration
 from rekindle.types import UserError
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rekindle.evaluation.question_sets import QuestionSet
     from rekindle.evaluation.sampling_settings import Sampling
     from rekindle.evaluation.set_pass import Results
+    from rekindle.preflight import PolicyFiles
     from rekindle.tasks.task_set import TaskSet
 
 __all__ = ["add"]
@@ -78,7 +79,7 @@ def _eval(options: argparse.Namespace) -> int:
     config = resolved(options)
     with Interrupts() as interrupts:
         inputs = _look(config, options)
-        say(inputs.loading)
+        say(inputs.policy.loading)
         results = _evaluate(inputs, options, interrupts)
     if results is None:
         kept = "to continue, repeat the command" if options.out else "nothing is kept without --out DIR"
@@ -90,36 +91,34 @@ def _eval(options: argparse.Namespace) -> int:
 
 def _look(config: "Config", options: argparse.Namespace) -> "_Inputs":
     """The inputs of the evaluation, after checks of their files."""
-    from rekindle.preflight import check_policy, check_retriever, loading_line, task_set
+    from rekindle.preflight import check_retriever, policy_files, task_set
 
-    model = named_policy(config, options.checkpoint)
-    if model is not None:
-        check_policy(model)
-        _sampling(options, model)
+    policy = policy_files(config, saved_policy(options.checkpoint), say)
+    if policy.ready is not None:
+        _sampling(options, policy.ready)
     check_retriever(config)
     sets = _question_sets(options.questions)
-    return _Inputs(config, model, sets, task_set(config, say), loading_line(config, model))
+    return _Inputs(config, policy, sets, task_set(config, say))
 
 
 @dataclass(frozen=True, slots=True)
 class _Inputs:
-    """Inputs of an evaluation; ``model`` is None for a start policy that needs a warm start."""
+    """Inputs of an evaluation; their files are checked."""
 
     config: "Config"
-    model: Path | None
+    policy: "PolicyFiles"
     sets: "list[QuestionSet]"
     tasks: "TaskSet"
-    loading: str
 
 
 def _evaluate(inputs: _Inputs, options: argparse.Namespace, interrupts: Interrupts) -> "Results | None":
     from rekindle.assembly import workbench
     from rekindle.assembly.evaluations import evaluate_bench
-    from rekindle.warm_starts.stage import start_model
+    from rekindle.warm_starts.stage import policy_directories
 
-    model = inputs.model or start_model(inputs.config, say, inputs.tasks)
+    model, base = policy_directories(inputs.config, inputs.policy, say, inputs.tasks)
     kept = options.out and options.out / WARNINGS
-    with workbench(inputs.config, model, say, tasks=inputs.tasks) as bench, warnings_kept_in(kept):
+    with workbench(inputs.config, model, say, base=base, tasks=inputs.tasks) as bench, warnings_kept_in(kept):
         count = sum(len(one.tasks) for one in inputs.sets) or len(inputs.tasks.held_out)
         say(f"evaluating {count:,} {_what(options)} with {options.samples} rollouts each ...")
         interrupts.begin()
@@ -127,7 +126,7 @@ def _evaluate(inputs: _Inputs, options: argparse.Namespace, interrupts: Interrup
             bench,
             inputs.sets,
             samples=options.samples,
-            sampling=_sampling(options, model),
+            sampling=_sampling(options, base or model),
             out=options.out,
             transcripts=_files(options.transcripts, options.out, TRANSCRIPTS),
             on_progress=_progress,

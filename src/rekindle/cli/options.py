@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rekindle.config import Config
 
-__all__ = ["add_config", "named_policy", "resolved", "user_path", "warnings_kept_in"]
+__all__ = ["add_config", "resolved", "saved_policy", "user_path", "warnings_kept_in"]
 
 
 def user_path(text: str) -> Path:
@@ -40,13 +40,11 @@ def resolved(options: argparse.Namespace) -> "Config":
     return resolve(options.config, options.recipe, options.overrides, options.seed)
 
 
-def named_policy(config: "Config", checkpoint: Path | None) -> Path | None:
-    """Directory of the policy named by ``--checkpoint`` or else ``model.path``; None: it needs a warm start."""
+def saved_policy(checkpoint: Path | None) -> Path | None:
+    """Directory of the policy named by ``--checkpoint``; None: the start model."""
     from rekindle.training.run_directory import model_directory
 
-    if checkpoint is not None:
-        return model_directory(checkpoint)
-    return None if config.model.path is None else Path(config.model.path)
+    return None if checkpoint is None else model_directory(checkpoint)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rekindle.cli.interrupts import Interrupts
 from rekindle.cli.messages import messages, say
-from rekindle.cli.options import add_config, named_policy, resolved, user_path, warnings_kept_in
+from rekindle.cli.options import add_config, resolved, saved_policy, user_path, warnings_kept_in
 from rekindle.observability.formatting import duration
 from rekindle.types import UserError
 
@@ -65,15 +65,11 @@ def _profile(options: argparse.Namespace) -> int:
 
 
 def _look(config: "Config", options: argparse.Namespace) -> None:
-    """Check that there is something to profile, and that the files of the policy exist."""
-    from rekindle.preflight import check_policy, check_profilable, check_retriever
+    """Check that there is something to profile, and the files that it needs."""
+    from rekindle.preflight import check_profilable, check_retriever
 
     check_profilable(config, endpoint=bool(options.endpoint))
     check_retriever(config)
-
-    model = None if options.endpoint else named_policy(config, options.checkpoint)
-    if model is not None:
-        check_policy(model)
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -90,15 +86,15 @@ def _check(options: argparse.Namespace) -> None:
 def _with_policy(
     config: "Config", tasks: "TaskSet", options: argparse.Namespace, interrupts: Interrupts
 ) -> "Profile | None":
-    from rekindle.preflight import loading_line
+    from rekindle.preflight import policy_files
 
-    found = named_policy(config, options.checkpoint)
-    say(loading_line(config, found))
+    files = policy_files(config, saved_policy(options.checkpoint), say)
+    say(files.loading)
     from rekindle.assembly import make_profile, workbench
-    from rekindle.warm_starts.stage import start_model
+    from rekindle.warm_starts.stage import policy_directories
 
-    model = found or start_model(config, say, tasks)
-    with workbench(config, model, say, tasks=tasks) as bench, warnings_kept_in(_warnings_file(options)):
+    model, base = policy_directories(config, files, say, tasks)
+    with workbench(config, model, say, base=base, tasks=tasks) as bench, warnings_kept_in(_warnings_file(options)):
         _begin(tasks, options, interrupts)
         return make_profile(bench, options.out, options.samples, _progress, lambda: interrupts.asked)
 

@@ -17,6 +17,7 @@ from rekindle.cli.options import add_config, resolved, user_path
 if TYPE_CHECKING:
     from rekindle.config import Config
     from rekindle.observability.progress import Progress
+    from rekindle.preflight import PolicyFiles
     from rekindle.tasks.task_set import TaskSet
     from rekindle.training.endings import Ending
     from rekindle.training.loop import TrainingLoop
@@ -42,32 +43,35 @@ def _train(options: argparse.Namespace) -> int:
 
     run_directory.check(config, directory, resume=options.resume)
     with Interrupts() as interrupts:
-        tasks = _look(config, directory)
-        with _opened(config, directory, tasks, options.resume, interrupts) as loop:
+        tasks, policy = _look(config, directory)
+        with _opened(config, directory, tasks, policy, options.resume, interrupts) as loop:
             ending = loop.run(lambda: interrupts.asked)
     _conclude(config, directory, ending, loop)
     return ending.value
 
 
-def _look(config: "Config", directory: Path) -> "TaskSet":
-    """The tasks of the run, after checks of its files; shows which model is loaded next."""
-    from rekindle.preflight import check_policy, check_retriever, check_training, loading_line, task_set
-    from rekindle.training.run_directory import last_checkpoint
+def _look(config: "Config", directory: Path) -> "tuple[TaskSet, PolicyFiles]":
+    """The tasks of the run and its policy, after checks of their files; shows which model is loaded next."""
+    from rekindle.preflight import check_retriever, check_training, policy_files, task_set
+    from rekindle.training.run_directory import last_checkpoint, model_commit
 
     checkpoint = last_checkpoint(directory)
-    model = checkpoint / "model" if checkpoint else config.model.path and Path(config.model.path)
-    if model:
-        check_policy(model)
+    policy = policy_files(config, checkpoint and checkpoint / "model", say, commit=model_commit(directory))
     check_retriever(config)
     tasks = task_set(config, say)
     check_training(config, tasks)
-    say(loading_line(config, model or None))
-    return tasks
+    say(policy.loading)
+    return tasks, policy
 
 
 @contextmanager
 def _opened(
-    config: "Config", directory: Path, tasks: "TaskSet", resume: bool, interrupts: Interrupts
+    config: "Config",
+    directory: Path,
+    tasks: "TaskSet",
+    policy: "PolicyFiles",
+    resume: bool,
+    interrupts: Interrupts,
 ) -> "Iterator[TrainingLoop]":
     """Training loop of the run, with a progress display."""
     from rekindle.assembly import open_run
@@ -80,12 +84,13 @@ def _opened(
         open_run(
             config,
             directory,
-            start=start_model(config, say, tasks),
+            start=lambda: start_model(config, say, tasks, policy.source),
             resume=resume,
             observer=lambda step, _: _RunDisplay(progress, interrupts, begun=step > 0),
             say=say,
             interrupted=lambda: interrupts.asked,
             tasks=tasks,
+            commit=policy.commit,
         ) as loop,
         progress,
     ):

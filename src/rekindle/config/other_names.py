@@ -75,6 +75,11 @@ _ELSEWHERE: Mapping[str, tuple[str, ...]] = {
     "optimizer.minibatches": ("ppo_mini_batch_size", "num_mini_batches", "steps_per_generation"),
     "optimizer.microbatch_tokens": ("gradient_accumulation_steps", "ppo_micro_batch_size", "micro_train_batch_size",
                                     "ppo_micro_batch_size_per_gpu", "ppo_max_token_len_per_gpu"),
+    # model
+    "model.lora.rank": ("lora", "lora_rank", "lora_r", "use_peft", "peft_config", "adapter", "use_rslora"),
+    "model.lora.alpha": ("lora_alpha",),
+    "model.lora.targets": ("lora_target_modules", "target_modules"),
+    "model.gradient_checkpointing": ("gradient_checkpointing", "enable_gradient_checkpointing"),
     # evaluation and files
     "eval.every": ("eval_steps", "test_freq", "eval_strategy", "evaluation_strategy"),
     "eval.prompts": ("max_eval_samples", "val_max_samples", "val_batch_size", "per_device_eval_batch_size"),
@@ -86,11 +91,8 @@ ELSEWHERE: Mapping[str, str] = {name: key for key, names in _ELSEWHERE.items() f
 """Our key, perhaps with its value, or an option of the command, by its name in other trainers."""
 
 _ABSENT: Mapping[str, tuple[str, ...]] = {
-    "there is no LoRA or other adapter, all weights are trained; remove it": (
-        "lora", "lora_rank", "lora_r", "lora_alpha", "lora_dropout", "lora_target_modules", "target_modules",
-        "use_peft", "peft_config", "use_rslora", "adapter",
-    ),
-    "weights are not quantized; choose a smaller model, or model.dtype = \"bfloat16\"": (
+    "LoRA has no dropout, so that engine and trainer agree; remove it": ("lora_dropout",),
+    "weights are not quantized (no QLoRA); choose a smaller model, model.dtype = \"bfloat16\", or model.lora.rank": (
         "load_in_4bit", "load_in_8bit", "quantization_config", "quantization", "bnb_4bit_quant_type",
     ),
     "there are no trackers; every step is written to metrics.jsonl, and `rekindle report` shows it": (
@@ -107,8 +109,7 @@ _ABSENT: Mapping[str, tuple[str, ...]] = {
         "param_offload", "optimizer_offload", "ulysses_sequence_parallel_size", "local_rank", "ddp_backend",
     ),
     "micro-batches are bounded by optimizer.microbatch_tokens instead; remove it": (
-        "gradient_checkpointing", "enable_gradient_checkpointing", "use_remove_padding", "padding_free",
-        "use_dynamic_bsz",
+        "use_remove_padding", "padding_free", "use_dynamic_bsz",
     ),
     "the kernels are chosen by a measurement; remove it": (
         "attn_implementation", "use_flash_attention", "flash_attn", "use_liger_kernel", "use_liger_loss",
@@ -123,7 +124,7 @@ _ABSENT: Mapping[str, tuple[str, ...]] = {
     ),
     "there is no entropy bonus; remove it": ("entropy_coeff", "entropy_coef", "ent_coef", "entropy_bonus"),
     "the optimizer is AdamW; remove it": ("optim", "optimizer_type", "adam_epsilon", "adam_eps"),
-    "nothing is uploaded; `model/` in the last checkpoint is a transformers directory": (
+    "nothing is uploaded; `model/` in the run directory is a transformers directory": (
         "push_to_hub", "hub_model_id", "hub_token",
     ),
 }  # fmt: skip

@@ -49,7 +49,7 @@ class DecoderWeights:
     Attributes:
         embedding: [V, d].
         padding_idx: Token whose row of ``embedding`` gets no gradient from the lookup.
-        layers: The blocks, first to last. With an adapter a block's effective weights are computed when it is asked for.
+        layers: The blocks, first to last. An adapter's effective weights are computed when a block is asked for.
         final_norm: [d].
         head: [V, d]; the same tensor as ``embedding`` when weights are tied.
         heads: Query heads.

@@ -2,7 +2,6 @@
 
 import json
 import math
-import re
 import struct
 import zipfile
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ __all__ = [
     "check_directory",
     "check_tokenizer",
     "expected_device",
+    "is_adapter",
     "saved_parameters",
 ]
 
@@ -30,7 +30,6 @@ WEIGHT_FILES = ("*.safetensors", "pytorch_model*.bin")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt")
 DRIVERS = ("/dev/nvidiactl", "/dev/dxg")
 """Where a driver of NVIDIA's, or that of WSL, is there."""
-HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 OTHER_KINDS = (
     "ForMaskedLM", "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", "ForMultipleChoice",
     "ForNextSentencePrediction",
@@ -55,7 +54,7 @@ def check_directory(directory: Path) -> None:
     if not directory.is_dir():
         raise ModelError(_no_directory(directory))
     if not (directory / "config.json").is_file():
-        if (directory / ADAPTER_CONFIG).is_file():
+        if is_adapter(directory):
             raise ModelError(
                 f"{directory} is an adapter (LoRA), not a model; merge it into its model with `rekindle export "
                 f"{directory} --out MODEL_DIR`, and give that directory"
@@ -69,6 +68,11 @@ def check_directory(directory: Path) -> None:
     for pattern in WEIGHT_FILES:
         for path in sorted(directory.glob(pattern)):
             _check_complete(path)
+
+
+def is_adapter(directory: Path) -> bool:
+    """Whether a directory has an adapter in PEFT's format, and no whole model."""
+    return (directory / ADAPTER_CONFIG).is_file() and not (directory / "config.json").is_file()
 
 
 def check_adapter(directory: Path) -> None:
@@ -97,13 +101,12 @@ def adapter_settings(directory: Path) -> dict[str, Any]:
 
 
 def _no_directory(path: Path) -> str:
-    if path.suffix.lower() == ".gguf":
-        return f"{path} is a GGUF file, which is not read; give a Hugging Face directory with safetensors files"
     if path.is_file():
         return f"{path} is a file; give the directory with config.json, weights and tokenizer"
-    hub = HUB_NAME.fullmatch(str(path))
-    download = f"; if it is a name on the hub, download it first: hf download {path} --local-dir DIR" if hub else ""
-    return f"there is no model directory at {path}; give the path of a downloaded Hugging Face model{download}"
+    return (
+        f"there is no model directory at {path}; give the path of a Hugging Face model or of a .gguf file, or a name "
+        'on the hub ("owner/name")'
+    )
 
 
 def _check_kind(directory: Path) -> None:
@@ -113,8 +116,8 @@ def _check_kind(directory: Path) -> None:
     if quantized := config.get("quantization_config"):
         kind = quantized.get("quant_method", "unknown") if isinstance(quantized, dict) else "unknown"
         raise ModelError(
-            f"{directory} has quantized weights ({kind}), which cannot be trained, nor adapted by LoRA (QLoRA); give the "
-            "model in bfloat16 or float32"
+            f"{directory} has quantized weights ({kind}), which cannot be trained, nor adapted by LoRA (QLoRA); give "
+            "the model in bfloat16 or float32"
         )
     if config.get("is_encoder_decoder"):
         raise ModelError(f"{directory} is an encoder-decoder model; give a decoder (a causal language model)")

@@ -59,12 +59,16 @@ class NewAdapter:
         alpha: Numerator of their factor alpha / rank.
         targets: Names of linear layers (the ends of their paths), or "all-linear".
         seed: Seed of A.
+        base: Name of the model for PEFT's file; empty: the directory that it was loaded from.
+        revision: Its commit on the hub.
     """
 
     rank: int
     alpha: float
     targets: tuple[str, ...]
     seed: int
+    base: str = ""
+    revision: str | None = None
 
     def attach(self, model: Any) -> Any:
         """See `Adapter.attach`.
@@ -82,10 +86,14 @@ class NewAdapter:
             fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
             bias="none",
             task_type="CAUSAL_LM",
+            revision=self.revision,
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            return peft.get_peft_model(model, settings)
+            wrapped = peft.get_peft_model(model, settings)
+        if self.base:
+            settings.base_model_name_or_path = self.base
+        return wrapped
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +183,7 @@ class WithoutAdapter:
         self._model, self._wrapped = model, wrapped
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Output of the model."""
         with self._wrapped.disable_adapter():
             return self._model(*args, **kwargs)
 
@@ -192,7 +201,7 @@ class WithoutAdapter:
 
 def _peft() -> Any:
     try:
-        import peft  # noqa: PLC0415 (optional)
+        import peft
     except ImportError as error:
         raise ModelError(
             f'LoRA needs the package peft ({error}); install it with pip install "rekindle[lora]"'
@@ -204,9 +213,7 @@ def _linear_layers(model: Any, targets: Sequence[str]) -> list[str]:
     """The ends of the paths of the chosen linear layers, the head excluded."""
     head = model.get_output_embeddings()
     linear = {
-        name
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear | Conv1D) and module is not head
+        name for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D) and module is not head
     }
     ends = {name.rsplit(".", 1)[-1] for name in linear}
     if not ends:

@@ -39,9 +39,7 @@ class PackedForward:
             checkpointing).
     """
 
-    def __init__(
-        self, model: Any, kernels: Kernels, *, float32_head: bool = False, recompute: bool = False
-    ) -> None:
+    def __init__(self, model: Any, kernels: Kernels, *, float32_head: bool = False, recompute: bool = False) -> None:
         self._model, self._float32_head, self._recompute = model, float32_head, recompute
         self.kernels = kernels
 

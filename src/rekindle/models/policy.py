@@ -48,6 +48,7 @@ class Policy:
         eos_ids: Tokens that end a completion: the tokenizer's and the generation configuration's.
         max_length: Most tokens, prompt and completion together.
         parameter_count: Number of weights; tied ones count once.
+        trained_count: Number of weights that are trained.
         vocabulary: Number of tokens that the model has an embedding for.
         float32_head: Whether logits are computed in float32.
         adapter: PEFT's wrapper of the model; None where all weights are trained.
@@ -78,6 +79,7 @@ class Policy:
         self.eos_ids = _eos_ids(model, tokenizer)
         self.max_length = _max_length(model, tokenizer)
         self.parameter_count = sum(parameter.numel() for parameter in model.parameters())
+        self.trained_count = sum(one.numel() for one in model.parameters() if one.requires_grad)
         self.vocabulary = len(model.get_input_embeddings().weight)
         self._template_variables: Mapping[str, Any] = {}
         if self.device.type == "cpu":

@@ -1,10 +1,11 @@
 """Checkpoints: the complete state of a run for an exact resume, in safetensors and JSON, written atomically.
 
     checkpoints/step-N/
-      model/               a Hugging Face directory (weights and tokenizer)
-      optimizer.safetensors
+      model/                 a Hugging Face directory (weights and tokenizer), or a LoRA adapter in PEFT's format
+      optimizer.safetensors  of the last checkpoint only, unless checkpoint.optimizer = "all"
       scheduler.safetensors  the history's columns
-      state.json           all other values
+      state.json             all other values
+    model/                   the model of the last checkpoint: the same files, under a name that does not change
 
 A checkpoint is written to a hidden directory, synced, and renamed. Incomplete ones are deleted at the next start.
 Nothing is unpickled.
@@ -32,6 +33,7 @@ from rekindle.types import UserError
 __all__ = ["UNREADABLE", "CheckpointError", "Checkpoints", "damaged"]
 
 FORMAT = 1
+MODEL, OPTIMIZER = "model", "optimizer.safetensors"
 
 
 class CheckpointError(UserError):
@@ -54,10 +56,11 @@ class Checkpoints:
     Args:
         directory: Directory of all checkpoints.
         keep: Number of checkpoints kept; older ones are deleted after a new one is written.
+        every_optimizer: Keep the state of the optimizer in all of them, not in the last one only.
     """
 
-    def __init__(self, directory: Path, keep: int) -> None:
-        self._directory, self._keep = directory, keep
+    def __init__(self, directory: Path, keep: int, *, every_optimizer: bool = False) -> None:
+        self._directory, self._keep, self._every_optimizer = directory, keep, every_optimizer
 
     def prepare(self) -> None:
         """Make the directory, and delete incomplete checkpoints of a killed run. Only for the process that trains."""
@@ -94,9 +97,25 @@ class Checkpoints:
                 f"the checkpoint of step {step} could not be written to {self._directory} ({error}); {kept}; "
                 "free some space and start again with --resume"
             ) from error
-        for old in self.steps()[: -self._keep]:
-            shutil.rmtree(self.path(old))
+        self._publish(final / MODEL)
+        self._thin_out()
         return final
+
+    def _publish(self, model: Path) -> None:
+        """Let the run's ``model`` directory have the files of a checkpoint's model: links, which need no space."""
+        partial, place = self._directory / ".step-model", self._directory.parent / MODEL
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.copytree(model, partial, copy_function=_link)
+        shutil.rmtree(place, ignore_errors=True)
+        partial.rename(place)
+
+    def _thin_out(self) -> None:
+        """Delete what older checkpoints need not keep."""
+        steps = self.steps()
+        for old in steps[: -self._keep]:
+            shutil.rmtree(self.path(old))
+        for old in [] if self._every_optimizer else steps[-self._keep : -1]:
+            (self.path(old) / OPTIMIZER).unlink(missing_ok=True)
 
     def load(self, step: int) -> tuple[TrainerState, dict[str, Any]]:
         """Return (trainer state, state) of a checkpoint; the weights are in its ``model`` directory.
@@ -105,6 +124,12 @@ class Checkpoints:
             CheckpointError: A file is missing, damaged or of another format.
         """
         path = self.path(step)
+        if not (path / OPTIMIZER).exists():
+            raise CheckpointError(
+                f"{path} has no state of the optimizer, which only the last checkpoint keeps, so no run resumes from "
+                f'it; begin a new one with model.path = "{path / MODEL}" and another --out (checkpoint.optimizer = '
+                '"all" keeps it everywhere)'
+            )
         try:
             values = json.loads((path / "state.json").read_text(encoding="utf-8"))
             if values["format"] != FORMAT:
@@ -114,7 +139,7 @@ class Checkpoints:
                 )
             arrays = load_arrays(path / "scheduler.safetensors")
             trainer: TrainerState = {
-                "tensors": load_tensors(path / "optimizer.safetensors"),
+                "tensors": load_tensors(path / OPTIMIZER),
                 "values": values["trainer"],
             }
             return trainer, _join(values["state"], arrays)
@@ -126,8 +151,8 @@ class Checkpoints:
     @staticmethod
     def _write(directory: Path, policy: Policy, trainer: TrainerState, state: Mapping[str, Any]) -> None:
         directory.mkdir()
-        policy.save(directory / "model")
-        save_tensors(trainer["tensors"], directory / "optimizer.safetensors")
+        policy.save(directory / MODEL)
+        save_tensors(trainer["tensors"], directory / OPTIMIZER)
         values, arrays = _split(state)
         save_arrays(arrays, directory / "scheduler.safetensors")
         document = {"format": FORMAT, "trainer": trainer["values"], "state": values}
@@ -158,6 +183,14 @@ def _join(values: dict[str, Any], arrays: Mapping[str, np.ndarray[Any, Any]]) ->
             table = table[part]
         table[key] = array
     return values
+
+
+def _link(source: str, target: str) -> None:
+    """Link a file, or copy it where the file system has no links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def _sync_tree(directory: Path) -> None:

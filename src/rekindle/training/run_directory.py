@@ -18,11 +18,20 @@ from rekindle.config import Config, ConfigError, dump_toml, read_toml, validate
 from rekindle.locking import lock
 from rekindle.notices import warn
 
-__all__ = ["check", "checkpoint_steps", "describe", "installed_version", "last_checkpoint", "locked", "model_directory"]
+__all__ = [
+    "check",
+    "checkpoint_steps",
+    "describe",
+    "installed_version",
+    "last_checkpoint",
+    "locked",
+    "model_commit",
+    "model_directory",
+]
 
 EXTENDABLE = {
-    "train.steps", "train.rollouts", "train.tokens", "checkpoint.keep", "task.path", "task.eval_path", "retriever.url",
-    "judge.url",
+    "train.steps", "train.rollouts", "train.tokens", "checkpoint.keep", "checkpoint.optimizer", "task.path",
+    "task.eval_path", "retriever.url", "judge.url",
 }  # fmt: skip
 """Keys that may change on resume: the end of the run, the number of kept checkpoints, and where files and servers are.
 The tasks in the files are compared with those that the run began with (``run_tasks``)."""
@@ -99,6 +108,15 @@ def locked(directory: Path) -> Iterator[None]:
         yield
 
 
+def model_commit(directory: Path) -> str | None:
+    """The commit, on the hub, of the model that the run in a directory began with; None where there is none."""
+    try:
+        found = json.loads((directory / "run.json").read_text(encoding="utf-8")).get("model_commit")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return found if isinstance(found, str) else None
+
+
 def _check_same(config: Config, saved: Path) -> None:
     before, now = (_flat(one.model_dump()) for one in (validate(read_toml(saved), str(saved)), config))
     changed = [key for key, value in now.items() if value != before.get(key) and key not in EXTENDABLE]
@@ -119,7 +137,7 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def describe(directory: Path, config: Config, **facts: str | int) -> None:
+def describe(directory: Path, config: Config, **facts: str | int | None) -> None:
     """Write ``config.toml`` and ``run.json``: versions, host, seed, revision, and the ``facts`` given."""
     partial = directory / ".config.toml"
     partial.write_text(dump_toml(config), encoding="utf-8")
@@ -136,7 +154,7 @@ def describe(directory: Path, config: Config, **facts: str | int) -> None:
         "seed": config.train.seed,
         "git_revision": _git_revision(),
         "command": sys.argv[1:],
-        **facts,
+        **{name: value for name, value in facts.items() if value is not None},
     }
     (directory / "run.json").write_text(json.dumps(description, indent=2), encoding="utf-8")
 

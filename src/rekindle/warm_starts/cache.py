@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import transformers
 
-from rekindle.caching import cache_directory, writable_cache
+from rekindle.caching import cache_directory, is_sealed, seal, writable_cache
 from rekindle.locking import waiting_for_lock
 from rekindle.models.policy import Policy
 from rekindle.types import UserError
@@ -20,9 +20,6 @@ __all__ = ["WarmStartError", "cached"]
 
 RECIPE_VERSION = 1
 """Part of the cache key; increased when the same settings would give another policy."""
-
-_SIZES = "sizes.json"
-"""The bytes of each other file: what tells a complete policy from a damaged one without loading it."""
 
 
 class WarmStartError(UserError):
@@ -57,17 +54,12 @@ def cached(key: dict[str, Any], make: Callable[[], tuple[Policy, dict[str, float
 
 def _read_profile(directory: Path) -> dict[str, float] | None:
     """The cached profile; None where no complete policy is cached."""
+    if not is_sealed(directory):
+        return None
     try:
-        if json.loads((directory / _SIZES).read_text(encoding="utf-8")) != _sizes(directory):
-            return None
         return dict(json.loads((directory / "profile.json").read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return None
-
-
-def _sizes(directory: Path) -> dict[str, int]:
-    """Bytes of each file."""
-    return {path.name: path.stat().st_size for path in sorted(directory.iterdir()) if path.name != _SIZES}
 
 
 def _keep(directory: Path, policy: Policy, profile: dict[str, float], key: str) -> None:
@@ -77,7 +69,7 @@ def _keep(directory: Path, policy: Policy, profile: dict[str, float], key: str) 
     policy.save(partial)
     (partial / "profile.json").write_text(json.dumps(profile), encoding="utf-8")
     (partial / "settings.json").write_text(key, encoding="utf-8")
-    (partial / _SIZES).write_text(json.dumps(_sizes(partial)), encoding="utf-8")
+    seal(partial)
     if directory.exists():
         shutil.rmtree(directory)
     partial.rename(directory)

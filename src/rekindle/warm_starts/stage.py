@@ -9,17 +9,20 @@ from rekindle.assembly.bench import Workbench
 from rekindle.assembly.opening import workbench, workbench_of
 from rekindle.config import Config
 from rekindle.config.facts import plays_search
+from rekindle.models.directory import is_adapter
 from rekindle.models.policy import Policy
+from rekindle.models.sources import Source, located
 from rekindle.notices import Say
+from rekindle.preflight import PolicyFiles
 from rekindle.tasks.task_set import TaskSet
 from rekindle.warm_starts import imitation
 from rekindle.warm_starts.cache import WarmStartError, cached
 from rekindle.warm_starts.embedded_tasks import embedded_task
 
-__all__ = ["start_model", "start_workbench"]
+__all__ = ["policy_directories", "start_model", "start_workbench"]
 
 
-def start_model(config: Config, say: Say, tasks: TaskSet | None = None) -> Path:
+def start_model(config: Config, say: Say, tasks: TaskSet | None = None, source: Source | None = None) -> Path:
     """Directory of the model that the run begins with: ``model.path``, or a tiny model after its warm start.
 
     A warm start that was made before is taken from the user's cache.
@@ -28,17 +31,29 @@ def start_model(config: Config, say: Say, tasks: TaskSet | None = None) -> Path:
         config: The complete configuration.
         say: Shows a line before slow work.
         tasks: Tasks of the configuration, where the caller has them already.
+        source: The model at ``model.path``, where the caller has found it already.
 
     Raises:
+        ModelError: The model at ``model.path`` cannot be used.
         WarmStartError: The start profile is outside the range that the configuration allows.
     """
     if config.model.path is not None:
-        return Path(config.model.path)
+        source = source or located(config.model.path, config.model.revision, say)
+    if source is not None:
+        return source.directory()
     directory, profile = cached(_key(config), lambda: _make_warm_start(config, say, tasks))
     words = ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in profile.items())
     _refuse_useless(config, profile, words)
     say(f"warm start ({directory}): {words}")
     return directory
+
+
+def policy_directories(config: Config, files: PolicyFiles, say: Say, tasks: TaskSet) -> tuple[Path, Path | None]:
+    """Directory of a policy, or of its adapter, and the model directory below an adapter."""
+    if files.saved is not None and not is_adapter(files.saved):
+        return files.saved, None
+    start = start_model(config, say, tasks, files.source)
+    return (start, None) if files.saved is None else (files.saved, start)
 
 
 def start_workbench(config: Config, say: Say = print) -> AbstractContextManager[Workbench]:

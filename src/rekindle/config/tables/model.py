@@ -8,7 +8,7 @@ from rekindle.config.conditions import Condition, absent, fact, given, on
 from rekindle.config.facts import invents_its_world
 from rekindle.config.keys import OptionalPath, Table, key
 
-__all__ = ["ModelTable", "TinyModel", "WarmStartTable"]
+__all__ = ["LoraTable", "ModelTable", "TinyModel", "WarmStartTable"]
 
 MADE_HERE = absent("model.path").but("model.path names a pretrained model, remove model.path")
 READY_MODEL = given("model.path", "MODEL_DIR", suggest=False).but(
@@ -51,10 +51,36 @@ class TinyModel(Table):
         return self
 
 
-class ModelTable(Table):
-    """The policy: a Hugging Face causal LM directory, or a tiny decoder made from scratch."""
+LORA = given("model.lora.rank", 8)
 
-    path: OptionalPath = key(None, "directory with config, weights and tokenizer; absent: a tiny model is made")
+
+class LoraTable(Table):
+    """LoRA (arXiv 2106.09685): the weights are frozen, and low-rank updates of linear layers are trained."""
+
+    rank: int = key(0, "rank of the updates; 0: all weights are trained", ge=0)
+    alpha: float = key(16.0, "the updates are multiplied by alpha / rank", gt=0, only=LORA)
+    targets: tuple[str, ...] = key(
+        ("all-linear",),
+        'names of the linear layers, e.g. ["q_proj", "v_proj"]; "all-linear": all but the output layer',
+        only=LORA,
+    )
+
+    @model_validator(mode="after")
+    def _named(self) -> "LoraTable":
+        if not self.targets or ("all-linear" in self.targets and len(self.targets) > 1) or "" in self.targets:
+            raise ValueError(f'targets = {list(self.targets)} must name linear layers, or be ["all-linear"] alone')
+        return self
+
+
+class ModelTable(Table):
+    """The policy: a pretrained causal language model, or a tiny decoder made from scratch."""
+
+    path: OptionalPath = key(
+        None, 'Hugging Face directory, name on the hub ("owner/name") or .gguf file; absent: a tiny model is made'
+    )
+    revision: str | None = key(
+        None, "branch, tag or commit on the hub; a run keeps the commit that it began with", only=READY_MODEL
+    )
     dtype: Literal["float32", "bfloat16"] = key(
         "float32",
         "type of the weights; the optimizer's state is float32 in any case",
@@ -64,6 +90,9 @@ class ModelTable(Table):
         False,
         "compute logits in float32, so that engine and trainer differ less; costs a float32 copy of the head",
         only=on("model.dtype", "bfloat16"),
+    )
+    gradient_checkpointing: bool = key(
+        False, "compute the inner values of blocks again in the backward pass: less memory, about a third more time"
     )
     device: str = key("auto", "auto, cpu, cuda or cuda:N; auto is the first GPU where there is one")
     trust_remote_code: bool = key(False, "run the code in the model directory", only=READY_MODEL)
@@ -81,6 +110,7 @@ class ModelTable(Table):
     template_variables: dict[str, Any] = key(
         {}, "variables of the chat template, e.g. { enable_thinking = false }", only=TEMPLATED
     )
+    lora: LoraTable = LoraTable()
     tiny: TinyModel = TinyModel()
 
 

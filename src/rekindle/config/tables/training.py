@@ -84,3 +84,8 @@ class CheckpointTable(Table):
 
     every: int = key(50, "steps between checkpoints", ge=1)
     keep: int = key(2, "checkpoints kept; older ones are deleted", ge=1)
+    optimizer: Literal["last", "all"] = key(
+        "last",
+        "checkpoints that have the state of the optimizer, two to three times the size of the weights",
+        values={"last": "the last one; older ones are models only", "all": "all, so that a run can resume from each"},
+    )
