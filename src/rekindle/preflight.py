@@ -179,19 +179,17 @@ def policy_files(config: Config, saved: Path | None, say: Say, *, commit: str | 
         return PolicyFiles(saved, None, _loading(config, str(saved), saved_parameters(saved)), commit)
     if saved is not None:
         check_adapter(saved)
-        path = path or _recorded_base(config, saved)
+        recorded = adapter_settings(saved)
+        if path is None and config.model.lora.rank == 0:  # not the adapter of a tiny model
+            path = recorded.get("base_model_name_or_path")
+        if path is not None and path == recorded.get("base_model_name_or_path"):
+            commit = commit or recorded.get("revision")
     if path is not None:
         source = located(path, commit or config.model.revision, say)
         parameters, commit = source.parameters, source.commit
     what = path or "the start policy"
     name = what if saved is None else f"{what} with the adapter {saved}"
     return PolicyFiles(saved, source, _loading(config, name, parameters if path else start_parameters(config)), commit)
-
-
-def _recorded_base(config: Config, adapter: Path) -> str | None:
-    """The model that an adapter says it belongs to; None where the configuration's own tiny model is meant."""
-    recorded = adapter_settings(adapter).get("base_model_name_or_path")
-    return str(recorded) if recorded and config.model.lora.rank == 0 else None
 
 
 def _loading(config: Config, what: str, parameters: int | None) -> str:

@@ -43,7 +43,7 @@ def another(key):
     if key.choices:
         candidates = key.choices
     elif "tuple" in kind:
-        candidates = [(0.1, 0.2)]
+        candidates = [("q_proj",)] if "str" in kind else [(0.1, 0.2)]
     elif "dict" in kind:
         candidates = [{"seed": 1}]
     elif "int" in kind or "bool" in kind:

@@ -61,10 +61,17 @@ def test_a_complete_model_passes(tmp_path):
         ({"config.json": "[" * 100_000}, "config.json cannot be read"),
         ({"config.json": '{"vocab_size": 1' + "0" * 5000 + "}"}, "config.json cannot be read"),
         ({"config.json": None}, "has no config.json; give a directory"),
-        ({"config.json": None, "adapter_config.json": "{}"}, r"is an adapter \(LoRA\); merge it into its model"),
+        (
+            {"config.json": None, "adapter_config.json": "{}"},
+            r"is an adapter \(LoRA\), not a model; merge it into its model with `rekindle",
+        ),
         ({"config.json": json.dumps({"architectures": ["BertForMaskedLM"]})}, "is a BertForMaskedLM, which cannot"),
         ({"config.json": json.dumps({"architectures": ["RobertaForSequenceClassification"]})}, "cannot complete text"),
         ({"config.json": json.dumps({"architectures": ["LlamaForTokenClassification"]})}, "cannot complete text"),
+        (
+            {"config.json": json.dumps({"quantization_config": {"quant_method": "bitsandbytes"}})},
+            r"quantized weights \(bitsandbytes\), which cannot be trained, nor adapted by LoRA \(QLoRA\)",
+        ),
         ({"config.json": json.dumps({"is_encoder_decoder": True})}, "is an encoder-decoder model; give a decoder"),
     ],
 )
@@ -77,11 +84,9 @@ def test_what_is_missing_damaged_or_of_another_kind_is_named(tmp_path, files, me
     ("name", "message"),
     [
         (
-            "Qwen/Qwen2.5-0.5B",
-            "if it is a name on the hub, download it first: hf download Qwen/Qwen2.5-0.5B --local-dir",
+            "nowhere",
+            "there is no model directory at nowhere; give the path of .* or of a .gguf file, or a name on the hub",
         ),
-        ("nowhere", "there is no model directory at nowhere; give the path"),
-        ("model.gguf", "model.gguf is a GGUF file, which is not read"),
         ("model.safetensors", "model.safetensors is a file; give the directory with config.json"),
     ],
 )

@@ -14,6 +14,7 @@ from rekindle.assembly.engines import EngineFactory, build_engine
 from rekindle.assembly.prompt_rooms import with_room
 from rekindle.assembly.retrievers import opened_retrievers
 from rekindle.config import Config
+from rekindle.models.hub import is_commit
 from rekindle.models.lora import NewAdapter, SavedAdapter
 from rekindle.models.policy import Policy
 from rekindle.notices import Say, adopt_loggers
@@ -66,7 +67,7 @@ def load_policy(config: Config, model: Path, base: Path | None = None) -> Policy
         dtype=table.dtype,
         trust_remote_code=table.trust_remote_code,
         float32_head=table.float32_head,
-        adapter=SavedAdapter(model) if base else _new_adapter(config),
+        adapter=SavedAdapter(model) if base else _new_adapter(config, model),
         recompute=table.gradient_checkpointing,
     )
     if table.chat_template:
@@ -74,13 +75,13 @@ def load_policy(config: Config, model: Path, base: Path | None = None) -> Policy
     return policy
 
 
-def _new_adapter(config: Config) -> NewAdapter | None:
+def _new_adapter(config: Config, model: Path) -> NewAdapter | None:
     """The adapter that a run begins with; None where all weights are trained."""
     lora = config.model.lora
     if lora.rank == 0:
         return None
-    named = "" if config.model.path is None else config.model.path
-    return NewAdapter(lora.rank, lora.alpha, lora.targets, config.train.seed, named, config.model.revision)
+    commit = model.name if is_commit(model.name) else None  # the name of a directory of the hub's cache
+    return NewAdapter(lora.rank, lora.alpha, lora.targets, config.train.seed, config.model.path or "", commit)
 
 
 @contextmanager

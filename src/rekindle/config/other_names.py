@@ -79,7 +79,7 @@ _ELSEWHERE: Mapping[str, tuple[str, ...]] = {
     "model.lora.rank": ("lora", "lora_rank", "lora_r", "use_peft", "peft_config", "adapter", "use_rslora"),
     "model.lora.alpha": ("lora_alpha",),
     "model.lora.targets": ("lora_target_modules", "target_modules"),
-    "model.gradient_checkpointing": ("gradient_checkpointing", "enable_gradient_checkpointing"),
+    "model.gradient_checkpointing": ("enable_gradient_checkpointing", "activation_checkpointing"),
     # evaluation and files
     "eval.every": ("eval_steps", "test_freq", "eval_strategy", "evaluation_strategy"),
     "eval.prompts": ("max_eval_samples", "val_max_samples", "val_batch_size", "per_device_eval_batch_size"),

@@ -4,6 +4,7 @@
 as safetensors; other formats, which may carry code, are not.
 """
 
+import logging
 import os
 import re
 from pathlib import Path
@@ -41,6 +42,9 @@ def downloaded(name: str, revision: str | None, say: Say) -> tuple[Path, str]:
     if found := _cached(name, revision):
         return found
     say(f"downloading {name} ...")
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # our own sentence says what its warnings of each attempt say
     try:
         directory = snapshot_download(
             name,
@@ -51,6 +55,8 @@ def downloaded(name: str, revision: str | None, say: Say) -> tuple[Path, str]:
         )
     except Exception as error:  # the boundary to a library with several HTTP clients, by version
         raise ModelError(_sentence(name, revision, error)) from error
+    finally:
+        logger.setLevel(level)
     return Path(directory), Path(directory).name
 
 

@@ -207,8 +207,13 @@ class Policy:
         if self.adapter is not None:
             save_adapter(self.adapter, Path(directory))
             return
+        self.save_merged(directory)
+
+    def save_merged(self, directory: str | Path) -> None:
+        """Write a plain Hugging Face directory; an adapter becomes part of the weights, also of this policy's."""
+        model = self.model if self.adapter is None else self.adapter.merge_and_unload()
         with without_progress_bars():
-            self.model.save_pretrained(directory)
+            model.save_pretrained(directory)
         self.tokenizer.save_pretrained(directory)
 
     def fingerprint(self) -> str:

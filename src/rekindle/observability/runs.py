@@ -68,6 +68,18 @@ class Run:
         return [path for _, path in sorted((int(match[1]), path) for match, path in found if match)]
 
     @property
+    def model(self) -> Path:
+        """Directory of the model of the last checkpoint, or of its LoRA adapter.
+
+        Raises:
+            RunError: The run has no checkpoint yet.
+        """
+        directory = self.directory / "model"
+        if not directory.is_dir():
+            raise RunError(f"{self.directory} has no model yet; the first checkpoint writes it")
+        return directory
+
+    @property
     def has_ledger(self) -> bool:
         """False for a run stopped before its first group."""
         return self._ledger_path.exists()

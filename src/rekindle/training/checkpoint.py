@@ -47,7 +47,18 @@ UNREADABLE = (OSError, LookupError, ValueError, TypeError, AttributeError, Runti
 def damaged(path: Path, error: Exception) -> CheckpointError:
     """The error of a checkpoint that cannot be used."""
     why = " ".join(str(error).split()) or type(error).__name__
-    return CheckpointError(f"{path} is damaged ({why}); delete it to resume from an earlier checkpoint")
+    return CheckpointError(
+        f"{path} is damaged ({why}); delete it to resume from an earlier checkpoint, if there is one with {OPTIMIZER}"
+    )
+
+
+def _refuse_weights_alone(path: Path) -> None:
+    if not (path / OPTIMIZER).exists():
+        raise CheckpointError(
+            f"{path} has no state of the optimizer, which only the last checkpoint keeps, so no run resumes from it; "
+            f'begin a new one with model.path = "{path / MODEL}" and another --out (checkpoint.optimizer = "all" keeps '
+            "it everywhere)"
+        )
 
 
 class Checkpoints:
@@ -124,12 +135,6 @@ class Checkpoints:
             CheckpointError: A file is missing, damaged or of another format.
         """
         path = self.path(step)
-        if not (path / OPTIMIZER).exists():
-            raise CheckpointError(
-                f"{path} has no state of the optimizer, which only the last checkpoint keeps, so no run resumes from "
-                f'it; begin a new one with model.path = "{path / MODEL}" and another --out (checkpoint.optimizer = '
-                '"all" keeps it everywhere)'
-            )
         try:
             values = json.loads((path / "state.json").read_text(encoding="utf-8"))
             if values["format"] != FORMAT:
@@ -137,6 +142,7 @@ class Checkpoints:
                     f"{path} has checkpoint format {values['format']}, this rekindle reads format {FORMAT}; "
                     "resume with the version that wrote it"
                 )
+            _refuse_weights_alone(path)
             arrays = load_arrays(path / "scheduler.safetensors")
             trainer: TrainerState = {
                 "tensors": load_tensors(path / OPTIMIZER),

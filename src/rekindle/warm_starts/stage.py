@@ -48,7 +48,9 @@ def start_model(config: Config, say: Say, tasks: TaskSet | None = None, source: 
     return directory
 
 
-def policy_directories(config: Config, files: PolicyFiles, say: Say, tasks: TaskSet) -> tuple[Path, Path | None]:
+def policy_directories(
+    config: Config, files: PolicyFiles, say: Say, tasks: TaskSet | None = None
+) -> tuple[Path, Path | None]:
     """Directory of a policy, or of its adapter, and the model directory below an adapter."""
     if files.saved is not None and not is_adapter(files.saved):
         return files.saved, None

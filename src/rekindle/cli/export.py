@@ -1,0 +1,79 @@
+"""`rekindle export`: the model of a run, a checkpoint, an adapter, the hub or a GGUF file as a plain directory."""
+
+import argparse
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rekindle.cli.messages import say
+from rekindle.cli.options import saved_policy, user_path
+from rekindle.types import UserError
+
+if TYPE_CHECKING:
+    from rekindle.config import Config
+
+__all__ = ["add"]
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    export = commands.add_parser("export", help="write a model as a plain transformers directory")
+    export.add_argument(
+        "source", metavar="SOURCE", help="run, checkpoint, adapter or model directory, name on the hub, or .gguf file"
+    )
+    export.add_argument("--out", type=user_path, required=True, metavar="MODEL_DIR", help="directory to write")
+    export.add_argument(
+        "--base", metavar="MODEL", help="model of an adapter (default: the one that it or its run names)"
+    )
+    export.add_argument(
+        "--dtype", choices=("float32", "bfloat16"), help="type of the weights (default: the run's, or float32)"
+    )
+    export.set_defaults(run=_export)
+
+
+def _export(options: argparse.Namespace) -> int:
+    out: Path = options.out
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"--out {out} exists already; delete it, or choose another directory")
+    source = user_path(options.source)
+    saved = saved_policy(source) if source.is_dir() else None
+    config = _settings(options, source if saved else None)
+    from rekindle.preflight import policy_files
+
+    files = policy_files(config, saved, say)
+    say(files.loading)
+    from rekindle.assembly.opening import load_policy
+    from rekindle.warm_starts.stage import policy_directories
+
+    model, base = policy_directories(config, files, say)
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        load_policy(config, model, base).save_merged(partial)
+        if out.exists():
+            out.rmdir()
+        partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    print(out)
+    return 0
+
+
+def _settings(options: argparse.Namespace, directory: Path | None) -> "Config":
+    """Settings of the model: those of the run that a directory belongs to, where there is one."""
+    config = _of_run(directory)
+    changes: dict[str, object] = {} if options.dtype is None else {"dtype": options.dtype}
+    if directory is None:
+        changes["path"] = options.source
+    elif options.base is not None:
+        changes |= {"path": options.base, "revision": None}
+    return config.model_copy(update={"model": config.model.model_copy(update=changes)})
+
+
+def _of_run(directory: Path | None) -> "Config":
+    from rekindle.config import Config, read_toml, validate
+
+    for place in [] if directory is None else [directory, *directory.resolve().parents[:3]]:
+        if (place / "config.toml").is_file() and (place / "run.json").is_file():
+            return validate(read_toml(place / "config.toml"), str(place / "config.toml"))
+    return Config()
