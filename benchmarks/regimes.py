@@ -49,6 +49,7 @@ _SINGLE = {
 }
 _UNCERTAIN = ("pool.kind=prioritized", "priority.score=uncertainty", "priority.floor=0.05")
 _HEAT = ("heating.delta=0.05", "heating.maximum=1.2", "heating.on_signal=step_down")
+_WIDER = "advantage.negative_keep_ratio=0.3"
 _DEVELOPMENT = {
     "GRPO": ("grpo", ()),
     "posterior recycling, temperatures up to 1.2 and reactivation": (
@@ -56,13 +57,13 @@ _DEVELOPMENT = {
         (*_HEAT, "reactivation.kind=virtual_failure", "train.gate=not_all_wrong"),
     ),
     "baseline per prompt": ("prompt_baseline", ()),
-    "baseline per prompt, filter 0.3 (`rekindle`)": ("rekindle", ()),
-    "the same, filter 0.15": ("rekindle", ("advantage.negative_keep_ratio=0.15",)),
+    "baseline per prompt, filter 0.15 (`rekindle`)": ("rekindle", ()),
+    "the same, filter 0.3": ("rekindle", (_WIDER,)),
     "the same, filter 0.5": ("rekindle", ("advantage.negative_keep_ratio=0.5",)),
-    "filter 0.3, mean per rollout": ("rekindle", ("loss.aggregation=sequence_mean",)),
+    "filter 0.3, mean per rollout": ("rekindle", (_WIDER, "loss.aggregation=sequence_mean")),
     "baseline per prompt, drawn by uncertainty": ("prompt_baseline", _UNCERTAIN),
-    "the same, filter 0.3": ("rekindle", _UNCERTAIN),
-    "the same, and temperatures up to 1.2": ("rekindle", (*_UNCERTAIN, *_HEAT)),
+    "drawn by uncertainty, filter 0.3": ("rekindle", (_WIDER, *_UNCERTAIN)),
+    "drawn by uncertainty, filter 0.3, temperatures up to 1.2": ("rekindle", (_WIDER, *_UNCERTAIN, *_HEAT)),
 }
 """What the recipe ``rekindle`` was chosen from, on a world and with seeds that are used for nothing else."""
 REGIMES = {

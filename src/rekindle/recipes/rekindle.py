@@ -2,7 +2,7 @@
 
 Each rollout is compared with its prompt's success rate so far, shrunk towards the batch mean (as in prompt_baseline).
 So no rollouts are spent on comparisons within a group, and a rollout has signal unless its outcome was certain. In a
-failed rollout only the least likely three tenths of its tokens are penalised (arXiv 2606.17250). Chosen on a
+failed rollout only the least likely 15 % of its tokens are penalised (arXiv 2606.17250). Chosen on a
 development world of the embedded task; see docs/methods/rekindle.md.
 """
 
@@ -20,6 +20,6 @@ def rekindle() -> Config:
         recipe="rekindle",
         posterior=PosteriorTable(prior_successes=0.0, prior_failures=0.0, half_life=4.0),
         train=TrainTable(groups_per_step=256, group_size=1, gate="everything"),
-        advantage=AdvantageTable(estimator="shrunk_baseline", negative_keep_ratio=0.3),
+        advantage=AdvantageTable(estimator="shrunk_baseline", negative_keep_ratio=0.15),
         loss=LossTable(aggregation="token_mean"),
     )
