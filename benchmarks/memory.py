@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from rekindle.training.trainer import Trainer, UpdateSettings
 from rekindle.types import TrainingSample
 
 ADAPTER = NewAdapter(rank=8, alpha=16.0, targets=("all-linear",), seed=0)
-ARMS = {
+ARMS: dict[str, dict[str, Any]] = {
     "all weights": {},
     "all weights, checkpointing": {"recompute": True},
     "LoRA, rank 8": {"adapter": ADAPTER},
