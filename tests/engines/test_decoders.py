@@ -6,6 +6,7 @@ import dataclasses
 import pytest
 import torch
 
+import rekindle.models.kernels as kernels_module
 from rekindle.engines import fused as module
 from rekindle.engines.decoders import agrees_with_transformers, positions_of
 from rekindle.engines.engine import SamplingRequest
@@ -142,9 +143,10 @@ def test_positions_start_at_each_row_and_stay_within_the_model():
 
 def test_onednn_kernels_are_used_and_give_the_same(policies, monkeypatch):
     policy = policies("qwen2")
-    monkeypatch.setattr(type(policy), "kernels", property(lambda self: Kernels(linear="onednn")))
-    monkeypatch.setattr(module, "KERNEL_ROWS", 2)
-    assert agrees_with_transformers(FusedDecoder(policy), policy)
+    for kernels in (Kernels(linear="onednn"), Kernels(decode="onednn"), Kernels(linear="onednn", decode="onednn")):
+        monkeypatch.setattr(type(policy), "kernels", property(lambda self, chosen=kernels: chosen))
+        monkeypatch.setattr(kernels_module, "_MANY_ROWS", 2)
+        assert agrees_with_transformers(FusedDecoder(policy), policy)
 
 
 def test_models_with_another_memory_are_refused(policies, monkeypatch):

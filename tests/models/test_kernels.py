@@ -42,6 +42,42 @@ def test_the_whole_pass_agrees_whoever_multiplies(kind):
     assert_same_gradients(*(gradients(model, result) for result in results))
 
 
+@needs_onednn
+@pytest.mark.parametrize("decode", ["torch", "onednn"])
+@pytest.mark.parametrize("rows", [1, 5, 64, 100])
+def test_prepared_weights_give_the_product_for_any_number_of_rows(decode, rows):
+    x, weight, bias, add = torch.randn(rows, 48), torch.randn(96, 48), torch.randn(96), torch.randn(rows, 96)
+    choice = Kernels(decode=decode)
+    prepared = choice.prepare(weight)
+    assert prepared.arranged == (decode == "onednn")
+    exact: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-5}
+    torch.testing.assert_close(choice.decoded(x, prepared), x @ weight.t(), **exact)
+    torch.testing.assert_close(choice.decoded(x, prepared, bias), x @ weight.t() + bias, **exact)
+    torch.testing.assert_close(choice.decoded(x, prepared, add=add), x @ weight.t() + add, **exact)
+
+
+@needs_onednn
+def test_only_large_weights_are_prepared(fresh):
+    fresh.setattr(kernels, "_race", lambda *_: {"torch": 1.0, "onednn": 1.0})
+    fresh.setattr(kernels, "_race_decoding", lambda *_: {"torch": 2.0, "onednn": 1.0})
+    assert measure_kernels([(512, 512)]).decode == "onednn"
+    small = measure_kernels([(511, 512)])
+    assert (small.decode, "decode" in small.gigaflops) == ("torch", False)
+
+
+@needs_onednn
+def test_a_race_of_prepared_weights_times_both():
+    times = kernels._race_decoding("decode", kernels._problem(64, 32))
+    assert set(times) == {"torch", "onednn"}
+    assert min(times.values()) > 0
+
+
+def test_a_checkpoint_from_before_the_choice_for_decoding_decodes_as_it_did():
+    description = Kernels().describe()
+    del description["decode"]
+    assert Kernels.from_description(description).decode == "torch"
+
+
 def seconds(**by_kind):
     """Pretend measurements: kind -> (torch's seconds, oneDNN's)."""
     return lambda kind, problem: dict(zip(("torch", "onednn"), by_kind[kind], strict=True))

@@ -18,15 +18,12 @@ from torch import Tensor
 
 from rekindle.engines.decoders import Kept, load_kept, positions_of
 from rekindle.models.architecture import DecoderWeights, LayerWeights, find_decoder
-from rekindle.models.kernels import Kernels
+from rekindle.models.kernels import Kernels, Prepared
 from rekindle.models.policy import Policy
 
 __all__ = ["FusedCache", "FusedDecoder"]
 
 WINDOW = 16
-KERNEL_ROWS = 64
-"""Fewest rows for oneDNN: it rearranges the weights for every product, which takes longer than a small product."""
-TORCH_KERNELS = Kernels()
 MASKED = -1e30
 """Finite, so that a row without columns does not give NaN."""
 
@@ -36,14 +33,14 @@ class _FusedLayer:
     """One block: H query heads and K key-value heads of D channels, hidden size d, intermediate size I."""
 
     input_norm: Tensor  # [d]
-    qkv: Tensor  # [(H + 2K) D, d]
+    qkv: Prepared  # [(H + 2K) D, d]
     qkv_bias: Tensor | None
     head_norms: Tensor | None  # [H + K, D]
-    o: Tensor  # [d, H D]
+    o: Prepared  # [d, H D]
     o_bias: Tensor | None
     post_norm: Tensor  # [d]
-    gate_up: Tensor  # [2 I, d]
-    down: Tensor  # [d, I]
+    gate_up: Prepared  # [2 I, d]
+    down: Prepared  # [d, I]
 
 
 @dataclass(slots=True)
@@ -140,7 +137,8 @@ class FusedCache:
 class FusedDecoder:
     """Decodes with fused copies of a policy's weights; `refresh` updates the copies.
 
-    The copies take about two thirds of the memory of the blocks' weights.
+    The copies take about two thirds of the memory of the blocks' weights; all of it, and that of the head, where the
+    weights are prepared for oneDNN.
 
     Args:
         policy: A policy whose model `find_decoder` supports.
@@ -156,10 +154,10 @@ class FusedDecoder:
         weights = find_decoder(self._policy.model)
         assert weights is not None
         self._weights = weights
-        self._head = weights.head.float() if self._policy.float32_head else weights.head
-        self._kernels = self._policy.kernels
+        kernels = self._kernels = self._policy.kernels
+        self._head = kernels.prepare(weights.head.float() if self._policy.float32_head else weights.head)
         order = _neighbouring_pairs(weights)
-        self._layers = [_fused(layer, weights, order) for layer in weights.layers]
+        self._layers = [_fused(layer, weights, order, kernels) for layer in weights.layers]
 
     def empty(self, slots: int, columns: int) -> FusedCache:
         """Return a cache of free rows; see `rekindle.engines.decoders.Decoder`."""
@@ -211,11 +209,6 @@ class FusedDecoder:
             x = self._finish(layer, x, self._attend(q, keys[:, :, :window], values[:, :, :window], bias))
         return self._logits(x)
 
-    def _linear(self, x: Tensor, weight: Tensor, bias: Tensor | None = None, add: Tensor | None = None) -> Tensor:
-        """Return x weightᵀ + bias + add, by the policy's kernels where there are enough rows."""
-        kernels = self._kernels if x.shape[0] >= KERNEL_ROWS else TORCH_KERNELS
-        return kernels.forward(x, weight, bias, add)
-
     def _norm(self, x: Tensor, weight: Tensor) -> Tensor:
         """Return the RMSNorm of x [..., D], times the weight, which broadcasts."""
         if x.is_cuda:  # one kernel on a GPU; on a CPU torch runs nine operations
@@ -234,7 +227,7 @@ class FusedDecoder:
         """Return rotated queries [N, H, D] and keys [N, K, D], and values [N, K, D], of hidden states [N, d]."""
         weights = self._weights
         normed = self._norm(x, layer.input_norm)
-        projected = self._linear(normed, layer.qkv, layer.qkv_bias).view(x.shape[0], -1, weights.head_dim)
+        projected = self._kernels.decoded(normed, layer.qkv, layer.qkv_bias).view(x.shape[0], -1, weights.head_dim)
         rotated_heads = weights.heads + weights.kv_heads
         qk, v = projected[:, :rotated_heads], projected[:, rotated_heads:]
         if layer.head_norms is not None:
@@ -255,12 +248,13 @@ class FusedDecoder:
 
     def _finish(self, layer: _FusedLayer, x: Tensor, mixed: Tensor) -> Tensor:
         """Return the block's output [N, d] from its input and its heads' outputs [N, H D]."""
-        x = self._linear(mixed, layer.o, layer.o_bias, add=x)
-        gate, up = self._linear(self._norm(x, layer.post_norm), layer.gate_up).chunk(2, dim=-1)
-        return self._linear(F.silu(gate).mul_(up), layer.down, add=x)
+        x = self._kernels.decoded(mixed, layer.o, layer.o_bias, add=x)
+        gate, up = self._kernels.decoded(self._norm(x, layer.post_norm), layer.gate_up).chunk(2, dim=-1)
+        return self._kernels.decoded(F.silu(gate).mul_(up), layer.down, add=x)
 
     def _logits(self, x: Tensor) -> Tensor:
-        return self._linear(self._norm(x, self._weights.final_norm).to(self._head.dtype), self._head)
+        dtype = torch.float32 if self._policy.float32_head else x.dtype
+        return self._kernels.decoded(self._norm(x, self._weights.final_norm).to(dtype), self._head)
 
 
 def _rounded(columns: int) -> int:
@@ -301,7 +295,7 @@ def _neighbouring_pairs(weights: DecoderWeights) -> Tensor:
     return (heads + torch.cat([in_head.expand(rotated, -1), values])).flatten()
 
 
-def _fused(layer: LayerWeights, weights: DecoderWeights, order: Tensor) -> _FusedLayer:
+def _fused(layer: LayerWeights, weights: DecoderWeights, order: Tensor, kernels: Kernels) -> _FusedLayer:
     bias = None
     if layer.q_bias is not None and layer.k_bias is not None and layer.v_bias is not None:
         bias = torch.cat([layer.q_bias, layer.k_bias, layer.v_bias])[order]
@@ -311,12 +305,12 @@ def _fused(layer: LayerWeights, weights: DecoderWeights, order: Tensor) -> _Fuse
         norms = torch.cat(both)[:, order[: weights.head_dim]]
     return _FusedLayer(
         input_norm=layer.input_norm,
-        qkv=torch.cat([layer.q, layer.k, layer.v]).index_select(0, order),
+        qkv=kernels.prepare(torch.cat([layer.q, layer.k, layer.v]).index_select(0, order)),
         qkv_bias=bias,
         head_norms=norms,
-        o=layer.o,
+        o=kernels.prepare(layer.o),
         o_bias=layer.o_bias,
         post_norm=layer.post_norm,
-        gate_up=torch.cat([layer.gate, layer.up]),
-        down=layer.down,
+        gate_up=kernels.prepare(torch.cat([layer.gate, layer.up])),
+        down=kernels.prepare(layer.down),
     )

@@ -5,6 +5,9 @@ torch, does. The two round differently, so the choice is part of a run's state: 
 checkpoint and `Kernels.from_description` restores it. A resumed run then computes the same bits, whatever a second
 measurement would choose.
 
+While rollouts are decoded, a weight multiplies one small batch after the other. oneDNN can arrange it once
+(`Kernels.prepare`); torch arranges it again for every product, which at 32 rows takes about as long as the product.
+
 oneDNN's linear layer is called through internal operators of torch. Where they are absent, or do not give true float32
 results, torch's own products are used.
 """
@@ -18,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["Kernels", "Library", "measure_kernels"]
+__all__ = ["Kernels", "Library", "Prepared", "measure_kernels"]
 
 Library = Literal["torch", "onednn"]
 
@@ -28,6 +31,12 @@ _REPEATS = 5
 _FLOATING_OPERATIONS = 2**27
 """Size of one measured product: about a millisecond."""
 _FEWEST_ROWS, _MOST_ROWS = 128, 2048
+_DECODED_ROWS = 32
+"""Rows of the products for which a library for decoding is chosen."""
+_PREPARED_FROM = 2**18
+"""Fewest entries of the largest layer from which weights are prepared; smaller ones stay in the processor's cache."""
+_BEYOND_CACHES = 2**24
+"""Entries of all weights that take part in it: 64 MB."""
 _SHAPES = 2
 """Number of shapes measured; the largest ones take most of a model's time."""
 _ROUNDING = 2e-6
@@ -42,12 +51,14 @@ class Kernels:
         linear: Library for y = x Wᵀ.
         input_grad: Library for dx = dy W.
         weight_grad: Library for dW = dyᵀ x.
+        decode: Library for y = x Wᵀ with few rows and a prepared W.
         gigaflops: Measured GFLOP/s by kind and library; empty when nothing was measured.
     """
 
     linear: Library = "torch"
     input_grad: Library = "torch"
     weight_grad: Library = "torch"
+    decode: Library = "torch"
     gigaflops: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None = None, add: Tensor | None = None) -> Tensor:
@@ -57,6 +68,20 @@ class Kernels:
         if add is None:
             return F.linear(x, weight, bias)
         return torch.addmm(add if bias is None else add + bias, x, weight.t())
+
+    def prepare(self, weight: Tensor) -> "Prepared":
+        """Arrange a weight [out, in] for the products of a generation."""
+        if self.decode == "onednn":
+            return Prepared(torch.ops.mkldnn._reorder_linear_weight(weight, _DECODED_ROWS), arranged=True)
+        return Prepared(weight, arranged=False)
+
+    def decoded(self, x: Tensor, weight: "Prepared", bias: Tensor | None = None, add: Tensor | None = None) -> Tensor:
+        """Return x weightᵀ + bias + add for x [N, in] and a prepared weight [out, in]."""
+        if weight.arranged:
+            return _added(torch.ops.mkldnn._linear_pointwise(x, weight.values, bias, "none", [], ""), add)
+        # Without preparation oneDNN arranges the weight each time, which only many rows make up for.
+        kernels = self if x.shape[0] >= _MANY_ROWS else _TORCH
+        return kernels.forward(x, weight.values, bias, add)
 
     def to_input(self, grad: Tensor, weight: Tensor, add: Tensor | None = None) -> Tensor:
         """Return grad weight + add for grad [N, out], weight [out, in] and add [N, in], which may be overwritten."""
@@ -84,7 +109,7 @@ class Kernels:
         Raises:
             ValueError: A library is unknown or missing in this installation of torch.
         """
-        chosen: dict[str, Any] = {kind: description.get(kind) for kind in _KINDS}
+        chosen: dict[str, Any] = {kind: description.get(kind, _LATER.get(kind)) for kind in _KINDS}
         for kind, library in chosen.items():
             if library not in get_args(Library):
                 raise ValueError(
@@ -97,10 +122,29 @@ class Kernels:
         return cls(**chosen, gigaflops=dict(description.get("gigaflops", {})))
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A weight [out, in], plain or in oneDNN's own arrangement.
+
+    Attributes:
+        values: The weight.
+        arranged: Whether it is in oneDNN's arrangement.
+    """
+
+    values: Tensor
+    arranged: bool
+
+
+_TORCH = Kernels()
+_MANY_ROWS = 64
+"""Fewest rows for which oneDNN multiplies with a weight that is not prepared."""
+_LATER = {"decode": "torch"}
+"""Kinds that older checkpoints do not have, and what they did."""
 _KINDS: dict[str, Callable[[Kernels, Tensor, Tensor, Tensor], Tensor]] = {
     "linear": lambda kernels, x, weight, grad: kernels.forward(x, weight),
     "input_grad": lambda kernels, x, weight, grad: kernels.to_input(grad, weight),
     "weight_grad": lambda kernels, x, weight, grad: kernels.to_weight(grad, x),
+    "decode": lambda kernels, x, weight, grad: kernels.decoded(x, kernels.prepare(weight)),
 }
 _measured: dict[tuple[tuple[tuple[int, int], ...], int], Kernels] = {}
 
@@ -127,10 +171,13 @@ def _measure(shapes: list[tuple[int, int]]) -> Kernels:
     gigaflops = {}
     problems = [_problem(out, width) for out, width in shapes]
     for kind in _KINDS:
+        if kind == "decode" and shapes[0][0] * shapes[0][1] < _PREPARED_FROM:
+            continue
         seconds = {"torch": 0.0, "onednn": 0.0}
         exact = True
         for problem in problems:
-            for library, best in _race(kind, problem).items():
+            race = _race_decoding if kind == "decode" else _race
+            for library, best in race(kind, problem).items():
                 seconds[library] += best
             exact = exact and _is_float32(kind, problem)
         work = sum(2 * x.numel() * weight.shape[0] for x, weight, _ in problems)
@@ -161,9 +208,35 @@ def _race(kind: str, problem: Problem) -> dict[Library, float]:
     best: dict[Library, float] = {}
     for _ in range(_REPEATS):
         for library in get_args(Library):
-            began = time.perf_counter()
+            began = _clock()
             _KINDS[kind](_with(kind, library), *problem)
-            spent = time.perf_counter() - began
+            spent = _clock() - began
+            best[library] = min(spent, best.get(library, spent))
+    return best
+
+
+def _clock() -> float:
+    """Seconds that other processes do not change: CPU time, of which several threads would spend several at once."""
+    return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
+
+
+def _race_decoding(kind: str, problem: Problem) -> dict[Library, float]:
+    """Return the best time of each library for few rows and weights that are prepared, in seconds for all rows of x.
+
+    A model's weights are too many for the caches, so several are multiplied in turn.
+    """
+    x, weight, _ = problem
+    few, copies = x[:_DECODED_ROWS].contiguous(), max(1, _BEYOND_CACHES // weight.numel())
+    weights = {
+        library: [_with(kind, library).prepare(weight.clone()) for _ in range(copies)] for library in get_args(Library)
+    }
+    best: dict[Library, float] = {}
+    for _ in range(_REPEATS):
+        for library in get_args(Library):
+            kernels, began = _with(kind, library), _clock()
+            for prepared in weights[library]:
+                kernels.decoded(few, prepared)
+            spent = (_clock() - began) / copies * len(x) / _DECODED_ROWS
             best[library] = min(spent, best.get(library, spent))
     return best
 
