@@ -259,6 +259,21 @@ def test_threads(quick_config, tmp_path):
         torch.set_num_threads(before)
 
 
+def test_a_resumed_run_keeps_its_number_of_threads(quick_config, tmp_path):
+    before = torch.get_num_threads()
+    config, info = quick_config("grpo", "train.steps=1"), tmp_path / "run" / "run.json"
+    finish(config, tmp_path / "run")
+    described = json.loads(info.read_text())
+    assert described["threads"] == 1, "a tiny model"
+    info.write_text(json.dumps(described | {"threads": 2}))
+    try:
+        with opened(quick_config("grpo", "train.steps=2"), tmp_path / "run", resume=True):
+            assert torch.get_num_threads() == 2
+        assert json.loads(info.read_text())["threads"] == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_checkpoints(quick_config, tmp_path):
     finish(quick_config("grpo", "train.steps=6", "checkpoint.every=3", "checkpoint.keep=9"), tmp_path / "run")
     assert Checkpoints(tmp_path / "run" / "checkpoints", keep=9).steps() == [3, 6]

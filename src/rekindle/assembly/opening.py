@@ -13,6 +13,7 @@ from rekindle.assembly.end_tokens import warn_of_missing_ends
 from rekindle.assembly.engines import EngineFactory, build_engine
 from rekindle.assembly.prompt_rooms import with_room
 from rekindle.assembly.retrievers import opened_retrievers
+from rekindle.assembly.threads import fastest_threads
 from rekindle.config import Config
 from rekindle.models.hub import is_commit
 from rekindle.models.lora import NewAdapter, SavedAdapter
@@ -32,6 +33,7 @@ def workbench(
     say: Say = print,
     *,
     base: Path | None = None,
+    threads: int | None = None,
     tasks: TaskSet | None = None,
     engine: EngineFactory = build_engine,
 ) -> Iterator[Workbench]:
@@ -42,10 +44,12 @@ def workbench(
         model: Directory of the policy, or of its adapter.
         say: Shows a line before slow work.
         base: Directory of the model that an adapter belongs to.
+        threads: CPU threads, where neither the configuration nor a measurement chooses them.
         tasks: Result of ``task_set`` for this configuration, where the caller has it already.
         engine: Makes the engine of the policy.
     """
-    with _opened(config, lambda: load_policy(config, model, base), say, tasks, engine) as bench:
+    threads = config.train.threads or threads or fastest_threads(base or model)
+    with _opened(config, lambda: load_policy(config, model, base), say, tasks, engine, threads) as bench:
         yield replace(bench, directory=base or model)
 
 
@@ -89,7 +93,7 @@ def workbench_of(
     config: Config, policy: Policy, say: Say = print, *, tasks: TaskSet | None = None
 ) -> Iterator[Workbench]:
     """Workbench of a policy that is already loaded."""
-    with _opened(config, lambda: policy, say, tasks, build_engine) as bench:
+    with _opened(config, lambda: policy, say, tasks, build_engine, config.train.threads or 1) as bench:
         yield bench
 
 
@@ -100,8 +104,9 @@ def _opened(
     say: Say,
     tasks: TaskSet | None,
     engine: EngineFactory,
+    threads: int,
 ) -> Iterator[Workbench]:
-    torch.set_num_threads(config.train.threads)
+    torch.set_num_threads(threads)
     transformers.utils.logging.disable_progress_bar()  # its progress bars would break the run's own display
     adopt_loggers()
     tasks = tasks or task_set(config, say)

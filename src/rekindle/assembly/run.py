@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from rekindle.assembly.bench import Workbench, announced
 from rekindle.assembly.engines import EngineFactory, build_engine
 from rekindle.assembly.opening import load_policy, workbench
@@ -77,7 +79,9 @@ def open_run(
     start = functools.cache(start)
     model = checkpoints.path(step) / "model" if step else start()
     base = start() if is_adapter(model) else None
-    with opened() as notices, workbench(config, model, say, base=base, tasks=tasks, engine=engine) as bench:
+    threads = run_directory.kept_threads(directory)
+    prepared = workbench(config, model, say, base=base, threads=threads, tasks=tasks, engine=engine)
+    with opened() as notices, prepared as bench:
         for text in weaknesses(config.task):
             warn(text)
         # Errors of model, tasks, environment and profile are found here, before any file is written.
@@ -230,6 +234,7 @@ def _describe(directory: Path, bench: Workbench, commit: str | None) -> None:
         bench.config,
         device=str(bench.policy.device),
         model_commit=commit,
+        threads=torch.get_num_threads(),
         parameters=bench.policy.parameter_count,
         trained_parameters=bench.policy.trained_count,
         pool=len(bench.tasks.pool),

@@ -23,6 +23,7 @@ __all__ = [
     "checkpoint_steps",
     "describe",
     "installed_version",
+    "kept_threads",
     "last_checkpoint",
     "locked",
     "model_commit",
@@ -110,11 +111,23 @@ def locked(directory: Path) -> Iterator[None]:
 
 def model_commit(directory: Path) -> str | None:
     """The commit, on the hub, of the model that the run in a directory began with; None where there is none."""
-    try:
-        found = json.loads((directory / "run.json").read_text(encoding="utf-8")).get("model_commit")
-    except (OSError, ValueError, AttributeError):
-        return None
+    found = _kept(directory).get("model_commit")
     return found if isinstance(found, str) else None
+
+
+def kept_threads(directory: Path) -> int | None:
+    """Number of threads of the run in a directory; None where there is none yet."""
+    found = _kept(directory).get("threads")
+    return found if isinstance(found, int) and found > 0 else None
+
+
+def _kept(directory: Path) -> dict[str, Any]:
+    """Content of ``run.json``; empty where there is none."""
+    try:
+        found = json.loads((directory / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _check_same(config: Config, saved: Path) -> None:
@@ -150,7 +163,6 @@ def describe(directory: Path, config: Config, **facts: str | int | None) -> None
         "packages": {name: version for name, version in installed.items() if version},
         "platform": platform.platform(),
         "host": platform.node(),
-        "threads": config.train.threads,
         "seed": config.train.seed,
         "git_revision": _git_revision(),
         "command": sys.argv[1:],

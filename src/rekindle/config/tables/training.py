@@ -40,7 +40,9 @@ class TrainTable(Table):
     temperature: float = key(1.0, "sampling temperature", gt=0)
     gate: Annotated[str, OneOf(GATES)] = key("has_signal", "groups that may enter an update")
     learning_rate: float = key(5e-4, "learning rate of AdamW after the warm-up", gt=0)
-    threads: int = key(1, "CPU threads; two can be slower than one for tiny models", ge=1)
+    threads: int | None = key(
+        None, "CPU threads; absent: chosen by a measurement at the start, 1 for a tiny model", ge=1
+    )
     max_steps_without_signal: int = key(20, "steps in a row without any signal before the run stops", ge=1)
 
 
