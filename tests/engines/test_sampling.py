@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rekindle.engines import sampling
 from rekindle.engines.sampling import SamplingSettings, row_keys, sample, uniforms
 
 MASK = 2**64 - 1
@@ -54,6 +55,40 @@ def draw(logits: torch.Tensor, rows: int, temperature: float = 1.0, **columns: A
     positions = torch.zeros(rows, dtype=torch.int64)
     tokens, _ = sample(logits.expand(rows, -1), plain(rows, temperature, **columns), positions, NO_END)
     return np.bincount(tokens.numpy(), minlength=logits.shape[-1])
+
+
+@pytest.mark.parametrize("vocabulary", [4096, 5003, 49_152])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_draw_by_blocks_is_the_draw_over_the_whole_vocabulary(monkeypatch, vocabulary, dtype):
+    generator = torch.Generator().manual_seed(vocabulary)
+    logits = (4 * torch.randn(64, vocabulary, generator=generator)).to(dtype)
+    logits[:8, 300:] = -torch.inf  # whole blocks without weight
+    logits[8:16, :-1] = -50.0  # all weight on the last token
+    settings = SamplingSettings(row_keys(torch.arange(64), torch.arange(64)), torch.linspace(0.5, 2.0, 64))
+    positions = torch.arange(64)
+    found = sample(logits, settings, positions, NO_END)
+    monkeypatch.setattr(sampling, "_LARGE", 10**9)
+    expected = sample(logits, settings, positions, NO_END)
+    assert torch.equal(found[0], expected[0])
+    torch.testing.assert_close(found[1], expected[1], rtol=1e-5, atol=1e-5)
+    assert found[1].dtype == torch.float32
+
+
+def test_a_draw_by_blocks_ends_inside_the_vocabulary_where_logits_are_not_numbers():
+    logits = torch.full((2, 4096), torch.nan)
+    tokens, logprobs = sample(logits, plain(2), torch.zeros(2, dtype=torch.int64), NO_END)
+    assert ((tokens >= 0) & (tokens < 4096)).all()
+    assert logprobs.isnan().all()
+
+
+def test_many_draws_by_blocks_have_the_distribution():
+    logits = torch.full((4096,), -torch.inf)
+    places = torch.tensor([0, 255, 256, 1000, 4095])
+    shares = np.array([0.5, 0.2, 0.15, 0.1, 0.05])
+    logits[places] = torch.tensor(np.log(shares), dtype=torch.float32)
+    counts = draw(logits, 20_000)
+    assert counts.sum() == counts[places.numpy()].sum() == 20_000
+    assert chi_square(counts[places.numpy()], shares) < chi_square_bound(5)
 
 
 @given(st.integers(-(2**63), 2**63 - 1), st.integers(0, 2**20), st.integers(0, 2**20))

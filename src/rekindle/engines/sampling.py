@@ -8,6 +8,7 @@ slots or order. The global random state of torch is neither read nor changed.
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 __all__ = ["SamplingSettings", "row_keys", "sample", "uniforms"]
@@ -17,6 +18,9 @@ __all__ = ["SamplingSettings", "row_keys", "sample", "uniforms"]
 _INCREMENT = 0x9E3779B97F4A7C15 - 2**64
 _MULTIPLIER_1 = 0xBF58476D1CE4E5B9 - 2**64
 _MULTIPLIER_2 = 0x94D049BB133111EB - 2**64
+
+_LARGE, _BLOCK = 4096, 256
+"""Vocabulary from which a draw goes by blocks, and tokens of a block."""
 
 
 def row_keys(seeds: Tensor, indexes: Tensor) -> Tensor:
@@ -59,6 +63,11 @@ class SamplingSettings:
     top_p: Tensor | None = None
     min_p: Tensor | None = None
     min_new_tokens: Tensor | None = None
+
+    @property
+    def cuts(self) -> bool:
+        """Whether some row is not a plain draw from the whole distribution."""
+        return any(part is not None for part in (self.greedy, self.top_p, self.min_p, self.min_new_tokens))
 
     def select(self, rows: Tensor) -> "SamplingSettings":
         """Return the settings of some rows, in the order of their indexes [R]."""
@@ -110,12 +119,38 @@ def sample(logits: Tensor, settings: SamplingSettings, positions: Tensor, eos_id
         Tokens [B] int64, and their log-probabilities [B] float32 under the full softmax at the row's temperature:
         before any cut and with end tokens allowed, which is what a trainer recomputes.
     """
+    if logits.shape[1] >= _LARGE and not settings.cuts:
+        return _sample_by_blocks(logits, settings, positions)
     logprobs = torch.log_softmax(logits.float() / settings.temperatures[:, None], dim=-1)
     weights = _weights(logprobs, settings, positions, eos_ids)
     tokens = _invert(weights, uniforms(settings.keys, positions))
     if settings.greedy is not None:
         tokens = torch.where(settings.greedy, weights.argmax(dim=-1), tokens)
     return tokens, logprobs.gather(1, tokens[:, None]).squeeze(1)
+
+
+def _sample_by_blocks(logits: Tensor, settings: SamplingSettings, positions: Tensor) -> tuple[Tensor, Tensor]:
+    """Draw from the whole distribution with few passes over a large vocabulary; see `sample`.
+
+    The cumulative weight is taken over the sums of blocks of tokens first, and then inside the block that was hit.
+    """
+    rows, vocabulary = logits.shape
+    scaled = logits / settings.temperatures[:, None]  # at least float32, as the temperatures are
+    largest = scaled.amax(dim=-1, keepdim=True)
+    weights = torch.sub(scaled, largest).exp_()
+    padded = F.pad(weights, (0, -vocabulary % _BLOCK)).view(rows, -1, _BLOCK)
+    cumulative = padded.sum(dim=-1, dtype=torch.float64).cumsum(dim=-1)
+    total = cumulative[:, -1:]
+    target = uniforms(settings.keys, positions)[:, None] * total
+    block = torch.searchsorted(cumulative, target, right=True).clamp_(max=cumulative.shape[1] - 1)
+    before = torch.where(block > 0, cumulative.gather(1, (block - 1).clamp(min=0)), 0.0)
+    inside = padded.gather(1, block[:, :, None].expand(-1, 1, _BLOCK)).squeeze(1)
+    place = torch.searchsorted(inside.cumsum(dim=-1, dtype=torch.float64), target - before, right=True)
+    # The sums of a block in two orders may differ by rounding: beyond its end, its likeliest token is taken.
+    place = torch.where(place < _BLOCK, place, inside.argmax(dim=-1, keepdim=True))
+    tokens = (block * _BLOCK + place).clamp_(max=vocabulary - 1)
+    logprobs = scaled.gather(1, tokens) - largest - total.log().to(scaled.dtype)
+    return tokens.squeeze(1), logprobs.squeeze(1)
 
 
 def _weights(logprobs: Tensor, settings: SamplingSettings, positions: Tensor, eos_ids: Tensor) -> Tensor:
