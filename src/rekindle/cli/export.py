@@ -38,6 +38,8 @@ def _export(options: argparse.Namespace) -> int:
     source = user_path(options.source)
     saved = saved_policy(source) if source.is_dir() else None
     config = _settings(options, source if saved else None)
+    dtype = options.dtype or config.model.dtype
+    config = _with(config, dtype="float32")  # computes the sum of weights and adapter
     from rekindle.preflight import policy_files
 
     files = policy_files(config, saved, say)
@@ -49,7 +51,7 @@ def _export(options: argparse.Namespace) -> int:
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        load_policy(config, model, base).save_merged(partial)
+        load_policy(config, model, base).save_merged(partial, dtype)
         if out.exists():
             out.rmdir()
         partial.rename(out)
@@ -62,11 +64,13 @@ def _export(options: argparse.Namespace) -> int:
 def _settings(options: argparse.Namespace, directory: Path | None) -> "Config":
     """Settings of the model: those of the run that a directory belongs to, where there is one."""
     config = _of_run(directory)
-    changes: dict[str, object] = {} if options.dtype is None else {"dtype": options.dtype}
     if directory is None:
-        changes["path"] = options.source
-    elif options.base is not None:
-        changes |= {"path": options.base, "revision": None}
+        return _with(config, path=options.source)
+    return config if options.base is None else _with(config, path=options.base, revision=None)
+
+
+def _with(config: "Config", **changes: str | None) -> "Config":
+    """The configuration with changes of ``[model]``."""
     return config.model_copy(update={"model": config.model.model_copy(update=changes)})
 
 

@@ -4,7 +4,9 @@ Quantized weights are expanded to float32 by transformers, so that they can be t
 cache, by the content of the file.
 """
 
+import contextlib
 import hashlib
+import io
 import json
 import shutil
 import tempfile
@@ -127,7 +129,8 @@ def _convert(path: Path, out: Path) -> None:
     from rekindle.models.loading import without_progress_bars
 
     try:
-        with without_progress_bars():
+        # The reader shows a progress bar of its own, which nothing switches off, on the standard error stream.
+        with without_progress_bars(), contextlib.redirect_stderr(io.StringIO()):
             tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
             read = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
             plain = _unquantized(read)

@@ -15,6 +15,7 @@ from rekindle.models.directory import ModelError, check_directory, check_tokeniz
 from rekindle.notices import warn
 
 __all__ = [
+    "DTYPES",
     "ModelError",
     "check_vocabulary",
     "load_model",

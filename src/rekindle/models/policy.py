@@ -14,6 +14,7 @@ from rekindle.models.float32_head import compute_head_in_float32
 from rekindle.models.generic import GenericForward
 from rekindle.models.kernels import Kernels, measure_kernels
 from rekindle.models.loading import (
+    DTYPES,
     ModelError,
     check_vocabulary,
     load_model,
@@ -209,9 +210,15 @@ class Policy:
             return
         self.save_merged(directory)
 
-    def save_merged(self, directory: str | Path) -> None:
-        """Write a plain Hugging Face directory; an adapter becomes part of the weights, also of this policy's."""
+    def save_merged(self, directory: str | Path, dtype: str | None = None) -> None:
+        """Write a plain Hugging Face directory; an adapter becomes part of the weights, also of this policy's.
+
+        Args:
+            directory: Directory to write.
+            dtype: Type that the weights are converted to; None: they keep theirs.
+        """
         model = self.model if self.adapter is None else self.adapter.merge_and_unload()
+        model = model if dtype is None else model.to(DTYPES[dtype])
         with without_progress_bars():
             model.save_pretrained(directory)
         self.tokenizer.save_pretrained(directory)
