@@ -57,6 +57,8 @@ METRICS_OF_THE_CONTRACT = [
     "groups/expired",
     "groups/failed",
     "reward/mean",
+    "completion/length_mean",
+    "completion/truncated",
     "advantage/abs_mean",
     "temperature/mean",
     "temperature/max",
@@ -134,7 +136,13 @@ def last_weights(directory):
     return load_file(checkpoints.path(checkpoints.steps()[-1]) / "model" / "model.safetensors")
 
 
+def samples(directory):
+    path = directory / "samples.jsonl"
+    return path.read_bytes() if path.exists() else None
+
+
 def assert_same_run(one, two):
+    assert samples(one) == samples(two)
     assert without_clocks(one) == without_clocks(two)
     assert ledger_rows(one) == ledger_rows(two)
     first, second = last_weights(one), last_weights(two)

@@ -232,6 +232,8 @@ ELSEWHERE = {
     "engine.max_rows": "tests/engines/test_torch_engine",
     "checkpoint.every": "test_checkpoints below",
     "checkpoint.keep": "test_loop",
+    "samples.per_step": "test_rollout_samples",
+    "samples.held_out": "test_rollout_samples",
 }
 
 

@@ -29,6 +29,7 @@ from rekindle.tasks.task_set import TaskSet
 from rekindle.training import run_directory
 from rekindle.training.checkpoint import UNREADABLE, Checkpoints, damaged
 from rekindle.training.loop import Observer, Parts, TrainingLoop
+from rekindle.training.rollout_samples import SampleRecorder
 from rekindle.training.run_files import RunFiles
 from rekindle.training.run_tasks import keep_tasks, same_tasks
 from rekindle.training.trainer import Trainer, TrainerState, UpdateSettings
@@ -75,7 +76,7 @@ def open_run(
             warn(text)
         # Errors of model, tasks, environment and profile are found here, before any file is written.
         ready = _ready(_with_own_tasks(bench, directory) if step else bench, start, engine, started=bool(step))
-        with run_directory.locked(directory), _run_files(directory, ready.source, checkpoints) as files:
+        with run_directory.locked(directory), _run_files(config, directory, ready.source, checkpoints) as files:
             saved = _resumed_files(files, step) if step else None
             if saved is None:
                 _new_files(files, directory, ready.bench)
@@ -190,13 +191,15 @@ def _restore(loop: TrainingLoop, saved: _Saved, path: Path) -> None:
 
 
 @contextmanager
-def _run_files(directory: Path, source: TaskSource, checkpoints: Checkpoints) -> Iterator[RunFiles]:
+def _run_files(config: Config, directory: Path, source: TaskSource, checkpoints: Checkpoints) -> Iterator[RunFiles]:
     with ExitStack() as stack:
         ledger = stack.enter_context(closing(Ledger(directory / "ledger.sqlite")))
         metrics = stack.enter_context(MetricsWriter(directory / "metrics.jsonl"))
         proposals = None if source.log_file is None else stack.enter_context(StepLog(directory / source.log_file))
         warnings = stack.enter_context(WarningsLog(directory / "warnings.jsonl"))
-        yield RunFiles(ledger, metrics, warnings, checkpoints, proposals)
+        kept = config.samples.per_step or config.samples.held_out
+        samples = stack.enter_context(StepLog(directory / "samples.jsonl")) if kept else None
+        yield RunFiles(ledger, metrics, warnings, checkpoints, proposals, samples)
 
 
 @contextmanager
@@ -242,6 +245,7 @@ def _parts(
     if saved:
         files.warnings.end_step(saved.step)
     posterior = config.posterior
+    recorder = SampleRecorder(config.samples.per_step, bench.policy.tokenizer.decode)
     settings = UpdateSettings(config.train.learning_rate, config.train.seed, config.loss, config.optimizer)
     return Parts(
         config=config,
@@ -257,7 +261,8 @@ def _parts(
             reference=ready.frozen if config.loss.kl_coefficient > 0 else None,
             probe_rows=posterior.probe_rows if posterior.half_life is not None else 0,
         ),
-        evaluate=announced(bench, say),
+        evaluate=announced(bench, say, recorder.note_held_out),
+        recorder=recorder,
         files=files,
         observer=observer(saved.step, saved.rollouts) if saved else observer(0, 0),
         start=profile_costs(ready.profile),

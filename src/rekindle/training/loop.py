@@ -21,6 +21,7 @@ from rekindle.scheduling.starvation import STARVATION_STEPS, StarvationWatch
 from rekindle.training.clock import StepClock
 from rekindle.training.collection import RolloutCollector
 from rekindle.training.endings import Ending, stop_after
+from rekindle.training.rollout_samples import SampleRecorder
 from rekindle.training.run_files import RunFiles
 from rekindle.training.schedules import size_factor
 from rekindle.training.step_metrics import Totals, step_metrics
@@ -57,6 +58,7 @@ class Parts:
         credit: Turns groups into training samples.
         trainer: Holds and updates the policy.
         evaluate: Returns the ``eval/...`` metrics of the current policy.
+        recorder: Chooses the samples of what the policy wrote.
         files: Files that grow with every step.
         observer: Receives metrics and warnings.
         start: Costs before the first step, for the first metrics line.
@@ -70,6 +72,7 @@ class Parts:
     credit: Credit
     trainer: Trainer
     evaluate: Callable[[], dict[str, float]]
+    recorder: SampleRecorder = field(default_factory=SampleRecorder)
     files: RunFiles
     observer: Observer
     start: Mapping[str, float] = field(default_factory=dict)
@@ -97,7 +100,7 @@ class TrainingLoop:
         self._restored = False
         self._without_signal = 0
         self._starvation = StarvationWatch()
-        self._collector = RolloutCollector(parts.scheduler, parts.environment, parts.observer.warn)
+        self._collector = RolloutCollector(parts.scheduler, parts.environment, parts.observer.warn, parts.recorder.note)
 
     def restore(self, step: int, trainer: TrainerState, state: Mapping[str, Any]) -> None:
         """Continue after ``step`` of a checkpoint; the policy's weights must be loaded already."""
@@ -131,6 +134,7 @@ class TrainingLoop:
         if not self._restored:
             clock = StepClock(lambda: dict.fromkeys(("generate", "verify"), 0.0))
             evaluation = self._evaluate(clock)
+            self.parts.files.write_samples(self.parts.recorder.drain(self.step, self.version))
             self._write(step_metrics([], [], None) | dict(self.parts.start) | evaluation | clock.read())
 
     # -- one step -----------------------------------------------------------------------------------------------------
@@ -169,6 +173,8 @@ class TrainingLoop:
         ending = Ending.INTERRUPTED if interrupted() else self._ending(metrics)
         evaluation = self._evaluate(clock) if self._evaluation_due(ending) else {}
         parts.files.write_groups(records, collected.seconds, supplied)
+        records += supplied.records
+        parts.files.write_samples(parts.recorder.drain(self.step, self.version, records, supplied.rollouts))
         self._write(metrics | evaluation | clock.read())
         saved = ending is not None or self.step % parts.config.checkpoint.every == 0
         if saved:

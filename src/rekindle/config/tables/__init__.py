@@ -20,7 +20,7 @@ from rekindle.config.tables.rollouts import EngineTable, HeatingTable, RefillTab
 from rekindle.config.tables.search import RetrieverTable, SearchTable
 from rekindle.config.tables.self_play import CheckTable, FiltersTable, SelfPlayTable
 from rekindle.config.tables.task import JudgeTable, TaskTable, VerifyTable
-from rekindle.config.tables.training import CheckpointTable, EvalTable, OptimizerTable, TrainTable
+from rekindle.config.tables.training import CheckpointTable, EvalTable, OptimizerTable, SamplesTable, TrainTable
 
 __all__ = ["Config"]
 
@@ -65,4 +65,5 @@ class Config(Table):
     optimizer: OptimizerTable = OptimizerTable()
     engine: EngineTable = EngineTable()
     eval: EvalTable = EvalTable()
+    samples: SamplesTable = SamplesTable()
     checkpoint: CheckpointTable = CheckpointTable()

@@ -8,7 +8,7 @@ from rekindle.config.tables.prompts import PRIORITIZED, SIGNAL_CHANCE
 from rekindle.scheduling.gates import GATES
 from rekindle.scheduling.pools import POOLS
 
-__all__ = ["CheckpointTable", "EvalTable", "OptimizerTable", "TrainTable"]
+__all__ = ["CheckpointTable", "EvalTable", "OptimizerTable", "SamplesTable", "TrainTable"]
 
 GIVEN_SIZE = on("sizes.rule", "fixed", "knapsack").but('groups are sized by 1/p, set sizes.rule = "fixed"')
 UNPHASED = fact(
@@ -84,3 +84,12 @@ class CheckpointTable(Table):
 
     every: int = key(50, "steps between checkpoints", ge=1)
     keep: int = key(2, "checkpoints kept; older ones are deleted", ge=1)
+
+
+class SamplesTable(Table):
+    """Samples of what the policy writes, in samples.jsonl and in the report."""
+
+    per_step: int = key(4, "rollouts of a step that are kept, of each role, right and wrong ones; 0: none", ge=0)
+    held_out: int = key(
+        2, "held-out prompts whose completions are kept, the same of each evaluation, sampled and greedy; 0: none", ge=0
+    )
