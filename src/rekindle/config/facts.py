@@ -15,6 +15,7 @@ __all__ = [
     "fewest_and_most",
     "invents_its_world",
     "optimizer_steps",
+    "overlong_buffer",
     "plays_itself",
     "plays_search",
     "rollouts_per_step",
@@ -68,6 +69,12 @@ def rollouts_per_step(config: "Config") -> int | None:
     if POOLS[config.pool.kind].sizes_groups and config.phases.constant == "rollouts":
         return config.train.groups_per_step * config.train.group_size
     return None
+
+
+def overlong_buffer(config: "Config") -> int:
+    """Tokens before ``engine.max_new_tokens`` in which the penalty of overlong rollouts grows."""
+    limit, buffer = config.engine.max_new_tokens, config.overlong.buffer
+    return max(1, limit // 5) if buffer is None else buffer
 
 
 def plays_search(config: "Config") -> bool:

@@ -6,7 +6,13 @@
 from typing import Literal
 
 from rekindle.config.keys import Table, key
-from rekindle.config.tables.credit import AdvantageTable, LossTable, ReactivationTable, SubsetTable
+from rekindle.config.tables.credit import (
+    AdvantageTable,
+    LossTable,
+    OverlongTable,
+    ReactivationTable,
+    SubsetTable,
+)
 from rekindle.config.tables.model import ModelTable, WarmStartTable
 from rekindle.config.tables.prompts import (
     PhasesTable,
@@ -58,6 +64,7 @@ class Config(Table):
     reactivation: ReactivationTable = ReactivationTable()
     top_up: TopUpTable = TopUpTable()
     subset: SubsetTable = SubsetTable()
+    overlong: OverlongTable = OverlongTable()
     refill: RefillTable = RefillTable()
     train: TrainTable = TrainTable()
     advantage: AdvantageTable = AdvantageTable()
