@@ -74,8 +74,11 @@ def open_run(
     with opened() as notices, workbench(config, model, say, tasks=tasks, engine=engine) as bench:
         for text in weaknesses(config.task):
             warn(text)
+        if step:
+            bench = _with_own_tasks(bench, directory)
+            run_directory.check_same(bench.config, directory)
         # Errors of model, tasks, environment and profile are found here, before any file is written.
-        ready = _ready(_with_own_tasks(bench, directory) if step else bench, start, engine, started=bool(step))
+        ready = _ready(bench, start, engine, started=bool(step))
         with run_directory.locked(directory), _run_files(config, directory, ready.source, checkpoints) as files:
             saved = _resumed_files(files, step) if step else None
             if saved is None:

@@ -13,12 +13,14 @@ __all__ = [
     "FILE_SOURCES",
     "PROMPT_SOURCES",
     "fewest_and_most",
+    "fewest_steps",
     "invents_its_world",
     "optimizer_steps",
     "overlong_buffer",
     "plays_itself",
     "plays_search",
     "rollouts_per_step",
+    "short_warm_up",
     "solver_estimator",
     "updates_per_step",
     "verifier_name",
@@ -87,6 +89,23 @@ def plays_search(config: "Config") -> bool:
 def plays_itself(config: "Config") -> bool:
     """Whether the run is self-play: the policy proposes its own tasks."""
     return config.task.source == "self_play"
+
+
+def fewest_steps(config: "Config") -> int | None:
+    """Steps that a run has at least, by its length and its budgets; None where it has none."""
+    train = config.train
+    most = train.groups_per_step * train.oversample * fewest_and_most(config)[1] * (1 + config.refill.max_rounds)
+    ends = [
+        train.steps,
+        train.rollouts and train.rollouts // most,
+        train.tokens and train.tokens // (most * config.engine.max_new_tokens),
+    ]
+    return min((end for end in ends if end is not None), default=None)
+
+
+def short_warm_up(config: "Config") -> int:
+    """A tenth of the run's steps, at most 20."""
+    return min(20, (fewest_steps(config) or 0) // 10)
 
 
 def invents_its_world(config: "Config") -> bool:

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from rekindle.choices import few
+from rekindle.hardware import has_gpu_driver
 from rekindle.types import UserError
 
 __all__ = ["ModelError", "check_directory", "check_tokenizer", "expected_device", "saved_parameters"]
 
 WEIGHT_FILES = ("*.safetensors", "pytorch_model*.bin")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt")
-DRIVERS = ("/dev/nvidiactl", "/dev/dxg")
-"""Where a driver of NVIDIA's, or that of WSL, is there."""
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 OTHER_KINDS = (
     "ForMaskedLM", "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", "ForMultipleChoice",
@@ -160,6 +159,6 @@ def _header(path: Path) -> tuple[int, dict[str, Any]]:
 
 def expected_device(name: str) -> str:
     """The device that ``model.device`` will most likely be, as torch is not asked: "auto" where there may be a GPU."""
-    if name != "auto" or any(Path(driver).exists() for driver in DRIVERS):
+    if name != "auto" or has_gpu_driver():
         return name
     return "cpu"
