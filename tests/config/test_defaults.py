@@ -14,6 +14,7 @@ from rekindle.tasks.loading import load_tasks
 
 CASES = {key.path: key.cases for key in keys_of(Config) if key.cases}
 WORLDLY = "[model]\npath = 'm'\n[task]\nsource = 'jsonl'\npath = 't.jsonl'\n[train]\nsteps = 300\n"
+PLAYED = "[model]\npath = 'm'\n[train]\nsteps = 300\n"
 TINY = "[train]\nsteps = 300\n"
 
 
@@ -47,16 +48,15 @@ def test_every_key_with_cases_can_be_set_also_to_the_default_of_a_tiny_model(res
     given = {"train.learning_rate": 5e-4, "optimizer.warmup_steps": 20, "engine.max_new_tokens": 24,
              "model.dtype": "bfloat16", "eval.prompts": 3}  # fmt: skip
     assert set(given) == set(CASES)
-    config = resolved(WORLDLY.replace("300", "50"), None, *(f"{key}={json.dumps(value)}" for key, value in given.items()))
+    config = resolved(
+        WORLDLY.replace("300", "50"), None, *(f"{key}={json.dumps(value)}" for key, value in given.items())
+    )
     assert chosen(config) == tuple(given.values())
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_is_above_the_defaults_of_the_model_and_below_the_file(recipe, resolved):
-    if RECIPES[recipe]().task.source == "self_play":
-        text = "[model]\npath = 'm'\n[train]\nsteps = 300\n"
-    else:
-        text = WORLDLY
+    text = PLAYED if RECIPES[recipe]().task.source == "self_play" else WORLDLY
     own = RECIPES[recipe]().model_dump(exclude_unset=True)
     config = resolved(text, recipe)
     assert config.train.learning_rate == own.get("train", {}).get("learning_rate", 1e-6)
@@ -66,7 +66,7 @@ def test_a_recipe_is_above_the_defaults_of_the_model_and_below_the_file(recipe, 
 
 def test_a_recipe_chooses_what_it_sets_even_where_it_is_the_default(resolved):
     """self_play_paper has 1e-6 and 2,048 tokens of its own."""
-    config = resolved("[model]\npath = 'm'\n[train]\nsteps = 300\n", "self_play_paper")
+    config = resolved(PLAYED, "self_play_paper")
     assert chosen(config)[:3] == (1e-6, 20, 2048)
 
 
@@ -117,7 +117,7 @@ def test_the_type_is_what_the_device_has_units_for(flags, driver, capability, de
 def test_flags_of_a_processor_are_read(tmp_path, monkeypatch):
     info = tmp_path / "cpuinfo"
     monkeypatch.setattr(hardware, "CPU_INFO", info)
-    monkeypatch.setattr(hardware.platform, "system", lambda: "Linux")
+    monkeypatch.setattr("platform.system", lambda: "Linux")
     assert not hardware.computes_bfloat16("cpu"), "no such file"
     info.write_text("processor : 0\nflags\t\t: fpu avx512_bf16 amx_tile\n")
     assert hardware.computes_bfloat16("cpu")
@@ -146,7 +146,14 @@ def test_every_case_says_when_and_what():
 
 @pytest.mark.parametrize(
     ("rows", "held_out_rows", "pool_size", "prompts"),
-    [(100, 0, None, 10), (5, 0, None, 1), (4000, 0, None, 256), (4000, 0, 50, 5), (20, 30, None, 30), (3, 400, None, 256)],
+    [
+        (100, 0, None, 10),
+        (5, 0, None, 1),
+        (4000, 0, None, 256),
+        (4000, 0, 50, 5),
+        (20, 30, None, 30),
+        (3, 400, None, 256),
+    ],
 )
 def test_held_out_prompts_of_a_file(rows, held_out_rows, pool_size, prompts, resolved, tmp_path, recwarn):
     def write(name, count):

@@ -417,7 +417,7 @@ def test_a_failing_engine_makes_failed_groups_not_rewards(quick_config, tmp_path
     first, second = without_clocks(tmp_path / "run")[1:3]
     assert first["groups/failed"] == 13
     assert second["groups/failed"] == 0
-    assert "13 of 16 groups failed (RuntimeError: the engine lost its GPU)" in loop.screen.warnings[0]
+    assert "13 of 16 groups failed (RuntimeError: the engine lost its GPU)" in loop.screen.warnings
     rows = [row for row in ledger_rows(tmp_path / "run") if row["fate"] == "failed"]
     assert len(rows) == 13
     assert {row["successes"] for row in rows} == {0}

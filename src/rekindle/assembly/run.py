@@ -1,7 +1,7 @@
 """Opening a training run: its directory, scheduler, players, trainer and loop."""
 
 import gc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from rekindle.assembly.players import Players
 from rekindle.assembly.profiles import given_profile, own_profile, profile_costs
 from rekindle.assembly.task_sources import TaskSource, task_source
 from rekindle.config import Config
-from rekindle.config.facts import updates_per_step
+from rekindle.config.facts import plays_itself, updates_per_step
 from rekindle.methods import build_credit, build_scheduler, needs_profile
 from rekindle.models.kernels import Kernels
 from rekindle.models.policy import Policy
@@ -28,6 +28,7 @@ from rekindle.scheduling.scheduler import Scheduler
 from rekindle.tasks.task_set import TaskSet
 from rekindle.training import run_directory
 from rekindle.training.checkpoint import UNREADABLE, Checkpoints, damaged
+from rekindle.training.health import HealthWatch
 from rekindle.training.loop import Observer, Parts, TrainingLoop
 from rekindle.training.rollout_samples import SampleRecorder
 from rekindle.training.run_files import RunFiles
@@ -74,11 +75,8 @@ def open_run(
     with opened() as notices, workbench(config, model, say, tasks=tasks, engine=engine) as bench:
         for text in weaknesses(config.task):
             warn(text)
-        if step:
-            bench = _with_own_tasks(bench, directory)
-            run_directory.check_same(bench.config, directory)
         # Errors of model, tasks, environment and profile are found here, before any file is written.
-        ready = _ready(bench, start, engine, started=bool(step))
+        ready = _ready(_of_the_run(bench, directory) if step else bench, start, engine, started=bool(step))
         with run_directory.locked(directory), _run_files(config, directory, ready.source, checkpoints) as files:
             saved = _resumed_files(files, step) if step else None
             if saved is None:
@@ -150,9 +148,14 @@ class _Saved:
     kernels: Kernels
 
 
-def _with_own_tasks(bench: Workbench, directory: Path) -> Workbench:
-    """The workbench with the tasks in the order in which the run has them."""
+def _of_the_run(bench: Workbench, directory: Path) -> Workbench:
+    """The workbench with the tasks in the order in which the run has them.
+
+    Raises:
+        UserError: The tasks are others, or what was left to them (``preflight.settled``) is.
+    """
     pool, held_out = same_tasks(directory, bench.tasks.pool, bench.tasks.held_out)
+    run_directory.check_same(bench.config, directory)
     return replace(bench, tasks=TaskSet(pool, held_out))
 
 
@@ -266,10 +269,19 @@ def _parts(
         ),
         evaluate=announced(bench, say, recorder.note_held_out),
         recorder=recorder,
+        health=HealthWatch(config, len(bench.tasks.held_out), _answers(bench)),
         files=files,
         observer=observer(saved.step, saved.rollouts) if saved else observer(0, 0),
         start=profile_costs(ready.profile),
     )
+
+
+def _answers(bench: Workbench) -> Callable[[int], Sequence[str]]:
+    """Accepted answers by row of the pool; none in self-play, whose pool is not that of the tasks."""
+    if plays_itself(bench.config):
+        return lambda row: ()
+    answers = [(one.answer,) if isinstance(one.answer, str) else one.answer for one in bench.tasks.pool]
+    return answers.__getitem__
 
 
 def _start_policy(config: Config, source: TaskSource, directory: Path) -> Policy | None:

@@ -9,4 +9,14 @@ from rekindle.config.reading import ConfigError, complete, dump_toml, merge, par
 from rekindle.config.rules import refusals
 from rekindle.config.tables import Config
 
-__all__ = ["Config", "ConfigError", "complete", "dump_toml", "merge", "parse_override", "read_toml", "refusals", "validate"]
+__all__ = [
+    "Config",
+    "ConfigError",
+    "complete",
+    "dump_toml",
+    "merge",
+    "parse_override",
+    "read_toml",
+    "refusals",
+    "validate",
+]

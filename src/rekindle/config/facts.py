@@ -15,6 +15,7 @@ __all__ = [
     "fewest_and_most",
     "fewest_steps",
     "invents_its_world",
+    "longest_run",
     "optimizer_steps",
     "overlong_buffer",
     "plays_itself",
@@ -22,6 +23,7 @@ __all__ = [
     "rollouts_per_step",
     "short_warm_up",
     "solver_estimator",
+    "trains_all_weights",
     "updates_per_step",
     "verifier_name",
     "verifies_in_workers",
@@ -103,6 +105,13 @@ def fewest_steps(config: "Config") -> int | None:
     return min((end for end in ends if end is not None), default=None)
 
 
+def longest_run(config: "Config") -> int | None:
+    """Updates that a run has at most, by its steps and its rollouts; None where neither bounds them."""
+    train = config.train
+    ends = [train.steps, train.rollouts and 1 + train.rollouts // (train.groups_per_step * fewest_and_most(config)[0])]
+    return min((end * updates_per_step(config) for end in ends if end is not None), default=None)
+
+
 def short_warm_up(config: "Config") -> int:
     """A tenth of the run's steps, at most 20."""
     return min(20, (fewest_steps(config) or 0) // 10)
@@ -111,6 +120,11 @@ def short_warm_up(config: "Config") -> int:
 def invents_its_world(config: "Config") -> bool:
     """Whether the corpus is that of the embedded search world."""
     return config.task.source == "search_world" or (plays_itself(config) and config.task.path is None)
+
+
+def trains_all_weights(config: "Config") -> bool:
+    """Whether all weights of a pretrained model are trained."""
+    return config.model.path is not None
 
 
 def updates_per_step(config: "Config") -> int:

@@ -1,6 +1,7 @@
 """Credit assignment: the stages that turn the rewards of groups into token advantages and training temperatures.
 
-    rewards -> subset -> overlong -> estimator -> reactivation -> scale of negative ones -> token filter -> advantages of tokens
+    rewards -> subset -> overlong -> estimator -> reactivation -> scale of negative ones -> token filter
+      -> advantages of tokens
 
 Every stage but the estimator is off by default. A stage that is off changes nothing.
 """

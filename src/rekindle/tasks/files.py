@@ -25,8 +25,8 @@ def load_files(table: TaskTable, *, eval_prompts: int | None, seed: int) -> Task
 
     With ``eval_path`` every prompt of that file is removed from the pool, and ``eval_prompts`` of them, chosen by hash,
     are the held-out prompts. Without ``eval_prompts`` a tenth of the prompts is split off, or all of ``eval_path`` is
-    held out, in both cases at most 256. Where an id occurs in both files (row numbers such as ``idx``), the held-out task gets the
-    hash of its prompt as id.
+    held out, in both cases at most 256. Where an id occurs in both files (row numbers such as ``idx``), the held-out
+    task gets the hash of its prompt as id.
 
     Raises:
         TaskError: A file or a row cannot be used.

@@ -43,9 +43,7 @@ class TrainTable(Table):
     oversample: int = key(1, "k: prompts drawn per step = oversample x groups_per_step", ge=1)
     temperature: float = key(1.0, "sampling temperature", gt=0)
     gate: Annotated[str, OneOf(GATES)] = key("has_signal", "groups that may enter an update")
-    learning_rate: float = key(
-        5e-4, "learning rate of AdamW after the warm-up", gt=0, cases=(Case(READY_MODEL, 1e-6),)
-    )
+    learning_rate: float = key(5e-4, "learning rate of AdamW after the warm-up", gt=0, cases=(Case(READY_MODEL, 1e-6),))
     threads: int = key(1, "CPU threads; two can be slower than one for tiny models", ge=1)
     max_steps_without_signal: int = key(20, "steps in a row without any signal before the run stops", ge=1)
 
@@ -91,7 +89,9 @@ class EvalTable(Table):
         "held-out prompts",
         ge=1,
         cases=(
-            Case(FILES & given("task.eval_path", "FILE", suggest=False), Computed("those of task.eval_path, at most 256")),
+            Case(
+                FILES & given("task.eval_path", "FILE", suggest=False), Computed("those of task.eval_path, at most 256")
+            ),
             Case(FILES, Computed("a tenth of the prompts, at most 256")),
         ),
     )
