@@ -11,6 +11,7 @@ __all__ = ["written"]
 
 _TEXT = 2000
 """Most characters of a prompt or completion."""
+_NAME = 200
 _SHOWN = 4
 """Samples of each kind at each end of the run."""
 
@@ -54,4 +55,5 @@ def _sample(line: Line) -> str:
         ("prompt", excerpt(str(line.get("prompt")), _TEXT)),
         ("completion", excerpt(str(line.get("completion")), _TEXT)),
     ]
-    return page.record(f"{role}{', '.join(about)}: task {line.get('task_id')}", entries)
+    name = excerpt(f"{role}{', '.join(about)}: task {line.get('task_id')}", _NAME)
+    return page.record(name.replace("\n", " "), entries)

@@ -208,7 +208,7 @@ class HealthWatch:
         first = self._first_reward
         if reward is not None and first is not None and reward - first > GAIN:
             return (
-                f"the reward rose from {first:.2f} to {reward:.2f} all the same, so it is earned in another way than by "
+                f"the reward rose from {first:.2f} to {reward:.2f} all the same, so it is earned otherwise than by "
                 "answers to new prompts; look at samples.jsonl, and at the verifier"
             )
         return f"too large steps (train.learning_rate = {rate:g}), or too many updates on few prompts"
