@@ -47,7 +47,9 @@ def test_samples_have_conversations_of_both_roles_with_reward_and_fate(whole):
         of_proposer = line["role"] == "proposer"
         assert (line["request_id"] < 0) == of_proposer
         assert line["prompt"]
-        assert any("<information>" in one["completion"] for one in trained if (one["role"] == "proposer") == of_proposer)
+        assert any(
+            "<information>" in one["completion"] for one in trained if (one["role"] == "proposer") == of_proposer
+        )
 
 
 def test_every_rollout_of_both_roles_has_one_fate(whole):

@@ -35,11 +35,11 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 
 def resolved(options: argparse.Namespace, begun: Path | None = None) -> "Config":
     """The complete configuration that the options name; the run in ``begun``, if there is one, keeps its defaults."""
-    from rekindle.config import read_toml
+    from rekindle.config import read_toml, validate
     from rekindle.recipes import resolve
 
     kept = begun and begun / "config.toml"
-    saved = read_toml(kept) if kept and kept.is_file() else {}
+    saved = validate(read_toml(kept), str(kept)).model_dump(mode="json") if kept and kept.is_file() else {}
     return resolve(options.config, options.recipe, options.overrides, options.seed, saved)
 
 
