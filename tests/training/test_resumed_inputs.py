@@ -163,8 +163,8 @@ def test_what_is_left_to_the_tasks_is_kept_in_the_configuration_and_compared_on_
     assert (kept["task"]["verifier"], kept["eval"]["prompts"]) == ("math", 3)
     finish(of_numbers(tmp_path), tmp_path / "run", resume=True)
     finish(of_numbers(tmp_path, "task.verifier=math", "eval.prompts=3"), tmp_path / "run", resume=True)
-    with pytest.raises(UserError, match="task.verifier = .exact_match. differs from .math."):
+    with pytest.raises(UserError, match=r"task.verifier = .exact_match. differs from .math."):
         finish(of_numbers(tmp_path, "task.verifier=exact_match"), tmp_path / "run", resume=True)
     finish(of_numbers(tmp_path, "task.verifier=exact_match"), tmp_path / "exact")
-    with pytest.raises(UserError, match="task.verifier = .math. differs from .exact_match."):
+    with pytest.raises(UserError, match=r"task.verifier = .math. differs from .exact_match."):
         finish(of_numbers(tmp_path), tmp_path / "exact", resume=True)
