@@ -52,8 +52,9 @@ def _sample(line: Line) -> str:
     ]
     role = "proposer, " if line.get("role") == "proposer" else ""
     entries = [
+        ("task", excerpt(str(line.get("task_id")), _NAME)),
         ("prompt", excerpt(str(line.get("prompt")), _TEXT)),
         ("completion", excerpt(str(line.get("completion")), _TEXT)),
     ]
-    name = excerpt(f"{role}{', '.join(about)}: task {line.get('task_id')}", _NAME)
+    name = excerpt(f"{role}{', '.join(about)}: {str(line.get('completion')).strip()}", _NAME)
     return page.record(name.replace("\n", " "), entries)
