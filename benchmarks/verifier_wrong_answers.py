@@ -97,6 +97,9 @@ def arguments(verifier: str, place: Path, steps: int) -> list[str]:
 
 
 RUN = f"""
+[model]
+dtype = "float32"
+
 [task]
 source = "jsonl"
 
@@ -105,6 +108,9 @@ groups_per_step = 16
 group_size = 8
 learning_rate = 1e-3
 max_steps_without_signal = 1000    # there is hardly any
+
+[optimizer]
+warmup_steps = 20
 
 [engine]
 max_new_tokens = {LONGEST}

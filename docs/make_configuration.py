@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from rekindle.config import Config
 from rekindle.config.conditions import Condition
+from rekindle.config.defaults import Case, Computed
 from rekindle.config.keys import Key, Table, keys_of
 
 PAGE = Path(__file__).parent / "configuration.md"
@@ -91,7 +92,14 @@ def _bounds(key: Key) -> str:
 
 
 def _default(key: Key) -> str:
-    return "" if key.default is None else f"`{json.dumps(key.default)}`"
+    plain = [] if key.default is None else [f"`{json.dumps(key.default)}`"]
+    return "<br>".join([*plain, *map(_case, key.cases)])
+
+
+def _case(case: Case) -> str:
+    """A default under a condition, e.g. "where `model.path` is set: `1e-06`"."""
+    value = case.value.words if isinstance(case.value, Computed) else f"`{json.dumps(case.value)}`"
+    return f"where {_condition(case.when)}: {value}"
 
 
 if __name__ == "__main__":

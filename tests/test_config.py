@@ -236,6 +236,7 @@ SIGNAL_CHANCE = "pool.kind=prioritized"
 HEATING = "heating.delta=0.05"
 RA = f"{HEATING} reactivation.kind=virtual_failure train.gate=not_all_wrong"
 BALANCE = "top_up.kind=balance subset.kind=balanced"
+PENALTY = "overlong.kind=penalty"
 REAL = "task.binary_rewards=false"
 MODEL = "model.path=m"
 BATCH_SIZE = "train.groups_per_step=16"
@@ -335,6 +336,14 @@ REFUSED = [
     (f"{REAL} {KNAPSACK}", 'sizes.rule = "knapsack" needs 0/1 rewards'),
     (f"{REAL} {BALANCE}", 'top_up.kind = "balance" needs 0/1 rewards'),
     (f"{REAL} subset.kind=balanced subset.size=2", 'subset.kind = "balanced" needs 0/1 rewards'),
+    # overlong rollouts
+    (f"{PENALTY} advantage.estimator=c_rf", 'advantage.estimator = "c_rf" needs 0/1 rewards'),
+    (f"{PENALTY} advantage.estimator=maxrl", 'advantage.estimator = "maxrl" needs rewards of at least 0'),
+    (f"{PENALTY} {RA}", "and reactivation.kind gives them another"),
+    (f"{PENALTY} train.gate=everything advantage.zero_variance_scale=1", "and advantage.zero_variance_scale gives"),
+    (f"{PENALTY} task.source=search_world search.answer_tokens=4", 'set overlong.kind = "masked"'),
+    (f"{PENALTY} overlong.buffer=25", "more than engine.max_new_tokens = 24; set overlong.buffer = 4"),
+    ("overlong.kind=masked overlong.buffer=5", 'set overlong.kind = "penalty", or remove it'),
     # schedule, models and tasks
     ("optimizer.schedule=cosine", "ends at train.steps, which is not set"),
     (f"{MODEL} warm_start.steps=9", "model.path names a pretrained model, remove model.path, or leave it at"),

@@ -3,7 +3,7 @@
 import pytest
 
 from rekindle.notices import RekindleWarning
-from rekindle.preflight import check_profilable, check_retriever, check_training
+from rekindle.preflight import check_profilable, check_retriever, check_training, settled
 from rekindle.recipes import resolve
 from rekindle.retrieval.retriever import RetrievalError
 from rekindle.scheduling.profiling import ProfileError
@@ -79,3 +79,30 @@ def test_a_template_is_not_sent_to_an_endpoint(config, setting):
     check_profilable(config(setting))
     with pytest.raises(UserError, match="are not sent to an endpoint"):
         check_profilable(config(setting), endpoint=True)
+
+
+def numbered(*answers):
+    tasks = tuple(Task(str(i), f"p{i}", answer) for i, answer in enumerate(answers))
+    return TaskSet(tasks[1:], tasks[:1])
+
+
+@pytest.mark.parametrize(
+    ("answers", "settings", "verifier"),
+    [
+        (("42", "7", "-1,234.5"), (), "math"),
+        (("1/2", ("3", "3.0"), "$18"), (), "math"),
+        (("42", "Paris"), (), "auto"),
+        (("42", ("7", "seven")), (), "auto"),
+        (("17 + 25", "42"), (), "auto"),
+        (("42", "7"), ("task.verifier=exact_match",), "exact_match"),
+        (("42", "7"), (*SEARCH, "retriever.corpus=corpus.jsonl"), "auto"),
+        (("42", "7"), ("task.source=gsm8k",), "auto"),
+    ],
+)
+def test_a_file_of_numbers_is_judged_as_mathematics_where_nothing_else_is_said(answers, settings, verifier, config):
+    assert settled(config(*settings), numbered(*answers)).task.verifier == verifier
+
+
+def test_the_held_out_prompts_are_counted_where_the_number_is_left_to_the_tasks(config):
+    assert settled(config(), numbered("a", "b", "c")).eval.prompts == 1
+    assert settled(config("eval.prompts=9"), numbered("a", "b", "c")).eval.prompts == 9

@@ -28,6 +28,7 @@ from rekindle.tasks import search_world, spell_backward
 from rekindle.tasks.loading import TaskSet, load_tasks
 from rekindle.tasks.qa_sets import read_questions
 from rekindle.types import UserError
+from rekindle.verifiers.literals import read_literal
 
 __all__ = [
     "PolicyFiles",
@@ -36,12 +37,15 @@ __all__ = [
     "check_training",
     "policy_files",
     "question_sets",
+    "settled",
     "start_parameters",
     "task_set",
 ]
 
 SPECIAL_TOKENS = 3
 """Number of special tokens of a tiny model (padding, end, unknown), after its characters or words."""
+TABLES = ("jsonl", "csv", "parquet")
+"""Sources of files without a verifier of their own."""
 LARGE_BYTES = 20_000_000
 """Least size of files that are announced; reading 20 MB takes about a second."""
 
@@ -57,6 +61,26 @@ def task_set(config: Config, say: Say) -> TaskSet:
     for path in filter(None, (config.task.path, config.task.eval_path)):
         _say_if_large(Path(path), say)
     return load_tasks(config.task, eval_prompts=config.eval.prompts, seed=0)
+
+
+def settled(config: Config, tasks: TaskSet) -> Config:
+    """The configuration with what its defaults leave to the tasks: ``eval.prompts``, and the verifier of a file.
+
+    A file whose answers are all numbers is judged as mathematics where the verifier is "auto", so that ``17 + 25 = 42``
+    is an answer and ``17 + 25`` is none.
+    """
+    task, held_out = config.task, config.eval.prompts
+    if task.verifier == "auto" and task.source in TABLES and not plays_search(config) and _are_numbers(tasks):
+        task = task.model_copy(update={"verifier": "math"})
+    if held_out is None:
+        held_out = len(tasks.held_out)
+    evaluation = config.eval.model_copy(update={"prompts": held_out})
+    return config.model_copy(update={"task": task, "eval": evaluation})
+
+
+def _are_numbers(tasks: TaskSet) -> bool:
+    answers = (one.answer for one in (*tasks.pool, *tasks.held_out))
+    return all(read_literal(one) for answer in answers for one in ((answer,) if isinstance(answer, str) else answer))
 
 
 def check_profilable(config: Config, *, endpoint: bool = False) -> None:

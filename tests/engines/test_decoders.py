@@ -144,7 +144,7 @@ def test_positions_start_at_each_row_and_stay_within_the_model():
 def test_onednn_kernels_are_used_and_give_the_same(policies, monkeypatch):
     policy = policies("qwen2")
     for kernels in (Kernels(linear="onednn"), Kernels(decode="onednn"), Kernels(linear="onednn", decode="onednn")):
-        monkeypatch.setattr(type(policy), "kernels", property(lambda self, chosen=kernels: chosen))
+        monkeypatch.setattr(type(policy), "kernels", kernels)
         monkeypatch.setattr(kernels_module, "_MANY_ROWS", 2)
         assert agrees_with_transformers(FusedDecoder(policy), policy)
 

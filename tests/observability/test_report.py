@@ -200,6 +200,44 @@ def test_text_of_models_and_tasks_is_escaped(tmp_path):
     assert any(attack in data and "[train]" in data for data in page.texts)  # the configuration
 
 
+ATTACK = "</dd></dl><script>document.title = 'owned'</script>\u202e"
+
+
+def sample(step, split, completion, **others):
+    line = {
+        "step": step, "version": step, "split": split, "role": "solver", "task_id": "a/1", "temperature": 1.0,
+        "reward": 0.0, "truncated": True, "generated_tokens": 1500, "prompt": f"Ask {step}", "completion": completion,
+    }  # fmt: skip
+    return json.dumps({**line, **others}) + "\n"
+
+
+def test_what_the_policy_writes_at_both_ends_of_the_run(tmp_path):
+    write_run(tmp_path, steps=12)
+    lines = [sample(step, split, f"{split} {step}") for step in range(13) for split in ("train", "held_out")]
+    lines.insert(0, sample(0, "held_out", ATTACK, temperature=0.0, reward=None, task_id=ATTACK))
+    lines += [sample(12, "train", "x" * 5000, role="proposer", outcome="all_wrong", fate="retired")]
+    lines += [sample(13, "train", "of a step that the metrics do not have yet")]
+    (tmp_path / "samples.jsonl").write_text("".join(lines))
+    text, page = report(tmp_path)
+    assert "<script" not in text
+    assert "\u202e" not in text
+    assert "What the policy writes" in page.texts
+    for heading in ("Held-out prompts, step 0", "Held-out prompts, step 12", "Rollouts of training, step 12"):
+        assert heading in page.texts
+    assert {"held_out 0", "held_out 12", "train 12", "Ask 12"} <= set(page.texts)
+    assert not {"held_out 6", "of a step that the metrics do not have yet"} & set(page.texts)
+    assert any(name.startswith("reward unknown, greedy, 1,500 tokens, truncated: </dd></dl>") for name in page.texts)
+    assert "reward 0, temperature 1, 1,500 tokens, truncated: train 12" in page.texts
+    assert any(name.startswith("proposer, reward 0, temperature 1, 1,500 tokens, truncated, all wrong, retired: xxx")
+               for name in page.texts)  # fmt: skip
+    assert max(map(len, page.texts)) < 5000
+
+
+def test_a_run_without_samples_has_no_such_section(tmp_path):
+    _, page = report(write_run(tmp_path, steps=3))
+    assert "What the policy writes" not in page.texts
+
+
 @pytest.mark.parametrize("steps", [0, 1, 2])
 def test_short_runs(tmp_path, steps):
     _, page = report(write_run(tmp_path, steps=steps, planned=10))

@@ -212,3 +212,14 @@ def test_run_json_may_hold_anything_json(tmp_path):
     write_run(tmp_path, steps=1)
     (tmp_path / "run.json").write_text(json.dumps({"versions": {}, "seed": None}))
     assert load_run(tmp_path).info == {"versions": {}, "seed": None}
+
+
+def test_samples_are_read_and_a_torn_last_line_is_left_out(tmp_path):
+    write_run(tmp_path, steps=2)
+    assert load_run(tmp_path).samples == []
+    lines = [{"step": 0, "completion": "a"}, {"step": 1, "completion": "\ud800"}]
+    (tmp_path / "samples.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"step": 2, "co')
+    assert load_run(tmp_path).samples == lines
+    (tmp_path / "samples.jsonl").write_text('{"step": 0}\nnothing\n{"step": 1}\n')
+    with pytest.raises(RunError, match=r"samples.jsonl, line 2: not a JSON object"):
+        load_run(tmp_path).samples  # noqa: B018

@@ -57,6 +57,8 @@ METRICS_OF_THE_CONTRACT = [
     "groups/expired",
     "groups/failed",
     "reward/mean",
+    "completion/length_mean",
+    "completion/truncated",
     "advantage/abs_mean",
     "temperature/mean",
     "temperature/max",
@@ -134,7 +136,13 @@ def last_weights(directory):
     return load_file(checkpoints.path(checkpoints.steps()[-1]) / "model" / "model.safetensors")
 
 
+def samples(directory):
+    path = directory / "samples.jsonl"
+    return path.read_bytes() if path.exists() else None
+
+
 def assert_same_run(one, two):
+    assert samples(one) == samples(two)
     assert without_clocks(one) == without_clocks(two)
     assert ledger_rows(one) == ledger_rows(two)
     first, second = last_weights(one), last_weights(two)
@@ -409,7 +417,7 @@ def test_a_failing_engine_makes_failed_groups_not_rewards(quick_config, tmp_path
     first, second = without_clocks(tmp_path / "run")[1:3]
     assert first["groups/failed"] == 13
     assert second["groups/failed"] == 0
-    assert "13 of 16 groups failed (RuntimeError: the engine lost its GPU)" in loop.screen.warnings[0]
+    assert "13 of 16 groups failed (RuntimeError: the engine lost its GPU)" in loop.screen.warnings
     rows = [row for row in ledger_rows(tmp_path / "run") if row["fate"] == "failed"]
     assert len(rows) == 13
     assert {row["successes"] for row in rows} == {0}

@@ -67,6 +67,9 @@ NEEDS_COMPANY: dict[str, Any] = {
     "loss.clip_low": (OFF_POLICY, 0.01),
     "loss.clip_high": (OFF_POLICY, 0.01),
     "loss.dual_clip": (OFF_POLICY, 1.01),
+    "overlong.kind": (("engine.max_new_tokens=4",), "masked"),
+    "overlong.buffer": (("overlong.kind=penalty",), 20),
+    "overlong.factor": (("overlong.kind=penalty", "overlong.buffer=20"), 3.0),
     "loss.kl": (("loss.kl_coefficient=0.5",), "k3_corrected"),
     "loss.tis_cap": ((), 0.5),
     "advantage.count_over": (("optimizer.minibatches=3",), "batch", "c_rf_ntf"),
@@ -232,6 +235,8 @@ ELSEWHERE = {
     "engine.max_rows": "tests/engines/test_torch_engine",
     "checkpoint.every": "test_checkpoints below",
     "checkpoint.keep": "test_loop",
+    "samples.per_step": "test_rollout_samples",
+    "samples.held_out": "test_rollout_samples",
 }
 
 

@@ -144,3 +144,27 @@ def change_state(path, change):
     state = json.loads(file.read_text())
     change(state)
     file.write_text(json.dumps(state))
+
+
+def of_numbers(place, *settings):
+    """A run on sums whose verifier and number of held-out prompts are left to the file."""
+    rows = [{"prompt": f"{number} + 1", "answer": str(number + 1)} for number in range(30)]
+    (place / "sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (place / "run.toml").write_text("")
+    left = [one for one in SETTINGS if not one.startswith(("task.verifier", "eval.prompts"))]
+    paths = (f"model.path={place}/model", f"task.path={place}/sums.jsonl", "train.steps=2")
+    return resolve(place / "run.toml", "dr_grpo", [*left, *paths, *settings])
+
+
+def test_what_is_left_to_the_tasks_is_kept_in_the_configuration_and_compared_on_resume(original, tmp_path):
+    shutil.copytree(original / "model", tmp_path / "model")
+    finish(of_numbers(tmp_path), tmp_path / "run")
+    kept = read_toml(tmp_path / "run" / "config.toml")
+    assert (kept["task"]["verifier"], kept["eval"]["prompts"]) == ("math", 3)
+    finish(of_numbers(tmp_path), tmp_path / "run", resume=True)
+    finish(of_numbers(tmp_path, "task.verifier=math", "eval.prompts=3"), tmp_path / "run", resume=True)
+    with pytest.raises(UserError, match=r"task.verifier = .exact_match. differs from .math."):
+        finish(of_numbers(tmp_path, "task.verifier=exact_match"), tmp_path / "run", resume=True)
+    finish(of_numbers(tmp_path, "task.verifier=exact_match"), tmp_path / "exact")
+    with pytest.raises(UserError, match=r"task.verifier = .math. differs from .exact_match."):
+        finish(of_numbers(tmp_path), tmp_path / "exact", resume=True)

@@ -12,6 +12,7 @@ from dying import UPDATE, signalled
 from fast import sample
 from rekindle.cli import main
 from rekindle.environments.self_play.proposals import Reason
+from rekindle.observability.runs import load_run
 from rekindle.observability.step_log import read_step_log
 from rekindle.training.endings import Ending
 from rekindle.types import Fate
@@ -34,6 +35,21 @@ def whole(request, tmp_path_factory):
     with opened(self_play_config("self_play", *fill(request.param), "train.steps=7"), directory, adapt=seam) as loop:
         assert loop.run() is Ending.DONE
     return directory, loop, played, request.param
+
+
+def test_samples_have_conversations_of_both_roles_with_reward_and_fate(whole):
+    directory, *_ = whole
+    trained = [line for line in load_run(directory).samples if line["split"] == "train"]
+    assert {line["role"] for line in trained} == {"solver", "proposer"}
+    fates = {(row["request_id"], row["fate"]) for row in ledger_rows(directory)}
+    assert {(line["request_id"], line["fate"]) for line in trained} <= fates
+    for line in trained:
+        of_proposer = line["role"] == "proposer"
+        assert (line["request_id"] < 0) == of_proposer
+        assert line["prompt"]
+        assert any(
+            "<information>" in one["completion"] for one in trained if (one["role"] == "proposer") == of_proposer
+        )
 
 
 def test_every_rollout_of_both_roles_has_one_fate(whole):

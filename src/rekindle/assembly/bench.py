@@ -16,11 +16,14 @@ from rekindle.notices import Say
 from rekindle.retrieval.retriever import Retriever
 from rekindle.tasks.loading import TaskSet
 from rekindle.tasks.task_set import levels_of
-from rekindle.types import Task
+from rekindle.training.rollout_samples import spread
+from rekindle.types import GroupRequest, Rollout, Task
 from rekindle.verifiers.verifier import Verifier
 
 __all__ = ["EVALUATION_SEED", "Workbench", "accuracy_by_level", "announced"]
 
+Note = Callable[[GroupRequest, Sequence[Rollout]], None]
+"""Receives a held-out prompt's request and rollouts."""
 EVALUATION_SEED = 1_000_003
 ANNOUNCED_SECONDS = 1.0
 """Least duration of evaluations that are announced."""
@@ -51,8 +54,9 @@ class Workbench:
             retrievers=self.retrievers,
         )
 
-    def evaluate(self, samples: int, temperature: float) -> Evaluation:
-        """Evaluate the policy on the held-out prompts."""
+    def evaluate(self, samples: int, temperature: float, note: Note = lambda request, rollouts: None) -> Evaluation:
+        """Evaluate the policy on the held-out prompts; ``note`` is called with some of them (``samples.held_out``)."""
+        kept = set(spread(len(self.tasks.held_out), self.config.samples.held_out))
         return evaluate(
             self.environment(self.tasks.held_out),
             self.tasks.held_out,
@@ -60,16 +64,17 @@ class Workbench:
             temperature=temperature,
             seed=EVALUATION_SEED,
             success_at=self.config.task.success_threshold,
+            note=lambda request, rollouts: note(request, rollouts) if request.row in kept else None,
         )
 
-    def evaluation_metrics(self) -> dict[str, float]:
+    def evaluation_metrics(self, note: Note = lambda request, rollouts: None) -> dict[str, float]:
         """``eval/accuracy`` (sampled at temperature 1) and ``eval/greedy``; also by level where prompts have levels.
 
         ``eval/failed`` is set where prompts could not be played; they count as never solved.
         """
         evaluations = {
-            "accuracy": self.evaluate(self.config.eval.samples, temperature=1.0),
-            "greedy": self.evaluate(1, temperature=0.0),
+            "accuracy": self.evaluate(self.config.eval.samples, 1.0, note),
+            "greedy": self.evaluate(1, 0.0, note),
         }
         levels = levels_of(self.tasks.held_out)
         metrics = {f"eval/{name}": evaluation.accuracy for name, evaluation in evaluations.items()}
@@ -80,7 +85,9 @@ class Workbench:
         return metrics
 
 
-def announced(bench: Workbench, say: Say) -> Callable[[], dict[str, float]]:
+def announced(
+    bench: Workbench, say: Say, note: Note = lambda request, rollouts: None
+) -> Callable[[], dict[str, float]]:
     """``evaluation_metrics``, announced before the first evaluation and after each one that took at least a second."""
     spent = ANNOUNCED_SECONDS
 
@@ -89,7 +96,7 @@ def announced(bench: Workbench, say: Say) -> Callable[[], dict[str, float]]:
         if spent >= ANNOUNCED_SECONDS:
             say(f"evaluating {len(bench.tasks.held_out):,} prompts ...")
         began = time.monotonic()
-        metrics = bench.evaluation_metrics()
+        metrics = bench.evaluation_metrics(note)
         spent = time.monotonic() - began
         return metrics
 

@@ -19,7 +19,7 @@ from rekindle.models.hub import is_commit
 from rekindle.models.lora import NewAdapter, SavedAdapter
 from rekindle.models.policy import Policy
 from rekindle.notices import Say, adopt_loggers
-from rekindle.preflight import task_set
+from rekindle.preflight import settled, task_set
 from rekindle.tasks.loading import TaskSet
 from rekindle.verifiers.rewards import build_verifier
 
@@ -110,6 +110,7 @@ def _opened(
     transformers.utils.logging.disable_progress_bar()  # its progress bars would break the run's own display
     adopt_loggers()
     tasks = tasks or task_set(config, say)
+    config = settled(config, tasks)
     with ExitStack() as stack:
         verifier = stack.enter_context(closing(build_verifier(config.task, config.verify, config.judge)))
         retrievers = stack.enter_context(opened_retrievers(config, say))

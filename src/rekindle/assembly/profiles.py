@@ -15,7 +15,7 @@ from rekindle.evaluation.passes import OnProgress
 from rekindle.evaluation.profile_file import check_profile, load_profile, rows_for, save_profile
 from rekindle.evaluation.profiler import PlayGroups, endpoint_play, profile_tasks
 from rekindle.notices import Say
-from rekindle.preflight import check_profilable
+from rekindle.preflight import check_profilable, settled
 from rekindle.scheduling.profiling import Profile, ProfileKey
 from rekindle.tasks.loading import TaskSet
 from rekindle.verifiers.judge_prompt import PROMPT_VERSION
@@ -67,6 +67,7 @@ def endpoint_profile(
 ) -> Profile | None:
     """Profile the pool with an OpenAI-compatible endpoint; its FLOPs are unknown, as its parameters are."""
     check_profilable(config, endpoint=True)
+    config = settled(config, tasks)
     table = config.task
     with closing(build_verifier(table, config.verify, config.judge)) as verifier:
         play = endpoint_play(

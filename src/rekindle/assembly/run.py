@@ -2,7 +2,7 @@
 
 import functools
 import gc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from rekindle.assembly.players import Players
 from rekindle.assembly.profiles import given_profile, own_profile, profile_costs
 from rekindle.assembly.task_sources import TaskSource, task_source
 from rekindle.config import Config
-from rekindle.config.facts import updates_per_step
+from rekindle.config.facts import plays_itself, updates_per_step
 from rekindle.methods import build_credit, build_scheduler, needs_profile
 from rekindle.models.directory import is_adapter
 from rekindle.models.kernels import Kernels
@@ -32,7 +32,9 @@ from rekindle.scheduling.scheduler import Scheduler
 from rekindle.tasks.task_set import TaskSet
 from rekindle.training import run_directory
 from rekindle.training.checkpoint import UNREADABLE, Checkpoints, damaged
+from rekindle.training.health import HealthWatch
 from rekindle.training.loop import Observer, Parts, TrainingLoop
+from rekindle.training.rollout_samples import SampleRecorder
 from rekindle.training.run_files import RunFiles
 from rekindle.training.run_tasks import keep_tasks, same_tasks
 from rekindle.training.trainer import Trainer, TrainerState, UpdateSettings
@@ -85,8 +87,8 @@ def open_run(
         for text in weaknesses(config.task):
             warn(text)
         # Errors of model, tasks, environment and profile are found here, before any file is written.
-        ready = _ready(_with_own_tasks(bench, directory) if step else bench, start, engine, started=bool(step))
-        with run_directory.locked(directory), _run_files(directory, ready.source, checkpoints) as files:
+        ready = _ready(_of_the_run(bench, directory) if step else bench, start, engine, started=bool(step))
+        with run_directory.locked(directory), _run_files(config, directory, ready.source, checkpoints) as files:
             saved = _resumed_files(files, step) if step else None
             if saved is None:
                 _new_files(files, directory, ready.bench, commit)
@@ -157,9 +159,14 @@ class _Saved:
     kernels: Kernels
 
 
-def _with_own_tasks(bench: Workbench, directory: Path) -> Workbench:
-    """The workbench with the tasks in the order in which the run has them."""
+def _of_the_run(bench: Workbench, directory: Path) -> Workbench:
+    """The workbench with the tasks in the order in which the run has them.
+
+    Raises:
+        UserError: The tasks are others, or what was left to them (``preflight.settled``) is.
+    """
     pool, held_out = same_tasks(directory, bench.tasks.pool, bench.tasks.held_out)
+    run_directory.check_same(bench.config, directory)
     return replace(bench, tasks=TaskSet(pool, held_out))
 
 
@@ -201,13 +208,15 @@ def _restore(loop: TrainingLoop, saved: _Saved, path: Path) -> None:
 
 
 @contextmanager
-def _run_files(directory: Path, source: TaskSource, checkpoints: Checkpoints) -> Iterator[RunFiles]:
+def _run_files(config: Config, directory: Path, source: TaskSource, checkpoints: Checkpoints) -> Iterator[RunFiles]:
     with ExitStack() as stack:
         ledger = stack.enter_context(closing(Ledger(directory / "ledger.sqlite")))
         metrics = stack.enter_context(MetricsWriter(directory / "metrics.jsonl"))
         proposals = None if source.log_file is None else stack.enter_context(StepLog(directory / source.log_file))
         warnings = stack.enter_context(WarningsLog(directory / "warnings.jsonl"))
-        yield RunFiles(ledger, metrics, warnings, checkpoints, proposals)
+        kept = config.samples.per_step or config.samples.held_out
+        samples = stack.enter_context(StepLog(directory / "samples.jsonl")) if kept else None
+        yield RunFiles(ledger, metrics, warnings, checkpoints, proposals, samples)
 
 
 @contextmanager
@@ -256,6 +265,7 @@ def _parts(
     if saved:
         files.warnings.end_step(saved.step)
     posterior = config.posterior
+    recorder = SampleRecorder(config.samples.per_step, bench.policy.tokenizer.decode)
     settings = UpdateSettings(config.train.learning_rate, config.train.seed, config.loss, config.optimizer)
     return Parts(
         config=config,
@@ -271,11 +281,21 @@ def _parts(
             reference=ready.frozen if config.loss.kl_coefficient > 0 else None,
             probe_rows=posterior.probe_rows if posterior.half_life is not None else 0,
         ),
-        evaluate=announced(bench, say),
+        evaluate=announced(bench, say, recorder.note_held_out),
+        recorder=recorder,
+        health=HealthWatch(config, len(bench.tasks.held_out), _answers(bench)),
         files=files,
         observer=observer(saved.step, saved.rollouts) if saved else observer(0, 0),
         start=profile_costs(ready.profile),
     )
+
+
+def _answers(bench: Workbench) -> Callable[[int], Sequence[str]]:
+    """Accepted answers by row of the pool; none in self-play, whose pool is not that of the tasks."""
+    if plays_itself(bench.config):
+        return lambda row: ()
+    answers = [(one.answer,) if isinstance(one.answer, str) else one.answer for one in bench.tasks.pool]
+    return answers.__getitem__
 
 
 def _start_policy(bench: Workbench, source: TaskSource, start: Callable[[], Path]) -> Policy | None:

@@ -33,11 +33,14 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, metavar="N", help="short for --set train.seed=N")
 
 
-def resolved(options: argparse.Namespace) -> "Config":
-    """The complete configuration that the options name."""
+def resolved(options: argparse.Namespace, begun: Path | None = None) -> "Config":
+    """The complete configuration that the options name; the run in ``begun``, if there is one, keeps its defaults."""
+    from rekindle.config import read_toml, validate
     from rekindle.recipes import resolve
 
-    return resolve(options.config, options.recipe, options.overrides, options.seed)
+    kept = begun and begun / "config.toml"
+    saved = validate(read_toml(kept), str(kept)).model_dump(mode="json") if kept and kept.is_file() else {}
+    return resolve(options.config, options.recipe, options.overrides, options.seed, saved)
 
 
 def saved_policy(checkpoint: Path | None) -> Path | None:

@@ -39,6 +39,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def _train(options: argparse.Namespace) -> int:
     config = resolved(options)
     directory = options.out or Path("runs") / f"{options.config.stem}-{config.recipe}-{config.train.seed}"
+    if options.resume:
+        config = resolved(options, begun=directory)
     from rekindle.training import run_directory
 
     run_directory.check(config, directory, resume=options.resume)

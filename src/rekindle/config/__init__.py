@@ -5,8 +5,18 @@ description and the condition under which it is read (``keys``, ``conditions``);
 combinations that cannot work are refused with the key's path and the remedy (``reading``, ``rules``).
 """
 
-from rekindle.config.reading import ConfigError, dump_toml, merge, parse_override, read_toml, validate
+from rekindle.config.reading import ConfigError, complete, dump_toml, merge, parse_override, read_toml, validate
 from rekindle.config.rules import refusals
 from rekindle.config.tables import Config
 
-__all__ = ["Config", "ConfigError", "dump_toml", "merge", "parse_override", "read_toml", "refusals", "validate"]
+__all__ = [
+    "Config",
+    "ConfigError",
+    "complete",
+    "dump_toml",
+    "merge",
+    "parse_override",
+    "read_toml",
+    "refusals",
+    "validate",
+]

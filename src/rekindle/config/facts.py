@@ -13,12 +13,17 @@ __all__ = [
     "FILE_SOURCES",
     "PROMPT_SOURCES",
     "fewest_and_most",
+    "fewest_steps",
     "invents_its_world",
+    "longest_run",
     "optimizer_steps",
+    "overlong_buffer",
     "plays_itself",
     "plays_search",
     "rollouts_per_step",
+    "short_warm_up",
     "solver_estimator",
+    "trains_all_weights",
     "updates_per_step",
     "verifier_name",
     "verifies_in_workers",
@@ -70,6 +75,12 @@ def rollouts_per_step(config: "Config") -> int | None:
     return None
 
 
+def overlong_buffer(config: "Config") -> int:
+    """Tokens before ``engine.max_new_tokens`` in which the penalty of overlong rollouts grows."""
+    limit, buffer = config.engine.max_new_tokens, config.overlong.buffer
+    return max(1, limit // 5) if buffer is None else buffer
+
+
 def plays_search(config: "Config") -> bool:
     """Whether the environment is the search agent."""
     task = config.task
@@ -82,9 +93,38 @@ def plays_itself(config: "Config") -> bool:
     return config.task.source == "self_play"
 
 
+def fewest_steps(config: "Config") -> int | None:
+    """Steps that a run has at least, by its length and its budgets; None where it has none."""
+    train = config.train
+    most = train.groups_per_step * train.oversample * fewest_and_most(config)[1] * (1 + config.refill.max_rounds)
+    ends = [
+        train.steps,
+        train.rollouts and train.rollouts // most,
+        train.tokens and train.tokens // (most * config.engine.max_new_tokens),
+    ]
+    return min((end for end in ends if end is not None), default=None)
+
+
+def longest_run(config: "Config") -> int | None:
+    """Updates that a run has at most, by its steps and its rollouts; None where neither bounds them."""
+    train = config.train
+    ends = [train.steps, train.rollouts and 1 + train.rollouts // (train.groups_per_step * fewest_and_most(config)[0])]
+    return min((end * updates_per_step(config) for end in ends if end is not None), default=None)
+
+
+def short_warm_up(config: "Config") -> int:
+    """A tenth of the run's steps, at most 20."""
+    return min(20, (fewest_steps(config) or 0) // 10)
+
+
 def invents_its_world(config: "Config") -> bool:
     """Whether the corpus is that of the embedded search world."""
     return config.task.source == "search_world" or (plays_itself(config) and config.task.path is None)
+
+
+def trains_all_weights(config: "Config") -> bool:
+    """Whether all weights of a pretrained model are trained."""
+    return config.model.path is not None and config.model.lora.rank == 0
 
 
 def updates_per_step(config: "Config") -> int:

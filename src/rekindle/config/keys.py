@@ -12,6 +12,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from rekindle.choices import Described, closest, few
 from rekindle.config.conditions import Condition
+from rekindle.config.defaults import Case
 
 __all__ = ["Key", "OneOf", "OptionalPath", "Table", "choice_problem", "key", "keys_of"]
 
@@ -50,6 +51,7 @@ def key(
     description: str,
     *,
     only: Condition | None = None,
+    cases: tuple[Case, ...] = (),
     values: Mapping[str, str] | None = None,
     ge: float | None = None,
     gt: float | None = None,
@@ -62,13 +64,14 @@ def key(
         default: Value where the key is not set.
         description: One line, with the unit.
         only: Condition under which the key is read; None: that of its table.
+        cases: Other defaults, under conditions.
         values: Descriptions by value, of a ``Literal``.
         ge: Smallest value.
         gt: Exclusive lower bound.
         le: Largest value.
         lt: Exclusive upper bound.
     """
-    extra: dict[str, Any] = {"only": only, "values": dict(values or {})}
+    extra: dict[str, Any] = {"only": only, "cases": cases, "values": dict(values or {})}
     return Field(default=default, description=description, ge=ge, gt=gt, le=le, lt=lt, json_schema_extra=extra)
 
 
@@ -103,6 +106,7 @@ class Key:
         only: Condition under which the key is read, those of its tables included; None: always.
         own: The key's own condition, without those of its tables.
         values: Descriptions by value of a choice; empty for other keys.
+        cases: Other defaults, under conditions.
     """
 
     path: str
@@ -110,6 +114,7 @@ class Key:
     only: Condition | None
     own: Condition | None
     values: Mapping[str, str]
+    cases: tuple[Case, ...] = ()
 
     @property
     def description(self) -> str:
@@ -148,7 +153,7 @@ def _key(path: str, field: FieldInfo, table: Condition | None) -> Key:
         if isinstance(rule, OneOf):
             values = {name: entry.description for name, entry in rule.table.items()}
     own = extra.get("only")
-    return Key(path, field, _both(table, own), own, values)
+    return Key(path, field, _both(table, own), own, values, tuple(extra.get("cases") or ()))
 
 
 def _both(one: Condition | None, other: Condition | None) -> Condition | None:

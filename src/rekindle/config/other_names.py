@@ -62,6 +62,10 @@ _ELSEWHERE: Mapping[str, tuple[str, ...]] = {
     "loss.clip_low": ("epsilon", "clip_ratio", "clip_ratio_low", "cliprange", "eps_clip", "eps_clip_low",
                        "epsilon_low"),
     "loss.clip_high": ("epsilon_high", "clip_ratio_high", "eps_clip_high"),
+    'overlong.kind = "masked"': ("mask_truncated_completions", "overlong_filter", "overlong_filtering"),
+    'overlong.kind = "penalty"': ("soft_overlong_punishment", "overlong_buffer"),
+    "overlong.buffer": ("overlong_buffer_len", "soft_punish_cache"),
+    "overlong.factor": ("overlong_penalty_factor",),
     "loss.aggregation": ("loss_agg_mode", "loss_aggregation"),
     "loss.kind": ("loss_type", "importance_sampling_level", "policy_loss"),
     # optimizer

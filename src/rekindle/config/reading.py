@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from rekindle.choices import MANY, closest
+from rekindle.config.defaults import with_cases
 from rekindle.config.keys import choice_problem, keys_of
 from rekindle.config.other_names import EARLIER, leaves, meaning_of
 from rekindle.config.rules import refusals
@@ -20,7 +21,7 @@ from rekindle.config.tables import Config
 from rekindle.notices import warn
 from rekindle.types import UserError
 
-__all__ = ["ConfigError", "dump_toml", "merge", "parse_override", "read_toml", "validate"]
+__all__ = ["ConfigError", "complete", "dump_toml", "merge", "parse_override", "read_toml", "validate"]
 
 _KEYS = {key.path: key for key in keys_of(Config)}
 FEW = 3
@@ -126,6 +127,26 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def complete(values: Mapping[str, Any], given: Mapping[str, Any], saved: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings with the defaults that depend on the model and the machine (``defaults``).
+
+    Args:
+        values: Nested settings.
+        given: Those that the file, the recipe or the command line chose.
+        saved: Settings of the run that is resumed; empty for a new run.
+
+    Settings that are not valid are returned as they are, and ``validate`` says what is wrong with them.
+    """
+    try:
+        return with_cases(_KEYS.values(), values, given, saved, _read)
+    except (ValidationError, ValueError):
+        return dict(values)
+
+
+def _read(values: Mapping[str, Any]) -> Config:
+    return Config.model_validate_json(json.dumps(values, default=str))
+
+
 def validate(values: Mapping[str, Any], where: str) -> Config:
     """Check values, bounds and combinations, and return the complete configuration.
 
@@ -135,7 +156,7 @@ def validate(values: Mapping[str, Any], where: str) -> Config:
     if problems := [f"{where}: {problem}" for problem in _unusable(values)]:
         raise ConfigError("\n".join(problems))
     try:
-        config = Config.model_validate_json(json.dumps(values, default=str))
+        config = _read(values)
     except ValidationError as error:
         problems = [_problem(details) for details in error.errors()]
         raise ConfigError("\n".join(f"{where}: {problem}" for problem in problems)) from None

@@ -1,6 +1,6 @@
 """Evaluation during training: accuracy on held-out prompts, sampled at temperature 1 and greedy, in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rekindle.evaluation.measures import solved
@@ -39,8 +39,12 @@ def evaluate(
     temperature: float = 1.0,
     seed: int = 0,
     success_at: float = 0.5,
+    note: Callable[[GroupRequest, Sequence[Rollout]], None] = lambda request, rollouts: None,
 ) -> Evaluation:
-    """Play every task ``samples`` times. Temperature 0 is greedy; one sample is then enough."""
+    """Play every task ``samples`` times. Temperature 0 is greedy; one sample is then enough.
+
+    ``note`` is called with every task that could be played, in order, and its rollouts.
+    """
     requests = [
         GroupRequest(
             id=row,
@@ -55,6 +59,8 @@ def evaluate(
         for row, task in enumerate(tasks)
     ]
     played: dict[int, list[Rollout] | None] = dict(environment.play(requests))
+    for request in requests:
+        note(request, played[request.id] or ())
     records = [Record.of(played[request.id]) for request in requests]
     successes = tuple(sum(solved(record, samples, success_at)) for record in records)
     return Evaluation(successes, samples, failed=sum(record.void for record in records))

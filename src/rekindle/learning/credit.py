@@ -1,6 +1,7 @@
 """Credit assignment: the stages that turn the rewards of groups into token advantages and training temperatures.
 
-    rewards -> subset -> estimator -> reactivation -> scale of negative ones -> token filter -> advantages of tokens
+    rewards -> subset -> overlong -> estimator -> reactivation -> scale of negative ones -> token filter
+      -> advantages of tokens
 
 Every stage but the estimator is off by default. A stage that is off changes nothing.
 """
@@ -10,6 +11,7 @@ from typing import Literal
 
 from rekindle.learning.aggregation import Aggregation
 from rekindle.learning.estimators import Estimator
+from rekindle.learning.overlong import Overlong
 from rekindle.learning.subsets import Subset
 from rekindle.types import Group, Outcome
 
@@ -75,6 +77,7 @@ class Credit:
         estimator: Advantage estimator.
         aggregation: Loss aggregation: the weight of each rollout's tokens.
         subset: Rollouts of a group that are trained on; None: all.
+        overlong: Handling of rollouts that were truncated, or nearly; None: they are as all others.
         reactivation: ERPO's signal for all-correct groups; None: off.
         off_temperature: Correction for rollouts sampled above the base temperature; None: off.
         negative_scale: Factor of all negative advantages (beta of arXiv 2606.17250); 1 changes nothing, 0 trains on
@@ -92,6 +95,7 @@ class Credit:
     estimator: Estimator
     aggregation: Aggregation
     subset: Subset | None = None
+    overlong: Overlong | None = None
     reactivation: Reactivation | None = None
     off_temperature: OffTemperature | None = None
     negative_scale: float = 1.0

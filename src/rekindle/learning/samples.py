@@ -27,6 +27,8 @@ def build_samples(groups: Sequence[Group], credit: Credit) -> list[TrainingSampl
     _check_rewards(groups)
     if credit.tool_tokens:
         groups = [replace(group, rollouts=tuple(map(_with_tool_tokens, group.rollouts))) for group in groups]
+    if credit.overlong is not None:
+        groups = [replace(group, rollouts=tuple(map(credit.overlong.trained, group.rollouts))) for group in groups]
     chosen = [_chosen(group, credit) for group in groups]
     rollouts = [group.rollouts[index] for group, picked in zip(groups, chosen, strict=True) for index in picked]
     members = [member for member, picked in enumerate(chosen) for _ in picked]
@@ -80,9 +82,14 @@ def _compared(groups: Sequence[Group], picks: Sequence[Sequence[int]], credit: C
     members = [member for member, rollouts in enumerate(picked) for _ in rollouts]
     units = iter(credit.aggregation.units(lengths, members))
     return [
-        Compared([rollout.reward for rollout in rollouts], *group.beta, list(islice(units, len(rollouts))))
+        Compared([_reward(rollout, credit) for rollout in rollouts], *group.beta, list(islice(units, len(rollouts))))
         for group, rollouts in zip(groups, picked, strict=True)
     ]
+
+
+def _reward(rollout: Rollout, credit: Credit) -> float:
+    """The reward that advantages are computed from."""
+    return rollout.reward if credit.overlong is None else credit.overlong.reward(rollout)
 
 
 def _reactivated(group: Group, values: list[float], credit: Credit) -> list[float]:
@@ -117,7 +124,7 @@ def _sample(rollout: Rollout, advantage: float, weight: float, group: Group, cre
         weight=weight,
         version=rollout.version,
         prompt_key=group.request.id,
-        entropy_scale=_scaled(scale * _SIGN[group.outcome], credit) if scale else 0.0,
+        entropy_scale=_scaled(scale * _SIGN[group.outcome], credit) if scale and rollout.generated_tokens else 0.0,
         importance_cap=importance_cap,
         side=int(advantage) if credit.estimator.balances_each_step else 0,
     )

@@ -1,10 +1,11 @@
 """Construction of ``Credit``, the path from rewards to token advantages, from a configuration."""
 
 from rekindle.config import Config
-from rekindle.config.facts import solver_estimator
+from rekindle.config.facts import overlong_buffer, solver_estimator
 from rekindle.learning.aggregation import named_aggregation
 from rekindle.learning.credit import Credit, OffTemperature, Reactivation
 from rekindle.learning.estimators import ESTIMATORS
+from rekindle.learning.overlong import Mask, Overlong, Penalty
 from rekindle.learning.subsets import Subset, balanced, max_variance
 
 __all__ = ["build_credit", "proposer_credit"]
@@ -17,6 +18,7 @@ def build_credit(config: Config) -> Credit:
         estimator=solver_estimator(config),
         aggregation=named_aggregation(loss.aggregation, config.engine.max_new_tokens),
         subset=_subset(config),
+        overlong=_overlong(config),
         reactivation=_reactivation(config),
         off_temperature=(
             None
@@ -38,10 +40,21 @@ def proposer_credit(config: Config) -> Credit:
     return Credit(
         estimator=ESTIMATORS[table.proposer_estimator],
         aggregation=named_aggregation(loss.aggregation, table.max_new_tokens or config.engine.max_new_tokens),
+        overlong=_overlong(config),
         tis_cap=loss.tis_cap,
         tool_tokens=loss.tool_tokens == "trained",
         weight=table.proposer_weight,
     )
+
+
+def _overlong(config: Config) -> Overlong | None:
+    """Handling of overlong rollouts; a penalty is refused where there are other roles than the solver."""
+    table, limit = config.overlong, config.engine.max_new_tokens
+    if table.kind == "masked":
+        return Mask()
+    if table.kind == "penalty":
+        return Penalty(limit, overlong_buffer(config), table.factor)
+    return None
 
 
 def _subset(config: Config) -> Subset | None:

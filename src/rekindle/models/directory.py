@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rekindle.choices import few
+from rekindle.hardware import has_gpu_driver
 from rekindle.types import UserError
 
 __all__ = [
@@ -28,8 +29,6 @@ ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetens
 """Files of a LoRA adapter in PEFT's format."""
 WEIGHT_FILES = ("*.safetensors", "pytorch_model*.bin")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt")
-DRIVERS = ("/dev/nvidiactl", "/dev/dxg")
-"""Where a driver of NVIDIA's, or that of WSL, is there."""
 OTHER_KINDS = (
     "ForMaskedLM", "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", "ForMultipleChoice",
     "ForNextSentencePrediction",
@@ -209,6 +208,6 @@ def _header(path: Path) -> tuple[int, dict[str, Any]]:
 
 def expected_device(name: str) -> str:
     """The device that ``model.device`` will most likely be, as torch is not asked: "auto" where there may be a GPU."""
-    if name != "auto" or any(Path(driver).exists() for driver in DRIVERS):
+    if name != "auto" or has_gpu_driver():
         return name
     return "cpu"

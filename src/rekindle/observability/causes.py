@@ -8,7 +8,7 @@ __all__ = ["unsolved_cause"]
 _CUT = 0.9
 """Of the longest completion; never-solved rollouts that are longer on average were mostly cut."""
 _WITHOUT_VERDICT = 0.1
-_LOOK = "look first at what the policy writes (rekindle eval with --transcripts)"
+_LOOK = "look first at what the policy writes (samples.jsonl, or rekindle eval with --transcripts)"
 
 
 def unsolved_cause(summary: Summary) -> str:

@@ -22,6 +22,7 @@ from rekindle.observability.self_play.narrative import reference_change, self_pl
 from rekindle.observability.self_play.numbers import SelfPlayNumbers
 from rekindle.observability.self_play.section import self_play
 from rekindle.observability.summary import TRAINED, Summary
+from rekindle.observability.written import written
 
 __all__ = ["render_report", "write_report"]
 
@@ -50,6 +51,7 @@ def render_report(summary: Summary) -> str:
     parts = [
         _head(summary),
         sections.accuracy(summary),
+        written(summary),
         sections.levels(summary),
         self_play(summary),
         sections.composition(summary),

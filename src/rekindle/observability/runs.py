@@ -131,6 +131,18 @@ class Run:
         except StepLogError as error:
             raise RunError(str(error)) from None
 
+    @property
+    def samples(self) -> list[dict[str, Any]]:
+        """The lines of ``samples.jsonl``: a few rollouts of every step and evaluation; none where none were kept.
+
+        Raises:
+            RunError: A line is broken.
+        """
+        try:
+            return list(read_step_log(self.directory / "samples.jsonl"))
+        except StepLogError as error:
+            raise RunError(str(error)) from None
+
     def warnings(self) -> list[KeptWarning]:
         """The distinct texts of ``warnings.jsonl`` with their counts; none where nothing was to be warned of.
 

@@ -246,6 +246,8 @@ def signals(summary: Summary) -> str:
     """Reward, entropy, gradient norm and the recipe's own metrics; constant ones are left out."""
     shown = {
         "reward/mean": "Mean reward of the rollouts",
+        "completion/length_mean": "Mean length of a completion, tokens",
+        "completion/truncated": "Share of truncated completions",
         "entropy": "Entropy, nats per token",
         "grad_norm": "Gradient norm",
         "temperature/mean": "Mean temperature",

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, get_args
 
 from rekindle.choices import closest, plain_name
-from rekindle.config import Config, ConfigError, merge, parse_override, read_toml, validate
+from rekindle.config import Config, ConfigError, complete, merge, parse_override, read_toml, validate
 from rekindle.config.facts import plays_itself
 from rekindle.recipes.bounded_dapo import bounded_dapo
 from rekindle.recipes.c_rf_ntf import c_rf_ntf
@@ -110,8 +111,17 @@ def _recipe_instead_of(name: str) -> str:
     return f"did you mean {close}? ({lists})" if close else lists
 
 
-def resolve(path: Path, recipe: str | None = None, overrides: Sequence[str] = (), seed: int | None = None) -> Config:
+def resolve(
+    path: Path,
+    recipe: str | None = None,
+    overrides: Sequence[str] = (),
+    seed: int | None = None,
+    saved: Mapping[str, Any] = MappingProxyType({}),
+) -> Config:
     """The complete configuration: the recipe on its base, overridden by the file, then by ``--set`` and ``--seed``.
+
+    Keys that none of these set have defaults that suit the model; ``saved`` are the settings of the run that is
+    resumed, whose defaults stay as they are.
 
     Raises:
         ConfigError: The file, the recipe name, a key, a value or a combination is not valid.
@@ -124,8 +134,18 @@ def resolve(path: Path, recipe: str | None = None, overrides: Sequence[str] = ()
         values = merge(values, parse_override(override))
     if seed is not None:
         values = merge(values, {"train": {"seed": seed}})
-    merged = merge(_on_base(name, values.get("base"), where=str(path)), values)
-    return validate({**merged, "recipe": name}, where=str(path))
+    preset = _on_base(name, values.get("base"), where=str(path))
+    merged = {**merge(preset, values), "recipe": name}
+    return validate(complete(merged, merge(_chosen(name, values.get("base")), values), saved), where=str(path))
+
+
+def _chosen(name: str, base: object) -> dict[str, Any]:
+    """The settings that a recipe and its base choose, defaults left out."""
+    names = [name] if base not in BASES or name == base else [name, str(base)]
+    chosen: dict[str, Any] = {}
+    for one in names:
+        chosen = merge(chosen, RECIPES[one]().model_dump(mode="json", exclude_unset=True))
+    return chosen
 
 
 def _on_base(name: str, base: object, *, where: str) -> dict[str, Any]:

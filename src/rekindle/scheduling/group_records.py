@@ -36,6 +36,7 @@ class GroupRecord:
         generated_tokens: Sampled tokens.
         tool_tokens: Tokens of tool outputs.
         verifier_failures: Rollouts without a verdict.
+        truncated: Rollouts that a limit ended; 0 where the group failed.
     """
 
     request: GroupRequest
@@ -49,6 +50,7 @@ class GroupRecord:
     generated_tokens: int = 0
     tool_tokens: int = 0
     verifier_failures: int = 0
+    truncated: int = 0
 
     @property
     def source(self) -> Source:
@@ -79,12 +81,13 @@ def failure_record(request: GroupRequest, rollouts: Sequence[Rollout] = ()) -> G
 def _record(
     group: Group, request: GroupRequest, rollouts: Sequence[Rollout], fate: Fate, success_at: float
 ) -> GroupRecord:
-    successes = failures = 0
+    successes = failures = truncated = 0
     rewards = 0.0
     for rollout in rollouts:  # one pass, because this runs for every rollout
         rewards += rollout.reward
         successes += rollout.reward >= success_at
         failures += rollout.failure is not None
+        truncated += rollout.truncated
     prompt, generated, tool = _tokens(rollouts)
     return GroupRecord(
         request=request,
@@ -98,6 +101,7 @@ def _record(
         generated_tokens=generated,
         tool_tokens=tool,
         verifier_failures=failures,
+        truncated=truncated,
     )
 
 

@@ -17,14 +17,16 @@ from rekindle.types import Task
 __all__ = ["load_files", "read_tasks"]
 
 GSM8K_MARK = "####"
+MOST_HELD_OUT = 256
 
 
-def load_files(table: TaskTable, *, eval_prompts: int, seed: int) -> TaskSet:
+def load_files(table: TaskTable, *, eval_prompts: int | None, seed: int) -> TaskSet:
     """Read ``table.path`` and hold out prompts: those of ``table.eval_path``, or a split by prompt hash.
 
     With ``eval_path`` every prompt of that file is removed from the pool, and ``eval_prompts`` of them, chosen by hash,
-    are the held-out prompts. Where an id occurs in both files (row numbers such as ``idx``), the held-out task gets the
-    hash of its prompt as id.
+    are the held-out prompts. Without ``eval_prompts`` a tenth of the prompts is split off, or all of ``eval_path`` is
+    held out, in both cases at most 256. Where an id occurs in both files (row numbers such as ``idx``), the held-out
+    task gets the hash of its prompt as id.
 
     Raises:
         TaskError: A file or a row cannot be used.
@@ -32,15 +34,20 @@ def load_files(table: TaskTable, *, eval_prompts: int, seed: int) -> TaskSet:
     assert table.path is not None, "the configuration checks that file sources have a path"
     tasks = read_tasks(Path(table.path), table.source)
     if table.eval_path is None:
-        found = split(tasks, eval_prompts, table.pool_size, seed, table.path)
+        found = split(tasks, eval_prompts or _tenth(len(tasks), table.pool_size), table.pool_size, seed, table.path)
     else:
         held_out = read_tasks(Path(table.eval_path), table.source)
         pool = _without(tasks, held_out, table)
         held_out = _apart(held_out, pool)
-        found = TaskSet(_sample(pool, table.pool_size, seed), _sample(held_out, eval_prompts, seed))
+        found = TaskSet(_sample(pool, table.pool_size, seed), _sample(held_out, eval_prompts or MOST_HELD_OUT, seed))
         _warn_if_fewer(table.eval_path, len(found.held_out), eval_prompts, "eval.prompts")
     _warn_if_fewer(table.path, len(found.pool), table.pool_size, "task.pool_size")
     return found
+
+
+def _tenth(tasks: int, pool_size: int | None) -> int:
+    """Prompts to hold out of the tasks of a file."""
+    return max(1, min(MOST_HELD_OUT, min(tasks, pool_size or tasks) // 10))
 
 
 def read_tasks(path: Path, source: str) -> list[Task]:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from rekindle.config.facts import FILE_SOURCES
 from rekindle.config.tables.task import TaskTable
 from rekindle.tasks.answer_lists import read_answers
 from rekindle.tasks.files import load_files
@@ -14,9 +15,10 @@ from rekindle.tasks.task_set import TaskError, TaskSet
 __all__ = ["TaskError", "TaskSet", "load_tasks"]
 
 GENERATED_POOL_SIZE = 4096
+GENERATED_HELD_OUT = 256
 
 
-def load_tasks(task: TaskTable, *, eval_prompts: int, seed: int) -> TaskSet:
+def load_tasks(task: TaskTable, *, eval_prompts: int | None, seed: int) -> TaskSet:
     """Read or generate the pool and the held-out prompts.
 
     The result depends on the arguments and the files alone. The same call gives the same tasks, ids and order in every
@@ -24,13 +26,19 @@ def load_tasks(task: TaskTable, *, eval_prompts: int, seed: int) -> TaskSet:
 
     Args:
         task: The ``[task]`` table.
-        eval_prompts: Prompts to hold out.
+        eval_prompts: Prompts to hold out; None: as many as suit the source (see ``load_files``).
         seed: Chooses the held-out prompts; also the generator's seed where ``task.params`` has none.
 
     Raises:
         TaskError: The source cannot be read or made.
         MissingExtraError: The source needs a package that is not installed.
     """
+    if task.source in FILE_SOURCES:
+        return load_files(task, eval_prompts=eval_prompts, seed=seed)
+    return _generated(task, eval_prompts=eval_prompts or GENERATED_HELD_OUT, seed=seed)
+
+
+def _generated(task: TaskTable, *, eval_prompts: int, seed: int) -> TaskSet:
     match task.source:
         case "spell_backward":
             return load_spell_backward(
@@ -42,7 +50,7 @@ def load_tasks(task: TaskTable, *, eval_prompts: int, seed: int) -> TaskSet:
             )
         case "self_play":
             return _load_self_play(task, eval_prompts=eval_prompts, seed=seed)
-        case "reasoning_gym":
+        case _:
             assert task.name is not None, "the configuration checks that reasoning_gym has a name"
             return load_reasoning_gym(
                 task.name,
@@ -51,8 +59,6 @@ def load_tasks(task: TaskTable, *, eval_prompts: int, seed: int) -> TaskSet:
                 eval_prompts=eval_prompts,
                 seed=seed,
             )
-        case _:
-            return load_files(task, eval_prompts=eval_prompts, seed=seed)
 
 
 def _load_self_play(task: TaskTable, *, eval_prompts: int, seed: int) -> TaskSet:

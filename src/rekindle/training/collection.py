@@ -31,10 +31,17 @@ class RolloutCollector:
         scheduler: Source of requests.
         environment: Environment that plays them.
         warn: Called with a message about failed groups.
+        note: Called with every request that was played, and its rollouts.
     """
 
-    def __init__(self, scheduler: Scheduler, environment: Environment, warn: Callable[[str], None]) -> None:
-        self._scheduler, self._environment, self._warn = scheduler, environment, warn
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        environment: Environment,
+        warn: Callable[[str], None],
+        note: Callable[[GroupRequest, Sequence[Rollout]], None] = lambda request, rollouts: None,
+    ) -> None:
+        self._scheduler, self._environment, self._warn, self._note = scheduler, environment, warn, note
 
     def collect(self, clock: StepClock) -> Collected | None:
         """The groups of the next step; None when the scheduler has no further requests."""
@@ -54,7 +61,8 @@ class RolloutCollector:
     def _play(self, requests: Sequence[GroupRequest], seconds: dict[int, float], clock: StepClock) -> None:
         """Play and tell requests; an exception of the environment becomes the fate FAILED of the open groups."""
         began = time.perf_counter()
-        open_ids = {request.id for request in requests}
+        by_id = {request.id: request for request in requests}
+        open_ids = set(by_id)
         failure, void = "the environment did not return it", list[str]()
         try:
             for request_id, rollouts in self._environment.play(requests):
@@ -62,6 +70,7 @@ class RolloutCollector:
                 seconds[request_id] = time.perf_counter() - began
                 with clock.timed("schedule"):
                     self._scheduler.tell(request_id, rollouts)
+                    self._note(by_id[request_id], rollouts or ())
                     if reason := _void(rollouts or ()):
                         void.append(reason)
         except UserError:

@@ -85,7 +85,7 @@ def _likely_cause(last: Mapping[str, Any] | None) -> str:
         return (
             "no rollout of the last step was right: the verifier (task.verifier) does not read the format of the "
             "answers, they are cut at engine.max_new_tokens, or the prompts are too hard; look at the report and at "
-            "what the policy writes (rekindle eval with --transcripts)"
+            "what the policy writes (samples.jsonl)"
         )
     return (
         "the prompts are too hard or too easy for this policy, or their verifier fails: look at the report, change the "

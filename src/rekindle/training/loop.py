@@ -8,7 +8,7 @@ its last checkpoint and deletes later rows and lines.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -21,13 +21,15 @@ from rekindle.scheduling.starvation import STARVATION_STEPS, StarvationWatch
 from rekindle.training.clock import StepClock
 from rekindle.training.collection import RolloutCollector
 from rekindle.training.endings import Ending, stop_after
+from rekindle.training.health import HealthWatch
+from rekindle.training.rollout_samples import SampleRecorder
 from rekindle.training.run_files import RunFiles
 from rekindle.training.schedules import size_factor
 from rekindle.training.step_metrics import Totals, step_metrics
 from rekindle.training.supply import GivenTasks, Supply
 from rekindle.training.trainer import Trainer, TrainerState
 from rekindle.training.update_stats import UpdateStats
-from rekindle.types import Environment, TrainingSample
+from rekindle.types import Environment, GroupRequest, Rollout, TrainingSample
 
 __all__ = ["Observer", "Parts", "TrainingLoop"]
 
@@ -57,6 +59,8 @@ class Parts:
         credit: Turns groups into training samples.
         trainer: Holds and updates the policy.
         evaluate: Returns the ``eval/...`` metrics of the current policy.
+        recorder: Chooses the samples of what the policy wrote.
+        health: Watches over what goes wrong; None: one without held-out prompts and answers.
         files: Files that grow with every step.
         observer: Receives metrics and warnings.
         start: Costs before the first step, for the first metrics line.
@@ -70,6 +74,8 @@ class Parts:
     credit: Credit
     trainer: Trainer
     evaluate: Callable[[], dict[str, float]]
+    recorder: SampleRecorder = field(default_factory=SampleRecorder)
+    health: HealthWatch | None = None
     files: RunFiles
     observer: Observer
     start: Mapping[str, float] = field(default_factory=dict)
@@ -97,7 +103,8 @@ class TrainingLoop:
         self._restored = False
         self._without_signal = 0
         self._starvation = StarvationWatch()
-        self._collector = RolloutCollector(parts.scheduler, parts.environment, parts.observer.warn)
+        self._health = parts.health or HealthWatch(parts.config)
+        self._collector = RolloutCollector(parts.scheduler, parts.environment, parts.observer.warn, self._note)
 
     def restore(self, step: int, trainer: TrainerState, state: Mapping[str, Any]) -> None:
         """Continue after ``step`` of a checkpoint; the policy's weights must be loaded already."""
@@ -108,6 +115,8 @@ class TrainingLoop:
         if self._without_signal >= self.parts.config.train.max_steps_without_signal:
             self._without_signal = 0  # the run ended for this reason, and its cause may be gone
         self._starvation.load_state_dict(state["starvation"])
+        if "health" in state:
+            self._health.load_state_dict(state["health"])
         self.parts.supply.load_state_dict(state["supply"])  # first, because the scheduler's state refers to its tasks
         self.parts.scheduler.load_state_dict(state["scheduler"])
         self.parts.trainer.load_state_dict(trainer)
@@ -129,8 +138,11 @@ class TrainingLoop:
         """Sync the engine; in a new run, evaluate and write the metrics line of step 0."""
         self._sync()
         if not self._restored:
+            self._warn(self._health.begin())
             clock = StepClock(lambda: dict.fromkeys(("generate", "verify"), 0.0))
             evaluation = self._evaluate(clock)
+            self.parts.files.write_samples(self.parts.recorder.drain(self.step, self.version))
+            self._warn(self._health.step(evaluation))
             self._write(step_metrics([], [], None) | dict(self.parts.start) | evaluation | clock.read())
 
     # -- one step -----------------------------------------------------------------------------------------------------
@@ -169,6 +181,9 @@ class TrainingLoop:
         ending = Ending.INTERRUPTED if interrupted() else self._ending(metrics)
         evaluation = self._evaluate(clock) if self._evaluation_due(ending) else {}
         parts.files.write_groups(records, collected.seconds, supplied)
+        records += supplied.records
+        parts.files.write_samples(parts.recorder.drain(self.step, self.version, records, supplied.rollouts))
+        self._warn(self._health.step(metrics | evaluation))
         self._write(metrics | evaluation | clock.read())
         saved = ending is not None or self.step % parts.config.checkpoint.every == 0
         if saved:
@@ -235,6 +250,15 @@ class TrainingLoop:
             self._save()
         return Ending.INTERRUPTED
 
+    def _note(self, request: GroupRequest, rollouts: Sequence[Rollout]) -> None:
+        """Show a request's rollouts to what keeps samples and what watches over the run."""
+        self.parts.recorder.note(request, rollouts)
+        self._health.note(request, rollouts)
+
+    def _warn(self, texts: Iterable[str]) -> None:
+        for text in texts:
+            self.parts.observer.warn(text)
+
     def _watch(self, trained: int) -> None:
         """Warn when the pool begins to starve."""
         pool, wanted = self.parts.scheduler.pool, self.parts.scheduler.groups_per_step
@@ -285,6 +309,7 @@ class TrainingLoop:
             "totals": self.totals.sums,
             "without_signal": self._without_signal,
             "starvation": self._starvation.state_dict(),
+            "health": self._health.state_dict(),
             "supply": self.parts.supply.state_dict(),
             "scheduler": self.parts.scheduler.state_dict(),
             "kernels": policy.kernels.describe(),

@@ -20,6 +20,7 @@ from rekindle.notices import warn
 
 __all__ = [
     "check",
+    "check_same",
     "checkpoint_steps",
     "describe",
     "installed_version",
@@ -36,6 +37,8 @@ EXTENDABLE = {
 }  # fmt: skip
 """Keys that may change on resume: the end of the run, the number of kept checkpoints, and where files and servers are.
 The tasks in the files are compared with those that the run began with (``run_tasks``)."""
+FROM_THE_TASKS = {"task.verifier": "auto", "eval.prompts": None}
+"""Values that a run replaces by what suits its tasks (``preflight.settled``), when they are read."""
 CHECKPOINT = re.compile(r"step-(0|[1-9]\d*)")
 STATE = "state.json"
 
@@ -55,7 +58,7 @@ def check(config: Config, directory: Path, *, resume: bool) -> None:
     if visible and not saved.exists():
         raise ConfigError(f"{directory} contains no run to resume (no config.toml); choose another --out")
     if visible:
-        _check_same(config, saved)
+        check_same(config, directory)
         _warn_of_incomplete(directory)
 
 
@@ -130,9 +133,16 @@ def _kept(directory: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _check_same(config: Config, saved: Path) -> None:
+def check_same(config: Config, directory: Path) -> None:
+    """Check that a run was started with these settings.
+
+    Raises:
+        ConfigError: It was started with others.
+    """
+    saved = directory / "config.toml"
     before, now = (_flat(one.model_dump()) for one in (validate(read_toml(saved), str(saved)), config))
     changed = [key for key, value in now.items() if value != before.get(key) and key not in EXTENDABLE]
+    changed = [key for key in changed if key not in FROM_THE_TASKS or now[key] != FROM_THE_TASKS[key]]
     if not changed:
         return
     key, *others = changed

@@ -10,7 +10,7 @@ from rekindle.scheduling.ledger import Ledger
 from rekindle.training.checkpoint import Checkpoints
 from rekindle.training.supply import Supplied
 
-__all__ = ["MetricsLog", "ProposalLog", "RunFiles", "StepWarnings"]
+__all__ = ["LineLog", "MetricsLog", "RunFiles", "StepWarnings"]
 
 
 class MetricsLog(Protocol):
@@ -44,8 +44,8 @@ class StepWarnings(Log, Protocol):
         ...
 
 
-class ProposalLog(Protocol):
-    """Protocol of ``proposals.jsonl``."""
+class LineLog(Protocol):
+    """Protocol of ``proposals.jsonl`` and ``samples.jsonl``."""
 
     def extend(self, lines: Sequence[Mapping[str, Any]]) -> None:
         """Write the lines of a step."""
@@ -66,13 +66,15 @@ class RunFiles:
         warnings: Warnings, by step.
         checkpoints: States to resume from.
         proposals: A line per proposed task; None where tasks are given.
+        samples: A few rollouts a step; None where none are kept.
     """
 
     ledger: Ledger
     metrics: MetricsLog
     warnings: StepWarnings
     checkpoints: Checkpoints
-    proposals: ProposalLog | None = None
+    proposals: LineLog | None = None
+    samples: LineLog | None = None
 
     def truncate_after(self, step: int) -> None:
         """Delete rows and lines after a checkpoint; the steps will be repeated."""
@@ -82,6 +84,8 @@ class RunFiles:
         self.warnings.step = step
         if self.proposals is not None:
             self.proposals.truncate_after(step)
+        if self.samples is not None:
+            self.samples.truncate_after(step if step else -1)
 
     def end_step(self, line: Mapping[str, Any]) -> None:
         """Write the metrics line of a step and finish the step."""
@@ -99,3 +103,8 @@ class RunFiles:
         self.ledger.write(records, seconds, supplied.records, supplied.durations)
         if self.proposals is not None:
             self.proposals.extend(supplied.lines)
+
+    def write_samples(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Write the samples of a step."""
+        if self.samples is not None and lines:
+            self.samples.extend(lines)

@@ -83,12 +83,15 @@ def step_metrics(
     """
     supplied = supplied or Supplied()
     judged = [one for one in records if one.outcome is not None]
+    rollouts = sum(one.request.n for one in judged)
     peaks = [max(map(abs, sample.advantages)) for sample in samples]
     return {
         **step_counts(records),
         **_proposer_fates(supplied.records),
         **_costs([*records, *supplied.records], supplied.further_tokens, update, parameters),
-        "reward/mean": sum(one.reward_sum for one in judged) / sum(one.request.n for one in judged) if judged else None,
+        "reward/mean": sum(one.reward_sum for one in judged) / rollouts if judged else None,
+        "completion/length_mean": sum(one.generated_tokens for one in judged) / rollouts if judged else None,
+        "completion/truncated": sum(one.truncated for one in judged) / rollouts if judged else None,
         "advantage/abs_mean": sum(peaks) / len(peaks) if peaks else 0.0,
         **_temperatures(records, base_temperature),
         "verify/failures": sum(one.verifier_failures for one in records),

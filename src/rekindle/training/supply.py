@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from rekindle.scheduling.group_records import GroupRecord
+from rekindle.training.rollout_samples import Played
 from rekindle.types import TrainingSample
 
 __all__ = ["GivenTasks", "Supplied", "Supply"]
@@ -20,6 +21,7 @@ class Supplied:
         durations: Wall seconds by request id.
         metrics: Metrics of the step.
         lines: A line per proposed task, for ``proposals.jsonl``.
+        rollouts: Requests of the proposer with their rollouts, where all their rewards are known.
         further_tokens: Prompt tokens and sampled tokens outside of rollouts, e.g. of the policy as a verifier.
     """
 
@@ -28,6 +30,7 @@ class Supplied:
     durations: Mapping[int, float] = field(default_factory=dict)
     metrics: Mapping[str, float | None] = field(default_factory=dict)
     lines: Sequence[Mapping[str, Any]] = ()
+    rollouts: Sequence[Played] = ()
     further_tokens: tuple[int, int] = (0, 0)
 
 

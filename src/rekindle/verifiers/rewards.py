@@ -26,7 +26,7 @@ def build_verifier(task: TaskTable, verify: VerifyTable, judge: JudgeTable = NO_
     """Build the verifier of a configuration. Worker processes and judge calls start with the first verdict.
 
     ``auto`` is ``math`` for gsm8k, reasoning-gym's own scorer for reasoning_gym, ``qa_exact_match`` for search_world
-    and self_play, and exact match otherwise.
+    and self_play, and exact match otherwise. For files of numbers ``preflight.settled`` has replaced it by ``math``.
 
     Raises:
         MissingExtraError: A package that the verifier needs is not installed.

@@ -37,6 +37,8 @@ RULES: tuple[Rule, ...] = (
     credit.tis_has_an_old_policy,
     credit.forgetting_is_ordered,
     credit.successes_need_binary_rewards,
+    credit.penalties_can_be_compared,
+    credit.penalties_have_one_limit,
     runs.schedule_needs_an_end,
     runs.model_reads_the_task,
     runs.task_is_named,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from rekindle.config.facts import optimizer_steps, solver_estimator
+from rekindle.config.facts import optimizer_steps, overlong_buffer, plays_search, solver_estimator
 from rekindle.config.tables import Config
 from rekindle.learning.estimators import ESTIMATORS
 from rekindle.learning.losses import LOSSES
@@ -15,6 +15,8 @@ __all__ = [
     "compensation_has_groups_without_signal",
     "forgetting_is_ordered",
     "further_draws_need_a_gate",
+    "penalties_can_be_compared",
+    "penalties_have_one_limit",
     "ratio_needs_several_steps",
     "recycling_needs_a_gate",
     "successes_need_binary_rewards",
@@ -174,3 +176,42 @@ def successes_need_binary_rewards(config: Config) -> Iterator[str]:
     for name, used in needing.items():
         if used:
             yield f"{name} needs 0/1 rewards; set task.binary_rewards = true"
+
+
+def penalties_can_be_compared(config: Config) -> Iterator[str]:
+    """A penalty for overlong rollouts with an estimator of 0/1 or positive rewards, or where groups have no signal."""
+    advantage, remedy = config.advantage, 'set overlong.kind = "masked"'
+    if config.overlong.kind != "penalty":
+        return
+    estimator = solver_estimator(config)
+    if estimator.needs_binary_rewards or estimator.needs_positive_rewards:
+        needs = "0/1 rewards" if estimator.needs_binary_rewards else "rewards of at least 0"
+        yield (
+            f'overlong.kind = "penalty" lowers rewards, and advantage.estimator = "{advantage.estimator}" needs '
+            f'{needs}; {remedy}, or advantage.estimator = "grpo"'
+        )
+    others = {"reactivation.kind": config.reactivation.kind != "off"}
+    others["advantage.zero_variance_scale"] = advantage.zero_variance_scale > 0
+    for name, used in others.items():
+        if used:
+            yield (
+                f'overlong.kind = "penalty" gives all-correct groups an advantage by their lengths, and {name} gives '
+                f"them another; {remedy}"
+            )
+
+
+def penalties_have_one_limit(config: Config) -> Iterator[str]:
+    """A penalty for overlong rollouts in conversations, whose turns have limits of their own, or above the limit."""
+    if config.overlong.kind != "penalty":
+        return
+    if plays_search(config):
+        yield (
+            'overlong.kind = "penalty" is for single completions, and turns end a search conversation as well as '
+            'tokens do; set overlong.kind = "masked"'
+        )
+    limit = config.engine.max_new_tokens
+    if overlong_buffer(config) > limit:
+        yield (
+            f"overlong.buffer = {config.overlong.buffer} is more than engine.max_new_tokens = {limit}; set "
+            f"overlong.buffer = {max(1, limit // 5)}"
+        )

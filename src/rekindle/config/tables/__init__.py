@@ -6,7 +6,13 @@
 from typing import Literal
 
 from rekindle.config.keys import Table, key
-from rekindle.config.tables.credit import AdvantageTable, LossTable, ReactivationTable, SubsetTable
+from rekindle.config.tables.credit import (
+    AdvantageTable,
+    LossTable,
+    OverlongTable,
+    ReactivationTable,
+    SubsetTable,
+)
 from rekindle.config.tables.model import ModelTable, WarmStartTable
 from rekindle.config.tables.prompts import (
     PhasesTable,
@@ -20,7 +26,7 @@ from rekindle.config.tables.rollouts import EngineTable, HeatingTable, RefillTab
 from rekindle.config.tables.search import RetrieverTable, SearchTable
 from rekindle.config.tables.self_play import CheckTable, FiltersTable, SelfPlayTable
 from rekindle.config.tables.task import JudgeTable, TaskTable, VerifyTable
-from rekindle.config.tables.training import CheckpointTable, EvalTable, OptimizerTable, TrainTable
+from rekindle.config.tables.training import CheckpointTable, EvalTable, OptimizerTable, SamplesTable, TrainTable
 
 __all__ = ["Config"]
 
@@ -58,6 +64,7 @@ class Config(Table):
     reactivation: ReactivationTable = ReactivationTable()
     top_up: TopUpTable = TopUpTable()
     subset: SubsetTable = SubsetTable()
+    overlong: OverlongTable = OverlongTable()
     refill: RefillTable = RefillTable()
     train: TrainTable = TrainTable()
     advantage: AdvantageTable = AdvantageTable()
@@ -65,4 +72,5 @@ class Config(Table):
     optimizer: OptimizerTable = OptimizerTable()
     engine: EngineTable = EngineTable()
     eval: EvalTable = EvalTable()
+    samples: SamplesTable = SamplesTable()
     checkpoint: CheckpointTable = CheckpointTable()

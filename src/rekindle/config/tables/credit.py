@@ -11,9 +11,10 @@ from rekindle.learning.estimators import ESTIMATORS
 from rekindle.learning.estimators.statistics import Deviation
 from rekindle.learning.losses import LOSSES
 
-__all__ = ["AdvantageTable", "LossTable", "ReactivationTable", "SubsetTable"]
+__all__ = ["AdvantageTable", "LossTable", "OverlongTable", "ReactivationTable", "SubsetTable"]
 
 REACTIVATED = on("reactivation.kind", "virtual_failure", "constant")
+PENALIZED = on("overlong.kind", "penalty")
 CHOSEN = on("subset.kind", "max_variance", "balanced")
 SEVERAL_MINIBATCHES = fact(
     "a batch is divided into minibatches", lambda config: config.optimizer.minibatches > 1, optimizer__minibatches=4
@@ -188,3 +189,24 @@ class SubsetTable(Table):
         only=CHOSEN,
         values={"selected": "the rollouts trained on", "all": "all of the group"},
     )
+
+
+class OverlongTable(Table):
+    """Rollouts that ``engine.max_new_tokens`` cuts, or nearly (DAPO, arXiv 2503.14476); rewards and outcomes stay."""
+
+    kind: Literal["off", "masked", "penalty"] = key(
+        "off",
+        "handling of overlong rollouts",
+        values={
+            "off": "they are as all others",
+            "masked": "truncated ones are left out of the loss; their rewards count in the statistics of their group",
+            "penalty": "the last `buffer` tokens lower the reward that advantages are computed from, down to -factor",
+        },
+    )
+    buffer: int | None = key(
+        None,
+        "tokens before engine.max_new_tokens in which the penalty grows; absent: a fifth of it (DAPO)",
+        ge=1,
+        only=PENALIZED,
+    )
+    factor: float = key(1.0, "penalty of a truncated rollout", gt=0, only=PENALIZED)

@@ -1,14 +1,19 @@
 """Tables of the policy, and of the warm start of a tiny one."""
 
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import model_validator
 
 from rekindle.config.conditions import Condition, absent, fact, given, on
+from rekindle.config.defaults import Case, Computed
 from rekindle.config.facts import invents_its_world
 from rekindle.config.keys import OptionalPath, Table, key
+from rekindle.hardware import computes_bfloat16
 
-__all__ = ["LoraTable", "ModelTable", "TinyModel", "WarmStartTable"]
+if TYPE_CHECKING:
+    from rekindle.config.tables import Config
+
+__all__ = ["LORA", "READY_MODEL", "LoraTable", "ModelTable", "TinyModel", "WarmStartTable"]
 
 MADE_HERE = absent("model.path").but("model.path names a pretrained model, remove model.path")
 READY_MODEL = given("model.path", "MODEL_DIR", suggest=False).but(
@@ -18,6 +23,10 @@ READY_MODEL = given("model.path", "MODEL_DIR", suggest=False).but(
 TEMPLATED = (READY_MODEL & on("model.chat_template", True)).but(
     "no chat template is used, set model.chat_template = true"
 )
+
+
+def _fast_dtype(config: "Config") -> str:
+    return "bfloat16" if computes_bfloat16(config.model.device) else "float32"
 
 
 class TinyModel(Table):
@@ -84,6 +93,7 @@ class ModelTable(Table):
     dtype: Literal["float32", "bfloat16"] = key(
         "float32",
         "type of the weights; the optimizer's state is float32 in any case",
+        cases=(Case(READY_MODEL, Computed('"bfloat16" if processor or GPU have units for it', _fast_dtype)),),
         values={"float32": "4 bytes a weight", "bfloat16": "2 bytes a weight, for GPUs"},
     )
     float32_head: bool = key(

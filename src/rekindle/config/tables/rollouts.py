@@ -5,8 +5,10 @@ from typing import Literal
 from pydantic import model_validator
 
 from rekindle.config.conditions import fact, given, having, on
+from rekindle.config.defaults import Case
 from rekindle.config.facts import fewest_and_most
 from rekindle.config.keys import Table, key
+from rekindle.config.tables.model import READY_MODEL
 from rekindle.scheduling.pools import POOLS
 
 __all__ = ["EngineTable", "HeatingTable", "RefillTable", "SizesTable", "TopUpTable"]
@@ -104,7 +106,9 @@ class RefillTable(Table):
 class EngineTable(Table):
     """Sampling limits."""
 
-    max_new_tokens: int = key(24, "sampled tokens of a rollout, all turns together", ge=1)
+    max_new_tokens: int = key(
+        24, "sampled tokens of a rollout, all turns together", ge=1, cases=(Case(READY_MODEL, 512),)
+    )
     top_p: float = key(1.0, "sample from the likeliest tokens that together have this probability; 1: all", gt=0, le=1)
     min_p: float = key(0.0, "leave out tokens less likely than this fraction of the likeliest; 0: none", ge=0, lt=1)
     stop: tuple[str, ...] = key((), "texts that end a completion, in addition to the end token")

@@ -6,7 +6,7 @@ from rekindle.config.conditions import Condition, absent, fact, given, on
 from rekindle.config.facts import FILE_SOURCES, PROMPT_SOURCES, verifies_in_workers, verifies_maths
 from rekindle.config.keys import OptionalPath, Table, key
 
-__all__ = ["JudgeTable", "TaskTable", "VerifyTable"]
+__all__ = ["FILES", "JudgeTable", "TaskTable", "VerifyTable"]
 
 
 FILES = on("task.source", *FILE_SOURCES)
@@ -71,8 +71,8 @@ class TaskTable(Table):
         "auto",
         "scorer of answers, from 0 to 1",
         values={
-            "auto": "the source's own: math for gsm8k, reasoning_gym for reasoning_gym, "
-            "qa_exact_match for search, else exact_match",
+            "auto": "the source's own: math for gsm8k and for single-turn files whose answers are all numbers, "
+            "reasoning_gym for reasoning_gym, qa_exact_match for search, else exact_match",
             "exact_match": "1 if the final answer equals a reference answer, apart from surrounding white space",
             "math": "1 if the final answer is a result that equals the reference, by value or by math-verify",
             "reasoning_gym": "the scorer of the data set",

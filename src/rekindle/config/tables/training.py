@@ -2,13 +2,17 @@
 
 from typing import Annotated, Literal
 
-from rekindle.config.conditions import fact, on
+from rekindle.config.conditions import fact, given, on
+from rekindle.config.defaults import Case, Computed
+from rekindle.config.facts import short_warm_up
 from rekindle.config.keys import OneOf, Table, key
+from rekindle.config.tables.model import LORA, READY_MODEL
 from rekindle.config.tables.prompts import PRIORITIZED, SIGNAL_CHANCE
+from rekindle.config.tables.task import FILES
 from rekindle.scheduling.gates import GATES
 from rekindle.scheduling.pools import POOLS
 
-__all__ = ["CheckpointTable", "EvalTable", "OptimizerTable", "TrainTable"]
+__all__ = ["CheckpointTable", "EvalTable", "OptimizerTable", "SamplesTable", "TrainTable"]
 
 GIVEN_SIZE = on("sizes.rule", "fixed", "knapsack").but('groups are sized by 1/p, set sizes.rule = "fixed"')
 UNPHASED = fact(
@@ -39,7 +43,12 @@ class TrainTable(Table):
     oversample: int = key(1, "k: prompts drawn per step = oversample x groups_per_step", ge=1)
     temperature: float = key(1.0, "sampling temperature", gt=0)
     gate: Annotated[str, OneOf(GATES)] = key("has_signal", "groups that may enter an update")
-    learning_rate: float = key(5e-4, "learning rate of AdamW after the warm-up", gt=0)
+    learning_rate: float = key(
+        5e-4,
+        "learning rate of AdamW after the warm-up",
+        gt=0,
+        cases=(Case(READY_MODEL & LORA, 1e-5), Case(READY_MODEL, 1e-6)),
+    )
     threads: int | None = key(
         None, "CPU threads; absent: chosen by a measurement at the start, 1 for a tiny model", ge=1
     )
@@ -49,7 +58,12 @@ class TrainTable(Table):
 class OptimizerTable(Table):
     """AdamW, its schedule, and the division of a batch into optimizer steps."""
 
-    warmup_steps: int = key(20, "updates in which the learning rate rises from 0", ge=0)
+    warmup_steps: int = key(
+        20,
+        "updates in which the learning rate rises from 0",
+        ge=0,
+        cases=(Case(READY_MODEL, Computed("a tenth of the steps, at most 20", short_warm_up)),),
+    )
     schedule: Literal["constant", "linear", "cosine"] = key(
         "constant",
         "learning rate after the warm-up",
@@ -77,7 +91,17 @@ class EvalTable(Table):
     """Evaluation on held-out prompts."""
 
     every: int = key(20, "steps between evaluations; there is one before the first step and one after the last", ge=1)
-    prompts: int = key(256, "held-out prompts", ge=1)
+    prompts: int | None = key(
+        256,
+        "held-out prompts",
+        ge=1,
+        cases=(
+            Case(
+                FILES & given("task.eval_path", "FILE", suggest=False), Computed("those of task.eval_path, at most 256")
+            ),
+            Case(FILES, Computed("a tenth of the prompts, at most 256")),
+        ),
+    )
     samples: int = key(1, "rollouts per held-out prompt at temperature 1", ge=1)
 
 
@@ -90,4 +114,13 @@ class CheckpointTable(Table):
         "last",
         "checkpoints that have the state of the optimizer, two to three times the size of the weights",
         values={"last": "the last one; older ones are models only", "all": "all, so that a run can resume from each"},
+    )
+
+
+class SamplesTable(Table):
+    """Samples of what the policy writes, in samples.jsonl and in the report."""
+
+    per_step: int = key(4, "rollouts of a step that are kept, of each role, right and wrong ones; 0: none", ge=0)
+    held_out: int = key(
+        2, "held-out prompts whose completions are kept, the same of each evaluation, sampled and greedy; 0: none", ge=0
     )

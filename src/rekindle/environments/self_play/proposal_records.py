@@ -9,9 +9,9 @@ from rekindle.environments.self_play.rewards import ProposerReward
 from rekindle.learning.credit import Credit
 from rekindle.learning.samples import build_samples
 from rekindle.scheduling.group_records import GroupRecord, failure_record, records_of
-from rekindle.types import Fate, Group, TrainingSample, outcome_of
+from rekindle.types import Fate, Group, GroupRequest, Rollout, TrainingSample, outcome_of
 
-__all__ = ["assign_rewards", "played_tasks", "proposal_records"]
+__all__ = ["assign_rewards", "played_tasks", "proposal_records", "rewarded_rollouts"]
 
 
 def played_tasks(records: Iterable[GroupRecord]) -> dict[str, float | None]:
@@ -46,7 +46,7 @@ def proposal_records(
     A group whose rewards are all known is trained, or retired if it has no signal or the proposer is not trained. It
     failed if something outside the policy failed. It is excess if one of its valid questions is still to be played.
     """
-    groups = [list(group) for _, group in groupby(proposals, key=lambda one: one.request.id)]
+    groups = _by_request(proposals)
     known = [group for group in groups if all(one.reward is not None for one in group)]
     samples = build_samples([_rewarded(group) for group in known], credit) if learns and known else []
     with_signal = {sample.prompt_key for sample in samples if any(sample.advantages)}
@@ -57,6 +57,16 @@ def proposal_records(
             proposal.fate = fate
         records.append(_record(group, fate))
     return samples if with_signal else [], records
+
+
+def rewarded_rollouts(proposals: Sequence[Proposal]) -> list[tuple[GroupRequest, Sequence[Rollout]]]:
+    """Requests with their rollouts and rewards, without those of which a reward is unknown."""
+    groups = [_rewarded(group) for group in _by_request(proposals) if all(one.reward is not None for one in group)]
+    return [(group.request, group.rollouts) for group in groups]
+
+
+def _by_request(proposals: Sequence[Proposal]) -> list[list[Proposal]]:
+    return [list(group) for _, group in groupby(proposals, key=lambda one: one.request.id)]
 
 
 def _rewarded(group: Sequence[Proposal]) -> Group:

@@ -17,7 +17,12 @@ from typing import Any
 
 from rekindle.environments.self_play.audit import proposal_lines, step_numbers
 from rekindle.environments.self_play.created_tasks import CreatedTasks
-from rekindle.environments.self_play.proposal_records import assign_rewards, played_tasks, proposal_records
+from rekindle.environments.self_play.proposal_records import (
+    assign_rewards,
+    played_tasks,
+    proposal_records,
+    rewarded_rollouts,
+)
 from rekindle.environments.self_play.proposals import Proposal
 from rekindle.environments.self_play.proposer import Order, Proposer
 from rekindle.environments.self_play.reference_solver import ReferenceSolver
@@ -188,6 +193,7 @@ class QuestionSupply:
             durations=self._durations,
             metrics=step_numbers(proposals, len(self._failed) * settings.group_size, self._oracle),
             lines=proposal_lines(proposals, step, settings.recorded_documents, self._oracle),
+            rollouts=rewarded_rollouts(proposals),
             further_tokens=self._check_tokens(),
         )
 

@@ -6,6 +6,7 @@ tokens.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from rekindle.learning.estimators.batch_standardize import batch_standardize, batch_standardize_with
@@ -56,7 +57,10 @@ ESTIMATORS: Mapping[str, Estimator] = MappingProxyType(
         "grpo": with_parameters(grpo_with, "deviation"),
         "dr_grpo": per_group(dr_grpo, "reward less the group's mean (Dr. GRPO)"),
         "rloo": per_group(rloo, "reward less the mean of the group's other rollouts (RLOO)"),
-        "maxrl": per_group(maxrl, "reward less the group's mean, divided by that mean; rewards of at least 0 (MaxRL)"),
+        "maxrl": replace(
+            per_group(maxrl, "reward less the group's mean, divided by that mean; rewards of at least 0 (MaxRL)"),
+            needs_positive_rewards=True,
+        ),
         "gpg": Estimator(
             gpg,
             "batch",

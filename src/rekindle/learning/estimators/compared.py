@@ -46,6 +46,7 @@ class Estimator:
         description: One line for the list of estimators.
         needs_group: It compares the rollouts of one prompt: a group of one, or of equal rewards, has advantage 0.
         needs_binary_rewards: It counts successes.
+        needs_positive_rewards: It divides by a mean of rewards, which must be at least 0.
         reads_history: It asks for the prompts' Beta counts.
         rescales_for_silence: It gives groups with signal the share of those without, which must be in the batch.
         balances_each_step: Its advantages are signs; every optimizer step gives both signs the same total weight.
@@ -58,6 +59,7 @@ class Estimator:
     description: str = ""
     needs_group: bool = False
     needs_binary_rewards: bool = False
+    needs_positive_rewards: bool = False
     reads_history: bool = False
     rescales_for_silence: bool = False
     balances_each_step: bool = False
