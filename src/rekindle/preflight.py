@@ -12,6 +12,7 @@ from rekindle.evaluation.profile_file import load_profile
 from rekindle.evaluation.question_sets import QuestionSet
 from rekindle.models.directory import check_directory, check_tokenizer, expected_device, saved_parameters
 from rekindle.notices import Say, warn
+from rekindle.observability.trackers import check_trackers
 from rekindle.retrieval.corpus import open_corpus
 from rekindle.retrieval.retriever import RetrievalError
 from rekindle.tasks import search_world, spell_backward
@@ -23,6 +24,7 @@ __all__ = [
     "check_policy",
     "check_profilable",
     "check_retriever",
+    "check_trackers",
     "check_training",
     "loading_line",
     "question_sets",

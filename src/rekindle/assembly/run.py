@@ -21,6 +21,7 @@ from rekindle.models.policy import Policy
 from rekindle.notices import Say, opened, warn
 from rekindle.observability.metrics import MetricsWriter
 from rekindle.observability.step_log import StepLog
+from rekindle.observability.trackers import check_trackers, tracked
 from rekindle.observability.warnings_log import WarningsLog
 from rekindle.scheduling.ledger import Ledger
 from rekindle.scheduling.profiling import Profile
@@ -67,6 +68,7 @@ def open_run(
         adapt: The parts of the run -> the parts to use, e.g. with another environment around the given one.
     """
     run_directory.check(config, directory, resume=resume)
+    check_trackers(config)
     checkpoints = Checkpoints(directory / "checkpoints", config.checkpoint.keep)
     step = checkpoints.steps()[-1] if checkpoints.steps() else 0
     model = checkpoints.path(step) / "model" if step else start
@@ -79,9 +81,9 @@ def open_run(
             saved = _resumed_files(files, step) if step else None
             if saved is None:
                 _new_files(files, directory, ready.bench)
-            with notices.kept_in(files.warnings):
+            with notices.kept_in(files.warnings), _tracked(files, config, directory, saved) as tracked_files:
                 profiled = _with_profile(ready, lambda bench: own_profile(bench, directory, say, interrupted))
-                loop = TrainingLoop(adapt(_parts(profiled, files, saved, observer, say)))
+                loop = TrainingLoop(adapt(_parts(profiled, tracked_files, saved, observer, say)))
                 if saved:
                     _restore(loop, saved, checkpoints.path(step))
                     _describe(directory, ready.bench)
@@ -197,6 +199,13 @@ def _run_files(directory: Path, source: TaskSource, checkpoints: Checkpoints) ->
         proposals = None if source.log_file is None else stack.enter_context(StepLog(directory / source.log_file))
         warnings = stack.enter_context(WarningsLog(directory / "warnings.jsonl"))
         yield RunFiles(ledger, metrics, warnings, checkpoints, proposals)
+
+
+@contextmanager
+def _tracked(files: RunFiles, config: Config, directory: Path, saved: _Saved | None) -> Iterator[RunFiles]:
+    """The same files, whose metrics also go to the trackers of the configuration."""
+    with tracked(config, directory, files.metrics, resumed_from=saved.step if saved else -1) as metrics:
+        yield replace(files, metrics=metrics)
 
 
 @contextmanager

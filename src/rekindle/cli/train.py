@@ -51,9 +51,10 @@ def _train(options: argparse.Namespace) -> int:
 
 def _look(config: "Config", directory: Path) -> "TaskSet":
     """The tasks of the run, after checks of its files; shows which model is loaded next."""
-    from rekindle.preflight import check_policy, check_retriever, check_training, loading_line, task_set
+    from rekindle.preflight import check_policy, check_retriever, check_trackers, check_training, loading_line, task_set
     from rekindle.training.run_directory import last_checkpoint
 
+    check_trackers(config)
     checkpoint = last_checkpoint(directory)
     model = checkpoint / "model" if checkpoint else config.model.path and Path(config.model.path)
     if model:
