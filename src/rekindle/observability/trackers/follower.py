@@ -23,7 +23,9 @@ __all__ = ["Follower", "Record", "numbers"]
 STEP_SECONDS = 5.0
 """Longest wait of a step for its tracker; a tracker that is slower gets the steps behind the run."""
 CLOSE_SECONDS = 75.0
-"""Longest wait of a run that ends for its trackers."""
+"""Longest wait of a run that ends for its trackers, after a first one of ``STEP_SECONDS``."""
+LONGEST = 300
+"""Characters of a library's message in a warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class Record:
 
     Attributes:
         id: Its id.
-        last_step: Last step that was handed over; -1: none.
+        last_step: Last step that it surely has; -1: none.
     """
 
     id: str
@@ -109,8 +111,11 @@ class Follower:
             self._changed.notify_all()
 
     def join(self) -> None:
-        """Wait for the end, but not longer than ``CLOSE_SECONDS``; warns of steps that the tracker does not have."""
-        self._thread.join(CLOSE_SECONDS)
+        """Wait for the end, but not for ever; warns of steps that the tracker does not have."""
+        self._thread.join(STEP_SECONDS)
+        if self._thread.is_alive():
+            warn(f"waiting for {self._name} to take the last steps, for at most {CLOSE_SECONDS:.0f} seconds")
+            self._thread.join(CLOSE_SECONDS)
         self._say_error()
         missing = len(self._waiting)
         if missing or self._thread.is_alive():
@@ -129,8 +134,9 @@ class Follower:
                 self._done = asked
                 self._changed.notify_all()
                 self._changed.wait_for(self._is_needed)
-        self._attempt(self._hand_over)
-        self._attempt(self._finish)
+        if self._tracker is not None:
+            self._attempt(self._hand_over)
+            self._attempt(self._finish)
 
     def _is_needed(self) -> bool:
         return self._asked > self._done or self._failed is not None
@@ -149,14 +155,17 @@ class Follower:
         while self._waiting:
             line = self._waiting[0]
             step: int = line["step"]
-            if step > self._tracker.last_step:
+            is_new = step > self._tracker.last_step
+            if is_new:
                 self._tracker.log(step, numbers(line))
-                Record(self._tracker.id, step).write(self._record)
             self._waiting.popleft()
+            if is_new:
+                Record(self._tracker.id, self._tracker.last_step).write(self._record)
 
     def _finish(self) -> None:
-        if self._tracker is not None:
-            self._tracker.close(failed=bool(self._failed))
+        assert self._tracker is not None
+        self._tracker.close(failed=bool(self._failed))
+        Record(self._tracker.id, self._tracker.last_step).write(self._record)
 
     # -- in the thread of the run -------------------------------------------------------------------------------------
 
@@ -167,4 +176,5 @@ class Follower:
             return
         self._said.add(type(error).__name__)
         words = " ".join(str(error).split()) or type(error).__name__
-        warn(f"{self._name} could not take a step ({words[:300]}); the run goes on, and its steps are kept for later")
+        words = words if len(words) <= LONGEST else f"{words[:LONGEST]} ..."
+        warn(f"{self._name} could not take a step ({words}); the run goes on, and its steps are kept for later")

@@ -1,6 +1,6 @@
 """MLflow: a server, a database or a directory, by ``MLFLOW_TRACKING_URI``.
 
-Metrics have the names of ``metrics.jsonl``, as far as MLflow accepts them (``_accepted``). Keys of the configuration are
+Metrics have the names of ``metrics.jsonl`` as far as MLflow accepts them (``_accepted``). Keys of the configuration are
 parameters. MLflow keeps every value that is written: a resumed run continues the run of the same
 id after the last step that it has.
 """
@@ -69,13 +69,13 @@ class MlflowTracker:
 
     Attributes:
         id: Its run id.
-        last_step: Last step that it has by the record of the run directory, which is written after each request.
+        last_step: Step of the last request that was answered.
     """
 
     def __init__(self, run: TrackedRun) -> None:
         from mlflow import MlflowClient
 
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # a step that failed is tried again with the next
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # a step that failed is tried again with the next
         self._client = MlflowClient()
         continued = run.id if run.id is not None and self._exists(run.id) else None
         self.id = continued or self._begun(run)
@@ -89,6 +89,7 @@ class MlflowTracker:
         now = int(1000 * time.time())
         values = [Metric(_accepted(name, metrics), float(value), now, step) for name, value in metrics.items()]
         self._client.log_batch(self.id, metrics=values)
+        self.last_step = step
 
     def close(self, *, failed: bool) -> None:
         """Set the status of the run."""

@@ -7,6 +7,7 @@ later steps of the files before it.
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rekindle.observability.trackers.tracker import TrackedRun, parameters
@@ -17,12 +18,18 @@ NEVER = 10**9
 """Seconds between flushes of the library; each step is flushed here."""
 
 
+def _wait_for_a_later_name(directory: Path) -> None:
+    """Wait for the next second where a file of this one is there: viewers read files in the order of their names."""
+    if any(f".{int(time.time())}." in path.name for path in directory.glob("events.out.tfevents.*")):
+        time.sleep(1.0)
+
+
 class TensorBoardTracker:
     """Writer of event files.
 
     Attributes:
         id: Name of the directory.
-        last_step: Last step that viewers show of the files before.
+        last_step: Last step in the files, or that viewers show of the files before.
     """
 
     def __init__(self, run: TrackedRun) -> None:
@@ -33,7 +40,9 @@ class TensorBoardTracker:
 
         self.id = "tensorboard"
         self.last_step = min(run.last_step, run.resumed_from)
-        self._writer = EventFileWriter(str(run.directory / "tensorboard"), flush_secs=NEVER)
+        directory = run.directory / "tensorboard"
+        _wait_for_a_later_name(directory)
+        self._writer = EventFileWriter(str(directory), flush_secs=NEVER)
         if run.id is not None:
             self._add(step=self.last_step + 1, session_log=SessionLog(status=SessionLog.START))
         settings = dict(parameters(run.config))
@@ -49,6 +58,7 @@ class TensorBoardTracker:
         values = [Summary.Value(tag=name, simple_value=value) for name, value in metrics.items()]
         self._add(step=step, summary=Summary(value=values))
         self._writer.flush()
+        self.last_step = step
 
     def close(self, *, failed: bool) -> None:
         """Close the file; event files do not say how a run ended."""

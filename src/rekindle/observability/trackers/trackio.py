@@ -11,9 +11,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any, cast
 
-from rekindle.observability.trackers.tracker import TrackedRun
+from rekindle.observability.trackers.tracker import Delay, TrackedRun
 
 __all__ = ["TrackioTracker"]
+
+WRITE_SECONDS = 2.0
+"""Time in which a queued step is written; Trackio writes twice a second."""
 
 
 class TrackioTracker:
@@ -21,7 +24,7 @@ class TrackioTracker:
 
     Attributes:
         id: Its run id.
-        last_step: Last step in the database; where it is on a server, last one by the record of the run directory.
+        last_step: Last step that is surely in the database.
     """
 
     def __init__(self, run: TrackedRun) -> None:
@@ -40,15 +43,18 @@ class TrackioTracker:
         if run.id is not None and self._run.url is None:
             found = SQLiteStorage.get_max_step_for_run(run.project, run.name, run_id=run.id)
             self.last_step = -1 if found is None else found
+        self._delay = Delay(self.last_step, WRITE_SECONDS)
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Put a step in Trackio's queue."""
         self._run.log(dict(metrics), step=step)
+        self.last_step = self._delay.after(step)
 
     def close(self, *, failed: bool) -> None:
         """Write the queue; Trackio does not say how a run ended."""
         with _unprinted():
             self._run.finish()
+        self.last_step = self._delay.newest()
 
 
 class _Output:
