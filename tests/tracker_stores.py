@@ -1,4 +1,4 @@
-"""What trackers have kept, read back with their own libraries: points by metric and step, parameters, the run's name."""
+"""What trackers have kept, read back with their libraries: points by metric and step, parameters, name of the run."""
 
 import json
 import struct
@@ -41,12 +41,30 @@ def tensorboard(directory):
     for metric in events.Tags()["scalars"]:
         for event in events.Scalars(metric):
             kept.add(metric, event.step, event.value)
+    assert tensorboard_without_fast_loading(directory) == kept.metrics
     summary = events.SummaryMetadata(SESSION_START_INFO_TAG)
     for key, value in parse_session_start_info_plugin_data(summary.plugin_data.content).hparams.items():
         kept.parameters[key] = getattr(value, value.WhichOneof("kind"))
     kept.name = kept.parameters.pop("name")
     assert b"train.seed = 0" in events.Tensors("config")[0].tensor_proto.string_val[0]
     return kept
+
+
+def tensorboard_without_fast_loading(directory):
+    """The scalars by the loader of `tensorboard --load_fast=false`, which has rules of its own for purges."""
+    from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
+    from tensorboard.util.tensor_util import make_ndarray
+
+    events = EventAccumulator(str(directory / "tensorboard"), size_guidance={"tensors": 0})
+    events.Reload()
+    kept = Kept()
+    for metric in set(events.Tags()["tensors"]) - {"config"}:
+        for event in (
+            events.Tensors(metric) if events.SummaryMetadata(metric).plugin_data.plugin_name == "scalars" else ()
+        ):
+            kept.add(metric, event.step, make_ndarray(event.tensor_proto).item())
+    assert not kept.twice
+    return kept.metrics
 
 
 def wandb(directory):

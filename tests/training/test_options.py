@@ -232,6 +232,9 @@ ELSEWHERE = {
     "engine.max_rows": "tests/engines/test_torch_engine",
     "checkpoint.every": "test_checkpoints below",
     "checkpoint.keep": "test_loop",
+    "track": "tests/observability/trackers",
+    "tracking.project": "tests/observability/trackers",
+    "tracking.name": "tests/observability/trackers",
 }
 
 

@@ -6,7 +6,6 @@ import sys
 from importlib.util import find_spec
 
 import pytest
-from tracker_stores import STORES
 
 from rekindle.config import Config
 from rekindle.config.tables.tracking import TRACKERS
@@ -17,6 +16,7 @@ from rekindle.observability.trackers.follower import Record
 from rekindle.observability.trackers.tracker import parameters
 from rekindle.observability.trackers.trackio import WRITE_SECONDS
 from rekindle.observability.trackers.wandb import FLUSH_SECONDS
+from tracker_stores import STORES
 
 LINES = [
     {"step": 0, "version": 0, "loss": None, "eval/accuracy": 0.25, "policy_gap": None, "policy_gap/outside": None},
@@ -114,8 +114,9 @@ from pathlib import Path
 sys.path[:0] = sys.argv[2:]
 from test_libraries import LINES, configuration
 from rekindle.observability.metrics import MetricsWriter
-from rekindle.observability.trackers import tracked
+from rekindle.observability.trackers import follower, tracked
 
+follower.STEP_SECONDS = 60.0
 directory = Path(sys.argv[1])
 with MetricsWriter(directory / "metrics.jsonl") as log:
     with tracked(configuration(TRACKER), directory, log) as metrics:

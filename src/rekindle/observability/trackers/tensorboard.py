@@ -43,8 +43,8 @@ class TensorBoardTracker:
         directory = run.directory / "tensorboard"
         _wait_for_a_later_name(directory)
         self._writer = EventFileWriter(str(directory), flush_secs=NEVER)
-        if run.id is not None:
-            self._add(step=self.last_step + 1, session_log=SessionLog(status=SessionLog.START))
+        # Some loaders take the first start of all for no restart, so every file has one.
+        self._add(step=self.last_step + 1, session_log=SessionLog(status=SessionLog.START))
         settings = dict(parameters(run.config))
         table = "\n".join(f"    {key} = {value}" for key, value in settings.items())
         self._add(summary=hparams_pb({**settings, "name": run.name}))
