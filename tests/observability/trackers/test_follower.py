@@ -119,11 +119,21 @@ def test_no_step_waits_for_a_tracker_that_hangs_and_the_end_waits_with_a_bound(t
 
 
 def test_a_tracker_that_hangs_while_it_closes_is_said(tmp_path, monkeypatch):
-    monkeypatch.setattr(follower, "STEP_SECONDS", 0.5)
-    monkeypatch.setattr(follower, "CLOSE_SECONDS", 0.01)
-    released, tracker = threading.Event(), FakeTracker()
-    monkeypatch.setattr(tracker, "close", lambda failed: released.wait())
-    texts = followed(tmp_path, lambda: tracker)
+    closing, released, tracker = threading.Event(), threading.Event(), FakeTracker()
+
+    def close(failed):
+        closing.set()
+        released.wait()
+
+    monkeypatch.setattr(tracker, "close", close)
+    with warned() as texts:
+        one = Follower("wandb", lambda: tracker, tmp_path / "wandb.json")
+        one.append(STEPS[0])
+        one.end(failed=False)
+        closing.wait()
+        monkeypatch.setattr(follower, "STEP_SECONDS", 0.01)
+        monkeypatch.setattr(follower, "CLOSE_SECONDS", 0.01)
+        one.join()
     released.set()
     assert texts[1].startswith("wandb did not finish in time; metrics.jsonl has them all")
 
