@@ -2,14 +2,15 @@
 export PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := train,lora,gguf,tasks,math,parquet,search,dense,serve,dev
+EXTRAS := train,lora,gguf,tasks,math,parquet,search,dense,serve,tensorboard,dev
 export OMP_NUM_THREADS ?= 1
 
 # How long `make fuzz` goes on, and the torch of `make test-lowest` and `make test-newest` (a CPU build, if possible).
 MINUTES ?= 30
 export TORCH ?= $(shell sed -n 's/^torch==//p' constraints.txt)
 
-.PHONY: setup quickstart smollm2 test test-slow test-all fuzz lint test-wheel test-lowest test-newest test-pythons clean
+.PHONY: setup quickstart smollm2 test test-slow test-all fuzz lint test-wheel test-trackers test-lowest test-newest
+.PHONY: test-pythons clean
 
 setup: $(VENV)/.ready
 
@@ -58,6 +59,10 @@ lint: setup
 # The package in environments of their own, kept in .venvs.
 test-wheel:
 	.ci/wheel
+
+# Trackers with their libraries, of which `make setup` installs only TensorBoard's: the others would add 220 MiB.
+test-trackers:
+	.ci/trackers
 
 test-lowest:
 	.ci/bounds lowest

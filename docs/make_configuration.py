@@ -31,7 +31,9 @@ where" says when it is read. A run keeps its complete configuration as `config.t
 def page() -> str:
     """The whole page."""
     keys = {key.path: key for key in keys_of(Config)}
-    return "\n".join([HEAD, _rows([keys["recipe"], keys["base"]]), "", *_tables(Config, "", keys)])
+    return "\n".join(
+        [HEAD, _rows([key for path, key in keys.items() if "." not in path]), "", *_tables(Config, "", keys)]
+    )
 
 
 def _tables(model: type[BaseModel], prefix: str, keys: dict[str, Key]) -> list[str]:
@@ -71,6 +73,8 @@ def _condition(condition: Condition) -> str:
 
 
 def _type(key: Key) -> str:
+    if key.several:
+        return "list of"
     return "one of" if key.choices else _name(key.field.annotation) + _bounds(key)
 
 

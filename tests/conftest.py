@@ -2,6 +2,7 @@
 
 import functools
 import gc
+import importlib
 import os
 import random
 import sys
@@ -129,3 +130,29 @@ def data():
     if not place.is_dir():
         pytest.skip("the shared data sets are not here; set REKINDLE_DATA to their directory")
     return place
+
+
+@pytest.fixture(scope="session")
+def _offline(tmp_path_factory):
+    """Local stores for the whole session, because some libraries read their variables once."""
+    root = tmp_path_factory.mktemp("trackers")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("WANDB_MODE", "offline")
+        patched.delenv("WANDB_DIR", raising=False)
+        patched.setenv("WANDB_CONFIG_DIR", str(root / "wandb"))
+        patched.setenv("MLFLOW_TRACKING_URI", str(root / "mlruns"))
+        patched.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+        patched.setenv("TRACKIO_DIR", str(root / "trackio"))
+        patched.setenv("HF_HUB_OFFLINE", "1")
+        yield
+
+
+@pytest.fixture
+def library(_offline):
+    """``library("wandb")`` skips a test where the library is not installed."""
+
+    def needed(name):
+        pytest.importorskip(name, reason=f"{name} is not installed; make test-trackers has an environment with it")
+        return importlib.import_module(name)
+
+    return needed

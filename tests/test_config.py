@@ -435,9 +435,15 @@ REFUSED += [
     ("task.verifier=judge", "set judge.url"),
     ("task.verifier=judge judge.url=http://h", "set judge.model"),
     ("task.verifier=f1", "rewards no partial match"),
+    # trackers
+    ('track=["wandb"] tracking.project=a/b#c', "wandb accepts no # / in the name of a project"),
+    ('track=["mlflow"] tracking.project=', 'tracking.project = "" is no name'),
+    ('track=["mlflow"] tracking.name="a\\tb"', 'tracking.name = "a\\tb" is no name'),
+    ('track=["tensorboard"] tracking.name=a', 'would not be read; set track = ["wandb"]'),
 ]
 
 ACCEPTED = [
+    'track=["mlflow","tensorboard"] tracking.project=/Users/me/x tracking.name=a',
     "loss.tis_cap=2",
     "loss.tis_cap=2 optimizer.epochs=2 loss.old_logprobs=recompute",
     f"{HEATING} loss.off_temperature=importance loss.tis_cap=2",

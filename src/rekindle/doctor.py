@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rekindle.caching import cache_directory
+from rekindle.config.tables.tracking import TRACKERS
 from rekindle.training.run_directory import installed_version
 
 __all__ = ["Check", "examine"]
@@ -22,6 +23,7 @@ OPTIONAL = {
     "faiss-cpu": "dense",
     "fastapi": "serve",
     "uvicorn": "serve",
+    **{choice.package: name for name, choice in TRACKERS.items()},
 }
 """Packages that some runs need, with the extra that installs each."""
 

@@ -22,6 +22,7 @@ from rekindle.models.directory import (
 )
 from rekindle.models.sources import Source, located
 from rekindle.notices import Say, warn
+from rekindle.observability.trackers import check_trackers
 from rekindle.retrieval.corpus import open_corpus
 from rekindle.retrieval.retriever import RetrievalError
 from rekindle.tasks import search_world, spell_backward
@@ -34,6 +35,7 @@ __all__ = [
     "PolicyFiles",
     "check_profilable",
     "check_retriever",
+    "check_trackers",
     "check_training",
     "policy_files",
     "question_sets",

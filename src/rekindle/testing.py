@@ -4,7 +4,7 @@
 The ``check_*`` functions raise AssertionError where an implementation breaks its protocol.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,14 @@ from rekindle.types import Environment, Fate, GroupRequest, Outcome, Rollout
 if TYPE_CHECKING:
     from rekindle.models.policy import Policy
 
-__all__ = ["FakeEngine", "SimulatedPolicy", "check_environment", "check_estimator", "check_pool"]
+__all__ = [
+    "FakeEngine",
+    "FakeTracker",
+    "SimulatedPolicy",
+    "check_environment",
+    "check_estimator",
+    "check_pool",
+]
 
 
 class SimulatedPolicy:
@@ -49,6 +56,37 @@ class SimulatedPolicy:
             )
             for win in wins
         ]
+
+
+class FakeTracker:
+    """A tracker in memory.
+
+    Args:
+        last_step: Last step that it has from before.
+        fails: Called with the step before it is recorded; may raise.
+
+    Attributes:
+        steps: [(step, metrics)] in the order in which they came.
+        failed: How the run ended; None until it is closed.
+    """
+
+    id = "fake"
+
+    def __init__(self, last_step: int = -1, fails: Callable[[int], object] = lambda _: None) -> None:
+        self.last_step = last_step
+        self.steps: list[tuple[int, dict[str, float]]] = []
+        self.failed: bool | None = None
+        self._fails = fails
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Record a step."""
+        self._fails(step)
+        self.steps.append((step, dict(metrics)))
+        self.last_step = step
+
+    def close(self, *, failed: bool) -> None:
+        """Note how the run ended."""
+        self.failed = failed
 
 
 class FakeEngine:

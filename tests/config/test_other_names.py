@@ -43,7 +43,21 @@ def test_the_tables_lead_to_keys_and_no_name_is_a_key():
             "grpo: unknown key; grpo.max_completion_length: did you mean engine.max_new_tokens?",
         ),
         ("beta = 0.04", "beta: unknown key; did you mean loss.kl_coefficient?"),
-        ("[train]\nreport_to = 'wandb'", "train.report_to: unknown key; there are no trackers; every step is written"),
+        ("[train]\nreport_to = 'wandb'", "train.report_to: unknown key; did you mean track?"),
+        ("use_wandb = true", 'use_wandb: unknown key; did you mean track = ["wandb"]?'),
+        ("[wandb]\nproject = 'x'", 'wandb: unknown key; did you mean track = ["wandb"]?'),
+        (
+            "[trainer]\nproject_name = 'x'\nexperiment_name = 'y'\nlogger = ['console', 'wandb']",
+            "trainer: unknown key; trainer.project_name: did you mean tracking.project?; trainer.experiment_name: did "
+            "you mean tracking.name?; trainer.logger: did you mean track?",
+        ),
+        ("[train]\nlogging_steps = 1", "train.logging_steps: unknown key; every step is written to metrics.jsonl and"),
+        (
+            "[train]\nlog_completions = true",
+            "train.log_completions: unknown key; samples of what the policy writes are",
+        ),
+        ("wandb_entity = 'x'", "wandb_entity: unknown key; trackers take it from their own environment variables"),
+        ("[train]\nswanlab = true", 'train.swanlab: unknown key; the trackers are track = ["tensorboard", "wandb"'),
         ("[model]\nlora_rank = 16", "model.lora_rank: unknown key; did you mean model.lora.rank?"),
         ("[peft]\nlora_alpha = 16", "peft: unknown key; peft.lora_alpha: did you mean model.lora.alpha?"),
         ("[train]\nbf16 = true", 'train.bf16: unknown key; did you mean model.dtype = "bfloat16"?'),

@@ -1,6 +1,7 @@
 """`warnings.jsonl`: written at once, by step, cut back by a resume."""
 
 import json
+import threading
 from datetime import UTC, datetime
 
 import pytest
@@ -66,3 +67,23 @@ def test_half_a_line_is_left_out_and_a_broken_one_is_an_error(tmp_path):
     with pytest.raises(StepLogError, match="line 1"):
         read_warnings(path)
     assert read_warnings(tmp_path / "none.jsonl") == []
+
+
+def test_a_warning_of_another_thread_while_a_step_is_written_is_counted(tmp_path, monkeypatch):
+    from rekindle.observability.step_log import StepLog
+
+    threads, extend = [], StepLog.extend
+
+    def interrupted(log, written):
+        threads.append(threading.Thread(target=warnings.add, args=(Notice("a"),), kwargs={"shown": False}))
+        threads[-1].start()
+        threads[-1].join(0.05)
+        extend(log, written)
+
+    with WarningsLog(tmp_path / "warnings.jsonl") as warnings:
+        said(warnings, "a", 2)
+        with monkeypatch.context() as patched:
+            patched.setattr(StepLog, "extend", interrupted)
+            warnings.end_step(1)
+        threads[0].join()
+    assert [(line["step"], line["count"]) for line in lines(tmp_path / "warnings.jsonl")] == [(0, 1), (0, 1), (2, 1)]

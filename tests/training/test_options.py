@@ -237,6 +237,9 @@ ELSEWHERE = {
     "checkpoint.keep": "test_loop",
     "samples.per_step": "test_rollout_samples",
     "samples.held_out": "test_rollout_samples",
+    "track": "tests/observability/trackers",
+    "tracking.project": "tests/observability/trackers",
+    "tracking.name": "tests/observability/trackers",
 }
 
 

@@ -25,6 +25,7 @@ from rekindle.models.policy import Policy
 from rekindle.notices import Say, opened, warn
 from rekindle.observability.metrics import MetricsWriter
 from rekindle.observability.step_log import StepLog
+from rekindle.observability.trackers import check_trackers, tracked
 from rekindle.observability.warnings_log import WarningsLog
 from rekindle.scheduling.ledger import Ledger
 from rekindle.scheduling.profiling import Profile
@@ -75,6 +76,7 @@ def open_run(
         commit: Commit of the start model on the hub, kept in ``run.json``.
     """
     run_directory.check(config, directory, resume=resume)
+    check_trackers(config)
     kept = config.checkpoint
     checkpoints = Checkpoints(directory / "checkpoints", kept.keep, every_optimizer=kept.optimizer == "all")
     step = checkpoints.steps()[-1] if checkpoints.steps() else 0
@@ -92,9 +94,9 @@ def open_run(
             saved = _resumed_files(files, step) if step else None
             if saved is None:
                 _new_files(files, directory, ready.bench, commit)
-            with notices.kept_in(files.warnings):
+            with notices.kept_in(files.warnings), _tracked(files, config, directory, saved) as tracked_files:
                 profiled = _with_profile(ready, lambda bench: own_profile(bench, directory, say, interrupted))
-                loop = TrainingLoop(adapt(_parts(profiled, files, saved, observer, say)))
+                loop = TrainingLoop(adapt(_parts(profiled, tracked_files, saved, observer, say)))
                 if saved:
                     _restore(loop, saved, checkpoints.path(step))
                     _describe(directory, ready.bench, commit)
@@ -217,6 +219,13 @@ def _run_files(config: Config, directory: Path, source: TaskSource, checkpoints:
         kept = config.samples.per_step or config.samples.held_out
         samples = stack.enter_context(StepLog(directory / "samples.jsonl")) if kept else None
         yield RunFiles(ledger, metrics, warnings, checkpoints, proposals, samples)
+
+
+@contextmanager
+def _tracked(files: RunFiles, config: Config, directory: Path, saved: _Saved | None) -> Iterator[RunFiles]:
+    """The same files, whose metrics also go to the trackers of the configuration."""
+    with tracked(config, directory, files.metrics, resumed_from=saved.step if saved else -1) as metrics:
+        yield replace(files, metrics=metrics)
 
 
 @contextmanager

@@ -54,9 +54,10 @@ def _train(options: argparse.Namespace) -> int:
 
 def _look(config: "Config", directory: Path) -> "tuple[TaskSet, PolicyFiles]":
     """The tasks of the run and its policy, after checks of their files; shows which model is loaded next."""
-    from rekindle.preflight import check_retriever, check_training, policy_files, task_set
+    from rekindle.preflight import check_retriever, check_trackers, check_training, policy_files, task_set
     from rekindle.training.run_directory import last_checkpoint, model_commit
 
+    check_trackers(config)
     checkpoint = last_checkpoint(directory)
     policy = policy_files(config, checkpoint and checkpoint / "model", say, commit=model_commit(directory))
     check_retriever(config)

@@ -14,7 +14,7 @@ from rekindle.choices import Described, closest, few
 from rekindle.config.conditions import Condition
 from rekindle.config.defaults import Case
 
-__all__ = ["Key", "OneOf", "OptionalPath", "Table", "choice_problem", "key", "keys_of"]
+__all__ = ["Key", "OneOf", "OptionalPath", "SomeOf", "Table", "choice_problem", "key", "keys_of"]
 
 MOST_CHOICES = 12
 """Most values of a choice that a message lists."""
@@ -90,6 +90,35 @@ class OneOf:
         return name
 
 
+@dataclass(frozen=True, slots=True)
+class SomeOf:
+    """Annotation of a list of different entries of a table: ``Annotated[tuple[str, ...], SomeOf(TRACKERS)]``."""
+
+    table: Mapping[str, Described]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.chain_schema(
+            [
+                core_schema.no_info_plain_validator_function(self._check_form),
+                core_schema.no_info_after_validator_function(self._check, handler(source)),
+            ]
+        )
+
+    def _check_form(self, given: Any) -> Any:
+        if isinstance(given, str):
+            raise PydanticCustomError("list", "a list is needed; write {example}", {"example": json.dumps([given])})
+        return tuple(given) if isinstance(given, list) else given
+
+    def _check(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in self.table:
+                text = f"{json.dumps(name)} is unknown; {choice_problem(name, self.table)}"
+                raise PydanticCustomError("choice", "{problem}", {"problem": text})
+            if names.count(name) > 1:
+                raise PydanticCustomError("twice", "{name} is there twice; remove one", {"name": json.dumps(name)})
+        return names
+
+
 def choice_problem(name: object, known: Mapping[str, Any]) -> str:
     """Remedy for a value that is not among the known ones: the nearest one, or all of them."""
     near = closest(name, known) if isinstance(name, str) else None
@@ -127,10 +156,15 @@ class Key:
         return self.field.get_default(call_default_factory=True)
 
     @property
+    def several(self) -> bool:
+        """Whether the key is a list of choices."""
+        return any(isinstance(rule, SomeOf) for rule in self.field.metadata)
+
+    @property
     def choices(self) -> tuple[Any, ...]:
-        """Every value of a choice; empty for other keys."""
+        """Every value of a choice, or of the members of a list of them; empty for other keys."""
         for rule in self.field.metadata:
-            if isinstance(rule, OneOf):
+            if isinstance(rule, OneOf | SomeOf):
                 return tuple(rule.table)
         kind = self.field.annotation
         return get_args(kind) if "Literal[" in str(kind) else ()
@@ -150,7 +184,7 @@ def _key(path: str, field: FieldInfo, table: Condition | None) -> Key:
     extra: Any = field.json_schema_extra or {}
     values = dict(extra.get("values") or {})
     for rule in field.metadata:
-        if isinstance(rule, OneOf):
+        if isinstance(rule, OneOf | SomeOf):
             values = {name: entry.description for name, entry in rule.table.items()}
     own = extra.get("only")
     return Key(path, field, _both(table, own), own, values, tuple(extra.get("cases") or ()))

@@ -84,6 +84,14 @@ _ELSEWHERE: Mapping[str, tuple[str, ...]] = {
     "model.lora.alpha": ("lora_alpha",),
     "model.lora.targets": ("lora_target_modules", "target_modules"),
     "model.gradient_checkpointing": ("enable_gradient_checkpointing", "activation_checkpointing"),
+    # trackers
+    "track": ("report_to", "logger", "loggers", "log_with", "tracker", "trackers"),
+    'track = ["tensorboard"]': ("tensorboard", "use_tensorboard", "tensorboard_dir", "tensorboard_path"),
+    'track = ["wandb"]': ("wandb", "use_wandb", "wandb_enabled"),
+    'track = ["mlflow"]': ("mlflow", "use_mlflow", "mlflow_enabled"),
+    'track = ["trackio"]': ("trackio", "use_trackio"),
+    "tracking.project": ("project_name", "wandb_project", "mlflow_experiment_name", "trackio_project"),
+    "tracking.name": ("run_name", "experiment_name", "exp_name", "wandb_run_name", "wandb_name"),
     # evaluation and files
     "eval.every": ("eval_steps", "test_freq", "eval_strategy", "evaluation_strategy"),
     "eval.prompts": ("max_eval_samples", "val_max_samples", "val_batch_size", "per_device_eval_batch_size"),
@@ -99,9 +107,18 @@ _ABSENT: Mapping[str, tuple[str, ...]] = {
     "weights are not quantized (no QLoRA); choose a smaller model, model.dtype = \"bfloat16\", or model.lora.rank": (
         "load_in_4bit", "load_in_8bit", "quantization_config", "quantization", "bnb_4bit_quant_type",
     ),
-    "there are no trackers; every step is written to metrics.jsonl, and `rekindle report` shows it": (
-        "report_to", "wandb", "use_wandb", "wandb_project", "use_tensorboard", "tensorboard", "logger", "project_name",
-        "experiment_name", "run_name", "logging_steps", "logging_first_step", "log_completions", "swanlab", "mlflow",
+    "every step is written to metrics.jsonl and handed to the trackers of track; remove it": (
+        "logging_steps", "logging_first_step", "logging_strategy", "logging_nan_inf_filter", "log_freq", "log_interval",
+    ),
+    "samples of what the policy writes are not handed to trackers; remove it": (
+        "log_completions", "num_completions_to_print", "log_val_generations", "log_unique_prompts",
+    ),
+    'the trackers are track = ["tensorboard", "wandb", "mlflow", "trackio"]; remove it': (
+        "swanlab", "neptune", "comet_ml", "comet", "clearml", "dvclive", "aim", "azure_ml", "vemlp_wandb",
+    ),
+    "trackers take it from their own environment variables (docs/howto/trackers.md); remove it": (
+        "wandb_entity", "wandb_org", "wandb_group", "wandb_tags", "wandb_mode", "wandb_api_key", "wandb_watch",
+        "wandb_log_model", "mlflow_tracking_uri", "tracking_uri", "trackio_space_id",
     ),
     "rollouts come from rekindle's own engine; remove it": (
         "use_vllm", "vllm_mode", "vllm_server_host", "vllm_gpu_memory_utilization", "vllm_tensor_parallel_size",

@@ -8,7 +8,7 @@ from typing import Any
 
 from rekindle.observability.step_log import StepLog, StepLogError, read_step_log
 
-__all__ = ["MetricsWriter", "read_metrics"]
+__all__ = ["MetricsWriter", "plain_line", "read_metrics"]
 
 
 class MetricsWriter:
@@ -29,7 +29,7 @@ class MetricsWriter:
         if not isinstance(metrics.get("step"), int):
             name, step = self._log.path.name, metrics.get("step")
             raise StepLogError(f'a line of {name} needs an integer "step", not {step!r}')
-        self._log.extend([{key: _plain(key, value) for key, value in metrics.items()}])
+        self._log.extend([plain_line(metrics)])
 
     def truncate_after(self, step: int) -> None:
         """Remove the lines of later steps, which a run resumed from ``step`` writes again."""
@@ -59,6 +59,15 @@ def read_metrics(path: str | Path) -> list[dict[str, Any]]:
         StepLogError: Any other line is not a JSON object with a step.
     """
     return list(read_step_log(path))
+
+
+def plain_line(metrics: Mapping[str, object]) -> dict[str, str | int | float | bool | None]:
+    """The metrics as they are written: NaN and infinities are None, numpy scalars are numbers.
+
+    Raises:
+        StepLogError: A value is not a number, a text or None.
+    """
+    return {key: _plain(key, value) for key, value in metrics.items()}
 
 
 def _plain(key: str, value: object) -> str | int | float | bool | None:

@@ -7,6 +7,7 @@ at once, and its repetitions at the end of the step, so a kill loses at most rep
 removes the lines of the steps that it makes again.
 """
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ def _now() -> datetime:
 
 
 class WarningsLog:
-    """Appends warnings to a log; an existing log is continued, and the first warning makes one.
+    """Appends warnings to a log, from any thread; an existing log is continued, and the first warning makes one.
 
     Attributes:
         step: The step that is being made; the lines belong to it.
@@ -38,19 +39,22 @@ class WarningsLog:
         self.step = 0
         self._clock = clock
         self._repeated: Counter[Notice] = Counter()
+        self._lock = threading.RLock()
 
     def add(self, notice: Notice, *, shown: bool) -> None:
         """Write a warning that is new, and count one that is not until the step ends."""
-        if shown:
-            self._write({notice: 1})
-        else:
-            self._repeated[notice] += 1
+        with self._lock:
+            if shown:
+                self._write({notice: 1})
+            else:
+                self._repeated[notice] += 1
 
     def end_step(self, step: int) -> None:
         """Write the repetitions so far; what follows belongs to the step after ``step``."""
-        self._write(self._repeated)
-        self._repeated.clear()
-        self.step = step + 1
+        with self._lock:
+            self._write(self._repeated)
+            self._repeated.clear()
+            self.step = step + 1
 
     def truncate_after(self, step: int) -> None:
         """Forget the warnings of later steps, which a run resumed from ``step`` makes again."""
@@ -59,10 +63,11 @@ class WarningsLog:
 
     def close(self) -> None:
         """Write what is left and close the file."""
-        self._write(self._repeated)
-        self._repeated.clear()
-        if self._log is not None:
-            self._log.close()
+        with self._lock:
+            self._write(self._repeated)
+            self._repeated.clear()
+            if self._log is not None:
+                self._log.close()
 
     def __enter__(self) -> "WarningsLog":
         return self

@@ -33,9 +33,10 @@ __all__ = [
 
 EXTENDABLE = {
     "train.steps", "train.rollouts", "train.tokens", "checkpoint.keep", "checkpoint.optimizer", "task.path",
-    "task.eval_path", "retriever.url", "judge.url",
+    "task.eval_path", "retriever.url", "judge.url", "track", "tracking.project", "tracking.name",
 }  # fmt: skip
-"""Keys that may change on resume: the end of the run, the number of kept checkpoints, and where files and servers are.
+"""Keys that may change on resume: the end of the run, the number of kept checkpoints, where files and servers are, and
+the trackers.
 The tasks in the files are compared with those that the run began with (``run_tasks``)."""
 FROM_THE_TASKS = {"task.verifier": "auto", "eval.prompts": None}
 """Values that a run replaces by what suits its tasks (``preflight.settled``), when they are read."""
@@ -149,7 +150,8 @@ def check_same(config: Config, directory: Path) -> None:
     raise ConfigError(
         f"{key} = {now[key]!r} differs from {before.get(key)!r} in "
         f"{saved}{f', and so do {few(others)}' if others else ''}; a run resumes with the settings it was started "
-        "with (its length, checkpoint.keep, and the places of files and servers may change), or choose another --out"
+        "with (its length, checkpoint.keep, its trackers, and the places of files and servers may change), or choose "
+        "another --out"
     )
 
 

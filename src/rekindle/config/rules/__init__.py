@@ -7,7 +7,7 @@ combinations that cannot work, and keys that would not be read (an option withou
 
 from collections.abc import Callable, Iterator
 
-from rekindle.config.rules import credit, group_sizes, runs, search, self_play, temperatures, unread
+from rekindle.config.rules import credit, group_sizes, runs, search, self_play, temperatures, tracking, unread
 from rekindle.config.tables import Config
 
 __all__ = ["RULES", "Rule", "refusals"]
@@ -61,6 +61,7 @@ RULES: tuple[Rule, ...] = (
     self_play.a_role_learns_from_the_start,
     self_play.second_update_has_fresh_logprobs,
     self_play.checker_has_an_address,
+    tracking.projects_and_runs_have_names,
     unread.unread_keys,
 )
 """All rules, in the order in which their reasons are listed."""

@@ -3,9 +3,9 @@
 ``rules`` has the combinations of keys that are refused; ``reading`` turns a file into a configuration.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from rekindle.config.keys import Table, key
+from rekindle.config.keys import SomeOf, Table, key
 from rekindle.config.tables.credit import (
     AdvantageTable,
     LossTable,
@@ -26,6 +26,7 @@ from rekindle.config.tables.rollouts import EngineTable, HeatingTable, RefillTab
 from rekindle.config.tables.search import RetrieverTable, SearchTable
 from rekindle.config.tables.self_play import CheckTable, FiltersTable, SelfPlayTable
 from rekindle.config.tables.task import JudgeTable, TaskTable, VerifyTable
+from rekindle.config.tables.tracking import TRACKERS, TrackingTable
 from rekindle.config.tables.training import CheckpointTable, EvalTable, OptimizerTable, SamplesTable, TrainTable
 
 __all__ = ["Config"]
@@ -42,6 +43,9 @@ class Config(Table):
             "grpo": "the defaults of all keys",
             "dapo": "the settings of the recipe `dapo`: refill, clip-higher, token mean",
         },
+    )
+    track: Annotated[tuple[str, ...], SomeOf(TRACKERS)] = key(
+        (), 'trackers that receive every step, beside metrics.jsonl, e.g. ["tensorboard"]'
     )
     model: ModelTable = ModelTable()
     warm_start: WarmStartTable = WarmStartTable()
@@ -74,3 +78,4 @@ class Config(Table):
     eval: EvalTable = EvalTable()
     samples: SamplesTable = SamplesTable()
     checkpoint: CheckpointTable = CheckpointTable()
+    tracking: TrackingTable = TrackingTable()
