@@ -32,10 +32,11 @@ __all__ = [
 
 FILE_SOURCES = ("jsonl", "csv", "parquet", "gsm8k")
 """Sources (``task.source``) that read tasks from files."""
-PROMPT_SOURCES = (*FILE_SOURCES, "reasoning_gym")
+PROMPT_SOURCES = (*FILE_SOURCES, "reasoning_gym", "arithmetic")
 """Sources whose prompts can have any length."""
 AUTOMATIC = {
     "gsm8k": "math",
+    "arithmetic": "math",
     "reasoning_gym": "reasoning_gym",
     "search_world": "qa_exact_match",
     "self_play": "qa_exact_match",

@@ -5,6 +5,7 @@ from pathlib import Path
 from rekindle.config.facts import FILE_SOURCES
 from rekindle.config.tables.task import TaskTable
 from rekindle.tasks.answer_lists import read_answers
+from rekindle.tasks.arithmetic import load_arithmetic
 from rekindle.tasks.files import load_files
 from rekindle.tasks.qa_sets import read_questions
 from rekindle.tasks.reasoning_gym import load_reasoning_gym
@@ -42,6 +43,10 @@ def _generated(task: TaskTable, *, eval_prompts: int, seed: int) -> TaskSet:
     match task.source:
         case "spell_backward":
             return load_spell_backward(
+                task.params, pool_size=task.pool_size or GENERATED_POOL_SIZE, eval_prompts=eval_prompts, seed=seed
+            )
+        case "arithmetic":
+            return load_arithmetic(
                 task.params, pool_size=task.pool_size or GENERATED_POOL_SIZE, eval_prompts=eval_prompts, seed=seed
             )
         case "search_world":

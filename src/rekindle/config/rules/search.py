@@ -23,7 +23,7 @@ def search_agents_have_a_task(config: Config) -> Iterator[str]:
     task = config.task
     if task.source in {"search_world", "self_play"} and not plays_search(config):
         yield f'task.source = "{task.source}" is played by searching; set task.environment = "search"'
-    if task.source in {"spell_backward", "reasoning_gym"} and plays_search(config):
+    if task.source in {"spell_backward", "reasoning_gym", "arithmetic"} and plays_search(config):
         yield (
             f'task.environment = "search" has no corpus for task.source = "{task.source}"; set task.source '
             'to "search_world", or to questions with a corpus ("jsonl" or "parquet")'

@@ -10,7 +10,7 @@ __all__ = ["FILES", "JudgeTable", "TaskTable", "VerifyTable"]
 
 
 FILES = on("task.source", *FILE_SOURCES)
-GENERATED = on("task.source", "spell_backward", "search_world", "reasoning_gym")
+GENERATED = on("task.source", "spell_backward", "search_world", "reasoning_gym", "arithmetic")
 ITSELF = on("task.source", "self_play")
 
 
@@ -18,7 +18,15 @@ class TaskTable(Table):
     """Source of the prompts, environment and verifier."""
 
     source: Literal[
-        "spell_backward", "search_world", "self_play", "reasoning_gym", "jsonl", "csv", "parquet", "gsm8k"
+        "spell_backward",
+        "search_world",
+        "self_play",
+        "reasoning_gym",
+        "arithmetic",
+        "jsonl",
+        "csv",
+        "parquet",
+        "gsm8k",
     ] = key(
         "spell_backward",
         "source of the tasks",
@@ -27,6 +35,7 @@ class TaskTable(Table):
             "search_world": "embedded: questions about an invented knowledge base, answered by searching",
             "self_play": "questions proposed by the policy (search self-play)",
             "reasoning_gym": "a generator of the package reasoning-gym, named by task.name",
+            "arithmetic": "sums, differences and products of small numbers, for a pretrained model",
             "jsonl": "a file of JSON lines with prompt and answer; with the suffix .json also a list",
             "csv": "a CSV or TSV file with a header and the columns prompt and answer",
             "parquet": "a Parquet file with prompt and answer",
@@ -71,7 +80,7 @@ class TaskTable(Table):
         "auto",
         "scorer of answers, from 0 to 1",
         values={
-            "auto": "the source's own: math for gsm8k and for single-turn files whose answers are all numbers, "
+            "auto": "the source's own: math for gsm8k, arithmetic and single-turn files whose answers are all numbers, "
             "reasoning_gym for reasoning_gym, qa_exact_match for search, else exact_match",
             "exact_match": "1 if the final answer equals a reference answer, apart from surrounding white space",
             "math": "1 if the final answer is a result that equals the reference, by value or by math-verify",

@@ -1,0 +1,78 @@
+"""The task "arithmetic": sums, differences and products of small numbers, e.g. ``"What is 17 + 8?"`` -> ``"25"``.
+
+It is for pretrained models; the tiny model cannot read it. All problems of the chosen kinds are listed, and a hash
+assigns each to the pool or to the held-out prompts, so that none can leak for any seed or size.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from itertools import product
+from operator import add, mul, sub
+
+from rekindle.tasks.task_set import TaskError, TaskSet, split
+from rekindle.types import Task
+
+__all__ = ["load_arithmetic"]
+
+KIND = re.compile(r"([1-3])([+*-])([1-3])")
+KINDS = ("1+1", "2+1", "1*1")
+TEMPLATE = "What is {}?"
+OPERATIONS = {"+": add, "-": sub, "*": mul}
+LISTED = 100_000
+"""Most problems of a kind that are listed; of larger kinds every n-th is taken."""
+
+
+def load_arithmetic(params: Mapping[str, object], *, pool_size: int, eval_prompts: int, seed: int) -> TaskSet:
+    """List the problems, and split them.
+
+    Args:
+        params: ``kinds``, e.g. ``["1+1", "2*1"]``: digits of the numbers and the operation; ``template``, with ``{}``
+            where the problem goes.
+        pool_size: Most prompts in the pool, shuffled.
+        eval_prompts: Prompts held out.
+        seed: Chooses the split and the order.
+
+    Differences are not negative. Where the first number has more digits than the second, both orders occur.
+
+    Raises:
+        TaskError: A parameter is unknown or malformed.
+    """
+    kinds, template = _read(params)
+    tasks = {task.prompt: task for kind in kinds for task in _problems(kind, template)}
+    return split(tasks.values(), eval_prompts, pool_size, seed, "arithmetic")
+
+
+def _read(params: Mapping[str, object]) -> tuple[tuple[str, ...], str]:
+    """Check ``task.params``; return the kinds and the template."""
+    if unknown := sorted(params.keys() - {"kinds", "template"}):
+        raise TaskError(f"task.params has no {unknown[0]!r} for arithmetic; it takes kinds, template")
+    kinds, template = params.get("kinds", KINDS), params.get("template", TEMPLATE)
+    if not isinstance(kinds, list | tuple) or not kinds or not all(_is_kind(kind) for kind in kinds):
+        raise TaskError(
+            f'task.params kinds = {kinds!r} must be a list of kinds such as "2+1": the digits (1 to 3) of two numbers '
+            "with +, - or * between them; differences are not negative"
+        )
+    if not isinstance(template, str) or template.count("{}") != 1:
+        raise TaskError(f"task.params template = {template!r} must be a text with one {{}}, where the problem goes")
+    return tuple(kinds), template
+
+
+def _is_kind(kind: object) -> bool:
+    found = KIND.fullmatch(kind) if isinstance(kind, str) else None
+    return found is not None and (found[2] != "-" or found[1] >= found[3])
+
+
+def _problems(kind: str, template: str) -> Iterator[Task]:
+    """Every problem of a kind, or every n-th of too many, in a fixed order."""
+    left, sign, right = kind[0], kind[1], kind[2]
+    pairs = [(a, b) for a, b in product(_numbers(int(left)), _numbers(int(right))) if sign != "-" or a >= b]
+    for a, b in pairs[:: len(pairs) // LISTED + 1]:
+        for first, second in [(a, b), (b, a)] if left != right and sign != "-" else [(a, b)]:
+            text = f"{first} {sign} {second}"
+            answer = str(OPERATIONS[sign](first, second))
+            yield Task(f"arithmetic/{text}", template.replace("{}", text), answer, {"kind": kind})
+
+
+def _numbers(digits: int) -> range:
+    """Every number of so many digits; 0 has one."""
+    return range(10 ** (digits - 1) if digits > 1 else 0, 10**digits)
