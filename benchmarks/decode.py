@@ -9,10 +9,14 @@ and turning the results into lists included):
 - queued: natural, 128 prompts x 8, at most 256 rows at a time; `generate` takes four batches;
 - tiny: the model of the embedded task (0.2 million parameters), 64 words of 2 to 14 letters x 4.
 
+With `--model DIR` the cases are instead `rows N`: N completions of 32 tokens without an end token, of as many different
+prompts of 32 tokens, with the real model in DIR.
+
 The two sides take turns, so that other load affects both. Agreement: the engine's log-probabilities against
 transformers' forward pass over the same tokens, and greedy completions against `generate`'s.
 
     OMP_NUM_THREADS=1 PYTHONPATH=src python benchmarks/decode.py [--repeats 9] [--case forced]
+    OMP_NUM_THREADS=1 PYTHONPATH=src python benchmarks/decode.py --model DIR [--dtype bfloat16] [--rows 8,32,128]
 """
 
 import argparse
@@ -20,6 +24,7 @@ import random
 import statistics
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from transformers import GenerationConfig
@@ -70,6 +75,19 @@ def cases():
     }
 
 
+def cases_of_a_model(options):
+    """Decoding with a real model: no row ends early, and no prompt is shared."""
+    policy = Policy.load(options.model, device="cpu", dtype=options.dtype)
+    policy.eos_ids, policy.model.generation_config.eos_token_id = frozenset(), None
+    rng = random.Random(0)
+
+    def case(rows):
+        prompts = [[rng.randrange(policy.vocabulary) for _ in range(32)] for _ in range(rows)]
+        return Case(policy, requests_of(prompts, 1, 32, forced=False))
+
+    return {f"rows {rows}": partial(case, rows) for rows in map(int, options.rows.split(","))}
+
+
 def ours(engine, requests):
     groups = dict(engine.generate(requests))
     return [completion.token_ids for index in range(len(requests)) for completion in groups[index]]
@@ -91,7 +109,7 @@ def theirs(policy, requests):
             min_new_tokens=batch[0].min_new_tokens or None,
             do_sample=batch[0].temperature > 0,
             top_k=0 if batch[0].temperature else None,
-            eos_token_id=sorted(policy.eos_ids),
+            eos_token_id=sorted(policy.eos_ids) or None,
             pad_token_id=0,
             disable_compile=True,
         )
@@ -130,9 +148,12 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--case", choices=list(cases()))
+    parser.add_argument("--model", help="directory of a real model")
+    parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
+    parser.add_argument("--rows", default="8,32,128", help="rows decoded at the same time, of --model")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    for name, make in cases().items():
+    for name, make in (cases_of_a_model(options) if options.model else cases()).items():
         if options.case not in {None, name}:
             continue
         case = make()
