@@ -21,7 +21,7 @@ from rekindle.warm_starts.tiny_model import build_tiny
 SETTINGS = (
     "task.source=jsonl", "task.verifier=exact_match", "train.groups_per_step=2", "train.group_size=2",
     "train.gate=everything", "engine.max_new_tokens=2", "eval.every=99", "eval.prompts=2", "checkpoint.every=2",
-    "checkpoint.keep=9", "optimizer.schedule=cosine", "optimizer.warmup_steps=0",
+    "checkpoint.keep=9", "checkpoint.optimizer=all", "optimizer.schedule=cosine", "optimizer.warmup_steps=0",
 )  # fmt: skip
 ROWS = [{"id": f"q{number}", "prompt": f"{number}", "answer": list(string.ascii_letters)} for number in range(8)]
 
