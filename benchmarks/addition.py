@@ -23,6 +23,7 @@ __all__ = [
     "make_problems",
     "make_tokenizer",
     "spread",
+    "spread_for_odd",
     "warm_start",
 ]
 
@@ -99,6 +100,11 @@ def demonstration_loss(model, tokenizer, problems, demonstrations):
 def exact(text: str, answer: str) -> float:
     """1.0 for the answer after any number of dots, else 0.0."""
     return float(text.lstrip(".") == answer)
+
+
+def spread_for_odd(text: str, answer: str) -> float:
+    """`spread` for odd answers, and 0 for even ones, whose groups have no signal."""
+    return spread(text, answer) if int(answer) % 2 else 0.0
 
 
 def spread(text: str, answer: str) -> float:

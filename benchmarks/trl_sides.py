@@ -25,10 +25,7 @@ from rekindle.training.trainer import Trainer, UpdateSettings
 from rekindle.types import Group, GroupRequest, Rollout, outcome_of
 
 __all__ = [
-    "GROUP_SIZE",
-    "LIMIT",
     "PARTS",
-    "PROMPTS",
     "InTurn",
     "Meter",
     "MeteredGRPOTrainer",
@@ -37,7 +34,6 @@ __all__ = [
     "make_trl",
 ]
 
-PROMPTS, GROUP_SIZE, LIMIT = 32, 8, 32
 LEARNING_RATE = 1e-6  # small, so that lengths and pass rates stay as the warm start made them
 PARTS = ("generation", "recomputation", "update", "rest")
 
@@ -51,12 +47,21 @@ class Scenario:
     warm_start_steps: int
     reward: Callable[[str, str], float]
     goal: float
+    prompts: int = 32
+    group_size: int = 8
+    limit: int = 32
+
+    @property
+    def rows(self) -> int:
+        """Rollouts of a step."""
+        return self.prompts * self.group_size
 
 
 @dataclass
 class Meter:
     """CPU seconds of one side by part and step, and statistics of its samples."""
 
+    scenario: Scenario
     steps: list[dict[str, float]] = field(default_factory=list)
     running: dict[str, float] = field(default_factory=dict)
     lengths: list[int] = field(default_factory=list)
@@ -78,15 +83,16 @@ class Meter:
     def sampled(self, lengths: list[int], rewards: list[float]) -> None:
         """Record the completions of a step, group by group."""
         self.lengths += lengths
-        groups = [rewards[start : start + GROUP_SIZE] for start in range(0, len(rewards), GROUP_SIZE)]
+        size = self.scenario.group_size
+        groups = [rewards[start : start + size] for start in range(0, len(rewards), size)]
         self.silent += [max(group) == min(group) for group in groups]
 
     def summary(self, skip: int) -> dict[str, float]:
         """Medians without the first `skip` steps."""
         kept = self.steps[skip:]
         result = {f"{name}_ms": 1000 * statistics.median(step[name] for step in kept) for name in (*PARTS, "step")}
-        rows = PROMPTS * GROUP_SIZE
-        lengths, silent = self.lengths[skip * rows :], self.silent[skip * PROMPTS :]
+        rows = self.scenario.rows
+        lengths, silent = self.lengths[skip * rows :], self.silent[skip * self.scenario.prompts :]
         result["mean_length"] = statistics.fmean(lengths)
         result["longest"] = max(lengths)
         result["groups_without_signal"] = statistics.fmean(silent)
@@ -98,24 +104,29 @@ class Ours:
     """Our training loop without metrics and files: engine, rewards, samples, update."""
 
     def __init__(self, model, tokenizer, problems, scenario: Scenario) -> None:
-        self.meter = Meter()
+        self.meter = Meter(scenario)
         self._problems = problems
         self._scenario = scenario
         self._policy = Policy(model, tokenizer)
-        self._engine = TorchEngine(self._policy, max_rows=PROMPTS * GROUP_SIZE)
+        self._engine = TorchEngine(self._policy, max_rows=scenario.rows)
         settings = UpdateSettings(LEARNING_RATE, 0, LossTable(), OptimizerTable(warmup_steps=0))
         self._trainer = Trainer(self._policy, settings)
 
     def step(self) -> None:
-        """Make one optimizer step on the next 32 problems."""
+        """Make one optimizer step on the next problems."""
         start = time.process_time()
-        version = self._trainer.updates
-        first = version * PROMPTS
-        problems = [self._problems[(first + index) % len(self._problems)] for index in range(PROMPTS)]
+        version, scenario = self._trainer.updates, self._scenario
+        first = version * scenario.prompts
+        problems = [self._problems[(first + index) % len(self._problems)] for index in range(scenario.prompts)]
         prompts = [self._policy.encode_prompt(problem.prompt, chat_template=False) for problem in problems]
         requests = [
             SamplingRequest(
-                prompt, GROUP_SIZE, 1.0, LIMIT, seed=first + index, min_new_tokens=self._scenario.min_new_tokens
+                prompt,
+                scenario.group_size,
+                1.0,
+                scenario.limit,
+                seed=first + index,
+                min_new_tokens=scenario.min_new_tokens,
             )
             for index, prompt in enumerate(prompts)
         ]
@@ -151,7 +162,7 @@ class Ours:
             id=key,
             task_id=problem.prompt,
             row=key,
-            n=GROUP_SIZE,
+            n=self._scenario.group_size,
             temperature=1.0,
             seed=key,
             version=version,
@@ -216,21 +227,21 @@ class InTurn(TrainerCallback):
 
 
 def make_trl(model, tokenizer, problems, scenario: Scenario, steps: int, rows: int, folder: str):
-    meter = Meter()
+    meter = Meter(scenario)
 
     def reward(completions, completion_ids, answer, **columns):
         rewards = [scenario.reward(text, right) for text, right in zip(completions, answer, strict=True)]
         meter.sampled([len(ids) for ids in completion_ids], rewards)
         return rewards
 
-    parts = PROMPTS * GROUP_SIZE // rows
+    parts = scenario.rows // rows
     config = trl.GRPOConfig(
         output_dir=folder,
         per_device_train_batch_size=rows,
         gradient_accumulation_steps=parts,
         steps_per_generation=parts,
-        num_generations=GROUP_SIZE,
-        max_completion_length=LIMIT,
+        num_generations=scenario.group_size,
+        max_completion_length=scenario.limit,
         generation_kwargs={"min_new_tokens": scenario.min_new_tokens} if scenario.min_new_tokens else None,
         max_steps=steps,
         learning_rate=LEARNING_RATE,
@@ -239,7 +250,7 @@ def make_trl(model, tokenizer, problems, scenario: Scenario, steps: int, rows: i
         temperature=1.0,
         beta=0.0,
         loss_type="dapo",
-        bf16=False,
+        bf16=False,  # the model's own type is computed in
         gradient_checkpointing=False,
         use_cpu=True,
         report_to=[],

@@ -6,6 +6,7 @@ one optimizer step per batch of 32 prompts x 8 rollouts, on the same loss (clipp
 the process's CPU time, medians over the steps.
 
     fixed     every completion has exactly 32 tokens and every row has an advantage, so no work can be skipped
+    half      the same, and about half of the groups have no signal: even sums are never right
     natural   the model ends its completions, rewards are 0 or 1; after a supervised warm start the
               lengths are skewed, with a mean below a quarter of the limit, and about half of the groups have no signal
 
@@ -19,6 +20,7 @@ import os
 import statistics
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -38,18 +40,19 @@ from rekindle.config.tables.training import OptimizerTable, TrainTable
 from rekindle.models.policy import Policy
 from rekindle.training.trainer import Trainer, UpdateSettings
 from rekindle.types import TrainingSample
-from trl_sides import GROUP_SIZE, LIMIT, PARTS, PROMPTS, InTurn, MeteredGRPOTrainer, Ours, Scenario, make_trl
+from trl_sides import PARTS, InTurn, MeteredGRPOTrainer, Ours, Scenario, make_trl
 
 SCENARIOS = {
-    "fixed": Scenario("fixed", LIMIT, 0, addition.spread, 1.4),
+    "fixed": Scenario("fixed", 32, 0, addition.spread, 1.4),
+    "half": Scenario("half", 32, 0, addition.spread_for_odd, 2.0),
     "natural": Scenario("natural", 0, 500, addition.exact, 2.5),
 }
 
 
-def gradient_agreement(trainer: MeteredGRPOTrainer, model, tokenizer, rows: int) -> float | None:
+def gradient_agreement(trainer: MeteredGRPOTrainer, model, tokenizer, scenario: Scenario, rows: int) -> float | None:
     """Relative difference of both sides' gradient norms for TRL's first batch; None if it was split."""
     batch = trainer.first_batch
-    if rows != PROMPTS * GROUP_SIZE or batch is None:
+    if rows != scenario.rows or batch is None:
         return None
     samples = []
     for row, completion_mask in enumerate(batch["completion_mask"].bool()):
@@ -66,7 +69,7 @@ def gradient_agreement(trainer: MeteredGRPOTrainer, model, tokenizer, rows: int)
                 advantages=advantages,
                 temperature=1.0,
                 weight=weight,
-                prompt_key=row // GROUP_SIZE,
+                prompt_key=row // scenario.group_size,
             )
         )
     settings = UpdateSettings(TrainTable().learning_rate, 0, LossTable(), OptimizerTable(warmup_steps=0))
@@ -75,19 +78,18 @@ def gradient_agreement(trainer: MeteredGRPOTrainer, model, tokenizer, rows: int)
     return abs(ours - theirs) / theirs
 
 
-def useful_gflop(summary: dict[str, float], prompt_length: float, weights: int) -> float:
+def useful_gflop(summary: dict[str, float], scenario: Scenario, prompt_length: float, weights: int) -> float:
     """GFLOP of the necessary matrix products of a step: 2 per weight and token to sample, 6 to train.
 
     Prompts count once per group, rows without signal are not trained, attention scores are left out.
     """
-    rows = PROMPTS * GROUP_SIZE
-    sampled = rows * summary["mean_length"] + PROMPTS * prompt_length
+    sampled = scenario.rows * summary["mean_length"] + scenario.prompts * prompt_length
     return 1e-9 * weights * (2 * sampled + 6 * sampled * (1 - summary["groups_without_signal"]))
 
 
-def matmul_peak(size: int = 1536) -> float:
-    """GFLOP/s of a large float32 matrix product, the best of several."""
-    a, b = torch.randn(size, size), torch.randn(size, size)
+def matmul_peak(dtype: torch.dtype, size: int = 1536) -> float:
+    """GFLOP/s of a large matrix product, the best of several."""
+    a, b = (torch.randn(size, size).to(dtype) for _ in range(2))
     times = []
     for _ in range(8):
         start = time.process_time()
@@ -96,27 +98,38 @@ def matmul_peak(size: int = 1536) -> float:
     return 2e-9 * size**3 / min(times)
 
 
-def run(scenario: Scenario, options: argparse.Namespace) -> dict[str, Any]:
+def start_of(scenario: Scenario, options: argparse.Namespace):
+    """The model that both sides begin with, and its tokenizer."""
+    if options.model:
+        dtype = getattr(torch, options.dtype)
+        model = transformers.AutoModelForCausalLM.from_pretrained(options.model, dtype=dtype)
+        return model, transformers.AutoTokenizer.from_pretrained(options.model, padding_side="left")
     tokenizer = addition.make_tokenizer()
     model = addition.make_model(tokenizer, options.seed)
+    steps, limit = scenario.warm_start_steps, scenario.limit
+    addition.warm_start(model, tokenizer, steps=steps, thinking=options.thinking, limit=limit, seed=options.seed)
+    return model, tokenizer
+
+
+def run(scenario: Scenario, options: argparse.Namespace) -> dict[str, Any]:
     problems = addition.make_problems(512, options.seed)
-    addition.warm_start(
-        model, tokenizer, steps=scenario.warm_start_steps, thinking=options.thinking, limit=LIMIT, seed=options.seed
-    )
+    model, tokenizer = start_of(scenario, options)
+    rows = options.trl_rows or scenario.rows
     start_model = copy.deepcopy(model)
     ours = Ours(copy.deepcopy(model), tokenizer, problems, scenario)
     with TemporaryDirectory() as folder:
-        trainer = make_trl(model, tokenizer, problems, scenario, options.steps, options.trl_rows, folder)
+        trainer = make_trl(model, tokenizer, problems, scenario, options.steps, rows, folder)
         trainer.add_callback(InTurn(trainer.meter, ours))
         trainer.train()
-    result: dict[str, Any] = {"scenario": scenario.name, "goal": scenario.goal}
-    result["gradient_norm_difference"] = gradient_agreement(trainer, start_model, tokenizer, options.trl_rows)
-    peak = matmul_peak()
-    prompt_length = statistics.fmean(len(problem.prompt) for problem in problems)
+    result: dict[str, Any] = {"scenario": scenario.name, "goal": scenario.goal, "model": options.model or "0.8 M"}
+    result |= {"rollouts": f"{scenario.prompts} x {scenario.group_size}", "limit": scenario.limit}
+    result["gradient_norm_difference"] = gradient_agreement(trainer, start_model, tokenizer, scenario, rows)
+    peak = matmul_peak(model.dtype)
+    prompt_length = statistics.fmean(len(tokenizer(problem.prompt)["input_ids"]) for problem in problems)
     weights = sum(parameter.numel() for parameter in model.parameters() if parameter.ndim == 2)
     for side, meter in (("trl", trainer.meter), ("rekindle", ours.meter)):
         summary = meter.summary(options.warmup)
-        gflops = useful_gflop(summary, prompt_length, weights) / (summary["step_ms"] / 1000)
+        gflops = useful_gflop(summary, scenario, prompt_length, weights) / (summary["step_ms"] / 1000)
         result[side] = summary | {"useful_gflops": gflops, "share_of_peak": gflops / peak}
     result["matmul_peak_gflops"] = peak
     result["speedup"] = result["trl"]["step_ms"] / result["rekindle"]["step_ms"]
@@ -126,7 +139,8 @@ def run(scenario: Scenario, options: argparse.Namespace) -> dict[str, Any]:
 def show(result: dict[str, Any]) -> None:
     trl_side, ours = result["trl"], result["rekindle"]
     print(
-        f"\n{result['scenario']}: {PROMPTS} x {GROUP_SIZE} rollouts, at most {LIMIT} tokens, CPU ms per optimizer step"
+        f"\n{result['scenario']}: {result['rollouts']} rollouts of at most {result['limit']} tokens, CPU ms per "
+        "optimizer step"
     )
     print(f"{'':24}{'TRL':>12}{'rekindle':>12}{'ratio':>8}")
     for name in (*PARTS, "step"):
@@ -149,20 +163,31 @@ def show(result: dict[str, Any]) -> None:
     print(f"speed-up {result['speedup']:.2f}, goal {result['goal']}: {verdict}")
 
 
+def scenario_of(name: str, options: argparse.Namespace) -> Scenario:
+    """The scenario, smaller and with its own goal for a real model."""
+    if not options.model:
+        return SCENARIOS[name]
+    return replace(SCENARIOS[name], prompts=8, goal=4.0 if name == "half" else 2.2)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scenario", choices=[*SCENARIOS, "both"], default="both")
     parser.add_argument("--steps", type=int, default=15, help="optimizer steps of each side")
     parser.add_argument("--warmup", type=int, default=3, help="first steps left out of the medians")
     parser.add_argument("--thinking", type=float, default=4.0, help="mean number of dots before a demonstrated answer")
-    parser.add_argument("--trl-rows", type=int, default=PROMPTS * GROUP_SIZE, help="TRL's per_device_train_batch_size")
+    parser.add_argument("--trl-rows", type=int, help="TRL's per_device_train_batch_size (default: all rows)")
+    parser.add_argument("--model", help="directory of a real model; 8 x 8 rollouts of 32 tokens, and no warm start")
+    parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"), help="of --model")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="write the results here as JSON")
     options = parser.parse_args()
     torch.set_num_threads(1)
     transformers.utils.logging.set_verbosity_error()
     names = list(SCENARIOS) if options.scenario == "both" else [options.scenario]
-    results = [run(SCENARIOS[name], options) for name in names]
+    if options.model:
+        names = ["fixed", "half"] if options.scenario == "both" else names
+    results = [run(scenario_of(name, options), options) for name in names]
     for result in results:
         show(result)
     if options.out:
