@@ -103,8 +103,9 @@ def _sentence(name: str, revision: str | None, error: Exception) -> str:
         )
     if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError):
         return f"the model {where} could not be kept in the hub's cache ({error}); free some space, or set HF_HOME"
-    why = " ".join(str(error).split())[:200] or type(error).__name__
+    cause = error.__cause__ or error
+    why = " ".join(str(cause).split())[:200] or type(cause).__name__
     return (
-        f"the model {where} could not be downloaded from the hub ({type(error).__name__}: {why}); check the network "
+        f"the model {where} could not be downloaded from the hub ({type(cause).__name__}: {why}); check the network "
         "and repeat the command, which goes on where it stopped, or set model.path to a directory"
     )
