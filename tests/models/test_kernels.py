@@ -59,17 +59,21 @@ def test_prepared_weights_give_the_product_for_any_number_of_rows(decode, rows):
 @needs_onednn
 def test_only_large_weights_are_prepared(fresh):
     fresh.setattr(kernels, "_race", lambda *_: {"torch": 1.0, "onednn": 1.0})
-    fresh.setattr(kernels, "_race_decoding", lambda *_: {"torch": 2.0, "onednn": 1.0})
-    assert measure_kernels([(512, 512)]).decode == "onednn"
-    small = measure_kernels([(511, 512)])
+    fresh.setattr(kernels, "_race_decoding", lambda shape, times: {"torch": 2.0 * times, "onednn": 1.0 * times})
+    large = measure_kernels([(8, 4)], {(512, 512): 3, (4, 4): 1})
+    # 2 * 32 rows * (3 * 512 * 512 + 4 * 4) operations in 8 s and in 4 s.
+    assert (large.decode, large.gigaflops["decode"]) == ("onednn", {"torch": 0.0, "onednn": 0.0})
+    small = measure_kernels([(8, 4)], {(511, 512): 1})
     assert (small.decode, "decode" in small.gigaflops) == ("torch", False)
+    assert measure_kernels([(512, 512)]).decode == "torch", "nothing is decoded"
 
 
 @needs_onednn
-def test_a_race_of_prepared_weights_times_both():
-    times = kernels._race_decoding("decode", kernels._problem(64, 32))
-    assert set(times) == {"torch", "onednn"}
-    assert min(times.values()) > 0
+def test_a_race_of_prepared_weights_times_both(monkeypatch):
+    monkeypatch.setattr(kernels, "_BEYOND_CACHES", 2**12)
+    once, twice = (kernels._race_decoding((256, 64), times) for times in (1, 200))  # a part of 64 rows, 4 times
+    assert set(once) == {"torch", "onednn"}
+    assert all(0 < once[library] < twice[library] for library in once)
 
 
 def test_a_checkpoint_from_before_the_choice_for_decoding_decodes_as_it_did():

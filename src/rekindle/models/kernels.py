@@ -36,7 +36,7 @@ _DECODED_ROWS = 32
 _PREPARED_FROM = 2**18
 """Fewest entries of the largest layer from which weights are prepared; smaller ones stay in the processor's cache."""
 _BEYOND_CACHES = 2**24
-"""Entries of all weights that take part in it: 64 MB."""
+"""Entries of the weights of a measurement: 64 MB."""
 _SHAPES = 2
 """Number of shapes measured; the largest ones take most of a model's time."""
 _ROUNDING = 2e-6
@@ -99,7 +99,7 @@ class Kernels:
 
     def describe(self) -> dict[str, Any]:
         """Return the choice as plain data for a checkpoint."""
-        chosen = {kind: getattr(self, kind) for kind in _KINDS}
+        chosen = {kind: getattr(self, kind) for kind in (*_KINDS, "decode")}
         return {**chosen, "gigaflops": {kind: dict(rates) for kind, rates in self.gigaflops.items()}}
 
     @classmethod
@@ -109,7 +109,8 @@ class Kernels:
         Raises:
             ValueError: A library is unknown or missing in this installation of torch.
         """
-        chosen: dict[str, Any] = {kind: description.get(kind, _LATER.get(kind)) for kind in _KINDS}
+        chosen: dict[str, Any] = {kind: description.get(kind) for kind in _KINDS}
+        chosen["decode"] = description.get("decode", "torch")  # older checkpoints do not have it
         for kind, library in chosen.items():
             if library not in get_args(Library):
                 raise ValueError(
@@ -138,53 +139,54 @@ class Prepared:
 _TORCH = Kernels()
 _MANY_ROWS = 64
 """Fewest rows for which oneDNN multiplies with a weight that is not prepared."""
-_LATER = {"decode": "torch"}
-"""Kinds that older checkpoints do not have, and what they did."""
 _KINDS: dict[str, Callable[[Kernels, Tensor, Tensor, Tensor], Tensor]] = {
     "linear": lambda kernels, x, weight, grad: kernels.forward(x, weight),
     "input_grad": lambda kernels, x, weight, grad: kernels.to_input(grad, weight),
     "weight_grad": lambda kernels, x, weight, grad: kernels.to_weight(grad, x),
-    "decode": lambda kernels, x, weight, grad: kernels.decoded(x, kernels.prepare(weight)),
 }
 _measured: dict[tuple[tuple[tuple[int, int], ...], int], Kernels] = {}
 
 
-def measure_kernels(shapes: Iterable[tuple[int, int]]) -> Kernels:
+def measure_kernels(shapes: Iterable[tuple[int, int]], decoded: Mapping[tuple[int, int], int] | None = None) -> Kernels:
     """Choose the libraries for float32 linear layers of these shapes on this processor.
 
     The first call takes a tenth of a second, longer for large models; the result is cached in the process.
 
     Args:
         shapes: (out, in) of the layers' weights.
+        decoded: How often weights of each shape (out, in) multiply a batch while a token is decoded.
     """
     largest = sorted(set(shapes), key=lambda shape: (-shape[0] * shape[1], shape))[:_SHAPES]
-    key = tuple(largest), torch.get_num_threads()
+    key = tuple(largest), tuple(sorted((decoded or {}).items())), torch.get_num_threads()
     if key not in _measured:
-        _measured[key] = _measure(largest)
+        _measured[key] = _measure(largest, decoded or {})
     return _measured[key]
 
 
-def _measure(shapes: list[tuple[int, int]]) -> Kernels:
+def _measure(shapes: list[tuple[int, int]], decoded: Mapping[tuple[int, int], int]) -> Kernels:
     if not _has_onednn():
         return Kernels()
     chosen: dict[str, Any] = {}
     gigaflops = {}
     problems = [_problem(out, width) for out, width in shapes]
     for kind in _KINDS:
-        if kind == "decode" and shapes[0][0] * shapes[0][1] < _PREPARED_FROM:
-            continue
-        seconds = {"torch": 0.0, "onednn": 0.0}
-        exact = True
-        for problem in problems:
-            race = _race_decoding if kind == "decode" else _race
-            for library, best in race(kind, problem).items():
-                seconds[library] += best
-            exact = exact and _is_float32(kind, problem)
+        seconds = _added_up(_race(kind, problem) for problem in problems)
+        exact = all(_is_float32(kind, problem) for problem in problems)
         work = sum(2 * x.numel() * weight.shape[0] for x, weight, _ in problems)
         gigaflops[kind] = {library: round(work / spent / 1e9, 1) for library, spent in seconds.items()}
         wins = exact and seconds["torch"] > _CLEARLY_FASTER * seconds["onednn"]
         chosen[kind] = "onednn" if wins else "torch"
+    if max((out * width for out, width in decoded), default=0) >= _PREPARED_FROM:
+        seconds = _added_up(_race_decoding(shape, times) for shape, times in decoded.items())
+        work = sum(2 * _DECODED_ROWS * out * width * times for (out, width), times in decoded.items())
+        gigaflops["decode"] = {library: round(work / spent / 1e9, 1) for library, spent in seconds.items()}
+        chosen["decode"] = "onednn" if seconds["torch"] > _CLEARLY_FASTER * seconds["onednn"] else "torch"
     return Kernels(**chosen, gigaflops=gigaflops)
+
+
+def _added_up(races: Iterable[Mapping[Library, float]]) -> dict[Library, float]:
+    races = list(races)
+    return {library: sum(race[library] for race in races) for library in get_args(Library)}
 
 
 Problem = tuple[Tensor, Tensor, Tensor]
@@ -220,23 +222,23 @@ def _clock() -> float:
     return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
 
 
-def _race_decoding(kind: str, problem: Problem) -> dict[Library, float]:
-    """Return the best time of each library for few rows and weights that are prepared, in seconds for all rows of x.
+def _race_decoding(shape: tuple[int, int], times: int) -> dict[Library, float]:
+    """Return each library's best time for ``times`` products of few rows with prepared weights of a shape, in seconds.
 
-    A model's weights are too many for the caches, so several are multiplied in turn.
+    A model's weights are too many for the caches, so several are multiplied in turn. Of a very large one a part is.
     """
-    x, weight, _ = problem
-    few, copies = x[:_DECODED_ROWS].contiguous(), max(1, _BEYOND_CACHES // weight.numel())
-    weights = {
-        library: [_with(kind, library).prepare(weight.clone()) for _ in range(copies)] for library in get_args(Library)
-    }
+    out, width = shape
+    part = max(1, min(out, _BEYOND_CACHES // width))
+    few = torch.ones(_DECODED_ROWS, width)
+    weights = [torch.ones(part, width) for _ in range(max(1, _BEYOND_CACHES // (part * width)))]
+    prepared = {library: [_with("decode", library).prepare(one) for one in weights] for library in get_args(Library)}
     best: dict[Library, float] = {}
     for _ in range(_REPEATS):
         for library in get_args(Library):
-            kernels, began = _with(kind, library), _clock()
-            for prepared in weights[library]:
-                kernels.decoded(few, prepared)
-            spent = (_clock() - began) / copies * len(x) / _DECODED_ROWS
+            kernels, began = _with("decode", library), _clock()
+            for one in prepared[library]:
+                kernels.decoded(few, one)
+            spent = (_clock() - began) / len(weights) * times * out / part
             best[library] = min(spent, best.get(library, spent))
     return best
 

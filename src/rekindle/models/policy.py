@@ -306,8 +306,8 @@ def _best_forward(model: Any, *, float32_head: bool, recompute: bool) -> Forward
 def _kernels(decoder: DecoderWeights) -> Kernels:
     if decoder.embedding.device.type != "cpu" or decoder.embedding.dtype != torch.float32:
         return Kernels()
-    layer = decoder.layers[0]
+    layer, layers = decoder.layers[0], len(decoder.layers)
     stored = (layer.q.shape[0] + layer.k.shape[0] + layer.v.shape[0], layer.q.shape[1])
-    return measure_kernels(
-        [stored, *((rows, width) for rows, width in (layer.o.shape, layer.gate.shape, layer.down.shape))]
-    )
+    o, gate, down = ((rows, width) for rows, width in (layer.o.shape, layer.gate.shape, layer.down.shape))
+    decoded = {stored: layers, o: layers, (2 * gate[0], gate[1]): layers, down: layers}
+    return measure_kernels([stored, o, gate, down], decoded | {tuple(decoder.head.shape): 1})
