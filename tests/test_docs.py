@@ -10,7 +10,7 @@ import pytest
 
 from rekindle import GroupRequest, Task
 from rekindle.config import Config
-from rekindle.recipes import RECIPES
+from rekindle.recipes import RECIPES, resolve
 from rekindle.testing import FakeEngine, SimulatedPolicy, check_environment
 
 ROOT = Path(__file__).parents[1]
@@ -127,3 +127,40 @@ def test_every_recipe_has_a_page():
     text = "\n".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "methods").glob("*.md"))
     missing = [recipe for recipe in RECIPES if f"`{recipe}`" not in text and f"`--recipe {recipe}`" not in text]
     assert not missing
+
+
+METHODS = [page for page in PAGES if page.parent.name == "methods" and page.name != "README.md"]
+FILE = ["task.source=jsonl", "task.path=prompts.jsonl"]
+ANSWERS = [
+    "task.source=self_play",
+    "task.path=answers.txt",
+    "task.eval_path=questions.jsonl",
+    "retriever.corpus=wiki.jsonl",
+]
+
+
+@pytest.mark.parametrize("page", METHODS, ids=lambda page: page.stem)
+def test_settings_for_a_language_model_are_accepted(page, tmp_path):
+    text = page.read_text(encoding="utf-8")
+    (_, settings) = text.split("\n**With a language model.** ")
+    snippet = settings.split("\n```toml\n")[1].split("```")[0]
+    (tmp_path / "page.toml").write_text(snippet, encoding="utf-8")
+    of_page = re.findall(r"`--recipe ([a-z_]+)`", text.split("**What.**")[0])
+    for recipe in {tomllib.loads(snippet)["recipe"], *of_page}:
+        task = ANSWERS if "self_play" in recipe else FILE
+        config = resolve(tmp_path / "page.toml", recipe, ["model.path=models/policy", "train.steps=100", *task])
+        assert config.recipe == recipe
+        assert config.train.learning_rate <= 1e-5
+
+
+@pytest.mark.parametrize("page", METHODS, ids=lambda page: page.stem)
+def test_pages_say_what_an_update_costs(page):
+    text = page.read_text(encoding="utf-8")
+    assert len(re.findall(r"^\*\*Cost\.\*\* ", text, re.M)) == 1
+
+
+def test_the_table_of_costs_has_every_recipe():
+    text = (ROOT / "docs" / "methods" / "README.md").read_text(encoding="utf-8")
+    table = text.split("## What an update costs")[1].split("\n\n")[2]
+    first_cells = "".join(line.split("|")[1] for line in table.splitlines()[2:])
+    assert sorted(re.findall(r"`([a-z_]+)`", first_cells)) == sorted(RECIPES)
