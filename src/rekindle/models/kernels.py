@@ -144,7 +144,7 @@ _KINDS: dict[str, Callable[[Kernels, Tensor, Tensor, Tensor], Tensor]] = {
     "input_grad": lambda kernels, x, weight, grad: kernels.to_input(grad, weight),
     "weight_grad": lambda kernels, x, weight, grad: kernels.to_weight(grad, x),
 }
-_measured: dict[tuple[tuple[tuple[int, int], ...], int], Kernels] = {}
+_measured: dict[tuple[object, ...], Kernels] = {}
 
 
 def measure_kernels(shapes: Iterable[tuple[int, int]], decoded: Mapping[tuple[int, int], int] | None = None) -> Kernels:
@@ -167,7 +167,7 @@ def _measure(shapes: list[tuple[int, int]], decoded: Mapping[tuple[int, int], in
     if not _has_onednn():
         return Kernels()
     chosen: dict[str, Any] = {}
-    gigaflops = {}
+    gigaflops: dict[str, Mapping[str, float]] = {}
     problems = [_problem(out, width) for out, width in shapes]
     for kind in _KINDS:
         seconds = _added_up(_race(kind, problem) for problem in problems)

@@ -309,5 +309,6 @@ def _kernels(decoder: DecoderWeights) -> Kernels:
     layer, layers = decoder.layers[0], len(decoder.layers)
     stored = (layer.q.shape[0] + layer.k.shape[0] + layer.v.shape[0], layer.q.shape[1])
     o, gate, down = ((rows, width) for rows, width in (layer.o.shape, layer.gate.shape, layer.down.shape))
-    decoded = {stored: layers, o: layers, (2 * gate[0], gate[1]): layers, down: layers}
-    return measure_kernels([stored, o, gate, down], decoded | {tuple(decoder.head.shape): 1})
+    head = (decoder.head.shape[0], decoder.head.shape[1])
+    decoded = {stored: layers, o: layers, (2 * gate[0], gate[1]): layers, down: layers, head: 1}
+    return measure_kernels([stored, o, gate, down], decoded)
