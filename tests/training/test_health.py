@@ -212,6 +212,7 @@ def kept(directory):
     return [(one.text, one.count, one.first_step) for one in load_run(directory).warnings() if one.source == "rekindle"]
 
 
+@pytest.mark.slow  # its start policy is of its own
 def test_a_resumed_run_has_the_same_warnings(quick_config, tmp_path):
     config = quick_config("grpo", "engine.max_new_tokens=2", "optimizer.warmup_steps=9", "task.params.min_length=4")
 

@@ -43,7 +43,10 @@ def trajectory(run):
 
 @pytest.mark.parametrize(
     "settings",
-    [LORA, (*LORA, "model.gradient_checkpointing=true", "loss.kl_coefficient=0.1")],
+    [
+        LORA,
+        pytest.param((*LORA, "model.gradient_checkpointing=true", "loss.kl_coefficient=0.1"), marks=pytest.mark.slow),
+    ],
     ids=["lora", "lora-checkpointing-kl"],
 )
 def test_a_killed_run_resumes_bit_for_bit(tmp_path, settings):
