@@ -248,8 +248,7 @@ FAMILIES: Mapping[str, Mapping[str, Template]] = {
 }
 
 PER_DATA_SET, OF_SLOW_SCORERS = 5, 2
-"""Problems of each data set of reasoning-gym, 525 in all, and templates of each family for its scorers, some of which are
-slow."""
+"""Problems of each data set of reasoning-gym (525 in all), and templates of a family for its scorers; some are slow."""
 
 
 # -- problems ---------------------------------------------------------------------------------------------------------
