@@ -20,6 +20,14 @@ def hub():
         yield running
 
 
+def forget_sessions():
+    """Let the library make its HTTP sessions anew: it reads the offline switch when it makes one."""
+    from huggingface_hub.utils import _http
+
+    for name in ("reset_sessions", "close_session"):  # by version
+        getattr(_http, name, lambda: None)()
+
+
 @pytest.fixture(autouse=True)
 def place(tmp_path, monkeypatch, hub):
     """An empty cache, and a working directory without models."""
@@ -32,7 +40,9 @@ def place(tmp_path, monkeypatch, hub):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.delenv("HF_TOKEN", raising=False)
-    return tmp_path
+    forget_sessions()
+    yield tmp_path
+    forget_sessions()
 
 
 @pytest.fixture
@@ -117,6 +127,7 @@ def test_the_offline_switch_is_honoured(hub, pushed, monkeypatch):
     pushed()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    forget_sessions()
     with pytest.raises(ModelError, match=f"{NAME} is not in the hub's cache, and HF_HUB_OFFLINE forbids a download"):
         find()
     assert hub.requests == []
