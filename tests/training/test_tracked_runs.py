@@ -18,6 +18,7 @@ from rekindle.training.endings import Ending
 from tracker_stores import STORES
 
 ALL = 'track=["tensorboard", "wandb", "mlflow", "trackio"]'
+SHORT = "optimizer.warmup_steps=2"  # a longer one than the run is warned of
 
 
 def down(_):
@@ -83,7 +84,7 @@ def test_a_run_that_is_killed_or_interrupted_is_whole_in_every_tracker_after_its
     for name in STORES:
         library(name)
     run = tmp_path / "run"
-    settings = [part for key in (*QUICK, ALL, "train.steps=6", "checkpoint.every=2") for part in ("--set", key)]
+    settings = [part for key in (*QUICK, ALL, "train.steps=6", "checkpoint.every=2", SHORT) for part in ("--set", key)]
     arguments = ["train", EXAMPLE, "--recipe", "grpo", "--out", run, *settings]
     done = signalled(arguments, UPDATE, 4, number)
     if number == signal.SIGINT:
