@@ -132,7 +132,8 @@ def test_the_size_of_a_start_policy_is_known_before_it_is_made(example):
 @pytest.mark.slow
 def test_a_run_keeps_its_warnings_and_a_report_lists_them(tmp_path, capsys):
     run = tmp_path / "run"
-    more = ["--set", "task.pool_size=5000", "--set", "task.params.max_length=3", "--set", "train.steps=1"]
+    own = ("task.pool_size=5000", "task.params.max_length=3", "train.steps=1", "optimizer.warmup_steps=0")
+    more = [part for key in own for part in ("--set", key)]
     assert main(["train", str(EXAMPLE), "--recipe", "grpo", "--out", str(run), *SETTINGS, *more]) == 0
     shown = capsys.readouterr().err.splitlines()
     warnings = [line for line in shown if line.startswith("rekindle: warning: task.pool_size = 5000, but only")]
