@@ -184,9 +184,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     transformers.utils.logging.set_verbosity_error()
-    names = list(SCENARIOS) if options.scenario == "both" else [options.scenario]
-    if options.model:
-        names = ["fixed", "half"] if options.scenario == "both" else names
+    both = ["fixed", "half" if options.model else "natural"]
+    names = both if options.scenario == "both" else [options.scenario]
     results = [run(scenario_of(name, options), options) for name in names]
     for result in results:
         show(result)

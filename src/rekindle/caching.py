@@ -1,12 +1,19 @@
-"""Cache directories, and what tells a complete one from a damaged one."""
+"""Cache directories: where they are, and directories in them that are made once."""
 
 import json
 import os
+import shutil
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
+from rekindle.locking import waiting_for_lock
 from rekindle.types import UserError
 
-__all__ = ["CacheError", "cache_directory", "is_sealed", "seal", "writable_cache"]
+__all__ = ["CacheError", "cache_directory", "kept", "writable_cache"]
+
+Kept = TypeVar("Kept")
 
 _SIZES = "sizes.json"
 """The bytes of each other file: what tells a complete directory from a damaged one without reading it."""
@@ -55,17 +62,51 @@ def writable_cache(directory: Path, what: str) -> Path:
     )
 
 
-def seal(directory: Path) -> None:
-    """Write down the sizes of a complete directory's files."""
-    (directory / _SIZES).write_text(json.dumps(_sizes(directory)), encoding="utf-8")
+def kept(directory: Path, what: str, make: Callable[[Path], None], read: Callable[[Path], Kept | None]) -> Kept:
+    """What is read from a cached directory; it is made first if it is not there, or not as it was when it was made.
+
+    While another process makes the same directory, this one waits for it. A directory appears whole or not at all.
+
+    Args:
+        directory: A directory inside a cache directory, for this content alone.
+        what: What is kept there, for the message, e.g. "the start policy".
+        make: Writes the files into an empty directory.
+        read: Reads a complete directory; None: it has to be made again.
+
+    Raises:
+        CacheError: It has to be made, and the cache cannot be written.
+    """
+    found = _complete(directory, read)
+    if found is None:
+        writable_cache(directory, what)
+        with waiting_for_lock(directory.with_name(f"{directory.name}.lock")):
+            found = _complete(directory, read)  # another process may have been faster
+            if found is None:
+                _write(directory, make)
+                found = read(directory)
+    assert found is not None, "what was just made can be read"
+    return found
 
 
-def is_sealed(directory: Path) -> bool:
-    """Whether the files of a directory are those that it was sealed with."""
+def _complete(directory: Path, read: Callable[[Path], Kept | None]) -> Kept | None:
+    """What is read where the files are those that were made."""
     try:
-        return bool(json.loads((directory / _SIZES).read_text(encoding="utf-8")) == _sizes(directory))
+        sizes = json.loads((directory / _SIZES).read_text(encoding="utf-8"))
+        return read(directory) if sizes == _sizes(directory) else None
     except (OSError, ValueError):
-        return False
+        return None
+
+
+def _write(directory: Path, make: Callable[[Path], None]) -> None:
+    """Write to a temporary directory and rename it, so that other processes never see a partial one."""
+    partial = Path(tempfile.mkdtemp(dir=directory.parent, prefix=".partial-"))
+    try:
+        make(partial)
+        (partial / _SIZES).write_text(json.dumps(_sizes(partial)), encoding="utf-8")
+        shutil.rmtree(directory, ignore_errors=True)
+        partial.rename(directory)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _sizes(directory: Path) -> dict[str, int]:

@@ -9,10 +9,12 @@ from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Any, Protocol, TypeVar
 
-__all__ = ["MANY", "Described", "closest", "entry_of", "few", "load", "plain_name"]
+__all__ = ["MANY", "Described", "closest", "entry_of", "few", "load", "one_line", "plain_name"]
 
 MANY = 8
 """Most names that a message lists."""
+LONGEST = 300
+"""Most characters of another library's message in one of ours."""
 
 
 class Described(Protocol):
@@ -43,6 +45,12 @@ def few(names: Iterable[object], most: int = MANY) -> str:
     listed = [str(name) for name in names]
     text = ", ".join(listed[:most])
     return text if len(listed) <= most else f"{text}, ... ({len(listed)} in all)"
+
+
+def one_line(error: BaseException, longest: int = LONGEST) -> str:
+    """The message of an error on one line, cut after ``longest`` characters; its type where it has no message."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= longest else f"{text[:longest]} ..."
 
 
 def entry_of(table: Mapping[str, ChoiceEntry], name: str, what: str) -> ChoiceEntry:

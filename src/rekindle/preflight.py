@@ -8,21 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rekindle.config import Config
-from rekindle.config.facts import invents_its_world, plays_itself, plays_search
+from rekindle.config.facts import FILE_SOURCES, invents_its_world, plays_itself, plays_search, verifier_name
 from rekindle.evaluation.profile_file import load_profile
 from rekindle.evaluation.question_sets import QuestionSet
 from rekindle.models.directory import (
     adapter_settings,
     check_adapter,
-    check_directory,
-    check_tokenizer,
+    check_model,
     expected_device,
     is_adapter,
     saved_parameters,
 )
 from rekindle.models.sources import Source, located
 from rekindle.notices import Say, warn
-from rekindle.observability.trackers import check_trackers
 from rekindle.retrieval.corpus import open_corpus
 from rekindle.retrieval.retriever import RetrievalError
 from rekindle.tasks import search_world, spell_backward
@@ -35,7 +33,6 @@ __all__ = [
     "PolicyFiles",
     "check_profilable",
     "check_retriever",
-    "check_trackers",
     "check_training",
     "policy_files",
     "question_sets",
@@ -46,8 +43,6 @@ __all__ = [
 
 SPECIAL_TOKENS = 3
 """Number of special tokens of a tiny model (padding, end, unknown), after its characters or words."""
-TABLES = ("jsonl", "csv", "parquet")
-"""Sources of files without a verifier of their own."""
 LARGE_BYTES = 20_000_000
 """Least size of files that are announced; reading 20 MB takes about a second."""
 
@@ -72,7 +67,8 @@ def settled(config: Config, tasks: TaskSet) -> Config:
     is an answer and ``17 + 25`` is none.
     """
     task, held_out = config.task, config.eval.prompts
-    if task.verifier == "auto" and task.source in TABLES and not plays_search(config) and _are_numbers(tasks):
+    without_own = task.source in FILE_SOURCES and verifier_name(task) == "exact_match"
+    if task.verifier == "auto" and without_own and not plays_search(config) and _are_numbers(tasks):
         task = task.model_copy(update={"verifier": "math"})
     if held_out is None:
         held_out = len(tasks.held_out)
@@ -200,8 +196,7 @@ def policy_files(config: Config, saved: Path | None, say: Say, *, commit: str | 
     """
     path, source, parameters = config.model.path, None, None
     if saved is not None and not is_adapter(saved):
-        check_directory(saved)
-        check_tokenizer(saved)
+        check_model(saved)
         return PolicyFiles(saved, None, _loading(config, str(saved), saved_parameters(saved)), commit)
     if saved is not None:
         check_adapter(saved)

@@ -2,6 +2,7 @@ import pytest
 import torch
 from model_zoo import batches, completion, make_model, reference
 
+import rekindle.models.loading as loading
 import rekindle.models.policy as policy_module
 from rekindle.models.generic import GenericForward
 from rekindle.models.kernels import Kernels
@@ -79,7 +80,7 @@ def test_bfloat16_is_loaded_as_such(saved):
 
 
 def test_a_processor_without_bfloat16_is_a_warning(saved, monkeypatch):
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False, raising=False)
+    monkeypatch.setattr(loading, "computes_bfloat16", lambda device: False)
     with pytest.warns(RekindleWarning, match="emulates them slowly"):
         Policy.load(saved, device="cpu", dtype="bfloat16")
 

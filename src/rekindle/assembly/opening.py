@@ -44,7 +44,7 @@ def workbench(
         model: Directory of the policy, or of its adapter.
         say: Shows a line before slow work.
         base: Directory of the model that an adapter belongs to.
-        threads: CPU threads, where neither the configuration nor a measurement chooses them.
+        threads: CPU threads, where the configuration names none; None: they are measured.
         tasks: Result of ``task_set`` for this configuration, where the caller has it already.
         engine: Makes the engine of the policy.
     """

@@ -54,7 +54,8 @@ def _train(options: argparse.Namespace) -> int:
 
 def _look(config: "Config", directory: Path) -> "tuple[TaskSet, PolicyFiles]":
     """The tasks of the run and its policy, after checks of their files; shows which model is loaded next."""
-    from rekindle.preflight import check_retriever, check_trackers, check_training, policy_files, task_set
+    from rekindle.observability.trackers import check_trackers
+    from rekindle.preflight import check_retriever, check_training, policy_files, task_set
     from rekindle.training.run_directory import last_checkpoint, model_commit
 
     check_trackers(config)

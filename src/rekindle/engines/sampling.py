@@ -138,7 +138,8 @@ def _sample_by_blocks(logits: Tensor, settings: SamplingSettings, positions: Ten
     scaled = logits / settings.temperatures[:, None]  # at least float32, as the temperatures are
     largest = scaled.amax(dim=-1, keepdim=True)
     weights = torch.sub(scaled, largest).exp_()
-    padded = F.pad(weights, (0, -vocabulary % _BLOCK)).view(rows, -1, _BLOCK)
+    missing = -vocabulary % _BLOCK
+    padded = (F.pad(weights, (0, missing)) if missing else weights).view(rows, -1, _BLOCK)
     cumulative = padded.sum(dim=-1, dtype=torch.float64).cumsum(dim=-1)
     total = cumulative[:, -1:]
     target = uniforms(settings.keys, positions)[:, None] * total

@@ -19,6 +19,7 @@ __all__ = [
     "adapter_settings",
     "check_adapter",
     "check_directory",
+    "check_model",
     "check_tokenizer",
     "expected_device",
     "is_adapter",
@@ -97,6 +98,16 @@ def adapter_settings(directory: Path) -> dict[str, Any]:
     if settings.get("peft_type") != "LORA":
         raise ModelError(f"{directory} is an adapter of kind {settings.get('peft_type')}; give a LoRA adapter")
     return settings
+
+
+def check_model(directory: Path) -> None:
+    """Check that the files of a causal language model and of its tokenizer are there and complete.
+
+    Raises:
+        ModelError: A file is missing, cut off or damaged, or the model is of another kind.
+    """
+    check_directory(directory)
+    check_tokenizer(directory)
 
 
 def _no_directory(path: Path) -> str:

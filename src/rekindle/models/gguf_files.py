@@ -8,13 +8,11 @@ import contextlib
 import hashlib
 import io
 import json
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from rekindle.caching import cache_directory, is_sealed, seal, writable_cache
-from rekindle.locking import waiting_for_lock
+from rekindle.caching import cache_directory, kept
+from rekindle.choices import one_line
 from rekindle.models.directory import ModelError
 from rekindle.notices import Say
 
@@ -60,8 +58,7 @@ def _reader(path: Path) -> Any:
     try:
         return gguf.GGUFReader(path)
     except Exception as error:  # the reader takes sizes from the file and fails in many ways where they are wrong
-        why = " ".join(str(error).split())[:100] or type(error).__name__
-        raise ModelError(f"{path} is cut off or damaged ({why}); download it again") from error
+        raise ModelError(f"{path} is cut off or damaged ({one_line(error, 100)}); download it again") from error
 
 
 def _text(reader: Any, key: str) -> str:
@@ -89,13 +86,12 @@ def converted(path: Path, say: Say) -> Path:
 
     text = json.dumps({"file": _content(path), "transformers": transformers.__version__}, sort_keys=True)
     directory = cache_directory("gguf") / hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
-    if not is_sealed(directory):
-        writable_cache(directory, "the model of a GGUF file")
-        with waiting_for_lock(directory.with_name(f"{directory.name}.lock")):
-            if not is_sealed(directory):
-                say(f"reading {path} ...")
-                _keep(path, directory)
-    return directory
+
+    def make(out: Path) -> None:
+        say(f"reading {path} ...")
+        _convert(path, out)
+
+    return kept(directory, "the model of a GGUF file", make, read=lambda complete: complete)
 
 
 def _content(path: Path) -> str:
@@ -107,18 +103,6 @@ def _content(path: Path) -> str:
             file.seek(max(0, size - SAMPLE) * place // PLACES)
             digest.update(file.read(SAMPLE))
     return digest.hexdigest()
-
-
-def _keep(path: Path, directory: Path) -> None:
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=directory.parent, prefix=".partial-"))
-    try:
-        _convert(path, partial)
-        seal(partial)
-        shutil.rmtree(directory, ignore_errors=True)
-        partial.rename(directory)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _convert(path: Path, out: Path) -> None:
@@ -135,8 +119,7 @@ def _convert(path: Path, out: Path) -> None:
             read = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
             plain = _unquantized(read)
     except Exception as error:  # the boundary to readers of other people's files
-        why = " ".join(str(error).split())[:300] or type(error).__name__
-        raise ModelError(f"transformers cannot read a causal language model from {path}: {why}") from error
+        raise ModelError(f"transformers cannot read a causal language model from {path}: {one_line(error)}") from error
     if tokenizer.eos_token_id is not None:
         plain.generation_config.eos_token_id = tokenizer.eos_token_id
     with without_progress_bars():

@@ -9,6 +9,7 @@ import os
 import re
 from pathlib import Path
 
+from rekindle.choices import one_line
 from rekindle.models.directory import ModelError
 from rekindle.notices import Say
 
@@ -37,48 +38,43 @@ def downloaded(name: str, revision: str | None, say: Say) -> tuple[Path, str]:
     Raises:
         ModelError: The model does not exist, is private or gated, or cannot be downloaded now.
     """
-    from huggingface_hub import snapshot_download
-
-    if found := _cached(name, revision):
-        return found
+    if is_commit(revision) and (found := _cached(name, revision)) is not None:
+        return found, found.name
     say(f"downloading {name} ...")
     logger = logging.getLogger("huggingface_hub")
     level = logger.level
     logger.setLevel(logging.ERROR)  # our own sentence says what its warnings of each attempt say
     try:
-        directory = snapshot_download(
+        directory = _snapshot(name, revision)
+    except Exception as error:  # the boundary to a library with several HTTP clients, by version
+        raise ModelError(_sentence(name, revision, error)) from error
+    finally:
+        logger.setLevel(level)
+    return directory, directory.name
+
+
+def _cached(name: str, revision: str | None) -> Path | None:
+    """The cached files of a commit, without a question to the network; None where they are not all there."""
+    try:
+        return _snapshot(name, revision, local_files_only=True)
+    except (OSError, ValueError, LookupError):
+        return None
+
+
+def _snapshot(name: str, revision: str | None, *, local_files_only: bool = False) -> Path:
+    """Directory of a model in the hub's cache; its name is that of the commit."""
+    from huggingface_hub import snapshot_download
+
+    return Path(
+        snapshot_download(
             name,
             revision=revision,
             allow_patterns=list(FILES),
             ignore_patterns=list(SUBFOLDERS),
             endpoint=os.environ.get("HF_ENDPOINT"),
+            local_files_only=local_files_only,
         )
-    except Exception as error:  # the boundary to a library with several HTTP clients, by version
-        raise ModelError(_sentence(name, revision, error)) from error
-    finally:
-        logger.setLevel(level)
-    return Path(directory), Path(directory).name
-
-
-def _cached(name: str, revision: str | None) -> tuple[Path, str] | None:
-    """The cached files of a commit; other revisions may have moved."""
-    from huggingface_hub import snapshot_download
-
-    if not is_commit(revision):
-        return None
-    try:
-        directory = Path(
-            snapshot_download(
-                name,
-                revision=revision,
-                allow_patterns=list(FILES),
-                ignore_patterns=list(SUBFOLDERS),
-                local_files_only=True,
-            )
-        )
-    except (OSError, ValueError, LookupError):  # not in the cache, or not all of it
-        return None
-    return directory, directory.name
+    )
 
 
 def _sentence(name: str, revision: str | None, error: Exception) -> str:
@@ -104,7 +100,7 @@ def _sentence(name: str, revision: str | None, error: Exception) -> str:
     if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError):
         return f"the model {where} could not be kept in the hub's cache ({error}); free some space, or set HF_HOME"
     cause = error.__cause__ or error
-    why = " ".join(str(cause).split())[:200] or type(cause).__name__
+    why = one_line(cause, 200)
     return (
         f"the model {where} could not be downloaded from the hub ({type(cause).__name__}: {why}); check the network "
         "and repeat the command, which goes on where it stopped, or set model.path to a directory"

@@ -10,7 +10,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from rekindle.choices import few
+from rekindle.choices import few, one_line
+from rekindle.hardware import computes_bfloat16
 from rekindle.models.directory import ModelError, check_directory, check_tokenizer
 from rekindle.notices import warn
 
@@ -26,8 +27,6 @@ __all__ = [
 ]
 
 REPORTERS = ("transformers.modeling_utils", "transformers.modeling_layers", "transformers.utils.loading_report")
-LONGEST = 300
-"""Most characters of a library's message."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -90,15 +89,9 @@ def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
     """
     if name not in DTYPES:
         raise ModelError(f'dtype = "{name}" is not supported; use {" or ".join(f"{key!r}" for key in DTYPES)}')
-    if name == "bfloat16" and device.type == "cpu" and not _cpu_has_bfloat16():
+    if name == "bfloat16" and device.type == "cpu" and not computes_bfloat16("cpu"):
         warn('this processor has no bfloat16 instructions and emulates them slowly; prefer dtype = "float32"')
     return DTYPES[name]
-
-
-def _cpu_has_bfloat16() -> bool:
-    """Whether the processor computes in bfloat16; a torch that cannot tell (before 2.6) is taken to say yes."""
-    asked = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return asked is None or bool(asked())
 
 
 def load_model(directory: Path, device: torch.device, dtype: torch.dtype, *, trust_remote_code: bool) -> Any:
@@ -119,7 +112,9 @@ def load_model(directory: Path, device: torch.device, dtype: torch.dtype, *, tru
                 ignore_mismatched_sizes=True,  # refused below, with names
             )
     except Exception as error:  # the boundary to the model's own code and to readers of several file formats
-        raise ModelError(f"transformers cannot load a causal language model from {directory}: {_why(error)}") from error
+        raise ModelError(
+            f"transformers cannot load a causal language model from {directory}: {one_line(error)}"
+        ) from error
     _refuse_other_weights(directory, loading)
     broken = next((name for name, weight in model.named_parameters() if not weight.isfinite().all()), None)
     if broken is not None:
@@ -145,12 +140,6 @@ def _refuse_other_weights(directory: Path, loading: Mapping[str, Any]) -> None:
         raise ModelError(f"weights are missing in {directory}: {few(missing, 3)}{renamed}; {remedy}")
     if further:
         warn(f"{directory} has weights that the model does not use: {few(further, 3)}; they are left out")
-
-
-def _why(error: Exception) -> str:
-    """The message of a library on one line, without its long lists."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
 
 
 def check_vocabulary(model: Any, tokenizer: Any, directory: Path) -> None:
@@ -180,4 +169,4 @@ def load_tokenizer(directory: Path, *, trust_remote_code: bool) -> Any:
     try:
         return AutoTokenizer.from_pretrained(directory, trust_remote_code=trust_remote_code, local_files_only=True)
     except Exception as error:  # as above; the readers of tokenizers raise bare exceptions
-        raise ModelError(f"transformers cannot load a tokenizer from {directory}: {_why(error)}") from error
+        raise ModelError(f"transformers cannot load a tokenizer from {directory}: {one_line(error)}") from error

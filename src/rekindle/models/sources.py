@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from rekindle.models.directory import ModelError, check_directory, check_tokenizer, saved_parameters
+from rekindle.models.directory import ModelError, check_model, saved_parameters
 from rekindle.models.gguf_files import check_gguf, converted
 from rekindle.models.hub import HUB_NAME, downloaded
 from rekindle.notices import Say
@@ -55,8 +55,7 @@ def located(path: str, revision: str | None, say: Say) -> Source:
         local, commit = downloaded(path, revision, say)
     else:
         _refuse_revision(path, revision)
-    check_directory(local)
-    check_tokenizer(local)
+    check_model(local)
     return Source(commit, saved_parameters(local), local, lambda: local)
 
 

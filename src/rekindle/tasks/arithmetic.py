@@ -1,7 +1,7 @@
 """The task "arithmetic": sums, differences and products of small numbers, e.g. ``"What is 17 + 8?"`` -> ``"25"``.
 
-It is for pretrained models; the tiny model cannot read it. All problems of the chosen kinds are listed, and a hash
-assigns each to the pool or to the held-out prompts, so that none can leak for any seed or size.
+It is for pretrained models; the tiny model cannot read it. All problems of the chosen kinds are listed, and a seeded
+hash splits them into the pool and the held-out prompts.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from operator import add, mul, sub
 
-from rekindle.tasks.task_set import TaskError, TaskSet, split
+from rekindle.tasks.task_set import TaskError, TaskSet, refuse_unknown, split
 from rekindle.types import Task
 
 __all__ = ["load_arithmetic"]
@@ -28,9 +28,9 @@ def load_arithmetic(params: Mapping[str, object], *, pool_size: int, eval_prompt
     Args:
         params: ``kinds``, e.g. ``["1+1", "2*1"]``: digits of the numbers and the operation; ``template``, with ``{}``
             where the problem goes.
-        pool_size: Most prompts in the pool, shuffled.
+        pool_size: Most prompts in the pool.
         eval_prompts: Prompts held out.
-        seed: Chooses the split and the order.
+        seed: Chooses the split.
 
     Differences are not negative. Where the first number has more digits than the second, both orders occur.
 
@@ -44,8 +44,7 @@ def load_arithmetic(params: Mapping[str, object], *, pool_size: int, eval_prompt
 
 def _read(params: Mapping[str, object]) -> tuple[tuple[str, ...], str]:
     """Check ``task.params``; return the kinds and the template."""
-    if unknown := sorted(params.keys() - {"kinds", "template"}):
-        raise TaskError(f"task.params has no {unknown[0]!r} for arithmetic; it takes kinds, template")
+    refuse_unknown(params, ("kinds", "template"), "arithmetic")
     kinds, template = params.get("kinds", KINDS), params.get("template", TEMPLATE)
     if not isinstance(kinds, list | tuple) or not kinds or not all(_is_kind(kind) for kind in kinds):
         raise TaskError(

@@ -13,7 +13,7 @@ from enum import IntEnum
 from random import Random
 
 from rekindle.notices import warn
-from rekindle.tasks.task_set import TaskError, TaskSet
+from rekindle.tasks.task_set import TaskError, TaskSet, refuse_unknown
 from rekindle.types import Task
 
 __all__ = [
@@ -111,9 +111,8 @@ def read_params(params: Mapping[str, object]) -> WordParams:
         TaskError: A parameter is unknown or out of range.
     """
     known = [field.name for field in fields(WordParams)]
+    refuse_unknown(params, known, "spell_backward")
     for name, value in params.items():
-        if name not in known:
-            raise TaskError(f"task.params has no {name!r} for spell_backward; it takes {', '.join(known)}")
         if isinstance(value, bool) or not isinstance(value, int):
             raise TaskError(f"task.params {name} = {value!r} must be a whole number")
     return WordParams(**params)  # type: ignore[arg-type]  # every value was just checked to be an int

@@ -8,7 +8,16 @@ from dataclasses import dataclass
 
 from rekindle.types import Task, UserError
 
-__all__ = ["TaskError", "TaskSet", "hash_rank", "levels_of", "normalized_prompt", "prompt_id", "split"]
+__all__ = [
+    "TaskError",
+    "TaskSet",
+    "hash_rank",
+    "levels_of",
+    "normalized_prompt",
+    "prompt_id",
+    "refuse_unknown",
+    "split",
+]
 
 
 class TaskError(UserError):
@@ -45,6 +54,17 @@ class TaskSet:
             other = prompts.setdefault(normalized_prompt(task.prompt), task.id)
             if other != task.id:
                 raise TaskError(f"tasks {other!r} and {task.id!r} have the same prompt; remove one before splitting")
+
+
+def refuse_unknown(params: Iterable[str], known: Sequence[str], source: str) -> None:
+    """Refuse names in ``task.params`` that a generator does not take.
+
+    Raises:
+        TaskError: There is one.
+    """
+    for name in params:
+        if name not in known:
+            raise TaskError(f"task.params has no {name!r} for {source}; it takes {', '.join(known)}")
 
 
 def levels_of(tasks: Sequence[Task]) -> list[int]:

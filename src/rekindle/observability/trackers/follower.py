@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rekindle.choices import one_line
 from rekindle.notices import warn
 from rekindle.observability.trackers.tracker import Tracker
 
@@ -24,8 +25,6 @@ STEP_SECONDS = 5.0
 """Longest wait of a step for its tracker; a tracker that is slower gets the steps behind the run."""
 CLOSE_SECONDS = 75.0
 """Longest wait of a run that ends for its trackers, after a first one of ``STEP_SECONDS``."""
-LONGEST = 300
-"""Characters of a library's message in a warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +174,5 @@ class Follower:
         if error is None or type(error).__name__ in self._said:
             return
         self._said.add(type(error).__name__)
-        words = " ".join(str(error).split()) or type(error).__name__
-        words = words if len(words) <= LONGEST else f"{words[:LONGEST]} ..."
-        warn(f"{self._name} could not take a step ({words}); the run goes on, and its steps are kept for later")
+        why = one_line(error)
+        warn(f"{self._name} could not take a step ({why}); the run goes on, and its steps are kept for later")

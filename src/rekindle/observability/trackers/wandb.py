@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from rekindle.choices import one_line
 from rekindle.observability.trackers.tracker import Delay, TrackedRun
 from rekindle.types import UserError
 
@@ -37,7 +38,7 @@ def check_login() -> None:
             return
         logged_in = wandb.login(prompt=False, verify=False)
     except Exception as error:  # a key in the wrong form, a settings file that cannot be read: each has its own class
-        raise UserError(f'track = ["wandb"]: {" ".join(str(error).split())}; {REMEDY}') from error
+        raise UserError(f'track = ["wandb"]: {one_line(error)}; {REMEDY}') from error
     if not logged_in:
         raise UserError(f'track = ["wandb"]: wandb has no API key; {REMEDY}')
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from rekindle.tasks.task_set import TaskError
+from rekindle.tasks.task_set import TaskError, refuse_unknown
 
 __all__ = ["CORPORA", "POLICY_CORPORA", "TEACHER_CORPUS", "Params"]
 
@@ -57,9 +57,8 @@ class Params:
             TaskError: A parameter is unknown, not a whole number, or out of range.
         """
         known = [field.name for field in fields(cls)]
+        refuse_unknown(values, known, "search_world")
         for name, value in values.items():
-            if name not in known:
-                raise TaskError(f"task.params has no {name!r} for search_world; it takes {', '.join(known)}")
             if isinstance(value, bool) or not isinstance(value, int):
                 raise TaskError(f"task.params {name} = {value!r} must be a whole number")
         return cls(**values)  # type: ignore[arg-type]  # every value was just checked to be an int
