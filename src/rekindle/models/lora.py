@@ -10,6 +10,7 @@ The model without its adapter is the policy that the run began with: the referen
 
 import hashlib
 import json
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from rekindle.choices import few
+from rekindle.choices import few, one_line
 from rekindle.models.directory import ADAPTER_WEIGHTS, ModelError, adapter_settings
 
 __all__ = [
@@ -90,7 +91,7 @@ class NewAdapter:
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            wrapped = peft.get_peft_model(model, settings)
+            wrapped = _wrapped(model, settings)
         if self.base:
             settings.base_model_name_or_path = self.base
         return wrapped
@@ -114,11 +115,11 @@ class SavedAdapter:
         try:
             # Made and filled here: PEFT's own reader leaves weights that do not fit at their first values.
             known = {key: value for key, value in settings.items() if key in peft.LoraConfig.__dataclass_fields__}
-            wrapped = peft.get_peft_model(model, peft.LoraConfig(**{**known, "inference_mode": False}))
+            wrapped = _wrapped(model, peft.LoraConfig(**{**known, "inference_mode": False}))
             saved = load_file(self.directory / ADAPTER_WEIGHTS)
             result = peft.set_peft_model_state_dict(wrapped, saved)
         except (OSError, SafetensorError, ValueError, TypeError, KeyError, RuntimeError) as error:
-            raise ModelError(_not_its_adapter(self.directory, model, " ".join(str(error).split())[:200])) from error
+            raise ModelError(_not_its_adapter(self.directory, model, one_line(error, 200))) from error
         lost = sorted(name for name in result.missing_keys if "lora_" in name)
         if lost or result.unexpected_keys:
             why = f"it lacks {few(lost, 2)}" if lost else f"it has {few(sorted(result.unexpected_keys), 2)}"
@@ -207,6 +208,13 @@ def _peft() -> Any:
             f'LoRA needs the package peft ({error}); install it with pip install "rekindle[lora]"'
         ) from error
     return peft
+
+
+def _wrapped(model: Any, settings: Any) -> Any:
+    """PEFT's wrapper of a model, without its use of names that transformers calls deprecated being shown to users."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return _peft().get_peft_model(model, settings)
 
 
 def _linear_layers(model: Any, targets: Sequence[str]) -> list[str]:

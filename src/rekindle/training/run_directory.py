@@ -167,7 +167,7 @@ def describe(directory: Path, config: Config, **facts: str | int | None) -> None
     partial = directory / ".config.toml"
     partial.write_text(dump_toml(config), encoding="utf-8")
     partial.replace(directory / "config.toml")
-    packages = ("torch", "transformers", "tokenizers", "numpy", "reasoning-gym", "math-verify")
+    packages = ("torch", "transformers", "tokenizers", "numpy", "reasoning-gym", "math-verify", "peft")
     installed = {name: installed_version(name) for name in packages}
     description = {
         "rekindle": __version__,
