@@ -62,6 +62,8 @@ FEATURES: Mapping[str, Mapping[str, Setting]] = MappingProxyType(
         "GSPO": {"loss.kind": "gspo", "optimizer.minibatches": 4, "loss.clip_low": 3e-4, "loss.clip_high": 4e-4},
         "CISPO": {"loss.kind": "cispo", "optimizer.minibatches": 4, "loss.clip_high": 4.0},
         "batch-scaled step": {"optimizer.batch_exponent": 0.5},
+        "overlong masked": {"overlong.kind": "masked"},
+        "overlong penalty": {"overlong.kind": "penalty"},
     }
 )
 """The settings of each method that differ from plain GRPO with groups of 4."""
