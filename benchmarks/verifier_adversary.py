@@ -418,10 +418,18 @@ def attack(trial: Trial, families: Mapping[str, Mapping[str, Template]] = FAMILI
     return next(iter(rewarded(trial, families).values()))
 
 
+def others(problems: Sequence[Task]) -> list[Task]:
+    """For each problem the next one with another answer; with the same answer a copy of it would be right."""
+    twice = [*problems, *problems]
+    return [
+        next((other for other in twice[at + 1 :] if answer_of(other) != answer_of(task)), task)
+        for at, task in enumerate(problems)
+    ]
+
+
 def rewarded(trial: Trial, families: Mapping[str, Mapping[str, Template]]) -> dict[str, Means]:
     """Mean rewards by name: those of the trial, and of other settings for the same scores."""
-    problems = trial.problems
-    pairs = list(zip(problems, [*problems[1:], problems[0]], strict=True))
+    pairs = list(zip(trial.problems, others(trial.problems), strict=True))
     templates = [(family, name, one) for family, some in families.items() for name, one in some.items()]
     with opened(trial) as verifier:
         verdicts = verifier.judge([(task, one(task, other)) for _, _, one in templates for task, other in pairs])
@@ -495,6 +503,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="directory with math/ and qa/; absent: use the results there are")
     parser.add_argument("--only", default="", help="part of the names of the verifiers to measure")
+    parser.add_argument("--family", default="", help="part of the names of the families to measure; the rest is kept")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--docs", type=Path, nargs="?", const=arms.ROOT / "docs", help="write the page's block")
     options = parser.parse_args()
@@ -503,8 +512,10 @@ def main() -> None:
         for name, make in trials(options.data).items():
             if options.only in name:
                 trial = make()
-                for title, means in rewarded(trial, families_for(name)).items():
-                    measured[title] = {**arms.made_now(), "problems": len(trial.problems), "families": means}
+                chosen = {family: some for family, some in families_for(name).items() if options.family in family}
+                for title, means in rewarded(trial, chosen).items():
+                    kept = measured[title]["families"] if options.family else {}
+                    measured[title] = {**arms.made_now(), "problems": len(trial.problems), "families": kept | means}
                 options.out.write_text(json.dumps(measured, indent=1) + "\n")
                 print(f"{name}: {len(trial.problems)} problems", file=sys.stderr, flush=True)
     elif not measured:
