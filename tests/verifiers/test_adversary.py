@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from rekindle.config.tables.task import TaskTable
+from rekindle.types import Task
 from rekindle.verifiers.weaknesses import weaknesses
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +33,11 @@ def paid(trial):
         for name, mean in templates.items()
         if mean > adversary.BOUND
     }
+
+
+def test_a_copied_answer_is_not_the_problems_own():
+    one, two, three = (Task(name, name, answer) for name, answer in (("one", "yes"), ("two", "yes"), ("three", "no")))
+    assert adversary.others([one, two, three]) == [three, three, one]
 
 
 @pytest.mark.parametrize("verifier", IN_PROCESS)
@@ -98,7 +104,7 @@ def measured():
 
 def test_what_was_measured_is_within_the_bound():
     for name, one in measured().items():
-        assert one["problems"] >= (100 if "reasoning_gym" in name else 500)
+        assert one["problems"] >= 500
         assert set(one["families"]) == set(adversary.FAMILIES)
         if "its scores" in name or "itself" in name or "lenient" in name:
             continue  # partial credit and a judge that ignores its prompt: said on the page
