@@ -1,8 +1,8 @@
 """Number of CPU threads: chosen by a measurement where the configuration names none.
 
 More threads are not always faster: on a machine whose processors are shared, two can be ten times slower than one,
-because each waits for the other. So the largest layers of the model are multiplied with 1, 2, 4, ... threads, as in
-decoding, and the smallest number is taken that is about as fast as the best.
+because each waits for the other. So the largest layers of the model are multiplied with 1, 2, 4, ... threads, for as many
+rows as a batch of rollouts has, and the smallest number is taken that is about as fast as the best.
 """
 
 import json
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 __all__ = ["fastest_threads"]
 
-ROWS, REPEATS = 32, 5
+ROWS, REPEATS = 128, 5
 SMALL = 2**18
 """Entries of the largest layer of a model for which one thread is always best."""
 WORK = 2**24
