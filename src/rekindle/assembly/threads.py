@@ -1,8 +1,8 @@
 """Number of CPU threads: chosen by a measurement where the configuration names none.
 
 More threads are not always faster: on a machine whose processors are shared, two can be ten times slower than one,
-because each waits for the other. So the largest layers of the model are multiplied with 1, 2, 4, ... threads, for as many
-rows as a batch of rollouts has, and the smallest number is taken that is about as fast as the best.
+because each waits for the other. So the largest layers of the model are multiplied with 1, 2, 4, ... threads, at the
+rows of a batch of rollouts, and the smallest number is taken that is about as fast as the best.
 """
 
 import json
