@@ -13,6 +13,7 @@ import pytest
 from rekindle.config import Config, read_toml
 from rekindle.observability.runs import Run
 from rekindle.recipes import on_given_tasks, resolve
+from rekindle.types import Task
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -25,6 +26,7 @@ import posterior_recycling  # noqa: E402
 import regimes  # noqa: E402
 import search_agent  # noqa: E402
 import self_play  # noqa: E402
+import smollm2  # noqa: E402
 
 # -- statistics by hand -----------------------------------------------------------------------------------------------
 
@@ -323,6 +325,30 @@ def test_the_page_of_search_agents_says_what_was_measured():
     written = page_block(search_agent.PAGE, "search_agent")
     assert written == search_agent.page_block(results), "run: python benchmarks/search_agent.py --docs"
     assert search_agent.CURVES.read_text(encoding="utf-8") == search_agent.curves(results)
+
+
+def test_the_page_of_a_real_model_says_what_was_measured():
+    results = json.loads(smollm2.RESULTS.read_text(encoding="utf-8"))
+    assert page_block(smollm2.PAGE, smollm2.BLOCK) == smollm2.block(results), "run: python benchmarks/smollm2.py --docs"
+    assert smollm2.CURVE.read_text(encoding="utf-8") == smollm2.curve(results)
+
+
+@pytest.mark.parametrize(
+    ("completion", "right"),
+    [
+        ("42", True),
+        ("17 + 25 = 42", True),
+        ("17 + 25 equals 42.", True),
+        ("17 + 25", False),
+        ("17 + 25 = 17 + 25 = 42", False),
+        ("The numbers are 17, 25 and 42", False),
+        ("17 + 25 = 42\n\n42 is", False),
+        ("17 + 25 = 421", False),
+        ("", False),
+    ],
+)
+def test_the_second_judge_of_the_example_accepts_nothing_but_the_answer(completion, right):
+    assert smollm2.strictly_right(Task("arithmetic/17 + 25", "What is 17 + 25?", "42"), completion) is right
 
 
 def test_the_page_of_self_play_says_what_was_measured():

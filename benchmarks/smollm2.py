@@ -1,0 +1,198 @@
+"""The example with SmolLM2: accuracy of finished runs, what their policies write, and a second judge.
+
+    rekindle train examples/arithmetic_smollm2.toml --seed N --out RUN
+    python benchmarks/smollm2.py RUN [RUN ...] [--name "all weights"] [--docs]
+
+The first policy (``model.path``) and the last one of each run complete all held-out prompts twice. The second judge
+knows nothing of rekindle's verifiers: the whole completion has to be the answer, or the problem, "=", "equals" or "is"
+and the answer, with at most a full stop after it, and it has to end by itself. With ``--docs`` the table, the curve
+and completions go into docs/howto/real_model.md.
+"""
+
+import argparse
+import json
+import re
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import arms
+from rekindle import load_run
+from rekindle.config import Config, validate
+from rekindle.engines.engine import SamplingRequest
+from rekindle.engines.torch_engine import TorchEngine
+from rekindle.models.directory import ADAPTER_WEIGHTS
+from rekindle.models.lora import SavedAdapter
+from rekindle.models.policy import Policy
+from rekindle.preflight import task_set
+from rekindle.types import Task
+from rekindle.verifiers import math_equal
+
+RESULTS = arms.ROOT / "benchmarks" / "smollm2.json"
+PAGE, BLOCK = arms.ROOT / "docs" / "howto" / "real_model.md", "smollm2"
+CURVE = arms.ROOT / "docs" / "images" / "smollm2.svg"
+COLOURS = ("#c2491d", "#3d6fb4", "#7d8794")
+SAMPLES, SHOWN = 2, 6
+ROWS = (
+    ("held-out accuracy at the start", "start", ".2f"),
+    ("held-out accuracy at the end", "end", ".2f"),
+    ("greedy accuracy at the start", "greedy_start", ".2f"),
+    ("greedy accuracy at the end", "greedy_end", ".2f"),
+    ("second judge at the start", "strict_start", ".2f"),
+    ("second judge at the end", "strict_end", ".2f"),
+    ("verifier on the same completions", "verified_end", ".2f"),
+    ("truncated completions, first step", "truncated_start", ".2f"),
+    ("truncated completions, last step", "truncated_end", ".2f"),
+    ("groups with signal, first quarter", "taught_early", ".2f"),
+    ("groups with signal, last quarter", "taught_late", ".2f"),
+    ("never solved groups, last quarter", "never_late", ".2f"),
+    ("rollouts", "rollouts", ",.0f"),
+    ("generated tokens", "tokens", ",.0f"),
+    ("FLOPs", "flops", ".1e"),
+    ("CPU seconds of the steps", "cpu_seconds", ",.0f"),
+)
+
+
+def strictly_right(task: Task, completion: str) -> bool:
+    """The second judge: nothing but the answer, or the problem with its answer."""
+    problem = re.escape(task.id.rpartition("/")[2])
+    restated = rf"(?:{problem}\s*(?:=|equals|is)\s*)?"
+    return re.fullmatch(rf"\s*{restated}{re.escape(str(task.answer))}\s*\.?\s*", completion) is not None
+
+
+def completed(policy: Policy, config: Config, tasks: Sequence[Task]) -> list[dict[str, Any]]:
+    """Completions of all tasks, with both judges' verdicts."""
+    requests = [
+        SamplingRequest(
+            policy.encode_prompt(task.prompt), SAMPLES, max_new_tokens=config.engine.max_new_tokens, seed=row
+        )
+        for row, task in enumerate(tasks)
+    ]
+    return [
+        {
+            "prompt": tasks[row].prompt,
+            "completion": one.text,
+            "strict": not one.truncated and strictly_right(tasks[row], one.text),
+            "verified": math_equal(one.text, str(tasks[row].answer), prompt=tasks[row].prompt),
+        }
+        for row, completions in sorted(TorchEngine(policy).generate(requests))
+        for one in completions
+    ]
+
+
+def share(rows: Sequence[Mapping[str, Any]], key: str) -> float:
+    return statistics.fmean(bool(row[key]) for row in rows)
+
+
+def measure(directory: Path, config: Config, before: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The numbers of one run, and completions of its last policy beside those ``before`` it, for the same prompts."""
+    run = load_run(directory)
+    after = completed(last_policy(directory, config), config, held_out(config))
+    lines, evaluated = run.metrics[1:], arms.evaluations(run)
+    quarter = max(1, len(lines) // 4)
+
+    def groups(some: Sequence[Mapping[str, Any]], key: str) -> float:
+        return float(sum(line[f"groups/{key}"] for line in some) / sum(line["groups/asked"] for line in some))
+
+    return {
+        **arms.counted(run),
+        "seed": config.train.seed,
+        "seconds": run.metrics[-1]["total_seconds"],
+        "start": evaluated[0]["eval/accuracy"],
+        "end": evaluated[-1]["eval/accuracy"],
+        "greedy_start": evaluated[0]["eval/greedy"],
+        "greedy_end": evaluated[-1]["eval/greedy"],
+        "strict_start": share(before, "strict"),
+        "strict_end": share(after, "strict"),
+        "verified_end": share(after, "verified"),
+        "truncated_start": lines[0]["completion/truncated"],
+        "truncated_end": lines[-1]["completion/truncated"],
+        "taught_early": groups(lines[:quarter], "trained"),
+        "taught_late": groups(lines[-quarter:], "trained"),
+        "never_late": groups(lines[-quarter:], "all_wrong"),
+        "curve": [(line["total_rollouts"], line["eval/accuracy"]) for line in evaluated],
+        "samples": list(zip(before, after, strict=True))[:: len(before) // SHOWN][:SHOWN],
+        "revision": run.info["git_revision"][: arms.REVISION_LETTERS],
+        "date": arms.made_now()["date"],
+    }
+
+
+def held_out(config: Config) -> Sequence[Task]:
+    return task_set(config, lambda _: None).held_out
+
+
+def last_policy(directory: Path, config: Config) -> Policy:
+    """The last policy of a run, with its adapter where it has one."""
+    model = directory / "model"
+    if (model / ADAPTER_WEIGHTS).exists():
+        return Policy.load(config.model.path, device="cpu", adapter=SavedAdapter(model))
+    return Policy.load(model, device="cpu")
+
+
+def table(measured: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """A column per arm: mean and standard deviation over the seeds."""
+    lines = [["", *(f"{name}, {len(runs)} seed{'s' * (len(runs) > 1)}" for name, runs in measured.items())]]
+    for words, key, form in ROWS:
+        lines.append([words, *(arms.cell([run[key] for run in runs], form) for runs in measured.values())])
+    return arms.markdown_table(lines)
+
+
+def samples(run: Mapping[str, Any]) -> str:
+    """What the policy wrote before and after, for the same prompts."""
+    lines = [["prompt", "before", "after"]]
+    for before, after in run["samples"]:
+        lines.append([before["prompt"], *(_cell(one["completion"]) for one in (before, after))])
+    return arms.markdown_table(lines)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;")
+
+
+def block(measured: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """The page's block."""
+    first = next(iter(measured.values()))[0]
+    about = f"What the policy of seed {first['seed']} writes for held-out prompts, sampled at temperature 1:"
+    made = arms.made_words(run for runs in measured.values() for run in runs)
+    return (
+        f"![Held-out accuracy against rollouts](../images/{CURVE.name})\n\n{table(measured)}\n{made}\n\n"
+        f"{about}\n\n{samples(first)}"
+    )
+
+
+def curve(measured: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """Accuracy against rollouts."""
+    return arms.accuracy_curves(
+        arms.drawn_arms(measured, COLOURS[: len(measured)]),
+        x_label="rollouts",
+        description="Mean and range over the seeds of the held-out accuracy of SmolLM2-135M-Instruct on arithmetic",
+    )
+
+
+def main() -> None:
+    """Measure the given runs, print the table, and write it if asked."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", type=Path, nargs="*", help="finished runs; none: use the results there are")
+    parser.add_argument("--name", default="all weights", help="name of their column")
+    parser.add_argument("--docs", action="store_true", help="write the page's block and the curve")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    measured: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    if options.runs:
+        configs = [validate(load_run(directory).config, str(directory)) for directory in options.runs]
+        if len({tuple(task.id for task in held_out(config)) for config in configs}) > 1:
+            parser.error("these runs have other held-out prompts than one another")
+        before = completed(Policy.load(configs[0].model.path, device="cpu"), configs[0], held_out(configs[0]))
+        measured[options.name] = [measure(*run, before) for run in zip(options.runs, configs, strict=True)]
+        RESULTS.write_text(json.dumps(measured, indent=1) + "\n")
+    print(block(measured))
+    if options.docs:
+        CURVE.write_text(curve(measured))
+        arms.replace_block(PAGE, BLOCK, block(measured))
+
+
+if __name__ == "__main__":
+    main()
