@@ -128,7 +128,7 @@ def last_policy(directory: Path, config: Config) -> Policy:
     """The last policy of a run, with its adapter where it has one."""
     model = directory / "model"
     if (model / ADAPTER_WEIGHTS).exists():
-        return Policy.load(config.model.path, device="cpu", adapter=SavedAdapter(model))
+        return Policy.load(str(config.model.path), device="cpu", adapter=SavedAdapter(model))
     return Policy.load(model, device="cpu")
 
 
@@ -185,7 +185,7 @@ def main() -> None:
         configs = [validate(load_run(directory).config, str(directory)) for directory in options.runs]
         if len({tuple(task.id for task in held_out(config)) for config in configs}) > 1:
             parser.error("these runs have other held-out prompts than one another")
-        before = completed(Policy.load(configs[0].model.path, device="cpu"), configs[0], held_out(configs[0]))
+        before = completed(Policy.load(str(configs[0].model.path), device="cpu"), configs[0], held_out(configs[0]))
         measured[options.name] = [measure(*run, before) for run in zip(options.runs, configs, strict=True)]
         RESULTS.write_text(json.dumps(measured, indent=1) + "\n")
     print(block(measured))
