@@ -419,7 +419,7 @@ def attack(trial: Trial, families: Mapping[str, Mapping[str, Template]] = FAMILI
 
 
 def others(problems: Sequence[Task]) -> list[Task]:
-    """For each problem the next one with another answer; with the same answer a copy of it would be right."""
+    """For each problem the next one with another answer, or itself: a copy of the same answer would be right."""
     twice = [*problems, *problems]
     return [
         next((other for other in twice[at + 1 :] if answer_of(other) != answer_of(task)), task)
@@ -495,7 +495,8 @@ def block(measured: Mapping[str, Mapping[str, Any]]) -> str:
     """The page's block: the table, the problems behind each column, and when it was measured."""
     problems = ", ".join(f"{one['problems']:,} {name}" for name, one in measured.items())
     families = table({name: one["families"] for name, one in measured.items()})
-    return f"{families}\nProblems: {problems}. {arms.made_words(measured.values())}\n"
+    made = arms.made_words(stamp for one in measured.values() for stamp in one["made"].values())
+    return f"{families}\nProblems: {problems}. {made}\n"
 
 
 def main() -> None:
@@ -508,14 +509,22 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, nargs="?", const=arms.ROOT / "docs", help="write the page's block")
     options = parser.parse_args()
     measured: dict[str, Any] = json.loads(options.out.read_text()) if options.out.exists() else {}
+    if options.family and not measured:
+        parser.error(f"--family keeps the other families of {options.out}, which does not exist; leave it out")
+    if not any(options.family in family for family in FAMILIES):
+        parser.error(f"no family has {options.family!r} in its name; there are: {', '.join(FAMILIES)}")
     if options.data:
         for name, make in trials(options.data).items():
             if options.only in name:
                 trial = make()
                 chosen = {family: some for family, some in families_for(name).items() if options.family in family}
                 for title, means in rewarded(trial, chosen).items():
-                    kept = measured[title]["families"] if options.family else {}
-                    measured[title] = {**arms.made_now(), "problems": len(trial.problems), "families": kept | means}
+                    kept = measured[title] if options.family else {"families": {}, "made": {}}
+                    measured[title] = {
+                        "problems": len(trial.problems),
+                        "made": kept["made"] | dict.fromkeys(means, arms.made_now()),
+                        "families": kept["families"] | means,
+                    }
                 options.out.write_text(json.dumps(measured, indent=1) + "\n")
                 print(f"{name}: {len(trial.problems)} problems", file=sys.stderr, flush=True)
     elif not measured:
