@@ -21,15 +21,15 @@ import torch
 
 import arms
 from rekindle import load_run
+from rekindle.assembly.opening import load_policy
 from rekindle.config import Config, validate
 from rekindle.engines.engine import SamplingRequest
 from rekindle.engines.torch_engine import TorchEngine
-from rekindle.models.directory import ADAPTER_WEIGHTS
-from rekindle.models.lora import SavedAdapter
 from rekindle.models.policy import Policy
-from rekindle.preflight import task_set
-from rekindle.types import Task
+from rekindle.preflight import policy_files, task_set
+from rekindle.types import Task, UserError
 from rekindle.verifiers import math_equal
+from rekindle.warm_starts.stage import policy_directories
 
 RESULTS = arms.ROOT / "benchmarks" / "smollm2.json"
 PAGE, BLOCK = arms.ROOT / "docs" / "howto" / "real_model.md", "smollm2"
@@ -90,9 +90,9 @@ def share(rows: Sequence[Mapping[str, Any]], key: str) -> float:
 def measure(directory: Path, config: Config, before: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The numbers of one run, and completions of its last policy beside those ``before`` it, for the same prompts."""
     run = load_run(directory)
-    after = completed(last_policy(directory, config), config, held_out(config))
+    after = completed(policy_of(config, directory / "model"), config, held_out(config))
     lines, evaluated = run.metrics[1:], arms.evaluations(run)
-    quarter = max(1, len(lines) // 4)
+    early, *_, late = arms.quarters(lines)
 
     def groups(some: Sequence[Mapping[str, Any]], key: str) -> float:
         return float(sum(line[f"groups/{key}"] for line in some) / sum(line["groups/asked"] for line in some))
@@ -100,7 +100,6 @@ def measure(directory: Path, config: Config, before: Sequence[dict[str, Any]]) -
     return {
         **arms.counted(run),
         "seed": config.train.seed,
-        "seconds": run.metrics[-1]["total_seconds"],
         "start": evaluated[0]["eval/accuracy"],
         "end": evaluated[-1]["eval/accuracy"],
         "greedy_start": evaluated[0]["eval/greedy"],
@@ -110,9 +109,9 @@ def measure(directory: Path, config: Config, before: Sequence[dict[str, Any]]) -
         "verified_end": share(after, "verified"),
         "truncated_start": lines[0]["completion/truncated"],
         "truncated_end": lines[-1]["completion/truncated"],
-        "taught_early": groups(lines[:quarter], "trained"),
-        "taught_late": groups(lines[-quarter:], "trained"),
-        "never_late": groups(lines[-quarter:], "all_wrong"),
+        "taught_early": groups(early, "trained"),
+        "taught_late": groups(late, "trained"),
+        "never_late": groups(late, "all_wrong"),
         "curve": [(line["total_rollouts"], line["eval/accuracy"]) for line in evaluated],
         "samples": list(zip(before, after, strict=True))[:: len(before) // SHOWN][:SHOWN],
         "revision": run.info["git_revision"][: arms.REVISION_LETTERS],
@@ -121,15 +120,17 @@ def measure(directory: Path, config: Config, before: Sequence[dict[str, Any]]) -
 
 
 def held_out(config: Config) -> Sequence[Task]:
-    return task_set(config, lambda _: None).held_out
+    return task_set(config, _say_nothing).held_out
 
 
-def last_policy(directory: Path, config: Config) -> Policy:
-    """The last policy of a run, with its adapter where it has one."""
-    model = directory / "model"
-    if (model / ADAPTER_WEIGHTS).exists():
-        return Policy.load(str(config.model.path), device="cpu", adapter=SavedAdapter(model))
-    return Policy.load(model, device="cpu")
+def _say_nothing(_: str) -> None:
+    """Show no line before slow work."""
+
+
+def policy_of(config: Config, saved: Path | None = None) -> Policy:
+    """The policy in a directory, or the first one of a configuration."""
+    files = policy_files(config, saved, _say_nothing)
+    return load_policy(config, *policy_directories(config, files, _say_nothing))
 
 
 def table(measured: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
@@ -172,6 +173,19 @@ def curve(measured: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     )
 
 
+def measured_now(directories: Sequence[Path]) -> list[dict[str, Any]]:
+    """The numbers of these runs.
+
+    Raises:
+        UserError: One is not a run, or has other held-out prompts than another.
+    """
+    configs = [validate(load_run(directory).config, str(directory)) for directory in directories]
+    if len({tuple(task.id for task in held_out(config)) for config in configs}) > 1:
+        raise UserError("these runs have other held-out prompts than one another; give runs of the same example")
+    before = completed(policy_of(configs[0]), configs[0], held_out(configs[0]))
+    return [measure(*run, before) for run in zip(directories, configs, strict=True)]
+
+
 def main() -> None:
     """Measure the given runs, print the table, and write it if asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -182,11 +196,10 @@ def main() -> None:
     torch.set_num_threads(1)
     measured: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     if options.runs:
-        configs = [validate(load_run(directory).config, str(directory)) for directory in options.runs]
-        if len({tuple(task.id for task in held_out(config)) for config in configs}) > 1:
-            parser.error("these runs have other held-out prompts than one another")
-        before = completed(Policy.load(str(configs[0].model.path), device="cpu"), configs[0], held_out(configs[0]))
-        measured[options.name] = [measure(*run, before) for run in zip(options.runs, configs, strict=True)]
+        try:
+            measured[options.name] = measured_now(options.runs)
+        except UserError as error:
+            parser.error(str(error))
         RESULTS.write_text(json.dumps(measured, indent=1) + "\n")
     print(block(measured))
     if options.docs:
