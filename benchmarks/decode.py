@@ -9,14 +9,15 @@ and turning the results into lists included):
 - queued: natural, 128 prompts x 8, at most 256 rows at a time; `generate` takes four batches;
 - tiny: the model of the embedded task (0.2 million parameters), 64 words of 2 to 14 letters x 4.
 
-With `--model DIR` the cases are instead `rows N`: N completions of 32 tokens without an end token, of as many different
-prompts of 32 tokens, with the real model in DIR.
+With `--model DIR` the cases are instead `rows N`: N completions of 32 tokens without an end token, with the real model
+in DIR. Every prompt has 32 tokens and `--group` completions (1, or the group size of a training step). `generate`
+computes a prompt once per completion, the engine once per group.
 
 The two sides take turns, so that other load affects both. Agreement: the engine's log-probabilities against
 transformers' forward pass over the same tokens, and greedy completions against `generate`'s.
 
     OMP_NUM_THREADS=1 PYTHONPATH=src python benchmarks/decode.py [--repeats 9] [--case forced]
-    OMP_NUM_THREADS=1 PYTHONPATH=src python benchmarks/decode.py --model DIR [--dtype bfloat16] [--rows 8,32,128]
+    OMP_NUM_THREADS=1 PYTHONPATH=src python benchmarks/decode.py --model DIR [--dtype bfloat16] [--group 8]
 """
 
 import argparse
@@ -76,14 +77,14 @@ def cases():
 
 
 def cases_of_a_model(options):
-    """Decoding with a real model: no row ends early, and no prompt is shared."""
+    """Decoding with a real model: no row ends early."""
     policy = Policy.load(options.model, device="cpu", dtype=options.dtype)
     policy.eos_ids, policy.model.generation_config.eos_token_id = frozenset(), None
     rng = random.Random(0)
 
     def case(rows):
-        prompts = [[rng.randrange(policy.vocabulary) for _ in range(32)] for _ in range(rows)]
-        return Case(policy, requests_of(prompts, 1, 32, forced=False))
+        prompts = [[rng.randrange(policy.vocabulary) for _ in range(32)] for _ in range(rows // options.group)]
+        return Case(policy, requests_of(prompts, options.group, 32, forced=False))
 
     return {f"rows {rows}": partial(case, rows) for rows in map(int, options.rows.split(","))}
 
@@ -151,6 +152,7 @@ def main():
     parser.add_argument("--model", help="directory of a real model")
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument("--rows", default="8,32,128", help="rows decoded at the same time, of --model")
+    parser.add_argument("--group", type=int, default=1, help="completions per prompt, of --model")
     options = parser.parse_args()
     torch.set_num_threads(1)
     for name, make in (cases_of_a_model(options) if options.model else cases()).items():

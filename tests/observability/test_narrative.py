@@ -5,7 +5,15 @@ import json
 import pytest
 from synthetic_run import write_ledger, write_run
 
-from rekindle.observability.narrative import accuracy_change, advice, conservation, economy, outcome, title
+from rekindle.observability.narrative import (
+    AccuracyChange,
+    accuracy_change,
+    advice,
+    conservation,
+    economy,
+    outcome,
+    title,
+)
 from rekindle.observability.runs import load_run
 from rekindle.observability.summary import Summary
 
@@ -37,10 +45,12 @@ def made(tmp_path, composition, metrics=(), pool="recycling", **spent):
 TRAINED, WRONG, RIGHT = ("mixed", None, "trained"), ("all_wrong", None, "recycled"), ("all_correct", None, "recycled")
 
 
-def evaluations(*accuracies):
+def evaluations(*accuracies, every=5):
+    """The first at step 0, the others at the end of a run of 40 steps."""
+    steps = [0, *range(40 - every * (len(accuracies) - 2), 41, every)][: len(accuracies)]
     return [
-        {"step": 5 * place, "eval/accuracy": value, "eval/greedy": value + 0.1}
-        for place, value in enumerate(accuracies)
+        {"step": step, "eval/accuracy": value, "eval/greedy": value + 0.1}
+        for step, value in zip(steps, accuracies, strict=True)
     ]
 
 
@@ -90,7 +100,7 @@ def test_the_two_recycled_shares_are_told_apart(tmp_path):
     [
         ([], "No evaluation on held-out prompts has been made."),
         ([0.3], "At the start it solved 30% of the held-out prompts; there is no later evaluation yet."),
-        ([0.5, 0.2], "fell from 0.50 at the start to 0.20, at the one evaluation since"),
+        ([0.5, 0.2], "fell from 0.50 at the start to 0.20, at the last evaluation"),
         ([0.4, 0.41], "with 256 prompts a change this small may be noise."),
     ],
 )
@@ -98,10 +108,13 @@ def test_accuracy_in_words(tmp_path, accuracies, words):
     assert words in outcome(made(tmp_path, lambda step: {TRAINED: 1}, evaluations(*accuracies)))[1]
 
 
-def test_accuracy_change_is_the_mean_of_at_most_three_later_evaluations(tmp_path):
-    summary = made(tmp_path, lambda step: {TRAINED: 1}, evaluations(0.9, 0.1, 0.2, 0.3, 0.7))
-    assert accuracy_change(summary, "accuracy") == (0.9, pytest.approx(0.4))
-    assert accuracy_change(summary, "greedy") == (1.0, pytest.approx(0.5))
+@pytest.mark.parametrize(
+    ("every", "mean", "averaged"), [(1, 0.4, 3), (5, 0.4, 3), (7, 0.5, 2), (10, 0.5, 2), (11, 0.7, 1), (13, 0.7, 1)]
+)
+def test_the_end_of_an_accuracy_is_a_mean_of_the_last_quarter_of_the_run(tmp_path, every, mean, averaged):
+    summary = made(tmp_path, lambda step: {TRAINED: 1}, evaluations(0.9, 0.2, 0.3, 0.7, every=every))
+    assert accuracy_change(summary, "accuracy") == AccuracyChange(0.9, pytest.approx(mean), averaged)
+    assert accuracy_change(summary, "greedy") == AccuracyChange(1.0, pytest.approx(mean + 0.1), averaged)
 
 
 def test_an_unfinished_run_says_so(tmp_path):
@@ -225,7 +238,7 @@ def test_no_service_is_blamed_without_a_reason(tmp_path, failures, kind):
 def test_advice_on_a_fall(tmp_path):
     summary = made(tmp_path, lambda step: {TRAINED: 32, WRONG: 32}, evaluations(0.3, 0.7, 0.5, 0.4, 0.3))
     assert advice(summary) == (
-        "Accuracy was best at step 5 (0.70) and has fallen since: lower train.learning_rate, or stop there."
+        "Accuracy was best at step 25 (0.70) and has fallen since: lower train.learning_rate, or stop there."
     )
 
 

@@ -136,13 +136,12 @@ def _conclude(config: "Config", directory: Path, ending: "Ending", loop: "Traini
 
 
 def _accuracy(directory: Path) -> str:
-    """Accuracy at the start and mean of the last three evaluations, because single evaluations vary."""
+    from rekindle.observability.narrative import accuracy_change
     from rekindle.observability.runs import load_run
+    from rekindle.observability.summary import Summary
 
-    found = [line["eval/accuracy"] for line in load_run(directory).metrics if "eval/accuracy" in line]
-    if len(found) < 2:
+    change = accuracy_change(Summary(load_run(directory)), "accuracy")
+    if change is None or change.end is None:
         return "not evaluated since the start"
-    late = found[1:][-3:]
-    return (
-        f"{found[0]:.2f} -> {sum(late) / len(late):.2f} on held-out prompts (mean of the last {len(late)} evaluations)"
-    )
+    mean = f" (mean of the last {change.averaged} evaluations)" if change.averaged > 1 else ""
+    return f"{change.start:.2f} -> {change.end:.2f} on held-out prompts{mean}"

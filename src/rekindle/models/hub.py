@@ -94,14 +94,15 @@ def _sentence(name: str, revision: str | None, error: Exception) -> str:
         )
     if "OfflineModeIsEnabled" in kinds or os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"}:
         return (
-            f"the model {where} is not in the hub's cache, and HF_HUB_OFFLINE forbids a download; unset it, or set "
-            "model.path to a directory"
+            f"there is no directory {name} here, the model {where} is not in the hub's cache, and HF_HUB_OFFLINE "
+            "forbids a download; unset it, or set model.path to a directory"
         )
     if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError):
         return f"the model {where} could not be kept in the hub's cache ({error}); free some space, or set HF_HOME"
     cause = error.__cause__ or error
     why = one_line(cause, 200)
     return (
-        f"the model {where} could not be downloaded from the hub ({type(cause).__name__}: {why}); check the network "
-        "and repeat the command, which goes on where it stopped, or set model.path to a directory"
+        f"there is no directory {name} here, and the model {where} could not be downloaded from the hub "
+        f"({type(cause).__name__}: {why}); check the network and repeat the command, which goes on where it stopped, or "
+        "set model.path to a directory"
     )

@@ -1,6 +1,7 @@
 """Sentences about a run, with advice. The text is plain; the caller escapes it."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import PurePath
 
 from rekindle.observability.causes import unsolved_cause
@@ -13,7 +14,7 @@ from rekindle.scheduling.starvation import starves
 from rekindle.types import Fate
 
 __all__ = [
-    "AVERAGED_EVALUATIONS",
+    "AccuracyChange",
     "accuracy_change",
     "advice",
     "conservation",
@@ -23,7 +24,8 @@ __all__ = [
     "title",
 ]
 
-AVERAGED_EVALUATIONS = 3
+_AVERAGED = 3
+_LATE = 0.75
 _DEFAULT_PROMPTS = 256
 _RESET_BELOW = 0.25
 
@@ -49,16 +51,34 @@ def last_accuracy(summary: Summary, kind: str) -> float | None:
     return values[-1] if values else None
 
 
-def accuracy_change(summary: Summary, kind: str) -> tuple[float, float | None] | None:
-    """(start, end) of ``"accuracy"`` or ``"greedy"``: the first evaluation, and the mean of up to three last ones.
+@dataclass(frozen=True, slots=True)
+class AccuracyChange:
+    """How an accuracy on held-out prompts changed in a run.
 
-    The end is None with a single evaluation; the result is None without any.
+    Attributes:
+        start: Value of the first evaluation.
+        end: Mean of the last evaluations; None where the first is the only one.
+        averaged: Number of evaluations in ``end``.
     """
-    values = [value for evaluation in summary.evaluations if (value := _value(evaluation, kind)) is not None]
-    if not values:
+
+    start: float
+    end: float | None
+    averaged: int
+
+
+def accuracy_change(summary: Summary, kind: str) -> AccuracyChange | None:
+    """Return how ``"accuracy"`` or ``"greedy"`` changed; None without an evaluation.
+
+    Single evaluations vary, so the end is a mean of at most three. None of them is from before the last quarter of the
+    steps, unless it is the last one: a mean over a rising curve is too low.
+    """
+    points = [(one.step, value) for one in summary.evaluations if (value := _value(one, kind)) is not None]
+    if not points:
         return None
-    later = values[1:][-AVERAGED_EVALUATIONS:]
-    return values[0], sum(later) / len(later) if later else None
+    (_, start), *later = points
+    late = [value for step, value in later if step >= _LATE * summary.step] or [value for _, value in later[-1:]]
+    late = late[-_AVERAGED:]
+    return AccuracyChange(start, sum(late) / len(late) if late else None, len(late))
 
 
 def conservation(summary: Summary) -> tuple[bool, str]:
@@ -132,16 +152,16 @@ def _accuracy(summary: Summary) -> str:
     change = accuracy_change(summary, "accuracy")
     if change is None:
         return "No evaluation on held-out prompts has been made."
-    start, end = change
+    start, end = change.start, change.end
     greedy = accuracy_change(summary, "greedy")
     if end is None:
         return f"At the start it solved {percent(start)} of the held-out prompts; there is no later evaluation yet."
-    count = min(AVERAGED_EVALUATIONS, len(summary.evaluations) - 1)
-    mean = f"the mean of the last {count} evaluations" if count > 1 else "at the one evaluation since"
+    several = f"the mean of the last {change.averaged} evaluations"
+    mean = several if change.averaged > 1 else "at the last evaluation"
     verb = "rose" if end > start else "fell" if end < start else "stayed the same,"
     text = f"Sampled accuracy on held-out prompts {verb} from {rate(start)} at the start to {rate(end)}, {mean}"
-    if greedy and greedy[1] is not None:
-        text += f" (greedy: {rate(greedy[0])} to {rate(greedy[1])})"
+    if greedy and greedy.end is not None:
+        text += f" (greedy: {rate(greedy.start)} to {rate(greedy.end)})"
     prompts = summary.held_out or _DEFAULT_PROMPTS
     if not Share(start * prompts, prompts).differs(Share(end * prompts, prompts)):
         text += f"; with {grouped(prompts)} prompts a change this small may be noise"
@@ -247,7 +267,7 @@ def _decline(summary: Summary) -> str | None:
     if len(summary.composition.quarter(3).steps) < STEPS_TO_JUDGE:
         return None
     change = accuracy_change(summary, "accuracy")
-    if change is None or change[1] is None or max(values) - change[1] < 0.1:
+    if change is None or change.end is None or max(values) - change.end < 0.1:
         return None
     best = max(summary.evaluations, key=lambda evaluation: evaluation.accuracy or 0.0)
     return (

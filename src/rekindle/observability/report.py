@@ -8,7 +8,7 @@ from typing import Any
 from rekindle.observability import page, sections
 from rekindle.observability.formatting import compact, counted, duration, excerpt, flops, grouped, percent, rate
 from rekindle.observability.narrative import (
-    AVERAGED_EVALUATIONS,
+    AccuracyChange,
     accuracy_change,
     advice,
     conservation,
@@ -91,7 +91,7 @@ def _head(summary: Summary) -> str:
 def _tiles(summary: Summary) -> Iterator[tuple[str, str, str]]:
     for kind, name in (("accuracy", "Held-out accuracy"), ("greedy", "Greedy accuracy")):
         if change := accuracy_change(summary, kind):
-            yield name, rate(last_accuracy(summary, kind) or 0.0), _since_the_start(summary, *change)
+            yield name, rate(last_accuracy(summary, kind) or 0.0), _since_the_start(change)
     if summary.self_play:
         yield from _self_play_tiles(summary.self_play)
     groups = summary.composition
@@ -107,12 +107,12 @@ def _tiles(summary: Summary) -> Iterator[tuple[str, str, str]]:
     yield "Compute", flops(summary.total("flops")), f"in {duration(seconds)}" if seconds else ""
 
 
-def _since_the_start(summary: Summary, start: float, mean: float | None) -> str:
+def _since_the_start(change: AccuracyChange) -> str:
     """Remark on an accuracy: where it began, and the mean of the last evaluations, which the text tells."""
-    if mean is None:
+    if change.end is None:
         return "at the start"
-    averaged = min(AVERAGED_EVALUATIONS, len(summary.evaluations) - 1)
-    return f"from {rate(start)}" + (f"; mean of the last {averaged}: {rate(mean)}" if averaged > 1 else "")
+    mean = f"; mean of the last {change.averaged}: {rate(change.end)}" if change.averaged > 1 else ""
+    return f"from {rate(change.start)}{mean}"
 
 
 def _self_play_tiles(numbers: SelfPlayNumbers) -> Iterator[tuple[str, str, str]]:
