@@ -103,6 +103,6 @@ def _sentence(name: str, revision: str | None, error: Exception) -> str:
     why = one_line(cause, 200)
     return (
         f"there is no directory {name} here, and the model {where} could not be downloaded from the hub "
-        f"({type(cause).__name__}: {why}); check the network and repeat the command, which goes on where it stopped, or "
-        "set model.path to a directory"
+        f"({type(cause).__name__}: {why}); check the network and repeat the command, which goes on where it stopped, "
+        "or set model.path to a directory"
     )
