@@ -9,7 +9,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src"
 CONTRACT = {
-    "rekindle": "Task GroupRequest Rollout Group Outcome Fate Scheduler History load_run",
+    "rekindle": "Task GroupRequest Rollout Group Outcome Fate Scheduler History load_run train",
     "rekindle.scheduling.pools": "CyclingPool RecyclingPool PhasedPool PrioritizedPool GrowingPool",
     "rekindle.scheduling.group_sizes": "fixed inverse_success knapsack",
     "rekindle.scheduling.temperatures": "fixed residual_heating",

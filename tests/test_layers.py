@@ -7,6 +7,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "rekindle"
 FLOORS = {
     "types": 0,
     "notices": 0,
+    "interrupts": 0,
     "locking": 0,
     "caching": 0,
     "choices": 0,
@@ -31,7 +32,10 @@ FLOORS = {
     "assembly": 5,
     "doctor": 5,
     "warm_starts": 6,
-    "cli": 7,
+    "given": 4,
+    "session": 7,
+    "api": 8,
+    "cli": 9,
 }
 TORCH_FREE = (
     "types",

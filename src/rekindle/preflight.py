@@ -67,7 +67,7 @@ def settled(config: Config, tasks: TaskSet) -> Config:
     is an answer and ``17 + 25`` is none.
     """
     task, held_out = config.task, config.eval.prompts
-    without_own = task.source in FILE_SOURCES and verifier_name(task) == "exact_match"
+    without_own = task.source in (*FILE_SOURCES, "given") and verifier_name(task) == "exact_match"
     if task.verifier == "auto" and without_own and not plays_search(config) and _are_numbers(tasks):
         task = task.model_copy(update={"verifier": "math"})
     if held_out is None:

@@ -12,8 +12,8 @@ import pytest
 
 from embedded import EXAMPLE, QUICK
 from rekindle.cli import main
-from rekindle.cli.interrupts import Interrupts
 from rekindle.cli.messages import Messages
+from rekindle.interrupts import Interrupts
 from rekindle.models.directory import saved_parameters
 from rekindle.notices import Notice
 from rekindle.preflight import policy_files, start_parameters
@@ -178,7 +178,7 @@ def test_the_exit_code_is_130_wherever_the_interrupt_came_through(tmp_path):
 
 @pytest.mark.parametrize("find", [Interrupts.check, Interrupts.begin])
 def test_an_early_interrupt_that_a_library_swallowed_is_found_again(find):
-    with Interrupts() as interrupts:
+    with Interrupts(print) as interrupts:
         with contextlib.suppress(BaseException):
             signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt, match="before the first step"):

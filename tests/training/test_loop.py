@@ -17,6 +17,7 @@ from embedded import EXAMPLE, QUICK
 from fast import OF_THEIR_OWN, sample
 from rekindle.assembly import open_run
 from rekindle.config import ConfigError
+from rekindle.given import Given
 from rekindle.notices import RekindleWarning
 from rekindle.observability.metrics import read_metrics
 from rekindle.observability.report import write_report
@@ -98,7 +99,7 @@ class Screen:
 
 
 @contextmanager
-def opened(config, directory, *, resume=False, **seams):
+def opened(config, directory, *, resume=False, engine=None, **seams):
     screen = Screen()
     with open_run(
         config,
@@ -107,6 +108,7 @@ def opened(config, directory, *, resume=False, **seams):
         resume=resume,
         observer=lambda *_: screen,
         say=lambda _: None,
+        given=Given(engine=engine),
         **seams,
     ) as loop:
         loop.screen = screen  # type: ignore[attr-defined]

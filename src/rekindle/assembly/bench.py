@@ -8,16 +8,15 @@ from pathlib import Path
 from rekindle.assembly.environments import build_environment
 from rekindle.config import Config
 from rekindle.engines.engine import Engine
-from rekindle.environments.search.environment import SearchEnvironment
-from rekindle.environments.single_turn import SingleTurn
 from rekindle.evaluation.evaluator import Evaluation, evaluate
+from rekindle.given import NOTHING, Given
 from rekindle.models.policy import Policy
 from rekindle.notices import Say
 from rekindle.retrieval.retriever import Retriever
 from rekindle.tasks.loading import TaskSet
 from rekindle.tasks.task_set import levels_of
 from rekindle.training.rollout_samples import spread
-from rekindle.types import GroupRequest, Rollout, Task
+from rekindle.types import Environment, GroupRequest, Rollout, Task
 from rekindle.verifiers.verifier import Verifier
 
 __all__ = ["EVALUATION_SEED", "Workbench", "accuracy_by_level", "announced"]
@@ -42,9 +41,13 @@ class Workbench:
     """Retriever by corpus; empty where the task has no search."""
     directory: Path | None = None
     """Directory of the policy's weights."""
+    given: Given = NOTHING
+    """Parts that a script made itself."""
 
-    def environment(self, tasks: Sequence[Task], engine: Engine | None = None) -> SingleTurn | SearchEnvironment:
+    def environment(self, tasks: Sequence[Task], engine: Engine | None = None) -> Environment:
         """Environment over ``tasks``, with the policy's engine or another ``engine`` with the same tokenizer."""
+        if self.given.environment is not None:
+            return self.given.environment(self, tasks, engine or self.engine)
         return build_environment(
             self.config,
             tasks,

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 from rekindle.assembly.engines import sampling_limits
-from rekindle.config import Config
+from rekindle.config import Config, ConfigError
 from rekindle.config.facts import plays_search
 from rekindle.engines.engine import Engine
 from rekindle.environments.search.codec import PolicyCodec
@@ -48,6 +48,10 @@ def build_environment(
         verifier: Judges the answers.
         retrievers: Retriever by corpus; read by search environments alone.
     """
+    if config.task.environment == "given":
+        raise ConfigError(
+            'task.environment = "given": a script handed the environment to rekindle.train; run that script'
+        )
     if plays_search(config):
         return _search(config, tasks, policy, engine, verifier, retrievers)
     return _single_turn(config, tasks, policy, engine, verifier)

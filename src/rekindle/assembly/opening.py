@@ -10,11 +10,12 @@ import transformers
 
 from rekindle.assembly.bench import Workbench
 from rekindle.assembly.end_tokens import warn_of_missing_ends
-from rekindle.assembly.engines import EngineFactory, build_engine
+from rekindle.assembly.engines import build_engine
 from rekindle.assembly.prompt_rooms import with_room
 from rekindle.assembly.retrievers import opened_retrievers
 from rekindle.assembly.threads import fastest_threads
 from rekindle.config import Config
+from rekindle.given import NOTHING, Given
 from rekindle.models.hub import is_commit
 from rekindle.models.lora import NewAdapter, SavedAdapter
 from rekindle.models.policy import Policy
@@ -35,7 +36,7 @@ def workbench(
     base: Path | None = None,
     threads: int | None = None,
     tasks: TaskSet | None = None,
-    engine: EngineFactory = build_engine,
+    given: Given = NOTHING,
 ) -> Iterator[Workbench]:
     """Load tasks, verifier and policy; worker processes end with the context.
 
@@ -46,10 +47,10 @@ def workbench(
         base: Directory of the model that an adapter belongs to.
         threads: CPU threads, where the configuration names none; None: they are measured.
         tasks: Result of ``task_set`` for this configuration, where the caller has it already.
-        engine: Makes the engine of the policy.
+        given: Parts that a script made itself.
     """
     threads = config.train.threads or threads or fastest_threads(base or model)
-    with _opened(config, lambda: load_policy(config, model, base), say, tasks, engine, threads) as bench:
+    with _opened(config, lambda: load_policy(config, model, base), say, tasks, given, threads) as bench:
         yield replace(bench, directory=base or model)
 
 
@@ -93,7 +94,7 @@ def workbench_of(
     config: Config, policy: Policy, say: Say = print, *, tasks: TaskSet | None = None
 ) -> Iterator[Workbench]:
     """Workbench of a policy that is already loaded."""
-    with _opened(config, lambda: policy, say, tasks, build_engine, config.train.threads or 1) as bench:
+    with _opened(config, lambda: policy, say, tasks, NOTHING, config.train.threads or 1) as bench:
         yield bench
 
 
@@ -103,18 +104,19 @@ def _opened(
     load: Callable[[], Policy],
     say: Say,
     tasks: TaskSet | None,
-    engine: EngineFactory,
+    given: Given,
     threads: int,
 ) -> Iterator[Workbench]:
     torch.set_num_threads(threads)
     transformers.utils.logging.disable_progress_bar()  # its progress bars would break the run's own display
     adopt_loggers()
-    tasks = tasks or task_set(config, say)
+    tasks = given.tasks or tasks or task_set(config, say)
     config = settled(config, tasks)
     with ExitStack() as stack:
         verifier = stack.enter_context(closing(build_verifier(config.task, config.verify, config.judge)))
-        retrievers = stack.enter_context(opened_retrievers(config, say))
+        retrievers = given.retrievers or stack.enter_context(opened_retrievers(config, say))
         policy = load()
         warn_of_missing_ends(config, policy)
-        bench = Workbench(config, policy, engine(config, policy), tasks, verifier, retrievers)
+        engine = (given.engine or build_engine)(config, policy)
+        bench = Workbench(config, policy, engine, tasks, verifier, retrievers, given=given)
         yield replace(bench, tasks=with_room(bench, say))

@@ -40,7 +40,9 @@ def with_room(bench: Workbench, say: Say) -> TaskSet:
         longest = config.engine.max_new_tokens
         warn_of_a_small_context(f"engine.max_new_tokens = {longest}", longest, context)
         return tasks
-    room = bench.environment(()).room
+    room = getattr(bench.environment(()), "room", None)
+    if room is None:  # an environment of a script
+        return tasks
     drop = config.task.overlong_prompts == "drop"
     wanted = 1 if plays_search(config) else config.engine.max_new_tokens
     pool, held_out = (_rooms(part, room, context, wanted, drop, say) for part in (tasks.pool, tasks.held_out))

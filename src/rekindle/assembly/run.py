@@ -18,6 +18,7 @@ from rekindle.assembly.profiles import given_profile, own_profile, profile_costs
 from rekindle.assembly.task_sources import TaskSource, task_source
 from rekindle.config import Config
 from rekindle.config.facts import plays_itself, updates_per_step
+from rekindle.given import NOTHING, Given
 from rekindle.methods import build_credit, build_scheduler, needs_profile
 from rekindle.models.directory import is_adapter
 from rekindle.models.kernels import Kernels
@@ -32,6 +33,7 @@ from rekindle.scheduling.profiling import Profile
 from rekindle.scheduling.scheduler import Scheduler
 from rekindle.tasks.task_set import TaskSet
 from rekindle.training import run_directory
+from rekindle.training.callbacks import Callbacks
 from rekindle.training.checkpoint import UNREADABLE, Checkpoints, damaged
 from rekindle.training.health import HealthWatch
 from rekindle.training.loop import Observer, Parts, TrainingLoop
@@ -56,7 +58,8 @@ def open_run(
     say: Say,
     interrupted: Callable[[], bool] = lambda: False,
     tasks: TaskSet | None = None,
-    engine: EngineFactory = build_engine,
+    given: Given = NOTHING,
+    callbacks: Sequence[object] = (),
     adapt: Callable[[Parts], Parts] = lambda parts: parts,
     commit: str | None = None,
 ) -> Iterator[TrainingLoop]:
@@ -71,11 +74,14 @@ def open_run(
         say: Shows a line before slow work.
         interrupted: Polled while a profile is made before the first step.
         tasks: Result of ``preflight.task_set`` for this configuration, where the caller has it already.
-        engine: Makes the engine of the policy, and the engine of the start policy where it plays.
+        given: Parts that a script made itself; its engine also plays the start policy.
+        callbacks: Called after every step, evaluation and checkpoint.
         adapt: The parts of the run -> the parts to use, e.g. with another environment around the given one.
         commit: Commit of the start model on the hub, kept in ``run.json``.
     """
     run_directory.check(config, directory, resume=resume)
+    if run_directory.is_begun(directory):
+        given.check_same(run_directory.given_parts(directory), str(directory))
     check_trackers(config)
     kept = config.checkpoint
     checkpoints = Checkpoints(directory / "checkpoints", kept.keep, every_optimizer=kept.optimizer == "all")
@@ -84,19 +90,20 @@ def open_run(
     model = checkpoints.path(step) / "model" if step else start()
     base = start() if is_adapter(model) else None
     threads = run_directory.kept_threads(directory)
-    prepared = workbench(config, model, say, base=base, threads=threads, tasks=tasks, engine=engine)
+    prepared = workbench(config, model, say, base=base, threads=threads, tasks=tasks, given=given)
     with opened() as notices, prepared as bench:
         for text in weaknesses(config.task):
             warn(text)
         # Errors of model, tasks, environment and profile are found here, before any file is written.
-        ready = _ready(_of_the_run(bench, directory) if step else bench, start, engine, started=bool(step))
+        ready = _ready(_of_the_run(bench, directory) if step else bench, start, started=bool(step))
         with run_directory.locked(directory), _run_files(config, directory, ready.source, checkpoints) as files:
             saved = _resumed_files(files, step) if step else None
             if saved is None:
                 _new_files(files, directory, ready.bench, commit)
             with notices.kept_in(files.warnings), _tracked(files, config, directory, saved) as tracked_files:
                 profiled = _with_profile(ready, lambda bench: own_profile(bench, directory, say, interrupted))
-                loop = TrainingLoop(adapt(_parts(profiled, tracked_files, saved, observer, say)))
+                parts = replace(_parts(profiled, tracked_files, saved, observer, say), callbacks=Callbacks(callbacks))
+                loop = TrainingLoop(adapt(parts))
                 if saved:
                     _restore(loop, saved, checkpoints.path(step))
                     _describe(directory, ready.bench, commit)
@@ -125,11 +132,12 @@ class _Ready:
     players: Players
 
 
-def _ready(bench: Workbench, start: Callable[[], Path], engine: EngineFactory, *, started: bool) -> _Ready:
+def _ready(bench: Workbench, start: Callable[[], Path], *, started: bool) -> _Ready:
     config, source = bench.config, task_source(bench.config)
     profile = given_profile(bench, started=started)
     scheduler = None if needs_profile(config) else _scheduler(bench, profile)
     frozen = _start_policy(bench, source, start)
+    engine: EngineFactory = bench.given.engine or build_engine
     of_start = engine(config, frozen) if frozen is not None and source.samples_from_start else None
     return _Ready(bench, source, profile, scheduler, frozen, source.players(bench, scheduler, of_start))
 
@@ -257,6 +265,7 @@ def _describe(directory: Path, bench: Workbench, commit: str | None) -> None:
         trained_parameters=bench.policy.trained_count,
         pool=len(bench.tasks.pool),
         held_out=len(bench.tasks.held_out),
+        given=bench.given.names or None,
     )
 
 

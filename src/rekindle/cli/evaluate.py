@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rekindle.cli.interrupts import Interrupts
 from rekindle.cli.messages import messages, say
 from rekindle.cli.options import add_config, resolved, saved_policy, user_path, warnings_kept_in
+from rekindle.interrupts import Interrupts
 from rekindle.observability.formatting import duration
 from rekindle.types import UserError
 
@@ -77,7 +77,7 @@ def _eval(options: argparse.Namespace) -> int:
     ks = _ks(options.k, options.samples)
     _check(options)
     config = resolved(options)
-    with Interrupts() as interrupts:
+    with Interrupts(say) as interrupts:
         inputs = _look(config, options)
         say(inputs.policy.loading)
         results = _evaluate(inputs, options, interrupts)

@@ -5,9 +5,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rekindle.cli.interrupts import Interrupts
 from rekindle.cli.messages import messages, say
 from rekindle.cli.options import add_config, resolved, saved_policy, user_path, warnings_kept_in
+from rekindle.interrupts import Interrupts
 from rekindle.observability.formatting import duration
 from rekindle.types import UserError
 
@@ -46,7 +46,7 @@ def _profile(options: argparse.Namespace) -> int:
     config = resolved(options)
     from rekindle.preflight import task_set
 
-    with Interrupts() as interrupts:
+    with Interrupts(say) as interrupts:
         measure = _with_endpoint if options.endpoint else _with_policy
         _look(config, options)
         profile = measure(config, task_set(config, say), options, interrupts)

@@ -5,7 +5,16 @@ description and the condition under which it is read (``keys``, ``conditions``);
 combinations that cannot work are refused with the key's path and the remedy (``reading``, ``rules``).
 """
 
-from rekindle.config.reading import ConfigError, complete, dump_toml, merge, parse_override, read_toml, validate
+from rekindle.config.reading import (
+    ConfigError,
+    complete,
+    dump_toml,
+    merge,
+    parse_override,
+    read_toml,
+    renamed,
+    validate,
+)
 from rekindle.config.rules import refusals
 from rekindle.config.tables import Config
 
@@ -18,5 +27,6 @@ __all__ = [
     "parse_override",
     "read_toml",
     "refusals",
+    "renamed",
     "validate",
 ]

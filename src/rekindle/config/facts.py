@@ -32,7 +32,7 @@ __all__ = [
 
 FILE_SOURCES = ("jsonl", "csv", "parquet", "gsm8k")
 """Sources (``task.source``) that read tasks from files."""
-PROMPT_SOURCES = (*FILE_SOURCES, "reasoning_gym", "arithmetic")
+PROMPT_SOURCES = (*FILE_SOURCES, "reasoning_gym", "arithmetic", "given")
 """Sources whose prompts can have any length."""
 AUTOMATIC = {
     "gsm8k": "math",

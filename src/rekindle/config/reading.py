@@ -21,7 +21,7 @@ from rekindle.config.tables import Config
 from rekindle.notices import warn
 from rekindle.types import UserError
 
-__all__ = ["ConfigError", "complete", "dump_toml", "merge", "parse_override", "read_toml", "validate"]
+__all__ = ["ConfigError", "complete", "dump_toml", "merge", "parse_override", "read_toml", "renamed", "validate"]
 
 _KEYS = {key.path: key for key in keys_of(Config)}
 FEW = 3
@@ -43,7 +43,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         ConfigError: The file is missing, unreadable or not TOML.
     """
     try:
-        return _renamed(_parsed(path.read_bytes(), path), str(path))
+        return renamed(_parsed(path.read_bytes(), path), str(path))
     except FileNotFoundError:
         raise ConfigError(
             f"{path} does not exist; give the path of a TOML file, e.g. examples/spell_backward.toml"
@@ -93,15 +93,16 @@ def parse_override(text: str) -> dict[str, Any]:
         raise ConfigError(f"--set {key}: {_unreadable(error)}") from None
     for part in reversed(parts):
         nested = {part: nested}
-    return _renamed(dict(nested), f"--set {key}")
+    return renamed(dict(nested), f"--set {key}")
 
 
-def _renamed(values: dict[str, Any], where: str) -> dict[str, Any]:
+def renamed(values: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The same values with earlier names replaced by those of today, each with a warning.
 
     Raises:
         ConfigError: A key is given under both names.
     """
+    values = dict(values)
     for earlier, key in EARLIER.items():
         (before, old), (table, name) = earlier.split("."), key.split(".")
         source = values.get(before)

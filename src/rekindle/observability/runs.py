@@ -62,6 +62,21 @@ class Run:
     metrics: list[dict[str, Any]]
 
     @property
+    def ending(self) -> str:
+        """How the run ended: "done", "bound" or "interrupted"; "" while the run goes on, or where it was killed."""
+        return str(self._ended.get("name", ""))
+
+    @property
+    def bound(self) -> str:
+        """Why the run stopped before its target, as a sentence; "" where it did not."""
+        return str(self._ended.get("why", ""))
+
+    @property
+    def _ended(self) -> dict[str, Any]:
+        found = self.info.get("ending")
+        return found if isinstance(found, dict) else {}
+
+    @property
     def checkpoints(self) -> list[Path]:
         """Checkpoint directories, oldest first."""
         found = [(re.fullmatch(r"step-(\d+)", path.name), path) for path in self.directory.glob("checkpoints/step-*")]

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any, get_args
 
 from rekindle.choices import closest, plain_name
-from rekindle.config import Config, ConfigError, complete, merge, parse_override, read_toml, validate
+from rekindle.config import Config, ConfigError, complete, merge, parse_override, read_toml, renamed, validate
 from rekindle.config.facts import plays_itself
 from rekindle.recipes.bounded_dapo import bounded_dapo
 from rekindle.recipes.c_rf_ntf import c_rf_ntf
@@ -112,31 +112,41 @@ def _recipe_instead_of(name: str) -> str:
 
 
 def resolve(
-    path: Path,
+    source: Path | Mapping[str, Any],
     recipe: str | None = None,
     overrides: Sequence[str] = (),
     seed: int | None = None,
     saved: Mapping[str, Any] = MappingProxyType({}),
+    given: Mapping[str, Any] = MappingProxyType({}),
 ) -> Config:
     """The complete configuration: the recipe on its base, overridden by the file, then by ``--set`` and ``--seed``.
 
-    Keys that none of these set have defaults that suit the model; ``saved`` are the settings of the run that is
-    resumed, whose defaults stay as they are.
+    Keys that none of these set have defaults that suit the model.
+
+    Args:
+        source: The file, or its nested tables.
+        recipe: Name of the recipe; None: that of the file, or grpo.
+        overrides: ``key.sub=value`` of ``--set``.
+        seed: ``train.seed``; None: that of the file.
+        saved: Settings of the run that is resumed, whose defaults stay as they are.
+        given: Nested tables over those of the file.
 
     Raises:
         ConfigError: The file, the recipe name, a key, a value or a combination is not valid.
     """
-    values = read_toml(path)
+    where = str(source) if isinstance(source, Path) else "config"
+    values = read_toml(source) if isinstance(source, Path) else renamed(source, where)
+    values = merge(values, given)
     name = recipe or values.get("recipe", "grpo")
     if name not in RECIPES:
-        raise ConfigError(f"{path}: recipe {name!r} is unknown; {_recipe_instead_of(str(name))}")
+        raise ConfigError(f"{where}: recipe {name!r} is unknown; {_recipe_instead_of(str(name))}")
     for override in overrides:
         values = merge(values, parse_override(override))
     if seed is not None:
         values = merge(values, {"train": {"seed": seed}})
-    preset = _on_base(name, values.get("base"), where=str(path))
+    preset = _on_base(name, values.get("base"), where=where)
     merged = {**merge(preset, values), "recipe": name}
-    return validate(complete(merged, merge(_chosen(name, values.get("base")), values), saved), where=str(path))
+    return validate(complete(merged, merge(_chosen(name, values.get("base")), values), saved), where=where)
 
 
 def _chosen(name: str, base: object) -> dict[str, Any]:

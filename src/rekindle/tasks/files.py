@@ -14,7 +14,7 @@ from rekindle.tasks.rows import FileKind, PlacedRow, kind_of, read_rows
 from rekindle.tasks.task_set import TaskError, TaskSet, hash_rank, normalized_prompt, prompt_id, split
 from rekindle.types import Task
 
-__all__ = ["load_files", "read_tasks"]
+__all__ = ["distinct_tasks", "load_files", "read_tasks", "task_of_row", "tenth"]
 
 GSM8K_MARK = "####"
 MOST_HELD_OUT = 256
@@ -34,7 +34,7 @@ def load_files(table: TaskTable, *, eval_prompts: int | None, seed: int) -> Task
     assert table.path is not None, "the configuration checks that file sources have a path"
     tasks = read_tasks(Path(table.path), table.source)
     if table.eval_path is None:
-        found = split(tasks, eval_prompts or _tenth(len(tasks), table.pool_size), table.pool_size, seed, table.path)
+        found = split(tasks, eval_prompts or tenth(len(tasks), table.pool_size), table.pool_size, seed, table.path)
     else:
         held_out = read_tasks(Path(table.eval_path), table.source)
         pool = _without(tasks, held_out, table)
@@ -45,7 +45,7 @@ def load_files(table: TaskTable, *, eval_prompts: int | None, seed: int) -> Task
     return found
 
 
-def _tenth(tasks: int, pool_size: int | None) -> int:
+def tenth(tasks: int, pool_size: int | None) -> int:
     """Prompts to hold out of the tasks of a file."""
     return max(1, min(MOST_HELD_OUT, min(tasks, pool_size or tasks) // 10))
 
@@ -66,9 +66,9 @@ def read_tasks(path: Path, source: str) -> list[Task]:
     Raises:
         TaskError: A row cannot be used, or two prompts share an id; the message has ``file:line``.
     """
-    to_task: Callable[[str, Mapping[str, object]], Task] = _gsm8k_task if source == "gsm8k" else _task
+    to_task: Callable[[str, Mapping[str, object]], Task] = _gsm8k_task if source == "gsm8k" else task_of_row
     rows = read_rows(path, _kind(path, source))
-    tasks = _distinct(path, rows, to_task)
+    tasks = distinct_tasks(path, rows, to_task)
     if not tasks:
         raise TaskError(f"{path} has no rows; give a file with at least one task")
     return tasks
@@ -87,9 +87,14 @@ def _kind(path: Path, source: str) -> FileKind:
             return kind if kind in {"json", "parquet"} else "jsonl"
 
 
-def _distinct(
+def distinct_tasks(
     path: Path, rows: Iterable[PlacedRow], to_task: Callable[[str, Mapping[str, object]], Task]
 ) -> list[Task]:
+    """The tasks of rows without repeated prompts; warns of them.
+
+    Raises:
+        TaskError: A row cannot be used, or two prompts share an id.
+    """
     by_prompt: dict[str, Task] = {}
     by_id: dict[str, tuple[str, str]] = {}
     repeated = contradicting = 0
@@ -113,7 +118,16 @@ def _distinct(
     return list(by_prompt.values())
 
 
-def _task(place: str, fields: Mapping[str, object]) -> Task:
+def task_of_row(place: str, fields: Mapping[str, object]) -> Task:
+    """The task of a row of any source but gsm8k.
+
+    Args:
+        place: Place of the row, for messages.
+        fields: Its columns.
+
+    Raises:
+        TaskError: The row cannot be used.
+    """
     row = {str(name).strip().lower(): value for name, value in fields.items()}
     if {"prompt", "answer"} <= row.keys():
         return _prompt_task(place, fields, row, row["answer"])

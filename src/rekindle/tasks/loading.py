@@ -34,6 +34,11 @@ def load_tasks(task: TaskTable, *, eval_prompts: int | None, seed: int) -> TaskS
         TaskError: The source cannot be read or made.
         MissingExtraError: The source needs a package that is not installed.
     """
+    if task.source == "given":
+        raise TaskError(
+            'task.source = "given": a script handed the tasks to rekindle.train, and they are in no file; run that '
+            'script, or write them to a file and set task.source = "jsonl"'
+        )
     if task.source in FILE_SOURCES:
         return load_files(task, eval_prompts=eval_prompts, seed=seed)
     return _generated(task, eval_prompts=eval_prompts or GENERATED_HELD_OUT, seed=seed)

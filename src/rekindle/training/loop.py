@@ -18,6 +18,7 @@ from rekindle.learning.credit import Credit
 from rekindle.learning.samples import build_samples
 from rekindle.scheduling.scheduler import Scheduler
 from rekindle.scheduling.starvation import STARVATION_STEPS, StarvationWatch
+from rekindle.training.callbacks import Callbacks
 from rekindle.training.clock import StepClock
 from rekindle.training.collection import RolloutCollector
 from rekindle.training.endings import Ending, stop_after
@@ -63,6 +64,7 @@ class Parts:
         health: Watches over what goes wrong; None: one without held-out prompts and answers.
         files: Files that grow with every step.
         observer: Receives metrics and warnings.
+        callbacks: Called after every step, evaluation and checkpoint.
         start: Costs before the first step, for the first metrics line.
     """
 
@@ -78,6 +80,7 @@ class Parts:
     health: HealthWatch | None = None
     files: RunFiles
     observer: Observer
+    callbacks: Callbacks = field(default_factory=Callbacks)
     start: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -141,9 +144,10 @@ class TrainingLoop:
             self._warn(self._health.begin())
             clock = StepClock(lambda: dict.fromkeys(("generate", "verify"), 0.0))
             evaluation = self._evaluate(clock)
-            self.parts.files.write_samples(self.parts.recorder.drain(self.step, self.version))
+            written = self.parts.recorder.drain(self.step, self.version)
+            self.parts.files.write_samples(written)
             self._warn(self._health.step(evaluation))
-            self._write(step_metrics([], [], None) | dict(self.parts.start) | evaluation | clock.read())
+            self._write(step_metrics([], [], None) | dict(self.parts.start) | evaluation | clock.read(), written)
 
     # -- one step -----------------------------------------------------------------------------------------------------
 
@@ -182,9 +186,10 @@ class TrainingLoop:
         evaluation = self._evaluate(clock) if self._evaluation_due(ending) else {}
         parts.files.write_groups(records, collected.seconds, supplied)
         records += supplied.records
-        parts.files.write_samples(parts.recorder.drain(self.step, self.version, records, supplied.rollouts))
+        written = parts.recorder.drain(self.step, self.version, records, supplied.rollouts)
+        parts.files.write_samples(written)
         self._warn(self._health.step(metrics | evaluation))
-        self._write(metrics | evaluation | clock.read())
+        self._write(metrics | evaluation | clock.read(), written)
         saved = ending is not None or self.step % parts.config.checkpoint.every == 0
         if saved:
             self._save()
@@ -285,7 +290,7 @@ class TrainingLoop:
             )
         return evaluation
 
-    def _write(self, metrics: Mapping[str, Any]) -> None:
+    def _write(self, metrics: Mapping[str, Any], samples: Sequence[Mapping[str, Any]]) -> None:
         pool = self.parts.scheduler.pool
         line = {
             "step": self.step,
@@ -300,6 +305,7 @@ class TrainingLoop:
         }
         self.parts.files.end_step(line)
         self.parts.observer.step(line)
+        self.parts.callbacks.step(line, samples)
 
     def _save(self) -> None:
         policy = self.parts.trainer.policy
@@ -314,4 +320,6 @@ class TrainingLoop:
             "scheduler": self.parts.scheduler.state_dict(),
             "kernels": policy.kernels.describe(),
         }
-        self.parts.files.checkpoints.save(self.step, policy, self.parts.trainer.state_dict(), state)
+        checkpoints = self.parts.files.checkpoints
+        checkpoints.save(self.step, policy, self.parts.trainer.state_dict(), state)
+        self.parts.callbacks.checkpoint(checkpoints.path(self.step))

@@ -6,7 +6,7 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -23,12 +23,15 @@ __all__ = [
     "check_same",
     "checkpoint_steps",
     "describe",
+    "given_parts",
     "installed_version",
+    "is_begun",
     "kept_threads",
     "last_checkpoint",
     "locked",
     "model_commit",
     "model_directory",
+    "note_ending",
 ]
 
 EXTENDABLE = {
@@ -125,6 +128,28 @@ def kept_threads(directory: Path) -> int | None:
     return found if isinstance(found, int) and found > 0 else None
 
 
+def is_begun(directory: Path) -> bool:
+    """Whether a directory has a run."""
+    return (directory / "run.json").is_file()
+
+
+def given_parts(directory: Path) -> list[str]:
+    """Names of the parts that a script gave to the run in a directory."""
+    found = _kept(directory).get("given", [])
+    return [str(name) for name in found] if isinstance(found, list) else []
+
+
+def note_ending(directory: Path, name: str, why: str) -> None:
+    """Add to ``run.json`` how the run ended: ``{"ending": {"name": "bound", "why": "..."}}``."""
+    _write_json(directory / "run.json", _kept(directory) | {"ending": {"name": name, "why": why}})
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    partial = path.with_name(f".{path.name}")
+    partial.write_text(json.dumps(content, indent=2), encoding="utf-8")
+    partial.replace(path)
+
+
 def _kept(directory: Path) -> dict[str, Any]:
     """Content of ``run.json``; empty where there is none."""
     try:
@@ -162,7 +187,7 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def describe(directory: Path, config: Config, **facts: str | int | None) -> None:
+def describe(directory: Path, config: Config, **facts: str | int | list[str] | None) -> None:
     """Write ``config.toml`` and ``run.json``: versions, host, seed, revision, and the ``facts`` given."""
     partial = directory / ".config.toml"
     partial.write_text(dump_toml(config), encoding="utf-8")
@@ -180,7 +205,7 @@ def describe(directory: Path, config: Config, **facts: str | int | None) -> None
         "command": sys.argv[1:],
         **{name: value for name, value in facts.items() if value is not None},
     }
-    (directory / "run.json").write_text(json.dumps(description, indent=2), encoding="utf-8")
+    _write_json(directory / "run.json", description)
 
 
 def installed_version(package: str) -> str | None:

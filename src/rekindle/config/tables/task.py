@@ -27,6 +27,7 @@ class TaskTable(Table):
         "csv",
         "parquet",
         "gsm8k",
+        "given",
     ] = key(
         "spell_backward",
         "source of the tasks",
@@ -40,15 +41,17 @@ class TaskTable(Table):
             "csv": "a CSV or TSV file with a header and the columns prompt and answer",
             "parquet": "a Parquet file with prompt and answer",
             "gsm8k": "a file of JSON lines in the format of GSM8K",
+            "given": "tasks that a script hands to rekindle.train",
         },
     )
-    environment: Literal["auto", "single_turn", "search"] = key(
+    environment: Literal["auto", "single_turn", "search", "given"] = key(
         "auto",
         "environment that plays the tasks",
         values={
             "auto": "search for search_world and self_play, else single_turn",
             "single_turn": "one prompt, one completion",
             "search": "several turns with a search tool",
+            "given": "one that a script hands to rekindle.train",
         },
     )
     name: str | None = key(None, "data set name, e.g. spell_backward", only=on("task.source", "reasoning_gym"))

@@ -1,9 +1,10 @@
 """Interruption of a command: at once before its first step, afterwards at the end of a step."""
 
 import signal
+import threading
 from types import FrameType
 
-from rekindle.cli.messages import say
+from rekindle.notices import Say
 
 __all__ = ["Interrupts"]
 
@@ -14,9 +15,15 @@ class Interrupts:
     Before ``begin`` a signal ends the command at once. Afterwards the first signal asks the command to stop at the end
     of its step (``asked``), and a second one ends it at once. An early signal can be lost, because Python drops an
     exception in a finalizer and some libraries catch every exception of an import; ``check`` finds it again.
+
+    Python delivers signals to the main thread alone; in another thread nothing is handled.
+
+    Args:
+        say: Shows a line to the user.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, say: Say) -> None:
+        self._say = say
         self.asked = False
         self._begun = False
 
@@ -31,7 +38,8 @@ class Interrupts:
             raise KeyboardInterrupt("before the first step")
 
     def __enter__(self) -> "Interrupts":
-        self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+        self._before = {number: signal.signal(number, self._ask) for number in numbers}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -43,4 +51,4 @@ class Interrupts:
             raise KeyboardInterrupt
         self.asked = True
         self.check()
-        say("interrupted: stopping after this step (once more to stop at once) ...")
+        self._say("interrupted: stopping after this step (once more to stop at once) ...")

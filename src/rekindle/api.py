@@ -1,0 +1,157 @@
+"""``rekindle.train``: the door for scripts. The command line is its first caller.
+
+What is given is used, and the rest is built from the configuration:
+
+    rekindle.train("models/mine", "questions.jsonl", recipe="recycle", config={"train": {"steps": 100}})
+"""
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rekindle.config import Config, ConfigError, merge, read_toml, validate
+from rekindle.given import Given
+from rekindle.notices import Say
+from rekindle.types import Task
+
+if TYPE_CHECKING:
+    from rekindle.given import EngineFactory, EnvironmentFactory
+    from rekindle.models.policy import Policy
+    from rekindle.observability.runs import Run
+    from rekindle.retrieval.retriever import Retriever
+    from rekindle.tasks.task_set import TaskSet
+
+    Model = str | Path | Policy | tuple[Any, Any]
+    """A path, a name on the hub, a policy, or (transformers model, tokenizer)."""
+    Rows = Iterable[Task | Mapping[str, Any]]
+
+__all__ = ["train"]
+
+SOURCES = {".jsonl": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
+"""``task.source`` by the suffix of a file."""
+
+
+def train(
+    model: "Model | None" = None,
+    tasks: "str | Path | Rows | None" = None,
+    *,
+    recipe: str | None = None,
+    config: str | Path | Mapping[str, Any] | Config | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    held_out: "Rows | None" = None,
+    engine: "EngineFactory | None" = None,
+    environment: "EnvironmentFactory | None" = None,
+    retriever: "Retriever | None" = None,
+    callbacks: Sequence[object] = (),
+    say: Say | None = None,
+) -> "Run":
+    """Train a policy, and return the files of the run.
+
+    Run directory, report, exact resume and endings are those of the command. Ctrl-C lets the step finish.
+
+    Args:
+        model: Directory, name on the hub, GGUF file, policy, or (transformers model, tokenizer); None: that of
+            ``config``. A policy that is given is copied, and its weights stay as they are.
+        tasks: File of tasks; or rows, each a mapping with ``prompt`` and ``answer`` or a ``Task``; None: those of
+            ``config``.
+        recipe: Name of a recipe; None: that of ``config``, or grpo.
+        config: TOML file, or nested tables such as ``{"train": {"steps": 100}}``; the other arguments take precedence.
+        out: Run directory; None: ``runs/MODEL-RECIPE-SEED``.
+        resume: Go on from the last checkpoint of ``out``, or start there.
+        held_out: Rows to evaluate on; None: some of ``tasks``.
+        engine: (configuration, policy) -> the engine that samples; None: the native one.
+        environment: (workbench, tasks, engine) -> the environment that plays the tasks.
+        retriever: Searches the corpus of a search agent.
+        callbacks: Objects with ``on_step``, ``on_evaluation`` or ``on_checkpoint`` (`rekindle.training.callbacks`).
+        say: Shows a line to the user; None: on standard error.
+
+    Raises:
+        UserError: Something that was given cannot be used; the message has the remedy.
+    """
+    from rekindle.observability.runs import load_run
+    from rekindle.session import Session
+    from rekindle.training.callbacks import Callbacks
+
+    Callbacks(callbacks)  # refuses what is none
+    rows = None if tasks is None or isinstance(tasks, str | Path) else list(tasks)
+    tables = _tables(model, rows if rows is not None else tasks, environment is not None)
+    chosen = _settings(config, tables, recipe, begun=Path(out) if out and resume else None)
+    directory = Path(out) if out is not None else _default_directory(chosen)
+    given = Given(
+        tasks=None if rows is None else _task_set(rows, held_out, chosen),
+        environment=environment,
+        engine=engine,
+        retrievers={} if retriever is None else {"": retriever},
+    )
+    Session(chosen, directory, given, callbacks, resume, say or _to_stderr).run()
+    return load_run(directory)
+
+
+def _to_stderr(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def _tables(model: "Model | None", tasks: object, has_environment: bool) -> dict[str, Any]:
+    """The settings that the arguments stand for."""
+    tables: dict[str, Any] = {}
+    if model is not None:
+        tables["model"] = {"path": _model_path(model)}
+    if tasks is not None:
+        tables["task"] = _task_table(tasks)
+    if has_environment:
+        tables = merge(tables, {"task": {"environment": "given"}})
+    return tables
+
+
+def _model_path(model: "Model") -> str:
+    if isinstance(model, str | Path):
+        return str(model)
+    from rekindle.assembly.given_models import kept_model
+
+    return str(kept_model(model))
+
+
+def _task_table(tasks: object) -> dict[str, Any]:
+    if not isinstance(tasks, str | Path):
+        return {"source": "given"}
+    path = Path(tasks)
+    source = SOURCES.get(path.suffix.lower())
+    if source is None:
+        raise ConfigError(f"{path} has none of the suffixes {', '.join(SOURCES)}; rename the file, or set task.source")
+    return {"source": source, "path": str(path)}
+
+
+def _settings(
+    config: "str | Path | Mapping[str, Any] | Config | None",
+    tables: Mapping[str, Any],
+    recipe: str | None,
+    begun: Path | None,
+) -> Config:
+    """The complete configuration; the run in ``begun``, if there is one, keeps its defaults."""
+    from rekindle.recipes import resolve
+
+    if isinstance(config, Config):
+        if tables or recipe:
+            raise ConfigError(
+                "a complete Config takes no further model, tasks or recipe; give a file or tables instead"
+            )
+        return config
+    source = Path(config) if isinstance(config, str | Path) else config or {}
+    kept = begun and begun / "config.toml"
+    saved = validate(read_toml(kept), str(kept)).model_dump(mode="json") if kept and kept.is_file() else {}
+    return resolve(source, recipe, saved=saved, given=tables)
+
+
+def _task_set(rows: "Sequence[Task | Mapping[str, Any]]", held_out: "Rows | None", config: Config) -> "TaskSet":
+    from rekindle.tasks.given import given_tasks
+
+    kept = None if held_out is None else list(held_out)
+    return given_tasks(rows, kept, eval_prompts=config.eval.prompts, pool_size=config.task.pool_size)
+
+
+def _default_directory(config: Config) -> Path:
+    name = Path(config.model.path).name if config.model.path else config.task.source
+    return Path("runs") / f"{name}-{config.recipe}-{config.train.seed}"

@@ -1,0 +1,126 @@
+"""A training run from its settings to its report: checks, progress, loop, ending.
+
+Checks come in this order, the cheapest first: run directory, model files, task files. Only then torch is imported.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rekindle.config import Config
+from rekindle.interrupts import Interrupts
+from rekindle.notices import Say
+
+if TYPE_CHECKING:
+    from rekindle.given import Given
+    from rekindle.observability.progress import Progress
+    from rekindle.preflight import PolicyFiles
+    from rekindle.tasks.task_set import TaskSet
+    from rekindle.training.endings import Ending
+    from rekindle.training.loop import TrainingLoop
+
+__all__ = ["Session"]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A run to be made.
+
+    Attributes:
+        config: The complete configuration.
+        directory: Run directory.
+        given: Parts that a script made itself.
+        callbacks: Called after every step, evaluation and checkpoint.
+        resume: Whether to go on from the last checkpoint.
+        say: Shows a line to the user.
+    """
+
+    config: Config
+    directory: Path
+    given: "Given"
+    callbacks: Sequence[object]
+    resume: bool
+    say: Say
+
+    def run(self) -> "Ending":
+        """Train to the end, write the report, and note how the run ended."""
+        with Interrupts(self.say) as interrupts:
+            tasks, policy = self._look()
+            with self._opened(tasks, policy, interrupts) as loop:
+                ending = loop.run(lambda: interrupts.asked)
+        self._conclude(ending, loop.bound)
+        return ending
+
+    def _look(self) -> "tuple[TaskSet, PolicyFiles]":
+        """The tasks of the run and its policy, after checks of their files; shows which model is loaded next."""
+        from rekindle.observability.trackers import check_trackers
+        from rekindle.preflight import check_retriever, check_training, policy_files, task_set
+        from rekindle.training.run_directory import check, last_checkpoint, model_commit
+
+        config = self.config
+        check(config, self.directory, resume=self.resume)
+        check_trackers(config)
+        checkpoint = last_checkpoint(self.directory)
+        saved = checkpoint and checkpoint / "model"
+        policy = policy_files(config, saved, self.say, commit=model_commit(self.directory))
+        if not self.given.retrievers:
+            check_retriever(config)
+        tasks = self.given.tasks or task_set(config, self.say)
+        check_training(config, tasks)
+        self.say(policy.loading)
+        return tasks, policy
+
+    @contextmanager
+    def _opened(self, tasks: "TaskSet", policy: "PolicyFiles", interrupts: Interrupts) -> "Iterator[TrainingLoop]":
+        """Training loop of the run, with a progress display."""
+        from rekindle.assembly import open_run
+        from rekindle.observability.progress import Progress
+        from rekindle.warm_starts.stage import start_model
+
+        interrupts.check()
+        progress = Progress(self.config.train.steps, self.config.train.rollouts)
+        with (
+            open_run(
+                self.config,
+                self.directory,
+                start=lambda: start_model(self.config, self.say, tasks, policy.source),
+                resume=self.resume,
+                observer=lambda step, _: _RunDisplay(progress, interrupts, begun=step > 0),
+                say=self.say,
+                interrupted=lambda: interrupts.asked,
+                tasks=tasks,
+                given=self.given,
+                callbacks=self.callbacks,
+                commit=policy.commit,
+            ) as loop,
+            progress,
+        ):
+            yield loop
+
+    def _conclude(self, ending: "Ending", bound: str) -> None:
+        from rekindle.observability.report import write_report
+        from rekindle.planning import write_null_control
+        from rekindle.training.run_directory import note_ending
+
+        note_ending(self.directory, ending.name.lower(), bound)
+        self.say("writing the report ...")
+        write_null_control(self.config, self.directory)
+        write_report(self.directory)
+
+
+class _RunDisplay:
+    """Progress display that also begins the interruptible steps: after the first evaluation, or with a resume."""
+
+    def __init__(self, progress: "Progress", interrupts: Interrupts, *, begun: bool) -> None:
+        self._progress, self._interrupts = progress, interrupts
+        if begun:
+            interrupts.begin()
+
+    def step(self, metrics: Mapping[str, object]) -> None:
+        self._interrupts.begin()
+        self._progress.step(metrics)
+
+    def warn(self, text: str) -> None:
+        self._progress.warn(text)

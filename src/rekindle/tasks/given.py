@@ -1,0 +1,59 @@
+"""Tasks that a script hands over: rows as a file has them, or ``Task`` objects."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rekindle.tasks.files import distinct_tasks, task_of_row, tenth
+from rekindle.tasks.task_set import TaskError, TaskSet, split
+from rekindle.types import Task
+
+__all__ = ["given_tasks"]
+
+SEED = 0
+"""Chooses the held-out prompts, as for a file."""
+
+
+def given_tasks(
+    rows: Sequence[Task | Mapping[str, Any]],
+    held_out: Sequence[Task | Mapping[str, Any]] | None,
+    *,
+    eval_prompts: int | None,
+    pool_size: int | None,
+) -> TaskSet:
+    """Pool and held-out prompts of given rows.
+
+    Args:
+        rows: Mappings with ``prompt`` and ``answer`` (or the names of other trainers), or tasks.
+        held_out: Rows to evaluate on; None: some of ``rows``, by a hash of their prompts.
+        eval_prompts: Prompts to hold out; None: a tenth, at most 256.
+        pool_size: Most prompts of the pool; None: all.
+
+    Raises:
+        TaskError: A row cannot be used; the message has its place, ``tasks[17]``.
+    """
+    tasks = _read(rows, "tasks")
+    if held_out is None:
+        return split(tasks, eval_prompts or tenth(len(tasks), pool_size), pool_size, SEED, "tasks")
+    return TaskSet(tuple(tasks[:pool_size]), tuple(_read(held_out, "held_out")[:eval_prompts]))
+
+
+def _read(rows: Sequence[Task | Mapping[str, Any]], name: str) -> list[Task]:
+    if not rows:
+        raise TaskError(f"{name} is empty; give at least one row")
+    return distinct_tasks(Path(name), _placed(rows, name), lambda place, row: _task(place, row["row"]))
+
+
+def _placed(rows: Sequence[Task | Mapping[str, Any]], name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    yield from ((f"{name}[{place}]", {"row": row}) for place, row in enumerate(rows))
+
+
+def _task(place: str, row: object) -> Task:
+    if isinstance(row, Task):
+        return row
+    if not isinstance(row, Mapping):
+        raise TaskError(
+            f"{place} is a {type(row).__name__}, and a row is a mapping or a Task; give e.g. "
+            '{"prompt": "What is 2 + 3?", "answer": "5"}'
+        )
+    return task_of_row(place, row)
