@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rekindle.observability.runs import Run
     from rekindle.retrieval.retriever import Retriever
     from rekindle.tasks.task_set import TaskSet
+    from rekindle.types import Environment
 
     Model = str | Path | Policy | tuple[Any, Any]
     """A path, a name on the hub, a policy, or (transformers model, tokenizer)."""
@@ -42,7 +43,7 @@ def train(
     resume: bool = False,
     held_out: "Rows | None" = None,
     engine: "EngineFactory | None" = None,
-    environment: "EnvironmentFactory | None" = None,
+    environment: object | None = None,
     retriever: "Retriever | None" = None,
     callbacks: Sequence[object] = (),
     say: Say | None = None,
@@ -62,7 +63,8 @@ def train(
         resume: Go on from the last checkpoint of ``out``, or start there.
         held_out: Rows to evaluate on; None: some of ``tasks``.
         engine: (configuration, policy) -> the engine that samples; None: the native one.
-        environment: (workbench, tasks, engine) -> the environment that plays the tasks.
+        environment: Object whose ``respond(state, text)`` answers the policy's turns; or (workbench, tasks, engine) -> the
+            environment that plays the tasks (`rekindle.environments.dialogue`).
         retriever: Searches the corpus of a search agent.
         callbacks: Objects with ``on_step``, ``on_evaluation`` or ``on_checkpoint`` (`rekindle.training.callbacks`).
         say: Shows a line to the user; None: on standard error.
@@ -81,7 +83,7 @@ def train(
     directory = Path(out) if out is not None else _default_directory(chosen)
     given = Given(
         tasks=None if rows is None else _task_set(rows, held_out, chosen),
-        environment=environment,
+        environment=None if environment is None else _environment(environment),
         engine=engine,
         retrievers={} if retriever is None else {"": retriever},
     )
@@ -150,6 +152,25 @@ def _task_set(rows: "Sequence[Task | Mapping[str, Any]]", held_out: "Rows | None
 
     kept = None if held_out is None else list(held_out)
     return given_tasks(rows, kept, eval_prompts=config.eval.prompts, pool_size=config.task.pool_size)
+
+
+def _environment(given: object) -> "EnvironmentFactory":
+    if isinstance(given, type):
+        raise ConfigError(f"environment is the class {given.__name__}; give an object of it: {given.__name__}()")
+    if callable(getattr(given, "respond", None)):
+
+        def build(*parts: Any) -> "Environment":
+            from rekindle.assembly.dialogues import build_dialogue
+
+            return build_dialogue(given, *parts)
+
+        return build
+    if not callable(given):
+        raise ConfigError(
+            f"environment is a {type(given).__name__} without a method respond(state, text), which answers a turn of "
+            "the policy with text, or ends the conversation with a number, the reward; write one"
+        )
+    return given
 
 
 def _default_directory(config: Config) -> Path:

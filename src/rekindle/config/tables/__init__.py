@@ -13,6 +13,7 @@ from rekindle.config.tables.credit import (
     ReactivationTable,
     SubsetTable,
 )
+from rekindle.config.tables.dialogue import DialogueTable
 from rekindle.config.tables.model import ModelTable, WarmStartTable
 from rekindle.config.tables.prompts import (
     PhasesTable,
@@ -54,6 +55,7 @@ class Config(Table):
     search: SearchTable = SearchTable()
     retriever: RetrieverTable = RetrieverTable()
     judge: JudgeTable = JudgeTable()
+    dialogue: DialogueTable = DialogueTable()
     self_play: SelfPlayTable = SelfPlayTable()
     filters: FiltersTable = FiltersTable()
     check: CheckTable = CheckTable()

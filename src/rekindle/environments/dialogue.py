@@ -1,0 +1,269 @@
+"""Environment of one's own: the user's object answers the policy's turns, up to a reward.
+
+    class Calculator:
+        def begin(self, task): ...             state of one conversation (optional; without it the task itself)
+        def respond(self, state, text): ...    text: what the policy reads next; a number: the reward, and the end
+
+Tokens, loss mask, log-probabilities, limits and failures are kept here. Replies are foreign text: they contain no
+control tokens, and the policy is not trained on them.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rekindle.choices import one_line
+from rekindle.engines.conversing import converse
+from rekindle.engines.engine import Completion, Engine, PartnerTurn, SamplingLimits
+from rekindle.environments.search.codec import Codec
+from rekindle.environments.search.conversation import Conversation
+from rekindle.notices import warn
+from rekindle.types import GroupRequest, Rollout, Task, UserError
+
+__all__ = ["Dialogue", "DialogueLimits", "Frame", "frame_of"]
+
+FAILED = "environment"
+"""``Rollout.failure`` where the user's object raised an exception, or returned neither text nor a number."""
+
+
+@dataclass(frozen=True, slots=True)
+class DialogueLimits:
+    """Limits of one conversation.
+
+    Attributes:
+        sampling: ``max_new_tokens`` limits all turns of the policy together, ``context`` all tokens.
+        max_turns: Most turns of the policy.
+        turn_tokens: Most tokens of one turn of the policy; None: as many as are left.
+        reply_tokens: Most tokens of one reply; longer ones are cut.
+    """
+
+    sampling: SamplingLimits
+    max_turns: int
+    turn_tokens: int | None
+    reply_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Token ids around a reply, from the end of the policy's turn to the beginning of its next one.
+
+    Attributes:
+        before: Ids before the reply; the first may be an end token, which is not written a second time.
+        after: Ids after it.
+    """
+
+    before: Sequence[int]
+    after: Sequence[int]
+
+
+class Dialogue:
+    """Environment over tasks; a request's ``row`` is the index of its task.
+
+    Args:
+        tasks: The prompts, in the order of the scheduler's history.
+        partner: The user's object.
+        encode: A task -> token ids of its prompt.
+        codec: Codec of the policy.
+        frame: What is written around a reply.
+        engine: Samples the turns.
+        limits: Limits of every conversation.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        *,
+        partner: Any,
+        encode: Callable[[Task], Sequence[int]],
+        codec: Codec,
+        frame: Frame,
+        engine: Engine,
+        limits: DialogueLimits,
+    ) -> None:
+        self._tasks, self._partner, self._encode = tasks, partner, encode
+        self._codec, self._frame, self._engine, self._limits = codec, frame, engine, limits
+        self._seconds = {"generate": 0.0, "verify": 0.0}
+        self._counts = {"dialogue/turns": 0, "dialogue/replies_cut": 0}
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """Wall seconds spent sampling, and in the user's object ("verify")."""
+        return self._seconds
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Counts of turns of the policy, and of replies that were cut."""
+        return self._counts
+
+    def room(self, task: Task) -> int:
+        """Tokens of the context that are left after the prompt of a task."""
+        return self._limits.sampling.context - len(self._encode(task))
+
+    def play(self, requests: Sequence[GroupRequest]) -> Iterator[tuple[int, list[Rollout] | None]]:
+        """Hold all conversations; a request whose prompt leaves no room for a turn fails."""
+        prompts = [list(self._encode(self._tasks[request.row])) for request in requests]
+        fits = [0 < len(prompt) < self._limits.sampling.context for prompt in prompts]
+        yield from ((request.id, None) for request, fit in zip(requests, fits, strict=True) if not fit)
+        playable = [(one, prompt) for one, prompt, fit in zip(requests, prompts, fits, strict=True) if fit]
+        groups = self._hold(playable)
+        for (request, _), group in zip(playable, groups, strict=True):
+            yield request.id, [one.rollout() for one in group]
+
+    def _hold(self, playable: Sequence[tuple[GroupRequest, list[int]]]) -> list[list["_Held"]]:
+        began, responding = time.perf_counter(), self._seconds["verify"]
+        held = {
+            (index, sample): self._begun(request, prompt)
+            for index, (request, prompt) in enumerate(playable)
+            for sample in range(request.n)
+        }
+        whole = self._limits.sampling
+        turn = replace(
+            whole, max_new_tokens=min(self._limits.turn_tokens or whole.max_new_tokens, whole.max_new_tokens)
+        )
+        sampling = [
+            turn.request(prompt, n=request.n, temperature=request.temperature, seed=request.seed)
+            for request, prompt in playable
+        ]
+        if sampling:
+            converse(self._engine, sampling, _Partner(self, held))
+        self._seconds["generate"] += time.perf_counter() - began - (self._seconds["verify"] - responding)
+        return [[held[index, sample] for sample in range(one.n)] for index, (one, _) in enumerate(playable)]
+
+    def _begun(self, request: GroupRequest, prompt: Sequence[int]) -> "_Held":
+        held = _Held(Conversation(request, "", list(prompt)), self._tasks[request.row])
+        begin = getattr(self._partner, "begin", None)
+        if begin is not None:
+            held.state = self._called(held, "begin", begin, held.state)
+        return held
+
+    def take_turn(self, held: "_Held", completion: Completion) -> bool:
+        """Pass a turn of the policy to the user's object; return whether the conversation continues."""
+        conversation = held.conversation
+        if conversation.failure is not None:
+            return False
+        conversation.add_turn(completion)
+        self._counts["dialogue/turns"] += 1
+        said = self._called(held, "respond", self._partner.respond, held.state, completion.text)
+        if conversation.failure is not None:
+            return False
+        if not isinstance(said, str):
+            held.reward = float(said)
+            return False
+        held.reply = said
+        conversation.truncated = (
+            conversation.turns >= self._limits.max_turns
+            or conversation.sampled >= self._limits.sampling.max_new_tokens
+            or self._left(conversation) < 2
+        )
+        return not conversation.truncated
+
+    def _called(self, held: "_Held", name: str, function: Callable[..., Any], *arguments: object) -> Any:
+        """Result of a method of the user's object; an exception or a wrong result fails the conversation."""
+        began = time.perf_counter()
+        try:
+            result = function(*arguments)
+            problem = _problem(result) if name == "respond" else None
+        except Exception as error:  # noqa: BLE001 (the boundary to the user's code)
+            result, problem = None, f"raised {type(error).__name__}: {one_line(error, 200)}"
+        self._seconds["verify"] += time.perf_counter() - began
+        if problem:
+            held.conversation.failure = FAILED
+            warn(f"the environment's {name} {problem}; the groups of such rollouts fail and are not trained on")
+        return result
+
+    def _left(self, conversation: Conversation) -> int:
+        """Tokens of the context that are left for a reply and the turn after it."""
+        around = len(self._frame.before) + len(self._frame.after)
+        return self._limits.sampling.context - len(conversation.token_ids) - around
+
+    def reply(self, held: "_Held") -> PartnerTurn:
+        """Write the reply that is due; it takes at most half of what is left of the context."""
+        conversation, limits = held.conversation, self._limits
+        left = self._left(conversation)
+        text = self._codec.plain(held.reply.encode("utf-8", "replace").decode())
+        shown = text[: min(limits.reply_tokens, left // 2)]
+        self._counts["dialogue/replies_cut"] += len(shown) < len(text)
+        before = list(self._frame.before)
+        if before and before[0] in self._codec.end_ids and conversation.token_ids[-1] in self._codec.end_ids:
+            before = before[1:]
+        ids = [*before, *shown, *self._frame.after]
+        unsampled = limits.sampling.max_new_tokens - conversation.sampled
+        most = min(limits.turn_tokens or unsampled, unsampled, left - len(shown))
+        conversation.add_reply(ids, self._codec.decode(ids))
+        return PartnerTurn(ids, most, limits.sampling.stop)
+
+
+@dataclass(slots=True)
+class _Held:
+    """A conversation, its state in the user's object, the reply that is due, and its reward."""
+
+    conversation: Conversation
+    state: Any
+    reply: str = ""
+    reward: float = 0.0
+
+    def rollout(self) -> Rollout:
+        """The finished rollout; void where the user's object failed."""
+        failure = self.conversation.failure
+        return self.conversation.rollout(self.reward, failure, void=failure is not None)
+
+
+class _Partner:
+    """``Partner`` of one batch of conversations."""
+
+    def __init__(self, dialogue: Dialogue, held: Mapping[tuple[int, int], _Held]) -> None:
+        self._dialogue, self._held = dialogue, held
+
+    def on_turn(self, request: int, sample: int, completion: Completion) -> bool:
+        return self._dialogue.take_turn(self._held[request, sample], completion)
+
+    def respond(self, conversations: Sequence[tuple[int, int]]) -> list[PartnerTurn]:
+        return [self._dialogue.reply(self._held[name]) for name in conversations]
+
+
+def _problem(said: object) -> str | None:
+    """What is wrong with a result of ``respond``."""
+    if isinstance(said, str):
+        return None if said else "returned an empty text; return what the policy reads next, or a number as the reward"
+    if isinstance(said, int | float) or hasattr(said, "__float__"):
+        return None if math.isfinite(float(said)) else f"returned {said}; a reward is a finite number"  # type: ignore[arg-type]
+    return f"returned a {type(said).__name__}; return text, or a number as the reward"
+
+
+def frame_of(codec: Codec, render: Callable[[Sequence[Mapping[str, str]]], str] | None) -> Frame:
+    """Frame of a reply: a user's message of the chat template, or a line of its own.
+
+    The text between two turns is found by rendering a conversation of place holders.
+
+    Args:
+        codec: Codec of the policy.
+        render: A conversation -> text that ends where the assistant's next turn begins; None: no chat template is used.
+
+    Raises:
+        UserError: The template renders a turn differently once another one follows.
+    """
+    if render is None:
+        return Frame(codec.own("\n"), codec.own("\n"))
+    question, first, second = (
+        [{"role": "user", "content": "placeholderquestion"}],
+        *([{"role": "assistant", "content": f"placeholderturn{n}"}, {"role": "user", "content": f"placeholderreply{n}"}]
+          for n in range(2)),
+    )  # fmt: skip
+    once = _between(render([*question, *first]), render(question), *(one["content"] for one in first))
+    twice = render([*question, *first, *second])
+    if once is None or _between(twice, render([*question, *first]), *(one["content"] for one in second)) != once:
+        raise UserError(
+            "the chat template renders earlier turns differently once later ones follow, so the sampled text would be "
+            "changed; set model.chat_template = false, or use a template that keeps earlier turns"
+        )
+    return Frame(*(codec.own(part) for part in once))
+
+
+def _between(rendered: str, before: str, turn: str, reply: str) -> tuple[str, str] | None:
+    """Text before and after the reply in what follows the turn; None where they are not rendered in this order."""
+    if not rendered.startswith(before + turn):
+        return None
+    opening, mark, closing = rendered[len(before + turn) :].partition(reply)
+    return (opening, closing) if mark else None
