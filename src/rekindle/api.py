@@ -63,8 +63,8 @@ def train(
         resume: Go on from the last checkpoint of ``out``, or start there.
         held_out: Rows to evaluate on; None: some of ``tasks``.
         engine: (configuration, policy) -> the engine that samples; None: the native one.
-        environment: Object whose ``respond(state, text)`` answers the policy's turns; or (workbench, tasks, engine) -> the
-            environment that plays the tasks (`rekindle.environments.dialogue`).
+        environment: Object whose ``respond(state, text)`` answers the policy's turns; or (workbench, tasks, engine) ->
+            the environment that plays the tasks (`rekindle.environments.dialogue`).
         retriever: Searches the corpus of a search agent.
         callbacks: Objects with ``on_step``, ``on_evaluation`` or ``on_checkpoint`` (`rekindle.training.callbacks`).
         say: Shows a line to the user; None: on standard error.

@@ -228,7 +228,7 @@ def _problem(said: object) -> str | None:
     if isinstance(said, str):
         return None if said else "returned an empty text; return what the policy reads next, or a number as the reward"
     if isinstance(said, int | float) or hasattr(said, "__float__"):
-        return None if math.isfinite(float(said)) else f"returned {said}; a reward is a finite number"  # type: ignore[arg-type]
+        return None if math.isfinite(float(said)) else f"returned {said}; a reward is a finite number"
     return f"returned a {type(said).__name__}; return text, or a number as the reward"
 
 
