@@ -34,6 +34,8 @@ FLOORS = {
     "warm_starts": 6,
     "given": 4,
     "session": 7,
+    "trial": 7,
+    "trial_words": 8,
     "api": 8,
     "cli": 9,
 }

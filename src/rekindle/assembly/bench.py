@@ -15,11 +15,10 @@ from rekindle.notices import Say
 from rekindle.retrieval.retriever import Retriever
 from rekindle.tasks.loading import TaskSet
 from rekindle.tasks.task_set import levels_of
-from rekindle.training.rollout_samples import spread
 from rekindle.types import Environment, GroupRequest, Rollout, Task
 from rekindle.verifiers.verifier import Verifier
 
-__all__ = ["EVALUATION_SEED", "Workbench", "accuracy_by_level", "announced"]
+__all__ = ["EVALUATION_SEED", "Note", "Workbench", "accuracy_by_level", "announced"]
 
 Note = Callable[[GroupRequest, Sequence[Rollout]], None]
 """Receives a held-out prompt's request and rollouts."""
@@ -58,8 +57,7 @@ class Workbench:
         )
 
     def evaluate(self, samples: int, temperature: float, note: Note = lambda request, rollouts: None) -> Evaluation:
-        """Evaluate the policy on the held-out prompts; ``note`` is called with some of them (``samples.held_out``)."""
-        kept = set(spread(len(self.tasks.held_out), self.config.samples.held_out))
+        """Evaluate the policy on the held-out prompts; ``note`` is called with each of them."""
         return evaluate(
             self.environment(self.tasks.held_out),
             self.tasks.held_out,
@@ -67,7 +65,7 @@ class Workbench:
             temperature=temperature,
             seed=EVALUATION_SEED,
             success_at=self.config.task.success_threshold,
-            note=lambda request, rollouts: note(request, rollouts) if request.row in kept else None,
+            note=note,
         )
 
     def evaluation_metrics(self, note: Note = lambda request, rollouts: None) -> dict[str, float]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from rekindle.assembly.bench import Workbench, announced
+from rekindle.assembly.bench import Note, Workbench, announced
 from rekindle.assembly.engines import EngineFactory, build_engine
 from rekindle.assembly.opening import load_policy, workbench
 from rekindle.assembly.players import Players
@@ -37,11 +37,11 @@ from rekindle.training.callbacks import Callbacks
 from rekindle.training.checkpoint import UNREADABLE, Checkpoints, damaged
 from rekindle.training.health import HealthWatch
 from rekindle.training.loop import Observer, Parts, TrainingLoop
-from rekindle.training.rollout_samples import SampleRecorder
+from rekindle.training.rollout_samples import SampleRecorder, spread
 from rekindle.training.run_files import RunFiles
 from rekindle.training.run_tasks import keep_tasks, same_tasks
 from rekindle.training.trainer import Trainer, TrainerState, UpdateSettings
-from rekindle.types import UserError
+from rekindle.types import GroupRequest, Rollout, UserError
 from rekindle.verifiers.weaknesses import weaknesses
 
 __all__ = ["open_run"]
@@ -284,6 +284,7 @@ def _parts(
         files.warnings.end_step(saved.step)
     posterior = config.posterior
     recorder = SampleRecorder(config.samples.per_step, bench.policy.tokenizer.decode)
+    health = HealthWatch(config, len(bench.tasks.held_out), _answers(bench))
     settings = UpdateSettings(config.train.learning_rate, config.train.seed, config.loss, config.optimizer)
     return Parts(
         config=config,
@@ -299,13 +300,27 @@ def _parts(
             reference=ready.frozen if config.loss.kl_coefficient > 0 else None,
             probe_rows=posterior.probe_rows if posterior.half_life is not None else 0,
         ),
-        evaluate=announced(bench, say, recorder.note_held_out),
+        evaluate=announced(bench, say, _noted(bench, recorder, health)),
         recorder=recorder,
-        health=HealthWatch(config, len(bench.tasks.held_out), _answers(bench)),
+        health=health,
         files=files,
         observer=observer(saved.step, saved.rollouts) if saved else observer(0, 0),
         start=profile_costs(ready.profile),
     )
+
+
+def _noted(bench: Workbench, recorder: SampleRecorder, health: HealthWatch) -> Note:
+    """Shows an evaluation's rollouts to the watch, and some of them (``samples.held_out``) to the recorder."""
+    tasks = bench.tasks.held_out
+    kept = set(spread(len(tasks), bench.config.samples.held_out))
+
+    def note(request: GroupRequest, rollouts: Sequence[Rollout]) -> None:
+        answer = tasks[request.row].answer
+        health.note_start((answer,) if isinstance(answer, str) else answer, rollouts)
+        if request.row in kept:
+            recorder.note_held_out(request, rollouts)
+
+    return note
 
 
 def _answers(bench: Workbench) -> Callable[[int], Sequence[str]]:

@@ -6,11 +6,11 @@ a warm-up longer than the run          before the first step
 many truncated completions             a quarter of at least 64 rollouts
 a fallen greedy accuracy               below 0.7 of the start, by more than the noise of the prompts
 nothing was ever solved                no success in the first 128 rollouts
+right answers that count as wrong      a tenth of the completions of the first evaluation
 =====================================  ===========================================================
 """
 
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 from rekindle.config import Config
 from rekindle.config.facts import longest_run, plays_search, trains_all_weights, verifier_name
 from rekindle.types import GroupRequest, Rollout
+from rekindle.verifiers.mentions import mentions
 
 __all__ = ["HealthWatch"]
 
@@ -71,6 +72,17 @@ class HealthWatch:
         """Counts while nothing was solved; None afterwards."""
         self._first_greedy: float | None = None
         self._first_reward: float | None = None
+        self._start: _Counts | None = _Counts()
+        """Counts of the first evaluation; None afterwards."""
+
+    def note_start(self, answers: Sequence[str], rollouts: Sequence[Rollout]) -> None:
+        """Count the rollouts of a held-out prompt in the first evaluation; later ones are ignored."""
+        if self._start is None:
+            return
+        for one in rollouts:
+            self._start.rollouts += not one.void
+            wrong = not one.void and one.failure is None and one.reward < self._config.task.success_threshold
+            self._start.mentions += wrong and mentions(one.text, answers)
 
     def begin(self) -> Iterator[str]:
         """Warnings of the settings, before the first step of a new run."""
@@ -100,14 +112,14 @@ class HealthWatch:
         if any(one.reward >= self._config.task.success_threshold for one in judged):
             self._unsolved = None
             return
-        answers = [_whole(answer) for answer in self._answers(request.row) if answer.strip()]
+        answers = self._answers(request.row)
         counts = self._unsolved
         counts.rollouts += len(judged)
         for one in judged:
             counts.truncated += one.truncated
             counts.empty += not one.text.strip()
             counts.failures += one.failure is not None
-            counts.mentions += any(answer.search(one.text) for answer in answers)
+            counts.mentions += mentions(one.text, answers)
 
     def step(self, metrics: Mapping[str, Any]) -> Iterator[str]:
         """Warnings of a finished step, its evaluation included.
@@ -118,6 +130,7 @@ class HealthWatch:
         if self._first_reward is None:
             self._first_reward = metrics.get("reward/mean")
         found = {
+            "misread": self._misread(),
             "truncated": self._truncated(),
             "unsolved": self._never_solved(),
             "greedy": self._fallen(metrics),
@@ -126,6 +139,18 @@ class HealthWatch:
             if text and kind not in self._said:
                 self._said.add(kind)
                 yield text
+
+    def _misread(self) -> str | None:
+        """Warning of a verifier that does not accept answers that look right."""
+        counts, self._start = self._start, None
+        if counts is None or counts.share("mentions") <= MENTIONED:
+            return None
+        verifier = f'task.verifier = "{verifier_name(self._config.task)}"'
+        return (
+            f"{counts.mentions} of the {counts.rollouts} completions of the first evaluation contain the reference "
+            f"answer and count as wrong, because {verifier} does not accept them as they are written; `rekindle try` "
+            "shows them: say in the prompt how to answer, or choose another verifier"
+        )
 
     def _truncated(self) -> str | None:
         if self._window.rollouts < TRUNCATED_AFTER:
@@ -228,8 +253,4 @@ class HealthWatch:
         self._said, self._window = set(state["said"]), _Counts(**state["window"])
         self._unsolved = None if state["unsolved"] is None else _Counts(**state["unsolved"])
         self._first_greedy, self._first_reward = state["first_greedy"], state["first_reward"]
-
-
-def _whole(answer: str) -> re.Pattern[str]:
-    """The answer as whole words, in any case."""
-    return re.compile(rf"(?<!\w){re.escape(answer.strip())}(?!\w)", re.IGNORECASE)
+        self._start = None
