@@ -113,7 +113,8 @@ def _costs(config: Config, result: TrialResult, tokens: float) -> Iterator[str]:
         evaluating = evaluations * result.held_out * (config.eval.samples + 1) * playing / count
         yield (
             f"  the run        {grouped(steps)} steps in about {duration(steps * whole + evaluating)}, of it "
-            f"{duration(evaluating)} for {counted(evaluations, 'evaluation')} of {result.held_out} prompts; refills come on top"
+            f"{duration(evaluating)} for {counted(evaluations, 'evaluation')} of {result.held_out} prompts, refills "
+            "not counted"
         )
 
 
