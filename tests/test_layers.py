@@ -34,6 +34,7 @@ FLOORS = {
     "warm_starts": 6,
     "given": 4,
     "session": 7,
+    "first_file": 5,
     "trial": 7,
     "trial_words": 8,
     "api": 8,

@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["train"]
 
-SOURCES = {".jsonl": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
-"""``task.source`` by the suffix of a file."""
-
 
 def train(
     model: "Model | None" = None,
@@ -119,11 +116,9 @@ def _model_path(model: "Model") -> str:
 def _task_table(tasks: object) -> dict[str, Any]:
     if not isinstance(tasks, str | Path):
         return {"source": "given"}
-    path = Path(tasks)
-    source = SOURCES.get(path.suffix.lower())
-    if source is None:
-        raise ConfigError(f"{path} has none of the suffixes {', '.join(SOURCES)}; rename the file, or set task.source")
-    return {"source": source, "path": str(path)}
+    from rekindle.tasks.loading import source_of_file
+
+    return {"source": source_of_file(Path(tasks)), "path": str(tasks)}
 
 
 def _settings(

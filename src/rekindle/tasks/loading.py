@@ -13,7 +13,10 @@ from rekindle.tasks.search_world import load_search_world, load_self_play
 from rekindle.tasks.spell_backward import load_spell_backward
 from rekindle.tasks.task_set import TaskError, TaskSet
 
-__all__ = ["TaskError", "TaskSet", "load_tasks"]
+__all__ = ["TaskError", "TaskSet", "load_tasks", "source_of_file"]
+
+SUFFIXES = {".jsonl": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
+"""``task.source`` by the suffix of a file."""
 
 GENERATED_POOL_SIZE = 4096
 GENERATED_HELD_OUT = 256
@@ -42,6 +45,18 @@ def load_tasks(task: TaskTable, *, eval_prompts: int | None, seed: int) -> TaskS
     if task.source in FILE_SOURCES:
         return load_files(task, eval_prompts=eval_prompts, seed=seed)
     return _generated(task, eval_prompts=eval_prompts or GENERATED_HELD_OUT, seed=seed)
+
+
+def source_of_file(path: Path) -> str:
+    """``task.source`` that reads a file, by its suffix.
+
+    Raises:
+        TaskError: The suffix is unknown.
+    """
+    source = SUFFIXES.get(path.suffix.lower())
+    if source is None:
+        raise TaskError(f"{path} has none of the suffixes {', '.join(SUFFIXES)}; rename the file, or set task.source")
+    return source
 
 
 def _generated(task: TaskTable, *, eval_prompts: int, seed: int) -> TaskSet:
