@@ -315,8 +315,9 @@ def _noted(bench: Workbench, recorder: SampleRecorder, health: HealthWatch) -> N
     kept = set(spread(len(tasks), bench.config.samples.held_out))
 
     def note(request: GroupRequest, rollouts: Sequence[Rollout]) -> None:
-        answer = tasks[request.row].answer
-        health.note_start((answer,) if isinstance(answer, str) else answer, rollouts)
+        if bench.config.task.environment != "given":  # whose rewards need no reference answer
+            answer = tasks[request.row].answer
+            health.note_start((answer,) if isinstance(answer, str) else answer, rollouts)
         if request.row in kept:
             recorder.note_held_out(request, rollouts)
 
@@ -324,8 +325,8 @@ def _noted(bench: Workbench, recorder: SampleRecorder, health: HealthWatch) -> N
 
 
 def _answers(bench: Workbench) -> Callable[[int], Sequence[str]]:
-    """Accepted answers by row of the pool; none in self-play, whose pool is not that of the tasks."""
-    if plays_itself(bench.config):
+    """Accepted answers by row of the pool; none where they are not compared with the completions."""
+    if plays_itself(bench.config) or bench.config.task.environment == "given":
         return lambda row: ()
     answers = [(one.answer,) if isinstance(one.answer, str) else one.answer for one in bench.tasks.pool]
     return answers.__getitem__
