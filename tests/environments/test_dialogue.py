@@ -24,7 +24,7 @@ class Calculator:
         return {"task": task, "asked": 0}
 
     def respond(self, state, text):
-        text = text.rstrip("$")
+        text = text.rstrip("$\n")
         if text.startswith("="):
             state["asked"] += 1
             left, right = text[1:].split("+")
@@ -178,7 +178,7 @@ def test_the_frame_is_that_of_the_chat_template():
     decode = policy.tokenizer.decode
     assert decode(frame.before) == "<|im_end|>\n<|im_start|>user\n"
     assert decode(frame.after) == "<|im_end|>\n<|im_start|>assistant\n"
-    assert frame_of(CODEC, None) == Frame([10], [10])
+    assert frame_of(CODEC, None) == Frame([10], [10], is_line=True)
 
 
 def test_a_template_that_changes_earlier_turns_is_refused():
@@ -216,3 +216,12 @@ def test_log_probabilities_are_those_the_trainer_computes():
             scored = policy.token_logprobs([sample]).logprobs
         behaviour = [value for value, kept in zip(rollout.logprobs, rollout.loss_mask, strict=True) if kept]
         assert (scored - torch.tensor(behaviour)).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("turn", ["=2+3", "=2+3\n"])
+def test_without_a_chat_template_a_reply_is_a_line(turn):
+    def script(said, sample):
+        return turn if said.count("=") == 0 else "5\n"
+
+    (only,) = played(dialogue(Calculator(), script, frame=frame_of(CODEC, None)), n=1)
+    assert CODEC.decode(only.token_ids) == "U:2+3$A:=2+3\n5\n5\n"

@@ -52,10 +52,12 @@ class Frame:
     Attributes:
         before: Ids before the reply; the first may be an end token, which is not written a second time.
         after: Ids after it.
+        is_line: Whether ``before`` is a line break, which is not written after a turn that ends with one.
     """
 
     before: Sequence[int]
     after: Sequence[int]
+    is_line: bool = False
 
 
 class Dialogue:
@@ -188,6 +190,8 @@ class Dialogue:
         before = list(self._frame.before)
         if before and before[0] in self._codec.end_ids and conversation.token_ids[-1] in self._codec.end_ids:
             before = before[1:]
+        if self._frame.is_line and conversation.generated[-1].endswith("\n"):
+            before = []
         ids = [*before, *shown, *self._frame.after]
         unsampled = limits.sampling.max_new_tokens - conversation.sampled
         most = min(limits.turn_tokens or unsampled, unsampled, left - len(shown))
@@ -245,7 +249,7 @@ def frame_of(codec: Codec, render: Callable[[Sequence[Mapping[str, str]]], str] 
         UserError: The template renders a turn differently once another one follows.
     """
     if render is None:
-        return Frame(codec.own("\n"), codec.own("\n"))
+        return Frame(codec.own("\n"), codec.own("\n"), is_line=True)
     question, first, second = (
         [{"role": "user", "content": "placeholderquestion"}],
         *([{"role": "assistant", "content": f"placeholderturn{n}"}, {"role": "user", "content": f"placeholderreply{n}"}]
