@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -19,8 +20,8 @@ from rekindle.warm_starts.tiny_model import build_tiny
 WORDS = ("abc", "tree", "pony", "lake", "river", "fort", "made", "clue", "wind", "rain", "gold", "sand")
 HALF = list("abcdefghijklm")
 """Accepted answers, so that a policy of random weights is right half of the time with a single letter."""
-ROWS = [{"prompt": word, "answer": HALF} for word in WORDS]
-TABLES = {
+ROWS: list[dict[str, Any]] = [{"prompt": word, "answer": HALF} for word in WORDS]
+TABLES: dict[str, dict[str, Any]] = {
     "task": {"verifier": "exact_match"},
     "train": {"steps": 2, "groups_per_step": 4, "group_size": 4, "learning_rate": 1e-3},
     "engine": {"max_new_tokens": 1},
@@ -76,7 +77,7 @@ def test_given_rows_train_as_a_file_of_them_does(policy, tmp_path):
     file.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     from_file = train(policy, tmp_path, "file", tasks=file)
     rows = train(policy, tmp_path, "rows")
-    as_tasks = [Task(prompt_id(row["prompt"]), row["prompt"], tuple(row["answer"])) for row in ROWS]
+    as_tasks = [Task(prompt_id(word), word, tuple(HALF)) for word in WORDS]
     assert bits(rows) == bits(from_file)
     assert bits(train(policy, tmp_path, "tasks", tasks=as_tasks)) == bits(rows)
 
@@ -173,7 +174,7 @@ class Nothing:
     pass
 
 
-WRONG = {
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a model of another kind": ({"model": 5}, "model is a int; give a path, a name on the hub, a Policy, or"),
     "a model without tokenizer": ({"model": "bare"}, "without its tokenizer; give"),
     "no rows": ({"tasks": []}, "tasks is empty; give at least one row"),

@@ -164,3 +164,12 @@ def test_the_table_of_costs_has_every_recipe():
     table = text.split("## What an update costs")[1].split("\n\n")[2]
     first_cells = "".join(line.split("|")[1] for line in table.splitlines()[2:])
     assert sorted(re.findall(r"`([a-z_]+)`", first_cells)) == sorted(RECIPES)
+
+
+def test_the_names_of_other_trainers_are_those_of_the_code():
+    spec = importlib.util.spec_from_file_location("make_names", ROOT / "docs" / "make_names.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.PAGE.read_text(encoding="utf-8") == module.page(), "run: python docs/make_names.py"
