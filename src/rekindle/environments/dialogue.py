@@ -262,7 +262,7 @@ def frame_of(codec: Codec, render: Callable[[Sequence[Mapping[str, str]]], str] 
             "the chat template renders earlier turns differently once later ones follow, so the sampled text would be "
             "changed; set model.chat_template = false, or use a template that keeps earlier turns"
         )
-    return Frame(*(codec.own(part) for part in once))
+    return Frame(codec.own(once[0]), codec.own(once[1]))
 
 
 def _between(rendered: str, before: str, turn: str, reply: str) -> tuple[str, str] | None:
