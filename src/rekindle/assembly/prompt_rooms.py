@@ -4,7 +4,7 @@ Only prompts from a file or a generator of the user are checked; those of the em
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rekindle.assembly.bench import Workbench
 from rekindle.config.facts import PROMPT_SOURCES, plays_search
@@ -51,7 +51,7 @@ def with_room(bench: Workbench, say: Say) -> TaskSet:
     _warn_of_less(pool, held_out, tasks, context, wanted)
     if not drop:
         return tasks
-    return TaskSet(*(_without(part, found.none) for part, found in ((tasks.pool, pool), (tasks.held_out, held_out))))
+    return replace(tasks, pool=_without(tasks.pool, pool.none), held_out=_without(tasks.held_out, held_out.none))
 
 
 def warn_of_a_small_context(setting: str, longest: int, context: int) -> None:
@@ -78,10 +78,12 @@ class _Rooms:
 def _rooms(tasks: Sequence[Task], room: Room, context: int, wanted: int, drop: bool, say: Say) -> _Rooms:
     if not tasks:
         return _Rooms({}, 0)
-    sizes = [len(task.prompt.encode(errors="replace")) + len((task.system or "").encode()) for task in tasks]
+    sizes = [sum(len(text.encode(errors="replace")) for text in _texts(task)) for task in tasks]
     shortest = min(range(len(tasks)), key=sizes.__getitem__)
-    frame = context - room(tasks[shortest])  # an upper bound of what the template adds; a token has at least a byte
-    candidates = [index for index, size in enumerate(sizes) if frame + size > context - wanted]
+    frame = context - room(tasks[shortest])  # an upper bound of what the template adds to a message
+    candidates = [  # a token has at least a byte
+        index for index, size in enumerate(sizes) if frame * len(_texts(tasks[index])) + size > context - wanted
+    ]
     all_checked = drop or len(candidates) <= MOST
     if not all_checked:
         candidates = sorted(candidates, key=lambda index: -sizes[index])[:MOST]
@@ -90,6 +92,10 @@ def _rooms(tasks: Sequence[Task], room: Room, context: int, wanted: int, drop: b
     found = {tasks[index].id: room(tasks[index]) for index in candidates}
     none = {name: left for name, left in found.items() if left <= 0}
     return _Rooms(none, sum(0 < left < wanted for left in found.values()), all_checked)
+
+
+def _texts(task: Task) -> list[str]:
+    return [one["content"] for one in task.messages] or [task.prompt]
 
 
 def _refuse_if_none(tasks: Sequence[Task], found: _Rooms, what: str, context: int) -> None:
