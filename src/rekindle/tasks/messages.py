@@ -57,7 +57,7 @@ def prompt_of(place: str, name: str, value: object) -> Prompt:
 
 def _parsed(place: str, name: str, text: str) -> object:
     """The messages in a text that is a JSON list of them, as in a cell of a CSV file; else the text."""
-    start = text.lstrip()[:40].replace(" ", "")
+    start = "".join(text[:80].split())
     if start.startswith(("[{'role':", "[{'from':", "[{'content':")):
         raise TaskError(
             f'{place}: "{name}" has chat messages as Python writes them; write them as JSON, with double quotes (in '

@@ -44,7 +44,8 @@ class RowReader:
             return _gsm8k_task(place, fields)
         row = {str(name).strip().lower(): value for name, value in fields.items()}
         own = self.columns.prompt is not None or self.columns.answer is not None
-        if not own and not {"prompt", "answer"} <= row.keys() and has_question(fields):
+        given = fields if self.needs_answers else {name: value for name, value in fields.items() if not _blank(value)}
+        if not own and not {"prompt", "answer"} <= row.keys() and has_question(given):
             return self._question_task(place, fields)
         name, prompt = self._prompt(place, fields, row)
         answer = self._answer(place, fields, row)
@@ -76,7 +77,7 @@ class RowReader:
 
     def _answer(self, place: str, fields: Mapping[str, object], row: Mapping[str, object]) -> str | tuple[str, ...]:
         value = self._answer_value(place, fields, row)
-        if not self.needs_answers and (value is None or value == [] or (isinstance(value, str) and not value.strip())):
+        if not self.needs_answers and _blank(value):
             return ""
         answers = _answers(place, value)
         if self.format == "any" or self.columns.answer is not None:
@@ -130,6 +131,10 @@ class RowReader:
                 f'{place}: the answer is a solution that ends with "{GSM8K_MARK} <number>"; use task.source = "gsm8k"'
             )
         return _marked_result(place, answer)
+
+
+def _blank(value: object) -> bool:
+    return value is None or value == [] or (isinstance(value, str) and not value.strip())
 
 
 def _lacking(place: str, fields: Mapping[str, object], remedy: str) -> TaskError:

@@ -111,14 +111,15 @@ def _rows_in(path: Path, value: Mapping[str, object]) -> object:
     for name, inner in value.items():
         if str(name).lower() == "data":
             return inner
+    if prompt_name({str(name).lower(): inner for name, inner in value.items()}) is not None:
+        return [value]
     lists = {name: inner for name, inner in value.items() if _has_rows(inner)}
     if len(lists) > 1:
         raise TaskError(
             f"{path}: the object has several lists of rows ({few(lists)}); write each to a file of its own (task.path, "
             "task.eval_path)"
         )
-    is_row = prompt_name({str(name).lower(): inner for name, inner in value.items()}) is not None
-    return [value] if is_row or not lists else next(iter(lists.values()))
+    return next(iter(lists.values()), [value])
 
 
 def _has_rows(value: object) -> bool:
