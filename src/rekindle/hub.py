@@ -9,7 +9,7 @@ import logging
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +59,15 @@ def cached(kind: Kind, name: str, commit: str, files: Sequence[str], ignored: Se
         return None
 
 
-def snapshot(kind: Kind, name: str, revision: str | None, files: Sequence[str], ignored: Sequence[str] = ()) -> Path:
+def snapshot(
+    kind: Kind,
+    name: str,
+    revision: str | None,
+    files: Sequence[str],
+    ignored: Sequence[str] = (),
+    *,
+    progress: bool = True,
+) -> Path:
     """Directory of a repository in the hub's cache, with the files that were asked for; its name is the commit.
 
     Args:
@@ -68,11 +76,12 @@ def snapshot(kind: Kind, name: str, revision: str | None, files: Sequence[str], 
         revision: Branch, tag or commit; None: the main branch.
         files: Patterns of the files to download where they are not in the cache.
         ignored: Patterns of files that are not downloaded.
+        progress: Show the library's progress bars.
 
     Raises:
         UserError: The repository does not exist, is private or gated, or cannot be downloaded now (``kind.error``).
     """
-    with _in_one_sentence(kind, name, revision):
+    with _in_one_sentence(kind, name, revision), nullcontext() if progress else _without_progress():
         return _snapshot(kind, name, revision, files, ignored)
 
 
@@ -124,6 +133,19 @@ def _snapshot(
             local_files_only=local_files_only,
         )
     )
+
+
+@contextmanager
+def _without_progress() -> Iterator[None]:
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    shown = not are_progress_bars_disabled()
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        if shown:
+            enable_progress_bars()
 
 
 @contextmanager

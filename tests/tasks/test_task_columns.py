@@ -62,8 +62,9 @@ def test_prompts_and_answers_of_other_trainers(tmp_path, row, answer, system):
          'set task.columns.answer = "solution"'),
         ({"problem": "2+2=", "solution": r"\boxed{4"}, r'the "solution" has no \\boxed'),
         ({"prompt": "p", "reward_model": {"style": "model"}}, "this one has prompt, reward_model; add what is missing"),
-        ({"prompt": "p", "text": "4"}, r"this one has prompt, text; .* the column of the answer \(task.columns.answer\), "
-         r"or train with a reward that needs none \(\[\[rewards\]\]\)"),
+        ({"prompt": "p", "text": "4"},
+         r"this one has prompt, text; .* the column of the answer \(task.columns.answer\), or train with a reward that "
+         r"needs none \(\[\[rewards\]\]\)"),
         ({"text": "2+2=", "answer": "4"}, r"this one has text, answer; add what is missing, or name your columns"),
         ({f"column_{number}": 1 for number in range(40)}, r"this one has column_0, .*, ... \(40 in all\); add"),
     ],
@@ -124,8 +125,9 @@ def test_an_id_of_ones_own(tmp_path, column):
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"prompt": "Asks"}, r't.jsonl:1: there is nothing in the column "Asks" \(task.columns.prompt\); the row has uid, '
-                             r'Ask, gold, answer, extra; did you mean "Ask"\?'),
+        ({"prompt": "Asks"},
+         r't.jsonl:1: there is nothing in the column "Asks" \(task.columns.prompt\); the row has uid, Ask, '
+         r'gold, answer, extra; did you mean "Ask"\?'),
         ({"prompt": "zzz"}, r'"zzz" \(task.columns.prompt\); .*; name one of them'),
         ({"prompt": "Ask", "answer": "gld"}, r'"gld" \(task.columns.answer\); .* did you mean "gold"\?'),
         ({"prompt": "Ask", "answer": "extra.deep.y"}, r'"extra.deep.y" \(task.columns.answer\)'),
@@ -133,7 +135,8 @@ def test_an_id_of_ones_own(tmp_path, column):
         ({"prompt": "gold"}, 't.jsonl:1: "gold" must be text, not int; put it in quotes'),
         ({"prompt": "Ask", "answer": "gold", "id": "key"},
          r'no row of .*t.jsonl has anything in the column "key" \(task.columns.id\); correct or remove it'),
-        ({"prompt": "Ask", "answer": "gold", "id": "uid"}, "t.jsonl:2: id '7' is that of another prompt at .*t.jsonl:1"),
+        ({"prompt": "Ask", "answer": "gold", "id": "uid"},
+         "t.jsonl:2: id '7' is that of another prompt at .*t.jsonl:1"),
     ],
 )  # fmt: skip
 def test_columns_that_are_not_there_are_named(tmp_path, columns, message):

@@ -70,7 +70,7 @@ def downloaded_splits(
 def _card_directory(name: str, revision: str | None) -> Path:
     """Directory of the data set in the cache, with its card; its name is the commit."""
     found = cached(DATA_SET, name, revision, [CARD]) if revision is not None and is_commit(revision) else None
-    return found or snapshot(DATA_SET, name, revision, [CARD])
+    return found or snapshot(DATA_SET, name, revision, [CARD], progress=False)
 
 
 def _card(name: str, directory: Path) -> Mapping[str, object]:
