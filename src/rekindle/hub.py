@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 from rekindle.caching import cache_directory
@@ -137,15 +138,14 @@ def _snapshot(
 
 @contextmanager
 def _without_progress() -> Iterator[None]:
-    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
-
-    shown = not are_progress_bars_disabled()
-    disable_progress_bars()
+    bars = import_module("huggingface_hub.utils")
+    shown = not bars.are_progress_bars_disabled()
+    bars.disable_progress_bars()
     try:
         yield
     finally:
         if shown:
-            enable_progress_bars()
+            bars.enable_progress_bars()
 
 
 @contextmanager

@@ -81,8 +81,9 @@ def own(tmp_path, rows, name="t.jsonl", *, needs_answers=True, **columns):
     else:
         text = "".join(json.dumps(row) + "\n" for row in rows)
     (tmp_path / name).write_text(text)
-    source = "csv" if name.endswith(".csv") else "jsonl"
-    table = TaskTable(source=source, path=str(tmp_path / name), columns=ColumnsTable(**columns))
+    table = TaskTable(
+        source="csv" if name.endswith(".csv") else "jsonl", path=str(tmp_path / name), columns=ColumnsTable(**columns)
+    )
     found = load_files(table, eval_prompts=1, seed=0, needs_answers=needs_answers)
     return sorted((*found.pool, *found.held_out), key=lambda task: task.prompt)
 

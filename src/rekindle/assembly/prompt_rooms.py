@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from rekindle.assembly.bench import Workbench
 from rekindle.config.facts import PROMPT_SOURCES, plays_search
+from rekindle.models.directory import ModelError
 from rekindle.notices import Say, warn
 from rekindle.tasks.task_set import TaskError, TaskSet
 from rekindle.types import Task
@@ -20,6 +21,8 @@ MOST = 20_000
 """Most prompts of a set that are encoded where none are left out, the longest in bytes first."""
 MANY = 5_000
 """Least number of prompts to encode that is announced."""
+MOST_SHAPES = 100
+"""Most sequences of roles of which a conversation is written before the run."""
 
 
 def with_room(bench: Workbench, say: Say) -> TaskSet:
@@ -33,7 +36,7 @@ def with_room(bench: Workbench, say: Say) -> TaskSet:
 
     Raises:
         TaskError: No prompt of the pool, or none that is held out, leaves room.
-        ModelError: The first prompt cannot be written with the chat template.
+        ModelError: A prompt cannot be written with the chat template.
     """
     config, tasks, context = bench.config, bench.tasks, bench.policy.max_length
     if config.task.source not in PROMPT_SOURCES:
@@ -41,6 +44,7 @@ def with_room(bench: Workbench, say: Say) -> TaskSet:
         warn_of_a_small_context(f"engine.max_new_tokens = {longest}", longest, context)
         return tasks
     room = bench.environment(()).room
+    _check_conversations((*tasks.pool, *tasks.held_out), room)
     drop = config.task.overlong_prompts == "drop"
     wanted = 1 if plays_search(config) else config.engine.max_new_tokens
     pool, held_out = (_rooms(part, room, context, wanted, drop, say) for part in (tasks.pool, tasks.held_out))
@@ -52,6 +56,16 @@ def with_room(bench: Workbench, say: Say) -> TaskSet:
     if not drop:
         return tasks
     return replace(tasks, pool=_without(tasks.pool, pool.none), held_out=_without(tasks.held_out, held_out.none))
+
+
+def _check_conversations(tasks: Sequence[Task], room: Room) -> None:
+    """Write the first prompt of every sequence of roles: a template may refuse some of them."""
+    shapes = {tuple(one["role"] for one in task.messages): task for task in reversed(tasks)}
+    for task in list(shapes.values())[-MOST_SHAPES:]:
+        try:
+            room(task)
+        except ModelError as error:
+            raise ModelError(f"task {task.id!r}: {error}" if task.messages else str(error)) from error
 
 
 def warn_of_a_small_context(setting: str, longest: int, context: int) -> None:

@@ -28,7 +28,7 @@ class SingleTurn:
         self,
         tasks: Sequence[Task],
         *,
-        encode: Callable[[str | Sequence[Mapping[str, str]]], Sequence[int]],
+        encode: Callable[..., Sequence[int]],
         engine: Engine,
         verifier: Verifier,
         reward: Callable[[float], float],
