@@ -1,23 +1,28 @@
-"""A small server that speaks the Hugging Face hub's protocol for models, over HTTP on localhost.
+"""A small server that speaks the Hugging Face hub's protocol for models and data sets, over HTTP on localhost.
 
-Repositories are directories. A repository has one commit per content; ``main`` is the newest.
+Repositories are directories. A repository has one commit per content; ``main`` is the newest. The names of data sets
+begin with ``datasets/``, as on the hub.
 """
 
 import contextlib
 import hashlib
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import pytest
+
 
 class Hub:
     """Repositories by name.
 
     Attributes:
-        commits: name -> commit -> files by name; the last commit is ``main``.
+        commits: name -> commit -> files by path; the last commit is ``main``.
+        branches: name -> branch -> commit of further branches.
         refused: name -> (status, error code) for repositories that may not be read.
         token: Token that opens the refused ones.
         requests: "METHOD path" of every request.
@@ -26,6 +31,7 @@ class Hub:
 
     def __init__(self) -> None:
         self.commits: dict[str, dict[str, dict[str, bytes]]] = {}
+        self.branches: dict[str, dict[str, str]] = {}
         self.refused: dict[str, tuple[int, str]] = {}
         self.token = ""
         self.requests: list[str] = []
@@ -33,8 +39,18 @@ class Hub:
         self.url = ""
 
     def push(self, name: str, directory: Path) -> str:
-        """Add a commit with the files of a directory; return its hash."""
-        files = {path.name: path.read_bytes() for path in sorted(directory.iterdir()) if path.is_file()}
+        """Add a commit with the files of a directory and its folders; return its hash."""
+        return self.push_files(
+            name,
+            {
+                path.relative_to(directory).as_posix(): path.read_bytes()
+                for path in sorted(directory.rglob("*"))
+                if path.is_file()
+            },
+        )
+
+    def push_files(self, name: str, files: dict[str, bytes]) -> str:
+        """Add a commit with these files; return its hash."""
         commit = hashlib.sha1(b"".join(name.encode() + data for name, data in files.items())).hexdigest()
         self.commits.setdefault(name, {})[commit] = files
         return commit
@@ -54,22 +70,27 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(body=True)
 
     def _answer(self, *, body: bool) -> None:
-        path = unquote(urlsplit(self.path).path)
-        self.hub.requests.append(f"{self.command} {path}")
-        parts = path.strip("/").split("/")
-        api = parts[:2] == ["api", "models"]
-        name = "/".join(parts[2:4] if api else parts[:2])
+        path = urlsplit(self.path).path
+        self.hub.requests.append(f"{self.command} {unquote(path)}")
+        parts = [unquote(part) for part in path.strip("/").split("/")]  # a branch may have slashes in its name
+        api = parts[0] == "api"
+        is_data = "datasets" in parts[:2]
+        if api:
+            parts = parts[2:]
+        elif is_data:
+            parts = parts[1:]
+        name = ("datasets/" if is_data else "") + "/".join(parts[:2])
         if name in self.hub.refused and self.headers.get("Authorization") != f"Bearer {self.hub.token}":
             return self._refuse(*self.hub.refused[name])
         commits = self.hub.commits.get(name)
         if commits is None:
             return self._refuse(401, "RepoNotFound")
-        revision = parts[5] if api and len(parts) > 5 else "main" if api else parts[3]
-        commit = list(commits)[-1] if revision == "main" else revision
+        revision = parts[3] if len(parts) > 3 else "main"
+        commit = list(commits)[-1] if revision == "main" else self.hub.branches.get(name, {}).get(revision, revision)
         if commit not in commits:
             return self._refuse(404, "RevisionNotFound")
         if api:
-            return self._list(name, commit, commits[commit], tree=len(parts) > 4 and parts[4] == "tree")
+            return self._list(name, commit, commits[commit], tree=parts[2:3] == ["tree"])
         return self._file(commit, commits[commit].get("/".join(parts[4:])), body=body)
 
     def _list(self, name: str, commit: str, files: dict[str, bytes], *, tree: bool) -> None:
@@ -113,6 +134,46 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(data)
+
+
+def forget_sessions() -> None:
+    """Let the library make its HTTP sessions anew: it reads the offline switch when it makes one."""
+    from huggingface_hub.utils import _http
+
+    for name in ("reset_sessions", "close_session"):  # by version
+        getattr(_http, name, lambda: None)()
+
+
+@contextlib.contextmanager
+def used(hub: Hub, cache: Path, patch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let huggingface_hub talk to this hub alone, with an empty cache."""
+    from huggingface_hub import constants
+
+    patch.setenv("HF_ENDPOINT", hub.url)
+    patch.setenv("REKINDLE_CACHE", str(cache / "rekindle"))
+    patch.setattr(constants, "HF_HUB_CACHE", str(cache / "hub"))
+    patch.setattr(constants, "HF_HUB_OFFLINE", False)
+    patch.delenv("HF_HUB_OFFLINE", raising=False)
+    patch.delenv("HF_TOKEN", raising=False)
+    forget_sessions()
+    yield
+    forget_sessions()
+
+
+def unreachable(patch: pytest.MonkeyPatch) -> None:
+    """Let huggingface_hub ask at an address where nobody answers."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        patch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{free.getsockname()[1]}")
+
+
+def offline(patch: pytest.MonkeyPatch) -> None:
+    """Set the offline switch of huggingface_hub."""
+    from huggingface_hub import constants
+
+    patch.setattr(constants, "HF_HUB_OFFLINE", True)
+    patch.setenv("HF_HUB_OFFLINE", "1")
+    forget_sessions()
 
 
 @contextlib.contextmanager

@@ -88,8 +88,10 @@ class CharacterCodec:
     end_ids = frozenset([ord("$")])
     controls = frozenset(["$"])
 
-    def prompt(self, text, tools):
-        return self.own(self.render([{"role": "user", "content": text}], tools) if tools else text)
+    def prompt(self, prompt, tools):
+        if isinstance(prompt, str):
+            return self.own(self.render([{"role": "user", "content": prompt}], tools) if tools else prompt)
+        return self.own(self.render(prompt, tools))
 
     def render(self, messages, tools):
         lines = [f"{m['role'][0].upper()}:{m['content']}$" for m in messages]

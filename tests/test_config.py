@@ -351,6 +351,16 @@ REFUSED = [
     ("task.source=jsonl", "needs a model that can read it; set model.path"),
     ("task.params.max_length=99", "model.tiny.max_length = 128 is too short for words of 99 letters"),
     (f"{MODEL} task.source=gsm8k", "needs task.path, the file to read"),
+    (f"{MODEL} task.source=json", "needs task.path, the file to read"),
+    (f"{MODEL} task.source=hub", 'needs task.path, the name of a data set on the hub ("owner/name"); set it'),
+    (f"{MODEL} task.source=hub task.path=gsm8k", "and 'gsm8k' is none; set it, or set task.source = \"jsonl\" for a"),
+    (f"{MODEL} task.source=hub task.path=./data/x.jsonl", "and './data/x.jsonl' is none; set it"),
+    (
+        f"{MODEL} task.source=hub task.path=a/b task.split=train[:9]",
+        "a part of a split cannot be named; set task.split",
+    ),
+    (f"{MODEL} task.source=hub task.path=a/b task.eval_split=test[9:]", "a part of a split cannot be named"),
+    (f"{MODEL} task.source=hub task.path=a/b task.eval_path=x.jsonl", "task.eval_path"),
     (f"{MODEL} task.source=reasoning_gym", "needs task.name"),
     (f"{MODEL} task.verifier=reasoning_gym", "only judges its own tasks"),
     # keys that are not read: messages of all kinds; every key is in tests/config/test_keys.py

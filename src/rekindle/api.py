@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rekindle.config import Config, ConfigError, merge, read_toml, validate
+from rekindle.config.facts import needs_answers
 from rekindle.given import Given
 from rekindle.notices import Say
 from rekindle.types import Task
@@ -146,7 +147,14 @@ def _task_set(rows: "Sequence[Task | Mapping[str, Any]]", held_out: "Rows | None
     from rekindle.tasks.given import given_tasks
 
     kept = None if held_out is None else list(held_out)
-    return given_tasks(rows, kept, eval_prompts=config.eval.prompts, pool_size=config.task.pool_size)
+    return given_tasks(
+        rows,
+        kept,
+        columns=config.task.columns,
+        needs_answers=needs_answers(config),
+        eval_prompts=config.eval.prompts,
+        pool_size=config.task.pool_size,
+    )
 
 
 def _environment(given: object) -> "EnvironmentFactory":

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rekindle.config import Config
-from rekindle.config.facts import FILE_SOURCES, invents_its_world, plays_itself, plays_search, verifier_name
+from rekindle.config.facts import (
+    ROW_SOURCES,
+    invents_its_world,
+    needs_answers,
+    plays_itself,
+    plays_search,
+    verifier_name,
+)
 from rekindle.evaluation.profile_file import load_profile
 from rekindle.evaluation.question_sets import QuestionSet
 from rekindle.models.directory import (
@@ -47,17 +54,30 @@ LARGE_BYTES = 20_000_000
 """Least size of files that are announced; reading 20 MB takes about a second."""
 
 
-def task_set(config: Config, say: Say) -> TaskSet:
+def task_set(config: Config, say: Say, *, commit: str | None = None) -> TaskSet:
     """The pool and the held-out prompts of a configuration.
 
+    Args:
+        config: The complete configuration.
+        say: Shows a line before slow work.
+        commit: Commit of a data set on the hub that a run began with, which is used instead of ``task.revision``.
+
     Raises:
-        TaskError: A file is missing or malformed, or a generator's name or parameters are wrong.
+        TaskError: A file is missing or malformed, a data set cannot be downloaded, or a generator's name or parameters
+            are wrong.
     """
     if config.task.source == "reasoning_gym":
         say(f"generating tasks of {config.task.name} ...")
     for path in filter(None, (config.task.path, config.task.eval_path)):
         _say_if_large(Path(path), say)
-    return load_tasks(config.task, eval_prompts=config.eval.prompts, seed=0)
+    return load_tasks(
+        config.task,
+        eval_prompts=config.eval.prompts,
+        seed=0,
+        needs_answers=needs_answers(config),
+        commit=commit,
+        say=say,
+    )
 
 
 def settled(config: Config, tasks: TaskSet) -> Config:
@@ -67,7 +87,7 @@ def settled(config: Config, tasks: TaskSet) -> Config:
     is an answer and ``17 + 25`` is none.
     """
     task, held_out = config.task, config.eval.prompts
-    without_own = task.source in (*FILE_SOURCES, "given") and verifier_name(task) == "exact_match"
+    without_own = task.source in ROW_SOURCES and verifier_name(task) == "exact_match"
     if task.verifier == "auto" and without_own and not plays_search(config) and _are_numbers(tasks):
         task = task.model_copy(update={"verifier": "math"})
     if held_out is None:

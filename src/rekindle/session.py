@@ -47,17 +47,17 @@ class Session:
     def run(self) -> "Ending":
         """Train to the end, write the report, and note how the run ended."""
         with Interrupts(self.say) as interrupts:
-            tasks, policy = self._look()
+            tasks, policy = self.look()
             with self._opened(tasks, policy, interrupts) as loop:
                 ending = loop.run(lambda: interrupts.asked)
         self._conclude(ending, loop.bound)
         return ending
 
-    def _look(self) -> "tuple[TaskSet, PolicyFiles]":
+    def look(self) -> "tuple[TaskSet, PolicyFiles]":
         """The tasks of the run and its policy, after checks of their files; shows which model is loaded next."""
         from rekindle.observability.trackers import check_trackers
         from rekindle.preflight import check_retriever, check_training, policy_files, task_set
-        from rekindle.training.run_directory import check, last_checkpoint, model_commit
+        from rekindle.training.run_directory import check, last_checkpoint, model_commit, tasks_commit
 
         config = self.config
         check(config, self.directory, resume=self.resume)
@@ -67,7 +67,7 @@ class Session:
         policy = policy_files(config, saved, self.say, commit=model_commit(self.directory))
         if not self.given.retrievers:
             check_retriever(config)
-        tasks = self.given.tasks or task_set(config, self.say)
+        tasks = self.given.tasks or task_set(config, self.say, commit=tasks_commit(self.directory))
         check_training(config, tasks)
         self.say(policy.loading)
         return tasks, policy

@@ -65,17 +65,26 @@ class Task:
 
     Attributes:
         id: Durable and unique within a pool; the same prompt has the same id in every run.
-        prompt: The user's text; an environment renders it (chat template and all).
-        answer: The reference answer, or several accepted ones.
-        metadata: Further JSON-like values for a verifier or a report.
-        system: System message before this prompt; None: that of the configuration, if any.
+        prompt: The user's text, of a conversation the last one; an environment renders it (chat template and all).
+        answer: The reference answer, or several accepted ones; "" where there is none.
+        metadata: Further JSON-like values for rewards, verifiers and reports: the columns of a row, except the prompt.
+        messages: The prompt as chat messages, ``{"role": ..., "content": ...}``, where it was given as such: the last
+            one is the user's. A system message in it replaces that of the configuration.
     """
 
     id: str
     prompt: str
     answer: str | tuple[str, ...]
     metadata: Mapping[str, object] = field(default_factory=dict)
-    system: str | None = None
+    messages: tuple[Mapping[str, str], ...] = ()
+
+    @property
+    def conversation(self) -> str:
+        """Everything said before the answer except the system message: the prompt, or the turns with their roles."""
+        turns = [one for one in self.messages if one["role"] != "system"]
+        if len(turns) < 2:
+            return self.prompt
+        return "\n".join(f"{one['role']}: {one['content']}" for one in turns)
 
 
 @dataclass(slots=True, kw_only=True)

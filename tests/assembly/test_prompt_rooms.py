@@ -59,6 +59,11 @@ def opened(tmp_path, model):
 LONG = "x" * (CONTEXT - 1)
 
 
+def chat(*turns):
+    """Messages of ``"role: content"`` texts."""
+    return tuple(dict(zip(("role", "content"), turn.split(": "), strict=True)) for turn in turns)
+
+
 def test_prompts_that_fit_are_not_mentioned(opened, recwarn):
     bench, said = opened(["a", "b" * (CONTEXT - 4)])
     assert len(bench.tasks.pool) == 2
@@ -160,10 +165,12 @@ def prompt_of(bench, task):
 
 def test_template_variables_and_system_messages_of_tasks_reach_the_prompt(opened, changed_model, tmp_path):
     where = changed_model(TURNS)
-    task, own = Task("t", "q", "a"), Task("t", "q", "a", system="Own.")
+    task, own = Task("t", "q", "a"), Task("t", "q", "a", messages=chat("system: Own.", "user: q"))
+    several = Task("t", "q", "a", messages=chat("user: a", "assistant: b", "user: q"))
     bench, _ = opened(["a"], "model.template_variables={short=true}", "model.system_prompt=Be.", where=where)
     assert prompt_of(bench, task) == "[system]Be.[user]q>!"
     assert prompt_of(bench, own) == "[system]Own.[user]q>!"
+    assert prompt_of(bench, several) == "[system]Be.[user]a[assistant]b[user]q>!"
     (tmp_path / "own.jinja").write_text("{{ messages[-1].content }}?")
     bench, _ = opened(["a"], f"model.template={tmp_path}/own.jinja", where=where)
     assert prompt_of(bench, task) == "q?"
@@ -194,7 +201,36 @@ def test_system_messages_of_tasks_need_a_template(opened, model):
     bench, _ = opened(["a"])
     world = bench.environment([])
     with pytest.raises(UserError, match="a system prompt needs a chat template"):
-        world.room(Task("t", "q", "a", system="Be."))
+        world.room(Task("t", "q", "a", messages=chat("system: Be.", "user: q")))
+    with pytest.raises(
+        UserError, match=r"a conversation of several turns needs a chat template, and none is used; .*one"
+    ):
+        world.room(Task("t", "q", "a", messages=chat("user: a", "assistant: b", "user: q")))
+    assert prompt_of(bench, Task("t", "q", "a", messages=chat("user: q"))) == prompt_of(bench, Task("t", "q", "a"))
+
+
+def test_conversations_without_a_template_are_found_at_the_opening(opened, changed_model):
+    """Also where the shortest prompt, which is always encoded, has one turn."""
+    with pytest.raises(ModelError, match=r"task 'train1': a conversation of several turns needs a chat template"):
+        opened(["a", chat("user: a", "assistant: b", "user: c")])
+    refusing = "{% if messages | length > 2 %}{{ raise_exception('no') }}{% endif %}" + TURNS
+    message = (
+        r"task 'train1': the chat template cannot write a conversation with the turns user, assistant, user \(no\)"
+    )
+    with pytest.raises(ModelError, match=message):
+        opened(["a", chat("user: a", "assistant: b", "user: c")], where=changed_model(refusing))
+
+
+def test_a_conversation_counts_with_all_its_turns(opened, changed_model, recwarn):
+    where = changed_model("{% for m in messages %}{{ m.role[0] }}{{ m.content }}{% endfor %}>")
+    turns = [f"{role}: {'x' * 7}" for role in ("user", "assistant", "user", "assistant", "user")]
+    with pytest.warns(
+        RekindleWarning, match=rf"1 of 3 prompts of the pool .*'train2', takes {5 * 8 + 1}\) and are left"
+    ):
+        bench, _ = opened(["a", chat(*turns[:3]), chat(*turns)], "task.overlong_prompts=drop", where=where)
+    assert [task.id for task in bench.tasks.pool] == ["train0", "train1"]
+    with pytest.warns(RekindleWarning, match="1 of 4 prompts leave fewer than engine.max_new_tokens = 20 tokens"):
+        opened(["a", chat(*turns[:3])], "engine.max_new_tokens=20", where=where)
 
 
 def test_code_of_the_model_is_trusted_wherever_it_is_loaded(opened, monkeypatch, model):

@@ -38,6 +38,8 @@ def test_the_tables_lead_to_keys_and_no_name_is_a_key():
         ("[warm_start]\nlr = 1e-6", "warm_start.lr: unknown key; did you mean warm_start.learning_rate?"),
         ("learning_rate = 1e-6", "learning_rate: unknown key; did you mean warm_start.learning_rate or train."),
         ("[train]\nnum_generations = 8", "train.num_generations: unknown key; did you mean train.group_size?"),
+        ("[task]\ndataset_config = 'main'", "task.dataset_config: unknown key; did you mean task.subset?"),
+        ("[data]\nprompt_key = 'q'", "data: unknown key; data.prompt_key: did you mean task.columns.prompt?"),
         (
             "[grpo]\nmax_completion_length = 8",
             "grpo: unknown key; grpo.max_completion_length: did you mean engine.max_new_tokens?",

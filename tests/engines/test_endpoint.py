@@ -131,6 +131,28 @@ def test_a_chat_request_has_everything_in_it_and_comes_back(server):
     assert server.headers[0]["Authorization"] == f"Bearer {KEY}"
 
 
+def test_a_conversation_is_sent_whole_with_its_own_system_message_or_that_of_the_endpoint(server):
+    turns = [
+        {"role": "user", "content": "2+2="},
+        {"role": "assistant", "content": "4"},
+        {"role": "user", "content": "5?"},
+    ]
+    own = [{"role": "system", "content": "Be kind."}, turns[-1]]
+    ask(server, EndpointRequest(turns), EndpointRequest(own), system_prompt="Be brief.", concurrency=1)
+    brief = {"role": "system", "content": "Be brief."}
+    assert [one["messages"] for one in server.seen] == [[brief, *turns], own]
+
+
+def test_a_conversation_needs_chat_completions_and_a_single_message_does_not(server):
+    message = {"role": "user", "content": "2+2="}
+    ask(server, EndpointRequest([message]), chat=False)
+    assert server.seen[0]["prompt"] == "2+2="
+    with pytest.raises(
+        EndpointError, match=r"a conversation of several messages needs chat completions; set model.chat_"
+    ):
+        ask(server, EndpointRequest([message] * 3), chat=False)
+
+
 def test_a_plain_completion_has_a_prompt_and_no_key_where_there_is_none(server):
     found = ask(server, EndpointRequest("once upon", seed=2**40 + 11), chat=False)
     assert [one.text for one in found[0]] == ["11.0"]

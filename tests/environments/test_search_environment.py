@@ -458,6 +458,21 @@ def test_what_cannot_be_played_is_said_at_once(change, words):
     assert words in str(raised.value)
 
 
+@pytest.mark.parametrize("announced", [False, True])
+def test_a_conversation_before_the_question_stays(announced):
+    """The instructions are around the last turn of the user, in both protocols."""
+    turns = [("system", "Be brief."), ("user", "Capital of Spain?"), ("assistant", "Madrid."), ("user", "Of France?")]
+    messages = tuple({"role": role, "content": content} for role, content in turns)
+    tasks = [Task("t", "Of France?", "Paris", messages=messages)]
+    codec = CharacterCodec()
+    world = environment(in_turn(ANSWER), tasks=tasks, codec=codec, protocol=ToolCalls(2, codec) if announced else None)
+    (rollout,) = play(world)
+    written = "S:Be brief.$U:Capital of Spain?$A:Madrid.$U:Q: Of France?\n$A:"
+    assert text(rollout.token_ids).startswith(("tools by <tool_call>{\n" if announced else "") + written)
+    assert rollout.reward == 1.0
+    assert world.room(tasks[0]) < environment(in_turn(ANSWER)).room(Task("t", "Of France?", "Paris"))
+
+
 def test_braces_that_name_no_field_are_text():
     world = environment(in_turn(SEARCH, ANSWER), document_format='{"text": "{text}"}')
     (rollout,) = play(world)

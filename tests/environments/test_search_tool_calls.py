@@ -138,3 +138,7 @@ def test_the_prompt_announces_the_tool_and_keeps_the_system_prompt():
     text = codec.decode(codec.prompt("Why?", ToolCalls(2, codec).tools))
     assert '"name": "search"' in text
     assert text.index("Be brief.") < text.index("Why?")
+    own = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Why?"}]
+    text = codec.decode(codec.prompt(own, ToolCalls(2, codec).tools))
+    assert text.index('"name": "search"') < text.index("Be kind.") < text.index("Why?")
+    assert "Be brief." not in text, "a row's own system message replaces that of the configuration"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rekindle import Rollout, Task
 from rekindle.evaluation.question_sets import EvaluationError, QuestionSet, digests, request_for
 from rekindle.evaluation.set_pass import evaluate_sets
+from rekindle.evaluation.transcripts import write_transcripts
 from rekindle.testing import SimulatedPolicy
 from rekindle.types import Document, Retrieval
 
@@ -278,3 +279,27 @@ def test_digests_change_with_question_answer_and_order():
     base = SETS[1].tasks
     changed = [base[::-1], (Task("0", "hop 0?", ("ä",)), *base[1:]), (Task("0", "hop 0", "ä"), *base[1:]), base[:-1]]
     assert len({digests([QuestionSet("s", tasks)])["s"] for tasks in [base, *changed]}) == 5
+
+
+def test_digests_change_with_what_was_said_before_the_question():
+    user, said = {"role": "user", "content": "q"}, {"role": "assistant", "content": "x"}
+    prompts = [(), (user, said, user), (user, {**said, "content": "y"}, user), ({**user, "role": "system"}, user)]
+    sets = [QuestionSet("s", (Task("0", "q", "a", messages=messages),)) for messages in prompts]
+    assert len({digests([one])["s"] for one in sets}) == len(prompts)
+    alone = QuestionSet("s", (Task("0", "q", "a", messages=(user,)),))
+    assert digests([alone]) == digests(sets[:1]), "a lone message is the text"
+
+
+def test_transcripts_have_the_whole_conversation(tmp_path):
+    messages = ({"role": "system", "content": "Be brief."}, {"role": "user", "content": "q"})
+    sets = [QuestionSet("s", (Task("0", "q", "a", messages=messages), Task("1", "p", "a")))]
+    write_transcripts(
+        tmp_path / "t.jsonl",
+        sets,
+        [
+            {"set": "s", "id": "0", "row": 0, "void": False, "rollouts": []},
+            {"set": "s", "id": "1", "row": 1, "void": False, "rollouts": []},
+        ],
+    )
+    lines = [json.loads(line) for line in (tmp_path / "t.jsonl").read_text().splitlines()]
+    assert [line.get("messages") for line in lines] == [list(messages), None]

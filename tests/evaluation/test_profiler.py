@@ -321,7 +321,8 @@ class FakeEndpoint(Endpoint):
     def complete(self, requests):
         self.requests += requests
         for index in reversed(range(len(requests))):
-            yield index, self.answers[requests[index].prompt]
+            asked = requests[index].prompt
+            yield index, self.answers[asked if isinstance(asked, str) else asked[-1]["content"]]
 
 
 class Judge:
@@ -357,6 +358,16 @@ def test_an_endpoint_as_the_policy(tmp_path):
         "pb", 2, 0.7, 9, 0.8, (";",),
     )  # fmt: skip
     assert len({order.seed for order in endpoint.requests}) == 3
+
+
+def test_an_endpoint_gets_whole_conversations():
+    messages = ({"role": "system", "content": "Be kind."}, {"role": "user", "content": "p"})
+    endpoint = FakeEndpoint({"p": None})
+    limits = SamplingLimits(max_new_tokens=9, context=99)
+    play = endpoint_play(endpoint, [Task("a", "p", "yes", messages=messages)], Judge(), float, limits=limits)
+    request = GroupRequest(id=1, task_id="a", row=0, n=1, temperature=1.0, seed=1, version=0, step=0)
+    assert list(play([request])) == [(1, None)]
+    assert endpoint.requests[0].prompt == messages
 
 
 def test_rollouts_of_an_endpoint_column_by_column():

@@ -1,11 +1,10 @@
 """Models of the hub, downloaded from a server that speaks its protocol."""
 
 import contextlib
-import socket
 
 import pytest
 
-from fake_hub import serving
+from fake_hub import offline, serving, unreachable, used
 from rekindle.models.directory import ModelError
 from rekindle.models.policy import Policy
 from rekindle.models.sources import located
@@ -20,29 +19,13 @@ def hub():
         yield running
 
 
-def forget_sessions():
-    """Let the library make its HTTP sessions anew: it reads the offline switch when it makes one."""
-    from huggingface_hub.utils import _http
-
-    for name in ("reset_sessions", "close_session"):  # by version
-        getattr(_http, name, lambda: None)()
-
-
 @pytest.fixture(autouse=True)
 def place(tmp_path, monkeypatch, hub):
     """An empty cache, and a working directory without models."""
-    from huggingface_hub import constants
-
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
-    monkeypatch.setenv("HF_ENDPOINT", hub.url)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.delenv("HF_TOKEN", raising=False)
-    forget_sessions()
-    yield tmp_path
-    forget_sessions()
+    with used(hub, tmp_path / "cache", monkeypatch):
+        yield tmp_path
 
 
 @pytest.fixture
@@ -104,13 +87,6 @@ def test_a_transfer_that_broke_off_is_completed_by_the_next_try(hub, pushed):
     assert find()[0].directory().is_dir()
 
 
-def unreachable(monkeypatch):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"http://127.0.0.1:{free.getsockname()[1]}"
-    monkeypatch.setenv("HF_ENDPOINT", address)
-
-
 def test_without_a_network_the_remedy_is_said_and_what_is_cached_is_used(pushed, monkeypatch):
     commit = pushed()
     directory = find()[0].directory()
@@ -122,12 +98,8 @@ def test_without_a_network_the_remedy_is_said_and_what_is_cached_is_used(pushed,
 
 
 def test_the_offline_switch_is_honoured(hub, pushed, monkeypatch):
-    from huggingface_hub import constants
-
     pushed()
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    forget_sessions()
+    offline(monkeypatch)
     with pytest.raises(ModelError, match=f"{NAME} is not in the hub's cache, and HF_HUB_OFFLINE forbids a download"):
         find()
     assert hub.requests == []

@@ -34,8 +34,8 @@ def test_rows_become_tasks(write):
         {"prompt": "Where?", "answer": ["Rome", "roma"]},
     )
     assert read_tasks(path, "jsonl") == [
-        Task("7", "2+2=", "4", {"level": "easy", "tags": ["a"]}),
-        Task(prompt_id("Where?"), "Where?", ("Rome", "roma")),
+        Task("7", "2+2=", "4", {"id": 7, "answer": 4, "level": "easy", "tags": ["a"]}),
+        Task(prompt_id("Where?"), "Where?", ("Rome", "roma"), {"answer": ["Rome", "roma"]}),
     ]
 
 
@@ -83,7 +83,7 @@ def test_both_kinds_of_rows_in_one_file(write):
 @pytest.mark.parametrize("name", ["prompt", "question"])
 def test_the_corpus_of_a_row_stays(write, name):
     [task] = read_tasks(write({name: "Who?", "answer": "Ada", "corpus": "wiki", "level": "hard"}), "jsonl")
-    assert task.metadata == {"corpus": "wiki", "level": "hard"}
+    assert task.metadata == {"answer": "Ada", "corpus": "wiki", "level": "hard"}
 
 
 def test_a_byte_order_mark_is_no_error(tmp_path):

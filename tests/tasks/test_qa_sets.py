@@ -133,15 +133,15 @@ def test_triviaqa_as_it_was_published(tmp_path):
     path.write_text(
         json.dumps({"Data": [{"Question": "Capital?", "QuestionId": "tc_2", "Answer": answer}], "Split": "d"})
     )
-    assert read_questions(path) == [Task("tc_2", "Capital?", ("Paris", "Lutetia", "city of Paris"), {})]
+    metadata = {"QuestionId": "tc_2", "Answer": answer}
+    assert read_questions(path) == [Task("tc_2", "Capital?", ("Paris", "Lutetia", "city of Paris"), metadata)]
 
 
 def test_popqa_as_it_was_published(tmp_path):
     path = tmp_path / "popQA.tsv"
     path.write_text('id\tprop\tquestion\tpossible_answers\n7\tgenre\t"What ""genre"" is it?"\t"[""rock"", ""pop""]"\n')
-    assert read_questions(path) == [
-        Task("7", 'What "genre" is it?', ("rock", "pop"), {"prop": "genre", "level": "genre"})
-    ]
+    metadata = {"id": "7", "prop": "genre", "possible_answers": '["rock", "pop"]', "level": "genre"}
+    assert read_questions(path) == [Task("7", 'What "genre" is it?', ("rock", "pop"), metadata)]
 
 
 def test_parquet(tmp_path):
@@ -150,17 +150,27 @@ def test_parquet(tmp_path):
     assert [task.answer for task in read_questions(tmp_path / "set.parquet")] == [("x", "y"), ("z",)]
 
 
-def test_small_fields_become_metadata_and_contexts_do_not(tmp_path):
+def test_every_column_but_the_question_becomes_metadata_under_its_own_name(tmp_path):
     row = {
-        "question": "q",
-        "answer": "a",
+        "Question": "q",
+        "golden_answers": ["a"],
         "corpus": "wiki",
-        "year": 1999,
+        "Year": 1999,
         "context": ["long"],
-        "metadata": {"split": "dev"},
+        "metadata": {"split": "dev", "sentences": ["long"]},
     }
     [task] = read_questions(lines(tmp_path / "s.jsonl", row))
-    assert task.metadata == {"corpus": "wiki", "year": 1999, "split": "dev"}
+    columns = {name: value for name, value in row.items() if name != "Question"}
+    assert task.metadata == {**columns, "split": "dev"}, "and small fields of an inner metadata"
+
+
+def test_a_question_may_be_a_conversation(tmp_path):
+    asked = {"role": "user", "content": "And of Spain?"}
+    turns = [{"role": "user", "content": "Capital of France?"}, {"role": "assistant", "content": "Paris"}, asked]
+    rows = [{"question": turns, "answer": "Madrid"}, {"question": [asked], "answer": "Madrid"}]
+    tasks = read_questions(lines(tmp_path / "s.jsonl", *rows))
+    assert [(task.prompt, len(task.messages)) for task in tasks] == [("And of Spain?", 3), ("And of Spain?", 1)]
+    assert len({task.id for task in tasks}) == 2
 
 
 def test_repeated_rows_are_dropped_with_a_warning_and_ambiguous_questions_stay(tmp_path):

@@ -42,12 +42,22 @@ def test_tables_with_a_header(tmp_path, name, text):
     assert [task.metadata.get("note") for task in tasks] == [None, "seen"], "an empty cell is no field"
 
 
-def test_a_json_file_may_be_a_list_an_object_with_data_or_lines(tmp_path):
+@pytest.mark.parametrize(("name", "source"), [("t.json", "jsonl"), ("t.json", "json"), ("t.txt", "json")])
+def test_a_json_file_may_be_a_list_an_object_with_one_or_lines(tmp_path, name, source):
     rows = [{"prompt": "p", "answer": "a"}, {"prompt": "q", "answer": "b"}]
-    texts = [json.dumps(rows), json.dumps({"Data": rows}), "\n".join(map(json.dumps, rows))]
-    found = [read_tasks(file(tmp_path, f"{number}.json", text), "jsonl") for number, text in enumerate(texts)]
-    assert found[0] == found[1] == found[2]
+    objects = [{"Data": rows, "other": rows}, {"version": 1, "questions": rows, "tags": ["x"]}]
+    texts = [*map(json.dumps, [rows, *objects]), "\n".join(map(json.dumps, rows))]
+    found = [read_tasks(file(tmp_path, name, text), source) for text in texts]
+    assert all(one == found[0] for one in found)
     assert len(found[0]) == 2
+
+
+def test_a_json_object_that_is_a_row_is_one(tmp_path):
+    row = {"prompt": [{"role": "user", "content": "p"}], "answer": "a", "steps": [{"text": "x"}]}
+    [task] = read_tasks(file(tmp_path, "t.json", json.dumps(row)), "json")
+    assert (task.prompt, task.metadata["steps"]) == ("p", [{"text": "x"}])
+    [task] = read_tasks(file(tmp_path, "t.json", json.dumps({"question": "q", "golden_answers": ["a"]})), "json")
+    assert (task.prompt, task.answer) == ("q", "a")
 
 
 @pytest.mark.parametrize(
@@ -69,6 +79,13 @@ def test_a_json_file_may_be_a_list_an_object_with_data_or_lines(tmp_path):
         ("t.json", b"[1]", "t.json item 1: expected a JSON object, found int"),
         ("t.json", b"3", "t.json: expected a list"),
         ("t.json", b"", "t.json has no rows"),
+        (
+            "t.json",
+            b'{"train": [{"prompt": "p"}], "test": [{"prompt": "q"}]}',
+            r"t.json: the object has several lists of rows \(train, test\); write each to a file of its own",
+        ),
+        ("t.csv", b"prompt,answer,prompt\np,a,q\n", "t.csv: the header has 'prompt' more than once; give every column"),
+        ("t.csv", b"prompt,answer,,\np,a,,\nq,,,\n", 't.csv:3: a row needs "prompt" and "answer"'),
     ],
 )
 def test_content_that_is_something_else_is_named(tmp_path, name, content, message):

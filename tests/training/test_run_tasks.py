@@ -6,8 +6,19 @@ from rekindle.notices import RekindleWarning
 from rekindle.training.run_tasks import RunTasksError, keep_tasks, same_tasks
 from rekindle.types import Task
 
-POOL = [Task("a", "1+1=", "2"), Task("b", "1+2=", ("3", "three")), Task("c", "1+3=", "4", system="Be brief.")]
-HELD_OUT = [Task("d", "2+2=", "4"), Task("é😀", "2+3=", "5")]
+
+def chat(*turns):
+    """Messages of ``"role: content"`` texts."""
+    return tuple(dict(zip(("role", "content"), turn.split(": "), strict=True)) for turn in turns)
+
+
+POOL = [
+    Task("a", "1+1=", "2"),
+    Task("b", "1+2=", ("3", "three")),
+    Task("c", "1+3=", "4", messages=chat("system: Be brief.", "user: 1+3=")),
+    Task("d", "And 4?", "8", messages=chat("user: 2+2=", "assistant: 4", "user: And 4?")),
+]
+HELD_OUT = [Task("h", "2+2=", "4"), Task("é😀", "2+3=", "5")]
 
 
 @pytest.fixture
@@ -17,7 +28,7 @@ def run(tmp_path):
 
 
 def changed(task, **values):
-    fields = {name: getattr(task, name) for name in ("id", "prompt", "answer", "metadata", "system")}
+    fields = {name: getattr(task, name) for name in ("id", "prompt", "answer", "metadata", "messages")}
     return Task(**(fields | values))
 
 
@@ -36,7 +47,7 @@ def test_another_order_goes_on_in_that_of_the_run(run):
 
 
 def test_mended_answers_go_on_with_a_warning(run):
-    mended = [POOL[0], changed(POOL[1], answer=("3", "Three")), POOL[2]]
+    mended = [POOL[0], changed(POOL[1], answer=("3", "Three")), *POOL[2:]]
     with pytest.warns(
         RekindleWarning, match=r"1 of the tasks of the pool have other answers .* \('b'\); it goes on with"
     ):
@@ -49,12 +60,21 @@ def test_mended_answers_go_on_with_a_warning(run):
         (
             [*POOL, Task("x", "9", "9")],
             HELD_OUT,
-            r"the pool of this run had 3 tasks .* since then: 1 added \('x'\); a run",
+            r"the pool of this run had 4 tasks .* since then: 1 added \('x'\); a run",
         ),
         (POOL[1:], HELD_OUT, r"since then: 1 removed \('a'\)"),
         ([*POOL[1:], Task("x", "9", "9")], HELD_OUT, r"1 added \('x'\), 1 removed \('a'\)"),
         ([changed(POOL[0], prompt="1 + 1 ="), *POOL[1:]], HELD_OUT, r"1 with other prompts \('a'\)"),
-        ([*POOL[:2], changed(POOL[2], system="Be long.")], HELD_OUT, r"1 with other prompts \('c'\)"),
+        (
+            [*POOL[:2], changed(POOL[2], messages=chat("system: Be long.", "user: 1+3=")), POOL[3]],
+            HELD_OUT,
+            r"1 with other prompts \('c'\)",
+        ),
+        (
+            [*POOL[:3], changed(POOL[3], messages=chat("user: 2+2=", "assistant: Four", "user: And 4?"))],
+            HELD_OUT,
+            r"1 with other prompts \('d'\)",
+        ),
         (POOL, HELD_OUT[:1], r"the held-out prompts of this run had 2 tasks .* 1 removed \('é😀'\)"),
         (POOL, [*HELD_OUT, POOL[0]], r"the held-out prompts .* 1 added \('a'\)"),
         (

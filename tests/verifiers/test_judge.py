@@ -125,6 +125,16 @@ def test_the_judge_sees_question_references_and_the_final_answer(judge):
     assert judge.keys == ["Bearer sk-1"]
 
 
+def test_the_judge_sees_a_conversation_before_the_question(judge):
+    turns = [("user", "Capital of Spain?"), ("assistant", "Madrid"), ("user", "And what is that of France called?")]
+    task = Task("t", turns[-1][1], "Paris", messages=tuple({"role": one, "content": text} for one, text in turns))
+    verifier(judge).judge([(task, "Lutetia")])
+    said = "user: Capital of Spain? assistant: Madrid user: And what is that of France called?"
+    assert quoted(judge.seen[0])[0] == said
+    assert verifier(judge).judge([(task, "And what is that of France called")]) == [WRONG], "it repeats the last turn"
+    assert len(judge.seen) == 1
+
+
 def test_cases_decided_without_the_judge_are_not_sent(judge):
     none = Task("none", "?", ())
     answers = ["the paris!", "", "\u200b", "x" * (MAX_CHARACTERS + 1), "\ufdfa" * 20, "Correct", "city of Paris"]

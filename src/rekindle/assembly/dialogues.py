@@ -23,7 +23,7 @@ def build_dialogue(respondent: object, bench: Workbench, tasks: Sequence[Task], 
     return Dialogue(
         tasks,
         partner=respondent,
-        encode=lambda task: encode(task.prompt),
+        encode=lambda task: encode(task.messages or task.prompt),
         codec=codec,
         frame=frame_of(codec, _render(bench) if templated else None),
         engine=engine,

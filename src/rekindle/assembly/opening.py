@@ -16,7 +16,7 @@ from rekindle.assembly.retrievers import opened_retrievers
 from rekindle.assembly.threads import fastest_threads
 from rekindle.config import Config
 from rekindle.given import NOTHING, Given
-from rekindle.models.hub import is_commit
+from rekindle.hub import is_commit
 from rekindle.models.lora import NewAdapter, SavedAdapter
 from rekindle.models.policy import Policy
 from rekindle.notices import Say, adopt_loggers
@@ -36,6 +36,7 @@ def workbench(
     base: Path | None = None,
     threads: int | None = None,
     tasks: TaskSet | None = None,
+    tasks_commit: str | None = None,
     given: Given = NOTHING,
 ) -> Iterator[Workbench]:
     """Load tasks, verifier and policy; worker processes end with the context.
@@ -47,10 +48,15 @@ def workbench(
         base: Directory of the model that an adapter belongs to.
         threads: CPU threads, where the configuration names none; None: they are measured.
         tasks: Result of ``task_set`` for this configuration, where the caller has it already.
+        tasks_commit: Commit of the tasks' data set on the hub that a run began with.
         given: Parts that a script made itself.
     """
     threads = config.train.threads or threads or fastest_threads(base or model)
-    with _opened(config, lambda: load_policy(config, model, base), say, tasks, given, threads) as bench:
+
+    def read() -> TaskSet:
+        return given.tasks or tasks or task_set(config, say, commit=tasks_commit)
+
+    with _opened(config, lambda: load_policy(config, model, base), say, read, given, threads) as bench:
         yield replace(bench, directory=base or model)
 
 
@@ -94,7 +100,11 @@ def workbench_of(
     config: Config, policy: Policy, say: Say = print, *, tasks: TaskSet | None = None
 ) -> Iterator[Workbench]:
     """Workbench of a policy that is already loaded."""
-    with _opened(config, lambda: policy, say, tasks, NOTHING, config.train.threads or 1) as bench:
+
+    def read() -> TaskSet:
+        return tasks or task_set(config, say)
+
+    with _opened(config, lambda: policy, say, read, NOTHING, config.train.threads or 1) as bench:
         yield bench
 
 
@@ -103,14 +113,14 @@ def _opened(
     config: Config,
     load: Callable[[], Policy],
     say: Say,
-    tasks: TaskSet | None,
+    read: Callable[[], TaskSet],
     given: Given,
     threads: int,
 ) -> Iterator[Workbench]:
     torch.set_num_threads(threads)
     transformers.utils.logging.disable_progress_bar()  # its progress bars would break the run's own display
     adopt_loggers()
-    tasks = given.tasks or tasks or task_set(config, say)
+    tasks = read()
     config = settled(config, tasks)
     with ExitStack() as stack:
         verifier = stack.enter_context(closing(build_verifier(config.task, config.verify, config.judge)))

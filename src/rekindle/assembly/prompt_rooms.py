@@ -4,10 +4,11 @@ Only prompts from a file or a generator of the user are checked; those of the em
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rekindle.assembly.bench import Workbench
 from rekindle.config.facts import PROMPT_SOURCES, plays_search
+from rekindle.models.directory import ModelError
 from rekindle.notices import Say, warn
 from rekindle.tasks.task_set import TaskError, TaskSet
 from rekindle.types import Task
@@ -20,6 +21,8 @@ MOST = 20_000
 """Most prompts of a set that are encoded where none are left out, the longest in bytes first."""
 MANY = 5_000
 """Least number of prompts to encode that is announced."""
+MOST_SHAPES = 100
+"""Most sequences of roles of which a conversation is written before the run."""
 
 
 def with_room(bench: Workbench, say: Say) -> TaskSet:
@@ -33,7 +36,7 @@ def with_room(bench: Workbench, say: Say) -> TaskSet:
 
     Raises:
         TaskError: No prompt of the pool, or none that is held out, leaves room.
-        ModelError: The first prompt cannot be written with the chat template.
+        ModelError: A prompt cannot be written with the chat template.
     """
     config, tasks, context = bench.config, bench.tasks, bench.policy.max_length
     if config.task.source not in PROMPT_SOURCES:
@@ -43,6 +46,7 @@ def with_room(bench: Workbench, say: Say) -> TaskSet:
     room = getattr(bench.environment(()), "room", None)
     if room is None:  # an environment of a script
         return tasks
+    _check_conversations((*tasks.pool, *tasks.held_out), room)
     drop = config.task.overlong_prompts == "drop"
     wanted = 1 if plays_search(config) else config.engine.max_new_tokens
     pool, held_out = (_rooms(part, room, context, wanted, drop, say) for part in (tasks.pool, tasks.held_out))
@@ -53,7 +57,17 @@ def with_room(bench: Workbench, say: Say) -> TaskSet:
     _warn_of_less(pool, held_out, tasks, context, wanted)
     if not drop:
         return tasks
-    return TaskSet(*(_without(part, found.none) for part, found in ((tasks.pool, pool), (tasks.held_out, held_out))))
+    return replace(tasks, pool=_without(tasks.pool, pool.none), held_out=_without(tasks.held_out, held_out.none))
+
+
+def _check_conversations(tasks: Sequence[Task], room: Room) -> None:
+    """Write the first prompt of every sequence of roles: a template may refuse some of them."""
+    shapes = {tuple(one["role"] for one in task.messages): task for task in reversed(tasks)}
+    for task in list(shapes.values())[-MOST_SHAPES:]:
+        try:
+            room(task)
+        except ModelError as error:
+            raise ModelError(f"task {task.id!r}: {error}" if task.messages else str(error)) from error
 
 
 def warn_of_a_small_context(setting: str, longest: int, context: int) -> None:
@@ -80,10 +94,12 @@ class _Rooms:
 def _rooms(tasks: Sequence[Task], room: Room, context: int, wanted: int, drop: bool, say: Say) -> _Rooms:
     if not tasks:
         return _Rooms({}, 0)
-    sizes = [len(task.prompt.encode(errors="replace")) + len((task.system or "").encode()) for task in tasks]
+    sizes = [sum(len(text.encode(errors="replace")) for text in _texts(task)) for task in tasks]
     shortest = min(range(len(tasks)), key=sizes.__getitem__)
-    frame = context - room(tasks[shortest])  # an upper bound of what the template adds; a token has at least a byte
-    candidates = [index for index, size in enumerate(sizes) if frame + size > context - wanted]
+    frame = context - room(tasks[shortest])  # an upper bound of what the template adds to a message
+    candidates = [  # a token has at least a byte
+        index for index, size in enumerate(sizes) if frame * len(_texts(tasks[index])) + size > context - wanted
+    ]
     all_checked = drop or len(candidates) <= MOST
     if not all_checked:
         candidates = sorted(candidates, key=lambda index: -sizes[index])[:MOST]
@@ -92,6 +108,10 @@ def _rooms(tasks: Sequence[Task], room: Room, context: int, wanted: int, drop: b
     found = {tasks[index].id: room(tasks[index]) for index in candidates}
     none = {name: left for name, left in found.items() if left <= 0}
     return _Rooms(none, sum(0 < left < wanted for left in found.values()), all_checked)
+
+
+def _texts(task: Task) -> list[str]:
+    return [one["content"] for one in task.messages] or [task.prompt]
 
 
 def _refuse_if_none(tasks: Sequence[Task], found: _Rooms, what: str, context: int) -> None:

@@ -90,7 +90,16 @@ def open_run(
     model = checkpoints.path(step) / "model" if step else start()
     base = start() if is_adapter(model) else None
     threads = run_directory.kept_threads(directory)
-    prepared = workbench(config, model, say, base=base, threads=threads, tasks=tasks, given=given)
+    prepared = workbench(
+        config,
+        model,
+        say,
+        base=base,
+        threads=threads,
+        tasks=tasks,
+        tasks_commit=run_directory.tasks_commit(directory),
+        given=given,
+    )
     with opened() as notices, prepared as bench:
         for text in weaknesses(config.task):
             warn(text)
@@ -177,7 +186,7 @@ def _of_the_run(bench: Workbench, directory: Path) -> Workbench:
     """
     pool, held_out = same_tasks(directory, bench.tasks.pool, bench.tasks.held_out)
     run_directory.check_same(bench.config, directory)
-    return replace(bench, tasks=TaskSet(pool, held_out))
+    return replace(bench, tasks=replace(bench.tasks, pool=pool, held_out=held_out))
 
 
 def _new_files(files: RunFiles, directory: Path, bench: Workbench, commit: str | None) -> None:
@@ -260,6 +269,7 @@ def _describe(directory: Path, bench: Workbench, commit: str | None) -> None:
         bench.config,
         device=str(bench.policy.device),
         model_commit=commit,
+        tasks_commit=bench.tasks.commit,
         threads=torch.get_num_threads(),
         parameters=bench.policy.parameter_count,
         trained_parameters=bench.policy.trained_count,

@@ -12,10 +12,12 @@ if TYPE_CHECKING:
 __all__ = [
     "FILE_SOURCES",
     "PROMPT_SOURCES",
+    "ROW_SOURCES",
     "fewest_and_most",
     "fewest_steps",
     "invents_its_world",
     "longest_run",
+    "needs_answers",
     "optimizer_steps",
     "overlong_buffer",
     "plays_itself",
@@ -30,9 +32,11 @@ __all__ = [
     "verifies_maths",
 ]
 
-FILE_SOURCES = ("jsonl", "csv", "parquet", "gsm8k")
+FILE_SOURCES = ("jsonl", "json", "csv", "parquet", "gsm8k")
 """Sources (``task.source``) that read tasks from files."""
-PROMPT_SOURCES = (*FILE_SOURCES, "reasoning_gym", "arithmetic", "given")
+ROW_SOURCES = (*FILE_SOURCES, "hub", "given")
+"""Sources with rows of the user's choice, which have columns, a verifier by content, and held-out rows."""
+PROMPT_SOURCES = (*ROW_SOURCES, "reasoning_gym", "arithmetic")
 """Sources whose prompts can have any length."""
 AUTOMATIC = {
     "gsm8k": "math",
@@ -42,6 +46,8 @@ AUTOMATIC = {
     "self_play": "qa_exact_match",
 }
 """Verifier by source, where it is not ``exact_match``."""
+WITHOUT_ANSWERS = frozenset({"reasoning_gym"})
+"""Verifiers that do not read a task's reference answer."""
 
 
 def fewest_and_most(config: "Config") -> tuple[int, int]:
@@ -121,6 +127,11 @@ def short_warm_up(config: "Config") -> int:
 def invents_its_world(config: "Config") -> bool:
     """Whether the corpus is that of the embedded search world."""
     return config.task.source == "search_world" or (plays_itself(config) and config.task.path is None)
+
+
+def needs_answers(config: "Config") -> bool:
+    """Whether rows need a reference answer, which their verifier compares with."""
+    return config.task.environment != "given" and verifier_name(config.task) not in WITHOUT_ANSWERS
 
 
 def trains_all_weights(config: "Config") -> bool:

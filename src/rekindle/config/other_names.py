@@ -42,6 +42,12 @@ _ELSEWHERE: Mapping[str, tuple[str, ...]] = {
     # tasks
     "task.path": ("dataset_name", "train_files", "prompt_data", "dataset", "data_path", "train_file"),
     "task.eval_path": ("val_files", "eval_dataset", "validation_files", "test_file"),
+    "task.subset": ("dataset_config", "dataset_config_name", "config_name"),
+    "task.split": ("dataset_train_split", "train_split", "prompt_split"),
+    "task.eval_split": ("dataset_test_split", "test_split", "dataset_eval_split", "validation_split"),
+    "task.revision": ("dataset_revision",),
+    "task.columns.prompt": ("prompt_key", "input_key", "prompt_column", "dataset_text_field"),
+    "task.columns.answer": ("answer_key", "label_key", "answer_column"),
     "task.verifier": ("reward_funcs", "reward_model", "custom_reward_function", "reward_function", "remote_rm_url",
                       "reward_fn"),
     "task.overlong_prompts": ("max_prompt_length", "filter_overlong_prompts", "prompt_max_len"),

@@ -11,12 +11,13 @@ import random
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import IO, Any
 from urllib.parse import urlsplit
 
+from rekindle.models.templates import chat_messages
 from rekindle.notices import warn
 from rekindle.remote import LOOPBACK, TRANSIENT, TransientError, http_address, is_sendable, one_line, retry_after
 from rekindle.types import UserError
@@ -47,7 +48,7 @@ class EndpointRequest:
     """One prompt to complete ``n`` times.
 
     Attributes:
-        prompt: The user's message.
+        prompt: The user's message; with a chat endpoint also a conversation that ends with one.
         n: Number of completions.
         temperature: Sampling temperature.
         max_tokens: Limit of each completion.
@@ -56,7 +57,7 @@ class EndpointRequest:
         top_p: Smallest set of tokens whose probability reaches it; 1 keeps all.
     """
 
-    prompt: str
+    prompt: str | Sequence[Mapping[str, str]]
     n: int = 1
     temperature: float = 1.0
     max_tokens: int = 256
@@ -180,10 +181,9 @@ class Endpoint:
         if request.stop:
             values["stop"] = list(request.stop)
         if self._chat:
-            system = [{"role": "system", "content": self._system_prompt}] if self._system_prompt is not None else []
-            values["messages"] = [*system, {"role": "user", "content": request.prompt}]
+            values["messages"] = [dict(one) for one in chat_messages(request.prompt, self._system_prompt)]
         else:
-            values["prompt"] = request.prompt
+            values["prompt"] = _plain(request.prompt)
         return json.dumps(values).encode()
 
     def _attempt(self, payload: bytes, stop: tuple[str, ...], ended: threading.Event) -> list[EndpointCompletion]:
@@ -276,6 +276,17 @@ class Endpoint:
         # Servers cut off the stop text, which verifiers look for; vLLM and SGLang report which one it was.
         matched = choice.get("stop_reason", choice.get("matched_stop"))
         return text + matched if matched in stop and not text.endswith(matched) else text
+
+
+def _plain(prompt: str | Sequence[Mapping[str, str]]) -> str:
+    if isinstance(prompt, str):
+        return prompt
+    if len(prompt) > 1:
+        raise EndpointError(
+            "a conversation of several messages needs chat completions; set model.chat_template = true, or give one "
+            "message of the user"
+        )
+    return prompt[0]["content"]
 
 
 def _check(url: str, api_key: str | None, system_prompt: str | None, chat: bool) -> None:

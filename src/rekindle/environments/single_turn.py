@@ -15,7 +15,7 @@ class SingleTurn:
 
     Args:
         tasks: The prompts, in the order of the scheduler's history.
-        encode: A task's prompt -> token ids; takes ``system_prompt`` where tasks have system messages of their own.
+        encode: A task's prompt, a text or chat messages -> token ids.
         engine: Samples the completions.
         verifier: Judges the completions.
         reward: A verdict's score -> reward.
@@ -54,9 +54,7 @@ class SingleTurn:
         return self._limits.context - len(self._prompt(task))
 
     def _prompt(self, task: Task) -> Sequence[int]:
-        return (
-            self._encode(task.prompt) if task.system is None else self._encode(task.prompt, system_prompt=task.system)
-        )
+        return self._encode(task.messages or task.prompt)
 
     def play(self, requests: Sequence[GroupRequest]) -> Iterator[tuple[int, list[Rollout] | None]]:
         """Sample all completions, then judge them; a request whose prompt leaves no room for an answer fails."""

@@ -115,9 +115,9 @@ def endpoint_play(
     """
 
     def order(request: GroupRequest) -> EndpointRequest:
-        prompt = tasks[request.row].prompt
+        task = tasks[request.row]
         return EndpointRequest(
-            prompt,
+            task.messages or task.prompt,
             n=request.n,
             temperature=request.temperature,
             max_tokens=limits.max_new_tokens,

@@ -40,7 +40,9 @@ def digests(sets: Sequence[QuestionSet]) -> dict[str, str]:
 def _digest(tasks: Sequence[Task]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for task in tasks:
-        digest.update(json.dumps([task.id, task.prompt, task.answer]).encode() + b"\n")
+        earlier = [dict(one) for one in task.messages[:-1]]
+        asked = [task.id, task.prompt, task.answer, *([earlier] if earlier else [])]
+        digest.update(json.dumps(asked).encode() + b"\n")
     return digest.hexdigest()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from rekindle.evaluation.atomic_write import atomic_write
 from rekindle.evaluation.question_sets import EvaluationError, QuestionSet, all_tasks
+from rekindle.types import Task
 
 __all__ = ["transcripts_file", "write_transcripts"]
 
@@ -37,7 +38,7 @@ def transcripts_file(
     with file:
 
         def add(entry: Entry) -> None:
-            file.writelines(_lines(entry, tasks[entry["row"]].prompt, tasks[entry["row"]].answer))
+            file.writelines(_lines(entry, tasks[entry["row"]]))
             file.flush()
 
         for entry in earlier:
@@ -57,16 +58,17 @@ def write_transcripts(path: Path, sets: Sequence[QuestionSet], entries: Iterable
         partial.open("w", encoding="utf-8", errors=HALF_PAIRS) as file,
     ):
         for entry in entries:
-            file.writelines(_lines(entry, tasks[entry["row"]].prompt, tasks[entry["row"]].answer))
+            file.writelines(_lines(entry, tasks[entry["row"]]))
 
 
-def _lines(entry: Entry, question: str, answers: str | Sequence[str]) -> Iterator[str]:
+def _lines(entry: Entry, task: Task) -> Iterator[str]:
     """One line per rollout; a question without rollouts has one line too, so that none is missing."""
     about = {
         "set": entry["set"],
         "id": entry["id"],
-        "question": question,
-        "answers": [answers] if isinstance(answers, str) else list(answers),
+        "question": task.prompt,
+        **({"messages": [dict(one) for one in task.messages]} if task.messages else {}),
+        "answers": [task.answer] if isinstance(task.answer, str) else list(task.answer),
         "void": entry["void"],
     }
     for number, rollout in enumerate(entry["rollouts"]):

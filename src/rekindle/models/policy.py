@@ -26,7 +26,7 @@ from rekindle.models.loading import (
 from rekindle.models.lora import Adapter, WithoutAdapter, save_adapter
 from rekindle.models.packed import PackedForward, agrees_with_transformers
 from rekindle.models.samples import SampleRow, TokenLogprobs, rows_of
-from rekindle.models.templates import chosen_template, refuse_unread_variables, rendered
+from rekindle.models.templates import chat_messages, chosen_template, refuse_unread_variables, rendered
 from rekindle.notices import warn
 from rekindle.types import TrainingSample
 
@@ -163,28 +163,30 @@ class Policy:
         """
         return rendered(self.tokenizer, messages, self._template_variables, tools)
 
-    def encode_prompt(self, text: str, *, chat_template: bool = True, system_prompt: str | None = None) -> list[int]:
+    def encode_prompt(
+        self,
+        prompt: str | Sequence[Mapping[str, str]],
+        *,
+        chat_template: bool = True,
+        system_prompt: str | None = None,
+    ) -> list[int]:
         """Return the token ids of a prompt for the policy to continue; at least one.
 
         Args:
-            text: The user's message.
-            chat_template: Render the message with the tokenizer's chat template, if it has one.
-            system_prompt: System message; requires the chat template.
+            prompt: The user's message, or a conversation that ends with one.
+            chat_template: Render the messages with the tokenizer's chat template, if it has one.
+            system_prompt: System message of conversations without one; requires the chat template.
 
         Raises:
-            ModelError: A system prompt without a chat template, a message that the template cannot write, a text
+            ModelError: Several messages without a chat template, messages that the template cannot write, a text
                 without tokens, or a token that the model has no embedding for.
         """
+        messages = chat_messages(prompt, system_prompt)
         if chat_template and self.tokenizer.chat_template:
-            messages = [{"role": "user", "content": text}]
-            if system_prompt is not None:
-                messages.insert(0, {"role": "system", "content": system_prompt})
             return self._known(self._encode(self.render(messages), add_special_tokens=False))
-        if system_prompt is not None:
-            raise ModelError(
-                "a system prompt needs a chat template, and none is used; give one (model.template), choose a chat "
-                "model, or remove model.system_prompt or the tasks' own system messages"
-            )
+        if len(messages) > 1:
+            raise ModelError(_needs_a_template(messages))
+        text = messages[0]["content"]
         ids = _opened(self._encode(text, add_special_tokens=True), self._encode(text, add_special_tokens=False))
         if not ids:
             raise ModelError(f"the prompt {text!r:.80} has no tokens; a prompt needs at least one")
@@ -265,6 +267,17 @@ class Policy:
 
     def _encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=add_special_tokens, verbose=False)["input_ids"])
+
+
+def _needs_a_template(messages: Sequence[Mapping[str, str]]) -> str:
+    is_system = any(one["role"] == "system" for one in messages)
+    what = "a system prompt" if is_system else "a conversation of several turns"
+    remedy = (
+        "remove model.system_prompt or the tasks' own system messages" if is_system else "give one turn of the user"
+    )
+    return (
+        f"{what} needs a chat template, and none is used; give one (model.template), choose a chat model, or {remedy}"
+    )
 
 
 def _opened(ids: list[int], text_ids: list[int]) -> list[int]:

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from rekindle.hub import HUB_NAME
 from rekindle.models.directory import ModelError, check_model, saved_parameters
 from rekindle.models.gguf_files import check_gguf, converted
-from rekindle.models.hub import HUB_NAME, downloaded
+from rekindle.models.hub import downloaded
 from rekindle.notices import Say
 
 __all__ = ["Source", "located"]

@@ -7,7 +7,7 @@ from typing import Any
 from rekindle.choices import few
 from rekindle.models.directory import ModelError
 
-__all__ = ["chosen_template", "refuse_unread_variables", "rendered"]
+__all__ = ["chat_messages", "chosen_template", "refuse_unread_variables", "rendered"]
 
 RESERVED = frozenset(
     {
@@ -17,6 +17,17 @@ RESERVED = frozenset(
 )  # fmt: skip
 """Names in a template that are not the user's."""
 OWN = "give a template of your own (model.template)"
+Messages = Sequence[Mapping[str, str]]
+
+
+def chat_messages(prompt: str | Messages, system_prompt: str | None) -> list[Mapping[str, str]]:
+    """The chat messages of a prompt; ``system_prompt`` comes first where they have no system message of their own."""
+    messages: list[Mapping[str, str]] = (
+        [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
+    )
+    if system_prompt is None or any(one["role"] == "system" for one in messages):
+        return messages
+    return [{"role": "system", "content": system_prompt}, *messages]
 
 
 def chosen_template(tokenizer: Any, chosen: str | None) -> str | None:
@@ -86,7 +97,7 @@ def refuse_unread_variables(template: str | None, variables: Mapping[str, Any]) 
 
 def rendered(
     tokenizer: Any,
-    messages: Sequence[Mapping[str, str]],
+    messages: Messages,
     variables: Mapping[str, Any],
     tools: Sequence[Mapping[str, object]] | None = None,
 ) -> str:
@@ -106,7 +117,7 @@ def rendered(
     return text
 
 
-def _refusal(messages: Sequence[Mapping[str, str]], tools: object, error: Exception) -> str:
+def _refusal(messages: Messages, tools: object, error: Exception) -> str:
     why = " ".join(str(error).split())
     if tools:
         return (
@@ -116,5 +127,10 @@ def _refusal(messages: Sequence[Mapping[str, str]], tools: object, error: Except
         return (
             f"the chat template cannot write a system message ({why}); remove model.system_prompt (or the system "
             f"messages of the tasks) and put its text into the prompts, or {OWN}"
+        )
+    if len(messages) > 1:
+        roles = few(one["role"] for one in messages)
+        return (
+            f"the chat template cannot write a conversation with the turns {roles} ({why}); {OWN}, or change the rows"
         )
     return f"the chat template cannot write a prompt ({why}); {OWN}, or set model.chat_template = false"

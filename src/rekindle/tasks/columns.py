@@ -1,34 +1,25 @@
-"""Prompt and answer of a row under the column names of other trainers.
+"""Prompt, answer and id of a row: columns that the user names, or those of other trainers.
 
     prompt   prompt, problem, messages, conversations, question, query: text, or a list of chat messages (TRL, verl)
     answer   answer, ground_truth, final_answer, expected_answer, label, target; ``ground_truth`` in ``reward_model``
              (verl); the last box of ``solution`` (TRL, Open-R1)
 
-The first name that a row has counts. Letter case does not matter.
+The first name that a row has counts. Letter case does not matter. A name of the user's own may lead into a column:
+``extra_info.answer``.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
-from rekindle.choices import few
+from rekindle.choices import closest, few
 from rekindle.tasks.task_set import TaskError
 
-__all__ = ["ANSWERS", "PROMPTS", "Conversation", "answer_of", "conversation_of", "prompt_name"]
+__all__ = ["ANSWERS", "PROMPTS", "answer_of", "last_box", "named", "prompt_name", "value_in"]
 
 PROMPTS = ("prompt", "problem", "messages", "conversations", "question", "query")
 ANSWERS = (
     "answer", "ground_truth", "final_answer", "expected_answer", "label", "target", "reward_model", "solution"
 )  # fmt: skip
 BOX = "\\boxed{"
-SPEAKERS = {"human": "user", "gpt": "assistant"}
-"""Roles of ShareGPT."""
-
-
-class Conversation(NamedTuple):
-    """What a row asks: the user's text, and the system message before it, if there is one."""
-
-    prompt: object
-    system: str | None = None
 
 
 def prompt_name(row: Mapping[str, object]) -> str | None:
@@ -36,63 +27,63 @@ def prompt_name(row: Mapping[str, object]) -> str | None:
     return next((name for name in PROMPTS if row.get(name) is not None), None)
 
 
-def answer_of(place: str, row: Mapping[str, object]) -> object | None:
+def answer_of(place: str, row: Mapping[str, object], *, needed: bool) -> object | None:
     """The reference answer, or the list of accepted ones; None where there is none.
 
     Raises:
-        TaskError: The answer is a whole solution without a box.
+        TaskError: The answer is a whole solution without a box, and an answer is needed.
     """
     for name in ANSWERS:
         value = row.get(name)
         if name == "reward_model" and isinstance(value, Mapping):
             value = value.get("ground_truth")
         if name == "solution" and isinstance(value, str):
-            value = _last_box(place, value)
+            value = last_box(value)
+            if value is None and needed:
+                raise TaskError(
+                    f'{place}: the "solution" has no \\boxed{{...}} with the result; add the result as "answer", or, '
+                    'if it is nothing but the result, set task.columns.answer = "solution"'
+                )
         if value is not None:
             return value
     return None
 
 
-def _last_box(place: str, solution: str) -> str:
-    """The content of the last box in a solution."""
+def last_box(solution: str) -> str | None:
+    """The content of the last box in a solution; None where there is none."""
     _, box, rest = solution.rpartition(BOX)
     depth = 1
     for end, character in enumerate(rest if box else ""):
         depth += {"{": 1, "}": -1}.get(character, 0)
         if not depth:
             return rest[:end]
-    raise TaskError(f'{place}: the "solution" has no \\boxed{{...}} with the result; add the result as "answer"')
+    return None
 
 
-def conversation_of(place: str, name: str, value: object) -> Conversation:
-    """The prompt in a column; a list of chat messages must be one turn of the user, perhaps after a system message.
+def value_in(fields: Mapping[str, object], name: str) -> object | None:
+    """The value of a column that the user names: exact, in other letter case, or inside a column (``a.b``)."""
+    if name in fields:
+        return fields[name]
+    same = next((one for one in fields if str(one).strip().lower() == name.lower()), None)
+    if same is not None:
+        return fields[same]
+    outer, dot, inner = name.partition(".")
+    value = fields.get(outer) if dot else None
+    return value_in(value, inner) if isinstance(value, Mapping) else None
+
+
+def named(place: str, fields: Mapping[str, object], key: str, name: str) -> object:
+    """The value of a column that a key of ``task.columns`` names.
 
     Raises:
-        TaskError: The messages are something else.
+        TaskError: The row does not have it.
     """
-    if not isinstance(value, list):
-        return Conversation(value)
-    turns = [_turn(place, name, one) for one in value]
-    roles = [role for role, _ in turns]
-    if roles == ["user"]:
-        return Conversation(turns[0][1])
-    if roles == ["system", "user"]:
-        return Conversation(turns[1][1], turns[0][1])
-    raise TaskError(
-        f'{place}: "{name}" has the messages {few(roles) or "of nobody"}; give one message of the user, perhaps after '
-        "one of the system"
-    )
-
-
-def _turn(place: str, name: str, message: object) -> tuple[str, str]:
-    """Role and text of a message."""
-    fields = message if isinstance(message, Mapping) else {}
-    role, content = fields.get("role", fields.get("from")), fields.get("content", fields.get("value"))
-    if isinstance(content, list) and all(isinstance(part, Mapping) and part.get("type") == "text" for part in content):
-        content = "".join(str(part.get("text") or "") for part in content)
-    if not isinstance(role, str) or not isinstance(content, str):
+    value = value_in(fields, name)
+    if value is None:
+        near = closest(name, map(str, fields))
+        remedy = f'did you mean "{near}"?' if near else "name one of them"
         raise TaskError(
-            f'{place}: "{name}" must be text, or chat messages like {{"role": "user", "content": "2+2="}} with nothing '
-            f"but text, not {message!r:.80}"
+            f'{place}: there is nothing in the column "{name}" (task.columns.{key}); the row has '
+            f"{few(fields) or 'nothing'}; {remedy}"
         )
-    return SPEAKERS.get(role, role), content
+    return value

@@ -1,26 +1,40 @@
-"""Tasks from files: GSM8K, and JSONL, CSV or Parquet with ``prompt`` and ``answer`` or with questions."""
+"""Tasks from files of rows, and from the files of a data set on the hub."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rekindle.choices import few
 from rekindle.config.tables.task import TaskTable
-from rekindle.notices import warn
-from rekindle.tasks.columns import answer_of, conversation_of, prompt_name
-from rekindle.tasks.fields import encodable, id_text, text_of
-from rekindle.tasks.qa_sets import has_question, question_task
-from rekindle.tasks.rows import FileKind, PlacedRow, kind_of, read_rows
-from rekindle.tasks.task_set import TaskError, TaskSet, hash_rank, normalized_prompt, prompt_id, split
+from rekindle.notices import Say, warn
+from rekindle.tasks.hub_sets import downloaded_splits
+from rekindle.tasks.row_tasks import RowReader
+from rekindle.tasks.rows import FileKind, kind_of, read_rows
+from rekindle.tasks.task_set import (
+    TaskError,
+    TaskSet,
+    conversation_id,
+    hash_rank,
+    prompt_key,
+    split,
+    task_id,
+)
 from rekindle.types import Task
 
-__all__ = ["distinct_tasks", "load_files", "read_tasks", "task_of_row", "tenth"]
+__all__ = ["distinct", "load_files", "load_hub", "read_tasks", "tenth"]
 
-GSM8K_MARK = "####"
 MOST_HELD_OUT = 256
 
 
-def load_files(table: TaskTable, *, eval_prompts: int | None, seed: int) -> TaskSet:
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Files that are read as one, with the name that messages give them."""
+
+    name: str
+    paths: Sequence[Path]
+
+
+def load_files(table: TaskTable, *, eval_prompts: int | None, seed: int, needs_answers: bool = True) -> TaskSet:
     """Read ``table.path`` and hold out prompts: those of ``table.eval_path``, or a split by prompt hash.
 
     With ``eval_path`` every prompt of that file is removed from the pool, and ``eval_prompts`` of them, chosen by hash,
@@ -32,16 +46,53 @@ def load_files(table: TaskTable, *, eval_prompts: int | None, seed: int) -> Task
         TaskError: A file or a row cannot be used.
     """
     assert table.path is not None, "the configuration checks that file sources have a path"
-    tasks = read_tasks(Path(table.path), table.source)
-    if table.eval_path is None:
-        found = split(tasks, eval_prompts or tenth(len(tasks), table.pool_size), table.pool_size, seed, table.path)
+    held_out = None if table.eval_path is None else _Part(table.eval_path, [Path(table.eval_path)])
+    return _load(_Part(table.path, [Path(table.path)]), held_out, table, eval_prompts, seed, needs_answers)
+
+
+def load_hub(
+    table: TaskTable,
+    *,
+    eval_prompts: int | None,
+    seed: int,
+    needs_answers: bool = True,
+    commit: str | None = None,
+    say: Say = print,
+) -> TaskSet:
+    """Read ``table.split`` of a data set on the hub, and hold out prompts of it or of ``table.eval_split``.
+
+    Args:
+        table: Names data set, subset, splits and revision.
+        eval_prompts: See ``load_files``.
+        seed: See ``load_files``.
+        needs_answers: Refuse rows without an answer.
+        commit: Commit that a run began with, which is used instead of ``table.revision``.
+        say: Shows a line before a download.
+
+    Raises:
+        TaskError: The data set cannot be downloaded, has no such subset or split, or a row cannot be used.
+    """
+    assert table.path is not None, "the configuration checks that the hub is given a name"
+    splits = [table.split, *([] if table.eval_split is None else [table.eval_split])]
+    found = downloaded_splits(table.path, commit or table.revision, table.subset, splits, say)
+    parts = [_Part(f"{table.path} ({name})", paths) for name, paths in zip(splits, found.paths, strict=True)]
+    held_out = parts[1] if len(parts) > 1 else None
+    return replace(_load(parts[0], held_out, table, eval_prompts, seed, needs_answers), commit=found.commit)
+
+
+def _load(
+    part: _Part, held_out_part: _Part | None, table: TaskTable, eval_prompts: int | None, seed: int, needs_answers: bool
+) -> TaskSet:
+    tasks = _read(part, table, needs_answers)
+    if held_out_part is None:
+        found = split(tasks, eval_prompts or tenth(len(tasks), table.pool_size), table.pool_size, seed, part.name)
     else:
-        held_out = read_tasks(Path(table.eval_path), table.source)
-        pool = _without(tasks, held_out, table)
+        held_out = _read(held_out_part, table, needs_answers)
+        pool = _without(tasks, held_out, part.name, held_out_part.name)
         held_out = _apart(held_out, pool)
         found = TaskSet(_sample(pool, table.pool_size, seed), _sample(held_out, eval_prompts or MOST_HELD_OUT, seed))
-        _warn_if_fewer(table.eval_path, len(found.held_out), eval_prompts, "eval.prompts")
-    _warn_if_fewer(table.path, len(found.pool), table.pool_size, "task.pool_size")
+        _warn_if_fewer(held_out_part.name, len(found.held_out), eval_prompts, "eval.prompts")
+    _warn_if_fewer(part.name, len(found.pool), table.pool_size, "task.pool_size")
     return found
 
 
@@ -50,185 +101,102 @@ def tenth(tasks: int, pool_size: int | None) -> int:
     return max(1, min(MOST_HELD_OUT, min(tasks, pool_size or tasks) // 10))
 
 
-def read_tasks(path: Path, source: str) -> list[Task]:
+def read_tasks(path: Path, source: str, *, needs_answers: bool = True) -> list[Task]:
     """Read the distinct tasks of one file, in file order.
 
     Args:
         path: File to read. GSM8K files are JSONL unless the suffix says otherwise, a file of the source ``jsonl`` with
             the suffix ``.json`` may be a list, and one of the source ``csv`` is TSV with the suffix ``.tsv``.
-        source: ``jsonl``, ``csv``, ``parquet`` or ``gsm8k``.
+        source: ``jsonl``, ``json``, ``csv``, ``parquet`` or ``gsm8k``.
+        needs_answers: Refuse rows without an answer.
 
     Rows have ``prompt`` (text, or chat messages), ``answer`` (text, a number, or a list of accepted ones) and
-    optionally ``id`` (default: a hash of the prompt); all other fields become metadata. Prompt and answer may have the
-    names that other trainers use (``columns``). Rows without them are questions in one of the formats of ``qa_sets``.
-    Rows that repeat an earlier prompt are dropped, with one warning for the file.
+    optionally ``id`` (default: a hash of the prompt); all fields but the prompt become metadata. Prompt and answer may
+    have the names that other trainers use (``columns``). Rows without them are questions in one of the formats of
+    ``qa_sets``. Rows that repeat an earlier prompt are dropped, with one warning for the file.
 
     Raises:
         TaskError: A row cannot be used, or two prompts share an id; the message has ``file:line``.
     """
-    to_task: Callable[[str, Mapping[str, object]], Task] = _gsm8k_task if source == "gsm8k" else task_of_row
-    rows = read_rows(path, _kind(path, source))
-    tasks = distinct_tasks(path, rows, to_task)
+    return _read(_Part(str(path), [path]), TaskTable(source=source, path=str(path)), needs_answers)  # type: ignore[arg-type]
+
+
+def _read(part: _Part, table: TaskTable, needs_answers: bool) -> list[Task]:
+    forms = {"gsm8k": "gsm8k", "hub": "any"}
+    reader = RowReader(table.columns, needs_answers, forms.get(table.source, "plain"))
+    rows = (row for path in part.paths for row in read_rows(path, _kind(path, table.source)))
+    tasks = distinct(part.name, [(place, reader.task(place, fields)) for place, fields in rows])
     if not tasks:
-        raise TaskError(f"{path} has no rows; give a file with at least one task")
+        raise TaskError(f"{part.name} has no rows; give a file with at least one task")
+    reader.check_found(part.name)
     return tasks
 
 
 def _kind(path: Path, source: str) -> FileKind:
     kind = kind_of(path)
     match source:
-        case "parquet":
-            return "parquet"
+        case "parquet" | "json":
+            return "parquet" if source == "parquet" else "json"
         case "csv":
             return "tsv" if kind == "tsv" else "csv"
-        case "gsm8k":
+        case "gsm8k" | "hub":
             return kind
         case _:
             return kind if kind in {"json", "parquet"} else "jsonl"
 
 
-def distinct_tasks(
-    path: Path, rows: Iterable[PlacedRow], to_task: Callable[[str, Mapping[str, object]], Task]
-) -> list[Task]:
-    """The tasks of rows without repeated prompts; warns of them.
-
-    Raises:
-        TaskError: A row cannot be used, or two prompts share an id.
-    """
+def distinct(name: str, placed: Sequence[tuple[str, Task]]) -> list[Task]:
+    """The first task of every prompt; those without an id get the hash of their prompt."""
     by_prompt: dict[str, Task] = {}
     by_id: dict[str, tuple[str, str]] = {}
-    repeated = contradicting = 0
-    for place, fields in rows:
-        task = to_task(place, fields)
-        prompt = normalized_prompt(task.prompt)
+    contradicting = 0
+    for (place, _), task in zip(placed, _with_ids([task for _, task in placed]), strict=True):
+        prompt = prompt_key(task)
         first_place, first_prompt = by_id.setdefault(task.id, (place, prompt))
         if first_prompt != prompt:
             raise TaskError(
                 f"{place}: id {task.id!r} is that of another prompt at {first_place}; give every prompt its own id"
             )
         earlier = by_prompt.setdefault(prompt, task)
-        if earlier is not task:
-            repeated += 1
-            contradicting += earlier.answer != task.answer
-    if repeated:
+        contradicting += earlier.answer != task.answer
+    if repeated := len(placed) - len(by_prompt):
         warn(
-            f"{path}: {repeated} rows repeat an earlier prompt and were dropped, {contradicting} with another answer",
+            f"{name}: {repeated} rows repeat an earlier prompt and were dropped, {contradicting} with another answer",
             stacklevel=3,
         )
     return list(by_prompt.values())
 
 
-def task_of_row(place: str, fields: Mapping[str, object]) -> Task:
-    """The task of a row of any source but gsm8k.
+def _with_ids(tasks: Sequence[Task]) -> list[Task]:
+    """The tasks, each with an id; ``conversation_id`` where the user's text would give several prompts the same one."""
+    prompts = {prompt_key(task): task_id(task) for task in tasks if not task.id}
+    counts = Counter(prompts.values())
 
-    Args:
-        place: Place of the row, for messages.
-        fields: Its columns.
+    def own_id(task: Task) -> str:
+        found = prompts[prompt_key(task)]
+        return found if counts[found] == 1 else conversation_id(task)
 
-    Raises:
-        TaskError: The row cannot be used.
-    """
-    row = {str(name).strip().lower(): value for name, value in fields.items()}
-    if {"prompt", "answer"} <= row.keys():
-        return _prompt_task(place, fields, row, row["answer"])
-    if has_question(fields):
-        return _question_task(place, fields)
-    if prompt_name(row) is not None and (answer := answer_of(place, row)) is not None:
-        return _prompt_task(place, fields, row, answer)
-    raise TaskError(
-        f'{place}: a row needs "prompt" and "answer", or "question" and "answer" or "golden_answers", and this one has '
-        f"{few(fields) or 'nothing'}; add what is missing"
-    )
+    return [task if task.id else replace(task, id=own_id(task)) for task in tasks]
 
 
-def _prompt_task(place: str, fields: Mapping[str, object], row: Mapping[str, object], answer: object) -> Task:
-    """The task of a row; ``row`` has the names of ``fields`` in lower case."""
-    name = prompt_name(row) or "prompt"
-    asked = conversation_of(place, name, row[name])
-    prompt = _filled(place, name, asked.prompt)
-    answers = _answers(place, answer)
-    used = {name, "answer", "id"}
-    metadata = {field: value for field, value in fields.items() if str(field).strip().lower() not in used}
-    identity = prompt_id(prompt) if row.get("id") is None else id_text(place, "id", row["id"])
-    system = None if asked.system is None else encodable(place, asked.system)
-    return Task(identity, prompt, _one_or_all(answers), metadata, system)
-
-
-def _question_task(place: str, fields: Mapping[str, object]) -> Task:
-    task = question_task(place, fields)
-    if any("\n" + GSM8K_MARK in answer for answer in task.answer):
-        raise TaskError(
-            f'{place}: the answer is a solution that ends with "{GSM8K_MARK} <number>"; use task.source = "gsm8k"'
-        )
-    return replace(task, answer=_one_or_all(tuple(task.answer)))
-
-
-def _one_or_all(answers: tuple[str, ...]) -> str | tuple[str, ...]:
-    return answers[0] if len(answers) == 1 else answers
-
-
-def _gsm8k_task(place: str, fields: Mapping[str, object]) -> Task:
-    prompt, solution = _text(place, fields, "question"), _text(place, fields, "answer")
-    _, mark, reference = solution.rpartition(GSM8K_MARK)
-    reference = reference.replace(",", "").strip()
-    if not mark or not reference:
-        raise TaskError(
-            f'{place}: the answer has no "{GSM8K_MARK} <number>" at its end; use task.source = "jsonl" instead'
-        )
-    return Task(prompt_id(prompt), prompt, reference, {"solution": solution})
-
-
-def _text(place: str, fields: Mapping[str, object], name: str) -> str:
-    if name not in fields:
-        raise TaskError(f'{place}: there is no "{name}" (fields: {few(fields) or "none"}); add it')
-    return _filled(place, name, fields[name])
-
-
-def _filled(place: str, name: str, value: object) -> str:
-    if isinstance(value, bytes):
-        value = text_of(value)
-    if not isinstance(value, str):
-        remedy = "put it in quotes" if isinstance(value, int | float) else "write it as text"
-        raise TaskError(f'{place}: "{name}" must be text, not {type(value).__name__}; {remedy}')
-    if not value.strip():
-        raise TaskError(f'{place}: "{name}" is empty; remove the row or fill it in')
-    return encodable(place, value)
-
-
-def _answers(place: str, value: object) -> tuple[str, ...]:
-    values = value if isinstance(value, list) else [value]
-    if not values:
-        raise TaskError(f'{place}: "answer" is an empty list; name at least one accepted answer')
-    return tuple(_answer(place, one) for one in values)
-
-
-def _answer(place: str, value: object) -> str:
-    text = text_of(value)
-    if text is None or not text.strip():
-        raise TaskError(
-            f'{place}: "answer" must be text, a number or a list of these, not {value!r:.80}; '
-            "without an answer nothing can be verified"
-        )
-    return encodable(place, text)
-
-
-def _without(tasks: list[Task], held_out: list[Task], table: TaskTable) -> list[Task]:
-    prompts = {normalized_prompt(task.prompt) for task in held_out}
-    kept = [task for task in tasks if normalized_prompt(task.prompt) not in prompts]
+def _without(tasks: list[Task], held_out: list[Task], name: str, held_out_name: str) -> list[Task]:
+    prompts = set(map(prompt_key, held_out))
+    kept = [task for task in tasks if prompt_key(task) not in prompts]
     if not kept:
-        raise TaskError(f"every prompt of {table.path} is also in {table.eval_path}; give different files")
+        raise TaskError(f"every prompt of {name} is also in {held_out_name}; give different files")
     if len(kept) < len(tasks):
-        warn(
-            f"{table.path}: {len(tasks) - len(kept)} prompts are also in {table.eval_path} and left the pool",
-            stacklevel=3,
-        )
+        warn(f"{name}: {len(tasks) - len(kept)} prompts are also in {held_out_name} and left the pool", stacklevel=3)
     return kept
 
 
 def _apart(held_out: list[Task], pool: list[Task]) -> list[Task]:
     """The held-out tasks; where the pool has the same id, a task's id becomes the hash of its prompt."""
     taken = {task.id for task in pool}
-    return [replace(task, id=prompt_id(task.prompt)) if task.id in taken else task for task in held_out]
+
+    def own_id(task: Task) -> str:
+        return next(one for one in (task.id, task_id(task), conversation_id(task)) if one not in taken)
+
+    return [task if task.id not in taken else replace(task, id=own_id(task)) for task in held_out]
 
 
 def _sample(tasks: list[Task], count: int | None, seed: int) -> tuple[Task, ...]:

@@ -1,10 +1,11 @@
 """Tasks that a script hands over: rows as a file has them, or ``Task`` objects."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rekindle.tasks.files import distinct_tasks, task_of_row, tenth
+from rekindle.config.tables.task import ColumnsTable
+from rekindle.tasks.files import distinct, tenth
+from rekindle.tasks.row_tasks import RowReader
 from rekindle.tasks.task_set import TaskError, TaskSet, split
 from rekindle.types import Task
 
@@ -18,6 +19,8 @@ def given_tasks(
     rows: Sequence[Task | Mapping[str, Any]],
     held_out: Sequence[Task | Mapping[str, Any]] | None,
     *,
+    columns: ColumnsTable,
+    needs_answers: bool,
     eval_prompts: int | None,
     pool_size: int | None,
 ) -> TaskSet:
@@ -26,29 +29,32 @@ def given_tasks(
     Args:
         rows: Mappings with ``prompt`` and ``answer`` (or the names of other trainers), or tasks.
         held_out: Rows to evaluate on; None: some of ``rows``, by a hash of their prompts.
+        columns: Columns that the user names.
+        needs_answers: Refuse rows without an answer.
         eval_prompts: Prompts to hold out; None: a tenth, at most 256.
         pool_size: Most prompts of the pool; None: all.
 
     Raises:
         TaskError: A row cannot be used; the message has its place, ``tasks[17]``.
     """
-    tasks = _read(rows, "tasks")
+    reader = RowReader(columns, needs_answers, "any")
+    tasks = _read(rows, "tasks", reader)
     if held_out is None:
         return split(tasks, eval_prompts or tenth(len(tasks), pool_size), pool_size, SEED, "tasks")
-    return TaskSet(tuple(tasks[:pool_size]), tuple(_read(held_out, "held_out")[:eval_prompts]))
+    return TaskSet(tuple(tasks[:pool_size]), tuple(_read(held_out, "held_out", reader)[:eval_prompts]))
 
 
-def _read(rows: Sequence[Task | Mapping[str, Any]], name: str) -> list[Task]:
+def _read(rows: Sequence[Task | Mapping[str, Any]], name: str, reader: RowReader) -> list[Task]:
     if not rows:
         raise TaskError(f"{name} is empty; give at least one row")
-    return distinct_tasks(Path(name), _placed(rows, name), lambda place, row: _task(place, row["row"]))
+    places = [f"{name}[{place}]" for place in range(len(rows))]
+    found = distinct(name, [(place, _task(place, row, reader)) for place, row in zip(places, rows, strict=True)])
+    if any(isinstance(row, Mapping) for row in rows):
+        reader.check_found(name)
+    return found
 
 
-def _placed(rows: Sequence[Task | Mapping[str, Any]], name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    yield from ((f"{name}[{place}]", {"row": row}) for place, row in enumerate(rows))
-
-
-def _task(place: str, row: object) -> Task:
+def _task(place: str, row: object, reader: RowReader) -> Task:
     if isinstance(row, Task):
         return row
     if not isinstance(row, Mapping):
@@ -56,4 +62,4 @@ def _task(place: str, row: object) -> Task:
             f"{place} is a {type(row).__name__}, and a row is a mapping or a Task; give e.g. "
             '{"prompt": "What is 2 + 3?", "answer": "5"}'
         )
-    return task_of_row(place, row)
+    return reader.task(place, row)

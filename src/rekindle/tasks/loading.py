@@ -4,9 +4,10 @@ from pathlib import Path
 
 from rekindle.config.facts import FILE_SOURCES
 from rekindle.config.tables.task import TaskTable
+from rekindle.notices import Say
 from rekindle.tasks.answer_lists import read_answers
 from rekindle.tasks.arithmetic import load_arithmetic
-from rekindle.tasks.files import load_files
+from rekindle.tasks.files import load_files, load_hub
 from rekindle.tasks.qa_sets import read_questions
 from rekindle.tasks.reasoning_gym import load_reasoning_gym
 from rekindle.tasks.search_world import load_search_world, load_self_play
@@ -22,7 +23,15 @@ GENERATED_POOL_SIZE = 4096
 GENERATED_HELD_OUT = 256
 
 
-def load_tasks(task: TaskTable, *, eval_prompts: int | None, seed: int) -> TaskSet:
+def load_tasks(
+    task: TaskTable,
+    *,
+    eval_prompts: int | None,
+    seed: int,
+    needs_answers: bool = True,
+    commit: str | None = None,
+    say: Say = print,
+) -> TaskSet:
     """Read or generate the pool and the held-out prompts.
 
     The result depends on the arguments and the files alone. The same call gives the same tasks, ids and order in every
@@ -32,6 +41,9 @@ def load_tasks(task: TaskTable, *, eval_prompts: int | None, seed: int) -> TaskS
         task: The ``[task]`` table.
         eval_prompts: Prompts to hold out; None: as many as suit the source (see ``load_files``).
         seed: Chooses the held-out prompts; also the generator's seed where ``task.params`` has none.
+        needs_answers: Refuse rows of files and of the hub that have no answer.
+        commit: Commit of a data set on the hub that a run began with, which is used instead of ``task.revision``.
+        say: Shows a line before a download.
 
     Raises:
         TaskError: The source cannot be read or made.
@@ -43,7 +55,9 @@ def load_tasks(task: TaskTable, *, eval_prompts: int | None, seed: int) -> TaskS
             'script, or write them to a file and set task.source = "jsonl"'
         )
     if task.source in FILE_SOURCES:
-        return load_files(task, eval_prompts=eval_prompts, seed=seed)
+        return load_files(task, eval_prompts=eval_prompts, seed=seed, needs_answers=needs_answers)
+    if task.source == "hub":
+        return load_hub(task, eval_prompts=eval_prompts, seed=seed, needs_answers=needs_answers, commit=commit, say=say)
     return _generated(task, eval_prompts=eval_prompts or GENERATED_HELD_OUT, seed=seed)
 
 

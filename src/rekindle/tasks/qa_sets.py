@@ -2,7 +2,7 @@
 
 The format of a row is recognised from its fields, ignoring letter case:
 
-    question        question, prompt, or query
+    question        question, prompt, or query: text, or chat messages
     answers         golden_answers, answers, possible_answers, or answer: text, a number, a list, a list as JSON text
                     (PopQA), or an object with value and aliases (TriviaQA); further ones in answer_aliases (MuSiQue)
     id              id, _id, question_id, questionid, or idx; default: a hash of question and answers
@@ -13,13 +13,15 @@ The format of a row is recognised from its fields, ignoring letter case:
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from rekindle.notices import warn
 from rekindle.tasks.fields import encodable, id_text, text_of
 from rekindle.tasks.json_text import parse_json
+from rekindle.tasks.messages import Prompt, prompt_of
 from rekindle.tasks.rows import kind_of, read_rows
-from rekindle.tasks.task_set import TaskError, normalized_prompt, prompt_id
+from rekindle.tasks.task_set import TaskError, prompt_id, prompt_key
 from rekindle.types import Task
 
 __all__ = ["has_question", "question_task", "read_questions"]
@@ -53,7 +55,7 @@ def read_questions(path: Path) -> list[Task]:
     repeated = 0
     for place, fields in read_rows(path, kind_of(path)):
         task = question_task(place, fields)
-        earlier = by_content.setdefault((normalized_prompt(task.prompt), frozenset(task.answer)), task)
+        earlier = by_content.setdefault((prompt_key(task), frozenset(task.answer)), task)
         if earlier is not task:
             repeated += 1
         elif (first := places.setdefault(task.id, place)) != place:
@@ -79,25 +81,26 @@ def has_question(fields: Mapping[str, object]) -> bool:
 def question_task(place: str, fields: Mapping[str, object]) -> Task:
     """The task of one row, with the accepted answers as a tuple.
 
-    Other fields that are text, numbers or booleans become metadata; contexts do not.
+    All fields but the question become metadata, and so do texts, numbers and booleans of an inner "metadata".
 
     Raises:
         TaskError: The row cannot be used; the message begins with ``place``.
     """
     row = _lowered(fields)
-    question = _question(place, row)
+    name, question = _question(place, row)
     answers = _answers(place, row)
-    identity = _id(place, row, question, answers)
+    task = Task("", question.text, answers, messages=question.messages)
+    identity = _id(place, row, prompt_key(task), answers)
     inner = row.get("metadata")
     nested = _lowered(inner) if isinstance(inner, dict) else {}
     level = _level(row, identity) or _level(nested, identity)
-    used = {*QUESTION, *ANSWERS, *IDS, ALIASES, "level"}
+    used = {name, "level"}
     metadata: dict[str, object] = {
-        name: value
-        for name, value in {**nested, **row}.items()
-        if name not in used and isinstance(value, str | int | float)
+        **{inner: value for inner, value in nested.items() if isinstance(value, str | int | float)},
+        **{str(column): value for column, value in fields.items() if str(column).strip().lower() not in used},
     }
-    return Task(identity, question, answers, {**metadata, "level": level} if level else metadata)
+    metadata.pop("level", None)
+    return replace(task, id=identity, metadata={**metadata, "level": level} if level else metadata)
 
 
 def _lowered(fields: Mapping[str, object]) -> dict[str, object]:
@@ -108,14 +111,15 @@ def _first(row: Mapping[str, object], names: Iterable[str]) -> str | None:
     return next((name for name in names if row.get(name) is not None), None)
 
 
-def _question(place: str, row: Mapping[str, object]) -> str:
+def _question(place: str, row: Mapping[str, object]) -> tuple[str, Prompt]:
+    """Column and content of the question."""
     name = _first(row, QUESTION)
     if name is None:
         raise TaskError(f'{place}: there is no "question" (fields: {", ".join(row) or "none"}); add it')
     value = row[name]
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, list) and (not isinstance(value, str) or not value.strip()):
         raise TaskError(f'{place}: "{name}" must be text, not {value!r:.80}; fix or remove the row')
-    return encodable(place, value)
+    return name, prompt_of(place, name, value)
 
 
 def _answers(place: str, row: Mapping[str, object]) -> tuple[str, ...]:
@@ -144,10 +148,10 @@ def _texts(place: str, name: str, value: object) -> list[str]:
     raise TaskError(f'{place}: "{name}" must be text, a number or a list of these, not {value!r:.80}; fix the row')
 
 
-def _id(place: str, row: Mapping[str, object], question: str, answers: tuple[str, ...]) -> str:
+def _id(place: str, row: Mapping[str, object], key: str, answers: tuple[str, ...]) -> str:
     name = _first(row, IDS)
     if name is None:
-        return prompt_id(json.dumps([normalized_prompt(question), *sorted(answers)]))
+        return prompt_id(json.dumps([key, *sorted(answers)]))
     return id_text(place, name, row[name])
 
 

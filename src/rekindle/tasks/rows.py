@@ -3,10 +3,12 @@
 import csv
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+from rekindle.choices import few
+from rekindle.tasks.columns import prompt_name
 from rekindle.tasks.extras import require_extra
 from rekindle.tasks.json_text import parse_json
 from rekindle.tasks.task_set import TaskError
@@ -18,7 +20,7 @@ PlacedRow = tuple[str, Mapping[str, object]]
 FileKind = Literal["jsonl", "json", "csv", "tsv", "parquet"]
 
 SUFFIXES: Mapping[str, FileKind] = {
-    ".jsonl": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet"
+    ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet"
 }  # fmt: skip
 OTHER_CONTENT = {
     b"PAR1": 'a Parquet file; set task.source = "parquet", and let its name end with .parquet',
@@ -45,7 +47,7 @@ def kind_of(path: Path, default: FileKind = "jsonl") -> FileKind:
 def read_rows(path: Path, kind: FileKind) -> Iterator[PlacedRow]:
     """Yield the rows of a file in order.
 
-    Blank lines of JSONL are skipped. A JSON file is a list, an object with a list in ``data``, or JSON lines. CSV and
+    Blank lines of JSONL are skipped. A JSON file is a list, an object with one list of rows, or JSON lines. CSV and
     TSV have a header; an empty cell is a field that is not there.
 
     Raises:
@@ -97,11 +99,31 @@ def _json_rows(path: Path) -> Iterator[PlacedRow]:
         yield from _jsonl_rows(path)  # which names the line
         return
     if isinstance(value, dict):
-        value = next((inner for name, inner in value.items() if str(name).lower() == "data"), [value])
+        value = _rows_in(path, value)
     if not isinstance(value, list):
         raise TaskError(f"{path}: expected a list of questions, found {type(value).__name__}; write a JSON list")
     for number, fields in enumerate(value, start=1):
         yield f"{path} item {number}", _object(fields, f"{path} item {number}")
+
+
+def _rows_in(path: Path, value: Mapping[str, object]) -> object:
+    """The list of rows in an object, which may be a row itself."""
+    for name, inner in value.items():
+        if str(name).lower() == "data":
+            return inner
+    if prompt_name({str(name).lower(): inner for name, inner in value.items()}) is not None:
+        return [value]
+    lists = {name: inner for name, inner in value.items() if _has_rows(inner)}
+    if len(lists) > 1:
+        raise TaskError(
+            f"{path}: the object has several lists of rows ({few(lists)}); write each to a file of its own (task.path, "
+            "task.eval_path)"
+        )
+    return next(iter(lists.values()), [value])
+
+
+def _has_rows(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(one, dict) and "role" not in one for one in value)
 
 
 def _object(value: object, place: str) -> Mapping[str, object]:
@@ -118,6 +140,7 @@ def _table_rows(path: Path, kind: FileKind) -> Iterator[PlacedRow]:
             delimiter = "\t" if kind == "tsv" else _delimiter(file.readline())
             file.seek(0)
             rows = csv.DictReader(file, delimiter=delimiter, strict=kind == "csv")
+            _check_header(path, rows.fieldnames or ())
             for fields in rows:
                 number = rows.line_num
                 if None in fields or None in fields.values():
@@ -132,6 +155,13 @@ def _table_rows(path: Path, kind: FileKind) -> Iterator[PlacedRow]:
         raise TaskError(
             f"{path}, after line {number}: not a row of {kind.upper()} ({error}); fix its quotes"
         ) from error
+
+
+def _check_header(path: Path, names: Sequence[str]) -> None:
+    if twice := [name for name in dict.fromkeys(names) if name.strip() and names.count(name) > 1]:
+        raise TaskError(
+            f"{path}: the header has {few(map(repr, twice))} more than once; give every column its own name"
+        )
 
 
 def _delimiter(header: str) -> str:

@@ -1,22 +1,26 @@
 """The pool to train on and the held-out prompts to evaluate on, kept disjoint."""
 
 import hashlib
+import json
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rekindle.types import Task, UserError
 
 __all__ = [
     "TaskError",
     "TaskSet",
+    "conversation_id",
     "hash_rank",
     "levels_of",
     "normalized_prompt",
     "prompt_id",
+    "prompt_key",
     "refuse_unknown",
     "split",
+    "task_id",
 ]
 
 
@@ -34,6 +38,7 @@ class TaskSet:
     Attributes:
         pool: Prompts to train on; at least one.
         held_out: Prompts to evaluate on.
+        commit: Commit of the data set on the hub that they are from; None elsewhere.
 
     Raises:
         TaskError: The pool is empty, or an id or a normalised prompt occurs twice in pool and held-out together.
@@ -41,6 +46,7 @@ class TaskSet:
 
     pool: tuple[Task, ...]
     held_out: tuple[Task, ...]
+    commit: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if not self.pool:
@@ -51,7 +57,7 @@ class TaskSet:
             if task.id in ids:
                 raise TaskError(f"the task id {task.id!r} is used twice; ids are unique in pool and held-out together")
             ids.add(task.id)
-            other = prompts.setdefault(normalized_prompt(task.prompt), task.id)
+            other = prompts.setdefault(prompt_key(task), task.id)
             if other != task.id:
                 raise TaskError(f"tasks {other!r} and {task.id!r} have the same prompt; remove one before splitting")
 
@@ -83,12 +89,38 @@ def prompt_id(prompt: str) -> str:
     return hashlib.blake2b(normalized_prompt(prompt).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
+def prompt_key(task: Task) -> str:
+    """Equal for tasks with the same prompt: the normalised text, or all messages with their roles."""
+    if len(task.messages) < 2:
+        return normalized_prompt(task.prompt)
+    return json.dumps([[one["role"], normalized_prompt(one["content"])] for one in task.messages])
+
+
+def task_id(task: Task) -> str:
+    """Id of a task whose row has none: ``prompt_id`` of the text, or of a conversation of several turns as a whole.
+
+    A system message before a single turn does not count; ``conversation_id`` tells such prompts apart.
+    """
+    return prompt_id(_hashed(task))
+
+
+def conversation_id(task: Task) -> str:
+    """Hash of the whole prompt, system message included."""
+    return prompt_id(prompt_key(task))
+
+
+def _hashed(task: Task) -> str:
+    """The text that decides on id and rank of a task."""
+    turns = [one for one in task.messages if one["role"] != "system"]
+    return task.prompt if len(turns) < 2 else prompt_key(task)
+
+
 def hash_rank(tasks: Sequence[Task], seed: int) -> list[int]:
     """Indices of ``tasks`` in the order of a seeded hash of their prompts.
 
     The order depends on prompts and seed alone, so adding or moving rows hardly changes which prompts come first.
     """
-    return sorted(range(len(tasks)), key=lambda index: prompt_id(f"{seed} {tasks[index].prompt}"))
+    return sorted(range(len(tasks)), key=lambda index: prompt_id(f"{seed} {_hashed(tasks[index])}"))
 
 
 def split(tasks: Iterable[Task], held_out: int, pool_size: int | None, seed: int, source: str) -> TaskSet:

@@ -32,6 +32,7 @@ __all__ = [
     "model_commit",
     "model_directory",
     "note_ending",
+    "tasks_commit",
 ]
 
 EXTENDABLE = {
@@ -119,6 +120,12 @@ def locked(directory: Path) -> Iterator[None]:
 def model_commit(directory: Path) -> str | None:
     """The commit, on the hub, of the model that the run in a directory began with; None where there is none."""
     found = _kept(directory).get("model_commit")
+    return found if isinstance(found, str) else None
+
+
+def tasks_commit(directory: Path) -> str | None:
+    """The commit, on the hub, of the data set that the run in a directory began with; None where there is none."""
+    found = _kept(directory).get("tasks_commit")
     return found if isinstance(found, str) else None
 
 

@@ -2,7 +2,7 @@
 
     {"set": "pool", "id": "q17", "prompt": "0f3a...", "answer": "99b2..."}
 
-Prompt (with its system message) and answer are hashes. The order of the lines is that of the run's pool.
+Prompt (the whole conversation) and answer are hashes. The order of the lines is that of the run's pool.
 """
 
 import hashlib
@@ -81,9 +81,19 @@ def _same(path: Path, part: Part, saved: Sequence[Line], tasks: Sequence[Task]) 
 
 
 def _line(task: Task) -> dict[str, str]:
-    asked = [task.prompt] if task.system is None else [task.prompt, task.system]
     answers = [task.answer] if isinstance(task.answer, str) else list(task.answer)
-    return {"id": task.id, "prompt": _hash(asked), "answer": _hash(answers)}
+    return {"id": task.id, "prompt": _hash(_asked(task)), "answer": _hash(answers)}
+
+
+def _asked(task: Task) -> list[str]:
+    """The texts of a prompt; a turn of the user, with or without a system message, as earlier versions hashed it."""
+    match [one["role"] for one in task.messages]:
+        case [] | ["user"]:
+            return [task.prompt]
+        case ["system", "user"]:
+            return [task.prompt, task.messages[0]["content"]]
+        case _:
+            return [one[part] for one in task.messages for part in ("role", "content")]
 
 
 def _hash(texts: Sequence[str]) -> str:

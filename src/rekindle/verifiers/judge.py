@@ -72,7 +72,7 @@ class JudgeVerifier:
             return Verdict(0.0, "error")
         if qa_exact_match(answer, references):
             return Verdict(1.0)
-        if not is_presentable(answer) or repeats_question(answer, question):
+        if not is_presentable(answer) or any(repeats_question(answer, asked) for asked in _asked(question)):
             return Verdict(0.0)
         found = self._cache.get(verdict_key(self._endpoint.model, *case))
         return None if found is None else Verdict(float(found))
@@ -146,6 +146,11 @@ def _api_key(variable: str | None) -> str | None:
     return key
 
 
+def _asked(question: str) -> tuple[str, str]:
+    """The question, and of a conversation the last turn of the user."""
+    return question, question.rpartition("\nuser: ")[2]
+
+
 def _case(task: Task, text: str) -> Case:
     references = (task.answer,) if isinstance(task.answer, str) else tuple(task.answer)
-    return task.prompt, references, final_answer(text)
+    return task.conversation, references, final_answer(text)

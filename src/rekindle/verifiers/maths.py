@@ -75,7 +75,7 @@ def _decided(task: Task, text: str, powers: bool) -> Verdict | Job:
     if not references:
         return Verdict(0.0, "error")
     said = final_answer(text)
-    results = [compare(said, reference, task.prompt, powers=powers) for reference in references]
+    results = [compare(said, reference, task.conversation, powers=powers) for reference in references]
     claims = [result for result in results if isinstance(result, Claim)]
     if True in results or not claims:
         return Verdict(float(True in results))

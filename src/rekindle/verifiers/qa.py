@@ -71,7 +71,7 @@ class QaVerifier:
     def _verdict(self, task: Task, text: str) -> Verdict:
         if not any(_references(task.answer)):
             return Verdict(0.0, "error")
-        asked = _words_of(task.prompt)
+        asked = _words_of(task.conversation)
 
         def score(given: AnswerTokens, wanted: AnswerTokens) -> float:
             return self._score(given, wanted) if _adds_something(given, wanted, asked) else 0.0

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from rekindle.config.facts import FILE_SOURCES, invents_its_world
 from rekindle.config.tables import Config
+from rekindle.hub import HUB_NAME
 
 __all__ = [
     "model_reads_the_task",
@@ -55,6 +56,17 @@ def task_is_named(config: Config) -> Iterator[str]:
     task = config.task
     if task.source in FILE_SOURCES and task.path is None:
         yield f'task.source = "{task.source}" needs task.path, the file to read; set it'
+    if task.source == "hub" and not (task.path and HUB_NAME.fullmatch(task.path)):
+        given = "" if task.path is None else f", and {task.path!r} is none"
+        yield (
+            f'task.source = "hub" needs task.path, the name of a data set on the hub ("owner/name"){given}; set it, or '
+            'set task.source = "jsonl" for a file'
+        )
+    if task.source == "hub" and "[" in f"{task.split}{task.eval_split}":
+        yield (
+            f"task.split = {task.split!r}: a part of a split cannot be named; set task.split to the name of the split, "
+            "and task.pool_size to the number of prompts"
+        )
     if task.source == "reasoning_gym" and task.name is None:
         yield 'task.source = "reasoning_gym" needs task.name; set it, e.g. to "spell_backward"'
     if task.verifier == "reasoning_gym" and task.source != "reasoning_gym":

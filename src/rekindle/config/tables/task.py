@@ -3,15 +3,31 @@
 from typing import Any, ClassVar, Literal
 
 from rekindle.config.conditions import Condition, absent, fact, given, on
-from rekindle.config.facts import FILE_SOURCES, PROMPT_SOURCES, verifies_in_workers, verifies_maths
+from rekindle.config.facts import FILE_SOURCES, PROMPT_SOURCES, ROW_SOURCES, verifies_in_workers, verifies_maths
 from rekindle.config.keys import OptionalPath, Table, key
 
-__all__ = ["FILES", "JudgeTable", "TaskTable", "VerifyTable"]
+__all__ = ["FILES", "ROWS", "ColumnsTable", "JudgeTable", "TaskTable", "VerifyTable"]
 
 
 FILES = on("task.source", *FILE_SOURCES)
+ROWS = on("task.source", *FILE_SOURCES, "hub")
+HUB = on("task.source", "hub")
 GENERATED = on("task.source", "spell_backward", "search_world", "reasoning_gym", "arithmetic")
 ITSELF = on("task.source", "self_play")
+
+
+class ColumnsTable(Table):
+    """Columns of the rows by names of your own; ``a.b`` is the field ``b`` of the column ``a``."""
+
+    read_when: ClassVar[Condition | None] = on("task.source", *(one for one in ROW_SOURCES if one != "gsm8k"))
+
+    prompt: str | None = key(
+        None, "column of the prompt, e.g. question; absent: recognized by the names that other trainers use"
+    )
+    answer: str | None = key(
+        None, "column of the answer, e.g. solution; absent: recognized by the names that other trainers use"
+    )
+    id: str | None = key(None, "column of the id; absent: id, or a hash of the prompt")
 
 
 class TaskTable(Table):
@@ -24,9 +40,11 @@ class TaskTable(Table):
         "reasoning_gym",
         "arithmetic",
         "jsonl",
+        "json",
         "csv",
         "parquet",
         "gsm8k",
+        "hub",
         "given",
     ] = key(
         "spell_backward",
@@ -38,9 +56,11 @@ class TaskTable(Table):
             "reasoning_gym": "a generator of the package reasoning-gym, named by task.name",
             "arithmetic": "sums, differences and products of small numbers, for a pretrained model",
             "jsonl": "a file of JSON lines with prompt and answer; with the suffix .json also a list",
+            "json": "a JSON file with a list of rows, or with an object that has one",
             "csv": "a CSV or TSV file with a header and the columns prompt and answer",
             "parquet": "a Parquet file with prompt and answer",
             "gsm8k": "a file of JSON lines in the format of GSM8K",
+            "hub": "a data set on the Hugging Face hub, named by task.path",
             "given": "tasks that a script hands to rekindle.train",
         },
     )
@@ -57,13 +77,23 @@ class TaskTable(Table):
     name: str | None = key(None, "data set name, e.g. spell_backward", only=on("task.source", "reasoning_gym"))
     path: OptionalPath = key(
         None,
-        "file of tasks; self_play: answers to propose questions for, absent: those of the embedded search world",
-        only=FILES | ITSELF,
+        'file of tasks; hub: name of the data set, "owner/name"; self_play: answers to propose questions for, absent: '
+        "those of the embedded search world",
+        only=ROWS | ITSELF,
     )
     eval_path: OptionalPath = key(
         None,
         "file of held-out tasks; absent: eval.prompts rows are split off (self_play with a path: none)",
         only=FILES | (ITSELF & given("task.path", "ANSWERS", suggest=False)),
+    )
+    columns: ColumnsTable = ColumnsTable()
+    subset: str | None = key(None, "subset of the data set; absent: its default or only one", only=HUB)
+    split: str = key("train", "split of the data set to train on", only=HUB)
+    eval_split: str | None = key(
+        None, "split of held-out tasks; absent: eval.prompts rows of task.split are held out", only=HUB
+    )
+    revision: str | None = key(
+        None, "branch, tag or commit of the data set; a run keeps the commit that it began with", only=HUB
     )
     params: dict[str, Any] = key(
         {},

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rekindle.models.plain_text import control_tokens, encode_plain
+from rekindle.models.templates import chat_messages
 from rekindle.types import UserError
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ class Codec(Protocol):
         """Strings that ``own`` turns into control tokens."""
         ...
 
-    def prompt(self, text: str, tools: Tools) -> list[int]:
-        """Token ids of the user's message with the announcement of ``tools``, up to where the answer begins."""
+    def prompt(self, prompt: str | Sequence[Message], tools: Tools) -> list[int]:
+        """Token ids of the user's message, or of a conversation, with the announcement of ``tools``."""
         ...
 
     def render(self, messages: Sequence[Message], tools: Tools) -> str:
@@ -74,13 +75,15 @@ class PolicyCodec:
         self._unknown = policy.tokenizer.unk_token_id
         self.end_ids = policy.eos_ids
 
-    def prompt(self, text: str, tools: Tools) -> list[int]:
+    def prompt(self, prompt: str | Sequence[Message], tools: Tools) -> list[int]:
         """See ``Codec.prompt``."""
         if not tools:
             return self._policy.encode_prompt(
-                text, chat_template=self._chat_template, system_prompt=self._system_prompt
+                prompt, chat_template=self._chat_template, system_prompt=self._system_prompt
             )
-        return self.own(self.render([{"role": "user", "content": text}], tools))
+        return self.own(
+            self.render([{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt, tools)
+        )
 
     def render(self, messages: Sequence[Message], tools: Tools) -> str:
         """See ``Codec.render``."""
@@ -89,8 +92,7 @@ class PolicyCodec:
                 'search.protocol = "tool_calls" needs a chat template, and none is used; choose a chat model with '
                 'model.chat_template = true, or search.protocol = "tags"'
             )
-        system = [] if self._system_prompt is None else [{"role": "system", "content": self._system_prompt}]
-        return self._policy.render([*system, *messages], _listed(tools))
+        return self._policy.render(chat_messages(messages, self._system_prompt), _listed(tools))
 
     def own(self, text: str) -> list[int]:
         """See ``Codec.own``."""

@@ -84,9 +84,9 @@ class SearchConversations:
         """Format of searches, replies and the final text."""
         return self._settings.protocol
 
-    def prompt(self, text: str) -> list[int]:
-        """Token ids of the user's message, with the announcement of the tools."""
-        return self._settings.codec.prompt(text, self._settings.protocol.tools)
+    def prompt(self, prompt: str | Sequence[Mapping[str, str]]) -> list[int]:
+        """Token ids of the user's message, or of a conversation, with the announcement of the tools."""
+        return self._settings.codec.prompt(prompt, self._settings.protocol.tools)
 
     def room(self, prompt_ids: Sequence[int]) -> int:
         """Tokens of the context that are left for turns after this prompt."""

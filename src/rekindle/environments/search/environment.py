@@ -26,10 +26,10 @@ class SearchEnvironment:
         corpora: Corpora that have a retriever.
         verifier: Judges the answers.
         reward: A verdict's score -> reward.
-        prompt: Text with ``{question}`` in it; None: the protocol's instructions.
+        prompt: Text with ``{question}`` in it, around the last message of the user; None: the protocol's instructions.
 
     Raises:
-        UserError: A task names a corpus without a retriever or has a system message, or the prompt cannot be used.
+        UserError: A task names a corpus without a retriever, or the prompt cannot be used.
     """
 
     def __init__(
@@ -78,7 +78,10 @@ class SearchEnvironment:
         return Opening(request, _corpus(task), self._prompt_ids(task))
 
     def _prompt_ids(self, task: Task) -> list[int]:
-        return self._conversations.prompt(self._prompt.replace("{question}", task.prompt))
+        text = self._prompt.replace("{question}", task.prompt)
+        if not task.messages:
+            return self._conversations.prompt(text)
+        return self._conversations.prompt([*task.messages[:-1], {"role": "user", "content": text}])
 
     def _judge(self, conversations: Sequence[Conversation]) -> list[Verdict]:
         """Judge the answers, each in tags of its own, so that no other text can be taken for the answer."""
@@ -112,11 +115,6 @@ def _check_prompt(prompt: str) -> None:
 
 def _check_corpora(tasks: Sequence[Task], corpora: Sequence[str]) -> None:
     for task in tasks:
-        if task.system is not None:
-            raise UserError(
-                f"task {task.id!r} has a system message of its own, which search conversations do not have; put it "
-                "into search.prompt, or remove it"
-            )
         if _corpus(task) not in corpora:
             raise UserError(
                 f"task {task.id!r} names the corpus {_corpus(task)!r}, and there is a retriever for {sorted(corpora)} "
