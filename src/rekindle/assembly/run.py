@@ -291,6 +291,7 @@ def _parts(
             probe_rows=posterior.probe_rows if posterior.half_life is not None else 0,
         ),
         evaluate=announced(bench, say, recorder.note_held_out),
+        evaluated=len(bench.tasks.held_out) * (config.eval.samples + 1),
         recorder=recorder,
         health=HealthWatch(config, len(bench.tasks.held_out), _answers(bench)),
         files=files,

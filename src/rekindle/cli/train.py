@@ -5,11 +5,12 @@ then torch is imported.
 """
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from rekindle.cli.conclusion import conclude
 from rekindle.cli.interrupts import Interrupts
 from rekindle.cli.messages import say
 from rekindle.cli.options import add_config, resolved, user_path
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from rekindle.observability.progress import Progress
     from rekindle.preflight import PolicyFiles
     from rekindle.tasks.task_set import TaskSet
-    from rekindle.training.endings import Ending
+    from rekindle.training.activity import Activity
     from rekindle.training.loop import TrainingLoop
 
 __all__ = ["add"]
@@ -48,7 +49,7 @@ def _train(options: argparse.Namespace) -> int:
         tasks, policy = _look(config, directory)
         with _opened(config, directory, tasks, policy, options.resume, interrupts) as loop:
             ending = loop.run(lambda: interrupts.asked)
-    _conclude(config, directory, ending, loop)
+    conclude(config, directory, ending, step=loop.step, bound=loop.bound)
     return ending.value
 
 
@@ -83,7 +84,7 @@ def _opened(
     from rekindle.warm_starts.stage import start_model
 
     interrupts.check()
-    progress = Progress(config.train.steps, config.train.rollouts)
+    progress = Progress(config.train.steps, config.train.rollouts, success_at=config.task.success_threshold)
     with (
         open_run(
             config,
@@ -91,7 +92,7 @@ def _opened(
             start=lambda: start_model(config, say, tasks, policy.source),
             resume=resume,
             observer=lambda step, _: _RunDisplay(progress, interrupts, begun=step > 0),
-            say=say,
+            say=lambda text: None if progress.is_live else say(text),  # a live display says it itself
             interrupted=lambda: interrupts.asked,
             tasks=tasks,
             commit=policy.commit,
@@ -116,32 +117,8 @@ class _RunDisplay:
     def warn(self, text: str) -> None:
         self._progress.warn(text)
 
+    def follow(self, activity: "Activity") -> None:
+        self._progress.follow(activity)
 
-def _conclude(config: "Config", directory: Path, ending: "Ending", loop: "TrainingLoop") -> None:
-    from rekindle.observability.report import write_report
-    from rekindle.planning import write_null_control
-
-    say("writing the report ...")
-    write_null_control(config, directory)
-    report = write_report(directory)
-    if ending.name == "BOUND":
-        say(f"rekindle: stopped: {loop.bound}")
-    print(f"{'interrupted after' if ending.name == 'INTERRUPTED' else 'finished'} step {loop.step}")
-    print(f"  accuracy       {_accuracy(directory)}")
-    print(f"  run directory  {directory}")
-    print(f"  metrics        {directory / 'metrics.jsonl'}")
-    print(f"  report         {report}")
-    if ending.name == "INTERRUPTED":
-        print("  to continue, repeat the command with --resume")
-
-
-def _accuracy(directory: Path) -> str:
-    from rekindle.observability.narrative import accuracy_change
-    from rekindle.observability.runs import load_run
-    from rekindle.observability.summary import Summary
-
-    change = accuracy_change(Summary(load_run(directory)), "accuracy")
-    if change is None or change.end is None:
-        return "not evaluated since the start"
-    mean = f" (mean of the last {change.averaged} evaluations)" if change.averaged > 1 else ""
-    return f"{change.start:.2f} -> {change.end:.2f} on held-out prompts{mean}"
+    def samples(self, lines: "Sequence[Mapping[str, Any]]") -> None:
+        self._progress.samples(lines)

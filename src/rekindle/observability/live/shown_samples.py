@@ -1,0 +1,86 @@
+"""The two samples that a live display shows, as texts that no terminal and no page can be harmed by."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rekindle.observability.formatting import compact, excerpt, grouped
+from rekindle.observability.rows import number
+
+__all__ = ["ShownSample", "shown_samples"]
+
+_LONGEST = 400
+"""Most characters of a text; displays cut it to their width."""
+
+_MARK = re.compile(r"<\|[^<>|]{1,40}\|>")
+"""Control tokens of chat templates, which only take room here."""
+
+_INVISIBLE = re.compile("[\u200b-\u200d\ufe00-\ufe0f]")
+"""Joiners and variation selectors, whose width terminals disagree about."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownSample:
+    """A sample on a few lines; every text is one line without control characters.
+
+    Attributes:
+        verdict: ``"right, reward 1"``, ``"wrong, reward 0"`` or ``"no verdict"``.
+        size: ``"9 tokens"``, ``"24 tokens, truncated"``.
+        prompt: Its end, where the question is.
+        completion: Its beginning.
+        answer: The reference answer; "" where the line has none.
+    """
+
+    verdict: str
+    size: str
+    prompt: str
+    completion: str
+    answer: str = ""
+
+
+def shown_samples(lines: Sequence[Mapping[str, Any]], success_at: float = 0.5) -> tuple[ShownSample, ...]:
+    """At most two samples of a step: a right one and a wrong one where there are both, else the first two.
+
+    Args:
+        lines: Lines of ``samples.jsonl`` of one step. The solver's rollouts are preferred to held-out completions.
+        success_at: A reward of at least this much is right.
+    """
+    solved = [line for line in lines if line.get("role") != "proposer"]
+    chosen = [line for line in solved if line.get("split") == "train"] or solved
+    pair = list(_pair(chosen, success_at))
+    rest = [line for line in chosen if not any(line is one for one in pair)]
+    return tuple(_shown(line, success_at) for line in (*pair, *rest)[:2])
+
+
+def _pair(lines: Sequence[Mapping[str, Any]], success_at: float) -> Iterator[Mapping[str, Any]]:
+    rewards = [(line, number(line, "reward")) for line in lines]
+    for right in (True, False):
+        yield from [line for line, reward in rewards if reward is not None and (reward >= success_at) == right][:1]
+
+
+def _shown(line: Mapping[str, Any], success_at: float) -> ShownSample:
+    reward = number(line, "reward")
+    judged = "no verdict" if reward is None else "right" if reward >= success_at else "wrong"
+    tokens = f"{grouped(number(line, 'generated_tokens') or 0)} tokens"
+    return ShownSample(
+        verdict=judged if reward is None else f"{judged}, reward {compact(reward)}",
+        size=f"{tokens}, truncated" if line.get("truncated") else tokens,
+        prompt=_end(str(line.get("prompt") or "")),
+        completion=_beginning(str(line.get("completion") or "")) or "(nothing)",
+        answer="" if line.get("answer") is None else _beginning(_answer(line["answer"])),
+    )
+
+
+def _answer(answer: object) -> str:
+    return " | ".join(map(str, answer)) if isinstance(answer, list | tuple) else str(answer)
+
+
+def _beginning(text: str) -> str:
+    return " ".join(excerpt(_INVISIBLE.sub("", text[: 2 * _LONGEST]).strip(), _LONGEST).split())
+
+
+def _end(text: str) -> str:
+    words = " ".join(_MARK.sub(" ", _INVISIBLE.sub("", text[-4 * _LONGEST :])).split())
+    kept = excerpt(words[-_LONGEST:], _LONGEST)
+    return kept if len(words) <= _LONGEST and len(text) <= 4 * _LONGEST else f"\N{HORIZONTAL ELLIPSIS}{kept}"

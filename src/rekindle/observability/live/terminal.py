@@ -1,0 +1,108 @@
+"""Live display in a terminal: a bar, what the run is doing, the last steps, and two samples."""
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+from rich.text import Text
+
+from rekindle.observability.live.run_state import RunState
+from rekindle.observability.live.shown_samples import ShownSample
+
+__all__ = ["TerminalView"]
+
+_PARTS = 1000
+_NARROW = 64
+"""Terminals with fewer columns get no table of the steps."""
+_FIXED_LINES = 6
+"""Lines of the display beside the steps and the samples."""
+_SAMPLE_LINES = 3
+
+
+class TerminalView:
+    """Redraws the state of a run below whatever else is written to the terminal.
+
+    Args:
+        state: What is shown; read four times a second, from a thread.
+        console: The terminal.
+    """
+
+    def __init__(self, state: RunState, console: Console) -> None:
+        self._state, self._console = state, console
+        self._bar = _bar(console)
+        self._task = self._bar.add_task("", total=_PARTS, words="")
+        self._live = Live(console=console, refresh_per_second=4, get_renderable=self._picture)
+        self._is_first = True
+
+    def start(self) -> None:
+        """Begin to draw."""
+        self._live.start()
+
+    def update(self) -> None:
+        """Show a finished step."""
+        change = self._bar.reset if self._is_first else self._bar.update
+        # A resumed run begins in the middle; the time left is estimated from its own steps only.
+        change(self._task, completed=round(_PARTS * self._state.done), words=self._state.position)
+        self._is_first = False
+        self._live.refresh()
+
+    def stop(self) -> None:
+        """Draw for the last time; the picture stays."""
+        self._state.activity = None
+        self._live.stop()
+
+    def _picture(self) -> Table:
+        state, width, height = self._state, self._console.width, self._console.height
+        picture = Table.grid()
+        picture.add_column(max_width=width)
+        picture.add_row(self._bar)
+        for line in (state.doing, state.held_out, state.sentence):
+            if line:
+                picture.add_row(Text(line))
+        samples = state.samples if height >= _FIXED_LINES + 2 * _SAMPLE_LINES else ()
+        rows = list(state.steps)[-max(0, height - _FIXED_LINES - _SAMPLE_LINES * len(samples) - 2) :]
+        if rows and width >= _NARROW and height > _FIXED_LINES + 3:
+            picture.add_row(_steps(rows))
+        if samples:
+            picture.add_row(_samples(samples))
+        return picture
+
+
+def _steps(rows: list[dict[str, str]]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name in rows[-1]:
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(Text, row.values()))
+    return table
+
+
+def _samples(samples: tuple[ShownSample, ...]) -> Table:
+    """The samples, a line per text; ``Text`` keeps markup from being read, and cuts to the width."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    for one in samples:
+        table.add_row(Text(one.verdict, style="green" if one.verdict.startswith("right") else ""), _line(one.prompt))
+        table.add_row(Text(one.size, style="dim"), _line(one.completion))
+        if one.answer:
+            table.add_row(Text("answer", style="dim"), _line(one.answer))
+    return table
+
+
+def _line(text: str) -> Text:
+    return Text(text, no_wrap=True, overflow="ellipsis")
+
+
+def _bar(console: Console) -> Bar:
+    return Bar(
+        TextColumn("{task.fields[words]}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("·"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=console,
+    )
