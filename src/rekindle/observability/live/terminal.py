@@ -1,9 +1,12 @@
 """Live display in a terminal: a bar, what the run is doing, the last steps, and two samples."""
 
-from rich.console import Console
+from collections.abc import Iterable
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -13,7 +16,7 @@ from rekindle.observability.live.shown_samples import ShownSample
 __all__ = ["TerminalView"]
 
 _PARTS = 1000
-_NARROW = 64
+_NARROW = 74
 """Terminals with fewer columns get no table of the steps."""
 _FIXED_LINES = 6
 """Lines of the display beside the steps and the samples."""
@@ -32,6 +35,7 @@ class TerminalView:
         self._state, self._console = state, console
         self._bar = _bar(console)
         self._task = self._bar.add_task("", total=_PARTS, words="")
+        self._below: list[RenderableType] = []
         self._live = Live(console=console, refresh_per_second=4, get_renderable=self._picture)
         self._is_first = True
 
@@ -45,6 +49,7 @@ class TerminalView:
         # A resumed run begins in the middle; the time left is estimated from its own steps only.
         change(self._task, completed=round(_PARTS * self._state.done), words=self._state.position)
         self._is_first = False
+        self._below = [_Drawn(part) for part in self._parts()]
         self._live.refresh()
 
     def stop(self) -> None:
@@ -52,21 +57,33 @@ class TerminalView:
         self._state.activity = None
         self._live.stop()
 
-    def _picture(self) -> Table:
+    def _picture(self) -> Group:
+        state = self._state
+        lines = [Text(line) for line in (state.doing, state.held_out, state.sentence) if line]
+        return Group(self._bar, *lines, *self._below)
+
+    def _parts(self) -> Iterable[RenderableType]:
+        """The steps and the samples, as many as the terminal has room for."""
         state, width, height = self._state, self._console.width, self._console.height
-        picture = Table.grid()
-        picture.add_column(max_width=width)
-        picture.add_row(self._bar)
-        for line in (state.doing, state.held_out, state.sentence):
-            if line:
-                picture.add_row(Text(line))
         samples = state.samples if height >= _FIXED_LINES + 2 * _SAMPLE_LINES else ()
-        rows = list(state.steps)[-max(0, height - _FIXED_LINES - _SAMPLE_LINES * len(samples) - 2) :]
-        if rows and width >= _NARROW and height > _FIXED_LINES + 3:
-            picture.add_row(_steps(rows))
+        rows = max(0, height - _FIXED_LINES - _SAMPLE_LINES * len(samples) - 1)
+        if rows and state.steps and width >= _NARROW:
+            yield _steps(list(state.steps)[-rows:])
         if samples:
-            picture.add_row(_samples(samples))
-        return picture
+            yield _samples(samples, width)
+
+
+class _Drawn:
+    """Something that does not change, drawn once for a width: tables are slow to draw."""
+
+    def __init__(self, inner: RenderableType) -> None:
+        self._inner, self._width = inner, 0
+        self._segments: list[Segment] = []
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterable[Segment]:
+        if self._width != options.max_width:
+            self._segments, self._width = list(console.render(self._inner, options)), options.max_width
+        return self._segments
 
 
 def _steps(rows: list[dict[str, str]]) -> Table:
@@ -78,10 +95,11 @@ def _steps(rows: list[dict[str, str]]) -> Table:
     return table
 
 
-def _samples(samples: tuple[ShownSample, ...]) -> Table:
+def _samples(samples: tuple[ShownSample, ...], width: int) -> Table:
     """The samples, a line per text; ``Text`` keeps markup from being read, and cuts to the width."""
     table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
+    names = max(len(name) for one in samples for name in (one.verdict, one.size))
+    table.add_column(no_wrap=True, min_width=min(names, width // 2))
     table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     for one in samples:
         table.add_row(Text(one.verdict, style="green" if one.verdict.startswith("right") else ""), _line(one.prompt))
