@@ -21,6 +21,7 @@ __all__ = [
     "heading",
     "paragraph",
     "record",
+    "sample_list",
     "samples",
     "section",
     "subheading",
@@ -169,6 +170,13 @@ def filters(name: str, choices: Mapping[str, Mapping[str, str]]) -> str:
         f"</label>{selections}"
         '<button type="button">open or close</button><button type="button">clear</button>'
         '<output aria-live="polite"></output></div>'
+    )
+
+
+def sample_list(name: str, *groups: str) -> str:
+    """Groups of samples in a box of limited height, which the keyboard can scroll."""
+    return (
+        f'<div class="list" role="region" aria-label="{escape(name)}" tabindex="0">\n' + "\n".join(groups) + "\n</div>"
     )
 
 

@@ -40,7 +40,9 @@ def written(summary: Summary) -> str:
     )
     groups = [part for name, found in kinds.items() for part in _groups(name, found, attributes)]
     bar = page.filters("Filter the samples", _choices(shown, attributes))
-    return page.section("What the policy writes", page.paragraph(note, "soft"), bar, *groups)
+    return page.section(
+        "What the policy writes", page.paragraph(note, "soft"), bar, page.sample_list("Samples", *groups)
+    )
 
 
 def _ends(lines: Sequence[Line]) -> list[Line]:
