@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 from synthetic_run import write_run
@@ -78,7 +79,7 @@ def test_a_figure_of_accuracy_reward_and_outcomes(run):
     pytest.importorskip("matplotlib")
     config = (run.directory / "config.toml").read_text().replace('"recycle"', '"$\\\\frac$ <b> $"')
     (run.directory / "config.toml").write_text(config)  # a name that is no TeX
-    figure = load_run(run.directory).plot()
+    figure: Any = load_run(run.directory).plot()
     accuracy, reward, groups = figure.axes
     assert [line.get_label() for line in accuracy.lines] == ["sampled", "greedy"]
     evaluated = [row for row in run.metrics if "eval/greedy" in row]

@@ -6,6 +6,9 @@ import re
 import pytest
 from rich.console import Console
 
+from rekindle.observability.live.run_state import RunState
+from rekindle.observability.live.shown_samples import shown_samples
+from rekindle.observability.live.terminal import TerminalView
 from rekindle.observability.progress import Progress
 from rekindle.training.activity import Activity, Part
 
@@ -41,10 +44,18 @@ def test_everything_at_a_glance():
     activity = Activity(clock=lambda: 0.0)
     activity.begin(Part.ROLLING_OUT, 256)
     activity.tell(96)
-    text = displayed(samples("What is 6 * 7?", "an error"), activity=activity)
-    for words in ("step 41 of 82", "rolling out 96 of 256", "held-out accuracy 0.46, greedy 0.70 (step 41)",
-                  "learning rate", "1e-05", "right, reward 1", "wrong, reward 0", "What is 6 * 7?"):  # fmt: skip
-        assert words in text
+    shown = shown_samples(samples("What is 6 * 7?", "an error"))
+    state = RunState("step 41 of 82", 0.5, "step 41: so and so", samples=shown, activity=activity)
+    state.add(STEP)
+    console = Console(file=io.StringIO(), width=100, height=40)
+    view = TerminalView(state, console)
+    view.update()
+    with console.capture() as captured:
+        console.print(view.picture())
+    for words in ("step 41 of 82", "50%", "rolling out 96 of 256", "held-out accuracy 0.46, greedy 0.70 (step 41)",
+                  "step 41: so and so", "learning rate", "1e-05", "right, reward 1", "wrong, reward 0",
+                  "What is 6 * 7?"):  # fmt: skip
+        assert words in captured.get()
 
 
 def test_at_the_end_nothing_is_being_done():

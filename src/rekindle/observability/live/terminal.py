@@ -36,7 +36,7 @@ class TerminalView:
         self._bar = _bar(console)
         self._task = self._bar.add_task("", total=_PARTS, words="")
         self._below: list[RenderableType] = []
-        self._live = Live(console=console, refresh_per_second=4, get_renderable=self._picture)
+        self._live = Live(console=console, refresh_per_second=4, get_renderable=self.picture)
         self._is_first = True
 
     def start(self) -> None:
@@ -50,14 +50,14 @@ class TerminalView:
         change(self._task, completed=round(_PARTS * self._state.done), words=self._state.position)
         self._is_first = False
         self._below = [_Drawn(part) for part in self._parts()]
-        self._live.refresh()
 
     def stop(self) -> None:
         """Draw for the last time; the picture stays."""
         self._state.activity = None
         self._live.stop()
 
-    def _picture(self) -> Group:
+    def picture(self) -> Group:
+        """The state at this moment."""
         state = self._state
         lines = [Text(line) for line in (state.doing, state.held_out, state.sentence) if line]
         return Group(self._bar, *lines, *self._below)
