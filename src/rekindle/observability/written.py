@@ -7,6 +7,7 @@ from typing import Any
 from rekindle.observability import page
 from rekindle.observability.formatting import compact, excerpt, grouped
 from rekindle.observability.rows import number
+from rekindle.observability.sample_fields import further_fields, judgement
 from rekindle.observability.summary import Summary
 
 __all__ = ["written"]
@@ -58,15 +59,11 @@ Attributes = Mapping[str, Callable[[Line], str]]
 
 
 def _attributes(success_at: float) -> Attributes:
-    def judged(line: Line) -> str:
-        reward = number(line, "reward")
-        return "no verdict" if reward is None else "right" if reward >= success_at else "wrong"
-
     return {
         "kind": lambda line: "training" if line.get("split") == "train" else "held-out",
         "role": lambda line: excerpt(str(line.get("role") or ""), _NAME),
         "outcome": lambda line: excerpt(str(line.get("outcome") or line.get("fate") or ""), _NAME).replace("_", " "),
-        "reward": judged,
+        "reward": lambda line: judgement(line, success_at),
         "step": lambda line: str(line["step"]),
         "truncated": lambda line: "yes" if line.get("truncated") else "no",
     }
@@ -110,15 +107,4 @@ def _entries(line: Line) -> Iterator[tuple[str, str]]:
     yield "task", excerpt(str(line.get("task_id")), _NAME)
     yield "prompt", excerpt(str(line.get("prompt")), _TEXT)
     yield "completion", excerpt(str(line.get("completion")), _TEXT)
-    if line.get("answer") is not None:
-        answer = line["answer"]
-        yield "answer", excerpt(" | ".join(map(str, answer)) if isinstance(answer, list) else str(answer), _TEXT)
-    for kind in ("rewards", "audits"):
-        if isinstance(named := line.get(kind), dict) and named:
-            yield kind, excerpt(", ".join(_named(name, value) for name, value in named.items()), _TEXT)
-
-
-def _named(name: str, value: object) -> str:
-    """A reward by name; None: it does not apply."""
-    number_of = f"{value:.3g}" if isinstance(value, int | float) else "does not apply"
-    return f"{name} {number_of}"
+    yield from ((name, excerpt(text, _TEXT)) for name, text in further_fields(line))

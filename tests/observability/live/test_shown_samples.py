@@ -35,32 +35,43 @@ HOSTILE = "\x1b[2J\x1b]0;owned\x07[bold red]x[/]\r\n\x9b31m\u202eevil\u2066 \x00
     ],
 )
 def test_one_right_and_one_wrong_where_there_are_both(lines, shown):
-    assert [one.completion for one in shown_samples(lines)] == shown
+    assert [one.lines[1][1] for one in shown_samples(lines)] == shown
 
 
 def test_what_is_right_is_the_tasks_own_threshold():
     partial = line("partial", 0.7, truncated=True)
     (shown,) = shown_samples([partial], success_at=0.5)
-    assert (shown.verdict, shown.size) == ("right, reward 0.7", "9 tokens, truncated")
+    assert shown.is_right
+    assert [name for name, _ in shown.lines] == ["right, reward 0.7", "9 tokens, truncated"]
     (shown,) = shown_samples([partial], success_at=0.9)
-    assert shown.verdict == "wrong, reward 0.7"
+    assert not shown.is_right
+    assert shown.lines[0][0] == "wrong, reward 0.7"
     (shown,) = shown_samples([line("", None)])
-    assert (shown.verdict, shown.completion) == ("no verdict", "(nothing)")
+    assert (shown.lines[0][0], shown.lines[1][1]) == ("no verdict", "(nothing)")
 
 
 def test_a_prompt_shows_its_end_without_control_tokens():
     prompt = "<|im_start|>system\nBe brief<|im_end|>\n<|im_start|>user\nWhat is 17 + 25?<|im_end|>\n"
-    assert shown_samples([line(prompt=prompt)])[0].prompt == "system Be brief user What is 17 + 25?"
-    shown = shown_samples([line(prompt="x" * 5000 + " What is 17 + 25?")])[0].prompt
+    assert shown_samples([line(prompt=prompt)])[0].lines[0][1] == "system Be brief user What is 17 + 25?"
+    shown = shown_samples([line(prompt="x" * 5000 + " What is 17 + 25?")])[0].lines[0][1]
     assert shown.startswith("…xxx")
     assert shown.endswith("What is 17 + 25?")
     assert len(shown) < 500
 
 
-def test_an_answer_is_shown_where_there_is_one():
-    assert shown_samples([line()])[0].answer == ""
-    assert shown_samples([line(answer="42")])[0].answer == "42"
-    assert shown_samples([line(answer=["Paris", "Lutetia"])])[0].answer == "Paris | Lutetia"
+@pytest.mark.parametrize(
+    ("fields", "lines"),
+    [
+        ({}, []),
+        ({"answer": "42"}, [("answer", "42")]),
+        ({"answer": ["Paris", "Lutetia"]}, [("answer", "Paris | Lutetia")]),
+        ({"rewards": {}, "audits": None, "answer": None}, []),
+        ({"rewards": {"format": 1.0, "correct": 0.12345, "style": None}, "audits": {"strict": 0.0}},
+         [("rewards", "format 1, correct 0.123, style does not apply"), ("audits", "strict 0")]),
+    ],
+)  # fmt: skip
+def test_the_answer_and_rewards_by_name_are_shown_where_there_are_some(fields, lines):
+    assert list(shown_samples([line(**fields)])[0].lines[2:]) == lines
 
 
 @pytest.mark.parametrize("absent", ["reward", "prompt", "completion", "generated_tokens", "role", "split"])
@@ -70,15 +81,15 @@ def test_a_line_of_another_version_is_shown_as_far_as_it_goes(absent):
 
 
 def assert_plain(sample):
-    for text in (sample.verdict, sample.size, sample.prompt, sample.completion, sample.answer):
+    for text in (text for line in sample.lines for text in line):
         assert not {unicodedata.category(char) for char in text} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
         text.encode()
 
 
 def test_hostile_text_becomes_one_plain_line():
-    (sample,) = shown_samples([line(HOSTILE, prompt=HOSTILE, answer=HOSTILE)])
+    (sample,) = shown_samples([line(HOSTILE, prompt=HOSTILE, answer=HOSTILE, rewards={HOSTILE: 1.0})])
     assert_plain(sample)
-    assert "<script>alert(1)</script>" in sample.completion  # harmless in a terminal; the page escapes it
+    assert "<script>alert(1)</script>" in sample.lines[1][1]  # harmless in a terminal; the page escapes it
 
 
 @given(st.text(), st.text(), st.one_of(st.none(), st.text(), st.lists(st.text())))

@@ -80,11 +80,9 @@ def _table(rows: list[dict[str, str]]) -> str:
 
 
 def _sample(sample: ShownSample) -> str:
-    rows = [(sample.verdict, sample.prompt), (sample.size, sample.completion)]
-    rows += [("answer", sample.answer)] if sample.answer else []
     return "".join(
         f'<tr><td style="text-align:left">{escape(name)}</td><td dir="auto" {_LINE}>{escape(text)}</td></tr>'
-        for name, text in rows
+        for name, text in sample.lines
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from rekindle.observability.formatting import compact, excerpt, grouped
 from rekindle.observability.rows import number
+from rekindle.observability.sample_fields import further_fields, judgement
 
 __all__ = ["ShownSample", "shown_samples"]
 
@@ -25,18 +26,13 @@ class ShownSample:
     """A sample on a few lines; every text is one line without control characters.
 
     Attributes:
-        verdict: ``"right, reward 1"``, ``"wrong, reward 0"`` or ``"no verdict"``.
-        size: ``"9 tokens"``, ``"24 tokens, truncated"``.
-        prompt: Its end, where the question is.
-        completion: Its beginning.
-        answer: The reference answer; "" where the line has none.
+        is_right: Whether its reward is a success.
+        lines: (Name, text) of each line, first ``("right, reward 1", the end of the prompt)`` and
+            ``("9 tokens, truncated", the beginning of the completion)``; then the answer, rewards and audits by name.
     """
 
-    verdict: str
-    size: str
-    prompt: str
-    completion: str
-    answer: str = ""
+    is_right: bool
+    lines: tuple[tuple[str, str], ...]
 
 
 def shown_samples(lines: Sequence[Mapping[str, Any]], success_at: float = 0.5) -> tuple[ShownSample, ...]:
@@ -54,26 +50,24 @@ def shown_samples(lines: Sequence[Mapping[str, Any]], success_at: float = 0.5) -
 
 
 def _pair(lines: Sequence[Mapping[str, Any]], success_at: float) -> Iterator[Mapping[str, Any]]:
-    rewards = [(line, number(line, "reward")) for line in lines]
-    for right in (True, False):
-        yield from [line for line, reward in rewards if reward is not None and (reward >= success_at) == right][:1]
+    for wanted in ("right", "wrong"):
+        yield from [line for line in lines if judgement(line, success_at) == wanted][:1]
 
 
 def _shown(line: Mapping[str, Any], success_at: float) -> ShownSample:
-    reward = number(line, "reward")
-    judged = "no verdict" if reward is None else "right" if reward >= success_at else "wrong"
+    reward, judged = number(line, "reward"), judgement(line, success_at)
     tokens = f"{grouped(number(line, 'generated_tokens') or 0)} tokens"
     return ShownSample(
-        verdict=judged if reward is None else f"{judged}, reward {compact(reward)}",
-        size=f"{tokens}, truncated" if line.get("truncated") else tokens,
-        prompt=_end(str(line.get("prompt") or "")),
-        completion=_beginning(str(line.get("completion") or "")) or "(nothing)",
-        answer="" if line.get("answer") is None else _beginning(_answer(line["answer"])),
+        judged == "right",
+        (
+            (judged if reward is None else f"{judged}, reward {compact(reward)}", _end(str(line.get("prompt") or ""))),
+            (
+                f"{tokens}, truncated" if line.get("truncated") else tokens,
+                _beginning(str(line.get("completion") or "")) or "(nothing)",
+            ),
+            *((name, _beginning(text)) for name, text in further_fields(line)),
+        ),
     )
-
-
-def _answer(answer: object) -> str:
-    return " | ".join(map(str, answer)) if isinstance(answer, list | tuple) else str(answer)
 
 
 def _beginning(text: str) -> str:

@@ -1,5 +1,6 @@
 """Live display in a terminal: a bar, what the run is doing, the last steps, and two samples."""
 
+import itertools
 from collections.abc import Iterable
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType
@@ -20,7 +21,6 @@ _NARROW = 74
 """Terminals with fewer columns get no table of the steps."""
 _FIXED_LINES = 6
 """Lines of the display beside the steps and the samples."""
-_SAMPLE_LINES = 3
 
 
 class TerminalView:
@@ -65,8 +65,9 @@ class TerminalView:
     def _parts(self) -> Iterable[RenderableType]:
         """The steps and the samples, as many as the terminal has room for."""
         state, width, height = self._state, self._console.width, self._console.height
-        samples = state.samples if height >= _FIXED_LINES + 2 * _SAMPLE_LINES else ()
-        rows = max(0, height - _FIXED_LINES - _SAMPLE_LINES * len(samples) - 1)
+        needed = sum(len(sample.lines) for sample in state.samples)
+        samples = state.samples if height >= _FIXED_LINES + needed else ()
+        rows = max(0, height - _FIXED_LINES - (needed if samples else 0) - 1)
         if rows and state.steps and width >= _NARROW:
             yield _steps(list(state.steps)[-rows:])
         if samples:
@@ -98,19 +99,14 @@ def _steps(rows: list[dict[str, str]]) -> Table:
 def _samples(samples: tuple[ShownSample, ...], width: int) -> Table:
     """The samples, a line per text; ``Text`` keeps markup from being read, and cuts to the width."""
     table = Table.grid(padding=(0, 2, 0, 0))
-    names = max(len(name) for one in samples for name in (one.verdict, one.size))
-    table.add_column(no_wrap=True, min_width=min(names, width // 2))
-    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    names = min(width // 2, max(len(name) for one in samples for name, _ in one.lines))
+    table.add_column(no_wrap=True, overflow="ellipsis", width=names)
+    table.add_column(no_wrap=True, overflow="ellipsis", width=max(1, width - names - 2))
     for one in samples:
-        table.add_row(Text(one.verdict, style="green" if one.verdict.startswith("right") else ""), _line(one.prompt))
-        table.add_row(Text(one.size, style="dim"), _line(one.completion))
-        if one.answer:
-            table.add_row(Text("answer", style="dim"), _line(one.answer))
+        styles = itertools.chain(["green" if one.is_right else ""], itertools.repeat("dim"))
+        for (name, text), style in zip(one.lines, styles, strict=False):
+            table.add_row(Text(name, style=style), Text(text, no_wrap=True, overflow="ellipsis"))
     return table
-
-
-def _line(text: str) -> Text:
-    return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def _bar(console: Console) -> Bar:
