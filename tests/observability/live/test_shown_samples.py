@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rekindle.observability.live.shown_samples import shown_samples
+from rekindle.observability.live.shown_samples import cut_in_the_middle, shown_samples
 
 
 def line(completion="42", reward: float | None = 1.0, **others):
@@ -50,13 +50,40 @@ def test_what_is_right_is_the_tasks_own_threshold():
     assert (shown.lines[0][0], shown.lines[1][1]) == ("no verdict", "(nothing)")
 
 
-def test_a_prompt_shows_its_end_without_control_tokens():
-    prompt = "<|im_start|>system\nBe brief<|im_end|>\n<|im_start|>user\nWhat is 17 + 25?<|im_end|>\n"
-    assert shown_samples([line(prompt=prompt)])[0].lines[0][1] == "system Be brief user What is 17 + 25?"
-    shown = shown_samples([line(prompt="x" * 5000 + " What is 17 + 25?")])[0].lines[0][1]
-    assert shown.startswith("…xxx")
-    assert shown.endswith("What is 17 + 25?")
-    assert len(shown) < 500
+CHATML = "<|im_start|>system\nBe brief<|im_end|>\n<|im_start|>user\nWhat is 17 + 25?<|im_end|>\n<|im_start|>assistant\n"
+HEADERS = "<|start|>user<|end_header_id|>\n\nWhat is 17 + 25?<|eot_id|><|start|>assistant<|end_header_id|>"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        (CHATML, "What is 17 + 25?"),
+        (HEADERS, "What is 17 + 25?"),
+        ("What is 17 + 25?\n", "What is 17 + 25?"),
+        ("reg>", "reg>"),
+        ("<|im_start|>user\nreg<|im_end|>", "reg"),
+        ("<|user|>reg<|end|><|assistant|>", "<|user|>reg<|end|><|assistant|>"),
+        ("user and roles", "user and roles"),
+        ("", ""),
+    ],
+)
+def test_of_a_prompt_the_last_message_is_shown(prompt, message):
+    assert shown_samples([line(prompt=prompt)])[0].lines[0][1] == message
+
+
+def test_a_long_prompt_is_cut_in_the_middle():
+    shown = shown_samples([line(prompt="Solve " + "x" * 5000 + " What is 17 + 25?")])[0].lines[0][1]
+    assert shown.startswith("Solve xxx")
+    assert shown.endswith("x What is 17 + 25?")
+    assert len(shown) <= 400
+
+
+@pytest.mark.parametrize(
+    ("text", "cells", "cut"),
+    [("abcdef", 6, "abcdef"), ("abcdefg", 6, "ab…efg"), ("中中中中中", 6, "中…中"), ("abc", 2, "a…c"), ("", 3, "")],
+)
+def test_a_text_is_cut_to_columns_of_a_terminal(text, cells, cut):
+    assert cut_in_the_middle(text, cells) == cut
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_samples_are_cut_to_the_width(width):
     text = OWN.sub("", displayed(samples(HOSTILE, "y" * 1000), width=width))
     lines = re.split(r"[\r\n]+", text)
     assert max(map(cell_len, lines)) <= width
-    assert all(line.rstrip().endswith("\N{HORIZONTAL ELLIPSIS}") for line in lines if "yyy" in line)
+    assert all("\N{HORIZONTAL ELLIPSIS}" in line for line in lines if "yyy" in line)
 
 
 @pytest.mark.parametrize("height", [5, 10, 16, 24, 40])

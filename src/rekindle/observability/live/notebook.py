@@ -8,12 +8,14 @@ from importlib import import_module
 from typing import Any
 
 from rekindle.observability.live.run_state import RunState
-from rekindle.observability.live.shown_samples import ShownSample
+from rekindle.observability.live.shown_samples import ShownSample, cut_in_the_middle
 
 __all__ = ["NotebookView", "html_picture"]
 
 _SECONDS = 1.0
 """Between two drawings."""
+_COLUMNS = 120
+"""Most columns of a sample's text."""
 _CELL = 'style="text-align:right;padding:0 1em 0 0"'
 _LINE = 'style="white-space:nowrap;overflow:hidden;text-overflow:ellipsis;max-width:60em;text-align:left"'
 
@@ -82,7 +84,7 @@ def _table(rows: list[dict[str, str]]) -> str:
 def _sample(sample: ShownSample) -> str:
     return "".join(
         f'<tr><td style="text-align:left">{escape(name)}</td><td dir="auto" {_LINE}>{escape(text)}</td></tr>'
-        for name, text in sample.lines
+        for name, text in ((name, cut_in_the_middle(text, _COLUMNS)) for name, text in sample.lines)
     )
 
 

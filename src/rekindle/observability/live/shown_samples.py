@@ -5,17 +5,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich.cells import cell_len, chop_cells
+
 from rekindle.observability.formatting import compact, excerpt, grouped
 from rekindle.observability.rows import number
 from rekindle.observability.sample_fields import further_fields, judgement
 
-__all__ = ["ShownSample", "shown_samples"]
+__all__ = ["ShownSample", "cut_in_the_middle", "shown_samples"]
 
 _LONGEST = 400
 """Most characters of a text; displays cut it to their width."""
 
 _MARK = re.compile(r"<\|[^<>|]{1,40}\|>")
-"""Control tokens of chat templates, which only take room here."""
+"""Control tokens of chat templates, which separate messages and roles."""
+
+_ROLE = re.compile(r"^\s*user\s*\n")
 
 _INVISIBLE = re.compile("[\u200b-\u200d\ufe00-\ufe0f]")
 """Joiners and variation selectors, whose width terminals disagree about."""
@@ -27,7 +31,7 @@ class ShownSample:
 
     Attributes:
         is_right: Whether its reward is a success.
-        lines: (Name, text) of each line, first ``("right, reward 1", the end of the prompt)`` and
+        lines: (Name, text) of each line, first ``("right, reward 1", the last message)`` and
             ``("9 tokens, truncated", the beginning of the completion)``; then the answer, rewards and audits by name.
     """
 
@@ -60,7 +64,10 @@ def _shown(line: Mapping[str, Any], success_at: float) -> ShownSample:
     return ShownSample(
         judged == "right",
         (
-            (judged if reward is None else f"{judged}, reward {compact(reward)}", _end(str(line.get("prompt") or ""))),
+            (
+                judged if reward is None else f"{judged}, reward {compact(reward)}",
+                _message(str(line.get("prompt") or "")),
+            ),
             (
                 f"{tokens}, truncated" if line.get("truncated") else tokens,
                 _beginning(str(line.get("completion") or "")) or "(nothing)",
@@ -74,7 +81,17 @@ def _beginning(text: str) -> str:
     return " ".join(excerpt(_INVISIBLE.sub("", text[: 2 * _LONGEST]).strip(), _LONGEST).split())
 
 
-def _end(text: str) -> str:
-    words = " ".join(_MARK.sub(" ", _INVISIBLE.sub("", text[-4 * _LONGEST :])).split())
-    kept = excerpt(words[-_LONGEST:], _LONGEST)
-    return kept if len(words) <= _LONGEST and len(text) <= 4 * _LONGEST else f"\N{HORIZONTAL ELLIPSIS}{kept}"
+def _message(prompt: str) -> str:
+    """The last message of a prompt: what follows the last mark that more than a role's name follows."""
+    parts = [part for part in _MARK.split(prompt) if len(part.split()) > 1] or [prompt]
+    words = " ".join(_INVISIBLE.sub("", _ROLE.sub("", parts[-1])).split())
+    return " ".join(excerpt(cut_in_the_middle(words, _LONGEST), _LONGEST).split())
+
+
+def cut_in_the_middle(text: str, cells: int) -> str:
+    """The beginning and the end of a text that is wider than ``cells`` columns of a terminal, else the text."""
+    if cell_len(text) <= cells:
+        return text
+    beginning = chop_cells(text, max(1, (cells - 1) // 2))[0]
+    end = chop_cells(text[::-1], max(1, cells - 1 - cell_len(beginning)))[0][::-1]
+    return f"{beginning}\N{HORIZONTAL ELLIPSIS}{end}"

@@ -1,6 +1,5 @@
 """Live display in a terminal: a bar, what the run is doing, the last steps, and two samples."""
 
-import itertools
 from collections.abc import Iterable
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType
@@ -12,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rekindle.observability.live.run_state import RunState
-from rekindle.observability.live.shown_samples import ShownSample
+from rekindle.observability.live.shown_samples import ShownSample, cut_in_the_middle
 
 __all__ = ["TerminalView"]
 
@@ -103,9 +102,13 @@ def _samples(samples: tuple[ShownSample, ...], width: int) -> Table:
     table.add_column(no_wrap=True, overflow="ellipsis", width=names)
     table.add_column(no_wrap=True, overflow="ellipsis", width=max(1, width - names - 2))
     for one in samples:
-        styles = itertools.chain(["green" if one.is_right else ""], itertools.repeat("dim"))
-        for (name, text), style in zip(one.lines, styles, strict=False):
-            table.add_row(Text(name, style=style), Text(text, no_wrap=True, overflow="ellipsis"))
+        (name, message), *others = one.lines
+        message = cut_in_the_middle(message, width - names - 2)
+        table.add_row(
+            Text(name, style="green" if one.is_right else ""), Text(message, no_wrap=True, overflow="ellipsis")
+        )
+        for name, text in others:
+            table.add_row(Text(name, style="dim"), Text(text, no_wrap=True, overflow="ellipsis"))
     return table
 
 
