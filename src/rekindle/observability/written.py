@@ -33,8 +33,8 @@ def written(summary: Summary) -> str:
     shown = [line for found in kinds.values() for line in found]
     if not shown:
         return ""
-    success_at = number(summary.run.config.get("task") or {}, "success_threshold")
-    attributes = _attributes(0.5 if success_at is None else success_at)
+    threshold = summary.setting("task", "success_threshold")
+    attributes = _attributes(threshold if isinstance(threshold, int | float) else 0.5)
     note = (
         "From samples.jsonl, which has a few rollouts of every step and evaluation; here are those of the first and of "
         "the last steps."

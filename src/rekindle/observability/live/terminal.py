@@ -95,21 +95,19 @@ def _steps(rows: list[dict[str, str]]) -> Table:
     return table
 
 
-def _samples(samples: tuple[ShownSample, ...], width: int) -> Table:
+def _samples(samples: tuple[ShownSample, ...], width: int) -> Group:
     """The samples, a line per text; ``Text`` keeps markup from being read, and cuts to the width."""
-    table = Table.grid(padding=(0, 2, 0, 0))
-    names = min(width // 2, max(len(name) for one in samples for name, _ in one.lines))
-    table.add_column(no_wrap=True, overflow="ellipsis", width=names)
-    table.add_column(no_wrap=True, overflow="ellipsis", width=max(1, width - names - 2))
+    names = max(len(name) for one in samples for name, _ in one.lines)
+    lines = []
     for one in samples:
         (name, message), *others = one.lines
-        message = cut_in_the_middle(message, width - names - 2)
-        table.add_row(
-            Text(name, style="green" if one.is_right else ""), Text(message, no_wrap=True, overflow="ellipsis")
-        )
-        for name, text in others:
-            table.add_row(Text(name, style="dim"), Text(text, no_wrap=True, overflow="ellipsis"))
-    return table
+        lines.append(_line(name, "green" if one.is_right else "", names, cut_in_the_middle(message, width - names - 2)))
+        lines += [_line(name, "dim", names, text) for name, text in others]
+    return Group(*lines)
+
+
+def _line(name: str, style: str, width: int, text: str) -> Text:
+    return Text.assemble((f"{name:<{width}}  ", style), text, no_wrap=True, overflow="ellipsis")
 
 
 def _bar(console: Console) -> Bar:
