@@ -32,7 +32,7 @@ def test_one_output_is_rewritten_while_the_cell_runs(tmp_path, monkeypatch):
     cells = [TRAINING, RUN.format(path=str(write_run(tmp_path / "run", steps=12))), "run.plot()"]
     notebook, rewritten = nbformat.new_notebook(cells=[nbformat.new_code_cell(cell) for cell in cells]), []
 
-    class Watching(notebooks.NotebookClient):  # type: ignore[misc, name-defined]
+    class Watching(notebooks.NotebookClient):  # type: ignore[name-defined]
         def process_message(self, message, *others):
             if message["msg_type"] == "update_display_data":
                 rewritten.append(message["content"]["data"]["text/html"])
