@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rekindle.observability.summary import Summary
     from rekindle.training.endings import Ending
 
-__all__ = ["conclude", "next_commands"]
+__all__ = ["conclude", "next_commands", "results"]
 
 
 def conclude(config: "Config", directory: Path, ending: "Ending", *, step: int, bound: str = "") -> None:
@@ -31,11 +31,11 @@ def conclude(config: "Config", directory: Path, ending: "Ending", *, step: int, 
 
     say("writing the report ...")
     write_null_control(config, directory)
-    report = write_report(directory)
+    write_report(directory)
     if ending.name == "BOUND":
         say(f"rekindle: stopped: {bound}")
     print(f"{'interrupted after' if ending.name == 'INTERRUPTED' else 'finished'} step {step}")
-    for name, words in _results(directory, report):
+    for name, words in results(directory):
         print(f"  {name:<13}  {words}")
     if ending.name == "INTERRUPTED":
         print("  to continue, repeat the command with --resume")
@@ -45,8 +45,8 @@ def conclude(config: "Config", directory: Path, ending: "Ending", *, step: int, 
             print(f"  {command}")
 
 
-def _results(directory: Path, report: Path) -> "Iterator[tuple[str, object]]":
-    """What came of the run, and where its files are."""
+def results(directory: Path) -> "Iterator[tuple[str, object]]":
+    """What came of a run, and where its files are, as (name, words)."""
     from rekindle.observability.runs import load_run
     from rekindle.observability.summary import Summary
 
@@ -58,7 +58,7 @@ def _results(directory: Path, report: Path) -> "Iterator[tuple[str, object]]":
         yield "model", f"{model}{' (LoRA adapter)' if (model / 'adapter_config.json').exists() else ''}"
     yield "run directory", directory
     yield "metrics", directory / "metrics.jsonl"
-    yield "report", report
+    yield "report", directory / "report.html"
 
 
 def _accuracy(summary: "Summary", kind: str) -> str:

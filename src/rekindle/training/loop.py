@@ -163,9 +163,10 @@ class TrainingLoop:
             self._warn(self._health.begin())
             clock = StepClock(lambda: dict.fromkeys(("generate", "verify"), 0.0))
             evaluation = self._evaluate(clock)
-            self._write_samples(self.parts.recorder.drain(self.step, self.version))
+            written = self.parts.recorder.drain(self.step, self.version)
+            self.parts.files.write_samples(written)
             self._warn(self._health.step(evaluation))
-            self._write(step_metrics([], [], None) | dict(self.parts.start) | evaluation | clock.read())
+            self._write(step_metrics([], [], None) | dict(self.parts.start) | evaluation | clock.read(), written)
 
     # -- one step -----------------------------------------------------------------------------------------------------
 
@@ -206,9 +207,10 @@ class TrainingLoop:
         evaluation = self._evaluate(clock) if self._evaluation_due(ending) else {}
         parts.files.write_groups(records, collected.seconds, supplied)
         records += supplied.records
-        self._write_samples(parts.recorder.drain(self.step, self.version, records, supplied.rollouts))
+        written = parts.recorder.drain(self.step, self.version, records, supplied.rollouts)
+        parts.files.write_samples(written)
         self._warn(self._health.step(metrics | evaluation))
-        self._write(metrics | evaluation | clock.read())
+        self._write(metrics | evaluation | clock.read(), written)
         saved = ending is not None or self.step % parts.config.checkpoint.every == 0
         if saved:
             self._save()
@@ -310,12 +312,7 @@ class TrainingLoop:
             )
         return evaluation
 
-    def _write_samples(self, lines: Sequence[Mapping[str, Any]]) -> None:
-        self.parts.files.write_samples(lines)
-        if self._live is not None:
-            self._live.samples(lines)
-
-    def _write(self, metrics: Mapping[str, Any]) -> None:
+    def _write(self, metrics: Mapping[str, Any], samples: Sequence[Mapping[str, Any]]) -> None:
         pool = self.parts.scheduler.pool
         line = {
             "step": self.step,
@@ -329,6 +326,8 @@ class TrainingLoop:
             **pool.metrics(),
         }
         self.parts.files.end_step(line)
+        if self._live is not None:
+            self._live.samples(samples)
         self.parts.observer.step(line)
 
     def _save(self) -> None:
