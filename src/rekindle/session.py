@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rekindle.config import Config
 from rekindle.interrupts import Interrupts
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rekindle.observability.progress import Progress
     from rekindle.preflight import PolicyFiles
     from rekindle.tasks.task_set import TaskSet
+    from rekindle.training.activity import Activity
     from rekindle.training.endings import Ending
     from rekindle.training.loop import TrainingLoop
 
@@ -80,15 +81,16 @@ class Session:
         from rekindle.warm_starts.stage import start_model
 
         interrupts.check()
-        progress = Progress(self.config.train.steps, self.config.train.rollouts)
+        config = self.config
+        progress = Progress(config.train.steps, config.train.rollouts, success_at=config.task.success_threshold)
         with (
             open_run(
-                self.config,
+                config,
                 self.directory,
-                start=lambda: start_model(self.config, self.say, tasks, policy.source),
+                start=lambda: start_model(config, self.say, tasks, policy.source),
                 resume=self.resume,
                 observer=lambda step, _: _RunDisplay(progress, interrupts, begun=step > 0),
-                say=self.say,
+                say=lambda text: None if progress.is_live else self.say(text),  # a live display says it itself
                 interrupted=lambda: interrupts.asked,
                 tasks=tasks,
                 given=self.given,
@@ -124,3 +126,9 @@ class _RunDisplay:
 
     def warn(self, text: str) -> None:
         self._progress.warn(text)
+
+    def follow(self, activity: "Activity") -> None:
+        self._progress.follow(activity)
+
+    def samples(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        self._progress.samples(lines)

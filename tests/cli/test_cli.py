@@ -1,6 +1,7 @@
 """The command as a user types it."""
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -23,10 +24,26 @@ def train(out, *more, recipe="recycle"):
     return main(["train", str(EXAMPLE), "--recipe", recipe, "--out", str(out), *SETTINGS, *more])
 
 
+def assert_what_comes_next(run, output, capsys):
+    """The end of a run says what it reached, sampled and greedy, where the model is, and two commands that work."""
+    lines = output.splitlines()
+    assert [line.split()[0] for line in lines] == [
+        "finished", "accuracy", "greedy", "model", "run", "metrics", "report", "next", "rekindle", "rekindle"
+    ]  # fmt: skip
+    assert lines[3] == f"  model          {run / 'model'}"
+    assert lines[2].endswith(" on held-out prompts (mean of the last 2 evaluations)")
+    for line in lines[-2:]:
+        _, *command = shlex.split(line)
+        assert main(command) == 0
+    assert (run.with_name("a run-model") / "config.json").exists()
+    assert "pass@8" in capsys.readouterr().out
+
+
 def test_train_eval_report_and_resume(tmp_path, capsys):
-    run = tmp_path / "run"
+    run = tmp_path / "a run"
     assert train(run) == 0
     output = capsys.readouterr()
+    assert_what_comes_next(run, output.out, capsys)
     for name in ("metrics.jsonl", "report.html"):
         assert str(run / name) in output.out
         assert (run / name).exists()

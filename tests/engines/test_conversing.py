@@ -7,7 +7,7 @@ import torch
 
 import fast
 from rekindle.engines.conversing import converse
-from rekindle.engines.engine import Converser, PartnerTurn, SamplingRequest
+from rekindle.engines.engine import Converser, Metered, PartnerTurn, SamplingRequest
 from rekindle.engines.torch_engine import TorchEngine
 from rekindle.types import UserError
 
@@ -165,3 +165,21 @@ def test_bad_requests_are_refused_before_anything_is_sampled(policies):
     with pytest.raises(UserError, match="request 1: n = 0"):
         engine.converse(bad, Interviewer(bad, lambda name: 1))
     engine.converse([], Interviewer([], lambda name: 1))
+
+
+def test_a_conversation_counts_once_and_all_its_sampled_tokens(policies):
+    engine = TorchEngine(policies("qwen3"), max_rows=4)
+    partner = held(engine)
+    assert engine.meter.rollouts == sum(request.n for request in REQUESTS) == len(partner.seen)
+    assert engine.meter.tokens == sum(len(turn.token_ids) for turns in partner.seen.values() for turn in turns)
+
+
+def test_completions_and_tokens_are_counted_while_they_are_sampled(policies):
+    engine = TorchEngine(policies("qwen3"), max_rows=4)
+    assert isinstance(engine, Metered)
+    ended, tokens = 0, 0
+    for _, group in engine.generate(REQUESTS):
+        ended, tokens = ended + len(group), tokens + sum(len(one.token_ids) for one in group)
+        assert engine.meter.rollouts >= ended
+        assert engine.meter.tokens >= tokens
+    assert (engine.meter.rollouts, engine.meter.tokens) == (ended, tokens)

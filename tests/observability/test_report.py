@@ -1,5 +1,7 @@
 """The report as a document: complete, sound, escaped, and small, for every kind of run."""
 
+import base64
+import hashlib
 import json
 import re
 from html.parser import HTMLParser
@@ -200,6 +202,21 @@ def test_text_of_models_and_tasks_is_escaped(tmp_path):
     assert any(attack in data and "[train]" in data for data in page.texts)  # the configuration
 
 
+def assert_only_our_script(text, page):
+    """The page has one script, the one that the policy names by its hash, and nothing in the page can run besides."""
+    (script,) = re.findall(r"<script>(.*?)</script>", text, re.S)
+    assert text.lower().count("<script") == 1
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    (policy,) = [
+        value for tag, name, value in page.attributes if tag == "meta" and name == "content" and "src" in value
+    ]
+    assert policy == f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'"
+    assert not re.search(
+        r"innerHTML|outerHTML|insertAdjacent|document\.write|eval|Function|fetch|XMLHttp|import", script
+    )
+    assert not [name for _, name, _ in page.attributes if name.startswith("on") or name in {"src", "href", "style"}]
+
+
 ATTACK = "</dd></dl><script>document.title = 'owned'</script>\u202e"
 
 
@@ -219,7 +236,7 @@ def test_what_the_policy_writes_at_both_ends_of_the_run(tmp_path):
     lines += [sample(13, "train", "of a step that the metrics do not have yet")]
     (tmp_path / "samples.jsonl").write_text("".join(lines))
     text, page = report(tmp_path)
-    assert "<script" not in text
+    assert_only_our_script(text, page)
     assert "\u202e" not in text
     assert "What the policy writes" in page.texts
     for heading in ("Held-out prompts, step 0", "Held-out prompts, step 12", "Rollouts of training, step 12"):
@@ -228,9 +245,71 @@ def test_what_the_policy_writes_at_both_ends_of_the_run(tmp_path):
     assert not {"held_out 6", "of a step that the metrics do not have yet"} & set(page.texts)
     assert any(name.startswith("reward unknown, greedy, 1,500 tokens, truncated: </dd></dl>") for name in page.texts)
     assert "reward 0, temperature 1, 1,500 tokens, truncated: train 12" in page.texts
+    assert {"held_out 2", "held_out 8"} <= set(page.texts)  # of the first three and the last five steps
     assert any(name.startswith("proposer, reward 0, temperature 1, 1,500 tokens, truncated, all wrong, retired: xxx")
                for name in page.texts)  # fmt: skip
     assert max(map(len, page.texts)) < 5000
+
+
+def test_samples_can_be_filtered_by_what_they_differ_in(tmp_path):
+    write_run(tmp_path, steps=12)
+    lines = [sample(1, "train", "a", reward=1.0, truncated=False, outcome="mixed"),
+             sample(1, "train", "b", outcome="mixed", role="proposer"),
+             sample(2, "train", "c", reward=None, fate="failed", outcome=None),
+             sample(12, "held_out", "d")]  # fmt: skip
+    (tmp_path / "samples.jsonl").write_text("".join(lines))
+    text, page = report(tmp_path)
+    names = [value for tag, name, value in page.attributes if tag == "select" and name == "name"]
+    assert names == ["kind", "role", "outcome", "reward", "step", "truncated"]
+    values = [value for tag, name, value in page.attributes if tag == "option" and name == "value" and value]
+    assert values == ["held-out", "training", "solver", "proposer", "mixed", "failed", "wrong", "right", "no verdict",
+                      "1", "2", "12", "yes", "no"]  # fmt: skip
+    assert ('<details class="sample" data-kind="training" data-role="proposer" data-outcome="mixed" '
+            'data-reward="wrong" data-step="1" data-truncated="yes">') in text  # fmt: skip
+    (tmp_path / "samples.jsonl").write_text(sample(1, "train", "a") + sample(1, "train", "b"))
+    _, page = report(tmp_path)
+    assert "select" not in page.tags  # nothing to choose from; the search is there
+    assert "input" in page.tags
+
+
+def test_what_counts_as_right_in_the_filters_is_the_tasks_threshold(tmp_path):
+    write_run(tmp_path, steps=2)
+    config = (tmp_path / "config.toml").read_text()
+    (tmp_path / "config.toml").write_text(config.replace("[task]", "[task]\nsuccess_threshold = 0.9"))
+    (tmp_path / "samples.jsonl").write_text(sample(1, "train", "a", reward=0.8) + sample(1, "train", "b", reward=0.95))
+    text, _ = report(tmp_path)
+    assert re.findall(r'<details [^>]* data-reward="(\w+)"', text) == ["wrong", "right"]
+
+
+def test_rewards_by_name_audits_and_the_answer_are_shown_where_there_are_some(tmp_path):
+    write_run(tmp_path, steps=2)
+    lines = [
+        sample(1, "train", "a", rewards={"format": 0.123456, ATTACK: None}, audits={"strict": 0.0}, answer="<b>42</b>"),
+        sample(2, "train", "b", answer=["Paris", "Lutetia"], rewards={}),
+    ]
+    (tmp_path / "samples.jsonl").write_text("".join(lines))
+    text, page = report(tmp_path)
+    assert_only_our_script(text, page)
+    assert f"format 0.123, {ATTACK[:-1]}\ufffd does not apply" in page.texts
+    assert {"strict 0", "<b>42</b>", "Paris | Lutetia", "rewards", "audits"} <= set(page.texts)
+    assert page.texts.count("rewards") == 1
+
+
+HOSTILE_LINES = [
+    {field: value} for field in ("task_id", "prompt", "completion", "role", "outcome", "fate", "failure", "answer",
+                                 "split", "reward", "temperature", "generated_tokens", "truncated", "turns")
+    for value in ('"><script>alert(1)</script><img src=x onerror=a()>\x1b\u202e\ud800', ["<b>"], {"<b>": "<b>"}, None)
+]  # fmt: skip
+
+
+def test_any_field_may_be_hostile_or_of_another_type(tmp_path):
+    write_run(tmp_path, steps=12)
+    lines = [json.loads(sample(1 + place % 8, "train", "a")) | line for place, line in enumerate(HOSTILE_LINES)]
+    (tmp_path / "samples.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    text, page = report(tmp_path)
+    assert_only_our_script(text, page)
+    assert not {"img", "b"} & set(page.tags)
+    assert not re.search("[\x1b\u202e]", text)
 
 
 def test_a_run_without_samples_has_no_such_section(tmp_path):

@@ -7,6 +7,7 @@ import sys
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -21,7 +22,9 @@ from rekindle.given import Given
 from rekindle.notices import RekindleWarning
 from rekindle.observability.metrics import read_metrics
 from rekindle.observability.report import write_report
+from rekindle.observability.step_log import read_step_log
 from rekindle.recipes import on_given_tasks
+from rekindle.training.activity import Part
 from rekindle.training.checkpoint import CheckpointError, Checkpoints
 from rekindle.training.endings import Ending
 from rekindle.training.trainer import Diverged
@@ -150,6 +153,62 @@ def assert_same_run(one, two):
     first, second = last_weights(one), last_weights(two)
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first), "weights differ in a bit"
+
+
+class LiveScreen(Screen):
+    """An observer that follows as well, and remembers what the run was doing when it was told something."""
+
+    def __init__(self):
+        super().__init__()
+        self.activity, self.written = None, []
+
+    def follow(self, activity):
+        self.activity = activity
+
+    def samples(self, lines):
+        self.written += lines
+
+
+class Asking(Passing):
+    """A part of a run; before and after what it does, it reads what the run says that it is doing."""
+
+    def __init__(self, inner, screen, method):
+        super().__init__(inner)
+        self.doing, self._screen = [], screen
+        setattr(self, method, self._watched(getattr(inner, method)))
+
+    def _watched(self, method):
+        def call(*arguments):
+            self.doing.append(self._screen.activity.read())
+            result = method(*arguments)
+            result = list(result) if not isinstance(result, dict) and hasattr(result, "__next__") else result
+            self.doing.append(self._screen.activity.read())
+            return result
+
+        return call
+
+
+def test_an_observer_that_follows_reads_every_part_and_gets_the_samples(quick_config, tmp_path):
+    screen, parts_of = LiveScreen(), {}
+
+    def watching(parts):
+        environment, trainer = Asking(parts.environment, screen, "play"), Asking(parts.trainer, screen, "update")
+        evaluate = Asking(SimpleNamespace(run=parts.evaluate), screen, "run")
+        parts_of.update(environment=environment, trainer=trainer, evaluate=evaluate)
+        return replace(
+            parts, environment=environment, trainer=trainer, evaluate=evaluate.run, observer=screen
+        )  # fmt: skip
+
+    config = quick_config("recycle", "train.steps=1", "eval.samples=2")
+    finish(config, tmp_path / "run", adapt=watching)
+    asked, played = parts_of["environment"].doing[:2]
+    assert (asked.part, asked.expected, asked.ended, asked.tokens) == (Part.ROLLING_OUT, 16 * 4, 0, 0)
+    assert (played.ended, played.tokens) == (16 * 4, screen.lines[1]["generated_tokens"])
+    assert {one.part for one in parts_of["trainer"].doing} == {Part.TRAINING}
+    before, after = parts_of["evaluate"].doing[:2]
+    assert (before.part, before.expected, before.ended) == (Part.EVALUATING, 16 * 3, 0)
+    assert after.ended == 16 * 3
+    assert screen.written == list(read_step_log(tmp_path / "run" / "samples.jsonl"))
 
 
 def test_files_and_keys_of_the_contract(quick_config, tmp_path):

@@ -311,6 +311,7 @@ def _parts(
             probe_rows=posterior.probe_rows if posterior.half_life is not None else 0,
         ),
         evaluate=announced(bench, say, _noted(bench, recorder, health)),
+        evaluated=len(bench.tasks.held_out) * (config.eval.samples + 1),
         recorder=recorder,
         health=health,
         files=files,

@@ -22,7 +22,7 @@ from torch import Tensor
 from rekindle.engines.batch import Batch
 from rekindle.engines.conversing import next_turn
 from rekindle.engines.decoders import Decoder, Kept
-from rekindle.engines.engine import Completion, Partner
+from rekindle.engines.engine import Completion, Meter, Partner
 from rekindle.engines.prefill import Prefiller
 from rekindle.engines.rows import RowTable
 from rekindle.engines.stopping import StopTexts
@@ -54,6 +54,7 @@ class Decoding:
         decode: Turns tokens into text.
         max_rows: Most rows decoded at the same time.
         partner: Responds to finished rows; None: every row is a single completion.
+        meter: Counts sampled tokens, and completions and conversations that have ended.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Decoding:
         decode: Callable[[Sequence[int]], str],
         max_rows: int,
         partner: Partner | None = None,
+        meter: Meter | None = None,
     ) -> None:
         self._table = table
         self._eos_ids = eos_ids
@@ -71,6 +73,7 @@ class Decoding:
         self._max_rows = max_rows
         self._fresh = range(len(table))
         self._partner = partner
+        self._meter = meter or Meter()
         self._paused: list[_Paused] = []
         self._names: dict[int, tuple[int, int]] = {}  # names of the rows of further turns
         ends = torch.tensor(sorted(eos_ids), dtype=torch.int64, device=table.device)
@@ -96,6 +99,7 @@ class Decoding:
         """Admit waiting rows, or else take one step; return the finished rows as (row number, completion)."""
         slots, logits = self._admit() if self._has_room() else (ALL_SLOTS, self._batch.step())
         finished, tokens = self._batch.sample(slots, logits)
+        self._meter.tokens += self._batch.live if isinstance(slots, slice) else len(slots)
         stopped = self._stopped(slots, tokens)
         if stopped:
             finished += [slot for slot, row in enumerate(self._batch.rows) if row in stopped and slot not in finished]
@@ -105,6 +109,8 @@ class Decoding:
         ended = [(row, self._completion(row, ids, logprobs, row in stopped)) for row, ids, logprobs in released]
         if self._partner is not None:
             self._report(finished, ended)
+        else:
+            self._meter.rollouts += len(ended)
         self._batch.tidy(waiting=self._waiting)
         return ended
 
@@ -113,6 +119,7 @@ class Decoding:
         assert self._partner is not None
         continues = [self._partner.on_turn(*self.name(row), completion) for row, completion in ended]
         kept = list(compress(slots, continues))
+        self._meter.rollouts += len(ended) - len(kept)
         if kept:
             cache = self._batch.take(kept)
             for index, (row, completion) in enumerate(compress(ended, continues)):

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from rekindle.models.policy import Policy
 
-__all__ = ["Completion", "Converser", "Engine", "Partner", "PartnerTurn", "SamplingLimits", "SamplingRequest"]
+__all__ = [
+    "Completion",
+    "Converser",
+    "Engine",
+    "Meter",
+    "Metered",
+    "Partner",
+    "PartnerTurn",
+    "SamplingLimits",
+    "SamplingRequest",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,4 +155,27 @@ class Converser(Protocol):
 
     def converse(self, requests: Sequence[SamplingRequest], partner: Partner) -> None:
         """Hold ``n`` conversations per request, until ``partner`` has ended all of them."""
+        ...
+
+
+@dataclass(slots=True)
+class Meter:
+    """Running counts of an engine, for progress displays, which read them from another thread.
+
+    Attributes:
+        rollouts: Completions and conversations that have ended.
+        tokens: Tokens sampled, those of unfinished completions included.
+    """
+
+    rollouts: int = 0
+    tokens: int = 0
+
+
+@runtime_checkable
+class Metered(Protocol):
+    """An engine that counts what it samples while it samples; an engine may do without."""
+
+    @property
+    def meter(self) -> Meter:
+        """The counts since the engine was made."""
         ...

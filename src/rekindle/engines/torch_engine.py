@@ -8,7 +8,7 @@ import torch
 
 from rekindle.engines.decoders import Decoder, agrees_with_transformers
 from rekindle.engines.decoding import Decoding
-from rekindle.engines.engine import Completion, Partner, PartnerTurn, SamplingRequest
+from rekindle.engines.engine import Completion, Meter, Partner, PartnerTurn, SamplingRequest
 from rekindle.engines.fused import FusedDecoder
 from rekindle.engines.generic import GenericDecoder
 from rekindle.engines.rows import RowTable
@@ -30,6 +30,9 @@ class TorchEngine:
     A completion depends on its request and the weights alone; other rows of the batch change its log-probabilities by
     rounding only. The same call with the same number of threads gives the same bits.
 
+    Attributes:
+        meter: Running counts of rollouts and tokens.
+
     Args:
         policy: The policy to sample from.
         max_rows: Most completions decoded at the same time. More use more memory and are faster up to a point.
@@ -40,6 +43,7 @@ class TorchEngine:
             raise UserError(f"max_rows = {max_rows} leaves no room for a single completion; use at least 1")
         self._policy = policy
         self._max_rows = max_rows
+        self.meter = Meter()
         self._decoder = _decoder_for(policy)
         # Inference mode is faster, but tensors that a model caches in it (e.g. rotary tables) cannot be used in
         # training afterwards. The fused decoder runs no model code.
@@ -95,7 +99,7 @@ class TorchEngine:
             self._decoder.refresh()
             policy = self._policy
             table = RowTable(requests, policy.max_length, policy.device)
-            return Decoding(self._decoder, table, policy.eos_ids, policy.decode, self._max_rows, partner)
+            return Decoding(self._decoder, table, policy.eos_ids, policy.decode, self._max_rows, partner, self.meter)
 
     def _run(self, requests: tuple[SamplingRequest, ...]) -> Iterator[tuple[int, list[Completion]]]:
         if not requests:

@@ -1,9 +1,12 @@
 """The parts of an HTML page: sections, figures, tables, tiles, and the document around them.
 
-A page is one file without scripts and external resources; its content security policy forbids both. Arguments are plain
-text and are escaped here, except ``content`` and ``chart``, which are HTML from these functions or from ``svg``.
+A page is one file without external resources. Its only script is that of the samples' filters; the content security
+policy names it by its hash and forbids all else. Arguments are plain text and are escaped here, except ``content`` and
+``chart``, which are HTML from these functions or from ``svg``.
 """
 
+import base64
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
@@ -12,11 +15,14 @@ __all__ = [
     "details",
     "document",
     "figure",
+    "filters",
     "footer",
     "grid",
     "heading",
     "paragraph",
     "record",
+    "sample_list",
+    "samples",
     "section",
     "subheading",
     "table",
@@ -26,14 +32,15 @@ __all__ = [
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
-def document(title: str, content: str) -> str:
-    """A complete page."""
-    style = files("rekindle.observability").joinpath("report.css").read_text(encoding="utf-8")
+def document(title: str, content: str, *, filtered: bool = False) -> str:
+    """A complete page; ``filtered``: it has ``filters``, and the script for them."""
+    style, script = _resource("report.css"), _resource("report.js") if filtered else ""
+    policy = f"{_POLICY}; script-src '{_digest(script)}'" if filtered else _POLICY
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(title)}</title>
 <style>
@@ -41,9 +48,19 @@ def document(title: str, content: str) -> str:
 </head>
 <body>
 {content}
+{f"<script>{script}</script>" if filtered else ""}
 </body>
 </html>
 """
+
+
+def _resource(name: str) -> str:
+    return files("rekindle.observability").joinpath(name).read_text(encoding="utf-8")
+
+
+def _digest(script: str) -> str:
+    """The hash of a script, as a content security policy names it."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
 
 
 def heading(text: str) -> str:
@@ -121,7 +138,48 @@ def details(name: str, text: str) -> str:
     return f"<details>\n<summary>{escape(name)}</summary>\n<pre>{escape(text)}</pre>\n</details>"
 
 
-def record(name: str, entries: Iterable[tuple[str, str]]) -> str:
-    """Names and texts that unfold on a click; texts keep their line breaks and writing direction."""
+def record(name: str, entries: Iterable[tuple[str, str]], attributes: Mapping[str, str] | None = None) -> str:
+    """Names and texts that unfold on a click; texts keep their line breaks and writing direction.
+
+    With ``attributes`` it is a sample, which ``filters`` find by its text and by these.
+    """
+    named = "".join(f' data-{escape(key)}="{escape(value)}"' for key, value in (attributes or {}).items())
+    kind = "" if attributes is None else f' class="sample"{named}'
     rows = "".join(f'<dt>{escape(key)}</dt><dd dir="auto">{escape(text)}</dd>' for key, text in entries)
-    return f'<details>\n<summary>{escape(name)}</summary>\n<dl class="record">{rows}</dl>\n</details>'
+    return f'<details{kind}>\n<summary>{escape(name)}</summary>\n<dl class="record">{rows}</dl>\n</details>'
+
+
+def filters(name: str, choices: Mapping[str, Mapping[str, str]]) -> str:
+    """A search field and a selection per attribute of the samples, for the script of the page.
+
+    It is hidden until the script runs, so a page without scripts shows all samples.
+
+    Args:
+        name: For assistive technology.
+        choices: Attribute -> (value -> text); "" as the value, all samples, comes first by itself.
+    """
+    selections = "".join(
+        f'<label>{escape(key)} <select name="{escape(key)}"><option value="">all</option>'
+        + "".join(f'<option value="{escape(value)}">{escape(text)}</option>' for value, text in options.items())
+        + "</select></label>"
+        for key, options in choices.items()
+    )
+    return (
+        f'<div class="filters" role="search" aria-label="{escape(name)}" hidden>'
+        '<label>search <input type="search" name="search" autocomplete="off" spellcheck="false" aria-keyshortcuts="/">'
+        f"</label>{selections}"
+        '<button type="button">open or close</button><button type="button">clear</button>'
+        '<output aria-live="polite"></output></div>'
+    )
+
+
+def sample_list(name: str, *groups: str) -> str:
+    """Groups of samples in a box of limited height, which the keyboard can scroll."""
+    return (
+        f'<div class="list" role="region" aria-label="{escape(name)}" tabindex="0">\n' + "\n".join(groups) + "\n</div>"
+    )
+
+
+def samples(name: str, *content: str) -> str:
+    """A group of samples under a heading; the filters hide it where they hide all of its samples."""
+    return f'<div class="samples">\n{subheading(name)}\n' + "\n".join(content) + "\n</div>"

@@ -1,27 +1,28 @@
-"""Progress display of a run: a bar with the time left on a terminal, plain lines elsewhere."""
+"""Progress of a run: a live display in a terminal or a notebook, plain lines elsewhere."""
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
+from typing import Any, Protocol
 
 from rich.console import Console
-from rich.live import Live
-from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
-from rich.table import Table
 from rich.text import Text
 
 from rekindle.notices import warn
 from rekindle.observability.formatting import grouped, rate
+from rekindle.observability.live.notebook import NotebookView
+from rekindle.observability.live.run_state import RunState
+from rekindle.observability.live.shown_samples import shown_samples
+from rekindle.observability.live.terminal import TerminalView
 from rekindle.observability.rows import by_level, shown_levels
+from rekindle.training.activity import Activity
 
 __all__ = ["Progress", "sentence"]
 
 _LINES_PER_RUN = 40
 _LINES_WHEN_ENDLESS = 10
 _SILENCE_SECONDS = 60.0
-_PARTS = 1000
 
 
 def sentence(metrics: Mapping[str, object]) -> str:
@@ -84,15 +85,34 @@ def _count(metrics: Mapping[str, object], key: str) -> int:
     return int(value) if isinstance(value, int | float) else 0
 
 
+class View(Protocol):
+    """Live display of a run's state."""
+
+    def start(self) -> None:
+        """Begin to show it."""
+        ...
+
+    def update(self) -> None:
+        """Show a finished step."""
+        ...
+
+    def stop(self) -> None:
+        """Show it for the last time."""
+        ...
+
+
 class Progress:
     """Shows a run's steps; a context manager around the training loop.
 
-    A terminal shows a bar and, below it, the latest step's sentence. A file, a pipe or a CI log gets a line at the
-    first step, at every evaluation, at about forty evenly spread steps, after a minute without a line, and at the end.
+    A terminal and a notebook show a bar, what the run is doing, held-out accuracy sampled and greedy, the latest step's
+    sentence, a table of the last steps and two samples of what the policy wrote. A file, a pipe or a CI log gets a line
+    at the first step, at every evaluation, at about forty evenly spread steps, after a minute without a line, and at
+    the end.
 
     Args:
         steps: Updates of the run; None when only rollouts bound it.
         rollouts: Rollouts of the run; None when only steps bound it.
+        success_at: A reward of at least this much is right.
         console: Output; default: standard error, so that standard output has results only.
         clock: Time in seconds; only tests replace it.
     """
@@ -102,19 +122,34 @@ class Progress:
         steps: int | None,
         rollouts: int | None = None,
         *,
+        success_at: float = 0.5,
         console: Console | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._steps, self._rollouts = steps, rollouts
+        self._steps, self._rollouts, self._success_at = steps, rollouts, success_at
         self._console = console or Console(stderr=True)
         self._clock = clock
         self._every = math.ceil(steps / _LINES_PER_RUN) if steps else _LINES_WHEN_ENDLESS
         self._latest: Mapping[str, object] | None = None
         self._printed: Mapping[str, object] | None = None
         self._printed_at = clock()
-        self._bar = _bar(self._console)
-        self._task = self._bar.add_task("", total=_PARTS, words="")
-        self._live = Live(self._picture(), console=self._console, refresh_per_second=4)
+        self._state = RunState()
+        self._view = _view(self._state, self._console)
+        self._is_live = False
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a live display is on, which says by itself what the run is doing."""
+        return self._is_live
+
+    def follow(self, activity: Activity) -> None:
+        """Show what the run is doing."""
+        self._state.activity = activity
+
+    def samples(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Show two of a step's lines of ``samples.jsonl``."""
+        if self._view is not None and (shown := shown_samples(lines, self._success_at)):
+            self._state.samples = shown
 
     def step(self, metrics: Mapping[str, object]) -> None:
         """Show a finished step.
@@ -122,16 +157,13 @@ class Progress:
         Args:
             metrics: The step's line of ``metrics.jsonl``.
         """
-        is_first, self._latest = self._latest is None, metrics
-        if self._console.is_interactive:
+        self._latest = metrics
+        if self._view is not None:
             step, rollouts = _count(metrics, "step"), _count(metrics, "total_rollouts")
-            done, words = self._done(step, rollouts), self._position(step, rollouts)
-            if is_first:
-                # A resumed run begins in the middle; the time left is estimated from its own steps only.
-                self._bar.reset(self._task, completed=done, words=words)
-            else:
-                self._bar.update(self._task, completed=done, words=words)
-            self._live.update(self._picture())
+            self._state.done, self._state.position = self._done(step, rollouts), self._position(step, rollouts)
+            self._state.sentence = sentence(metrics)
+            self._state.add(metrics)
+            self._view.update()
         elif self._is_due(metrics):
             self._print_latest()
 
@@ -140,15 +172,17 @@ class Progress:
         warn(text)
 
     def __enter__(self) -> "Progress":
-        if self._console.is_interactive:
-            self._live.start()
+        if self._view is not None:
+            self._view.start()
+            self._is_live = True
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._console.is_interactive:
-            self._live.stop()
+        if self._view is not None:
+            self._is_live = False
+            self._view.stop()
         elif self._latest is not self._printed:
             self._print_latest()
 
@@ -166,33 +200,20 @@ class Progress:
         self._console.print(Text(sentence(self._latest)), soft_wrap=True)
         self._printed, self._printed_at = self._latest, self._clock()
 
-    def _done(self, step: int, rollouts: int) -> int:
-        """Progress in parts of the whole run, by the nearer bound."""
+    def _done(self, step: int, rollouts: int) -> float:
+        """Part of the run that is done, by the nearer bound."""
         by_steps = step / self._steps if self._steps else 0.0
         by_rollouts = rollouts / self._rollouts if self._rollouts else 0.0
-        return round(_PARTS * min(1.0, max(by_steps, by_rollouts)))
+        return min(1.0, max(by_steps, by_rollouts))
 
     def _position(self, step: int, rollouts: int) -> str:
         if self._steps:
             return f"step {grouped(step)} of {grouped(self._steps)}"
         return f"{grouped(rollouts)} of {grouped(self._rollouts or 0)} rollouts"
 
-    def _picture(self) -> Table:
-        picture = Table.grid()
-        picture.add_row(self._bar)
-        if self._latest is not None:
-            picture.add_row(Text(sentence(self._latest)))
-        return picture
 
-
-def _bar(console: Console) -> Bar:
-    return Bar(
-        TextColumn("{task.fields[words]}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        TextColumn("·"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-        console=console,
-    )
+def _view(state: RunState, console: Console) -> View | None:
+    """The live display for a console; None where there is none, as in a log file."""
+    if console.is_jupyter:
+        return NotebookView(state)
+    return TerminalView(state, console) if console.is_interactive else None

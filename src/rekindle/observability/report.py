@@ -48,10 +48,11 @@ def write_report(directory: str | Path) -> Path:
 
 def render_report(summary: Summary) -> str:
     """The page as text."""
+    texts = written(summary)
     parts = [
         _head(summary),
         sections.accuracy(summary),
-        written(summary),
+        texts,
         sections.levels(summary),
         self_play(summary),
         sections.composition(summary),
@@ -66,7 +67,7 @@ def render_report(summary: Summary) -> str:
         _settings(summary),
         page.footer("Written by rekindle. Hover over a chart for its numbers; the files next to this page hold all."),
     ]
-    return page.document(title(summary), "\n".join(part for part in parts if part))
+    return page.document(title(summary), "\n".join(part for part in parts if part), filtered=bool(texts))
 
 
 def _head(summary: Summary) -> str:

@@ -1,6 +1,6 @@
 """Reading of run directories: ``load_run("runs/recycle").fates()``.
 
-Reading changes nothing: the ledger is opened read-only, also while the run is active.
+Reading changes nothing: the ledger is opened read-only, also while the run is active. Only ``report`` writes a file.
 """
 
 import json
@@ -11,12 +11,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rekindle.observability.metrics import read_metrics
 from rekindle.observability.step_log import StepLogError, read_step_log
 from rekindle.observability.warnings_log import KeptWarning, read_warnings
 from rekindle.types import Fate, UserError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
 
 __all__ = ["FateCount", "Run", "RunError", "load_run"]
 
@@ -99,6 +103,15 @@ class Run:
         """False for a run stopped before its first group."""
         return self._ledger_path.exists()
 
+    @property
+    def ledger(self) -> list[dict[str, Any]]:
+        """All rows of the ledger, a dictionary per group; ``groups`` yields them one by one, or some of them.
+
+        Raises:
+            RunError: The ledger is broken.
+        """
+        return list(self.groups())
+
     def groups(self, where: str = "", parameters: Sequence[object] = ()) -> Iterator[dict[str, Any]]:
         """The ledger's rows as dictionaries by column, ordered by step, then by order of request.
 
@@ -176,6 +189,46 @@ class Run:
         with _open_ledger(self._ledger_path) as ledger:
             for row in ledger.execute(sql, tuple(parameters)):
                 yield dict(row)
+
+    def to_pandas(self, table: str = "metrics") -> "DataFrame":
+        """One of the run's tables as a data frame: ``"metrics"``, ``"samples"`` or ``"ledger"``.
+
+        Metrics are indexed by step. Needs pandas (``rekindle[pandas]``).
+
+        Raises:
+            UserError: There is no such table, or pandas is not installed.
+            RunError: A file is broken.
+        """
+        from rekindle.observability.frames import frame_of
+
+        return frame_of(self, table)
+
+    def report(self) -> Path:
+        """Write ``report.html`` into the run directory, and return its path.
+
+        Raises:
+            RunError: A file is broken.
+        """
+        from rekindle.observability.report import write_report
+
+        return write_report(self.directory)
+
+    def plot(self) -> "Figure":
+        """Held-out accuracy, reward, and groups by outcome over the steps, as a figure; no window is opened.
+
+        Needs matplotlib (``rekindle[plot]``).
+
+        Raises:
+            UserError: matplotlib is not installed.
+        """
+        from rekindle.observability.plotting import figure_of
+
+        return figure_of(self)
+
+    def _repr_html_(self) -> str:
+        from rekindle.observability.run_card import html_card
+
+        return html_card(self)
 
     @property
     def _ledger_path(self) -> Path:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rekindle.scheduling.scheduler import Scheduler
+from rekindle.training.activity import Activity, Part
 from rekindle.training.clock import StepClock
 from rekindle.types import Environment, Group, GroupRequest, Rollout, UserError
 
@@ -32,6 +33,7 @@ class RolloutCollector:
         environment: Environment that plays them.
         warn: Called with a message about failed groups.
         note: Called with every request that was played, and its rollouts.
+        activity: Gets the number of rollouts requested and finished.
     """
 
     def __init__(
@@ -40,12 +42,15 @@ class RolloutCollector:
         environment: Environment,
         warn: Callable[[str], None],
         note: Callable[[GroupRequest, Sequence[Rollout]], None] = lambda request, rollouts: None,
+        activity: Activity | None = None,
     ) -> None:
         self._scheduler, self._environment, self._warn, self._note = scheduler, environment, warn, note
+        self._activity = activity or Activity()
 
     def collect(self, clock: StepClock) -> Collected | None:
         """The groups of the next step; None when the scheduler has no further requests."""
         scheduler, seconds = self._scheduler, dict[int, float]()
+        self._activity.begin(Part.ROLLING_OUT)
         while True:
             with clock.timed("schedule"):
                 groups = scheduler.take()
@@ -64,9 +69,11 @@ class RolloutCollector:
         by_id = {request.id: request for request in requests}
         open_ids = set(by_id)
         failure, void = "the environment did not return it", list[str]()
+        self._activity.expect(sum(request.n for request in requests))
         try:
             for request_id, rollouts in self._environment.play(requests):
                 open_ids.discard(request_id)
+                self._activity.tell(by_id[request_id].n)
                 seconds[request_id] = time.perf_counter() - began
                 with clock.timed("schedule"):
                     self._scheduler.tell(request_id, rollouts)

@@ -10,14 +10,15 @@ its last checkpoint and deletes later rows and lines.
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from rekindle.config import Config
-from rekindle.engines.engine import Engine
+from rekindle.engines.engine import Engine, Metered
 from rekindle.learning.credit import Credit
 from rekindle.learning.samples import build_samples
 from rekindle.scheduling.scheduler import Scheduler
 from rekindle.scheduling.starvation import STARVATION_STEPS, StarvationWatch
+from rekindle.training.activity import Activity, Part
 from rekindle.training.callbacks import Callbacks
 from rekindle.training.clock import StepClock
 from rekindle.training.collection import RolloutCollector
@@ -32,7 +33,7 @@ from rekindle.training.trainer import Trainer, TrainerState
 from rekindle.training.update_stats import UpdateStats
 from rekindle.types import Environment, GroupRequest, Rollout, TrainingSample
 
-__all__ = ["Observer", "Parts", "TrainingLoop"]
+__all__ = ["LiveObserver", "Observer", "Parts", "TrainingLoop"]
 
 
 class Observer(Protocol):
@@ -44,6 +45,19 @@ class Observer(Protocol):
 
     def warn(self, text: str) -> None:
         """Receive a warning for the user."""
+        ...
+
+
+@runtime_checkable
+class LiveObserver(Observer, Protocol):
+    """Observer that also follows a step while it is made, and receives what the policy wrote."""
+
+    def follow(self, activity: Activity) -> None:
+        """Receive the activity of the run, before its first step; it may be read at any time, from any thread."""
+        ...
+
+    def samples(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Receive a step's lines of ``samples.jsonl``, before the metrics of the step."""
         ...
 
 
@@ -60,10 +74,11 @@ class Parts:
         credit: Turns groups into training samples.
         trainer: Holds and updates the policy.
         evaluate: Returns the ``eval/...`` metrics of the current policy.
+        evaluated: Rollouts of an evaluation; 0: unknown.
         recorder: Chooses the samples of what the policy wrote.
         health: Watches over what goes wrong; None: one without held-out prompts and answers.
         files: Files that grow with every step.
-        observer: Receives metrics and warnings.
+        observer: Receives metrics and warnings; a ``LiveObserver`` receives more.
         callbacks: Called after every step, evaluation and checkpoint.
         start: Costs before the first step, for the first metrics line.
     """
@@ -76,6 +91,7 @@ class Parts:
     credit: Credit
     trainer: Trainer
     evaluate: Callable[[], dict[str, float]]
+    evaluated: int = 0
     recorder: SampleRecorder = field(default_factory=SampleRecorder)
     health: HealthWatch | None = None
     files: RunFiles
@@ -107,7 +123,11 @@ class TrainingLoop:
         self._without_signal = 0
         self._starvation = StarvationWatch()
         self._health = parts.health or HealthWatch(parts.config)
-        self._collector = RolloutCollector(parts.scheduler, parts.environment, parts.observer.warn, self._note)
+        self._live = parts.observer if isinstance(parts.observer, LiveObserver) else None
+        self._activity = Activity(_counts_of(parts.engine))
+        self._collector = RolloutCollector(
+            parts.scheduler, parts.environment, parts.observer.warn, self._note, self._activity
+        )
 
     def restore(self, step: int, trainer: TrainerState, state: Mapping[str, Any]) -> None:
         """Continue after ``step`` of a checkpoint; the policy's weights must be loaded already."""
@@ -140,6 +160,8 @@ class TrainingLoop:
     def begin(self) -> None:
         """Sync the engine; in a new run, evaluate and write the metrics line of step 0."""
         self._sync()
+        if self._live is not None:
+            self._live.follow(self._activity)
         if not self._restored:
             self._warn(self._health.begin())
             clock = StepClock(lambda: dict.fromkeys(("generate", "verify"), 0.0))
@@ -154,6 +176,7 @@ class TrainingLoop:
     def do_step(self, interrupted: Callable[[], bool] = lambda: False) -> Ending | None:
         """Make one step, after ``begin``; return the ending of the run, None while it continues."""
         parts, clock, counts = self.parts, StepClock(self._seconds), self._counts()
+        self._activity.begin(Part.PREPARING)
         parts.supply.prepare(self.step + 1, self.version)
         target = parts.scheduler.groups_per_step  # read now, because take may begin a phase of another group size
         collected = self._collector.collect(clock)
@@ -167,6 +190,7 @@ class TrainingLoop:
         with clock.timed("schedule"):
             samples = build_samples(collected.groups, parts.credit)
             scale = size_factor(samples, target, parts.config.optimizer.batch_exponent)
+        self._activity.begin(Part.TRAINING)
         with clock.timed("train"):
             update = self._update(samples, supplied.samples, scale)
         samples += supplied.samples
@@ -282,6 +306,7 @@ class TrainingLoop:
         return regular or ending in (Ending.DONE, Ending.BOUND)
 
     def _evaluate(self, clock: StepClock) -> dict[str, float]:
+        self._activity.begin(Part.EVALUATING, self.parts.evaluated)
         with clock.timed("evaluate"):
             evaluation = self.parts.evaluate()
         if failed := evaluation.get("eval/failed"):
@@ -304,10 +329,13 @@ class TrainingLoop:
             **pool.metrics(),
         }
         self.parts.files.end_step(line)
+        if self._live is not None:
+            self._live.samples(samples)
         self.parts.observer.step(line)
         self.parts.callbacks.step(line, samples)
 
     def _save(self) -> None:
+        self._activity.begin(Part.SAVING)
         policy = self.parts.trainer.policy
         self.parts.files.ledger.check(int(self.totals.sums["rollouts"]))
         state = {
@@ -323,3 +351,11 @@ class TrainingLoop:
         checkpoints = self.parts.files.checkpoints
         checkpoints.save(self.step, policy, self.parts.trainer.state_dict(), state)
         self.parts.callbacks.checkpoint(checkpoints.path(self.step))
+
+
+def _counts_of(engine: Engine) -> Callable[[], tuple[int, int]] | None:
+    """Reads the running counts of an engine that has some."""
+    if not isinstance(engine, Metered):
+        return None
+    meter = engine.meter
+    return lambda: (meter.rollouts, meter.tokens)

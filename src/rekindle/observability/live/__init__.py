@@ -1,0 +1,1 @@
+"""Live displays of a run: what they show, in a terminal and in a notebook."""
