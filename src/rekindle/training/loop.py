@@ -17,7 +17,7 @@ from rekindle.engines.engine import Engine, Metered
 from rekindle.learning.credit import Credit
 from rekindle.learning.samples import build_samples
 from rekindle.scheduling.scheduler import Scheduler
-from rekindle.scheduling.starvation import STARVATION_STEPS, StarvationWatch
+from rekindle.scheduling.starvation import StarvationWatch
 from rekindle.training.activity import Activity, Part
 from rekindle.training.callbacks import Callbacks
 from rekindle.training.clock import StepClock
@@ -292,12 +292,7 @@ class TrainingLoop:
         """Warn when the pool begins to starve."""
         pool, wanted = self.parts.scheduler.pool, self.parts.scheduler.groups_per_step
         if self._starvation.note(pool, trained, wanted):
-            mean = self._starvation.mean
-            self.parts.observer.warn(
-                f"the pool is starving: the last {STARVATION_STEPS} steps trained on {mean:.0f} of {wanted} groups on "
-                f"average, and of {pool.live} live prompts (pool of {len(pool.history)}) few still have "
-                "signal; add prompts (task.pool_size) or raise pool.reset_below"
-            )
+            self.parts.observer.warn(self._starvation.words(pool, wanted))
 
     # -- evaluation and files -----------------------------------------------------------------------------------------
 
