@@ -46,14 +46,6 @@ class StarvationWatch:
         self.starving = not pool.consumes_on_draw and long_enough and starves(self.mean, wanted)
         return self.starving and not before
 
-    def words(self, pool: Pool, wanted: int) -> str:
-        """Warning of a pool that starves, with the remedy."""
-        return (
-            f"the pool is starving: the last {STARVATION_STEPS} steps trained on {self.mean:.0f} of {wanted} groups on "
-            f"average, and of {pool.live} live prompts (pool of {len(pool.history)}) few still have signal; add prompts "
-            "(task.pool_size) or raise pool.reset_below"
-        )
-
     def state_dict(self) -> dict[str, Any]:
         """State as JSON values."""
         return {"starving": self.starving, "recent": list(self._recent)}

@@ -17,10 +17,12 @@ from typing import Any
 
 from rekindle.config import Config
 from rekindle.config.facts import longest_run, plays_search, trains_all_weights, verifier_name
+from rekindle.scheduling.pools import Pool
+from rekindle.scheduling.starvation import STARVATION_STEPS
 from rekindle.types import GroupRequest, Rollout
 from rekindle.verifiers.mentions import mentions
 
-__all__ = ["HealthWatch"]
+__all__ = ["HealthWatch", "starving"]
 
 HIGH_RATE = 1e-5
 TRUNCATED_SHARE = 0.25
@@ -254,3 +256,18 @@ class HealthWatch:
         self._unsolved = None if state["unsolved"] is None else _Counts(**state["unsolved"])
         self._first_greedy, self._first_reward = state["first_greedy"], state["first_reward"]
         self._start = None
+
+
+def starving(trained: float, wanted: int, pool: Pool) -> str:
+    """Warning of a pool that begins to starve.
+
+    Args:
+        trained: Mean of trained groups of the last steps.
+        wanted: Groups of a step.
+        pool: The pool.
+    """
+    return (
+        f"the pool is starving: the last {STARVATION_STEPS} steps trained on {trained:.0f} of {wanted} groups on average, "
+        f"and of {pool.live} live prompts (pool of {len(pool.history)}) few still have signal; add prompts "
+        "(task.pool_size) or raise pool.reset_below"
+    )

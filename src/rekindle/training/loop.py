@@ -23,7 +23,7 @@ from rekindle.training.callbacks import Callbacks
 from rekindle.training.clock import StepClock
 from rekindle.training.collection import RolloutCollector
 from rekindle.training.endings import Ending, stop_after
-from rekindle.training.health import HealthWatch
+from rekindle.training.health import HealthWatch, starving
 from rekindle.training.rollout_samples import SampleRecorder
 from rekindle.training.run_files import RunFiles
 from rekindle.training.schedules import size_factor
@@ -292,7 +292,7 @@ class TrainingLoop:
         """Warn when the pool begins to starve."""
         pool, wanted = self.parts.scheduler.pool, self.parts.scheduler.groups_per_step
         if self._starvation.note(pool, trained, wanted):
-            self.parts.observer.warn(self._starvation.words(pool, wanted))
+            self.parts.observer.warn(starving(self._starvation.mean, wanted, pool))
 
     # -- evaluation and files -----------------------------------------------------------------------------------------
 
