@@ -227,3 +227,41 @@ def test_a_resumed_run_has_the_same_warnings(quick_config, tmp_path):
     found = kept(tmp_path / "whole")
     assert [first for _, _, first in found] == [0, 2, 4]
     assert found == kept(tmp_path / "halves")
+
+
+# -- the first evaluation ----------------------------------------------------------------------------------------------
+
+
+def test_a_verifier_that_misreads_is_named_before_the_first_step(watch):
+    """Seven of eight answers are right, and count as wrong, because the whole text is compared."""
+    watching = watch("task.verifier=exact_match")
+    watching.note_start(("42",), [rollout(text="17 + 25 = 42")] * 7 + [rollout(text="43")])
+    (found,) = watching.step({"eval/greedy": 0.0})
+    assert found.startswith("7 of the 8 completions of the first evaluation contain the reference answer and count as")
+    assert 'because task.verifier = "exact_match" does not accept them' in found
+    watching.note_start(("42",), [rollout(text="17 + 25 = 42")] * 8)
+    assert list(watching.step({})) == [], "once, and of the first evaluation alone"
+
+
+@pytest.mark.parametrize(
+    "rollouts",
+    [
+        [rollout(1.0, "42")] * 8,
+        [rollout(text="142")] * 8,
+        [rollout(text="42", failure="timeout")] * 8,
+        [rollout(text="42", void=True)] * 8,
+        [rollout(text="42")] + [rollout(text="no")] * 9,
+    ],
+    ids=["right", "no whole word", "no verdict", "void", "one in ten"],
+)
+def test_what_is_no_misreading(watch, rollouts):
+    watching = watch()
+    watching.note_start(("42",), rollouts)
+    assert list(watching.step({})) == []
+
+
+def test_a_resumed_run_has_no_first_evaluation(watch):
+    watching, other = watch(), watch()
+    other.load_state_dict(watching.state_dict())
+    other.note_start(("42",), [rollout(text="it is 42")] * 8)
+    assert list(other.step({})) == []

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 from pathlib import Path
 
 from rekindle.cli.messages import say
@@ -35,5 +36,5 @@ def _init(options: argparse.Namespace) -> int:
         policy_files(config, None, say)
     out.write_text(text, encoding="utf-8")
     print(f"{out}: {len(tasks.pool):,} prompts to train on, {len(tasks.held_out):,} to evaluate on")
-    print(f"  next           rekindle try {out}")
+    print(f"  next           {shlex.join(['rekindle', 'try', str(out)])}")
     return 0

@@ -267,7 +267,7 @@ def starving(trained: float, wanted: int, pool: Pool) -> str:
         pool: The pool.
     """
     return (
-        f"the pool is starving: the last {STARVATION_STEPS} steps trained on {trained:.0f} of {wanted} groups on average, "
-        f"and of {pool.live} live prompts (pool of {len(pool.history)}) few still have signal; add prompts "
+        f"the pool is starving: the last {STARVATION_STEPS} steps trained on {trained:.0f} of {wanted} groups on "
+        f"average, and of {pool.live} live prompts (pool of {len(pool.history)}) few still have signal; add prompts "
         "(task.pool_size) or raise pool.reset_below"
     )
