@@ -150,8 +150,9 @@ def _distinct(name: str, placed: Sequence[tuple[str, Task]]) -> list[Task]:
     by_prompt: dict[str, Task] = {}
     by_id: dict[str, tuple[str, str]] = {}
     contradicting = 0
-    for (place, _), task in zip(placed, _with_ids([task for _, task in placed]), strict=True):
-        prompt = prompt_key(task)
+    prompts = [prompt_key(task) for _, task in placed]
+    tasks = _with_ids([task for _, task in placed], prompts)
+    for (place, _), task, prompt in zip(placed, tasks, prompts, strict=True):
         first_place, first_prompt = by_id.setdefault(task.id, (place, prompt))
         if first_prompt != prompt:
             raise TaskError(
@@ -167,16 +168,18 @@ def _distinct(name: str, placed: Sequence[tuple[str, Task]]) -> list[Task]:
     return list(by_prompt.values())
 
 
-def _with_ids(tasks: Sequence[Task]) -> list[Task]:
-    """The tasks, each with an id; ``conversation_id`` where the user's text would give several prompts the same one."""
-    prompts = {prompt_key(task): task_id(task) for task in tasks if not task.id}
-    counts = Counter(prompts.values())
+def _with_ids(tasks: Sequence[Task], prompts: Sequence[str]) -> list[Task]:
+    """The tasks, each with an id; ``conversation_id`` where the user's text would give several prompts the same one.
 
-    def own_id(task: Task) -> str:
-        found = prompts[prompt_key(task)]
-        return found if counts[found] == 1 else conversation_id(task)
-
-    return [task if task.id else replace(task, id=own_id(task)) for task in tasks]
+    Args:
+        tasks: Some without an id.
+        prompts: ``prompt_key`` of each.
+    """
+    hashed = {prompt: task for task, prompt in zip(tasks, prompts, strict=True) if not task.id}
+    ids = {prompt: task_id(task) for prompt, task in hashed.items()}
+    counts = Counter(ids.values())
+    ids |= {prompt: conversation_id(hashed[prompt]) for prompt, found in ids.items() if counts[found] > 1}
+    return [task if task.id else replace(task, id=ids[prompt]) for task, prompt in zip(tasks, prompts, strict=True)]
 
 
 def _without(tasks: list[Task], held_out: list[Task], name: str, held_out_name: str) -> list[Task]:
