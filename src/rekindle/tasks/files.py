@@ -1,7 +1,7 @@
 """Tasks from files of rows, and from the files of a data set on the hub."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from rekindle.config.tables.task import TaskTable
 from rekindle.notices import Say, warn
 from rekindle.tasks.hub_sets import downloaded_splits
 from rekindle.tasks.row_tasks import RowReader
-from rekindle.tasks.rows import FileKind, kind_of, read_rows
+from rekindle.tasks.rows import FileKind, PlacedRow, kind_of, read_rows
 from rekindle.tasks.task_set import (
     TaskError,
     TaskSet,
@@ -21,9 +21,17 @@ from rekindle.tasks.task_set import (
 )
 from rekindle.types import Task
 
-__all__ = ["load_files", "load_hub", "read_tasks"]
+__all__ = ["Named", "divided", "load_files", "load_hub", "read_tasks", "tasks_of"]
 
 MOST_HELD_OUT = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Distinct tasks, with the name of their source for messages."""
+
+    name: str
+    tasks: list[Task]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +91,35 @@ def load_hub(
 def _load(
     part: _Part, held_out_part: _Part | None, table: TaskTable, eval_prompts: int | None, seed: int, needs_answers: bool
 ) -> TaskSet:
-    tasks = _read(part, table, needs_answers)
-    if held_out_part is None:
-        found = split(tasks, eval_prompts or _tenth(len(tasks), table.pool_size), table.pool_size, seed, part.name)
+    tasks = Named(part.name, _read(part, table, needs_answers))
+    held_out = None if held_out_part is None else Named(held_out_part.name, _read(held_out_part, table, needs_answers))
+    return divided(tasks, held_out, pool_size=table.pool_size, eval_prompts=eval_prompts, seed=seed)
+
+
+def divided(
+    tasks: Named, held_out: Named | None, *, pool_size: int | None, eval_prompts: int | None, seed: int
+) -> TaskSet:
+    """Pool and held-out prompts of distinct tasks; see ``load_files``.
+
+    Args:
+        tasks: All tasks, or those that are not held out.
+        held_out: Tasks to hold out; None: some of ``tasks`` are split off.
+        pool_size: Most prompts in the pool; None: all.
+        eval_prompts: Prompts to hold out; None: as many as suit.
+        seed: Chooses them.
+
+    Raises:
+        TaskError: Nothing would be left for the pool.
+    """
+    if held_out is None:
+        count = eval_prompts or _tenth(len(tasks.tasks), pool_size)
+        found = split(tasks.tasks, count, pool_size, seed, tasks.name)
     else:
-        held_out = _read(held_out_part, table, needs_answers)
-        pool = _without(tasks, held_out, part.name, held_out_part.name)
-        held_out = _apart(held_out, pool)
-        found = TaskSet(_sample(pool, table.pool_size, seed), _sample(held_out, eval_prompts or MOST_HELD_OUT, seed))
-        _warn_if_fewer(held_out_part.name, len(found.held_out), eval_prompts, "eval.prompts")
-    _warn_if_fewer(part.name, len(found.pool), table.pool_size, "task.pool_size")
+        pool = _without(tasks, held_out)
+        apart = _apart(held_out.tasks, pool)
+        found = TaskSet(_sample(pool, pool_size, seed), _sample(apart, eval_prompts or MOST_HELD_OUT, seed))
+        _warn_if_fewer(held_out.name, len(found.held_out), eval_prompts, "eval.prompts")
+    _warn_if_fewer(tasks.name, len(found.pool), pool_size, "task.pool_size")
     return found
 
 
@@ -124,11 +151,26 @@ def read_tasks(path: Path, source: str, *, needs_answers: bool = True) -> list[T
 def _read(part: _Part, table: TaskTable, needs_answers: bool) -> list[Task]:
     forms = {"gsm8k": "gsm8k", "hub": "any"}
     reader = RowReader(table.columns, needs_answers, forms.get(table.source, "plain"))
-    rows = (row for path in part.paths for row in read_rows(path, _kind(path, table.source)))
-    tasks = _distinct(part.name, [(place, reader.task(place, fields)) for place, fields in rows])
+    return tasks_of(
+        part.name, (row for path in part.paths for row in read_rows(path, _kind(path, table.source))), reader
+    )
+
+
+def tasks_of(name: str, rows: Iterable[PlacedRow], reader: RowReader) -> list[Task]:
+    """The distinct tasks of rows, in order; see ``read_tasks``.
+
+    Args:
+        name: Name of the source, for messages.
+        rows: Each with its place.
+        reader: Reads a row.
+
+    Raises:
+        TaskError: There is no row, a row cannot be used, or two prompts share an id.
+    """
+    tasks = _distinct(name, [(place, reader.task(place, fields)) for place, fields in rows])
     if not tasks:
-        raise TaskError(f"{part.name} has no rows; give a file with at least one task")
-    reader.check_found(part.name)
+        raise TaskError(f"{name} has no rows; give a file with at least one task")
+    reader.check_found(name)
     return tasks
 
 
@@ -182,13 +224,13 @@ def _with_ids(tasks: Sequence[Task], prompts: Sequence[str]) -> list[Task]:
     return [task if task.id else replace(task, id=ids[prompt]) for task, prompt in zip(tasks, prompts, strict=True)]
 
 
-def _without(tasks: list[Task], held_out: list[Task], name: str, held_out_name: str) -> list[Task]:
-    prompts = set(map(prompt_key, held_out))
-    kept = [task for task in tasks if prompt_key(task) not in prompts]
+def _without(tasks: Named, held_out: Named) -> list[Task]:
+    prompts = set(map(prompt_key, held_out.tasks))
+    kept = [task for task in tasks.tasks if prompt_key(task) not in prompts]
     if not kept:
-        raise TaskError(f"every prompt of {name} is also in {held_out_name}; give different files")
-    if len(kept) < len(tasks):
-        warn(f"{name}: {len(tasks) - len(kept)} prompts are also in {held_out_name} and left the pool", stacklevel=3)
+        raise TaskError(f"every prompt of {tasks.name} is also in {held_out.name}; give different files")
+    if left := len(tasks.tasks) - len(kept):
+        warn(f"{tasks.name}: {left} prompts are also in {held_out.name} and left the pool", stacklevel=3)
     return kept
 
 
