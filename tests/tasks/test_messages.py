@@ -3,6 +3,8 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rekindle.config.tables.task import TaskTable
 from rekindle.tasks.files import load_files, read_tasks
@@ -97,6 +99,19 @@ def test_what_a_policy_cannot_answer_is_named(value, message):
     with pytest.raises(TaskError, match=f"^t:1: .*{message}") as caught:
         prompt_of("t:1", "prompt", value)
     assert "\n" not in str(caught.value)
+
+
+TEXT = st.text(st.characters(codec="utf-8"), min_size=1).filter(str.strip)
+TURN = st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant"]), "content": TEXT})
+
+
+@given(st.lists(TURN, max_size=4), TEXT)
+def test_any_conversation_comes_back_from_a_list_and_from_a_cell(turns, last):
+    messages = [*turns, {"role": "user", "content": last}]
+    found = prompt_of("t:1", "messages", messages)
+    assert (list(found.messages), found.text) == (messages, last)
+    assert prompt_of("t:1", "messages", json.dumps(messages)) == found
+    assert prompt_of("t:1", "messages", json.dumps(messages, ensure_ascii=False)) == found
 
 
 def test_messages_in_cells_of_a_table(tmp_path):
