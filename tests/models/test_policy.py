@@ -113,6 +113,20 @@ def test_prompts_with_and_without_a_chat_template():
     assert policy.decode(policy.encode_prompt("abc", system_prompt="ef")) == "sefabct"
 
 
+def test_prompts_that_are_conversations():
+    policy = make_policy()
+    user, said = {"role": "user", "content": "abc"}, {"role": "assistant", "content": "fed"}
+    assert policy.encode_prompt([user]) == policy.encode_prompt("abc"), "a lone message needs no template"
+    with pytest.raises(ValueError, match="a conversation of several turns needs a chat template, and none is used"):
+        policy.encode_prompt([user, said, user])
+    policy.tokenizer.chat_template = CHAT.replace("x", "t")
+    assert policy.encode_prompt([user]) == policy.encode_prompt("abc")
+    assert policy.decode(policy.encode_prompt([user, said, user])) == "abcafedabct"
+    assert policy.decode(policy.encode_prompt([user, said, user], system_prompt="ef")) == "sefabcafedabct"
+    own = {"role": "system", "content": "gh"}
+    assert policy.decode(policy.encode_prompt([own, user], system_prompt="ef")) == "sghabct"
+
+
 def test_an_empty_prompt_is_refused():
     with pytest.raises(ValueError, match="the prompt '' has no tokens"):
         make_policy().encode_prompt("")

@@ -97,6 +97,16 @@ def test_a_template_that_raises_is_one_sentence(policy, template, settings, mess
         assert text(policy) == "abct"
 
 
+def test_a_template_that_cannot_write_several_turns_says_which(policy):
+    policy.tokenizer.chat_template = (
+        "{% if messages | length > 1 %}{{ raise_exception('one turn') }}{% endif %}" + TURNS
+    )
+    turns = [{"role": role, "content": "a"} for role in ("user", "assistant", "user")]
+    message = r"cannot write a conversation with the turns user, assistant, user \(one turn\); .*, or change the rows"
+    with pytest.raises(ModelError, match=message):
+        policy.encode_prompt(turns)
+
+
 def test_a_template_that_cannot_write_tools_is_one_sentence(policy):
     policy.tokenizer.chat_template = "{% if tools %}{{ raise_exception('no tools') }}{% endif %}" + TURNS
     with pytest.raises(ModelError, match=r"cannot write a conversation with tools \(no tools\)"):

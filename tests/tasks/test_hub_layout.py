@@ -104,5 +104,12 @@ def test_subsets_and_splits_that_are_not_there_are_answered_with_those_that_are(
 
 def test_synonyms_name_a_split_and_one_format_is_read():
     files = ["v.jsonl", "w.parquet", "x.parquet", "y.csv"]
-    assert chosen_files("o/n", {"default": {"validation": files}}, "default", "dev", "task.split") == files[1:3]
-    assert chosen_files("o/n", {"default": {"test": ["a.csv", "a.parquet"]}}, "default", "test", "") == ["a.parquet"]
+    message = (
+        "the split dev of the data set o/n has files of several formats; w.parquet, x.parquet are read, and v.jsonl"
+    )
+    with pytest.warns(UserWarning, match=message):
+        assert chosen_files("o/n", {"default": {"validation": files}}, "default", "dev", "task.split") == files[1:3]
+    with pytest.warns(UserWarning, match=r"; a.parquet is read, and a.csv is not"):
+        assert chosen_files("o/n", {"default": {"test": ["a.csv", "a.parquet"]}}, "default", "test", "") == [
+            "a.parquet"
+        ]

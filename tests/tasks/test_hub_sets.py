@@ -181,6 +181,13 @@ def test_the_offline_switch_is_honoured(hub, monkeypatch):
     assert hub.requests == []
 
 
+def test_the_offline_switch_leaves_what_is_in_the_cache(hub, monkeypatch):
+    push(hub)
+    tasks, _ = read()
+    offline(monkeypatch)
+    assert read() == read(commit=tasks.commit) == (tasks, [])
+
+
 def test_a_download_that_broke_off_is_not_taken_for_the_split(hub, tmp_path):
     """Its first file is in the cache; the next try fetches the others."""
     commit = hub.push_files(ON_HUB, {f"train-0000{n}-of-00002.jsonl": lines(4, 10 * n) for n in (0, 1)})

@@ -3,10 +3,13 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from rekindle.tasks.files import read_tasks
+from rekindle.config.tables.task import TaskTable
+from rekindle.tasks.files import load_files, read_tasks
 from rekindle.tasks.messages import prompt_of
-from rekindle.tasks.task_set import TaskError, TaskSet, prompt_id, split
+from rekindle.tasks.task_set import TaskError, TaskSet, conversation_id, prompt_id, split
 from rekindle.types import Task
 
 
@@ -98,6 +101,19 @@ def test_what_a_policy_cannot_answer_is_named(value, message):
     assert "\n" not in str(caught.value)
 
 
+TEXT = st.text(st.characters(codec="utf-8"), min_size=1).filter(str.strip)
+TURN = st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant"]), "content": TEXT})
+
+
+@given(st.lists(TURN, max_size=4), TEXT)
+def test_any_conversation_comes_back_from_a_list_and_from_a_cell(turns, last):
+    messages = [*turns, {"role": "user", "content": last}]
+    found = prompt_of("t:1", "messages", messages)
+    assert (list(found.messages), found.text) == (messages, last)
+    assert prompt_of("t:1", "messages", json.dumps(messages)) == found
+    assert prompt_of("t:1", "messages", json.dumps(messages, ensure_ascii=False)) == found
+
+
 def test_messages_in_cells_of_a_table(tmp_path):
     cell = json.dumps(SEVERAL).replace('"', '""')
     (tmp_path / "t.csv").write_text(f'messages,answer\n"{cell}",9\n')
@@ -163,6 +179,20 @@ def test_a_conversation_of_both_files_leaves_the_pool(tmp_path):
     same, other = Task("a", "b?", "1", messages=tuple(SEVERAL)), Task("b", "b?", "1", messages=tuple(SEVERAL))
     with pytest.raises(TaskError, match="tasks 'a' and 'b' have the same prompt"):
         TaskSet((same,), (other,))
+    ended = [[*SEVERAL[:-1], {"role": "user", "content": f"And {n}?"}] for n in range(4)]
+    for name, prompts in {"train": [*ended[:3], "And 0?"], "dev": [ended[2], ended[3], "And 3?"]}.items():
+        read(
+            tmp_path, *({"prompt": one, "answer": "4", "id": n} for n, one in enumerate(prompts)), name=f"{name}.jsonl"
+        )
+    table = TaskTable(source="jsonl", path=f"{tmp_path}/train.jsonl", eval_path=f"{tmp_path}/dev.jsonl")
+    with pytest.warns(UserWarning, match="1 prompts are also in"):
+        found = load_files(table, eval_prompts=3, seed=0)
+    assert [(task.prompt, len(task.messages)) for task in found.pool] == [("And 0?", 4), ("And 1?", 4), ("And 0?", 0)]
+    assert [task.id for task in found.held_out] == [
+        conversation_id(found.held_out[0]),
+        conversation_id(found.held_out[1]),
+        "2",
+    ]
 
 
 def test_what_was_said_before_the_answer():

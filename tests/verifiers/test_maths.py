@@ -140,3 +140,12 @@ def test_the_page_says_how_we_agree_with_math_verify():
     found = json.loads(maths_agreement.RESULTS.read_text())
     assert arms.block(page, maths_agreement.BLOCK) == maths_agreement.table(found)
     assert sum(one.get("only_them", 0) for one in found.values()) <= 5
+
+
+def test_an_equation_of_an_earlier_turn_is_no_answer(verifier):
+    turns = [("user", "Solve x^2 - x = 0 for the smaller x."), ("assistant", "Shall I?"), ("user", "Yes.")]
+    messages = tuple({"role": role, "content": content} for role, content in turns)
+    task = Task("t", "Yes.", "0", messages=messages)
+    assert compare("x^2 - x = 0", "0", task.conversation) is False
+    items = [(task, "<answer>x^2 - x = 0</answer>"), (task, "<answer>0</answer>")]
+    assert [verdict.score for verdict in verifier.judge(items)] == [0.0, 1.0]

@@ -257,6 +257,14 @@ def test_words_of_the_question_are_no_answer(text, answer, score):
     assert QaVerifier("qa_exact_match").judge([(task, text)])[0].score == (score == 1)
 
 
+def test_words_of_earlier_turns_are_words_of_the_question():
+    turns = [("user", "Which is older, the Rex or the Odeon?"), ("assistant", "Of what town?"), ("user", "Leeds")]
+    messages = tuple({"role": role, "content": content} for role, content in turns)
+    task = Task("t", "Leeds", "Rex Cinema", messages=messages)
+    assert QaVerifier("f1").judge([(task, "the Rex or the Odeon")])[0].score == 0
+    assert QaVerifier("f1").judge([(Task("t", "Leeds", "Rex Cinema"), "the Rex or the Odeon")])[0].score > 0
+
+
 @pytest.mark.parametrize(
     ("answer", "repeats"),
     [

@@ -1,29 +1,26 @@
 """Tasks from files of rows, and from the files of a data set on the hub."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rekindle.config.tables.task import TaskTable
 from rekindle.notices import Say, warn
+from rekindle.tasks.division import Named, divided
 from rekindle.tasks.hub_sets import downloaded_splits
 from rekindle.tasks.row_tasks import RowReader
-from rekindle.tasks.rows import FileKind, kind_of, read_rows
+from rekindle.tasks.rows import FileKind, PlacedRow, kind_of, read_rows
 from rekindle.tasks.task_set import (
     TaskError,
     TaskSet,
     conversation_id,
-    hash_rank,
     prompt_key,
-    split,
     task_id,
 )
 from rekindle.types import Task
 
-__all__ = ["distinct", "load_files", "load_hub", "read_tasks", "tenth"]
-
-MOST_HELD_OUT = 256
+__all__ = ["distinct", "load_files", "load_hub", "read_tasks", "tasks_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,22 +80,9 @@ def load_hub(
 def _load(
     part: _Part, held_out_part: _Part | None, table: TaskTable, eval_prompts: int | None, seed: int, needs_answers: bool
 ) -> TaskSet:
-    tasks = _read(part, table, needs_answers)
-    if held_out_part is None:
-        found = split(tasks, eval_prompts or tenth(len(tasks), table.pool_size), table.pool_size, seed, part.name)
-    else:
-        held_out = _read(held_out_part, table, needs_answers)
-        pool = _without(tasks, held_out, part.name, held_out_part.name)
-        held_out = _apart(held_out, pool)
-        found = TaskSet(_sample(pool, table.pool_size, seed), _sample(held_out, eval_prompts or MOST_HELD_OUT, seed))
-        _warn_if_fewer(held_out_part.name, len(found.held_out), eval_prompts, "eval.prompts")
-    _warn_if_fewer(part.name, len(found.pool), table.pool_size, "task.pool_size")
-    return found
-
-
-def tenth(tasks: int, pool_size: int | None) -> int:
-    """Prompts to hold out of the tasks of a file."""
-    return max(1, min(MOST_HELD_OUT, min(tasks, pool_size or tasks) // 10))
+    tasks = Named(part.name, _read(part, table, needs_answers))
+    held_out = None if held_out_part is None else Named(held_out_part.name, _read(held_out_part, table, needs_answers))
+    return divided(tasks, held_out, pool_size=table.pool_size, eval_prompts=eval_prompts, seed=seed)
 
 
 def read_tasks(path: Path, source: str, *, needs_answers: bool = True) -> list[Task]:
@@ -124,11 +108,26 @@ def read_tasks(path: Path, source: str, *, needs_answers: bool = True) -> list[T
 def _read(part: _Part, table: TaskTable, needs_answers: bool) -> list[Task]:
     forms = {"gsm8k": "gsm8k", "hub": "any"}
     reader = RowReader(table.columns, needs_answers, forms.get(table.source, "plain"))
-    rows = (row for path in part.paths for row in read_rows(path, _kind(path, table.source)))
-    tasks = distinct(part.name, [(place, reader.task(place, fields)) for place, fields in rows])
+    return tasks_of(
+        part.name, (row for path in part.paths for row in read_rows(path, _kind(path, table.source))), reader
+    )
+
+
+def tasks_of(name: str, rows: Iterable[PlacedRow], reader: RowReader) -> list[Task]:
+    """The distinct tasks of rows, in order; see ``read_tasks``.
+
+    Args:
+        name: Name of the source, for messages.
+        rows: Each with its place.
+        reader: Reads a row.
+
+    Raises:
+        TaskError: There is no row, a row cannot be used, or two prompts share an id.
+    """
+    tasks = distinct(name, [(place, reader.task(place, fields)) for place, fields in rows])
     if not tasks:
-        raise TaskError(f"{part.name} has no rows; give a file with at least one task")
-    reader.check_found(part.name)
+        raise TaskError(f"{name} has no rows; give a file with at least one task")
+    reader.check_found(name)
     return tasks
 
 
@@ -150,8 +149,9 @@ def distinct(name: str, placed: Sequence[tuple[str, Task]]) -> list[Task]:
     by_prompt: dict[str, Task] = {}
     by_id: dict[str, tuple[str, str]] = {}
     contradicting = 0
-    for (place, _), task in zip(placed, _with_ids([task for _, task in placed]), strict=True):
-        prompt = prompt_key(task)
+    prompts = [prompt_key(task) for _, task in placed]
+    tasks = _with_ids([task for _, task in placed], prompts)
+    for (place, _), task, prompt in zip(placed, tasks, prompts, strict=True):
         first_place, first_prompt = by_id.setdefault(task.id, (place, prompt))
         if first_prompt != prompt:
             raise TaskError(
@@ -167,43 +167,15 @@ def distinct(name: str, placed: Sequence[tuple[str, Task]]) -> list[Task]:
     return list(by_prompt.values())
 
 
-def _with_ids(tasks: Sequence[Task]) -> list[Task]:
-    """The tasks, each with an id; ``conversation_id`` where the user's text would give several prompts the same one."""
-    prompts = {prompt_key(task): task_id(task) for task in tasks if not task.id}
-    counts = Counter(prompts.values())
+def _with_ids(tasks: Sequence[Task], prompts: Sequence[str]) -> list[Task]:
+    """The tasks, each with an id; ``conversation_id`` where the user's text would give several prompts the same one.
 
-    def own_id(task: Task) -> str:
-        found = prompts[prompt_key(task)]
-        return found if counts[found] == 1 else conversation_id(task)
-
-    return [task if task.id else replace(task, id=own_id(task)) for task in tasks]
-
-
-def _without(tasks: list[Task], held_out: list[Task], name: str, held_out_name: str) -> list[Task]:
-    prompts = set(map(prompt_key, held_out))
-    kept = [task for task in tasks if prompt_key(task) not in prompts]
-    if not kept:
-        raise TaskError(f"every prompt of {name} is also in {held_out_name}; give different files")
-    if len(kept) < len(tasks):
-        warn(f"{name}: {len(tasks) - len(kept)} prompts are also in {held_out_name} and left the pool", stacklevel=3)
-    return kept
-
-
-def _apart(held_out: list[Task], pool: list[Task]) -> list[Task]:
-    """The held-out tasks; where the pool has the same id, a task's id becomes the hash of its prompt."""
-    taken = {task.id for task in pool}
-
-    def own_id(task: Task) -> str:
-        return next(one for one in (task.id, task_id(task), conversation_id(task)) if one not in taken)
-
-    return [task if task.id not in taken else replace(task, id=own_id(task)) for task in held_out]
-
-
-def _sample(tasks: list[Task], count: int | None, seed: int) -> tuple[Task, ...]:
-    """``count`` tasks chosen by seeded hash, or all for None; in file order."""
-    return tuple(tasks[index] for index in sorted(hash_rank(tasks, seed)[:count]))
-
-
-def _warn_if_fewer(path: str, found: int, wanted: int | None, key: str) -> None:
-    if wanted is not None and found < wanted:
-        warn(f"{path}: {key} = {wanted}, but only {found} distinct prompts are there to use", stacklevel=3)
+    Args:
+        tasks: Some without an id.
+        prompts: ``prompt_key`` of each.
+    """
+    hashed = {prompt: task for task, prompt in zip(tasks, prompts, strict=True) if not task.id}
+    ids = {prompt: task_id(task) for prompt, task in hashed.items()}
+    counts = Counter(ids.values())
+    ids |= {prompt: conversation_id(hashed[prompt]) for prompt, found in ids.items() if counts[found] > 1}
+    return [task if task.id else replace(task, id=ids[prompt]) for task, prompt in zip(tasks, prompts, strict=True)]

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rekindle.config.tables.task import ColumnsTable
-from rekindle.tasks.files import distinct, tenth
+from rekindle.tasks.division import Named, divided
+from rekindle.tasks.files import distinct
 from rekindle.tasks.row_tasks import RowReader
-from rekindle.tasks.task_set import TaskError, TaskSet, split
+from rekindle.tasks.task_set import TaskError, TaskSet
 from rekindle.types import Task
 
 __all__ = ["given_tasks"]
@@ -38,10 +39,9 @@ def given_tasks(
         TaskError: A row cannot be used; the message has its place, ``tasks[17]``.
     """
     reader = RowReader(columns, needs_answers, "any")
-    tasks = _read(rows, "tasks", reader)
-    if held_out is None:
-        return split(tasks, eval_prompts or tenth(len(tasks), pool_size), pool_size, SEED, "tasks")
-    return TaskSet(tuple(tasks[:pool_size]), tuple(_read(held_out, "held_out", reader)[:eval_prompts]))
+    apart = None if held_out is None else Named("held_out", _read(held_out, "held_out", reader))
+    found = Named("tasks", _read(rows, "tasks", reader))
+    return divided(found, apart, pool_size=pool_size, eval_prompts=eval_prompts, seed=SEED)
 
 
 def _read(rows: Sequence[Task | Mapping[str, Any]], name: str, reader: RowReader) -> list[Task]:

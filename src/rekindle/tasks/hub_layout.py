@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from rekindle.choices import closest, few
+from rekindle.notices import warn
 from rekindle.tasks.rows import SUFFIXES
 from rekindle.tasks.task_set import TaskError
 
@@ -72,7 +73,7 @@ def chosen_subset(name: str, layout: Layout, default: str | None, asked: str | N
 
 
 def chosen_files(name: str, layout: Layout, subset: str, asked: str, key: str) -> Sequence[str]:
-    """The files of a split, all in the format that most of them have.
+    """The files of a split in the format that most of them have; warns of others, which may be the same rows.
 
     Raises:
         TaskError: The subset has no such split.
@@ -86,7 +87,18 @@ def chosen_files(name: str, layout: Layout, subset: str, asked: str, key: str) -
         )
     formats = Counter(PurePosixPath(path).suffix.lower() for path in files)
     best = max(formats, key=lambda suffix: (formats[suffix], suffix == ".parquet"))
-    return sorted(path for path in files if PurePosixPath(path).suffix.lower() == best)
+    found = sorted(path for path in files if PurePosixPath(path).suffix.lower() == best)
+    if left := [path for path in files if path not in found]:
+        warn(
+            f"the split {asked} of the data set {name} has files of several formats; {few(found)} {_is_or_are(found)} "
+            f"read, and {few(left)} {_is_or_are(left)} not",
+            stacklevel=2,
+        )
+    return found
+
+
+def _is_or_are(files: Sequence[str]) -> str:
+    return "is" if len(files) == 1 else "are"
 
 
 def _is_readable(path: str) -> bool:
