@@ -244,7 +244,13 @@ BATCH_SIZE = "train.groups_per_step=16"
 WORLD = "task.source=search_world search.answer_tokens=4"
 AGENT = "task.source=jsonl task.path=q.jsonl model.path=m task.environment=search search.answer_tokens=4"
 DENSE = "retriever.kind=dense retriever.corpus=c.jsonl retriever.encoder=e"
+REWARDS = "rewards=[{function='a.py:f'}]"
 REFUSED = [
+    # rewards
+    ("rewards=[{function='a.py'}]", "names no function; write FILE.py:NAME"),
+    ("rewards=[{function='a.py:f'},{function='b.py:f'}]", 'two rewards have the name "f"; give one of them another'),
+    (f"{REWARDS} recipe=self_play task.source=self_play", "compares answers to check its own questions"),
+    ("task.success_threshold=1.5", "task.success_threshold = 1.5 is outside of the scores of verifiers"),
     # groups of one
     ("train.group_size=1 train.gate=everything", 'advantage.estimator = "grpo" compares rollouts of one group'),
     (f"{BY_SUCCESS} sizes.minimum=1 train.gate=everything", "groups of one that sizes.minimum = 1 allows"),
@@ -443,6 +449,8 @@ REFUSED += [
 ]
 
 ACCEPTED = [
+    f"{REWARDS} task.success_threshold=1.5 task.binary_rewards=true",
+    f"{REWARDS} task.verifier=exact_match task.verifier_weight=2",
     'track=["mlflow","tensorboard"] tracking.project=/Users/me/x tracking.name=a',
     "loss.tis_cap=2",
     "loss.tis_cap=2 optimizer.epochs=2 loss.old_logprobs=recompute",

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rekindle.config import Config
-from rekindle.config.facts import FILE_SOURCES, invents_its_world, plays_itself, plays_search, verifier_name
+from rekindle.config.facts import (
+    FILE_SOURCES,
+    invents_its_world,
+    plays_itself,
+    plays_search,
+    verifier_judges,
+    verifier_name,
+)
 from rekindle.evaluation.profile_file import load_profile
 from rekindle.evaluation.question_sets import QuestionSet
 from rekindle.models.directory import (
@@ -27,15 +34,19 @@ from rekindle.tasks import search_world, spell_backward
 from rekindle.tasks.loading import TaskSet, load_tasks
 from rekindle.tasks.qa_sets import read_questions
 from rekindle.types import UserError
+from rekindle.verifiers.functions import WorkerFunction, check_call
 from rekindle.verifiers.literals import read_literal
 
 __all__ = [
+    "GIVEN",
     "PolicyFiles",
     "check_profilable",
     "check_retriever",
+    "check_rewards",
     "check_training",
     "policy_files",
     "question_sets",
+    "refuse_given",
     "settled",
     "start_parameters",
     "task_set",
@@ -43,6 +54,8 @@ __all__ = [
 
 SPECIAL_TOKENS = 3
 """Number of special tokens of a tiny model (padding, end, unknown), after its characters or words."""
+GIVEN = "given"
+"""Place of a function that a Python script handed over: ``given:NAME``."""
 LARGE_BYTES = 20_000_000
 """Least size of files that are announced; reading 20 MB takes about a second."""
 
@@ -67,7 +80,7 @@ def settled(config: Config, tasks: TaskSet) -> Config:
     is an answer and ``17 + 25`` is none.
     """
     task, held_out = config.task, config.eval.prompts
-    without_own = task.source in FILE_SOURCES and verifier_name(task) == "exact_match"
+    without_own = task.source in FILE_SOURCES and verifier_name(task) == "exact_match" and verifier_judges(config)
     if task.verifier == "auto" and without_own and not plays_search(config) and _are_numbers(tasks):
         task = task.model_copy(update={"verifier": "math"})
     if held_out is None:
@@ -119,6 +132,33 @@ def check_retriever(config: Config) -> None:
         raise RetrievalError(f"there is no encoder directory at {table.encoder} (retriever.encoder); correct the path")
     if table.vectors is not None and not Path(table.vectors).is_file():
         raise RetrievalError(f"there is no file {table.vectors} (retriever.vectors); correct the path")
+
+
+def check_rewards(config: Config, tasks: TaskSet) -> None:
+    """Check that reward functions can be imported and called, in a process that is killed at a time limit.
+
+    Raises:
+        VerifierError: One cannot.
+    """
+    for index, table in enumerate(config.rewards):
+        where = f'rewards[{index}].function = "{table.function}"'
+        refuse_given(table.function, where)
+        judge = WorkerFunction(table.function, where, workers=1, timeout_seconds=table.timeout_seconds)
+        judge.close()
+        check_call(judge.signature, [*tasks.pool, *tasks.held_out], where, token_ids=not plays_search(config))
+
+
+def refuse_given(function: str, where: str) -> None:
+    """Refuse a function that only a Python script can hand over.
+
+    Raises:
+        UserError: The function is one.
+    """
+    if function.startswith(f"{GIVEN}:"):
+        raise UserError(
+            f"{where} was a Python function that a script gave to rekindle.train; run that script again, or put the "
+            "function into a file and name it"
+        )
 
 
 def check_training(config: Config, tasks: TaskSet) -> None:

@@ -69,6 +69,7 @@ class Task:
         answer: The reference answer, or several accepted ones.
         metadata: Further JSON-like values for a verifier or a report.
         system: System message before this prompt; None: that of the configuration, if any.
+        messages: The conversation as chat messages (``role``, ``content``), where the prompt came as such; else empty.
     """
 
     id: str
@@ -76,6 +77,7 @@ class Task:
     answer: str | tuple[str, ...]
     metadata: Mapping[str, object] = field(default_factory=dict)
     system: str | None = None
+    messages: tuple[Mapping[str, str], ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -156,6 +158,9 @@ class Rollout:
             about the policy, and its whole group fails.
         transcript: The whole conversation for people, tool outputs included; "" where it equals ``text``.
         retrievals: Every answered query, in order.
+        rewards: Value of each reward function by name, before weights; None where it does not apply. Empty where a
+            built-in verifier judges alone.
+        audits: Scores of audits by name, which are not trained on; None where there is no verdict.
     """
 
     token_ids: Sequence[int]
@@ -171,6 +176,8 @@ class Rollout:
     void: bool = False
     transcript: str = ""
     retrievals: tuple[Retrieval, ...] = ()
+    rewards: Mapping[str, float | None] = field(default_factory=dict)
+    audits: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
     def generated_tokens(self) -> int:

@@ -70,6 +70,7 @@ class Workbench:
     def evaluation_metrics(self, note: Note = lambda request, rollouts: None) -> dict[str, float]:
         """``eval/accuracy`` (sampled at temperature 1) and ``eval/greedy``; also by level where prompts have levels.
 
+        With reward functions, whose values need no threshold, also ``eval/reward`` and ``eval/greedy_reward``.
         ``eval/failed`` is set where prompts could not be played; they count as never solved.
         """
         evaluations = {
@@ -80,6 +81,9 @@ class Workbench:
         metrics = {f"eval/{name}": evaluation.accuracy for name, evaluation in evaluations.items()}
         for name, evaluation in evaluations.items():
             metrics |= {f"level_{level}/{name}": mean for level, mean in accuracy_by_level(evaluation, levels).items()}
+        if self.config.rewards:
+            means = {"eval/reward": evaluations["accuracy"].reward, "eval/greedy_reward": evaluations["greedy"].reward}
+            metrics |= {name: mean for name, mean in means.items() if mean is not None}
         if failed := max(evaluation.failed for evaluation in evaluations.values()):
             metrics["eval/failed"] = failed
         return metrics

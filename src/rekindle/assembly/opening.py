@@ -1,6 +1,6 @@
 """Opening a workbench: loads tasks, verifier, retrievers and policy, and closes them again."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from rekindle.assembly.end_tokens import warn_of_missing_ends
 from rekindle.assembly.engines import EngineFactory, build_engine
 from rekindle.assembly.prompt_rooms import with_room
 from rekindle.assembly.retrievers import opened_retrievers
+from rekindle.assembly.rewards import GivenReward, build_rewards, with_given
 from rekindle.assembly.threads import fastest_threads
 from rekindle.config import Config
 from rekindle.models.hub import is_commit
@@ -21,7 +22,6 @@ from rekindle.models.policy import Policy
 from rekindle.notices import Say, adopt_loggers
 from rekindle.preflight import settled, task_set
 from rekindle.tasks.loading import TaskSet
-from rekindle.verifiers.rewards import build_verifier
 
 __all__ = ["load_policy", "workbench", "workbench_of"]
 
@@ -36,6 +36,7 @@ def workbench(
     threads: int | None = None,
     tasks: TaskSet | None = None,
     engine: EngineFactory = build_engine,
+    rewards: Sequence[GivenReward] = (),
 ) -> Iterator[Workbench]:
     """Load tasks, verifier and policy; worker processes end with the context.
 
@@ -47,9 +48,10 @@ def workbench(
         threads: CPU threads, where the configuration names none; None: they are measured.
         tasks: Result of ``task_set`` for this configuration, where the caller has it already.
         engine: Makes the engine of the policy.
+        rewards: Reward functions given from Python (see ``build_rewards``).
     """
     threads = config.train.threads or threads or fastest_threads(base or model)
-    with _opened(config, lambda: load_policy(config, model, base), say, tasks, engine, threads) as bench:
+    with _opened(config, lambda: load_policy(config, model, base), say, tasks, engine, threads, rewards) as bench:
         yield replace(bench, directory=base or model)
 
 
@@ -105,14 +107,16 @@ def _opened(
     tasks: TaskSet | None,
     engine: EngineFactory,
     threads: int,
+    rewards: Sequence[GivenReward] = (),
 ) -> Iterator[Workbench]:
     torch.set_num_threads(threads)
     transformers.utils.logging.disable_progress_bar()  # its progress bars would break the run's own display
     adopt_loggers()
     tasks = tasks or task_set(config, say)
-    config = settled(config, tasks)
+    config = settled(with_given(config, rewards), tasks)
+    every = (*tasks.pool, *tasks.held_out)
     with ExitStack() as stack:
-        verifier = stack.enter_context(closing(build_verifier(config.task, config.verify, config.judge)))
+        verifier = stack.enter_context(closing(build_rewards(config, rewards, tasks=every)))
         retrievers = stack.enter_context(opened_retrievers(config, say))
         policy = load()
         warn_of_missing_ends(config, policy)

@@ -15,6 +15,7 @@ from rekindle.assembly.engines import EngineFactory, build_engine
 from rekindle.assembly.opening import load_policy, workbench
 from rekindle.assembly.players import Players
 from rekindle.assembly.profiles import given_profile, own_profile, profile_costs
+from rekindle.assembly.rewards import GivenReward, file_digests, trouble_of
 from rekindle.assembly.task_sources import TaskSource, task_source
 from rekindle.config import Config
 from rekindle.config.facts import plays_itself, updates_per_step
@@ -57,6 +58,7 @@ def open_run(
     interrupted: Callable[[], bool] = lambda: False,
     tasks: TaskSet | None = None,
     engine: EngineFactory = build_engine,
+    rewards: Sequence[GivenReward] = (),
     adapt: Callable[[Parts], Parts] = lambda parts: parts,
     commit: str | None = None,
 ) -> Iterator[TrainingLoop]:
@@ -72,6 +74,7 @@ def open_run(
         interrupted: Polled while a profile is made before the first step.
         tasks: Result of ``preflight.task_set`` for this configuration, where the caller has it already.
         engine: Makes the engine of the policy, and the engine of the start policy where it plays.
+        rewards: Reward functions given from Python (see ``build_rewards``).
         adapt: The parts of the run -> the parts to use, e.g. with another environment around the given one.
         commit: Commit of the start model on the hub, kept in ``run.json``.
     """
@@ -84,9 +87,9 @@ def open_run(
     model = checkpoints.path(step) / "model" if step else start()
     base = start() if is_adapter(model) else None
     threads = run_directory.kept_threads(directory)
-    prepared = workbench(config, model, say, base=base, threads=threads, tasks=tasks, engine=engine)
+    prepared = workbench(config, model, say, base=base, threads=threads, tasks=tasks, engine=engine, rewards=rewards)
     with opened() as notices, prepared as bench:
-        for text in weaknesses(config.task):
+        for text in (*weaknesses(config), *_changed_rewards(config, directory)):
             warn(text)
         # Errors of model, tasks, environment and profile are found here, before any file is written.
         ready = _ready(_of_the_run(bench, directory) if step else bench, start, engine, started=bool(step))
@@ -132,6 +135,15 @@ def _ready(bench: Workbench, start: Callable[[], Path], engine: EngineFactory, *
     frozen = _start_policy(bench, source, start)
     of_start = engine(config, frozen) if frozen is not None and source.samples_from_start else None
     return _Ready(bench, source, profile, scheduler, frozen, source.players(bench, scheduler, of_start))
+
+
+def _changed_rewards(config: Config, directory: Path) -> Iterator[str]:
+    """Warnings of a resumed run about reward functions whose files have changed; a fixed fault is no other run."""
+    for name in run_directory.changed_files(directory, file_digests(config)):
+        yield (
+            f'the file of the reward "{name}" has changed since the run began; the run goes on with the new one, and '
+            "its steps are not those that it would have made"
+        )
 
 
 def _with_profile(ready: _Ready, make: Callable[[Workbench], Profile]) -> _Ready:
@@ -257,6 +269,7 @@ def _describe(directory: Path, bench: Workbench, commit: str | None) -> None:
         trained_parameters=bench.policy.trained_count,
         pool=len(bench.tasks.pool),
         held_out=len(bench.tasks.held_out),
+        functions=file_digests(bench.config) or None,
     )
 
 
@@ -274,7 +287,7 @@ def _parts(
     if saved:
         files.warnings.end_step(saved.step)
     posterior = config.posterior
-    recorder = SampleRecorder(config.samples.per_step, bench.policy.tokenizer.decode)
+    recorder = SampleRecorder(config.samples.per_step, bench.policy.tokenizer.decode, _answer_by_id(bench))
     settings = UpdateSettings(config.train.learning_rate, config.train.seed, config.loss, config.optimizer)
     return Parts(
         config=config,
@@ -292,7 +305,7 @@ def _parts(
         ),
         evaluate=announced(bench, say, recorder.note_held_out),
         recorder=recorder,
-        health=HealthWatch(config, len(bench.tasks.held_out), _answers(bench)),
+        health=HealthWatch(config, len(bench.tasks.held_out), _answers(bench), lambda: trouble_of(bench.verifier)),
         files=files,
         observer=observer(saved.step, saved.rollouts) if saved else observer(0, 0),
         start=profile_costs(ready.profile),
@@ -305,6 +318,12 @@ def _answers(bench: Workbench) -> Callable[[int], Sequence[str]]:
         return lambda row: ()
     answers = [(one.answer,) if isinstance(one.answer, str) else one.answer for one in bench.tasks.pool]
     return answers.__getitem__
+
+
+def _answer_by_id(bench: Workbench) -> Callable[[str], object]:
+    """Reference answer by the id of a given task."""
+    answers = {one.id: one.answer for one in (*bench.tasks.pool, *bench.tasks.held_out)}
+    return answers.get
 
 
 def _start_policy(bench: Workbench, source: TaskSource, start: Callable[[], Path]) -> Policy | None:

@@ -55,7 +55,7 @@ def _train(options: argparse.Namespace) -> int:
 def _look(config: "Config", directory: Path) -> "tuple[TaskSet, PolicyFiles]":
     """The tasks of the run and its policy, after checks of their files; shows which model is loaded next."""
     from rekindle.observability.trackers import check_trackers
-    from rekindle.preflight import check_retriever, check_training, policy_files, task_set
+    from rekindle.preflight import check_retriever, check_rewards, check_training, policy_files, task_set
     from rekindle.training.run_directory import last_checkpoint, model_commit
 
     check_trackers(config)
@@ -63,6 +63,7 @@ def _look(config: "Config", directory: Path) -> "tuple[TaskSet, PolicyFiles]":
     policy = policy_files(config, checkpoint and checkpoint / "model", say, commit=model_commit(directory))
     check_retriever(config)
     tasks = task_set(config, say)
+    check_rewards(config, tasks)
     check_training(config, tasks)
     say(policy.loading)
     return tasks, policy

@@ -7,6 +7,7 @@ from rekindle.scheduling.pools import POOLS
 
 if TYPE_CHECKING:
     from rekindle.config.tables import Config
+    from rekindle.config.tables.rewards import RewardTable
     from rekindle.config.tables.task import TaskTable
 
 __all__ = [
@@ -14,18 +15,25 @@ __all__ = [
     "PROMPT_SOURCES",
     "fewest_and_most",
     "fewest_steps",
+    "has_rewards",
     "invents_its_world",
+    "judges",
     "longest_run",
+    "needs_answers",
     "optimizer_steps",
     "overlong_buffer",
     "plays_itself",
     "plays_search",
+    "reward_name",
     "rollouts_per_step",
     "short_warm_up",
     "solver_estimator",
     "trains_all_weights",
     "updates_per_step",
+    "verifier_is_a_reward",
+    "verifier_judges",
     "verifier_name",
+    "verifies_by_scorers",
     "verifies_in_workers",
     "verifies_maths",
 ]
@@ -138,11 +146,49 @@ def verifier_name(task: "TaskTable") -> str:
     return AUTOMATIC.get(task.source, "exact_match") if task.verifier == "auto" else task.verifier
 
 
+def has_rewards(config: "Config") -> bool:
+    """Whether there are reward functions of the user's own."""
+    return bool(config.rewards)
+
+
+def verifier_is_a_reward(config: "Config") -> bool:
+    """Whether the verifier is one of several rewards."""
+    return bool(config.rewards) and config.task.verifier != "auto"
+
+
+def verifier_judges(config: "Config") -> bool:
+    """Whether the verifier is read: alone, or as one of the rewards."""
+    return not config.rewards or config.task.verifier != "auto"
+
+
+def needs_answers(config: "Config") -> bool:
+    """Whether every row needs a reference answer; reward functions do without."""
+    return verifier_judges(config)
+
+
+def reward_name(table: "RewardTable") -> str:
+    """Name of a reward in metrics and samples."""
+    return table.name or table.function.rpartition(":")[2]
+
+
+def judges(config: "Config") -> str:
+    """What judges the rollouts, for messages: ``task.verifier = "math"``, or ``the reward "score"``."""
+    parts = [f'the reward "{reward_name(one)}"' for one in config.rewards]
+    if verifier_judges(config):
+        parts.append(f'task.verifier = "{verifier_name(config.task)}"')
+    return " and ".join(parts)
+
+
+def verifies_by_scorers(config: "Config") -> bool:
+    """Whether answers are judged by third-party scorers, which run in worker processes."""
+    return verifier_judges(config) and verifier_name(config.task) in {"math", "reasoning_gym"}
+
+
 def verifies_in_workers(config: "Config") -> bool:
-    """Whether answers are judged by third-party code, which runs in worker processes."""
-    return verifier_name(config.task) in {"math", "reasoning_gym"}
+    """Whether answers are judged in worker processes, by third-party scorers or by functions."""
+    return verifies_by_scorers(config) or any(not one.in_process for one in config.rewards)
 
 
 def verifies_maths(config: "Config") -> bool:
     """Whether answers are judged as mathematics."""
-    return verifier_name(config.task) == "math"
+    return verifier_judges(config) and verifier_name(config.task) == "math"

@@ -42,8 +42,8 @@ _ELSEWHERE: Mapping[str, tuple[str, ...]] = {
     # tasks
     "task.path": ("dataset_name", "train_files", "prompt_data", "dataset", "data_path", "train_file"),
     "task.eval_path": ("val_files", "eval_dataset", "validation_files", "test_file"),
-    "task.verifier": ("reward_funcs", "reward_model", "custom_reward_function", "reward_function", "remote_rm_url",
-                      "reward_fn"),
+    "rewards": ("reward_funcs", "custom_reward_function", "reward_function", "reward_fn", "reward_weights"),
+    "task.verifier": ("reward_model", "remote_rm_url"),
     "task.overlong_prompts": ("max_prompt_length", "filter_overlong_prompts", "prompt_max_len"),
     "task.pool_size": ("max_samples", "train_max_samples", "max_train_samples"),
     # rollouts

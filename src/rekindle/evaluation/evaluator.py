@@ -19,11 +19,13 @@ class Evaluation:
         successes: [prompts] successful rollouts of ``samples`` each; 0 where the prompt could not be played.
         samples: Rollouts per prompt.
         failed: Prompts that could not be played or have void rollouts; they count as never solved.
+        reward: Mean reward of the rollouts of all other prompts; None without any.
     """
 
     successes: tuple[int, ...]
     samples: int
     failed: int = 0
+    reward: float | None = None
 
     @property
     def accuracy(self) -> float:
@@ -63,4 +65,6 @@ def evaluate(
         note(request, played[request.id] or ())
     records = [Record.of(played[request.id]) for request in requests]
     successes = tuple(sum(solved(record, samples, success_at)) for record in records)
-    return Evaluation(successes, samples, failed=sum(record.void for record in records))
+    rewards = [answer.reward for record in records if not record.void for answer in record.answers]
+    mean = sum(rewards) / len(rewards) if rewards else None
+    return Evaluation(successes, samples, failed=sum(record.void for record in records), reward=mean)

@@ -27,6 +27,7 @@ from rekindle.training.run_files import RunFiles
 from rekindle.training.schedules import size_factor
 from rekindle.training.step_metrics import Totals, step_metrics
 from rekindle.training.supply import GivenTasks, Supply
+from rekindle.training.tally import RewardTally
 from rekindle.training.trainer import Trainer, TrainerState
 from rekindle.training.update_stats import UpdateStats
 from rekindle.types import Environment, GroupRequest, Rollout, TrainingSample
@@ -104,6 +105,7 @@ class TrainingLoop:
         self._without_signal = 0
         self._starvation = StarvationWatch()
         self._health = parts.health or HealthWatch(parts.config)
+        self._tally = RewardTally(parts.config.task.success_threshold)
         self._collector = RolloutCollector(parts.scheduler, parts.environment, parts.observer.warn, self._note)
 
     def restore(self, step: int, trainer: TrainerState, state: Mapping[str, Any]) -> None:
@@ -128,15 +130,20 @@ class TrainingLoop:
             interrupted: Called after the first evaluation and after every step, its evaluation and its checkpoint
                 included; True ends the run.
         """
-        self.begin()
-        ending = self._interruption(interrupted, saved=self._restored) or self._ending()
+        dead = self.begin()
+        ending = self._interruption(interrupted, saved=self._restored) or self._ending(dead=dead)
         while ending is None:
             ending = self.do_step(interrupted)
         return ending
 
-    def begin(self) -> None:
-        """Sync the engine; in a new run, evaluate and write the metrics line of step 0."""
+    def begin(self) -> str | None:
+        """Sync the engine; in a new run, evaluate and write the metrics line of step 0.
+
+        Returns:
+            Why the run cannot begin, because no rollout of the evaluation has a verdict; None: it can.
+        """
         self._sync()
+        evaluation: dict[str, float] = {}
         if not self._restored:
             self._warn(self._health.begin())
             clock = StepClock(lambda: dict.fromkeys(("generate", "verify"), 0.0))
@@ -144,6 +151,7 @@ class TrainingLoop:
             self.parts.files.write_samples(self.parts.recorder.drain(self.step, self.version))
             self._warn(self._health.step(evaluation))
             self._write(step_metrics([], [], None) | dict(self.parts.start) | evaluation | clock.read())
+        return self._health.dead(evaluation)
 
     # -- one step -----------------------------------------------------------------------------------------------------
 
@@ -176,7 +184,7 @@ class TrainingLoop:
             levels=parts.supply.levels,
             supplied=supplied,
         )
-        metrics |= {key: total - counts[key] for key, total in self._counts().items()}
+        metrics |= {key: total - counts[key] for key, total in self._counts().items()} | self._tally.drain()
         self._watch(metrics["groups/trained"])
         ending = Ending.INTERRUPTED if interrupted() else self._ending(metrics)
         evaluation = self._evaluate(clock) if self._evaluation_due(ending) else {}
@@ -227,8 +235,16 @@ class TrainingLoop:
         """Counts since the start, of environment and supply."""
         return {**self.parts.environment.counts, **self.parts.supply.counts}
 
-    def _ending(self, new: Mapping[str, Any] | None = None) -> Ending | None:
-        """Ending of the run, None while it continues; ``new`` are the metrics of a step not yet in the totals."""
+    def _ending(self, new: Mapping[str, Any] | None = None, dead: str | None = None) -> Ending | None:
+        """Ending of the run, None while it continues.
+
+        Args:
+            new: Metrics of a step that is not yet in the totals.
+            dead: Why there can be no reward.
+        """
+        if why := dead or self._health.dead(new or {}):
+            self.bound = why
+            return Ending.BOUND
         stop = stop_after(
             self.step,
             train=self.parts.config.train,
@@ -254,6 +270,7 @@ class TrainingLoop:
         """Show a request's rollouts to what keeps samples and what watches over the run."""
         self.parts.recorder.note(request, rollouts)
         self._health.note(request, rollouts)
+        self._tally.note(rollouts)
 
     def _warn(self, texts: Iterable[str]) -> None:
         for text in texts:

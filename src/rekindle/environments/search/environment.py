@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from rekindle.environments.search.conversation import Conversation
 from rekindle.environments.search.conversations import Opening, SearchConversations
@@ -96,7 +97,8 @@ class SearchEnvironment:
     def _rollout(self, conversation: Conversation, verdict: Verdict) -> Rollout:
         void = verdict.void or conversation.failure is not None
         reward = 0.0 if void else self._reward(verdict.score)
-        return conversation.rollout(reward, conversation.failure or verdict.failure, void=void)
+        rollout = conversation.rollout(reward, conversation.failure or verdict.failure, void=void)
+        return replace(rollout, rewards=verdict.parts, audits=verdict.audits) if verdict.parts else rollout
 
 
 def _corpus(task: Task) -> str:
