@@ -16,6 +16,7 @@ from rekindle.config.facts import (
     verifier_judges,
     verifier_name,
 )
+from rekindle.config.tables.rewards import AuditTable, RewardTable
 from rekindle.evaluation.profile_file import load_profile
 from rekindle.evaluation.question_sets import QuestionSet
 from rekindle.models.directory import (
@@ -135,13 +136,18 @@ def check_retriever(config: Config) -> None:
 
 
 def check_rewards(config: Config, tasks: TaskSet) -> None:
-    """Check that reward functions can be imported and called, in a process that is killed at a time limit.
+    """Check that functions of rewards and audits can be imported and called, in processes with a time limit.
 
     Raises:
         VerifierError: One cannot.
     """
-    for index, table in enumerate(config.rewards):
-        where = f'rewards[{index}].function = "{table.function}"'
+    tables: dict[str, RewardTable | AuditTable] = {}
+    tables |= {f"rewards[{index}]": one for index, one in enumerate(config.rewards)}
+    tables |= {f"audits[{index}]": one for index, one in enumerate(config.audits)}
+    for place, table in tables.items():
+        if table.function is None:
+            continue
+        where = f'{place}.function = "{table.function}"'
         refuse_given(table.function, where)
         judge = WorkerFunction(table.function, where, workers=1, timeout_seconds=table.timeout_seconds)
         judge.close()

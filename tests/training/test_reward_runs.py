@@ -5,13 +5,14 @@ import shutil
 
 import pytest
 import torch
-from test_loop import assert_same_run, finish, last_weights, opened, without_clocks
+from test_loop import assert_same_run, finish, last_weights, ledger_rows, opened, without_clocks
 
 from rekindle.assembly.rewards import GivenReward, build_rewards, given_tables
 from rekindle.cli import main
 from rekindle.config import ConfigError, dump_toml
-from rekindle.config.tables.rewards import RewardTable
+from rekindle.config.tables.rewards import AuditTable, RewardTable
 from rekindle.notices import RekindleWarning
+from rekindle.observability.report import write_report
 from rekindle.observability.runs import load_run
 from rekindle.preflight import check_rewards
 from rekindle.tasks.loading import TaskSet
@@ -155,6 +156,36 @@ def test_other_rewards_do_not_resume_and_another_folder_does(rewarded, tmp_path)
     shutil.move(tmp_path / "own.py", tmp_path / "moved" / "own.py")
     moved = rewarded("right", file="moved/own.py", overrides=("train.steps=2",))
     assert finish(moved, tmp_path / "run", resume=True)[0] is Ending.DONE
+
+
+def test_audits_change_nothing_in_the_training_and_are_in_metrics_samples_and_report(quick_config, tmp_path):
+    """With them, without them, and with them from the middle on."""
+    (tmp_path / "own.py").write_text(FILE)
+    audits = (
+        AuditTable(verifier="qa_exact_match", share=0.5),
+        AuditTable(function=f"{tmp_path}/own.py:short", in_process=True),
+    )
+    plain = quick_config("grpo")
+    audited = plain.model_copy(update={"audits": audits})
+    without, beside = tmp_path / "without", tmp_path / "beside"
+    finish(plain, without)
+    with opened(plain, beside) as loop:
+        assert loop.run(lambda: loop.step >= 2) is Ending.INTERRUPTED
+    assert finish(audited, beside, resume=True)[0] is Ending.DONE
+    assert ledger_rows(without) == ledger_rows(beside)
+    first, second = last_weights(without), last_weights(beside)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    lines, others = without_clocks(beside), without_clocks(without)
+    assert [{key: value for key, value in line.items() if "audit" not in key} for line in lines] == others
+    last = lines[-1]
+    assert last["audit/short"] < 0 < last["audit/qa_exact_match"]
+    assert last["eval/audit/qa_exact_match"] == last["eval/accuracy"], "it judges all of an evaluation"
+    assert last["eval/greedy_audit/qa_exact_match"] == last["eval/greedy"]
+    assert "audit/short" not in lines[1]
+    assert {name for line in load_run(beside).samples for name in line["audits"]} == {"qa_exact_match", "short"}
+    page = write_report(beside).read_text()
+    assert "Second opinions" in page
+    assert "the audit qa_exact_match, which is not trained on, says" in page
 
 
 def test_functions_given_from_python_are_entries_of_the_configuration(quick_config):

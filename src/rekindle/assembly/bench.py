@@ -18,6 +18,7 @@ from rekindle.tasks.loading import TaskSet
 from rekindle.tasks.task_set import levels_of
 from rekindle.training.rollout_samples import spread
 from rekindle.types import GroupRequest, Rollout, Task
+from rekindle.verifiers.audited import AuditedVerifier
 from rekindle.verifiers.verifier import Verifier
 
 __all__ = ["EVALUATION_SEED", "Workbench", "accuracy_by_level", "announced"]
@@ -43,14 +44,22 @@ class Workbench:
     directory: Path | None = None
     """Directory of the policy's weights."""
 
-    def environment(self, tasks: Sequence[Task], engine: Engine | None = None) -> SingleTurn | SearchEnvironment:
-        """Environment over ``tasks``, with the policy's engine or another ``engine`` with the same tokenizer."""
+    def environment(
+        self, tasks: Sequence[Task], engine: Engine | None = None, *, audited: bool = False
+    ) -> SingleTurn | SearchEnvironment:
+        """Environment over ``tasks``, with the policy's engine or another ``engine`` with the same tokenizer.
+
+        Audits judge their share of the rollouts, or all of them with ``audited``.
+        """
+        verifier = self.verifier
+        if audited and isinstance(verifier, AuditedVerifier):
+            verifier = verifier.judging_all()
         return build_environment(
             self.config,
             tasks,
             policy=self.policy,
             engine=engine or self.engine,
-            verifier=self.verifier,
+            verifier=verifier,
             retrievers=self.retrievers,
         )
 
@@ -58,7 +67,7 @@ class Workbench:
         """Evaluate the policy on the held-out prompts; ``note`` is called with some of them (``samples.held_out``)."""
         kept = set(spread(len(self.tasks.held_out), self.config.samples.held_out))
         return evaluate(
-            self.environment(self.tasks.held_out),
+            self.environment(self.tasks.held_out, audited=True),
             self.tasks.held_out,
             samples=samples,
             temperature=temperature,
@@ -71,6 +80,7 @@ class Workbench:
         """``eval/accuracy`` (sampled at temperature 1) and ``eval/greedy``; also by level where prompts have levels.
 
         With reward functions, whose values need no threshold, also ``eval/reward`` and ``eval/greedy_reward``.
+        Audits give ``eval/audit/NAME`` and ``eval/greedy_audit/NAME``.
         ``eval/failed`` is set where prompts could not be played; they count as never solved.
         """
         evaluations = {
@@ -84,6 +94,11 @@ class Workbench:
         if self.config.rewards:
             means = {"eval/reward": evaluations["accuracy"].reward, "eval/greedy_reward": evaluations["greedy"].reward}
             metrics |= {name: mean for name, mean in means.items() if mean is not None}
+        for prefix, evaluation in (
+            ("eval/audit", evaluations["accuracy"]),
+            ("eval/greedy_audit", evaluations["greedy"]),
+        ):
+            metrics |= {f"{prefix}/{name}": mean for name, mean in evaluation.audits.items()}
         if failed := max(evaluation.failed for evaluation in evaluations.values()):
             metrics["eval/failed"] = failed
         return metrics

@@ -37,6 +37,7 @@ def workbench(
     tasks: TaskSet | None = None,
     engine: EngineFactory = build_engine,
     rewards: Sequence[GivenReward] = (),
+    audits: bool = False,
 ) -> Iterator[Workbench]:
     """Load tasks, verifier and policy; worker processes end with the context.
 
@@ -49,9 +50,12 @@ def workbench(
         tasks: Result of ``task_set`` for this configuration, where the caller has it already.
         engine: Makes the engine of the policy.
         rewards: Reward functions given from Python (see ``build_rewards``).
+        audits: Whether the audits of the configuration judge as well.
     """
     threads = config.train.threads or threads or fastest_threads(base or model)
-    with _opened(config, lambda: load_policy(config, model, base), say, tasks, engine, threads, rewards) as bench:
+    with _opened(
+        config, lambda: load_policy(config, model, base), say, tasks, engine, threads, rewards, audits
+    ) as bench:
         yield replace(bench, directory=base or model)
 
 
@@ -108,6 +112,7 @@ def _opened(
     engine: EngineFactory,
     threads: int,
     rewards: Sequence[GivenReward] = (),
+    audits: bool = False,
 ) -> Iterator[Workbench]:
     torch.set_num_threads(threads)
     transformers.utils.logging.disable_progress_bar()  # its progress bars would break the run's own display
@@ -116,7 +121,7 @@ def _opened(
     config = settled(with_given(config, rewards), tasks)
     every = (*tasks.pool, *tasks.held_out)
     with ExitStack() as stack:
-        verifier = stack.enter_context(closing(build_rewards(config, rewards, tasks=every)))
+        verifier = stack.enter_context(closing(build_rewards(config, rewards, tasks=every, audits=audits)))
         retrievers = stack.enter_context(opened_retrievers(config, say))
         policy = load()
         warn_of_missing_ends(config, policy)

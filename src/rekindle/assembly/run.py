@@ -87,7 +87,9 @@ def open_run(
     model = checkpoints.path(step) / "model" if step else start()
     base = start() if is_adapter(model) else None
     threads = run_directory.kept_threads(directory)
-    prepared = workbench(config, model, say, base=base, threads=threads, tasks=tasks, engine=engine, rewards=rewards)
+    prepared = workbench(
+        config, model, say, base=base, threads=threads, tasks=tasks, engine=engine, rewards=rewards, audits=True
+    )
     with opened() as notices, prepared as bench:
         for text in (*weaknesses(config), *_changed_rewards(config, directory)):
             warn(text)

@@ -7,12 +7,14 @@ from rekindle.scheduling.pools import POOLS
 
 if TYPE_CHECKING:
     from rekindle.config.tables import Config
-    from rekindle.config.tables.rewards import RewardTable
+    from rekindle.config.tables.rewards import AuditTable, RewardTable
     from rekindle.config.tables.task import TaskTable
 
 __all__ = [
     "FILE_SOURCES",
     "PROMPT_SOURCES",
+    "audit_name",
+    "built_in_verifiers",
     "fewest_and_most",
     "fewest_steps",
     "has_rewards",
@@ -22,6 +24,7 @@ __all__ = [
     "needs_answers",
     "optimizer_steps",
     "overlong_buffer",
+    "own_audit",
     "plays_itself",
     "plays_search",
     "reward_name",
@@ -30,10 +33,12 @@ __all__ = [
     "solver_estimator",
     "trains_all_weights",
     "updates_per_step",
+    "uses_judge",
+    "uses_maths",
+    "uses_scorers",
     "verifier_is_a_reward",
     "verifier_judges",
     "verifier_name",
-    "verifies_by_scorers",
     "verifies_in_workers",
     "verifies_maths",
 ]
@@ -50,6 +55,8 @@ AUTOMATIC = {
     "self_play": "qa_exact_match",
 }
 """Verifier by source, where it is not ``exact_match``."""
+STRICTER = {"math": "last_number", "cover_match": "qa_exact_match", "f1": "qa_exact_match"}
+"""The stricter sibling of a verifier, which audits it."""
 
 
 def fewest_and_most(config: "Config") -> tuple[int, int]:
@@ -179,14 +186,44 @@ def judges(config: "Config") -> str:
     return " and ".join(parts)
 
 
-def verifies_by_scorers(config: "Config") -> bool:
+def audit_name(table: "AuditTable") -> str:
+    """Name of an audit in metrics and samples."""
+    return table.name or table.verifier or (table.function or "").rpartition(":")[2]
+
+
+def own_audit(config: "Config") -> str | None:
+    """The audit where there are no ``[[audits]]``: the stricter sibling of the verifier; None: there is none."""
+    if config.audits or config.task.audit == "off" or not verifier_judges(config):
+        return None
+    return STRICTER.get(verifier_name(config.task))
+
+
+def built_in_verifiers(config: "Config") -> set[str]:
+    """Names of the built-in verifiers that judge or audit."""
+    audits: set[str] = {one.verifier for one in config.audits if one.verifier is not None}
+    return audits | ({verifier_name(config.task)} if verifier_judges(config) else set())
+
+
+def uses_scorers(config: "Config") -> bool:
     """Whether answers are judged by third-party scorers, which run in worker processes."""
-    return verifier_judges(config) and verifier_name(config.task) in {"math", "reasoning_gym"}
+    return bool(built_in_verifiers(config) & {"math", "reasoning_gym"})
+
+
+def uses_maths(config: "Config") -> bool:
+    """Whether answers are judged or audited as mathematics."""
+    return "math" in built_in_verifiers(config)
+
+
+def uses_judge(config: "Config") -> bool:
+    """Whether a model judges or audits answers."""
+    return "judge" in built_in_verifiers(config)
 
 
 def verifies_in_workers(config: "Config") -> bool:
     """Whether answers are judged in worker processes, by third-party scorers or by functions."""
-    return verifies_by_scorers(config) or any(not one.in_process for one in config.rewards)
+    in_process = [one.in_process for one in config.rewards]
+    in_process += [one.in_process for one in config.audits if one.function is not None]
+    return uses_scorers(config) or not all(in_process)
 
 
 def verifies_maths(config: "Config") -> bool:

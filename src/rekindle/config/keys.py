@@ -4,7 +4,7 @@ import json
 import os.path
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic.fields import FieldInfo
@@ -167,7 +167,10 @@ class Key:
             if isinstance(rule, OneOf | SomeOf):
                 return tuple(rule.table)
         kind = self.field.annotation
-        return get_args(kind) if "Literal[" in str(kind) else ()
+        for part in (kind, *get_args(kind)):  # Literal[...] | None
+            if get_origin(part) is Literal:
+                return get_args(part)
+        return ()
 
 
 def keys_of(model: type[BaseModel], prefix: str = "", table: Condition | None = None) -> Iterator[Key]:

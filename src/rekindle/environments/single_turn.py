@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rekindle.engines.engine import Completion, Engine, SamplingLimits
 from rekindle.types import GroupRequest, Rollout, Task
-from rekindle.verifiers.verifier import Verdict, Verifier, Written, judged
+from rekindle.verifiers.verifier import Verdict, Verifier, Written, draw_of, judged
 
 __all__ = ["SingleTurn"]
 
@@ -88,7 +88,9 @@ class SingleTurn:
         for (request, prompt), group in zip(playable, completions, strict=True):
             thought = self._thought(prompt)
             answers += [(self._tasks[request.row], thought + one.text) for one in group]
-            written += [Written(one.text, one.token_ids) for one in group]
+            written += [
+                Written(one.text, one.token_ids, draw_of(request.seed, place)) for place, one in enumerate(group)
+            ]
         verdicts = judged(self._verifier, answers, written)
         self._seconds["verify"] += time.perf_counter() - began
         return verdicts

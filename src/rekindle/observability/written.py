@@ -50,11 +50,18 @@ def _sample(line: Line) -> str:
         f"{grouped(line.get('generated_tokens') or 0)} tokens{', truncated' if line.get('truncated') else ''}",
         *(str(line[key]).replace("_", " ") for key in ("outcome", "fate", "failure") if line.get(key)),
     ]
+    judged = [
+        f"{kind} {name} {'none' if value is None else compact(value)}"
+        for kind, key in (("reward", "rewards"), ("audit", "audits"))
+        for name, value in (line.get(key) or {}).items()
+    ]
     role = "proposer, " if line.get("role") == "proposer" else ""
     entries = [
         ("task", excerpt(str(line.get("task_id")), _NAME)),
         ("prompt", excerpt(str(line.get("prompt")), _TEXT)),
         ("completion", excerpt(str(line.get("completion")), _TEXT)),
+        *([("answer", excerpt(str(line["answer"]), _NAME))] if line.get("answer") else []),
+        *([("judged", excerpt(", ".join(judged), _TEXT))] if judged else []),
     ]
     name = excerpt(f"{role}{', '.join(about)}: {str(line.get('completion')).strip()}", _NAME)
     return page.record(name.replace("\n", " "), entries)

@@ -138,6 +138,7 @@ class SampleRecorder:
             "temperature": request.temperature,
             "reward": rollout.reward if math.isfinite(rollout.reward) else None,
             "rewards": dict(rollout.rewards),
+            "audits": dict(rollout.audits),
             "truncated": rollout.truncated,
             "generated_tokens": rollout.generated_tokens,
             "turns": rollout.turns,

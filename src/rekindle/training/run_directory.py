@@ -34,13 +34,15 @@ __all__ = [
 
 EXTENDABLE = {
     "train.steps", "train.rollouts", "train.tokens", "checkpoint.keep", "checkpoint.optimizer", "task.path",
-    "task.eval_path", "retriever.url", "judge.url", "track", "tracking.project", "tracking.name",
+    "task.eval_path", "retriever.url", "judge.url", "track", "tracking.project", "tracking.name", "task.audit",
 }  # fmt: skip
 """Keys that may change on resume: the end of the run, the number of kept checkpoints, where files and servers are, and
 the trackers.
 The tasks in the files are compared with those that the run began with (``run_tasks``)."""
 FROM_THE_TASKS = {"task.verifier": "auto", "eval.prompts": None}
 """Values that a run replaces by what suits its tasks (``preflight.settled``), when they are read."""
+AUDITS = "audits["
+"""Beginning of the keys of audits, which change nothing in the training and may change on resume."""
 FUNCTION = "].function"
 """End of the keys of functions; a run compares their files (``changed_files``), whose folder may change."""
 CHECKPOINT = re.compile(r"step-(0|[1-9]\d*)")
@@ -145,8 +147,9 @@ def check_same(config: Config, directory: Path) -> None:
     """
     saved = directory / "config.toml"
     before, now = (_flat(one.model_dump()) for one in (validate(read_toml(saved), str(saved)), config))
-    now |= dict.fromkeys(before.keys() - now.keys())
+    now |= dict.fromkeys(key for key in before if key not in now)
     changed = [key for key, value in now.items() if value != before.get(key) and key not in EXTENDABLE]
+    changed = [key for key in changed if not key.startswith(AUDITS)]
     changed = [key for key in changed if key not in FROM_THE_TASKS or now[key] != FROM_THE_TASKS[key]]
     if not changed:
         return

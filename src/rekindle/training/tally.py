@@ -1,4 +1,4 @@
-"""Means of the reward functions over the rollouts of a step, for its metrics."""
+"""Means of reward functions and audits over the rollouts of a step, for its metrics."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ __all__ = ["RewardTally"]
 
 
 class RewardTally:
-    """Sums of what the functions returned for the rollouts of the step that is being made.
+    """Sums of what functions and audits returned for the rollouts of the step that is being made.
 
     Args:
         success_at: A reward of at least this much is a success.
@@ -28,16 +28,17 @@ class RewardTally:
         for one in usable(rollouts) or ():
             self._rollouts += 1
             self._cut += one.truncated and one.reward >= self._success_at
-            for name, value in one.rewards.items():
-                if value is not None:
-                    self._values[name].append(value)
+            for kind, values in (("reward", one.rewards), ("audit", one.audits)):
+                for name, value in values.items():
+                    if value is not None:
+                        self._values[f"{kind}/{name}"].append(value)
 
     def drain(self) -> dict[str, float]:
-        """``reward/NAME``, the mean of a function where it applies, and ``completion/rewarded_truncated``.
+        """``reward/NAME`` and ``audit/NAME``, means where they apply, and ``completion/rewarded_truncated``.
 
         The next step begins.
         """
-        found = {f"reward/{name}": sum(values) / len(values) for name, values in sorted(self._values.items())}
+        found = {name: sum(values) / len(values) for name, values in sorted(self._values.items())}
         if self._rollouts:
             found["completion/rewarded_truncated"] = self._cut / self._rollouts
         self._clear()

@@ -1,12 +1,13 @@
 """The verifier protocol and its verdicts."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from rekindle.types import Task, UserError
 
-__all__ = ["Verdict", "Verifier", "VerifierError", "Written", "WrittenVerifier", "checked_verdict", "judged"]
+__all__ = ["Verdict", "Verifier", "VerifierError", "Written", "WrittenVerifier", "checked_verdict", "draw_of", "judged"]
 
 
 class VerifierError(UserError):
@@ -48,6 +49,12 @@ class Written(NamedTuple):
     text: str
     token_ids: Sequence[int] = ()
     draw: float = 0.0
+
+
+def draw_of(seed: int, place: int) -> float:
+    """The draw of the rollout at ``place`` (from 0) of a request with ``seed``; independent of its sampling."""
+    digest = hashlib.blake2b(f"{seed}/{place}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
 
 
 Items = Sequence[tuple[Task, str]]

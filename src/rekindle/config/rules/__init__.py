@@ -42,6 +42,8 @@ RULES: tuple[Rule, ...] = (
     rewards.rewards_name_functions,
     rewards.rewards_have_names,
     rewards.rewards_judge_given_tasks,
+    rewards.audits_have_names,
+    rewards.audits_are_second_opinions,
     rewards.threshold_can_be_reached,
     runs.schedule_needs_an_end,
     runs.model_reads_the_task,

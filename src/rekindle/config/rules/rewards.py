@@ -1,12 +1,14 @@
-"""Rules about reward functions."""
+"""Rules about reward functions and audits."""
 
 import re
 from collections.abc import Iterator
 
-from rekindle.config.facts import plays_itself, reward_name, verifier_is_a_reward
+from rekindle.config.facts import audit_name, plays_itself, reward_name, verifier_is_a_reward, verifier_name
 from rekindle.config.tables import Config
 
 __all__ = [
+    "audits_are_second_opinions",
+    "audits_have_names",
     "rewards_have_names",
     "rewards_judge_given_tasks",
     "rewards_name_functions",
@@ -21,10 +23,12 @@ TAKEN = "mean"
 
 def rewards_name_functions(config: Config) -> Iterator[str]:
     """A function that is not given as a file or module and a name."""
-    for index, one in enumerate(config.rewards):
-        if not SPEC.fullmatch(one.function):
+    functions = {f"rewards[{index}]": one.function for index, one in enumerate(config.rewards)}
+    functions |= {f"audits[{index}]": one.function for index, one in enumerate(config.audits) if one.function}
+    for where, function in functions.items():
+        if not SPEC.fullmatch(function):
             yield (
-                f"rewards[{index}].function = {one.function!r} names no function; write FILE.py:NAME, e.g. "
+                f"{where}.function = {function!r} names no function; write FILE.py:NAME, e.g. "
                 '"my_reward.py:score", or package.module:NAME'
             )
 
@@ -34,13 +38,40 @@ def rewards_have_names(config: Config) -> Iterator[str]:
     names = [reward_name(one) for one in config.rewards]
     if verifier_is_a_reward(config):
         names.append(config.task.verifier)
+    yield from _names("reward", names)
+
+
+def audits_have_names(config: Config) -> Iterator[str]:
+    """Two audits of one name, or a name that cannot be that of a metric."""
+    yield from _names("audit", [audit_name(one) for one in config.audits])
+
+
+def _names(kind: str, names: list[str]) -> Iterator[str]:
     for index, name in enumerate(names):
-        if name in names[:index]:
-            yield f'two rewards have the name "{name}"; give one of them another (rewards.name)'
+        if name and name in names[:index]:
+            yield f'two {kind}s have the name "{name}"; give one of them another ({kind}s.name)'
         elif name and (not NAME.fullmatch(name) or name == TAKEN):
             yield (
-                f"rewards[{index}].name = {name!r} cannot be the name of a reward; use letters, digits, _ . and -, and "
-                f'not "{TAKEN}"'
+                f"{kind}s[{index}].name = {name!r} cannot be the name of {'an' if kind == 'audit' else 'a'} {kind}; "
+                f'use letters, digits, _ . and -, and not "{TAKEN}"'
+            )
+
+
+def audits_are_second_opinions(config: Config) -> Iterator[str]:
+    """An audit without a verifier or function, by the verifier that is trained on, or of another source's tasks."""
+    trained = None if config.rewards else verifier_name(config.task)
+    for index, one in enumerate(config.audits):
+        if one.verifier is None and one.function is None:
+            yield f'audits[{index}] names no judge; set verifier, e.g. to "exact_match", or function'
+        elif one.verifier is not None and one.verifier == trained:
+            yield (
+                f'audits[{index}].verifier = "{one.verifier}" is the verifier that is trained on, and would always '
+                "agree; choose another"
+            )
+        elif one.verifier == "reasoning_gym" and config.task.source != "reasoning_gym":
+            yield (
+                f'audits[{index}].verifier = "reasoning_gym" only judges its own tasks; set task.source = '
+                '"reasoning_gym"'
             )
 
 

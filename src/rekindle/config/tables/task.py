@@ -8,10 +8,11 @@ from rekindle.config.facts import (
     FILE_SOURCES,
     PROMPT_SOURCES,
     has_rewards,
+    uses_judge,
+    uses_maths,
+    uses_scorers,
     verifier_is_a_reward,
-    verifies_by_scorers,
     verifies_in_workers,
-    verifies_maths,
 )
 from rekindle.config.keys import OptionalPath, Table, key
 
@@ -113,6 +114,14 @@ class TaskTable(Table):
             task__verifier="math",
         ).but('add [[rewards]] and set task.verifier = "math" or another verifier'),
     )
+    audit: Literal["auto", "off"] = key(
+        "auto",
+        "audit where there are no `[[audits]]`",
+        values={
+            "auto": "the stricter sibling of the verifier: last_number of math, qa_exact_match of cover_match and f1",
+            "off": "none",
+        },
+    )
     binary_rewards: bool = key(True, "turn scores into 0 or 1 at success_threshold", cases=(Case(REWARDS, False),))
     success_threshold: float = key(
         1.0,
@@ -135,19 +144,19 @@ class VerifyTable(Table):
         5.0,
         "wall-clock limit of one verdict of math or reasoning_gym, seconds",
         gt=0,
-        only=fact("the verifier is math or reasoning_gym", verifies_by_scorers, task__verifier="math"),
+        only=fact("a verifier or audit is math or reasoning_gym", uses_scorers, task__verifier="math"),
     )
     powers: bool = key(
         False,
         "a power of whole numbers is a result too, e.g. 2^10 for 1024",
-        only=fact("the verifier is math", verifies_maths, task__verifier="math"),
+        only=fact("a verifier or audit is math", uses_maths, task__verifier="math"),
     )
 
 
 class JudgeTable(Table):
     """A model that judges answers, behind an OpenAI-compatible API."""
 
-    read_when: ClassVar[Condition | None] = on("task.verifier", "judge")
+    read_when: ClassVar[Condition | None] = fact("a verifier or audit is judge", uses_judge, task__verifier="judge")
 
     url: str | None = key(None, "base address, e.g. http://127.0.0.1:8000/v1")
     model: str | None = key(None, "name the server knows it by")
