@@ -26,12 +26,14 @@ HERE = str(FILE)
 
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch):
+    """No module of another test is there, and none stays."""
     monkeypatch.setattr(sys, "path", list(sys.path))
-    before = set(sys.modules)
+    names = ("reward_neighbour", "reward_functions", "own")
+    for name in names:
+        sys.modules.pop(name, None)
     yield
-    for name in set(sys.modules) - before:
-        if name in {"reward_neighbour", "reward_functions", "own"}:
-            del sys.modules[name]
+    for name in names:
+        sys.modules.pop(name, None)
 
 
 def task(number, answer="yes", **metadata):
@@ -72,9 +74,10 @@ def test_every_kind_of_function_gives_its_values(name, expected):
 
 
 def test_a_call_has_the_rollouts_of_one_group():
-    judge = local("score")
-    judge.outcomes(*rows(*GROUPS))
-    assert sys.modules["reward_functions"].CALLS == [["yes", "no"], ["no", "yes", "no"]]
+    calls = load_function(f"{HERE}:score").function.__globals__["CALLS"]
+    calls.clear()
+    local("score").outcomes(*rows(*GROUPS))
+    assert calls == [["yes", "no"], ["no", "yes", "no"]]
 
 
 @pytest.mark.parametrize(

@@ -69,8 +69,15 @@ def _module(place: str) -> ModuleType:
     return _imported(lambda: _executed(file), file.name)
 
 
+_executed_files: dict[tuple[Path, bytes], ModuleType] = {}
+"""Modules by file and content: the functions of a file share one, and a changed file is executed anew."""
+
+
 def _executed(file: Path) -> ModuleType:
     """The module of a file, under its own name unless another module has it."""
+    key = file.absolute(), file.read_bytes()
+    if key in _executed_files:
+        return _executed_files[key]
     name = file.stem if file.stem not in sys.modules else f"rekindle_reward_{file.stem}"
     found = importlib.util.spec_from_file_location(name, file)
     assert found is not None, "the suffix is .py"
@@ -82,6 +89,7 @@ def _executed(file: Path) -> ModuleType:
     except BaseException:
         del sys.modules[name]
         raise
+    _executed_files[key] = module
     return module
 
 

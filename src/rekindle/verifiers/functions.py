@@ -20,6 +20,8 @@ __all__ = ["FunctionJudge", "LocalFunction", "WorkerFunction", "check_call"]
 
 IMPORT_SECONDS = 60.0
 """Least time that a file has to be imported; libraries may be slow to load."""
+CLOSING_SECONDS = 5.0
+"""Longest wait for the end of an event loop, which a coroutine that never yields can hold up."""
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
@@ -148,12 +150,14 @@ class _LoopThread:
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread()
 
     def run(self, coroutine: Coroutine[Any, Any, list[Outcome]]) -> list[Outcome]:
         """Await a coroutine."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
-            threading.Thread(target=self._loop.run_forever, daemon=True).start()
+            self._thread = threading.Thread(target=_run_until_stopped, args=[self._loop], daemon=True)
+            self._thread.start()
         waiting = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         try:
             return waiting.result()
@@ -165,7 +169,15 @@ class _LoopThread:
         """Stop the loop. May be called twice."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(CLOSING_SECONDS)
             self._loop = None
+
+
+def _run_until_stopped(loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        loop.run_forever()
+    finally:
+        loop.close()
 
 
 def check_call(signature: Signature, tasks: Sequence[Task], where: str, *, token_ids: bool) -> None:
