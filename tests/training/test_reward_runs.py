@@ -7,6 +7,8 @@ import pytest
 import torch
 from test_loop import assert_same_run, finish, last_weights, ledger_rows, opened, without_clocks
 
+from dying import UPDATE, signalled
+from embedded import EXAMPLE, QUICK
 from rekindle.assembly.rewards import GivenReward, build_rewards, given_tables
 from rekindle.cli import main
 from rekindle.config import ConfigError, dump_toml
@@ -96,6 +98,23 @@ def test_a_dead_function_ends_the_run_at_the_first_evaluation(rewarded, tmp_path
     )
     kept = [json.loads(line)["text"] for line in (tmp_path / "run" / "warnings.jsonl").read_text().splitlines()]
     assert 'reward "broken" failed: ValueError: not today (own.py, line 9)' in kept
+
+
+@pytest.mark.slow
+def test_kill_9_with_rewards_and_audits_then_resume_equals_the_uninterrupted_run(quick_config, tmp_path):
+    (tmp_path / "own.py").write_text(FILE)
+    rewards = (
+        f"rewards=[{{function='{tmp_path}/own.py:right'}},{{function='{tmp_path}/own.py:short',weight=0.5}}]",
+        f"audits=[{{function='{tmp_path}/own.py:right',share=0.5}},{{verifier='qa_exact_match'}}]",
+    )
+    overrides = ("train.steps=6", "checkpoint.every=2", *rewards)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    finish(quick_config("dr_grpo", *overrides), whole)
+    command = ["train", str(EXAMPLE), "--recipe", "dr_grpo", "--out", str(killed)]
+    command += [part for key in (*QUICK, *overrides) for part in ("--set", key)]
+    signalled(command, UPDATE, 4)
+    assert finish(quick_config("dr_grpo", *overrides), killed, resume=True)[0] is Ending.DONE
+    assert_same_run(whole, killed)
 
 
 @pytest.mark.slow
