@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from rekindle.config import Config
 from rekindle.config.conditions import Condition
 from rekindle.config.defaults import Case, Computed
-from rekindle.config.keys import Key, Table, keys_of
+from rekindle.config.keys import Key, Table, keys_of, lists_of
 
 PAGE = Path(__file__).parent / "configuration.md"
 HEAD = """# Configuration
@@ -32,7 +32,13 @@ def page() -> str:
     """The whole page."""
     keys = {key.path: key for key in keys_of(Config)}
     return "\n".join(
-        [HEAD, _rows([key for path, key in keys.items() if "." not in path]), "", *_tables(Config, "", keys)]
+        [
+            HEAD,
+            _rows([key for path, key in keys.items() if "." not in path]),
+            "",
+            *(_entry(name, table) for name, table in lists_of(Config)),
+            *_tables(Config, "", keys),
+        ]
     )
 
 
@@ -52,6 +58,11 @@ def _section(table: type[Table], path: str, keys: dict[str, Key]) -> str:
         words += f"\n\nRead where {_condition(table.read_when)}."
     own = [key for name, key in keys.items() if name.rpartition(".")[0] == path]
     return f"## [{path}]\n\n{words}\n\n{_rows(own)}\n"
+
+
+def _entry(name: str, table: type[Table]) -> str:
+    """Section of the tables of a list."""
+    return f"## [[{name}]]\n\n{inspect.cleandoc(table.__doc__ or '')}\n\n{_rows(list(keys_of(table)))}\n"
 
 
 def _rows(keys: list[Key]) -> str:
@@ -82,10 +93,14 @@ def _name(kind: Any) -> str:
     values = get_args(kind)
     if type(None) in values:
         return _name(values[0])
-    containers = {tuple: "list", dict: "table"}
+    containers = {tuple: "list of tables" if _is_table(values[0]) else "list", dict: "table"} if values else {}
     return {"str": "text", "int": "integer", "float": "number", "bool": "true, false"}.get(
         getattr(kind, "__name__", ""), containers.get(get_origin(kind), str(kind))
     )
+
+
+def _is_table(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Table)
 
 
 def _bounds(key: Key) -> str:
@@ -96,6 +111,8 @@ def _bounds(key: Key) -> str:
 
 
 def _default(key: Key) -> str:
+    if key.field.is_required():
+        return "needed"
     plain = [] if key.default is None else [f"`{json.dumps(key.default)}`"]
     return "<br>".join([*plain, *map(_case, key.cases)])
 

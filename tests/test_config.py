@@ -244,7 +244,23 @@ BATCH_SIZE = "train.groups_per_step=16"
 WORLD = "task.source=search_world search.answer_tokens=4"
 AGENT = "task.source=jsonl task.path=q.jsonl model.path=m task.environment=search search.answer_tokens=4"
 DENSE = "retriever.kind=dense retriever.corpus=c.jsonl retriever.encoder=e"
+REWARDS = "rewards=[{function='a.py:f'}]"
 REFUSED = [
+    # rewards
+    ("rewards=[{function='a.py'}]", "names no function; write FILE.py:NAME"),
+    ("rewards=[{function='a.py:f'},{function='b.py:f'}]", 'two rewards have the name "f"; give one of them another'),
+    (f"{REWARDS} recipe=self_play task.source=self_play", "compares answers to check its own questions"),
+    ("audits=[{share=0.5}]", 'audits[0] names no judge; set verifier, e.g. to "exact_match", or function'),
+    ("audits=[{verifier='exact_match'}]", "is the verifier that is trained on, and would always agree; choose another"),
+    ("audits=[{verifier='reasoning_gym'}]", "only judges its own tasks"),
+    ("audits=[{verifier='math'},{function='a.py:f',name='math'}]", 'two audits have the name "math"; give one'),
+    ("audits=[{function='f'}]", "audits[0].function = 'f' names no function"),
+    ("audits=[{function='a.py:f',name='mean'}]", "audits[0].name = 'mean' cannot be the name of an audit"),
+    ("audits=[{verifier='math',function='a.py:f'}]", 'audits[0].verifier = "math" would not be read; remove function'),
+    ("audits=[{verifier='math',in_process=true}]", "audits[0].in_process = true would not be read; set function"),
+    ("audits=[{verifier='math',timeout_seconds=3.0}]", "audits[0].timeout_seconds = 3.0 would not be read"),
+    ("audits=[{verifier='judge'}]", 'audits.verifier = "judge" needs judge.url and judge.model; set judge.url'),
+    ("task.success_threshold=1.5", "task.success_threshold = 1.5 is outside of the scores of verifiers"),
     # groups of one
     ("train.group_size=1 train.gate=everything", 'advantage.estimator = "grpo" compares rollouts of one group'),
     (f"{BY_SUCCESS} sizes.minimum=1 train.gate=everything", "groups of one that sizes.minimum = 1 allows"),
@@ -453,6 +469,11 @@ REFUSED += [
 ]
 
 ACCEPTED = [
+    f"{REWARDS} task.success_threshold=1.5 task.binary_rewards=true",
+    "audits=[{verifier='math'},{function='a.py:f',share=0.5,in_process=true}] verify.powers=true verify.workers=3",
+    "audits=[{verifier='judge'}] judge.url=http://h judge.model=m",
+    f"{REWARDS} audits=[{{verifier='exact_match'}}] task.audit=off",
+    f"{REWARDS} task.verifier=exact_match task.verifier_weight=2",
     'track=["mlflow","tensorboard"] tracking.project=/Users/me/x tracking.name=a',
     "loss.tis_cap=2",
     "loss.tis_cap=2 optimizer.epochs=2 loss.old_logprobs=recompute",

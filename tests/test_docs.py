@@ -10,8 +10,10 @@ import pytest
 
 from rekindle import GroupRequest, Task
 from rekindle.config import Config
+from rekindle.config.keys import lists_of
 from rekindle.recipes import RECIPES, resolve
 from rekindle.testing import FakeEngine, SimulatedPolicy, check_environment
+from rekindle.verifiers.signatures import signature_of
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -24,8 +26,11 @@ def test_links_lead_somewhere(page):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+LISTS = dict(lists_of(Config))
+
+
 def keys_of(table):
-    model = Config.model_fields[table].annotation
+    model = LISTS.get(table) or Config.model_fields[table].annotation
     assert model is not None
     return model.model_fields
 
@@ -36,7 +41,7 @@ def test_recipes_and_keys_that_pages_name_exist(page):
     for recipe in re.findall(r"--recipe ([a-z_]+)", text):
         assert recipe in RECIPES
     for table, key in re.findall(r"`([a-z_]+)\.([a-z_]+)(?: = [^`]+)?`", text):
-        if table in Config.model_fields and f"{table}.{key}" != "samples.jsonl":
+        if table in Config.model_fields and key not in {"jsonl", "py"}:
             assert key in keys_of(table), f"{page.name} names {table}.{key}"
 
 
@@ -47,6 +52,8 @@ def test_toml_in_pages_is_valid(page):
             assert table in Config.model_fields
             if isinstance(keys, dict):
                 assert set(keys) <= set(keys_of(table))
+            if table in LISTS:
+                assert all(set(one) <= set(keys_of(table)) for one in keys)
 
 
 def test_the_configuration_page_is_that_of_the_code():
@@ -88,8 +95,22 @@ def test_the_loop_of_the_how_to_runs(prompts):
     assert names["scheduler"].version == 100
 
 
+def test_the_reward_of_the_how_to_is_one():
+    score = run_block("own_reward.md")["score"]
+    assert signature_of(score).style == "trl"
+    assert score(completions=["it is 4", "5"], answer=["4", "4"], level=[1, 1]) == [1.0, 0.0]
+
+
+def test_the_how_to_needs_twelve_lines_of_toml_and_they_are_a_configuration(tmp_path):
+    text = (ROOT / "docs" / "howto" / "own_reward.md").read_text(encoding="utf-8")
+    snippet = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)[0]
+    assert len([line for line in snippet.splitlines() if line.strip() and not line.startswith("#")]) <= 12
+    (tmp_path / "my.toml").write_text(snippet, encoding="utf-8")
+    assert resolve(tmp_path / "my.toml").rewards[0].function == f"{tmp_path}/my_reward.py:score"
+
+
 def test_the_verifier_of_the_how_to_judges():
-    verifier = run_block("own_reward.md")["EndsWithAnswer"]()
+    verifier = run_block("own_reward.md", 1)["EndsWithAnswer"]()
     task = Task("t", "2 + 2?", "4")
     assert [verdict.score for verdict in verifier.judge([(task, "it is 4"), (task, "5")])] == [1.0, 0.0]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rekindle.config import Config, ConfigError, merge, read_toml, validate
 from rekindle.config.facts import needs_answers
-from rekindle.given import Given
+from rekindle.given import Given, given_tables, named_rewards
 from rekindle.notices import Say
 from rekindle.types import Task
 
@@ -35,6 +35,7 @@ def train(
     model: "Model | None" = None,
     tasks: "str | Path | Rows | None" = None,
     *,
+    reward: object | None = None,
     recipe: str | None = None,
     config: str | Path | Mapping[str, Any] | Config | None = None,
     out: str | Path | None = None,
@@ -55,6 +56,8 @@ def train(
             ``config``. A policy that is given is copied, and its weights stay as they are.
         tasks: File of tasks; or rows, each a mapping with ``prompt`` and ``answer`` or a ``Task``; None: those of
             ``config``.
+        reward: A function with the signature of TRL's or verl's reward functions, (function, weight), a list of these,
+            or {name: either}; beside those of ``config``. It runs in this process.
         recipe: Name of a recipe; None: that of ``config``, or grpo.
         config: TOML file, or nested tables such as ``{"train": {"steps": 100}}``; the other arguments take precedence.
         out: Run directory; None: ``runs/MODEL-RECIPE-SEED``.
@@ -76,7 +79,12 @@ def train(
 
     Callbacks(callbacks)  # refuses what is none
     rows = None if tasks is None or isinstance(tasks, str | Path) else list(tasks)
+    rewards = [] if reward is None else named_rewards(reward)
+    if rewards and environment is not None:
+        raise ConfigError("the environment gives the reward; leave out reward, or the environment")
     tables = _tables(model, rows if rows is not None else tasks, environment is not None)
+    if rewards:
+        tables["rewards"] = [*_own_rewards(config), *given_tables(rewards)]
     chosen = _settings(config, tables, recipe, begun=Path(out) if out and resume else None)
     directory = Path(out) if out is not None else _default_directory(chosen)
     given = Given(
@@ -84,6 +92,7 @@ def train(
         environment=None if environment is None else _environment(environment),
         engine=engine,
         retrievers={} if retriever is None else {"": retriever},
+        rewards=rewards,
     )
     Session(chosen, directory, given, callbacks, resume, say or _to_stderr).run()
     return load_run(directory)
@@ -120,6 +129,13 @@ def _task_table(tasks: object) -> dict[str, Any]:
     from rekindle.tasks.loading import source_of_file
 
     return {"source": source_of_file(Path(tasks)), "path": str(tasks)}
+
+
+def _own_rewards(config: "str | Path | Mapping[str, Any] | Config | None") -> list[Any]:
+    """The rewards that a configuration names itself."""
+    values = read_toml(Path(config)) if isinstance(config, str | Path) else config
+    own = values.get("rewards", []) if isinstance(values, Mapping) else []
+    return own if isinstance(own, list) else []
 
 
 def _settings(

@@ -48,13 +48,14 @@ every = 10
 """
 
 
-def first_file(out: Path, model: str | None, task: str | None) -> tuple[str, Config]:
+def first_file(out: Path, model: str | None, task: str | None, reward: str | None) -> tuple[str, Config]:
     """Text of the file and the complete configuration that it stands for.
 
     Args:
         out: Where it will be written.
         model: Directory, name on the hub or GGUF file; None: the tiny model of the embedded task.
         task: File of tasks; None: sums and products for a pretrained model.
+        reward: ``FILE.py:FUNCTION``; None: the built-in verifier.
 
     Raises:
         ConfigError: The parts do not go together.
@@ -62,6 +63,8 @@ def first_file(out: Path, model: str | None, task: str | None) -> tuple[str, Con
     if model is None and task is not None:
         raise ConfigError("--task needs --model, because the tiny model knows the embedded tasks only; add it")
     text = HEAD.format(name=out) + (EMBEDDED if model is None else _body(model, task))
+    if reward is not None:
+        text += f"\n[[rewards]]\nfunction = {_quoted(reward)}\n"
     return text, resolve(tomllib.loads(text))
 
 

@@ -6,7 +6,7 @@ kinds of parts.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rekindle.choices import few
 from rekindle.config import Config, ConfigError
@@ -23,7 +23,71 @@ if TYPE_CHECKING:
     EnvironmentFactory = Callable[..., Environment]
     """(workbench, tasks, engine) -> the environment over these tasks."""
 
-__all__ = ["NOTHING", "Given"]
+__all__ = ["FUNCTION", "NOTHING", "Given", "GivenReward", "given_tables", "named_rewards"]
+
+FUNCTION = "given"
+"""Place of a function that a script handed over: ``given:NAME``."""
+
+
+@dataclass(frozen=True, slots=True)
+class GivenReward:
+    """A reward function that a script handed over; it runs in this process.
+
+    Attributes:
+        name: Name in metrics and samples.
+        function: TRL's or verl's signature.
+        weight: Factor of its values in the reward.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    weight: float = 1.0
+
+    @property
+    def place(self) -> str:
+        """``function`` of its entry in a configuration."""
+        return f"{FUNCTION}:{self.name}"
+
+
+def given_tables(given: Sequence[GivenReward]) -> list[dict[str, object]]:
+    """Entries of ``rewards`` in a configuration, for given functions: ``{"function": "given:NAME", ...}``."""
+    return [{"function": one.place, "weight": one.weight, "in_process": True} for one in given]
+
+
+def named_rewards(given: object) -> list[GivenReward]:
+    """Reward functions as a script gives them: one, several, (function, weight), or {name: either}.
+
+    Raises:
+        ConfigError: One of them is no function, a weight is no number, or two have the same name.
+    """
+    if isinstance(given, Mapping):
+        return [_reward(one, str(name)) for name, one in given.items()]
+    several = given if isinstance(given, list) else [given]
+    found = [_reward(one, None) for one in several]
+    names = [one.name for one in found]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ConfigError(
+            f'two rewards have the name "{twice[0]}"; give them names: reward={{"first": ..., "second": ...}}'
+        )
+    return found
+
+
+def _reward(one: object, name: str | None) -> GivenReward:
+    function, weight = one if isinstance(one, tuple) and len(one) == 2 else (one, 1.0)
+    if isinstance(function, type) or not callable(function):
+        what = f"the class {function.__name__}" if isinstance(function, type) else f"a {type(function).__name__}"
+        raise ConfigError(
+            f"reward is {what}, and it takes a function, (function, weight), a list of these, or {{name: function}}"
+        )
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not weight > 0:
+        raise ConfigError(f"the weight of a reward is {weight!r}, and it has to be a number above 0")
+    return GivenReward(name or _name_of(function), function, float(weight))
+
+
+def _name_of(function: Callable[..., Any]) -> str:
+    inner = getattr(function, "func", function)  # of a functools.partial
+    found = getattr(inner, "__name__", type(inner).__name__)
+    return "reward" if found == "<lambda>" else str(found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,12 +99,14 @@ class Given:
         environment: Makes an environment; None: that of the configuration.
         engine: Makes the engine of a policy; None: the native one.
         retrievers: Retriever by corpus, "" where there is one; empty: those of the configuration.
+        rewards: Reward functions, which the configuration names as ``given:NAME``.
     """
 
     tasks: "TaskSet | None" = None
     environment: "EnvironmentFactory | None" = None
     engine: "EngineFactory | None" = None
     retrievers: "Mapping[str, Retriever]" = field(default_factory=dict)
+    rewards: Sequence[GivenReward] = ()
 
     @property
     def names(self) -> list[str]:

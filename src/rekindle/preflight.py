@@ -3,7 +3,7 @@
 The tasks are read here in full and passed on, so that no file is read twice.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +14,13 @@ from rekindle.config.facts import (
     needs_answers,
     plays_itself,
     plays_search,
+    verifier_judges,
     verifier_name,
 )
+from rekindle.config.tables.rewards import AuditTable, RewardTable
 from rekindle.evaluation.profile_file import load_profile
 from rekindle.evaluation.question_sets import QuestionSet
+from rekindle.given import FUNCTION, GivenReward
 from rekindle.models.directory import (
     adapter_settings,
     check_adapter,
@@ -34,15 +37,18 @@ from rekindle.tasks import search_world, spell_backward
 from rekindle.tasks.loading import TaskSet, load_tasks
 from rekindle.tasks.qa_sets import read_questions
 from rekindle.types import UserError
+from rekindle.verifiers.functions import FunctionJudge, LocalFunction, WorkerFunction, check_call
 from rekindle.verifiers.literals import read_literal
 
 __all__ = [
     "PolicyFiles",
     "check_profilable",
     "check_retriever",
+    "check_rewards",
     "check_training",
     "policy_files",
     "question_sets",
+    "refuse_given",
     "settled",
     "start_parameters",
     "task_set",
@@ -87,7 +93,7 @@ def settled(config: Config, tasks: TaskSet) -> Config:
     is an answer and ``17 + 25`` is none.
     """
     task, held_out = config.task, config.eval.prompts
-    without_own = task.source in ROW_SOURCES and verifier_name(task) == "exact_match"
+    without_own = task.source in ROW_SOURCES and verifier_name(task) == "exact_match" and verifier_judges(config)
     if task.verifier == "auto" and without_own and not plays_search(config) and _are_numbers(tasks):
         task = task.model_copy(update={"verifier": "math"})
     if held_out is None:
@@ -139,6 +145,50 @@ def check_retriever(config: Config) -> None:
         raise RetrievalError(f"there is no encoder directory at {table.encoder} (retriever.encoder); correct the path")
     if table.vectors is not None and not Path(table.vectors).is_file():
         raise RetrievalError(f"there is no file {table.vectors} (retriever.vectors); correct the path")
+
+
+def check_rewards(config: Config, tasks: TaskSet, given: Sequence[GivenReward] = ()) -> None:
+    """Check that functions of rewards and audits can be imported and called, in processes with a time limit.
+
+    Args:
+        config: Names the functions.
+        tasks: Have the columns that the functions ask for.
+        given: Functions that a script handed over.
+
+    Raises:
+        VerifierError: One cannot.
+    """
+    functions = {one.place: one.function for one in given}
+    tables: dict[str, RewardTable | AuditTable] = {}
+    tables |= {f"rewards[{index}]": one for index, one in enumerate(config.rewards)}
+    tables |= {f"audits[{index}]": one for index, one in enumerate(config.audits)}
+    for place, table in tables.items():
+        if table.function is None:
+            continue
+        where = f'{place}.function = "{table.function}"'
+        function = functions.get(table.function)
+        if function is None:
+            refuse_given(table.function, where)
+            judge: FunctionJudge = WorkerFunction(
+                table.function, where, workers=1, timeout_seconds=table.timeout_seconds
+            )
+        else:
+            judge = LocalFunction(function, where)
+        judge.close()
+        check_call(judge.signature, [*tasks.pool, *tasks.held_out], where, token_ids=not plays_search(config))
+
+
+def refuse_given(function: str, where: str) -> None:
+    """Refuse a function that only a Python script can hand over.
+
+    Raises:
+        UserError: The function is one.
+    """
+    if function.startswith(f"{FUNCTION}:"):
+        raise UserError(
+            f"{where} was a Python function that a script gave to rekindle.train; run that script again, or put the "
+            "function into a file and name it"
+        )
 
 
 def check_training(config: Config, tasks: TaskSet) -> None:

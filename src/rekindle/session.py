@@ -57,7 +57,7 @@ class Session:
     def look(self) -> "tuple[TaskSet, PolicyFiles]":
         """The tasks of the run and its policy, after checks of their files; shows which model is loaded next."""
         from rekindle.observability.trackers import check_trackers
-        from rekindle.preflight import check_retriever, check_training, policy_files, task_set
+        from rekindle.preflight import check_retriever, check_rewards, check_training, policy_files, task_set
         from rekindle.training.run_directory import check, last_checkpoint, model_commit, tasks_commit
 
         config = self.config
@@ -69,6 +69,7 @@ class Session:
         if not self.given.retrievers:
             check_retriever(config)
         tasks = self.given.tasks or task_set(config, self.say, commit=tasks_commit(self.directory))
+        check_rewards(config, tasks, self.given.rewards)
         check_training(config, tasks)
         self.say(policy.loading)
         return tasks, policy

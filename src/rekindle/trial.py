@@ -99,7 +99,7 @@ class Trial:
         """
         from rekindle.assembly import workbench
         from rekindle.config.facts import plays_itself
-        from rekindle.preflight import check_retriever, check_training, policy_files, task_set
+        from rekindle.preflight import check_retriever, check_rewards, check_training, policy_files, task_set
         from rekindle.warm_starts.stage import start_model
 
         config = self.config
@@ -112,6 +112,7 @@ class Trial:
         if not self.given.retrievers:
             check_retriever(config)
         tasks = self.given.tasks or task_set(config, self.say)
+        check_rewards(config, tasks, self.given.rewards)
         check_training(config, tasks)
         self.say(policy.loading)
         start = start_model(config, self.say, tasks, policy.source)

@@ -165,6 +165,9 @@ class Rollout:
             about the policy, and its whole group fails.
         transcript: The whole conversation for people, tool outputs included; "" where it equals ``text``.
         retrievals: Every answered query, in order.
+        rewards: Value of each reward function by name, before weights; None where it does not apply. Empty where a
+            built-in verifier judges alone.
+        audits: Scores of audits by name, which are not trained on; None where there is no verdict.
     """
 
     token_ids: Sequence[int]
@@ -180,6 +183,8 @@ class Rollout:
     void: bool = False
     transcript: str = ""
     retrievals: tuple[Retrieval, ...] = ()
+    rewards: Mapping[str, float | None] = field(default_factory=dict)
+    audits: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
     def generated_tokens(self) -> int:

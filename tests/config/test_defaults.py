@@ -47,7 +47,7 @@ def test_what_a_pretrained_model_gets_and_the_tiny_one_keeps(resolved):
 def test_every_key_with_cases_can_be_set_also_to_the_default_of_a_tiny_model(resolved):
     given = {"train.learning_rate": 5e-4, "optimizer.warmup_steps": 20, "engine.max_new_tokens": 24,
              "model.dtype": "bfloat16", "eval.prompts": 3}  # fmt: skip
-    assert set(given) == set(CASES)
+    assert set(given) | {"task.binary_rewards", "task.success_threshold"} == set(CASES), "these two are of [[rewards]]"
     config = resolved(
         WORLDLY.replace("300", "50"), None, *(f"{key}={json.dumps(value)}" for key, value in given.items())
     )

@@ -11,7 +11,11 @@ from rekindle.environments.search.tool_calls import ToolCalls
 from rekindle.retrieval.retriever import Hit
 from rekindle.testing import FakeEngine, check_environment
 from rekindle.types import Document, Retrieval, Task, UserError
+from rekindle.verifiers.audited import AuditedVerifier, verifier_audit
+from rekindle.verifiers.functions import LocalFunction
+from rekindle.verifiers.qa import QaVerifier
 from rekindle.verifiers.verifier import Verdict
+from rekindle.verifiers.weighted import WeightedVerifier, function_part
 from search_cases import (
     PARIS,
     TASK,
@@ -493,3 +497,17 @@ def test_the_same_play_twice():
         return ANSWER if "information" in text else SEARCH
 
     assert play(environment(script), n=2) == play(environment(script), n=2)
+
+
+def test_reward_functions_and_audits_judge_the_answer_of_a_conversation():
+    def short(completions):
+        return [-0.5 * len(one) for one in completions]
+
+    verifier = AuditedVerifier(
+        WeightedVerifier([function_part("short", 2.0, LocalFunction(short, "rewards[0]"))]),
+        [verifier_audit("strict", 1.0, QaVerifier("qa_exact_match"))],
+    )
+    world = environment(in_turn(SEARCH, ANSWER), Shelf(), verifier=verifier)
+    (rollout,) = play(world)
+    assert (rollout.reward, rollout.rewards) == (-1.0 * len(ANSWER), {"short": -0.5 * len(ANSWER)})
+    assert rollout.audits == {"strict": 1.0}

@@ -55,3 +55,14 @@ def test_causes_by_hand(groups, failures, words, tmp_path):
 
 def test_the_verifier_of_the_source_is_named_as_it_is_set(tmp_path):
     assert 'task.verifier = "auto"' in unsolved_cause(summary_of(tmp_path, [WRONG], task={}))
+
+
+@pytest.mark.parametrize(
+    ("tables", "words"),
+    [
+        ({"task": {}, "rewards": [{"function": "/a/my.py:score"}]}, "so the reward score may not read"),
+        ({"rewards": [{"function": "my.py:score", "name": "mine"}]}, f"so the reward mine and {MATH} may not read"),
+    ],
+)
+def test_reward_functions_are_named(tables, words, tmp_path):
+    assert words in unsolved_cause(summary_of(tmp_path / "run", [WRONG] * 3, **tables))

@@ -75,6 +75,7 @@ def test_a_line_by_hand():
         "step": 5, "version": 3, "split": "train", "role": "solver", "task_id": "t2", "request_id": 2,
         "outcome": "all_correct", "fate": "trained", "temperature": 1.0, "reward": 1.0, "truncated": True,
         "generated_tokens": 4, "turns": 1, "failure": None, "prompt": "ab", "completion": "yes!",
+        "rewards": {}, "audits": {}, "answer": None,
     }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from rekindle.config import Config
 from rekindle.config.tables.task import TaskTable
 from rekindle.types import Task
 from rekindle.verifiers.weaknesses import weaknesses
@@ -134,5 +135,5 @@ def test_the_page_says_what_was_measured():
     ],
 )
 def test_what_a_verifier_cannot_defend_against_is_said(settings, says):
-    found = list(weaknesses(TaskTable(**settings)))
+    found = list(weaknesses(Config(task=TaskTable(**settings))))
     assert [says in text for text in found] == ([True] if says else [])

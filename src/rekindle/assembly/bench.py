@@ -16,6 +16,7 @@ from rekindle.retrieval.retriever import Retriever
 from rekindle.tasks.loading import TaskSet
 from rekindle.tasks.task_set import levels_of
 from rekindle.types import Environment, GroupRequest, Rollout, Task
+from rekindle.verifiers.audited import AuditedVerifier
 from rekindle.verifiers.verifier import Verifier
 
 __all__ = ["EVALUATION_SEED", "Note", "Workbench", "accuracy_by_level", "announced"]
@@ -43,23 +44,29 @@ class Workbench:
     given: Given = NOTHING
     """Parts that a script made itself."""
 
-    def environment(self, tasks: Sequence[Task], engine: Engine | None = None) -> Environment:
-        """Environment over ``tasks``, with the policy's engine or another ``engine`` with the same tokenizer."""
+    def environment(self, tasks: Sequence[Task], engine: Engine | None = None, *, audited: bool = False) -> Environment:
+        """Environment over ``tasks``, with the policy's engine or another ``engine`` with the same tokenizer.
+
+        Audits judge their share of the rollouts, or all of them with ``audited``.
+        """
         if self.given.environment is not None:
             return self.given.environment(self, tasks, engine or self.engine)
+        verifier = self.verifier
+        if audited and isinstance(verifier, AuditedVerifier):
+            verifier = verifier.judging_all()
         return build_environment(
             self.config,
             tasks,
             policy=self.policy,
             engine=engine or self.engine,
-            verifier=self.verifier,
+            verifier=verifier,
             retrievers=self.retrievers,
         )
 
     def evaluate(self, samples: int, temperature: float, note: Note = lambda request, rollouts: None) -> Evaluation:
         """Evaluate the policy on the held-out prompts; ``note`` is called with each of them."""
         return evaluate(
-            self.environment(self.tasks.held_out),
+            self.environment(self.tasks.held_out, audited=True),
             self.tasks.held_out,
             samples=samples,
             temperature=temperature,
@@ -71,6 +78,8 @@ class Workbench:
     def evaluation_metrics(self, note: Note = lambda request, rollouts: None) -> dict[str, float]:
         """``eval/accuracy`` (sampled at temperature 1) and ``eval/greedy``; also by level where prompts have levels.
 
+        With reward functions, whose values need no threshold, also ``eval/reward`` and ``eval/greedy_reward``.
+        Audits give ``eval/audit/NAME`` and ``eval/greedy_audit/NAME``.
         ``eval/failed`` is set where prompts could not be played; they count as never solved.
         """
         evaluations = {
@@ -81,6 +90,14 @@ class Workbench:
         metrics = {f"eval/{name}": evaluation.accuracy for name, evaluation in evaluations.items()}
         for name, evaluation in evaluations.items():
             metrics |= {f"level_{level}/{name}": mean for level, mean in accuracy_by_level(evaluation, levels).items()}
+        if self.config.rewards:
+            means = {"eval/reward": evaluations["accuracy"].reward, "eval/greedy_reward": evaluations["greedy"].reward}
+            metrics |= {name: mean for name, mean in means.items() if mean is not None}
+        for prefix, evaluation in (
+            ("eval/audit", evaluations["accuracy"]),
+            ("eval/greedy_audit", evaluations["greedy"]),
+        ):
+            metrics |= {f"{prefix}/{name}": mean for name, mean in evaluation.audits.items()}
         if failed := max(evaluation.failed for evaluation in evaluations.values()):
             metrics["eval/failed"] = failed
         return metrics

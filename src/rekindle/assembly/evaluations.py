@@ -9,7 +9,9 @@ from typing import Any
 
 from rekindle.assembly.bench import Workbench
 from rekindle.assembly.prompt_rooms import warn_of_a_small_context
+from rekindle.assembly.rewards import file_digests
 from rekindle.config import Config
+from rekindle.config.facts import reward_name
 from rekindle.evaluation.passes import OnProgress
 from rekindle.evaluation.question_sets import EvaluationError, QuestionSet, all_tasks
 from rekindle.evaluation.sampling_settings import Sampling
@@ -105,5 +107,10 @@ def _settings(config: Config) -> dict[str, Any]:
             for table in ("search", "retriever", "judge")
         },
     }
+    if config.rewards:  # only then, so that evaluations of earlier versions can be continued
+        kept["rewards"] = {
+            reward_name(one): [one.weight, file_digests(config).get(reward_name(one), "")] for one in config.rewards
+        }
+        kept["task"]["verifier_weight"] = found["task"]["verifier_weight"]
     flat = {f"{table}.{name}": value for table, values in kept.items() for name, value in values.items()}
     return {**{name: engine[name] for name in ("top_p", "min_p", "max_new_tokens")}, **flat}

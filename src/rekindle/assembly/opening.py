@@ -13,6 +13,7 @@ from rekindle.assembly.end_tokens import warn_of_missing_ends
 from rekindle.assembly.engines import build_engine
 from rekindle.assembly.prompt_rooms import with_room
 from rekindle.assembly.retrievers import opened_retrievers
+from rekindle.assembly.rewards import build_rewards, with_given
 from rekindle.assembly.threads import fastest_threads
 from rekindle.config import Config
 from rekindle.given import NOTHING, Given
@@ -22,7 +23,6 @@ from rekindle.models.policy import Policy
 from rekindle.notices import Say, adopt_loggers
 from rekindle.preflight import settled, task_set
 from rekindle.tasks.loading import TaskSet
-from rekindle.verifiers.rewards import build_verifier
 
 __all__ = ["load_policy", "workbench", "workbench_of"]
 
@@ -38,6 +38,7 @@ def workbench(
     tasks: TaskSet | None = None,
     tasks_commit: str | None = None,
     given: Given = NOTHING,
+    audits: bool = False,
 ) -> Iterator[Workbench]:
     """Load tasks, verifier and policy; worker processes end with the context.
 
@@ -50,13 +51,14 @@ def workbench(
         tasks: Result of ``task_set`` for this configuration, where the caller has it already.
         tasks_commit: Commit of the tasks' data set on the hub that a run began with.
         given: Parts that a script made itself.
+        audits: Whether the audits of the configuration judge as well.
     """
     threads = config.train.threads or threads or fastest_threads(base or model)
 
     def read() -> TaskSet:
         return given.tasks or tasks or task_set(config, say, commit=tasks_commit)
 
-    with _opened(config, lambda: load_policy(config, model, base), say, read, given, threads) as bench:
+    with _opened(config, lambda: load_policy(config, model, base), say, read, given, threads, audits) as bench:
         yield replace(bench, directory=base or model)
 
 
@@ -116,14 +118,16 @@ def _opened(
     read: Callable[[], TaskSet],
     given: Given,
     threads: int,
+    audits: bool = False,
 ) -> Iterator[Workbench]:
     torch.set_num_threads(threads)
     transformers.utils.logging.disable_progress_bar()  # its progress bars would break the run's own display
     adopt_loggers()
     tasks = read()
-    config = settled(config, tasks)
+    config = settled(with_given(config, given.rewards), tasks)
+    every = (*tasks.pool, *tasks.held_out)
     with ExitStack() as stack:
-        verifier = stack.enter_context(closing(build_verifier(config.task, config.verify, config.judge)))
+        verifier = stack.enter_context(closing(build_rewards(config, given.rewards, tasks=every, audits=audits)))
         retrievers = given.retrievers or stack.enter_context(opened_retrievers(config, say))
         policy = load()
         warn_of_missing_ends(config, policy)

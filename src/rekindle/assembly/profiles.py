@@ -8,8 +8,9 @@ from pathlib import Path
 
 from rekindle.assembly.bench import Workbench
 from rekindle.assembly.engines import sampling_limits
+from rekindle.assembly.rewards import build_rewards, file_digests
 from rekindle.config import Config
-from rekindle.config.facts import plays_search, verifies_maths
+from rekindle.config.facts import plays_search, reward_name, verifies_maths
 from rekindle.engines.endpoint import Endpoint
 from rekindle.evaluation.passes import OnProgress
 from rekindle.evaluation.profile_file import check_profile, load_profile, rows_for, save_profile
@@ -20,7 +21,7 @@ from rekindle.scheduling.profiling import Profile, ProfileKey
 from rekindle.tasks.loading import TaskSet
 from rekindle.verifiers.judge_prompt import PROMPT_VERSION
 from rekindle.verifiers.results import RULE_VERSION
-from rekindle.verifiers.rewards import build_verifier, reward
+from rekindle.verifiers.rewards import reward
 
 __all__ = ["endpoint_profile", "given_profile", "make_profile", "own_profile", "profile_costs", "profile_key"]
 
@@ -38,6 +39,9 @@ def profile_key(config: Config, model: str) -> ProfileKey:
         how += f":{RULE_VERSION}" + (":powers" if config.verify.powers else "")
     if task.verifier == "judge":
         how += f":{config.judge.model}:{PROMPT_VERSION}"
+    if config.rewards:
+        weights = [(reward_name(one), one.weight) for one in config.rewards]
+        how += f":{json.dumps([weights, task.verifier_weight, file_digests(config)])}"
     if plays_search(config):
         found_in = config.retriever.model_dump_json(include={"kind", "corpus", "url", "encoder", "title_weight"})
         how += f":{config.search.model_dump_json()}:{found_in}:{json.dumps(task.params, sort_keys=True, default=str)}"
@@ -69,7 +73,7 @@ def endpoint_profile(
     check_profilable(config, endpoint=True)
     config = settled(config, tasks)
     table = config.task
-    with closing(build_verifier(table, config.verify, config.judge)) as verifier:
+    with closing(build_rewards(config, tasks=tasks.pool, token_ids=False)) as verifier:
         play = endpoint_play(
             endpoint,
             tasks.pool,

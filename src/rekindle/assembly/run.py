@@ -15,6 +15,7 @@ from rekindle.assembly.engines import EngineFactory, build_engine
 from rekindle.assembly.opening import load_policy, workbench
 from rekindle.assembly.players import Players
 from rekindle.assembly.profiles import given_profile, own_profile, profile_costs
+from rekindle.assembly.rewards import file_digests, trouble_of
 from rekindle.assembly.task_sources import TaskSource, task_source
 from rekindle.config import Config
 from rekindle.config.facts import plays_itself, updates_per_step
@@ -99,9 +100,10 @@ def open_run(
         tasks=tasks,
         tasks_commit=run_directory.tasks_commit(directory),
         given=given,
+        audits=True,
     )
     with opened() as notices, prepared as bench:
-        for text in weaknesses(config.task):
+        for text in (*weaknesses(config), *_changed_rewards(config, directory)):
             warn(text)
         # Errors of model, tasks, environment and profile are found here, before any file is written.
         ready = _ready(_of_the_run(bench, directory) if step else bench, start, started=bool(step))
@@ -149,6 +151,15 @@ def _ready(bench: Workbench, start: Callable[[], Path], *, started: bool) -> _Re
     engine: EngineFactory = bench.given.engine or build_engine
     of_start = engine(config, frozen) if frozen is not None and source.samples_from_start else None
     return _Ready(bench, source, profile, scheduler, frozen, source.players(bench, scheduler, of_start))
+
+
+def _changed_rewards(config: Config, directory: Path) -> Iterator[str]:
+    """Warnings of a resumed run about reward functions whose files have changed; a fixed fault is no other run."""
+    for name in run_directory.changed_files(directory, file_digests(config)):
+        yield (
+            f'the file of the reward "{name}" has changed since the run began; the run goes on with the new one, and '
+            "its steps are not those that it would have made"
+        )
 
 
 def _with_profile(ready: _Ready, make: Callable[[Workbench], Profile]) -> _Ready:
@@ -276,6 +287,7 @@ def _describe(directory: Path, bench: Workbench, commit: str | None) -> None:
         pool=len(bench.tasks.pool),
         held_out=len(bench.tasks.held_out),
         given=bench.given.names or None,
+        functions=file_digests(bench.config) or None,
     )
 
 
@@ -293,8 +305,8 @@ def _parts(
     if saved:
         files.warnings.end_step(saved.step)
     posterior = config.posterior
-    recorder = SampleRecorder(config.samples.per_step, bench.policy.tokenizer.decode)
-    health = HealthWatch(config, len(bench.tasks.held_out), _answers(bench))
+    recorder = SampleRecorder(config.samples.per_step, bench.policy.tokenizer.decode, _answer_by_id(bench))
+    health = HealthWatch(config, len(bench.tasks.held_out), _answers(bench), lambda: trouble_of(bench.verifier))
     settings = UpdateSettings(config.train.learning_rate, config.train.seed, config.loss, config.optimizer)
     return Parts(
         config=config,
@@ -341,6 +353,12 @@ def _answers(bench: Workbench) -> Callable[[int], Sequence[str]]:
         return lambda row: ()
     answers = [(one.answer,) if isinstance(one.answer, str) else one.answer for one in bench.tasks.pool]
     return answers.__getitem__
+
+
+def _answer_by_id(bench: Workbench) -> Callable[[str], object]:
+    """Reference answer by the id of a given task."""
+    answers = {one.id: one.answer for one in (*bench.tasks.pool, *bench.tasks.held_out)}
+    return answers.get
 
 
 def _start_policy(bench: Workbench, source: TaskSource, start: Callable[[], Path]) -> Policy | None:

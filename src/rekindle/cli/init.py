@@ -17,21 +17,23 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     init = commands.add_parser("init", help="write a commented configuration of about 15 lines")
     init.add_argument("--model", metavar="M", help="directory, name on the hub or GGUF file (default: a tiny model)")
     init.add_argument("--task", metavar="FILE", help="file of tasks with prompt and answer")
+    init.add_argument("--reward", metavar="FILE.py:FUNCTION", help="a reward function of your own")
     init.add_argument("--out", type=user_path, default=Path("my.toml"), metavar="FILE", help="default: my.toml")
     init.set_defaults(run=_init)
 
 
 def _init(options: argparse.Namespace) -> int:
     from rekindle.first_file import first_file
-    from rekindle.preflight import policy_files, task_set
+    from rekindle.preflight import check_rewards, policy_files, task_set
 
     out = options.out
     if os.path.lexists(out):
         raise UserError(f"{out} exists already; delete it, or choose another --out")
     if not out.absolute().parent.is_dir():
         raise UserError(f"there is no directory {out.parent} for {out.name}; make it, or choose another --out")
-    text, config = first_file(out, options.model, options.task)
+    text, config = first_file(out, options.model, options.task, options.reward)
     tasks = task_set(config, say)
+    check_rewards(config, tasks)
     if config.model.path is not None:
         policy_files(config, None, say)
     out.write_text(text, encoding="utf-8")

@@ -7,26 +7,38 @@ from rekindle.scheduling.pools import POOLS
 
 if TYPE_CHECKING:
     from rekindle.config.tables import Config
+    from rekindle.config.tables.rewards import AuditTable, RewardTable
     from rekindle.config.tables.task import TaskTable
 
 __all__ = [
     "FILE_SOURCES",
     "PROMPT_SOURCES",
     "ROW_SOURCES",
+    "audit_name",
+    "built_in_verifiers",
     "fewest_and_most",
     "fewest_steps",
+    "has_rewards",
     "invents_its_world",
+    "judges",
     "longest_run",
     "needs_answers",
     "optimizer_steps",
     "overlong_buffer",
+    "own_audit",
     "plays_itself",
     "plays_search",
+    "reward_name",
     "rollouts_per_step",
     "short_warm_up",
     "solver_estimator",
     "trains_all_weights",
     "updates_per_step",
+    "uses_judge",
+    "uses_maths",
+    "uses_scorers",
+    "verifier_is_a_reward",
+    "verifier_judges",
     "verifier_name",
     "verifies_in_workers",
     "verifies_maths",
@@ -48,6 +60,8 @@ AUTOMATIC = {
 """Verifier by source, where it is not ``exact_match``."""
 WITHOUT_ANSWERS = frozenset({"reasoning_gym"})
 """Verifiers that do not read a task's reference answer."""
+STRICTER = {"math": "last_number", "cover_match": "qa_exact_match", "f1": "qa_exact_match"}
+"""The stricter sibling of a verifier, which audits it."""
 
 
 def fewest_and_most(config: "Config") -> tuple[int, int]:
@@ -130,8 +144,9 @@ def invents_its_world(config: "Config") -> bool:
 
 
 def needs_answers(config: "Config") -> bool:
-    """Whether rows need a reference answer, which their verifier compares with."""
-    return config.task.environment != "given" and verifier_name(config.task) not in WITHOUT_ANSWERS
+    """Whether rows need a reference answer; reward functions and environments of one's own do without."""
+    compares = verifier_judges(config) and verifier_name(config.task) not in WITHOUT_ANSWERS
+    return compares and config.task.environment != "given"
 
 
 def trains_all_weights(config: "Config") -> bool:
@@ -149,11 +164,74 @@ def verifier_name(task: "TaskTable") -> str:
     return AUTOMATIC.get(task.source, "exact_match") if task.verifier == "auto" else task.verifier
 
 
+def has_rewards(config: "Config") -> bool:
+    """Whether there are reward functions of the user's own."""
+    return bool(config.rewards)
+
+
+def verifier_is_a_reward(config: "Config") -> bool:
+    """Whether the verifier is one of several rewards."""
+    return bool(config.rewards) and config.task.verifier != "auto"
+
+
+def verifier_judges(config: "Config") -> bool:
+    """Whether the verifier is read: alone, or as one of the rewards."""
+    return not config.rewards or config.task.verifier != "auto"
+
+
+def reward_name(table: "RewardTable") -> str:
+    """Name of a reward in metrics and samples."""
+    return table.name or table.function.rpartition(":")[2]
+
+
+def judges(config: "Config") -> str:
+    """What judges the rollouts, for messages: ``task.verifier = "math"``, or ``the reward "score"``."""
+    parts = [f'the reward "{reward_name(one)}"' for one in config.rewards]
+    if verifier_judges(config):
+        parts.append(f'task.verifier = "{verifier_name(config.task)}"')
+    return " and ".join(parts)
+
+
+def audit_name(table: "AuditTable") -> str:
+    """Name of an audit in metrics and samples."""
+    return table.name or table.verifier or (table.function or "").rpartition(":")[2]
+
+
+def own_audit(config: "Config") -> str | None:
+    """The audit where there are no ``[[audits]]``: the stricter sibling of the verifier; None: there is none."""
+    if config.audits or config.task.audit == "off" or not verifier_judges(config):
+        return None
+    return STRICTER.get(verifier_name(config.task))
+
+
+def built_in_verifiers(config: "Config") -> set[str]:
+    """Names of the built-in verifiers that judge or audit."""
+    audits: set[str] = {one.verifier for one in config.audits if one.verifier is not None}
+    return audits | ({verifier_name(config.task)} if verifier_judges(config) else set())
+
+
+def uses_scorers(config: "Config") -> bool:
+    """Whether answers are judged by third-party scorers, which run in worker processes."""
+    return bool(built_in_verifiers(config) & {"math", "reasoning_gym"})
+
+
+def uses_maths(config: "Config") -> bool:
+    """Whether answers are judged or audited as mathematics."""
+    return "math" in built_in_verifiers(config)
+
+
+def uses_judge(config: "Config") -> bool:
+    """Whether a model judges or audits answers."""
+    return "judge" in built_in_verifiers(config)
+
+
 def verifies_in_workers(config: "Config") -> bool:
-    """Whether answers are judged by third-party code, which runs in worker processes."""
-    return verifier_name(config.task) in {"math", "reasoning_gym"}
+    """Whether answers are judged in worker processes, by third-party scorers or by functions."""
+    in_process = [one.in_process for one in config.rewards]
+    in_process += [one.in_process for one in config.audits if one.function is not None]
+    return uses_scorers(config) or not all(in_process)
 
 
 def verifies_maths(config: "Config") -> bool:
     """Whether answers are judged as mathematics."""
-    return verifier_name(config.task) == "math"
+    return verifier_judges(config) and verifier_name(config.task) == "math"

@@ -4,7 +4,7 @@ import json
 import os.path
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic.fields import FieldInfo
@@ -14,7 +14,7 @@ from rekindle.choices import Described, closest, few
 from rekindle.config.conditions import Condition
 from rekindle.config.defaults import Case
 
-__all__ = ["Key", "OneOf", "OptionalPath", "SomeOf", "Table", "choice_problem", "key", "keys_of"]
+__all__ = ["Key", "OneOf", "OptionalPath", "SomeOf", "Table", "choice_problem", "key", "keys_of", "lists_of"]
 
 MOST_CHOICES = 12
 """Most values of a choice that a message lists."""
@@ -167,7 +167,10 @@ class Key:
             if isinstance(rule, OneOf | SomeOf):
                 return tuple(rule.table)
         kind = self.field.annotation
-        return get_args(kind) if "Literal[" in str(kind) else ()
+        for part in (kind, *get_args(kind)):  # Literal[...] | None
+            if get_origin(part) is Literal:
+                return get_args(part)
+        return ()
 
 
 def keys_of(model: type[BaseModel], prefix: str = "", table: Condition | None = None) -> Iterator[Key]:
@@ -178,6 +181,17 @@ def keys_of(model: type[BaseModel], prefix: str = "", table: Condition | None = 
             yield from keys_of(kind, f"{prefix}{name}.", _both(table, kind.read_when))
         else:
             yield _key(prefix + name, field, table)
+
+
+def lists_of(model: type[BaseModel]) -> Iterator[tuple[str, type[Table]]]:
+    """The keys of a model that are lists of tables (``[[rewards]]``), with the kind of their tables.
+
+    Conditions of keys in such a table are about the same table: ``on("in_process", False)``.
+    """
+    for name, field in model.model_fields.items():
+        kind = get_args(field.annotation)[:1]
+        if kind and isinstance(kind[0], type) and issubclass(kind[0], Table):
+            yield name, kind[0]
 
 
 def _key(path: str, field: FieldInfo, table: Condition | None) -> Key:

@@ -48,8 +48,8 @@ _ELSEWHERE: Mapping[str, tuple[str, ...]] = {
     "task.revision": ("dataset_revision",),
     "task.columns.prompt": ("prompt_key", "input_key", "prompt_column", "dataset_text_field"),
     "task.columns.answer": ("answer_key", "label_key", "answer_column"),
-    "task.verifier": ("reward_funcs", "reward_model", "custom_reward_function", "reward_function", "remote_rm_url",
-                      "reward_fn"),
+    "rewards": ("reward_funcs", "custom_reward_function", "reward_function", "reward_fn", "reward_weights"),
+    "task.verifier": ("reward_model", "remote_rm_url"),
     "task.overlong_prompts": ("max_prompt_length", "filter_overlong_prompts", "prompt_max_len"),
     "task.pool_size": ("max_samples", "train_max_samples", "max_train_samples"),
     # rollouts

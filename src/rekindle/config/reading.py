@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from rekindle.choices import MANY, closest
 from rekindle.config.defaults import with_cases
-from rekindle.config.keys import choice_problem, keys_of
+from rekindle.config.keys import choice_problem, keys_of, lists_of
 from rekindle.config.other_names import EARLIER, leaves, meaning_of
 from rekindle.config.rules import refusals
 from rekindle.config.tables import Config
@@ -23,7 +23,11 @@ from rekindle.types import UserError
 
 __all__ = ["ConfigError", "complete", "dump_toml", "merge", "parse_override", "read_toml", "renamed", "validate"]
 
-_KEYS = {key.path: key for key in keys_of(Config)}
+_KEYS = {key.path: key for key in keys_of(Config)} | {
+    f"{name}.{key.path}": key for name, table in lists_of(Config) for key in keys_of(table)
+}
+"""All keys by path; those of the tables in a list without their number."""
+_TABLES = {name for name, _ in lists_of(Config)}
 FEW = 3
 """Most tables with a key of the same name for which an unknown key gets suggestions."""
 LARGEST = 2**63 - 1
@@ -193,15 +197,22 @@ def _unusable(values: object, path: str = "") -> Iterator[str]:
 
 def _problem(details: ErrorDetails) -> str:
     loc = details["loc"]
-    path = ".".join(str(part) for part in loc)
+    path = ".".join(str(part) for part in loc if not isinstance(part, int) or loc[0] not in _TABLES)
+    shown = path
+    if loc[0] in _TABLES and len(loc) > 1:  # rewards[0].weight
+        shown = ".".join([f"{loc[0]}[{loc[1]}]", *map(str, loc[2:])])
     if details["type"] == "extra_forbidden":
-        return "; ".join(_unknown(path, details["input"]))
+        return "; ".join(_unknown(path, details["input"])).replace(path, shown, 1)
+    if details["type"] == "missing":
+        return f"{shown} is missing; set it"
+    if details["type"] == "tuple_type" and path in _TABLES:
+        return f"{path} must be a list of tables; write [[{path}]] instead of [{path}]"
     message = details["msg"].removeprefix("Value error, ")
     if details["type"] == "value_error":
         return message
     if details["type"] == "literal_error":
         message = choice_problem(details["input"], dict.fromkeys(_KEYS[path].choices))
-    return f"{path} = {json.dumps(details['input'], default=str)}: {message[:1].lower()}{message[1:]}"
+    return f"{shown} = {json.dumps(details['input'], default=str)}: {message[:1].lower()}{message[1:]}"
 
 
 def _unknown(path: str, value: object) -> Iterator[str]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rekindle.engines.engine import Completion, Engine, SamplingLimits
 from rekindle.types import GroupRequest, Rollout, Task
-from rekindle.verifiers.verifier import Verdict, Verifier
+from rekindle.verifiers.verifier import Verdict, Verifier, Written, draw_of, judged
 
 __all__ = ["SingleTurn"]
 
@@ -81,13 +81,15 @@ class SingleTurn:
         self, playable: Sequence[tuple[GroupRequest, Sequence[int]]], completions: Sequence[Sequence[Completion]]
     ) -> list[Verdict]:
         began = time.perf_counter()
-        answers = [
-            (self._tasks[request.row], thought + one.text)
-            for (request, prompt), group in zip(playable, completions, strict=True)
-            for thought in [self._thought(prompt)]
-            for one in group
-        ]
-        verdicts = self._verifier.judge(answers)
+        answers: list[tuple[Task, str]] = []
+        written: list[Written] = []
+        for (request, prompt), group in zip(playable, completions, strict=True):
+            thought = self._thought(prompt)
+            answers += [(self._tasks[request.row], thought + one.text) for one in group]
+            written += [
+                Written(one.text, one.token_ids, draw_of(request.seed, place)) for place, one in enumerate(group)
+            ]
+        verdicts = judged(self._verifier, answers, written)
         self._seconds["verify"] += time.perf_counter() - began
         return verdicts
 
@@ -104,4 +106,6 @@ class SingleTurn:
             text=one.text,
             failure=verdict.failure,
             void=verdict.void,
+            rewards=verdict.parts,
+            audits=verdict.audits,
         )

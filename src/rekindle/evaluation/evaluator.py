@@ -1,7 +1,7 @@
 """Evaluation during training: accuracy on held-out prompts, sampled at temperature 1 and greedy, in memory."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from rekindle.evaluation.measures import solved
 from rekindle.evaluation.pass_at_k import pass_at_k
@@ -19,11 +19,15 @@ class Evaluation:
         successes: [prompts] successful rollouts of ``samples`` each; 0 where the prompt could not be played.
         samples: Rollouts per prompt.
         failed: Prompts that could not be played or have void rollouts; they count as never solved.
+        reward: Mean reward of the rollouts of all other prompts; None without any.
+        audits: Mean score of each audit by name, over the rollouts with a verdict.
     """
 
     successes: tuple[int, ...]
     samples: int
     failed: int = 0
+    reward: float | None = None
+    audits: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def accuracy(self) -> float:
@@ -63,4 +67,17 @@ def evaluate(
         note(request, played[request.id] or ())
     records = [Record.of(played[request.id]) for request in requests]
     successes = tuple(sum(solved(record, samples, success_at)) for record in records)
-    return Evaluation(successes, samples, failed=sum(record.void for record in records))
+    rewards = [answer.reward for record in records if not record.void for answer in record.answers]
+    mean = sum(rewards) / len(rewards) if rewards else None
+    return Evaluation(
+        successes, samples, failed=sum(record.void for record in records), reward=mean, audits=_audits(played.values())
+    )
+
+
+def _audits(played: Iterable[Sequence[Rollout] | None]) -> dict[str, float]:
+    scores: dict[str, list[float]] = {}
+    for one in (one for rollouts in played for one in rollouts or ()):
+        for name, score in one.audits.items():
+            if score is not None:
+                scores.setdefault(name, []).append(score)
+    return {name: sum(found) / len(found) for name, found in sorted(scores.items())}

@@ -140,6 +140,7 @@ def endpoint_play(
                 text=completion.text,
                 failure=verdict.failure,
                 void=verdict.void,
+                rewards=verdict.parts,
             )
             for completion, verdict in zip(completions, verdicts, strict=True)
         ]

@@ -13,7 +13,7 @@ _LOOK = "look first at what the policy writes (samples.jsonl, or rekindle eval w
 
 def unsolved_cause(summary: Summary) -> str:
     """The likely cause of never-solved groups as a sentence, which names the verifier or the format of the answers."""
-    verifier = f'task.verifier = "{summary.setting("task", "verifier") or "auto"}"'
+    verifier = _judges(summary)
     failures, rollouts = summary.verifier_failures, summary.total("rollouts")
     if failures > _WITHOUT_VERDICT * rollouts:
         return (
@@ -33,3 +33,12 @@ def unsolved_cause(summary: Summary) -> str:
             f"{verifier} may not read the answers as they are written; {_LOOK}."
         )
     return f"Unless they are too hard, {verifier} does not read the format of their answers: {_LOOK}."
+
+
+def _judges(summary: Summary) -> str:
+    """What judged the rollouts, by its setting: reward functions, a verifier, or both."""
+    verifier, rewards = summary.setting("task", "verifier") or "auto", summary.run.config.get("rewards")
+    parts = [f"the reward {one.get('name') or one['function'].rpartition(':')[2]}" for one in rewards or ()]
+    if not parts or verifier != "auto":
+        parts.append(f'task.verifier = "{verifier}"')
+    return " and ".join(parts)

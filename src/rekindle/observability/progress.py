@@ -32,8 +32,9 @@ def sentence(metrics: Mapping[str, object]) -> str:
 
     A group *taught* when it was trained on. It is *recycled* when, in addition, its prompt had only wrong or only right
     rollouts at its first visit, and stayed in the pool for that reason. Accuracy is the mean reward of the step's
-    rollouts. After an evaluation it is the held-out accuracy, also by level where prompts have levels:
-    ``held-out accuracy 0.19 (level 1: 0.54, level 2: 0.07)``. In self-play the sentence begins with ``valid 43/64``:
+    rollouts, called reward where there are reward functions. After an evaluation it is the held-out accuracy, also by
+    level where prompts have levels: ``held-out accuracy 0.19 (level 1: 0.54, level 2: 0.07)``. In self-play the
+    sentence begins with ``valid 43/64``:
     43 of 64 proposals became questions.
 
     Args:
@@ -67,7 +68,11 @@ def _reasons(metrics: Mapping[str, object]) -> list[tuple[int, str]]:
 
 
 def _accuracy(metrics: Mapping[str, object]) -> list[str]:
-    for key, words in (("eval/accuracy", "held-out accuracy"), ("reward/mean", "accuracy")):
+    graded = any(key.startswith("reward/") and key != "reward/mean" for key in metrics)
+    for key, words in (
+        ("eval/accuracy", "held-out accuracy"),
+        ("reward/mean", "reward" if graded else "accuracy"),
+    ):
         value = metrics.get(key)
         if isinstance(value, int | float):
             return [f"{words} {rate(value)}{_levels(metrics)}"]

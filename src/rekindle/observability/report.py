@@ -17,6 +17,7 @@ from rekindle.observability.narrative import (
     outcome,
     title,
 )
+from rekindle.observability.opinions import opinions
 from rekindle.observability.runs import load_run
 from rekindle.observability.self_play.narrative import reference_change, self_play_story
 from rekindle.observability.self_play.numbers import SelfPlayNumbers
@@ -62,6 +63,7 @@ def render_report(summary: Summary) -> str:
         sections.search(summary),
         sections.cost(summary),
         sections.signals(summary),
+        opinions(summary),
         sections.prompts(summary),
         _warnings(summary),
         _settings(summary),

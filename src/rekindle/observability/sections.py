@@ -248,6 +248,7 @@ def signals(summary: Summary) -> str:
         "reward/mean": "Mean reward of the rollouts",
         "completion/length_mean": "Mean length of a completion, tokens",
         "completion/truncated": "Share of truncated completions",
+        "completion/rewarded_truncated": "Share of truncated completions that are a success all the same",
         "entropy": "Entropy, nats per token",
         "grad_norm": "Gradient norm",
         "temperature/mean": "Mean temperature",

@@ -1,5 +1,6 @@
 """The table of recipes by name. A recipe is a function that returns a complete configuration."""
 
+import os.path
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -8,6 +9,7 @@ from typing import Any, get_args
 from rekindle.choices import closest, plain_name
 from rekindle.config import Config, ConfigError, complete, merge, parse_override, read_toml, renamed, validate
 from rekindle.config.facts import plays_itself
+from rekindle.config.keys import lists_of
 from rekindle.recipes.bounded_dapo import bounded_dapo
 from rekindle.recipes.c_rf_ntf import c_rf_ntf
 from rekindle.recipes.cispo import cispo
@@ -144,9 +146,34 @@ def resolve(
         values = merge(values, parse_override(override))
     if seed is not None:
         values = merge(values, {"train": {"seed": seed}})
+    values = _with_places(values, source if isinstance(source, Path) else Path("config"))
     preset = _on_base(name, values.get("base"), where=where)
     merged = {**merge(preset, values), "recipe": name}
     return validate(complete(merged, merge(_chosen(name, values.get("base")), values), saved), where=where)
+
+
+def _with_places(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """The settings with the whole paths of the files of functions, which are looked for beside the configuration."""
+    found = dict(values)
+    for name, _ in lists_of(Config):
+        tables = values.get(name)
+        if isinstance(tables, list) and all(isinstance(one, dict) for one in tables):
+            found[name] = [
+                one | {"function": _placed(one["function"], path)} if isinstance(one.get("function"), str) else one
+                for one in tables
+            ]
+    return found
+
+
+def _placed(function: str, path: Path) -> str:
+    """``FILE.py:NAME`` with the whole path: beside the configuration, or else from the working directory."""
+    file, _, name = function.rpartition(":")
+    if not file.endswith(".py"):
+        return function
+    beside = path.absolute().parent / Path(file).expanduser()
+    here = Path(file).expanduser().absolute()
+    place = here if here.is_file() and not beside.is_file() else beside
+    return f"{os.path.normpath(place)}:{name}"
 
 
 def _chosen(name: str, base: object) -> dict[str, Any]:

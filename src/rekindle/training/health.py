@@ -7,6 +7,7 @@ many truncated completions             a quarter of at least 64 rollouts
 a fallen greedy accuracy               below 0.7 of the start, by more than the noise of the prompts
 nothing was ever solved                no success in the first 128 rollouts
 right answers that count as wrong      a tenth of the completions of the first evaluation
+a dead reward function                 no verdict on any rollout of a step, or of an evaluation; it ends the run
 =====================================  ===========================================================
 """
 
@@ -16,7 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from rekindle.config import Config
-from rekindle.config.facts import longest_run, plays_search, trains_all_weights, verifier_name
+from rekindle.config.facts import judges, longest_run, plays_search, trains_all_weights
 from rekindle.scheduling.pools import Pool
 from rekindle.scheduling.starvation import STARVATION_STEPS
 from rekindle.types import GroupRequest, Rollout
@@ -62,12 +63,17 @@ class HealthWatch:
         config: The complete configuration.
         held_out: Number of held-out prompts.
         answers: Row of a task -> its accepted answers; empty where they are not known.
+        trouble: Returns the last problem of a reward function as a sentence; "" where there was none.
     """
 
     def __init__(
-        self, config: Config, held_out: int = 0, answers: Callable[[int], Sequence[str]] = lambda row: ()
+        self,
+        config: Config,
+        held_out: int = 0,
+        answers: Callable[[int], Sequence[str]] = lambda row: (),
+        trouble: Callable[[], str] = lambda: "",
     ) -> None:
-        self._config, self._held_out, self._answers = config, held_out, answers
+        self._config, self._held_out, self._answers, self._trouble = config, held_out, answers, trouble
         self._said: set[str] = set()
         self._window = _Counts()
         self._unsolved: _Counts | None = _Counts()
@@ -147,11 +153,10 @@ class HealthWatch:
         counts, self._start = self._start, None
         if counts is None or counts.share("mentions") <= MENTIONED:
             return None
-        verifier = f'task.verifier = "{verifier_name(self._config.task)}"'
         return (
             f"{counts.mentions} of the {counts.rollouts} completions of the first evaluation contain the reference "
-            f"answer and count as wrong, because {verifier} does not accept them as they are written; `rekindle try` "
-            "shows them: say in the prompt how to answer, or choose another verifier"
+            f"answer and count as wrong, because {judges(self._config)} does not accept them as they are written; "
+            "`rekindle try` shows them: say in the prompt how to answer, or choose another verifier"
         )
 
     def _truncated(self) -> str | None:
@@ -182,7 +187,7 @@ class HealthWatch:
         return f"none of the first {counts.rollouts} rollouts was right. Likely cause: {self._cause(counts)}"
 
     def _cause(self, counts: _Counts) -> str:
-        verifier = f'task.verifier = "{verifier_name(self._config.task)}"'
+        verifier = judges(self._config)
         if counts.share("failures") > MOSTLY:
             return f"the verifier: {counts.share('failures'):.0%} of them have no verdict ({verifier})"
         if counts.share("empty") > MOSTLY:
@@ -239,6 +244,23 @@ class HealthWatch:
                 "answers to new prompts; look at samples.jsonl, and at the verifier"
             )
         return f"too large steps (train.learning_rate = {rate:g}), or too many updates on few prompts"
+
+    def dead(self, metrics: Mapping[str, Any]) -> str | None:
+        """Why a run whose reward functions fail on everything ends, as a sentence; None: they do not.
+
+        Args:
+            metrics: Of a step, or of an evaluation.
+        """
+        if not (trouble := self._trouble()):
+            return None
+        rollouts, failed = metrics.get("rollouts"), metrics.get("eval/failed") or 0
+        if rollouts and metrics["verify/failures"] >= rollouts:
+            what = f"none of the {rollouts} rollouts of the step has a verdict"
+        elif self._held_out and failed >= self._held_out:
+            what = "no rollout of the evaluation has a verdict"
+        else:
+            return None
+        return f"{what}: {trouble}; fix the function, and continue with --resume"
 
     def state_dict(self) -> dict[str, Any]:
         """State as JSON values."""

@@ -19,6 +19,7 @@ from rekindle.learning.samples import build_samples
 from rekindle.scheduling.scheduler import Scheduler
 from rekindle.scheduling.starvation import StarvationWatch
 from rekindle.training.activity import Activity, Part
+from rekindle.training.audit_watch import AuditWatch
 from rekindle.training.callbacks import Callbacks
 from rekindle.training.clock import StepClock
 from rekindle.training.collection import RolloutCollector
@@ -29,6 +30,7 @@ from rekindle.training.run_files import RunFiles
 from rekindle.training.schedules import size_factor
 from rekindle.training.step_metrics import Totals, step_metrics
 from rekindle.training.supply import GivenTasks, Supply
+from rekindle.training.tally import RewardTally
 from rekindle.training.trainer import Trainer, TrainerState
 from rekindle.training.update_stats import UpdateStats
 from rekindle.types import Environment, GroupRequest, Rollout, TrainingSample
@@ -123,6 +125,8 @@ class TrainingLoop:
         self._without_signal = 0
         self._starvation = StarvationWatch()
         self._health = parts.health or HealthWatch(parts.config)
+        self._tally = RewardTally(parts.config.task.success_threshold)
+        self._audits = AuditWatch(parts.config.task.success_threshold)
         self._live = parts.observer if isinstance(parts.observer, LiveObserver) else None
         self._activity = Activity(_counts_of(parts.engine))
         self._collector = RolloutCollector(
@@ -140,6 +144,8 @@ class TrainingLoop:
         self._starvation.load_state_dict(state["starvation"])
         if "health" in state:
             self._health.load_state_dict(state["health"])
+        if "audits" in state:
+            self._audits.load_state_dict(state["audits"])
         self.parts.supply.load_state_dict(state["supply"])  # first, because the scheduler's state refers to its tasks
         self.parts.scheduler.load_state_dict(state["scheduler"])
         self.parts.trainer.load_state_dict(trainer)
@@ -151,17 +157,22 @@ class TrainingLoop:
             interrupted: Called after the first evaluation and after every step, its evaluation and its checkpoint
                 included; True ends the run.
         """
-        self.begin()
-        ending = self._interruption(interrupted, saved=self._restored) or self._ending()
+        dead = self.begin()
+        ending = self._interruption(interrupted, saved=self._restored) or self._ending(dead=dead)
         while ending is None:
             ending = self.do_step(interrupted)
         return ending
 
-    def begin(self) -> None:
-        """Sync the engine; in a new run, evaluate and write the metrics line of step 0."""
+    def begin(self) -> str | None:
+        """Sync the engine; in a new run, evaluate and write the metrics line of step 0.
+
+        Returns:
+            Why the run cannot begin, because no rollout of the evaluation has a verdict; None: it can.
+        """
         self._sync()
         if self._live is not None:
             self._live.follow(self._activity)
+        evaluation: dict[str, float] = {}
         if not self._restored:
             self._warn(self._health.begin())
             clock = StepClock(lambda: dict.fromkeys(("generate", "verify"), 0.0))
@@ -170,6 +181,7 @@ class TrainingLoop:
             self.parts.files.write_samples(written)
             self._warn(self._health.step(evaluation))
             self._write(step_metrics([], [], None) | dict(self.parts.start) | evaluation | clock.read(), written)
+        return self._health.dead(evaluation)
 
     # -- one step -----------------------------------------------------------------------------------------------------
 
@@ -204,7 +216,7 @@ class TrainingLoop:
             levels=parts.supply.levels,
             supplied=supplied,
         )
-        metrics |= {key: total - counts[key] for key, total in self._counts().items()}
+        metrics |= {key: total - counts[key] for key, total in self._counts().items()} | self._tally.drain()
         self._watch(metrics["groups/trained"])
         ending = Ending.INTERRUPTED if interrupted() else self._ending(metrics)
         evaluation = self._evaluate(clock) if self._evaluation_due(ending) else {}
@@ -213,6 +225,7 @@ class TrainingLoop:
         written = parts.recorder.drain(self.step, self.version, records, supplied.rollouts)
         parts.files.write_samples(written)
         self._warn(self._health.step(metrics | evaluation))
+        self._warn(self._audits.step())
         self._write(metrics | evaluation | clock.read(), written)
         saved = ending is not None or self.step % parts.config.checkpoint.every == 0
         if saved:
@@ -256,8 +269,16 @@ class TrainingLoop:
         """Counts since the start, of environment and supply."""
         return {**self.parts.environment.counts, **self.parts.supply.counts}
 
-    def _ending(self, new: Mapping[str, Any] | None = None) -> Ending | None:
-        """Ending of the run, None while it continues; ``new`` are the metrics of a step not yet in the totals."""
+    def _ending(self, new: Mapping[str, Any] | None = None, dead: str | None = None) -> Ending | None:
+        """Ending of the run, None while it continues.
+
+        Args:
+            new: Metrics of a step that is not yet in the totals.
+            dead: Why there can be no reward.
+        """
+        if why := dead or self._health.dead(new or {}):
+            self.bound = why
+            return Ending.BOUND
         stop = stop_after(
             self.step,
             train=self.parts.config.train,
@@ -283,6 +304,8 @@ class TrainingLoop:
         """Show a request's rollouts to what keeps samples and what watches over the run."""
         self.parts.recorder.note(request, rollouts)
         self._health.note(request, rollouts)
+        self._tally.note(rollouts)
+        self._audits.note(request, rollouts)
 
     def _warn(self, texts: Iterable[str]) -> None:
         for text in texts:
@@ -339,6 +362,7 @@ class TrainingLoop:
             "without_signal": self._without_signal,
             "starvation": self._starvation.state_dict(),
             "health": self._health.state_dict(),
+            "audits": self._audits.state_dict(),
             "supply": self.parts.supply.state_dict(),
             "scheduler": self.parts.scheduler.state_dict(),
             "kernels": policy.kernels.describe(),

@@ -65,10 +65,16 @@ class SampleRecorder:
     Args:
         per_step: Rollouts of a step, of each role; 0: none.
         decode: Token ids -> text, control tokens included.
+        answer: Task id -> the reference answer; None where it is not known.
     """
 
-    def __init__(self, per_step: int = 0, decode: Callable[[Sequence[int]], str] = str) -> None:
-        self._per_step, self._decode = per_step, decode
+    def __init__(
+        self,
+        per_step: int = 0,
+        decode: Callable[[Sequence[int]], str] = str,
+        answer: Callable[[str], object] = lambda task_id: None,
+    ) -> None:
+        self._per_step, self._decode, self._answer = per_step, decode, answer
         self._played = _Candidates(per_step)
         self._held_out: list[tuple[GroupRequest, Rollout]] = []
 
@@ -131,12 +137,15 @@ class SampleRecorder:
         return {
             "temperature": request.temperature,
             "reward": rollout.reward if math.isfinite(rollout.reward) else None,
+            "rewards": dict(rollout.rewards),
+            "audits": dict(rollout.audits),
             "truncated": rollout.truncated,
             "generated_tokens": rollout.generated_tokens,
             "turns": rollout.turns,
             "failure": rollout.failure,
             "prompt": self._decode(list(tokens[:before])),
             "completion": rollout.transcript or rollout.text,
+            "answer": self._answer(request.task_id),
         }
 
 

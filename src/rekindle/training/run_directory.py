@@ -19,6 +19,7 @@ from rekindle.locking import lock
 from rekindle.notices import warn
 
 __all__ = [
+    "changed_files",
     "check",
     "check_same",
     "checkpoint_steps",
@@ -37,13 +38,17 @@ __all__ = [
 
 EXTENDABLE = {
     "train.steps", "train.rollouts", "train.tokens", "checkpoint.keep", "checkpoint.optimizer", "task.path",
-    "task.eval_path", "retriever.url", "judge.url", "track", "tracking.project", "tracking.name",
+    "task.eval_path", "retriever.url", "judge.url", "track", "tracking.project", "tracking.name", "task.audit",
 }  # fmt: skip
 """Keys that may change on resume: the end of the run, the number of kept checkpoints, where files and servers are, and
 the trackers.
 The tasks in the files are compared with those that the run began with (``run_tasks``)."""
 FROM_THE_TASKS = {"task.verifier": "auto", "eval.prompts": None}
 """Values that a run replaces by what suits its tasks (``preflight.settled``), when they are read."""
+AUDITS = "audits["
+"""Beginning of the keys of audits, which change nothing in the training and may change on resume."""
+FUNCTION = "].function"
+"""End of the keys of functions; a run compares their files (``changed_files``), whose folder may change."""
 CHECKPOINT = re.compile(r"step-(0|[1-9]\d*)")
 STATE = "state.json"
 
@@ -174,7 +179,9 @@ def check_same(config: Config, directory: Path) -> None:
     """
     saved = directory / "config.toml"
     before, now = (_flat(one.model_dump()) for one in (validate(read_toml(saved), str(saved)), config))
+    now |= dict.fromkeys(key for key in before if key not in now)
     changed = [key for key, value in now.items() if value != before.get(key) and key not in EXTENDABLE]
+    changed = [key for key in changed if not key.startswith(AUDITS)]
     changed = [key for key in changed if key not in FROM_THE_TASKS or now[key] != FROM_THE_TASKS[key]]
     if not changed:
         return
@@ -190,11 +197,34 @@ def check_same(config: Config, directory: Path) -> None:
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        elif isinstance(value, list | tuple) and value and isinstance(value[0], dict):
+            for index, table in enumerate(value):
+                flat |= _flat(table, f"{prefix}{key}[{index}].")
+        elif value not in ([], ()):
+            flat[prefix + key] = value
+    return {key: _without_folder(value) if key.endswith(FUNCTION) else value for key, value in flat.items()}
 
 
-def describe(directory: Path, config: Config, **facts: str | int | list[str] | None) -> None:
+def _without_folder(function: str | None) -> str | None:
+    """``FILE.py:NAME`` without the file's folder, which may change."""
+    return None if function is None else re.split(r"[/\\]", function)[-1]
+
+
+def changed_files(directory: Path, digests: Mapping[str, str]) -> list[str]:
+    """Names of the functions whose files are others than when the run in a directory began.
+
+    Args:
+        directory: The run directory.
+        digests: Digest of the file by the name of the function, today.
+    """
+    kept = _kept(directory).get("functions")
+    before = kept if isinstance(kept, dict) else {}
+    return [name for name, digest in digests.items() if before.get(name, digest) != digest]
+
+
+def describe(directory: Path, config: Config, **facts: str | int | list[str] | Mapping[str, str] | None) -> None:
     """Write ``config.toml`` and ``run.json``: versions, host, seed, revision, and the ``facts`` given."""
     partial = directory / ".config.toml"
     partial.write_text(dump_toml(config), encoding="utf-8")

@@ -4,12 +4,13 @@ from rekindle.config.facts import verifier_name
 from rekindle.config.tables.task import JudgeTable, TaskTable, VerifyTable
 from rekindle.verifiers.exact import ExactMatchVerifier
 from rekindle.verifiers.judge import build_judge
+from rekindle.verifiers.last_number import LastNumberVerifier
 from rekindle.verifiers.maths import MathVerifier
 from rekindle.verifiers.qa import QaVerifier
 from rekindle.verifiers.reasoning_gym import ReasoningGymVerifier
 from rekindle.verifiers.verifier import Verifier
 
-__all__ = ["build_verifier", "reward"]
+__all__ = ["build_verifier", "named_verifier", "reward"]
 
 TOLERANCE = 1e-9
 """Tolerance: a score summed from parts, such as ten times 0.1, must not fall below 1 by rounding."""
@@ -33,9 +34,16 @@ def build_verifier(task: TaskTable, verify: VerifyTable, judge: JudgeTable = NO_
         VerifierError: The judge's table is not complete, or its cache cannot be used.
         EndpointError: The judge's address or key cannot be used.
     """
-    match name := verifier_name(task):
+    return named_verifier(verifier_name(task), verify, judge)
+
+
+def named_verifier(name: str, verify: VerifyTable, judge: JudgeTable = NO_JUDGE) -> Verifier:
+    """Build a verifier by its name, for ``task.verifier`` or an audit; see ``build_verifier``."""
+    match name:
         case "exact_match":
             return ExactMatchVerifier()
+        case "last_number":
+            return LastNumberVerifier()
         case "qa_exact_match" | "cover_match" | "f1":
             return QaVerifier(name)
         case "judge":

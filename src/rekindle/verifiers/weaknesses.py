@@ -2,14 +2,18 @@
 
 from collections.abc import Iterator
 
-from rekindle.config.facts import verifier_name
+from rekindle.config import Config
+from rekindle.config.facts import verifier_judges, verifier_name
 from rekindle.config.tables.task import TaskTable
 
 __all__ = ["weaknesses"]
 
 
-def weaknesses(task: TaskTable) -> Iterator[str]:
+def weaknesses(config: Config) -> Iterator[str]:
     """One warning for each way in which answers that answer nothing earn a reward with these settings."""
+    task = config.task
+    if not verifier_judges(config):
+        return
     if task.verifier == "cover_match":
         yield (
             'task.verifier = "cover_match" also rewards an answer that lists a few guesses, and a policy can learn to '

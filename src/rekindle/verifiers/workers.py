@@ -1,8 +1,9 @@
-"""Pool of killable processes for third-party scorers, with a wall-clock limit per verdict.
+"""Pools of killable processes for code that may hang or crash, with a wall-clock limit per job.
 
-``WorkerPool`` talks to one server process (``worker_main``) that forks a process per verdict. Both run with a scrubbed
-environment in a fresh temporary directory that is removed afterwards, and in their own session, so that Ctrl-C in a
-terminal reaches the trainer alone. ``confinement`` describes the limits of a scoring process.
+A ``ServerPool`` talks to one server process (``forking``) that forks a process per job. The server has a fresh
+temporary directory that is removed afterwards, and a session of its own, so that Ctrl-C in a terminal reaches the
+trainer alone. A ``WorkerPool`` runs third-party scorers, with a scrubbed environment; ``confinement`` describes the
+limits of a scoring process.
 """
 
 import os
@@ -13,65 +14,100 @@ import tempfile
 import threading
 import weakref
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rekindle.tasks.child_process import child_environment, python_command
 from rekindle.verifiers.framing import receive, send
 from rekindle.verifiers.scorers import ScorerName
 from rekindle.verifiers.verifier import Verdict, VerifierError, checked_verdict
 
-__all__ = ["Job", "WorkerPool"]
+__all__ = ["Job", "Launch", "Reply", "ServerPool", "WorkerPool"]
 
 Job = Mapping[str, object]
-"""The fields that ``scorers.score`` reads, JSON-like."""
+"""The fields that a job needs, JSON-like."""
+Reply = Mapping[str, Any]
+"""A result, or its ``failure``: "timeout", "crash" or "error"."""
 
 START_SECONDS = 120.0
 SILENCE_SECONDS = 60.0
-"""A server that owes verdicts and stays silent for this long beyond the time limit counts as hanging."""
+"""A server that owes results and stays silent for this long beyond the time limit counts as hanging."""
 
 STDERR = "server-stderr"
 
 
-class WorkerPool:
-    """Judges jobs in parallel. The server starts with the first job, and is restarted when it has died.
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How a server process is started.
 
-    Args:
-        scorer: Name of the scorer.
-        workers: Most processes at the same time.
-        timeout_seconds: Wall-clock limit of one verdict, counted from the fork of its process.
+    Attributes:
+        module: The module to run; its arguments are the socket's descriptor, the directory, and ``arguments``.
+        arguments: Further arguments.
+        environment: The temporary directory -> environment variables.
+        start_seconds: Longest wait for the server to be ready.
+        in_its_directory: Whether it runs in the temporary directory, instead of that of this process.
+        not_started: The last line of its messages, None where the wait was too long -> what is wrong, and the remedy.
     """
 
-    def __init__(self, scorer: ScorerName, *, workers: int, timeout_seconds: float) -> None:
-        self._scorer, self._workers, self._timeout = scorer, workers, timeout_seconds
+    module: str
+    arguments: tuple[str, ...]
+    environment: Callable[[str], Mapping[str, str]] = child_environment
+    start_seconds: float = START_SECONDS
+    in_its_directory: bool = True
+    not_started: Callable[[str | None], str] = lambda last: (
+        f"the verifier's worker process could not start ({last or 'no message'}); try: rekindle doctor"
+    )
+
+
+class ServerPool:
+    """Does jobs in parallel. The server starts with the first job, and is restarted when it has died.
+
+    Args:
+        launch: How the server starts.
+        workers: Most processes at the same time.
+        timeout_seconds: Wall-clock limit of one job, counted from the fork of its process.
+    """
+
+    def __init__(self, launch: Launch, *, workers: int, timeout_seconds: float) -> None:
+        self._launch, self._workers, self._timeout = launch, workers, timeout_seconds
         self._lock = threading.Lock()
         self._server: _ServerProcess | None = None
 
-    def judge(self, jobs: Sequence[Job]) -> list[Verdict]:
-        """Judge every job; verdicts in the same order. Concurrent calls wait for one another.
-
-        A missing verdict is a failure (see ``Verdict``). A job that was running when the server died is tried once
-        more.
+    def start(self) -> Reply:
+        """Start the server, if it does not run; return what it said when it was ready.
 
         Raises:
             VerifierError: The server process cannot be started.
         """
-        verdicts: dict[int, Verdict] = {}
+        with self._lock:
+            return self._running_server().ready
+
+    def replies(self, jobs: Sequence[Job]) -> list[Reply]:
+        """Do every job; replies in the same order. Concurrent calls wait for one another.
+
+        A job that was running when the server died is tried once more.
+
+        Raises:
+            VerifierError: The server process cannot be started.
+        """
+        replies: dict[int, Reply] = {}
         lost: set[int] = set()
         with self._lock:
-            while len(verdicts) < len(jobs):
-                unfinished = self._round(jobs, deque(i for i in range(len(jobs)) if i not in verdicts), verdicts)
-                verdicts |= {index: Verdict(0.0, "crash") for index in unfinished & lost}
+            while len(replies) < len(jobs):
+                unfinished = self._round(jobs, deque(i for i in range(len(jobs)) if i not in replies), replies)
+                replies |= {index: {"failure": "crash"} for index in unfinished & lost}
                 lost |= unfinished
-        return [verdicts[index] for index in range(len(jobs))]
+        return [replies[index] for index in range(len(jobs))]
 
     def close(self) -> None:
-        """End the server and its processes, and remove its directory. A later ``judge`` starts another."""
+        """End the server and its processes, and remove its directory. A later job starts another."""
         with self._lock:
             self._discard()
 
-    def _round(self, jobs: Sequence[Job], waiting: deque[int], verdicts: dict[int, Verdict]) -> set[int]:
-        """Judge until all jobs are done or the server is lost; return the jobs that were running then."""
+    def _round(self, jobs: Sequence[Job], waiting: deque[int], replies: dict[int, Reply]) -> set[int]:
+        """Do jobs until all are done or the server is lost; return those that were running then."""
         server = self._running_server()
         under_way: set[int] = set()
         try:
@@ -82,10 +118,7 @@ class WorkerPool:
                 if (reply := receive(server.channel)) is None:
                     break
                 under_way.remove(reply["id"])
-                failure = reply.get("failure")
-                verdicts[reply["id"]] = (
-                    checked_verdict(reply.get("score")) if failure is None else Verdict(0.0, failure)
-                )
+                replies[reply["id"]] = reply
         except OSError:
             pass  # the server is gone or silent: same as the end of its stream
         except BaseException:  # e.g. Ctrl-C: late answers would be taken for those of the next jobs
@@ -99,7 +132,7 @@ class WorkerPool:
         if self._server is not None and self._server.process.poll() is not None:
             self._discard()
         if self._server is None:
-            self._server = _ServerProcess(self._scorer, self._timeout)
+            self._server = _ServerProcess(self._launch, self._timeout)
         return self._server
 
     def _discard(self) -> None:
@@ -108,10 +141,43 @@ class WorkerPool:
             self._server = None
 
 
+class WorkerPool:
+    """Judges with a third-party scorer in a ``ServerPool``.
+
+    Args:
+        scorer: Name of the scorer.
+        workers: Most processes at the same time.
+        timeout_seconds: Wall-clock limit of one verdict.
+    """
+
+    def __init__(self, scorer: ScorerName, *, workers: int, timeout_seconds: float) -> None:
+        launch = Launch("rekindle.verifiers.worker_main", (scorer, str(timeout_seconds)))
+        self._pool = ServerPool(launch, workers=workers, timeout_seconds=timeout_seconds)
+
+    def judge(self, jobs: Sequence[Job]) -> list[Verdict]:
+        """Judge every job, whose fields are those that ``scorers.score`` reads; verdicts in the same order.
+
+        A missing verdict is a failure (see ``Verdict``).
+
+        Raises:
+            VerifierError: The server process cannot be started.
+        """
+        return [_verdict(reply) for reply in self._pool.replies(jobs)]
+
+    def close(self) -> None:
+        """See ``ServerPool.close``."""
+        self._pool.close()
+
+
+def _verdict(reply: Reply) -> Verdict:
+    failure = reply.get("failure")
+    return checked_verdict(reply.get("score")) if failure is None else Verdict(0.0, failure)
+
+
 class _ServerProcess:
     """A running server process; it is stopped with this object, or when the interpreter ends."""
 
-    def __init__(self, scorer: ScorerName, timeout_seconds: float) -> None:
+    def __init__(self, launch: Launch, timeout_seconds: float) -> None:
         if os.name != "posix":
             raise VerifierError(
                 'worker processes need fork; run on Linux or macOS, or use task.verifier = "exact_match"'
@@ -120,29 +186,34 @@ class _ServerProcess:
         self.channel, other = socket.socketpair()
         with other, (directory / STDERR).open("wb") as stderr:
             self.process = subprocess.Popen(  # noqa: S603  (our own module, no shell)
-                python_command("rekindle.verifiers.worker_main", str(other.fileno()), scorer, str(timeout_seconds)),
+                python_command(launch.module, str(other.fileno()), str(directory), *launch.arguments),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
-                cwd=directory,
-                env=child_environment(str(directory)),
+                cwd=directory if launch.in_its_directory else None,
+                env=launch.environment(str(directory)),
                 pass_fds=(other.fileno(),),
                 start_new_session=True,
             )
         self.stop = weakref.finalize(self, _stop, os.getpid(), self.process, self.channel, directory)
-        self._await_start(directory / STDERR)
+        self.ready = self._await_start(launch, directory / STDERR)
         self.channel.settimeout(timeout_seconds + SILENCE_SECONDS)
 
-    def _await_start(self, stderr: Path) -> None:
-        self.channel.settimeout(START_SECONDS)
+    def _await_start(self, launch: Launch, stderr: Path) -> Reply:
+        self.channel.settimeout(launch.start_seconds)
+        last: str | None = ""
         try:
             ready = receive(self.channel)
         except TimeoutError:
-            ready = None
-        if ready is None:
-            last = (stderr.read_text(errors="replace").strip().splitlines() or ["no message"])[-1]
-            self.stop()
-            raise VerifierError(f"the verifier's worker process could not start ({last}); try: rekindle doctor")
+            ready, last = None, None
+        if ready is not None:
+            return ready
+        if last is not None:
+            last = (stderr.read_text(errors="replace").strip().splitlines() or [""])[-1]
+        else:
+            self.process.kill()  # it does not listen
+        self.stop()
+        raise VerifierError(launch.not_started(last))
 
 
 def _stop(owner: int, process: "subprocess.Popen[bytes]", channel: socket.socket, directory: Path) -> None:

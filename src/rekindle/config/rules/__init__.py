@@ -7,7 +7,7 @@ combinations that cannot work, and keys that would not be read (an option withou
 
 from collections.abc import Callable, Iterator
 
-from rekindle.config.rules import credit, group_sizes, runs, search, self_play, temperatures, tracking, unread
+from rekindle.config.rules import credit, group_sizes, rewards, runs, search, self_play, temperatures, tracking, unread
 from rekindle.config.tables import Config
 
 __all__ = ["RULES", "Rule", "refusals"]
@@ -39,6 +39,12 @@ RULES: tuple[Rule, ...] = (
     credit.successes_need_binary_rewards,
     credit.penalties_can_be_compared,
     credit.penalties_have_one_limit,
+    rewards.rewards_name_functions,
+    rewards.rewards_have_names,
+    rewards.rewards_judge_given_tasks,
+    rewards.audits_have_names,
+    rewards.audits_are_second_opinions,
+    rewards.threshold_can_be_reached,
     runs.schedule_needs_an_end,
     runs.model_reads_the_task,
     runs.task_is_named,

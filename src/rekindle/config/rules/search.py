@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from rekindle.config.facts import invents_its_world, optimizer_steps, plays_search
+from rekindle.config.facts import invents_its_world, optimizer_steps, plays_search, uses_judge
 from rekindle.config.tables import Config
 
 __all__ = [
@@ -101,9 +101,10 @@ def tool_tokens_have_no_behaviour(config: Config) -> Iterator[str]:
 def judge_has_an_address(config: Config) -> Iterator[str]:
     """A judge without an address."""
     missing = [key for key in ("url", "model") if getattr(config.judge, key) is None]
-    if config.task.verifier == "judge" and missing:
+    if uses_judge(config) and missing:
+        where = "task" if config.task.verifier == "judge" else "audits"
         yield (
-            f'task.verifier = "judge" needs judge.url and judge.model; set judge.{missing[0]} '
+            f'{where}.verifier = "judge" needs judge.url and judge.model; set judge.{missing[0]} '
             '(an OpenAI-compatible server, e.g. url = "http://127.0.0.1:8000/v1")'
         )
 

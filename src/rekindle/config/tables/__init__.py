@@ -23,6 +23,7 @@ from rekindle.config.tables.prompts import (
     ProfileTable,
     SkipTable,
 )
+from rekindle.config.tables.rewards import AuditTable, RewardTable
 from rekindle.config.tables.rollouts import EngineTable, HeatingTable, RefillTable, SizesTable, TopUpTable
 from rekindle.config.tables.search import RetrieverTable, SearchTable
 from rekindle.config.tables.self_play import CheckTable, FiltersTable, SelfPlayTable
@@ -48,6 +49,8 @@ class Config(Table):
     track: Annotated[tuple[str, ...], SomeOf(TRACKERS)] = key(
         (), 'trackers that receive every step, beside metrics.jsonl, e.g. ["tensorboard"]'
     )
+    rewards: tuple[RewardTable, ...] = key((), "reward functions of your own, as tables `[[rewards]]`")
+    audits: tuple[AuditTable, ...] = key((), "second opinions that are not trained on, as tables `[[audits]]`")
     model: ModelTable = ModelTable()
     warm_start: WarmStartTable = WarmStartTable()
     task: TaskTable = TaskTable()

@@ -3,7 +3,18 @@
 from typing import Any, ClassVar, Literal
 
 from rekindle.config.conditions import Condition, absent, fact, given, on
-from rekindle.config.facts import FILE_SOURCES, PROMPT_SOURCES, ROW_SOURCES, verifies_in_workers, verifies_maths
+from rekindle.config.defaults import Case
+from rekindle.config.facts import (
+    FILE_SOURCES,
+    PROMPT_SOURCES,
+    ROW_SOURCES,
+    has_rewards,
+    uses_judge,
+    uses_maths,
+    uses_scorers,
+    verifier_is_a_reward,
+    verifies_in_workers,
+)
 from rekindle.config.keys import OptionalPath, Table, key
 
 __all__ = ["FILES", "ROWS", "ColumnsTable", "JudgeTable", "TaskTable", "VerifyTable"]
@@ -14,6 +25,8 @@ ROWS = on("task.source", *FILE_SOURCES, "hub")
 HUB = on("task.source", "hub")
 GENERATED = on("task.source", "spell_backward", "search_world", "reasoning_gym", "arithmetic")
 ITSELF = on("task.source", "self_play")
+EXAMPLE_REWARDS = ({"function": "my_reward.py:score"},)
+REWARDS = fact("there are `[[rewards]]`", has_rewards, rewards=EXAMPLE_REWARDS).but("add [[rewards]]")
 
 
 class ColumnsTable(Table):
@@ -124,30 +137,60 @@ class TaskTable(Table):
             "judge": "a model behind an API, see [judge]",
         },
     )
-    binary_rewards: bool = key(True, "turn scores into 0 or 1 at success_threshold")
-    success_threshold: float = key(1.0, "a score of at least this much is a success", gt=0, le=1)
+    verifier_weight: float = key(
+        1.0,
+        "weight of the verifier beside `[[rewards]]`, which replace it where it is auto",
+        gt=0,
+        only=fact(
+            "there are `[[rewards]]` and task.verifier has a name",
+            verifier_is_a_reward,
+            rewards=EXAMPLE_REWARDS,
+            task__verifier="math",
+        ).but('add [[rewards]] and set task.verifier = "math" or another verifier'),
+    )
+    audit: Literal["auto", "off"] = key(
+        "auto",
+        "audit where there are no `[[audits]]`",
+        values={
+            "auto": "the stricter sibling of the verifier: last_number of math, qa_exact_match of cover_match and f1",
+            "off": "none",
+        },
+    )
+    binary_rewards: bool = key(True, "turn scores into 0 or 1 at success_threshold", cases=(Case(REWARDS, False),))
+    success_threshold: float = key(
+        1.0,
+        "a score of at least this much is a success; above 0 and at most 1, unless there are `[[rewards]]`",
+        cases=(Case(REWARDS, 0.5),),
+    )
 
 
 class VerifyTable(Table):
-    """Worker processes for third-party verifiers."""
+    """Worker processes for third-party verifiers and reward functions."""
 
     read_when: ClassVar[Condition | None] = fact(
-        "the verifier is math or reasoning_gym", verifies_in_workers, task__verifier="math"
+        "answers are judged in worker processes: by math, reasoning_gym, or a function",
+        verifies_in_workers,
+        task__verifier="math",
     ).but('a comparison of texts needs no workers, set task.verifier = "math"')
 
     workers: int = key(2, "worker processes", ge=1)
-    timeout_seconds: float = key(5.0, "wall-clock limit of one verdict, seconds", gt=0)
+    timeout_seconds: float = key(
+        5.0,
+        "wall-clock limit of one verdict of math or reasoning_gym, seconds",
+        gt=0,
+        only=fact("a verifier or audit is math or reasoning_gym", uses_scorers, task__verifier="math"),
+    )
     powers: bool = key(
         False,
         "a power of whole numbers is a result too, e.g. 2^10 for 1024",
-        only=fact("the verifier is math", verifies_maths, task__verifier="math"),
+        only=fact("a verifier or audit is math", uses_maths, task__verifier="math"),
     )
 
 
 class JudgeTable(Table):
     """A model that judges answers, behind an OpenAI-compatible API."""
 
-    read_when: ClassVar[Condition | None] = on("task.verifier", "judge")
+    read_when: ClassVar[Condition | None] = fact("a verifier or audit is judge", uses_judge, task__verifier="judge")
 
     url: str | None = key(None, "base address, e.g. http://127.0.0.1:8000/v1")
     model: str | None = key(None, "name the server knows it by")

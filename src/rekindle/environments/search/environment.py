@@ -1,12 +1,14 @@
 """Search environment: conversations with a retriever that end with an answer, which the verifier judges."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from rekindle.environments.search.conversation import Conversation
 from rekindle.environments.search.conversations import Opening, SearchConversations
 from rekindle.types import GroupRequest, Rollout, Task, UserError
-from rekindle.verifiers.verifier import Verdict, Verifier
+from rekindle.verifiers.verifier import Verdict, Verifier, Written, draw_of, judged
 
 __all__ = ["SearchEnvironment"]
 
@@ -86,20 +88,28 @@ class SearchEnvironment:
     def _judge(self, conversations: Sequence[Conversation]) -> list[Verdict]:
         """Judge the answers, each in tags of its own, so that no other text can be taken for the answer."""
         began, final = time.perf_counter(), self._conversations.protocol.final
-        items = [
-            (self._tasks[one.request.row], f"{final.open}{one.final}{final.close}")
-            for one in conversations
-            if one.final is not None
-        ]
-        verdicts = iter(self._verifier.judge(items) if items else ())
-        judged = [NO_ANSWER if one.final is None else next(verdicts) for one in conversations]
+        items: list[tuple[Task, str]] = []
+        written: list[Written] = []
+        places = Counter[int]()
+        for one in conversations:
+            place = places[one.request.id]
+            places[one.request.id] += 1
+            if one.final is not None:
+                text = f"{final.open}{one.final}{final.close}"
+                items.append((self._tasks[one.request.row], text))
+                written.append(Written(text, draw=draw_of(one.request.seed, place)))
+        verdicts = iter(judged(self._verifier, items, written) if items else ())
+        found = [NO_ANSWER if one.final is None else next(verdicts) for one in conversations]
         self._verifying += time.perf_counter() - began
-        return judged
+        return found
 
     def _rollout(self, conversation: Conversation, verdict: Verdict) -> Rollout:
         void = verdict.void or conversation.failure is not None
         reward = 0.0 if void else self._reward(verdict.score)
-        return conversation.rollout(reward, conversation.failure or verdict.failure, void=void)
+        rollout = conversation.rollout(reward, conversation.failure or verdict.failure, void=void)
+        if not (verdict.parts or verdict.audits):
+            return rollout
+        return replace(rollout, rewards=verdict.parts, audits=verdict.audits)
 
 
 def _corpus(task: Task) -> str:
