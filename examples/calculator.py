@@ -27,6 +27,7 @@ class Calculator:
     """Computes CALC(a*b). Any other turn ends the conversation: with 1 where it is "Answer: " and the product."""
 
     def respond(self, task, text):
+        """Text is what the policy reads next; a number is the reward."""
         call = re.search(r"CALC\((\d{1,4})\*(\d{1,4})\)", text)
         if call:
             return str(int(call[1]) * int(call[2]))

@@ -17,10 +17,12 @@ class GuessTheNumber:
     """A text game as Gymnasium has them: an observation from `reset`, and five values from `step`."""
 
     def reset(self, seed):
+        """Choose a number."""
         self.secret = random.Random(seed).randint(1, 9)
         return PROMPT, {}
 
     def step(self, action):
+        """Answer a guess: observation, reward, terminated, truncated, info."""
         found = re.search(r"\d+", action)
         if found is None:
             return "That is no number.", -0.1, True, False, {}
@@ -33,11 +35,13 @@ class Game:
     """Plays a game per conversation; the reward is the sum of the game's rewards, less for every further guess."""
 
     def begin(self, task):
+        """Return the state of a conversation: a game of its own."""
         game = GuessTheNumber()
         game.reset(seed=task.metadata["seed"])
         return {"game": game, "reward": 0.0, "guesses": 0}
 
     def respond(self, state, text):
+        """Play a guess; text is what the policy reads next, and a number the reward."""
         observation, reward, terminated, truncated, _ = state["game"].step(text)
         state["guesses"] += 1
         state["reward"] += reward

@@ -18,7 +18,7 @@ from rekindle.assembly.profiles import given_profile, own_profile, profile_costs
 from rekindle.assembly.rewards import file_digests, trouble_of
 from rekindle.assembly.task_sources import TaskSource, task_source
 from rekindle.config import Config
-from rekindle.config.facts import plays_itself, updates_per_step
+from rekindle.config.facts import needs_answers, plays_itself, updates_per_step
 from rekindle.given import NOTHING, Given
 from rekindle.methods import build_credit, build_scheduler, needs_profile
 from rekindle.models.directory import is_adapter
@@ -338,7 +338,7 @@ def _noted(bench: Workbench, recorder: SampleRecorder, health: HealthWatch) -> N
     kept = set(spread(len(tasks), bench.config.samples.held_out))
 
     def note(request: GroupRequest, rollouts: Sequence[Rollout]) -> None:
-        if bench.config.task.environment != "given":  # whose rewards need no reference answer
+        if needs_answers(bench.config):
             answer = tasks[request.row].answer
             health.note_start((answer,) if isinstance(answer, str) else answer, rollouts)
         if request.row in kept:
@@ -349,7 +349,7 @@ def _noted(bench: Workbench, recorder: SampleRecorder, health: HealthWatch) -> N
 
 def _answers(bench: Workbench) -> Callable[[int], Sequence[str]]:
     """Accepted answers by row of the pool; none where they are not compared with the completions."""
-    if plays_itself(bench.config) or bench.config.task.environment == "given":
+    if plays_itself(bench.config) or not needs_answers(bench.config):
         return lambda row: ()
     answers = [(one.answer,) if isinstance(one.answer, str) else one.answer for one in bench.tasks.pool]
     return answers.__getitem__
