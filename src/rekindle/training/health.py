@@ -6,6 +6,7 @@ a warm-up longer than the run          before the first step
 many truncated completions             a quarter of at least 64 rollouts
 a fallen greedy accuracy               below 0.7 of the start, by more than the noise of the prompts
 nothing was ever solved                no success in the first 128 rollouts
+reward and audit part                  see ``audit_watch``
 a dead reward function                 no verdict on any rollout of a step, or of an evaluation; it ends the run
 =====================================  ===========================================================
 """
@@ -18,6 +19,7 @@ from typing import Any
 
 from rekindle.config import Config
 from rekindle.config.facts import judges, longest_run, plays_search, trains_all_weights
+from rekindle.training.audit_watch import AuditWatch
 from rekindle.types import GroupRequest, Rollout
 
 __all__ = ["HealthWatch"]
@@ -71,6 +73,7 @@ class HealthWatch:
         trouble: Callable[[], str] = lambda: "",
     ) -> None:
         self._config, self._held_out, self._answers, self._trouble = config, held_out, answers, trouble
+        self._audits = AuditWatch(config.task.success_threshold)
         self._said: set[str] = set()
         self._window = _Counts()
         self._unsolved: _Counts | None = _Counts()
@@ -98,6 +101,7 @@ class HealthWatch:
 
     def note(self, request: GroupRequest, rollouts: Sequence[Rollout]) -> None:
         """Count the rollouts of a request; void ones are no evidence about the policy."""
+        self._audits.note(request, rollouts)
         judged = [one for one in rollouts if not one.void]
         self._window.rollouts += len(judged)
         self._window.truncated += sum(one.truncated for one in judged)
@@ -132,6 +136,7 @@ class HealthWatch:
             if text and kind not in self._said:
                 self._said.add(kind)
                 yield text
+        yield from self._audits.step()
 
     def _truncated(self) -> str | None:
         if self._window.rollouts < TRUNCATED_AFTER:
@@ -244,6 +249,7 @@ class HealthWatch:
             "unsolved": self._unsolved and asdict(self._unsolved),
             "first_greedy": self._first_greedy,
             "first_reward": self._first_reward,
+            "audits": self._audits.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -251,6 +257,8 @@ class HealthWatch:
         self._said, self._window = set(state["said"]), _Counts(**state["window"])
         self._unsolved = None if state["unsolved"] is None else _Counts(**state["unsolved"])
         self._first_greedy, self._first_reward = state["first_greedy"], state["first_reward"]
+        if "audits" in state:  # not in checkpoints of earlier versions
+            self._audits.load_state_dict(state["audits"])
 
 
 def _whole(answer: str) -> re.Pattern[str]:

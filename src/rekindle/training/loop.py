@@ -18,7 +18,6 @@ from rekindle.learning.credit import Credit
 from rekindle.learning.samples import build_samples
 from rekindle.scheduling.scheduler import Scheduler
 from rekindle.scheduling.starvation import STARVATION_STEPS, StarvationWatch
-from rekindle.training.audit_watch import AuditWatch
 from rekindle.training.clock import StepClock
 from rekindle.training.collection import RolloutCollector
 from rekindle.training.endings import Ending, stop_after
@@ -107,7 +106,6 @@ class TrainingLoop:
         self._starvation = StarvationWatch()
         self._health = parts.health or HealthWatch(parts.config)
         self._tally = RewardTally(parts.config.task.success_threshold)
-        self._audits = AuditWatch(parts.config.task.success_threshold)
         self._collector = RolloutCollector(parts.scheduler, parts.environment, parts.observer.warn, self._note)
 
     def restore(self, step: int, trainer: TrainerState, state: Mapping[str, Any]) -> None:
@@ -121,8 +119,6 @@ class TrainingLoop:
         self._starvation.load_state_dict(state["starvation"])
         if "health" in state:
             self._health.load_state_dict(state["health"])
-        if "audits" in state:
-            self._audits.load_state_dict(state["audits"])
         self.parts.supply.load_state_dict(state["supply"])  # first, because the scheduler's state refers to its tasks
         self.parts.scheduler.load_state_dict(state["scheduler"])
         self.parts.trainer.load_state_dict(trainer)
@@ -196,7 +192,6 @@ class TrainingLoop:
         records += supplied.records
         parts.files.write_samples(parts.recorder.drain(self.step, self.version, records, supplied.rollouts))
         self._warn(self._health.step(metrics | evaluation))
-        self._warn(self._audits.step())
         self._write(metrics | evaluation | clock.read())
         saved = ending is not None or self.step % parts.config.checkpoint.every == 0
         if saved:
@@ -276,7 +271,6 @@ class TrainingLoop:
         self.parts.recorder.note(request, rollouts)
         self._health.note(request, rollouts)
         self._tally.note(rollouts)
-        self._audits.note(request, rollouts)
 
     def _warn(self, texts: Iterable[str]) -> None:
         for text in texts:
@@ -333,7 +327,6 @@ class TrainingLoop:
             "without_signal": self._without_signal,
             "starvation": self._starvation.state_dict(),
             "health": self._health.state_dict(),
-            "audits": self._audits.state_dict(),
             "supply": self.parts.supply.state_dict(),
             "scheduler": self.parts.scheduler.state_dict(),
             "kernels": policy.kernels.describe(),
