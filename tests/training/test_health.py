@@ -247,7 +247,7 @@ def test_audits_are_part_of_it_also_across_a_resume(watch):
 @pytest.mark.parametrize(
     ("metrics", "trouble", "why"),
     [
-        ({"rollouts": 8, "verify/failures": 8}, "it raised", "none of the 8 rollouts of the step has a verdict: it raised"),
+        ({"rollouts": 8, "verify/failures": 8}, "no", "none of the 8 rollouts of the step has a verdict: no"),
         ({"rollouts": 8, "verify/failures": 7}, "it raised", None),
         ({"rollouts": 8, "verify/failures": 8}, "", None),
         ({"rollouts": 0, "verify/failures": 0}, "it raised", None),
