@@ -177,6 +177,7 @@ def test_other_rewards_do_not_resume_and_another_folder_does(rewarded, tmp_path)
     assert finish(moved, tmp_path / "run", resume=True)[0] is Ending.DONE
 
 
+@pytest.mark.slow
 def test_audits_change_nothing_in_the_training_and_are_in_metrics_samples_and_report(quick_config, tmp_path):
     """With them, without them, and with them from the middle on."""
     (tmp_path / "own.py").write_text(FILE)

@@ -301,12 +301,12 @@ def worker(name, seconds=30.0):
 def test_a_worker_does_the_same_as_this_process_and_survives_what_functions_do(monkeypatch):
     """One server for all, because its start takes a third of a second."""
     monkeypatch.setattr(function_calls, "LEAST_ROWS", 2)
-    judge = worker("behave", 1.5)
+    judge = worker("behave", 1.0)
     groups = [(task(number), [text, "x"]) for number, text in enumerate(["a", "raise", "hang", "die", "nan", "b"])]
     found = judge.outcomes(*rows(*groups))
     pairs = dict(zip(["a", "raise", "hang", "die", "nan", "b"], zip(found[::2], found[1::2], strict=True), strict=True))
     assert pairs["a"] == pairs["b"] == (1.0, 1.0)
-    assert pairs["hang"] == (Problem("timeout", "no result within 1.5 s"),) * 2
+    assert pairs["hang"] == (Problem("timeout", "no result within 1 s"),) * 2
     assert pairs["die"] == (Problem("crash", "its process died"),) * 2
     assert [one.text for one in pairs["raise"]] == [local("behave").outcomes(*rows(groups[1]))[0].text] * 2
     assert pairs["nan"] == (Problem("error", "it returned nan, which is not finite"), 1.0)
@@ -321,6 +321,7 @@ def test_of_asynchronous_calls_only_those_that_hang_fail():
     assert results(loaded.function, loaded.signature, batch, limit=0.2) == [1.0, hung, 0.0]
 
 
+@pytest.mark.slow
 def test_random_numbers_of_a_worker_are_the_same_in_every_run():
     first, second = worker("chance"), worker("chance")
     items = rows((task(1), ["a", "b"]), (task(2), ["c"]))
