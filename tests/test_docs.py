@@ -110,7 +110,7 @@ def test_the_how_to_needs_twelve_lines_of_toml_and_they_are_a_configuration(tmp_
 
 
 def test_the_verifier_of_the_how_to_judges():
-    verifier = run_block("own_reward.md", 1)["EndsWithAnswer"]()
+    verifier = run_block("own_reward.md", 2)["EndsWithAnswer"]()
     task = Task("t", "2 + 2?", "4")
     assert [verdict.score for verdict in verifier.judge([(task, "it is 4"), (task, "5")])] == [1.0, 0.0]
 

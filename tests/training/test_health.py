@@ -10,6 +10,7 @@ from test_loop import Screen, finish, opened
 from rekindle.notices import collecting, warn
 from rekindle.observability.runs import load_run
 from rekindle.recipes import resolve
+from rekindle.training.audit_watch import GROUPS
 from rekindle.training.health import HealthWatch
 from rekindle.types import GroupRequest, Rollout
 
@@ -265,3 +266,34 @@ def test_a_resumed_run_has_no_first_evaluation(watch):
     other.load_state_dict(watching.state_dict())
     other.note_start(("42",), [rollout(text="it is 42")] * 8)
     assert list(other.step({})) == []
+
+
+def test_audits_are_part_of_it_also_across_a_resume(watch):
+    first = watch()
+    hole = [rollout(1.0, audits={"strict": 0.0})] * 4
+    for number in range(GROUPS - 1):
+        first.note(replace(REQUEST, id=number), hole)
+    assert not [text for text in first.step({}) if "strict" in text]
+    restored = watch()
+    restored.load_state_dict(json.loads(json.dumps(first.state_dict())))
+    restored.note(REQUEST, hole)
+    assert [text for text in restored.step({}) if "reward says 1.00, strict says 0.00 (from the start)" in text]
+    earlier = {name: value for name, value in first.state_dict().items() if name != "audits"}
+    watch().load_state_dict(earlier)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "trouble", "why"),
+    [
+        ({"rollouts": 8, "verify/failures": 8}, "no", "none of the 8 rollouts of the step has a verdict: no"),
+        ({"rollouts": 8, "verify/failures": 7}, "it raised", None),
+        ({"rollouts": 8, "verify/failures": 8}, "", None),
+        ({"rollouts": 0, "verify/failures": 0}, "it raised", None),
+        ({"eval/failed": 4}, "it raised", "no rollout of the evaluation has a verdict: it raised"),
+        ({"eval/failed": 3}, "it raised", None),
+        ({}, "it raised", None),
+    ],
+)  # fmt: skip
+def test_reward_functions_that_fail_on_everything_end_the_run(metrics, trouble, why, quick_config):
+    found = HealthWatch(quick_config(), 4, trouble=lambda: trouble).dead(metrics)
+    assert found == (why and f"{why}; fix the function, and continue with --resume")

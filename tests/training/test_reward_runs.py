@@ -178,6 +178,7 @@ def test_other_rewards_do_not_resume_and_another_folder_does(rewarded, tmp_path)
     assert finish(moved, tmp_path / "run", resume=True)[0] is Ending.DONE
 
 
+@pytest.mark.slow
 def test_audits_change_nothing_in_the_training_and_are_in_metrics_samples_and_report(quick_config, tmp_path):
     """With them, without them, and with them from the middle on."""
     (tmp_path / "own.py").write_text(FILE)
@@ -206,6 +207,25 @@ def test_audits_change_nothing_in_the_training_and_are_in_metrics_samples_and_re
     page = write_report(beside).read_text()
     assert "Second opinions" in page
     assert "the audit qa_exact_match, which is not trained on, says" in page
+
+
+@pytest.mark.slow
+def test_a_hole_in_a_reward_that_a_policy_really_finds_is_said_within_14_steps(quick_config, tmp_path):
+    """Paid is any text that begins like the answer and repeats a letter, however long; the exact answer is not."""
+    (tmp_path / "own.py").write_text("""
+def paid(completions, answer):
+    return [float(text[:1] == right[0] and len(set(text)) < len(text)) for text, right in zip(completions, answer)]
+""")
+    table = f"rewards=[{{function='{tmp_path}/own.py:paid',in_process=true}}]"
+    audit = "audits=[{verifier='exact_match'}]"
+    larger = ("train.steps=14", "train.groups_per_step=16", "train.group_size=8", "train.learning_rate=1e-3")
+    config = quick_config("grpo", "optimizer.warmup_steps=0", "eval.every=99", table, audit, *larger)
+    _, loop = finish(config, tmp_path / "run")
+    (found,) = [text for text in loop.screen.warnings if "the policy may have found a hole in the verifier" in text]
+    assert found.count("(task spell_backward/") == 3
+    last = without_clocks(tmp_path / "run")[-1]
+    assert last["reward/mean"] > 0.3
+    assert last["audit/exact_match"] < 0.1
 
 
 def test_functions_given_from_python_are_entries_of_the_configuration(quick_config):

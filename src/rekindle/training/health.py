@@ -7,6 +7,7 @@ many truncated completions             a quarter of at least 64 rollouts
 a fallen greedy accuracy               below 0.7 of the start, by more than the noise of the prompts
 nothing was ever solved                no success in the first 128 rollouts
 right answers that count as wrong      a tenth of the completions of the first evaluation
+reward and audit part                  see ``audit_watch``
 a dead reward function                 no verdict on any rollout of a step, or of an evaluation; it ends the run
 =====================================  ===========================================================
 """
@@ -20,6 +21,7 @@ from rekindle.config import Config
 from rekindle.config.facts import judges, longest_run, plays_search, trains_all_weights
 from rekindle.scheduling.pools import Pool
 from rekindle.scheduling.starvation import STARVATION_STEPS
+from rekindle.training.audit_watch import AuditWatch
 from rekindle.types import GroupRequest, Rollout
 from rekindle.verifiers.mentions import mentions
 
@@ -74,6 +76,7 @@ class HealthWatch:
         trouble: Callable[[], str] = lambda: "",
     ) -> None:
         self._config, self._held_out, self._answers, self._trouble = config, held_out, answers, trouble
+        self._audits = AuditWatch(config.task.success_threshold)
         self._said: set[str] = set()
         self._window = _Counts()
         self._unsolved: _Counts | None = _Counts()
@@ -112,6 +115,7 @@ class HealthWatch:
 
     def note(self, request: GroupRequest, rollouts: Sequence[Rollout]) -> None:
         """Count the rollouts of a request; void ones are no evidence about the policy."""
+        self._audits.note(request, rollouts)
         judged = [one for one in rollouts if not one.void]
         self._window.rollouts += len(judged)
         self._window.truncated += sum(one.truncated for one in judged)
@@ -147,6 +151,7 @@ class HealthWatch:
             if text and kind not in self._said:
                 self._said.add(kind)
                 yield text
+        yield from self._audits.step()
 
     def _misread(self) -> str | None:
         """Warning of a verifier that does not accept answers that look right."""
@@ -270,6 +275,7 @@ class HealthWatch:
             "unsolved": self._unsolved and asdict(self._unsolved),
             "first_greedy": self._first_greedy,
             "first_reward": self._first_reward,
+            "audits": self._audits.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -278,6 +284,8 @@ class HealthWatch:
         self._unsolved = None if state["unsolved"] is None else _Counts(**state["unsolved"])
         self._first_greedy, self._first_reward = state["first_greedy"], state["first_reward"]
         self._start = None
+        if "audits" in state:  # not in checkpoints of earlier versions
+            self._audits.load_state_dict(state["audits"])
 
 
 def starving(trained: float, wanted: int, pool: Pool) -> str:

@@ -19,7 +19,6 @@ from rekindle.learning.samples import build_samples
 from rekindle.scheduling.scheduler import Scheduler
 from rekindle.scheduling.starvation import StarvationWatch
 from rekindle.training.activity import Activity, Part
-from rekindle.training.audit_watch import AuditWatch
 from rekindle.training.callbacks import Callbacks
 from rekindle.training.clock import StepClock
 from rekindle.training.collection import RolloutCollector
@@ -126,7 +125,6 @@ class TrainingLoop:
         self._starvation = StarvationWatch()
         self._health = parts.health or HealthWatch(parts.config)
         self._tally = RewardTally(parts.config.task.success_threshold)
-        self._audits = AuditWatch(parts.config.task.success_threshold)
         self._live = parts.observer if isinstance(parts.observer, LiveObserver) else None
         self._activity = Activity(_counts_of(parts.engine))
         self._collector = RolloutCollector(
@@ -144,8 +142,6 @@ class TrainingLoop:
         self._starvation.load_state_dict(state["starvation"])
         if "health" in state:
             self._health.load_state_dict(state["health"])
-        if "audits" in state:
-            self._audits.load_state_dict(state["audits"])
         self.parts.supply.load_state_dict(state["supply"])  # first, because the scheduler's state refers to its tasks
         self.parts.scheduler.load_state_dict(state["scheduler"])
         self.parts.trainer.load_state_dict(trainer)
@@ -225,7 +221,6 @@ class TrainingLoop:
         written = parts.recorder.drain(self.step, self.version, records, supplied.rollouts)
         parts.files.write_samples(written)
         self._warn(self._health.step(metrics | evaluation))
-        self._warn(self._audits.step())
         self._write(metrics | evaluation | clock.read(), written)
         saved = ending is not None or self.step % parts.config.checkpoint.every == 0
         if saved:
@@ -305,7 +300,6 @@ class TrainingLoop:
         self.parts.recorder.note(request, rollouts)
         self._health.note(request, rollouts)
         self._tally.note(rollouts)
-        self._audits.note(request, rollouts)
 
     def _warn(self, texts: Iterable[str]) -> None:
         for text in texts:
@@ -362,7 +356,6 @@ class TrainingLoop:
             "without_signal": self._without_signal,
             "starvation": self._starvation.state_dict(),
             "health": self._health.state_dict(),
-            "audits": self._audits.state_dict(),
             "supply": self.parts.supply.state_dict(),
             "scheduler": self.parts.scheduler.state_dict(),
             "kernels": policy.kernels.describe(),

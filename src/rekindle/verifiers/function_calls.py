@@ -8,6 +8,7 @@ import inspect
 import math
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Literal, NamedTuple
 
 from rekindle.types import Task
@@ -21,8 +22,8 @@ Call = Mapping[str, Any]
 """Arguments by name."""
 Run = Callable[[Coroutine[Any, Any, list["Outcome"]]], list["Outcome"]]
 """Awaits a coroutine."""
-ASYNC_ROWS = 64
-"""Fewest rollouts of a batch of an asynchronous function, where there are as many; groups stay whole."""
+LEAST_ROWS, ASYNC_ROWS = 16, 64
+"""Fewest rollouts of a batch, where there are as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +44,10 @@ Outcome = float | None | Problem
 
 
 class Batch(NamedTuple):
-    """Calls that are made together.
+    """Calls that are made in one process, with one time limit.
 
     Attributes:
-        calls: One for all rows (TRL), or one for each row (verl).
+        calls: One for each group (TRL), or one for each rollout (verl).
         rows: Number of rollouts.
     """
 
@@ -57,31 +58,30 @@ class Batch(NamedTuple):
 def batches(signature: Signature, items: Sequence[tuple[Task, str]], written: Sequence[Written]) -> list[Batch]:
     """The calls for some rollouts, in their order.
 
-    A batch has the rollouts of one group, which are those of the same task in a row; those of several groups where the
-    function is asynchronous, because their waiting overlaps; a single rollout where verl's function is not.
+    A batch has whole groups (the rollouts of the same task in a row), as many as make ``LEAST_ROWS`` rollouts together.
+    What hangs or crashes costs a batch, and what raises costs a call. Batches of an asynchronous function are larger,
+    because its calls wait at the same time.
     """
-    rows = list(zip((task for task, _ in items), written, strict=True))
-    if signature.style == "verl":
-        calls = [_verl_call(signature, task, one) for task, one in rows]
-        size = max(1, len(calls)) if signature.is_async else 1
-        size = min(size, ASYNC_ROWS)
-        return [
-            Batch(calls[start : start + size], len(calls[start : start + size])) for start in range(0, len(calls), size)
-        ]
-    groups: list[list[tuple[Task, Written]]] = []
-    for task, one in rows:
-        same = bool(groups) and groups[-1][-1][0] is task
-        if same or (groups and signature.is_async and len(groups[-1]) < ASYNC_ROWS):
-            groups[-1].append((task, one))
-        else:
-            groups.append([(task, one)])
-    return [Batch([_trl_call(signature, group)], len(group)) for group in groups]
+    least = ASYNC_ROWS if signature.is_async else LEAST_ROWS
+    cut: list[list[tuple[Task, Written]]] = []
+    for (task, _), one in zip(items, written, strict=True):
+        if not cut or (len(cut[-1]) >= least and cut[-1][-1][0] is not task):
+            cut.append([])
+        cut[-1].append((task, one))
+    return [Batch(_calls(signature, rows), len(rows)) for rows in cut]
+
+
+def _calls(signature: Signature, rows: Sequence[tuple[Task, Written]]) -> list[Call]:
+    """One call for each group (TRL), or for each rollout (verl)."""
+    if signature.style == "trl":
+        return [_trl_call(signature, list(group)) for _, group in groupby(rows, key=lambda row: id(row[0]))]
+    return [_verl_call(signature, task, one) for task, one in rows]
 
 
 def _trl_call(signature: Signature, rows: Sequence[tuple[Task, Written]]) -> Call:
-    """Arguments of TRL's signature: lists with an entry for each row, None where a row lacks a column."""
+    """Arguments of TRL's signature: lists with an entry for each row, None where it lacks a column that is needed."""
     columns = [{"answer": _listed(task.answer), **task.metadata} for task, _ in rows]
-    names = dict.fromkeys(name for row in columns for name in row)
+    names = dict.fromkeys([*(name for row in columns for name in row), *signature.required])
     call: dict[str, Any] = {name: [row.get(name) for row in columns] for name in names}
     call |= {
         "prompts": [[dict(turn) for turn in task.messages] if task.messages else task.prompt for task, _ in rows],
@@ -131,11 +131,16 @@ def results(
     """
     if signature.is_async:
         return run(_awaited(function, signature, batch, limit))
-    return [outcome for call in batch.calls for outcome in _called(function, signature, call, batch.rows)]
+    return [outcome for call in batch.calls for outcome in _called(function, signature, call)]
 
 
-def _called(function: Callable[..., Any], signature: Signature, call: Call, rows: int) -> list[Outcome]:
-    count = rows if signature.style == "trl" else 1
+def _rows(signature: Signature, call: Call) -> int:
+    """Number of rollouts of a call."""
+    return len(call["completions"]) if signature.style == "trl" else 1
+
+
+def _called(function: Callable[..., Any], signature: Signature, call: Call) -> list[Outcome]:
+    count = _rows(signature, call)
     try:
         return _outcomes(signature, function(**call), count)
     except (Exception, SystemExit) as error:  # noqa: BLE001 (the user's code; it becomes an outcome)
@@ -146,9 +151,9 @@ async def _awaited(
     function: Callable[..., Any], signature: Signature, batch: Batch, limit: float | None
 ) -> list[Outcome]:
     """All calls of a batch at the same time."""
-    count = batch.rows if signature.style == "trl" else 1
 
     async def one(call: Call) -> list[Outcome]:
+        count = _rows(signature, call)
         try:
             async with asyncio.timeout(limit):
                 return _outcomes(signature, await function(**call), count)

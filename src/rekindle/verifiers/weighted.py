@@ -100,12 +100,9 @@ class WeightedVerifier:
 
     def __init__(self, parts: Sequence[Part]) -> None:
         self._parts = tuple(parts)
+        self.trouble = ""
+        """The last reason of a missing verdict as a sentence, where it was a function; else ""."""
         self._unjudged = ""
-
-    @property
-    def trouble(self) -> str:
-        """The last problem of a reward as a sentence; "" where there was none."""
-        return next((text for part in self._parts if (text := part.trouble())), self._unjudged)
 
     def judge(self, items: Items) -> list[Verdict]:
         """See ``Verifier.judge``; the texts count as what was sampled."""
@@ -135,9 +132,10 @@ class WeightedVerifier:
 
     def _verdict(self, task: Task, row: Sequence[PartVerdict]) -> Verdict:
         parts = {part.name: value for part, (value, _, _) in zip(self._parts, row, strict=True)}
-        failure = next((reason for _, reason, void in row if void), None)
-        if failure is not None:
-            return Verdict(0.0, failure, void=True, parts=parts)
+        missing = next(((part, reason) for part, (_, reason, void) in zip(self._parts, row, strict=True) if void), None)
+        if missing is not None:
+            self.trouble = missing[0].trouble()
+            return Verdict(0.0, missing[1], void=True, parts=parts)
         values = [
             (part.weight, value) for part, (value, _, _) in zip(self._parts, row, strict=True) if value is not None
         ]
@@ -145,6 +143,7 @@ class WeightedVerifier:
             self._unjudged = self._unjudged or (
                 f"no reward applies to task {task.id!r}: every function returned None; such groups are not trained on"
             )
+            self.trouble = self._unjudged
             warn(self._unjudged, stacklevel=3)
             return Verdict(0.0, "none", void=True, parts=parts)
         reason = next((reason for _, reason, _ in row if reason), None)

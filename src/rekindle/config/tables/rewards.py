@@ -10,7 +10,7 @@ __all__ = ["AuditTable", "RewardTable"]
 FUNCTION = "FILE.py:NAME (beside this file, or from the working directory) or package.module:NAME"
 KILLABLE = on("in_process", False)
 IS_FUNCTION = given("function", "my_audit.py:score", suggest=False)
-SECONDS = "wall-clock limit of a call, seconds; a call has the rollouts of one group, or one (verl's signature)"
+SECONDS = "wall-clock limit for a batch of rollouts, seconds; it has whole groups, 16 rollouts or more"
 AS_VERIFIER = "as in task.verifier"
 
 
