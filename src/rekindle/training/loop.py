@@ -200,7 +200,7 @@ class TrainingLoop:
             scale = size_factor(samples, target, parts.config.optimizer.batch_exponent)
         self._activity.begin(Part.TRAINING)
         with clock.timed("train"):
-            update = self._update(samples, supplied.samples, scale)
+            update = _updated(parts, self.version, samples, supplied.samples, scale)
         samples += supplied.samples
         self._go_live(update, clock)
         metrics = step_metrics(
@@ -226,21 +226,6 @@ class TrainingLoop:
         if saved:
             self._save()
         return ending or self._interruption(interrupted, saved=saved)
-
-    def _update(
-        self, samples: list[TrainingSample], of_proposer: Sequence[TrainingSample], scale: float
-    ) -> UpdateStats | None:
-        """Train on the samples of a step, both roles together or the proposer first; None where there are none.
-
-        With two updates the ratio of the second is to the policy after the first, as the rules of the configuration see
-        to. The step still makes one new version.
-        """
-        trainer = self.parts.trainer
-        if samples and of_proposer and self.parts.config.self_play.updates == "proposer_first":
-            first = trainer.update(of_proposer, self.version)
-            return first.followed_by(trainer.update(samples, self.version, scale))
-        together = [*samples, *of_proposer]
-        return trainer.update(together, self.version, scale) if together else None
 
     def _go_live(self, update: UpdateStats | None, clock: StepClock) -> None:
         """Sync the engine after an update, and advance the scheduler in any case."""
@@ -371,3 +356,19 @@ def _counts_of(engine: Engine) -> Callable[[], tuple[int, int]] | None:
         return None
     meter = engine.meter
     return lambda: (meter.rollouts, meter.tokens)
+
+
+def _updated(
+    parts: Parts, version: int, samples: list[TrainingSample], of_proposer: Sequence[TrainingSample], scale: float
+) -> UpdateStats | None:
+    """Train on the samples of a step, both roles together or the proposer first; None where there are none.
+
+    With two updates the ratio of the second is to the policy after the first, as the rules of the configuration see
+    to. The step still makes one new version.
+    """
+    trainer = parts.trainer
+    if samples and of_proposer and parts.config.self_play.updates == "proposer_first":
+        first = trainer.update(of_proposer, version)
+        return first.followed_by(trainer.update(samples, version, scale))
+    together = [*samples, *of_proposer]
+    return trainer.update(together, version, scale) if together else None
