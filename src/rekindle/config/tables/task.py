@@ -17,11 +17,12 @@ from rekindle.config.facts import (
 )
 from rekindle.config.keys import OptionalPath, Table, key
 
-__all__ = ["FILES", "ROWS", "ColumnsTable", "JudgeTable", "TaskTable", "VerifyTable"]
+__all__ = ["FILES", "OWN_ROWS", "ROWS", "ColumnsTable", "JudgeTable", "TaskTable", "VerifyTable"]
 
 
 FILES = on("task.source", *FILE_SOURCES)
 ROWS = on("task.source", *FILE_SOURCES, "hub")
+OWN_ROWS = on("task.source", *ROW_SOURCES)
 HUB = on("task.source", "hub")
 GENERATED = on("task.source", "spell_backward", "search_world", "reasoning_gym", "arithmetic")
 ITSELF = on("task.source", "self_play")

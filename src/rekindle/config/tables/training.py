@@ -8,7 +8,7 @@ from rekindle.config.facts import short_warm_up
 from rekindle.config.keys import OneOf, Table, key
 from rekindle.config.tables.model import LORA, READY_MODEL
 from rekindle.config.tables.prompts import PRIORITIZED, SIGNAL_CHANCE
-from rekindle.config.tables.task import ROWS
+from rekindle.config.tables.task import OWN_ROWS, ROWS
 from rekindle.scheduling.gates import GATES
 from rekindle.scheduling.pools import POOLS
 
@@ -100,7 +100,7 @@ class EvalTable(Table):
                 ROWS & (given("task.eval_path", "FILE", suggest=False) | given("task.eval_split", "test")),
                 Computed("those of task.eval_path or task.eval_split, at most 256"),
             ),
-            Case(ROWS, Computed("a tenth of the prompts, at most 256")),
+            Case(OWN_ROWS, Computed("a tenth of the prompts, at most 256")),
         ),
     )
     samples: int = key(1, "rollouts per held-out prompt at temperature 1", ge=1)
