@@ -174,6 +174,102 @@ class Nothing:
     pass
 
 
+def half(completions, **columns):
+    return [float("a" <= text[:1] <= "m") for text in completions]
+
+
+def of_column(completions, speed):
+    return [1.0] * len(completions)
+
+
+@pytest.mark.parametrize("reward", [half, {"half": (half, 1.0)}, [(half, 1)]], ids=["one", "named", "weighted"])
+def test_a_reward_of_ones_own(policy, tmp_path, reward):
+    """It pays what exact_match with these answers pays, so the run is the same; and no row needs an answer."""
+    rows = [{"prompt": word} for word in WORDS]
+    settings = {name: table for name, table in TABLES.items() if name != "task"}
+    run = train(policy, tmp_path, tasks=rows, reward=reward, config=settings)
+    assert [line["reward/half"] for line in run.metrics[1:]] == [line["reward/mean"] for line in run.metrics[1:]]
+    assert bits(run)[1] == bits(train(policy, tmp_path, "verifier"))[1]
+    assert run.samples[0]["rewards"].keys() == {"half"}
+    assert run.info["given"] == ["rewards", "tasks"]
+
+
+def test_rewards_are_added_to_those_of_a_file(policy, tmp_path):
+    (tmp_path / "own.py").write_text("def one(completions):\n    return [1.0] * len(completions)\n")
+    (tmp_path / "my.toml").write_text(
+        "[train]\nsteps = 1\ngroups_per_step = 4\ngroup_size = 4\n[engine]\nmax_new_tokens = 1\n[eval]\nprompts = 4\n"
+        '[[rewards]]\nfunction = "own.py:one"\nweight = 2.0\n'
+    )
+    run = train(policy, tmp_path, reward=half, config=tmp_path / "my.toml")
+    line = run.metrics[-1]
+    assert line["reward/one"] == 1.0
+    assert line["reward/mean"] == pytest.approx(2.0 + line["reward/half"])
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import rekindle
+
+def half(completions, **columns):
+    return [float("a" <= text[:1] <= "m") for text in completions]
+
+def long(completions, **columns):
+    return [len(text) / 10 for text in completions]
+
+class Game:
+    def begin(self, task):
+        return []
+
+    def respond(self, state, text):
+        state.append(text)
+        return "go on" if len(state) < 2 else float("a" <= text[:1] <= "m")
+
+class Kill:
+    def on_step(self, metrics, samples):
+        if metrics["step"] == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+if __name__ == "__main__":
+    kind, model, out, killed = sys.argv[1:]
+    kinds = {"reward": half, "rewards": [half, (long, 0.5)]}
+    own = {"environment": Game()} if kind == "game" else {"reward": kinds[kind]}
+    rekindle.train(
+        model,
+        [{"prompt": word} for word in "abc tree pony lake river fort made clue wind rain gold sand".split()],
+        recipe="recycle",
+        config={
+            "train": {"steps": 5, "groups_per_step": 4, "group_size": 4, "learning_rate": 1e-3},
+            "engine": {"max_new_tokens": 8},
+            "eval": {"prompts": 4, "every": 2},
+            "checkpoint": {"every": 2},
+        },
+        out=out,
+        resume=Path(out).exists(),
+        **own,
+        callbacks=[Kill()] if killed == "killed" else [],
+    )
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["reward", "rewards", "game"])
+def test_killed_and_resumed_it_is_the_run_of_one_piece(policy, tmp_path, kind):
+    script = tmp_path / "script.py"
+    script.write_text(KILLED)
+    policy.save(tmp_path / "model")
+
+    def started(out, killed):
+        command = [sys.executable, str(script), kind, str(tmp_path / "model"), str(tmp_path / out), killed]
+        return subprocess.run(command, capture_output=True, text=True, check=False).returncode
+
+    assert started("whole", "") == 0
+    assert started("halves", "killed") == -9
+    assert rekindle.load_run(tmp_path / "halves").ending == ""
+    assert started("halves", "") == 0
+    assert bits(rekindle.load_run(tmp_path / "halves")) == bits(rekindle.load_run(tmp_path / "whole"))
+
+
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a model of another kind": ({"model": 5}, "model is a int; give a path, a name on the hub, a Policy, or"),
     "a model without tokenizer": ({"model": "bare"}, "without its tokenizer; give"),
@@ -183,6 +279,17 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "two tasks of one id": ({"tasks": [Task("a", "x", "y"), Task("a", "z", "y")]}, "id 'a' is that of another prompt"),
     "a file of another kind": ({"tasks": "rows.xlsx"}, "has none of the suffixes .jsonl, .json, .csv"),
     "a file that is not there": ({"tasks": "rows.jsonl"}, "rows.jsonl"),
+    "a reward of text": ({"reward": "score"}, "reward is a str, and it takes a function"),
+    "a reward class": ({"reward": Spelling}, "reward is the class Spelling"),
+    "a reward without weight": ({"reward": (len, 0)}, "the weight of a reward is 0, and it has to be a number above 0"),
+    "two rewards of one name": ({"reward": [half, half]}, 'two rewards have the name "half"'),
+    "a reward of another signature": ({"reward": lambda text: 1.0}, '"given:reward" has the parameters text'),
+    "a reward of a column that is not there": ({"reward": of_column}, "speed"),
+    "a reward beside an environment": (
+        {"reward": half, "environment": Spelling()},
+        "the environment gives the reward; leave out reward",
+    ),
+    "rewards that are no list": ({"config": TABLES | {"rewards": "score"}, "reward": half}, "rewards"),
     "an unknown recipe": ({"recipe": "gropo"}, "recipe 'gropo' is unknown; did you mean grpo"),
     "an unknown key": ({"config": {"train": {"step": 3}}}, r"config: train\.step: unknown key"),
     "a file of settings that is not there": ({"config": "no.toml"}, "no.toml does not exist"),

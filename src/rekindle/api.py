@@ -135,7 +135,9 @@ def _own_rewards(config: "str | Path | Mapping[str, Any] | Config | None") -> li
     """The rewards that a configuration names itself."""
     values = read_toml(Path(config)) if isinstance(config, str | Path) else config
     own = values.get("rewards", []) if isinstance(values, Mapping) else []
-    return own if isinstance(own, list) else []
+    if not isinstance(own, list | tuple):
+        raise ConfigError(f"rewards = {own!r} is no list of tables; write [[rewards]] and its keys")
+    return list(own)
 
 
 def _settings(
