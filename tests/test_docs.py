@@ -1,5 +1,6 @@
 """What the documents say is there."""
 
+import ast
 import importlib.util
 import re
 import tomllib
@@ -178,6 +179,43 @@ def test_settings_for_a_language_model_are_accepted(page, tmp_path):
 def test_pages_say_what_an_update_costs(page):
     text = page.read_text(encoding="utf-8")
     assert len(re.findall(r"^\*\*Cost\.\*\* ", text, re.M)) == 1
+
+
+ENTRIES = ["When to use it", "In TRL and verl", "Code"]
+
+
+def entries_of(page):
+    """The entries at the top of a page of a method, by label, in the page's order."""
+    top = page.read_text(encoding="utf-8").split("\n## ")[0]
+    found = re.findall(rf"^\*\*({'|'.join(ENTRIES)})\.\*\* (.+?)(?=\n\n|\n?\Z)", top, re.M | re.DOTALL)
+    assert [label for label, _ in found] == ENTRIES
+    return dict(found)
+
+
+@pytest.mark.parametrize("page", METHODS, ids=lambda page: page.stem)
+def test_pages_say_when_to_use_it_and_what_it_is_called_elsewhere(page):
+    entries = entries_of(page)
+    assert re.search(r"\b[Nn]ot\b", entries["When to use it"]), "also when not"
+    elsewhere = entries["In TRL and verl"]
+    assert elsewhere.startswith("Neither has ") or {"TRL", "verl"} <= set(re.findall(r"\w+", elsewhere))
+
+
+def definitions_of(path):
+    """Names of the functions and classes of a module."""
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    return {one.name for one in body if isinstance(one, ast.FunctionDef | ast.ClassDef)}
+
+
+@pytest.mark.parametrize("page", METHODS, ids=lambda page: page.stem)
+def test_the_code_that_pages_link_to_is_there(page):
+    code = entries_of(page)["Code"]
+    links = re.findall(r"\[`(\w+)`\]\(([^)]+)\)", code)
+    assert 0 < len(links) == code.count("](")
+    for name, target in links:
+        path = (page.parent / target).resolve()
+        assert path.is_relative_to(ROOT / "src" / "rekindle")
+        assert path.is_file(), f"{page.name} links to {target}"
+        assert name in definitions_of(path), f"{page.name} says that {name} is in {target}"
 
 
 def test_the_table_of_costs_has_every_recipe():
