@@ -13,8 +13,9 @@ from rekindle.engines.torch_engine import TorchEngine
 from rekindle.models.policy import Policy
 from rekindle.notices import RekindleWarning
 from rekindle.observability.metrics import read_metrics
+from rekindle.retrieval.lexical import LexicalIndex
 from rekindle.tasks.task_set import prompt_id
-from rekindle.types import Task, UserError
+from rekindle.types import Document, Task, UserError
 from rekindle.warm_starts.tiny_model import build_tiny
 
 WORDS = ("abc", "tree", "pony", "lake", "river", "fort", "made", "clue", "wind", "rain", "gold", "sand")
@@ -156,6 +157,34 @@ def test_an_environment_of_ones_own(policy, tmp_path):
     short = settings["config"] | {"train": tables()["train"]}
     train(policy, tmp_path, "halves", **settings | {"config": short})
     assert bits(train(policy, tmp_path, "halves", **settings, resume=True)) == bits(whole)
+
+
+def test_a_retriever_of_ones_own(tmp_path):
+    tags = ["<search>", "</search>", "<answer>", "</answer>", "<information>", "</information>"]
+    names = ["ka", "lo", "me"]
+    policy = build_tiny(words=[*tags, *names, "boss", "?"], layers=1, hidden_size=16, max_length=96)
+    index = LexicalIndex.in_memory([Document(one, one, f"{one} boss {one}") for one in names])
+    asked = []
+
+    class Recording:
+        def search(self, queries, count):
+            asked.extend(queries)
+            return index.search(queries, count)
+
+        def close(self):
+            raise AssertionError("it is the script's to close")
+
+    settings = tables(steps=1) | {
+        "engine": {"max_new_tokens": 40},
+        "search": {"prompt": "{question}", "answer_tokens": 4, "max_turns": 3},
+    }
+    rows = [{"prompt": f"boss {one} {other} ?", "answer": one} for one in names for other in names]
+    run = train(policy, tmp_path, tasks=rows, retriever=Recording(), config=settings)
+    assert run.config["retriever"]["kind"] == "given"
+    assert run.info["given"] == ["retrievers", "tasks"]
+    assert asked
+    assert run.metrics[-1]["search/turns"] >= 16
+    index.close()
 
 
 def test_the_command_does_not_repeat_what_it_cannot_know(policy, tmp_path):

@@ -82,7 +82,12 @@ def train(
     rewards = [] if reward is None else named_rewards(reward)
     if rewards and environment is not None:
         raise ConfigError("the environment gives the reward; leave out reward, or the environment")
-    tables = _tables(model, rows if rows is not None else tasks, environment is not None)
+    tables = _tables(
+        model,
+        tasks if rows is None else rows,
+        environment=environment is not None,
+        retriever=retriever is not None,
+    )
     if rewards:
         tables["rewards"] = [*_own_rewards(config), *given_tables(rewards)]
     chosen = _settings(config, tables, recipe, begun=Path(out) if out and resume else None)
@@ -103,15 +108,17 @@ def _to_stderr(text: str) -> None:
     sys.stderr.flush()
 
 
-def _tables(model: "Model | None", tasks: object, has_environment: bool) -> dict[str, Any]:
+def _tables(model: "Model | None", tasks: object, *, environment: bool, retriever: bool) -> dict[str, Any]:
     """The settings that the arguments stand for."""
     tables: dict[str, Any] = {}
     if model is not None:
         tables["model"] = {"path": _model_path(model)}
     if tasks is not None:
         tables["task"] = _task_table(tasks)
-    if has_environment:
+    if environment:
         tables = merge(tables, {"task": {"environment": "given"}})
+    if retriever:
+        tables = merge(tables, {"task": {"environment": "search"}, "retriever": {"kind": "given"}})
     return tables
 
 

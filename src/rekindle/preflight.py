@@ -137,7 +137,7 @@ def check_retriever(config: Config) -> None:
         RetrievalError: One does not.
     """
     table = config.retriever
-    if not plays_search(config) or invents_its_world(config) or table.kind == "http":
+    if not plays_search(config) or invents_its_world(config) or table.kind in {"http", "given"}:
         return
     if table.corpus is not None:
         open_corpus(Path(table.corpus)).close()

@@ -49,6 +49,8 @@ def _retriever(config: Config, say: Say) -> Retriever:
         )
         _try(retriever)
         return retriever
+    if table.kind == "given":
+        raise RetrievalError('retriever.kind = "given": a script handed it to rekindle.train; run that script')
     assert table.corpus is not None, "the configuration checks it"
     opened = open_index(
         Path(table.corpus),

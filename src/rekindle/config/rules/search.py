@@ -37,7 +37,7 @@ def retriever_is_there(config: Config) -> Iterator[str]:
         return
     if table.kind == "http" and table.url is None:
         yield 'retriever.kind = "http" needs retriever.url; set it, e.g. to "http://127.0.0.1:8000/retrieve"'
-    if table.kind != "http" and table.corpus is None:
+    if table.kind not in {"http", "given"} and table.corpus is None:
         yield f'retriever.kind = "{table.kind}" needs retriever.corpus, a JSONL file with id and contents; set it'
     if table.kind in {"dense", "hybrid"} and table.encoder is None:
         yield f'retriever.kind = "{table.kind}" needs retriever.encoder, the directory of an encoder; set it'

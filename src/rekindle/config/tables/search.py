@@ -56,7 +56,7 @@ class RetrieverTable(Table):
 
     read_when: ClassVar[Condition | None] = PLAYS_SEARCH & OWN_CORPUS
 
-    kind: Literal["lexical", "dense", "hybrid", "http"] = key(
+    kind: Literal["lexical", "dense", "hybrid", "http", "given"] = key(
         "lexical",
         "kind of retriever",
         values={
@@ -64,6 +64,7 @@ class RetrieverTable(Table):
             "dense": "nearest neighbours among vectors of an encoder",
             "hybrid": "lexical and dense, merged by reciprocal rank",
             "http": "a server that speaks the /retrieve protocol",
+            "given": "one that a script hands to rekindle.train",
         },
     )
     corpus: OptionalPath = key(None, "JSONL file with id and contents (title line, then text)", only=LOCAL)
