@@ -91,7 +91,15 @@ def _refuse_useless(config: Config, profile: Mapping[str, float], words: str) ->
             )
 
 
+def _of_the_task(config: Config) -> Config:
+    """The configuration without rewards, audits and environment of the user, on which no start policy depends."""
+    environment = "auto" if config.task.environment == "given" else config.task.environment
+    task = config.task.model_copy(update={"environment": environment})
+    return config.model_copy(update={"rewards": (), "audits": (), "task": task})
+
+
 def _make_warm_start(config: Config, say: Say, tasks: TaskSet | None) -> tuple[Policy, dict[str, float]]:
+    config = _of_the_task(config)
     settings, task = config.warm_start, embedded_task(config)
     policy = task.model()
 
