@@ -11,7 +11,7 @@ from rekindle.warm_starts.tiny_model import build_tiny
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SCRIPTS = ["calculator.py", "own_reward.py", "text_game.py"]
-SLOW = {"text_game.py", "own_reward.py", "first_run.ipynb"}
+SLOW = {"text_game.py", "own_reward.py", "first_run.ipynb", "own_reward.ipynb"}
 NOTEBOOKS = sorted(path.name for path in EXAMPLES.glob("*.ipynb"))
 
 

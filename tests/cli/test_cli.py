@@ -34,7 +34,8 @@ def assert_what_comes_next(run, output, capsys):
     assert lines[2].endswith(" on held-out prompts (mean of the last 2 evaluations)")
     for line in lines[-2:]:
         _, *command = shlex.split(line)
-        assert main(command) == 0
+        shorter = ["--max-new-tokens", "1"] if command[0] == "eval" else []
+        assert main([*command, *shorter]) == 0
     assert (run.with_name("a run-model") / "config.json").exists()
     assert "pass@8" in capsys.readouterr().out
 
