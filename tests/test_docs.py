@@ -57,12 +57,18 @@ def test_toml_in_pages_is_valid(page):
                 assert all(set(one) <= set(keys_of(table)) for one in keys)
 
 
-def test_the_configuration_page_is_that_of_the_code():
-    spec = importlib.util.spec_from_file_location("make_configuration", ROOT / "docs" / "make_configuration.py")
+def script_of(name):
+    """A script of docs/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+def test_the_configuration_page_is_that_of_the_code():
+    module = script_of("make_configuration")
     assert module.PAGE.read_text(encoding="utf-8") == module.page(), "run: python docs/make_configuration.py"
 
 
@@ -226,9 +232,5 @@ def test_the_table_of_costs_has_every_recipe():
 
 
 def test_the_names_of_other_trainers_are_those_of_the_code():
-    spec = importlib.util.spec_from_file_location("make_names", ROOT / "docs" / "make_names.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = script_of("make_names")
     assert module.PAGE.read_text(encoding="utf-8") == module.page(), "run: python docs/make_names.py"

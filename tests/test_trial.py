@@ -7,11 +7,14 @@ import pytest
 
 from rekindle.cli import main
 from rekindle.config import Config
-from rekindle.trial import TrialResult, Written, signal_share
+from rekindle.given import NOTHING
+from rekindle.recipes import resolve
+from rekindle.trial import Trial, TrialResult, Written, signal_share
 from rekindle.trial_words import forecast, problems, reason
 from rekindle.types import Rollout, Task
 from rekindle.warm_starts.tiny_model import build_tiny
 
+EXACT = Config.model_validate({"task": {"verifier": "exact_match"}, "engine": {"max_new_tokens": 24}})
 TASK = Task("t", "What is 2 + 3?", "5")
 
 
@@ -28,13 +31,13 @@ def written(text, reward=0.0, task=TASK, **more):
     return Written(task, "<user>What is 2 + 3?", text, rollout)
 
 
-def result(*groups, samples=None):
+def result(*groups, samples=None, config=None):
     return TrialResult(
+        config=config or EXACT,
         written=groups,
         successes=[sum(one.rollout.reward >= 1 for one in group) for group in groups],
         samples=samples or len(groups[0]),
         seconds={"generate": 2.0, "verify": 0.5, "train": 4.0},
-        trained_rollouts=4,
         peak_bytes=3_000_000_000,
         held_out=10,
     )
@@ -56,9 +59,6 @@ def test_the_share_with_signal_is_that_of_all_subsets(samples):
     assert signal_share(found, 1) is None
 
 
-EXACT = Config.model_validate({"task": {"verifier": "exact_match"}, "engine": {"max_new_tokens": 24}})
-
-
 @pytest.mark.parametrize(
     ("one", "words"),
     [
@@ -75,7 +75,7 @@ def test_every_reward_has_a_reason(one, words):
 
 
 def found_in(*groups, config=EXACT):
-    return " / ".join(problems(config, result(*groups)))
+    return " / ".join(problems(result(*groups, config=config)))
 
 
 def test_right_answers_that_count_as_wrong_are_named():
@@ -87,6 +87,15 @@ def test_right_answers_that_count_as_wrong_are_named():
     assert "none of the 8 completions is right" in found
     maths = Config.model_validate({"task": {"verifier": "math"}})
     assert "math does not read them as they are written" in found_in(said, config=maths)
+
+
+def test_where_functions_judge_the_reference_is_no_matter():
+    config = Config.model_validate({"rewards": ({"function": "a.py:short"},)})
+    assert reason(config, written("The answer is 5.", 0.25, rewards={"short": 0.25, "other": None})) == "short 0.25"
+    assert "contain the reference answer" not in found_in([written("The answer is 5.", 0.25)] * 8, config=config)
+    both = Config.model_validate({"rewards": ({"function": "a.py:short"},), "task": {"verifier": "math"}})
+    found = found_in([written("The answer is 5.", 0.25)] * 8, config=both)
+    assert 'the reward "short" and task.verifier = "math" does not read them' in found
 
 
 def test_what_is_wrong_is_a_sentence_each():
@@ -101,7 +110,7 @@ def test_the_forecast_counts_what_a_run_does():
     config = Config.model_validate(
         {"train": {"steps": 100, "groups_per_step": 4, "group_size": 2}, "eval": {"every": 50, "samples": 1}}
     )
-    lines = list(forecast(config, result([written("5", 1.0), written("6")], [written("6"), written("7")])))
+    lines = list(forecast(result([written("5", 1.0), written("6")], [written("6"), written("7")], config=config)))
     assert lines == [
         "4 rollouts of 2 prompts",
         "  right          1 (25%)",
@@ -139,6 +148,16 @@ def test_the_command_shows_prompts_completions_and_costs_and_writes_nothing(conf
     assert "16 rollouts of 4 prompts" in lines
     assert any(line.startswith("  the run        3 steps in about ") for line in lines)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_verifier_is_the_one_that_suits_the_tasks(config, tmp_path, capsys):
+    """A file of numbers is judged as mathematics, and the words name that verifier."""
+    (tmp_path / "sums.jsonl").write_text('{"prompt": "ab", "answer": "1"}\n{"prompt": "cd", "answer": "2"}\n')
+    assert main(["try", str(config), "--set", f"task.path={tmp_path}/sums.jsonl", "--measure", "4"]) == 0
+    assert "exact_match" not in capsys.readouterr().out
+    settings = ["--set", f"task.path={tmp_path}/sums.jsonl", "--set", "train.group_size=2", "--measure", "2"]
+    trial = Trial(resolve(config, overrides=settings[1::2][:2]), NOTHING, lambda _: None, 2).run()
+    assert trial.config.task.verifier == "math"
 
 
 @pytest.mark.parametrize(

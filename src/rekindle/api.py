@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rekindle.config import Config, ConfigError, merge, read_toml, validate
+from rekindle.config import Config, ConfigError, merge, read_toml
 from rekindle.config.facts import needs_answers
 from rekindle.given import Given, given_tables, named_rewards
 from rekindle.notices import Say
@@ -77,7 +77,7 @@ def train(
     from rekindle.session import Session
     from rekindle.training.callbacks import Callbacks
 
-    Callbacks(callbacks)  # refuses what is none
+    called = Callbacks(callbacks)
     rows = None if tasks is None or isinstance(tasks, str | Path) else list(tasks)
     rewards = [] if reward is None else named_rewards(reward)
     if rewards and environment is not None:
@@ -90,8 +90,10 @@ def train(
     )
     if rewards:
         tables["rewards"] = [*_own_rewards(config), *given_tables(rewards)]
-    chosen = _settings(config, tables, recipe, begun=Path(out) if out and resume else None)
+    chosen = _settings(config, tables, recipe)
     directory = Path(out) if out is not None else _default_directory(chosen)
+    if resume:
+        chosen = _settings(config, tables, recipe, begun=directory)
     given = Given(
         tasks=None if rows is None else _task_set(rows, held_out, chosen),
         environment=None if environment is None else _environment(environment),
@@ -99,7 +101,7 @@ def train(
         retrievers={} if retriever is None else {"": retriever},
         rewards=rewards,
     )
-    Session(chosen, directory, given, callbacks, resume, say or _to_stderr).run()
+    Session(chosen, directory, given, called, resume, say or _to_stderr).run()
     return load_run(directory)
 
 
@@ -151,10 +153,10 @@ def _settings(
     config: "str | Path | Mapping[str, Any] | Config | None",
     tables: Mapping[str, Any],
     recipe: str | None,
-    begun: Path | None,
+    begun: Path | None = None,
 ) -> Config:
     """The complete configuration; the run in ``begun``, if there is one, keeps its defaults."""
-    from rekindle.recipes import resolve
+    from rekindle.recipes import begun_settings, resolve
 
     if isinstance(config, Config):
         if tables or recipe:
@@ -163,9 +165,7 @@ def _settings(
             )
         return config
     source = Path(config) if isinstance(config, str | Path) else config or {}
-    kept = begun and begun / "config.toml"
-    saved = validate(read_toml(kept), str(kept)).model_dump(mode="json") if kept and kept.is_file() else {}
-    return resolve(source, recipe, saved=saved, given=tables)
+    return resolve(source, recipe, saved={} if begun is None else begun_settings(begun), given=tables)
 
 
 def _task_set(rows: "Sequence[Task | Mapping[str, Any]]", held_out: "Rows | None", config: Config) -> "TaskSet":

@@ -20,7 +20,7 @@ from rekindle.config.facts import (
 from rekindle.config.tables.rewards import AuditTable, RewardTable
 from rekindle.evaluation.profile_file import load_profile
 from rekindle.evaluation.question_sets import QuestionSet
-from rekindle.given import FUNCTION, GivenReward
+from rekindle.given import FUNCTION, Given, GivenReward
 from rekindle.models.directory import (
     adapter_settings,
     check_adapter,
@@ -46,6 +46,7 @@ __all__ = [
     "check_retriever",
     "check_rewards",
     "check_training",
+    "checked_parts",
     "policy_files",
     "question_sets",
     "refuse_given",
@@ -189,6 +190,38 @@ def refuse_given(function: str, where: str) -> None:
             f"{where} was a Python function that a script gave to rekindle.train; run that script again, or put the "
             "function into a file and name it"
         )
+
+
+def checked_parts(
+    config: Config,
+    given: Given,
+    say: Say,
+    *,
+    saved: Path | None = None,
+    model_commit: str | None = None,
+    tasks_commit: str | None = None,
+) -> "tuple[TaskSet, PolicyFiles]":
+    """The tasks and the policy of a run, after checks of all files; shows which model is loaded next.
+
+    Args:
+        config: The complete configuration.
+        given: Parts that a script made itself.
+        say: Shows a line before slow work.
+        saved: See ``policy_files``.
+        model_commit: See ``policy_files``.
+        tasks_commit: See ``task_set``.
+
+    Raises:
+        UserError: A file, a model or a function cannot be used.
+    """
+    policy = policy_files(config, saved, say, commit=model_commit)
+    if not given.retrievers:
+        check_retriever(config)
+    tasks = given.tasks or task_set(config, say, commit=tasks_commit)
+    check_rewards(config, tasks, given.rewards)
+    check_training(config, tasks)
+    say(policy.loading)
+    return tasks, policy
 
 
 def check_training(config: Config, tasks: TaskSet) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rekindle.preflight import PolicyFiles
     from rekindle.tasks.task_set import TaskSet
     from rekindle.training.activity import Activity
+    from rekindle.training.callbacks import Callbacks
     from rekindle.training.endings import Ending
     from rekindle.training.loop import TrainingLoop
 
@@ -41,7 +42,7 @@ class Session:
     config: Config
     directory: Path
     given: "Given"
-    callbacks: Sequence[object]
+    callbacks: "Callbacks"
     resume: bool
     say: Say
 
@@ -57,22 +58,21 @@ class Session:
     def look(self) -> "tuple[TaskSet, PolicyFiles]":
         """The tasks of the run and its policy, after checks of their files; shows which model is loaded next."""
         from rekindle.observability.trackers import check_trackers
-        from rekindle.preflight import check_retriever, check_rewards, check_training, policy_files, task_set
+        from rekindle.preflight import checked_parts
         from rekindle.training.run_directory import check, last_checkpoint, model_commit, tasks_commit
 
         config = self.config
         check(config, self.directory, resume=self.resume)
         check_trackers(config)
         checkpoint = last_checkpoint(self.directory)
-        saved = checkpoint and checkpoint / "model"
-        policy = policy_files(config, saved, self.say, commit=model_commit(self.directory))
-        if not self.given.retrievers:
-            check_retriever(config)
-        tasks = self.given.tasks or task_set(config, self.say, commit=tasks_commit(self.directory))
-        check_rewards(config, tasks, self.given.rewards)
-        check_training(config, tasks)
-        self.say(policy.loading)
-        return tasks, policy
+        return checked_parts(
+            config,
+            self.given,
+            self.say,
+            saved=checkpoint and checkpoint / "model",
+            model_commit=model_commit(self.directory),
+            tasks_commit=tasks_commit(self.directory),
+        )
 
     @contextmanager
     def _opened(self, tasks: "TaskSet", policy: "PolicyFiles", interrupts: Interrupts) -> "Iterator[TrainingLoop]":

@@ -8,13 +8,13 @@ import resource
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rekindle.config import Config
-from rekindle.config.facts import fewest_and_most
+from rekindle.config.facts import fewest_and_most, plays_itself
 from rekindle.notices import Say
-from rekindle.types import GroupRequest, Rollout, Task, UserError
+from rekindle.types import Rollout, Task, TrainingSample, UserError
 
 if TYPE_CHECKING:
     from rekindle.assembly.bench import Workbench
@@ -48,21 +48,21 @@ class TrialResult:
     """What a trial showed.
 
     Attributes:
+        config: The configuration with what its defaults leave to the tasks.
         written: Every rollout, by task.
         successes: Successful rollouts of each task.
         samples: Rollouts of each task.
         seconds: Wall seconds by phase: generate, verify, train.
-        trained_rollouts: Rollouts of the measured update.
         peak_bytes: Most memory that was in use.
         held_out: Number of held-out prompts.
         failed: Tasks that could not be played.
     """
 
+    config: Config
     written: Sequence[Sequence[Written]]
     successes: Sequence[int]
     samples: int
     seconds: Mapping[str, float]
-    trained_rollouts: int
     peak_bytes: int
     held_out: int
     failed: int = 0
@@ -82,14 +82,12 @@ class Trial:
         given: Parts that a script made itself.
         say: Shows a line to the user.
         measure: Rollouts to make.
-        seconds: Filled in while it runs.
     """
 
     config: Config
     given: "Given"
     say: Say
     measure: int = 64
-    seconds: dict[str, float] = field(default_factory=dict)
 
     def run(self) -> TrialResult:
         """Play, update once, and return what was seen.
@@ -98,8 +96,7 @@ class Trial:
             UserError: The configuration cannot be tried.
         """
         from rekindle.assembly import workbench
-        from rekindle.config.facts import plays_itself
-        from rekindle.preflight import check_retriever, check_rewards, check_training, policy_files, task_set
+        from rekindle.preflight import checked_parts
         from rekindle.warm_starts.stage import start_model
 
         config = self.config
@@ -108,85 +105,79 @@ class Trial:
                 'task.source = "self_play" invents its questions in the run, so there are none to try; begin with a '
                 "run of a few steps (train.steps), and look at its report"
             )
-        policy = policy_files(config, None, self.say)
-        if not self.given.retrievers:
-            check_retriever(config)
-        tasks = self.given.tasks or task_set(config, self.say)
-        check_rewards(config, tasks, self.given.rewards)
-        check_training(config, tasks)
-        self.say(policy.loading)
+        tasks, policy = checked_parts(config, self.given, self.say)
         start = start_model(config, self.say, tasks, policy.source)
         with workbench(config, start, self.say, tasks=tasks, given=self.given) as bench:
             return self._measured(bench)
 
     def _measured(self, bench: "Workbench") -> TrialResult:
-        tasks, samples = self._chosen(bench)
+        from rekindle.evaluation.evaluator import evaluate
+
+        config, (tasks, samples) = bench.config, self._chosen(bench)
         self.say(f"rolling out {len(tasks)} prompts x {samples} ...")
-        environment = bench.environment(tasks)
-        requests = [
-            GroupRequest(
-                id=row, task_id=task.id, row=row, n=samples, temperature=bench.config.train.temperature,
-                seed=SEED + row, version=0, step=0,
-            )
-            for row, task in enumerate(tasks)
-        ]  # fmt: skip
-        played = {name: rollouts for name, rollouts in environment.play(requests) if rollouts is not None}
-        self.seconds.update(environment.seconds)
-        self.say("measuring an update ...")
-        trained = self._update(bench, [one for group in played.values() for one in group])
-        at = bench.config.task.success_threshold
-        groups = [(tasks[row], played[row]) for row in sorted(played)]
-        return TrialResult(
-            written=[[_written(bench, task, one) for one in group] for task, group in groups],
-            successes=[sum(one.reward >= at for one in group) for _, group in groups],
+        environment, played = bench.environment(tasks), list[Sequence[Rollout]]()
+        evaluation = evaluate(
+            environment,
+            tasks,
             samples=samples,
-            seconds=dict(self.seconds),
-            trained_rollouts=trained,
+            temperature=config.train.temperature,
+            seed=SEED,
+            success_at=config.task.success_threshold,
+            note=lambda _, rollouts: played.append(rollouts),
+        )
+        self.say("measuring an update ...")
+        seconds = {**environment.seconds, "train": _update_seconds(bench, played)}
+        groups = [found for found in zip(tasks, played, evaluation.successes, strict=True) if found[1]]
+        return TrialResult(
+            config=config,
+            written=[[_written(bench, task, one) for one in group] for task, group, _ in groups],
+            successes=[successes for *_, successes in groups],
+            samples=samples,
+            seconds=seconds,
             peak_bytes=_peak_bytes(bench),
             held_out=len(bench.tasks.held_out),
-            failed=len(tasks) - len(played),
+            failed=len(tasks) - len(groups),
         )
 
     def _chosen(self, bench: "Workbench") -> tuple[Sequence[Task], int]:
         """Tasks of the pool, evenly spread, and rollouts of each."""
+        from rekindle.training.rollout_samples import spread
+
         pool = bench.tasks.pool
         samples = min(max(2, fewest_and_most(bench.config)[1]), self.measure)
-        count = min(len(pool), max(1, self.measure // samples))
-        return [pool[index * len(pool) // count] for index in range(count)], samples
+        return [pool[row] for row in spread(len(pool), max(1, self.measure // samples))], samples
 
-    def _update(self, bench: "Workbench", rollouts: Sequence[Rollout]) -> int:
-        """Make one update in which every rollout has an advantage; return their number."""
-        from rekindle.training.trainer import Trainer, UpdateSettings
-        from rekindle.types import TrainingSample
 
-        config, kept = bench.config, [one for one in rollouts if one.generated_tokens]
-        if not kept:
-            return 0
-        samples = [
-            TrainingSample(
-                token_ids=one.token_ids,
-                loss_mask=one.loss_mask,
-                logprobs=one.logprobs,
-                advantages=[(-1.0) ** index * sampled for sampled in one.loss_mask],
-                temperature=one.temperature,
-                weight=1.0 / len(kept) / one.generated_tokens,
-                prompt_key=0,
-            )
-            for index, one in enumerate(kept)
-        ]
-        settings = UpdateSettings(config.train.learning_rate, config.train.seed, config.loss, config.optimizer)
-        reference = bench.policy.clone_frozen() if config.loss.kl_coefficient > 0 else None
-        trainer = Trainer(bench.policy, settings, total_updates=None, reference=reference)
-        began = time.perf_counter()
-        trainer.update(samples, 0)
-        self.seconds["train"] = time.perf_counter() - began
-        return len(kept)
+def _update_seconds(bench: "Workbench", groups: Sequence[Sequence[Rollout]]) -> float:
+    """Wall seconds of one update in which every rollout has an advantage."""
+    from rekindle.training.trainer import Trainer, UpdateSettings
+
+    config = bench.config
+    kept = [(key, one) for key, group in enumerate(groups) for one in group if one.generated_tokens]
+    if not kept:
+        return 0.0
+    samples = [
+        TrainingSample(
+            token_ids=one.token_ids,
+            loss_mask=one.loss_mask,
+            logprobs=one.logprobs,
+            advantages=[(-1.0) ** index * sampled for sampled in one.loss_mask],
+            temperature=one.temperature,
+            weight=1.0 / len(kept) / one.generated_tokens,
+            prompt_key=key,
+        )
+        for index, (key, one) in enumerate(kept)
+    ]
+    settings = UpdateSettings(config.train.learning_rate, config.train.seed, config.loss, config.optimizer)
+    reference = bench.policy.clone_frozen() if config.loss.kl_coefficient > 0 else None
+    trainer = Trainer(bench.policy, settings, total_updates=None, reference=reference)
+    began = time.perf_counter()
+    trainer.update(samples, 0)
+    return time.perf_counter() - began
 
 
 def _written(bench: "Workbench", task: Task, rollout: Rollout) -> Written:
-    tokens = rollout.token_ids
-    before = rollout.loss_mask.index(True) if rollout.generated_tokens else len(tokens)
-    prompt = bench.policy.tokenizer.decode(list(tokens[:before]))
+    prompt = bench.policy.tokenizer.decode(list(rollout.token_ids[: rollout.prompt_length]))
     return Written(task, prompt, rollout.transcript or rollout.text, rollout)
 
 

@@ -1,10 +1,12 @@
 """Words on a trial: why a completion got its reward, what is wrong, and what the run would cost."""
 
+import math
 from collections.abc import Iterator
 
 from rekindle.config import Config
-from rekindle.config.facts import fewest_and_most, verifier_name
+from rekindle.config.facts import fewest_and_most, judges, needs_answers, verifier_name
 from rekindle.observability.formatting import compact, counted, duration, excerpt, grouped, percent
+from rekindle.training.health import MENTIONED, TRUNCATED_SHARE
 from rekindle.trial import TrialResult, Written, signal_share
 from rekindle.verifiers.completions import final_answer
 from rekindle.verifiers.mentions import mentions
@@ -12,45 +14,48 @@ from rekindle.verifiers.mentions import mentions
 __all__ = ["forecast", "problems", "reason"]
 
 SIZES = (2, 4, 8, 16)
-TRUNCATED = 0.25
 EMPTY = 0.1
-MENTIONED = 0.1
-"""Share of wrong completions with the reference answer in them from which the verifier is doubted."""
+"""Share of empty completions from which the prompt is doubted."""
 
 
 def reason(config: Config, one: Written) -> str:
     """Why a rollout got its reward."""
-    rollout, verifier = one.rollout, verifier_name(config.task)
+    rollout = one.rollout
     answers = (one.task.answer,) if isinstance(one.task.answer, str) else one.task.answer
     wanted = " or ".join(f'"{_line(answer)}"' for answer in answers[:3] if answer) or "none"
     if rollout.failure is not None:
         return f"no verdict ({rollout.failure})"
+    if not needs_answers(config):
+        parts = ", ".join(f"{name} {value:g}" for name, value in rollout.rewards.items() if value is not None)
+        return f"{parts or 'a reward of its own'}{', cut at a limit' if rollout.truncated else ''}"
     if rollout.reward >= config.task.success_threshold:
         return f"right; the reference is {wanted}"
     if rollout.truncated:
         return f"cut at a limit after {grouped(rollout.generated_tokens)} tokens; the reference is {wanted}"
     if _mentions(one):
-        return f'contains the reference {wanted}, but {verifier} judges "{_line(final_answer(rollout.text))}"'
+        judged = _line(final_answer(rollout.text))
+        return f'contains the reference {wanted}, but {verifier_name(config.task)} judges "{judged}"'
     return f"wrong; the reference is {wanted}"
 
 
-def problems(config: Config, result: TrialResult) -> Iterator[str]:
+def problems(result: TrialResult) -> Iterator[str]:
     """What is likely wrong, a sentence each, with the remedy."""
-    rollouts, written = result.rollouts, [one for group in result.written for one in group]
+    config, rollouts, written = result.config, result.rollouts, [one for group in result.written for one in group]
     limit = config.engine.max_new_tokens
     if result.failed:
         yield f"{result.failed} prompts could not be played; the warnings say why"
     if not rollouts:
         return
-    if (truncated := sum(one.truncated for one in rollouts)) > TRUNCATED * len(rollouts):
+    if (truncated := sum(one.truncated for one in rollouts)) > TRUNCATED_SHARE * len(rollouts):
         yield (
             f"{truncated} of {len(rollouts)} completions are cut at a limit and count as wrong where the answer is "
             f"missing; raise engine.max_new_tokens = {limit}, or ask for shorter answers"
         )
     wrong = [one for one in written if one.rollout.reward < config.task.success_threshold]
-    if (mentions := sum(_mentions(one) for one in wrong)) > MENTIONED * len(written):
+    mentioned = sum(map(_mentions, wrong)) if needs_answers(config) else 0
+    if mentioned > MENTIONED * len(written):
         yield (
-            f"{mentions} of {len(written)} completions contain the reference answer and count as wrong, because "
+            f"{mentioned} of {len(written)} completions contain the reference answer and count as wrong, because "
             f"{_doubt(config)}"
         )
     if (empty := sum(not one.text.strip() for one in rollouts)) > EMPTY * len(rollouts):
@@ -67,16 +72,16 @@ def problems(config: Config, result: TrialResult) -> Iterator[str]:
 
 
 def _doubt(config: Config) -> str:
-    verifier = verifier_name(config.task)
-    if verifier == "exact_match":
+    who = judges(config) if config.rewards else verifier_name(config.task)
+    if who == "exact_match":
         return (
             'exact_match compares the whole answer; set task.verifier = "math" for numbers or "cover_match" for words, '
             "or ask in the prompt for the answer alone"
         )
-    return f"{verifier} does not read them as they are written; ask in the prompt for another format, or change it"
+    return f"{who} does not read them as they are written; ask in the prompt for another format, or change it"
 
 
-def forecast(config: Config, result: TrialResult) -> Iterator[str]:
+def forecast(result: TrialResult) -> Iterator[str]:
     """What the rollouts show, and what a step and the run would cost."""
     rollouts = result.rollouts
     if not rollouts:
@@ -90,11 +95,11 @@ def forecast(config: Config, result: TrialResult) -> Iterator[str]:
     yield f"  tokens         {tokens:.0f} sampled on average, {percent(truncated, count)} of the completions cut"
     by_size = ", ".join(f"{percent(share)} of groups of {size}" for size, share in shares.items())
     yield f"  with signal    {by_size or 'not known from groups of one'}"
-    yield from _costs(config, result, tokens)
+    yield from _costs(result, tokens)
 
 
-def _costs(config: Config, result: TrialResult, tokens: float) -> Iterator[str]:
-    train, count = config.train, len(result.rollouts)
+def _costs(result: TrialResult, tokens: float) -> Iterator[str]:
+    config, train, count = result.config, result.config.train, len(result.rollouts)
     low, high = fewest_and_most(config)
     groups = train.groups_per_step * train.oversample
     step = groups * (low + high) / 2
@@ -108,7 +113,7 @@ def _costs(config: Config, result: TrialResult, tokens: float) -> Iterator[str]:
     yield f"  peak memory    {result.peak_bytes / 1e9:.1f} GB"
     steps = train.steps or (train.rollouts and round(train.rollouts / step))
     if steps:
-        evaluations = 1 + steps // config.eval.every
+        evaluations = 1 + math.ceil(steps / config.eval.every)
         playing = sum(spent for name, spent in result.seconds.items() if name != "train")
         evaluating = evaluations * result.held_out * (config.eval.samples + 1) * playing / count
         yield (

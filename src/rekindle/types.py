@@ -191,6 +191,11 @@ class Rollout:
         """Number of tokens the policy sampled."""
         return self.loss_mask.count(True)
 
+    @property
+    def prompt_length(self) -> int:
+        """Number of tokens before the first that the policy sampled; all, where it sampled none."""
+        return self.loss_mask.index(True) if True in self.loss_mask else len(self.token_ids)
+
 
 def usable(rollouts: Sequence[Rollout] | None) -> Sequence[Rollout] | None:
     """The rollouts of a group; None where one of them is void, because the others may be a biased sample.

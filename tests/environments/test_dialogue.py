@@ -174,11 +174,11 @@ def test_a_prompt_without_room_fails():
 def test_the_frame_is_that_of_the_chat_template():
     policy = bpe_policy()
     codec = PolicyCodec(policy)
-    frame = frame_of(codec, lambda messages: policy.render(list(messages), None))
+    frame = frame_of(codec, templated=True)
     decode = policy.tokenizer.decode
     assert decode(frame.before) == "<|im_end|>\n<|im_start|>user\n"
     assert decode(frame.after) == "<|im_end|>\n<|im_start|>assistant\n"
-    assert frame_of(CODEC, None) == Frame([10], [10], is_line=True)
+    assert frame_of(CODEC, templated=False) == Frame([10], [10], is_line=True)
 
 
 def test_a_template_that_changes_earlier_turns_is_refused():
@@ -187,7 +187,7 @@ def test_a_template_that_changes_earlier_turns_is_refused():
     )
     policy = bpe_policy(forgets)
     with pytest.raises(UserError, match="renders earlier turns differently"):
-        frame_of(PolicyCodec(policy), lambda messages: policy.render(list(messages), None))
+        frame_of(PolicyCodec(policy), templated=True)
 
 
 def test_log_probabilities_are_those_the_trainer_computes():
@@ -198,7 +198,7 @@ def test_log_probabilities_are_those_the_trainer_computes():
         partner=Endless("hello"),
         encode=lambda task: policy.encode_prompt(task.prompt),
         codec=codec,
-        frame=frame_of(codec, None),
+        frame=frame_of(codec, templated=False),
         engine=TorchEngine(policy),
         limits=DialogueLimits(SamplingLimits(30, policy.max_length), 3, 6, 4),
     )
@@ -223,5 +223,5 @@ def test_without_a_chat_template_a_reply_is_a_line(turn):
     def script(said, sample):
         return turn if said.count("=") == 0 else "5\n"
 
-    (only,) = played(dialogue(Calculator(), script, frame=frame_of(CODEC, None)), n=1)
+    (only,) = played(dialogue(Calculator(), script, frame=frame_of(CODEC, templated=False)), n=1)
     assert CODEC.decode(only.token_ids) == "U:2+3$A:=2+3\n5\n5\n"

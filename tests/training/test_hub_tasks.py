@@ -10,6 +10,7 @@ from fake_hub import serving, used
 from rekindle.given import NOTHING
 from rekindle.recipes import resolve
 from rekindle.session import Session
+from rekindle.training.callbacks import Callbacks
 from rekindle.training.endings import Ending
 from rekindle.training.run_directory import tasks_commit
 from rekindle.training.run_tasks import RunTasksError
@@ -45,7 +46,7 @@ def test_a_data_set_that_moved_on_does_not_move_a_run(tmp_path, monkeypatch):
         assert finish(config(2), run, resume=True)[0] is Ending.DONE
         assert len(hub.requests) == asked, "nothing is asked of the network"
         assert tasks_commit(run) == first, "also after a resume"
-        tasks, _ = Session(config(3), run, NOTHING, (), True, lambda _: None).look()
+        tasks, _ = Session(config(3), run, NOTHING, Callbacks(), True, lambda _: None).look()
         assert (tasks.commit, len(tasks.pool)) == (first, 4), "the command line reads the same"
         told = json.loads((run / "run.json").read_text())
         (run / "run.json").write_text(json.dumps({**told, "tasks_commit": second}))

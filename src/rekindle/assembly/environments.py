@@ -23,7 +23,7 @@ from rekindle.verifiers.completions import opened_thought
 from rekindle.verifiers.rewards import reward
 from rekindle.verifiers.verifier import Verifier
 
-__all__ = ["build_codec", "build_conversations", "build_environment"]
+__all__ = ["build_codec", "build_conversations", "build_environment", "prompt_encoder"]
 
 PROMPT_END = 24
 """Tokens at the end of a prompt that may begin a thought."""
@@ -57,13 +57,18 @@ def build_environment(
     return _single_turn(config, tasks, policy, engine, verifier)
 
 
+def prompt_encoder(config: Config, policy: Policy) -> Callable[..., Sequence[int]]:
+    """Encodes prompts of a configuration, texts or chat messages."""
+    model = config.model
+    return partial(policy.encode_prompt, chat_template=model.chat_template, system_prompt=model.system_prompt)
+
+
 def _single_turn(
     config: Config, tasks: Sequence[Task], policy: Policy, engine: Engine, verifier: Verifier
 ) -> SingleTurn:
-    model = config.model
     return SingleTurn(
         tasks,
-        encode=partial(policy.encode_prompt, chat_template=model.chat_template, system_prompt=model.system_prompt),
+        encode=prompt_encoder(config, policy),
         engine=engine,
         verifier=verifier,
         reward=_reward(config),

@@ -60,7 +60,7 @@ def open_run(
     interrupted: Callable[[], bool] = lambda: False,
     tasks: TaskSet | None = None,
     given: Given = NOTHING,
-    callbacks: Sequence[object] = (),
+    callbacks: Callbacks | None = None,
     adapt: Callable[[Parts], Parts] = lambda parts: parts,
     commit: str | None = None,
 ) -> Iterator[TrainingLoop]:
@@ -113,7 +113,9 @@ def open_run(
                 _new_files(files, directory, ready.bench, commit)
             with notices.kept_in(files.warnings), _tracked(files, config, directory, saved) as tracked_files:
                 profiled = _with_profile(ready, lambda bench: own_profile(bench, directory, say, interrupted))
-                parts = replace(_parts(profiled, tracked_files, saved, observer, say), callbacks=Callbacks(callbacks))
+                parts = replace(
+                    _parts(profiled, tracked_files, saved, observer, say), callbacks=callbacks or Callbacks()
+                )
                 loop = TrainingLoop(adapt(parts))
                 if saved:
                     _restore(loop, saved, checkpoints.path(step))

@@ -35,11 +35,9 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 
 def resolved(options: argparse.Namespace, begun: Path | None = None) -> "Config":
     """The complete configuration that the options name; the run in ``begun``, if there is one, keeps its defaults."""
-    from rekindle.config import read_toml, validate
-    from rekindle.recipes import resolve
+    from rekindle.recipes import begun_settings, resolve
 
-    kept = begun and begun / "config.toml"
-    saved = validate(read_toml(kept), str(kept)).model_dump(mode="json") if kept and kept.is_file() else {}
+    saved = {} if begun is None else begun_settings(begun)
     return resolve(options.config, options.recipe, options.overrides, options.seed, saved)
 
 

@@ -10,7 +10,6 @@ from rekindle.observability.formatting import excerpt
 from rekindle.types import UserError
 
 if TYPE_CHECKING:
-    from rekindle.config import Config
     from rekindle.trial import TrialResult
 
 __all__ = ["add"]
@@ -40,12 +39,12 @@ def _try(options: argparse.Namespace) -> int:
 
     with Interrupts(say):
         result = Trial(config, NOTHING, say, options.measure).run()
-    for line in (*_shown(config, result, options.prompts), *forecast(config, result), *problems(config, result)):
+    for line in (*_shown(result, options.prompts), *forecast(result), *problems(result)):
         print(line)
     return 0
 
 
-def _shown(config: "Config", result: "TrialResult", prompts: int) -> Iterator[str]:
+def _shown(result: "TrialResult", prompts: int) -> Iterator[str]:
     """Prompts as the model sees them, with the best and the worst completion of each."""
     from rekindle.trial_words import reason
 
@@ -54,6 +53,6 @@ def _shown(config: "Config", result: "TrialResult", prompts: int) -> Iterator[st
         yield excerpt(group[0].prompt, LONGEST)
         ranked = sorted(group, key=lambda one: one.rollout.reward)
         for one in [ranked[-1], *ranked[:1]] if len(ranked) > 1 else ranked:
-            yield f"--- a completion; reward {one.rollout.reward:g}: {reason(config, one)}"
+            yield f"--- a completion; reward {one.rollout.reward:g}: {reason(result.config, one)}"
             yield excerpt(one.completion, LONGEST)
         yield ""

@@ -19,6 +19,7 @@ from rekindle.engines.conversing import converse
 from rekindle.engines.engine import Completion, Engine, PartnerTurn, SamplingLimits
 from rekindle.environments.search.codec import Codec
 from rekindle.environments.search.conversation import Conversation
+from rekindle.environments.turn_frames import turn_frames
 from rekindle.notices import warn
 from rekindle.types import GroupRequest, Rollout, Task, UserError
 
@@ -236,38 +237,26 @@ def _problem(said: object) -> str | None:
     return f"returned a {type(said).__name__}; return text, or a number as the reward"
 
 
-def frame_of(codec: Codec, render: Callable[[Sequence[Mapping[str, str]]], str] | None) -> Frame:
-    """Frame of a reply: a user's message of the chat template, or a line of its own.
-
-    The text between two turns is found by rendering a conversation of place holders.
-
-    Args:
-        codec: Codec of the policy.
-        render: A conversation -> text that ends where the assistant's next turn begins; None: no chat template is used.
+def frame_of(codec: Codec, *, templated: bool) -> Frame:
+    """Frame of a reply: a user's message of the chat template, or a line of its own where none is used.
 
     Raises:
         UserError: The template renders a turn differently once another one follows.
     """
-    if render is None:
+    if not templated:
         return Frame(codec.own("\n"), codec.own("\n"), is_line=True)
-    question, first, second = (
-        [{"role": "user", "content": "placeholderquestion"}],
-        *([{"role": "assistant", "content": f"placeholderturn{n}"}, {"role": "user", "content": f"placeholderreply{n}"}]
-          for n in range(2)),
-    )  # fmt: skip
-    once = _between(render([*question, *first]), render(question), *(one["content"] for one in first))
-    twice = render([*question, *first, *second])
-    if once is None or _between(twice, render([*question, *first]), *(one["content"] for one in second)) != once:
+    found = turn_frames(lambda messages: codec.render(messages, ()), _round)
+    if found is None:
         raise UserError(
             "the chat template renders earlier turns differently once later ones follow, so the sampled text would be "
             "changed; set model.chat_template = false, or use a template that keeps earlier turns"
         )
-    return Frame(codec.own(once[0]), codec.own(once[1]))
+    before, after = map(codec.own, found)
+    return Frame(before, after)
 
 
-def _between(rendered: str, before: str, turn: str, reply: str) -> tuple[str, str] | None:
-    """Text before and after the reply in what follows the turn; None where they are not rendered in this order."""
-    if not rendered.startswith(before + turn):
-        return None
-    opening, mark, closing = rendered[len(before + turn) :].partition(reply)
-    return (opening, closing) if mark else None
+def _round(index: int) -> list[dict[str, str]]:
+    return [
+        {"role": "assistant", "content": f"placeholderturn{index}"},
+        {"role": "user", "content": f"placeholderreply{index}"},
+    ]

@@ -42,9 +42,7 @@ def build_samples(groups: Sequence[Group], credit: Credit) -> list[TrainingSampl
 
 def _with_tool_tokens(rollout: Rollout) -> Rollout:
     """The rollout with all tokens after its prompt marked trainable."""
-    if not rollout.generated_tokens:
-        return rollout
-    before = rollout.loss_mask.index(True)
+    before = rollout.prompt_length
     return replace(rollout, loss_mask=[False] * before + [True] * (len(rollout.token_ids) - before))
 
 

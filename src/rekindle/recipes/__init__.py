@@ -41,7 +41,7 @@ from rekindle.recipes.soft_recycle import soft_recycle
 from rekindle.recipes.speed import speed
 from rekindle.recipes.spo import spo
 
-__all__ = ["RECIPES", "on_given_tasks", "resolve"]
+__all__ = ["RECIPES", "begun_settings", "on_given_tasks", "resolve"]
 
 RECIPES: dict[str, Callable[[], Config]] = {
     recipe.__name__: recipe
@@ -150,6 +150,12 @@ def resolve(
     preset = _on_base(name, values.get("base"), where=where)
     merged = {**merge(preset, values), "recipe": name}
     return validate(complete(merged, merge(_chosen(name, values.get("base")), values), saved), where=where)
+
+
+def begun_settings(run: Path) -> dict[str, Any]:
+    """Settings of the run in a directory, to be kept by a run that goes on (``saved``); empty where there is none."""
+    kept = run / "config.toml"
+    return validate(read_toml(kept), str(kept)).model_dump(mode="json") if kept.is_file() else {}
 
 
 def _with_places(values: Mapping[str, Any], path: Path) -> dict[str, Any]:

@@ -110,7 +110,7 @@ def _tokens(rollouts: Sequence[Rollout]) -> tuple[int, int, int]:
     prompt = generated = tool = 0
     for rollout in rollouts:
         sampled, tokens = rollout.generated_tokens, len(rollout.token_ids)
-        before = rollout.loss_mask.index(True) if sampled else tokens
+        before = rollout.prompt_length
         prompt += before
         generated += sampled
         tool += tokens - sampled - before

@@ -10,14 +10,13 @@ from rekindle.tasks.arithmetic import load_arithmetic
 from rekindle.tasks.files import load_files, load_hub
 from rekindle.tasks.qa_sets import read_questions
 from rekindle.tasks.reasoning_gym import load_reasoning_gym
+from rekindle.tasks.rows import SUFFIXES
 from rekindle.tasks.search_world import load_search_world, load_self_play
 from rekindle.tasks.spell_backward import load_spell_backward
 from rekindle.tasks.task_set import TaskError, TaskSet
 
 __all__ = ["TaskError", "TaskSet", "load_tasks", "source_of_file"]
 
-SUFFIXES = {".jsonl": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
-"""``task.source`` by the suffix of a file."""
 
 GENERATED_POOL_SIZE = 4096
 GENERATED_HELD_OUT = 256
@@ -67,10 +66,10 @@ def source_of_file(path: Path) -> str:
     Raises:
         TaskError: The suffix is unknown.
     """
-    source = SUFFIXES.get(path.suffix.lower())
-    if source is None:
+    kind = SUFFIXES.get(path.suffix.lower())
+    if kind is None:
         raise TaskError(f"{path} has none of the suffixes {', '.join(SUFFIXES)}; rename the file, or set task.source")
-    return source
+    return "csv" if kind == "tsv" else kind
 
 
 def _generated(task: TaskTable, *, eval_prompts: int, seed: int) -> TaskSet:

@@ -20,7 +20,7 @@ PlacedRow = tuple[str, Mapping[str, object]]
 FileKind = Literal["jsonl", "json", "csv", "tsv", "parquet"]
 
 SUFFIXES: Mapping[str, FileKind] = {
-    ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet"
+    ".jsonl": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet", ".ndjson": "jsonl"
 }  # fmt: skip
 OTHER_CONTENT = {
     b"PAR1": 'a Parquet file; set task.source = "parquet", and let its name end with .parquet',

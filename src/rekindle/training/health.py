@@ -25,7 +25,7 @@ from rekindle.training.audit_watch import AuditWatch
 from rekindle.types import GroupRequest, Rollout
 from rekindle.verifiers.mentions import mentions
 
-__all__ = ["HealthWatch", "starving"]
+__all__ = ["MENTIONED", "TRUNCATED_SHARE", "HealthWatch", "starving"]
 
 HIGH_RATE = 1e-5
 TRUNCATED_SHARE = 0.25
@@ -40,6 +40,7 @@ GAIN = 0.1
 UNSOLVED_AFTER = 128
 MOSTLY = 0.5
 MENTIONED = 0.1
+"""Share of wrong completions with the reference answer in them from which the verifier is doubted."""
 
 
 @dataclass(slots=True)

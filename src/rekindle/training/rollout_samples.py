@@ -133,7 +133,7 @@ class SampleRecorder:
 
     def _written(self, request: GroupRequest, rollout: Rollout) -> dict[str, Any]:
         tokens = rollout.token_ids
-        before = rollout.loss_mask.index(True) if rollout.generated_tokens else len(tokens)
+        before = rollout.prompt_length
         return {
             "temperature": request.temperature,
             "reward": rollout.reward if math.isfinite(rollout.reward) else None,

@@ -14,6 +14,7 @@ from rekindle.environments.search.turn_protocol import (
     not_answered,
     numbered,
 )
+from rekindle.environments.turn_frames import QUESTION, turn_frames
 from rekindle.types import UserError
 
 __all__ = ["ToolCalls"]
@@ -142,17 +143,13 @@ def _encodable(text: str) -> bool:
 
 def _frame(codec: Codec, results: int) -> list[str]:
     """Return the text that the chat template writes before, between and after ``results`` tool results."""
-    first, second = (_round(index, results) for index in range(2))
-    question = [{"role": "user", "content": "placeholderquestion"}]
-    prompt = codec.render(question, [SEARCH])
-    if not ANNOUNCED.search(prompt):
+    if not ANNOUNCED.search(codec.render(QUESTION, [SEARCH])):
         raise UserError(
             "the chat template does not announce tools as JSON in <tool_call> tags, which "
             'search.protocol = "tool_calls" needs; use search.protocol = "tags" or another model'
         )
-    once, twice = codec.render([*question, *first], [SEARCH]), codec.render([*question, *first, *second], [SEARCH])
-    frames = _between(once, prompt, first)
-    if frames is None or _between(twice, once, second) != frames:
+    frames = turn_frames(lambda messages: codec.render(messages, [SEARCH]), lambda index: _round(index, results))
+    if frames is None:
         raise UserError(
             "the chat template renders earlier turns differently once later ones follow, so the sampled text would be "
             'changed; use a chat template that keeps earlier turns, or search.protocol = "tags"'
@@ -163,12 +160,3 @@ def _frame(codec: Codec, results: int) -> list[str]:
 def _round(index: int, results: int) -> list[Message]:
     answers = [{"role": "tool", "name": "search", "content": f"placeholderresult{index}x{n}"} for n in range(results)]
     return [{"role": "assistant", "content": f"placeholderturn{index}"}, *answers]
-
-
-def _between(rendered: str, before: str, messages: Sequence[Message]) -> list[str] | None:
-    """Cut the messages' contents out of the text after ``before``; None where they are not rendered in this order."""
-    turn, *answers = (message["content"] for message in messages)
-    if not rendered.startswith(before + turn):
-        return None
-    pieces = re.split("|".join(map(re.escape, answers)), rendered[len(before + turn) :])
-    return pieces if len(pieces) == len(answers) + 1 else None
