@@ -24,6 +24,7 @@ FLOORS = {
     "tasks": 2,
     "verifiers": 2,
     "methods": 3,
+    "records": 3,
     "training": 3,
     "evaluation": 3,
     "observability": 3,
@@ -58,6 +59,7 @@ TORCH_FREE = (
     "planning",
     "observability",
     "preflight",
+    "records",
 )
 UNCHECKED = {"__init__", "__main__", "testing"}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rekindle.caching import cache_directory
 from rekindle.config.tables.tracking import TRACKERS
-from rekindle.training.run_directory import installed_version
+from rekindle.records.run_directory import installed_version
 
 __all__ = ["Check", "examine"]
 

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from rekindle.given import Given
     from rekindle.observability.progress import Progress
     from rekindle.preflight import PolicyFiles
+    from rekindle.records.activity import Activity
+    from rekindle.records.endings import Ending
     from rekindle.tasks.task_set import TaskSet
-    from rekindle.training.activity import Activity
     from rekindle.training.callbacks import Callbacks
-    from rekindle.training.endings import Ending
     from rekindle.training.loop import TrainingLoop
 
 __all__ = ["Session"]
@@ -59,7 +59,7 @@ class Session:
         """The tasks of the run and its policy, after checks of their files; shows which model is loaded next."""
         from rekindle.observability.trackers import check_trackers
         from rekindle.preflight import checked_parts
-        from rekindle.training.run_directory import check, last_checkpoint, model_commit, tasks_commit
+        from rekindle.records.run_directory import check, last_checkpoint, model_commit, tasks_commit
 
         config = self.config
         check(config, self.directory, resume=self.resume)
@@ -105,7 +105,7 @@ class Session:
     def _conclude(self, ending: "Ending", bound: str) -> None:
         from rekindle.observability.report import write_report
         from rekindle.planning import write_null_control
-        from rekindle.training.run_directory import note_ending
+        from rekindle.records.run_directory import note_ending
 
         note_ending(self.directory, ending.name.lower(), bound)
         self.say("writing the report ...")

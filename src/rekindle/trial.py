@@ -141,7 +141,7 @@ class Trial:
 
     def _chosen(self, bench: "Workbench") -> tuple[Sequence[Task], int]:
         """Tasks of the pool, evenly spread, and rollouts of each."""
-        from rekindle.training.rollout_samples import spread
+        from rekindle.records.rollout_samples import spread
 
         pool = bench.tasks.pool
         samples = min(max(2, fewest_and_most(bench.config)[1]), self.measure)

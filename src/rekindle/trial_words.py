@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from rekindle.config import Config
 from rekindle.config.facts import fewest_and_most, judges, needs_answers, verifier_name
 from rekindle.observability.formatting import compact, counted, duration, excerpt, grouped, percent
-from rekindle.training.health import MENTIONED, TRUNCATED_SHARE
+from rekindle.records.health import MENTIONED, TRUNCATED_SHARE
 from rekindle.trial import TrialResult, Written, signal_share
 from rekindle.verifiers.completions import final_answer
 from rekindle.verifiers.mentions import mentions

@@ -7,7 +7,7 @@ import pytest
 
 from rekindle.cli.conclusion import conclude, next_commands
 from rekindle.observability.runs import load_run
-from rekindle.training.run_directory import note_ending
+from rekindle.records.run_directory import note_ending
 
 
 def made_run(directory, evaluations, ending="done", why=""):

@@ -10,7 +10,7 @@ SOURCE = Path(__file__).parents[2] / "src"
 TRAINING = """
 import time
 from rekindle.observability.progress import Progress
-from rekindle.training.activity import Activity, Part
+from rekindle.records.activity import Activity, Part
 activity = Activity()
 with Progress(2) as progress:
     progress.follow(activity)

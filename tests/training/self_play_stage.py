@@ -12,8 +12,8 @@ from rekindle.environments.search.codec import PolicyCodec
 from rekindle.learning.samples import build_samples
 from rekindle.methods import build_credit, build_scheduler
 from rekindle.recipes import resolve
+from rekindle.records.supply import Supplied
 from rekindle.scheduling.pools import GrowingPool
-from rekindle.training.supply import Supplied
 from rekindle.warm_starts.stage import start_workbench
 from search_cases import ScriptedEngine
 from searching import write_jsonl

@@ -8,7 +8,7 @@ from test_loop import assert_same_run, finish, last_weights, ledger_rows, opened
 
 from fast import sample
 from rekindle.methods.composition import ALL_TOGETHER, overrides
-from rekindle.training.endings import Ending
+from rekindle.records.endings import Ending
 from rekindle.types import Fate
 
 COMBINATIONS = [

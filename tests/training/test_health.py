@@ -10,8 +10,8 @@ from test_loop import Screen, finish, opened
 from rekindle.notices import collecting, warn
 from rekindle.observability.runs import load_run
 from rekindle.recipes import resolve
-from rekindle.training.audit_watch import GROUPS
-from rekindle.training.health import HealthWatch
+from rekindle.records.audit_watch import GROUPS
+from rekindle.records.health import HealthWatch
 from rekindle.types import GroupRequest, Rollout
 
 

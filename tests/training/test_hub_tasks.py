@@ -9,11 +9,11 @@ from test_loop import finish
 from fake_hub import serving, used
 from rekindle.given import NOTHING
 from rekindle.recipes import resolve
+from rekindle.records.endings import Ending
+from rekindle.records.run_directory import tasks_commit
+from rekindle.records.run_tasks import RunTasksError
 from rekindle.session import Session
 from rekindle.training.callbacks import Callbacks
-from rekindle.training.endings import Ending
-from rekindle.training.run_directory import tasks_commit
-from rekindle.training.run_tasks import RunTasksError
 from rekindle.warm_starts.tiny_model import build_tiny
 
 NAME = "someone/letters"

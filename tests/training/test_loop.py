@@ -24,9 +24,9 @@ from rekindle.observability.metrics import read_metrics
 from rekindle.observability.report import write_report
 from rekindle.observability.step_log import read_step_log
 from rekindle.recipes import on_given_tasks
-from rekindle.training.activity import Part
+from rekindle.records.activity import Part
+from rekindle.records.endings import Ending
 from rekindle.training.checkpoint import CheckpointError, Checkpoints
-from rekindle.training.endings import Ending
 from rekindle.training.trainer import Diverged
 from rekindle.types import Fate
 from rekindle.warm_starts.stage import start_model
@@ -268,7 +268,7 @@ def test_an_interruption_during_an_evaluation_or_a_checkpoint_runs_no_further_st
     def watched(parts):
         if moment == "evaluate":
             return replace(parts, evaluate=noted(parts.evaluate))
-        parts.files.checkpoints.save = noted(parts.files.checkpoints.save)
+        parts.checkpoints.save = noted(parts.checkpoints.save)
         return parts
 
     with opened(config, tmp_path / "halves", adapt=watched) as loop:
@@ -287,8 +287,8 @@ def test_an_interruption_during_an_evaluation_or_a_checkpoint_runs_no_further_st
     [
         (UPDATE, 4),
         pytest.param("rekindle.observability.metrics:MetricsWriter.append", 2, marks=pytest.mark.slow),
-        pytest.param("rekindle.training.checkpoint:_split", 1, marks=pytest.mark.slow),
-        pytest.param("rekindle.training.checkpoint:_sync_tree", 1, marks=pytest.mark.slow),
+        pytest.param("rekindle.training.checkpoint:split_arrays", 1, marks=pytest.mark.slow),
+        pytest.param("rekindle.training.checkpoint:sync_tree", 1, marks=pytest.mark.slow),
     ],
     ids=["before an update", "before the metrics", "while a checkpoint is written", "before it is named"],
 )

@@ -16,8 +16,8 @@ from rekindle.config import Config, ConfigError
 from rekindle.environments.single_turn import SingleTurn
 from rekindle.notices import RekindleWarning
 from rekindle.recipes import resolve
+from rekindle.records.endings import Ending
 from rekindle.training.checkpoint import Checkpoints
-from rekindle.training.endings import Ending
 from rekindle.types import UserError
 from rekindle.warm_starts.tiny_model import build_tiny
 

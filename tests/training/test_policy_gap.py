@@ -18,8 +18,8 @@ from trainer_fakes import (
     weights_of,
 )
 
+from rekindle.records.step_metrics import step_metrics
 from rekindle.training.policy_gap import PolicyGap
-from rekindle.training.step_metrics import step_metrics
 from rekindle.training.trainer import Trainer
 
 

@@ -11,10 +11,10 @@ from test_loop import finish, without_clocks
 from rekindle.config import read_toml
 from rekindle.notices import RekindleWarning
 from rekindle.recipes import resolve
+from rekindle.records.endings import Ending
+from rekindle.records.run_tasks import RunTasksError
 from rekindle.scheduling.ledger import LedgerError
 from rekindle.training.checkpoint import CheckpointError
-from rekindle.training.endings import Ending
-from rekindle.training.run_tasks import RunTasksError
 from rekindle.types import UserError
 from rekindle.warm_starts.tiny_model import build_tiny
 

@@ -18,8 +18,8 @@ from rekindle.notices import RekindleWarning
 from rekindle.observability.report import write_report
 from rekindle.observability.runs import load_run
 from rekindle.preflight import check_rewards
+from rekindle.records.endings import Ending
 from rekindle.tasks.loading import TaskSet
-from rekindle.training.endings import Ending
 from rekindle.types import Task, UserError
 from rekindle.verifiers.verifier import Verdict, VerifierError
 

@@ -8,8 +8,8 @@ from test_loop import finish, opened
 
 from rekindle.observability.metrics import read_metrics
 from rekindle.observability.runs import load_run
+from rekindle.records.rollout_samples import SampleRecorder, spread
 from rekindle.scheduling.group_records import records_of
-from rekindle.training.rollout_samples import SampleRecorder, spread
 from rekindle.types import Fate, Group, GroupRequest, Outcome, Rollout, outcome_of
 
 

@@ -17,7 +17,7 @@ from rekindle.engines.torch_engine import TorchEngine
 from rekindle.environments.search.partner import COUNTS
 from rekindle.evaluation.profile_file import load_profile
 from rekindle.observability.metrics import read_metrics
-from rekindle.training.endings import Ending
+from rekindle.records.endings import Ending
 from rekindle.training.trainer import Trainer
 from rekindle.types import Fate
 from searching import QUICK_SEARCH, SEARCH_EXAMPLE, answering, file_config, recording, search_config, served

@@ -20,9 +20,9 @@ from rekindle.environments.search.environment import SearchEnvironment
 from rekindle.environments.single_turn import SingleTurn
 from rekindle.models.policy import Policy
 from rekindle.recipes import resolve
+from rekindle.records.endings import Ending
 from rekindle.retrieval.encoder import Encoder
 from rekindle.retrieval.retriever import RetrievalError
-from rekindle.training.endings import Ending
 from rekindle.types import GroupRequest, Task, UserError
 from rekindle.verifiers.rewards import build_verifier
 from rekindle.verifiers.verifier import Verdict

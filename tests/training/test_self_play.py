@@ -14,7 +14,7 @@ from rekindle.cli import main
 from rekindle.environments.self_play.proposals import Reason
 from rekindle.observability.runs import load_run
 from rekindle.observability.step_log import read_step_log
-from rekindle.training.endings import Ending
+from rekindle.records.endings import Ending
 from rekindle.types import Fate
 from rekindle.verifiers import qa_exact_match
 from searching import QUICK_SELF_PLAY, SELF_PLAY_EXAMPLE, recording, self_play_config

@@ -5,7 +5,7 @@ from test_loop import assert_same_run, finish, opened, without_clocks
 
 from fast import sample
 from rekindle.engines.torch_engine import TorchEngine
-from rekindle.training.endings import Ending
+from rekindle.records.endings import Ending
 from searching import self_play_config
 
 

@@ -13,8 +13,8 @@ from rekindle.observability.metrics import read_metrics
 from rekindle.observability.trackers import checking
 from rekindle.observability.trackers.checking import KINDS, TrackerKind
 from rekindle.observability.trackers.follower import numbers
+from rekindle.records.endings import Ending
 from rekindle.testing import FakeTracker
-from rekindle.training.endings import Ending
 from tracker_stores import STORES
 
 ALL = 'track=["tensorboard", "wandb", "mlflow", "trackio"]'

@@ -10,8 +10,8 @@ import torch
 from rekindle.config.tables.credit import LossTable
 from rekindle.config.tables.training import OptimizerTable
 from rekindle.models.policy import Policy, TokenLogprobs
+from rekindle.records.update_stats import UpdateStats
 from rekindle.training.trainer import Trainer, UpdateSettings
-from rekindle.training.update_stats import UpdateStats
 from rekindle.types import TrainingSample
 
 VOCABULARY = 7

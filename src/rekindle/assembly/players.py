@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from rekindle.training.supply import Supply
+from rekindle.records.supply import Supply
 from rekindle.types import Environment
 
 __all__ = ["Players"]

@@ -3,7 +3,7 @@
 import functools
 import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,22 +25,19 @@ from rekindle.models.directory import is_adapter
 from rekindle.models.kernels import Kernels
 from rekindle.models.policy import Policy
 from rekindle.notices import Say, opened, warn
-from rekindle.observability.metrics import MetricsWriter
-from rekindle.observability.step_log import StepLog
+from rekindle.observability.opened_files import opened_run_files
 from rekindle.observability.trackers import check_trackers, tracked
-from rekindle.observability.warnings_log import WarningsLog
-from rekindle.scheduling.ledger import Ledger
+from rekindle.records import run_directory
+from rekindle.records.health import HealthWatch
+from rekindle.records.rollout_samples import SampleRecorder, spread
+from rekindle.records.run_files import RunFiles
+from rekindle.records.run_tasks import keep_tasks, same_tasks
 from rekindle.scheduling.profiling import Profile
 from rekindle.scheduling.scheduler import Scheduler
 from rekindle.tasks.task_set import TaskSet
-from rekindle.training import run_directory
 from rekindle.training.callbacks import Callbacks
 from rekindle.training.checkpoint import UNREADABLE, Checkpoints, damaged
-from rekindle.training.health import HealthWatch
 from rekindle.training.loop import Observer, Parts, TrainingLoop
-from rekindle.training.rollout_samples import SampleRecorder, spread
-from rekindle.training.run_files import RunFiles
-from rekindle.training.run_tasks import keep_tasks, same_tasks
 from rekindle.training.trainer import Trainer, TrainerState, UpdateSettings
 from rekindle.types import GroupRequest, Rollout, UserError
 from rekindle.verifiers.weaknesses import weaknesses
@@ -107,14 +104,15 @@ def open_run(
             warn(text)
         # Errors of model, tasks, environment and profile are found here, before any file is written.
         ready = _ready(_of_the_run(bench, directory) if step else bench, start, started=bool(step))
-        with run_directory.locked(directory), _run_files(config, directory, ready.source, checkpoints) as files:
-            saved = _resumed_files(files, step) if step else None
+        with run_directory.locked(directory), _run_files(config, directory, ready.source) as files:
+            saved = _resumed_files(files, checkpoints, step) if step else None
             if saved is None:
-                _new_files(files, directory, ready.bench, commit)
+                _new_files(files, checkpoints, directory, ready.bench, commit)
             with notices.kept_in(files.warnings), _tracked(files, config, directory, saved) as tracked_files:
                 profiled = _with_profile(ready, lambda bench: own_profile(bench, directory, say, interrupted))
                 parts = replace(
-                    _parts(profiled, tracked_files, saved, observer, say), callbacks=callbacks or Callbacks()
+                    _parts(profiled, tracked_files, checkpoints, saved, observer, say),
+                    callbacks=callbacks or Callbacks(),
                 )
                 loop = TrainingLoop(adapt(parts))
                 if saved:
@@ -202,26 +200,28 @@ def _of_the_run(bench: Workbench, directory: Path) -> Workbench:
     return replace(bench, tasks=replace(bench.tasks, pool=pool, held_out=held_out))
 
 
-def _new_files(files: RunFiles, directory: Path, bench: Workbench, commit: str | None) -> None:
+def _new_files(
+    files: RunFiles, checkpoints: Checkpoints, directory: Path, bench: Workbench, commit: str | None
+) -> None:
     """Prepare the files of a run that begins, perhaps after an earlier start was killed."""
     _describe(directory, bench, commit)
     keep_tasks(directory, bench.tasks.pool, bench.tasks.held_out)
-    files.checkpoints.prepare()
+    checkpoints.prepare()
     files.truncate_after(0)
 
 
-def _resumed_files(files: RunFiles, step: int) -> _Saved:
+def _resumed_files(files: RunFiles, checkpoints: Checkpoints, step: int) -> _Saved:
     """Read a checkpoint, and remove from the files what came after it.
 
     Raises:
         UserError: The checkpoint or a file is damaged, or they do not belong together.
     """
-    files.checkpoints.prepare()
-    trainer, state = files.checkpoints.load(step)
+    checkpoints.prepare()
+    trainer, state = checkpoints.load(step)
     try:
         rollouts, kernels = int(state["totals"]["rollouts"]), Kernels.from_description(state["kernels"])
     except UNREADABLE as error:
-        raise damaged(files.checkpoints.path(step), error) from error
+        raise damaged(checkpoints.path(step), error) from error
     files.truncate_after(step)
     if step and (last := files.metrics.last_step()) != step:
         ends = "is empty" if last is None else f"ends at step {last}"
@@ -239,16 +239,9 @@ def _restore(loop: TrainingLoop, saved: _Saved, path: Path) -> None:
         raise damaged(path, error) from error
 
 
-@contextmanager
-def _run_files(config: Config, directory: Path, source: TaskSource, checkpoints: Checkpoints) -> Iterator[RunFiles]:
-    with ExitStack() as stack:
-        ledger = stack.enter_context(closing(Ledger(directory / "ledger.sqlite")))
-        metrics = stack.enter_context(MetricsWriter(directory / "metrics.jsonl"))
-        proposals = None if source.log_file is None else stack.enter_context(StepLog(directory / source.log_file))
-        warnings = stack.enter_context(WarningsLog(directory / "warnings.jsonl"))
-        kept = config.samples.per_step or config.samples.held_out
-        samples = stack.enter_context(StepLog(directory / "samples.jsonl")) if kept else None
-        yield RunFiles(ledger, metrics, warnings, checkpoints, proposals, samples)
+def _run_files(config: Config, directory: Path, source: TaskSource) -> AbstractContextManager[RunFiles]:
+    kept = config.samples.per_step or config.samples.held_out
+    return opened_run_files(directory, proposals=source.log_file, samples=bool(kept))
 
 
 @contextmanager
@@ -298,7 +291,12 @@ def _scheduler(bench: Workbench, profile: Profile | None) -> Scheduler:
 
 
 def _parts(
-    ready: _Ready, files: RunFiles, saved: _Saved | None, observer: Callable[[int, int], Observer], say: Say
+    ready: _Ready,
+    files: RunFiles,
+    checkpoints: Checkpoints,
+    saved: _Saved | None,
+    observer: Callable[[int, int], Observer],
+    say: Say,
 ) -> Parts:
     bench, config, scheduler = ready.bench, ready.bench.config, ready.scheduler
     assert scheduler is not None, "a profile that was missing is made before"
@@ -329,6 +327,7 @@ def _parts(
         recorder=recorder,
         health=health,
         files=files,
+        checkpoints=checkpoints,
         observer=observer(saved.step, saved.rollouts) if saved else observer(0, 0),
         start=profile_costs(ready.profile),
     )

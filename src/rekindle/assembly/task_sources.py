@@ -8,11 +8,11 @@ from rekindle.assembly.self_play import build_self_play
 from rekindle.config import Config
 from rekindle.config.facts import plays_itself
 from rekindle.engines.engine import Engine
+from rekindle.records.supply import GivenTasks
 from rekindle.scheduling.pools import GrowingPool
 from rekindle.scheduling.scheduler import Scheduler
 from rekindle.tasks import search_world
 from rekindle.tasks.task_set import levels_of
-from rekindle.training.supply import GivenTasks
 from rekindle.types import Document
 
 __all__ = ["TaskSource", "task_source"]

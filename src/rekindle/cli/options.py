@@ -43,7 +43,7 @@ def resolved(options: argparse.Namespace, begun: Path | None = None) -> "Config"
 
 def saved_policy(checkpoint: Path | None) -> Path | None:
     """Directory of the policy named by ``--checkpoint``; None: the start model."""
-    from rekindle.training.run_directory import model_directory
+    from rekindle.records.run_directory import model_directory
 
     return None if checkpoint is None else model_directory(checkpoint)
 

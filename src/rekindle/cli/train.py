@@ -23,7 +23,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def _train(options: argparse.Namespace) -> int:
     from rekindle.api import train
-    from rekindle.training.endings import Ending
+    from rekindle.records.endings import Ending
 
     config = resolved(options)
     directory = options.out or Path("runs") / f"{options.config.stem}-{config.recipe}-{config.train.seed}"

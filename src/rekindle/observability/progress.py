@@ -16,7 +16,7 @@ from rekindle.observability.live.run_state import RunState
 from rekindle.observability.live.shown_samples import shown_samples
 from rekindle.observability.live.terminal import TerminalView
 from rekindle.observability.rows import by_level, shown_levels
-from rekindle.training.activity import Activity
+from rekindle.records.activity import Activity
 
 __all__ = ["Progress", "sentence"]
 

@@ -18,7 +18,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
@@ -26,7 +25,8 @@ from safetensors.torch import load_file as load_tensors
 from safetensors.torch import save_file as save_tensors
 
 from rekindle.models.policy import Policy
-from rekindle.training.run_directory import checkpoint_steps
+from rekindle.records.run_directory import checkpoint_steps
+from rekindle.records.state_files import join_arrays, split_arrays, sync, sync_tree
 from rekindle.training.trainer import TrainerState
 from rekindle.types import UserError
 
@@ -97,10 +97,10 @@ class Checkpoints:
         try:
             shutil.rmtree(partial, ignore_errors=True)
             self._write(partial, policy, trainer, state)
-            _sync_tree(partial)
+            sync_tree(partial)
             shutil.rmtree(final, ignore_errors=True)
             partial.rename(final)
-            _sync(self._directory)
+            sync(self._directory)
         except (OSError, SafetensorError) as error:
             shutil.rmtree(partial, ignore_errors=True)
             kept = f"the last complete one is step {self.steps()[-1]}" if self.steps() else "there is no earlier one"
@@ -148,7 +148,7 @@ class Checkpoints:
                 "tensors": load_tensors(path / OPTIMIZER),
                 "values": values["trainer"],
             }
-            return trainer, _join(values["state"], arrays)
+            return trainer, join_arrays(values["state"], arrays)
         except CheckpointError:
             raise
         except UNREADABLE as error:
@@ -159,36 +159,10 @@ class Checkpoints:
         directory.mkdir()
         policy.save(directory / MODEL)
         save_tensors(trainer["tensors"], directory / OPTIMIZER)
-        values, arrays = _split(state)
+        values, arrays = split_arrays(state)
         save_arrays(arrays, directory / "scheduler.safetensors")
         document = {"format": FORMAT, "trainer": trainer["values"], "state": values}
         (directory / "state.json").write_text(json.dumps(document), encoding="utf-8")
-
-
-def _split(value: Mapping[str, Any], prefix: str = "") -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
-    """Separate nested dictionaries into values without arrays, and arrays by their path."""
-    plain: dict[str, Any] = {}
-    arrays: dict[str, np.ndarray[Any, Any]] = {}
-    for key, item in value.items():
-        if isinstance(item, np.ndarray):
-            arrays[prefix + key] = item
-        elif isinstance(item, Mapping):
-            plain[key], inner = _split(item, f"{prefix}{key}.")
-            arrays |= inner
-        else:
-            plain[key] = item
-    return plain, arrays
-
-
-def _join(values: dict[str, Any], arrays: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, Any]:
-    """Inverse of ``_split``."""
-    for name, array in arrays.items():
-        *path, key = name.split(".")
-        table = values
-        for part in path:
-            table = table[part]
-        table[key] = array
-    return values
 
 
 def _link(source: str, target: str) -> None:
@@ -197,16 +171,3 @@ def _link(source: str, target: str) -> None:
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)
-
-
-def _sync_tree(directory: Path) -> None:
-    for path in [*directory.rglob("*"), directory]:
-        _sync(path)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

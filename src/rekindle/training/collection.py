@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from rekindle.records.activity import Activity, Part
+from rekindle.records.clock import StepClock
 from rekindle.scheduling.scheduler import Scheduler
-from rekindle.training.activity import Activity, Part
-from rekindle.training.clock import StepClock
 from rekindle.types import Environment, Group, GroupRequest, Rollout, UserError
 
 __all__ = ["Collected", "RolloutCollector"]

@@ -16,22 +16,23 @@ from rekindle.config import Config
 from rekindle.engines.engine import Engine, Metered
 from rekindle.learning.credit import Credit
 from rekindle.learning.samples import build_samples
+from rekindle.records.activity import Activity, Part
+from rekindle.records.clock import StepClock
+from rekindle.records.endings import Ending, stop_after
+from rekindle.records.health import HealthWatch, starving
+from rekindle.records.rollout_samples import SampleRecorder
+from rekindle.records.run_files import RunFiles
+from rekindle.records.step_metrics import Totals, step_metrics
+from rekindle.records.supply import GivenTasks, Supply
+from rekindle.records.tally import RewardTally
+from rekindle.records.update_stats import UpdateStats
 from rekindle.scheduling.scheduler import Scheduler
 from rekindle.scheduling.starvation import StarvationWatch
-from rekindle.training.activity import Activity, Part
 from rekindle.training.callbacks import Callbacks
-from rekindle.training.clock import StepClock
+from rekindle.training.checkpoint import Checkpoints
 from rekindle.training.collection import RolloutCollector
-from rekindle.training.endings import Ending, stop_after
-from rekindle.training.health import HealthWatch, starving
-from rekindle.training.rollout_samples import SampleRecorder
-from rekindle.training.run_files import RunFiles
 from rekindle.training.schedules import size_factor
-from rekindle.training.step_metrics import Totals, step_metrics
-from rekindle.training.supply import GivenTasks, Supply
-from rekindle.training.tally import RewardTally
 from rekindle.training.trainer import Trainer, TrainerState
-from rekindle.training.update_stats import UpdateStats
 from rekindle.types import Environment, GroupRequest, Rollout, TrainingSample
 
 __all__ = ["LiveObserver", "Observer", "Parts", "TrainingLoop"]
@@ -79,6 +80,7 @@ class Parts:
         recorder: Chooses the samples of what the policy wrote.
         health: Watches over what goes wrong; None: one without held-out prompts and answers.
         files: Files that grow with every step.
+        checkpoints: States to resume from.
         observer: Receives metrics and warnings; a ``LiveObserver`` receives more.
         callbacks: Called after every step, evaluation and checkpoint.
         start: Costs before the first step, for the first metrics line.
@@ -96,6 +98,7 @@ class Parts:
     recorder: SampleRecorder = field(default_factory=SampleRecorder)
     health: HealthWatch | None = None
     files: RunFiles
+    checkpoints: Checkpoints
     observer: Observer
     callbacks: Callbacks = field(default_factory=Callbacks)
     start: Mapping[str, float] = field(default_factory=dict)
@@ -345,7 +348,7 @@ class TrainingLoop:
             "scheduler": self.parts.scheduler.state_dict(),
             "kernels": policy.kernels.describe(),
         }
-        checkpoints = self.parts.files.checkpoints
+        checkpoints = self.parts.checkpoints
         checkpoints.save(self.step, policy, self.parts.trainer.state_dict(), state)
         self.parts.callbacks.checkpoint(checkpoints.path(self.step))
 

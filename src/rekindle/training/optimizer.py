@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from rekindle.config.tables.training import OptimizerTable
-from rekindle.training.update_stats import Diverged
+from rekindle.records.update_stats import Diverged
 
 __all__ = ["Optimizer"]
 

@@ -38,12 +38,13 @@ from rekindle.learning.losses.zero_variance import entropy_advantages
 from rekindle.learning.sides import side_scales
 from rekindle.models.policy import Policy, TokenLogprobs
 from rekindle.notices import warn
+from rekindle.records.update_stats import Diverged, UpdateStats
 from rekindle.training.batching import microbatches, minibatches
 from rekindle.training.movement import Movement
 from rekindle.training.optimizer import Optimizer
 from rekindle.training.policy_gap import PolicyGap
 from rekindle.training.schedules import Decay, learning_rate_factor
-from rekindle.training.update_stats import Diverged, UpdateStats, UpdateSums
+from rekindle.training.update_sums import UpdateSums
 from rekindle.types import TrainingSample
 
 __all__ = ["Diverged", "Trainer", "TrainerState", "UpdateSettings", "UpdateStats"]

@@ -3,7 +3,7 @@
 import pytest
 
 from rekindle.observability.live.run_state import STEPS_SHOWN, RunState, doing_words, step_cells
-from rekindle.training.activity import Doing, Part
+from rekindle.records.activity import Doing, Part
 
 STEP = {
     "step": 41, "reward/mean": 0.4637, "groups/mixed": 19, "groups/asked": 64, "completion/length_mean": 11.125,

@@ -10,7 +10,7 @@ from rekindle.observability.live.run_state import RunState
 from rekindle.observability.live.shown_samples import shown_samples
 from rekindle.observability.live.terminal import TerminalView
 from rekindle.observability.progress import Progress
-from rekindle.training.activity import Activity, Part
+from rekindle.records.activity import Activity, Part
 
 STEP = {
     "step": 41, "total_rollouts": 10496, "groups/asked": 64, "groups/mixed": 19, "groups/trained": 19,

@@ -31,10 +31,10 @@ from rekindle.environments.self_play.rewards import ProposerReward
 from rekindle.environments.self_play.seeds import Seeds
 from rekindle.learning.credit import Credit
 from rekindle.notices import warn
+from rekindle.records.supply import Supplied
 from rekindle.scheduling.group_records import GroupRecord, failure_record
 from rekindle.scheduling.pools import GrowingPool
 from rekindle.scheduling.seeding import mixed_seed
-from rekindle.training.supply import Supplied
 from rekindle.types import GroupRequest, UserError
 
 __all__ = ["QuestionSupply", "SupplySettings"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from rekindle.observability.formatting import compact, duration, grouped, percent, rate
 from rekindle.observability.live.shown_samples import ShownSample
 from rekindle.observability.rows import number
-from rekindle.training.activity import Activity, Doing, Part
+from rekindle.records.activity import Activity, Doing, Part
 
 __all__ = ["STEPS_SHOWN", "RunState", "doing_words", "step_cells"]
 

@@ -12,7 +12,7 @@ from rekindle.observability.trackers.follower import Follower, Record
 from rekindle.observability.trackers.tracker import TrackedRun
 
 if TYPE_CHECKING:
-    from rekindle.training.run_files import MetricsLog
+    from rekindle.records.run_files import MetricsLog
 
 __all__ = ["TrackedMetrics", "tracked"]
 

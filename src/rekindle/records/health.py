@@ -19,9 +19,9 @@ from typing import Any
 
 from rekindle.config import Config
 from rekindle.config.facts import judges, longest_run, plays_search, trains_all_weights
+from rekindle.records.audit_watch import AuditWatch
 from rekindle.scheduling.pools import Pool
 from rekindle.scheduling.starvation import STARVATION_STEPS
-from rekindle.training.audit_watch import AuditWatch
 from rekindle.types import GroupRequest, Rollout
 from rekindle.verifiers.mentions import mentions
 

@@ -1,6 +1,6 @@
 """Two updates of one step, added up by hand."""
 
-from rekindle.training.update_stats import UpdateStats
+from rekindle.records.update_stats import UpdateStats
 
 
 def stats(**changes):

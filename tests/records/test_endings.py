@@ -2,7 +2,7 @@
 
 import pytest
 
-from rekindle.training.endings import Ending, Stop, stop_after
+from rekindle.records.endings import Ending, Stop, stop_after
 
 
 @pytest.fixture

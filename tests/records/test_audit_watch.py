@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from rekindle.training.audit_watch import GROUPS, AuditWatch
-from rekindle.training.tally import RewardTally
+from rekindle.records.audit_watch import GROUPS, AuditWatch
+from rekindle.records.tally import RewardTally
 from rekindle.types import GroupRequest, Rollout, Task
 from rekindle.verifiers.audited import AuditedVerifier, verifier_audit
 from rekindle.verifiers.functions import LocalFunction

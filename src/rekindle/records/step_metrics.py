@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from rekindle.records.supply import Supplied
+from rekindle.records.update_stats import UpdateStats
 from rekindle.scheduling.group_records import GroupRecord, step_counts
-from rekindle.training.supply import Supplied
-from rekindle.training.update_stats import UpdateStats
 from rekindle.types import Fate, Outcome, TrainingSample
 
 __all__ = ["SUMMED", "Totals", "step_metrics"]

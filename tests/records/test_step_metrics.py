@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
+from rekindle.records.step_metrics import Totals, step_metrics
+from rekindle.records.supply import Supplied
 from rekindle.scheduling.group_records import GroupRecord
-from rekindle.training.step_metrics import Totals, step_metrics
-from rekindle.training.supply import Supplied
-from rekindle.training.update_stats import UpdateSums
+from rekindle.training.update_sums import UpdateSums
 from rekindle.types import Fate, GroupRequest, Outcome
 
 

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from rekindle.notices import Log
+from rekindle.records.supply import Supplied
 from rekindle.scheduling.group_records import GroupRecord
 from rekindle.scheduling.ledger import Ledger
-from rekindle.training.checkpoint import Checkpoints
-from rekindle.training.supply import Supplied
 
 __all__ = ["LineLog", "MetricsLog", "RunFiles", "StepWarnings"]
 
@@ -64,7 +63,6 @@ class RunFiles:
         ledger: A row per group.
         metrics: A line per step.
         warnings: Warnings, by step.
-        checkpoints: States to resume from.
         proposals: A line per proposed task; None where tasks are given.
         samples: A few rollouts a step; None where none are kept.
     """
@@ -72,7 +70,6 @@ class RunFiles:
     ledger: Ledger
     metrics: MetricsLog
     warnings: StepWarnings
-    checkpoints: Checkpoints
     proposals: LineLog | None = None
     samples: LineLog | None = None
 

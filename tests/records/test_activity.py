@@ -1,6 +1,6 @@
 """What a run is doing: parts, rollouts and tokens, with an engine that counts and with one that does not."""
 
-from rekindle.training.activity import Activity, Doing, Part
+from rekindle.records.activity import Activity, Doing, Part
 
 
 class Time:

@@ -3,7 +3,7 @@
 import pytest
 
 from rekindle.notices import RekindleWarning
-from rekindle.training.run_tasks import RunTasksError, keep_tasks, same_tasks
+from rekindle.records.run_tasks import RunTasksError, keep_tasks, same_tasks
 from rekindle.types import Task
 
 

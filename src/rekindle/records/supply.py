@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from rekindle.records.rollout_samples import Played
 from rekindle.scheduling.group_records import GroupRecord
-from rekindle.training.rollout_samples import Played
 from rekindle.types import TrainingSample
 
 __all__ = ["GivenTasks", "Supplied", "Supply"]
