@@ -29,6 +29,10 @@ class StepClock:
         yield
         self._own[phase] += time.perf_counter() - began
 
+    def add(self, phase: str, seconds: float) -> None:
+        """Count seconds that the caller measured in a phase of the loop."""
+        self._own[phase] += seconds
+
     def read(self) -> dict[str, float]:
         """Metrics: ``seconds``, ``cpu_seconds``, ``time/PHASE``; ``time/other`` is the rest, outside all phases."""
         wall, cpu = time.perf_counter(), time.process_time()

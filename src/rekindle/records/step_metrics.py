@@ -10,7 +10,7 @@ from rekindle.records.update_stats import UpdateStats
 from rekindle.scheduling.group_records import GroupRecord, step_counts
 from rekindle.types import Fate, Outcome, TrainingSample
 
-__all__ = ["SUMMED", "Totals", "step_metrics"]
+__all__ = ["SUMMED", "Totals", "step_metrics", "update_metrics"]
 
 SUMMED = (
     "seconds",
@@ -88,17 +88,36 @@ def step_metrics(
     return {
         **step_counts(records),
         **_proposer_fates(supplied.records),
-        **_costs([*records, *supplied.records], supplied.further_tokens, update, parameters),
+        **update_metrics([*records, *supplied.records], update, parameters, supplied.further_tokens),
         "reward/mean": sum(one.reward_sum for one in judged) / rollouts if judged else None,
         "completion/length_mean": sum(one.generated_tokens for one in judged) / rollouts if judged else None,
         "completion/truncated": sum(one.truncated for one in judged) / rollouts if judged else None,
         "advantage/abs_mean": sum(peaks) / len(peaks) if peaks else 0.0,
         **_temperatures(records, base_temperature),
         "verify/failures": sum(one.verifier_failures for one in records),
-        **{key: getattr(update, key) if update else None for key in _OF_THE_UPDATE},
-        **{key: getattr(update, name) if update else None for key, name in _NAMED.items()},
         **_by_level(records, levels),
         **supplied.metrics,
+    }
+
+
+def update_metrics(
+    records: Sequence[GroupRecord],
+    update: UpdateStats | None,
+    parameters: int = 0,
+    further_tokens: tuple[int, int] = (0, 0),
+) -> dict[str, Any]:
+    """Metrics of a step that depend on its update: numbers of the update, and rollouts, tokens and FLOPs.
+
+    Args:
+        records: Records of the step's groups, of all roles.
+        update: Numbers of the update; None without one.
+        parameters: Number of parameters, P.
+        further_tokens: Prompt tokens and sampled tokens outside of rollouts.
+    """
+    return {
+        **_costs(records, further_tokens, update, parameters),
+        **{key: getattr(update, key) if update else None for key in _OF_THE_UPDATE},
+        **{key: getattr(update, name) if update else None for key, name in _NAMED.items()},
     }
 
 

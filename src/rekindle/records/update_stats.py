@@ -19,7 +19,7 @@ class UpdateStats:
     Attributes:
         loss: Batch loss, KL term included; mean over the optimizer steps.
         entropy: Mean entropy of the trained tokens in nats, before each token's step.
-        grad_norm: Euclidean norm before clipping; mean over the optimizer steps.
+        grad_norm: Euclidean norm before clipping; mean over the optimizer steps; None: another trainer did not say it.
         lr: Learning rate of the update.
         kl: Mean KL estimate to the reference over the trained tokens; None without a KL term.
         clip_fraction: Share of the trained tokens without gradient because of the clipped ratio.
@@ -37,7 +37,7 @@ class UpdateStats:
 
     loss: float
     entropy: float
-    grad_norm: float
+    grad_norm: float | None
     lr: float
     kl: float | None
     clip_fraction: float

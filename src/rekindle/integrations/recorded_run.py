@@ -1,0 +1,294 @@
+"""Run files of a run whose training loop is another library's: its directory, step metrics, samples and warnings.
+
+The other trainer's step has two halves, with its own code between them:
+
+    collected(...)   groups are chosen and rollouts are known
+    finished(...)    the update on them is done
+    write()          the line of the step, once an evaluation after it could add to it
+
+Every process of a distributed run has a ``RecordedRun`` and counts the same; only the main one has files.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rekindle.config import Config, ConfigError
+from rekindle.notices import opened, warn
+from rekindle.observability.opened_files import opened_run_files
+from rekindle.observability.report import write_report
+from rekindle.planning import write_null_control
+from rekindle.records import run_directory
+from rekindle.records.health import HealthWatch, starving
+from rekindle.records.rollout_samples import SampleRecorder
+from rekindle.records.run_files import RunFiles
+from rekindle.records.run_tasks import keep_tasks, same_tasks
+from rekindle.records.step_metrics import Totals, step_metrics, update_metrics
+from rekindle.records.supply import Supplied
+from rekindle.records.tally import RewardTally
+from rekindle.records.update_stats import UpdateStats
+from rekindle.scheduling.group_records import GroupRecord
+from rekindle.scheduling.pools import Pool
+from rekindle.scheduling.serialization import record_from_json, record_to_json
+from rekindle.scheduling.starvation import StarvationWatch
+from rekindle.types import GroupRequest, Rollout, Task, TrainingSample
+
+__all__ = ["RecordedRun"]
+
+
+@dataclass(slots=True)
+class _Step:
+    """A step from its rollouts to its line in ``metrics.jsonl``."""
+
+    records: Sequence[GroupRecord]
+    seconds: Mapping[int, float]
+    samples: Sequence[Mapping[str, Any]]
+    metrics: dict[str, Any] = field(default_factory=dict)
+    done: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "records": [record_to_json(one) for one in self.records],
+            "seconds": [[request_id, spent] for request_id, spent in self.seconds.items()],
+            "samples": list(self.samples),
+            "metrics": self.metrics,
+            "done": self.done,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "_Step":
+        records = [record_from_json(one) for one in value["records"]]
+        return cls(records, dict(value["seconds"]), value["samples"], value["metrics"], value["done"])
+
+
+class RecordedRun:
+    """The account of a run: every group's fate, the metrics of every step, and samples of what the policy wrote.
+
+    Args:
+        config: The run's settings.
+        directory: Run directory; None: this process writes no files.
+        parameters: Number of parameters, for FLOPs.
+        decode: Token ids -> text, for samples.
+        answer: Task id -> its reference answer, for samples.
+        words: Names of the other trainer for keys of the configuration, in messages.
+
+    Attributes:
+        step: Number of the last step.
+        version: Policy version, the number of updates.
+        without_signal: Steps in a row without anything to train on.
+        line: Last line of ``metrics.jsonl``; empty before the first.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        directory: Path | None,
+        *,
+        parameters: int,
+        decode: Callable[[Sequence[int]], str],
+        answer: Callable[[str], object] = lambda task_id: None,
+        words: Mapping[str, str] | None = None,
+    ) -> None:
+        self.step = self.version = self.without_signal = 0
+        self.line: Mapping[str, Any] = {}
+        self._config, self._directory, self._parameters = config, directory, parameters
+        self._words = dict(words or {})
+        self._totals, self._starvation = Totals(), StarvationWatch()
+        self._health, self._tally = HealthWatch(config), RewardTally(config.task.success_threshold)
+        self._recorder = SampleRecorder(config.samples.per_step, decode, answer)
+        self._files: RunFiles | None = None
+        self._open: _Step | None = None
+        self._pool_metrics: Mapping[str, Any] = {}
+
+    # -- the directory ------------------------------------------------------------------------------------------------
+
+    def check(self, *, resume: bool, resumable: bool) -> None:
+        """Check whether the run may use its directory, without writing to it.
+
+        Args:
+            resume: The run goes on from a checkpoint.
+            resumable: There is a checkpoint to go on from; without one, a run begins again.
+
+        Raises:
+            ConfigError: The directory has another run, or the run began with other settings.
+        """
+        directory = self._directory
+        if directory is None:
+            return
+        begun = (directory / "config.toml").is_file()
+        if begun and resumable and not resume:
+            raise ConfigError(
+                f"{directory} has the files of an earlier run; go on with it (resume_from_checkpoint=True in "
+                "train()), or choose another output_dir"
+            )
+        if resume and not begun:
+            raise ConfigError(
+                f"{directory} has no files of the run to resume (no config.toml); restore them, or choose another "
+                "output_dir and begin with the checkpoint's model"
+            )
+        if resume:
+            try:
+                run_directory.check_same(self._config, directory)
+            except ConfigError as error:
+                raise ConfigError(self._said(str(error))) from error
+
+    def ordered(self, tasks: Sequence[Task], *, resume: bool) -> list[str]:
+        """Ids of the tasks in the order of the run.
+
+        Raises:
+            RunTasksError: The tasks are not those that the run began with.
+        """
+        if self._directory is None or not resume:
+            return [task.id for task in tasks]
+        return [task.id for task in same_tasks(self._directory, tasks, ())[0]]
+
+    @contextmanager
+    def opened(self, tasks: Sequence[Task], *, resume: bool, **facts: Any) -> Iterator[None]:
+        """The run with its files, which are closed at the end, and with a report where the body did not fail.
+
+        Args:
+            tasks: The tasks of the run, in its order.
+            resume: The run goes on from a checkpoint; ``restore`` removes what came after it.
+            facts: Further facts for ``run.json``.
+        """
+        if self._directory is None:
+            yield
+            return
+        with ExitStack() as stack:
+            stack.enter_context(run_directory.locked(self._directory))
+            if not resume:
+                run_directory.describe(self._directory, self._config, pool=len(tasks), held_out=0, **facts)
+                keep_tasks(self._directory, tasks, ())
+            self._files = files = stack.enter_context(opened_run_files(self._directory))
+            if not resume:
+                files.truncate_after(0)
+            channel = stack.enter_context(opened())
+            stack.enter_context(channel.kept_in(files.warnings))
+            yield
+            self.write()
+        write_null_control(self._config, self._directory)
+        write_report(self._directory)
+
+    def note_ending(self, name: str, why: str) -> None:
+        """Keep in ``run.json`` how the run ended."""
+        if self._directory is not None:
+            run_directory.note_ending(self._directory, name, why)
+
+    # -- a step -------------------------------------------------------------------------------------------------------
+
+    def note(self, request: GroupRequest, rollouts: Sequence[Rollout]) -> None:
+        """Consider a request's rollouts for samples, warnings and means of rewards."""
+        self._recorder.note(request, rollouts)
+        self._health.note(request, rollouts)
+        self._tally.note(rollouts)
+
+    def collected(
+        self,
+        records: Sequence[GroupRecord],
+        samples: Sequence[TrainingSample],
+        seconds: Mapping[int, float],
+        pool: Pool,
+        wanted: int,
+    ) -> None:
+        """Begin a step with its group records.
+
+        Args:
+            records: Records of the step's groups.
+            samples: The batch; empty where nothing can be trained on.
+            seconds: Seconds from ask to tell, by request id.
+            pool: The pool, for its metrics.
+            wanted: Groups of a full batch.
+        """
+        self.write()
+        self.step += 1
+        self.without_signal = 0 if samples else self.without_signal + 1
+        metrics = step_metrics(
+            records, samples, None, parameters=self._parameters, base_temperature=self._config.train.temperature
+        )
+        metrics |= self._tally.drain()
+        lines = self._recorder.drain(self.step, self.version, records)
+        self._open = _Step(records, seconds, lines, metrics)
+        if self._starvation.note(pool, metrics["groups/trained"], wanted):
+            self.warn(starving(self._starvation.mean, wanted, pool))
+
+    def finished(self, update: UpdateStats | None, pool: Pool, **further: Any) -> None:
+        """Add the numbers of the step's update; ``write`` writes its line."""
+        step = self._open
+        assert step is not None, "a step is finished after it was collected"
+        step.metrics |= update_metrics(step.records, update, self._parameters) | further
+        step.done = True
+        self.version += update is not None
+        self._pool_metrics = {
+            "pool/live": pool.live,
+            "pool/size": len(pool.history),
+            "pool/resets": pool.resets,
+            "pool/starving": int(self._starvation.starving),
+            **pool.metrics(),
+        }
+        for text in self._health.step(step.metrics):
+            self.warn(text)
+
+    def add(self, metrics: Mapping[str, Any]) -> None:
+        """Add metrics that became known after the step was finished, such as those of an evaluation."""
+        if self._open is not None and self._open.done:
+            self._open.metrics |= metrics
+
+    @property
+    def latest(self) -> Mapping[str, Any]:
+        """Metrics of the last finished step; empty before the first."""
+        if self._open is not None and self._open.done:
+            return {"step": self.step, **self._open.metrics}
+        return self.line
+
+    def write(self) -> None:
+        """Write the last finished step: its groups, samples and line."""
+        step = self._open
+        if step is None or not step.done:
+            return
+        self._open = None
+        line = {"step": self.step, "version": self.version, **step.metrics}
+        self.line = line | self._totals.add(step.metrics) | self._pool_metrics
+        if self._files is not None:
+            self._files.write_groups(step.records, step.seconds, Supplied())
+            self._files.write_samples(step.samples)
+            self._files.end_step(self.line)
+
+    def warn(self, text: str) -> None:
+        """Warn in the words of the other trainer; once, from the main process."""
+        if self._directory is not None:
+            warn(self._said(text))
+
+    def _said(self, text: str) -> str:
+        for ours, theirs in self._words.items():
+            text = text.replace(ours, theirs)
+        return text
+
+    # -- state --------------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """State as JSON values; an unfinished step is part of it."""
+        self.write()
+        return {
+            "step": self.step,
+            "version": self.version,
+            "without_signal": self.without_signal,
+            "totals": self._totals.sums,
+            "starvation": self._starvation.state_dict(),
+            "health": self._health.state_dict(),
+            "open": None if self._open is None else self._open.to_json(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore, and remove from the files what came after the checkpoint."""
+        self.step, self.version, self.without_signal = state["step"], state["version"], state["without_signal"]
+        self._totals = Totals(self._totals.sums | state["totals"])
+        self._starvation.load_state_dict(state["starvation"])
+        self._health.load_state_dict(state["health"])
+        self._open = None if state["open"] is None else _Step.from_json(state["open"])
+        if self._files is not None:
+            last = self.step - (self._open is not None)
+            self._files.truncate_after(last)
+            self._files.ledger.check(int(self._totals.sums["rollouts"]), "it is not the ledger of this checkpoint")
+            self._files.warnings.end_step(last)

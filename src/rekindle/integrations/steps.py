@@ -1,0 +1,127 @@
+"""Steps of a scheduler inside another trainer: ask, play and tell until there is something to train on.
+
+    steps.next() -> training samples     the other trainer updates the policy on them
+    steps.finish(update)                 the new weights are live
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rekindle.config import Config
+from rekindle.integrations.recorded_run import RecordedRun
+from rekindle.learning.credit import Credit
+from rekindle.learning.samples import build_samples
+from rekindle.records.clock import StepClock
+from rekindle.records.endings import stop_after
+from rekindle.records.update_stats import UpdateStats
+from rekindle.scheduling.scheduler import Scheduler
+from rekindle.types import Environment, Group, GroupRequest, Rollout, TrainingSample, UserError
+
+__all__ = ["Steps"]
+
+NO_REWARD = "no reward"
+"""Cause of a rollout's failure where no reward function returned a number."""
+
+
+class Steps:
+    """The steps of a run.
+
+    Args:
+        config: The run's settings.
+        scheduler: Selects prompts and groups.
+        credit: Turns groups into training samples.
+        environment: Plays the requests; its exceptions end the run.
+        record: Account of the run.
+
+    Attributes:
+        clock: Clock of the step that is being made.
+        groups: Groups of the last update.
+        over: Why there are no further steps, as a sentence; empty while there are.
+    """
+
+    def __init__(
+        self, config: Config, scheduler: Scheduler, credit: Credit, environment: Environment, record: RecordedRun
+    ) -> None:
+        self.over = ""
+        self.groups: Sequence[Group] = ()
+        self._train = config.train.model_copy(update={"steps": None, "rollouts": None, "tokens": None})
+        self._scheduler, self._credit, self._environment, self._record = scheduler, credit, environment, record
+        self.clock = self._new_clock()
+
+    def _new_clock(self) -> StepClock:
+        return StepClock(lambda: self._environment.seconds)
+
+    def next(self) -> list[TrainingSample] | None:
+        """The samples of the next step that has some; None where the run is over, and ``over`` says why.
+
+        Raises:
+            UserError: No reward function returned a number for any rollout of a step.
+        """
+        while not self.over:
+            self.clock = self._new_clock()
+            wanted, seconds = self._scheduler.groups_per_step, dict[int, float]()
+            groups = self._collected(seconds)
+            if groups is None:
+                self.over = self._scheduler.stopped or "the scheduler has no further requests"
+                break
+            with self.clock.timed("schedule"):
+                records, samples = self._scheduler.drain_records(), build_samples(groups, self._credit)
+            self.groups = groups
+            self._record.collected(records, samples, seconds, self._scheduler.pool, wanted)
+            if samples:
+                return samples
+            self.finish(None)
+            self._record.write()
+            self.over = self._bound()
+        return None
+
+    def finish(self, update: UpdateStats | None, **further: Any) -> None:
+        """End the step with the numbers of its update; None: there was none.
+
+        Args:
+            update: Numbers of the update.
+            further: Further metrics of the step.
+        """
+        self._record.finished(update, self._scheduler.pool, **self.clock.read(), **further)
+        moved = update.moved or 0.0 if update is not None else 0.0
+        self._scheduler.advance(self._record.version, moved)
+
+    def _bound(self) -> str:
+        stop = stop_after(
+            self._record.step,
+            train=self._train,
+            spent={},
+            stopped=self._scheduler.stopped,
+            without_signal=self._record.without_signal,
+            last=self._record.line,
+        )
+        return "" if stop is None else stop.why
+
+    def _collected(self, seconds: dict[int, float]) -> list[Group] | None:
+        """The groups of the next step; None where the scheduler has no further requests."""
+        rollouts = unjudged = 0
+        while True:
+            with self.clock.timed("schedule"):
+                groups = self._scheduler.take()
+                requests = [] if groups is not None else list(iter(self._scheduler.ask, None))
+            if groups is not None and rollouts and unjudged == rollouts:
+                raise UserError(
+                    f"every reward function returned None for all {rollouts} completions of step "
+                    f"{self._record.step + 1}, so there is nothing to learn from; return a number for each completion"
+                )
+            if groups is not None or not requests:
+                return groups
+            played = self._play(requests, seconds)
+            rollouts += len(played)
+            unjudged += sum(one.failure == NO_REWARD for one in played)
+
+    def _play(self, requests: Sequence[GroupRequest], seconds: dict[int, float]) -> list[Rollout]:
+        by_id: Mapping[int, GroupRequest] = {request.id: request for request in requests}
+        before, found = sum(self._environment.seconds.values()), list[Rollout]()
+        for request_id, rollouts in self._environment.play(requests):
+            seconds[request_id] = sum(self._environment.seconds.values()) - before
+            with self.clock.timed("schedule"):
+                self._scheduler.tell(request_id, rollouts)
+                self._record.note(by_id[request_id], rollouts or ())
+            found += rollouts or ()
+        return found

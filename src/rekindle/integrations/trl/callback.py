@@ -1,0 +1,56 @@
+"""The moments of TRL's training loop at which a step of the run ends."""
+
+from typing import TYPE_CHECKING, Any
+
+from tqdm.auto import tqdm
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from rekindle.observability.progress import sentence
+
+if TYPE_CHECKING:
+    from rekindle.integrations.trl.trainer import RekindleTrainer
+
+__all__ = ["RunCallback"]
+
+EVALUATED = {"eval_reward": "eval/accuracy"}
+"""Our metric by TRL's, whose mean reward on held-out prompts is the accuracy of rewards of 0 or 1."""
+
+
+class RunCallback(TrainerCallback):
+    """Ends the steps of a run, adds what TRL logs to them, and prints each as a sentence.
+
+    Args:
+        trainer: The trainer.
+    """
+
+    def __init__(self, trainer: "RekindleTrainer") -> None:
+        self._trainer = trainer
+        self._said = 0
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **named: Any
+    ) -> None:
+        """Note the learning rate of an optimizer step."""
+        self._trainer.meter.step(float(named["optimizer"].param_groups[0]["lr"]))
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **named: Any) -> None:
+        """End the step of the run where its rollouts are used up."""
+        self._trainer.end_step()
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **named: Any
+    ) -> None:
+        """Add the gradient norm to the step, and print its sentence."""
+        record = self._trainer.record
+        if logs and "grad_norm" in logs:
+            record.add({"grad_norm": logs["grad_norm"]})
+        if state.is_world_process_zero and record.latest and record.step > self._said:
+            self._said = record.step
+            tqdm.write(sentence(record.latest))
+
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: Any = None, **named: Any
+    ) -> None:
+        """Add held-out numbers to the step."""
+        found = {ours: metrics[theirs] for theirs, ours in EVALUATED.items() if theirs in (metrics or {})}
+        self._trainer.record.add(found)

@@ -1,0 +1,327 @@
+"""``RekindleTrainer``: TRL's ``GRPOTrainer`` with our prompts, group sizes, temperatures and credit.
+
+    trainer = RekindleTrainer(model=..., reward_funcs=..., args=GRPOConfig(...), train_dataset=..., recipe="recycle")
+
+TRL keeps the model, generation, rewards, the loss, the optimizer, processes, logs and evaluation. What is overridden:
+
+    ==========================================  =====================================================================
+    _prepare_inputs                             a step's micro-batches come from the scheduler instead of the dataloader
+    _generate_single_turn, _calculate_rewards   rows are sampled at their own temperature and seed; rewards are kept
+    _compute_loss                               log-probabilities at each row's temperature; weights of ragged batches
+    _get_per_token_logps_and_entropies          no pass over rollouts that may be dropped
+    training_step                               an end without an update, where there is nothing left to train on
+    train, _save_checkpoint                     run files below ``output_dir/rekindle``; state in every checkpoint
+    ==========================================  =====================================================================
+"""
+
+import copy
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import gather_object
+from torch import Tensor
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from trl import GRPOConfig, GRPOTrainer
+
+from rekindle.integrations.trl.arguments import Arguments
+from rekindle.integrations.trl.callback import RunCallback
+from rekindle.integrations.trl.probe import Probe
+from rekindle.integrations.trl.rollouts import Played, Row, TrlRollouts
+from rekindle.integrations.trl.row_sampling import (
+    Cuts,
+    RowPlan,
+    RowSeed,
+    check_generation,
+    drawing,
+    temperatures_in_vllm,
+)
+from rekindle.integrations.trl.row_temperatures import RowTemperatures
+from rekindle.integrations.trl.rows import tasks_of
+from rekindle.integrations.trl.run import TrlRun
+from rekindle.integrations.trl.sampled import Judged, Rewards, rollouts_of
+from rekindle.integrations.trl.settings import run_settings, settled
+from rekindle.integrations.trl.state import load_batches, newest_whole, save_batches, save_state
+from rekindle.integrations.trl.update_meter import UpdateMeter, reducer
+from rekindle.integrations.trl.words import model_name, reward_names
+from rekindle.notices import warn
+from rekindle.types import UserError
+
+__all__ = ["RekindleTrainer"]
+
+
+class _RunIsOverError(Exception):
+    """There is nothing left to train on."""
+
+
+class _Sampling:
+    """A generation that is being made: its plan, and what the reward functions saw of it."""
+
+    def __init__(self, seeds: Sequence[RowSeed], cuts: Cuts) -> None:
+        self.plan = RowPlan(seeds, cuts)
+        self.temperatures = [one.temperature for one in seeds]
+        self.judged: Judged | None = None
+
+
+class RekindleTrainer(GRPOTrainer):
+    """TRL's trainer with a recipe of rekindle.
+
+    Args:
+        model: As for ``GRPOTrainer``; so are all arguments but ``recipe``.
+        reward_funcs: Reward functions.
+        args: TRL's arguments. What they mean for a recipe: `rekindle.integrations.trl.settings`.
+        train_dataset: A ``Dataset`` with a column ``prompt``; a column ``id`` names prompts for good.
+        others: Further positional arguments.
+        recipe: Name of a recipe, a TOML file, or tables such as ``{"recipe": "erpo", "heating": {"maximum": 1.3}}``.
+        named: Further arguments.
+
+    Attributes:
+        run: The run: its settings, scheduler and files.
+        meter: Numbers of the update that is being made.
+
+    Raises:
+        UserError: An argument contradicts the recipe, or TRL cannot honour it; the message has the remedy.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        reward_funcs: Any = None,
+        args: GRPOConfig | None = None,
+        train_dataset: Any = None,
+        *others: Any,
+        recipe: str | Path | Mapping[str, Any] = "grpo",
+        **named: Any,
+    ) -> None:
+        name = model_name(model)
+        args = copy.copy(args) if args is not None else GRPOConfig(f"{name.rpartition('/')[2]}-GRPO")
+        arguments = Arguments.of(args)
+        names = reward_names(reward_funcs)
+        weights = args.reward_weights or [1.0] * len(names)
+        config = run_settings(
+            recipe, arguments, model=name, rewards=list(zip(names, weights, strict=False)), steps=_steps(args)
+        )
+        for key, value in settled(config, arguments).items():
+            setattr(args, key, value)
+        tasks = tasks_of(train_dataset)
+        self._sampling: _Sampling | None = None
+        self._collected_for = 0.0
+        super().__init__(model, reward_funcs, args, train_dataset, *others, **named)
+        if not self.use_vllm:
+            check_generation(self.generation_config)
+        rollouts = TrlRollouts(
+            self._sampled,
+            process=self.accelerator.process_index,
+            processes=self.accelerator.num_processes,
+            chunk=args.generation_batch_size,
+        )
+        self.run = TrlRun(
+            config,
+            tasks,
+            rollouts,
+            output_dir=Path(args.output_dir),
+            main=self.accelerator.is_main_process,
+            parameters=sum(one.numel() for one in self.model.parameters()),
+            decode=self._tokenizer.decode,
+        )
+        self.meter = UpdateMeter(reducer(self.accelerator), self.accelerator.num_processes)
+        self._row_temperatures = RowTemperatures(self.model, self.temperature)
+        if config.heating.delta and config.loss.off_temperature == "tempered":
+            check_head(self.model)
+        self.add_callback(RunCallback(self))
+
+    # -- the run ------------------------------------------------------------------------------------------------------
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, *others: Any, **named: Any) -> Any:
+        """Train as TRL does, with run files; ``resume_from_checkpoint=True`` goes on from the last whole checkpoint."""
+        newest = newest_whole(Path(self.args.output_dir))
+        checkpoint = newest if resume_from_checkpoint is True else Path(resume_from_checkpoint or "")
+        if resume_from_checkpoint is True and newest is None:
+            raise UserError(
+                f"{self.args.output_dir} has no whole checkpoint to resume from; leave resume_from_checkpoint out to "
+                "begin the run"
+            )
+        resumed = checkpoint if resume_from_checkpoint else None
+        with self.run.opened(resumed, resumable=newest is not None, **self._facts()) as state:
+            if state is not None and resumed is not None:
+                self._restore(resumed, state)
+            return super().train(str(resumed) if resumed else None, *others, **named)
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "trainer": f"trl {trl.__version__}",
+            "model": model_name(self.model),
+            "processes": self.accelerator.num_processes,
+            "device": str(self.accelerator.device),
+            "threads": torch.get_num_threads(),
+            "parameters": sum(one.numel() for one in self.model.parameters()),
+            "trained_parameters": sum(one.numel() for one in self.model.parameters() if one.requires_grad),
+        }
+
+    @property
+    def record(self) -> RecordedRun:
+        """Account of the run."""
+        return self.run.record
+
+    # -- a step -------------------------------------------------------------------------------------------------------
+
+    @property
+    def _uses(self) -> int:
+        """Micro-steps that use one generation."""
+        uses: int = self.args.steps_per_generation * self.num_iterations
+        return uses
+
+    def _prepare_inputs(self, generation_batch: Any) -> Any:
+        if not self.model.training:
+            return super()._prepare_inputs(generation_batch)
+        if self._step % self._uses == 0 or self._buffered_inputs is None:
+            began = time.perf_counter()
+            self._buffered_inputs = self._collected()
+            self._collecting = time.perf_counter() - began
+        return self._buffered_inputs[self._step % self.args.steps_per_generation]
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
+        """One micro-batch; the end of the run, where nothing is left to train on, is a loss of 0 without a gradient."""
+        began, self._collecting = time.perf_counter(), 0.0
+        try:
+            loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
+        except _RunIsOverError:
+            self.record.warn(f"the run is over: {self.run.steps.over}")
+            self.control.should_training_stop = True
+            return torch.zeros((), device=self.accelerator.device)
+        self.run.steps.clock.add("train", time.perf_counter() - began - self._collecting)
+        return loss
+
+    def _collected(self) -> list[dict[str, Tensor]]:
+        """The micro-batches of the next update, of this process."""
+        self.run.rollouts.forget()
+        samples = self.run.steps.next()
+        if samples is None:
+            raise _RunIsOverError
+        posterior = self.run.config.posterior
+        self.run.probe = Probe.of(samples, posterior.probe_rows if posterior.half_life is not None else 0)
+        self.meter.begin()
+        self._show(samples)
+        return self._micro_batches(samples)
+
+    def end_step(self) -> None:
+        """End the step of the run where TRL has used its rollouts up; called after every optimizer step."""
+        if self._step % self._uses or self.run.steps.over or self._buffered_inputs is None:
+            return
+        update = self.meter.stats(self.run.probe.moved(self._score))
+        self.run.finish(update)
+        for key, value in self.record.latest.items():
+            if key.startswith(LOGGED) and isinstance(value, int | float):
+                self._metrics["train"][f"rekindle/{key}"].append(float(value))
+
+    # -- rollouts -----------------------------------------------------------------------------------------------------
+
+    def _sampled(self, rows: Sequence[Row]) -> list[Played]:
+        """Sample and judge rows with TRL's own code, as groups of one."""
+        seeds = [RowSeed(row.request.seed, row.index, row.request.temperature) for row in rows]
+        cuts = Cuts(self.top_k or 0, self.top_p, self.min_p or 0.0)
+        sampling = self._sampling = _Sampling(seeds, cuts)
+        size, self.num_generations = self.num_generations, 1
+        shares = self._metrics["train"]["frac_reward_zero_std"]
+        silent = list(shares)
+        try:
+            output = super()._generate_and_score_completions([self._row(row) for row in rows])
+        finally:
+            self.num_generations, self._sampling = size, None
+        shares[:] = silent  # of groups of one, all are silent
+        assert sampling.judged is not None, "TRL calls _calculate_rewards once per generation"
+        rewards = Rewards(self.reward_func_names, self.reward_weights.tolist(), self.run.config.task)
+        ends = [*self.eos_token_ids, self._tokenizer.pad_token_id]
+        corrected = self.use_vllm and self.vllm_importance_sampling_correction
+        return rollouts_of(rows, output, sampling.judged, rewards, ends, extras=corrected)
+
+    def _row(self, row: Row) -> dict[str, Any]:
+        return dict(self.train_dataset[self.run.places[row.request.row]])
+
+    def _generate_single_turn(
+        self, prompt_ids: Any, images: Any, multimodal_fields: Any, num_generations: int, has_tool_images: bool = False
+    ) -> Any:
+        if self._sampling is None:
+            return super()._generate_single_turn(prompt_ids, images, multimodal_fields, num_generations, has_tool_images)
+        plan = self._sampling.plan
+        draws = plan.begin(prompt_ids)
+        turn = (prompt_ids, images, multimodal_fields, 1, has_tool_images)
+        if self.use_vllm:
+            with temperatures_in_vllm(self.vllm_generation, draws.temperatures, gather_object):
+                ids, logprobs = super()._generate_single_turn(*turn)
+        else:
+            with drawing(self, draws):
+                ids, _ = super()._generate_single_turn(*turn)
+            logprobs = draws.logprobs(ids)
+        plan.end(ids, [[value or 0.0 for value in values] for values in logprobs])
+        return ids, logprobs
+
+    def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> Tensor:
+        began = time.perf_counter()
+        rewards: Tensor = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        if self._sampling is not None:
+            own = self.accelerator.process_index * len(prompts)
+            self._sampling.judged = Judged(
+                prompts, completions, completion_ids_list, rewards[own : own + len(prompts)]
+            )
+            self.run.rollouts.seconds["verify"] += time.perf_counter() - began
+        return rewards
+
+    def _show(self, samples: Sequence[TrainingSample]) -> None:
+        """Let TRL's own tables have what the step's groups say, which TRL took for groups of one."""
+        found = self.record.latest_groups
+        self._metrics["train"]["frac_reward_zero_std"].append(found)
+        advantages = {id(one.token_ids): max(one.advantages, key=abs, default=0.0) for one in samples}
+        logged = [advantages.get(id(one.rollout.token_ids), 0.0) for one in self.run.rollouts.logged]
+        table = self._logs["advantages"]
+        count = min(len(logged), len(table))
+        for _ in range(count):
+            table.pop()
+        table.extend(logged[len(logged) - count :])
+
+    # -- the update ---------------------------------------------------------------------------------------------------
+
+    def _get_per_token_logps_and_entropies(self, model: Any, input_ids: Tensor, *others: Any, **named: Any) -> Any:
+        """TRL's, at the temperatures of the rows; none of rollouts that may still be dropped."""
+        sampling = self._sampling
+        if sampling is None:
+            return super()._get_per_token_logps_and_entropies(model, input_ids, *others, **named)
+        if model is not self.model or not self.use_vllm:
+            kept = named.get("logits_to_keep", others[1] if len(others) > 1 else 0)
+            return torch.zeros(len(input_ids), kept, device=input_ids.device), None, None
+        with self._row_temperatures.at(sampling.temperatures):
+            return super()._get_per_token_logps_and_entropies(model, input_ids, *others, **named)
+
+    def _compute_loss(self, model: Any, inputs: Any) -> Tensor:
+        if "temperatures" not in inputs:
+            return super()._compute_loss(model, inputs)
+        with self._row_temperatures.at(inputs["temperatures"].tolist()):
+            loss: Tensor = super()._compute_loss(model, inputs) * inputs["loss_scale"]
+        self.meter.add(loss, inputs, self._metrics["train"])
+        return loss
+
+    # -- checkpoints --------------------------------------------------------------------------------------------------
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        checkpoint = Path(self._get_output_dir(trial=trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        state = self.run.state_dict({"step": self._step, "processes": self.accelerator.num_processes})
+        if self.accelerator.is_main_process:
+            save_state(checkpoint, state)
+        self.accelerator.wait_for_everyone()
+        if self._step % self._uses and self._buffered_inputs is not None:
+            save_batches(checkpoint, self.accelerator.process_index, self._buffered_inputs)
+        super()._save_checkpoint(model, trial)
+
+    def _restore(self, checkpoint: Path, state: Mapping[str, Any]) -> None:
+        """Restore the trainer's own part of the state: the place in a generation, and its micro-batches."""
+        self._step = state["step"]
+        if self._step % self._uses == 0:
+            return
+        if state["processes"] != self.accelerator.num_processes:
+            raise UserError(
+                f"{checkpoint} was written in the middle of a generation by {state['processes']} processes, and there "
+                f"are {self.accelerator.num_processes}; go on with as many, or from a checkpoint between generations"
+            )
+        self._buffered_inputs = load_batches(checkpoint, self.accelerator.process_index, self.accelerator.device)

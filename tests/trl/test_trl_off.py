@@ -1,0 +1,117 @@
+"""Off means off: with recipe grpo the losses and weights are those of TRL's own trainer on the same rollouts."""
+
+import pytest
+import torch
+from torch.utils.data import Sampler
+from trl import GRPOTrainer
+
+from rekindle.integrations.trl import RekindleTrainer
+
+STEPS = 10
+
+
+def odd(completions, **_):
+    """1 where a completion has an odd number of digits."""
+    return [float(sum(one.isdigit() for one in text) % 2) for text in completions]
+
+
+def graded(completions, **_):
+    """The share of digits among the characters."""
+    return [sum(one.isdigit() for one in text) / max(1, len(text)) for text in completions]
+
+
+class Recorded(RekindleTrainer):
+    """Keeps the rollouts of every step: rows of the dataset and completions, group by group."""
+
+    def __init__(self, *positional, **named):
+        super().__init__(*positional, **named)
+        self.steps_made = []
+
+    def _sampled(self, rows):
+        played = super()._sampled(rows)
+        places = [self.run.places[row.request.row] for row in rows]
+        completions = [one.rollout.token_ids[one.rollout.prompt_length :] for one in played]
+        self.steps_made.append(list(zip(places, completions, strict=True)))
+        return played
+
+
+class Listed(Sampler):
+    def __init__(self, places):
+        self.places = places
+
+    def __iter__(self):
+        return iter(self.places)
+
+    def __len__(self):
+        return len(self.places)
+
+
+class Replayed(GRPOTrainer):
+    """TRL's own trainer, on recorded prompts and completions."""
+
+    def __init__(self, *positional, made, **named):
+        self.made = made
+        self.generations = iter(made)
+        super().__init__(*positional, **named)
+
+    def _get_train_sampler(self, dataset=None):
+        repeats = self.num_iterations * self.args.steps_per_generation
+        return Listed([place for step in self.made for _ in range(repeats) for place, _ in step])
+
+    def _generate_single_turn(self, prompt_ids, *_, **__):
+        return [completion for _, completion in next(self.generations)], None
+
+
+def weights(trainer):
+    return torch.cat([one.detach().flatten() for one in trainer.model.parameters()])
+
+
+def logged(trainer, key):
+    return [line[key] for line in trainer.state.log_history if key in line]
+
+
+CASES = {
+    "grpo": {"loss_type": "grpo"},
+    "dr_grpo": {"loss_type": "dr_grpo"},
+    "dapo": {"loss_type": "dapo"},
+    "bnpo": {"loss_type": "bnpo", "per_device_train_batch_size": 8, "gradient_accumulation_steps": 1},
+    "without scaling": {"loss_type": "grpo", "scale_rewards": "none"},
+    "two optimizer steps per generation": {"loss_type": "dapo", "steps_per_generation": 4},
+    "two passes": {"loss_type": "grpo", "num_iterations": 2},
+    "graded rewards": {"loss_type": "dapo", "reward": graded},
+    "truncated ones masked": {"loss_type": "dapo", "mask_truncated_completions": True},
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_losses_and_weights_are_those_of_stock_trl(name, tiny_model, tokenizer, args, dataset, tmp_path):
+    import copy
+
+    changes = dict(CASES[name])
+    reward = changes.pop("reward", odd)
+    start = copy.deepcopy(tiny_model)
+    ours = Recorded(
+        tiny_model,
+        reward,
+        args(**changes, max_steps=STEPS, output_dir=str(tmp_path / "ours")),
+        dataset,
+        processing_class=tokenizer,
+        recipe="grpo",
+    )
+    ours.train()
+    stock = Replayed(
+        start,
+        reward,
+        args(**changes, max_steps=STEPS, output_dir=str(tmp_path / "stock")),
+        dataset,
+        processing_class=tokenizer,
+        made=ours.steps_made,
+    )
+    before = weights(stock)
+    stock.train()
+    moved = (weights(stock) - before).norm()
+    assert (weights(ours) - weights(stock)).norm() < 1e-3 * moved
+    assert logged(ours, "loss") == pytest.approx(logged(stock, "loss"), abs=2e-6)
+    assert logged(ours, "grad_norm") == pytest.approx(logged(stock, "grad_norm"), rel=1e-3, abs=1e-6)
+    assert logged(ours, "frac_reward_zero_std") == pytest.approx(logged(stock, "frac_reward_zero_std"))
+    assert max(map(abs, logged(stock, "grad_norm"))) > 0
