@@ -1,0 +1,1 @@
+"""rekindle inside TRL's GRPOTrainer."""
