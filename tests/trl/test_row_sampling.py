@@ -148,12 +148,17 @@ def test_defaults_of_the_model_do_not_cut(trainer, tokenizer):
     assert single_turn(made, prompts, RowPlan(ROWS).begin(prompts)) == plain
 
 
+def failing():
+    raise ZeroDivisionError
+
+
 def test_generate_is_as_before_afterwards_also_after_an_error(trainer):
     made = trainer()
     before = made.model.generate
-    with pytest.raises(ZeroDivisionError), drawing(made, RowDraws([], [], Cuts())):
+    with drawing(made, RowDraws([], [], Cuts())):
         assert made.model.generate != before
-        1 / 0  # noqa: B018
+    with pytest.raises(ZeroDivisionError), drawing(made, RowDraws([], [], Cuts())):
+        failing()
     assert made.model.generate == before
     assert "generate" not in vars(made.model)
 
@@ -174,7 +179,8 @@ def test_a_peft_model_samples_its_rows_as_the_native_engine_does(trainer, tokeni
 def test_a_wrapped_model_is_unwrapped(trainer, tokenizer):
     made, prompts = trainer(), encoded(tokenizer)
     plain = single_turn(made, prompts, RowPlan(ROWS).begin(prompts))
-    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    store = torch.distributed.HashStore()  # type: ignore[attr-defined] # torch does not list it
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
     try:
         made.model_wrapped = torch.nn.parallel.DistributedDataParallel(made.model)
         assert single_turn(made, prompts, RowPlan(ROWS).begin(prompts)) == plain
@@ -196,7 +202,7 @@ def test_wrong_numbers_of_rows_and_other_tokens_are_named():
     draws = RowDraws([RowSeed(1, 0, 1.0)], [0], Cuts())
     with pytest.raises(RuntimeError, match="samples 2 rows, and 1 were planned"):
         draws(torch.zeros(1), torch.zeros(2, 5))
-    token = draws(torch.zeros(1), torch.zeros(1, 5)).argmax().item()
+    token = int(draws(torch.zeros(1), torch.zeros(1, 5)).argmax())
     with pytest.raises(RuntimeError, match="did not return the tokens that were drawn"):
         draws.logprobs([[(token + 1) % 5]])
     with pytest.raises(RuntimeError, match="asks for 2 rows, and 1 were planned"):
@@ -305,7 +311,7 @@ def test_vllm_is_as_before_after_an_error():
     with pytest.raises(OSError, match="server gone"), temperatures_in_vllm(fake, [1.7], lambda own: own):
         fake.generate([[1]], None, 1)
     assert fake.temperature == 1.0
-    assert fake.generate.__func__ is FakeVLLM.generate
+    assert "generate" not in vars(fake)
 
 
 def test_trl_reads_single_turns_of_vllm_through_the_stand_in(trainer):
