@@ -33,6 +33,7 @@ FLOORS = {
     "preflight": 4,
     "assembly": 5,
     "doctor": 5,
+    "integrations": 5,
     "warm_starts": 6,
     "given": 4,
     "session": 7,

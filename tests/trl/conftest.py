@@ -1,0 +1,125 @@
+"""Tests with the real TRL: skipped where it is not installed (`make test-trl` makes an environment that has it)."""
+
+import importlib.util
+import os
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+
+# This folder is called trl too: without the real one, `import trl` finds an empty namespace here.
+MISSING = importlib.util.find_spec("trl.trainer") is None
+CHARACTERS = "0123456789+=.abcdefghijklmnopqrstuvwxyz "
+LONGEST = 96
+
+
+class WithoutTRL(pytest.Module):
+    """A file of tests that is skipped before it is imported."""
+
+    def collect(self):
+        pytest.skip("TRL is not installed: make test-trl", allow_module_level=True)
+
+
+def pytest_pycollect_makemodule(module_path, parent):
+    return WithoutTRL.from_parent(parent, path=module_path) if MISSING else None
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    """One token per character; it pads on the left."""
+    from rekindle.warm_starts.tiny_tokenizers import character_tokenizer
+
+    made = character_tokenizer(CHARACTERS, LONGEST)
+    made.padding_side = "left"
+    return made
+
+
+@pytest.fixture
+def tiny_model(tokenizer):
+    """A random Qwen3 of two layers in float32, with weights large enough for peaked, varied distributions."""
+    import torch
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    config = Qwen3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        intermediate_size=64,
+        max_position_embeddings=LONGEST,
+        tie_word_embeddings=True,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        model = Qwen3ForCausalLM(config).float()
+        for parameter in model.parameters():
+            if parameter.ndim == 2:
+                torch.nn.init.normal_(parameter, std=0.35)
+    return model
+
+
+@pytest.fixture
+def args(tmp_path):
+    """A function that makes a GRPOConfig for the CPU: groups of 4 in 2 micro-batches of 4 rows; ``changes`` win."""
+    from trl import GRPOConfig
+
+    def made(**changes):
+        settings = {
+            "output_dir": str(tmp_path / "out"),
+            "per_device_train_batch_size": 4,
+            "gradient_accumulation_steps": 2,
+            "num_generations": 4,
+            "max_completion_length": 8,
+            "max_steps": 2,
+            "learning_rate": 1e-3,
+            "lr_scheduler_type": "constant",
+            "bf16": False,
+            "gradient_checkpointing": False,
+            "use_cpu": True,
+            "report_to": [],
+            "save_strategy": "no",
+            "logging_steps": 1,
+            "disable_tqdm": True,
+            "dataloader_pin_memory": False,
+            "seed": 3,
+        }
+        return GRPOConfig(**(settings | changes))
+
+    return made
+
+
+@pytest.fixture
+def dataset():
+    """24 sums with their answers."""
+    from datasets import Dataset
+
+    sums = [(3 * index % 10, index % 7) for index in range(24)]
+    return Dataset.from_list([{"prompt": f"{a}+{b}=", "answer": str(a + b)} for a, b in sums])
+
+
+@pytest.fixture
+def trainer(tiny_model, tokenizer, args, dataset):
+    """A function that makes a stock GRPOTrainer of ``changes`` to the arguments; its reward counts the digits."""
+    from trl import GRPOTrainer
+
+    def made(*, model=None, **changes):
+        return GRPOTrainer(
+            model=tiny_model if model is None else model,
+            reward_funcs=digits,
+            args=args(**changes),
+            train_dataset=dataset,
+            processing_class=tokenizer,
+        )
+
+    return made
+
+
+def digits(completions, **_):
+    """The share of digits among the characters of each completion."""
+    return [sum(one.isdigit() for one in text) / max(1, len(text)) for text in completions]
