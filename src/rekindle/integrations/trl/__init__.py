@@ -1,0 +1,1 @@
+"""rekindle's methods inside TRL's GRPOTrainer."""
