@@ -10,11 +10,11 @@ from rekindle.config.facts import plays_itself, solver_estimator
 from rekindle.config.keys import keys_of
 from rekindle.integrations.trl.arguments import DEFAULTS, Arguments
 from rekindle.integrations.trl.links import AGGREGATION, LINKS, LOSS_TYPE, OWN_LOSSES, wished_loss
+from rekindle.integrations.trl.step_shape import BATCH, sizes_itself
 from rekindle.integrations.trl.tables import ARGUMENTS, allowed
 from rekindle.learning.losses import LOSSES
 from rekindle.recipes import RECIPES
 from rekindle.recipes.grpo import grpo
-from rekindle.scheduling.pools import POOLS
 
 __all__ = [
     "in_words_of_trl",
@@ -27,7 +27,10 @@ __all__ = [
 
 OURS_INSTEAD = {"optimizer.minibatches", "train.groups_per_step", "train.learning_rate"}
 """Keys that recipes set and TRL's arguments decide."""
-SAMPLING = ("temperature", "top_p", "min_p", "do_sample", "num_beams", "num_return_sequences", "n", "seed")
+SAMPLING = (
+    "temperature", "top_p", "min_p", "do_sample", "num_beams", "num_return_sequences", "n", "seed", "max_new_tokens",
+    "max_tokens",
+)  # fmt: skip
 """Keys of ``generation_kwargs`` that would override what a request says."""
 
 
@@ -49,7 +52,7 @@ def _impossible(arguments: Arguments) -> Iterator[str]:
     if arguments.scale_rewards not in ("group", "none"):
         yield (
             f'scale_rewards = "{arguments.scale_rewards}": rekindle scales by the batch with an estimator; leave '
-            'scale_rewards out and choose recipe = "reinforce_pp_baseline", or {"advantage": {"estimator": ...}}'
+            'scale_rewards out, and give recipe={"advantage": {"estimator": "reinforce_pp_baseline"}}'
         )
     if arguments.multi_objective_aggregation != DEFAULTS.multi_objective_aggregation:
         yield (
@@ -66,7 +69,7 @@ def _impossible(arguments: Arguments) -> Iterator[str]:
     if taken := [name for name in SAMPLING if name in (arguments.generation_kwargs or {})]:
         yield (
             f"generation_kwargs has {taken[0]!r}, which every request decides for its rows; remove it, and set "
-            "temperature, top_p, min_p and seed as arguments of their own"
+            "temperature, top_p, min_p, max_completion_length and seed as arguments of their own"
         )
     if arguments.loss_type not in AGGREGATION:
         yield f"loss_type = {arguments.loss_type!r} is unknown here; choose one of {', '.join(AGGREGATION)}"
@@ -143,7 +146,7 @@ def _contradictions(chosen: Mapping[str, Any], decided: set[str], arguments: Arg
             )
     loss = {path for path in decided if path.startswith("loss.") and not path.startswith("loss.kl")}
     own = arguments.loss_type in OWN_LOSSES and arguments.is_set("loss_type")
-    if own and loss and not (arguments.loss_type == kind == "cispo"):
+    if own and loss and not (arguments.loss_type == _kind_of(chosen) == "cispo"):
         yield (
             f"loss_type = {arguments.loss_type!r} is a loss of TRL's own, and recipe {recipe!r} sets "
             f"{', '.join(sorted(loss))}; leave loss_type out of GRPOConfig, or choose another recipe"
@@ -168,12 +171,11 @@ def refuse_sizes(draft: Config, arguments: Arguments) -> None:
     Raises:
         ConfigError: It is set.
     """
-    sizes = POOLS[draft.pool.kind].sizes_groups or draft.sizes.rule == "inverse_success"
-    if sizes and arguments.is_set("num_generations"):
+    if sizes_itself(draft) and arguments.is_set("num_generations"):
         raise ConfigError(
             f"num_generations = {arguments.num_generations} beside recipe {draft.recipe!r}, which sizes groups itself; "
-            "leave num_generations out of GRPOConfig, and make per_device_train_batch_size x processes x "
-            f"steps_per_generation a multiple of {DEFAULTS.num_generations}, as TRL checks"
+            f"leave num_generations out of GRPOConfig, and make {BATCH} a multiple of its default, "
+            f"{DEFAULTS.num_generations}, as TRL checks"
         )
 
 

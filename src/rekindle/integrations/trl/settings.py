@@ -41,6 +41,7 @@ from rekindle.recipes.grpo import grpo
 __all__ = ["run_settings", "settled"]
 
 CONDITIONS = {key.path: key.only for key in keys_of(Config) if key.only is not None}
+LONGEST_NAME = 48
 TRL_DEVIATION = {"advantage.deviation": "sample", "advantage.epsilon": 1e-4}
 """How TRL standardises the rewards of a group."""
 
@@ -150,18 +151,27 @@ def _steps(updates: int, arguments: Arguments) -> int:
 
 
 def _reward_tables(rewards: Sequence[tuple[str, float]]) -> list[dict[str, Any]]:
-    """Entries of ``rewards`` for the functions that count; a weight of 0 or less has no entry."""
+    """Entries of ``rewards``, for the record; functions with a weight of 0 or less have none."""
+    counted = [(name, float(weight)) for name, weight in rewards if weight > 0]
+    if rewards and not counted:
+        weights = [weight for _, weight in rewards]
+        raise ConfigError(
+            f"reward_weights = {weights} has no weight above 0, so that no rollout could succeed; give a reward one"
+        )
     names: list[str] = []
-    for name, weight in rewards:
-        if weight > 0:
-            plain = re.sub(r"\W", "_", name, flags=re.ASCII) or "reward"
-            plain = f"reward_{plain}" if not plain[0].isalpha() or plain == "mean" else plain[:56]
-            names.append(plain if plain not in names else f"{plain}_{len(names) + 1}")
-    weights = [float(weight) for _, weight in rewards if weight > 0]
+    for name, _ in counted:
+        plain = _plain(name)
+        names.append(plain if plain not in names else f"{plain}_{len(names) + 1}")
     return [
         {"function": f"given:{name}", "weight": weight, "in_process": True}
-        for name, weight in zip(names, weights, strict=True)
+        for name, (_, weight) in zip(names, counted, strict=True)
     ]
+
+
+def _plain(name: str) -> str:
+    """A function's name as the name of a metric: of a lambda, or of a reward model's directory, another one."""
+    plain = re.sub(r"\W", "_", name, flags=re.ASCII)[-LONGEST_NAME:]
+    return plain if plain[:1].isalpha() and plain != "mean" else f"reward_{plain.strip('_') or 1}"
 
 
 def _linked(

@@ -14,8 +14,9 @@ from typing import Any
 from rekindle.config import Config, ConfigError
 from rekindle.config.facts import fewest_and_most, rollouts_per_step
 from rekindle.integrations.trl.arguments import Arguments
+from rekindle.scheduling.pools import POOLS
 
-__all__ = ["groups_per_step", "optimizer_table"]
+__all__ = ["BATCH", "full_groups", "groups_per_step", "largest_group", "optimizer_table", "sizes_itself"]
 
 BATCH = "the generation batch (per_device_train_batch_size x processes x steps_per_generation)"
 
@@ -24,25 +25,37 @@ def groups_per_step(config: Config, arguments: Arguments) -> int:
     """Groups of a step, by the rollouts of a generation batch.
 
     Raises:
-        ConfigError: The batch is not full groups, or less than one.
+        ConfigError: The batch is not full groups, which TRL itself asks for, or less than the largest group.
     """
-    rows, varies = _trained_rows(config)
-    batch = arguments.generation_batch
-    if batch < rows or (batch % rows and not varies):
-        size = f"trains on {'up to ' if varies else ''}{rows} rollouts"
-        remedy = f"at least {rows}" if varies else f"a multiple of {rows}"
-        raise ConfigError(f"recipe: a group {size}, and {BATCH} of {batch} is not full groups; make it {remedy}")
-    return batch // rows
+    batch, most, whole = arguments.generation_batch, largest_group(config), full_groups(config)
+    if batch % whole:
+        raise ConfigError(
+            f"recipe: a group has {whole} rollouts, and {BATCH} is {batch}; make it a multiple of {whole}"
+        )
+    if batch < most:
+        raise ConfigError(
+            f"recipe: a group trains on up to {most} rollouts, and {BATCH} is {batch}; make it at least {most}"
+        )
+    return batch // most
 
 
-def _trained_rows(config: Config) -> tuple[int, bool]:
-    """Rollouts of a group that are trained on, at most, and whether groups differ in that."""
-    n, most = config.train.group_size, fewest_and_most(config)[1]
+def largest_group(config: Config) -> int:
+    """Most rollouts of a group that are trained on; of groups with a mean size, the mean."""
     if config.subset.kind != "off":
-        return config.subset.size, False
+        return config.subset.size
     if config.sizes.rule == "knapsack" or rollouts_per_step(config) is not None:
-        return n, False
-    return most, most != n or config.sizes.rule == "inverse_success"
+        return config.train.group_size
+    return fewest_and_most(config)[1]
+
+
+def full_groups(config: Config) -> int:
+    """What the generation batch is a multiple of; 1 where groups have sizes of their own."""
+    return 1 if sizes_itself(config) else config.train.group_size
+
+
+def sizes_itself(config: Config) -> bool:
+    """Whether a method gives every group its own size, so that there is no ``num_generations``."""
+    return POOLS[config.pool.kind].sizes_groups or config.sizes.rule == "inverse_success"
 
 
 def optimizer_table(arguments: Arguments, groups: int | None) -> dict[str, Any]:
