@@ -31,6 +31,7 @@ CHANGES_THE_NUMBERS = {
     "advantage.negative_keep_ratio": 0.2,
     "advantage.negative_scale": 0.5,
     "advantage.deviation": "sample",
+    "advantage.epsilon": 0.1,
     "loss.aggregation": "sequence_mean",
     "train.learning_rate": 1e-3,
     "optimizer.warmup_steps": 2,

@@ -41,7 +41,7 @@ from rekindle.recipes.soft_recycle import soft_recycle
 from rekindle.recipes.speed import speed
 from rekindle.recipes.spo import spo
 
-__all__ = ["RECIPES", "begun_settings", "on_given_tasks", "resolve"]
+__all__ = ["RECIPES", "begun_settings", "on_given_tasks", "preset_of", "resolve"]
 
 RECIPES: dict[str, Callable[[], Config]] = {
     recipe.__name__: recipe
@@ -140,14 +140,12 @@ def resolve(
     values = read_toml(source) if isinstance(source, Path) else renamed(source, where)
     values = merge(values, given)
     name = recipe or values.get("recipe", "grpo")
-    if name not in RECIPES:
-        raise ConfigError(f"{where}: recipe {name!r} is unknown; {_recipe_instead_of(str(name))}")
     for override in overrides:
         values = merge(values, parse_override(override))
     if seed is not None:
         values = merge(values, {"train": {"seed": seed}})
+    preset = preset_of(name, values.get("base"), where=where)
     values = _with_places(values, source if isinstance(source, Path) else Path("config"))
-    preset = _on_base(name, values.get("base"), where=where)
     merged = {**merge(preset, values), "recipe": name}
     return validate(complete(merged, merge(_chosen(name, values.get("base")), values), saved), where=where)
 
@@ -191,12 +189,14 @@ def _chosen(name: str, base: object) -> dict[str, Any]:
     return chosen
 
 
-def _on_base(name: str, base: object, *, where: str) -> dict[str, Any]:
+def preset_of(name: str, base: object, *, where: str) -> dict[str, Any]:
     """The complete settings of a recipe, with those of ``base`` in place of defaults; an unknown base changes nothing.
 
     Raises:
-        ConfigError: The recipe and its base set a key to different values.
+        ConfigError: There is no such recipe, or it and its base set a key to different values.
     """
+    if str(name) not in RECIPES:
+        raise ConfigError(f"{where}: recipe {name!r} is unknown; {_recipe_instead_of(str(name))}")
     own = RECIPES[name]().model_dump(mode="json", exclude_none=True)
     if base not in BASES or name == base:
         return own

@@ -8,7 +8,7 @@ from rekindle.config.tables.rollouts import HEATING_ON
 from rekindle.config.tables.search import PLAYS_SEARCH
 from rekindle.learning.aggregation import AGGREGATIONS
 from rekindle.learning.estimators import ESTIMATORS
-from rekindle.learning.estimators.statistics import Deviation
+from rekindle.learning.estimators.statistics import EPSILON, Deviation
 from rekindle.learning.losses import LOSSES
 
 __all__ = ["AdvantageTable", "LossTable", "OverlongTable", "ReactivationTable", "SubsetTable"]
@@ -39,6 +39,7 @@ class AdvantageTable(Table):
             "sample": "sum of squares / (n - 1), as in TRL, verl and OpenRLHF",
         },
     )
+    epsilon: float = key(EPSILON, "added to the standard deviation; TRL adds 1e-4", ge=0, only=taken("epsilon"))
     baseline_strength: float = key(
         4.0,
         "weight of the batch's mean reward in the baseline, in visits of the prompt",

@@ -54,7 +54,7 @@ __all__ = [
 
 ESTIMATORS: Mapping[str, Estimator] = MappingProxyType(
     {
-        "grpo": with_parameters(grpo_with, "deviation"),
+        "grpo": with_parameters(grpo_with, "deviation", "epsilon"),
         "dr_grpo": per_group(dr_grpo, "reward less the group's mean (Dr. GRPO)"),
         "rloo": per_group(rloo, "reward less the mean of the group's other rollouts (RLOO)"),
         "maxrl": replace(
@@ -68,10 +68,10 @@ ESTIMATORS: Mapping[str, Estimator] = MappingProxyType(
             needs_group=True,
             rescales_for_silence=True,
         ),
-        "reinforce_pp_baseline": with_parameters(reinforce_pp_baseline, "deviation"),
-        "batch_standardize": with_parameters(batch_standardize_with, "deviation"),
+        "reinforce_pp_baseline": with_parameters(reinforce_pp_baseline, "deviation", "epsilon"),
+        "batch_standardize": with_parameters(batch_standardize_with, "deviation", "epsilon"),
         "c_rf": with_parameters(c_rf_with, "split", "count_over"),
-        "spo": with_parameters(spo, "deviation"),
+        "spo": with_parameters(spo, "deviation", "epsilon"),
         "shrunk_baseline": with_parameters(shrunk_baseline, "baseline_strength"),
         "reinforce": over_batch(reinforce, "the reward itself (REINFORCE)"),
         "batch_centred": over_units(batch_centred, "reward less the batch's mean"),

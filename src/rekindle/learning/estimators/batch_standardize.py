@@ -12,13 +12,16 @@ down. A batch of equal rewards gives exact zeros.
 from collections.abc import Sequence
 
 from rekindle.learning.estimators.compared import Estimator, over_units
-from rekindle.learning.estimators.statistics import Deviation, standardize
+from rekindle.learning.estimators.statistics import EPSILON, Deviation, standardize
 
 __all__ = ["batch_standardize", "batch_standardize_with"]
 
 
 def batch_standardize(
-    rewards: Sequence[float], units: Sequence[float] | None = None, deviation: Deviation = "population"
+    rewards: Sequence[float],
+    units: Sequence[float] | None = None,
+    deviation: Deviation = "population",
+    epsilon: float = EPSILON,
 ) -> list[float]:
     """Advantages [M] of a batch's rewards [M]: centred on the batch mean, in units of the standard deviation.
 
@@ -26,13 +29,14 @@ def batch_standardize(
         rewards: [M].
         units: [M] how often each rollout counts (see ``Compared``); None: once.
         deviation: The kind of standard deviation.
+        epsilon: Added to it.
     """
-    return standardize(rewards, units, deviation)
+    return standardize(rewards, units, deviation, epsilon)
 
 
-def batch_standardize_with(deviation: Deviation = "population") -> Estimator:
-    """The estimator with a kind of standard deviation."""
+def batch_standardize_with(deviation: Deviation = "population", epsilon: float = EPSILON) -> Estimator:
+    """The estimator with a kind of standard deviation, and what is added to it."""
     return over_units(
-        lambda rewards, units: batch_standardize(rewards, units, deviation),
+        lambda rewards, units: batch_standardize(rewards, units, deviation, epsilon),
         "reward less the batch's mean, divided by the batch's standard deviation (REINFORCE++)",
     )

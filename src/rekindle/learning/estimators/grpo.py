@@ -8,19 +8,19 @@ standard deviation is that of TRL, verl and OpenRLHF, with which advantages are 
 from collections.abc import Sequence
 
 from rekindle.learning.estimators.compared import Estimator, per_group
-from rekindle.learning.estimators.statistics import Deviation, standardize
+from rekindle.learning.estimators.statistics import EPSILON, Deviation, standardize
 
 __all__ = ["grpo", "grpo_with"]
 
 
-def grpo(rewards: Sequence[float], deviation: Deviation = "population") -> list[float]:
+def grpo(rewards: Sequence[float], deviation: Deviation = "population", epsilon: float = EPSILON) -> list[float]:
     """Advantages [n] of one group's rewards [n]: centred on the group mean, in units of the standard deviation."""
-    return standardize(rewards, deviation=deviation)
+    return standardize(rewards, deviation=deviation, epsilon=epsilon)
 
 
-def grpo_with(deviation: Deviation = "population") -> Estimator:
-    """The estimator with a kind of standard deviation."""
+def grpo_with(deviation: Deviation = "population", epsilon: float = EPSILON) -> Estimator:
+    """The estimator with a kind of standard deviation, and what is added to it."""
     return per_group(
-        lambda rewards: grpo(rewards, deviation),
+        lambda rewards: grpo(rewards, deviation, epsilon),
         "reward less the group's mean, divided by the group's standard deviation (GRPO)",
     )

@@ -11,17 +11,17 @@ from collections.abc import Sequence
 
 from rekindle.learning.estimators.compared import Compared, Estimator, split_like, units_of
 from rekindle.learning.estimators.dr_grpo import dr_grpo
-from rekindle.learning.estimators.statistics import Deviation, standardize
+from rekindle.learning.estimators.statistics import EPSILON, Deviation, standardize
 
 __all__ = ["reinforce_pp_baseline"]
 
 
-def reinforce_pp_baseline(deviation: Deviation = "population") -> Estimator:
-    """The estimator with a kind of standard deviation."""
+def reinforce_pp_baseline(deviation: Deviation = "population", epsilon: float = EPSILON) -> Estimator:
+    """The estimator with a kind of standard deviation, and what is added to it."""
 
     def advantages(groups: Sequence[Compared]) -> list[list[float]]:
         centred = [value for group in groups for value in dr_grpo(group.rewards)]
-        return split_like(groups, standardize(centred, units_of(groups), deviation))
+        return split_like(groups, standardize(centred, units_of(groups), deviation, epsilon))
 
     return Estimator(
         advantages,

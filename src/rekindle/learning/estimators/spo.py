@@ -10,19 +10,19 @@ r - s / (s + f) gives exact zeros. Mean and standard deviation are over what the
 from collections.abc import Sequence
 
 from rekindle.learning.estimators.compared import Compared, Estimator, flatten, split_like, units_of
-from rekindle.learning.estimators.statistics import Deviation, mean, standardize
+from rekindle.learning.estimators.statistics import EPSILON, Deviation, mean, standardize
 
 __all__ = ["spo"]
 
 
-def spo(deviation: Deviation = "population") -> Estimator:
-    """The estimator with a kind of standard deviation; it reads the groups' Beta counts."""
+def spo(deviation: Deviation = "population", epsilon: float = EPSILON) -> Estimator:
+    """The estimator with a kind of standard deviation, and what is added to it; it reads the groups' Beta counts."""
 
     def advantages(groups: Sequence[Compared]) -> list[list[float]]:
         units = units_of(groups)
         unknown = mean(flatten(groups), units)
         surprises = [reward - _baseline(group, unknown) for group in groups for reward in group.rewards]
-        return split_like(groups, standardize(surprises, units, deviation))
+        return split_like(groups, standardize(surprises, units, deviation, epsilon))
 
     return Estimator(
         advantages,

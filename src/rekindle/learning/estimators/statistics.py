@@ -13,8 +13,8 @@ from typing import Literal
 __all__ = ["EPSILON", "Deviation", "all_equal", "mean", "root_mean_square", "standardize"]
 
 EPSILON = 1e-8
-"""Added to a standard deviation. Rewards that differ by rounding only (1e-16) then give advantages far below any real
-one, and the advantages of a real group keep seven digits."""
+"""Added to a standard deviation, unless a setting says otherwise. Rewards that differ by rounding only (1e-16) then
+give advantages far below any real one, and the advantages of a real group keep seven digits."""
 ROUNDING = 1e-12
 """A mean that is smaller than the values by this factor is rounding alone."""
 
@@ -41,14 +41,18 @@ def root_mean_square(values: Sequence[float], units: Sequence[float] | None = No
 
 
 def standardize(
-    values: Sequence[float], units: Sequence[float] | None = None, deviation: Deviation = "population"
+    values: Sequence[float],
+    units: Sequence[float] | None = None,
+    deviation: Deviation = "population",
+    epsilon: float = EPSILON,
 ) -> list[float]:
-    """(x - mean) / (standard deviation + EPSILON); equal values give exact zeros.
+    """(x - mean) / (standard deviation + epsilon); equal values give exact zeros.
 
     Args:
         values: [n].
         units: [n] how often each value counts; None: once.
         deviation: The kind of standard deviation.
+        epsilon: Added to it.
     """
     if all_equal(values):
         return [0.0] * len(values)
@@ -58,7 +62,7 @@ def standardize(
     spread = root_mean_square([value - centre for value in values], units)
     if deviation == "sample":
         spread *= _bessel(len(values) if units is None else math.fsum(units))
-    return [(value - centre) / (spread + EPSILON) for value in values]
+    return [(value - centre) / (spread + epsilon) for value in values]
 
 
 def _bessel(count: float) -> float:

@@ -1,0 +1,228 @@
+"""What TRL cannot do, and what contradicts a recipe: one sentence each, with the remedy."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from rekindle.config import Config, ConfigError
+from rekindle.config.conditions import value_at
+from rekindle.config.facts import plays_itself, solver_estimator
+from rekindle.config.keys import keys_of
+from rekindle.integrations.trl.arguments import DEFAULTS, Arguments
+from rekindle.integrations.trl.links import AGGREGATION, LINKS, LOSS_TYPE, OWN_LOSSES, wished_loss
+from rekindle.integrations.trl.step_shape import BATCH, sizes_itself
+from rekindle.integrations.trl.tables import ARGUMENTS, allowed
+from rekindle.learning.losses import LOSSES
+from rekindle.recipes import RECIPES
+from rekindle.recipes.grpo import grpo
+
+__all__ = [
+    "in_words_of_trl",
+    "refuse_arguments",
+    "refuse_contradictions",
+    "refuse_preset",
+    "refuse_result",
+    "refuse_sizes",
+]
+
+OURS_INSTEAD = {"optimizer.minibatches", "train.groups_per_step", "train.learning_rate"}
+"""Keys that recipes set and TRL's arguments decide."""
+SAMPLING = (
+    "temperature", "top_p", "min_p", "do_sample", "num_beams", "num_return_sequences", "n", "seed", "max_new_tokens",
+    "max_tokens",
+)  # fmt: skip
+"""Keys of ``generation_kwargs`` that would override what a request says."""
+
+
+def _refuse(problems: Iterator[str]) -> None:
+    if found := list(problems):
+        raise ConfigError("\n".join(found))
+
+
+def refuse_arguments(arguments: Arguments) -> None:
+    """Refuse arguments with which no recipe works.
+
+    Raises:
+        ConfigError: There are some.
+    """
+    _refuse(_impossible(arguments))
+
+
+def _impossible(arguments: Arguments) -> Iterator[str]:
+    if arguments.scale_rewards not in ("group", "none"):
+        yield (
+            f'scale_rewards = "{arguments.scale_rewards}": rekindle scales by the batch with an estimator; leave '
+            'scale_rewards out, and give recipe={"advantage": {"estimator": "reinforce_pp_baseline"}}'
+        )
+    if arguments.multi_objective_aggregation != DEFAULTS.multi_objective_aggregation:
+        yield (
+            f'multi_objective_aggregation = "{arguments.multi_objective_aggregation}" has an advantage per reward, and '
+            'rekindle one per rollout; set multi_objective_aggregation = "sum_then_normalize"'
+        )
+    if arguments.use_transformers_continuous_batching:
+        yield (
+            "use_transformers_continuous_batching = True has one temperature for all rows and no seeds; leave it out, "
+            "or set use_vllm = True"
+        )
+    if arguments.max_completion_length is None:
+        yield "max_completion_length = None sets no limit, and rekindle needs one; set max_completion_length = 512"
+    if taken := [name for name in SAMPLING if name in (arguments.generation_kwargs or {})]:
+        yield (
+            f"generation_kwargs has {taken[0]!r}, which every request decides for its rows; remove it, and set "
+            "temperature, top_p, min_p, max_completion_length and seed as arguments of their own"
+        )
+    if arguments.loss_type not in AGGREGATION:
+        yield f"loss_type = {arguments.loss_type!r} is unknown here; choose one of {', '.join(AGGREGATION)}"
+    if arguments.loss_type == "cispo" and arguments.is_set("loss_type") and not (arguments.epsilon_high or 0) > 1:
+        yield (
+            f'loss_type = "cispo" bounds the ratio itself, and epsilon_high = {arguments.epsilon_high} would bound it '
+            "at 1 or less; set epsilon_high = 5.0"
+        )
+
+
+def refuse_preset(preset: Mapping[str, Any], arguments: Arguments) -> None:
+    """Refuse a recipe that needs what TRL has not.
+
+    Raises:
+        ConfigError: It does.
+    """
+    name = preset["recipe"]
+    config = RECIPES[name]()
+    if plays_itself(config):
+        raise ConfigError(
+            f'recipe = "{name}" makes its own prompts, and TRL trains on those of a dataset; use rekindle train for '
+            "self-play"
+        )
+    plain = grpo()
+    for key in keys_of(Config):
+        differs = value_at(config, key.path) != value_at(plain, key.path)
+        if differs and not allowed(key.path) and key.path not in OURS_INSTEAD:
+            raise ConfigError(
+                f'recipe = "{name}" sets {key.path}, for which TRL has no place; use rekindle train, or another recipe'
+            )
+
+
+def refuse_contradictions(chosen: Mapping[str, Any], decided: set[str], arguments: Arguments) -> None:
+    """Refuse arguments that a script set and that say something else than the recipe.
+
+    Raises:
+        ConfigError: There are some.
+    """
+    _refuse(_contradictions(chosen, decided, arguments))
+    _refuse(_too_few_steps(chosen, decided, arguments))
+
+
+def _too_few_steps(chosen: Mapping[str, Any], decided: set[str], arguments: Arguments) -> Iterator[str]:
+    """GSPO and CISPO where every ratio is 1."""
+    kind, steps = _kind_of(chosen), 4 * arguments.gradient_accumulation_steps
+    needs = "loss.kind" in decided and kind in LOSSES and LOSSES[kind].needs_several_steps
+    if needs and arguments.updates_per_generation == 1:
+        yield (
+            f"recipe {chosen['recipe']!r} differs from grpo only after a first optimizer step on a generation, and TRL "
+            f"makes one of it; set steps_per_generation = {steps} (4 x gradient_accumulation_steps)"
+        )
+
+
+def _contradictions(chosen: Mapping[str, Any], decided: set[str], arguments: Arguments) -> Iterator[str]:
+    recipe = chosen["recipe"]
+    for link in LINKS:
+        table, key = link.path.split(".")
+        inner = chosen.get(table)
+        ours = inner.get(key) if isinstance(inner, Mapping) else None
+        if link.path not in decided:
+            continue
+        if ours == "group_token_mean":
+            yield (
+                'loss.aggregation = "group_token_mean" has no loss_type in TRL; choose one of '
+                f"{', '.join(sorted(LOSS_TYPE))} and remove it"
+            )
+            continue
+        theirs = wished_loss(arguments) if link.path == "loss.kind" else link.value(arguments)
+        if _was_set(link.argument, link.path, arguments) and theirs != ours:
+            value = getattr(arguments, link.argument)
+            yield (
+                f"{link.argument} = {value!r} contradicts recipe {recipe!r}, which has {link.path} = {ours!r}; leave "
+                f"{link.argument} out of GRPOConfig, or choose another recipe"
+            )
+    loss = {path for path in decided if path.startswith("loss.") and not path.startswith("loss.kl")}
+    own = arguments.loss_type in OWN_LOSSES and arguments.is_set("loss_type")
+    if own and loss and not (arguments.loss_type == _kind_of(chosen) == "cispo"):
+        yield (
+            f"loss_type = {arguments.loss_type!r} is a loss of TRL's own, and recipe {recipe!r} sets "
+            f"{', '.join(sorted(loss))}; leave loss_type out of GRPOConfig, or choose another recipe"
+        )
+
+
+def _kind_of(chosen: Mapping[str, Any]) -> str:
+    inner = chosen["loss"]
+    return str(inner.get("kind")) if isinstance(inner, Mapping) else ""
+
+
+def _was_set(argument: str, path: str, arguments: Arguments) -> bool:
+    """Whether a script set what a key means; the loss of a token has two arguments."""
+    if path == "loss.kind":
+        return arguments.is_set(argument) or arguments.loss_type == "cispo"
+    return arguments.is_set(argument)
+
+
+def refuse_sizes(draft: Config, arguments: Arguments) -> None:
+    """Refuse ``num_generations`` beside a recipe that sizes groups itself.
+
+    Raises:
+        ConfigError: It is set.
+    """
+    if sizes_itself(draft) and arguments.is_set("num_generations"):
+        raise ConfigError(
+            f"num_generations = {arguments.num_generations} beside recipe {draft.recipe!r}, which sizes groups itself; "
+            f"leave num_generations out of GRPOConfig, and make {BATCH} a multiple of its default, "
+            f"{DEFAULTS.num_generations}, as TRL checks"
+        )
+
+
+def refuse_result(config: Config, arguments: Arguments) -> None:
+    """Refuse a configuration that is valid elsewhere and that TRL does not do.
+
+    Raises:
+        ConfigError: TRL does not do it.
+    """
+    _refuse(_unlike_ours(config, arguments))
+
+
+def _unlike_ours(config: Config, arguments: Arguments) -> Iterator[str]:
+    loss, advantage = config.loss, config.advantage
+    if arguments.optimizer_steps > 1 and solver_estimator(config).balances_each_step:
+        yield (
+            f'advantage.estimator = "{advantage.estimator}" balances right and wrong rollouts in every optimizer step, '
+            f"and TRL makes {arguments.optimizer_steps} of them on one batch; set steps_per_generation = "
+            'gradient_accumulation_steps, or {"advantage": {"count_over": "batch"}}'
+        )
+    by_token = {
+        "advantage.negative_keep_ratio": advantage.negative_keep_ratio < 1,
+        "advantage.zero_variance_scale": advantage.zero_variance_scale > 0,
+        "loss.off_temperature": loss.off_temperature == "importance",
+        "loss.tis_cap": loss.tis_cap > 0,
+    }
+    if wished_loss(arguments) == "gspo" or loss.kind == "gspo":
+        for path in [path for path, used in by_token.items() if used]:
+            yield (
+                f"{path} gives tokens different weights, which TRL's ratio of a whole sequence spreads over all of "
+                f'them; set importance_sampling_level = "token", or leave {path} out'
+            )
+    if loss.tis_cap and arguments.use_vllm and arguments.vllm_importance_sampling_correction:
+        yield (
+            f"loss.tis_cap = {loss.tis_cap} and vllm_importance_sampling_correction both weigh a token by the "
+            "trainer's policy over vLLM's; set vllm_importance_sampling_correction = False, or leave loss.tis_cap out"
+        )
+
+
+def in_words_of_trl(message: str, given: Iterable[str]) -> str:
+    """A message about keys, with TRL's name beside those that arguments gave."""
+    names = {link.path: link.argument for link in LINKS}
+    names |= {path: words.partition("=")[0] for path, words in ARGUMENTS.items() if "." in path}
+    names = {path: names[path] for path in given if path in names}
+    lines = [re.sub(r"^config: ", "recipe: ", line) for line in message.splitlines()]
+    return "\n".join(re.sub(r"\b[a-z_]+\.[a-z_0-9]+\b", lambda found: _both(found[0], names), line) for line in lines)
+
+
+def _both(path: str, names: Mapping[str, str]) -> str:
+    return f"{path} (GRPOConfig's {names[path]})" if path in names else path

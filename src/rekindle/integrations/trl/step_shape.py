@@ -1,0 +1,69 @@
+"""The shape of a step inside TRL: how many groups it has, and how many optimizer steps.
+
+The generation batch (per_device_train_batch_size x processes x steps_per_generation) is the rollouts that an update
+trains on, at most: that many rows fit in the micro-batches that the user's memory allows. A recipe's own
+``train.groups_per_step`` is not read. Methods that generate rollouts to choose from generate more:
+
+- Oversampling and refill draw further groups, and train on as many as fit.
+- Subsets (PODS, Reinforce-Ada) train on ``subset.size`` rollouts of a group, which count; others are only generated.
+- Where sizes vary (phases, 1/p, SPEED's top-ups), a group counts with its largest size.
+"""
+
+from typing import Any
+
+from rekindle.config import Config, ConfigError
+from rekindle.config.facts import fewest_and_most, rollouts_per_step
+from rekindle.integrations.trl.arguments import Arguments
+from rekindle.scheduling.pools import POOLS
+
+__all__ = ["BATCH", "full_groups", "groups_per_step", "largest_group", "optimizer_table", "sizes_itself"]
+
+BATCH = "the generation batch (per_device_train_batch_size x processes x steps_per_generation)"
+
+
+def groups_per_step(config: Config, arguments: Arguments) -> int:
+    """Groups of a step, by the rollouts of a generation batch.
+
+    Raises:
+        ConfigError: The batch is not full groups, which TRL itself asks for, or less than the largest group.
+    """
+    batch, most, whole = arguments.generation_batch, largest_group(config), full_groups(config)
+    if batch % whole:
+        raise ConfigError(
+            f"recipe: a group has {whole} rollouts, and {BATCH} is {batch}; make it a multiple of {whole}"
+        )
+    if batch < most:
+        raise ConfigError(
+            f"recipe: a group trains on up to {most} rollouts, and {BATCH} is {batch}; make it at least {most}"
+        )
+    return batch // most
+
+
+def largest_group(config: Config) -> int:
+    """Most rollouts of a group that are trained on; of groups with a mean size, the mean."""
+    if config.subset.kind != "off":
+        return config.subset.size
+    if config.sizes.rule == "knapsack" or rollouts_per_step(config) is not None:
+        return config.train.group_size
+    return fewest_and_most(config)[1]
+
+
+def full_groups(config: Config) -> int:
+    """What the generation batch is a multiple of; 1 where groups have sizes of their own."""
+    return 1 if sizes_itself(config) else config.train.group_size
+
+
+def sizes_itself(config: Config) -> bool:
+    """Whether a method gives every group its own size, so that there is no ``num_generations``."""
+    return POOLS[config.pool.kind].sizes_groups or config.sizes.rule == "inverse_success"
+
+
+def optimizer_table(arguments: Arguments, groups: int | None) -> dict[str, Any]:
+    """Passes and optimizer steps of a generation as keys of ``optimizer``.
+
+    TRL divides a batch by rows. Where it makes more steps than there are groups, they count as further passes.
+    """
+    steps, passes = arguments.optimizer_steps, arguments.num_iterations
+    if groups is not None and steps > groups:
+        steps, passes = 1, passes * steps
+    return {"optimizer.minibatches": steps, "optimizer.epochs": passes}

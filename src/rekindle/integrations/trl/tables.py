@@ -1,0 +1,131 @@
+"""Which keys a recipe's tables may set inside TRL, and where in TRL the others are."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rekindle.config import Config, ConfigError
+from rekindle.config.keys import keys_of
+from rekindle.config.other_names import leaves
+
+__all__ = ["allowed", "refuse_tables"]
+
+TABLES = (
+    "pool", "priority", "skip", "posterior", "phases", "profile", "sizes", "heating", "reactivation", "refill",
+    "top_up", "subset", "overlong", "advantage", "loss",
+)  # fmt: skip
+"""Tables whose keys are all ours inside TRL too."""
+KEYS = (
+    "recipe", "base", "train.group_size", "train.oversample", "train.gate", "train.temperature",
+    "train.max_steps_without_signal", "task.success_threshold", "task.binary_rewards", "samples.per_step",
+)  # fmt: skip
+"""Further keys."""
+KNOWN = frozenset(key.path for key in keys_of(Config))
+
+ARGUMENTS: Mapping[str, str] = {
+    "train.steps": "max_steps=... or num_train_epochs=...",
+    "train.rollouts": "max_steps=...",
+    "train.tokens": "max_steps=...",
+    "train.seed": "seed=...",
+    "train.groups_per_step": "per_device_train_batch_size=..., steps_per_generation=...",
+    "train.learning_rate": "learning_rate=...",
+    "optimizer.warmup_steps": "warmup_steps=...",
+    "optimizer.schedule": "lr_scheduler_type=...",
+    "optimizer.weight_decay": "weight_decay=...",
+    "optimizer.beta1": "adam_beta1=...",
+    "optimizer.beta2": "adam_beta2=...",
+    "optimizer.grad_clip": "max_grad_norm=...",
+    "optimizer.epochs": "num_iterations=...",
+    "optimizer.minibatches": "steps_per_generation=...",
+    "optimizer.microbatch_tokens": "per_device_train_batch_size=...",
+    "engine.max_new_tokens": "max_completion_length=...",
+    "engine.top_p": "top_p=...",
+    "engine.min_p": "min_p=...",
+    "engine.stop": 'generation_kwargs={"stop_strings": [...]}',
+    "engine.max_rows": "per_device_train_batch_size=...",
+    "eval.every": "eval_strategy=..., eval_steps=...",
+    "eval.samples": "num_generations_eval=...",
+    "samples.held_out": "log_completions=True",
+    "checkpoint.every": "save_steps=...",
+    "checkpoint.keep": "save_total_limit=...",
+    "checkpoint.optimizer": "save_only_model=...",
+    "model.revision": 'model_init_kwargs={"revision": ...}',
+    "model.dtype": 'bf16=..., model_init_kwargs={"dtype": ...}',
+    "model.float32_head": "cast_lm_head_to_fp32=True",
+    "model.gradient_checkpointing": "gradient_checkpointing=...",
+    "model.device": "use_cpu=...",
+    "model.trust_remote_code": "trust_remote_code=...",
+    "model.template_variables": "chat_template_kwargs={...}",
+    "track": "report_to=[...]",
+    "tracking": "report_to=[...], run_name=...",
+}
+"""The argument of ``GRPOConfig`` that has a key, by key or table."""
+ELSEWHERE: Mapping[str, str] = {
+    "model.lora": "the trainer takes it: peft_config=LoraConfig(...)",
+    "model.path": "the trainer takes it: model=...",
+    "model": "the trainer takes the model and its tokenizer: model=..., processing_class=...",
+    "warm_start": "a trainer begins with a ready model: model=...",
+    "eval": "the trainer takes the held-out prompts: eval_dataset=...",
+    "task": "the trainer takes the prompts and their rewards: train_dataset=..., reward_funcs=...",
+    "rewards": "the trainer takes them: reward_funcs=[...], with GRPOConfig(reward_weights=[...])",
+    "verify": "the trainer takes the rewards: reward_funcs=...",
+    "judge": "the trainer takes the rewards: reward_funcs=...",
+    "audits": "TRL has no second opinions; add a reward with the weight 0: GRPOConfig(reward_weights=[1.0, 0.0])",
+    "search": "the trainer takes tools and environments: tools=[...], environment_factory=...",
+    "retriever": "the trainer takes tools and environments: tools=[...], environment_factory=...",
+    "dialogue": "the trainer takes environments: environment_factory=...",
+    "self_play": "self-play makes its own prompts, and TRL trains on those of a dataset; use rekindle train",
+    "filters": "self-play makes its own prompts, and TRL trains on those of a dataset; use rekindle train",
+    "check": "self-play makes its own prompts, and TRL trains on those of a dataset; use rekindle train",
+    "optimizer.batch_exponent": "TRL's schedule sets the learning rate of every step; remove it",
+    "train.threads": "set the environment variable OMP_NUM_THREADS",
+}
+"""What there is instead of a key, by key or table; the longest name counts."""
+
+
+def allowed(path: str) -> bool:
+    """Whether a recipe may set a key inside TRL."""
+    return path in KEYS or path.partition(".")[0] in TABLES
+
+
+def refuse_tables(tables: Mapping[str, Any]) -> None:
+    """Refuse keys that TRL decides, or has no place for; unknown keys are left to the configuration.
+
+    Raises:
+        ConfigError: There are such keys; one line each.
+    """
+    if problems := list(_misplaced(tables)):
+        raise ConfigError("\n".join(f"recipe: {problem}" for problem in problems))
+
+
+def _misplaced(tables: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in tables.items():
+        for path in leaves(str(name), value):
+            if not allowed(path) and _is_known(path) and (words := _instead_of(path)):
+                yield words
+    old = tables.get("loss", {}).get("old_logprobs", "auto") if isinstance(tables.get("loss"), Mapping) else "auto"
+    if old != "auto":
+        yield (
+            f'loss.old_logprobs = "{old}" belongs to TRL, which scores a generation again where later steps train on '
+            "it; remove it"
+        )
+
+
+def _is_known(path: str) -> bool:
+    """Whether a key, a table, or a key in a list of tables exists."""
+    return path in KNOWN or path.partition(".")[0] in ("rewards", "audits") or _table(path)
+
+
+def _table(path: str) -> bool:
+    return any(one.startswith(f"{path}.") for one in KNOWN)
+
+
+def _instead_of(path: str) -> str | None:
+    """Where a key is inside TRL; None of a whole table whose keys are in several places."""
+    parts = path.split(".")
+    for length in range(len(parts), 0, -1):
+        name = ".".join(parts[:length])
+        if name in ARGUMENTS:
+            return f"{path} belongs to TRL: GRPOConfig({ARGUMENTS[name]})"
+        if name in ELSEWHERE:
+            return f"{path} is not set here: {ELSEWHERE[name]}"
+    return None
