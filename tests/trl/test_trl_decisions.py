@@ -10,7 +10,9 @@ from datasets import Dataset
 import rekindle
 from rekindle.integrations.trl import RekindleTrainer
 
-COLUMNS = "request_id, step, version, task_id, n, temperature, successes, outcome, previous_outcome, first_outcome, fate"
+COLUMNS = (
+    "request_id, step, version, task_id, n, temperature, successes, outcome, previous_outcome, first_outcome, fate"
+)
 BATCH = {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 2, "num_generations": 4}
 
 
@@ -66,7 +68,12 @@ def natively(model, tokenizer, recipe, out, steps):
 @pytest.mark.parametrize("recipe", ["recycle", "erpo", "bounded_dapo", "dapo", "soft_recycle"])
 def test_decisions_are_those_of_the_native_trainer(recipe, tiny_model, tokenizer, args, tmp_path):
     trainer = RekindleTrainer(
-        tiny_model, Fake(), args(**BATCH, max_steps=6), Dataset.from_list(rows()), processing_class=tokenizer, recipe=recipe
+        tiny_model,
+        Fake(),
+        args(**BATCH, max_steps=6),
+        Dataset.from_list(rows()),
+        processing_class=tokenizer,
+        recipe=recipe,
     )
     trainer.train()
     inside = rekindle.load_run(tmp_path / "out" / "rekindle").metrics

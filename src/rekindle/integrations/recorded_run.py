@@ -236,6 +236,13 @@ class RecordedRun:
             self._open.metrics |= metrics
 
     @property
+    def silent_share(self) -> float:
+        """Share of the groups without signal in the step that is being made; 0.0 without groups."""
+        found = self._open.metrics if self._open is not None else {}
+        silent = found.get("groups/all_correct", 0) + found.get("groups/all_wrong", 0)
+        return float(silent / max(1, silent + found.get("groups/mixed", 0)))
+
+    @property
     def latest(self) -> Mapping[str, Any]:
         """Metrics of the last finished step; empty before the first."""
         if self._open is not None and self._open.done:

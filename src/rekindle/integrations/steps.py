@@ -1,7 +1,7 @@
 """Steps of a scheduler inside another trainer: ask, play and tell until there is something to train on.
 
-    steps.next() -> training samples     the other trainer updates the policy on them
-    steps.finish(update)                 the new weights are live
+steps.next() -> training samples     the other trainer updates the policy on them
+steps.finish(update)                 the new weights are live
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,17 @@ from rekindle.records.clock import StepClock
 from rekindle.records.endings import stop_after
 from rekindle.records.update_stats import UpdateStats
 from rekindle.scheduling.scheduler import Scheduler
-from rekindle.types import Environment, Group, GroupRequest, Rollout, TrainingSample, UserError
+from rekindle.types import (
+    Environment,
+    Group,
+    GroupRequest,
+    Outcome,
+    Rollout,
+    TrainingSample,
+    UserError,
+    outcome_of,
+    usable,
+)
 
 __all__ = ["Steps"]
 
@@ -32,6 +42,8 @@ class Steps:
         credit: Turns groups into training samples.
         environment: Plays the requests; its exceptions end the run.
         record: Account of the run.
+        counts_silent: Whether rollouts of groups without signal count in the denominators of the loss: they are then
+            among the samples, with advantages of 0, and a step without signal is an update as well.
 
     Attributes:
         clock: Clock of the step that is being made.
@@ -40,12 +52,20 @@ class Steps:
     """
 
     def __init__(
-        self, config: Config, scheduler: Scheduler, credit: Credit, environment: Environment, record: RecordedRun
+        self,
+        config: Config,
+        scheduler: Scheduler,
+        credit: Credit,
+        environment: Environment,
+        record: RecordedRun,
+        *,
+        counts_silent: bool = False,
     ) -> None:
         self.over = ""
         self.groups: Sequence[Group] = ()
         self._train = config.train.model_copy(update={"steps": None, "rollouts": None, "tokens": None})
         self._scheduler, self._credit, self._environment, self._record = scheduler, credit, environment, record
+        self._counts_silent, self._silent = counts_silent, list[TrainingSample]()
         self.clock = self._new_clock()
 
     def _new_clock(self) -> StepClock:
@@ -68,8 +88,8 @@ class Steps:
                 records, samples = self._scheduler.drain_records(), build_samples(groups, self._credit)
             self.groups = groups
             self._record.collected(records, samples, seconds, self._scheduler.pool, wanted)
-            if samples:
-                return samples
+            if samples or self._silent:
+                return samples + self._silent
             self.finish(None)
             self._record.write()
             self.over = self._bound()
@@ -100,6 +120,7 @@ class Steps:
     def _collected(self, seconds: dict[int, float]) -> list[Group] | None:
         """The groups of the next step; None where the scheduler has no further requests."""
         rollouts = unjudged = 0
+        self._silent = []
         while True:
             with self.clock.timed("schedule"):
                 groups = self._scheduler.take()
@@ -124,4 +145,23 @@ class Steps:
                 self._scheduler.tell(request_id, rollouts)
                 self._record.note(by_id[request_id], rollouts or ())
             found += rollouts or ()
+            if self._counts_silent and (judged := usable(rollouts)) and not _has_signal(judged):
+                self._silent += [_without_advantage(by_id[request_id], one) for one in judged]
         return found
+
+
+def _has_signal(rollouts: Sequence[Rollout]) -> bool:
+    return outcome_of([one.reward for one in rollouts]) is Outcome.MIXED
+
+
+def _without_advantage(request: GroupRequest, rollout: Rollout) -> TrainingSample:
+    return TrainingSample(
+        token_ids=rollout.token_ids,
+        loss_mask=rollout.loss_mask,
+        logprobs=rollout.logprobs,
+        advantages=[0.0] * len(rollout.loss_mask),
+        temperature=rollout.temperature,
+        weight=0.0,
+        version=rollout.version,
+        prompt_key=request.id,
+    )

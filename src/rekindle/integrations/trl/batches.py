@@ -21,8 +21,9 @@ A' is A, or steps_per_generation where it is less: an optimizer step over severa
 row computed and micro-batches of equal size every scale is 1.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 import torch.nn.functional as F
@@ -34,10 +35,15 @@ from rekindle.learning.losses.zero_variance import entropy_advantages
 from rekindle.learning.sides import side_scales
 from rekindle.types import TrainingSample
 
-__all__ = ["Batch", "BatchSettings", "Scorers", "build_batches"]
+__all__ = ["Batch", "BatchSettings", "Scorers", "build_batches", "padded"]
 
 Batch = dict[str, Tensor]
 """One micro-batch: inputs of TRL's ``_compute_loss``, and ``temperatures`` [B] and ``loss_scale`` of ours."""
+
+Carried = Mapping[int, Mapping[str, Sequence[float]]]
+NOTHING: Carried = MappingProxyType({})
+NEUTRAL = MappingProxyType({"importance_sampling_ratio": 1.0})
+"""Number that changes nothing, by name of the input, where it is not 0."""
 
 _BY_TOKENS = ("dapo", "cispo", "vespo")
 
@@ -84,7 +90,11 @@ class Scorers:
 
 
 def build_batches(
-    samples: Sequence[TrainingSample], settings: BatchSettings, scorers: Scorers, seed: Sequence[int]
+    samples: Sequence[TrainingSample],
+    settings: BatchSettings,
+    scorers: Scorers,
+    seed: Sequence[int],
+    carried: Carried = NOTHING,
 ) -> list[Batch]:
     """The micro-batches of this process for one update, in the order of TRL's steps.
 
@@ -95,6 +105,7 @@ def build_batches(
         settings: Settings of the run.
         scorers: Called where old log-probabilities, entropies, importance weights or a reference are needed.
         seed: Non-negative integers, the seed of the division into optimizer steps.
+        carried: Further numbers of completions, by ``id`` of the sample's tokens, and by name of the input.
     """
     left_out = [_left_out(sample, settings) for sample in samples]
     scored = settings.needs_old or any(one.entropy_scale or one.importance_cap for one in samples)
@@ -105,7 +116,8 @@ def build_batches(
         for parts in step.parts:
             part = parts[settings.process]
             rows = [samples[row] for row in part.computed] or [_filler(samples)]
-            batch = _tensors(rows, [scales.get(id(row), 1.0) for row in rows], settings)
+            batch = padded(rows, settings, [scales.get(id(row), 1.0) for row in rows])
+            batch |= _carried(rows, carried, settings)
             batch["loss_scale"] = torch.tensor(_loss_scale(samples, part, step, settings), device=settings.device)
             batch["num_items_in_batch"] = torch.tensor(float(tokens), device=settings.device)
             if scored:
@@ -152,8 +164,15 @@ def _filler(samples: Sequence[TrainingSample]) -> TrainingSample:
     )
 
 
-def _tensors(rows: Sequence[TrainingSample], scales: Sequence[float], settings: BatchSettings) -> Batch:
-    """The rows padded: prompts on the left, completions on the right."""
+def padded(rows: Sequence[TrainingSample], settings: BatchSettings, scales: Sequence[float] | None = None) -> Batch:
+    """Rows as tensors: prompts are padded on the left, completions on the right.
+
+    Args:
+        rows: The rows; advantages may be missing where nothing is trained.
+        settings: Settings of the run.
+        scales: Factors of the rows' advantages; None: 1.
+    """
+    factors = torch.tensor(scales or [1.0] * len(rows), dtype=torch.float32, device=settings.device)
     starts = [row.loss_mask.index(True) if any(row.loss_mask) else 1 for row in rows]
     prompts = [row.token_ids[:start] for row, start in zip(rows, starts, strict=True)]
     completions = [row.token_ids[start:] for row, start in zip(rows, starts, strict=True)]
@@ -179,12 +198,23 @@ def _tensors(rows: Sequence[TrainingSample], scales: Sequence[float], settings: 
         "completion_ids": column(completions, settings.pad_id, torch.int64),
         "completion_mask": column([[1] * len(one) for one in completions], 0, torch.int64),
         "tool_mask": after([row.loss_mask for row in rows], torch.int64),
-        "advantages": after([row.advantages for row in rows], torch.float32)
-        * torch.tensor(scales, dtype=torch.float32, device=settings.device)[:, None],
+        "advantages": after([row.advantages for row in rows], torch.float32) * factors[:, None],
         "sampling_per_token_logps": after([row.logprobs for row in rows], torch.float32),
         # On the CPU and in double precision, so that they compare as equal with the trainer's own number.
         "temperatures": torch.tensor([row.temperature for row in rows], dtype=torch.float64),
     }
+
+
+def _carried(rows: Sequence[TrainingSample], carried: Carried, settings: BatchSettings) -> Batch:
+    """Further numbers of the rows' completions, padded on the right: one per token, or one per row."""
+    found: Batch = {}
+    for name in dict.fromkeys(name for numbers in carried.values() for name in numbers):
+        fill = NEUTRAL.get(name, 0.0)
+        values = [carried.get(id(row.token_ids), {}).get(name, [fill]) for row in rows]
+        longest = max(map(len, values))
+        padded = [[*one, *[fill] * (longest - len(one))] for one in values]
+        found[name] = torch.tensor(padded, dtype=torch.float32, device=settings.device)
+    return found
 
 
 def _score(batch: Batch, rows: Sequence[TrainingSample], settings: BatchSettings, scorers: Scorers) -> None:

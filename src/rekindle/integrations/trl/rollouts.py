@@ -80,11 +80,17 @@ class TrlRollouts:
         """Forget what was played; a new step begins."""
         self.logged = []
 
+    def carried(self) -> dict[int, Mapping[str, Sequence[float]]]:
+        """Numbers that TRL's loss needs beside, by ``id`` of the rollout's tokens; empty where it needs none."""
+        return {id(one.rollout.token_ids): one.extras for one in self.logged if one.extras}
+
     def play(self, requests: Sequence[GroupRequest]) -> Iterator[tuple[int, list[Rollout] | None]]:
         """Yield ``(request id, its n rollouts)`` in the order of the requests."""
         rows = [Row(request, index) for request in requests for index in range(request.n)]
         began, before = time.perf_counter(), self.seconds["verify"]
-        played = [one for start in range(0, len(rows), self._chunk) for one in self._together(rows[start:][: self._chunk])]
+        played = [
+            one for start in range(0, len(rows), self._chunk) for one in self._together(rows[start:][: self._chunk])
+        ]
         verified = self.seconds["verify"] - before
         self.seconds["generate"] += time.perf_counter() - began - verified
         rollouts = iter(played)

@@ -13,6 +13,7 @@ from rekindle.integrations.steps import Steps
 from rekindle.integrations.trl.probe import Probe
 from rekindle.integrations.trl.profiling import ProfilePass, given_profile
 from rekindle.integrations.trl.rollouts import TrlRollouts
+from rekindle.integrations.trl.settings import keeps_trls_denominators
 from rekindle.integrations.trl.state import load_state
 from rekindle.integrations.trl.words import WORDS
 from rekindle.methods import build_credit, build_scheduler, needs_profile
@@ -99,7 +100,14 @@ class TrlRun:
             self._scheduler = scheduler = build_scheduler(
                 self.config, (task.id for task in self._tasks), self._profile(facts.get("model", ""))
             )
-            self._steps = Steps(self.config, scheduler, build_credit(self.config), self.rollouts, self.record)
+            self._steps = Steps(
+                self.config,
+                scheduler,
+                build_credit(self.config),
+                self.rollouts,
+                self.record,
+                counts_silent=keeps_trls_denominators(self.config),
+            )
             try:
                 yield None if state is None else self._restored(state)
                 self.record.note_ending("bound" if self.steps.over else "done", self.steps.over)

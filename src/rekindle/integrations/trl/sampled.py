@@ -62,7 +62,13 @@ class Judged:
 
 
 def rollouts_of(
-    rows: Sequence[Row], output: dict[str, Tensor], judged: Judged, rewards: Rewards, ends: Sequence[int], *, extras: bool
+    rows: Sequence[Row],
+    output: dict[str, Tensor],
+    judged: Judged,
+    rewards: Rewards,
+    ends: Sequence[int],
+    *,
+    extras: bool,
 ) -> list[Played]:
     """The rollouts of some rows.
 

@@ -38,7 +38,7 @@ from rekindle.integrations.trl.tables import refuse_tables
 from rekindle.recipes import preset_of, resolve
 from rekindle.recipes.grpo import grpo
 
-__all__ = ["run_settings", "settled"]
+__all__ = ["keeps_trls_denominators", "run_settings", "settled"]
 
 CONDITIONS = {key.path: key.only for key in keys_of(Config) if key.only is not None}
 LONGEST_NAME = 48
@@ -234,3 +234,14 @@ def _at(values: Mapping[str, Any], path: str) -> Any:
     for part in path.split("."):
         inner = inner.get(part) if isinstance(inner, Mapping) else None
     return inner
+
+
+def keeps_trls_denominators(config: Config) -> bool:
+    """Whether rollouts of groups without signal count in the loss's denominators, as they do in TRL.
+
+    They do where the recipe leaves the choice of prompts and groups alone. Recipes that choose (recycling, refill,
+    oversampling, phases, top-ups, a gate) train on the groups that they chose, as the native trainer does.
+    """
+    train, plain = config.train, grpo()
+    chooses = config.pool != plain.pool or config.refill != plain.refill or config.top_up != plain.top_up
+    return not chooses and (train.oversample, train.gate) == (plain.train.oversample, plain.train.gate)

@@ -94,7 +94,9 @@ def load_state(checkpoint: Path) -> dict[str, Any]:
 
 def save_batches(checkpoint: Path, process: int, batches: Sequence[Batch]) -> None:
     """Write the micro-batches that a process has not used up; ``save_state`` is called before."""
-    tensors = {f"{index}.{key}": tensor.contiguous() for index, one in enumerate(batches) for key, tensor in one.items()}
+    tensors = {
+        f"{index}.{key}": tensor.contiguous() for index, one in enumerate(batches) for key, tensor in one.items()
+    }
     save_tensors(tensors, checkpoint / FOLDER / _batches_file(process))
 
 

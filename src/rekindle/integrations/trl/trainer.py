@@ -8,6 +8,7 @@ TRL keeps the model, generation, rewards, the loss, the optimizer, processes, lo
     _prepare_inputs                             a step's micro-batches come from the scheduler instead of the dataloader
     _generate_single_turn, _calculate_rewards   rows are sampled at their own temperature and seed; rewards are kept
     _compute_loss                               log-probabilities at each row's temperature; weights of ragged batches
+    _get_train_sampler                          the dataloader is only the clock of epochs
     _get_per_token_logps_and_entropies          no pass over rollouts that may be dropped
     training_step                               an end without an update, where there is nothing left to train on
     train, _save_checkpoint                     run files below ``output_dir/rekindle``; state in every checkpoint
@@ -16,16 +17,19 @@ TRL keeps the model, generation, rewards, the loss, the optimizer, processes, lo
 
 import copy
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+import trl
 from accelerate.utils import gather_object
 from torch import Tensor
+from torch.utils.data import Sampler
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl import GRPOConfig, GRPOTrainer
 
+from rekindle.integrations.recorded_run import RecordedRun
 from rekindle.integrations.trl.arguments import Arguments
 from rekindle.integrations.trl.callback import RunCallback
 from rekindle.integrations.trl.probe import Probe
@@ -38,7 +42,7 @@ from rekindle.integrations.trl.row_sampling import (
     drawing,
     temperatures_in_vllm,
 )
-from rekindle.integrations.trl.row_temperatures import RowTemperatures
+from rekindle.integrations.trl.row_temperatures import RowTemperatures, check_head
 from rekindle.integrations.trl.rows import tasks_of
 from rekindle.integrations.trl.run import TrlRun
 from rekindle.integrations.trl.sampled import Judged, Rewards, rollouts_of
@@ -46,14 +50,35 @@ from rekindle.integrations.trl.settings import run_settings, settled
 from rekindle.integrations.trl.state import load_batches, newest_whole, save_batches, save_state
 from rekindle.integrations.trl.update_meter import UpdateMeter, reducer
 from rekindle.integrations.trl.words import model_name, reward_names
-from rekindle.notices import warn
-from rekindle.types import UserError
+from rekindle.integrations.trl.update_batches import UpdateBatches
+from rekindle.types import TrainingSample, UserError
 
 __all__ = ["RekindleTrainer"]
+
+LOGGED = ("groups/", "temperature/", "pool/", "policy_gap")
+"""Beginnings of our metrics that TRL's own logs get, under ``rekindle/``."""
 
 
 class _RunIsOverError(Exception):
     """There is nothing left to train on."""
+
+
+class Ticks(Sampler[int]):
+    """Numbers of rows, one after the other, which TRL's dataloader reads and nothing uses.
+
+    Args:
+        rows: Rows of the dataset.
+        ticks: How many there are.
+    """
+
+    def __init__(self, rows: int, ticks: int) -> None:
+        self._rows, self._ticks = rows, ticks
+
+    def __iter__(self) -> Iterator[int]:
+        return (tick % self._rows for tick in range(self._ticks))
+
+    def __len__(self) -> int:
+        return self._ticks
 
 
 class _Sampling:
@@ -128,6 +153,7 @@ class RekindleTrainer(GRPOTrainer):
         )
         self.meter = UpdateMeter(reducer(self.accelerator), self.accelerator.num_processes)
         self._row_temperatures = RowTemperatures(self.model, self.temperature)
+        self._updates = UpdateBatches(self, self._row_temperatures, self.meter)
         if config.heating.delta and config.loss.off_temperature == "tempered":
             check_head(self.model)
         self.add_callback(RunCallback(self))
@@ -204,14 +230,13 @@ class RekindleTrainer(GRPOTrainer):
         self.run.probe = Probe.of(samples, posterior.probe_rows if posterior.half_life is not None else 0)
         self.meter.begin()
         self._show(samples)
-        return self._micro_batches(samples)
+        return self._updates.build(samples, self.run.rollouts.carried(), (self.args.seed, self.record.step))
 
     def end_step(self) -> None:
         """End the step of the run where TRL has used its rollouts up; called after every optimizer step."""
         if self._step % self._uses or self.run.steps.over or self._buffered_inputs is None:
             return
-        update = self.meter.stats(self.run.probe.moved(self._score))
-        self.run.finish(update)
+        self.run.finish(self.meter.stats(self.run.probe.moved(self._updates.score)))
         for key, value in self.record.latest.items():
             if key.startswith(LOGGED) and isinstance(value, int | float):
                 self._metrics["train"][f"rekindle/{key}"].append(float(value))
@@ -244,7 +269,9 @@ class RekindleTrainer(GRPOTrainer):
         self, prompt_ids: Any, images: Any, multimodal_fields: Any, num_generations: int, has_tool_images: bool = False
     ) -> Any:
         if self._sampling is None:
-            return super()._generate_single_turn(prompt_ids, images, multimodal_fields, num_generations, has_tool_images)
+            return super()._generate_single_turn(
+                prompt_ids, images, multimodal_fields, num_generations, has_tool_images
+            )
         plan = self._sampling.plan
         draws = plan.begin(prompt_ids)
         turn = (prompt_ids, images, multimodal_fields, 1, has_tool_images)
@@ -263,16 +290,13 @@ class RekindleTrainer(GRPOTrainer):
         rewards: Tensor = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         if self._sampling is not None:
             own = self.accelerator.process_index * len(prompts)
-            self._sampling.judged = Judged(
-                prompts, completions, completion_ids_list, rewards[own : own + len(prompts)]
-            )
+            self._sampling.judged = Judged(prompts, completions, completion_ids_list, rewards[own : own + len(prompts)])
             self.run.rollouts.seconds["verify"] += time.perf_counter() - began
         return rewards
 
     def _show(self, samples: Sequence[TrainingSample]) -> None:
         """Let TRL's own tables have what the step's groups say, which TRL took for groups of one."""
-        found = self.record.latest_groups
-        self._metrics["train"]["frac_reward_zero_std"].append(found)
+        self._metrics["train"]["frac_reward_zero_std"].append(self.record.silent_share)
         advantages = {id(one.token_ids): max(one.advantages, key=abs, default=0.0) for one in samples}
         logged = [advantages.get(id(one.rollout.token_ids), 0.0) for one in self.run.rollouts.logged]
         table = self._logs["advantages"]
@@ -302,6 +326,12 @@ class RekindleTrainer(GRPOTrainer):
         self.meter.add(loss, inputs, self._metrics["train"])
         return loss
 
+    def _get_train_sampler(self, dataset: Any = None) -> Any:
+        """The clock of TRL's epochs: the scheduler draws the prompts, and any dataset is large enough for a batch."""
+        batch = self.args.generation_batch_size
+        generations = -(-len(self.train_dataset) * self.num_generations // batch)
+        return Ticks(len(self.train_dataset), batch * self._uses * generations)
+
     # -- checkpoints --------------------------------------------------------------------------------------------------
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
@@ -325,3 +355,9 @@ class RekindleTrainer(GRPOTrainer):
                 f"are {self.accelerator.num_processes}; go on with as many, or from a checkpoint between generations"
             )
         self._buffered_inputs = load_batches(checkpoint, self.accelerator.process_index, self.accelerator.device)
+
+
+def _steps(args: GRPOConfig) -> int | None:
+    """Optimizer steps of the run; None where epochs end it."""
+    steps: int = args.max_steps
+    return steps if steps > 0 else None
