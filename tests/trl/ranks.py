@@ -66,7 +66,7 @@ def main():
         "save_steps": options.save or 500,
     }
     data = Dataset.from_list([{"id": str(number), "prompt": f"{number}+{number % 7}="} for number in range(40)])
-    if options.recipe in ("c_rf_ntf", "rekindle", "spo", "reinforce_pp_ntf", "prompt_baseline"):
+    if options.recipe in ("c_rf_ntf", "rekindle", "sgpo"):
         settings |= {"num_generations": 8}
     trainer = RekindleTrainer(
         model,
