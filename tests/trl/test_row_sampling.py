@@ -50,6 +50,18 @@ def test_tokens_and_logprobs_equal_those_of_the_native_engine(trainer, tokenizer
         assert ours == pytest.approx(theirs.logprobs, abs=1e-5)
 
 
+def test_rows_of_trl_are_the_same_in_another_order_and_with_other_padding(trainer, tokenizer):
+    made, prompts = trainer(), encoded(tokenizer)
+    whole, logprobs = single_turn(made, prompts, RowPlan(ROWS).begin(prompts))
+    for kept in ([0], [4, 2, 0], [1, 2], [3, 1, 4, 0, 2]):
+        some = [prompts[row] for row in kept]
+        part, values = single_turn(made, some, RowPlan([ROWS[row] for row in kept]).begin(some))
+        assert part == [whole[row] for row in kept]
+        for one, row in zip(values, kept, strict=True):
+            assert one == pytest.approx(logprobs[row], abs=1e-5)
+    assert len({tuple(one) for one in whole}) == 5
+
+
 @pytest.fixture(scope="module")
 def scorer():
     """Scores [B, V] of sequences that depend on the sequence alone: a model without rounding."""
