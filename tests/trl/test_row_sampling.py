@@ -141,12 +141,21 @@ def test_transformers_processors_come_before_the_draws(trainer, tokenizer):
     assert all(value < 0 for row in logprobs for value in row)
 
 
-def test_defaults_of_the_model_do_not_cut(trainer, tokenizer):
-    made, prompts = trainer(), encoded(tokenizer)
+def test_no_warper_runs_and_defaults_of_the_model_do_not_cut(trainer, tokenizer, monkeypatch):
+    made, prompts = trainer(temperature=0.5, top_p=0.5, top_k=3, min_p=0.1), encoded(tokenizer)
+    seen = []
+    merged = made.model._get_logits_processor
+
+    def watched(*args, **options):
+        seen.append(merged(*args, **options))
+        return seen[-1]
+
+    monkeypatch.setattr(made.model, "_get_logits_processor", watched)
     plain = single_turn(made, prompts, RowPlan(ROWS).begin(prompts))
-    defaults = {"top_k": 1, "top_p": 0.1, "min_p": 0.9, "temperature": 0.1, "typical_p": 0.2, "epsilon_cutoff": 0.5}
-    made.model.generation_config.update(**defaults)
+    assert [[type(one) for one in processors] for processors in seen] == [[RowDraws]]
+    made.model.generation_config.update(top_k=1, top_p=0.1, min_p=0.9, temperature=0.1, typical_p=0.2)
     assert single_turn(made, prompts, RowPlan(ROWS).begin(prompts)) == plain
+    assert made.generation_config.top_k == 3
 
 
 def failing():

@@ -22,16 +22,8 @@ from rekindle.types import UserError
 
 __all__ = ["Cuts", "RowDraws", "RowSeed", "check_generation", "drawing"]
 
-_PLAIN = {
-    "temperature": 1.0,
-    "top_k": 0,
-    "top_p": 1.0,
-    "min_p": 0.0,  # not None, for which the model's own default would be used
-    "typical_p": 1.0,
-    "epsilon_cutoff": 0.0,
-    "eta_cutoff": 0.0,
-}
-"""Options of a generation without warpers."""
+_PLAIN = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": None}
+"""Options under which no warper runs; one could not change a draw, but would cost time."""
 
 _REFUSED: dict[str, tuple[object, ...]] = {
     "do_sample": (True,),
