@@ -317,7 +317,7 @@ def test_a_reference_policy_pulls_every_row(trainer, kind, corrected):
     every = trained.batches(samples, scorers, computes_all=True)
     assert sum(len(batch["prompt_ids"]) for batches in every for batch in batches) == 4
     loss = sum(trained.loss(batch) for batches in every for batch in batches) / 2
-    counts, total = [sum(one.loss_mask) for one in samples], 0.0
+    counts, total = [sum(one.loss_mask) for one in samples], torch.tensor(0.0)
     for one, count in zip(samples, counts, strict=True):
         ids = torch.tensor(list(one.token_ids))[torch.tensor(list(one.loss_mask))]
         gap = -shift(ids) - 0.1
@@ -328,11 +328,13 @@ def test_a_reference_policy_pulls_every_row(trainer, kind, corrected):
 
 
 def test_every_process_asks_the_scorers_equally_often(trainer):
-    trained, asked = Trained(trainer, "grpo", "token", (4, 2, 2)), []
+    trained, asked = Trained(trainer, "grpo", "token", (4, 2, 2)), [0] * 4
     samples = [*ragged(), sample(5, 3, 3, 1.0, importance_cap=2.0)]
     for process in range(4):
-        calls = []
-        scorers = Scorers(lambda batch, calls=calls: calls.append(1) or trained.scored(batch))
-        build_batches(samples, trained.settings(process, needs_old=False), scorers, (1,))
-        asked.append(len(calls))
+
+        def counted(batch, process=process):
+            asked[process] += 1
+            return trained.scored(batch)
+
+        build_batches(samples, trained.settings(process, needs_old=False), Scorers(counted), (1,))
     assert asked == [2] * 4

@@ -1,26 +1,15 @@
 """Rows drawn with seeds and temperatures of their own: transformers' generate, turns with tools, vLLM."""
 
-import inspect
-from types import SimpleNamespace
-
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import GenerationConfig
-from trl.generation.vllm_generation import VLLMGeneration
 
 from rekindle.engines.engine import SamplingRequest
 from rekindle.engines.torch_engine import TorchEngine
-from rekindle.integrations.trl.row_sampling import (
-    Cuts,
-    RowDraws,
-    RowPlan,
-    RowSeed,
-    check_generation,
-    drawing,
-    temperatures_in_vllm,
-)
+from rekindle.integrations.trl.row_plan import RowPlan
+from rekindle.integrations.trl.row_sampling import Cuts, RowDraws, RowSeed, check_generation, drawing
 from rekindle.models.policy import Policy
 from rekindle.types import UserError
 
@@ -59,6 +48,18 @@ def test_tokens_and_logprobs_equal_those_of_the_native_engine(trainer, tokenizer
     assert completions == [one.token_ids for one in native]
     for ours, theirs in zip(logprobs, native, strict=True):
         assert ours == pytest.approx(theirs.logprobs, abs=1e-5)
+
+
+def test_rows_of_trl_are_the_same_in_another_order_and_with_other_padding(trainer, tokenizer):
+    made, prompts = trainer(), encoded(tokenizer)
+    whole, logprobs = single_turn(made, prompts, RowPlan(ROWS).begin(prompts))
+    for kept in ([0], [4, 2, 0], [1, 2], [3, 1, 4, 0, 2]):
+        some = [prompts[row] for row in kept]
+        part, values = single_turn(made, some, RowPlan([ROWS[row] for row in kept]).begin(some))
+        assert part == [whole[row] for row in kept]
+        for one, row in zip(values, kept, strict=True):
+            assert one == pytest.approx(logprobs[row], abs=1e-5)
+    assert len({tuple(one) for one in whole}) == 5
 
 
 @pytest.fixture(scope="module")
@@ -140,12 +141,21 @@ def test_transformers_processors_come_before_the_draws(trainer, tokenizer):
     assert all(value < 0 for row in logprobs for value in row)
 
 
-def test_defaults_of_the_model_do_not_cut(trainer, tokenizer):
-    made, prompts = trainer(), encoded(tokenizer)
+def test_no_warper_runs_and_defaults_of_the_model_do_not_cut(trainer, tokenizer, monkeypatch):
+    made, prompts = trainer(temperature=0.5, top_p=0.5, top_k=3, min_p=0.1), encoded(tokenizer)
+    seen = []
+    merged = made.model._get_logits_processor
+
+    def watched(*args, **options):
+        seen.append(merged(*args, **options))
+        return seen[-1]
+
+    monkeypatch.setattr(made.model, "_get_logits_processor", watched)
     plain = single_turn(made, prompts, RowPlan(ROWS).begin(prompts))
-    defaults = {"top_k": 1, "top_p": 0.1, "min_p": 0.9, "temperature": 0.1, "typical_p": 0.2, "epsilon_cutoff": 0.5}
-    made.model.generation_config.update(**defaults)
+    assert [[type(one) for one in processors] for processors in seen] == [[RowDraws]]
+    made.model.generation_config.update(top_k=1, top_p=0.1, min_p=0.9, temperature=0.1, typical_p=0.2)
     assert single_turn(made, prompts, RowPlan(ROWS).begin(prompts)) == plain
+    assert made.generation_config.top_k == 3
 
 
 def failing():
@@ -207,118 +217,3 @@ def test_wrong_numbers_of_rows_and_other_tokens_are_named():
         draws.logprobs([[(token + 1) % 5]])
     with pytest.raises(RuntimeError, match="asks for 2 rows, and 1 were planned"):
         RowPlan([RowSeed(1, 0, 1.0)]).begin([[1], [2]])
-
-
-def test_turns_after_tools_go_on_with_their_rows():
-    rows = [RowSeed(seed, 0, 1.0 + seed / 10) for seed in range(4)]
-    plan = RowPlan(rows)
-    prompts = [[1], [2], [2], [3, 4]]
-    assert [row.seed for row in plan.begin(prompts).rows] == [0, 1, 2, 3]
-    plan.end([[5, 6], [7], [8, 9], [5]], [[-0.1, -0.2], [-0.3], [-0.4, -0.5], [-0.6]])
-    later = plan.begin([[1, 5, 6, 20, 21], [2, 8, 9, 22]])
-    assert [row.seed for row in later.rows] == [0, 2]
-    assert later.temperatures == [1.0, 1.2]
-    assert later._firsts == (4, 3)
-    plan.end([[30], [31, 32]], [[-0.7], [-0.8, -0.9]])
-    last = plan.begin([[2, 8, 9, 22, 31, 32, 23]])
-    assert last._firsts == (6,)
-    plan.end([[33]], [[-1.0]])
-    final = [[5, 6, 20, 21, 30], [7], [8, 9, 22, 31, 32, 23], [5]]
-    assert plan.logprobs(final) == [
-        [-0.1, -0.2, 0.0, 0.0, -0.7],
-        [-0.3],
-        [-0.4, -0.5, 0.0, -0.8, -0.9, 0.0],
-        [-0.6],
-    ]
-
-
-def test_a_sequence_of_no_row_and_foreign_completions_are_refused():
-    plan = RowPlan([RowSeed(0, 0, 1.0), RowSeed(1, 0, 1.0)])
-    plan.begin([[1], [2]])
-    plan.end([[5], [6]], [[-1.0], [-2.0]])
-    with pytest.raises(RuntimeError, match="sequence 1 of TRL's next turn continues no row"):
-        plan.begin([[2, 6, 9], [1, 5, 9]])
-    with pytest.raises(RuntimeError, match="is not what its rows sampled"):
-        plan.logprobs([[7], [6]])
-
-
-def test_of_equal_rows_one_may_take_the_place_of_the_other():
-    plan = RowPlan([RowSeed(0, 0, 1.0), RowSeed(1, 0, 1.0)])
-    plan.begin([[1], [1]])
-    plan.end([[5], [5]], [[-1.0], [-1.0]])
-    plan.begin([[1, 5, 9]])  # of the second row in truth: the first one's output was too long
-    plan.end([[6]], [[-3.0]])
-    assert plan.logprobs([[5], [5, 9, 6]]) == [[-1.0], [-1.0, 0.0, -3.0]]
-
-
-class FakeVLLM:
-    """A `VLLMGeneration` that answers with the temperature of the call and the first token of each prompt."""
-
-    def __init__(self, fails=False):
-        self.temperature, self.calls, self.fails = 1.0, [], fails
-
-    def generate(self, prompts, images, num_generations, profiler=None):
-        if self.fails:
-            raise OSError("server gone")
-        assert num_generations == 1
-        self.calls.append((self.temperature, [prompt[0] for prompt in prompts], images))
-        completions = [[prompt[0], round(10 * self.temperature)] for prompt in prompts]
-        logprobs = [[[-float(prompt[0])], [-self.temperature]] for prompt in prompts]
-        return prompts, completions, logprobs, None
-
-
-def test_the_fake_and_the_stand_in_have_the_signature_of_the_installed_trl():
-    theirs = list(inspect.signature(VLLMGeneration.generate).parameters)[1:]
-    fake = FakeVLLM()
-    assert list(inspect.signature(fake.generate).parameters) == theirs
-    with temperatures_in_vllm(fake, [1.0], lambda own: own):
-        assert list(inspect.signature(fake.generate).parameters) == theirs
-    assert "self.temperature" in inspect.getsource(VLLMGeneration.generate)
-
-
-def test_vllm_samples_each_row_at_its_temperature_in_order():
-    fake = FakeVLLM()
-    heats = [1.3, 1.0, 1.3, 0.8]
-    with temperatures_in_vllm(fake, heats, lambda own: own):
-        prompts, completions, logprobs, nothing = fake.generate(
-            prompts=[[1], [2], [3], [4]], images=None, num_generations=4
-        )
-    assert fake.calls == [(0.8, [4], None), (1.0, [2], None), (1.3, [1, 3], None)]
-    assert prompts == [[1], [2], [3], [4]]
-    assert completions == [[1, 13], [2, 10], [3, 13], [4, 8]]
-    assert logprobs[0] == [[-1.0], [-1.3]]
-    assert nothing is None
-    assert fake.temperature == 1.0
-    assert "generate" not in vars(fake)
-
-
-def test_every_process_makes_the_same_calls_of_the_same_size():
-    processes = [[1.0, 1.3, 1.3], [1.0, 1.0, 1.0], [0.7, 1.0, 1.3]]
-    everything = [(heat, own.count(heat)) for own in processes for heat in sorted(set(own))]
-    shapes = []
-    for own in processes:
-        fake = FakeVLLM()
-        with temperatures_in_vllm(fake, own, lambda _: everything):
-            _, completions, _, _ = fake.generate([[1], [2], [3]], [["x"], None, ["z"]], 1)
-        assert completions == [[row + 1, round(10 * heat)] for row, heat in enumerate(own)]
-        assert all(len(images) == len(first) for _, first, images in fake.calls)
-        shapes.append([(heat, len(first)) for heat, first, _ in fake.calls])
-    assert shapes == [[(0.7, 1), (1.0, 3), (1.3, 2)]] * 3
-
-
-def test_vllm_is_as_before_after_an_error():
-    fake = FakeVLLM(fails=True)
-    with pytest.raises(OSError, match="server gone"), temperatures_in_vllm(fake, [1.7], lambda own: own):
-        fake.generate([[1]], None, 1)
-    assert fake.temperature == 1.0
-    assert "generate" not in vars(fake)
-
-
-def test_trl_reads_single_turns_of_vllm_through_the_stand_in(trainer):
-    made, fake = trainer(), FakeVLLM()
-    made.use_vllm, made.vllm_generation, made._last_loaded_step = True, fake, made.state.global_step
-    with temperatures_in_vllm(fake, [1.3, 1.0], lambda own: own):
-        completions, logprobs = made._generate_single_turn([[1], [2]], None, {}, 4)
-    assert completions == [[1, 13], [2, 10]]
-    assert logprobs == [[-1.0, -1.3], [-2.0, -1.0]]
-    assert SimpleNamespace(**vars(fake)).temperature == 1.0

@@ -116,6 +116,22 @@ def test_rows_at_the_base_temperature_are_untouched(trainer, batch):
     assert all(one.equal(other) for one, other in zip(stock, fused(made, batch), strict=True))
 
 
+def test_a_wrapped_model_is_scored_at_the_temperatures(trainer, tiny_model, batch):
+    reference = copy.deepcopy(tiny_model)
+    made = trainer()
+    store = torch.distributed.HashStore()  # type: ignore[attr-defined] # torch does not list it
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    try:
+        wrapped = torch.nn.parallel.DistributedDataParallel(made.model)
+        with RowTemperatures(made.model, 1.0).at(HEATS):
+            ours = made._get_per_token_logps_and_entropies(wrapped, *batch, KEEP)[0]
+        ours.sum().backward()
+    finally:
+        torch.distributed.destroy_process_group()
+    torch.testing.assert_close(ours, plain(reference, batch, HEATS)[0], atol=1e-5, rtol=1e-5)
+    assert made.model.model.layers[0].mlp.up_proj.weight.grad.any()
+
+
 @pytest.mark.parametrize("heats", [[1.0] * 4, [1.0] * 6])
 def test_another_number_of_rows_is_an_error(trainer, batch, heats):
     made = trainer()
