@@ -33,7 +33,7 @@ from rekindle.integrations.trl.refusals import (
     refuse_result,
     refuse_sizes,
 )
-from rekindle.integrations.trl.step_shape import groups_per_step, optimizer_table
+from rekindle.integrations.trl.step_shape import groups_per_step, update_keys
 from rekindle.integrations.trl.tables import refuse_tables
 from rekindle.recipes import preset_of, resolve
 from rekindle.recipes.grpo import grpo
@@ -140,7 +140,7 @@ def _surroundings(
         "engine.max_new_tokens": arguments.max_completion_length,
         "engine.top_p": float(arguments.top_p),
         "engine.min_p": float(arguments.min_p or 0.0),
-        **optimizer_table(arguments, None),
+        **update_keys(arguments, None),
     }
 
 
@@ -200,7 +200,7 @@ def _sized(
 ) -> dict[str, Any]:
     """Groups of a step, the division of its updates, and whether rewards become 0 and 1."""
     groups = groups_per_step(_draft(chosen, given), arguments)
-    sizes = {"train.groups_per_step": groups, **optimizer_table(arguments, groups)}
+    sizes = {"train.groups_per_step": groups, **update_keys(arguments, groups)}
     if _at(tables, "task.binary_rewards") is not None:
         return sizes
     counts = any(successes_need_binary_rewards(_draft(chosen, {**given, "task.binary_rewards": False})))
