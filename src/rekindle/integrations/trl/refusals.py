@@ -1,20 +1,20 @@
 """What TRL cannot do, and what contradicts a recipe: one sentence each, with the remedy."""
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from rekindle.choices import few
 from rekindle.config import Config, ConfigError
 from rekindle.config.conditions import value_at
 from rekindle.config.facts import plays_itself, solver_estimator
 from rekindle.config.keys import keys_of
 from rekindle.integrations.trl.arguments import DEFAULTS, Arguments
-from rekindle.integrations.trl.links import AGGREGATION, LINKS, LOSS_TYPE, OWN_LOSSES, wished_loss
+from rekindle.integrations.trl.links import AGGREGATION, LINKS, LOSS_TYPE, OWN_LOSSES, PLAIN, wished_loss
 from rekindle.integrations.trl.step_shape import BATCH, sizes_itself
 from rekindle.integrations.trl.tables import ARGUMENTS, allowed
 from rekindle.learning.losses import LOSSES
-from rekindle.recipes import RECIPES
-from rekindle.recipes.grpo import grpo
 
 __all__ = [
     "in_words_of_trl",
@@ -25,6 +25,8 @@ __all__ = [
     "refuse_sizes",
 ]
 
+PATHS = tuple(key.path for key in keys_of(Config) if not allowed(key.path))
+"""Keys that no recipe may set."""
 OURS_INSTEAD = {"optimizer.minibatches", "train.groups_per_step", "train.learning_rate"}
 """Keys that recipes set and TRL's arguments decide."""
 SAMPLING = (
@@ -87,18 +89,16 @@ def refuse_preset(preset: Mapping[str, Any], arguments: Arguments) -> None:
         ConfigError: It does.
     """
     name = preset["recipe"]
-    config = RECIPES[name]()
+    config = Config.model_validate_json(json.dumps(preset))
     if plays_itself(config):
         raise ConfigError(
             f'recipe = "{name}" makes its own prompts, and TRL trains on those of a dataset; use rekindle train for '
             "self-play"
         )
-    plain = grpo()
-    for key in keys_of(Config):
-        differs = value_at(config, key.path) != value_at(plain, key.path)
-        if differs and not allowed(key.path) and key.path not in OURS_INSTEAD:
+    for path in PATHS:
+        if path not in OURS_INSTEAD and value_at(config, path) != value_at(PLAIN, path):
             raise ConfigError(
-                f'recipe = "{name}" sets {key.path}, for which TRL has no place; use rekindle train, or another recipe'
+                f'recipe = "{name}" sets {path}, for which TRL has no place; use rekindle train, or another recipe'
             )
 
 
@@ -109,6 +109,7 @@ def refuse_contradictions(chosen: Mapping[str, Any], decided: set[str], argument
         ConfigError: There are some.
     """
     _refuse(_contradictions(chosen, decided, arguments))
+    _refuse(_own_loss(chosen, decided, arguments))
     _refuse(_too_few_steps(chosen, decided, arguments))
 
 
@@ -133,8 +134,8 @@ def _contradictions(chosen: Mapping[str, Any], decided: set[str], arguments: Arg
             continue
         if ours == "group_token_mean":
             yield (
-                'loss.aggregation = "group_token_mean" has no loss_type in TRL; choose one of '
-                f"{', '.join(sorted(LOSS_TYPE))} and remove it"
+                'loss.aggregation = "group_token_mean" has no loss_type in TRL; remove it and set loss_type, or choose '
+                f"{few(f'{ours} ({theirs})' for ours, theirs in LOSS_TYPE.items())}"
             )
             continue
         theirs = wished_loss(arguments) if link.path == "loss.kind" else link.value(arguments)
@@ -144,12 +145,16 @@ def _contradictions(chosen: Mapping[str, Any], decided: set[str], arguments: Arg
                 f"{link.argument} = {value!r} contradicts recipe {recipe!r}, which has {link.path} = {ours!r}; leave "
                 f"{link.argument} out of GRPOConfig, or choose another recipe"
             )
-    loss = {path for path in decided if path.startswith("loss.") and not path.startswith("loss.kl")}
+
+
+def _own_loss(chosen: Mapping[str, Any], decided: set[str], arguments: Arguments) -> Iterator[str]:
+    """A loss of TRL's own beside a recipe that decides parts of the loss."""
+    loss = sorted(path for path in decided if path.startswith("loss.") and not path.startswith("loss.kl"))
     own = arguments.loss_type in OWN_LOSSES and arguments.is_set("loss_type")
     if own and loss and not (arguments.loss_type == _kind_of(chosen) == "cispo"):
         yield (
-            f"loss_type = {arguments.loss_type!r} is a loss of TRL's own, and recipe {recipe!r} sets "
-            f"{', '.join(sorted(loss))}; leave loss_type out of GRPOConfig, or choose another recipe"
+            f"loss_type = {arguments.loss_type!r} is a loss of TRL's own, and recipe {chosen['recipe']!r} sets "
+            f"{few(loss)}; leave loss_type out of GRPOConfig, or choose another recipe"
         )
 
 

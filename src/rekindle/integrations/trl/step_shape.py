@@ -16,7 +16,7 @@ from rekindle.config.facts import fewest_and_most, rollouts_per_step
 from rekindle.integrations.trl.arguments import Arguments
 from rekindle.scheduling.pools import POOLS
 
-__all__ = ["BATCH", "full_groups", "groups_per_step", "largest_group", "update_keys", "sizes_itself"]
+__all__ = ["BATCH", "full_groups", "groups_per_step", "largest_group", "sizes_itself", "update_keys"]
 
 BATCH = "the generation batch (per_device_train_batch_size x processes x steps_per_generation)"
 
