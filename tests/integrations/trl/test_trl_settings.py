@@ -31,7 +31,7 @@ GROUPS_OF_8 = {"train.group_size": 8, "train.groups_per_step": 8, "loss.aggregat
 SINGLES = {"train.group_size": 1, "train.groups_per_step": 64}
 AS_GRPO = {**GROUPS_OF_8, **TRLS, "loss.clip_high": 0.2}
 # recipe: (values of the configuration, arguments that it decides); a generation batch of 64, and else TRL's defaults
-RECIPE_TABLE = {
+RECIPE_TABLE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "grpo": ({**AS_GRPO, "train.oversample": 1, "task.binary_rewards": False}, {}),
     "dapo": ({**GROUPS_OF_8, **TRLS, "refill.max_rounds": 4, "loss.clip_high": 0.28}, {"epsilon_high": 0.28}),
     "bounded_dapo": ({**AS_GRPO, "train.oversample": 2}, {}),
@@ -289,11 +289,6 @@ REFUSED = [
         "up to 28 rollouts, and the generation batch .*; make it at least 28",
     ),
     ({"per_device_train_batch_size": 8}, "pods", "make it a multiple of 16"),
-    (
-        {"steps_per_generation": 2},
-        "c_rf_ntf",
-        "balances right and wrong rollouts in every optimizer step, and TRL makes 2",
-    ),
     (
         {"importance_sampling_level": "sequence"},
         "rl_zvp",

@@ -8,7 +8,7 @@ from typing import Any
 from rekindle.choices import few
 from rekindle.config import Config, ConfigError
 from rekindle.config.conditions import value_at
-from rekindle.config.facts import plays_itself, solver_estimator
+from rekindle.config.facts import plays_itself
 from rekindle.config.keys import keys_of
 from rekindle.integrations.trl.arguments import DEFAULTS, Arguments
 from rekindle.integrations.trl.links import AGGREGATION, LINKS, LOSS_TYPE, OWN_LOSSES, PLAIN, wished_loss
@@ -195,12 +195,6 @@ def refuse_result(config: Config, arguments: Arguments) -> None:
 
 def _unlike_ours(config: Config, arguments: Arguments) -> Iterator[str]:
     loss, advantage = config.loss, config.advantage
-    if arguments.optimizer_steps > 1 and solver_estimator(config).balances_each_step:
-        yield (
-            f'advantage.estimator = "{advantage.estimator}" balances right and wrong rollouts in every optimizer step, '
-            f"and TRL makes {arguments.optimizer_steps} of them on one batch; set steps_per_generation = "
-            'gradient_accumulation_steps, or {"advantage": {"count_over": "batch"}}'
-        )
     by_token = {
         "advantage.negative_keep_ratio": advantage.negative_keep_ratio < 1,
         "advantage.zero_variance_scale": advantage.zero_variance_scale > 0,
