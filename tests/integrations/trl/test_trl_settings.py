@@ -238,11 +238,22 @@ def test_steps_of_a_run_by_epochs_are_given():
         configured("grpo", epochs)
 
 
+def test_the_bound_of_cispo_is_that_of_the_ratio_itself_in_trl():
+    """Whether the loss is chosen by the recipe or by loss_type."""
+    bound = replace(FOUR_STEPS, epsilon_high=7.0)
+    table = {"loss": {"kind": "cispo"}}
+    for recipe, arguments in ((table, bound), ("grpo", replace(bound, loss_type="cispo"))):
+        config = configured(recipe, arguments)
+        assert (config.loss.kind, config.loss.clip_high, config.loss.aggregation) == ("cispo", 6.0, "token_mean")
+        assert settled(config, arguments) == ({} if arguments.is_set("loss_type") else {"loss_type": "cispo"})
+    assert configured("cispo", replace(FOUR_STEPS, epsilon_high=5.0)) == configured("cispo", FOUR_STEPS)
+
+
 REFUSED = [
     # arguments, recipe, words
     ({"num_generations": 4}, "c_rf_ntf", "num_generations = 4 contradicts recipe 'c_rf_ntf', which has train.group_s"),
     ({"num_generations": 4}, "pods", "leave num_generations out of GRPOConfig, or choose another recipe"),
-    ({"num_generations": 4}, "sgpo", "which sizes groups itself; leave num_generations out .* multiple of its default"),
+    ({"num_generations": 4}, "sgpo", "which sizes groups itself; leave num_generations out of GRPOConfig$"),
     ({"num_generations": 4}, {"sizes": {"rule": "inverse_success"}}, "which sizes groups itself"),
     ({"temperature": 0.7}, {"train": {"temperature": 0.8}}, "temperature = 0.7 contradicts recipe 'grpo', which has"),
     ({"epsilon_high": 0.3}, "dapo", "epsilon_high = 0.3 contradicts recipe 'dapo', which has loss.clip_high = 0.28"),
@@ -273,6 +284,15 @@ REFUSED = [
     ),
     ({}, "gspo", r"makes one of it; set steps_per_generation = 4 \(4 x gradient_accumulation_steps\)"),
     ({"gradient_accumulation_steps": 2}, "cispo", "set steps_per_generation = 8"),
+    (
+        {"num_generations": 2, "per_device_train_batch_size": 4},
+        "spo",
+        r"out of GRPOConfig, and make the generation batch .* a multiple of its default, 8, as TRL",
+    ),
+    ({"num_generations": 2, "per_device_train_batch_size": 4}, "sgpo", "a multiple of its default, 8, as TRL checks"),
+    ({}, {"loss": {"kind": "cispo"}}, "epsilon_high = None would bound it at 1 or less; set epsilon_high = 5.0"),
+    ({}, {"recipe": "cispo", "loss": {"aggregation": "sequence_mean"}}, "is a mean over tokens in TRL"),
+    ({"steps_per_generation": 4, "epsilon_high": 3.0}, "cispo", "epsilon_high = 3.0 contradicts recipe 'cispo'"),
     ({}, "self_play", "makes its own prompts, and TRL trains on those of a dataset; use rekindle train"),
     ({}, "self_play_paper", "makes its own prompts"),
     ({}, "erppo", "recipe: recipe 'erppo' is unknown; did you mean erpo?"),

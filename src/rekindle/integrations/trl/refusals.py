@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from rekindle.choices import few
@@ -18,6 +19,7 @@ from rekindle.learning.losses import LOSSES
 
 __all__ = [
     "in_words_of_trl",
+    "meant",
     "refuse_arguments",
     "refuse_contradictions",
     "refuse_preset",
@@ -75,11 +77,6 @@ def _impossible(arguments: Arguments) -> Iterator[str]:
         )
     if arguments.loss_type not in AGGREGATION:
         yield f"loss_type = {arguments.loss_type!r} is unknown here; choose one of {', '.join(AGGREGATION)}"
-    if arguments.loss_type == "cispo" and arguments.is_set("loss_type") and not (arguments.epsilon_high or 0) > 1:
-        yield (
-            f'loss_type = "cispo" bounds the ratio itself, and epsilon_high = {arguments.epsilon_high} would bound it '
-            "at 1 or less; set epsilon_high = 5.0"
-        )
 
 
 def refuse_preset(preset: Mapping[str, Any], arguments: Arguments) -> None:
@@ -108,7 +105,9 @@ def refuse_contradictions(chosen: Mapping[str, Any], decided: set[str], argument
     Raises:
         ConfigError: There are some.
     """
+    _refuse(_without_a_loss_type(chosen, decided))
     _refuse(_contradictions(chosen, decided, arguments))
+    _refuse(_without_a_bound(decided, arguments))
     _refuse(_own_loss(chosen, decided, arguments))
     _refuse(_too_few_steps(chosen, decided, arguments))
 
@@ -125,26 +124,50 @@ def _too_few_steps(chosen: Mapping[str, Any], decided: set[str], arguments: Argu
 
 
 def _contradictions(chosen: Mapping[str, Any], decided: set[str], arguments: Arguments) -> Iterator[str]:
-    recipe = chosen["recipe"]
+    """Arguments that differ from what the recipe decides."""
     for link in LINKS:
+        if link.path not in decided or not arguments.is_set(link.argument):
+            continue
         table, key = link.path.split(".")
-        inner = chosen.get(table)
-        ours = inner.get(key) if isinstance(inner, Mapping) else None
-        if link.path not in decided:
-            continue
-        if ours == "group_token_mean":
+        ours = chosen[table].get(key)
+        theirs = "gspo" if link.path == "loss.kind" else link.value(arguments)
+        if theirs != ours:
             yield (
-                'loss.aggregation = "group_token_mean" has no loss_type in TRL; remove it and set loss_type, or choose '
-                f"{few(f'{ours} ({theirs})' for ours, theirs in LOSS_TYPE.items())}"
+                f"{link.argument} = {getattr(arguments, link.argument)!r} contradicts recipe {chosen['recipe']!r}, "
+                f"which has {link.path} = {ours!r}; leave {link.argument} out of GRPOConfig"
+                f"{_and_full_groups(arguments) if link.argument == 'num_generations' else ''}, or choose another recipe"
             )
-            continue
-        theirs = wished_loss(arguments) if link.path == "loss.kind" else link.value(arguments)
-        if _was_set(link.argument, link.path, arguments) and theirs != ours:
-            value = getattr(arguments, link.argument)
-            yield (
-                f"{link.argument} = {value!r} contradicts recipe {recipe!r}, which has {link.path} = {ours!r}; leave "
-                f"{link.argument} out of GRPOConfig, or choose another recipe"
-            )
+
+
+def _and_full_groups(arguments: Arguments) -> str:
+    """What TRL checks where ``num_generations`` is left out."""
+    if arguments.generation_batch % DEFAULTS.num_generations == 0:
+        return ""
+    return f", and make {BATCH} a multiple of its default, {DEFAULTS.num_generations}, as TRL checks"
+
+
+def _without_a_loss_type(chosen: Mapping[str, Any], decided: set[str]) -> Iterator[str]:
+    """Aggregations that TRL has not, or not with a loss."""
+    aggregation = chosen["loss"].get("aggregation")
+    if "loss.aggregation" in decided and aggregation == "group_token_mean":
+        yield (
+            'loss.aggregation = "group_token_mean" has no loss_type in TRL; remove it and set loss_type, or choose '
+            f"{few(f'{ours} ({theirs})' for ours, theirs in LOSS_TYPE.items())}"
+        )
+    elif "loss.aggregation" in decided and _kind_of(chosen) == "cispo" and aggregation != AGGREGATION["cispo"]:
+        yield (
+            f'loss.kind = "cispo" is a mean over tokens in TRL, and recipe {chosen["recipe"]!r} has loss.aggregation = '
+            f"{aggregation!r}; leave loss.aggregation out"
+        )
+
+
+def _without_a_bound(decided: set[str], arguments: Arguments) -> Iterator[str]:
+    """CISPO with the bound of PPO, which TRL reads as that of the ratio itself."""
+    if arguments.loss_type == "cispo" and "loss.clip_high" not in decided and not (arguments.epsilon_high or 0) > 1:
+        yield (
+            f"the loss cispo bounds the ratio itself in TRL, and epsilon_high = {arguments.epsilon_high} would bound "
+            "it at 1 or less; set epsilon_high = 5.0"
+        )
 
 
 def _own_loss(chosen: Mapping[str, Any], decided: set[str], arguments: Arguments) -> Iterator[str]:
@@ -158,16 +181,14 @@ def _own_loss(chosen: Mapping[str, Any], decided: set[str], arguments: Arguments
         )
 
 
+def meant(chosen: Mapping[str, Any], arguments: Arguments) -> Arguments:
+    """The arguments as a recipe means them: beside CISPO, ``epsilon_high`` is the bound of the ratio itself."""
+    cispo = _kind_of(chosen) == "cispo" and not arguments.is_set("loss_type")
+    return replace(arguments, loss_type="cispo") if cispo else arguments
+
+
 def _kind_of(chosen: Mapping[str, Any]) -> str:
-    inner = chosen["loss"]
-    return str(inner.get("kind")) if isinstance(inner, Mapping) else ""
-
-
-def _was_set(argument: str, path: str, arguments: Arguments) -> bool:
-    """Whether a script set what a key means; the loss of a token has two arguments."""
-    if path == "loss.kind":
-        return arguments.is_set(argument) or arguments.loss_type == "cispo"
-    return arguments.is_set(argument)
+    return str(chosen["loss"].get("kind"))
 
 
 def refuse_sizes(draft: Config, arguments: Arguments) -> None:
@@ -179,8 +200,7 @@ def refuse_sizes(draft: Config, arguments: Arguments) -> None:
     if sizes_itself(draft) and arguments.is_set("num_generations"):
         raise ConfigError(
             f"num_generations = {arguments.num_generations} beside recipe {draft.recipe!r}, which sizes groups itself; "
-            f"leave num_generations out of GRPOConfig, and make {BATCH} a multiple of its default, "
-            f"{DEFAULTS.num_generations}, as TRL checks"
+            f"leave num_generations out of GRPOConfig{_and_full_groups(arguments)}"
         )
 
 

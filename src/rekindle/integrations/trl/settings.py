@@ -27,6 +27,7 @@ from rekindle.integrations.trl.arguments import Arguments
 from rekindle.integrations.trl.links import LINKS, PLAIN
 from rekindle.integrations.trl.refusals import (
     in_words_of_trl,
+    meant,
     refuse_arguments,
     refuse_contradictions,
     refuse_preset,
@@ -76,8 +77,9 @@ def run_settings(
     refuse_preset(preset, arguments)
     chosen = merge(preset, tables)
     decided = {link.path for link in LINKS if _decides(link.path, preset, tables)}
-    refuse_contradictions(chosen, decided, arguments)
-    asked = {link.path: link.value(arguments) for link in LINKS if link.path not in decided}
+    read = meant(chosen, arguments)
+    refuse_contradictions(chosen, decided, read)
+    asked = {link.path: link.value(read) for link in LINKS if link.path not in decided}
     given = {**_surroundings(arguments, model, rewards, steps), **_without_condition(asked)}
     try:
         given |= _where_read(asked, _draft(chosen, given), arguments)
