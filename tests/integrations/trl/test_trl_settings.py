@@ -1,5 +1,7 @@
 """From TRL's arguments and a recipe to a configuration, and back to the arguments that the recipe decides."""
 
+import subprocess
+import sys
 from dataclasses import fields, replace
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +15,7 @@ from rekindle.config.conditions import value_at
 from rekindle.integrations.trl.arguments import DEFAULTS, Arguments
 from rekindle.integrations.trl.links import AGGREGATION
 from rekindle.integrations.trl.settings import run_settings, settled
+from rekindle.notices import RekindleWarning
 from rekindle.recipes import on_given_tasks
 
 BATCH = Arguments(per_device_train_batch_size=64, max_steps=10)
@@ -206,6 +209,23 @@ def test_log_probabilities_are_those_that_trl_computes_again():
     assert configured(importance).loss.old_logprobs == "auto"
     assert configured(importance, FOUR_STEPS).loss.old_logprobs == "recompute"
     assert configured({"loss": {"tis_cap": 2.0}}, FOUR_STEPS).loss.old_logprobs == "recompute"
+
+
+def test_earlier_names_of_keys_are_read():
+    with pytest.warns(RekindleWarning, match="train.clip_high is now loss.clip_high"):
+        config = configured({"train": {"clip_high": 0.3}})
+    assert settled(config, BATCH) == {"epsilon_high": 0.3}
+
+
+def test_nothing_here_needs_trl_or_torch():
+    program = (
+        "import sys\n"
+        "for name in ('torch', 'transformers', 'trl', 'datasets'): sys.modules[name] = None\n"
+        "import rekindle.integrations.trl.capabilities as capabilities, rekindle.integrations.trl.rows as rows\n"
+        "assert capabilities.refusal_of('grpo') == '' and rows.tasks_of([{'prompt': 'a'}])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_recipe_is_a_name_a_file_or_tables(tmp_path):

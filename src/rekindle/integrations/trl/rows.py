@@ -124,7 +124,8 @@ def _derived_ids(tasks: list[Task]) -> list[str]:
     names = dict(zip(keys, map(task_id, tasks), strict=True))
     same_text = Counter(names.values())
     names |= {key: conversation_id(task) for key, task in zip(keys, tasks, strict=True) if same_text[names[key]] > 1}
-    others = [_hash(task.metadata) for task in tasks]
+    rows_of = Counter(keys)
+    others = [_hash(task.metadata) if rows_of[key] > 1 else "" for key, task in zip(keys, tasks, strict=True)]
     different = Counter(key for key, _ in dict.fromkeys(zip(keys, others, strict=True)))
     found = [
         names[key] if different[key] == 1 else f"{names[key]}-{other}" for key, other in zip(keys, others, strict=True)

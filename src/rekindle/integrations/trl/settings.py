@@ -19,7 +19,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from rekindle.config import Config, ConfigError, merge, read_toml
+from rekindle.config import Config, ConfigError, merge, read_toml, renamed
 from rekindle.config.conditions import value_at
 from rekindle.config.keys import keys_of
 from rekindle.config.rules.credit import successes_need_binary_rewards
@@ -116,7 +116,7 @@ def _resolved(tables: Mapping[str, Any], given: Mapping[str, Any]) -> Config:
 def _tables(recipe: str | Path | Mapping[str, Any]) -> dict[str, Any]:
     """The tables of a recipe as a script gives it."""
     if isinstance(recipe, Mapping):
-        return dict(recipe)
+        return renamed(recipe, "recipe")
     if isinstance(recipe, Path) or (isinstance(recipe, str) and recipe.endswith(".toml")):
         return read_toml(Path(recipe))
     if not isinstance(recipe, str):
