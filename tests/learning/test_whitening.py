@@ -117,6 +117,27 @@ def test_the_sample_deviation_shrinks_advantages_by_one_factor(name):
     assert ESTIMATORS[name].function(groups)[0] == population, "the population's is the default"
 
 
+@pytest.mark.parametrize("name", ["grpo", "batch_standardize", "reinforce_pp_baseline", "spo"])
+def test_epsilon_is_added_to_the_standard_deviation(name):
+    estimator = ESTIMATORS[name]
+    assert "epsilon" in estimator.parameters
+    groups = [Compared([1.0, 0.0, 0.0, 1.0, 0.0], 1.0, 2.0)]
+    exact, default, half = (
+        estimator.tuned({"epsilon": epsilon}).function(groups)[0] for epsilon in (1e-300, 1e-8, 0.5)
+    )
+    spread = math.sqrt(0.24)  # of three zeros and two ones, centred on any baseline
+    assert half == pytest.approx([value * spread / (spread + 0.5) for value in exact])
+    assert estimator.function(groups)[0] == default, "off means off"
+    even = [Compared([1.0, 1.0], 1.0, 2.0)]
+    assert estimator.tuned({"epsilon": 1e-300}).function(even)[0] == [0.0, 0.0]
+
+
+def test_the_settings_of_trl_give_its_advantages():
+    rewards = [1.0, 0.0, 0.0, 0.0]
+    trl = ESTIMATORS["grpo"].tuned({"deviation": "sample", "epsilon": 1e-4}).function([Compared(rewards)])[0]
+    assert trl == pytest.approx([0.75 / 0.5001, *[-0.25 / 0.5001] * 3], abs=1e-12)  # variance 3/4 / 3 = 1/4
+
+
 @settings(deadline=None, max_examples=60)
 @given(
     batch=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 4)), min_size=1, max_size=12),

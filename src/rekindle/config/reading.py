@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 from rekindle.choices import MANY, closest
 from rekindle.config.defaults import with_cases
 from rekindle.config.keys import choice_problem, keys_of, lists_of
-from rekindle.config.other_names import EARLIER, leaves, meaning_of
+from rekindle.config.other_names import EARLIER, ELSEWHERE, leaves, meaning_of
 from rekindle.config.rules import refusals
 from rekindle.config.tables import Config
 from rekindle.notices import warn
@@ -224,11 +224,12 @@ def _unknown(path: str, value: object) -> Iterator[str]:
 
 
 def _instead_of(path: str) -> str:
-    """Suggestion for an unknown key: a key of that name or meaning, or one with a similar name."""
+    """Suggestion for an unknown key: keys of that name or meaning, or one with a similar name."""
     table, _, name = path.rpartition(".")
     elsewhere = [known for known in _KEYS if known.rpartition(".")[2] == name]
     if 1 <= len(elsewhere) <= FEW:
-        return f"; did you mean {' or '.join(elsewhere)}?"
+        theirs = [ELSEWHERE[name]] if name in ELSEWHERE else []
+        return f"; did you mean {' or '.join([*theirs, *elsewhere])}?"
     if meaning := meaning_of(path, _KEYS):
         return f"; {meaning}"
     siblings = _names_in(table)

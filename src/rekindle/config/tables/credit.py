@@ -39,7 +39,7 @@ class AdvantageTable(Table):
             "sample": "sum of squares / (n - 1), as in TRL, verl and OpenRLHF",
         },
     )
-    epsilon: float = key(EPSILON, "added to the standard deviation; TRL adds 1e-4", ge=0, only=taken("epsilon"))
+    epsilon: float = key(EPSILON, "added to the standard deviation; TRL adds 1e-4", gt=0, only=taken("epsilon"))
     baseline_strength: float = key(
         4.0,
         "weight of the batch's mean reward in the baseline, in visits of the prompt",

@@ -11,8 +11,12 @@ from typing import Any
 from rekindle.config import Config
 from rekindle.config.conditions import value_at
 from rekindle.integrations.trl.arguments import Arguments
+from rekindle.recipes.grpo import grpo
 
-__all__ = ["AGGREGATION", "LINKS", "LOSS_TYPE", "OWN_LOSSES", "Link", "wished_loss"]
+__all__ = ["AGGREGATION", "LINKS", "LOSS_TYPE", "OWN_LOSSES", "PLAIN", "Link", "wished_loss"]
+
+PLAIN = grpo()
+"""Recipe grpo, which decides nothing."""
 
 AGGREGATION: Mapping[str, str] = {
     "dapo": "token_mean",

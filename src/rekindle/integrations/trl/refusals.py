@@ -1,23 +1,25 @@
 """What TRL cannot do, and what contradicts a recipe: one sentence each, with the remedy."""
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
+from rekindle.choices import few
 from rekindle.config import Config, ConfigError
 from rekindle.config.conditions import value_at
-from rekindle.config.facts import plays_itself, solver_estimator
+from rekindle.config.facts import plays_itself
 from rekindle.config.keys import keys_of
 from rekindle.integrations.trl.arguments import DEFAULTS, Arguments
-from rekindle.integrations.trl.links import AGGREGATION, LINKS, LOSS_TYPE, OWN_LOSSES, wished_loss
+from rekindle.integrations.trl.links import AGGREGATION, LINKS, LOSS_TYPE, OWN_LOSSES, PLAIN, wished_loss
 from rekindle.integrations.trl.step_shape import BATCH, sizes_itself
 from rekindle.integrations.trl.tables import ARGUMENTS, allowed
 from rekindle.learning.losses import LOSSES
-from rekindle.recipes import RECIPES
-from rekindle.recipes.grpo import grpo
 
 __all__ = [
     "in_words_of_trl",
+    "meant",
     "refuse_arguments",
     "refuse_contradictions",
     "refuse_preset",
@@ -25,6 +27,8 @@ __all__ = [
     "refuse_sizes",
 ]
 
+PATHS = tuple(key.path for key in keys_of(Config) if not allowed(key.path))
+"""Keys that no recipe may set."""
 OURS_INSTEAD = {"optimizer.minibatches", "train.groups_per_step", "train.learning_rate"}
 """Keys that recipes set and TRL's arguments decide."""
 SAMPLING = (
@@ -73,11 +77,6 @@ def _impossible(arguments: Arguments) -> Iterator[str]:
         )
     if arguments.loss_type not in AGGREGATION:
         yield f"loss_type = {arguments.loss_type!r} is unknown here; choose one of {', '.join(AGGREGATION)}"
-    if arguments.loss_type == "cispo" and arguments.is_set("loss_type") and not (arguments.epsilon_high or 0) > 1:
-        yield (
-            f'loss_type = "cispo" bounds the ratio itself, and epsilon_high = {arguments.epsilon_high} would bound it '
-            "at 1 or less; set epsilon_high = 5.0"
-        )
 
 
 def refuse_preset(preset: Mapping[str, Any], arguments: Arguments) -> None:
@@ -87,18 +86,16 @@ def refuse_preset(preset: Mapping[str, Any], arguments: Arguments) -> None:
         ConfigError: It does.
     """
     name = preset["recipe"]
-    config = RECIPES[name]()
+    config = Config.model_validate_json(json.dumps(preset))
     if plays_itself(config):
         raise ConfigError(
             f'recipe = "{name}" makes its own prompts, and TRL trains on those of a dataset; use rekindle train for '
             "self-play"
         )
-    plain = grpo()
-    for key in keys_of(Config):
-        differs = value_at(config, key.path) != value_at(plain, key.path)
-        if differs and not allowed(key.path) and key.path not in OURS_INSTEAD:
+    for path in PATHS:
+        if path not in OURS_INSTEAD and value_at(config, path) != value_at(PLAIN, path):
             raise ConfigError(
-                f'recipe = "{name}" sets {key.path}, for which TRL has no place; use rekindle train, or another recipe'
+                f'recipe = "{name}" sets {path}, for which TRL has no place; use rekindle train, or another recipe'
             )
 
 
@@ -108,7 +105,10 @@ def refuse_contradictions(chosen: Mapping[str, Any], decided: set[str], argument
     Raises:
         ConfigError: There are some.
     """
+    _refuse(_without_a_loss_type(chosen, decided))
     _refuse(_contradictions(chosen, decided, arguments))
+    _refuse(_without_a_bound(decided, arguments))
+    _refuse(_own_loss(chosen, decided, arguments))
     _refuse(_too_few_steps(chosen, decided, arguments))
 
 
@@ -124,45 +124,71 @@ def _too_few_steps(chosen: Mapping[str, Any], decided: set[str], arguments: Argu
 
 
 def _contradictions(chosen: Mapping[str, Any], decided: set[str], arguments: Arguments) -> Iterator[str]:
-    recipe = chosen["recipe"]
+    """Arguments that differ from what the recipe decides."""
     for link in LINKS:
+        if link.path not in decided or not arguments.is_set(link.argument):
+            continue
         table, key = link.path.split(".")
-        inner = chosen.get(table)
-        ours = inner.get(key) if isinstance(inner, Mapping) else None
-        if link.path not in decided:
-            continue
-        if ours == "group_token_mean":
+        ours = chosen[table].get(key)
+        theirs = "gspo" if link.path == "loss.kind" else link.value(arguments)
+        if theirs != ours:
             yield (
-                'loss.aggregation = "group_token_mean" has no loss_type in TRL; choose one of '
-                f"{', '.join(sorted(LOSS_TYPE))} and remove it"
+                f"{link.argument} = {getattr(arguments, link.argument)!r} contradicts recipe {chosen['recipe']!r}, "
+                f"which has {link.path} = {ours!r}; leave {link.argument} out of GRPOConfig"
+                f"{_and_full_groups(arguments) if link.argument == 'num_generations' else ''}, or choose another recipe"
             )
-            continue
-        theirs = wished_loss(arguments) if link.path == "loss.kind" else link.value(arguments)
-        if _was_set(link.argument, link.path, arguments) and theirs != ours:
-            value = getattr(arguments, link.argument)
-            yield (
-                f"{link.argument} = {value!r} contradicts recipe {recipe!r}, which has {link.path} = {ours!r}; leave "
-                f"{link.argument} out of GRPOConfig, or choose another recipe"
-            )
-    loss = {path for path in decided if path.startswith("loss.") and not path.startswith("loss.kl")}
-    own = arguments.loss_type in OWN_LOSSES and arguments.is_set("loss_type")
-    if own and loss and not (arguments.loss_type == _kind_of(chosen) == "cispo"):
+
+
+def _and_full_groups(arguments: Arguments) -> str:
+    """What TRL checks where ``num_generations`` is left out."""
+    if arguments.generation_batch % DEFAULTS.num_generations == 0:
+        return ""
+    return f", and make {BATCH} a multiple of its default, {DEFAULTS.num_generations}, as TRL checks"
+
+
+def _without_a_loss_type(chosen: Mapping[str, Any], decided: set[str]) -> Iterator[str]:
+    """Aggregations that TRL has not, or not with a loss."""
+    aggregation = chosen["loss"].get("aggregation")
+    if "loss.aggregation" in decided and aggregation == "group_token_mean":
         yield (
-            f"loss_type = {arguments.loss_type!r} is a loss of TRL's own, and recipe {recipe!r} sets "
-            f"{', '.join(sorted(loss))}; leave loss_type out of GRPOConfig, or choose another recipe"
+            'loss.aggregation = "group_token_mean" has no loss_type in TRL; remove it and set loss_type, or choose '
+            f"{few(f'{ours} ({theirs})' for ours, theirs in LOSS_TYPE.items())}"
+        )
+    elif "loss.aggregation" in decided and _kind_of(chosen) == "cispo" and aggregation != AGGREGATION["cispo"]:
+        yield (
+            f'loss.kind = "cispo" is a mean over tokens in TRL, and recipe {chosen["recipe"]!r} has loss.aggregation = '
+            f"{aggregation!r}; leave loss.aggregation out"
         )
 
 
+def _without_a_bound(decided: set[str], arguments: Arguments) -> Iterator[str]:
+    """CISPO with the bound of PPO, which TRL reads as that of the ratio itself."""
+    if arguments.loss_type == "cispo" and "loss.clip_high" not in decided and not (arguments.epsilon_high or 0) > 1:
+        yield (
+            f"the loss cispo bounds the ratio itself in TRL, and epsilon_high = {arguments.epsilon_high} would bound "
+            "it at 1 or less; set epsilon_high = 5.0"
+        )
+
+
+def _own_loss(chosen: Mapping[str, Any], decided: set[str], arguments: Arguments) -> Iterator[str]:
+    """A loss of TRL's own beside a recipe that decides parts of the loss."""
+    loss = sorted(path for path in decided if path.startswith("loss.") and not path.startswith("loss.kl"))
+    own = arguments.loss_type in OWN_LOSSES and arguments.is_set("loss_type")
+    if own and loss and not (arguments.loss_type == _kind_of(chosen) == "cispo"):
+        yield (
+            f"loss_type = {arguments.loss_type!r} is a loss of TRL's own, and recipe {chosen['recipe']!r} sets "
+            f"{few(loss)}; leave loss_type out of GRPOConfig, or choose another recipe"
+        )
+
+
+def meant(chosen: Mapping[str, Any], arguments: Arguments) -> Arguments:
+    """The arguments as a recipe means them: beside CISPO, ``epsilon_high`` is the bound of the ratio itself."""
+    cispo = _kind_of(chosen) == "cispo" and not arguments.is_set("loss_type")
+    return replace(arguments, loss_type="cispo") if cispo else arguments
+
+
 def _kind_of(chosen: Mapping[str, Any]) -> str:
-    inner = chosen["loss"]
-    return str(inner.get("kind")) if isinstance(inner, Mapping) else ""
-
-
-def _was_set(argument: str, path: str, arguments: Arguments) -> bool:
-    """Whether a script set what a key means; the loss of a token has two arguments."""
-    if path == "loss.kind":
-        return arguments.is_set(argument) or arguments.loss_type == "cispo"
-    return arguments.is_set(argument)
+    return str(chosen["loss"].get("kind"))
 
 
 def refuse_sizes(draft: Config, arguments: Arguments) -> None:
@@ -174,8 +200,7 @@ def refuse_sizes(draft: Config, arguments: Arguments) -> None:
     if sizes_itself(draft) and arguments.is_set("num_generations"):
         raise ConfigError(
             f"num_generations = {arguments.num_generations} beside recipe {draft.recipe!r}, which sizes groups itself; "
-            f"leave num_generations out of GRPOConfig, and make {BATCH} a multiple of its default, "
-            f"{DEFAULTS.num_generations}, as TRL checks"
+            f"leave num_generations out of GRPOConfig{_and_full_groups(arguments)}"
         )
 
 
@@ -190,12 +215,6 @@ def refuse_result(config: Config, arguments: Arguments) -> None:
 
 def _unlike_ours(config: Config, arguments: Arguments) -> Iterator[str]:
     loss, advantage = config.loss, config.advantage
-    if arguments.optimizer_steps > 1 and solver_estimator(config).balances_each_step:
-        yield (
-            f'advantage.estimator = "{advantage.estimator}" balances right and wrong rollouts in every optimizer step, '
-            f"and TRL makes {arguments.optimizer_steps} of them on one batch; set steps_per_generation = "
-            'gradient_accumulation_steps, or {"advantage": {"count_over": "batch"}}'
-        )
     by_token = {
         "advantage.negative_keep_ratio": advantage.negative_keep_ratio < 1,
         "advantage.zero_variance_scale": advantage.zero_variance_scale > 0,

@@ -1,21 +1,23 @@
 """Tasks of the rows of a ``datasets.Dataset``, by duck typing: a length, rows by number, and names of columns.
 
-A row's id is its column ``id``. Elsewhere it is derived from the row: a hash of its prompt; of its prompt and other
-columns, where rows with the same prompt differ in these. So an id depends on its row and on rows of the same prompt
-only, and adding, removing or moving other rows keeps the history of a prompt. Equal rows are told apart by their order:
-``...#2`` is the second one. They stay, as TRL trains on both.
+A row's id is its column ``id``. Elsewhere it is derived, as for rows of a file, so that a profile of these fits: the
+hash of the prompt. Rows with the same prompt and other columns have a hash of all of them behind it. So an id depends
+on its row and on rows of the same prompt only, and a prompt keeps its history when other rows come, go or move. Equal
+rows are told apart by their order, ``...#2`` is the second one: they stay, because TRL trains on all rows.
 """
 
 import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from rekindle.choices import few
-from rekindle.tasks.fields import id_text
+from rekindle.tasks.columns import answer_of
+from rekindle.tasks.fields import id_text, text_of
 from rekindle.tasks.messages import Prompt
-from rekindle.tasks.task_set import TaskError
+from rekindle.tasks.task_set import TaskError, conversation_id, prompt_key, task_id
 from rekindle.types import Task
 
 __all__ = ["tasks_of"]
@@ -35,11 +37,21 @@ def tasks_of(dataset: Any) -> list[Task]:
     _check(dataset)
     rows = [dict(row) for row in dataset]
     prompts = [_prompt(f"row {number} of {WHERE}", row) for number, row in enumerate(rows)]
-    ids = _own_ids(rows) if any(row.get("id") is not None for row in rows) else _derived_ids(rows)
-    return [
-        Task(name, prompt.text, "", {key: value for key, value in row.items() if key != "prompt"}, prompt.messages)
-        for name, prompt, row in zip(ids, prompts, rows, strict=True)
+    tasks = [
+        Task("", prompt.text, _answer(row), _others(row), prompt.messages)
+        for prompt, row in zip(prompts, rows, strict=True)
     ]
+    ids = _own_ids(rows) if any(row.get("id") is not None for row in rows) else _derived_ids(tasks)
+    return [replace(task, id=name) for task, name in zip(tasks, ids, strict=True)]
+
+
+def _others(row: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in row.items() if name != "prompt"}
+
+
+def _answer(row: Mapping[str, object]) -> str:
+    """The reference answer for samples and reports; "" where there is none. Rewards read columns."""
+    return text_of(answer_of("", row, needed=False)) or ""
 
 
 def _check(dataset: Any) -> None:
@@ -106,16 +118,19 @@ def _own_ids(rows: list[dict[str, Any]]) -> list[str]:
     return list(found)
 
 
-def _derived_ids(rows: list[dict[str, Any]]) -> list[str]:
-    """Hashes of the prompts, of whole rows where prompts are the same, with a number where rows are."""
-    prompts = [_hash(row["prompt"]) for row in rows]
-    contents = [_hash(row) for row in rows]
-    different = Counter(prompt for prompt, _ in dict.fromkeys(zip(prompts, contents, strict=True)))
-    names = [
-        prompt if different[prompt] == 1 else f"{prompt}-{content}"
-        for prompt, content in zip(prompts, contents, strict=True)
+def _derived_ids(tasks: list[Task]) -> list[str]:
+    """Hashes of the prompts, with one of the other columns where these differ, and a number where rows are equal."""
+    keys = [prompt_key(task) for task in tasks]
+    names = dict(zip(keys, map(task_id, tasks), strict=True))
+    same_text = Counter(names.values())
+    names |= {key: conversation_id(task) for key, task in zip(keys, tasks, strict=True) if same_text[names[key]] > 1}
+    rows_of = Counter(keys)
+    others = [_hash(task.metadata) if rows_of[key] > 1 else "" for key, task in zip(keys, tasks, strict=True)]
+    different = Counter(key for key, _ in dict.fromkeys(zip(keys, others, strict=True)))
+    found = [
+        names[key] if different[key] == 1 else f"{names[key]}-{other}" for key, other in zip(keys, others, strict=True)
     ]
-    return list(_numbered(names))
+    return list(_numbered(found))
 
 
 def _numbered(names: list[str]) -> Iterator[str]:
@@ -125,7 +140,7 @@ def _numbered(names: list[str]) -> Iterator[str]:
         yield name if seen[name] == 1 else f"{name}#{seen[name]}"
 
 
-def _hash(value: object) -> str:
-    """Hash of the canonical JSON of a value, 16 hexadecimal digits: the same in every run."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"), default=str)
+def _hash(columns: Mapping[str, object]) -> str:
+    """Hash of the canonical JSON of columns, 16 hexadecimal digits: the same in every run."""
+    text = json.dumps(columns, sort_keys=True, ensure_ascii=True, separators=(",", ":"), default=str)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

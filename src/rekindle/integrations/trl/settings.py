@@ -19,24 +19,24 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from rekindle.config import Config, ConfigError, merge, read_toml
+from rekindle.config import Config, ConfigError, merge, read_toml, renamed
 from rekindle.config.conditions import value_at
 from rekindle.config.keys import keys_of
 from rekindle.config.rules.credit import successes_need_binary_rewards
 from rekindle.integrations.trl.arguments import Arguments
-from rekindle.integrations.trl.links import LINKS
+from rekindle.integrations.trl.links import LINKS, PLAIN
 from rekindle.integrations.trl.refusals import (
     in_words_of_trl,
+    meant,
     refuse_arguments,
     refuse_contradictions,
     refuse_preset,
     refuse_result,
     refuse_sizes,
 )
-from rekindle.integrations.trl.step_shape import groups_per_step, optimizer_table
+from rekindle.integrations.trl.step_shape import groups_per_step, update_keys
 from rekindle.integrations.trl.tables import refuse_tables
 from rekindle.recipes import preset_of, resolve
-from rekindle.recipes.grpo import grpo
 
 __all__ = ["keeps_trls_denominators", "run_settings", "settled"]
 
@@ -77,18 +77,18 @@ def run_settings(
     refuse_preset(preset, arguments)
     chosen = merge(preset, tables)
     decided = {link.path for link in LINKS if _decides(link.path, preset, tables)}
-    refuse_contradictions(chosen, decided, arguments)
-    given = _surroundings(arguments, model, rewards, steps)
+    read = meant(chosen, arguments)
+    refuse_contradictions(chosen, decided, read)
+    asked = {link.path: link.value(read) for link in LINKS if link.path not in decided}
+    given = {**_surroundings(arguments, model, rewards, steps), **_without_condition(asked)}
     try:
-        given |= _linked(chosen, given, decided, arguments)
-        given |= _measured(chosen, given, tables, arguments)
+        given |= _where_read(asked, _draft(chosen, given), arguments)
+        given |= _measured(_draft(chosen, given), tables)
         given |= _sized(chosen, given, tables, arguments)
-    except ValidationError:
-        pass  # which resolve puts in words
-    try:
-        config = resolve(tables, given=_nested(given))
-    except ConfigError as error:
-        raise ConfigError(in_words_of_trl(str(error), given)) from None
+    except ValidationError:  # which resolve puts in words
+        _resolved(tables, given)
+        raise
+    config = _resolved(tables, given)
     refuse_result(config, arguments)
     return config
 
@@ -106,10 +106,17 @@ def settled(config: Config, arguments: Arguments) -> dict[str, object]:
     return {name: value for name, value in changed.items() if value != getattr(arguments, name)}
 
 
+def _resolved(tables: Mapping[str, Any], given: Mapping[str, Any]) -> Config:
+    try:
+        return resolve(tables, given=_nested(given))
+    except ConfigError as error:
+        raise ConfigError(in_words_of_trl(str(error), given)) from None
+
+
 def _tables(recipe: str | Path | Mapping[str, Any]) -> dict[str, Any]:
     """The tables of a recipe as a script gives it."""
     if isinstance(recipe, Mapping):
-        return dict(recipe)
+        return renamed(recipe, "recipe")
     if isinstance(recipe, Path) or (isinstance(recipe, str) and recipe.endswith(".toml")):
         return read_toml(Path(recipe))
     if not isinstance(recipe, str):
@@ -122,7 +129,7 @@ def _tables(recipe: str | Path | Mapping[str, Any]) -> dict[str, Any]:
 
 def _decides(path: str, preset: Mapping[str, Any], tables: Mapping[str, Any]) -> bool:
     """Whether a key is in the tables, or has another value than in recipe grpo."""
-    return _at(tables, path) is not None or _at(preset, path) != value_at(grpo(), path)
+    return _at(tables, path) is not None or _at(preset, path) != value_at(PLAIN, path)
 
 
 def _surroundings(
@@ -140,7 +147,7 @@ def _surroundings(
         "engine.max_new_tokens": arguments.max_completion_length,
         "engine.top_p": float(arguments.top_p),
         "engine.min_p": float(arguments.min_p or 0.0),
-        **optimizer_table(arguments, None),
+        **update_keys(arguments, None),
     }
 
 
@@ -174,23 +181,20 @@ def _plain(name: str) -> str:
     return plain if plain[:1].isalpha() and plain != "mean" else f"reward_{plain.strip('_') or 1}"
 
 
-def _linked(
-    chosen: Mapping[str, Any], given: Mapping[str, Any], decided: set[str], arguments: Arguments
-) -> dict[str, Any]:
-    """Keys by path that have the argument's value, where they are read."""
-    values = {link.path: link.value(arguments) for link in LINKS if link.path not in decided}
-    values = {path: value for path, value in values.items() if value is not None}
-    always = {path: value for path, value in values.items() if path not in CONDITIONS}
-    draft = _draft(chosen, {**given, **always})
+def _without_condition(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys that are always read, with the arguments' values."""
+    return {path: value for path, value in asked.items() if path not in CONDITIONS}
+
+
+def _where_read(asked: Mapping[str, Any], draft: Config, arguments: Arguments) -> dict[str, Any]:
+    """Keys that are read in this configuration, with the arguments' values; None is no value."""
     refuse_sizes(draft, arguments)
-    return {path: value for path, value in values.items() if _is_read(path, draft)}
+    return {path: value for path, value in asked.items() if value is not None and _is_read(path, draft)}
 
 
-def _measured(
-    chosen: Mapping[str, Any], given: Mapping[str, Any], tables: Mapping[str, Any], arguments: Arguments
-) -> dict[str, Any]:
+def _measured(draft: Config, tables: Mapping[str, Any]) -> dict[str, Any]:
     """TRL's standard deviation, where the estimator is TRL's and the tables leave it alone."""
-    if _draft(chosen, given).advantage.estimator != "grpo":
+    if draft.advantage.estimator != "grpo":
         return {}
     return {path: value for path, value in TRL_DEVIATION.items() if _at(tables, path) is None}
 
@@ -200,7 +204,7 @@ def _sized(
 ) -> dict[str, Any]:
     """Groups of a step, the division of its updates, and whether rewards become 0 and 1."""
     groups = groups_per_step(_draft(chosen, given), arguments)
-    sizes = {"train.groups_per_step": groups, **optimizer_table(arguments, groups)}
+    sizes = {"train.groups_per_step": groups, **update_keys(arguments, groups)}
     if _at(tables, "task.binary_rewards") is not None:
         return sizes
     counts = any(successes_need_binary_rewards(_draft(chosen, {**given, "task.binary_rewards": False})))

@@ -16,7 +16,7 @@ from rekindle.config.facts import fewest_and_most, rollouts_per_step
 from rekindle.integrations.trl.arguments import Arguments
 from rekindle.scheduling.pools import POOLS
 
-__all__ = ["BATCH", "full_groups", "groups_per_step", "largest_group", "optimizer_table", "sizes_itself"]
+__all__ = ["BATCH", "full_groups", "groups_per_step", "largest_group", "sizes_itself", "update_keys"]
 
 BATCH = "the generation batch (per_device_train_batch_size x processes x steps_per_generation)"
 
@@ -58,12 +58,13 @@ def sizes_itself(config: Config) -> bool:
     return POOLS[config.pool.kind].sizes_groups or config.sizes.rule == "inverse_success"
 
 
-def optimizer_table(arguments: Arguments, groups: int | None) -> dict[str, Any]:
-    """Passes and optimizer steps of a generation as keys of ``optimizer``.
+def update_keys(arguments: Arguments, groups: int | None) -> dict[str, Any]:
+    """Passes over a generation, its optimizer steps, and the log-probabilities that ratios are taken to, by key.
 
     TRL divides a batch by rows. Where it makes more steps than there are groups, they count as further passes.
     """
     steps, passes = arguments.optimizer_steps, arguments.num_iterations
     if groups is not None and steps > groups:
         steps, passes = 1, passes * steps
-    return {"optimizer.minibatches": steps, "optimizer.epochs": passes}
+    old = "recompute" if arguments.recomputes_logprobs else "auto"
+    return {"optimizer.minibatches": steps, "optimizer.epochs": passes, "loss.old_logprobs": old}

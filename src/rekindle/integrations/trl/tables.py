@@ -87,6 +87,11 @@ def allowed(path: str) -> bool:
     return path in KEYS or path.partition(".")[0] in TABLES
 
 
+def allowed_in(table: str) -> bool:
+    """Whether some keys of a table may be set."""
+    return table in TABLES or any(key.startswith(f"{table}.") for key in KEYS)
+
+
 def refuse_tables(tables: Mapping[str, Any]) -> None:
     """Refuse keys that TRL decides, or has no place for; unknown keys are left to the configuration.
 
@@ -99,6 +104,8 @@ def refuse_tables(tables: Mapping[str, Any]) -> None:
 
 def _misplaced(tables: Mapping[str, Any]) -> Iterator[str]:
     for name, value in tables.items():
+        if _table(str(name)) and allowed_in(str(name)) and not isinstance(value, Mapping):
+            yield f'{name} = {value!r} is no table; write {{"{name}": {{"key": value}}}}'
         for path in leaves(str(name), value):
             if not allowed(path) and _is_known(path) and (words := _instead_of(path)):
                 yield words

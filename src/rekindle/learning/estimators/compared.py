@@ -72,10 +72,10 @@ class Estimator:
         return self.needs_group and self.scope == "batch"
 
     def tuned(self, settings: Mapping[str, Any]) -> "Estimator":
-        """The estimator with those of the settings that are its parameters."""
+        """The estimator with those of the settings that are its parameters; the others have their defaults."""
         if self.build is None:
             return self
-        return self.build(**{name: settings[name] for name in self.parameters})
+        return self.build(**{name: settings[name] for name in self.parameters if name in settings})
 
 
 def per_group(function: Callable[[Sequence[float]], list[float]], description: str = "") -> Estimator:
