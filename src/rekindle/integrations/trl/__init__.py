@@ -1,0 +1,3 @@
+"""rekindle in TRL's trainer."""
+
+__all__: list[str] = []
