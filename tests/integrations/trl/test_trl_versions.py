@@ -45,8 +45,7 @@ class Changed:
 
 
 class Renamed:
-    def _generate_texts(self, prompts):
-        return self._step
+    def _generate_texts(self, prompts): ...
 
 
 def test_without_trl_there_is_one_sentence_with_the_remedy(monkeypatch):

@@ -150,18 +150,15 @@ def _given_attributes(owner: type) -> set[str]:
     """Names that a class has, or that a method of it or of its bases assigns to ``self``."""
     names = set(dir(owner))
     for one in owner.__mro__[:-1]:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(one)))
-        names |= {node.attr for node in ast.walk(tree) if _assigns_to_self(node)}
+        names.update(_assigned_to_self(textwrap.dedent(inspect.getsource(one))))
     return names
 
 
-def _assigns_to_self(node: ast.AST) -> bool:
-    return (
-        isinstance(node, ast.Attribute)
-        and isinstance(node.ctx, ast.Store)
-        and isinstance(node.value, ast.Name)
-        and node.value.id == "self"
-    )
+def _assigned_to_self(source: str) -> Iterator[str]:
+    stored = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Attribute))
+    for node in stored:
+        if isinstance(node.ctx, ast.Store) and ast.unparse(node.value) == "self":
+            yield node.attr
 
 
 def _sentence(place: str, what: str) -> str:
