@@ -1,0 +1,197 @@
+"""What the benchmarks inside TRL train on: sums for a small model, or SmolLM2's arithmetic; and judges of completions."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+import trl
+from datasets import Dataset
+
+import addition
+import smollm2
+from rekindle.recipes import RECIPES
+from rekindle.tasks.arithmetic import load_arithmetic
+from rekindle.types import Task
+from rekindle.verifiers import math_equal
+from rekindle.verifiers.last_number import last_number
+
+__all__ = ["JUDGES", "STOCK", "Setting", "arguments", "completed", "make_trainer", "on_model", "toy"]
+
+STOCK = "trl"
+"""TRL's own trainer, among the names of recipes."""
+JUDGES = ("verifier", "last_number", "strict")
+"""What the reward says; the audit that shares no rule with it; nothing but the answer, ended by the policy itself."""
+EVALUATED_AT_ONCE = 64
+WARM_START_STEPS, THINKING = 500, 4.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """A model, its task, and the arguments of a run that suit them.
+
+    Attributes:
+        start: seed -> directory of the model that a run begins with.
+        judge: (task, completion, whether it ended by itself) -> verdict of each judge.
+        chat: Whether prompts are messages.
+        more: Arguments of TRL.
+    """
+
+    name: str
+    train: Sequence[Task]
+    held_out: Sequence[Task]
+    start: Callable[[int], Path]
+    judge: Callable[[Task, str, bool], dict[str, bool]]
+    limit: int
+    chat: bool
+    steps: int
+    every: int
+    groups: int
+    group_size: int
+    more: Mapping[str, Any]
+
+    @property
+    def rows(self) -> int:
+        """Rollouts of a step of TRL."""
+        return self.groups * self.group_size
+
+
+def toy(starts: Path) -> Setting:
+    """Sums for a model of 0.8 million parameters, which imitates demonstrations first; ``starts``: where it is kept."""
+
+    def start(seed: int) -> Path:
+        directory = starts / f"toy-{seed}"
+        if not (directory / "config.json").exists():
+            tokenizer = addition.make_tokenizer()
+            model = addition.make_model(tokenizer, seed)
+            addition.warm_start(model, tokenizer, steps=WARM_START_STEPS, thinking=THINKING, limit=16, seed=seed)
+            tokenizer.save_pretrained(directory)
+            model.save_pretrained(directory)
+        return directory
+
+    def judge(task: Task, text: str, ended: bool) -> dict[str, bool]:
+        answer, plain = str(task.answer), text.lstrip(".")
+        return {
+            "verifier": addition.exact(text, answer) == 1,
+            "last_number": last_number(plain, answer, task.prompt) == 1,
+            "strict": ended and plain == answer,
+        }
+
+    found = {problem.prompt: Task(problem.prompt, problem.prompt, problem.answer) for problem in _sums()}
+    tasks = list(found.values())
+    return Setting(
+        name="toy", train=tasks[128:], held_out=tasks[:128], start=start, judge=judge, limit=16, chat=False, steps=150,
+        every=15, groups=16, group_size=8, more={"learning_rate": 3e-4},
+    )  # fmt: skip
+
+
+def _sums() -> Iterator[addition.Problem]:
+    """Sums of two digits, of which 512 are trained on, and a few of one digit."""
+    yield from addition.make_problems(700, seed=123)
+
+
+def on_model(directory: Path) -> Setting:
+    """The task of examples/arithmetic_smollm2.toml, for the model in a directory."""
+
+    def judge(task: Task, text: str, ended: bool) -> dict[str, bool]:
+        return {
+            "verifier": math_equal(text, task.answer, prompt=task.prompt),
+            "last_number": last_number(text, task.answer, task.prompt) == 1,
+            "strict": ended and smollm2.strictly_right(task, text),
+        }
+
+    found = load_arithmetic({}, pool_size=1000, eval_prompts=128, seed=0)
+    return Setting(
+        name=directory.name, train=found.pool, held_out=found.held_out, start=lambda seed: directory, judge=judge,
+        limit=24, chat=True, steps=60, every=10, groups=16, group_size=4,
+        more={"learning_rate": 1e-5, "warmup_steps": 4},
+    )  # fmt: skip
+
+
+def arguments(setting: Setting, recipe: str, seed: int, folder: Path, **more: Any) -> trl.GRPOConfig:
+    """Arguments of TRL, float32 on a CPU; no group size where the recipe has its own."""
+    sized = (
+        {} if recipe != STOCK and RECIPES[recipe]().train.group_size == 1 else {"num_generations": setting.group_size}
+    )
+    return trl.GRPOConfig(
+        output_dir=str(folder),
+        seed=seed,
+        per_device_train_batch_size=setting.rows,
+        max_completion_length=setting.limit,
+        temperature=1.0,
+        lr_scheduler_type="constant_with_warmup",
+        bf16=False,
+        gradient_checkpointing=False,
+        model_init_kwargs={"dtype": "float32"},
+        use_cpu=True,
+        report_to=[],
+        logging_steps=1,
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+        **{"max_steps": setting.steps, **sized, **setting.more, **more},
+    )
+
+
+def make_trainer(setting: Setting, recipe: str, args: trl.GRPOConfig, *, kind: type | None = None, **more: Any) -> Any:
+    """TRL's trainer, or ours with a recipe; ``kind``: a subclass of one of them."""
+
+    def reward(completions, question, answer, **columns):
+        texts = [one if isinstance(one, str) else one[0]["content"] for one in completions]
+        tasks = (Task(asked, asked, right) for asked, right in zip(question, answer, strict=True))
+        return [float(setting.judge(task, text, False)["verifier"]) for task, text in zip(tasks, texts, strict=True)]
+
+    if recipe != STOCK:
+        more["recipe"] = recipe
+    trainer = (kind or _kind(recipe))(
+        model=str(setting.start(args.seed)),
+        reward_funcs=reward,
+        args=args,
+        train_dataset=Dataset.from_list([_row(setting, task) for task in setting.train]),
+        processing_class=transformers.AutoTokenizer.from_pretrained(setting.start(args.seed), padding_side="left"),
+        **more,
+    )
+    trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
+    return trainer
+
+
+def _kind(recipe: str) -> type:
+    module, name = ("trl", "GRPOTrainer") if recipe == STOCK else ("rekindle.integrations.trl", "RekindleTrainer")
+    return getattr(import_module(module), name)
+
+
+def _row(setting: Setting, task: Task) -> dict[str, Any]:
+    prompt = [{"role": "user", "content": task.prompt}] if setting.chat else task.prompt
+    return {"id": task.id, "prompt": prompt, "question": task.prompt, "answer": str(task.answer)}
+
+
+@torch.no_grad()
+def completed(setting: Setting, model: Any, tokenizer: Any, seed: int = 0) -> list[dict[str, Any]]:
+    """A completion of every held-out task, sampled at temperature 1 by transformers, with the judges' verdicts."""
+    was_training = model.training
+    model.eval()
+    rows = []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for first in range(0, len(setting.held_out), EVALUATED_AT_ONCE):
+            rows += _completed(setting, model, tokenizer, setting.held_out[first : first + EVALUATED_AT_ONCE])
+    model.train(was_training)
+    return rows
+
+
+def _completed(setting: Setting, model: Any, tokenizer: Any, tasks: Sequence[Task]) -> Iterator[dict[str, Any]]:
+    prompts = [_row(setting, task)["prompt"] for task in tasks]
+    if setting.chat:
+        prompts = tokenizer.apply_chat_template(prompts, add_generation_prompt=True, tokenize=False)
+    batch = tokenizer(prompts, return_tensors="pt", padding=True, add_special_tokens=not setting.chat)
+    sampling = transformers.GenerationConfig(
+        do_sample=True, temperature=1.0, top_k=0, top_p=1.0, max_new_tokens=setting.limit,
+        pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id,
+    )  # fmt: skip
+    ids = model.generate(**batch, generation_config=sampling)[:, batch["input_ids"].shape[1] :]
+    texts = tokenizer.batch_decode(ids, skip_special_tokens=True)
+    ended = (ids == tokenizer.eos_token_id).any(dim=1).tolist()
+    for task, text, by_itself in zip(tasks, texts, ended, strict=True):
+        yield {"prompt": task.prompt, "completion": text, **setting.judge(task, text, by_itself)}
