@@ -76,7 +76,8 @@ def measure(folder: Path, stock: bool) -> dict[str, Any]:
     judges = {
         f"{when}_{judge}": sum(row[judge] for row in line["rows"]) / len(line["rows"])
         for when, line in (("start", first), ("end", last))
-        for judge in ("verifier", "last_number", "strict")
+        for judge, verdict in line["rows"][0].items()
+        if isinstance(verdict, bool)
     }
     every = max(1, len(last["rows"]) // SHOWN)
     return {
@@ -131,7 +132,8 @@ def curve(task: str, runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
 def table(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """A column per recipe: mean and standard deviation over the seeds."""
     lines = [["", *(f"`{recipe}`, {len(some)} seed{'s' * (len(some) > 1)}" for recipe, some in runs.items())]]
-    for words, key, form in ROWS:
+    shown = [row for row in ROWS if all(row[1] in one for some in runs.values() for one in some)]
+    for words, key, form in shown:
         lines.append([words, *(arms.cell([one[key] for one in some], form) for some in runs.values())])
     return arms.markdown_table(lines)
 
@@ -194,7 +196,7 @@ def train(options: argparse.Namespace, recipes: Sequence[str]) -> None:
 
     transformers.utils.logging.set_verbosity_error()
     options.out.mkdir(parents=True, exist_ok=True)
-    setting = on_model(options.model) if options.model else toy(options.out / "starts")
+    setting = on_model(options.model) if options.model else toy()
     given = {name: value for name in ("steps", "every") if (value := getattr(options, name))}
     for seed in map(int, options.seeds.split(",")):
         for recipe in recipes:

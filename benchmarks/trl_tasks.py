@@ -1,4 +1,8 @@
-"""What the benchmarks inside TRL train on: sums for a small model, or SmolLM2's arithmetic; and judges of completions."""
+"""What the benchmarks inside TRL train on: the embedded task, or SmolLM2's arithmetic; and judges of completions.
+
+``verifier`` is what the reward says, ``last_number`` an audit that shares no rule with it, and ``strict`` accepts nothing
+but the answer, in a completion that ended by itself.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,22 +15,21 @@ import transformers
 import trl
 from datasets import Dataset
 
-import addition
+import arms
 import smollm2
-from rekindle.recipes import RECIPES
+from rekindle.preflight import task_set
+from rekindle.recipes import RECIPES, resolve
 from rekindle.tasks.arithmetic import load_arithmetic
 from rekindle.types import Task
-from rekindle.verifiers import math_equal
+from rekindle.verifiers import exact_match, math_equal
 from rekindle.verifiers.last_number import last_number
+from rekindle.warm_starts.stage import start_model
 
-__all__ = ["JUDGES", "STOCK", "Setting", "arguments", "completed", "make_trainer", "on_model", "toy"]
+__all__ = ["STOCK", "Setting", "arguments", "completed", "make_trainer", "on_model", "toy"]
 
 STOCK = "trl"
 """TRL's own trainer, among the names of recipes."""
-JUDGES = ("verifier", "last_number", "strict")
-"""What the reward says; the audit that shares no rule with it; nothing but the answer, ended by the policy itself."""
 EVALUATED_AT_ONCE = 64
-WARM_START_STEPS, THINKING = 500, 4.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,38 +62,23 @@ class Setting:
         return self.groups * self.group_size
 
 
-def toy(starts: Path) -> Setting:
-    """Sums for a model of 0.8 million parameters, which imitates demonstrations first; ``starts``: where it is kept."""
-
-    def start(seed: int) -> Path:
-        directory = starts / f"toy-{seed}"
-        if not (directory / "config.json").exists():
-            tokenizer = addition.make_tokenizer()
-            model = addition.make_model(tokenizer, seed)
-            addition.warm_start(model, tokenizer, steps=WARM_START_STEPS, thinking=THINKING, limit=16, seed=seed)
-            tokenizer.save_pretrained(directory)
-            model.save_pretrained(directory)
-        return directory
+def toy() -> Setting:
+    """The embedded task of examples/spell_backward.toml, with its start policy of 0.2 million parameters."""
+    config = resolve(arms.ROOT / "examples" / "spell_backward.toml", "grpo")
+    tasks = task_set(config, _say_nothing)
 
     def judge(task: Task, text: str, ended: bool) -> dict[str, bool]:
-        answer, plain = str(task.answer), text.lstrip(".")
-        return {
-            "verifier": addition.exact(text, answer) == 1,
-            "last_number": last_number(plain, answer, task.prompt) == 1,
-            "strict": ended and plain == answer,
-        }
+        return {"verifier": exact_match(text, task.answer) == 1, "strict": ended and text == task.answer}
 
-    found = {problem.prompt: Task(problem.prompt, problem.prompt, problem.answer) for problem in _sums()}
-    tasks = list(found.values())
     return Setting(
-        name="toy", train=tasks[128:], held_out=tasks[:128], start=start, judge=judge, limit=16, chat=False, steps=150,
-        every=15, groups=16, group_size=8, more={"learning_rate": 3e-4},
+        name="toy", train=tasks.pool, held_out=tasks.held_out, start=lambda seed: start_model(config, _say_nothing),
+        judge=judge, limit=config.engine.max_new_tokens, chat=False, steps=120, every=15, groups=64, group_size=4,
+        more={"learning_rate": 5e-4, "warmup_steps": 20},
     )  # fmt: skip
 
 
-def _sums() -> Iterator[addition.Problem]:
-    """Sums of two digits, of which 512 are trained on, and a few of one digit."""
-    yield from addition.make_problems(700, seed=123)
+def _say_nothing(_: str) -> None:
+    """Show no line before slow work."""
 
 
 def on_model(directory: Path) -> Setting:
