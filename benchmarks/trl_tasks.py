@@ -1,6 +1,6 @@
 """What the benchmarks inside TRL train on: the embedded task, or SmolLM2's arithmetic; and judges of completions.
 
-``verifier`` is what the reward says, ``last_number`` an audit that shares no rule with it, and ``strict`` accepts nothing
+``verifier`` is what the reward says, ``last_number`` an audit that shares no rule with it, and ``strict`` takes nothing
 but the answer, in a completion that ended by itself.
 """
 

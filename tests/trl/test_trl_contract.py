@@ -25,6 +25,11 @@ def test_attributes_are_given(place):
     assert not [one for one in versions.missing_attributes() if f" {place.partition(':')[2]}." in one]
 
 
+@pytest.mark.parametrize("place", versions.KEYS)
+def test_keys_of_batches_and_metrics_are_read_and_written(place):
+    assert not [one for one in versions.missing_keys() if f" {place.partition(':')[2]} " in one]
+
+
 def test_the_installed_release_is_one_that_the_integration_accepts():
     versions.check_versions()
     assert versions.missing() == []
@@ -66,6 +71,15 @@ def test_a_removed_attribute_is_named(monkeypatch):
     source = inspect.getsource
     monkeypatch.setattr(inspect, "getsource", lambda one: source(one).replace("self._buffered_inputs", "self._buffer"))
     assert "GRPOTrainer._buffered_inputs is gone" in only_sentence()
+
+
+def test_a_renamed_key_of_a_batch_is_named(monkeypatch):
+    source = inspect.getsource
+    monkeypatch.setattr(inspect, "getsource", lambda one: source(one).replace('"tool_mask"', '"env_mask"'))
+    assert [one.split(": ")[1] for one in versions.missing()] == [
+        f'GRPOTrainer.{name} no longer has "tool_mask"; run'
+        for name in ("_generate_and_score_completions", "_compute_loss")
+    ]
 
 
 # -- arguments, and the modules that the fast tests cannot import -----------------------------------------------------

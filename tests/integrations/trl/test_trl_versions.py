@@ -25,6 +25,7 @@ def fake(monkeypatch):
         monkeypatch.setitem(sys.modules, module.__name__, module)
         monkeypatch.setattr(versions, "_installed", lambda distribution: version)
         monkeypatch.setattr(versions, "PRIVATE", {f"{versions.GRPO}._generate": "self, prompts"})
+        monkeypatch.setattr(versions, "KEYS", {f"{versions.GRPO}._generate": ("prompt_ids",)})
         monkeypatch.setattr(versions, "ATTRIBUTES", {versions.GRPO: ("_step",)})
 
     return install
@@ -36,12 +37,14 @@ class Base:
 
 
 class Known(Base):
-    def _generate(self, prompts): ...
+    def _generate(self, prompts):
+        return {"prompt_ids": []}
 
 
 class Changed:
     def _generate(self, prompts, images=None):
         self._steps = 0
+        return {"ids": []}
 
 
 class Renamed:
@@ -90,8 +93,10 @@ def test_a_new_parameter_is_named(fake):
         versions.check_versions()
     assert str(raised.value) == sentence
     assert versions.missing() == [
-        sentence, 'TRL 1.16.4: GRPOTrainer._step is gone; run: pip install "trl>=1.16,<1.17"'
-    ]  # fmt: skip
+        sentence,
+        'TRL 1.16.4: GRPOTrainer._step is gone; run: pip install "trl>=1.16,<1.17"',
+        'TRL 1.16.4: GRPOTrainer._generate no longer has "prompt_ids"; run: pip install "trl>=1.16,<1.17"',
+    ]
 
 
 @pytest.mark.parametrize("trainer", [Renamed, None])

@@ -17,6 +17,7 @@ from rekindle.types import UserError
 __all__ = [
     "ATTRIBUTES",
     "BEFORE",
+    "KEYS",
     "LOWEST",
     "PRIVATE",
     "RANGE",
@@ -24,6 +25,7 @@ __all__ = [
     "missing",
     "missing_attributes",
     "missing_functions",
+    "missing_keys",
 ]
 
 LOWEST, BEFORE = (1, 16), (1, 17)
@@ -51,10 +53,13 @@ PRIVATE = {
     f"{GRPO}._compute_loss": "self, model, inputs",
     f"{GRPO}.training_step": "self, model, inputs, num_items_in_batch",
     f"{GRPO}.log": "self, logs, start_time",
+    f"{GRPO}._get_train_sampler": "self, dataset",
+    f"{GRPO}._get_output_dir": "self, trial",
     f"{GRPO}._save_checkpoint": "self, model, trial",
     f"{GRPO}._load_optimizer_and_scheduler": "self, checkpoint",
     f"{VLLM}.generate": "self, prompts, images, num_generations, profiler",
     f"{VLLM}.sync_weights": "self",
+    "trl.models.utils:disable_gradient_checkpointing": "model, gradient_checkpointing_kwargs",
     "trl.trainer.utils:pad": "tensors, padding_value, padding_side, pad_to_multiple_of",
     "trl.trainer.utils:use_adapter": "model, adapter_name",
     "trl.trainer.utils:add_fused_lm_head": "model, temperature, cast_lm_head_to_fp32, outputs",
@@ -66,10 +71,26 @@ ATTRIBUTES = {
         "_step",
         "_buffered_inputs",
         "_metrics",
+        "_logs",
+        "_tokenizer",
         "_last_loaded_step",
         "num_generations",
         "num_iterations",
         "temperature",
+        "top_k",
+        "top_p",
+        "min_p",
+        "loss_type",
+        "ref_model",
+        "reward_func_names",
+        "reward_weights",
+        "eos_token_ids",
+        "pad_to_multiple_of",
+        "top_entropy_quantile",
+        "aux_loss_enabled",
+        "_entropy_bonus_enabled",
+        "use_vllm",
+        "vllm_importance_sampling_correction",
         "generation_config",
         "vllm_generation",
         "current_gradient_accumulation_steps",
@@ -77,6 +98,38 @@ ATTRIBUTES = {
     VLLM: ("temperature",),
 }
 """Attributes that these classes, or classes that they are made of, give to their objects."""
+
+
+KEYS = {
+    f"{GRPO}._generate_and_score_completions": (
+        "prompt_ids",
+        "prompt_mask",
+        "completion_ids",
+        "completion_mask",
+        "tool_mask",
+        "sampling_per_token_logps",
+        "old_per_token_logps",
+        "importance_sampling_ratio",
+        "frac_reward_zero_std",
+    ),
+    f"{GRPO}._compute_loss": (
+        "prompt_ids",
+        "prompt_mask",
+        "completion_ids",
+        "completion_mask",
+        "tool_mask",
+        "advantages",
+        "num_items_in_batch",
+        "old_per_token_logps",
+        "ref_per_token_logps",
+        "importance_sampling_ratio",
+        "entropy",
+        "kl",
+        "clip_ratio/region_mean",
+        "cispo_clip_ratio",
+    ),
+}
+"""Keys of batches and metrics that these functions of TRL read or write."""
 
 
 def check_versions() -> None:
@@ -99,7 +152,15 @@ def check_versions() -> None:
 
 def missing() -> list[str]:
     """A sentence for each internal name that is not what the integration was written for; reads TRL's source."""
-    return [*missing_functions(), *missing_attributes()]
+    return [*missing_functions(), *missing_attributes(), *missing_keys()]
+
+
+def missing_keys() -> Iterator[str]:
+    """The sentences about keys of batches and metrics, which need the source of TRL's functions."""
+    for place, names in KEYS.items():
+        found = _find(place)
+        texts = _texts(inspect.getsource(found)) if inspect.isfunction(found) else names  # what is gone was named
+        yield from (_sentence(place, f'no longer has "{name}"') for name in names if name not in texts)
 
 
 def _installed(distribution: str) -> str | None:
@@ -159,6 +220,11 @@ def _assigned_to_self(source: str) -> Iterator[str]:
     for node in stored:
         if isinstance(node.ctx, ast.Store) and ast.unparse(node.value) == "self":
             yield node.attr
+
+
+def _texts(source: str) -> set[str]:
+    nodes = ast.walk(ast.parse(textwrap.dedent(source)))
+    return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 
 
 def _sentence(place: str, what: str) -> str:
