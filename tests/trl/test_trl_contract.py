@@ -92,8 +92,10 @@ def test_arguments_have_the_names_and_defaults_of_the_configuration_of_trl():
     ours = import_module("rekindle.integrations.trl.arguments").Arguments
     theirs = {field.name: field for field in dataclasses.fields(trl.GRPOConfig)}
     for field in dataclasses.fields(ours):
-        assert field.name in theirs, f"TRL {trl.__version__}: GRPOConfig.{field.name} is gone"
-        assert default_of(field) == default_of(theirs[field.name]), field.name
+        known = field.name in theirs or isinstance(getattr(trl.GRPOConfig, field.name, None), property)
+        assert known, f"TRL {trl.__version__}: GRPOConfig.{field.name} is gone"
+        if field.name in theirs:
+            assert default_of(field) == default_of(theirs[field.name]), field.name
 
 
 def default_of(field):

@@ -12,6 +12,10 @@ SMALLER = {"max_steps=60": "max_steps=2", "per_device_train_batch_size=64": "per
 SMALLER |= {"max_completion_length=24": "max_completion_length=4", "learning_rate": "use_cpu=True, learning_rate"}
 
 
+SMALLER["float(text.split()[-1:] == [value])"] = "float(len(text) % 2)"
+"""A model with random weights never answers; half of its completions have an odd length."""
+
+
 @pytest.fixture
 def _model(tmp_path, monkeypatch):
     """A small model with random weights where the scripts expect one."""
