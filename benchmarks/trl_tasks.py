@@ -25,7 +25,7 @@ from rekindle.verifiers import exact_match, math_equal
 from rekindle.verifiers.last_number import last_number
 from rekindle.warm_starts.stage import start_model
 
-__all__ = ["STOCK", "Setting", "arguments", "completed", "make_trainer", "on_model", "toy"]
+__all__ = ["STOCK", "Setting", "arguments", "completed", "kind_of", "make_trainer", "on_model", "toy"]
 
 STOCK = "trl"
 """TRL's own trainer, among the names of recipes."""
@@ -133,7 +133,7 @@ def make_trainer(setting: Setting, recipe: str, args: trl.GRPOConfig, *, kind: t
 
     if recipe != STOCK:
         more["recipe"] = recipe
-    trainer = (kind or _kind(recipe))(
+    trainer = (kind or kind_of(recipe))(
         model=str(setting.start(args.seed)),
         reward_funcs=reward,
         args=args,
@@ -145,7 +145,8 @@ def make_trainer(setting: Setting, recipe: str, args: trl.GRPOConfig, *, kind: t
     return trainer
 
 
-def _kind(recipe: str) -> type:
+def kind_of(recipe: str) -> type:
+    """Class of the trainer of a recipe."""
     module, name = ("trl", "GRPOTrainer") if recipe == STOCK else ("rekindle.integrations.trl", "RekindleTrainer")
     return getattr(import_module(module), name)
 
