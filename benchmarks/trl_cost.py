@@ -5,9 +5,9 @@
     python benchmarks/trl_cost.py --docs                                     # the page's block, of earlier results
 
 Every trainer begins with the same weights and sees the same prompts and rewards. They take turns, step by step, in one
-process, each in a thread of its own. Time is the thread's CPU time (``OMP_NUM_THREADS=1``: no other thread computes), so
-waiting does not count. *Scheduling* is ask, tell, take and advance; *credit* turns groups into samples; *records* writes
-ledger, metrics and samples.
+process, each in a thread of its own. Time is the thread's CPU time (with ``OMP_NUM_THREADS=1`` no other thread computes),
+so waiting does not count. *Scheduling* is ask, tell, take and advance; *credit* turns groups into samples; *records*
+writes ledger, metrics and samples.
 """
 
 import argparse
@@ -17,7 +17,6 @@ import os
 import statistics
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -43,6 +42,8 @@ OURS = {
     "records": ("rekindle.integrations.recorded_run:RecordedRun", ("note", "collected", "finished", "add", "write")),
 }
 """What is timed of ours: part -> where it is, and the functions."""
+PARTS = ("generation", *OURS, "sampled", "trained")
+"""What is counted of a step, beside its time."""
 ROWS = (
     ("CPU s of a step", "step", ".2f"),
     ("of it generation", "generation", ".2f"),
@@ -62,8 +63,8 @@ ROWS = (
 class Meter:
     """CPU seconds and rows of a trainer, by step."""
 
-    steps: list[Counter[str]] = field(default_factory=list)
-    running: Counter[str] = field(default_factory=Counter)
+    steps: list[Mapping[str, float]] = field(default_factory=list)
+    running: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PARTS, 0.0))
     inside: int = 0
 
     @contextmanager
@@ -80,8 +81,8 @@ class Meter:
 
     def end_step(self, seconds: float) -> None:
         """End a step."""
-        self.steps.append(self.running + Counter({"step": seconds}))  # type: ignore[dict-item]
-        self.running = Counter()
+        self.steps.append(self.running | {"step": seconds})
+        self.running = dict.fromkeys(PARTS, 0.0)
 
     def summary(self, skip: int) -> dict[str, float]:
         """Medians of seconds, and means of rows, without the first ``skip`` steps."""
@@ -163,11 +164,9 @@ class Turns:
             self._changed.notify_all()
 
 
-def run(setting: Any, side: str, folder: Path, turns: Turns, meter: Meter) -> None:
-    """Train one side, a step at a time."""
+def in_turn(side: str, turns: Turns, meter: Meter) -> Any:
+    """The callback that ends the steps of a trainer and waits for its turn."""
     from transformers import TrainerCallback
-
-    from trl_tasks import arguments, kind_of, make_trainer
 
     class InTurn(TrainerCallback):
         def on_train_begin(self, *args: Any, **named: Any) -> None:
@@ -182,12 +181,12 @@ def run(setting: Any, side: str, folder: Path, turns: Turns, meter: Meter) -> No
             self.last = now
             turns.end(side)
 
+    return InTurn()
+
+
+def train(trainer: Any, side: str, turns: Turns, meter: Meter) -> None:
+    """Train one side, in a thread of its own."""
     METER[threading.get_ident()] = meter
-    turns.begin(side)
-    args = arguments(setting, side, 0, folder / side, save_strategy="no")
-    trainer = make_trainer(setting, side, args, kind=metered(kind_of(side), meter))
-    trainer.callback_handler.callbacks.append(InTurn())  # after ours, whose files are part of the step
-    turns.end(side)
     try:
         trainer.train()
     finally:
@@ -196,12 +195,15 @@ def run(setting: Any, side: str, folder: Path, turns: Turns, meter: Meter) -> No
 
 def measured(setting: Any, skip: int) -> dict[str, dict[str, float]]:
     """The sides in turn; their summaries."""
-    turns, meters = Turns(SIDES), {side: Meter() for side in SIDES}
+    from trl_tasks import arguments, kind_of, make_trainer
+
+    turns, meters, threads = Turns(SIDES), {side: Meter() for side in SIDES}, []
     with TemporaryDirectory() as folder:
-        threads = [
-            threading.Thread(target=run, args=(setting, side, Path(folder), turns, meters[side]), name=side)
-            for side in SIDES
-        ]
+        for side, meter in meters.items():  # all of them before one trains: their accelerators share a state
+            args = arguments(setting, side, 0, Path(folder) / side, save_strategy="no")
+            trainer = make_trainer(setting, side, args, kind=metered(kind_of(side), meter))
+            trainer.callback_handler.callbacks.append(in_turn(side, turns, meter))  # its files are part of the step
+            threads.append(threading.Thread(target=train, args=(trainer, side, turns, meter), name=side))
         for thread in threads:
             thread.start()
         for thread in threads:
