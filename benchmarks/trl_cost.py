@@ -5,9 +5,9 @@
     python benchmarks/trl_cost.py --docs                                     # the page's block, of earlier results
 
 Every trainer begins with the same weights and sees the same prompts and rewards. They take turns, step by step, in one
-process, each in a thread of its own. Time is the thread's CPU time (with ``OMP_NUM_THREADS=1`` no other thread computes),
-so waiting does not count. *Scheduling* is ask, tell, take and advance; *credit* turns groups into samples; *records*
-writes ledger, metrics and samples.
+process, each in a thread of its own. Time is the thread's CPU time, which waiting does not add to; with
+``OMP_NUM_THREADS=1`` no other thread computes. *Scheduling* is ask, tell, take and advance; *credit* turns groups into
+samples; *records* writes ledger, metrics and samples.
 """
 
 import argparse

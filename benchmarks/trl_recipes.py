@@ -46,8 +46,6 @@ Measured = Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]
 
 def run(setting: Any, recipe: str, seed: int, out: Path) -> None:
     """Train one run, or what is left of it."""
-    from transformers.trainer_utils import get_last_checkpoint
-
     from trl_evaluations import Evaluated
     from trl_tasks import arguments, make_trainer
 
@@ -61,8 +59,7 @@ def run(setting: Any, recipe: str, seed: int, out: Path) -> None:
     evaluated = Evaluated(setting, folder / EVALUATIONS)
     trainer = make_trainer(setting, recipe, args, callbacks=[evaluated])
     evaluated.tokenizer = trainer.processing_class
-    last = get_last_checkpoint(str(folder)) if folder.exists() else None
-    trainer.train(resume_from_checkpoint=last)
+    trainer.train(resume_from_checkpoint=any(folder.glob("checkpoint-*")))
     made = {"about": about, "seed": seed, **arms.made_now()}
     record.write_text(json.dumps(made) + "\n", encoding="utf-8")
 
