@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 MINUTES ?= 30
 export TORCH ?= $(shell sed -n 's/^torch==//p' constraints.txt)
 
-.PHONY: setup quickstart smollm2 test test-slow test-all fuzz lint test-wheel test-trackers test-lowest test-newest
+.PHONY: setup quickstart smollm2 test test-slow test-all fuzz lint test-wheel test-trackers test-trl test-lowest test-newest
 .PHONY: test-pythons clean
 
 setup: $(VENV)/.ready
@@ -63,6 +63,10 @@ test-wheel:
 # Trackers with their libraries, of which `make setup` installs only TensorBoard's: the others would add 220 MiB.
 test-trackers:
 	.ci/trackers
+
+# The wheel in TRL, with the TRL of constraints.txt: the first time 1.3 GiB of installed packages.
+test-trl:
+	.ci/trl
 
 test-lowest:
 	.ci/bounds lowest

@@ -5,11 +5,14 @@ import sys
 import tomllib
 from pathlib import Path
 
+ELSEWHERE = {"dev", "trl"}
+"""Extras that `.ci/bounds` does not install; trl's is the range that `.ci/trl` tests."""
+
 
 def main(which: str, torch: str) -> None:
     """Print the constraints; torch is what the caller says."""
     project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = [names for extra, names in project["optional-dependencies"].items() if extra != "dev"]
+    extras = [names for extra, names in project["optional-dependencies"].items() if extra not in ELSEWHERE]
     print(f"torch=={torch}")
     for requirement in [*project["dependencies"], *(one for extra in extras for one in extra)]:
         name, lowest = re.match(r"([\w.-]+)>=([\w.]+)", requirement).groups()

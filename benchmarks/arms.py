@@ -37,6 +37,7 @@ __all__ = [
     "made_words",
     "markdown_table",
     "paired",
+    "plain_cell",
     "ratio",
     "replace_block",
     "run_all",
@@ -223,6 +224,11 @@ def markdown_table(lines: Sequence[Sequence[str]]) -> str:
     """A table in Markdown; the first line is its head."""
     head, *body = [f"| {' | '.join(line)} |" for line in lines]
     return "\n".join([head, "|" + "---|" * len(lines[0]), *body]) + "\n"
+
+
+def plain_cell(text: str) -> str:
+    """A text of a policy in a cell of a table, in one line and without marks."""
+    return " ".join(text.split()).replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;")
 
 
 def block(page: str, name: str) -> str | None:

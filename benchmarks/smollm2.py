@@ -145,12 +145,8 @@ def samples(run: Mapping[str, Any]) -> str:
     """What the policy wrote before and after, for the same prompts."""
     lines = [["prompt", "before", "after"]]
     for before, after in run["samples"]:
-        lines.append([before["prompt"], *(_cell(one["completion"]) for one in (before, after))])
+        lines.append([before["prompt"], *(arms.plain_cell(one["completion"]) for one in (before, after))])
     return arms.markdown_table(lines)
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;")
 
 
 def block(measured: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:

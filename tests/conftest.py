@@ -13,7 +13,9 @@ import pytest
 from hypothesis import settings
 
 from embedded import EXAMPLE, QUICK
-from fast import COLLECTED
+from fast import COLLECTED, ELSEWHERE, has
+
+TESTS = Path(__file__).parent
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -30,6 +32,19 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     settings.load_profile("fixed" if _fuzz_until(config) is None else "fuzz")
+
+
+class NotHere(pytest.Module):
+    """A module of tests whose library is not installed; it is skipped without being imported."""
+
+    def collect(self):
+        room = self.path.relative_to(TESTS).parts[0]
+        pytest.skip(f"{room} is not installed; {ELSEWHERE[room]} has an environment with it")
+
+
+def pytest_pycollect_makemodule(module_path, parent):
+    room = module_path.relative_to(TESTS).parts[0]
+    return NotHere.from_parent(parent, path=module_path) if room in ELSEWHERE and not has(room) else None
 
 
 @pytest.hookimpl(tryfirst=True)

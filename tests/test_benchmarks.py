@@ -4,6 +4,7 @@ import json
 import math
 import re
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ import regimes  # noqa: E402
 import search_agent  # noqa: E402
 import self_play  # noqa: E402
 import smollm2  # noqa: E402
+import trl_cost  # noqa: E402
+import trl_recipes  # noqa: E402
 
 # -- statistics by hand -----------------------------------------------------------------------------------------------
 
@@ -410,3 +413,76 @@ def test_the_lift_of_search_agents_is_counted_by_hand():
     )
     assert "gains 50 points sampled (median; 30 to 60) and 40 points greedy (40 to 50)" in text
     assert "| start policy | 0.30 | 0.50 | 0.30 0.30 0.30 0.30 |" in text
+
+
+# -- inside TRL -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", [trl_recipes, trl_cost])
+def test_the_page_of_trl_says_what_was_measured(module):
+    said = page_block(module.PAGE, module.BLOCK)
+    if not module.RESULTS.exists():
+        assert said == "Not measured yet.\n"
+        return
+    results = json.loads(module.RESULTS.read_text(encoding="utf-8"))
+    assert said == module.block(results), f"run: python benchmarks/{module.__name__}.py --docs"
+
+
+def test_curves_inside_trl_are_those_of_the_results():
+    results = json.loads(trl_recipes.RESULTS.read_text(encoding="utf-8")) if trl_recipes.RESULTS.exists() else {}
+    for task, runs in results.items():
+        assert trl_recipes.curve_file(task).read_text(encoding="utf-8") == trl_recipes.curve(task, runs)
+
+
+def test_the_cost_of_a_step_by_hand():
+    meter = trl_cost.Meter()
+    for seconds, trained in [(9.0, 8), (2.0, 4), (4.0, 2), (3.0, 6)]:
+        with meter.part("scheduling"), meter.part("records"):
+            pass
+        assert meter.running["records"] == 0.0, "a part inside a part is not counted twice"
+        meter.running |= {"scheduling": 0.02, "credit": 0.01, "records": 0.03, "sampled": 8, "trained": trained}
+        meter.end_step(seconds)
+    found = meter.summary(skip=1)
+    assert (found["step"], found["steps"], found["sampled"], found["trained"]) == (3.0, 3, 8, 4)
+    assert (found["scheduling_ms"], found["trained_share"]) == (pytest.approx(20), 0.5)
+    assert (found["share"], found["per_1000"]) == (pytest.approx(0.06 / 3), 375.0)
+
+
+def test_sides_take_turns_until_they_leave():
+    turns = trl_cost.Turns(["a", "b"])
+    order = []
+
+    def side(name, steps):
+        for _ in range(steps):
+            turns.begin(name)
+            order.append(name)
+            turns.end(name)
+        turns.end(name, leaves=True)
+
+    threads = [threading.Thread(target=side, args=arguments) for arguments in (("a", 2), ("b", 4))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert "".join(order[:4]) == "abab"
+    assert order[4:] == ["b", "b"]
+
+
+def test_a_finished_run_inside_trl_is_summed_up(tmp_path):
+    folder = tmp_path / "toy-trl-3"
+    folder.mkdir()
+    about = {"steps": 4, "rows": 8, "limit": 2}
+    (folder / "finished.json").write_text(json.dumps({"about": about, "seed": 3, "date": "d", "revision": "r"}))
+    rows = [
+        [{"prompt": "p", "completion": "a", "verifier": n < right, "strict": False} for n in range(4)]
+        for right in (1, 3)
+    ]
+    lines = [{"step": 4 * i, "accuracy": 0.5, "cpu_seconds": 7.0 * i, "rows": some} for i, some in enumerate(rows)]
+    (folder / "evaluations.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (tmp_path / "toy-grpo-3").mkdir()
+    measured = trl_recipes.measured_in(tmp_path)
+    ((_, (run,)),) = measured["toy"].items()
+    assert (run["start_verifier"], run["end_verifier"], run["end_strict"]) == (0.25, 0.75, 0.0)
+    assert (run["rollouts"], run["cpu_seconds"], run["curve"]) == (32, 7.0, [(0, 0.5), (32, 0.5)])
+    assert "| verifier, at the end | 0.75 |" in trl_recipes.block(measured)
+    assert "last number" not in trl_recipes.block(measured)

@@ -9,7 +9,7 @@ from torch.utils.data import Sampler
 from trl import GRPOTrainer
 from trl.trainer import grpo_trainer
 
-from rekindle.integrations.trl import RekindleTrainer, batches
+from rekindle.integrations.trl import RekindleTrainer, batches, division
 
 STEPS = 10
 
@@ -35,7 +35,7 @@ class Recorded(RekindleTrainer):
         """Keeps the order in which the rows go through the loss as well."""
         divided = []
 
-        divide = batches.divide
+        divide = division.divide
 
         def noted(samples, *rest):
             divided.append((samples, divide(samples, *rest)))
@@ -112,9 +112,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_losses_and_weights_are_those_of_stock_trl(
-    name, tiny_model, tokenizer, args, dataset, tmp_path, monkeypatch
-):
+def test_losses_and_weights_are_those_of_stock_trl(name, tiny_model, tokenizer, args, dataset, tmp_path, monkeypatch):
     changes = dict(CASES[name])
     reward = changes.pop("reward", odd)
     start = copy.deepcopy(tiny_model)

@@ -1,4 +1,4 @@
-"""Two processes make the decisions of one, and the same updates up to rounding; a killed run goes on as if it had not been."""
+"""Two processes make the decisions of one, and its updates up to rounding; a killed run goes on as if nothing was."""
 
 import json
 import os
@@ -75,9 +75,9 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been_killed(recipe, changes, star
     assert len(ledger(killed)) < len(ledger(whole))
     start(killed, recipe, 6, 8, *more, "--resume")
     assert ledger(whole) == ledger(killed)
-    same = ("step", "version", "loss", "reward/mean", "total_rollouts", "entropy", "moved")
+    same = ["step", "version", "loss", "reward/mean", "total_rollouts", "entropy", "moved"]
     if changes:  # the sums of an update that was half done are those of its second half
-        same = ("step", "version", "reward/mean", "total_rollouts")
+        same = ["step", "version", "reward/mean", "total_rollouts"]
     assert [[line[key] for key in same] for line in metrics(whole)] == [
         [line[key] for key in same] for line in metrics(killed)
     ]

@@ -100,7 +100,7 @@ class RecordedRun:
         self._recorder = SampleRecorder(config.samples.per_step, decode, answer)
         self._files: RunFiles | None = None
         self._open: _Step | None = None
-        self._pool_metrics: Mapping[str, Any] = {}
+        self._pool_metrics: dict[str, Any] = {}
 
     # -- the directory ------------------------------------------------------------------------------------------------
 

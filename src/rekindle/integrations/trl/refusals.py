@@ -68,6 +68,12 @@ def _impossible(arguments: Arguments) -> Iterator[str]:
             "use_transformers_continuous_batching = True has one temperature for all rows and no seeds; leave it out, "
             "or set use_vllm = True"
         )
+    if (uses := arguments.micro_batches * arguments.num_iterations) % arguments.gradient_accumulation_steps:
+        yield (
+            f"gradient_accumulation_steps = {arguments.gradient_accumulation_steps} goes over several generations, "
+            f"which are used up after {uses} micro-batches (steps_per_generation x num_iterations); make this number a "
+            "multiple of gradient_accumulation_steps"
+        )
     if arguments.max_completion_length is None:
         yield "max_completion_length = None sets no limit, and rekindle needs one; set max_completion_length = 512"
     if taken := [name for name in SAMPLING if name in (arguments.generation_kwargs or {})]:

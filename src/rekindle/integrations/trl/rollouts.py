@@ -5,7 +5,6 @@ and gets those of the others: afterwards all have the same rollouts, and make th
 """
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -72,7 +71,7 @@ class TrlRollouts:
         chunk: int,
     ) -> None:
         self._sample, self._process, self._processes, self._chunk = sample, process, processes, chunk
-        self.seconds: Counter[str] = Counter(generate=0.0, verify=0.0)
+        self.seconds = {"generate": 0.0, "verify": 0.0}
         self.counts: Mapping[str, int] = {}
         self.logged: list[Played] = []
 
@@ -102,6 +101,6 @@ class TrlRollouts:
         share = -(-len(rows) // self._processes)
         filled = [*rows, *[rows[-1]] * (share * self._processes - len(rows))]
         own = self._sample(filled[self._process * share :][:share])
-        everyone: list[Played] = own if self._processes == 1 else gather_object(list(own))
+        everyone: Sequence[Played] = own if self._processes == 1 else gather_object(list(own))
         self.logged += everyone
-        return everyone[: len(rows)]
+        return list(everyone[: len(rows)])

@@ -85,7 +85,7 @@ def check_generation(config: Any) -> None:
             )
 
 
-class RowDraws(LogitsProcessor):  # type: ignore[misc] # transformers has no types
+class RowDraws(LogitsProcessor):
     """Draws of the rows of one call of ``generate``: tokens, and their log-probabilities.
 
     Args:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import compress
+from itertools import compress, pairwise
 from typing import Any
 
 from torch import Tensor
@@ -100,7 +100,7 @@ def rollouts_of(
             version=row.request.version,
             truncated=not completion or completion[-1] not in ends,
             text=_text(judged.completions[place], "assistant"),
-            turns=1 + sum(one and not before for before, one in zip(mask, mask[1:], strict=False)),
+            turns=1 + sum(one and not before for before, one in pairwise(mask)),
             failure=NO_REWARD if score is None else None,
             void=score is None,
             transcript=_transcript(judged.completions[place]),

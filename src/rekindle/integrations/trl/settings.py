@@ -37,6 +37,7 @@ from rekindle.integrations.trl.refusals import (
 from rekindle.integrations.trl.step_shape import groups_per_step, update_keys
 from rekindle.integrations.trl.tables import refuse_tables
 from rekindle.recipes import preset_of, resolve
+from rekindle.recipes.grpo import grpo
 
 __all__ = ["keeps_trls_denominators", "run_settings", "settled"]
 

@@ -31,26 +31,22 @@ from trl import GRPOConfig, GRPOTrainer
 
 from rekindle.integrations.recorded_run import RecordedRun
 from rekindle.integrations.trl.arguments import Arguments
+from rekindle.integrations.trl.batches import Batch
 from rekindle.integrations.trl.callback import RunCallback
 from rekindle.integrations.trl.probe import Probe
 from rekindle.integrations.trl.rollouts import Played, Row, TrlRollouts
-from rekindle.integrations.trl.row_sampling import (
-    Cuts,
-    RowPlan,
-    RowSeed,
-    check_generation,
-    drawing,
-    temperatures_in_vllm,
-)
+from rekindle.integrations.trl.row_plan import RowPlan
+from rekindle.integrations.trl.row_sampling import Cuts, RowSeed, check_generation, drawing
 from rekindle.integrations.trl.row_temperatures import RowTemperatures, check_head
 from rekindle.integrations.trl.rows import tasks_of
 from rekindle.integrations.trl.run import TrlRun
 from rekindle.integrations.trl.sampled import Judged, Rewards, rollouts_of
 from rekindle.integrations.trl.settings import run_settings, settled
 from rekindle.integrations.trl.state import load_batches, newest_whole, save_batches, save_state
-from rekindle.integrations.trl.update_meter import UpdateMeter, reducer
-from rekindle.integrations.trl.words import model_name, reward_names
 from rekindle.integrations.trl.update_batches import UpdateBatches
+from rekindle.integrations.trl.update_meter import UpdateMeter, reducer
+from rekindle.integrations.trl.vllm_temperatures import temperatures_in_vllm
+from rekindle.integrations.trl.words import model_name, reward_names
 from rekindle.types import TrainingSample, UserError
 
 __all__ = ["RekindleTrainer"]
@@ -110,6 +106,10 @@ class RekindleTrainer(GRPOTrainer):
         UserError: An argument contradicts the recipe, or TRL cannot honour it; the message has the remedy.
     """
 
+    num_generations: int
+    _step: int
+    _buffered_inputs: list[Batch] | None
+
     def __init__(
         self,
         model: Any,
@@ -123,16 +123,12 @@ class RekindleTrainer(GRPOTrainer):
         name = model_name(model)
         args = copy.copy(args) if args is not None else GRPOConfig(f"{name.rpartition('/')[2]}-GRPO")
         arguments = Arguments.of(args)
-        names = reward_names(reward_funcs)
-        weights = args.reward_weights or [1.0] * len(names)
-        config = run_settings(
-            recipe, arguments, model=name, rewards=list(zip(names, weights, strict=False)), steps=_steps(args)
-        )
+        config = run_settings(recipe, arguments, model=name, rewards=_weighted(reward_funcs, args), steps=_steps(args))
         for key, value in settled(config, arguments).items():
             setattr(args, key, value)
         tasks = tasks_of(train_dataset)
         self._sampling: _Sampling | None = None
-        self._collected_for = 0.0
+        self._collecting = 0.0  # seconds that the rollouts of a micro-step took
         super().__init__(model, reward_funcs, args, train_dataset, *others, **named)
         if not self.use_vllm:
             check_generation(self.generation_config)
@@ -162,6 +158,7 @@ class RekindleTrainer(GRPOTrainer):
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *others: Any, **named: Any) -> Any:
         """Train as TRL does, with run files; ``resume_from_checkpoint=True`` goes on from the last whole checkpoint."""
+        self.model.train()  # rollouts before the first step are those of training, too
         newest = newest_whole(Path(self.args.output_dir))
         checkpoint = newest if resume_from_checkpoint is True else Path(resume_from_checkpoint or "")
         if resume_from_checkpoint is True and newest is None:
@@ -220,7 +217,7 @@ class RekindleTrainer(GRPOTrainer):
         self.run.steps.clock.add("train", time.perf_counter() - began - self._collecting)
         return loss
 
-    def _collected(self) -> list[dict[str, Tensor]]:
+    def _collected(self) -> list[Batch]:
         """The micro-batches of the next update, of this process."""
         self.run.rollouts.forget()
         samples = self.run.steps.next()
@@ -319,10 +316,12 @@ class RekindleTrainer(GRPOTrainer):
             return super()._get_per_token_logps_and_entropies(model, input_ids, *others, **named)
 
     def _compute_loss(self, model: Any, inputs: Any) -> Tensor:
+        loss: Tensor
         if "temperatures" not in inputs:
-            return super()._compute_loss(model, inputs)
+            loss = super()._compute_loss(model, inputs)
+            return loss
         with self._row_temperatures.at(inputs["temperatures"].tolist()):
-            loss: Tensor = super()._compute_loss(model, inputs) * inputs["loss_scale"]
+            loss = super()._compute_loss(model, inputs) * inputs["loss_scale"]
         self.meter.add(loss, inputs, self._metrics["train"])
         return loss
 
@@ -355,6 +354,13 @@ class RekindleTrainer(GRPOTrainer):
                 f"are {self.accelerator.num_processes}; go on with as many, or from a checkpoint between generations"
             )
         self._buffered_inputs = load_batches(checkpoint, self.accelerator.process_index, self.accelerator.device)
+
+
+def _weighted(functions: Any, args: GRPOConfig) -> list[tuple[str, float]]:
+    """Names and weights of the reward functions; without any, an environment has the reward."""
+    names = reward_names(functions)
+    weights = args.reward_weights or [1.0] * len(names)
+    return list(zip(names, map(float, weights), strict=False)) or [("environment", 1.0)]
 
 
 def _steps(args: GRPOConfig) -> int | None:
