@@ -94,7 +94,7 @@ def on_model(directory: Path) -> Setting:
     found = load_arithmetic({}, pool_size=1000, eval_prompts=128, seed=0)
     return Setting(
         name=directory.name, train=found.pool, held_out=found.held_out, start=lambda seed: directory, judge=judge,
-        limit=24, chat=True, steps=60, every=10, groups=16, group_size=4,
+        limit=24, chat=True, steps=40, every=10, groups=16, group_size=4,
         more={"learning_rate": 1e-5, "warmup_steps": 4},
     )  # fmt: skip
 
