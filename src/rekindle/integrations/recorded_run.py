@@ -236,6 +236,11 @@ class RecordedRun:
             self._open.metrics |= metrics
 
     @property
+    def is_open(self) -> bool:
+        """Whether a step was collected and is not finished."""
+        return self._open is not None and not self._open.done
+
+    @property
     def silent_share(self) -> float:
         """Share of the groups without signal in the step that is being made; 0.0 without groups."""
         found = self._open.metrics if self._open is not None else {}

@@ -109,6 +109,7 @@ class RekindleTrainer(GRPOTrainer):
     num_generations: int
     _step: int
     _buffered_inputs: list[Batch] | None
+    _scored: Tensor
 
     def __init__(
         self,
@@ -170,7 +171,10 @@ class RekindleTrainer(GRPOTrainer):
         with self.run.opened(resumed, resumable=newest is not None, **self._facts()) as state:
             if state is not None and resumed is not None:
                 self._restore(resumed, state)
-            return super().train(str(resumed) if resumed else None, *others, **named)
+            found = super().train(str(resumed) if resumed else None, *others, **named)
+            if self.record.is_open:  # the last optimizer step was in the middle of a generation
+                self._finish()
+            return found
 
     def _facts(self) -> dict[str, Any]:
         return {
@@ -231,8 +235,10 @@ class RekindleTrainer(GRPOTrainer):
 
     def end_step(self) -> None:
         """End the step of the run where TRL has used its rollouts up; called after every optimizer step."""
-        if self._step % self._uses or self.run.steps.over or self._buffered_inputs is None:
-            return
+        if self._step % self._uses == 0 and self.record.is_open:
+            self._finish()
+
+    def _finish(self) -> None:
         self.run.finish(self.meter.stats(self.run.probe.moved(self._updates.score)))
         for key, value in self.record.latest.items():
             if key.startswith(LOGGED) and isinstance(value, int | float):
@@ -308,7 +314,9 @@ class RekindleTrainer(GRPOTrainer):
         """TRL's, at the temperatures of the rows; none of rollouts that may still be dropped."""
         sampling = self._sampling
         if sampling is None:
-            return super()._get_per_token_logps_and_entropies(model, input_ids, *others, **named)
+            found = super()._get_per_token_logps_and_entropies(model, input_ids, *others, **named)
+            self._scored = found[0].detach()
+            return found
         if model is not self.model or not self.use_vllm:
             kept = named.get("logits_to_keep", others[1] if len(others) > 1 else 0)
             return torch.zeros(len(input_ids), kept, device=input_ids.device), None, None
@@ -323,7 +331,15 @@ class RekindleTrainer(GRPOTrainer):
         with self._row_temperatures.at(inputs["temperatures"].tolist()):
             loss = super()._compute_loss(model, inputs) * inputs["loss_scale"]
         self.meter.add(loss, inputs, self._metrics["train"])
+        if self._step % self._uses < self.args.gradient_accumulation_steps:  # no optimizer step since the rollouts
+            self._compare(inputs)
         return loss
+
+    def _compare(self, inputs: Batch) -> None:
+        """Measure how far the log-probabilities of the loss are from those at which the tokens were sampled."""
+        if self.run.config.loss.off_temperature == "tempered":
+            trained = (inputs["completion_mask"] * inputs["tool_mask"]).bool()
+            self.meter.add_gap((self._scored - inputs["sampling_per_token_logps"])[trained])
 
     def _get_train_sampler(self, dataset: Any = None) -> Any:
         """The clock of TRL's epochs: the scheduler draws the prompts, and any dataset is large enough for a batch."""

@@ -51,9 +51,9 @@ class UpdateMeter:
             self._has_kl = self._has_kl or (name == "kl" and value is not None)
 
     def add_gap(self, differences: Tensor) -> None:
-        """Add |log-probability of the trainer - that of the engine| of tokens, before the first optimizer step."""
-        outside = (differences.exp() > 1.2) | ((-differences).exp() < 0.8)
-        self._gaps.append((differences.detach().double(), outside))
+        """Add log-probabilities of the trainer less those of the engine, of tokens before the first optimizer step."""
+        ratios = differences.double().exp()
+        self._gaps.append((differences.double().abs(), (ratios > 1.2) | (ratios < 0.8)))
 
     def recomputed(self, tokens: int) -> None:
         """Add tokens that went forward only, padding included."""
