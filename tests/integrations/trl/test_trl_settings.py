@@ -14,9 +14,11 @@ from rekindle.config import ConfigError
 from rekindle.config.conditions import value_at
 from rekindle.integrations.trl.arguments import DEFAULTS, Arguments
 from rekindle.integrations.trl.links import AGGREGATION
+from rekindle.integrations.trl.refusals import refuse_preset
 from rekindle.integrations.trl.settings import run_settings, settled
 from rekindle.notices import RekindleWarning
 from rekindle.recipes import on_given_tasks
+from rekindle.recipes.grpo import grpo
 
 BATCH = Arguments(per_device_train_batch_size=64, max_steps=10)
 FOUR_STEPS = replace(BATCH, per_device_train_batch_size=16, steps_per_generation=4)
@@ -335,6 +337,11 @@ REFUSED = [
         "advantage.zero_variance_scale gives tokens different weights",
     ),
     ({"importance_sampling_level": "sequence"}, "rekindle", 'set importance_sampling_level = "token"'),
+    (
+        {"use_vllm": True},
+        {"recipe": "erpo", "loss": {"off_temperature": "ignore"}},
+        "would weigh against vLLM's at the raised one; set vllm_importance_sampling_correction = False",
+    ),
     ({"use_vllm": True}, {"loss": {"tis_cap": 2.0}}, "set vllm_importance_sampling_correction = False"),
     ({"temperature": -1.0}, "grpo", r"recipe: train.temperature \(GRPOConfig's temperature\) = -1.0: input should be"),
     (
@@ -363,6 +370,23 @@ REFUSED = [
 def test_contradictions_and_what_trl_cannot_do_are_refused_by_name(changed, recipe, words):
     with pytest.raises(ConfigError, match=words):
         configured(recipe, replace(BATCH, **changed))
+
+
+@pytest.mark.parametrize("path", ["optimizer.batch_exponent", "engine.top_p", "search.max_turns", "eval.every"])
+def test_a_recipe_that_sets_a_key_without_a_place_in_trl_is_refused(path):
+    table, key = path.split(".")
+    preset = grpo().model_dump(mode="json", exclude_none=True)
+    refuse_preset(preset)
+    preset[table][key] = preset[table][key] / 2 if key == "top_p" else preset[table][key] + 1
+    with pytest.raises(ConfigError, match=rf'recipe = "grpo" sets {path}, for which TRL has no place; use rekindle tr'):
+        refuse_preset(preset)
+
+
+def test_without_vllm_its_correction_is_not_read():
+    for extra in ({"tis_cap": 2.0}, {"off_temperature": "ignore"}):
+        recipe = {"recipe": "erpo", "loss": extra}
+        assert configured(recipe) == configured(recipe, replace(BATCH, vllm_importance_sampling_correction=False))
+        configured(recipe, replace(BATCH, use_vllm=True, vllm_importance_sampling_correction=False))
 
 
 def test_weights_that_no_rollout_can_win_are_refused():

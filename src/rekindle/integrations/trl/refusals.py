@@ -79,7 +79,7 @@ def _impossible(arguments: Arguments) -> Iterator[str]:
         yield f"loss_type = {arguments.loss_type!r} is unknown here; choose one of {', '.join(AGGREGATION)}"
 
 
-def refuse_preset(preset: Mapping[str, Any], arguments: Arguments) -> None:
+def refuse_preset(preset: Mapping[str, Any]) -> None:
     """Refuse a recipe that needs what TRL has not.
 
     Raises:
@@ -227,7 +227,14 @@ def _unlike_ours(config: Config, arguments: Arguments) -> Iterator[str]:
                 f"{path} gives tokens different weights, which TRL's ratio of a whole sequence spreads over all of "
                 f'them; set importance_sampling_level = "token", or leave {path} out'
             )
-    if loss.tis_cap and arguments.use_vllm and arguments.vllm_importance_sampling_correction:
+    corrects = arguments.use_vllm and arguments.vllm_importance_sampling_correction
+    if loss.off_temperature != "tempered" and corrects:
+        yield (
+            f'loss.off_temperature = "{loss.off_temperature}" takes log-probabilities at train.temperature, which '
+            "vllm_importance_sampling_correction would weigh against vLLM's at the raised one; set "
+            "vllm_importance_sampling_correction = False, or leave loss.off_temperature out"
+        )
+    if loss.tis_cap and corrects:
         yield (
             f"loss.tis_cap = {loss.tis_cap} and vllm_importance_sampling_correction both weigh a token by the "
             "trainer's policy over vLLM's; set vllm_importance_sampling_correction = False, or leave loss.tis_cap out"

@@ -74,7 +74,7 @@ def run_settings(
     refuse_tables(tables)
     refuse_arguments(arguments)
     preset = preset_of(tables.get("recipe", "grpo"), tables.get("base"), where="recipe")
-    refuse_preset(preset, arguments)
+    refuse_preset(preset)
     chosen = merge(preset, tables)
     decided = {link.path for link in LINKS if _decides(link.path, preset, tables)}
     read = meant(chosen, arguments)
