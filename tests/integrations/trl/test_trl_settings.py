@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tomllib
 from dataclasses import fields, replace
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rekindle.config import ConfigError
+from rekindle.config import ConfigError, dump_toml, validate
 from rekindle.config.conditions import value_at
 from rekindle.integrations.trl.arguments import DEFAULTS, Arguments
 from rekindle.integrations.trl.links import AGGREGATION
@@ -104,6 +105,8 @@ def test_a_recipe_inside_trl(recipe):
     assert {path: value_at(config, path) for path in values} == values
     assert settled(config, of_recipe(recipe)) == decided
     assert configured(recipe, replace(of_recipe(recipe), **decided)) == config
+    written = validate(tomllib.loads(dump_toml(config)), "config.toml")
+    assert written.model_copy(update={"eval": config.eval}) == config, "eval.prompts is known with the tasks"
 
 
 def test_surroundings_are_those_of_trl():
@@ -275,11 +278,23 @@ REFUSED = [
     # arguments, recipe, words
     ({"num_generations": 4}, "c_rf_ntf", "num_generations = 4 contradicts recipe 'c_rf_ntf', which has train.group_s"),
     ({"num_generations": 4}, "pods", "leave num_generations out of GRPOConfig, or choose another recipe"),
-    ({"num_generations": 4}, "sgpo", "which sizes groups itself; leave num_generations out of GRPOConfig$"),
-    ({"num_generations": 4}, {"sizes": {"rule": "inverse_success"}}, "which sizes groups itself"),
+    (
+        {"num_generations": 4},
+        "sgpo",
+        r'beside pool.kind = "phased" .recipe .sgpo.., which sizes groups; leave num_generations out of GRPOConfig$',
+    ),
+    (
+        {"num_generations": 4},
+        {"sizes": {"rule": "inverse_success"}},
+        r'beside sizes.rule = "inverse_success" .*, which sizes groups; leave',
+    ),
     ({"temperature": 0.7}, {"train": {"temperature": 0.8}}, "temperature = 0.7 contradicts recipe 'grpo', which has"),
     ({"epsilon_high": 0.3}, "dapo", "epsilon_high = 0.3 contradicts recipe 'dapo', which has loss.clip_high = 0.28"),
-    ({"epsilon": 0.1}, {"loss": {"clip_low": 0.3}}, "epsilon = 0.1 contradicts"),
+    (
+        {"epsilon": 0.1},
+        {"loss": {"clip_low": 0.3}},
+        "epsilon = 0.1 contradicts .*; leave epsilon out of GRPOConfig, or remove loss.clip_low",
+    ),
     ({"beta": 0.1}, {"loss": {"kl_coefficient": 0.01}}, "beta = 0.1 contradicts"),
     ({"delta": 4.0}, {"loss": {"dual_clip": 3.0}}, "delta = 4.0 contradicts"),
     ({"loss_type": "dr_grpo"}, "rloo", "loss_type = 'dr_grpo' contradicts recipe 'rloo', which has loss.aggregation"),
@@ -317,9 +332,9 @@ REFUSED = [
     ({"steps_per_generation": 4, "epsilon_high": 3.0}, "cispo", "epsilon_high = 3.0 contradicts recipe 'cispo'"),
     ({}, "self_play", "makes its own prompts, and TRL trains on those of a dataset; use rekindle train"),
     ({}, "self_play_paper", "makes its own prompts"),
-    ({}, "erppo", "recipe: recipe 'erppo' is unknown; did you mean erpo?"),
+    ({}, "erppo", "recipe 'erppo' is unknown; did you mean erpo?"),
     ({}, {"recipe": ["erpo"]}, "is unknown"),
-    ({}, 3, r'recipe is a int, and it takes a name \("recycle"\), the path of a TOML file, or tables'),
+    ({}, 3, r'recipe is 3, and it takes a name \("recycle"\), the path of a TOML file, or tables'),
     (
         {"num_generations": 7},
         "grpo",

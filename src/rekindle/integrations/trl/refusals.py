@@ -99,14 +99,22 @@ def refuse_preset(preset: Mapping[str, Any]) -> None:
             )
 
 
-def refuse_contradictions(chosen: Mapping[str, Any], decided: set[str], arguments: Arguments) -> None:
+def refuse_contradictions(
+    chosen: Mapping[str, Any], tables: Mapping[str, Any], decided: set[str], arguments: Arguments
+) -> None:
     """Refuse arguments that a script set and that say something else than the recipe.
+
+    Args:
+        chosen: The recipe's settings, with those of the tables over them.
+        tables: Those that were given with it.
+        decided: The keys that both decide.
+        arguments: TRL's.
 
     Raises:
         ConfigError: There are some.
     """
     _refuse(_without_a_loss_type(chosen, decided))
-    _refuse(_contradictions(chosen, decided, arguments))
+    _refuse(_contradictions(chosen, tables, decided, arguments))
     _refuse(_without_a_bound(decided, arguments))
     _refuse(_own_loss(chosen, decided, arguments))
     _refuse(_too_few_steps(chosen, decided, arguments))
@@ -123,7 +131,9 @@ def _too_few_steps(chosen: Mapping[str, Any], decided: set[str], arguments: Argu
         )
 
 
-def _contradictions(chosen: Mapping[str, Any], decided: set[str], arguments: Arguments) -> Iterator[str]:
+def _contradictions(
+    chosen: Mapping[str, Any], tables: Mapping[str, Any], decided: set[str], arguments: Arguments
+) -> Iterator[str]:
     """Arguments that differ from what the recipe decides."""
     for link in LINKS:
         if link.path not in decided or not arguments.is_set(link.argument):
@@ -132,10 +142,12 @@ def _contradictions(chosen: Mapping[str, Any], decided: set[str], arguments: Arg
         ours = chosen[table].get(key)
         theirs = "gspo" if link.path == "loss.kind" else link.value(arguments)
         if theirs != ours:
+            own = key in tables.get(table, {})
             yield (
                 f"{link.argument} = {getattr(arguments, link.argument)!r} contradicts recipe {chosen['recipe']!r}, "
                 f"which has {link.path} = {ours!r}; leave {link.argument} out of GRPOConfig"
-                f"{_and_full_groups(arguments) if link.argument == 'num_generations' else ''}, or choose another recipe"
+                f"{_and_full_groups(arguments) if link.argument == 'num_generations' else ''}, or "
+                f"{f'remove {link.path}' if own else 'choose another recipe'}"
             )
 
 
@@ -198,9 +210,11 @@ def refuse_sizes(draft: Config, arguments: Arguments) -> None:
         ConfigError: It is set.
     """
     if sizes_itself(draft) and arguments.is_set("num_generations"):
+        phased = draft.sizes.rule == "fixed"
+        what = f'pool.kind = "{draft.pool.kind}"' if phased else f'sizes.rule = "{draft.sizes.rule}"'
         raise ConfigError(
-            f"num_generations = {arguments.num_generations} beside recipe {draft.recipe!r}, which sizes groups itself; "
-            f"leave num_generations out of GRPOConfig{_and_full_groups(arguments)}"
+            f"num_generations = {arguments.num_generations} beside {what} (recipe {draft.recipe!r}), which sizes "
+            f"groups; leave num_generations out of GRPOConfig{_and_full_groups(arguments)}"
         )
 
 

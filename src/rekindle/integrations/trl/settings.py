@@ -73,12 +73,12 @@ def run_settings(
     tables = _tables(recipe)
     refuse_tables(tables)
     refuse_arguments(arguments)
-    preset = preset_of(tables.get("recipe", "grpo"), tables.get("base"), where="recipe")
+    preset = preset_of(tables.get("recipe", "grpo"), tables.get("base"), where="RekindleTrainer")
     refuse_preset(preset)
     chosen = merge(preset, tables)
     decided = {link.path for link in LINKS if _decides(link.path, preset, tables)}
     read = meant(chosen, arguments)
-    refuse_contradictions(chosen, decided, read)
+    refuse_contradictions(chosen, tables, decided, read)
     asked = {link.path: link.value(read) for link in LINKS if link.path not in decided}
     given = {**_surroundings(arguments, model, rewards, steps), **_without_condition(asked)}
     try:
@@ -121,7 +121,7 @@ def _tables(recipe: str | Path | Mapping[str, Any]) -> dict[str, Any]:
         return read_toml(Path(recipe))
     if not isinstance(recipe, str):
         raise ConfigError(
-            f'recipe is a {type(recipe).__name__}, and it takes a name ("recycle"), the path of a TOML file, or tables '
+            f'recipe is {recipe!r:.80}, and it takes a name ("recycle"), the path of a TOML file, or tables '
             '({"recipe": "erpo", "heating": {"delta": 0.1}})'
         )
     return {"recipe": recipe}
