@@ -121,6 +121,23 @@ def test_surroundings_are_those_of_trl():
     assert settled(config, arguments) == {}
 
 
+# arguments of the optimizer -> values of its record
+OPTIMIZER = [
+    ({}, {"warmup_steps": 0, "schedule": "linear", "weight_decay": 0.0, "grad_clip": 1.0}),
+    ({"warmup_steps": 7, "lr_scheduler_type": "cosine"}, {"warmup_steps": 7, "schedule": "cosine"}),
+    ({"warmup_steps": 0.25, "lr_scheduler_type": "constant_with_warmup"}, {"warmup_steps": 3, "schedule": "constant"}),
+    ({"weight_decay": 0.1, "adam_beta1": 0.8, "adam_beta2": 0.95}, {"weight_decay": 0.1, "beta1": 0.8, "beta2": 0.95}),
+    ({"max_grad_norm": 0.0, "lr_scheduler_type": "polynomial"}, {"grad_clip": 1.0, "schedule": "constant"}),
+    ({"max_grad_norm": 0.2}, {"grad_clip": 0.2}),
+]
+
+
+@pytest.mark.parametrize(("changed", "values"), OPTIMIZER)
+def test_the_optimizer_is_in_the_record(changed, values):
+    table = configured("grpo", replace(BATCH, **changed)).optimizer
+    assert {name: getattr(table, name) for name in values} == values
+
+
 # arguments that a script set -> values of recipe grpo
 SET = [
     ({"num_generations": 16}, {"train.group_size": 16, "train.groups_per_step": 4}),

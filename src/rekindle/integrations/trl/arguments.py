@@ -51,6 +51,12 @@ class Arguments:
     mask_truncated_completions: bool = False
     off_policy_mask_threshold: float | None = None
     learning_rate: float = 1e-6
+    lr_scheduler_type: str = "linear"
+    warmup_steps: float = 0
+    weight_decay: float = 0.0
+    adam_beta1: float = 0.9
+    adam_beta2: float = 0.999
+    max_grad_norm: float = 1.0
     max_steps: int = -1
     seed: int = 42
 

@@ -34,7 +34,7 @@ from rekindle.integrations.trl.refusals import (
     refuse_result,
     refuse_sizes,
 )
-from rekindle.integrations.trl.step_shape import groups_per_step, update_keys
+from rekindle.integrations.trl.step_shape import groups_per_step, optimizer_record, update_keys
 from rekindle.integrations.trl.tables import refuse_tables
 from rekindle.recipes import preset_of, resolve
 
@@ -147,6 +147,7 @@ def _surroundings(
         "engine.max_new_tokens": arguments.max_completion_length,
         "engine.top_p": float(arguments.top_p),
         "engine.min_p": float(arguments.min_p or 0.0),
+        **optimizer_record(arguments, updates),
         **update_keys(arguments, None),
     }
 
