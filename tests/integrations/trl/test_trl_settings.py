@@ -4,6 +4,7 @@ import subprocess
 import sys
 import tomllib
 from dataclasses import fields, replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -276,6 +277,14 @@ def test_steps_of_a_run_by_epochs_are_given():
     epochs = replace(BATCH, max_steps=-1)
     assert configured("grpo", epochs, steps=12).train.steps == 12
     assert configured("grpo", replace(epochs, num_iterations=4), steps=12).train.steps == 3
+    # two epochs of 100 rows, 8 of them in a generation: 12 whole generations an epoch; of single rollouts one
+    epochs = replace(epochs, num_train_epochs=2.0)
+    of_rows = partial(run_settings, model="m", rewards=[("score", 1.0)], rows=100)
+    assert of_rows("grpo", epochs).train.steps == 24
+    assert of_rows("rekindle", epochs).train.steps == 2
+    assert of_rows("grpo", replace(epochs, max_steps=5)).train.steps == 5
+    assert epochs.updates_of(100, 8) == 24
+    assert replace(FOUR_STEPS, num_train_epochs=1.5, gradient_accumulation_steps=2).updates_of(100, 8) == 36
     with pytest.raises(ConfigError, match=r"the run has no end; set train.steps \(GRPOConfig's max_steps\)"):
         configured("grpo", epochs)
 

@@ -53,6 +53,7 @@ def run_settings(
     model: str,
     rewards: Sequence[tuple[str, float]],
     steps: int | None = None,
+    rows: int | None = None,
 ) -> Config:
     """The configuration of a run inside TRL.
 
@@ -65,6 +66,7 @@ def run_settings(
         model: Name or directory of the model, for the record.
         rewards: (name, weight) of each reward function.
         steps: Optimizer steps of the run, where ``max_steps`` does not say.
+        rows: Of the dataset, where ``num_train_epochs`` says how long the run is.
 
     Raises:
         ConfigError: The recipe, a key or an argument is not valid, or they contradict each other, or TRL has no place
@@ -80,6 +82,9 @@ def run_settings(
     read = meant(chosen, arguments)
     refuse_contradictions(chosen, tables, decided, read)
     asked = {link.path: link.value(read) for link in LINKS if link.path not in decided}
+    if steps is None and rows is not None:
+        size = _at(chosen, "train.group_size") if "train.group_size" in decided else arguments.num_generations
+        steps = arguments.updates_of(rows, size if isinstance(size, int) and size > 0 else 1)
     given = {**_surroundings(arguments, model, rewards, steps), **_without_condition(asked)}
     try:
         given |= _where_read(asked, _draft(chosen, given), arguments)
