@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+import tomllib
 from dataclasses import fields, replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,13 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rekindle.config import ConfigError
+from rekindle.config import ConfigError, dump_toml, validate
 from rekindle.config.conditions import value_at
 from rekindle.integrations.trl.arguments import DEFAULTS, Arguments
 from rekindle.integrations.trl.links import AGGREGATION
+from rekindle.integrations.trl.refusals import refuse_preset
 from rekindle.integrations.trl.settings import run_settings, settled
 from rekindle.notices import RekindleWarning
 from rekindle.recipes import on_given_tasks
+from rekindle.recipes.grpo import grpo
 
 BATCH = Arguments(per_device_train_batch_size=64, max_steps=10)
 FOUR_STEPS = replace(BATCH, per_device_train_batch_size=16, steps_per_generation=4)
@@ -102,6 +106,8 @@ def test_a_recipe_inside_trl(recipe):
     assert {path: value_at(config, path) for path in values} == values
     assert settled(config, of_recipe(recipe)) == decided
     assert configured(recipe, replace(of_recipe(recipe), **decided)) == config
+    written = validate(tomllib.loads(dump_toml(config)), "config.toml")
+    assert written.model_copy(update={"eval": config.eval}) == config, "eval.prompts is known with the tasks"
 
 
 def test_surroundings_are_those_of_trl():
@@ -114,6 +120,23 @@ def test_surroundings_are_those_of_trl():
     assert (config.engine.max_new_tokens, config.engine.top_p, config.engine.min_p) == (99, 0.9, 0.1)
     assert config.train.temperature == 0.7
     assert settled(config, arguments) == {}
+
+
+# arguments of the optimizer -> values of its record
+OPTIMIZER = [
+    ({}, {"warmup_steps": 0, "schedule": "linear", "weight_decay": 0.0, "grad_clip": 1.0}),
+    ({"warmup_steps": 7, "lr_scheduler_type": "cosine"}, {"warmup_steps": 7, "schedule": "cosine"}),
+    ({"warmup_steps": 0.25, "lr_scheduler_type": "constant_with_warmup"}, {"warmup_steps": 3, "schedule": "constant"}),
+    ({"weight_decay": 0.1, "adam_beta1": 0.8, "adam_beta2": 0.95}, {"weight_decay": 0.1, "beta1": 0.8, "beta2": 0.95}),
+    ({"max_grad_norm": 0.0, "lr_scheduler_type": "polynomial"}, {"grad_clip": 1.0, "schedule": "constant"}),
+    ({"max_grad_norm": 0.2}, {"grad_clip": 0.2}),
+]
+
+
+@pytest.mark.parametrize(("changed", "values"), OPTIMIZER)
+def test_the_optimizer_is_in_the_record(changed, values):
+    table = configured("grpo", replace(BATCH, **changed)).optimizer
+    assert {name: getattr(table, name) for name in values} == values
 
 
 # arguments that a script set -> values of recipe grpo
@@ -254,6 +277,14 @@ def test_steps_of_a_run_by_epochs_are_given():
     epochs = replace(BATCH, max_steps=-1)
     assert configured("grpo", epochs, steps=12).train.steps == 12
     assert configured("grpo", replace(epochs, num_iterations=4), steps=12).train.steps == 3
+    # two epochs of 100 rows, 8 of them in a generation: 12 whole generations an epoch; of single rollouts one
+    epochs = replace(epochs, num_train_epochs=2.0)
+    of_rows = partial(run_settings, model="m", rewards=[("score", 1.0)], rows=100)
+    assert of_rows("grpo", epochs).train.steps == 24
+    assert of_rows("rekindle", epochs).train.steps == 2
+    assert of_rows("grpo", replace(epochs, max_steps=5)).train.steps == 5
+    assert epochs.updates_of(100, 8) == 24
+    assert replace(FOUR_STEPS, num_train_epochs=1.5, gradient_accumulation_steps=2).updates_of(100, 8) == 36
     with pytest.raises(ConfigError, match=r"the run has no end; set train.steps \(GRPOConfig's max_steps\)"):
         configured("grpo", epochs)
 
@@ -273,11 +304,23 @@ REFUSED = [
     # arguments, recipe, words
     ({"num_generations": 4}, "c_rf_ntf", "num_generations = 4 contradicts recipe 'c_rf_ntf', which has train.group_s"),
     ({"num_generations": 4}, "pods", "leave num_generations out of GRPOConfig, or choose another recipe"),
-    ({"num_generations": 4}, "sgpo", "which sizes groups itself; leave num_generations out of GRPOConfig$"),
-    ({"num_generations": 4}, {"sizes": {"rule": "inverse_success"}}, "which sizes groups itself"),
+    (
+        {"num_generations": 4},
+        "sgpo",
+        r'beside pool.kind = "phased" .recipe .sgpo.., which sizes groups; leave num_generations out of GRPOConfig$',
+    ),
+    (
+        {"num_generations": 4},
+        {"sizes": {"rule": "inverse_success"}},
+        r'beside sizes.rule = "inverse_success" .*, which sizes groups; leave',
+    ),
     ({"temperature": 0.7}, {"train": {"temperature": 0.8}}, "temperature = 0.7 contradicts recipe 'grpo', which has"),
     ({"epsilon_high": 0.3}, "dapo", "epsilon_high = 0.3 contradicts recipe 'dapo', which has loss.clip_high = 0.28"),
-    ({"epsilon": 0.1}, {"loss": {"clip_low": 0.3}}, "epsilon = 0.1 contradicts"),
+    (
+        {"epsilon": 0.1},
+        {"loss": {"clip_low": 0.3}},
+        "epsilon = 0.1 contradicts .*; leave epsilon out of GRPOConfig, or remove loss.clip_low",
+    ),
     ({"beta": 0.1}, {"loss": {"kl_coefficient": 0.01}}, "beta = 0.1 contradicts"),
     ({"delta": 4.0}, {"loss": {"dual_clip": 3.0}}, "delta = 4.0 contradicts"),
     ({"loss_type": "dr_grpo"}, "rloo", "loss_type = 'dr_grpo' contradicts recipe 'rloo', which has loss.aggregation"),
@@ -315,9 +358,9 @@ REFUSED = [
     ({"steps_per_generation": 4, "epsilon_high": 3.0}, "cispo", "epsilon_high = 3.0 contradicts recipe 'cispo'"),
     ({}, "self_play", "makes its own prompts, and TRL trains on those of a dataset; use rekindle train"),
     ({}, "self_play_paper", "makes its own prompts"),
-    ({}, "erppo", "recipe: recipe 'erppo' is unknown; did you mean erpo?"),
+    ({}, "erppo", "recipe 'erppo' is unknown; did you mean erpo?"),
     ({}, {"recipe": ["erpo"]}, "is unknown"),
-    ({}, 3, r'recipe is a int, and it takes a name \("recycle"\), the path of a TOML file, or tables'),
+    ({}, 3, r'recipe is 3, and it takes a name \("recycle"\), the path of a TOML file, or tables'),
     (
         {"num_generations": 7},
         "grpo",
@@ -335,6 +378,11 @@ REFUSED = [
         "advantage.zero_variance_scale gives tokens different weights",
     ),
     ({"importance_sampling_level": "sequence"}, "rekindle", 'set importance_sampling_level = "token"'),
+    (
+        {"use_vllm": True},
+        {"recipe": "erpo", "loss": {"off_temperature": "ignore"}},
+        "would weigh against vLLM's at the raised one; set vllm_importance_sampling_correction = False",
+    ),
     ({"use_vllm": True}, {"loss": {"tis_cap": 2.0}}, "set vllm_importance_sampling_correction = False"),
     ({"temperature": -1.0}, "grpo", r"recipe: train.temperature \(GRPOConfig's temperature\) = -1.0: input should be"),
     (
@@ -363,6 +411,23 @@ REFUSED = [
 def test_contradictions_and_what_trl_cannot_do_are_refused_by_name(changed, recipe, words):
     with pytest.raises(ConfigError, match=words):
         configured(recipe, replace(BATCH, **changed))
+
+
+@pytest.mark.parametrize("path", ["optimizer.batch_exponent", "engine.top_p", "search.max_turns", "eval.every"])
+def test_a_recipe_that_sets_a_key_without_a_place_in_trl_is_refused(path):
+    table, key = path.split(".")
+    preset = grpo().model_dump(mode="json", exclude_none=True)
+    refuse_preset(preset)
+    preset[table][key] = preset[table][key] / 2 if key == "top_p" else preset[table][key] + 1
+    with pytest.raises(ConfigError, match=rf'recipe = "grpo" sets {path}, for which TRL has no place; use rekindle tr'):
+        refuse_preset(preset)
+
+
+def test_without_vllm_its_correction_is_not_read():
+    for extra in ({"tis_cap": 2.0}, {"off_temperature": "ignore"}):
+        recipe = {"recipe": "erpo", "loss": extra}
+        assert configured(recipe) == configured(recipe, replace(BATCH, vllm_importance_sampling_correction=False))
+        configured(recipe, replace(BATCH, use_vllm=True, vllm_importance_sampling_correction=False))
 
 
 def test_weights_that_no_rollout_can_win_are_refused():

@@ -51,7 +51,14 @@ class Arguments:
     mask_truncated_completions: bool = False
     off_policy_mask_threshold: float | None = None
     learning_rate: float = 1e-6
+    lr_scheduler_type: str = "linear"
+    warmup_steps: float = 0
+    weight_decay: float = 0.0
+    adam_beta1: float = 0.9
+    adam_beta2: float = 0.999
+    max_grad_norm: float = 1.0
     max_steps: int = -1
+    num_train_epochs: float = 3.0
     seed: int = 42
 
     @classmethod
@@ -90,6 +97,17 @@ class Arguments:
     def recomputes_logprobs(self) -> bool:
         """Whether TRL scores a generation before its first optimizer step, because later ones change the policy."""
         return self.gradient_accumulation_steps % (self.micro_batches * self.num_iterations) != 0
+
+    def updates_of(self, rows: int, group_size: int) -> int:
+        """Optimizer steps of ``num_train_epochs`` passes over a dataset, as TRL counts them.
+
+        Args:
+            rows: Of the dataset.
+            group_size: Rollouts of a row in a pass, ``num_generations``.
+        """
+        generations = rows // max(1, self.generation_batch // group_size)
+        each = generations * self.micro_batches * self.num_iterations
+        return max(1, math.ceil(self.num_train_epochs * math.ceil(each / self.gradient_accumulation_steps)))
 
     def is_set(self, name: str) -> bool:
         """Whether an argument differs from TRL's default."""

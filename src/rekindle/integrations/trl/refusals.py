@@ -85,7 +85,7 @@ def _impossible(arguments: Arguments) -> Iterator[str]:
         yield f"loss_type = {arguments.loss_type!r} is unknown here; choose one of {', '.join(AGGREGATION)}"
 
 
-def refuse_preset(preset: Mapping[str, Any], arguments: Arguments) -> None:
+def refuse_preset(preset: Mapping[str, Any]) -> None:
     """Refuse a recipe that needs what TRL has not.
 
     Raises:
@@ -105,14 +105,22 @@ def refuse_preset(preset: Mapping[str, Any], arguments: Arguments) -> None:
             )
 
 
-def refuse_contradictions(chosen: Mapping[str, Any], decided: set[str], arguments: Arguments) -> None:
+def refuse_contradictions(
+    chosen: Mapping[str, Any], tables: Mapping[str, Any], decided: set[str], arguments: Arguments
+) -> None:
     """Refuse arguments that a script set and that say something else than the recipe.
+
+    Args:
+        chosen: The recipe's settings, with those of the tables over them.
+        tables: Those that were given with it.
+        decided: The keys that both decide.
+        arguments: TRL's.
 
     Raises:
         ConfigError: There are some.
     """
     _refuse(_without_a_loss_type(chosen, decided))
-    _refuse(_contradictions(chosen, decided, arguments))
+    _refuse(_contradictions(chosen, tables, decided, arguments))
     _refuse(_without_a_bound(decided, arguments))
     _refuse(_own_loss(chosen, decided, arguments))
     _refuse(_too_few_steps(chosen, decided, arguments))
@@ -129,7 +137,9 @@ def _too_few_steps(chosen: Mapping[str, Any], decided: set[str], arguments: Argu
         )
 
 
-def _contradictions(chosen: Mapping[str, Any], decided: set[str], arguments: Arguments) -> Iterator[str]:
+def _contradictions(
+    chosen: Mapping[str, Any], tables: Mapping[str, Any], decided: set[str], arguments: Arguments
+) -> Iterator[str]:
     """Arguments that differ from what the recipe decides."""
     for link in LINKS:
         if link.path not in decided or not arguments.is_set(link.argument):
@@ -138,10 +148,12 @@ def _contradictions(chosen: Mapping[str, Any], decided: set[str], arguments: Arg
         ours = chosen[table].get(key)
         theirs = "gspo" if link.path == "loss.kind" else link.value(arguments)
         if theirs != ours:
+            own = key in tables.get(table, {})
             yield (
                 f"{link.argument} = {getattr(arguments, link.argument)!r} contradicts recipe {chosen['recipe']!r}, "
                 f"which has {link.path} = {ours!r}; leave {link.argument} out of GRPOConfig"
-                f"{_and_full_groups(arguments) if link.argument == 'num_generations' else ''}, or choose another recipe"
+                f"{_and_full_groups(arguments) if link.argument == 'num_generations' else ''}, or "
+                f"{f'remove {link.path}' if own else 'choose another recipe'}"
             )
 
 
@@ -204,9 +216,11 @@ def refuse_sizes(draft: Config, arguments: Arguments) -> None:
         ConfigError: It is set.
     """
     if sizes_itself(draft) and arguments.is_set("num_generations"):
+        phased = draft.sizes.rule == "fixed"
+        what = f'pool.kind = "{draft.pool.kind}"' if phased else f'sizes.rule = "{draft.sizes.rule}"'
         raise ConfigError(
-            f"num_generations = {arguments.num_generations} beside recipe {draft.recipe!r}, which sizes groups itself; "
-            f"leave num_generations out of GRPOConfig{_and_full_groups(arguments)}"
+            f"num_generations = {arguments.num_generations} beside {what} (recipe {draft.recipe!r}), which sizes "
+            f"groups; leave num_generations out of GRPOConfig{_and_full_groups(arguments)}"
         )
 
 
@@ -233,7 +247,14 @@ def _unlike_ours(config: Config, arguments: Arguments) -> Iterator[str]:
                 f"{path} gives tokens different weights, which TRL's ratio of a whole sequence spreads over all of "
                 f'them; set importance_sampling_level = "token", or leave {path} out'
             )
-    if loss.tis_cap and arguments.use_vllm and arguments.vllm_importance_sampling_correction:
+    corrects = arguments.use_vllm and arguments.vllm_importance_sampling_correction
+    if loss.off_temperature != "tempered" and corrects:
+        yield (
+            f'loss.off_temperature = "{loss.off_temperature}" takes log-probabilities at train.temperature, which '
+            "vllm_importance_sampling_correction would weigh against vLLM's at the raised one; set "
+            "vllm_importance_sampling_correction = False, or leave loss.off_temperature out"
+        )
+    if loss.tis_cap and corrects:
         yield (
             f"loss.tis_cap = {loss.tis_cap} and vllm_importance_sampling_correction both weigh a token by the "
             "trainer's policy over vLLM's; set vllm_importance_sampling_correction = False, or leave loss.tis_cap out"

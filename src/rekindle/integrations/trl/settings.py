@@ -34,7 +34,7 @@ from rekindle.integrations.trl.refusals import (
     refuse_result,
     refuse_sizes,
 )
-from rekindle.integrations.trl.step_shape import groups_per_step, update_keys
+from rekindle.integrations.trl.step_shape import groups_per_step, optimizer_record, update_keys
 from rekindle.integrations.trl.tables import refuse_tables
 from rekindle.recipes import preset_of, resolve
 from rekindle.recipes.grpo import grpo
@@ -54,6 +54,7 @@ def run_settings(
     model: str,
     rewards: Sequence[tuple[str, float]],
     steps: int | None = None,
+    rows: int | None = None,
 ) -> Config:
     """The configuration of a run inside TRL.
 
@@ -66,6 +67,7 @@ def run_settings(
         model: Name or directory of the model, for the record.
         rewards: (name, weight) of each reward function.
         steps: Optimizer steps of the run, where ``max_steps`` does not say.
+        rows: Of the dataset, where ``num_train_epochs`` says how long the run is.
 
     Raises:
         ConfigError: The recipe, a key or an argument is not valid, or they contradict each other, or TRL has no place
@@ -74,13 +76,16 @@ def run_settings(
     tables = _tables(recipe)
     refuse_tables(tables)
     refuse_arguments(arguments)
-    preset = preset_of(tables.get("recipe", "grpo"), tables.get("base"), where="recipe")
-    refuse_preset(preset, arguments)
+    preset = preset_of(tables.get("recipe", "grpo"), tables.get("base"), where="RekindleTrainer")
+    refuse_preset(preset)
     chosen = merge(preset, tables)
     decided = {link.path for link in LINKS if _decides(link.path, preset, tables)}
     read = meant(chosen, arguments)
-    refuse_contradictions(chosen, decided, read)
+    refuse_contradictions(chosen, tables, decided, read)
     asked = {link.path: link.value(read) for link in LINKS if link.path not in decided}
+    if steps is None and rows is not None:
+        size = _at(chosen, "train.group_size") if "train.group_size" in decided else arguments.num_generations
+        steps = arguments.updates_of(rows, size if isinstance(size, int) and size > 0 else 1)
     given = {**_surroundings(arguments, model, rewards, steps), **_without_condition(asked)}
     try:
         given |= _where_read(asked, _draft(chosen, given), arguments)
@@ -122,7 +127,7 @@ def _tables(recipe: str | Path | Mapping[str, Any]) -> dict[str, Any]:
         return read_toml(Path(recipe))
     if not isinstance(recipe, str):
         raise ConfigError(
-            f'recipe is a {type(recipe).__name__}, and it takes a name ("recycle"), the path of a TOML file, or tables '
+            f'recipe is {recipe!r:.80}, and it takes a name ("recycle"), the path of a TOML file, or tables '
             '({"recipe": "erpo", "heating": {"delta": 0.1}})'
         )
     return {"recipe": recipe}
@@ -148,6 +153,7 @@ def _surroundings(
         "engine.max_new_tokens": arguments.max_completion_length,
         "engine.top_p": float(arguments.top_p),
         "engine.min_p": float(arguments.min_p or 0.0),
+        **optimizer_record(arguments, updates),
         **update_keys(arguments, None),
     }
 

@@ -9,6 +9,7 @@ trains on, at most: that many rows fit in the micro-batches that the user's memo
 - Where sizes vary (phases, 1/p, SPEED's top-ups), a group counts with its largest size.
 """
 
+import math
 from typing import Any
 
 from rekindle.config import Config, ConfigError
@@ -16,7 +17,15 @@ from rekindle.config.facts import fewest_and_most, rollouts_per_step
 from rekindle.integrations.trl.arguments import Arguments
 from rekindle.scheduling.pools import POOLS
 
-__all__ = ["BATCH", "full_groups", "groups_per_step", "largest_group", "sizes_itself", "update_keys"]
+__all__ = [
+    "BATCH",
+    "full_groups",
+    "groups_per_step",
+    "largest_group",
+    "optimizer_record",
+    "sizes_itself",
+    "update_keys",
+]
 
 BATCH = "the generation batch (per_device_train_batch_size x processes x steps_per_generation)"
 
@@ -56,6 +65,27 @@ def full_groups(config: Config) -> int:
 def sizes_itself(config: Config) -> bool:
     """Whether a method gives every group its own size, so that there is no ``num_generations``."""
     return POOLS[config.pool.kind].sizes_groups or config.sizes.rule == "inverse_success"
+
+
+def optimizer_record(arguments: Arguments, updates: int | None) -> dict[str, Any]:
+    """TRL's optimizer as keys of ``optimizer``, for the record; what these cannot say is left out.
+
+    Args:
+        arguments: TRL's.
+        updates: Optimizer steps of the run.
+    """
+    name = str(getattr(arguments.lr_scheduler_type, "value", arguments.lr_scheduler_type))
+    schedule = next((one for one in ("constant", "linear", "cosine") if name.partition("_")[0] == one), None)
+    warmup = arguments.warmup_steps or 0  # below 1 it is a share of the run
+    found = {
+        "optimizer.warmup_steps": int(warmup) if warmup >= 1 else math.ceil(warmup * (updates or 0)),
+        "optimizer.schedule": schedule if updates else None,
+        "optimizer.weight_decay": float(arguments.weight_decay),
+        "optimizer.beta1": float(arguments.adam_beta1),
+        "optimizer.beta2": float(arguments.adam_beta2),
+        "optimizer.grad_clip": float(arguments.max_grad_norm or 0.0) or None,
+    }
+    return {path: value for path, value in found.items() if value is not None}
 
 
 def update_keys(arguments: Arguments, groups: int | None) -> dict[str, Any]:
