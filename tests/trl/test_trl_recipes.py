@@ -31,11 +31,13 @@ def test_a_recipe_trains_and_every_rollout_has_a_fate(recipe, tiny_model, tokeni
     directory = tmp_path / "out" / "rekindle"
     run = rekindle.load_run(directory)
     last = run.metrics[-1]
-    by_fate = {fate: sum(row["n"] for row in run.groups(f"fate = '{fate}'")) for fate in Fate}
+    by_fate = {str(fate): sum(row["n"] for row in run.groups(f"fate = '{fate}'")) for fate in Fate}
     assert sum(by_fate.values()) == last["total_rollouts"] > 0
     assert by_fate["trained"] > 0
     assert (last["step"], last["version"]) == (len(run.metrics), sum(line["loss"] is not None for line in run.metrics))
     assert max(line["policy_gap"] or 0 for line in run.metrics) < 1e-4
     assert (directory / "report.html").stat().st_size > 10_000
     assert json.loads((directory / "run.json").read_text())["ending"]["name"] in ("done", "bound")
-    assert {"rekindle/groups/trained", "reward", "frac_reward_zero_std"} <= trainer.state.log_history[0].keys()
+    logged = {key for line in trainer.state.log_history for key in line}
+    assert {"reward", "frac_reward_zero_std"} <= logged
+    assert "rekindle/groups/trained" in logged or "steps_per_generation" in settings

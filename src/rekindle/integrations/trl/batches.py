@@ -117,7 +117,7 @@ def build_batches(
             part = parts[settings.process]
             rows = [samples[row] for row in part.computed] or [_filler(samples)]
             batch = padded(rows, settings, [scales.get(id(row), 1.0) for row in rows])
-            batch |= _carried(rows, carried, settings)
+            batch |= _carried(rows, carried, batch["completion_ids"])
             batch["loss_scale"] = torch.tensor(_loss_scale(samples, part, step, settings), device=settings.device)
             batch["num_items_in_batch"] = torch.tensor(float(tokens), device=settings.device)
             if scored:
@@ -205,16 +205,22 @@ def padded(rows: Sequence[TrainingSample], settings: BatchSettings, scales: Sequ
     }
 
 
-def _carried(rows: Sequence[TrainingSample], carried: Carried, settings: BatchSettings) -> Batch:
-    """Further numbers of the rows' completions, padded on the right: one per token, or one per row."""
+def _carried(rows: Sequence[TrainingSample], carried: Carried, completions: Tensor) -> Batch:
+    """Further numbers of the rows' completions [B, C], one per token and padded on the right; or [B, 1]."""
     found: Batch = {}
     for name in dict.fromkeys(name for numbers in carried.values() for name in numbers):
         fill = NEUTRAL.get(name, 0.0)
-        values = [carried.get(id(row.token_ids), {}).get(name, [fill]) for row in rows]
-        longest = max(map(len, values))
-        padded = [[*one, *[fill] * (longest - len(one))] for one in values]
-        found[name] = torch.tensor(padded, dtype=torch.float32, device=settings.device)
+        values = [list(carried.get(id(row.token_ids), {}).get(name, [fill])) for row in rows]
+        per_token = any(len(one) > 1 for one in _of_name(carried, name))
+        width = completions.shape[1] if per_token else 1
+        padded_values = [one + [fill] * (width - len(one)) for one in values]
+        found[name] = torch.tensor(padded_values, dtype=torch.float32, device=completions.device)
     return found
+
+
+def _of_name(carried: Carried, name: str) -> list[Sequence[float]]:
+    """The numbers of a name, of all completions that have some."""
+    return [numbers[name] for numbers in carried.values() if name in numbers]
 
 
 def _score(batch: Batch, rows: Sequence[TrainingSample], settings: BatchSettings, scorers: Scorers) -> None:

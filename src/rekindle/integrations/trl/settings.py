@@ -37,7 +37,6 @@ from rekindle.integrations.trl.refusals import (
 from rekindle.integrations.trl.step_shape import groups_per_step, optimizer_record, update_keys
 from rekindle.integrations.trl.tables import refuse_tables
 from rekindle.recipes import preset_of, resolve
-from rekindle.recipes.grpo import grpo
 
 __all__ = ["keeps_trls_denominators", "run_settings", "settled"]
 
@@ -253,6 +252,6 @@ def keeps_trls_denominators(config: Config) -> bool:
     They do where the recipe leaves the choice of prompts and groups alone. Recipes that choose (recycling, refill,
     oversampling, phases, top-ups, a gate) train on the groups that they chose, as the native trainer does.
     """
-    train, plain = config.train, grpo()
+    train, plain = config.train, PLAIN
     chooses = config.pool != plain.pool or config.refill != plain.refill or config.top_up != plain.top_up
     return not chooses and (train.oversample, train.gate) == (plain.train.oversample, plain.train.gate)

@@ -124,10 +124,12 @@ class RekindleTrainer(GRPOTrainer):
         name = model_name(model)
         args = copy.copy(args) if args is not None else GRPOConfig(f"{name.rpartition('/')[2]}-GRPO")
         arguments = Arguments.of(args)
-        config = run_settings(recipe, arguments, model=name, rewards=_weighted(reward_funcs, args), steps=_steps(args))
+        tasks = tasks_of(train_dataset)
+        config = run_settings(
+            recipe, arguments, model=name, rewards=_weighted(reward_funcs, args), rows=len(train_dataset)
+        )
         for key, value in settled(config, arguments).items():
             setattr(args, key, value)
-        tasks = tasks_of(train_dataset)
         self._sampling: _Sampling | None = None
         self._collecting = 0.0  # seconds that the rollouts of a micro-step took
         super().__init__(model, reward_funcs, args, train_dataset, *others, **named)
@@ -344,7 +346,7 @@ class RekindleTrainer(GRPOTrainer):
     def _get_train_sampler(self, dataset: Any = None) -> Any:
         """The clock of TRL's epochs: the scheduler draws the prompts, and any dataset is large enough for a batch."""
         batch = self.args.generation_batch_size
-        generations = -(-len(self.train_dataset) * self.num_generations // batch)
+        generations = max(1, len(self.train_dataset) // max(1, batch // self.num_generations))
         return Ticks(len(self.train_dataset), batch * self._uses * generations)
 
     # -- checkpoints --------------------------------------------------------------------------------------------------
@@ -377,9 +379,3 @@ def _weighted(functions: Any, args: GRPOConfig) -> list[tuple[str, float]]:
     names = reward_names(functions)
     weights = args.reward_weights or [1.0] * len(names)
     return list(zip(names, map(float, weights), strict=False)) or [("environment", 1.0)]
-
-
-def _steps(args: GRPOConfig) -> int | None:
-    """Optimizer steps of the run; None where epochs end it."""
-    steps: int = args.max_steps
-    return steps if steps > 0 else None
