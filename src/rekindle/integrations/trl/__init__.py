@@ -12,6 +12,9 @@ def __getattr__(name: str) -> Any:
     """The trainer, imported when it is asked for, because settings and tables need neither TRL nor torch."""
     if name != "RekindleTrainer":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from rekindle.integrations.trl.versions import check_versions
+
+    check_versions()
     from rekindle.integrations.trl.trainer import RekindleTrainer
 
     return RekindleTrainer
