@@ -257,7 +257,7 @@ class RekindleTrainer(GRPOTrainer):
         shares = self._metrics["train"]["frac_reward_zero_std"]
         silent = list(shares)
         try:
-            output = super()._generate_and_score_completions([self._row(row) for row in rows])
+            output = super()._generate_and_score_completions(self._rows_of(rows))
         finally:
             self.num_generations, self._sampling = size, None
         shares[:] = silent  # of groups of one, all are silent
@@ -267,8 +267,11 @@ class RekindleTrainer(GRPOTrainer):
         corrected = self.use_vllm and self.vllm_importance_sampling_correction
         return rollouts_of(rows, output, sampling.judged, rewards, ends, extras=corrected)
 
-    def _row(self, row: Row) -> dict[str, Any]:
-        return dict(self.train_dataset[self.run.places[row.request.row]])
+    def _rows_of(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
+        """Rows of the dataset, one for each; every row is read once."""
+        places = [self.run.places[row.request.row] for row in rows]
+        found = {place: self.train_dataset[place] for place in dict.fromkeys(places)}
+        return [dict(found[place]) for place in places]
 
     def _generate_single_turn(
         self, prompt_ids: Any, images: Any, multimodal_fields: Any, num_generations: int, has_tool_images: bool = False
