@@ -34,6 +34,7 @@ FLOORS = {
     "assembly": 5,
     "integrations": 5,
     "doctor": 5,
+    "integrations": 5,
     "warm_starts": 6,
     "given": 4,
     "session": 7,
@@ -116,6 +117,21 @@ def test_rooms_without_torch_do_not_import_it():
         if module.split(".")[0] in {"torch", "transformers"}
     ]
     assert not heavy
+
+
+STANDS_ON_ITS_OWN = ("training", "assembly", "api", "session", "cli")
+
+
+def test_integrations_stand_beside_our_own_loop():
+    """An integration runs another trainer, so nothing of ours that runs or builds a training run is in it."""
+    assert not [
+        f"{path} imports {module}"
+        for path in FILES
+        if room(path) == "integrations"
+        for module, name in imports(path)
+        if module.removeprefix("rekindle.").split(".")[0] in STANDS_ON_ITS_OWN
+        or (module == "rekindle" and name in STANDS_ON_ITS_OWN)
+    ]
 
 
 def test_no_two_rooms_import_each_other():
