@@ -11,6 +11,7 @@ checkpoint. Completions of the held-out prompts are sampled by transformers, wit
 import argparse
 import json
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ Measured = Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]
 
 
 def run(setting: Any, recipe: str, seed: int, out: Path) -> None:
-    """Train one run, or what is left of it."""
+    """Train one run, or what is left of it; its checkpoints are removed at the end."""
     from trl_evaluations import Evaluated
     from trl_tasks import arguments, make_trainer
 
@@ -62,6 +63,8 @@ def run(setting: Any, recipe: str, seed: int, out: Path) -> None:
     trainer.train(resume_from_checkpoint=any(folder.glob("checkpoint-*")))
     made = {"about": about, "seed": seed, **arms.made_now()}
     record.write_text(json.dumps(made) + "\n", encoding="utf-8")
+    for checkpoint in folder.glob("checkpoint-*"):
+        shutil.rmtree(checkpoint)
 
 
 def measure(folder: Path, stock: bool) -> dict[str, Any]:

@@ -32,8 +32,8 @@ FLOORS = {
     "environments": 4,
     "preflight": 4,
     "assembly": 5,
-    "integrations": 5,
     "doctor": 5,
+    "integrations": 5,
     "warm_starts": 6,
     "given": 4,
     "session": 7,
@@ -62,8 +62,6 @@ TORCH_FREE = (
     "preflight",
     "records",
 )
-NOT_FOR_INTEGRATIONS = {"training", "assembly", "session", "api", "cli"}
-"""Rooms of the native trainer: another trainer trains instead of it."""
 UNCHECKED = {"__init__", "__main__", "testing"}
 
 
@@ -142,13 +140,3 @@ def test_no_two_rooms_import_each_other():
         if module.startswith("rekindle.") and module.split(".")[1] != room(path)
     }
     assert not {(a, b) for a, b in edges if (b, a) in edges}
-
-
-def test_integrations_do_without_the_native_trainer():
-    assert not [
-        f"{path} imports {module}"
-        for path in FILES
-        if room(path) == "integrations"
-        for module, _ in imports(path)
-        if module.startswith("rekindle.") and module.split(".")[1] in NOT_FOR_INTEGRATIONS
-    ]

@@ -1,5 +1,6 @@
 """Which releases of TRL are accepted, and what is said of the others; without TRL itself."""
 
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -55,6 +56,20 @@ def test_without_trl_there_is_one_sentence_with_the_remedy(monkeypatch):
     monkeypatch.setattr(versions, "_installed", lambda distribution: None)
     with pytest.raises(UserError, match=r'needs trl, which is not installed; run: pip install "rekindle\[trl\]"$'):
         versions.check_versions()
+
+
+def test_importing_the_trainer_says_it(monkeypatch):
+    monkeypatch.setattr(versions, "_installed", lambda distribution: "1.15.0")
+    with pytest.raises(UserError, match=r"^trl 1\.15\.0 is installed, and "):
+        from rekindle.integrations.trl import RekindleTrainer  # noqa: F401
+
+
+def test_the_package_is_imported_without_trl_and_torch():
+    program = (
+        "import sys, rekindle.integrations.trl\n"
+        "assert not {'trl', 'torch', 'transformers', 'accelerate'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_a_folder_with_the_name_of_a_package_is_not_the_package(tmp_path, monkeypatch):
