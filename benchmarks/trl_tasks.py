@@ -16,7 +16,6 @@ import trl
 from datasets import Dataset
 
 import arms
-import smollm2
 from rekindle.preflight import task_set
 from rekindle.recipes import RECIPES, resolve
 from rekindle.tasks.arithmetic import load_arithmetic
@@ -39,7 +38,6 @@ class Setting:
     Attributes:
         start: seed -> directory of the model that a run begins with.
         judge: (task, completion, whether it ended by itself) -> verdict of each judge.
-        chat: Whether prompts are messages.
         more: Arguments of TRL.
     """
 
@@ -49,7 +47,6 @@ class Setting:
     start: Callable[[int], Path]
     judge: Callable[[Task, str, bool], dict[str, bool]]
     limit: int
-    chat: bool
     steps: int
     every: int
     groups: int
@@ -72,7 +69,7 @@ def toy() -> Setting:
 
     return Setting(
         name="toy", train=tasks.pool, held_out=tasks.held_out, start=lambda seed: start_model(config, _say_nothing),
-        judge=judge, limit=config.engine.max_new_tokens, chat=False, steps=120, every=15, groups=64, group_size=4,
+        judge=judge, limit=config.engine.max_new_tokens, steps=120, every=15, groups=64, group_size=4,
         more={"learning_rate": 5e-4, "warmup_steps": 20},
     )  # fmt: skip
 
@@ -82,20 +79,22 @@ def _say_nothing(_: str) -> None:
 
 
 def on_model(directory: Path) -> Setting:
-    """The task of examples/arithmetic_smollm2.toml, for the model in a directory."""
+    """Sums and products as lines of text that the model in a directory goes on with; its first line is the answer."""
 
     def judge(task: Task, text: str, ended: bool) -> dict[str, bool]:
+        line, more, _ = text.partition("\n")
         return {
-            "verifier": math_equal(text, task.answer, prompt=task.prompt),
-            "last_number": last_number(text, task.answer, task.prompt) == 1,
-            "strict": ended and smollm2.strictly_right(task, text),
+            "verifier": math_equal(line, task.answer),
+            "last_number": last_number(line, task.answer, task.prompt) == 1,
+            "strict": bool(more or ended) and line.strip() == task.answer,
         }
 
-    found = load_arithmetic({}, pool_size=1000, eval_prompts=128, seed=0)
+    params = {"kinds": ["1+1", "2+1", "1*1"], "template": "6 + 3 = 9\n5 * 7 = 35\n{} ="}
+    found = load_arithmetic(params, pool_size=1000, eval_prompts=128, seed=0)
     return Setting(
         name=directory.name, train=found.pool, held_out=found.held_out, start=lambda seed: directory, judge=judge,
-        limit=24, chat=True, steps=40, every=10, groups=16, group_size=4,
-        more={"learning_rate": 1e-5, "warmup_steps": 4},
+        limit=5, steps=30, every=10, groups=8, group_size=4,
+        more={"learning_rate": 2e-5, "warmup_steps": 3},
     )  # fmt: skip
 
 
@@ -127,9 +126,8 @@ def make_trainer(setting: Setting, recipe: str, args: trl.GRPOConfig, *, kind: t
     """TRL's trainer, or ours with a recipe; ``kind``: a subclass of one of them."""
 
     def reward(completions, question, answer, **columns):
-        texts = [one if isinstance(one, str) else one[0]["content"] for one in completions]
         tasks = (Task(asked, asked, right) for asked, right in zip(question, answer, strict=True))
-        return [float(setting.judge(task, text, False)["verifier"]) for task, text in zip(tasks, texts, strict=True)]
+        return [float(setting.judge(task, text, False)["verifier"]) for task, text in zip(tasks, completions, strict=True)]
 
     if recipe != STOCK:
         more["recipe"] = recipe
@@ -137,7 +135,7 @@ def make_trainer(setting: Setting, recipe: str, args: trl.GRPOConfig, *, kind: t
         model=str(setting.start(args.seed)),
         reward_funcs=reward,
         args=args,
-        train_dataset=Dataset.from_list([_row(setting, task) for task in setting.train]),
+        train_dataset=Dataset.from_list([_row(task) for task in setting.train]),
         processing_class=transformers.AutoTokenizer.from_pretrained(setting.start(args.seed), padding_side="left"),
         **more,
     )
@@ -151,9 +149,8 @@ def kind_of(recipe: str) -> type:
     return getattr(import_module(module), name)
 
 
-def _row(setting: Setting, task: Task) -> dict[str, Any]:
-    prompt = [{"role": "user", "content": task.prompt}] if setting.chat else task.prompt
-    return {"id": task.id, "prompt": prompt, "question": task.prompt, "answer": str(task.answer)}
+def _row(task: Task) -> dict[str, Any]:
+    return {"id": task.id, "prompt": task.prompt, "question": task.prompt, "answer": str(task.answer)}
 
 
 @torch.no_grad()
@@ -171,10 +168,8 @@ def completed(setting: Setting, model: Any, tokenizer: Any, seed: int = 0) -> li
 
 
 def _completed(setting: Setting, model: Any, tokenizer: Any, tasks: Sequence[Task]) -> Iterator[dict[str, Any]]:
-    prompts = [_row(setting, task)["prompt"] for task in tasks]
-    if setting.chat:
-        prompts = tokenizer.apply_chat_template(prompts, add_generation_prompt=True, tokenize=False)
-    batch = tokenizer(prompts, return_tensors="pt", padding=True, add_special_tokens=not setting.chat)
+    prompts = [task.prompt for task in tasks]
+    batch = tokenizer(prompts, return_tensors="pt", padding=True)
     sampling = transformers.GenerationConfig(
         do_sample=True, temperature=1.0, top_k=0, top_p=1.0, max_new_tokens=setting.limit,
         pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id,

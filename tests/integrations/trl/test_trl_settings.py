@@ -162,7 +162,7 @@ SET = [
     ({"scale_rewards": "none"}, {"advantage.estimator": "dr_grpo", "advantage.epsilon": 1e-8}),
     ({"num_iterations": 2}, {"optimizer.epochs": 2, "loss.old_logprobs": "recompute", "train.steps": 5}),
     ({"gradient_accumulation_steps": 2}, {"train.groups_per_step": 16, "optimizer.minibatches": 1}),
-    ({"gradient_accumulation_steps": 4, "steps_per_generation": 2}, {"train.groups_per_step": 16, "train.steps": 20}),
+    ({"gradient_accumulation_steps": 4, "steps_per_generation": 2, "num_iterations": 2}, {"train.groups_per_step": 16}),
     ({"world_size": 2}, {"train.groups_per_step": 16}),
     ({"generation_batch_size": 128, "steps_per_generation": 2}, {"optimizer.minibatches": 2, "train.steps": 5}),
     # more optimizer steps than groups count as passes: TRL divides by rows
