@@ -127,7 +127,8 @@ def make_trainer(setting: Setting, recipe: str, args: trl.GRPOConfig, *, kind: t
 
     def reward(completions, question, answer, **columns):
         tasks = (Task(asked, asked, right) for asked, right in zip(question, answer, strict=True))
-        return [float(setting.judge(task, text, False)["verifier"]) for task, text in zip(tasks, completions, strict=True)]
+        judged = zip(tasks, completions, strict=True)
+        return [float(setting.judge(task, text, False)["verifier"]) for task, text in judged]
 
     if recipe != STOCK:
         more["recipe"] = recipe
