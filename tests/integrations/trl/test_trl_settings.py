@@ -17,7 +17,7 @@ from rekindle.config.conditions import value_at
 from rekindle.integrations.trl.arguments import DEFAULTS, Arguments
 from rekindle.integrations.trl.links import AGGREGATION
 from rekindle.integrations.trl.refusals import refuse_preset
-from rekindle.integrations.trl.settings import run_settings, settled
+from rekindle.integrations.trl.settings import keeps_trls_denominators, run_settings, settled
 from rekindle.notices import RekindleWarning
 from rekindle.recipes import on_given_tasks
 from rekindle.recipes.grpo import grpo
@@ -491,3 +491,9 @@ def test_arguments_are_read_from_any_object():
     assert Arguments.of(SimpleNamespace(scale_rewards=True)).scale_rewards == "group"
     whole = replace(BATCH, beta=0.3, loss_type="grpo")
     assert Arguments.of(SimpleNamespace(**{one.name: getattr(whole, one.name) for one in fields(whole)})) == whole
+
+
+def test_recipes_that_choose_nothing_keep_trls_denominators():
+    several = {"gspo": FOUR_STEPS, "cispo": FOUR_STEPS}
+    found = {name for name in on_given_tasks() if keeps_trls_denominators(configured(name, several.get(name, BATCH)))}
+    assert found == {"grpo", "dr_grpo", "rloo", "maxrl", "gspo", "cispo"}

@@ -249,9 +249,10 @@ def _at(values: Mapping[str, Any], path: str) -> Any:
 def keeps_trls_denominators(config: Config) -> bool:
     """Whether rollouts of groups without signal count in the loss's denominators, as they do in TRL.
 
-    They do where the recipe leaves the choice of prompts and groups alone. Recipes that choose (recycling, refill,
-    oversampling, phases, top-ups, a gate) train on the groups that they chose, as the native trainer does.
+    They do where the recipe leaves the choice of prompts and rollouts alone. Recipes that choose (recycling, refill,
+    oversampling, phases, sizes, top-ups, subsets, a gate) train on what they chose, as the native trainer does.
     """
     train, plain = config.train, PLAIN
-    chooses = config.pool != plain.pool or config.refill != plain.refill or config.top_up != plain.top_up
-    return not chooses and (train.oversample, train.gate) == (plain.train.oversample, plain.train.gate)
+    chosen = ("pool", "refill", "top_up", "subset", "sizes")
+    leaves = all(getattr(config, table) == getattr(plain, table) for table in chosen)
+    return leaves and (train.oversample, train.gate) == (plain.train.oversample, plain.train.gate)
