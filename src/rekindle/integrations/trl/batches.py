@@ -26,7 +26,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from rekindle.integrations.trl.division import Division, OptimizerStep, Part, divide
@@ -179,15 +178,9 @@ def padded(rows: Sequence[TrainingSample], settings: BatchSettings, scales: Sequ
 
     def column(values: Sequence[Sequence[float]], fill: float, dtype: torch.dtype, *, left: bool = False) -> Tensor:
         length = -(-max(len(one) for one in values) // settings.multiple) * settings.multiple
-        padded = [
-            F.pad(
-                torch.tensor(one, dtype=dtype),
-                ((length - len(one)) * left, (length - len(one)) * (not left)),
-                value=fill,
-            )
-            for one in values
-        ]
-        return torch.stack(padded).to(settings.device)
+        missing = [[fill] * (length - len(one)) for one in values]
+        whole = [[*filling, *one] if left else [*one, *filling] for one, filling in zip(values, missing, strict=True)]
+        return torch.tensor(whole, dtype=dtype, device=settings.device)
 
     def after(values: Sequence[Sequence[float]], dtype: torch.dtype) -> Tensor:
         return column([one[start:] for one, start in zip(values, starts, strict=True)], 0, dtype)
