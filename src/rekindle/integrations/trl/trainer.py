@@ -131,6 +131,7 @@ class RekindleTrainer(GRPOTrainer):
         for key, value in settled(config, arguments).items():
             setattr(args, key, value)
         self._sampling: _Sampling | None = None
+        self._noted: dict[str, float] = {}
         self._collecting = 0.0  # seconds that the rollouts of a micro-step took
         super().__init__(model, reward_funcs, args, train_dataset, *others, **named)
         if not self.use_vllm:
@@ -219,6 +220,7 @@ class RekindleTrainer(GRPOTrainer):
         except _RunIsOverError:
             self.record.warn(f"the run is over: {self.run.steps.over}")
             self.control.should_training_stop = True
+            self.accelerator.gradient_state._set_sync_gradients(False)  # so that the optimizer makes no step
             return torch.zeros((), device=self.accelerator.device)
         self.run.steps.clock.add("train", time.perf_counter() - began - self._collecting)
         return loss
@@ -240,8 +242,17 @@ class RekindleTrainer(GRPOTrainer):
         if self._step % self._uses == 0 and self.record.is_open:
             self._finish()
 
+    def note(self, metrics: Mapping[str, float]) -> None:
+        """Add metrics to the step that ended last; in the middle of a generation, to the one that is being made."""
+        if self.record.is_open:
+            self._noted |= metrics
+        else:
+            self.record.add(metrics)
+
     def _finish(self) -> None:
         self.run.finish(self.meter.stats(self.run.probe.moved(self._updates.score)))
+        noted, self._noted = self._noted, {}
+        self.record.add(noted)
         for key, value in self.record.latest.items():
             if key.startswith(LOGGED) and isinstance(value, int | float):
                 self._metrics["train"][f"rekindle/{key}"].append(float(value))
