@@ -40,7 +40,7 @@ from rekindle.integrations.trl.row_sampling import Cuts, RowSeed, check_generati
 from rekindle.integrations.trl.row_temperatures import RowTemperatures, check_head
 from rekindle.integrations.trl.rows import tasks_of
 from rekindle.integrations.trl.run import TrlRun
-from rekindle.integrations.trl.sampled import Judged, Rewards, rollouts_of
+from rekindle.integrations.trl.sampled import EXTRAS, Judged, Rewards, rollouts_of
 from rekindle.integrations.trl.settings import run_settings, settled
 from rekindle.integrations.trl.state import load_batches, newest_whole, save_batches, save_state
 from rekindle.integrations.trl.update_batches import UpdateBatches
@@ -78,10 +78,16 @@ class Ticks(Sampler[int]):
 
 
 class _Sampling:
-    """A generation that is being made: its plan, and what the reward functions saw of it."""
+    """A generation that is being made: its plan, and what the reward functions saw of it.
 
-    def __init__(self, seeds: Sequence[RowSeed], cuts: Cuts) -> None:
-        self.plan = RowPlan(seeds, cuts)
+    Args:
+        seeds: One per row.
+        cuts: What leaves tokens out of a draw.
+        corrects: The first pass over the rows, the policy's, is for the correction of an engine of its own.
+    """
+
+    def __init__(self, seeds: Sequence[RowSeed], cuts: Cuts, *, corrects: bool) -> None:
+        self.plan, self.corrects = RowPlan(seeds, cuts), corrects
         self.temperatures = [one.temperature for one in seeds]
         self.judged: Judged | None = None
 
@@ -134,6 +140,12 @@ class RekindleTrainer(GRPOTrainer):
         self._noted: dict[str, float] = {}
         self._collecting = 0.0  # seconds that the rollouts of a micro-step took
         super().__init__(model, reward_funcs, args, train_dataset, *others, **named)
+        if self.rollout_func is not None:
+            raise UserError(
+                "rollout_func samples by itself, and the temperatures and seeds of rekindle's rows would not reach it; "
+                "leave it out, and give tools=[...] or environment_factory=..."
+            )
+        reward_names(self.reward_func_names)  # an environment may have the name of a function
         if not self.use_vllm:
             check_generation(self.generation_config)
         rollouts = TrlRollouts(
@@ -263,7 +275,8 @@ class RekindleTrainer(GRPOTrainer):
         """Sample and judge rows with TRL's own code, as groups of one."""
         seeds = [RowSeed(row.request.seed, row.index, row.request.temperature) for row in rows]
         cuts = Cuts(self.top_k or 0, self.top_p, self.min_p or 0.0)
-        sampling = self._sampling = _Sampling(seeds, cuts)
+        corrects = self.use_vllm and self.vllm_importance_sampling_correction
+        sampling = self._sampling = _Sampling(seeds, cuts, corrects=corrects)
         size, self.num_generations = self.num_generations, 1
         shares = self._metrics["train"]["frac_reward_zero_std"]
         silent = list(shares)
@@ -275,8 +288,8 @@ class RekindleTrainer(GRPOTrainer):
         assert sampling.judged is not None, "TRL calls _calculate_rewards once per generation"
         rewards = Rewards(self.reward_func_names, self.reward_weights.tolist(), self.run.config.task)
         ends = [*self.eos_token_ids, self._tokenizer.pad_token_id]
-        corrected = self.use_vllm and self.vllm_importance_sampling_correction
-        return rollouts_of(rows, output, sampling.judged, rewards, ends, extras=corrected)
+        extras = EXTRAS if corrects else ("sampling_per_token_logps",) if self.use_vllm else ()
+        return rollouts_of(rows, output, sampling.judged, rewards, ends, extras=extras)
 
     def _row(self, row: Row) -> dict[str, Any]:
         return dict(self.train_dataset[self.run.places[row.request.row]])
@@ -330,9 +343,10 @@ class RekindleTrainer(GRPOTrainer):
             found = super()._get_per_token_logps_and_entropies(model, input_ids, *others, **named)
             self._scored = found[0].detach()
             return found
-        if model is not self.model or not self.use_vllm:
+        if model is not self.model or not sampling.corrects:
             kept = named.get("logits_to_keep", others[1] if len(others) > 1 else 0)
             return torch.zeros(len(input_ids), kept, device=input_ids.device), None, None
+        sampling.corrects = False  # a pass after it is the reference's
         with self._row_temperatures.at(sampling.temperatures):
             return super()._get_per_token_logps_and_entropies(model, input_ids, *others, **named)
 
@@ -351,8 +365,9 @@ class RekindleTrainer(GRPOTrainer):
     def _compare(self, inputs: Batch) -> None:
         """Measure how far the log-probabilities of the loss are from those at which the tokens were sampled."""
         if self.run.config.loss.off_temperature == "tempered":
-            trained = (inputs["completion_mask"] * inputs["tool_mask"]).bool()
-            self.meter.add_gap((self._scored - inputs["sampling_per_token_logps"])[trained])
+            sampled = inputs["sampling_per_token_logps"]  # NaN of tokens that vLLM did not score
+            known = (inputs["completion_mask"] * inputs["tool_mask"]).bool() & ~sampled.isnan()
+            self.meter.add_gap((self._scored - sampled)[known])
 
     def _get_train_sampler(self, dataset: Any = None) -> Any:
         """The clock of TRL's epochs: the scheduler draws the prompts, and any dataset is large enough for a batch."""
