@@ -1,7 +1,7 @@
 """What TRL returns of a generation, read as rollouts."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress, pairwise
 from typing import Any
@@ -139,6 +139,13 @@ def _transcript(completion: Any) -> str:
 
 
 def _content(message: Any) -> str:
-    content = message.get("content") or ""
-    calls = message.get("tool_calls")
-    return f"{content}{calls}" if calls else str(content)
+    calls = [_call(one.get("function", one)) for one in message.get("tool_calls") or ()]
+    return "\n".join(filter(None, [str(message.get("content") or ""), *calls]))
+
+
+def _call(function: Mapping[str, Any]) -> str:
+    """A call of a tool as people write it: ``add(a=1, b=2)``."""
+    given = function.get("arguments")
+    if isinstance(given, Mapping):
+        given = ", ".join(f"{name}={value!r}" for name, value in given.items())
+    return f"{function.get('name')}({given or ''})"
