@@ -275,6 +275,24 @@ def test_the_share_of_silent_groups_is_that_of_groups(made, few):
     assert 0 < sum(silent) < 4
 
 
+def test_a_pass_for_a_profile_is_not_in_the_first_log(made, few, tmp_path):
+    calls = []
+
+    def reward(prompts, completions, log_metric, log_extra, **_):
+        of_pass = float(trainer.run._steps is None)
+        calls.append(of_pass)
+        log_metric("of_pass", of_pass)
+        log_extra("of_pass", [of_pass] * len(prompts))
+        return solved_or_odd(prompts, completions)
+
+    trainer = made(reward, "sgpo", data=few, num_generations=8, log_completions=True, max_steps=1)
+    trainer.train()
+    assert {0.0, 1.0} == set(calls)
+    assert logged(trainer, "of_pass") == [0.0]
+    table = pandas.read_parquet(tmp_path / "out" / "completions" / "completions_00001.parquet")
+    assert set(table["of_pass"]) == {0.0}
+
+
 def test_tensorboard_and_callbacks_get_what_they_expect(made, tmp_path, monkeypatch):
     monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "board"))
     events = []
@@ -398,6 +416,16 @@ def test_a_run_that_runs_out_ends_with_the_weights_of_its_last_update(accumulate
     assert ending["name"] == "bound"
     assert ending["why"]
     assert "the run is over" in (trainer.run.record._directory / "warnings.jsonl").read_text()
+
+
+def test_a_second_call_of_train_is_a_run_of_its_own(made):
+    trainer = made(odd, "recycle", steps_per_generation=4, max_steps=3)  # ends in the middle of a generation
+    trainer.train()
+    first = lines(trainer)
+    trainer.train()
+    assert [(line["step"], line["version"]) for line in lines(trainer)] == [(1, 1), (2, 2)]
+    assert [line["total_rollouts"] for line in lines(trainer)] == [line["total_rollouts"] for line in first]
+    assert sum(one["n"] for one in groups(trainer)) == lines(trainer)[-1]["total_rollouts"]
 
 
 # -- memory -----------------------------------------------------------------------------------------------------------

@@ -27,6 +27,12 @@ class RunCallback(TrainerCallback):
         self._trainer = trainer
         self._said = 0
 
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **named: Any
+    ) -> None:
+        """Begin with the sentences of another run."""
+        self._said = 0
+
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **named: Any
     ) -> None:

@@ -29,6 +29,7 @@ from torch.utils.data import Sampler
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl import GRPOConfig, GRPOTrainer
 
+from rekindle.config import Config
 from rekindle.integrations.recorded_run import RecordedRun
 from rekindle.integrations.trl.arguments import Arguments
 from rekindle.integrations.trl.batches import Batch
@@ -47,7 +48,7 @@ from rekindle.integrations.trl.update_batches import UpdateBatches
 from rekindle.integrations.trl.update_meter import UpdateMeter, reducer
 from rekindle.integrations.trl.vllm_temperatures import temperatures_in_vllm
 from rekindle.integrations.trl.words import model_name, reward_names
-from rekindle.types import TrainingSample, UserError
+from rekindle.types import Task, TrainingSample, UserError
 
 __all__ = ["RekindleTrainer"]
 
@@ -130,7 +131,7 @@ class RekindleTrainer(GRPOTrainer):
         name = model_name(model)
         args = copy.copy(args) if args is not None else GRPOConfig(f"{name.rpartition('/')[2]}-GRPO")
         arguments = Arguments.of(args)
-        tasks = tasks_of(train_dataset)
+        tasks = self._tasks = tasks_of(train_dataset)
         config = run_settings(
             recipe, arguments, model=name, rewards=_weighted(reward_funcs, args), rows=len(train_dataset)
         )
@@ -148,21 +149,7 @@ class RekindleTrainer(GRPOTrainer):
         reward_names(self.reward_func_names)  # an environment may have the name of a function
         if not self.use_vllm:
             check_generation(self.generation_config)
-        rollouts = TrlRollouts(
-            self._sampled,
-            process=self.accelerator.process_index,
-            processes=self.accelerator.num_processes,
-            chunk=args.generation_batch_size,
-        )
-        self.run = TrlRun(
-            config,
-            tasks,
-            rollouts,
-            output_dir=Path(args.output_dir),
-            main=self.accelerator.is_main_process,
-            parameters=sum(one.numel() for one in self.model.parameters()),
-            decode=self._tokenizer.decode,
-        )
+        self.run = self._new_run(config, tasks)
         self.meter = UpdateMeter(reducer(self.accelerator), self.accelerator.num_processes)
         self._row_temperatures = RowTemperatures(self.model, self.temperature)
         self._updates = UpdateBatches(self, self._row_temperatures, self.meter)
@@ -183,13 +170,40 @@ class RekindleTrainer(GRPOTrainer):
                 "begin the run"
             )
         resumed = checkpoint if resume_from_checkpoint else None
+        if resumed is None and self.record.step:  # a further run of the same trainer
+            self._step, self._buffered_inputs, self._noted = 0, None, {}
+            self.run = self._new_run(self.run.config, self._tasks)
         with self.run.opened(resumed, resumable=newest is not None, **self._facts()) as state:
+            self._forget()
             if state is not None and resumed is not None:
                 self._restore(resumed, state)
             found = super().train(str(resumed) if resumed else None, *others, **named)
             if self.record.is_open:  # the last optimizer step was in the middle of a generation
                 self._finish()
             return found
+
+    def _new_run(self, config: Config, tasks: Sequence[Task]) -> TrlRun:
+        rollouts = TrlRollouts(
+            self._sampled,
+            process=self.accelerator.process_index,
+            processes=self.accelerator.num_processes,
+            chunk=self.args.generation_batch_size,
+        )
+        return TrlRun(
+            config,
+            tasks,
+            rollouts,
+            output_dir=Path(self.args.output_dir),
+            main=self.accelerator.is_main_process,
+            parameters=sum(one.numel() for one in self.model.parameters()),
+            decode=self._tokenizer.decode,
+        )
+
+    def _forget(self) -> None:
+        """Forget what TRL would log of rollouts before the first step (a pass for a profile)."""
+        self._metrics["train"].clear()
+        for column in self._logs.values():
+            column.clear()
 
     def _facts(self) -> dict[str, Any]:
         return {
