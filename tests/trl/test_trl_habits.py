@@ -1,8 +1,9 @@
-"""What users of TRL do works with a recipe as well: PEFT, several rewards, tables, trackers, evaluation, a run's end."""
+"""What users of TRL do works with a recipe: PEFT, several rewards, tables, trackers, evaluation, a run's end."""
 
 import json
 import math
 import warnings
+from typing import Any
 
 import pandas
 import pytest
@@ -91,8 +92,8 @@ def logged(trainer, key):
 def test_with_peft_only_the_adapter_moves_and_the_model_without_it_is_the_reference(made, few, tmp_path):
     lora = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
     trainer = made(
-        solved_or_odd, HOT, data=few, peft_config=lora, beta=0.1, max_steps=3, learning_rate=0.05, save_strategy="steps",
-        save_steps=3,
+        solved_or_odd, HOT, data=few, peft_config=lora, beta=0.1, max_steps=3, learning_rate=0.05, save_steps=3,
+        save_strategy="steps",
     )  # fmt: skip
     before = weights(trainer)
     trainer.train()
@@ -121,8 +122,8 @@ def test_a_run_with_peft_goes_on_from_its_checkpoint(made, tmp_path, tiny_model)
         for steps in (4,) if name == "whole" else (2, 4):
             tiny_model = fresh(tiny_model, start)
             trainer = made(
-                odd, "recycle", model=tiny_model, peft_config=lora, max_steps=steps, save_strategy="steps", save_steps=2,
-                output_dir=str(tmp_path / name),
+                odd, "recycle", model=tiny_model, peft_config=lora, max_steps=steps, save_strategy="steps",
+                save_steps=2, output_dir=str(tmp_path / name),
             )  # fmt: skip
             trainer.train(resume_from_checkpoint=steps == 4 and name == "resumed")
         found[name] = (groups(trainer), weights(trainer))
@@ -295,7 +296,7 @@ def test_a_pass_for_a_profile_is_not_in_the_first_log(made, few, tmp_path):
 
 def test_tensorboard_and_callbacks_get_what_they_expect(made, tmp_path, monkeypatch):
     monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "board"))
-    events = []
+    events: list[Any] = []
 
     class Listener(TrainerCallback):
         def on_train_begin(self, args, state, control, **named):
@@ -327,7 +328,9 @@ def test_every_step_has_its_line_where_only_some_are_logged(made):
     trainer.train()
     assert [line["step"] for line in lines(trainer)] == [1, 2, 3, 4]
     assert all(math.isfinite(line["loss"]) for line in lines(trainer))
-    assert logged(trainer, "rekindle/groups/trained")[0] == sum(line["groups/trained"] for line in lines(trainer)[:2]) / 2
+    assert (
+        logged(trainer, "rekindle/groups/trained")[0] == sum(line["groups/trained"] for line in lines(trainer)[:2]) / 2
+    )
 
 
 # -- evaluation -------------------------------------------------------------------------------------------------------
@@ -392,7 +395,11 @@ def test_a_run_that_runs_out_ends_with_the_weights_of_its_last_update(accumulate
     def reward(prompts, completions, trainer_state, **_):
         return solved(prompts) if trainer_state.global_step >= updates else odd(completions)
 
-    stop = {"pool": {"reset_below": 0, "on_empty": "stop"}} if bound == "nothing left" else {"train": {"max_steps_without_signal": 2}}
+    stop = (
+        {"pool": {"reset_below": 0, "on_empty": "stop"}}
+        if bound == "nothing left"
+        else {"train": {"max_steps_without_signal": 2}}
+    )
     optimizer = torch.optim.SGD(tiny_model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
     snapshots, made_steps = [], []
     optimizer.register_step_post_hook(lambda *_: made_steps.append(1))
@@ -409,6 +416,7 @@ def test_a_run_that_runs_out_ends_with_the_weights_of_its_last_update(accumulate
     with warnings.catch_warnings(record=True):
         trainer.train()
     assert trainer.state.global_step < 50
+    assert all(value is not None for line in trainer.state.log_history for value in line.values())
     assert len(made_steps) == updates
     last = snapshots[updates - 1]
     assert all(now.equal(then) for now, then in zip(trainer.model.parameters(), last, strict=True))

@@ -135,7 +135,7 @@ def asked(completions, **_):
 
 
 @pytest.fixture
-def made(model, talker, args):
+def made(model, talker, args, monkeypatch):
     data = Dataset.from_list([{"prompt": [{"role": "user", "content": f"{n}+2="}], "number": n} for n in range(12)])
     data = data.add_column("environment", ["game", "riddle"] * 6)
 
@@ -151,7 +151,7 @@ def made(model, talker, args):
             trainer.updates.append(list(samples))
             return build(samples, *rest)
 
-        trainer._updates.build = noted
+        monkeypatch.setattr(trainer._updates, "build", noted)
         return trainer
 
     return make
@@ -192,17 +192,19 @@ def test_only_sampled_tokens_count(tool, made, says, talker):
 
 def test_transcripts_and_turns_are_kept(made, says):
     says(call("add", a=1, b=2), even)
-    trainer = made(tools=[add])
+    trainer = made(tools=[add], max_steps=1)
     trainer.train()
     found = [one for one in lines(trainer, "samples") if one["turns"] == 2]
-    assert len(found) == 4
+    assert len(found) == 2
     assert all(one["completion"].startswith("assistant: add(a=1, b=2)\ntool: 3\nassistant: ") for one in found)
     assert all(one["turns"] == 1 for one in lines(trainer, "samples") if one not in found)
 
 
 def test_a_failing_tool_and_one_that_says_too_much_do_not_end_the_run(made, says):
     says(call("recite", times=90), even)
-    trainer = made(lambda completions, **_: [float(len(one[0]["content"]) % 2) for one in completions], tools=[recite], max_steps=1)
+    trainer = made(
+        lambda completions, **_: [float(len(one[0]["content"]) % 2) for one in completions], tools=[recite], max_steps=1
+    )
     trainer.train()
     assert all(line["tool_tokens"] == 0 for line in lines(trainer))
     says(call("recite", often=1), even)

@@ -1,4 +1,4 @@
-"""A step with TRL's vLLM, of which a fake has the signatures: calls per temperature, and the correction for the engine."""
+"""A step with a fake of TRL's vLLM: calls per temperature, and the correction for the engine."""
 
 import inspect
 import json
@@ -67,8 +67,8 @@ def test_the_engine_has_the_signatures_of_the_installed_trl():
     for name in ("generate", "sync_weights"):
         ours, theirs = (inspect.signature(getattr(one, name)) for one in (Engine, VLLMGeneration))
         assert list(ours.parameters) == list(theirs.parameters), name
-    theirs = inspect.signature(VLLMGeneration.__init__).parameters
-    assert {"model", "processing_class", "temperature", "max_completion_length"} <= set(theirs)
+    arguments = inspect.signature(VLLMGeneration.__init__).parameters
+    assert {"model", "processing_class", "temperature", "max_completion_length"} <= set(arguments)
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def watched(trainer, monkeypatch):
         updates.append(list(samples))
         return build(samples, *rest)
 
-    trainer._updates.build = noted
+    monkeypatch.setattr(trainer._updates, "build", noted)
     compute = GRPOTrainer._compute_loss
 
     def losses(self, model, inputs):

@@ -43,17 +43,15 @@ from rekindle.integrations.trl.rows import tasks_of
 from rekindle.integrations.trl.run import TrlRun
 from rekindle.integrations.trl.sampled import EXTRAS, Judged, Rewards, rollouts_of
 from rekindle.integrations.trl.settings import run_settings, settled
+from rekindle.integrations.trl.shown import ShownByTrl
 from rekindle.integrations.trl.state import load_batches, newest_whole, save_batches, save_state
 from rekindle.integrations.trl.update_batches import UpdateBatches
 from rekindle.integrations.trl.update_meter import UpdateMeter, reducer
 from rekindle.integrations.trl.vllm_temperatures import temperatures_in_vllm
 from rekindle.integrations.trl.words import model_name, reward_names
-from rekindle.types import Task, TrainingSample, UserError
+from rekindle.types import Task, UserError
 
 __all__ = ["RekindleTrainer"]
-
-LOGGED = ("groups/", "temperature/", "pool/", "policy_gap")
-"""Beginnings of our metrics that TRL's own logs get, under ``rekindle/``."""
 
 
 class _RunIsOverError(Exception):
@@ -141,20 +139,12 @@ class RekindleTrainer(GRPOTrainer):
         self._noted: dict[str, float] = {}
         self._collecting = 0.0  # seconds that the rollouts of a micro-step took
         super().__init__(model, reward_funcs, args, train_dataset, *others, **named)
-        if self.rollout_func is not None:
-            raise UserError(
-                "rollout_func samples by itself, and the temperatures and seeds of rekindle's rows would not reach it; "
-                "leave it out, and give tools=[...] or environment_factory=..."
-            )
-        reward_names(self.reward_func_names)  # an environment may have the name of a function
-        if not self.use_vllm:
-            check_generation(self.generation_config)
-        self.run = self._new_run(config, tasks)
+        _check(self, config)
+        self._shown = ShownByTrl(self)
+        self.run = _run(self, config, tasks)
         self.meter = UpdateMeter(reducer(self.accelerator), self.accelerator.num_processes)
         self._row_temperatures = RowTemperatures(self.model, self.temperature)
         self._updates = UpdateBatches(self, self._row_temperatures, self.meter)
-        if config.heating.delta and config.loss.off_temperature == "tempered":
-            check_head(self.model)
         self.add_callback(RunCallback(self))
 
     # -- the run ------------------------------------------------------------------------------------------------------
@@ -172,38 +162,15 @@ class RekindleTrainer(GRPOTrainer):
         resumed = checkpoint if resume_from_checkpoint else None
         if resumed is None and self.record.step:  # a further run of the same trainer
             self._step, self._buffered_inputs, self._noted = 0, None, {}
-            self.run = self._new_run(self.run.config, self._tasks)
+            self.run = _run(self, self.run.config, self._tasks)
         with self.run.opened(resumed, resumable=newest is not None, **self._facts()) as state:
-            self._forget()
+            self._shown.clear()
             if state is not None and resumed is not None:
                 self._restore(resumed, state)
             found = super().train(str(resumed) if resumed else None, *others, **named)
             if self.record.is_open:  # the last optimizer step was in the middle of a generation
                 self._finish()
             return found
-
-    def _new_run(self, config: Config, tasks: Sequence[Task]) -> TrlRun:
-        rollouts = TrlRollouts(
-            self._sampled,
-            process=self.accelerator.process_index,
-            processes=self.accelerator.num_processes,
-            chunk=self.args.generation_batch_size,
-        )
-        return TrlRun(
-            config,
-            tasks,
-            rollouts,
-            output_dir=Path(self.args.output_dir),
-            main=self.accelerator.is_main_process,
-            parameters=sum(one.numel() for one in self.model.parameters()),
-            decode=self._tokenizer.decode,
-        )
-
-    def _forget(self) -> None:
-        """Forget what TRL would log of rollouts before the first step (a pass for a profile)."""
-        self._metrics["train"].clear()
-        for column in self._logs.values():
-            column.clear()
 
     def _facts(self) -> dict[str, Any]:
         return {
@@ -260,7 +227,7 @@ class RekindleTrainer(GRPOTrainer):
         posterior = self.run.config.posterior
         self.run.probe = Probe.of(samples, posterior.probe_rows if posterior.half_life is not None else 0)
         self.meter.begin()
-        self._show(samples)
+        self._shown.groups(self.record.silent_share, samples, self.run.rollouts.logged)
         return self._updates.build(samples, self.run.rollouts.carried(), (self.args.seed, self.record.step))
 
     def end_step(self) -> None:
@@ -279,9 +246,7 @@ class RekindleTrainer(GRPOTrainer):
         self.run.finish(self.meter.stats(self.run.probe.moved(self._updates.score)))
         noted, self._noted = self._noted, {}
         self.record.add(noted)
-        for key, value in self.record.latest.items():
-            if key.startswith(LOGGED) and isinstance(value, int | float):
-                self._metrics["train"][f"rekindle/{key}"].append(float(value))
+        self._shown.step(self.record.latest)
 
     # -- rollouts -----------------------------------------------------------------------------------------------------
 
@@ -292,13 +257,11 @@ class RekindleTrainer(GRPOTrainer):
         corrects = self.use_vllm and self.vllm_importance_sampling_correction
         sampling = self._sampling = _Sampling(seeds, cuts, corrects=corrects)
         size, self.num_generations = self.num_generations, 1
-        shares = self._metrics["train"]["frac_reward_zero_std"]
-        silent = list(shares)
         try:
-            output = super()._generate_and_score_completions([self._row(row) for row in rows])
+            with self._shown.without_silent_groups():
+                output = super()._generate_and_score_completions([self._row(row) for row in rows])
         finally:
             self.num_generations, self._sampling = size, None
-        shares[:] = silent  # of groups of one, all are silent
         assert sampling.judged is not None, "TRL calls _calculate_rewards once per generation"
         rewards = Rewards(self.reward_func_names, self.reward_weights.tolist(), self.run.config.task)
         ends = [*self.eos_token_ids, self._tokenizer.pad_token_id]
@@ -336,17 +299,6 @@ class RekindleTrainer(GRPOTrainer):
             self._sampling.judged = Judged(prompts, completions, completion_ids_list, rewards[own : own + len(prompts)])
             self.run.rollouts.seconds["verify"] += time.perf_counter() - began
         return rewards
-
-    def _show(self, samples: Sequence[TrainingSample]) -> None:
-        """Let TRL's own tables have what the step's groups say, which TRL took for groups of one."""
-        self._metrics["train"]["frac_reward_zero_std"].append(self.record.silent_share)
-        advantages = {id(one.token_ids): max(one.advantages, key=abs, default=0.0) for one in samples}
-        logged = [advantages.get(id(one.rollout.token_ids), 0.0) for one in self.run.rollouts.logged]
-        table = self._logs["advantages"]
-        count = min(len(logged), len(table))
-        for _ in range(count):
-            table.pop()
-        table.extend(logged[len(logged) - count :])
 
     # -- the update ---------------------------------------------------------------------------------------------------
 
@@ -419,3 +371,40 @@ def _weighted(functions: Any, args: GRPOConfig) -> list[tuple[str, float]]:
     names = reward_names(functions)
     weights = args.reward_weights or [1.0] * len(names)
     return list(zip(names, map(float, weights), strict=False)) or [("environment", 1.0)]
+
+
+def _check(trainer: Any, config: Config) -> None:
+    """Refuse what only TRL's own construction shows.
+
+    Raises:
+        UserError: Names the argument or the part of the model, and the remedy.
+    """
+    if trainer.rollout_func is not None:
+        raise UserError(
+            "rollout_func samples by itself, and the temperatures and seeds of rekindle's rows would not reach it; "
+            "leave it out, and give tools=[...] or environment_factory=..."
+        )
+    reward_names(trainer.reward_func_names)  # an environment may have the name of a function
+    if not trainer.use_vllm:
+        check_generation(trainer.generation_config)
+    if config.heating.delta and config.loss.off_temperature == "tempered":
+        check_head(trainer.model)
+
+
+def _run(trainer: Any, config: Config, tasks: Sequence[Task]) -> TrlRun:
+    """A run of a trainer, whose files are written from ``opened`` on."""
+    rollouts = TrlRollouts(
+        trainer._sampled,
+        process=trainer.accelerator.process_index,
+        processes=trainer.accelerator.num_processes,
+        chunk=trainer.args.generation_batch_size,
+    )
+    return TrlRun(
+        config,
+        tasks,
+        rollouts,
+        output_dir=Path(trainer.args.output_dir),
+        main=trainer.accelerator.is_main_process,
+        parameters=sum(one.numel() for one in trainer.model.parameters()),
+        decode=trainer._tokenizer.decode,
+    )
