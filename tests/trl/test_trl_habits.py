@@ -268,6 +268,16 @@ def test_the_table_of_completions_has_the_advantages_that_were_trained_on(made, 
     assert raised  # a virtual failure gives it advantages, which TRL's own formula would not
 
 
+def test_the_table_has_all_rollouts_of_a_step_with_refill(made, few, tmp_path):
+    trainer = made([solved_or_odd, digits], "bounded_dapo", data=few, log_completions=True, reward_weights=[1.0, 0.0])
+    trainer.train()
+    for step, line in enumerate(lines(trainer), 1):
+        table = pandas.read_parquet(tmp_path / "out" / "completions" / f"completions_{step:05d}.parquet")
+        assert len(table) == line["rollouts"]
+        assert sum(table["advantage"] != 0) == 4 * line["groups/trained"]
+    assert max(line["rollouts"] for line in lines(trainer)) > 8
+
+
 def test_the_share_of_silent_groups_is_that_of_groups(made, few):
     trainer = made(solved_or_odd, "grpo", data=few, max_steps=4)
     trainer.train()
@@ -412,6 +422,7 @@ def test_a_run_that_runs_out_ends_with_the_weights_of_its_last_update(accumulate
         reward, {"recipe": "recycle" if bound == "nothing left" else "bounded_dapo", **stop}, data=few, max_steps=50,
         gradient_accumulation_steps=accumulated, per_device_train_batch_size=8 // accumulated,
         optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)), callbacks=[Watch()],
+        log_completions=True,
     )  # fmt: skip
     with warnings.catch_warnings(record=True):
         trainer.train()

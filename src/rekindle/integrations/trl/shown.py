@@ -1,6 +1,7 @@
 """What TRL's own logs show of rollouts and steps: its metrics, and its table of completions."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,12 +24,25 @@ class ShownByTrl:
 
     def __init__(self, trainer: Any) -> None:
         self._metrics, self._table = trainer._metrics["train"], trainer._logs
+        self._batch = trainer.args.generation_batch_size
 
     def clear(self) -> None:
         """Forget rollouts before the first step (a pass for a profile)."""
         self._metrics.clear()
+
+    def begin(self) -> None:
+        """Empty the table for the rollouts of a step, of which refill may make more than TRL has room for."""
         for column in self._table.values():
             column.clear()
+        self._resize(None)
+
+    def _resize(self, longest: int | None) -> None:
+        def column(values: Iterable[Any] = ()) -> deque[Any]:
+            return deque(values, longest)
+
+        for name, old in self._table.items():
+            named = isinstance(old, Mapping)  # columns by name of a reward
+            self._table[name] = defaultdict(column, {key: column(old[key]) for key in old}) if named else column(old)
 
     @contextmanager
     def without_silent_groups(self) -> Iterator[None]:
@@ -50,11 +64,8 @@ class ShownByTrl:
         self._metrics[SILENT].append(silent)
         advantages = {id(one.token_ids): max(one.advantages, key=abs, default=0.0) for one in samples}
         found = [advantages.get(id(one.rollout.token_ids), 0.0) for one in played]
-        column = self._table["advantages"]
-        count = min(len(found), len(column))
-        for _ in range(count):
-            column.pop()
-        column.extend(found[len(found) - count :])
+        self._table["advantages"] = found
+        self._resize(max(len(found), self._batch))
 
     def step(self, metrics: Mapping[str, Any]) -> None:
         """Show metrics of a finished step."""

@@ -221,6 +221,7 @@ class RekindleTrainer(GRPOTrainer):
     def _collected(self) -> list[Batch]:
         """The micro-batches of the next update, of this process."""
         self.run.rollouts.forget()
+        self._shown.begin()
         samples = self.run.steps.next()
         if samples is None:
             raise _RunIsOverError
