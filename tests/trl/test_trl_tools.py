@@ -226,6 +226,14 @@ def test_groups_of_several_sizes_have_tools(made, says):
     assert max(line["policy_gap"] or 0 for line in lines(trainer)) < 1e-5
 
 
+def test_single_rollouts_have_tools(made, says):
+    says(call("add", a=1, b=2), lambda row: row.seed % 2)
+    trainer = made(recipe="c_rf_ntf", tools=[add], num_generations=8, max_steps=1)
+    trainer.train()
+    assert {1, 2} == {one["turns"] for one in lines(trainer, "samples")}
+    assert lines(trainer)[-1]["policy_gap"] < 1e-5
+
+
 def test_raised_temperatures_hold_in_every_turn(made, says):
     says(call("add", a=1, b=2), lambda row: True)
     trainer = made(recipe={"recipe": "erpo", "heating": {"delta": 0.4, "maximum": 1.8}}, tools=[add], rows=2)
