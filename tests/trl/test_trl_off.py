@@ -121,6 +121,11 @@ CASES: dict[str, dict[str, Any]] = {
     "vespo": {"loss_type": "vespo", "num_iterations": 2},
     "off-policy ones masked": {"loss_type": "grpo", "num_iterations": 2, "off_policy_mask_threshold": 0.0005},
 }
+CLIPPING = {
+    "a higher upper bound": "clip_ratio/region_mean", "cispo": "cispo_clip_ratio", "a reference": "kl",
+    "a reference, by tokens": "kl",
+}  # fmt: skip
+"""The metric that shows that a case's option did something."""
 SHORT = 4
 """Steps of the cases that come after the four losses, to save time."""
 
@@ -161,3 +166,6 @@ def test_losses_and_weights_are_those_of_stock_trl(name, tiny_model, tokenizer, 
     assert logged(ours, "grad_norm") == pytest.approx(logged(stock, "grad_norm"), rel=1e-3, abs=1e-6)
     assert logged(ours, "frac_reward_zero_std") == pytest.approx(logged(stock, "frac_reward_zero_std"))
     assert max(map(abs, logged(stock, "grad_norm"))) > 0
+    assert logged(ours, "kl") == pytest.approx(logged(stock, "kl"), rel=1e-3, abs=1e-6)
+    if name in CLIPPING:
+        assert max(logged(ours, CLIPPING[name])) > 0
