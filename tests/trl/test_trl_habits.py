@@ -437,6 +437,19 @@ def test_a_run_that_runs_out_ends_with_the_weights_of_its_last_update(accumulate
     assert "the run is over" in (trainer.run.record._directory / "warnings.jsonl").read_text()
 
 
+@pytest.mark.parametrize("accumulated", [1, 2])
+def test_a_run_with_nothing_to_learn_leaves_the_weights_alone(accumulated, made, few):
+    trainer = made(
+        solved, {"recipe": "recycle", "train": {"max_steps_without_signal": 3}}, data=few, max_steps=50,
+        gradient_accumulation_steps=accumulated, per_device_train_batch_size=8 // accumulated, weight_decay=0.1,
+    )  # fmt: skip
+    before = weights(trainer)
+    trainer.train()
+    assert all(one.equal(before[name]) for name, one in weights(trainer).items())
+    assert facts(trainer)["ending"]["name"] == "bound"
+    assert [(line["version"], line["groups/recycled"]) for line in lines(trainer)] == [(0, 4)] * 3
+
+
 def test_a_second_call_of_train_is_a_run_of_its_own(made):
     trainer = made(odd, "recycle", steps_per_generation=4, max_steps=3)  # ends in the middle of a generation
     trainer.train()
