@@ -108,18 +108,41 @@ CASES: dict[str, dict[str, Any]] = {
     "two passes": {"loss_type": "grpo", "num_iterations": 2},
     "graded rewards": {"loss_type": "dapo", "reward": graded},
     "truncated ones masked": {"loss_type": "dapo", "mask_truncated_completions": True},
+    "a reference": {"loss_type": "grpo", "beta": 0.05},
+    "a reference, by tokens": {"loss_type": "dapo", "beta": 0.05, "use_bias_correction_kl": False},
+    "a higher upper bound": {"loss_type": "grpo", "epsilon": 0.01, "epsilon_high": 0.02, "num_iterations": 2},
+    "a bound of the ratio": {"loss_type": "dapo", "delta": 1.05, "num_iterations": 2},
+    "tokens of high entropy": {"loss_type": "dapo", "top_entropy_quantile": 0.4},
+    "an entropy bonus": {"loss_type": "grpo", "entropy_coef": 0.01},
+    "ratios of sequences": {"loss_type": "grpo", "importance_sampling_level": "sequence", "steps_per_generation": 4},
+    "cispo": {"loss_type": "cispo", "epsilon_high": 1.05, "steps_per_generation": 4},
+    "luspo": {"loss_type": "luspo", "importance_sampling_level": "sequence", "num_iterations": 2},
+    "sapo": {"loss_type": "sapo", "num_iterations": 2},
+    "vespo": {"loss_type": "vespo", "num_iterations": 2},
+    "off-policy ones masked": {"loss_type": "grpo", "num_iterations": 2, "off_policy_mask_threshold": 0.0005},
 }
+CLIPPING = {
+    "a higher upper bound": "clip_ratio/region_mean", "cispo": "cispo_clip_ratio", "a reference": "kl",
+    "a reference, by tokens": "kl",
+}  # fmt: skip
+"""The metric that shows that a case's option did something."""
+SHORT = 4
+"""Steps of the cases that come after the four losses, to save time."""
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_losses_and_weights_are_those_of_stock_trl(name, tiny_model, tokenizer, args, dataset, tmp_path, monkeypatch):
     changes = dict(CASES[name])
     reward = changes.pop("reward", odd)
+    changes["max_steps"] = STEPS if changes == {"loss_type": name} else SHORT
+    tiny_model.save_pretrained(tmp_path / "model")
     start = copy.deepcopy(tiny_model)
+    if "beta" in changes:  # TRL loads the reference from where the model is
+        tiny_model = start = str(tmp_path / "model")
     ours = Recorded(
         tiny_model,
         reward,
-        args(**changes, max_steps=STEPS, output_dir=str(tmp_path / "ours")),
+        args(**changes, output_dir=str(tmp_path / "ours")),
         dataset,
         processing_class=tokenizer,
         recipe="grpo",
@@ -130,7 +153,7 @@ def test_losses_and_weights_are_those_of_stock_trl(name, tiny_model, tokenizer, 
     stock = Replayed(
         start,
         reward,
-        args(**changes, max_steps=STEPS, output_dir=str(tmp_path / "stock")),
+        args(**changes, output_dir=str(tmp_path / "stock")),
         dataset,
         processing_class=tokenizer,
         made=ours.steps_made,
@@ -143,3 +166,6 @@ def test_losses_and_weights_are_those_of_stock_trl(name, tiny_model, tokenizer, 
     assert logged(ours, "grad_norm") == pytest.approx(logged(stock, "grad_norm"), rel=1e-3, abs=1e-6)
     assert logged(ours, "frac_reward_zero_std") == pytest.approx(logged(stock, "frac_reward_zero_std"))
     assert max(map(abs, logged(stock, "grad_norm"))) > 0
+    assert logged(ours, "kl") == pytest.approx(logged(stock, "kl"), rel=1e-3, abs=1e-6)
+    if name in CLIPPING:
+        assert max(logged(ours, CLIPPING[name])) > 0

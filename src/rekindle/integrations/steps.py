@@ -29,7 +29,7 @@ from rekindle.types import (
 
 __all__ = ["Steps"]
 
-NO_REWARD = "no reward"
+NO_REWARD = "no reward: every reward function returned None"
 """Cause of a rollout's failure where no reward function returned a number."""
 
 
@@ -139,14 +139,19 @@ class Steps:
     def _play(self, requests: Sequence[GroupRequest], seconds: dict[int, float]) -> list[Rollout]:
         by_id: Mapping[int, GroupRequest] = {request.id: request for request in requests}
         before, found = sum(self._environment.seconds.values()), list[Rollout]()
+        void = list[str]()
         for request_id, rollouts in self._environment.play(requests):
             seconds[request_id] = sum(self._environment.seconds.values()) - before
             with self.clock.timed("schedule"):
                 self._scheduler.tell(request_id, rollouts)
                 self._record.note(by_id[request_id], rollouts or ())
             found += rollouts or ()
+            void += sorted({one.failure or "void" for one in rollouts or () if one.void})[:1]
             if self._counts_silent and (judged := usable(rollouts)) and not _has_signal(judged):
                 self._silent += [_without_advantage(by_id[request_id], one) for one in judged]
+        if void:
+            reasons = ", ".join(sorted(set(void)))
+            self._record.warn(f"{len(void)} of {len(requests)} groups failed ({reasons}) and are not trained on")
         return found
 
 

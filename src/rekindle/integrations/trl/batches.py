@@ -229,5 +229,7 @@ def _score(batch: Batch, rows: Sequence[TrainingSample], settings: BatchSettings
         advantages[mask] += more
     if any(row.importance_cap for row in rows):
         caps = torch.tensor([row.importance_cap for row in rows], device=settings.device)[:, None].expand_as(mask)
-        weights = importance_weights(logprobs.float(), batch["sampling_per_token_logps"], caps)
+        sampled = batch["sampling_per_token_logps"]
+        sampled = torch.where(sampled.isnan(), logprobs.float(), sampled)  # an engine did not score them: a weight of 1
+        weights = importance_weights(logprobs.float(), sampled, caps)
         batch["advantages"] = torch.where(mask & (caps > 0), weights * advantages, advantages)

@@ -27,6 +27,12 @@ class RunCallback(TrainerCallback):
         self._trainer = trainer
         self._said = 0
 
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **named: Any
+    ) -> None:
+        """Begin with the sentences of another run."""
+        self._said = 0
+
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **named: Any
     ) -> None:
@@ -43,7 +49,7 @@ class RunCallback(TrainerCallback):
         """Add the gradient norm to the step, and print its sentence."""
         record = self._trainer.record
         if logs and "grad_norm" in logs:
-            record.add({"grad_norm": logs["grad_norm"]})
+            self._trainer.note({"grad_norm": logs["grad_norm"]})
         if state.is_world_process_zero and record.latest and record.step > self._said:
             self._said = record.step
             tqdm.write(sentence(record.latest))
@@ -53,4 +59,4 @@ class RunCallback(TrainerCallback):
     ) -> None:
         """Add held-out numbers to the step."""
         found = {ours: metrics[theirs] for theirs, ours in EVALUATED.items() if theirs in (metrics or {})}
-        self._trainer.record.add(found)
+        self._trainer.note(found)

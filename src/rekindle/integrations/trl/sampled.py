@@ -1,7 +1,7 @@
 """What TRL returns of a generation, read as rollouts."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress, pairwise
 from typing import Any
@@ -14,7 +14,7 @@ from rekindle.integrations.trl.rollouts import Played, Row
 from rekindle.types import Rollout
 from rekindle.verifiers.rewards import reward
 
-__all__ = ["Judged", "Rewards", "rollouts_of"]
+__all__ = ["EXTRAS", "Judged", "Rewards", "rollouts_of"]
 
 EXTRAS = ("importance_sampling_ratio", "old_per_token_logps", "sampling_per_token_logps")
 """Tensors of TRL's output with which its loss corrects for the engine, [rows, tokens] or [rows, 1]."""
@@ -68,7 +68,7 @@ def rollouts_of(
     rewards: Rewards,
     ends: Sequence[int],
     *,
-    extras: bool,
+    extras: Sequence[str],
 ) -> list[Played]:
     """The rollouts of some rows.
 
@@ -78,10 +78,10 @@ def rollouts_of(
         judged: What the reward functions saw.
         rewards: The reward functions.
         ends: Token ids of which one ends a completion that is not truncated.
-        extras: Keep the tensors that correct for an engine of its own.
+        extras: Names of the tensors to keep beside, of ``EXTRAS``.
     """
     values = judged.rewards.tolist()
-    kept = {name: output[name].tolist() for name in EXTRAS if extras and name in output}
+    kept = {name: output[name].tolist() for name in extras if name in output}
     prompts = [list(compress(ids, mask)) for ids, mask in _lists(output, "prompt_ids", "prompt_mask")]
     sampled = output["tool_mask"].tolist() if "tool_mask" in output else None
     logprobs = output["sampling_per_token_logps"].tolist() if "sampling_per_token_logps" in output else None
@@ -139,6 +139,13 @@ def _transcript(completion: Any) -> str:
 
 
 def _content(message: Any) -> str:
-    content = message.get("content") or ""
-    calls = message.get("tool_calls")
-    return f"{content}{calls}" if calls else str(content)
+    calls = [_call(one.get("function", one)) for one in message.get("tool_calls") or ()]
+    return "\n".join(filter(None, [str(message.get("content") or ""), *calls]))
+
+
+def _call(function: Mapping[str, Any]) -> str:
+    """A call of a tool as people write it: ``add(a=1, b=2)``."""
+    given = function.get("arguments")
+    if isinstance(given, Mapping):
+        given = ", ".join(f"{name}={value!r}" for name, value in given.items())
+    return f"{function.get('name')}({given or ''})"

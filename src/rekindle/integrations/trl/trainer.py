@@ -29,6 +29,7 @@ from torch.utils.data import Sampler
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl import GRPOConfig, GRPOTrainer
 
+from rekindle.config import Config
 from rekindle.integrations.recorded_run import RecordedRun
 from rekindle.integrations.trl.arguments import Arguments
 from rekindle.integrations.trl.batches import Batch
@@ -40,19 +41,17 @@ from rekindle.integrations.trl.row_sampling import Cuts, RowSeed, check_generati
 from rekindle.integrations.trl.row_temperatures import RowTemperatures, check_head
 from rekindle.integrations.trl.rows import tasks_of
 from rekindle.integrations.trl.run import TrlRun
-from rekindle.integrations.trl.sampled import Judged, Rewards, rollouts_of
+from rekindle.integrations.trl.sampled import EXTRAS, Judged, Rewards, rollouts_of
 from rekindle.integrations.trl.settings import run_settings, settled
+from rekindle.integrations.trl.shown import ShownByTrl
 from rekindle.integrations.trl.state import load_batches, newest_whole, save_batches, save_state
 from rekindle.integrations.trl.update_batches import UpdateBatches
 from rekindle.integrations.trl.update_meter import UpdateMeter, reducer
 from rekindle.integrations.trl.vllm_temperatures import temperatures_in_vllm
 from rekindle.integrations.trl.words import model_name, reward_names
-from rekindle.types import TrainingSample, UserError
+from rekindle.types import Task, UserError
 
 __all__ = ["RekindleTrainer"]
-
-LOGGED = ("groups/", "temperature/", "pool/", "policy_gap")
-"""Beginnings of our metrics that TRL's own logs get, under ``rekindle/``."""
 
 
 class _RunIsOverError(Exception):
@@ -78,10 +77,16 @@ class Ticks(Sampler[int]):
 
 
 class _Sampling:
-    """A generation that is being made: its plan, and what the reward functions saw of it."""
+    """A generation that is being made: its plan, and what the reward functions saw of it.
 
-    def __init__(self, seeds: Sequence[RowSeed], cuts: Cuts) -> None:
-        self.plan = RowPlan(seeds, cuts)
+    Args:
+        seeds: One per row.
+        cuts: What leaves tokens out of a draw.
+        corrects: The first pass over the rows, the policy's, is for the correction of an engine of its own.
+    """
+
+    def __init__(self, seeds: Sequence[RowSeed], cuts: Cuts, *, corrects: bool) -> None:
+        self.plan, self.corrects = RowPlan(seeds, cuts), corrects
         self.temperatures = [one.temperature for one in seeds]
         self.judged: Judged | None = None
 
@@ -124,37 +129,22 @@ class RekindleTrainer(GRPOTrainer):
         name = model_name(model)
         args = copy.copy(args) if args is not None else GRPOConfig(f"{name.rpartition('/')[2]}-GRPO")
         arguments = Arguments.of(args)
-        tasks = tasks_of(train_dataset)
+        tasks = self._tasks = tasks_of(train_dataset)
         config = run_settings(
             recipe, arguments, model=name, rewards=_weighted(reward_funcs, args), rows=len(train_dataset)
         )
         for key, value in settled(config, arguments).items():
             setattr(args, key, value)
         self._sampling: _Sampling | None = None
+        self._noted: dict[str, float] = {}
         self._collecting = 0.0  # seconds that the rollouts of a micro-step took
         super().__init__(model, reward_funcs, args, train_dataset, *others, **named)
-        if not self.use_vllm:
-            check_generation(self.generation_config)
-        rollouts = TrlRollouts(
-            self._sampled,
-            process=self.accelerator.process_index,
-            processes=self.accelerator.num_processes,
-            chunk=args.generation_batch_size,
-        )
-        self.run = TrlRun(
-            config,
-            tasks,
-            rollouts,
-            output_dir=Path(args.output_dir),
-            main=self.accelerator.is_main_process,
-            parameters=sum(one.numel() for one in self.model.parameters()),
-            decode=self._tokenizer.decode,
-        )
+        _check(self, config)
+        self._shown = ShownByTrl(self)
+        self.run = _run(self, config, tasks)
         self.meter = UpdateMeter(reducer(self.accelerator), self.accelerator.num_processes)
         self._row_temperatures = RowTemperatures(self.model, self.temperature)
         self._updates = UpdateBatches(self, self._row_temperatures, self.meter)
-        if config.heating.delta and config.loss.off_temperature == "tempered":
-            check_head(self.model)
         self.add_callback(RunCallback(self))
 
     # -- the run ------------------------------------------------------------------------------------------------------
@@ -170,7 +160,11 @@ class RekindleTrainer(GRPOTrainer):
                 "begin the run"
             )
         resumed = checkpoint if resume_from_checkpoint else None
+        if resumed is None and self.record.step:  # a further run of the same trainer
+            self._step, self._buffered_inputs, self._noted = 0, None, {}
+            self.run = _run(self, self.run.config, self._tasks)
         with self.run.opened(resumed, resumable=newest is not None, **self._facts()) as state:
+            self._shown.clear()
             if state is not None and resumed is not None:
                 self._restore(resumed, state)
             found = super().train(str(resumed) if resumed else None, *others, **named)
@@ -219,6 +213,7 @@ class RekindleTrainer(GRPOTrainer):
         except _RunIsOverError:
             self.record.warn(f"the run is over: {self.run.steps.over}")
             self.control.should_training_stop = True
+            self.accelerator.gradient_state._set_sync_gradients(False)  # so that the optimizer makes no step
             return torch.zeros((), device=self.accelerator.device)
         self.run.steps.clock.add("train", time.perf_counter() - began - self._collecting)
         return loss
@@ -226,13 +221,14 @@ class RekindleTrainer(GRPOTrainer):
     def _collected(self) -> list[Batch]:
         """The micro-batches of the next update, of this process."""
         self.run.rollouts.forget()
+        self._shown.begin()
         samples = self.run.steps.next()
         if samples is None:
             raise _RunIsOverError
         posterior = self.run.config.posterior
         self.run.probe = Probe.of(samples, posterior.probe_rows if posterior.half_life is not None else 0)
         self.meter.begin()
-        self._show(samples)
+        self._shown.groups(self.record.silent_share, samples, self.run.rollouts.logged)
         return self._updates.build(samples, self.run.rollouts.carried(), (self.args.seed, self.record.step))
 
     def end_step(self) -> None:
@@ -240,11 +236,18 @@ class RekindleTrainer(GRPOTrainer):
         if self._step % self._uses == 0 and self.record.is_open:
             self._finish()
 
+    def note(self, metrics: Mapping[str, float]) -> None:
+        """Add metrics to the step that ended last; in the middle of a generation, to the one that is being made."""
+        if self.record.is_open:
+            self._noted |= metrics
+        else:
+            self.record.add(metrics)
+
     def _finish(self) -> None:
         self.run.finish(self.meter.stats(self.run.probe.moved(self._updates.score)))
-        for key, value in self.record.latest.items():
-            if key.startswith(LOGGED) and isinstance(value, int | float):
-                self._metrics["train"][f"rekindle/{key}"].append(float(value))
+        noted, self._noted = self._noted, {}
+        self.record.add(noted)
+        self._shown.step(self.record.latest)
 
     # -- rollouts -----------------------------------------------------------------------------------------------------
 
@@ -252,20 +255,19 @@ class RekindleTrainer(GRPOTrainer):
         """Sample and judge rows with TRL's own code, as groups of one."""
         seeds = [RowSeed(row.request.seed, row.index, row.request.temperature) for row in rows]
         cuts = Cuts(self.top_k or 0, self.top_p, self.min_p or 0.0)
-        sampling = self._sampling = _Sampling(seeds, cuts)
+        corrects = self.use_vllm and self.vllm_importance_sampling_correction
+        sampling = self._sampling = _Sampling(seeds, cuts, corrects=corrects)
         size, self.num_generations = self.num_generations, 1
-        shares = self._metrics["train"]["frac_reward_zero_std"]
-        silent = list(shares)
         try:
-            output = super()._generate_and_score_completions(self._rows_of(rows))
+            with self._shown.without_silent_groups():
+                output = super()._generate_and_score_completions(self._rows_of(rows))
         finally:
             self.num_generations, self._sampling = size, None
-        shares[:] = silent  # of groups of one, all are silent
         assert sampling.judged is not None, "TRL calls _calculate_rewards once per generation"
         rewards = Rewards(self.reward_func_names, self.reward_weights.tolist(), self.run.config.task)
         ends = [*self.eos_token_ids, self._tokenizer.pad_token_id]
-        corrected = self.use_vllm and self.vllm_importance_sampling_correction
-        return rollouts_of(rows, output, sampling.judged, rewards, ends, extras=corrected)
+        extras = EXTRAS if corrects else ("sampling_per_token_logps",) if self.use_vllm else ()
+        return rollouts_of(rows, output, sampling.judged, rewards, ends, extras=extras)
 
     def _rows_of(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
         """Rows of the dataset, one for each; every row is read once."""
@@ -302,17 +304,6 @@ class RekindleTrainer(GRPOTrainer):
             self.run.rollouts.seconds["verify"] += time.perf_counter() - began
         return rewards
 
-    def _show(self, samples: Sequence[TrainingSample]) -> None:
-        """Let TRL's own tables have what the step's groups say, which TRL took for groups of one."""
-        self._metrics["train"]["frac_reward_zero_std"].append(self.record.silent_share)
-        advantages = {id(one.token_ids): max(one.advantages, key=abs, default=0.0) for one in samples}
-        logged = [advantages.get(id(one.rollout.token_ids), 0.0) for one in self.run.rollouts.logged]
-        table = self._logs["advantages"]
-        count = min(len(logged), len(table))
-        for _ in range(count):
-            table.pop()
-        table.extend(logged[len(logged) - count :])
-
     # -- the update ---------------------------------------------------------------------------------------------------
 
     def _get_per_token_logps_and_entropies(self, model: Any, input_ids: Tensor, *others: Any, **named: Any) -> Any:
@@ -322,9 +313,10 @@ class RekindleTrainer(GRPOTrainer):
             found = super()._get_per_token_logps_and_entropies(model, input_ids, *others, **named)
             self._scored = found[0].detach()
             return found
-        if model is not self.model or not self.use_vllm:
+        if model is not self.model or not sampling.corrects:
             kept = named.get("logits_to_keep", others[1] if len(others) > 1 else 0)
             return torch.zeros(len(input_ids), kept, device=input_ids.device), None, None
+        sampling.corrects = False  # a pass after it is the reference's
         with self._row_temperatures.at(sampling.temperatures):
             return super()._get_per_token_logps_and_entropies(model, input_ids, *others, **named)
 
@@ -343,8 +335,9 @@ class RekindleTrainer(GRPOTrainer):
     def _compare(self, inputs: Batch) -> None:
         """Measure how far the log-probabilities of the loss are from those at which the tokens were sampled."""
         if self.run.config.loss.off_temperature == "tempered":
-            trained = (inputs["completion_mask"] * inputs["tool_mask"]).bool()
-            self.meter.add_gap((self._scored - inputs["sampling_per_token_logps"])[trained])
+            sampled = inputs["sampling_per_token_logps"]  # NaN of tokens that vLLM did not score
+            known = (inputs["completion_mask"] * inputs["tool_mask"]).bool() & ~sampled.isnan()
+            self.meter.add_gap((self._scored - sampled)[known])
 
     def _get_train_sampler(self, dataset: Any = None) -> Any:
         """The clock of TRL's epochs: the scheduler draws the prompts, and any dataset is large enough for a batch."""
@@ -382,3 +375,40 @@ def _weighted(functions: Any, args: GRPOConfig) -> list[tuple[str, float]]:
     names = reward_names(functions)
     weights = args.reward_weights or [1.0] * len(names)
     return list(zip(names, map(float, weights), strict=False)) or [("environment", 1.0)]
+
+
+def _check(trainer: Any, config: Config) -> None:
+    """Refuse what only TRL's own construction shows.
+
+    Raises:
+        UserError: Names the argument or the part of the model, and the remedy.
+    """
+    if trainer.rollout_func is not None:
+        raise UserError(
+            "rollout_func samples by itself, and the temperatures and seeds of rekindle's rows would not reach it; "
+            "leave it out, and give tools=[...] or environment_factory=..."
+        )
+    reward_names(trainer.reward_func_names)  # an environment may have the name of a function
+    if not trainer.use_vllm:
+        check_generation(trainer.generation_config)
+    if config.heating.delta and config.loss.off_temperature == "tempered":
+        check_head(trainer.model)
+
+
+def _run(trainer: Any, config: Config, tasks: Sequence[Task]) -> TrlRun:
+    """A run of a trainer, whose files are written from ``opened`` on."""
+    rollouts = TrlRollouts(
+        trainer._sampled,
+        process=trainer.accelerator.process_index,
+        processes=trainer.accelerator.num_processes,
+        chunk=trainer.args.generation_batch_size,
+    )
+    return TrlRun(
+        config,
+        tasks,
+        rollouts,
+        output_dir=Path(trainer.args.output_dir),
+        main=trainer.accelerator.is_main_process,
+        parameters=sum(one.numel() for one in trainer.model.parameters()),
+        decode=trainer._tokenizer.decode,
+    )
