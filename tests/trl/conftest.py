@@ -38,6 +38,20 @@ def tokenizer():
 @pytest.fixture
 def tiny_model(tokenizer):
     """A random Qwen3 of two layers in float32, with weights large enough for peaked, varied distributions."""
+    return made_model(tokenizer)
+
+
+@pytest.fixture(scope="session")
+def model_directory(tokenizer, tmp_path_factory):
+    """The tiny model and its tokenizer as files."""
+    directory = tmp_path_factory.mktemp("tiny") / "model"
+    made_model(tokenizer).save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    return directory
+
+
+def made_model(tokenizer):
+    """A new tiny model; always the same."""
     import torch
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
