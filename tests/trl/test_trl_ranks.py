@@ -140,7 +140,7 @@ ONE_AND_TWO = {
     "raised temperatures": Run("", "erpo", steps=10, reward="often", prompts=16),
     "rows of one": Run("", "c_rf_ntf"),
     "refill": Run("", "dapo", reward="often"),
-    "an odd number of rows": Run("", {"recipe": "dapo", "refill": {"max_rounds": 3}, "train": {"group_size": 3}}),
+    "an odd number of rows": Run("", "knapsack"),
     "accumulation": Run("", "recycle", rows=4, changes={"gradient_accumulation_steps": 4}),
     "several updates": Run("", "grpo", rows=4, changes={"steps_per_generation": 4, "num_iterations": 2}, steps=8),
     "groups without a reward": Run("", "recycle", reward="sometimes"),
