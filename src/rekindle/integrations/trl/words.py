@@ -12,6 +12,7 @@ __all__ = ["model_name", "reward_names", "said"]
 
 PHRASES: Mapping[str, str] = MappingProxyType(
     {
+        "add --resume to go on with its run": "go on with its run (resume_from_checkpoint=True in train())",
         "continue with --resume": "go on with resume_from_checkpoint=True",
         "choose another --out": "choose another output_dir",
         "another --out": "another output_dir",
@@ -58,7 +59,12 @@ TABLES: Mapping[str, str] = MappingProxyType(
 """Argument of TRL's trainer for all other keys of a table."""
 NAMES: Mapping[str, str] = MappingProxyType(
     {path: argument.partition("=")[0] for path, argument in ARGUMENTS.items() if "." in path}
-    | {"train.group_size": "num_generations", "train.temperature": "temperature", "task.binary_rewards": "recipe"}
+    | {
+        "train.group_size": "num_generations",
+        "train.temperature": "temperature",
+        "train.groups_per_step": "generation_batch_size / num_generations",
+        "optimizer.minibatches": "steps_per_generation / gradient_accumulation_steps",
+    }
 )
 """Argument of TRL by our key."""
 KEY = re.compile(r"(?<![\w./])[a-z_]+\.[a-z][a-z_0-9]*(?:\.[a-z_0-9]+)*(?![\w/])")
