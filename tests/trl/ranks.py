@@ -221,7 +221,9 @@ def together(runs, model):
                 os.kill(other, signal.SIGKILL)
     for log in logs:
         os.close(log)
-    return [[its, Path(f"{run.out}.log").read_text(errors="replace")[-4000:]] for its, run in zip(codes, runs, strict=True)]
+    return [
+        [its, Path(f"{run.out}.log").read_text(errors="replace")[-4000:]] for its, run in zip(codes, runs, strict=True)
+    ]
 
 
 def serve(model):

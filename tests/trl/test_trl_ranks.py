@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ranks import Run, asked
@@ -29,7 +30,7 @@ class Runner:
     def __init__(self, model):
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         self.model, self.kept = model, {}
-        self._process = subprocess.Popen(
+        self._process: Any = subprocess.Popen(
             [sys.executable, str(FILE), str(model)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -3,13 +3,15 @@
 import ast
 import json
 import shutil
-import warnings
+import sqlite3
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from conftest import made_model
 from datasets import Dataset
 from ranks import odd
+from tiny_qwen import made_model
 from transformers import TrainerCallback
 from trl import GRPOConfig
 
@@ -88,7 +90,7 @@ def refusal(trainer, resume=True):
 
 # -- what was changed -------------------------------------------------------------------------------------------------
 
-CHANGES = {
+CHANGES: dict[str, tuple[dict[str, Any], str]] = {
     "recipe": ({"recipe": "soft_recycle"}, "differs from"),
     "table": ({"recipe": {"recipe": "recycle", "pool": {"reset_below": 0.4}}}, "pool.reset_below = 0.4 differs"),
     "num_generations": ({"num_generations": 8}, "generation_batch_size / num_generations = 2 differs from 4"),
@@ -121,7 +123,18 @@ def test_more_steps_are_no_change(tokenizer, copied):
     assert [line["step"] for line in metrics(copied)] == [1, 2, 3]
 
 
-DAMAGES = {
+def flip(path):
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 8
+    path.write_bytes(bytes(data))
+
+
+def emptied(path):
+    with sqlite3.connect(path) as database:
+        database.execute("DELETE FROM groups WHERE request_id < 3")
+
+
+DAMAGES: dict[str, tuple[str, Callable[[Path], object]]] = {
     "torn JSON": ("checkpoint-3/rekindle/state.json", lambda path: path.write_bytes(path.read_bytes()[:-9])),
     "changed JSON": (
         "checkpoint-3/rekindle/state.json",
@@ -134,30 +147,17 @@ DAMAGES = {
     "no JSON": ("checkpoint-3/rekindle/state.json", lambda path: path.write_bytes(b"\xff\x00")),
     "no object": ("checkpoint-3/rekindle/state.json", lambda path: path.write_text("[]")),
     "missing arrays": ("checkpoint-3/rekindle/arrays.safetensors", Path.unlink),
-    "flipped arrays": ("checkpoint-3/rekindle/arrays.safetensors", lambda path: flip(path)),
+    "flipped arrays": ("checkpoint-3/rekindle/arrays.safetensors", flip),
     "cut arrays": ("checkpoint-3/rekindle/arrays.safetensors", lambda path: path.write_bytes(path.read_bytes()[:-4])),
     "missing batches": ("checkpoint-3/rekindle/batches-0.safetensors", Path.unlink),
-    "flipped batches": ("checkpoint-3/rekindle/batches-0.safetensors", lambda path: flip(path)),
+    "flipped batches": ("checkpoint-3/rekindle/batches-0.safetensors", flip),
     "missing settings": ("rekindle/config.toml", Path.unlink),
     "damaged settings": ("rekindle/config.toml", lambda path: path.write_text("= 3")),
     "damaged tasks": ("rekindle/tasks.jsonl", lambda path: path.write_text("{")),
     "missing folder": ("rekindle", shutil.rmtree),
     "damaged ledger": ("rekindle/ledger.sqlite", lambda path: path.write_bytes(b"x" * 5000)),
-    "another ledger": ("rekindle/ledger.sqlite", lambda path: emptied(path)),
+    "another ledger": ("rekindle/ledger.sqlite", emptied),
 }
-
-
-def flip(path):
-    data = bytearray(path.read_bytes())
-    data[-3] ^= 8
-    path.write_bytes(bytes(data))
-
-
-def emptied(path):
-    import sqlite3
-
-    with sqlite3.connect(path) as database:
-        database.execute("DELETE FROM groups WHERE request_id < 3")
 
 
 @pytest.mark.parametrize("name", DAMAGES)
@@ -311,7 +311,14 @@ def test_ways_of_saving_are_resumed_from(changes, tokenizer, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     evaluated = Dataset.from_list(ROWS[12:14])
     make(tokenizer, whole, rows=rows, evaluated=evaluated, **changes).train()
-    last = make(tokenizer, killed, rows=rows, evaluated=evaluated, callbacks=[Stop(8 if "num_train_epochs" in changes else 3)], **changes)
+    last = make(
+        tokenizer,
+        killed,
+        rows=rows,
+        evaluated=evaluated,
+        callbacks=[Stop(8 if "num_train_epochs" in changes else 3)],
+        **changes,
+    )
     with pytest.raises(KeyboardInterrupt):
         last.train()
     assert newest_whole(killed) is not None
@@ -348,14 +355,23 @@ def texts(path):
     inner |= {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
-            yield "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values)
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inner:
             yield node.value
 
 
 def forbidden(text):
-    words = ("--", "engine.", "train.learning_rate", "optimizer.", "task.verifier", "task.pool", "eval.", "checkpoint.")
-    words += ("model.", "`rekindle try`", "`rekindle profile`")
+    keys = (
+        "engine.",
+        "train.learning_rate",
+        "optimizer.",
+        "task.verifier",
+        "task.pool",
+        "eval.",
+        "checkpoint.",
+        "model.",
+    )
+    words = ("--", *keys, "`rekindle try`", "`rekindle profile`")
     return [word for word in words if word in text.replace("eval.jsonl", "").replace("model.safetensors", "")]
 
 

@@ -9,6 +9,7 @@ The other trainer's step has two halves, with its own code between them:
 Every process of a distributed run has a ``RecordedRun`` and counts the same; only the main one has files.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -185,7 +186,7 @@ class RecordedRun:
         assert directory is not None, "only the main process has files"
         try:
             replaced = (directory / "metrics.jsonl").exists() and (directory / "metrics.jsonl").stat().st_size > 0
-            run_directory.describe(directory, self._config, pool=len(tasks), held_out=0, **facts)
+            run_directory.describe(directory, self._config, pool=len(tasks), command=list(sys.argv), **facts)
             keep_tasks(directory, tasks, ())
         except OSError as error:
             raise ConfigError(f"{directory} cannot be written ({error}); choose another --out") from error
@@ -251,9 +252,17 @@ class RecordedRun:
             self.warn(text)
 
     def add(self, metrics: Mapping[str, Any]) -> None:
-        """Add metrics that became known after the step was finished, such as those of an evaluation."""
+        """Add metrics that became known after the step was finished, such as those of an evaluation.
+
+        Before the first step they are the line of step 0.
+        """
         if self._open is not None and self._open.done:
             self._open.metrics |= metrics
+        elif self.step == 0 and self._open is None and not self.line and metrics:
+            start = step_metrics([], [], None) | {"seconds": 0.0, "cpu_seconds": 0.0, **metrics}
+            self.line = {"step": 0, "version": 0, **start} | self._totals.add(start)
+            if self._files is not None:
+                self._files.end_step(self.line)
 
     @property
     def is_open(self) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,8 @@ class TrlRun:
         self._tasks, self._parameters = list(tasks), parameters
         self._directory = output_dir / FOLDER if main else None
         answers = {task.id: task.metadata.get("answer", task.metadata.get("solution")) for task in tasks}
-        self._new_record = lambda: RecordedRun(
-            config, self._directory, parameters=parameters, decode=decode, answer=answers.get, said=said
+        self._new_record = partial(
+            RecordedRun, config, self._directory, parameters=parameters, decode=decode, answer=answers.get, said=said
         )
         self.record = self._new_record()
         self._steps: Steps | None = None

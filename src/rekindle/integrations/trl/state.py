@@ -90,7 +90,7 @@ def save_state(checkpoint: Path, state: Mapping[str, Any]) -> None:
     save_arrays(arrays, partial / ARRAYS)
     text = json.dumps(values)
     header = json.dumps({"format": FORMAT, "digest": _digest(text.encode(), (partial / ARRAYS).read_bytes())})
-    (partial / STATE).write_text(f"{header[:-1]}, \"state\": {text}}}", encoding="utf-8")
+    (partial / STATE).write_text(f'{header[:-1]}, "state": {text}}}', encoding="utf-8")
     sync_tree(partial)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)

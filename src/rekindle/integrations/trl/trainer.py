@@ -193,6 +193,7 @@ class RekindleTrainer(GRPOTrainer):
     def _facts(self) -> dict[str, Any]:
         return {
             "trainer": f"trl {trl.__version__}",
+            "held_out": _rows(self.eval_dataset),
             "model": model_name(self.model),
             "processes": self.accelerator.num_processes,
             "device": str(self.accelerator.device),
@@ -391,6 +392,13 @@ class RekindleTrainer(GRPOTrainer):
             )
         self._buffered_inputs, sums = load_batches(checkpoint, process, self.accelerator.device)
         self.meter.load_state_dict(sums)
+
+
+def _rows(dataset: Any) -> int:
+    """Rows of a dataset, or of several by name; 0 where there is none, or it has no length."""
+    if isinstance(dataset, Mapping):
+        return sum(map(_rows, dataset.values()))
+    return len(dataset) if hasattr(dataset, "__len__") else 0
 
 
 def _weighted(functions: Any, args: GRPOConfig) -> list[tuple[str, float]]:
