@@ -7,13 +7,14 @@ The first reads lines of JSON, lists of runs that are made side by side, and ans
 lines. No backward pass runs in the parent, because autograd's threads do not survive a fork.
 """
 
-import contextlib
+import gc
 import importlib
 import json
 import os
 import signal
 import socket
 import sys
+import traceback
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -103,30 +104,32 @@ def settings(run):
     }
 
 
-def made(run, model):
-    """The trainer of a run."""
+def read(directory):
+    """The model and its tokenizer."""
     import torch
-    from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    torch.set_num_threads(1)
+    model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32)
+    return model, AutoTokenizer.from_pretrained(directory, padding_side="left")
+
+
+def child(run, model, tokenizer):
+    """Make a run in this process, and keep its weights at the end."""
+    from datasets import Dataset
     from trl import GRPOConfig
 
     from rekindle.integrations.trl import RekindleTrainer
 
-    torch.set_num_threads(1)
     rows = [{"id": str(number), "prompt": f"{number}+{number % 7}="} for number in range(run.prompts)]
-    return RekindleTrainer(
-        AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32),
+    trainer = RekindleTrainer(
+        model,
         globals()[run.reward],
         GRPOConfig(**settings(run)),
         Dataset.from_list(rows),
-        processing_class=AutoTokenizer.from_pretrained(model, padding_side="left"),
+        processing_class=tokenizer,
         recipe=run.recipe,
     )
-
-
-def child(run, model):
-    """Make a run in this process, and keep its weights at the end."""
-    trainer = made(run, model)
     trainer.train(resume_from_checkpoint=run.resume or None)
     if trainer.accelerator.is_main_process:
         trainer.save_model(str(Path(run.out, "end")))
@@ -173,13 +176,13 @@ torn_state = ("transformers:TrainerState.save_to_json", _tear)
 half_rotated = ("transformers.trainer:rotate_checkpoints", _delete_half)
 
 
-def fork(run, model, rank, port, log):
+def fork(run, parts, rank, port):
     """A process of a run; returns its id."""
     if pid := os.fork():
         return pid
     code = 1
     try:
-        os.setpgid(0, 0)
+        log = os.open(f"{run.out}.log", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
         for number in (1, 2):
             os.dup2(log, number)
         if run.processes > 1:
@@ -188,58 +191,53 @@ def fork(run, model, rank, port, log):
             os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
         if run.moment and run.dies == rank:
             dying(run.moment, run.at)
-        child(run, model)
+        child(run, *parts)
         code = 0
-    except BaseException as error:
-        with contextlib.suppress(Exception):
-            import traceback
-
-            traceback.print_exc()
-            print(f"{type(error).__name__}: {error}", flush=True)
+    except BaseException:
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(code)
 
 
-def together(runs, model):
-    """Make runs side by side; of each the exit codes of its processes, and its output."""
-    started = {}
-    logs = [os.open(f"{run.out}.log", os.O_CREAT | os.O_RDWR | os.O_TRUNC) for run in runs]
-    for number, run in enumerate(runs):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        for rank in range(run.processes):
-            started[fork(run, model, rank, port, logs[number])] = number
-    codes = [[] for _ in runs]
-    while started:
+def together(runs, parts):
+    """Make runs, as many at a time as there are cores; of each the exit codes of its processes, and its last lines."""
+    waiting, started, codes = list(enumerate(runs)), {}, [[] for _ in runs]
+    while waiting or started:
+        while waiting and (not started or len(started) + waiting[0][1].processes <= (os.cpu_count() or 1)):
+            number, run = waiting.pop(0)
+            Path(f"{run.out}.log").unlink(missing_ok=True)
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                port = free.getsockname()[1]
+            started |= {fork(run, parts, rank, port): number for rank in range(run.processes)}
         pid, status = os.wait()
         number = started.pop(pid)
         codes[number].append(os.waitstatus_to_exitcode(status))
         if codes[number][-1]:  # as a launcher does
             for other in [other for other, its in started.items() if its == number]:
                 os.kill(other, signal.SIGKILL)
-    for log in logs:
-        os.close(log)
     return [
-        [its, Path(f"{run.out}.log").read_text(errors="replace")[-4000:]] for its, run in zip(codes, runs, strict=True)
+        (its, Path(f"{run.out}.log").read_text(errors="replace")[-4000:]) for its, run in zip(codes, runs, strict=True)
     ]
 
 
-def serve(model):
+def serve(directory):
     """Answer lists of runs until the input ends."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     import datasets
-    import torch
-    import transformers
     import trl
 
     from rekindle.integrations.trl import RekindleTrainer
 
-    assert all((datasets, torch, transformers, trl, RekindleTrainer))
+    assert all((datasets, trl, RekindleTrainer))
+    parts = read(directory)
+    gc.collect()
+    gc.freeze()  # children need not look through the libraries again
     for line in sys.stdin:
-        print(json.dumps(together([Run(**one) for one in json.loads(line)], model)), file=answers, flush=True)
+        print(json.dumps(together([Run(**one) for one in json.loads(line)], parts)), file=answers, flush=True)
 
 
 def asked(runs):
@@ -249,6 +247,6 @@ def asked(runs):
 
 if __name__ == "__main__":
     if len(sys.argv) > 2:
-        child(Run(**json.loads(sys.argv[2])), sys.argv[1])
+        child(Run(**json.loads(sys.argv[2])), *read(sys.argv[1]))
     else:
         serve(sys.argv[1])

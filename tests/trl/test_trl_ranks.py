@@ -77,6 +77,12 @@ def whole(runner, tmp_path_factory):
     return make
 
 
+def selected(request):
+    """Names of the cases of a test that were selected."""
+    function = request.function.__name__
+    return [item.callspec.params["name"] for item in request.session.items if item.originalname == function]
+
+
 def ledger(out):
     with sqlite3.connect(out / "rekindle" / "ledger.sqlite") as database:
         return database.execute(f"SELECT {COLUMNS} FROM groups ORDER BY request_id").fetchall()
@@ -136,25 +142,42 @@ def check_alike(first, second):
 
 ONE_AND_TWO = {
     "recycle": Run("", "recycle"),
-    "sgpo": Run("", "sgpo"),
+    "an odd number of rows": Run("", "sgpo", prompts=16),
     "rekindle": Run("", "rekindle"),
     "raised temperatures": Run("", "erpo", steps=10, reward="often", prompts=16),
     "rows of one": Run("", "c_rf_ntf"),
     "refill": Run("", "dapo", reward="often"),
-    "an odd number of rows": Run("", "knapsack"),
     "accumulation": Run("", "recycle", rows=4, changes={"gradient_accumulation_steps": 4}),
-    "several updates": Run("", "grpo", rows=4, changes={"steps_per_generation": 4, "num_iterations": 2}, steps=8),
+    "several updates": Run("", "grpo", rows=4, changes={"steps_per_generation": 4, "num_iterations": 2}),
     "groups without a reward": Run("", "recycle", reward="sometimes"),
 }
 
 
+@pytest.fixture(scope="module")
+def pairs(runner, tmp_path_factory):
+    """A function that makes all selected cases, once, and gives the directories of one."""
+    found = {}
+
+    def make(request):
+        if not found:
+            for name in selected(request):
+                out = tmp_path_factory.mktemp("pair")
+                one = replace(ONE_AND_TWO[name], out=str(out / "one"))
+                found[name] = [one, replace(one, out=str(out / "two"), rows=one.rows // 2, processes=2)]
+            answers = iter(runner(*(run for pair in found.values() for run in pair)))
+            found.update({name: [(Path(run.out), *next(answers)) for run in pair] for name, pair in found.items()})
+        return found[request.node.callspec.params["name"]]
+
+    return make
+
+
 @pytest.mark.parametrize("name", ONE_AND_TWO)
-def test_two_processes_make_the_decisions_and_updates_of_one(name, runner, tmp_path):
-    one = replace(ONE_AND_TWO[name], out=str(tmp_path / "one"))
-    two = replace(one, out=str(tmp_path / "two"), rows=one.rows // 2, processes=2)
-    runner.done(one, two)
-    check_alike(tmp_path / "one", tmp_path / "two")
-    found = lines(tmp_path / "one")
+def test_two_processes_make_the_decisions_and_updates_of_one(name, pairs, request):
+    (one, codes, output), (two, both, outputs) = pairs(request)
+    assert codes == [0], output
+    assert both == [0, 0], outputs
+    check_alike(one, two)
+    found = lines(one)
     if name == "raised temperatures":
         assert max(line["temperature/max"] for line in found) > 1
     if name == "refill":
@@ -167,17 +190,17 @@ def test_two_processes_make_the_decisions_and_updates_of_one(name, runner, tmp_p
 
 # -- kills ------------------------------------------------------------------------------------------------------------
 
-SAVING = Run("", "recycle", steps=6, save=2, changes={"save_total_limit": 1})
-PROFILED = replace(SAVING, recipe="sgpo")
-BETWEEN = Run("", "recycle", steps=6, save=3, changes={"steps_per_generation": 4})
-HEATED = Run("", "erpo", steps=8, save=3, reward="often", prompts=16)
+SAVING = Run("", "recycle", steps=4, save=2, changes={"save_total_limit": 1})
+PROFILED = replace(SAVING, recipe="sgpo", prompts=16)
+BETWEEN = Run("", "recycle", steps=4, save=3, changes={"steps_per_generation": 4})
+HEATED = Run("", "erpo", steps=6, save=3, reward="often", prompts=16)
 KILLS = {
-    "end of a step": replace(SAVING, moment=f"{TRAINER}.end_step", at=5),
-    "erpo": replace(HEATED, moment=f"{TRAINER}.end_step", at=8),
-    "rekindle": replace(SAVING, recipe="rekindle", moment=f"{TRAINER}.end_step", at=5),
-    "posterior": replace(SAVING, recipe="posterior_recycle", moment=f"{TRAINER}.end_step", at=5),
-    "sgpo": replace(PROFILED, moment=f"{TRAINER}.end_step", at=5),
-    "in the middle of a generation": replace(BETWEEN, moment=f"{TRAINER}.end_step", at=5),
+    "end of a step": replace(SAVING, moment=f"{TRAINER}.end_step", at=3),
+    "erpo": replace(HEATED, moment=f"{TRAINER}.end_step", at=5),
+    "rekindle": replace(SAVING, recipe="rekindle", moment=f"{TRAINER}.end_step", at=3),
+    "posterior": replace(SAVING, recipe="posterior_recycle", moment=f"{TRAINER}.end_step", at=3),
+    "sgpo": replace(PROFILED, moment=f"{TRAINER}.end_step", at=3),
+    "in the middle of a generation": replace(BETWEEN, moment=f"{TRAINER}.end_step", at=4),
     "before the state": replace(SAVING, moment=f"{TRAINER}._save_checkpoint", at=2),
     "in the state": replace(SAVING, moment="rekindle.integrations.trl.state:sync_tree", at=2),
     "between the state and the model": replace(SAVING, moment="transformers:Trainer._save_checkpoint", at=2),
@@ -190,9 +213,9 @@ KILLS = {
     "in the rotation": replace(SAVING, moment="half_rotated", at=2),
     "in the first checkpoint": replace(SAVING, moment="transformers:Trainer._save_checkpoint"),
     "in the rollouts": replace(SAVING, moment="rekindle.integrations.trl.rollouts:TrlRollouts._together", at=4),
-    "in the update": replace(SAVING, moment="transformers:Trainer.training_step", at=8),
+    "in the update": replace(SAVING, moment="transformers:Trainer.training_step", at=6),
     "in the files of a step": replace(SAVING, moment="rekindle.records.run_files:RunFiles.write_samples", at=3),
-    "in the profile": replace(PROFILED, moment="rekindle.evaluation.journal:Journal.add", at=25),
+    "in the profile": replace(PROFILED, moment="rekindle.evaluation.journal:Journal.add", at=9),
     "before the profile is kept": replace(PROFILED, moment="rekindle.integrations.trl.profiling:save_profile"),
     "before the settings": replace(SAVING, moment="rekindle.records.run_directory:describe"),
     "between the settings and run.json": replace(SAVING, moment="rekindle.records.run_directory:_write_json"),
@@ -203,19 +226,40 @@ KILLS = {
 }
 
 
+@pytest.fixture(scope="module")
+def survivors(runner, whole, tmp_path_factory):
+    """A function that kills and resumes all selected cases, once, and gives what became of one."""
+    found = {}
+
+    def make(request):
+        if not found:
+            names = selected(request)
+            killed = [replace(KILLS[name], out=str(tmp_path_factory.mktemp("killed") / "run")) for name in names]
+            deaths = runner(*killed)
+            resumed = [replace(run, moment="", resume=has_checkpoint(Path(run.out))) for run in killed]
+            for name, run, death, end in zip(names, killed, deaths, runner(*resumed), strict=True):
+                found[name] = (Path(run.out), death, end)
+        return found[request.node.callspec.params["name"]]
+
+    return make
+
+
+def has_checkpoint(out):
+    return any((path / "trainer_state.json").is_file() for path in out.glob("checkpoint-*"))
+
+
 @pytest.mark.parametrize("name", KILLS)
-def test_a_killed_run_goes_on_as_if_it_had_not_been_killed(name, runner, whole, tmp_path):
-    killed = replace(KILLS[name], out=str(tmp_path / "killed"))
-    [[codes, output]] = runner(killed)
+def test_a_killed_run_goes_on_as_if_it_had_not_been_killed(name, survivors, whole, request):
+    out, (codes, output), (ends, outputs) = survivors(request)
     assert codes == [-9], output
-    begun = any((path / "trainer_state.json").is_file() for path in (tmp_path / "killed").glob("checkpoint-*"))
-    resumed = replace(killed, moment="", resume=begun)
-    runner.done(resumed)
-    check_equal(whole(KILLS[name]), tmp_path / "killed")
+    assert ends == [0], outputs
+    check_equal(whole(KILLS[name]), out)
 
 
 @pytest.mark.parametrize(
-    ("run", "at", "dies"), [(SAVING, 5, 0), (SAVING, 5, 1), (BETWEEN, 5, 0), (BETWEEN, 4, 1)], ids=str
+    ("run", "at", "dies"),
+    [(SAVING, 3, 1), (BETWEEN, 4, 0)],
+    ids=["between generations", "in the middle of a generation"],
 )
 def test_two_killed_processes_go_on_as_two(run, at, dies, runner, whole, tmp_path):
     two = replace(run, rows=4, processes=2)
@@ -227,14 +271,14 @@ def test_two_killed_processes_go_on_as_two(run, at, dies, runner, whole, tmp_pat
 
 
 def test_two_killed_processes_go_on_as_one_between_generations(runner, whole, tmp_path):
-    killed = replace(SAVING, out=str(tmp_path / "killed"), rows=4, processes=2, moment=f"{TRAINER}.end_step", at=5)
+    killed = replace(SAVING, out=str(tmp_path / "killed"), rows=4, processes=2, moment=f"{TRAINER}.end_step", at=3)
     runner(killed)
     runner.done(replace(killed, moment="", resume=True, rows=8, processes=1))
     check_alike(whole(SAVING), tmp_path / "killed")
 
 
 def test_another_number_of_processes_in_the_middle_of_a_generation_is_refused(runner, tmp_path):
-    killed = replace(BETWEEN, out=str(tmp_path / "killed"), rows=4, processes=2, moment=f"{TRAINER}.end_step", at=5)
+    killed = replace(BETWEEN, out=str(tmp_path / "killed"), rows=4, processes=2, moment=f"{TRAINER}.end_step", at=3)
     runner(killed)
     [[codes, output]] = runner(replace(killed, moment="", resume=True, rows=8, processes=1))
     assert codes == [1]

@@ -371,7 +371,7 @@ def forbidden(text):
         "checkpoint.",
         "model.",
     )
-    words = ("--", *keys, "`rekindle try`", "`rekindle profile`")
+    words = ("--", *keys, "model.", "`rekindle try`", "`rekindle profile`")
     return [word for word in words if word in text.replace("eval.jsonl", "").replace("model.safetensors", "")]
 
 

@@ -386,9 +386,11 @@ class RekindleTrainer(GRPOTrainer):
             return
         before, now, process = state["processes"], self.accelerator.num_processes, self.accelerator.process_index
         if before != now:
+            there_are = "there is 1" if now == 1 else f"there are {now}"
             raise UserError(
                 f"{checkpoint} was written in the middle of a generation by {before} process"
-                f"{'' if before == 1 else 'es'}, and there {'is' if now == 1 else 'are'} {now}; go on with as many, or from a checkpoint between generations"
+                f"{'' if before == 1 else 'es'}, and {there_are}; go on with as many, or from a checkpoint between "
+                "generations"
             )
         self._buffered_inputs, sums = load_batches(checkpoint, process, self.accelerator.device)
         self.meter.load_state_dict(sums)

@@ -25,10 +25,8 @@ PHRASES: Mapping[str, str] = MappingProxyType(
         "add prompts (task.pool_size)": "add rows to train_dataset in a new run,",
         "(model.chat_template, model.system_prompt, engine.stop)": "(the tokenizer's chat template, the dataset's "
         "prompts)",
-        "`rekindle try` shows them: say in the prompt how to answer, or choose another verifier": "log_completions=True "
-        "shows them: say in the prompt how to answer, or change the reward function",
-        "say in the prompt how to answer, or choose another verifier": "say in the prompt how to answer, or change the "
-        "reward function",
+        "`rekindle try` shows them:": "log_completions=True shows them:",
+        "how to answer, or choose another verifier": "how to answer, or change the reward function",
         "a missing end token or engine.stop": "a missing end token",
         "; make a profile of this run's model and settings with `rekindle profile`, or set profile.force = true to use "
         "it anyway": "; leave profile.path out, and the trainer profiles the prompts itself, or set profile.force = "
