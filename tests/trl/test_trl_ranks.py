@@ -142,7 +142,10 @@ def check_alike(first, second):
 
 ONE_AND_TWO = {
     "recycle": Run("", "recycle"),
-    "an odd number of rows": Run("", "sgpo", prompts=16),
+    "sgpo": Run("", "sgpo", prompts=16),
+    "an odd number of rows": Run(
+        "", {"recipe": "dapo", "train": {"oversample": 1.25}}, rows=6, changes={"num_generations": 3}
+    ),
     "rekindle": Run("", "rekindle"),
     "raised temperatures": Run("", "erpo", steps=10, reward="often", prompts=16),
     "rows of one": Run("", "c_rf_ntf"),
@@ -278,7 +281,7 @@ def test_two_killed_processes_go_on_as_one_between_generations(runner, whole, tm
 
 
 def test_another_number_of_processes_in_the_middle_of_a_generation_is_refused(runner, tmp_path):
-    killed = replace(BETWEEN, out=str(tmp_path / "killed"), rows=4, processes=2, moment=f"{TRAINER}.end_step", at=3)
+    killed = replace(BETWEEN, out=str(tmp_path / "killed"), rows=4, processes=2, moment=f"{TRAINER}.end_step", at=4)
     runner(killed)
     [[codes, output]] = runner(replace(killed, moment="", resume=True, rows=8, processes=1))
     assert codes == [1]

@@ -16,12 +16,13 @@ from transformers import TrainerCallback
 from trl import GRPOConfig
 
 import rekindle
-from rekindle.config import Config
+from rekindle.config import Config, read_toml, validate
 from rekindle.config.keys import keys_of
 from rekindle.integrations.trl import RekindleTrainer
 from rekindle.integrations.trl.state import newest_whole
 from rekindle.integrations.trl.tables import allowed
 from rekindle.integrations.trl.words import said
+from rekindle.observability.report import write_report
 from rekindle.types import UserError
 
 ROWS = [{"id": str(number), "prompt": f"{number}+{number % 7}=", "answer": str(number)} for number in range(24)]
@@ -324,6 +325,29 @@ def test_ways_of_saving_are_resumed_from(changes, tokenizer, tmp_path):
     assert newest_whole(killed) is not None
     make(tokenizer, killed, rows=rows, evaluated=evaluated, **changes).train(resume_from_checkpoint=True)
     assert metrics(whole) == metrics(killed)
+
+
+# -- run files --------------------------------------------------------------------------------------------------------
+
+
+def test_run_files_are_those_of_a_run(tokenizer, tmp_path):
+    evaluated = Dataset.from_list(ROWS[:2])
+    make(
+        tokenizer, tmp_path / "sums", evaluated=evaluated, eval_strategy="steps", eval_steps=2, eval_on_start=True
+    ).train()
+    directory = tmp_path / "sums" / "rekindle"
+    run = rekindle.load_run(directory)
+    assert validate(read_toml(directory / "config.toml"), "config.toml").recipe == "recycle"
+    assert [line["step"] for line in run.metrics if line.get("eval/accuracy") is not None] == [0, 1, 2]
+    assert run.info["packages"].keys() >= {"trl", "transformers", "torch"}
+    assert (run.info["held_out"], run.info["pool"], run.info["trainer"].split()[0]) == (2, 24, "trl")
+    assert run.info["command"]
+    assert json.loads((directory / "null_control.json").read_text())["recycled_share"] >= 0
+    report = write_report(directory).read_text()
+    assert "Run sums" in report
+    assert "recycle on given prompts" in report
+    assert "with 2 prompts" in report
+    assert not forbidden(report.partition("Configuration, complete")[0].partition("</style>")[2].replace("<!--", ""))
 
 
 # -- words ------------------------------------------------------------------------------------------------------------
