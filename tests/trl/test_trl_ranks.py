@@ -14,6 +14,7 @@ from ranks import Run, asked
 from safetensors.torch import load_file
 
 import rekindle
+from rekindle.evaluation.profile_file import load_profile
 from rekindle.types import Fate
 
 FILE = Path(__file__).with_name("ranks.py")
@@ -144,12 +145,8 @@ ONE_AND_TWO = {
     "recycle": Run("", "recycle"),
     "sgpo": Run("", "sgpo", prompts=16),
     "an odd number of rows": Run(
-        "", {"recipe": "dapo", "train": {"oversample": 1.25}}, rows=6, changes={"num_generations": 3}
+        "", {"recipe": "sgpo", "profile": {"samples": 3}}, prompts=15, changes={"num_generations": 8}
     ),
-    "rekindle": Run("", "rekindle"),
-    "raised temperatures": Run("", "erpo", steps=10, reward="often", prompts=16),
-    "rows of one": Run("", "c_rf_ntf"),
-    "refill": Run("", "dapo", reward="often"),
     "accumulation": Run("", "recycle", rows=4, changes={"gradient_accumulation_steps": 4}),
     "several updates": Run("", "grpo", rows=4, changes={"steps_per_generation": 4, "num_iterations": 2}),
     "groups without a reward": Run("", "recycle", reward="sometimes"),
@@ -188,7 +185,7 @@ def test_two_processes_make_the_decisions_and_updates_of_one(name, pairs, reques
     if name == "groups without a reward":
         assert sum(line["groups/failed"] for line in found) > 0
     if name == "an odd number of rows":
-        assert any(line["rollouts"] % 2 for line in found)
+        assert load_profile(two / "rekindle" / "profile.parquet").samples.sum() % 2
 
 
 # -- kills ------------------------------------------------------------------------------------------------------------
