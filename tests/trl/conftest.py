@@ -4,14 +4,13 @@ import importlib.util
 import os
 
 import pytest
+from tiny_qwen import CHARACTERS, LONGEST, made_model
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 
 # This folder is called trl too: without the real one, `import trl` finds an empty namespace here.
 MISSING = importlib.util.find_spec("trl.trainer") is None
-CHARACTERS = "0123456789+=.abcdefghijklmnopqrstuvwxyz "
-LONGEST = 96
 
 
 class WithoutTRL(pytest.Module):
@@ -38,30 +37,16 @@ def tokenizer():
 @pytest.fixture
 def tiny_model(tokenizer):
     """A random Qwen3 of two layers in float32, with weights large enough for peaked, varied distributions."""
-    import torch
-    from transformers import Qwen3Config, Qwen3ForCausalLM
+    return made_model(tokenizer)
 
-    config = Qwen3Config(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=8,
-        intermediate_size=64,
-        max_position_embeddings=LONGEST,
-        tie_word_embeddings=True,
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(7)
-        model = Qwen3ForCausalLM(config).float()
-        for parameter in model.parameters():
-            if parameter.ndim == 2:
-                torch.nn.init.normal_(parameter, std=0.35)
-    return model
+
+@pytest.fixture(scope="session")
+def model_directory(tokenizer, tmp_path_factory):
+    """The tiny model and its tokenizer as files."""
+    directory = tmp_path_factory.mktemp("tiny") / "model"
+    made_model(tokenizer).save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    return directory
 
 
 @pytest.fixture

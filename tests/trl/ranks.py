@@ -1,57 +1,93 @@
-"""A small run with RekindleTrainer, for tests that start it as processes of their own.
+"""Runs with RekindleTrainer in processes of their own, which may be several, and may be killed at a named moment.
 
-python ranks.py OUT RECIPE STEPS ROWS [--resume] [--die-at N] [--save N]
+    python ranks.py MODEL          imports the libraries once, and makes one child per process of a run
+    python ranks.py MODEL RUN      makes one run as a process of a launcher
+
+The first reads lines of JSON, lists of runs that are made side by side, and answers each with their exit codes and last
+lines. No backward pass runs in the parent, because autograd's threads do not survive a fork.
 """
 
-import argparse
+import gc
+import importlib
 import json
 import os
 import signal
+import socket
 import sys
+import traceback
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run.
+
+    Attributes:
+        out: Its output_dir.
+        recipe: Recipe, a name or tables.
+        steps: Optimizer steps.
+        rows: Rows of a micro-batch of one process.
+        processes: Number of processes.
+        resume: Go on from the last checkpoint.
+        save: Steps between checkpoints; None: there are none.
+        changes: Further arguments of GRPOConfig.
+        reward: Name of the reward function.
+        prompts: Rows of the dataset.
+        moment: ``MODULE:PATH`` of a function; the process is killed at the beginning of its call ``at``. Or the name of
+            one of this file: the process is killed in the middle.
+        at: Number of the call, from 1.
+        dies: Which of the processes.
+    """
+
+    out: str
+    recipe: object = "recycle"
+    steps: int = 4
+    rows: int = 8
+    processes: int = 1
+    resume: bool = False
+    save: int | None = None
+    changes: dict = field(default_factory=dict)
+    reward: str = "odd"
+    prompts: int = 40
+    moment: str = ""
+    at: int = 1
+    dies: int = 0
 
 
 def odd(completions, **_):
     return [float(sum(one.isdigit() for one in text) % 2) for text in completions]
 
 
-def main():
-    import torch
-    from datasets import Dataset
-    from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
-    from trl import GRPOConfig
+def often(prompts, completions, **_):
+    """Always right for two prompts of three, so that temperatures are raised."""
+    return [
+        1.0 if sum(map(ord, prompt)) % 3 else float(sum(one.isdigit() for one in text) % 2)
+        for prompt, text in zip(prompts, completions, strict=True)
+    ]
 
-    from rekindle.integrations.trl import RekindleTrainer
 
-    parser = argparse.ArgumentParser()
-    parser.add_argument("out", type=Path)
-    parser.add_argument("recipe")
-    parser.add_argument("steps", type=int)
-    parser.add_argument("rows", type=int, help="rows of a micro-batch of one process")
-    parser.add_argument("--resume", action="store_true")
-    parser.add_argument("--die-at", type=int)
-    parser.add_argument("--save", type=int)
-    parser.add_argument("--set", default="{}", help="further arguments of GRPOConfig, as JSON")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
+def sometimes(prompts, completions, **_):
+    """No reward at all for a prompt of four."""
+    return [
+        None if sum(map(ord, prompt)) % 4 == 0 else float(sum(one.isdigit() for one in text) % 2)
+        for prompt, text in zip(prompts, completions, strict=True)
+    ]
 
-    class Death(TrainerCallback):
-        def on_step_end(self, args, state, control, **_):
-            if state.global_step == options.die_at:
-                os.kill(os.getpid(), signal.SIGKILL)
 
-    model = AutoModelForCausalLM.from_pretrained(options.out.parent / "model", dtype=torch.float32)
-    tokenizer = AutoTokenizer.from_pretrained(options.out.parent / "model", padding_side="left")
-    settings = {
-        "output_dir": str(options.out),
-        "per_device_train_batch_size": options.rows,
+def settings(run):
+    """Arguments of GRPOConfig."""
+    return {
+        "output_dir": run.out,
+        "per_device_train_batch_size": run.rows,
         "gradient_accumulation_steps": 2,
-        "num_generations": 4,
+        "num_generations": 8 if run.recipe in ("c_rf_ntf", "rekindle", "sgpo") else 4,
         "max_completion_length": 8,
-        "max_steps": options.steps,
+        "max_steps": run.steps,
         "learning_rate": 1e-3,
         "lr_scheduler_type": "constant",
         "bf16": False,
@@ -62,26 +98,155 @@ def main():
         "disable_tqdm": True,
         "dataloader_pin_memory": False,
         "seed": 3,
-        "save_strategy": "steps" if options.save else "no",
-        "save_steps": options.save or 500,
+        "save_strategy": "steps" if run.save else "no",
+        "save_steps": run.save or 500,
+        **run.changes,
     }
-    data = Dataset.from_list([{"id": str(number), "prompt": f"{number}+{number % 7}="} for number in range(40)])
-    if options.recipe in ("c_rf_ntf", "rekindle", "sgpo"):
-        settings |= {"num_generations": 8}
+
+
+def read(directory):
+    """The model and its tokenizer."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    torch.set_num_threads(1)
+    model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32)
+    return model, AutoTokenizer.from_pretrained(directory, padding_side="left")
+
+
+def child(run, model, tokenizer):
+    """Make a run in this process, and keep its weights at the end."""
+    from datasets import Dataset
+    from trl import GRPOConfig
+
+    from rekindle.integrations.trl import RekindleTrainer
+
+    rows = [{"id": str(number), "prompt": f"{number}+{number % 7}="} for number in range(run.prompts)]
     trainer = RekindleTrainer(
         model,
-        odd,
-        GRPOConfig(**settings | json.loads(options.set)),
-        data,
+        globals()[run.reward],
+        GRPOConfig(**settings(run)),
+        Dataset.from_list(rows),
         processing_class=tokenizer,
-        recipe=options.recipe,
-        callbacks=[Death()] if options.die_at else [],
+        recipe=run.recipe,
     )
-    trainer.train(resume_from_checkpoint=options.resume)
+    trainer.train(resume_from_checkpoint=run.resume or None)
     if trainer.accelerator.is_main_process:
-        trainer.save_model(str(options.out / "end"))
-        (options.out / "log.json").write_text(json.dumps(trainer.state.log_history))
+        trainer.save_model(str(Path(run.out, "end")))
+
+
+def dying(moment, at):
+    """Kill this process at call ``at`` of a function: at its beginning, or where one of this file takes its place."""
+    if ":" not in moment:
+        moment, instead = globals()[moment]
+    else:
+        instead = None
+    module, _, path = moment.partition(":")
+    *outer, name = path.split(".")
+    owner = importlib.import_module(module)
+    for one in outer:
+        owner = getattr(owner, one)
+    inner, calls = getattr(owner, name), 0
+
+    def counted(*args, **named):
+        nonlocal calls
+        calls += 1
+        if calls == at:
+            if instead is not None:
+                instead(*args, **named)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return inner(*args, **named)
+
+    setattr(owner, name, counted)
+
+
+def _tear(state, path):
+    text = json.dumps({**asdict(state), "stateful_callbacks": {}}, indent=2)
+    Path(path).write_text(text[: len(text) // 2])
+
+
+def _delete_half(*, output_dir, **_):
+    oldest = min(Path(output_dir).glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    files = [path for path in oldest.rglob("*") if path.is_file()]
+    for path in sorted(files, key=lambda path: path.name)[: len(files) // 2]:
+        path.unlink()
+
+
+torn_state = ("transformers:TrainerState.save_to_json", _tear)
+half_rotated = ("transformers.trainer:rotate_checkpoints", _delete_half)
+
+
+def fork(run, parts, rank, port):
+    """A process of a run; returns its id."""
+    if pid := os.fork():
+        return pid
+    code = 1
+    try:
+        log = os.open(f"{run.out}.log", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+        for number in (1, 2):
+            os.dup2(log, number)
+        if run.processes > 1:
+            names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": run.processes, "LOCAL_WORLD_SIZE": run.processes}
+            os.environ |= {name: str(value) for name, value in names.items()}
+            os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        if run.moment and run.dies == rank:
+            dying(run.moment, run.at)
+        child(run, *parts)
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def together(runs, parts):
+    """Make runs, as many at a time as there are cores; of each the exit codes of its processes, and its last lines."""
+    waiting, started, codes = list(enumerate(runs)), {}, [[] for _ in runs]
+    while waiting or started:
+        while waiting and (not started or len(started) + waiting[0][1].processes <= (os.cpu_count() or 1)):
+            number, run = waiting.pop(0)
+            Path(f"{run.out}.log").unlink(missing_ok=True)
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                port = free.getsockname()[1]
+            started |= {fork(run, parts, rank, port): number for rank in range(run.processes)}
+        pid, status = os.wait()
+        number = started.pop(pid)
+        codes[number].append(os.waitstatus_to_exitcode(status))
+        if codes[number][-1]:  # as a launcher does
+            for other in [other for other, its in started.items() if its == number]:
+                os.kill(other, signal.SIGKILL)
+    return [
+        (its, Path(f"{run.out}.log").read_text(errors="replace")[-4000:]) for its, run in zip(codes, runs, strict=True)
+    ]
+
+
+def serve(directory):
+    """Answer lists of runs until the input ends."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    import datasets
+    import trl
+
+    from rekindle.integrations.trl import RekindleTrainer
+
+    assert all((datasets, trl, RekindleTrainer))
+    parts = read(directory)
+    gc.collect()
+    gc.freeze()  # children need not look through the libraries again
+    for line in sys.stdin:
+        print(json.dumps(together([Run(**one) for one in json.loads(line)], parts)), file=answers, flush=True)
+
+
+def asked(runs):
+    """The line that asks for runs."""
+    return json.dumps([asdict(run) for run in runs])
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    if len(sys.argv) > 2:
+        child(Run(**json.loads(sys.argv[2])), *read(sys.argv[1]))
+    else:
+        serve(sys.argv[1])

@@ -9,6 +9,7 @@ The other trainer's step has two halves, with its own code between them:
 Every process of a distributed run has a ``RecordedRun`` and counts the same; only the main one has files.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -33,7 +34,7 @@ from rekindle.scheduling.group_records import GroupRecord
 from rekindle.scheduling.pools import Pool
 from rekindle.scheduling.serialization import record_from_json, record_to_json
 from rekindle.scheduling.starvation import StarvationWatch
-from rekindle.types import GroupRequest, Rollout, Task, TrainingSample
+from rekindle.types import GroupRequest, Rollout, Task, TrainingSample, UserError
 
 __all__ = ["RecordedRun"]
 
@@ -72,7 +73,7 @@ class RecordedRun:
         parameters: Number of parameters, for FLOPs.
         decode: Token ids -> text, for samples.
         answer: Task id -> its reference answer, for samples.
-        words: Names of the other trainer for keys of the configuration, in messages.
+        said: A message -> the same in the words of the other trainer.
 
     Attributes:
         step: Number of the last step.
@@ -89,12 +90,12 @@ class RecordedRun:
         parameters: int,
         decode: Callable[[Sequence[int]], str],
         answer: Callable[[str], object] = lambda task_id: None,
-        words: Mapping[str, str] | None = None,
+        said: Callable[[str], str] = str,
     ) -> None:
         self.step = self.version = self.without_signal = 0
         self.line: Mapping[str, Any] = {}
         self._config, self._directory, self._parameters = config, directory, parameters
-        self._words = dict(words or {})
+        self._said = said
         self._totals, self._starvation = Totals(), StarvationWatch()
         self._health, self._tally = HealthWatch(config), RewardTally(config.task.success_threshold)
         self._recorder = SampleRecorder(config.samples.per_step, decode, answer)
@@ -129,10 +130,16 @@ class RecordedRun:
                 "output_dir and begin with the checkpoint's model"
             )
         if resume:
-            try:
+            with self._worded():
                 run_directory.check_same(self._config, directory)
-            except ConfigError as error:
-                raise ConfigError(self._said(str(error))) from error
+
+    @contextmanager
+    def _worded(self) -> Iterator[None]:
+        """Errors of the body in the words of the other trainer."""
+        try:
+            yield
+        except UserError as error:
+            raise type(error)(self._said(str(error))) from error
 
     def ordered(self, tasks: Sequence[Task], *, resume: bool) -> list[str]:
         """Ids of the tasks in the order of the run.
@@ -142,7 +149,8 @@ class RecordedRun:
         """
         if self._directory is None or not resume:
             return [task.id for task in tasks]
-        return [task.id for task in same_tasks(self._directory, tasks, ())[0]]
+        with self._worded():
+            return [task.id for task in same_tasks(self._directory, tasks, ())[0]]
 
     @contextmanager
     def opened(self, tasks: Sequence[Task], *, resume: bool, **facts: Any) -> Iterator[None]:
@@ -157,24 +165,37 @@ class RecordedRun:
             yield
             return
         with ExitStack() as stack:
-            stack.enter_context(run_directory.locked(self._directory))
-            if not resume:
-                run_directory.describe(self._directory, self._config, pool=len(tasks), held_out=0, **facts)
-                keep_tasks(self._directory, tasks, ())
+            with self._worded():
+                stack.enter_context(run_directory.locked(self._directory))
+                replaced = self._begin(tasks, facts) if not resume else False
             self._files = files = stack.enter_context(opened_run_files(self._directory))
             if not resume:
                 files.truncate_after(0)
             channel = stack.enter_context(opened())
             stack.enter_context(channel.kept_in(files.warnings))
+            stack.callback(self.write)
+            if replaced:
+                self.warn(f"{self._directory} has the files of a run without a checkpoint; they are replaced")
             yield
-            self.write()
         write_null_control(self._config, self._directory)
         write_report(self._directory)
+
+    def _begin(self, tasks: Sequence[Task], facts: Mapping[str, Any]) -> bool:
+        """Write the files that a run begins with; whether there was an earlier one."""
+        directory = self._directory
+        assert directory is not None, "only the main process has files"
+        try:
+            replaced = (directory / "metrics.jsonl").exists() and (directory / "metrics.jsonl").stat().st_size > 0
+            run_directory.describe(directory, self._config, pool=len(tasks), command=list(sys.argv), **facts)
+            keep_tasks(directory, tasks, ())
+        except OSError as error:
+            raise ConfigError(f"{directory} cannot be written ({error}); choose another --out") from error
+        return replaced
 
     def note_ending(self, name: str, why: str) -> None:
         """Keep in ``run.json`` how the run ended."""
         if self._directory is not None:
-            run_directory.note_ending(self._directory, name, why)
+            run_directory.note_ending(self._directory, name, self._said(why))
 
     # -- a step -------------------------------------------------------------------------------------------------------
 
@@ -231,9 +252,17 @@ class RecordedRun:
             self.warn(text)
 
     def add(self, metrics: Mapping[str, Any]) -> None:
-        """Add metrics that became known after the step was finished, such as those of an evaluation."""
+        """Add metrics that became known after the step was finished, such as those of an evaluation.
+
+        Before the first step they are the line of step 0.
+        """
         if self._open is not None and self._open.done:
             self._open.metrics |= metrics
+        elif self.step == 0 and self._open is None and not self.line and metrics:
+            start = step_metrics([], [], None) | {"seconds": 0.0, "cpu_seconds": 0.0, **metrics}
+            self.line = {"step": 0, "version": 0, **start} | self._totals.add(start)
+            if self._files is not None:
+                self._files.end_step(self.line)
 
     @property
     def is_open(self) -> bool:
@@ -271,11 +300,6 @@ class RecordedRun:
         """Warn in the words of the other trainer; once, from the main process."""
         if self._directory is not None:
             warn(self._said(text))
-
-    def _said(self, text: str) -> str:
-        for ours, theirs in self._words.items():
-            text = text.replace(ours, theirs)
-        return text
 
     # -- state --------------------------------------------------------------------------------------------------------
 

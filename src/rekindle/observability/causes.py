@@ -8,7 +8,6 @@ __all__ = ["unsolved_cause"]
 _CUT = 0.9
 """Of the longest completion; never-solved rollouts that are longer on average were mostly cut."""
 _WITHOUT_VERDICT = 0.1
-_LOOK = "look first at what the policy writes (samples.jsonl, or rekindle eval with --transcripts)"
 
 
 def unsolved_cause(summary: Summary) -> str:
@@ -24,15 +23,18 @@ def unsolved_cause(summary: Summary) -> str:
     if length is not None and limit and length >= _CUT * limit:
         return (
             f"The likely cause is the length: their rollouts have {grouped(length)} of at most {grouped(limit)} tokens "
-            "on average, so most are cut before they end; raise engine.max_new_tokens, or ask for shorter answers."
+            f"on average, so most are cut before they end; raise {summary.key('engine.max_new_tokens')}, or ask for "
+            "shorter answers."
         )
+    transcripts = "" if summary.other_trainer else ", or rekindle eval with --transcripts"
+    look = f"look first at what the policy writes (samples.jsonl{transcripts})"
     drawn, unsolved = summary.prompt_counts()
     if unsolved == drawn:
         return (
             "The likely cause is the verifier or the format: no rollout was ever right, so "
-            f"{verifier} may not read the answers as they are written; {_LOOK}."
+            f"{verifier} may not read the answers as they are written; {look}."
         )
-    return f"Unless they are too hard, {verifier} does not read the format of their answers: {_LOOK}."
+    return f"Unless they are too hard, {verifier} does not read the format of their answers: {look}."
 
 
 def _judges(summary: Summary) -> str:

@@ -59,11 +59,13 @@ class AccuracyChange:
         start: Value of the first evaluation.
         end: Mean of the last evaluations; None where the first is the only one.
         averaged: Number of evaluations in ``end``.
+        first: Step of the first evaluation.
     """
 
     start: float
     end: float | None
     averaged: int
+    first: int = 0
 
 
 def accuracy_change(summary: Summary, kind: str) -> AccuracyChange | None:
@@ -75,10 +77,10 @@ def accuracy_change(summary: Summary, kind: str) -> AccuracyChange | None:
     points = [(one.step, value) for one in summary.evaluations if (value := _value(one, kind)) is not None]
     if not points:
         return None
-    (_, start), *later = points
+    (first, start), *later = points
     late = [value for step, value in later if step >= _LATE * summary.step] or [value for _, value in later[-1:]]
     late = late[-_AVERAGED:]
-    return AccuracyChange(start, sum(late) / len(late) if late else None, len(late))
+    return AccuracyChange(start, sum(late) / len(late) if late else None, len(late), first)
 
 
 def conservation(summary: Summary) -> tuple[bool, str]:
@@ -127,7 +129,7 @@ def _prompts_advice(summary: Summary) -> str | None:
     if late.share("always_solved") > 0.5:
         return (
             f"Late in the run {percent(late.share('always_solved'))} of the groups were always solved: use harder "
-            "prompts, or raise train.temperature."
+            f"prompts, or raise {summary.key('train.temperature')}."
         )
     return None
 
@@ -154,12 +156,15 @@ def _accuracy(summary: Summary) -> str:
         return "No evaluation on held-out prompts has been made."
     start, end = change.start, change.end
     greedy = accuracy_change(summary, "greedy")
+    when = f"at step {grouped(change.first)}" if change.first else "at the start"
     if end is None:
-        return f"At the start it solved {percent(start)} of the held-out prompts; there is no later evaluation yet."
+        return (
+            f"{when.capitalize()} it solved {percent(start)} of the held-out prompts; there is no later evaluation yet."
+        )
     several = f"the mean of the last {change.averaged} evaluations"
     mean = several if change.averaged > 1 else "at the last evaluation"
     verb = "rose" if end > start else "fell" if end < start else "stayed the same,"
-    text = f"Sampled accuracy on held-out prompts {verb} from {rate(start)} at the start to {rate(end)}, {mean}"
+    text = f"Sampled accuracy on held-out prompts {verb} from {rate(start)} {when} to {rate(end)}, {mean}"
     if greedy and greedy.end is not None:
         text += f" (greedy: {rate(greedy.start)} to {rate(greedy.end)})"
     prompts = summary.held_out or _DEFAULT_PROMPTS
@@ -272,7 +277,7 @@ def _decline(summary: Summary) -> str | None:
     best = max(summary.evaluations, key=lambda evaluation: evaluation.accuracy or 0.0)
     return (
         f"Accuracy was best at step {grouped(best.step)} ({rate(max(values))}) and has fallen since: "
-        "lower train.learning_rate, or stop there."
+        f"lower {summary.key('train.learning_rate')}, or stop there."
     )
 
 
@@ -284,6 +289,8 @@ def _task(summary: Summary) -> str:
     name, source, path = (summary.setting("task", key) for key in ("name", "source", "path"))
     if source == "self_play" and not path:
         return "the embedded search world"
+    if source == "given":
+        return str(name or "given prompts")
     return str(name or (PurePath(path).name if path else source) or "an unnamed task")
 
 

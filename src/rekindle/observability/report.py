@@ -78,7 +78,7 @@ def _head(summary: Summary) -> str:
     return "\n".join(
         [
             "<header>",
-            page.paragraph(f"Run {summary.run.directory.resolve().name}", "over"),
+            page.paragraph(f"Run {_name(summary)}", "over"),
             page.heading(title(summary)),
             page.paragraph(" ".join(outcome(summary)), "lead"),
             page.paragraph(" ".join(self_play_story(summary))) if summary.self_play else "",
@@ -89,6 +89,12 @@ def _head(summary: Summary) -> str:
             "</header>",
         ]
     )
+
+
+def _name(summary: Summary) -> str:
+    """Name of the run's directory; the files of a run inside another trainer are in a folder of its directory."""
+    directory = summary.run.directory.resolve()
+    return directory.parent.name if summary.other_trainer else directory.name
 
 
 def _tiles(summary: Summary) -> Iterator[tuple[str, str, str]]:
@@ -113,7 +119,7 @@ def _tiles(summary: Summary) -> Iterator[tuple[str, str, str]]:
 def _since_the_start(change: AccuracyChange) -> str:
     """Remark on an accuracy: where it began, and the mean of the last evaluations, which the text tells."""
     if change.end is None:
-        return "at the start"
+        return f"at step {grouped(change.first)}" if change.first else "at the start"
     mean = f"; mean of the last {change.averaged}: {rate(change.end)}" if change.averaged > 1 else ""
     return f"from {rate(change.start)}{mean}"
 
@@ -164,5 +170,5 @@ def _flattened(info: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, 
         if isinstance(value, dict):
             # Package names are clear without their table's name; other tables keep theirs.
             yield from _flattened(value, above if key == "packages" else name)
-        elif value is not None:
+        elif value not in (None, "", []):
             yield name, " ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -120,6 +120,16 @@ class Composition:
         return Composition(self.steps[low:high], self.groups[low:high])
 
 
+ARGUMENTS: Mapping[str, Mapping[str, str]] = {
+    "trl": {
+        "train.learning_rate": "learning_rate",
+        "train.temperature": "temperature",
+        "engine.max_new_tokens": "max_completion_length",
+    }
+}
+"""Names of our keys in another library's trainer, of those that the report gives advice on."""
+
+
 class Summary:
     """All numbers of a report, computed once.
 
@@ -151,6 +161,15 @@ class Summary:
     def updates(self) -> int:
         """Updates of the policy; fewer than steps where a step had nothing to train on."""
         return int(number(self.last, "version") or 0)
+
+    @property
+    def other_trainer(self) -> str:
+        """Name of the library whose trainer made the run; empty where it is ours."""
+        return str(self.run.info.get("trainer") or "").partition(" ")[0]
+
+    def key(self, path: str) -> str:
+        """Name of what a user sets, by our key."""
+        return ARGUMENTS.get(self.other_trainer, {}).get(path, path)
 
     @property
     def held_out(self) -> int | None:

@@ -229,7 +229,10 @@ def describe(directory: Path, config: Config, **facts: str | int | list[str] | M
     partial = directory / ".config.toml"
     partial.write_text(dump_toml(config), encoding="utf-8")
     partial.replace(directory / "config.toml")
-    packages = ("torch", "transformers", "tokenizers", "numpy", "reasoning-gym", "math-verify", "peft")
+    packages = (
+        "torch", "transformers", "tokenizers", "numpy", "reasoning-gym", "math-verify", "peft", "trl", "accelerate",
+        "datasets", "vllm",
+    )  # fmt: skip
     installed = {name: installed_version(name) for name in packages}
     description = {
         "rekindle": __version__,

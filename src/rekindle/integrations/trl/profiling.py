@@ -10,7 +10,7 @@ from rekindle.config import Config
 from rekindle.evaluation.profile_file import check_profile, load_profile, rows_for, save_profile
 from rekindle.evaluation.profiler import profile_tasks
 from rekindle.integrations.trl.rollouts import TrlRollouts
-from rekindle.scheduling.profiling import Profile, ProfileKey
+from rekindle.scheduling.profiling import Profile, ProfileError, ProfileKey
 from rekindle.types import GroupRequest, Rollout, Task
 
 __all__ = ["ProfilePass", "given_profile"]
@@ -53,10 +53,25 @@ class ProfilePass:
         if directory is None:
             return self._follow()
         out = directory / "profile.parquet"
-        profile = load_profile(out) if out.exists() else self._lead(tasks, out)
-        profile = rows_for(profile, [task.id for task in tasks])
+        profile = self._kept(tasks, out) or rows_for(self._lead(tasks, out), [task.id for task in tasks])
         _shared(("done", profile))
         return profile
+
+    def _kept(self, tasks: Sequence[Task], out: Path) -> Profile | None:
+        """The profile of an earlier start of this run; None where there is none, or it is not of these prompts."""
+        try:
+            profile = load_profile(out)
+            check_profile(profile, self._key, forced=False, where=str(out))
+            if set(profile.samples.tolist()) != {self._config.profile.samples}:
+                return None
+            return rows_for(profile, [task.id for task in tasks])
+        except ProfileError:
+            return None
+
+    @property
+    def _key(self) -> ProfileKey:
+        config = self._config
+        return ProfileKey(self._model, "reward_funcs", config.train.temperature, config.engine.max_new_tokens)
 
     def _lead(self, tasks: Sequence[Task], out: Path) -> Profile:
         config, partial = self._config, out.with_name(f"{out.name}.partial")
@@ -64,7 +79,7 @@ class ProfilePass:
             self._play,
             tasks,
             samples=config.profile.samples,
-            key=ProfileKey(self._model, "reward_funcs", config.train.temperature, config.engine.max_new_tokens),
+            key=self._key,
             parameters=self._parameters,
             partial=partial,
             seed=config.train.seed,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from rekindle.integrations.trl.probe import Probe
 from rekindle.integrations.trl.profiling import ProfilePass, given_profile
 from rekindle.integrations.trl.rollouts import TrlRollouts
 from rekindle.integrations.trl.settings import keeps_trls_denominators
-from rekindle.integrations.trl.state import load_state
-from rekindle.integrations.trl.words import WORDS
+from rekindle.integrations.trl.state import leave_later, load_state
+from rekindle.integrations.trl.words import said
 from rekindle.methods import build_credit, build_scheduler, needs_profile
 from rekindle.scheduling.profiling import Profile
 from rekindle.scheduling.scheduler import Scheduler
@@ -64,9 +65,10 @@ class TrlRun:
         self._tasks, self._parameters = list(tasks), parameters
         self._directory = output_dir / FOLDER if main else None
         answers = {task.id: task.metadata.get("answer", task.metadata.get("solution")) for task in tasks}
-        self.record = RecordedRun(
-            config, self._directory, parameters=parameters, decode=decode, answer=answers.get, words=WORDS
+        self._new_record = partial(
+            RecordedRun, config, self._directory, parameters=parameters, decode=decode, answer=answers.get, said=said
         )
+        self.record = self._new_record()
         self._steps: Steps | None = None
         self._scheduler: Scheduler | None = None
 
@@ -94,6 +96,7 @@ class TrlRun:
             UserError: The run files are those of another run, or the checkpoint is not one of ours.
         """
         state = None if checkpoint is None else load_state(checkpoint)
+        self.record, self.probe = self._new_record(), Probe()  # a script may call train() more than once
         self.record.check(resume=state is not None, resumable=resumable)
         self._order(self.record.ordered(self._tasks, resume=state is not None))
         with self.record.opened(self._tasks, resume=state is not None, **facts):
@@ -108,9 +111,14 @@ class TrlRun:
                 self.record,
                 counts_silent=keeps_trls_denominators(self.config),
             )
+            if state is not None and self._directory is not None:
+                leave_later(self._directory.parent, state["trainer"]["global_step"])
             try:
                 yield None if state is None else self._restored(state)
                 self.record.note_ending("bound" if self.steps.over else "done", self.steps.over)
+            except KeyboardInterrupt:
+                self.record.note_ending("interrupted", "")
+                raise
             finally:
                 self._steps = self._scheduler = None
 

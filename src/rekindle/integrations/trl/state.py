@@ -4,28 +4,32 @@ It is written before TRL's files of the same checkpoint. A checkpoint is whole w
 ``trainer_state.json``, which TRL writes last; others, of a process that was killed, are not resumed from.
 """
 
+import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
+import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
-from safetensors.torch import load_file as load_tensors
 from safetensors.torch import save_file as save_tensors
 from torch import Tensor
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from rekindle.notices import warn
-from rekindle.records.state_files import join_arrays, split_arrays, sync_tree
+from rekindle.records.state_files import join_arrays, split_arrays, sync, sync_tree
 from rekindle.types import UserError
 
-__all__ = ["load_batches", "load_state", "newest_whole", "save_batches", "save_state"]
+__all__ = ["leave_later", "load_batches", "load_state", "newest_whole", "save_batches", "save_state"]
 
 FORMAT = 1
 FOLDER, STATE, ARRAYS = "rekindle", "state.json", "arrays.safetensors"
+LEFT = "rekindle-left"
+"""Folder of a state from which the run went on no more."""
+SUMS = "sums"
 TRAINER_STATE = "trainer_state.json"
 UNREADABLE = (OSError, LookupError, ValueError, TypeError, AttributeError, SafetensorError)
 
@@ -33,22 +37,45 @@ Batch = Mapping[str, Tensor]
 
 
 def is_whole(checkpoint: Path) -> bool:
-    """Whether a checkpoint has both the trainer's state and ours."""
-    return (checkpoint / TRAINER_STATE).is_file() and (checkpoint / FOLDER / STATE).is_file()
+    """Whether a checkpoint has both the trainer's state, not cut off, and ours."""
+    return (checkpoint / FOLDER / STATE).is_file() and _has_trainer_state(checkpoint)
+
+
+def _has_trainer_state(checkpoint: Path) -> bool:
+    try:
+        return isinstance(json.loads((checkpoint / TRAINER_STATE).read_text(encoding="utf-8")), dict)
+    except (OSError, ValueError, RecursionError):
+        return False
 
 
 def newest_whole(output_dir: Path) -> Path | None:
     """The newest whole checkpoint; None where there is none. Warns of newer ones that are not whole."""
-    found = {
+    for _, path in sorted(_checkpoints(output_dir).items(), reverse=True):
+        if is_whole(path):
+            return path
+        if not (path / LEFT).exists():
+            why = f"has no {FOLDER}/{STATE}" if _has_trainer_state(path) else "was not written to its end"
+            warn(f"{path} {why}, so that no run can go on from it; it is not used")
+    return None
+
+
+def _checkpoints(output_dir: Path) -> dict[int, Path]:
+    """Directories of checkpoints by step."""
+    return {
         int(path.name.rpartition("-")[2]): path
         for path in output_dir.glob(f"{PREFIX_CHECKPOINT_DIR}-*")
         if path.name.rpartition("-")[2].isdecimal()
     }
-    for _, path in sorted(found.items(), reverse=True):
-        if is_whole(path):
-            return path
-        warn(f"{path} is no whole checkpoint of this run (the process was killed while it was written); it is not used")
-    return None
+
+
+def leave_later(output_dir: Path, step: int) -> None:
+    """Set the states of later checkpoints aside: a run that goes on from ``step`` takes another course."""
+    for number, path in _checkpoints(output_dir).items():
+        if number > step and (path / FOLDER).exists():
+            if is_whole(path):
+                warn(f"the run goes on from step {step}, so that it cannot go on from {path} any more")
+            shutil.rmtree(path / LEFT, ignore_errors=True)
+            (path / FOLDER).rename(path / LEFT)
 
 
 def save_state(checkpoint: Path, state: Mapping[str, Any]) -> None:
@@ -57,9 +84,13 @@ def save_state(checkpoint: Path, state: Mapping[str, Any]) -> None:
     partial = folder.with_name(f".{FOLDER}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
+    (checkpoint / TRAINER_STATE).unlink(missing_ok=True)  # of an earlier course: the checkpoint is not whole any more
+    shutil.rmtree(checkpoint / LEFT, ignore_errors=True)
     values, arrays = split_arrays(state)
     save_arrays(arrays, partial / ARRAYS)
-    (partial / STATE).write_text(json.dumps({"format": FORMAT, "state": values}), encoding="utf-8")
+    text = json.dumps(values)
+    header = json.dumps({"format": FORMAT, "digest": _digest(text.encode(), (partial / ARRAYS).read_bytes())})
+    (partial / STATE).write_text(f'{header[:-1]}, "state": {text}}}', encoding="utf-8")
     sync_tree(partial)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
@@ -72,11 +103,16 @@ def load_state(checkpoint: Path) -> dict[str, Any]:
         UserError: There is none, or it is damaged, or another version wrote it.
     """
     folder = checkpoint / FOLDER
+    if not checkpoint.is_dir():
+        raise UserError(f"there is no checkpoint {checkpoint}; resume from one that is there")
     if not (folder / STATE).is_file():
         raise UserError(
-            f"{checkpoint} has no state of rekindle ({FOLDER}/{STATE}), so a run cannot go on from it; resume from a "
-            "checkpoint that RekindleTrainer wrote, or begin a new run with its model and another output_dir"
+            f"{checkpoint} has no state of rekindle ({FOLDER}/{STATE}), so a run cannot go on from it (TRL's "
+            "save_only_model keeps none); resume from another checkpoint that RekindleTrainer wrote, or begin a new "
+            "run with its model and another output_dir"
         )
+    if not _has_trainer_state(checkpoint):
+        raise UserError(f"{checkpoint} was not written to its end ({TRAINER_STATE}); resume from an earlier checkpoint")
     try:
         document = json.loads((folder / STATE).read_text(encoding="utf-8"))
         if document["format"] != FORMAT:
@@ -84,6 +120,8 @@ def load_state(checkpoint: Path) -> dict[str, Any]:
                 f"{folder} has format {document['format']}, and this rekindle reads format {FORMAT}; resume with the "
                 "version that wrote it"
             )
+        if document["digest"] != _digest(json.dumps(document["state"]).encode(), (folder / ARRAYS).read_bytes()):
+            raise ValueError("its contents are not those that were written")
         return join_arrays(document["state"], load_arrays(folder / ARRAYS))
     except UserError:
         raise
@@ -92,30 +130,59 @@ def load_state(checkpoint: Path) -> dict[str, Any]:
         raise UserError(f"{folder} is damaged ({why}); resume from an earlier checkpoint") from error
 
 
-def save_batches(checkpoint: Path, process: int, batches: Sequence[Batch]) -> None:
-    """Write the micro-batches that a process has not used up; ``save_state`` is called before."""
-    tensors = {
-        f"{index}.{key}": tensor.contiguous() for index, one in enumerate(batches) for key, tensor in one.items()
-    }
-    save_tensors(tensors, checkpoint / FOLDER / _batches_file(process))
+def save_batches(checkpoint: Path, process: int, batches: Sequence[Batch], sums: Mapping[str, Tensor]) -> None:
+    """Write what a process has not used up; ``save_state`` is called before.
+
+    Args:
+        checkpoint: The checkpoint.
+        process: Number of the process.
+        batches: Its micro-batches.
+        sums: Sums of the update that is being made.
+    """
+    parts = {str(index): one for index, one in enumerate(batches)} | {SUMS: sums}
+    tensors = {f"{part}.{key}": tensor.contiguous().cpu() for part, one in parts.items() for key, tensor in one.items()}
+    path = checkpoint / FOLDER / _batches_file(process)
+    save_tensors(tensors, path, metadata={"digest": _digest_of(tensors)})
+    sync(path)
 
 
-def load_batches(checkpoint: Path, process: int, device: Any) -> list[dict[str, Tensor]]:
-    """Read the micro-batches of a process.
+def load_batches(checkpoint: Path, process: int, device: Any) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
+    """Read the micro-batches of a process, and the sums of its update.
 
     Raises:
         UserError: They are missing or damaged.
     """
     path = checkpoint / FOLDER / _batches_file(process)
     try:
-        tensors = load_tensors(path, device=str(device))
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            digest = (file.metadata() or {}).get("digest")
+        if digest != _digest_of(tensors):
+            raise ValueError("its contents are not those that were written")
+        parts: dict[str, dict[str, Tensor]] = {SUMS: {}}
+        for name, tensor in tensors.items():
+            part, _, key = name.partition(".")
+            parts.setdefault(part, {})[key] = tensor
+        sums = parts.pop(SUMS)
+        batches = [parts[part] for part in sorted(parts, key=int)]
     except UNREADABLE as error:
         raise UserError(f"{path} is missing or damaged ({error}); resume from an earlier checkpoint") from error
-    found: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        index, _, key = name.partition(".")
-        found.setdefault(int(index), {})[key] = tensor
-    return [found[index] for index in sorted(found)]
+    return [{key: tensor.to(device) for key, tensor in one.items()} for one in batches], sums
+
+
+def _digest(*parts: bytes) -> str:
+    found = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        found.update(part)
+    return found.hexdigest()
+
+
+def _digest_of(tensors: Mapping[str, Tensor]) -> str:
+    return _digest(*(part for name in sorted(tensors) for part in (name.encode(), _bytes(tensors[name]))))
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
 def _batches_file(process: int) -> str:

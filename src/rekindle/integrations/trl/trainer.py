@@ -26,7 +26,9 @@ import trl
 from accelerate.utils import gather_object
 from torch import Tensor
 from torch.utils.data import Sampler
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from transformers import TrainerState
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, TrainOutput
 from trl import GRPOConfig, GRPOTrainer
 
 from rekindle.config import Config
@@ -129,7 +131,7 @@ class RekindleTrainer(GRPOTrainer):
         name = model_name(model)
         args = copy.copy(args) if args is not None else GRPOConfig(f"{name.rpartition('/')[2]}-GRPO")
         arguments = Arguments.of(args)
-        tasks = self._tasks = tasks_of(train_dataset)
+        tasks = tasks_of(train_dataset)
         config = run_settings(
             recipe, arguments, model=name, rewards=_weighted(reward_funcs, args), rows=len(train_dataset)
         )
@@ -160,21 +162,29 @@ class RekindleTrainer(GRPOTrainer):
                 "begin the run"
             )
         resumed = checkpoint if resume_from_checkpoint else None
-        if resumed is None and self.record.step:  # a further run of the same trainer
-            self._step, self._buffered_inputs, self._noted = 0, None, {}
-            self.run = _run(self, self.run.config, self._tasks)
         with self.run.opened(resumed, resumable=newest is not None, **self._facts()) as state:
+            self._step, self._buffered_inputs, self._noted = 0, None, {}
             self._shown.clear()
             if state is not None and resumed is not None:
                 self._restore(resumed, state)
+                if 0 < self.args.max_steps <= state["global_step"]:
+                    return self._finished(resumed)
             found = super().train(str(resumed) if resumed else None, *others, **named)
             if self.record.is_open:  # the last optimizer step was in the middle of a generation
                 self._finish()
             return found
 
+    def _finished(self, checkpoint: Path) -> TrainOutput:
+        """The result of a run that was killed after its last step, where TRL would make one more."""
+        self.state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+        best = self.state.best_model_checkpoint if self.args.load_best_model_at_end else None
+        self._load_from_checkpoint(best or str(checkpoint))
+        return TrainOutput(self.state.global_step, 0.0, {})
+
     def _facts(self) -> dict[str, Any]:
         return {
             "trainer": f"trl {trl.__version__}",
+            "held_out": _rows(self.eval_dataset),
             "model": model_name(self.model),
             "processes": self.accelerator.num_processes,
             "device": str(self.accelerator.device),
@@ -348,13 +358,18 @@ class RekindleTrainer(GRPOTrainer):
     # -- checkpoints --------------------------------------------------------------------------------------------------
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        if self.args.save_only_model:  # nothing can go on from such a checkpoint
+            super()._save_checkpoint(model, trial)
+            return
         checkpoint = Path(self._get_output_dir(trial=trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
-        state = self.run.state_dict({"step": self._step, "processes": self.accelerator.num_processes})
+        place = {"step": self._step, "processes": self.accelerator.num_processes, "global_step": self.state.global_step}
+        state = self.run.state_dict(place)
         if self.accelerator.is_main_process:
             save_state(checkpoint, state)
         self.accelerator.wait_for_everyone()
         if self._step % self._uses and self._buffered_inputs is not None:
-            save_batches(checkpoint, self.accelerator.process_index, self._buffered_inputs)
+            save_batches(checkpoint, self.accelerator.process_index, self._buffered_inputs, self.meter.state_dict())
+        self.accelerator.wait_for_everyone()
         super()._save_checkpoint(model, trial)
 
     def _restore(self, checkpoint: Path, state: Mapping[str, Any]) -> None:
@@ -362,12 +377,23 @@ class RekindleTrainer(GRPOTrainer):
         self._step = state["step"]
         if self._step % self._uses == 0:
             return
-        if state["processes"] != self.accelerator.num_processes:
+        before, now, process = state["processes"], self.accelerator.num_processes, self.accelerator.process_index
+        if before != now:
+            there_are = "there is 1" if now == 1 else f"there are {now}"
             raise UserError(
-                f"{checkpoint} was written in the middle of a generation by {state['processes']} processes, and there "
-                f"are {self.accelerator.num_processes}; go on with as many, or from a checkpoint between generations"
+                f"{checkpoint} was written in the middle of a generation by {before} process"
+                f"{'' if before == 1 else 'es'}, and {there_are}; go on with as many, or from a checkpoint between "
+                "generations"
             )
-        self._buffered_inputs = load_batches(checkpoint, self.accelerator.process_index, self.accelerator.device)
+        self._buffered_inputs, sums = load_batches(checkpoint, process, self.accelerator.device)
+        self.meter.load_state_dict(sums)
+
+
+def _rows(dataset: Any) -> int:
+    """Rows of a dataset, or of several by name; 0 where there is none, or it has no length."""
+    if isinstance(dataset, Mapping):
+        return sum(map(_rows, dataset.values()))
+    return len(dataset) if hasattr(dataset, "__len__") else 0
 
 
 def _weighted(functions: Any, args: GRPOConfig) -> list[tuple[str, float]]:

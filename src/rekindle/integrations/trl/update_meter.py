@@ -33,7 +33,7 @@ class UpdateMeter:
         self._losses: list[Tensor] = []
         self._gaps: list[tuple[Tensor, Tensor]] = []
         self._weighted = {"entropy": 0.0, "kl": 0.0, "clipped": 0.0}
-        self._tokens = self._trained = self._computed = self._padded = self._recomputed = self._steps = 0
+        self._trained = self._computed = self._padded = self._recomputed = self._steps = 0
         self._has_kl = False
 
     def add(self, loss: Tensor, inputs: Mapping[str, Tensor], metrics: Mapping[str, Sequence[float]]) -> None:
@@ -63,6 +63,27 @@ class UpdateMeter:
         """Count an optimizer step, with its learning rate."""
         self._steps += 1
         self.rate = rate
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The sums of this process, for a checkpoint in the middle of an update."""
+        empty = torch.zeros(0, dtype=torch.float64)
+        counts = (self._trained, self._computed, self._padded, self._recomputed, self._steps, self._has_kl)
+        return {
+            "losses": torch.stack(self._losses) if self._losses else torch.zeros(0),
+            "gaps": torch.cat([empty, *(one.cpu() for one, _ in self._gaps)]),
+            "outside": torch.cat([empty.bool(), *(one.cpu() for _, one in self._gaps)]),
+            "weighted": torch.tensor(list(self._weighted.values()), dtype=torch.float64),
+            "counts": torch.tensor(counts, dtype=torch.int64),
+            "rate": torch.tensor(self.rate, dtype=torch.float64),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Restore."""
+        self._losses = list(state["losses"])
+        self._gaps = [(state["gaps"], state["outside"])] if len(state["gaps"]) else []
+        self._weighted = dict(zip(self._weighted, state["weighted"].tolist(), strict=True))
+        self._trained, self._computed, self._padded, self._recomputed, self._steps, kl = state["counts"].tolist()
+        self._has_kl, self.rate = bool(kl), float(state["rate"])
 
     def stats(self, moved: float | None) -> UpdateStats:
         """The numbers over all processes."""

@@ -57,6 +57,7 @@ PRIVATE = {
     f"{GRPO}._get_output_dir": "self, trial",
     f"{GRPO}._save_checkpoint": "self, model, trial",
     f"{GRPO}._load_optimizer_and_scheduler": "self, checkpoint",
+    f"{GRPO}._load_from_checkpoint": "self, resume_from_checkpoint, model",
     f"{VLLM}.generate": "self, prompts, images, num_generations, profiler",
     f"{VLLM}.sync_weights": "self",
     "accelerate.state:GradientState._set_sync_gradients": "self, sync_gradients",

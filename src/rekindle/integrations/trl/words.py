@@ -1,32 +1,86 @@
 """Names: those of TRL's parts, for run files, and TRL's words for our keys, in messages."""
 
+import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from rekindle.integrations.trl.tables import ARGUMENTS, KNOWN, allowed
 from rekindle.types import UserError
 
-__all__ = ["WORDS", "model_name", "reward_names"]
+__all__ = ["model_name", "reward_names", "said"]
 
-WORDS: Mapping[str, str] = MappingProxyType(
+PHRASES: Mapping[str, str] = MappingProxyType(
     {
+        "add --resume to go on with its run": "go on with its run (resume_from_checkpoint=True in train())",
         "continue with --resume": "go on with resume_from_checkpoint=True",
         "choose another --out": "choose another output_dir",
         "another --out": "another output_dir",
+        "restore their file, or begin a new run with the model of its last checkpoint (model.path) and": "restore the "
+        "dataset, or begin a new run with the model of its last checkpoint and",
         "a run resumes with the settings it was started with (its length, checkpoint.keep, its trackers, and the "
         "places of files and servers may change)": "a run resumes with the settings it was started with (max_steps "
         "may change)",
-        "engine.max_new_tokens": "max_completion_length",
         "the verifier (task.verifier) does not read the format": "the reward functions do not read the format",
-        "train.learning_rate": "learning_rate",
-        "optimizer.warmup_steps": "warmup_steps",
-        "train.group_size": "num_generations",
-        "task.pool_size": "train_dataset",
+        "add prompts (task.pool_size)": "add rows to train_dataset in a new run,",
         "(model.chat_template, model.system_prompt, engine.stop)": "(the tokenizer's chat template, the dataset's "
         "prompts)",
+        "`rekindle try` shows them:": "log_completions=True shows them:",
+        "how to answer, or choose another verifier": "how to answer, or change the reward function",
+        "a missing end token or engine.stop": "a missing end token",
+        "; make a profile of this run's model and settings with `rekindle profile`, or set profile.force = true to use "
+        "it anyway": "; leave profile.path out, and the trainer profiles the prompts itself, or set profile.force = "
+        "true to use it anyway",
+        "; profile this pool with `rekindle profile`": "; leave profile.path out, and the trainer profiles the prompts "
+        "itself",
+        "; make one with `rekindle profile`": "; leave profile.path out, and the trainer profiles the prompts itself",
+        "; make a profile with `rekindle profile`": "; leave profile.path out, and the trainer profiles the prompts "
+        "itself",
     }
 )
-"""What a TRL user sets, by what a message says of a native run."""
+"""What a message says of a run of the command line, and what it says inside TRL."""
+TABLES: Mapping[str, str] = MappingProxyType(
+    {
+        "rewards[": "reward_funcs[",
+        "audits[": "reward_funcs[",
+        "model.": "model",
+        "warm_start.": "model",
+        "eval.": "eval_dataset",
+        "samples.": "log_completions",
+        "task.": "train_dataset",
+        "optimizer.": "optim",
+        "checkpoint.": "save_strategy",
+        "train.": "max_steps",
+        "engine.": "generation_kwargs",
+    }
+)
+"""Argument of TRL's trainer for all other keys of a table."""
+NAMES: Mapping[str, str] = MappingProxyType(
+    {path: argument.partition("=")[0] for path, argument in ARGUMENTS.items() if "." in path}
+    | {
+        "train.group_size": "num_generations",
+        "train.temperature": "temperature",
+        "train.groups_per_step": "generation_batch_size / num_generations",
+        "optimizer.minibatches": "steps_per_generation / gradient_accumulation_steps",
+    }
+)
+"""Argument of TRL by our key."""
+KEY = re.compile(r"(?<![\w./])[a-z_]+\.[a-z][a-z_0-9]*(?:\.[a-z_0-9]+)*(?![\w/])")
+
+
+def said(message: str) -> str:
+    """A message with the names of TRL for what a script sets there; keys of recipes keep theirs."""
+    for ours, theirs in PHRASES.items():
+        message = message.replace(ours, theirs)
+    for table in ("rewards[", "audits["):
+        message = message.replace(table, TABLES[table])
+    return KEY.sub(lambda found: _argument(found[0]), message)
+
+
+def _argument(path: str) -> str:
+    if path not in KNOWN or (allowed(path) and path not in NAMES):
+        return path
+    return NAMES.get(path) or TABLES.get(f"{path.partition('.')[0]}.") or path
 
 
 def model_name(model: Any) -> str:
