@@ -9,23 +9,16 @@ The other trainer's step has two halves, with its own code between them:
 Every process of a distributed run has a ``RecordedRun`` and counts the same; only the main one has files.
 """
 
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from rekindle.config import Config, ConfigError
-from rekindle.notices import opened, warn
-from rekindle.observability.opened_files import opened_run_files
-from rekindle.observability.report import write_report
-from rekindle.planning import write_null_control
-from rekindle.records import run_directory
+from rekindle.config import Config
+from rekindle.notices import warn
 from rekindle.records.health import HealthWatch, starving
 from rekindle.records.rollout_samples import SampleRecorder
 from rekindle.records.run_files import RunFiles
-from rekindle.records.run_tasks import keep_tasks, same_tasks
 from rekindle.records.step_metrics import Totals, step_metrics, update_metrics
 from rekindle.records.supply import Supplied
 from rekindle.records.tally import RewardTally
@@ -34,7 +27,7 @@ from rekindle.scheduling.group_records import GroupRecord
 from rekindle.scheduling.pools import Pool
 from rekindle.scheduling.serialization import record_from_json, record_to_json
 from rekindle.scheduling.starvation import StarvationWatch
-from rekindle.types import GroupRequest, Rollout, Task, TrainingSample, UserError
+from rekindle.types import GroupRequest, Rollout, TrainingSample
 
 __all__ = ["RecordedRun"]
 
@@ -69,11 +62,11 @@ class RecordedRun:
 
     Args:
         config: The run's settings.
-        directory: Run directory; None: this process writes no files.
         parameters: Number of parameters, for FLOPs.
         decode: Token ids -> text, for samples.
         answer: Task id -> its reference answer, for samples.
         said: A message -> the same in the words of the other trainer.
+        main: Whether warnings of this process are shown.
 
     Attributes:
         step: Number of the last step.
@@ -85,17 +78,17 @@ class RecordedRun:
     def __init__(
         self,
         config: Config,
-        directory: Path | None,
         *,
         parameters: int,
         decode: Callable[[Sequence[int]], str],
         answer: Callable[[str], object] = lambda task_id: None,
         said: Callable[[str], str] = str,
+        main: bool = True,
     ) -> None:
         self.step = self.version = self.without_signal = 0
         self.line: Mapping[str, Any] = {}
-        self._config, self._directory, self._parameters = config, directory, parameters
-        self._said = said
+        self._config, self._parameters = config, parameters
+        self._said, self._main = said, main
         self._totals, self._starvation = Totals(), StarvationWatch()
         self._health, self._tally = HealthWatch(config), RewardTally(config.task.success_threshold)
         self._recorder = SampleRecorder(config.samples.per_step, decode, answer)
@@ -103,99 +96,14 @@ class RecordedRun:
         self._open: _Step | None = None
         self._pool_metrics: dict[str, Any] = {}
 
-    # -- the directory ------------------------------------------------------------------------------------------------
-
-    def check(self, *, resume: bool, resumable: bool) -> None:
-        """Check whether the run may use its directory, without writing to it.
-
-        Args:
-            resume: The run goes on from a checkpoint.
-            resumable: There is a checkpoint to go on from; without one, a run begins again.
-
-        Raises:
-            ConfigError: The directory has another run, or the run began with other settings.
-        """
-        directory = self._directory
-        if directory is None:
-            return
-        begun = (directory / "config.toml").is_file()
-        if begun and resumable and not resume:
-            raise ConfigError(
-                f"{directory} has the files of an earlier run; go on with it (resume_from_checkpoint=True in "
-                "train()), or choose another output_dir"
-            )
-        if resume and not begun:
-            raise ConfigError(
-                f"{directory} has no files of the run to resume (no config.toml); restore them, or choose another "
-                "output_dir and begin with the checkpoint's model"
-            )
-        if resume:
-            with self._worded():
-                run_directory.check_same(self._config, directory)
-
     @contextmanager
-    def _worded(self) -> Iterator[None]:
-        """Errors of the body in the words of the other trainer."""
+    def writing(self, files: RunFiles | None) -> Iterator[None]:
+        """While it is open, steps are written to these files; None: this process writes none."""
+        self._files = files
         try:
             yield
-        except UserError as error:
-            raise type(error)(self._said(str(error))) from error
-
-    def ordered(self, tasks: Sequence[Task], *, resume: bool) -> list[str]:
-        """Ids of the tasks in the order of the run.
-
-        Raises:
-            RunTasksError: The tasks are not those that the run began with.
-        """
-        if self._directory is None or not resume:
-            return [task.id for task in tasks]
-        with self._worded():
-            return [task.id for task in same_tasks(self._directory, tasks, ())[0]]
-
-    @contextmanager
-    def opened(self, tasks: Sequence[Task], *, resume: bool, **facts: Any) -> Iterator[None]:
-        """The run with its files, which are closed at the end, and with a report where the body did not fail.
-
-        Args:
-            tasks: The tasks of the run, in its order.
-            resume: The run goes on from a checkpoint; ``restore`` removes what came after it.
-            facts: Further facts for ``run.json``.
-        """
-        if self._directory is None:
-            yield
-            return
-        with ExitStack() as stack:
-            with self._worded():
-                stack.enter_context(run_directory.locked(self._directory))
-                replaced = self._begin(tasks, facts) if not resume else False
-            self._files = files = stack.enter_context(opened_run_files(self._directory))
-            if not resume:
-                files.truncate_after(0)
-            channel = stack.enter_context(opened())
-            stack.enter_context(channel.kept_in(files.warnings))
-            stack.callback(self.write)
-            if replaced:
-                self.warn(f"{self._directory} has the files of a run without a checkpoint; they are replaced")
-            yield
-        write_null_control(self._config, self._directory)
-        write_report(self._directory)
-
-    def _begin(self, tasks: Sequence[Task], facts: Mapping[str, Any]) -> bool:
-        """Write the files that a run begins with; whether there was an earlier one."""
-        directory = self._directory
-        assert directory is not None, "only the main process has files"
-        try:
-            replaced = (directory / "metrics.jsonl").exists() and (directory / "metrics.jsonl").stat().st_size > 0
-            run_directory.describe(directory, self._config, pool=len(tasks), command=list(sys.argv), **facts)
-            keep_tasks(directory, tasks, ())
-        except OSError as error:
-            raise ConfigError(f"{directory} cannot be written ({error}); choose another --out") from error
-        return replaced
-
-    def note_ending(self, name: str, why: str) -> None:
-        """Keep in ``run.json`` how the run ended."""
-        if self._directory is not None:
-            run_directory.note_ending(self._directory, name, self._said(why))
+        finally:
+            self.write()
 
     # -- a step -------------------------------------------------------------------------------------------------------
 
@@ -280,7 +188,7 @@ class RecordedRun:
     def latest(self) -> Mapping[str, Any]:
         """Metrics of the last finished step; empty before the first."""
         if self._open is not None and self._open.done:
-            return {"step": self.step, **self._open.metrics}
+            return {"step": self.step, **self._open.metrics, **self._pool_metrics}
         return self.line
 
     def write(self) -> None:
@@ -298,7 +206,7 @@ class RecordedRun:
 
     def warn(self, text: str) -> None:
         """Warn in the words of the other trainer; once, from the main process."""
-        if self._directory is not None:
+        if self._main:
             warn(self._said(text))
 
     # -- state --------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from accelerate.utils import broadcast_object_list
 
 from rekindle.config import Config
 from rekindle.integrations.recorded_run import RecordedRun
+from rekindle.integrations.run_folder import RunFolder
 from rekindle.integrations.steps import Steps
 from rekindle.integrations.trl.probe import Probe
 from rekindle.integrations.trl.profiling import ProfilePass, given_profile
@@ -66,8 +67,9 @@ class TrlRun:
         self._directory = output_dir / FOLDER if main else None
         answers = {task.id: task.metadata.get("answer", task.metadata.get("solution")) for task in tasks}
         self._new_record = partial(
-            RecordedRun, config, self._directory, parameters=parameters, decode=decode, answer=answers.get, said=said
+            RecordedRun, config, parameters=parameters, decode=decode, answer=answers.get, said=said, main=main
         )
+        self._folder = RunFolder(config, self._directory, said)
         self.record = self._new_record()
         self._steps: Steps | None = None
         self._scheduler: Scheduler | None = None
@@ -97,9 +99,10 @@ class TrlRun:
         """
         state = None if checkpoint is None else load_state(checkpoint)
         self.record, self.probe = self._new_record(), Probe()  # a script may call train() more than once
-        self.record.check(resume=state is not None, resumable=resumable)
-        self._order(self.record.ordered(self._tasks, resume=state is not None))
-        with self.record.opened(self._tasks, resume=state is not None, **facts):
+        resume = state is not None
+        self._folder.check(resume=resume, resumable=resumable)
+        self._order(self._folder.ordered(self._tasks, resume=resume))
+        with self._folder.opened(self._tasks, resume=resume, **facts) as files, self.record.writing(files):
             self._scheduler = scheduler = build_scheduler(
                 self.config, (task.id for task in self._tasks), self._profile(facts.get("model", ""))
             )
@@ -115,9 +118,9 @@ class TrlRun:
                 leave_later(self._directory.parent, state["trainer"]["global_step"])
             try:
                 yield None if state is None else self._restored(state)
-                self.record.note_ending("bound" if self.steps.over else "done", self.steps.over)
+                self._folder.note_ending("bound" if self.steps.over else "done", self.steps.over)
             except KeyboardInterrupt:
-                self.record.note_ending("interrupted", "")
+                self._folder.note_ending("interrupted", "")
                 raise
             finally:
                 self._steps = self._scheduler = None

@@ -23,12 +23,8 @@ from typing import Any
 
 import torch
 import trl
-from accelerate.utils import gather_object
 from torch import Tensor
 from torch.utils.data import Sampler
-from transformers import TrainerState
-from transformers.trainer import TRAINER_STATE_NAME
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, TrainOutput
 from trl import GRPOConfig, GRPOTrainer
 
 from rekindle.config import Config
@@ -37,19 +33,18 @@ from rekindle.integrations.trl.arguments import Arguments
 from rekindle.integrations.trl.batches import Batch
 from rekindle.integrations.trl.callback import RunCallback
 from rekindle.integrations.trl.probe import Probe
+from rekindle.integrations.trl.resuming import checkpoint_for, finished, restore, save
 from rekindle.integrations.trl.rollouts import Played, Row, TrlRollouts
-from rekindle.integrations.trl.row_plan import RowPlan
-from rekindle.integrations.trl.row_sampling import Cuts, RowSeed, check_generation, drawing
+from rekindle.integrations.trl.row_sampling import check_generation
 from rekindle.integrations.trl.row_temperatures import RowTemperatures, check_head
 from rekindle.integrations.trl.rows import tasks_of
 from rekindle.integrations.trl.run import TrlRun
-from rekindle.integrations.trl.sampled import EXTRAS, Judged, Rewards, rollouts_of
+from rekindle.integrations.trl.sampling import Sampling
 from rekindle.integrations.trl.settings import run_settings, settled
 from rekindle.integrations.trl.shown import ShownByTrl
-from rekindle.integrations.trl.state import load_batches, newest_whole, save_batches, save_state
+from rekindle.integrations.trl.state import newest_whole
 from rekindle.integrations.trl.update_batches import UpdateBatches
 from rekindle.integrations.trl.update_meter import UpdateMeter, reducer
-from rekindle.integrations.trl.vllm_temperatures import temperatures_in_vllm
 from rekindle.integrations.trl.words import model_name, reward_names
 from rekindle.types import Task, UserError
 
@@ -76,21 +71,6 @@ class Ticks(Sampler[int]):
 
     def __len__(self) -> int:
         return self._ticks
-
-
-class _Sampling:
-    """A generation that is being made: its plan, and what the reward functions saw of it.
-
-    Args:
-        seeds: One per row.
-        cuts: What leaves tokens out of a draw.
-        corrects: The first pass over the rows, the policy's, is for the correction of an engine of its own.
-    """
-
-    def __init__(self, seeds: Sequence[RowSeed], cuts: Cuts, *, corrects: bool) -> None:
-        self.plan, self.corrects = RowPlan(seeds, cuts), corrects
-        self.temperatures = [one.temperature for one in seeds]
-        self.judged: Judged | None = None
 
 
 class RekindleTrainer(GRPOTrainer):
@@ -137,7 +117,7 @@ class RekindleTrainer(GRPOTrainer):
         )
         for key, value in settled(config, arguments).items():
             setattr(args, key, value)
-        self._sampling: _Sampling | None = None
+        self._sampling: Sampling | None = None
         self._noted: dict[str, float] = {}
         self._collecting = 0.0  # seconds that the rollouts of a micro-step took
         super().__init__(model, reward_funcs, args, train_dataset, *others, **named)
@@ -155,31 +135,18 @@ class RekindleTrainer(GRPOTrainer):
         """Train as TRL does, with run files; ``resume_from_checkpoint=True`` goes on from the last whole checkpoint."""
         self.model.train()  # rollouts before the first step are those of training, too
         newest = newest_whole(Path(self.args.output_dir))
-        checkpoint = newest if resume_from_checkpoint is True else Path(resume_from_checkpoint or "")
-        if resume_from_checkpoint is True and newest is None:
-            raise UserError(
-                f"{self.args.output_dir} has no whole checkpoint to resume from; leave resume_from_checkpoint out to "
-                "begin the run"
-            )
-        resumed = checkpoint if resume_from_checkpoint else None
-        with self.run.opened(resumed, resumable=newest is not None, **self._facts()) as state:
+        checkpoint = checkpoint_for(resume_from_checkpoint, newest, self.args.output_dir)
+        with self.run.opened(checkpoint, resumable=newest is not None, **self._facts()) as state:
             self._step, self._buffered_inputs, self._noted = 0, None, {}
             self._shown.clear()
-            if state is not None and resumed is not None:
-                self._restore(resumed, state)
+            if state is not None and checkpoint is not None:
+                restore(self, checkpoint, state)
                 if 0 < self.args.max_steps <= state["global_step"]:
-                    return self._finished(resumed)
-            found = super().train(str(resumed) if resumed else None, *others, **named)
+                    return finished(self, checkpoint)
+            found = super().train(None if checkpoint is None else str(checkpoint), *others, **named)
             if self.record.is_open:  # the last optimizer step was in the middle of a generation
                 self._finish()
             return found
-
-    def _finished(self, checkpoint: Path) -> TrainOutput:
-        """The result of a run that was killed after its last step, where TRL would make one more."""
-        self.state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
-        best = self.state.best_model_checkpoint if self.args.load_best_model_at_end else None
-        self._load_from_checkpoint(best or str(checkpoint))
-        return TrainOutput(self.state.global_step, 0.0, {})
 
     def _facts(self) -> dict[str, Any]:
         return {
@@ -201,7 +168,7 @@ class RekindleTrainer(GRPOTrainer):
     # -- a step -------------------------------------------------------------------------------------------------------
 
     @property
-    def _uses(self) -> int:
+    def uses(self) -> int:
         """Micro-steps that use one generation."""
         uses: int = self.args.steps_per_generation * self.num_iterations
         return uses
@@ -209,7 +176,7 @@ class RekindleTrainer(GRPOTrainer):
     def _prepare_inputs(self, generation_batch: Any) -> Any:
         if not self.model.training:
             return super()._prepare_inputs(generation_batch)
-        if self._step % self._uses == 0 or self._buffered_inputs is None:
+        if self._step % self.uses == 0 or self._buffered_inputs is None:
             began = time.perf_counter()
             self._buffered_inputs = self._collected()
             self._collecting = time.perf_counter() - began
@@ -243,7 +210,7 @@ class RekindleTrainer(GRPOTrainer):
 
     def end_step(self) -> None:
         """End the step of the run where TRL has used its rollouts up; called after every optimizer step."""
-        if self._step % self._uses == 0 and self.record.is_open:
+        if self._step % self.uses == 0 and self.record.is_open:
             self._finish()
 
     def note(self, metrics: Mapping[str, float]) -> None:
@@ -263,54 +230,28 @@ class RekindleTrainer(GRPOTrainer):
 
     def _sampled(self, rows: Sequence[Row]) -> list[Played]:
         """Sample and judge rows with TRL's own code, as groups of one."""
-        seeds = [RowSeed(row.request.seed, row.index, row.request.temperature) for row in rows]
-        cuts = Cuts(self.top_k or 0, self.top_p, self.min_p or 0.0)
-        corrects = self.use_vllm and self.vllm_importance_sampling_correction
-        sampling = self._sampling = _Sampling(seeds, cuts, corrects=corrects)
+        sampling = self._sampling = Sampling(self, rows)
         size, self.num_generations = self.num_generations, 1
         try:
             with self._shown.without_silent_groups():
-                output = super()._generate_and_score_completions(self._rows_of(rows))
+                output = super()._generate_and_score_completions(sampling.inputs)
         finally:
             self.num_generations, self._sampling = size, None
-        assert sampling.judged is not None, "TRL calls _calculate_rewards once per generation"
-        rewards = Rewards(self.reward_func_names, self.reward_weights.tolist(), self.run.config.task)
-        ends = [*self.eos_token_ids, self._tokenizer.pad_token_id]
-        extras = EXTRAS if corrects else ("sampling_per_token_logps",) if self.use_vllm else ()
-        return rollouts_of(rows, output, sampling.judged, rewards, ends, extras=extras)
-
-    def _rows_of(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
-        """Rows of the dataset, one for each; every row is read once."""
-        places = [self.run.places[row.request.row] for row in rows]
-        found = {place: self.train_dataset[place] for place in dict.fromkeys(places)}
-        return [dict(found[place]) for place in places]
+        return sampling.rollouts(output)
 
     def _generate_single_turn(
         self, prompt_ids: Any, images: Any, multimodal_fields: Any, num_generations: int, has_tool_images: bool = False
     ) -> Any:
+        generate = super()._generate_single_turn
         if self._sampling is None:
-            return super()._generate_single_turn(
-                prompt_ids, images, multimodal_fields, num_generations, has_tool_images
-            )
-        plan = self._sampling.plan
-        draws = plan.begin(prompt_ids)
-        turn = (prompt_ids, images, multimodal_fields, 1, has_tool_images)
-        if self.use_vllm:
-            with temperatures_in_vllm(self.vllm_generation, draws.temperatures, gather_object):
-                ids, logprobs = super()._generate_single_turn(*turn)
-        else:
-            with drawing(self, draws):
-                ids, _ = super()._generate_single_turn(*turn)
-            logprobs = draws.logprobs(ids)
-        plan.end(ids, [[value or 0.0 for value in values] for values in logprobs])
-        return ids, logprobs
+            return generate(prompt_ids, images, multimodal_fields, num_generations, has_tool_images)
+        return self._sampling.turn(generate, prompt_ids, images, multimodal_fields, 1, has_tool_images)
 
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> Tensor:
         began = time.perf_counter()
         rewards: Tensor = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         if self._sampling is not None:
-            own = self.accelerator.process_index * len(prompts)
-            self._sampling.judged = Judged(prompts, completions, completion_ids_list, rewards[own : own + len(prompts)])
+            self._sampling.judge(prompts, completions, completion_ids_list, rewards)
             self.run.rollouts.seconds["verify"] += time.perf_counter() - began
         return rewards
 
@@ -338,7 +279,7 @@ class RekindleTrainer(GRPOTrainer):
         with self._row_temperatures.at(inputs["temperatures"].tolist()):
             loss = super()._compute_loss(model, inputs) * inputs["loss_scale"]
         self.meter.add(loss, inputs, self._metrics["train"])
-        if self._step % self._uses < self.args.gradient_accumulation_steps:  # no optimizer step since the rollouts
+        if self._step % self.uses < self.args.gradient_accumulation_steps:  # no optimizer step since the rollouts
             self._compare(inputs)
         return loss
 
@@ -353,40 +294,12 @@ class RekindleTrainer(GRPOTrainer):
         """The clock of TRL's epochs: the scheduler draws the prompts, and any dataset is large enough for a batch."""
         batch = self.args.generation_batch_size
         generations = max(1, len(self.train_dataset) // max(1, batch // self.num_generations))
-        return Ticks(len(self.train_dataset), batch * self._uses * generations)
-
-    # -- checkpoints --------------------------------------------------------------------------------------------------
+        return Ticks(len(self.train_dataset), batch * self.uses * generations)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        if self.args.save_only_model:  # nothing can go on from such a checkpoint
-            super()._save_checkpoint(model, trial)
-            return
-        checkpoint = Path(self._get_output_dir(trial=trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
-        place = {"step": self._step, "processes": self.accelerator.num_processes, "global_step": self.state.global_step}
-        state = self.run.state_dict(place)
-        if self.accelerator.is_main_process:
-            save_state(checkpoint, state)
-        self.accelerator.wait_for_everyone()
-        if self._step % self._uses and self._buffered_inputs is not None:
-            save_batches(checkpoint, self.accelerator.process_index, self._buffered_inputs, self.meter.state_dict())
-        self.accelerator.wait_for_everyone()
+        if not self.args.save_only_model:  # nothing can go on from such a checkpoint
+            save(self, trial)
         super()._save_checkpoint(model, trial)
-
-    def _restore(self, checkpoint: Path, state: Mapping[str, Any]) -> None:
-        """Restore the trainer's own part of the state: the place in a generation, and its micro-batches."""
-        self._step = state["step"]
-        if self._step % self._uses == 0:
-            return
-        before, now, process = state["processes"], self.accelerator.num_processes, self.accelerator.process_index
-        if before != now:
-            there_are = "there is 1" if now == 1 else f"there are {now}"
-            raise UserError(
-                f"{checkpoint} was written in the middle of a generation by {before} process"
-                f"{'' if before == 1 else 'es'}, and {there_are}; go on with as many, or from a checkpoint between "
-                "generations"
-            )
-        self._buffered_inputs, sums = load_batches(checkpoint, process, self.accelerator.device)
-        self.meter.load_state_dict(sums)
 
 
 def _rows(dataset: Any) -> int:
