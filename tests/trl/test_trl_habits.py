@@ -3,6 +3,7 @@
 import json
 import math
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pandas
@@ -63,19 +64,19 @@ def few():
 
 
 def lines(trainer):
-    path = trainer.run.record._directory / "metrics.jsonl"
+    path = Path(trainer.args.output_dir) / "rekindle" / "metrics.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def groups(trainer):
     return [
         {name: value for name, value in one.items() if name != "seconds"}
-        for one in load_run(trainer.run.record._directory).groups()
+        for one in load_run(Path(trainer.args.output_dir) / "rekindle").groups()
     ]
 
 
 def facts(trainer):
-    return json.loads((trainer.run.record._directory / "run.json").read_text())
+    return json.loads((Path(trainer.args.output_dir) / "rekindle" / "run.json").read_text())
 
 
 def weights(trainer):
@@ -177,7 +178,10 @@ def of_some(prompts, completions, **_):
 def test_several_reward_functions_are_weighed_and_named(made):
     trainer = made([odd, digits, short, of_some], reward_weights=[1.0, 0.5, 0.25, 2.0], log_completions=True)
     trainer.train()
-    samples = [json.loads(line) for line in (trainer.run.record._directory / "samples.jsonl").read_text().splitlines()]
+    samples = [
+        json.loads(line)
+        for line in (Path(trainer.args.output_dir) / "rekindle" / "samples.jsonl").read_text().splitlines()
+    ]
     assert samples
     for one in samples:
         parts = one["rewards"]
@@ -210,7 +214,7 @@ def test_a_group_without_rewards_fails_and_is_counted(made, few):
     assert list(fates.values()).count("failed") == 1
     assert sum(line["groups/failed"] for line in lines(trainer)) == 1
     assert sum(line["verify/failures"] for line in lines(trainer)) == 4
-    told = (trainer.run.record._directory / "warnings.jsonl").read_text()
+    told = (Path(trainer.args.output_dir) / "rekindle" / "warnings.jsonl").read_text()
     assert "1 of 2 groups failed (no reward: every reward function returned None) and are not trained on" in told
 
 
@@ -434,7 +438,7 @@ def test_a_run_that_runs_out_ends_with_the_weights_of_its_last_update(accumulate
     ending = facts(trainer)["ending"]
     assert ending["name"] == "bound"
     assert ending["why"]
-    assert "the run is over" in (trainer.run.record._directory / "warnings.jsonl").read_text()
+    assert "the run is over" in (Path(trainer.args.output_dir) / "rekindle" / "warnings.jsonl").read_text()
 
 
 @pytest.mark.parametrize("accumulated", [1, 2])

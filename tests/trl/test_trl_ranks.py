@@ -219,10 +219,10 @@ KILLS = {
     "before the profile is kept": replace(PROFILED, moment="rekindle.integrations.trl.profiling:save_profile"),
     "before the settings": replace(SAVING, moment="rekindle.records.run_directory:describe"),
     "between the settings and run.json": replace(SAVING, moment="rekindle.records.run_directory:_write_json"),
-    "before the tasks": replace(SAVING, moment="rekindle.integrations.recorded_run:keep_tasks"),
-    "before the ledger": replace(SAVING, moment="rekindle.integrations.recorded_run:opened_run_files"),
+    "before the tasks": replace(SAVING, moment="rekindle.integrations.run_folder:keep_tasks"),
+    "before the ledger": replace(SAVING, moment="rekindle.integrations.run_folder:opened_run_files"),
     "before the first step": replace(SAVING, moment=f"{TRAINER}._collected"),
-    "at the end": replace(SAVING, moment="rekindle.integrations.recorded_run:write_report"),
+    "at the end": replace(SAVING, moment="rekindle.integrations.run_folder:write_report"),
 }
 
 

@@ -2,6 +2,7 @@
 
 import json
 import string
+from pathlib import Path
 
 import pytest
 import torch
@@ -158,7 +159,7 @@ def made(model, talker, args, monkeypatch):
 
 
 def lines(trainer, name="metrics"):
-    text = (trainer.run.record._directory / f"{name}.jsonl").read_text()
+    text = (Path(trainer.args.output_dir) / "rekindle" / f"{name}.jsonl").read_text()
     return [json.loads(line) for line in text.splitlines()]
 
 
@@ -221,7 +222,7 @@ def test_groups_of_several_sizes_have_tools(made, says):
     says(call("add", a=1, b=2), even)
     trainer = made(easy_or_asked, "knapsack", tools=[add], rows=2, max_steps=3)
     trainer.train()
-    sizes = {one["n"] for one in load_run(trainer.run.record._directory).groups()}
+    sizes = {one["n"] for one in load_run(Path(trainer.args.output_dir) / "rekindle").groups()}
     assert len(sizes) > 1, sizes
     assert max(line["policy_gap"] or 0 for line in lines(trainer)) < 1e-5
 
@@ -238,7 +239,7 @@ def test_raised_temperatures_hold_in_every_turn(made, says):
     says(call("add", a=1, b=2), lambda row: True)
     trainer = made(recipe={"recipe": "erpo", "heating": {"delta": 0.4, "maximum": 1.8}}, tools=[add], rows=2)
     trainer.train()
-    heats = {one["temperature"] for one in load_run(trainer.run.record._directory).groups()}
+    heats = {one["temperature"] for one in load_run(Path(trainer.args.output_dir) / "rekindle").groups()}
     assert max(heats) > 1
     assert max(line["policy_gap"] or 0 for line in lines(trainer)[1:]) < 1e-5
 

@@ -3,6 +3,7 @@
 import inspect
 import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -167,7 +168,7 @@ def keys(inputs):
 def test_the_gap_to_the_engine_leaves_out_tokens_that_it_did_not_score(corrected, made):
     trainer = made(vllm_importance_sampling_correction=corrected)
     trainer.train()
-    text = (trainer.run.record._directory / "metrics.jsonl").read_text()
+    text = (Path(trainer.args.output_dir) / "rekindle" / "metrics.jsonl").read_text()
     gaps = [json.loads(line)["policy_gap"] for line in text.splitlines()]
     assert all(math.isfinite(gap) for gap in gaps)
     assert all(0.05 < gap < 0.12 for gap in gaps)
