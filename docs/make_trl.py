@@ -6,7 +6,7 @@ Run it as: python docs/make_trl.py
 import re
 from pathlib import Path
 
-from rekindle.integrations.trl.capabilities import Capability, capabilities
+from rekindle.integrations.trl.settings.capabilities import Capability, capabilities
 
 PAGE = Path(__file__).parent / "howto" / "trl.md"
 BEGIN, END = "<!-- begin recipes: made by docs/make_trl.py -->", "<!-- end recipes -->"

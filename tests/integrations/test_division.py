@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rekindle.integrations.trl.division import Division, divide
+from rekindle.integrations.trl.updates.division import Division, divide
 from rekindle.types import TrainingSample, UserError
 
 

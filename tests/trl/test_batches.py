@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from rekindle.integrations.trl.batches import BatchSettings, Scorers, build_batches
-from rekindle.integrations.trl.division import Division, divide
-from rekindle.integrations.trl.row_temperatures import RowTemperatures
+from rekindle.integrations.trl.updates.batches import BatchSettings, Scorers, build_batches
+from rekindle.integrations.trl.updates.division import Division, divide
+from rekindle.integrations.trl.updates.row_temperatures import RowTemperatures
 from rekindle.learning.sides import side_scales
 from rekindle.types import TrainingSample
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from trl import GRPOTrainer
 
-from rekindle.integrations.trl.row_plan import RowPlan
-from rekindle.integrations.trl.row_sampling import RowSeed, drawing
+from rekindle.integrations.trl.sampling.row_plan import RowPlan
+from rekindle.integrations.trl.sampling.row_sampling import RowSeed, drawing
 
 
 def test_turns_after_tools_go_on_with_their_rows():

@@ -8,8 +8,8 @@ from transformers import GenerationConfig
 
 from rekindle.engines.engine import SamplingRequest
 from rekindle.engines.torch_engine import TorchEngine
-from rekindle.integrations.trl.row_plan import RowPlan
-from rekindle.integrations.trl.row_sampling import Cuts, RowDraws, RowSeed, check_generation, drawing
+from rekindle.integrations.trl.sampling.row_plan import RowPlan
+from rekindle.integrations.trl.sampling.row_sampling import Cuts, RowDraws, RowSeed, check_generation, drawing
 from rekindle.models.policy import Policy
 from rekindle.types import UserError
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, CohereConfig, GemmaConfig, GPT2Config, PhiConfig
 
-from rekindle.integrations.trl.row_temperatures import RowTemperatures, check_head
+from rekindle.integrations.trl.updates.row_temperatures import RowTemperatures, check_head
 from rekindle.types import UserError
 
 HEATS = [1.0, 0.6, 1.7, 1.0, 1.25]

@@ -7,11 +7,11 @@ import pytest
 
 trl = pytest.importorskip("trl.trainer.grpo_config")
 
-from rekindle.integrations.trl.arguments import DEFAULTS, Arguments  # noqa: E402
-from rekindle.integrations.trl.capabilities import SENSIBLE, capabilities  # noqa: E402
-from rekindle.integrations.trl.links import AGGREGATION  # noqa: E402
-from rekindle.integrations.trl.settings import run_settings, settled  # noqa: E402
-from rekindle.integrations.trl.tables import ARGUMENTS  # noqa: E402
+from rekindle.integrations.trl.settings.arguments import DEFAULTS, Arguments  # noqa: E402
+from rekindle.integrations.trl.settings.capabilities import SENSIBLE, capabilities  # noqa: E402
+from rekindle.integrations.trl.settings.links import AGGREGATION  # noqa: E402
+from rekindle.integrations.trl.settings.run_settings import run_settings, settled  # noqa: E402
+from rekindle.integrations.trl.settings.tables import ARGUMENTS  # noqa: E402
 
 THEIRS = {one.name: one for one in fields(trl.GRPOConfig)}
 MADE = {"world_size", "generation_batch_size", "steps_per_generation"}

@@ -86,10 +86,11 @@ def test_a_renamed_key_of_a_batch_is_named(monkeypatch):
 
 
 @pytest.mark.skipif(
-    find_spec("rekindle.integrations.trl.arguments") is None, reason="no module of arguments beside versions.py"
+    find_spec("rekindle.integrations.trl.settings.arguments") is None,
+    reason="no module of arguments beside versions.py",
 )
 def test_arguments_have_the_names_and_defaults_of_the_configuration_of_trl():
-    ours = import_module("rekindle.integrations.trl.arguments").Arguments
+    ours = import_module("rekindle.integrations.trl.settings.arguments").Arguments
     theirs = {field.name: field for field in dataclasses.fields(trl.GRPOConfig)}
     for field in dataclasses.fields(ours):
         known = field.name in theirs or isinstance(getattr(trl.GRPOConfig, field.name, None), property)

@@ -9,7 +9,8 @@ from torch.utils.data import Sampler
 from trl import GRPOTrainer
 from trl.trainer import grpo_trainer
 
-from rekindle.integrations.trl import RekindleTrainer, batches, division
+from rekindle.integrations.trl import RekindleTrainer
+from rekindle.integrations.trl.updates import batches, division
 
 STEPS = 10
 

@@ -212,7 +212,9 @@ KILLS = {
     "before the rotation": replace(SAVING, moment="transformers.trainer:rotate_checkpoints", at=2),
     "in the rotation": replace(SAVING, moment="half_rotated", at=2),
     "in the first checkpoint": replace(SAVING, moment="transformers:Trainer._save_checkpoint"),
-    "in the rollouts": replace(SAVING, moment="rekindle.integrations.trl.rollouts:TrlRollouts._together", at=4),
+    "in the rollouts": replace(
+        SAVING, moment="rekindle.integrations.trl.sampling.rollouts:TrlRollouts._together", at=4
+    ),
     "in the update": replace(SAVING, moment="transformers:Trainer.training_step", at=6),
     "in the files of a step": replace(SAVING, moment="rekindle.records.run_files:RunFiles.write_samples", at=3),
     "in the profile": replace(PROFILED, moment="rekindle.evaluation.journal:Journal.add", at=9),

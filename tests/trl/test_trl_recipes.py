@@ -6,7 +6,7 @@ import pytest
 
 import rekindle
 from rekindle.integrations.trl import RekindleTrainer
-from rekindle.integrations.trl.capabilities import capabilities
+from rekindle.integrations.trl.settings.capabilities import capabilities
 from rekindle.types import Fate
 
 ACCEPTED = [name for name, found in capabilities().items() if not found.refusal]

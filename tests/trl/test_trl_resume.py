@@ -19,8 +19,8 @@ import rekindle
 from rekindle.config import Config, read_toml, validate
 from rekindle.config.keys import keys_of
 from rekindle.integrations.trl import RekindleTrainer
+from rekindle.integrations.trl.settings.tables import allowed
 from rekindle.integrations.trl.state import newest_whole
-from rekindle.integrations.trl.tables import allowed
 from rekindle.integrations.trl.words import said
 from rekindle.observability.report import write_report
 from rekindle.types import UserError

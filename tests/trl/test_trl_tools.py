@@ -11,7 +11,7 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from rekindle import load_run
 from rekindle.integrations.trl import RekindleTrainer
-from rekindle.integrations.trl.row_sampling import RowDraws
+from rekindle.integrations.trl.sampling.row_sampling import RowDraws
 from rekindle.types import UserError
 from rekindle.warm_starts.tiny_tokenizers import character_tokenizer
 

@@ -5,7 +5,7 @@ import inspect
 import pytest
 from trl.generation.vllm_generation import VLLMGeneration
 
-from rekindle.integrations.trl.vllm_temperatures import temperatures_in_vllm
+from rekindle.integrations.trl.sampling.vllm_temperatures import temperatures_in_vllm
 
 
 class FakeVLLM:

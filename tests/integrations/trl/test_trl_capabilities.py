@@ -1,6 +1,6 @@
 """The table of recipes inside TRL."""
 
-from rekindle.integrations.trl.capabilities import capabilities, refusal_of
+from rekindle.integrations.trl.settings.capabilities import capabilities, refusal_of
 from rekindle.recipes import RECIPES, on_given_tasks
 
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from rekindle.config import ConfigError, dump_toml, validate
 from rekindle.config.conditions import value_at
-from rekindle.integrations.trl.arguments import DEFAULTS, Arguments
-from rekindle.integrations.trl.links import AGGREGATION
-from rekindle.integrations.trl.refusals import refuse_preset
-from rekindle.integrations.trl.settings import keeps_trls_denominators, run_settings, settled
+from rekindle.integrations.trl.settings.arguments import DEFAULTS, Arguments
+from rekindle.integrations.trl.settings.links import AGGREGATION
+from rekindle.integrations.trl.settings.refusals import refuse_preset
+from rekindle.integrations.trl.settings.run_settings import keeps_trls_denominators, run_settings, settled
 from rekindle.notices import RekindleWarning
 from rekindle.recipes import on_given_tasks
 from rekindle.recipes.grpo import grpo
@@ -244,7 +244,8 @@ def test_nothing_here_needs_trl_or_torch():
     program = (
         "import sys\n"
         "for name in ('torch', 'transformers', 'trl', 'datasets'): sys.modules[name] = None\n"
-        "import rekindle.integrations.trl.capabilities as capabilities, rekindle.integrations.trl.rows as rows\n"
+        "import rekindle.integrations.trl.settings.capabilities as capabilities\n"
+        "import rekindle.integrations.trl.rows as rows\n"
         "assert capabilities.refusal_of('grpo') == '' and rows.tasks_of([{'prompt': 'a'}])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

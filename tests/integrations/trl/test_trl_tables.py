@@ -6,7 +6,7 @@ import pytest
 
 from rekindle.config import Config, ConfigError
 from rekindle.config.keys import keys_of, lists_of
-from rekindle.integrations.trl.tables import allowed, refuse_tables
+from rekindle.integrations.trl.settings.tables import allowed, refuse_tables
 
 REFUSED = [key for key in keys_of(Config) if not allowed(key.path)]
 

@@ -9,7 +9,7 @@ from accelerate.utils import broadcast_object_list
 from rekindle.config import Config
 from rekindle.evaluation.profile_file import check_profile, load_profile, rows_for, save_profile
 from rekindle.evaluation.profiler import profile_tasks
-from rekindle.integrations.trl.rollouts import TrlRollouts
+from rekindle.integrations.trl.sampling.rollouts import TrlRollouts
 from rekindle.scheduling.profiling import Profile, ProfileError, ProfileKey
 from rekindle.types import GroupRequest, Rollout, Task
 

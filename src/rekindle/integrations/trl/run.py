@@ -12,11 +12,11 @@ from rekindle.config import Config
 from rekindle.integrations.recorded_run import RecordedRun
 from rekindle.integrations.run_folder import RunFolder
 from rekindle.integrations.steps import Steps
-from rekindle.integrations.trl.probe import Probe
 from rekindle.integrations.trl.profiling import ProfilePass, given_profile
-from rekindle.integrations.trl.rollouts import TrlRollouts
-from rekindle.integrations.trl.settings import keeps_trls_denominators
+from rekindle.integrations.trl.sampling.rollouts import TrlRollouts
+from rekindle.integrations.trl.settings.run_settings import keeps_trls_denominators
 from rekindle.integrations.trl.state import leave_later, load_state
+from rekindle.integrations.trl.updates.probe import Probe
 from rekindle.integrations.trl.words import said
 from rekindle.methods import build_credit, build_scheduler, needs_profile
 from rekindle.scheduling.profiling import Profile

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rekindle.integrations.trl.rollouts import Played
+from rekindle.integrations.trl.sampling.rollouts import Played
 from rekindle.types import TrainingSample
 
 __all__ = ["ShownByTrl"]

@@ -29,22 +29,22 @@ from trl import GRPOConfig, GRPOTrainer
 
 from rekindle.config import Config
 from rekindle.integrations.recorded_run import RecordedRun
-from rekindle.integrations.trl.arguments import Arguments
-from rekindle.integrations.trl.batches import Batch
 from rekindle.integrations.trl.callback import RunCallback
-from rekindle.integrations.trl.probe import Probe
 from rekindle.integrations.trl.resuming import checkpoint_for, finished, restore, save
-from rekindle.integrations.trl.rollouts import Played, Row, TrlRollouts
-from rekindle.integrations.trl.row_sampling import check_generation
-from rekindle.integrations.trl.row_temperatures import RowTemperatures, check_head
 from rekindle.integrations.trl.rows import tasks_of
 from rekindle.integrations.trl.run import TrlRun
-from rekindle.integrations.trl.sampling import Sampling
-from rekindle.integrations.trl.settings import run_settings, settled
+from rekindle.integrations.trl.sampling.generation import Sampling
+from rekindle.integrations.trl.sampling.rollouts import Played, Row, TrlRollouts
+from rekindle.integrations.trl.sampling.row_sampling import check_generation
+from rekindle.integrations.trl.settings.arguments import Arguments
+from rekindle.integrations.trl.settings.run_settings import run_settings, settled
 from rekindle.integrations.trl.shown import ShownByTrl
 from rekindle.integrations.trl.state import newest_whole
-from rekindle.integrations.trl.update_batches import UpdateBatches
-from rekindle.integrations.trl.update_meter import UpdateMeter, reducer
+from rekindle.integrations.trl.updates.batches import Batch
+from rekindle.integrations.trl.updates.probe import Probe
+from rekindle.integrations.trl.updates.row_temperatures import RowTemperatures, check_head
+from rekindle.integrations.trl.updates.update_batches import UpdateBatches
+from rekindle.integrations.trl.updates.update_meter import UpdateMeter, reducer
 from rekindle.integrations.trl.words import model_name, reward_names
 from rekindle.types import Task, UserError
 
@@ -79,7 +79,7 @@ class RekindleTrainer(GRPOTrainer):
     Args:
         model: As for ``GRPOTrainer``; so are all arguments but ``recipe``.
         reward_funcs: Reward functions.
-        args: TRL's arguments. What they mean for a recipe: `rekindle.integrations.trl.settings`.
+        args: TRL's arguments. What they mean for a recipe: `rekindle.integrations.trl.settings.run_settings`.
         train_dataset: A ``Dataset`` with a column ``prompt``; a column ``id`` names prompts for good.
         others: Further positional arguments.
         recipe: Name of a recipe, a TOML file, or tables such as ``{"recipe": "erpo", "heating": {"maximum": 1.3}}``.

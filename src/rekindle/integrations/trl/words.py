@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from rekindle.integrations.trl.tables import ARGUMENTS, KNOWN, allowed
+from rekindle.integrations.trl.settings.tables import ARGUMENTS, KNOWN, allowed
 from rekindle.types import UserError
 
 __all__ = ["model_name", "reward_names", "said"]

@@ -11,10 +11,10 @@ from rekindle.config import Config, ConfigError
 from rekindle.config.conditions import value_at
 from rekindle.config.facts import plays_itself
 from rekindle.config.keys import keys_of
-from rekindle.integrations.trl.arguments import DEFAULTS, Arguments
-from rekindle.integrations.trl.links import AGGREGATION, LINKS, LOSS_TYPE, OWN_LOSSES, PLAIN, wished_loss
-from rekindle.integrations.trl.step_shape import BATCH, sizes_itself
-from rekindle.integrations.trl.tables import ARGUMENTS, allowed
+from rekindle.integrations.trl.settings.arguments import DEFAULTS, Arguments
+from rekindle.integrations.trl.settings.links import AGGREGATION, LINKS, LOSS_TYPE, OWN_LOSSES, PLAIN, wished_loss
+from rekindle.integrations.trl.settings.step_shape import BATCH, sizes_itself
+from rekindle.integrations.trl.settings.tables import ARGUMENTS, allowed
 from rekindle.learning.losses import LOSSES
 
 __all__ = [

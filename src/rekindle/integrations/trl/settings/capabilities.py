@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from functools import cache
 
 from rekindle.config import Config, ConfigError
-from rekindle.integrations.trl.arguments import DEFAULTS, Arguments
-from rekindle.integrations.trl.settings import run_settings, settled
-from rekindle.integrations.trl.step_shape import full_groups, largest_group
+from rekindle.integrations.trl.settings.arguments import DEFAULTS, Arguments
+from rekindle.integrations.trl.settings.run_settings import run_settings, settled
+from rekindle.integrations.trl.settings.step_shape import full_groups, largest_group
 from rekindle.recipes import RECIPES
 
 __all__ = ["Capability", "capabilities", "refusal_of"]

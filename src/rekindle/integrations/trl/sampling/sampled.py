@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rekindle.config.tables.task import TaskTable
 from rekindle.integrations.steps import NO_REWARD
-from rekindle.integrations.trl.rollouts import Played, Row
+from rekindle.integrations.trl.sampling.rollouts import Played, Row
 from rekindle.types import Rollout
 from rekindle.verifiers.rewards import reward
 

@@ -28,7 +28,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from rekindle.integrations.trl.division import Division, OptimizerStep, Part, divide
+from rekindle.integrations.trl.updates.division import Division, OptimizerStep, Part, divide
 from rekindle.learning.losses.importance import importance_weights
 from rekindle.learning.losses.zero_variance import entropy_advantages
 from rekindle.learning.sides import side_scales

@@ -10,7 +10,7 @@ from typing import Any
 
 from rekindle.config import Config
 from rekindle.config.conditions import value_at
-from rekindle.integrations.trl.arguments import Arguments
+from rekindle.integrations.trl.settings.arguments import Arguments
 from rekindle.recipes.grpo import grpo
 
 __all__ = ["AGGREGATION", "LINKS", "LOSS_TYPE", "OWN_LOSSES", "PLAIN", "Link", "wished_loss"]

@@ -9,10 +9,10 @@ from torch import Tensor
 from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer.utils import use_adapter
 
-from rekindle.integrations.trl.batches import Batch, BatchSettings, Scorers, build_batches, padded
-from rekindle.integrations.trl.division import Division
-from rekindle.integrations.trl.row_temperatures import RowTemperatures
-from rekindle.integrations.trl.update_meter import UpdateMeter
+from rekindle.integrations.trl.updates.batches import Batch, BatchSettings, Scorers, build_batches, padded
+from rekindle.integrations.trl.updates.division import Division
+from rekindle.integrations.trl.updates.row_temperatures import RowTemperatures
+from rekindle.integrations.trl.updates.update_meter import UpdateMeter
 from rekindle.types import TrainingSample
 
 __all__ = ["UpdateBatches"]

@@ -14,7 +14,7 @@ from typing import Any
 
 from rekindle.config import Config, ConfigError
 from rekindle.config.facts import fewest_and_most, rollouts_per_step
-from rekindle.integrations.trl.arguments import Arguments
+from rekindle.integrations.trl.settings.arguments import Arguments
 from rekindle.scheduling.pools import POOLS
 
 __all__ = [

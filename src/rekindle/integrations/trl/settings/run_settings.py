@@ -23,9 +23,9 @@ from rekindle.config import Config, ConfigError, merge, read_toml, renamed
 from rekindle.config.conditions import value_at
 from rekindle.config.keys import keys_of
 from rekindle.config.rules.credit import successes_need_binary_rewards
-from rekindle.integrations.trl.arguments import Arguments
-from rekindle.integrations.trl.links import LINKS, PLAIN
-from rekindle.integrations.trl.refusals import (
+from rekindle.integrations.trl.settings.arguments import Arguments
+from rekindle.integrations.trl.settings.links import LINKS, PLAIN
+from rekindle.integrations.trl.settings.refusals import (
     in_words_of_trl,
     meant,
     refuse_arguments,
@@ -34,8 +34,8 @@ from rekindle.integrations.trl.refusals import (
     refuse_result,
     refuse_sizes,
 )
-from rekindle.integrations.trl.step_shape import groups_per_step, optimizer_record, update_keys
-from rekindle.integrations.trl.tables import refuse_tables
+from rekindle.integrations.trl.settings.step_shape import groups_per_step, optimizer_record, update_keys
+from rekindle.integrations.trl.settings.tables import refuse_tables
 from rekindle.recipes import preset_of, resolve
 
 __all__ = ["keeps_trls_denominators", "run_settings", "settled"]

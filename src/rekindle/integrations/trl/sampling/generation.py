@@ -6,11 +6,11 @@ from typing import Any
 from accelerate.utils import gather_object
 from torch import Tensor
 
-from rekindle.integrations.trl.rollouts import Played, Row
-from rekindle.integrations.trl.row_plan import RowPlan
-from rekindle.integrations.trl.row_sampling import Cuts, RowSeed, drawing
-from rekindle.integrations.trl.sampled import EXTRAS, Judged, Rewards, rollouts_of
-from rekindle.integrations.trl.vllm_temperatures import temperatures_in_vllm
+from rekindle.integrations.trl.sampling.rollouts import Played, Row
+from rekindle.integrations.trl.sampling.row_plan import RowPlan
+from rekindle.integrations.trl.sampling.row_sampling import Cuts, RowSeed, drawing
+from rekindle.integrations.trl.sampling.sampled import EXTRAS, Judged, Rewards, rollouts_of
+from rekindle.integrations.trl.sampling.vllm_temperatures import temperatures_in_vllm
 
 __all__ = ["Sampling"]
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rekindle.integrations.trl.row_sampling import Cuts, RowDraws, RowSeed
+from rekindle.integrations.trl.sampling.row_sampling import Cuts, RowDraws, RowSeed
 
 __all__ = ["RowPlan"]
 

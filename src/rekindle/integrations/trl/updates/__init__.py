@@ -1,0 +1,1 @@
+"""From training samples to TRL's micro-batches, and the numbers of an update."""
