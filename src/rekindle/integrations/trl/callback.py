@@ -1,19 +1,39 @@
 """The moments of TRL's training loop at which a step of the run ends."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from tqdm.auto import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from rekindle.integrations.recorded_run import RecordedRun
+from rekindle.integrations.trl.updates.update_meter import UpdateMeter
 from rekindle.observability.progress import sentence
-
-if TYPE_CHECKING:
-    from rekindle.integrations.trl.trainer import RekindleTrainer
 
 __all__ = ["RunCallback"]
 
 EVALUATED = {"eval_reward": "eval/accuracy"}
 """Our metric by TRL's, whose mean reward on held-out prompts is the accuracy of rewards of 0 or 1."""
+
+
+class Stepping(Protocol):
+    """What the callback needs of a trainer."""
+
+    meter: UpdateMeter
+    """Numbers of the update that is being made."""
+
+    @property
+    def record(self) -> RecordedRun:
+        """Account of the run."""
+        ...
+
+    def end_step(self) -> None:
+        """End the step of the run where its rollouts are used up."""
+        ...
+
+    def note(self, metrics: Mapping[str, float]) -> None:
+        """Add metrics to a step."""
+        ...
 
 
 class RunCallback(TrainerCallback):
@@ -23,7 +43,7 @@ class RunCallback(TrainerCallback):
         trainer: The trainer.
     """
 
-    def __init__(self, trainer: "RekindleTrainer") -> None:
+    def __init__(self, trainer: Stepping) -> None:
         self._trainer = trainer
         self._said = 0
 
