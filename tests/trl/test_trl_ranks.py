@@ -218,7 +218,7 @@ KILLS = {
     "in the update": replace(SAVING, moment="transformers:Trainer.training_step", at=6),
     "in the files of a step": replace(SAVING, moment="rekindle.records.run_files:RunFiles.write_samples", at=3),
     "in the profile": replace(PROFILED, moment="rekindle.evaluation.journal:Journal.add", at=9),
-    "before the profile is kept": replace(PROFILED, moment="rekindle.integrations.trl.profiling:save_profile"),
+    "before the profile is kept": replace(PROFILED, moment="rekindle.evaluation.kept_profile:save_profile"),
     "before the settings": replace(SAVING, moment="rekindle.records.run_directory:describe"),
     "between the settings and run.json": replace(SAVING, moment="rekindle.records.run_directory:_write_json"),
     "before the tasks": replace(SAVING, moment="rekindle.integrations.run_folder:keep_tasks"),

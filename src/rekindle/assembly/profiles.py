@@ -12,9 +12,10 @@ from rekindle.assembly.rewards import build_rewards, file_digests
 from rekindle.config import Config
 from rekindle.config.facts import plays_search, reward_name, verifies_maths
 from rekindle.engines.endpoint import Endpoint
+from rekindle.evaluation.kept_profile import keep_profile, tenths
 from rekindle.evaluation.passes import OnProgress
-from rekindle.evaluation.profile_file import check_profile, load_profile, rows_for, save_profile
-from rekindle.evaluation.profiler import PlayGroups, endpoint_play, profile_tasks
+from rekindle.evaluation.profile_file import check_profile, load_profile, rows_for
+from rekindle.evaluation.profiler import endpoint_play
 from rekindle.notices import Say
 from rekindle.preflight import check_profilable, settled
 from rekindle.scheduling.profiling import Profile, ProfileKey
@@ -55,8 +56,16 @@ def make_profile(
     check_profilable(bench.config)
     key = profile_key(bench.config, bench.policy.fingerprint())
     play = bench.environment(bench.tasks.pool).play
-    return _pass(
-        bench.config, bench.tasks, play, key, bench.policy.parameter_count, out, samples, on_progress, interrupted
+    return keep_profile(
+        bench.config,
+        bench.tasks.pool,
+        play,
+        key,
+        out,
+        samples,
+        parameters=bench.policy.parameter_count,
+        on_progress=on_progress,
+        interrupted=interrupted,
     )
 
 
@@ -82,37 +91,17 @@ def endpoint_profile(
             limits=sampling_limits(config, context=sys.maxsize),  # the server knows its model's own
         )
         key = profile_key(config, endpoint.model)
-        return _pass(config, tasks, play, key, 0, out, samples, on_progress, interrupted)
-
-
-def _pass(
-    config: Config,
-    tasks: TaskSet,
-    play: PlayGroups,
-    key: ProfileKey,
-    parameters: int,
-    out: Path,
-    samples: int,
-    on_progress: OnProgress,
-    interrupted: Callable[[], bool],
-) -> Profile | None:
-    partial = out.with_name(f"{out.name}.partial")
-    profile = profile_tasks(
-        play,
-        tasks.pool,
-        samples=samples,
-        key=key,
-        parameters=parameters,
-        partial=partial,
-        seed=config.train.seed,
-        success_at=config.task.success_threshold,
-        on_progress=on_progress,
-        interrupted=interrupted,
-    )
-    if profile is not None:
-        save_profile(out, profile)
-        partial.unlink(missing_ok=True)
-    return profile
+        return keep_profile(
+            config,
+            tasks.pool,
+            play,
+            key,
+            out,
+            samples,
+            parameters=0,
+            on_progress=on_progress,
+            interrupted=interrupted,
+        )
 
 
 def given_profile(bench: Workbench, *, started: bool) -> Profile | None:
@@ -144,8 +133,7 @@ def own_profile(bench: Workbench, directory: Path, say: Say, interrupted: Callab
     out, samples = directory / "profile.parquet", bench.config.profile.samples
     if out.exists():
         return _aligned(load_profile(out), bench)
-    say(f"profiling {len(bench.tasks.pool):,} prompts with {samples} rollouts each, once ...")
-    profile = make_profile(bench, out, samples, _tenths(say), interrupted)
+    profile = make_profile(bench, out, samples, tenths(say, len(bench.tasks.pool), samples), interrupted)
     if profile is None:
         raise KeyboardInterrupt
     return _aligned(profile, bench)
@@ -153,18 +141,6 @@ def own_profile(bench: Workbench, directory: Path, say: Say, interrupted: Callab
 
 def _aligned(profile: Profile, bench: Workbench) -> Profile:
     return rows_for(profile, [task.id for task in bench.tasks.pool])
-
-
-def _tenths(say: Say) -> OnProgress:
-    """Show a line after every tenth of the prompts."""
-    shown = {0}
-
-    def on_progress(done: int, total: int, left: float) -> None:
-        if (tenth := 10 * done // total) not in shown:
-            shown.add(tenth)
-            say(f"  profile: {done:,} of {total:,} prompts, {left:.0f} s left")
-
-    return on_progress
 
 
 def profile_costs(profile: Profile | None) -> Mapping[str, float]:

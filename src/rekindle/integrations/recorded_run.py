@@ -19,7 +19,7 @@ from rekindle.notices import warn
 from rekindle.records.health import HealthWatch, starving
 from rekindle.records.rollout_samples import SampleRecorder
 from rekindle.records.run_files import RunFiles
-from rekindle.records.step_metrics import Totals, step_metrics, update_metrics
+from rekindle.records.step_metrics import Totals, pool_metrics, step_metrics, update_metrics
 from rekindle.records.supply import Supplied
 from rekindle.records.tally import RewardTally
 from rekindle.records.update_stats import UpdateStats
@@ -149,13 +149,7 @@ class RecordedRun:
         step.metrics |= update_metrics(step.records, update, self._parameters) | further
         step.done = True
         self.version += update is not None
-        self._pool_metrics = {
-            "pool/live": pool.live,
-            "pool/size": len(pool.history),
-            "pool/resets": pool.resets,
-            "pool/starving": int(self._starvation.starving),
-            **pool.metrics(),
-        }
+        self._pool_metrics = pool_metrics(pool, starving=self._starvation.starving)
         for text in self._health.step(step.metrics):
             self.warn(text)
 

@@ -6,8 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 
-__all__ = ["join_arrays", "split_arrays", "sync", "sync_tree"]
+__all__ = ["UNREADABLE", "join_arrays", "split_arrays", "sync", "sync_tree"]
+
+UNREADABLE = (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, SafetensorError)
+"""Errors of reading a state that is damaged, or whose parts do not belong together."""
 
 Array = np.ndarray[Any, Any]
 

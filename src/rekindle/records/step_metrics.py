@@ -8,9 +8,10 @@ from typing import Any
 from rekindle.records.supply import Supplied
 from rekindle.records.update_stats import UpdateStats
 from rekindle.scheduling.group_records import GroupRecord, step_counts
+from rekindle.scheduling.pools import Pool
 from rekindle.types import Fate, Outcome, TrainingSample
 
-__all__ = ["SUMMED", "Totals", "step_metrics", "update_metrics"]
+__all__ = ["SUMMED", "Totals", "pool_metrics", "step_metrics", "update_metrics"]
 
 SUMMED = (
     "seconds",
@@ -118,6 +119,17 @@ def update_metrics(
         **_costs(records, further_tokens, update, parameters),
         **{key: getattr(update, key) if update else None for key in _OF_THE_UPDATE},
         **{key: getattr(update, name) if update else None for key, name in _NAMED.items()},
+    }
+
+
+def pool_metrics(pool: Pool, *, starving: bool) -> dict[str, float]:
+    """Metrics of the pool after a step."""
+    return {
+        "pool/live": pool.live,
+        "pool/size": len(pool.history),
+        "pool/resets": pool.resets,
+        "pool/starving": int(starving),
+        **pool.metrics(),
     }
 
 

@@ -26,11 +26,11 @@ from safetensors.torch import save_file as save_tensors
 
 from rekindle.models.policy import Policy
 from rekindle.records.run_directory import checkpoint_steps
-from rekindle.records.state_files import join_arrays, split_arrays, sync, sync_tree
+from rekindle.records.state_files import UNREADABLE, join_arrays, split_arrays, sync, sync_tree
 from rekindle.training.trainer import TrainerState
 from rekindle.types import UserError
 
-__all__ = ["UNREADABLE", "CheckpointError", "Checkpoints", "damaged"]
+__all__ = ["CheckpointError", "Checkpoints", "damaged"]
 
 FORMAT = 1
 MODEL, OPTIMIZER = "model", "optimizer.safetensors"
@@ -38,10 +38,6 @@ MODEL, OPTIMIZER = "model", "optimizer.safetensors"
 
 class CheckpointError(UserError):
     """A checkpoint cannot be written or read."""
-
-
-UNREADABLE = (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, SafetensorError)
-"""Errors of reading a checkpoint that is damaged, or whose parts do not belong together."""
 
 
 def damaged(path: Path, error: Exception) -> CheckpointError:

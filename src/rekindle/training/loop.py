@@ -22,7 +22,7 @@ from rekindle.records.endings import Ending, stop_after
 from rekindle.records.health import HealthWatch, starving
 from rekindle.records.rollout_samples import SampleRecorder
 from rekindle.records.run_files import RunFiles
-from rekindle.records.step_metrics import Totals, step_metrics
+from rekindle.records.step_metrics import Totals, pool_metrics, step_metrics
 from rekindle.records.supply import GivenTasks, Supply
 from rekindle.records.tally import RewardTally
 from rekindle.records.update_stats import UpdateStats
@@ -316,17 +316,12 @@ class TrainingLoop:
         return evaluation
 
     def _write(self, metrics: Mapping[str, Any], samples: Sequence[Mapping[str, Any]]) -> None:
-        pool = self.parts.scheduler.pool
         line = {
             "step": self.step,
             "version": self.version,
             **metrics,
             **self.totals.add(metrics),
-            "pool/live": pool.live,
-            "pool/size": len(pool.history),
-            "pool/resets": pool.resets,
-            "pool/starving": int(self._starvation.starving),
-            **pool.metrics(),
+            **pool_metrics(self.parts.scheduler.pool, starving=self._starvation.starving),
         }
         self.parts.files.end_step(line)
         if self._live is not None:

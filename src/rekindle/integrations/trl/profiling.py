@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from accelerate.utils import broadcast_object_list
+from tqdm.auto import tqdm
 
 from rekindle.config import Config
-from rekindle.evaluation.profile_file import check_profile, load_profile, rows_for, save_profile
-from rekindle.evaluation.profiler import profile_tasks
+from rekindle.evaluation.kept_profile import keep_profile, tenths
+from rekindle.evaluation.profile_file import check_profile, load_profile, rows_for
 from rekindle.integrations.trl.sampling.rollouts import TrlRollouts
 from rekindle.scheduling.profiling import Profile, ProfileError, ProfileKey
 from rekindle.types import GroupRequest, Rollout, Task
@@ -74,22 +75,18 @@ class ProfilePass:
         return ProfileKey(self._model, "reward_funcs", config.train.temperature, config.engine.max_new_tokens)
 
     def _lead(self, tasks: Sequence[Task], out: Path) -> Profile:
-        config, partial = self._config, out.with_name(f"{out.name}.partial")
-        profile = profile_tasks(
-            self._play,
+        samples = self._config.profile.samples
+        profile = keep_profile(
+            self._config,
             tasks,
-            samples=config.profile.samples,
-            key=self._key,
+            self._play,
+            self._key,
+            out,
+            samples,
             parameters=self._parameters,
-            partial=partial,
-            seed=config.train.seed,
-            success_at=config.task.success_threshold,
-            on_progress=lambda done, total, left: None,
-            interrupted=lambda: False,
+            on_progress=tenths(tqdm.write, len(tasks), samples),
         )
         assert profile is not None, "nothing interrupts the pass"
-        save_profile(out, profile)
-        partial.unlink(missing_ok=True)
         return profile
 
     def _play(self, requests: Sequence[GroupRequest]) -> Iterator[tuple[int, list[Rollout] | None]]:

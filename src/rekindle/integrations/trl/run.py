@@ -47,6 +47,7 @@ class TrlRun:
         rollouts: Makes the rollouts.
         steps: Steps of the scheduler; there are none before ``opened``.
         probe: Rollouts of the update that is being made.
+        parameters: Number of parameters.
         places: Row of the dataset by the task's row in the scheduler.
     """
 
@@ -63,7 +64,7 @@ class TrlRun:
     ) -> None:
         self.config, self.rollouts, self.probe = config, rollouts, Probe()
         self.places: Sequence[int] = range(len(tasks))
-        self._tasks, self._parameters = list(tasks), parameters
+        self._tasks, self.parameters = list(tasks), parameters
         self._directory = output_dir / FOLDER if main else None
         answers = {task.id: task.metadata.get("answer", task.metadata.get("solution")) for task in tasks}
         self._new_record = partial(
@@ -136,7 +137,7 @@ class TrlRun:
     def _profile(self, model: str) -> Profile | None:
         if not needs_profile(self.config):
             return given_profile(self.config, self._tasks)
-        made = ProfilePass(self.config, self.rollouts, model=model, parameters=self._parameters)
+        made = ProfilePass(self.config, self.rollouts, model=model, parameters=self.parameters)
         return made.make(self._tasks, self._directory)
 
     def finish(self, update: Any, **further: Any) -> None:

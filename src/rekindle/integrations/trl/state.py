@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file as save_tensors
@@ -20,7 +20,7 @@ from torch import Tensor
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from rekindle.notices import warn
-from rekindle.records.state_files import join_arrays, split_arrays, sync, sync_tree
+from rekindle.records.state_files import UNREADABLE, join_arrays, split_arrays, sync, sync_tree
 from rekindle.types import UserError
 
 __all__ = ["leave_later", "load_batches", "load_state", "newest_whole", "save_batches", "save_state"]
@@ -31,7 +31,6 @@ LEFT = "rekindle-left"
 """Folder of a state from which the run went on no more."""
 SUMS = "sums"
 TRAINER_STATE = "trainer_state.json"
-UNREADABLE = (OSError, LookupError, ValueError, TypeError, AttributeError, SafetensorError)
 
 Batch = Mapping[str, Tensor]
 

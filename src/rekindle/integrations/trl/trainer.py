@@ -156,7 +156,7 @@ class RekindleTrainer(GRPOTrainer):
             "processes": self.accelerator.num_processes,
             "device": str(self.accelerator.device),
             "threads": torch.get_num_threads(),
-            "parameters": sum(one.numel() for one in self.model.parameters()),
+            "parameters": self.run.parameters,
             "trained_parameters": sum(one.numel() for one in self.model.parameters() if one.requires_grad),
         }
 
@@ -292,9 +292,8 @@ class RekindleTrainer(GRPOTrainer):
 
     def _get_train_sampler(self, dataset: Any = None) -> Any:
         """The clock of TRL's epochs: the scheduler draws the prompts, and any dataset is large enough for a batch."""
-        batch = self.args.generation_batch_size
-        generations = max(1, len(self.train_dataset) // max(1, batch // self.num_generations))
-        return Ticks(len(self.train_dataset), batch * self.uses * generations)
+        rows, batch = len(self.train_dataset), self.args.generation_batch_size
+        return Ticks(rows, batch * self.uses * Arguments.of(self.args).generations_of(rows, self.num_generations))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         if not self.args.save_only_model:  # nothing can go on from such a checkpoint

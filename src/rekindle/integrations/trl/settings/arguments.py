@@ -98,6 +98,15 @@ class Arguments:
         """Whether TRL scores a generation before its first optimizer step, because later ones change the policy."""
         return self.gradient_accumulation_steps % (self.micro_batches * self.num_iterations) != 0
 
+    def generations_of(self, rows: int, group_size: int) -> int:
+        """Generations in a pass over a dataset, as TRL counts them.
+
+        Args:
+            rows: Of the dataset.
+            group_size: Rollouts of a row in a pass, ``num_generations``.
+        """
+        return max(1, rows // max(1, self.generation_batch // group_size))
+
     def updates_of(self, rows: int, group_size: int) -> int:
         """Optimizer steps of ``num_train_epochs`` passes over a dataset, as TRL counts them.
 
@@ -105,8 +114,7 @@ class Arguments:
             rows: Of the dataset.
             group_size: Rollouts of a row in a pass, ``num_generations``.
         """
-        generations = rows // max(1, self.generation_batch // group_size)
-        each = generations * self.micro_batches * self.num_iterations
+        each = self.generations_of(rows, group_size) * self.micro_batches * self.num_iterations
         return max(1, math.ceil(self.num_train_epochs * math.ceil(each / self.gradient_accumulation_steps)))
 
     def is_set(self, name: str) -> bool:

@@ -32,7 +32,6 @@ class UpdateBatches:
         self._of_reference = RowTemperatures(trainer.ref_model, trainer.temperature)
         args, accelerator = trainer.args, trainer.accelerator
         corrected = trainer.use_vllm and trainer.vllm_importance_sampling_correction
-        uses = args.steps_per_generation * trainer.num_iterations
         self._settings = BatchSettings(
             division=Division(
                 processes=accelerator.num_processes,
@@ -44,7 +43,7 @@ class UpdateBatches:
             pad_id=trainer._tokenizer.pad_token_id,
             device=accelerator.device,
             computes_all=_all_rows_count(trainer),
-            needs_old=bool(args.gradient_accumulation_steps % uses) and not corrected,
+            needs_old=bool(args.gradient_accumulation_steps % trainer.uses) and not corrected,
             multiple=trainer.pad_to_multiple_of or 1,
         )
         self._scorers = Scorers(self._policy, self._reference if trainer.beta else None)
