@@ -1,31 +1,43 @@
 """The command line in a process that sends itself a signal at a named moment, so that no test waits for one by luck."""
 
+import inspect
 import os
 import signal
 import subprocess
 import sys
 
-_PROGRAM = """
-import importlib, os, sys
+
+def signal_at(moment, at, number, instead=None):
+    """Let this process send itself a signal at call ``at`` of ``MODULE:PATH``, after a call of ``instead``."""
+    import importlib
+    import os
+
+    module, _, path = moment.partition(":")
+    *outer, name = path.split(".")
+    owner = importlib.import_module(module)
+    for one in outer:
+        owner = getattr(owner, one)
+    inner, calls = getattr(owner, name), 0
+
+    def counted(*args, **named):
+        nonlocal calls
+        calls += 1
+        if calls == at:
+            if instead is not None:
+                instead(*args, **named)
+            os.kill(os.getpid(), number)
+        return inner(*args, **named)
+
+    setattr(owner, name, counted)
+
+
+_PROGRAM = f"""
+{inspect.getsource(signal_at)}
+
+import sys
 
 moment, at, number, *arguments = sys.argv[1:]
-module, _, path = moment.partition(":")
-*outer, name = path.split(".")
-owner = importlib.import_module(module)
-for one in outer:
-    owner = getattr(owner, one)
-inner, calls = getattr(owner, name), 0
-
-
-def counted(*args, **named):
-    global calls
-    calls += 1
-    if calls == int(at):
-        os.kill(os.getpid(), int(number))
-    return inner(*args, **named)
-
-
-setattr(owner, name, counted)
+signal_at(moment, int(at), int(number))
 from rekindle.cli import main
 
 sys.exit(main(arguments))

@@ -4,7 +4,7 @@ import importlib.util
 import os
 
 import pytest
-from tiny_qwen import CHARACTERS, LONGEST, made_model
+from tiny_qwen import CHARACTERS, LONGEST, SETTINGS, made_model
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
@@ -55,25 +55,7 @@ def args(tmp_path):
     from trl import GRPOConfig
 
     def made(**changes):
-        settings = {
-            "output_dir": str(tmp_path / "out"),
-            "per_device_train_batch_size": 4,
-            "gradient_accumulation_steps": 2,
-            "num_generations": 4,
-            "max_completion_length": 8,
-            "max_steps": 2,
-            "learning_rate": 1e-3,
-            "lr_scheduler_type": "constant",
-            "bf16": False,
-            "gradient_checkpointing": False,
-            "use_cpu": True,
-            "report_to": [],
-            "save_strategy": "no",
-            "logging_steps": 1,
-            "disable_tqdm": True,
-            "dataloader_pin_memory": False,
-            "seed": 3,
-        }
+        settings = SETTINGS | {"output_dir": str(tmp_path / "out"), "max_steps": 2}
         return GRPOConfig(**(settings | changes))
 
     return made

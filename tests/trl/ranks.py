@@ -8,7 +8,6 @@ lines. No backward pass runs in the parent, because autograd's threads do not su
 """
 
 import gc
-import importlib
 import json
 import os
 import signal
@@ -17,6 +16,11 @@ import sys
 import traceback
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+from tiny_qwen import SETTINGS
+
+sys.path.append(str(Path(__file__).parents[1]))  # a runner starts with this folder alone
+from dying import signal_at
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
@@ -82,22 +86,11 @@ def sometimes(prompts, completions, **_):
 def settings(run):
     """Arguments of GRPOConfig."""
     return {
+        **SETTINGS,
         "output_dir": run.out,
         "per_device_train_batch_size": run.rows,
-        "gradient_accumulation_steps": 2,
         "num_generations": 8 if run.recipe in ("c_rf_ntf", "rekindle", "sgpo") else 4,
-        "max_completion_length": 8,
         "max_steps": run.steps,
-        "learning_rate": 1e-3,
-        "lr_scheduler_type": "constant",
-        "bf16": False,
-        "gradient_checkpointing": False,
-        "use_cpu": True,
-        "report_to": [],
-        "logging_steps": 1,
-        "disable_tqdm": True,
-        "dataloader_pin_memory": False,
-        "seed": 3,
         "save_strategy": "steps" if run.save else "no",
         "save_steps": run.save or 500,
         **run.changes,
@@ -137,27 +130,8 @@ def child(run, model, tokenizer):
 
 def dying(moment, at):
     """Kill this process at call ``at`` of a function: at its beginning, or where one of this file takes its place."""
-    if ":" not in moment:
-        moment, instead = globals()[moment]
-    else:
-        instead = None
-    module, _, path = moment.partition(":")
-    *outer, name = path.split(".")
-    owner = importlib.import_module(module)
-    for one in outer:
-        owner = getattr(owner, one)
-    inner, calls = getattr(owner, name), 0
-
-    def counted(*args, **named):
-        nonlocal calls
-        calls += 1
-        if calls == at:
-            if instead is not None:
-                instead(*args, **named)
-            os.kill(os.getpid(), signal.SIGKILL)
-        return inner(*args, **named)
-
-    setattr(owner, name, counted)
+    place, instead = (moment, None) if ":" in moment else globals()[moment]
+    signal_at(place, at, signal.SIGKILL, instead)
 
 
 def _tear(state, path):

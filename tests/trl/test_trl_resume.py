@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from datasets import Dataset
 from ranks import odd
-from tiny_qwen import made_model
+from tiny_qwen import SETTINGS, made_model
 from transformers import TrainerCallback
 from trl import GRPOConfig
 
@@ -38,27 +38,8 @@ def trained(tokenizer, tmp_path_factory):
 
 
 def make(tokenizer, out, recipe="recycle", rows=ROWS, callbacks=(), reward=odd, evaluated=None, **changes):
-    settings = {
-        "output_dir": str(out),
-        "per_device_train_batch_size": 4,
-        "gradient_accumulation_steps": 2,
-        "steps_per_generation": 4,
-        "num_generations": 4,
-        "max_completion_length": 8,
-        "max_steps": 4,
-        "learning_rate": 1e-3,
-        "lr_scheduler_type": "constant",
-        "bf16": False,
-        "gradient_checkpointing": False,
-        "use_cpu": True,
-        "report_to": [],
-        "logging_steps": 1,
-        "save_strategy": "steps",
-        "save_steps": 2,
-        "disable_tqdm": True,
-        "dataloader_pin_memory": False,
-        "seed": 3,
-    }
+    saved = {"save_strategy": "steps", "save_steps": 2}
+    settings = SETTINGS | saved | {"output_dir": str(out), "steps_per_generation": 4, "max_steps": 4}
     return RekindleTrainer(
         made_model(tokenizer),
         reward,

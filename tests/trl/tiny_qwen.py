@@ -1,7 +1,25 @@
-"""A tiny model for tests with TRL; always the same."""
+"""A tiny model for tests with TRL, always the same, and the arguments that its runs have in common."""
 
 CHARACTERS = "0123456789+=.abcdefghijklmnopqrstuvwxyz "
 LONGEST = 96
+SETTINGS = {
+    "per_device_train_batch_size": 4,
+    "gradient_accumulation_steps": 2,
+    "num_generations": 4,
+    "max_completion_length": 8,
+    "learning_rate": 1e-3,
+    "lr_scheduler_type": "constant",
+    "bf16": False,
+    "gradient_checkpointing": False,
+    "use_cpu": True,
+    "report_to": [],
+    "save_strategy": "no",
+    "logging_steps": 1,
+    "disable_tqdm": True,
+    "dataloader_pin_memory": False,
+    "seed": 3,
+}
+"""Arguments of GRPOConfig for the CPU: groups of 4 in 2 micro-batches of 4 rows."""
 
 
 def made_model(tokenizer):
