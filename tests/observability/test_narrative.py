@@ -244,6 +244,13 @@ def test_advice_on_a_fall(tmp_path):
     )
 
 
+def test_advice_names_what_a_script_of_another_trainer_sets(tmp_path):
+    summary = made(tmp_path, lambda step: {TRAINED: 32, WRONG: 32}, evaluations(0.3, 0.7, 0.5, 0.4, 0.3))
+    summary.run.info.update(trainer="trl 1.16.0", names={"train.learning_rate": "learning_rate"})
+    assert str(advice(summary)).endswith("has fallen since: lower learning_rate, or stop there.")
+    assert summary.key("train.temperature") == "train.temperature"
+
+
 def test_remedies_that_are_in_use_are_not_recommended(tmp_path):
     summary = made(tmp_path, lambda step: {TRAINED: 40 if step < 20 else 5, WRONG: 64})
     told = "The pool starved: late in the run most of its prompts had no signal. Use more prompts"

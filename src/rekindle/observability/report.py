@@ -156,7 +156,7 @@ def _warnings(summary: Summary) -> str:
 
 def _settings(summary: Summary) -> str:
     config = (summary.run.directory / "config.toml").read_text(encoding="utf-8")
-    rows = list(_flattened(summary.run.info))
+    rows = list(_flattened({key: value for key, value in summary.run.info.items() if key != "names"}))
     return page.section(
         "Settings",
         page.details("Configuration, complete (config.toml)", config),

@@ -120,16 +120,6 @@ class Composition:
         return Composition(self.steps[low:high], self.groups[low:high])
 
 
-ARGUMENTS: Mapping[str, Mapping[str, str]] = {
-    "trl": {
-        "train.learning_rate": "learning_rate",
-        "train.temperature": "temperature",
-        "engine.max_new_tokens": "max_completion_length",
-    }
-}
-"""Names of our keys in another library's trainer, of those that the report gives advice on."""
-
-
 class Summary:
     """All numbers of a report, computed once.
 
@@ -168,8 +158,9 @@ class Summary:
         return str(self.run.info.get("trainer") or "").partition(" ")[0]
 
     def key(self, path: str) -> str:
-        """Name of what a user sets, by our key."""
-        return ARGUMENTS.get(self.other_trainer, {}).get(path, path)
+        """Name of what a user sets, by our key: that of the other trainer, as it told the run."""
+        names = self.run.info.get("names")
+        return str(names.get(path, path)) if isinstance(names, Mapping) else path
 
     @property
     def held_out(self) -> int | None:

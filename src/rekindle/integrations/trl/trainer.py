@@ -45,7 +45,7 @@ from rekindle.integrations.trl.updates.probe import Probe
 from rekindle.integrations.trl.updates.row_temperatures import RowTemperatures, check_head
 from rekindle.integrations.trl.updates.update_batches import UpdateBatches
 from rekindle.integrations.trl.updates.update_meter import UpdateMeter, reducer
-from rekindle.integrations.trl.words import model_name, reward_names
+from rekindle.integrations.trl.words import NAMES, model_name, reward_names
 from rekindle.types import Task, UserError
 
 __all__ = ["RekindleTrainer"]
@@ -151,6 +151,7 @@ class RekindleTrainer(GRPOTrainer):
     def _facts(self) -> dict[str, Any]:
         return {
             "trainer": f"trl {trl.__version__}",
+            "names": dict(NAMES),
             "held_out": _rows(self.eval_dataset),
             "model": model_name(self.model),
             "processes": self.accelerator.num_processes,

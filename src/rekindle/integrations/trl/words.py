@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from rekindle.integrations.trl.settings.tables import ARGUMENTS, KNOWN, allowed
+from rekindle.integrations.trl.settings.tables import KNOWN, allowed
+from rekindle.integrations.trl.settings.tables import NAMES as ARGUMENTS
 from rekindle.types import UserError
 
-__all__ = ["model_name", "reward_names", "said"]
+__all__ = ["NAMES", "model_name", "reward_names", "said"]
 
 PHRASES: Mapping[str, str] = MappingProxyType(
     {
@@ -56,8 +57,8 @@ TABLES: Mapping[str, str] = MappingProxyType(
 )
 """Argument of TRL's trainer for all other keys of a table."""
 NAMES: Mapping[str, str] = MappingProxyType(
-    {path: argument.partition("=")[0] for path, argument in ARGUMENTS.items() if "." in path}
-    | {
+    {
+        **ARGUMENTS,
         "train.group_size": "num_generations",
         "train.temperature": "temperature",
         "train.groups_per_step": "generation_batch_size / num_generations",

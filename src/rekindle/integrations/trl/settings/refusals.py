@@ -14,7 +14,7 @@ from rekindle.config.keys import keys_of
 from rekindle.integrations.trl.settings.arguments import DEFAULTS, Arguments
 from rekindle.integrations.trl.settings.links import AGGREGATION, LINKS, LOSS_TYPE, OWN_LOSSES, PLAIN, wished_loss
 from rekindle.integrations.trl.settings.step_shape import BATCH, sizes_itself
-from rekindle.integrations.trl.settings.tables import ARGUMENTS, allowed
+from rekindle.integrations.trl.settings.tables import NAMES, allowed
 from rekindle.learning.losses import LOSSES
 
 __all__ = [
@@ -263,9 +263,8 @@ def _unlike_ours(config: Config, arguments: Arguments) -> Iterator[str]:
 
 def in_words_of_trl(message: str, given: Iterable[str]) -> str:
     """A message about keys, with TRL's name beside those that arguments gave."""
-    names = {link.path: link.argument for link in LINKS}
-    names |= {path: words.partition("=")[0] for path, words in ARGUMENTS.items() if "." in path}
-    names = {path: names[path] for path in given if path in names}
+    all_names = {**{link.path: link.argument for link in LINKS}, **NAMES}
+    names = {path: all_names[path] for path in given if path in all_names}
     lines = [re.sub(r"^config: ", "recipe: ", line) for line in message.splitlines()]
     return "\n".join(re.sub(r"\b[a-z_]+\.[a-z_0-9]+\b", lambda found: _both(found[0], names), line) for line in lines)
 

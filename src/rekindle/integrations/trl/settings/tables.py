@@ -7,7 +7,7 @@ from rekindle.config import Config, ConfigError
 from rekindle.config.keys import keys_of
 from rekindle.config.other_names import leaves
 
-__all__ = ["allowed", "refuse_tables"]
+__all__ = ["ARGUMENTS", "KNOWN", "NAMES", "allowed", "refuse_tables"]
 
 TABLES = (
     "pool", "priority", "skip", "posterior", "phases", "profile", "sizes", "heating", "reactivation", "refill",
@@ -59,6 +59,8 @@ ARGUMENTS: Mapping[str, str] = {
     "tracking": "report_to=[...], run_name=...",
 }
 """The argument of ``GRPOConfig`` that has a key, by key or table."""
+NAMES: Mapping[str, str] = {path: words.partition("=")[0] for path, words in ARGUMENTS.items() if "." in path}
+"""The first argument alone, by key."""
 ELSEWHERE: Mapping[str, str] = {
     "model.lora": "the trainer takes it: peft_config=LoraConfig(...)",
     "model.path": "the trainer takes it: model=...",
