@@ -66,7 +66,7 @@ class TrlRun:
         self.places: Sequence[int] = range(len(tasks))
         self._tasks, self.parameters = list(tasks), parameters
         self._directory = output_dir / FOLDER if main else None
-        answers = {task.id: task.metadata.get("answer", task.metadata.get("solution")) for task in tasks}
+        answers = {task.id: task.answer for task in tasks if task.answer}
         self._new_record = partial(
             RecordedRun, config, parameters=parameters, decode=decode, answer=answers.get, said=said, main=main
         )
