@@ -474,3 +474,17 @@ def test_gradient_checkpointing_and_bf16_train_at_raised_temperatures(made, few)
     assert max(temperatures(trainer)) > 1
     assert not all(one.equal(before[name]) for name, one in weights(trainer).items())
     assert all(line["policy_gap"] < 0.1 for line in lines(trainer))
+
+
+def test_a_run_says_its_profile_its_steps_and_where_the_report_is(made, capsys):
+    trainer = made(odd, recipe="sgpo", per_device_train_batch_size=8, num_generations=8)
+    trainer.train()
+    told = [line for line in capsys.readouterr().out.splitlines() if not line.startswith(("{", "Writing"))]
+    report = Path(trainer.args.output_dir) / "rekindle" / "report.html"
+    assert told[0] == "profiling 24 prompts with 8 rollouts each, once ..."
+    assert told[1].startswith("  profile: 24 of 24 prompts")
+    steps = [line["step"] for line in lines(trainer)]
+    assert [line.partition(":")[0] for line in told[2:-1]] == [f"step {step}" for step in steps]
+    assert any(": 0 of " in line for line in told), "steps without signal, which TRL does not log"
+    assert told[-1] == f"report: {report}"
+    assert report.is_file()

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rekindle.config import Config
-from rekindle.notices import warn
+from rekindle.notices import Say, warn
+from rekindle.observability.progress import sentence
 from rekindle.records.health import HealthWatch, starving
 from rekindle.records.rollout_samples import SampleRecorder
 from rekindle.records.run_files import RunFiles
@@ -66,7 +67,8 @@ class RecordedRun:
         decode: Token ids -> text, for samples.
         answer: Task id -> its reference answer, for samples.
         said: A message -> the same in the words of the other trainer.
-        main: Whether warnings of this process are shown.
+        say: Shows a line to the user.
+        main: Whether this process warns and says anything.
 
     Attributes:
         step: Number of the last step.
@@ -83,12 +85,14 @@ class RecordedRun:
         decode: Callable[[Sequence[int]], str],
         answer: Callable[[str], object] = lambda task_id: None,
         said: Callable[[str], str] = str,
+        say: Say = lambda text: None,
         main: bool = True,
     ) -> None:
         self.step = self.version = self.without_signal = 0
         self.line: Mapping[str, Any] = {}
         self._config, self._parameters = config, parameters
-        self._said, self._main = said, main
+        self._said, self._say, self._main = said, say, main
+        self._told = 0
         self._totals, self._starvation = Totals(), StarvationWatch()
         self._health, self._tally = HealthWatch(config), RewardTally(config.task.success_threshold)
         self._recorder = SampleRecorder(config.samples.per_step, decode, answer)
@@ -197,6 +201,12 @@ class RecordedRun:
             self._files.write_groups(step.records, step.seconds, Supplied())
             self._files.write_samples(step.samples)
             self._files.end_step(self.line)
+
+    def tell(self) -> None:
+        """Say the last finished step in a sentence, unless it was said; from the main process."""
+        if self._main and self.latest and self.latest["step"] > self._told:
+            self._told = self.latest["step"]
+            self._say(sentence(self.latest))
 
     def warn(self, text: str) -> None:
         """Warn in the words of the other trainer; once, from the main process."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rekindle.config import Config, ConfigError
-from rekindle.notices import opened, warn
+from rekindle.notices import Say, opened, warn
 from rekindle.observability.opened_files import opened_run_files
 from rekindle.observability.report import write_report
 from rekindle.planning import write_null_control
@@ -26,10 +26,11 @@ class RunFolder:
         config: The run's settings.
         directory: Run directory; None: this process writes no files.
         said: A message -> the same in the words of the other trainer.
+        say: Shows a line to the user.
     """
 
-    def __init__(self, config: Config, directory: Path | None, said: Callable[[str], str] = str) -> None:
-        self._config, self._directory, self._said = config, directory, said
+    def __init__(self, config: Config, directory: Path | None, *, said: Callable[[str], str], say: Say) -> None:
+        self._config, self._directory, self._said, self._say = config, directory, said, say
 
     def check(self, *, resume: bool, resumable: bool) -> None:
         """Check whether the run may use its directory, without writing to it.
@@ -103,7 +104,7 @@ class RunFolder:
                 warn(f"{self._directory} has the files of a run without a checkpoint; they are replaced")
             yield files
         write_null_control(self._config, self._directory)
-        write_report(self._directory)
+        self._say(f"report: {write_report(self._directory)}")
 
     def _begin(self, tasks: Sequence[Task], facts: Mapping[str, Any]) -> bool:
         """Write the files that a run begins with; whether there was an earlier one."""

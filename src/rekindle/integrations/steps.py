@@ -92,6 +92,7 @@ class Steps:
                 return samples + self._silent
             self.finish(None)
             self._record.write()
+            self._record.tell()  # no log of the other trainer will
             self.over = self._bound()
         return None
 

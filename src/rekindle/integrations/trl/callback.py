@@ -3,12 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from tqdm.auto import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from rekindle.integrations.recorded_run import RecordedRun
 from rekindle.integrations.trl.updates.update_meter import UpdateMeter
-from rekindle.observability.progress import sentence
 
 __all__ = ["RunCallback"]
 
@@ -37,7 +35,7 @@ class Stepping(Protocol):
 
 
 class RunCallback(TrainerCallback):
-    """Ends the steps of a run, adds what TRL logs to them, and prints each as a sentence.
+    """Ends the steps of a run, adds what TRL logs to them, and lets each be said where TRL logs.
 
     Args:
         trainer: The trainer.
@@ -45,13 +43,6 @@ class RunCallback(TrainerCallback):
 
     def __init__(self, trainer: Stepping) -> None:
         self._trainer = trainer
-        self._said = 0
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **named: Any
-    ) -> None:
-        """Begin with the sentences of another run."""
-        self._said = 0
 
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **named: Any
@@ -66,13 +57,10 @@ class RunCallback(TrainerCallback):
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **named: Any
     ) -> None:
-        """Add the gradient norm to the step, and print its sentence."""
-        record = self._trainer.record
+        """Add the gradient norm to the step, and let it be said."""
         if logs and "grad_norm" in logs:
             self._trainer.note({"grad_norm": logs["grad_norm"]})
-        if state.is_world_process_zero and record.latest and record.step > self._said:
-            self._said = record.step
-            tqdm.write(sentence(record.latest))
+        self._trainer.record.tell()
 
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: Any = None, **named: Any

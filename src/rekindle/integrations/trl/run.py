@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from accelerate.utils import broadcast_object_list
+from tqdm.auto import tqdm
 
 from rekindle.config import Config
 from rekindle.integrations.recorded_run import RecordedRun
@@ -68,9 +69,16 @@ class TrlRun:
         self._directory = output_dir / FOLDER if main else None
         answers = {task.id: task.answer for task in tasks if task.answer}
         self._new_record = partial(
-            RecordedRun, config, parameters=parameters, decode=decode, answer=answers.get, said=said, main=main
+            RecordedRun,
+            config,
+            parameters=parameters,
+            decode=decode,
+            answer=answers.get,
+            said=said,
+            say=tqdm.write,
+            main=main,
         )
-        self._folder = RunFolder(config, self._directory, said)
+        self._folder = RunFolder(config, self._directory, said=said, say=tqdm.write)
         self.record = self._new_record()
         self._steps: Steps | None = None
         self._scheduler: Scheduler | None = None
