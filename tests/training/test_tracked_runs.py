@@ -15,7 +15,7 @@ from rekindle.observability.trackers.checking import KINDS, TrackerKind
 from rekindle.observability.trackers.follower import numbers
 from rekindle.records.endings import Ending
 from rekindle.testing import FakeTracker
-from tracker_stores import STORES
+from tracker_stores import STORES, is_clock
 
 ALL = 'track=["tensorboard", "wandb", "mlflow", "trackio"]'
 SHORT = "optimizer.warmup_steps=2"  # a longer one than the run is warned of
@@ -73,7 +73,7 @@ def assert_is_whole(tracker, run):
     for line in lines:
         for metric, value in numbers(line).items():
             name = "policy_gap.outside" if (tracker, metric) == ("mlflow", "policy_gap/outside") else metric
-            if "seconds" not in name and not name.startswith("time/"):
+            if not is_clock(name):
                 assert found[name][line["step"]] == pytest.approx(value, rel=1e-6), (metric, line["step"])
     assert set(found["version"]) == {line["step"] for line in lines}
 
