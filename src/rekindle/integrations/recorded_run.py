@@ -216,8 +216,7 @@ class RecordedRun:
     # -- state --------------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """State as JSON values; an unfinished step is part of it."""
-        self.write()
+        """State as JSON values; a step that was not written is part of it."""
         return {
             "step": self.step,
             "version": self.version,

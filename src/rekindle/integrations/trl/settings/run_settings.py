@@ -38,7 +38,7 @@ from rekindle.integrations.trl.settings.step_shape import groups_per_step, optim
 from rekindle.integrations.trl.settings.tables import refuse_tables
 from rekindle.recipes import preset_of, resolve
 
-__all__ = ["keeps_trls_denominators", "run_settings", "settled"]
+__all__ = ["run_settings", "settled"]
 
 CONDITIONS = {key.path: key.only for key in keys_of(Config) if key.only is not None}
 LONGEST_NAME = 48
@@ -244,15 +244,3 @@ def _at(values: Mapping[str, Any], path: str) -> Any:
     for part in path.split("."):
         inner = inner.get(part) if isinstance(inner, Mapping) else None
     return inner
-
-
-def keeps_trls_denominators(config: Config) -> bool:
-    """Whether rollouts of groups without signal count in the loss's denominators, as they do in TRL.
-
-    They do where the recipe leaves the choice of prompts and rollouts alone. Recipes that choose (recycling, refill,
-    oversampling, phases, sizes, top-ups, subsets, a gate) train on what they chose, as the native trainer does.
-    """
-    train, plain = config.train, PLAIN
-    chosen = ("pool", "refill", "top_up", "subset", "sizes")
-    leaves = all(getattr(config, table) == getattr(plain, table) for table in chosen)
-    return leaves and (train.oversample, train.gate) == (plain.train.oversample, plain.train.gate)
