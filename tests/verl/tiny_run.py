@@ -4,8 +4,6 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tiny_qwen import CHARACTERS, LONGEST, made_model
-
 HERE = Path(__file__).parent
 ENVIRONMENT = {
     "VERL_USE_EXTERNAL_MODULES": "rekindle.integrations.verl.cpu,rekindle.integrations.verl.plugin",
@@ -13,6 +11,9 @@ ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_prestart_worker_first_driver": "0",
+    "TRANSFER_QUEUE_ENABLE": "1",
     "RAY_DEDUP_LOGS": "0",
     "OMP_NUM_THREADS": "1",
     "PYTHONUNBUFFERED": "1",
@@ -53,6 +54,7 @@ def made_assets(directory):
     """Write model, tokenizer, and the rows of 40 sums for training and 8 for validation; return the directory."""
     import pyarrow
     import pyarrow.parquet
+    from tiny_qwen import CHARACTERS, LONGEST, made_model
 
     from rekindle.warm_starts.tiny_tokenizers import character_tokenizer
 
@@ -139,7 +141,7 @@ def _actor_and_rollout(run, assets, rows):
     ]
 
 
-def cluster(ranks):
+def cluster_overrides(ranks):
     """Overrides with which verl starts Ray itself: made-up GPUs and CPUs, and no dashboard."""
     return [
         "ray_kwargs.ray_init.num_cpus=16",
