@@ -12,10 +12,10 @@ from tqdm.auto import tqdm
 from rekindle.config import Config
 from rekindle.integrations.recorded_run import RecordedRun
 from rekindle.integrations.run_folder import RunFolder
+from rekindle.integrations.settings.group_shape import counts_silent
 from rekindle.integrations.steps import Steps
 from rekindle.integrations.trl.profiling import ProfilePass, given_profile
 from rekindle.integrations.trl.sampling.rollouts import TrlRollouts
-from rekindle.integrations.trl.settings.run_settings import keeps_trls_denominators
 from rekindle.integrations.trl.state import leave_later, load_state
 from rekindle.integrations.trl.updates.probe import Probe
 from rekindle.integrations.trl.words import said
@@ -121,7 +121,7 @@ class TrlRun:
                 build_credit(self.config),
                 self.rollouts,
                 self.record,
-                counts_silent=keeps_trls_denominators(self.config),
+                counts_silent=counts_silent(self.config),
             )
             if state is not None and self._directory is not None:
                 leave_later(self._directory.parent, state["trainer"]["global_step"])
