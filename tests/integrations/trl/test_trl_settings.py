@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from rekindle.config import ConfigError, dump_toml, validate
 from rekindle.config.conditions import value_at
-from rekindle.integrations.settings.group_shape import counts_silent
+from rekindle.integrations.silent_groups import counts_silent
 from rekindle.integrations.trl.settings.arguments import DEFAULTS, Arguments
 from rekindle.integrations.trl.settings.links import AGGREGATION
 from rekindle.integrations.trl.settings.refusals import refuse_preset

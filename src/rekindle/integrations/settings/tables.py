@@ -49,7 +49,6 @@ class Places:
     """Where keys are inside another trainer.
 
     Attributes:
-        trainer: The trainer's name.
         belongs: Sentence of a key that a setting there has, e.g. ``{} belongs to TRL: GRPOConfig({})``.
         table_example: How a table is written, for a value that is none; ``{}`` is its name.
         settings: The setting that has a key, by key or table.
@@ -59,7 +58,6 @@ class Places:
         keys: Further keys of ours.
     """
 
-    trainer: str
     belongs: str
     table_example: str
     settings: Mapping[str, str]

@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 from rekindle.config import Config
 from rekindle.integrations.recorded_run import RecordedRun
 from rekindle.integrations.run_folder import RunFolder
-from rekindle.integrations.settings.group_shape import counts_silent
+from rekindle.integrations.silent_groups import counts_silent
 from rekindle.integrations.steps import Steps
 from rekindle.integrations.trl.profiling import ProfilePass, given_profile
 from rekindle.integrations.trl.sampling.rollouts import TrlRollouts

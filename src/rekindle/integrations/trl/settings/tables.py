@@ -72,7 +72,6 @@ ELSEWHERE: Mapping[str, str] = {
 
 
 PLACES = Places(
-    trainer="TRL",
     belongs="{} belongs to TRL: GRPOConfig({})",
     table_example='{{"{}": {{"key": value}}}}',
     settings=ARGUMENTS,
