@@ -18,9 +18,7 @@ def refuse(problems: Iterator[str]) -> None:
         raise ConfigError("\n".join(found))
 
 
-def with_names(
-    message: str, given: Iterable[str], names: Mapping[str, str], example: str, *, begin: str = "recipe"
-) -> str:
+def with_names(message: str, given: Iterable[str], names: Mapping[str, str], example: str) -> str:
     """A message about keys, with the other trainer's name beside those whose value it gave.
 
     Args:
@@ -28,10 +26,9 @@ def with_names(
         given: Keys that the other trainer gave.
         names: Its names by key.
         example: How a name is put, e.g. ``GRPOConfig's {}``.
-        begin: Where the tables of a recipe are given.
     """
     known = {path: names[path] for path in given if path in names}
-    lines = [re.sub(r"^(config|recipe): ", f"{begin}: ", line) for line in message.splitlines()]
+    lines = [re.sub(r"^config: ", "recipe: ", line) for line in message.splitlines()]
 
     def both(found: re.Match[str]) -> str:
         path = found[0]

@@ -2,8 +2,9 @@
 
 import shlex
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -84,7 +85,8 @@ def check_with_verl(command: Command) -> None:
         from verl.utils.config import validate_config
 
         settle(command.config)
-        validate_config(command.config, need_reference_policy(command.config), need_critic(command.config))
+        with warnings.catch_warnings(action="ignore"), redirect_stdout(sys.stderr):
+            validate_config(command.config, need_reference_policy(command.config), need_critic(command.config))
     except UserError:
         raise
     except ImportError as error:
@@ -176,5 +178,5 @@ def _initialized(folder: Path) -> Iterator[None]:
 
 def _first_line(error: BaseException) -> str:
     """The message on one line, hydra's advice included."""
-    text = "; ".join(line.strip() for line in str(error).splitlines()[:2] if line.strip())
+    text = "; ".join(line.strip().rstrip(".") for line in str(error).splitlines()[:2] if line.strip())
     return text or type(error).__name__

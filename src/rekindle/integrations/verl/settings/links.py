@@ -21,8 +21,6 @@ from rekindle.integrations.verl.settings.values import ACTOR, ROLLOUT, Values
 
 __all__ = [
     "AGGREGATION",
-    "BY_DEVIATION",
-    "CAP",
     "ESTIMATOR",
     "ESTIMATORS",
     "IS",
@@ -39,6 +37,12 @@ CLIP, LOW, HIGH = f"{ACTOR}.clip_ratio", f"{ACTOR}.clip_ratio_low", f"{ACTOR}.cl
 IS, CAP = (f"algorithm.rollout_correction.{name}" for name in ("rollout_is", "rollout_is_threshold"))
 USE_KL, KL, KL_TYPE = f"{ACTOR}.use_kl_loss", f"{ACTOR}.kl_loss_coef", f"{ACTOR}.kl_loss_type"
 
+
+def first_names(table: Mapping[str, str]) -> dict[str, str]:
+    """The table the other way round; of several names with one of ours, the first."""
+    return {ours: theirs for theirs, ours in reversed(list(table.items()))}
+
+
 ESTIMATORS: Mapping[str, str] = MappingProxyType(
     {
         "grpo": "grpo",
@@ -50,7 +54,7 @@ ESTIMATORS: Mapping[str, str] = MappingProxyType(
     }
 )
 """Our estimator by verl's; ``grpo`` without the standard deviation is ``dr_grpo``."""
-NAMES: Mapping[str, str] = {"dr_grpo": "grpo", **{ours: theirs for theirs, ours in reversed(ESTIMATORS.items())}}
+NAMES: Mapping[str, str] = {"dr_grpo": "grpo", **first_names(ESTIMATORS)}
 AGGREGATION: Mapping[str, str] = MappingProxyType(
     {
         "token-mean": "token_mean",
@@ -61,10 +65,10 @@ AGGREGATION: Mapping[str, str] = MappingProxyType(
     }
 )
 """Our aggregation by verl's; of those without one of ours, the one with the same units, which estimators read."""
-MODE_OF: Mapping[str, str] = {ours: theirs for theirs, ours in reversed(AGGREGATION.items())}
+MODE_OF: Mapping[str, str] = first_names(AGGREGATION)
 LOSS: Mapping[str, str] = MappingProxyType({"vanilla": "ppo_clip", "gspo": "gspo", "cispo": "cispo"})
 """Our loss of a token by verl's; all others are verl's own."""
-LOSS_OF: Mapping[str, str] = {ours: theirs for theirs, ours in LOSS.items()}
+LOSS_OF: Mapping[str, str] = first_names(LOSS)
 KL_KIND: Mapping[str, str] = {
     "low_var_kl": "k3",
     "k3": "k3",

@@ -6,13 +6,12 @@ from typing import Any
 
 from rekindle.choices import few
 from rekindle.config import Config, ConfigError
-from rekindle.config.facts import plays_itself, plays_search
+from rekindle.config.facts import fewest_and_most, plays_itself, plays_search
 from rekindle.integrations.settings.group_shape import sizes_itself, sizing_rule
 from rekindle.integrations.settings.links import contradicted
 from rekindle.integrations.settings.paths import at
 from rekindle.integrations.settings.words import refuse, with_names
 from rekindle.integrations.verl.settings.links import (
-    CAP,
     ESTIMATOR,
     ESTIMATORS,
     IS,
@@ -24,6 +23,7 @@ from rekindle.integrations.verl.settings.links import (
 from rekindle.integrations.verl.settings.step_shape import updates_per_step
 from rekindle.integrations.verl.settings.tables import NAMES, PLACES
 from rekindle.integrations.verl.settings.values import ACTOR, MANAGER, MODES, ROLLOUT, V1, Values
+from rekindle.learning.estimators import ESTIMATORS as ESTIMATORS_OF_OURS
 from rekindle.learning.losses import LOSSES
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "refuse_contradictions",
     "refuse_preset",
     "refuse_result",
+    "refuse_single_rollouts",
     "refuse_sizes",
     "refuse_values",
     "without_our_mode",
@@ -76,6 +77,7 @@ def refuse_values(values: Values) -> None:
     Raises:
         ConfigError: There are some.
     """
+    refuse(f"{path}={value} is no {kind}; correct it" for path, value, kind in values.of_another_kind())
     refuse(_impossible(values))
 
 
@@ -158,10 +160,9 @@ def _rollout_correction(values: Values) -> Iterator[str]:
             f"{CORRECTION}.rollout_rs={values.at(f'{CORRECTION}.rollout_rs')} takes tokens out of rollouts that the "
             f"recipe has chosen; leave it out, and bound their weights with {IS}=token"
         )
-    kind, cap = values.at(IS), values.at(CAP)
-    one_bound = isinstance(cap, int | float)
-    if kind not in (None, "token") or (kind and not one_bound):
-        yield f"{IS}={kind}, {CAP}={cap}: here weights are of tokens, with one bound; set {IS}=token and {CAP}=2.0"
+    kind = values.at(IS)
+    if kind not in (None, "token"):
+        yield f"{IS}={kind}: here weights are of tokens, not of sequences; set {IS}=token"
     if kind and values.at(f"{CORRECTION}.rollout_is_batch_normalize"):
         yield f"{CORRECTION}.rollout_is_batch_normalize=True is not done here; leave it out"
 
@@ -284,10 +285,26 @@ def refuse_sizes(draft: Config, values: Values) -> None:
     Raises:
         ConfigError: It is set.
     """
-    if sizes_itself(draft) and values.is_set(f"{ROLLOUT}.n"):
+    size = f"{ROLLOUT}.n"
+    if sizes_itself(draft) and values.is_set(size):
         raise ConfigError(
-            f"{ROLLOUT}.n={values.at(f'{ROLLOUT}.n')} beside {sizing_rule(draft)} (recipe {draft.recipe!r}), which "
-            f"sizes groups; leave {ROLLOUT}.n out"
+            f"{size}={values.at(size)} beside {sizing_rule(draft)} (recipe {draft.recipe!r}), which sizes groups; "
+            f"leave {size} out"
+        )
+
+
+def refuse_single_rollouts(draft: Config, values: Values) -> None:
+    """Refuse the default of ``rollout.n`` beside a recipe that compares rollouts of a prompt.
+
+    Raises:
+        ConfigError: A group would be one rollout.
+    """
+    estimator = draft.advantage.estimator
+    needs_group = estimator in ESTIMATORS_OF_OURS and ESTIMATORS_OF_OURS[estimator].needs_group
+    if needs_group and values.at(f"{ROLLOUT}.n") == 1 == fewest_and_most(draft)[1]:
+        raise ConfigError(
+            f"{ROLLOUT}.n=1 is one rollout of a prompt, and recipe {draft.recipe!r} compares several "
+            f'(advantage.estimator = "{estimator}"); set {ROLLOUT}.n=8'
         )
 
 
@@ -336,4 +353,4 @@ def _unlike_ours(config: Config, values: Values) -> Iterator[str]:
 def in_words_of_verl(message: str, given: Iterable[str]) -> str:
     """A message about keys, with verl's name beside those that its settings gave."""
     names = {**{link.path: link.name for link in LINKS}, **NAMES}
-    return with_names(message, given, names, "verl's {}", begin="rekindle")
+    return with_names(message, given, names, "verl's {}")

@@ -25,6 +25,7 @@ from rekindle.integrations.verl.settings.refusals import (
     refuse_contradictions,
     refuse_preset,
     refuse_result,
+    refuse_single_rollouts,
     refuse_sizes,
     refuse_values,
 )
@@ -74,6 +75,8 @@ def run_settings(tables: Mapping[str, Any], values: Values, *, steps: int | None
         sketch = draft(chosen, given)
         refuse_sizes(sketch, values)
         given |= where_read(asked, sketch)
+        if "train.group_size" not in decided:
+            refuse_single_rollouts(draft(chosen, given), values)
         given |= _measured(draft(chosen, given), tables)
         given |= _binary(chosen, given, tables)
     except ValidationError:  # which resolve puts in words

@@ -35,7 +35,7 @@ def check_before_ray(config: Any) -> None:
             raise ConfigError(without_our_mode(_values(config)))
     except UserError as error:
         for line in str(error).splitlines():
-            sys.stderr.write(f"rekindle: {line.removeprefix('rekindle: ')}\n")
+            sys.stderr.write(f"rekindle: {line}\n")
         raise SystemExit(BAD_USAGE) from None
 
 

@@ -105,7 +105,7 @@ def refuse_tables(tables: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: There are such keys; one line each.
     """
-    refuse(f"rekindle: {problem}" for problem in _misplaced(tables))
+    refuse(f"recipe: {problem}" for problem in _misplaced(tables))
 
 
 def _misplaced(tables: Mapping[str, Any]) -> Iterator[str]:

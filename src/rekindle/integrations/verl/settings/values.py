@@ -3,7 +3,7 @@
 A setting counts as set where it differs from verl's default: a composed configuration keeps no record of overrides.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -51,7 +51,7 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
         f"{ACTOR}.optim.clip_grad": 1.0,
         f"{ROLLOUT}.n": 1,
         f"{ROLLOUT}.temperature": 1.0,
-        f"{ROLLOUT}.top_p": 1,
+        f"{ROLLOUT}.top_p": 1.0,
         f"{ROLLOUT}.top_k": -1,
         f"{ROLLOUT}.do_sample": True,
         f"{ROLLOUT}.seed": 42,
@@ -107,6 +107,11 @@ ADDED = frozenset(
     }
 )
 """Settings that ``ppo_trainer.yaml`` does not have."""
+WHOLE_NUMBERS = ("data.seed", "trainer.total_training_steps")
+"""Settings that are whole numbers where they are given."""
+MAY_BE_NULL = (f"{ACTOR}.clip_ratio_low", f"{ACTOR}.clip_ratio_high", f"{ACTOR}.optim.clip_grad")
+"""Settings that null switches off."""
+KINDS: Mapping[type, str] = {bool: "True or False", int: "whole number", float: "number", tuple: "pair of numbers"}
 NOT_GIVEN = "???"
 """OmegaConf's sign for a value that has to be given."""
 MISSING: Any = object()
@@ -141,6 +146,15 @@ class Values:
         """The settings with changes by path; those that are not read are left out."""
         return Values({**self.found, **{path: value for path, value in changes.items() if path in DEFAULTS}})
 
+    def of_another_kind(self) -> Iterator[tuple[str, Any, str]]:
+        """Settings of another kind than verl's default, with their value, and what they have to be."""
+        for path, default in DEFAULTS.items():
+            value = self.found[path]
+            kind = int if path in WHOLE_NUMBERS else type(default)
+            optional = value is None and (default is None or path in MAY_BE_NULL)
+            if not optional and kind in KINDS and not _is_of_kind(value, kind):
+                yield path, value, KINDS[kind]
+
     @property
     def mode(self) -> str:
         """The trainer mode of verl that the run is made of."""
@@ -152,6 +166,15 @@ def _inside(config: Any, path: str) -> Any:
     for part in path.split("."):
         config = config.get(part, MISSING) if isinstance(config, Mapping) else MISSING
     return MISSING if isinstance(config, str) and config == NOT_GIVEN else config
+
+
+def _is_of_kind(value: Any, kind: type) -> bool:
+    if kind is tuple:
+        return isinstance(value, list | tuple) and len(value) == 2 and all(_is_of_kind(one, float) for one in value)
+    if kind is bool:
+        return isinstance(value, bool)
+    number = isinstance(value, int) or (kind is float and isinstance(value, float))
+    return number and not isinstance(value, bool)
 
 
 def _plain(value: Any) -> Any:
