@@ -9,6 +9,7 @@ from rekindle.integrations.verl.post_import import after_import, named
 __all__ = ["HOOKS", "install"]
 
 HOOKS = {
+    "verl.trainer.ppo.v1": "rekindle.integrations.verl.registration:register_trainers",
     "verl.utils.config": "rekindle.integrations.verl.checks:check_before_ray",
     "verl.models.transformers.monkey_patch": "rekindle.integrations.verl.beside_trl:allow_trl_without_value_heads",
 }
