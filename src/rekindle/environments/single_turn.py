@@ -2,31 +2,15 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
-from rekindle.engines.engine import Completion, Engine, Partner, PartnerTurn, SamplingLimits
+from rekindle.engines.engine import Engine, Partner, SamplingLimits
 from rekindle.environments.conversational import Name, Start
+from rekindle.environments.one_turn import Answer, OneTurn
 from rekindle.types import GroupRequest, Rollout, Task
 from rekindle.verifiers.verifier import Verdict, Verifier, Written, draw_of, judged
 
 __all__ = ["SingleTurn"]
-
-
-@dataclass(slots=True)
-class Answer:
-    """One completion: the request and the task that it belongs to, its prompt, and its place in the group."""
-
-    request: GroupRequest
-    task: Task
-    prompt: Sequence[int]
-    place: int
-    completion: Completion | None = None
-
-    @property
-    def written(self) -> Completion:
-        """The completion, once it is there."""
-        assert self.completion is not None, "an answer is read after its turn"
-        return self.completion
 
 
 class SingleTurn:
@@ -96,7 +80,7 @@ class SingleTurn:
 
     def partner(self, held: Mapping[Name, Answer]) -> Partner:
         """See ``Conversational.partner``."""
-        return _Silent(held)
+        return OneTurn(held)
 
     def finish(self, held: Sequence[Answer]) -> list[Rollout]:
         """See ``Conversational.finish``."""
@@ -126,32 +110,10 @@ class SingleTurn:
         return verdicts
 
     def _rollout(self, one: Answer, verdict: Verdict) -> Rollout:
-        completion, prompt = one.written, len(one.prompt)
-        return Rollout(
-            token_ids=[*one.prompt, *completion.token_ids],
-            loss_mask=[False] * prompt + [True] * len(completion.token_ids),
-            logprobs=[0.0] * prompt + completion.logprobs,
-            reward=self._reward(verdict.score),
-            temperature=one.request.temperature,
-            version=one.request.version,
-            truncated=completion.truncated,
-            text=completion.text,
+        return replace(
+            one.rollout(self._reward(verdict.score)),
             failure=verdict.failure,
             void=verdict.void,
             rewards=verdict.parts,
             audits=verdict.audits,
         )
-
-
-class _Silent:
-    """``Partner`` that ends every conversation after its first turn."""
-
-    def __init__(self, held: Mapping[Name, Answer]) -> None:
-        self._held = held
-
-    def on_turn(self, request: int, sample: int, completion: Completion) -> bool:
-        self._held[request, sample].completion = completion
-        return False
-
-    def respond(self, conversations: Sequence[Name]) -> list[PartnerTurn]:
-        raise AssertionError("no conversation continues after its first turn")

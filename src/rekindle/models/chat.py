@@ -17,17 +17,27 @@ class Chat:
         eos_ids: Tokens that end a completion.
         max_length: Most tokens, prompt and completion together.
         vocabulary: Number of tokens that the model has an embedding for.
+        max_response: Most tokens after a prompt; None: as many as ``max_length`` has room for.
 
     Args:
         tokenizer: The transformers tokenizer.
         eos_ids: Tokens that end a completion.
         max_length: Most tokens, prompt and completion together.
         vocabulary: Number of tokens that the model has an embedding for.
+        max_response: Most tokens after a prompt; None: as many as ``max_length`` has room for.
     """
 
-    def __init__(self, tokenizer: Any, *, eos_ids: frozenset[int], max_length: int, vocabulary: int) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        *,
+        eos_ids: frozenset[int],
+        max_length: int,
+        vocabulary: int,
+        max_response: int | None = None,
+    ) -> None:
         self.tokenizer, self.eos_ids = tokenizer, eos_ids
-        self.max_length, self.vocabulary = max_length, vocabulary
+        self.max_length, self.vocabulary, self.max_response = max_length, vocabulary, max_response
         self._template_variables: Mapping[str, Any] = {}
 
     def use_template(self, template: str | None, variables: Mapping[str, Any]) -> None:
