@@ -1,8 +1,8 @@
 """Environments whose rollouts are conversations, which can be held all together or one by one.
 
 An environment starts conversations, answers the policy's turns and finishes what has ended. Who samples the turns, and
-when, is left to the caller: an engine that holds many at the same time (``hold``), or a server that is asked for one turn
-of one conversation.
+when, is left to the caller: an engine that holds many at the same time (``hold``), or a server that is asked for one
+turn of one conversation.
 """
 
 from collections.abc import Callable, Mapping, Sequence
