@@ -55,7 +55,8 @@ class _Loop(AgentLoopBase):
             ends=sessions.chat.eos_ids,
             priority=int(priority),
         )
-        rollout, seconds = await sessions.player(self.name).play(
+        player = await sessions.player(self.name)
+        rollout, seconds = await player.play(
             task_of(row),
             _request(sampling_params, row),
             int(row.get("session_id", 0)),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rekindle.config import Config
 from rekindle.environments.building import build_environment
@@ -20,8 +20,9 @@ from rekindle.retrieval.retriever import Retriever
 from rekindle.types import UserError
 from rekindle.verifiers.verifier import Verifier
 
-__all__ = ["CHECK", "PROPOSER", "SEARCH", "SINGLE_TURN", "Sessions", "chat_of", "shared_sessions"]
+__all__ = ["CHECK", "PROPOSER", "SEARCH", "SINGLE_TURN", "Sessions", "chat_of", "close_shared", "shared_sessions"]
 
+Built = TypeVar("Built")
 SEARCH, SINGLE_TURN, PROPOSER, CHECK = "rekindle_search", "rekindle_single_turn", "rekindle_proposer", "rekindle_check"
 """Names of our agent loops: a solver with search or without, a proposer, and the verifier of its questions."""
 
@@ -41,13 +42,21 @@ class Sessions:
         self._config, self.chat = config, chat
         self._desk, self._stack = Desk(), ExitStack()
         self._stack.callback(self._desk.close)
-        self._players: dict[str, Player[Any]] = {}
+        self._players: dict[str, asyncio.Future[Player[Any]]] = {}
 
-    def player(self, name: str) -> Player[Any]:
-        """Player of an agent loop of ours, by its name."""
+    async def player(self, name: str) -> Player[Any]:
+        """Player of an agent loop of ours, by its name; its environment is built by the first who asks.
+
+        Raises:
+            UserError: The environment cannot be built.
+        """
         if name not in self._players:
-            self._players[name] = Player(ENVIRONMENTS[name](self), self._desk)
-        return self._players[name]
+            loop = asyncio.get_running_loop()
+            self._players[name] = loop.run_in_executor(self._desk.conversations, self._built, name)
+        return await _built(self._players[name])
+
+    def _built(self, name: str) -> Player[Any]:
+        return Player(ENVIRONMENTS[name](self), self._desk)
 
     def close(self) -> None:
         """Close retrievers and verifiers, and end the threads."""
@@ -144,8 +153,21 @@ async def shared_sessions(tokenizer: Any, build: Callable[[], Sessions]) -> Sess
     """
     if id(tokenizer) not in _SHARED:
         _SHARED[id(tokenizer)] = (tokenizer, asyncio.ensure_future(asyncio.to_thread(build)))
-    _, building = _SHARED[id(tokenizer)]
+    return await _built(_SHARED[id(tokenizer)][1])
+
+
+async def _built(building: asyncio.Future[Built]) -> Built:
+    """What several sessions wait for; one that is cancelled does not end it."""
     try:
         return await asyncio.shield(building)
     except UserError as error:
         raise UserError(f"rekindle's environments cannot be built in this agent-loop worker: {error}") from error
+
+
+async def close_shared() -> None:
+    """Close the sessions of this process; whoever asks next builds them anew."""
+    built = [building for _, building in _SHARED.values()]
+    _SHARED.clear()
+    for found in await asyncio.gather(*built, return_exceptions=True):
+        if isinstance(found, Sessions):
+            found.close()
