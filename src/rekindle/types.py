@@ -168,6 +168,7 @@ class Rollout:
         rewards: Value of each reward function by name, before weights; None where it does not apply. Empty where a
             built-in verifier judges alone.
         audits: Scores of audits by name, which are not trained on; None where there is no verdict.
+        final: Text that ended a search conversation, without its tags; None: there is none.
     """
 
     token_ids: Sequence[int]
@@ -185,6 +186,7 @@ class Rollout:
     retrievals: tuple[Retrieval, ...] = ()
     rewards: Mapping[str, float | None] = field(default_factory=dict)
     audits: Mapping[str, float | None] = field(default_factory=dict)
+    final: str | None = None
 
     @property
     def generated_tokens(self) -> int:

@@ -59,6 +59,7 @@ class SamplingLimits:
         top_p: See ``SamplingRequest``.
         min_p: See ``SamplingRequest``.
         stop: See ``SamplingRequest``.
+        response: Most tokens after a prompt, those of replies included; None: as many as the context has room for.
     """
 
     max_new_tokens: int
@@ -66,14 +67,19 @@ class SamplingLimits:
     top_p: float = 1.0
     min_p: float = 0.0
     stop: tuple[str, ...] = ()
+    response: int | None = None
+
+    def context_of(self, prompt_tokens: int) -> int:
+        """Most tokens of a prompt of this length and everything after it."""
+        return self.context if self.response is None else min(self.context, prompt_tokens + self.response)
 
     def request(self, prompt_ids: Sequence[int], *, n: int = 1, temperature: float, seed: int) -> SamplingRequest:
-        """A request within these limits."""
+        """A request within these limits; the prompt leaves room for at least one token."""
         return SamplingRequest(
             prompt_ids=prompt_ids,
             n=n,
             temperature=temperature,
-            max_new_tokens=self.max_new_tokens,
+            max_new_tokens=min(self.max_new_tokens, self.context_of(len(prompt_ids)) - len(prompt_ids)),
             seed=seed,
             top_p=self.top_p,
             min_p=self.min_p,
