@@ -1,6 +1,6 @@
 """Conversion of requests, groups and records to JSON values and back, for checkpoints."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from rekindle.scheduling.group_records import GroupRecord
@@ -75,7 +75,8 @@ def _outcomes(value: dict[str, Any]) -> dict[str, Any]:
 def rollout_to_json(rollout: Rollout) -> dict[str, Any]:
     """JSON values of a rollout; floats survive JSON exactly."""
     sequences = {name: list(getattr(rollout, name)) for name in ("token_ids", "loss_mask", "logprobs")}
-    return {**asdict(rollout), **sequences}
+    without = replace(rollout, token_ids=(), loss_mask=(), logprobs=())  # asdict would copy every number
+    return {**asdict(without), **sequences}
 
 
 def rollout_from_json(value: dict[str, Any]) -> Rollout:
