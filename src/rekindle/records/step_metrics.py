@@ -65,6 +65,7 @@ def step_metrics(
     samples: Sequence[TrainingSample],
     update: UpdateStats | None,
     *,
+    version: int = 0,
     parameters: int = 0,
     base_temperature: float = 1.0,
     levels: Sequence[int] = (),
@@ -76,6 +77,7 @@ def step_metrics(
         records: Records of the step's groups.
         samples: The batch.
         update: Numbers of the update; None without one.
+        version: Policy version before the update.
         parameters: Number of parameters, P.
         base_temperature: Groups sampled above it count as hot, and as revived if they carried signal.
         levels: Difficulty of the prompt in each row of the pool, where tasks have one.
@@ -86,6 +88,7 @@ def step_metrics(
     judged = [one for one in records if one.outcome is not None]
     rollouts = sum(one.request.n for one in judged)
     peaks = [max(map(abs, sample.advantages)) for sample in samples]
+    ages = [version - sample.version for sample in samples]
     return {
         **step_counts(records),
         **_proposer_fates(supplied.records),
@@ -94,6 +97,8 @@ def step_metrics(
         "completion/length_mean": sum(one.generated_tokens for one in judged) / rollouts if judged else None,
         "completion/truncated": sum(one.truncated for one in judged) / rollouts if judged else None,
         "advantage/abs_mean": sum(peaks) / len(peaks) if peaks else 0.0,
+        "staleness/mean": sum(ages) / len(ages) if ages else None,
+        "staleness/max": max(ages, default=None),
         **_temperatures(records, base_temperature),
         "verify/failures": sum(one.verifier_failures for one in records),
         **_by_level(records, levels),
