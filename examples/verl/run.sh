@@ -40,7 +40,6 @@ overrides+=(
   actor_rollout_ref.actor.optim.lr=1e-6
   data.filter_overlong_prompts=True
   # The verifiers of rekindle, which also see the prompt.
-  reward.custom_reward_function.path=pkg://rekindle.integrations.verl.reward
   reward.reward_manager.source=importlib
   reward.reward_manager.module.path=pkg://rekindle.integrations.verl.reward_manager
   reward.reward_manager.name=PromptRewardManager

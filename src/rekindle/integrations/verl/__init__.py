@@ -1,0 +1,1 @@
+"""verl with a recipe of rekindle."""
