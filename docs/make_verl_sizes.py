@@ -41,7 +41,8 @@ def overrides(task: str, size: str, engine: str = "vllm", nodes: int = 1) -> lis
     chosen = {"TASK": task, "SIZE": size, "ENGINE": engine, "NODES": str(nodes), "LAUNCH": r"printf %s\n"}
     environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | chosen
     command = ["bash", str(RUN)]
-    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.splitlines()
+    made = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)  # noqa: S603
+    return made.stdout.splitlines()
 
 
 def settings_of(printed: list[str]) -> dict[str, str]:
@@ -72,8 +73,8 @@ def signal_of(recipe: str, groups: int, share: float) -> StepSignal:
 def memory_table() -> str:
     """Memory of a GPU for each size and cluster."""
     lines = [
-        "| model | nodes | weights, gradients, Adam | gathered weights | activations | **training** | **sampling**, vLLM "
-        "/ SGLang | engines | KV cache of an engine, tokens, vLLM / SGLang | memory of a node's host |",
+        "| model | nodes | weights, gradients, Adam | gathered weights | activations | **training** | **sampling**, "
+        "vLLM / SGLang | engines of GPUs | KV cache of an engine, tokens, vLLM / SGLang | memory of a node's host |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     return "\n".join([*lines, *(_memory_row(size, nodes) for size in SIZES for nodes in NODES)])

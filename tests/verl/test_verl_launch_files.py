@@ -8,18 +8,20 @@ from pathlib import Path
 
 import pytest
 
-verl = pytest.importorskip("verl.trainer")
-from hydra import compose, initialize_config_dir  # noqa: E402
-from omegaconf import OmegaConf  # noqa: E402
-from verl.trainer.ppo.utils import need_critic, need_reference_policy  # noqa: E402
-from verl.utils.config import omega_conf_to_dataclass, validate_config  # noqa: E402
+pytest.importorskip("verl.trainer")
+import verl.trainer
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from verl.trainer.ppo.utils import need_critic, need_reference_policy
+from verl.utils.config import omega_conf_to_dataclass, validate_config
+from verl.workers.config import HFModelConfig
 
-from rekindle.config import Config  # noqa: E402
-from rekindle.integrations.verl import reward, reward_manager  # noqa: E402
-from rekindle.planning.shapes import SHAPES  # noqa: E402
+from rekindle.integrations.verl import reward, reward_manager
+from rekindle.planning.shapes import SHAPES
+from rekindle.recipes import RECIPES
 
 ROOT = Path(__file__).parents[2]
-CONFIG = Path(verl.__file__).parent / "config"
+CONFIG = Path(verl.trainer.__file__).parent / "config"
 ROWS = {"gsm8k": 7_473, "dapo_math": 17_398, "search": 169_615}
 """Rows of the training files."""
 OPEN = ("+rekindle.", "+data.apply_chat_template_kwargs.")
@@ -66,16 +68,10 @@ def test_verl_accepts_the_configuration(config):
     settings = config.actor_rollout_ref
     actor, rollout = omega_conf_to_dataclass(settings.actor), omega_conf_to_dataclass(settings.rollout)
     omega_conf_to_dataclass(config.algorithm)
-    OmegaConf.merge(OmegaConf.structured(_model_class()), settings.model)
+    OmegaConf.merge(OmegaConf.structured(HFModelConfig), settings.model)
     assert actor.engine.strategy == "fsdp2"
     assert actor.use_dynamic_bsz == rollout.log_prob_use_dynamic_bsz
     assert rollout.name == settings.rollout.name
-
-
-def _model_class():
-    from verl.workers.config import HFModelConfig
-
-    return HFModelConfig
 
 
 def test_no_reference_policy_takes_memory(config):
@@ -91,7 +87,7 @@ def test_only_what_verl_leaves_open_is_added(launch):
 def test_the_tables_of_the_recipe_have_these_keys(config):
     for table, keys in OmegaConf.to_container(config.rekindle).items():
         if table != "recipe":
-            assert set(keys) <= set(Config.model_fields[table].annotation.model_fields)
+            assert set(keys) <= set(type(getattr(RECIPES["recycle"](), table)).model_fields)
 
 
 def test_batches_divide_over_gpus_engines_and_heads(config):

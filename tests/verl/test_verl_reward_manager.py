@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 pytest.importorskip("verl.trainer")
-import torch  # noqa: E402
-from omegaconf import OmegaConf  # noqa: E402
-from tensordict import TensorDict  # noqa: E402
-from verl import DataProto  # noqa: E402
+import torch
+from omegaconf import OmegaConf
+from tensordict import TensorDict
+from verl import DataProto
 
-from rekindle.integrations.verl.reward_manager import PromptRewardManager  # noqa: E402
+from rekindle.integrations.verl.reward_manager import PromptRewardManager
 
 
 class Characters:

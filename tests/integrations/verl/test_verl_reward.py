@@ -116,4 +116,4 @@ def test_a_verdict_that_takes_too_long_is_unjudged_and_earns_nothing(monkeypatch
 
 def test_an_option_that_is_misspelt_is_no_silent_one():
     with pytest.raises(TypeError, match="verifer"):
-        compute_score("math_dapo", "x", "33", {}, verifer="math")
+        compute_score("math_dapo", "x", "33", {}, **{"verifer": "math"})

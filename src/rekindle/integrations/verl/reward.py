@@ -40,8 +40,8 @@ def compute_score(
     extra_info: Mapping[str, Any] | None = None,
     *,
     verifier: VerifierName | None = None,
-    reward_router_address: str | None = None,  # noqa: ARG001  (verl passes both where a reward model is served)
-    reward_model_tokenizer: Any = None,  # noqa: ARG001
+    reward_router_address: str | None = None,
+    reward_model_tokenizer: Any = None,
 ) -> dict[str, float]:
     """The score of a response, for verl.
 

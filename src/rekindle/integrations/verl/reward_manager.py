@@ -21,7 +21,7 @@ LAST_TOKENS = 16
 
 
 class PromptRewardManager(NaiveRewardManager):
-    """Calls ``reward.custom_reward_function``, or else ``reward.compute_score``, with two further entries in extra_info.
+    """Calls ``reward.custom_reward_function``, or else ``reward.compute_score``, with the prompt in ``extra_info``.
 
     ``prompt`` has the chat messages, ``opened_thought`` the mark with which the rendered prompt begins a thought.
     """
