@@ -162,6 +162,14 @@ def test_each_node_has_a_search_server_where_there_is_a_corpus(cluster, tmp_path
     assert "+rekindle.retriever.url=http://127.0.0.1:8000/retrieve" in result.stdout
 
 
+def test_a_search_server_that_ends_ends_the_job(cluster, tmp_path):
+    fakes(tmp_path, curl="exit 7")
+    result = bash("slurm.sh", TASK="search", CORPUS="/nothing.jsonl", **cluster)
+    assert result.returncode == 1
+    assert "the search server on n2 has ended" in result.stderr
+    assert not any("run.sh" in one for one in calls(tmp_path))
+
+
 def test_slurm_alone_can_run_it():
     result = bash("slurm.sh")
     assert result.returncode != 0

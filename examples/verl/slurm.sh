@@ -41,7 +41,14 @@ if [[ -n ${CORPUS:-} ]]; then
     # shellcheck disable=SC2086
     on "$node" rekindle serve-retriever --corpus "$CORPUS" --port 8000 ${RETRIEVER_OPTIONS:-} &
   done
-  on "$head" timeout 6h bash -c 'until curl --silent --fail --output /dev/null http://127.0.0.1:8000/health; do sleep 10; done'
+  server=$!
+  until on "$node" curl --silent --fail --output /dev/null http://127.0.0.1:8000/health; do
+    if ! kill -0 "$server" 2>/dev/null; then
+      echo "the search server on $node has ended; what it said is above" >&2
+      exit 1
+    fi
+    sleep 10
+  done
 fi
 
 on "$head" timeout 10m python - "$NODES" <<'PYTHON'

@@ -4,7 +4,14 @@ import dataclasses
 
 import pytest
 
-from rekindle.planning.cluster_memory import ENGINE_WORKSPACE, RESERVED, ClusterShape, activation_bytes, memory_of
+from rekindle.planning.cluster_memory import (
+    ENGINE_WORKSPACE,
+    RESERVED,
+    ClusterShape,
+    activation_bytes,
+    layer_bytes,
+    memory_of,
+)
 from rekindle.planning.shapes import SHAPES, ModelShape, shape_of
 
 TINY = ModelShape(
@@ -53,8 +60,34 @@ def test_a_configuration_file_gives_the_shape():
 
 
 def test_activations_are_the_inputs_of_layers_a_layer_with_gradients_and_the_logits():
-    """2 x 8 inputs; a layer of 4 x 8 + 16 + 8 + 3 x 16 = 104 values, twice; 10 logits of 8 bytes."""
-    assert activation_bytes(TINY, 100) == 100 * (2 * (16 + 2 * 104) + 8 * 10)
+    """A token: 2 inputs of 8 values; norms 2 x 8 x 8 bytes, attention 2 x (16 + 8), MLP 8 x 16; 10 logits of 8 bytes."""
+    assert layer_bytes(TINY) == 128 + 48 + 128
+    assert activation_bytes(TINY, 100) == 100 * (2 * 2 * 8 + 304 + 2 * (2 * 8 + 3 * 16) + 8 * 10)
+
+
+@pytest.mark.parametrize("kind", ["Qwen2", "Qwen3"])
+def test_a_layer_of_transformers_keeps_as_much(kind):
+    """Qwen3 also keeps what the norms of its heads need."""
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    config = getattr(transformers, f"{kind}Config")(
+        hidden_size=256, intermediate_size=1024, num_hidden_layers=1, num_attention_heads=8, num_key_value_heads=2,
+        head_dim=32, vocab_size=64, tie_word_embeddings=False,
+    )  # fmt: skip
+    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16, attn_implementation="sdpa")
+    shape, tokens = shape_of(config.to_dict()), 128
+    assert shape.parameters == sum(one.numel() for one in model.parameters())
+    own, kept = {one.untyped_storage().data_ptr() for one in model.parameters()}, {}
+
+    def keep(tensor):
+        kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    states = torch.randn(1, tokens, 256, dtype=torch.bfloat16, requires_grad=True)
+    places = model.model.rotary_emb(states, torch.arange(tokens)[None])
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        model.model.layers[0](states, position_embeddings=places, attention_mask=None)
+    measured = sum(one.untyped_storage().nbytes() for place, one in kept.items() if place not in own)
+    assert measured / tokens == pytest.approx(layer_bytes(shape), rel=0.02 if kind == "Qwen2" else 0.25)
 
 
 def test_states_are_sixteen_bytes_a_parameter_over_all_gpus():

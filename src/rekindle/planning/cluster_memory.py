@@ -7,7 +7,15 @@ from dataclasses import dataclass
 
 from rekindle.planning.shapes import ModelShape
 
-__all__ = ["ENGINE_WORKSPACE", "RESERVED", "ClusterMemory", "ClusterShape", "activation_bytes", "memory_of"]
+__all__ = [
+    "ENGINE_WORKSPACE",
+    "RESERVED",
+    "ClusterMemory",
+    "ClusterShape",
+    "activation_bytes",
+    "layer_bytes",
+    "memory_of",
+]
 
 RESERVED = 4e9
 """Bytes of a GPU for its context, communication buffers, graphs of the engine, and fragmentation."""
@@ -15,9 +23,9 @@ ENGINE_WORKSPACE = 2e9
 """Bytes of the engine's share for its activations."""
 MASTER, GRADIENT, ADAM = 4, 4, 8
 """Bytes of a parameter in float32: the weights, their gradient, and both moments."""
-HALF = 2
-"""Bytes of a value in bfloat16."""
-LOGIT = HALF + HALF + 4
+HALF, FULL = 2, 4
+"""Bytes of a value in bfloat16 and in float32."""
+LOGIT = HALF + HALF + FULL
 """Bytes of a logit in training: the value, its gradient, and a float32 copy (none with flash-attn's kernel)."""
 GATHERED_LAYERS = 2
 """Layers whose whole weights are on a GPU at a time: the one that computes, and the next."""
@@ -104,11 +112,18 @@ def memory_of(model: ModelShape, cluster: ClusterShape) -> ClusterMemory:
 
 
 def activation_bytes(model: ModelShape, tokens: int) -> int:
-    """Activations of a micro-batch: the input of every layer, one layer recomputed with its gradients, and the logits.
+    """Activations of a micro-batch: the input of every layer, one layer recomputed with its gradients, and the logits."""
+    inputs = HALF * model.layers * model.hidden_size
+    gradients = HALF * (2 * model.hidden_size + 3 * model.intermediate_size)
+    return tokens * (inputs + layer_bytes(model) + gradients + LOGIT * model.vocabulary)
 
-    A layer keeps its two normed inputs, two residuals, queries, keys, values, the result of attention, and three values
-    of the MLP; attention itself keeps nothing of a quadratic size (flash attention).
+
+def layer_bytes(model: ModelShape) -> int:
+    """Bytes that a layer of transformers keeps of each token for its backward pass.
+
+    Of both norms the float32 input and two results; queries, keys, values and the result of attention; four values of
+    the MLP. Attention keeps nothing of a quadratic size (flash attention).
     """
-    inputs = model.layers * model.hidden_size
-    layer = 4 * model.hidden_size + model.attention_size + model.heads * model.head_size + 3 * model.intermediate_size
-    return tokens * (HALF * (inputs + 2 * layer) + LOGIT * model.vocabulary)
+    norms = 2 * (FULL + 2 * HALF) * model.hidden_size
+    attention = HALF * (model.attention_size + model.heads * model.head_size)
+    return norms + attention + 4 * HALF * model.intermediate_size

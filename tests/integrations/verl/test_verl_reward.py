@@ -1,5 +1,8 @@
 """The reward function for verl, on rows as verl's own preparation of data sets writes them."""
 
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -115,5 +118,14 @@ def test_a_verdict_that_takes_too_long_is_unjudged_and_earns_nothing(monkeypatch
 
 
 def test_an_option_that_is_misspelt_is_no_silent_one():
+    misspelt: Any = {"verifer": "math"}
     with pytest.raises(TypeError, match="verifer"):
-        compute_score("math_dapo", "x", "33", {}, **{"verifer": "math"})
+        compute_score("math_dapo", "x", "33", {}, **misspelt)
+
+
+def test_the_threads_of_a_reward_worker_judge_side_by_side():
+    """verl calls the function in threads. Symbolic answers go to one worker process, one after the other."""
+    said = [rf"\boxed{{{number}+x^2}}" for number in range(8)]
+    with ThreadPoolExecutor(4) as threads:
+        found = threads.map(lambda text: score("math_dapo", text, "x^2+5", {}), said)
+        assert list(found) == [float(number == 5) for number in range(8)]
