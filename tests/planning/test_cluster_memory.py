@@ -60,7 +60,7 @@ def test_a_configuration_file_gives_the_shape():
 
 
 def test_activations_are_the_inputs_of_layers_a_layer_with_gradients_and_the_logits():
-    """A token: 2 inputs of 8 values; norms 2 x 8 x 8 bytes, attention 2 x (16 + 8), MLP 8 x 16; 10 logits of 8 bytes."""
+    """A token: 2 inputs of 8 values; norms 2 x 8 x 8 bytes, attention 2 x (16 + 8), MLP 8 x 16; 10 logits of 8."""
     assert layer_bytes(TINY) == 128 + 48 + 128
     assert activation_bytes(TINY, 100) == 100 * (2 * 2 * 8 + 304 + 2 * (2 * 8 + 3 * 16) + 8 * 10)
 

@@ -112,7 +112,7 @@ def memory_of(model: ModelShape, cluster: ClusterShape) -> ClusterMemory:
 
 
 def activation_bytes(model: ModelShape, tokens: int) -> int:
-    """Activations of a micro-batch: the input of every layer, one layer recomputed with its gradients, and the logits."""
+    """Activations of a micro-batch: the inputs of all layers, one layer recomputed with its gradients, and logits."""
     inputs = HALF * model.layers * model.hidden_size
     gradients = HALF * (2 * model.hidden_size + 3 * model.intermediate_size)
     return tokens * (inputs + layer_bytes(model) + gradients + LOGIT * model.vocabulary)
