@@ -85,6 +85,12 @@ def test_choices_and_overrides_of_the_user_reach_verl():
     assert "trainer.experiment_name=gsm8k-7b-vllm-best" in bash("run.sh", LAUNCH=CALL, RECIPE="a/best.toml").stdout
 
 
+def test_a_recipe_can_size_its_groups():
+    assert "actor_rollout_ref.rollout.n=8" in bash("run.sh", LAUNCH=CALL).stdout
+    assert "actor_rollout_ref.rollout.n=4" in bash("run.sh", LAUNCH=CALL, GROUP="4").stdout
+    assert "rollout.n=" not in bash("run.sh", LAUNCH=CALL, GROUP="", RECIPE="c_rf_ntf").stdout
+
+
 def test_without_launch_it_is_the_entry_point_of_verl(tmp_path):
     fakes(tmp_path, "python")
     bash("run.sh", PATH=f"{tmp_path}:{os.environ['PATH']}", CALLS=str(tmp_path / "calls"))
@@ -179,10 +185,12 @@ def test_slurm_alone_can_run_it():
 def test_the_ray_job_sends_the_folder_and_the_choices(tmp_path):
     fakes(tmp_path, "ray")
     environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "CALLS": str(tmp_path / "calls")}
-    result = bash("ray_job.sh", "a=1", TASK="search", NODES="4", RAY_API_SERVER_ADDRESS="http://h:8265", **environment)
+    result = bash(
+        "ray_job.sh", "a=1", TASK="search", GROUP="", NODES="4", RAY_API_SERVER_ADDRESS="http://h:8265", **environment
+    )
     assert result.returncode == 0, result.stderr
     [call] = calls(tmp_path)
-    assert call == f"ray job submit --no-wait --working-dir {SCRIPTS} -- env TASK=search NODES=4 bash run.sh a=1"
+    assert call == f"ray job submit --no-wait --working-dir {SCRIPTS} -- env TASK=search NODES=4 GROUP= bash run.sh a=1"
     assert "set it to the address" in bash("ray_job.sh", **environment).stderr
 
 

@@ -9,8 +9,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 : "${RAY_API_SERVER_ADDRESS:?set it to the address of the cluster, http://HEAD:8265}"
 
 settings=()
-for name in TASK SIZE ENGINE NODES GPUS RECIPE MODEL DATA OUT NAME RETRIEVER; do
-  if [[ -n ${!name:-} ]]; then settings+=("$name=${!name}"); fi
+for name in TASK SIZE ENGINE NODES GPUS RECIPE GROUP MODEL DATA OUT NAME RETRIEVER; do
+  if [[ -n ${!name+set} ]]; then settings+=("$name=${!name}"); fi
 done
 
 exec ray job submit --no-wait --working-dir "$here" -- env "${settings[@]}" bash run.sh "$@"

@@ -4,7 +4,8 @@
 #     TASK=gsm8k SIZE=7b bash examples/verl/run.sh                  on one node of 8 GPUs
 #     TASK=dapo_math SIZE=32b NODES=4 bash examples/verl/run.sh     on a node of a Ray cluster that has four such nodes
 #     bash examples/verl/run.sh trainer.total_training_steps=50     further overrides of verl or rekindle, which win
-#     LAUNCH='printf %s\n' bash examples/verl/run.sh                only print the overrides, one a line
+#     LAUNCH='rekindle verl --dry-run --' bash examples/verl/run.sh  only check, and print the command
+#     LAUNCH='printf %s\n' bash examples/verl/run.sh                 only print the overrides, one a line
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
@@ -14,6 +15,7 @@ ENGINE=${ENGINE:-vllm}    # vllm or sglang: a file of engines/
 NODES=${NODES:-1}
 GPUS=${GPUS:-8}           # of each node
 RECIPE=${RECIPE:-recycle} # a recipe of rekindle, or the path of a TOML file with one
+GROUP=${GROUP-8}          # rollouts of a prompt; empty for recipes that have a size of their own
 DATA=${DATA:-$HOME/data}  # where the Parquet files are: gsm8k/train.parquet, ...
 OUT=${OUT:-$HOME/runs}    # checkpoints and run files, on storage that all nodes share
 NAME=${NAME:-$TASK-$SIZE-$ENGINE-$(basename "$RECIPE" .toml)}
@@ -30,6 +32,7 @@ for part in "tasks/$TASK" "sizes/$SIZE" "engines/$ENGINE"; do
   source "$here/$part.sh"
 done
 
+if [[ -n $GROUP ]]; then overrides+=("actor_rollout_ref.rollout.n=$GROUP"); fi
 overrides+=(
   trainer.v1.trainer_mode=rekindle
   "+rekindle.recipe=$RECIPE"

@@ -74,6 +74,12 @@ def test_verl_accepts_the_configuration(config):
     assert rollout.name == settings.rollout.name
 
 
+def test_rekindle_accepts_it_with_the_recipe(launch):
+    """As `rekindle verl --dry-run` does."""
+    command = pytest.importorskip("rekindle.integrations.verl.settings.command")
+    command.check_with_verl(command.command_of(None, SCRIPT.overrides(*launch)))
+
+
 def test_no_reference_policy_takes_memory(config):
     assert not need_reference_policy(config)
 

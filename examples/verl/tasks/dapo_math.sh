@@ -6,7 +6,6 @@ overrides+=(
   data.max_response_length=8192
   data.train_batch_size=128
   actor_rollout_ref.actor.ppo_mini_batch_size=32
-  actor_rollout_ref.rollout.n=8
   # AIME 2024 has 30 problems, and the file repeats each: sampled answers, and their mean.
   actor_rollout_ref.rollout.val_kwargs.do_sample=True
   actor_rollout_ref.rollout.val_kwargs.temperature=1.0

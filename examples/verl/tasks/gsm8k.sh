@@ -6,6 +6,5 @@ overrides+=(
   data.max_response_length=1024
   data.train_batch_size=256
   actor_rollout_ref.actor.ppo_mini_batch_size=256
-  actor_rollout_ref.rollout.n=8
   trainer.total_training_steps=200
 )

@@ -9,7 +9,6 @@ overrides+=(
   data.max_response_length=4096
   data.train_batch_size=256
   actor_rollout_ref.actor.ppo_mini_batch_size=128
-  actor_rollout_ref.rollout.n=8
   actor_rollout_ref.rollout.agent.default_agent_loop=rekindle_search
   +rekindle.search.max_turns=4
   +rekindle.search.documents=3
