@@ -128,7 +128,9 @@ if [[ $1 == hostname ]]; then echo "10.0.0.1 fe80::1"; else "$@"; fi
 @pytest.fixture
 def cluster(tmp_path):
     """The environment of a job of two nodes, n1 and n2."""
-    fakes(tmp_path, "ray", "rekindle", "curl", python="cat >/dev/null", scontrol="printf 'n1\\nn2\\n'", srun=SRUN)
+    python = "if [[ $1 == -c ]]; then echo made-up; else cat >/dev/null; fi"
+    ray = 'echo "asks for $RAY_AUTH_MODE $RAY_AUTH_TOKEN" >>"$CALLS"'
+    fakes(tmp_path, "rekindle", "curl", python=python, ray=ray, scontrol="printf 'n1\\nn2\\n'", srun=SRUN)
     return {
         "PATH": f"{tmp_path}:{os.environ['PATH']}",
         "CALLS": str(tmp_path / "calls"),
@@ -152,6 +154,7 @@ def test_the_slurm_job_makes_a_ray_cluster_and_runs_on_its_first_node(cluster, t
     made = set(calls(tmp_path))
     assert "ray start --head --block --node-ip-address=10.0.0.1 --port=6379 --num-gpus=8" in made
     assert "ray start --block --address=10.0.0.1:6379 --num-gpus=8" in made
+    assert calls(tmp_path).count("asks for token made-up") == 2
     assert "python - 2" in made
     at = "srun --overlap --nodes=1 --ntasks=1 --nodelist="
     assert sum(one.startswith(f"{at}n2 ") for one in made) == 1

@@ -13,8 +13,7 @@
 #     TASK=dapo_math SIZE=32b sbatch examples/verl/slurm.sh [further overrides]
 #     TASK=search CORPUS=$HOME/data/wiki-18/wiki-18.jsonl sbatch examples/verl/slurm.sh
 #
-# Submit from the root of the repository, with the environment of verl and rekindle active. Ray asks for no password:
-# its ports must be reachable from inside the cluster alone.
+# Submit from the root of the repository, with the environment of verl and rekindle active.
 set -euo pipefail
 here=${SLURM_SUBMIT_DIR:?run this with sbatch}/examples/verl # sbatch runs a copy of this file from elsewhere
 port=${RAY_PORT:-6379}
@@ -29,6 +28,10 @@ on() { # NODE COMMAND...
 
 read -r ip _ < <(on "$head" hostname --ip-address)
 export NODES=${#nodes[@]} GPUS=${SLURM_GPUS_PER_NODE:-8} RAY_ADDRESS=$ip:$port
+
+# A token of this job alone, without which whoever reaches the ports of Ray could run commands on the nodes.
+RAY_AUTH_TOKEN=$(python -c 'import secrets; print(secrets.token_hex(32))')
+export RAY_AUTH_MODE=token RAY_AUTH_TOKEN
 
 on "$head" ray start --head --block --node-ip-address="$ip" --port="$port" --num-gpus="$GPUS" &
 for node in "${nodes[@]:1}"; do
