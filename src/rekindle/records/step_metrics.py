@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from rekindle.records.flops import flops
 from rekindle.records.supply import Supplied
 from rekindle.records.update_stats import UpdateStats
 from rekindle.scheduling.group_records import GroupRecord, step_counts
@@ -143,9 +144,9 @@ def _costs(
 ) -> dict[str, Any]:
     """Rollouts, tokens and FLOPs.
 
-    ``flops`` are 2P per token that went through the model once (prompts once per group, as the engine shares their
-    prefill; sampled tokens; tool tokens; recomputed log-probabilities) and 6P per token of forward and backward,
-    padding left out: rows without an advantage cost no update.
+    ``flops`` (see ``records.flops``) count prompts once per group, as the engine shares their prefill, sampled tokens,
+    tool tokens and recomputed log-probabilities as read once, and tokens of forward and backward without padding: rows
+    without an advantage cost no update.
 
     ``flops_sgpo`` is the account of the sGPO paper (arXiv 2606.08854): 12P per token of a training rollout, its prompt
     included, whether or not it was trained on, and 2P per token that was only read or sampled beside training.
@@ -170,7 +171,7 @@ def _costs(
         "prompt_tokens": prompts,
         "tool_tokens": tools,
         "trained_tokens": update.trained_tokens if update else 0,
-        "flops": parameters * (2 * forward + 6 * trained),
+        "flops": flops(parameters, forward=forward, trained=trained),
         "flops_sgpo": parameters * (12 * of_rollouts + 2 * beside),
     }
 
