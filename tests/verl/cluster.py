@@ -2,8 +2,8 @@
 
     python cluster.py ASSETS [RANKS]
 
-It reads lines of JSON, a run each (`tiny_run.Run`), makes them with verl's own entry point's functions, and answers each
-with its exit code and its seconds. Output of all processes of a run is in ``log.txt`` of its folder.
+It reads lines of JSON, a run each (`tiny_run.Run`), makes them with the functions of verl's entry point, and answers
+each with its exit code and its seconds. The output of all processes of a run is in ``log.txt`` of its folder.
 """
 
 import json
@@ -22,7 +22,7 @@ PATIENCE_SECONDS = 30
 
 
 def preload():
-    """Import what the processes of a run need, except Ray and what imports it: Ray reads its settings while it starts."""
+    """Import what the processes of a run need, except Ray, which reads settings of a process while it is imported."""
     import accelerate
     import aiohttp
     import datasets
@@ -91,7 +91,10 @@ def made(run, assets):
     try:
         config = composed(run, assets)
         entry.auto_set_device(config)
-        policies = {"use_reference_policy": entry.need_reference_policy(config), "use_critic": entry.need_critic(config)}
+        policies = {
+            "use_reference_policy": entry.need_reference_policy(config),
+            "use_critic": entry.need_critic(config),
+        }
         entry.validate_config(config=config, **policies)
         entry.run_ppo(config, task_runner_class=runner(run))
     except SystemExit as ended:
@@ -138,7 +141,9 @@ def clear(ranks):
     end = time.monotonic() + PATIENCE_SECONDS
     while ray.available_resources().get("GPU", 0) < ranks or ray.util.list_named_actors(all_namespaces=True):
         if time.monotonic() > end:
-            raise RuntimeError(f"{ray.util.list_named_actors(all_namespaces=True)}, {ray.available_resources()} after a run")
+            raise RuntimeError(
+                f"{ray.util.list_named_actors(all_namespaces=True)}, {ray.available_resources()} after a run"
+            )
         time.sleep(0.05)
 
 

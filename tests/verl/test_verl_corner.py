@@ -1,6 +1,5 @@
 """Stock verl on a CPU: two ranks over gloo, and rekindle's engine as its rollout server."""
 
-import pytest
 from runs import started
 from tiny_run import Run
 

@@ -54,9 +54,9 @@ def made_assets(directory):
     """Write model, tokenizer, and the rows of 40 sums for training and 8 for validation; return the directory."""
     import pyarrow
     import pyarrow.parquet
-    from tiny_qwen import CHARACTERS, LONGEST, made_model
 
     from rekindle.warm_starts.tiny_tokenizers import character_tokenizer
+    from tiny_qwen import CHARACTERS, LONGEST, made_model
 
     tokenizer = character_tokenizer(CHARACTERS, LONGEST)
     tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
