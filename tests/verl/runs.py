@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 from tiny_run import ENVIRONMENT, cluster_overrides, overrides, read_metrics
 
@@ -67,7 +68,7 @@ class Cluster:
 
     def __init__(self, assets, ranks=2):
         self._command = [sys.executable, str(HERE / "cluster.py"), str(assets), str(ranks)]
-        self._process = None
+        self._process: Any = None
 
     def make(self, run):
         """Make a run."""

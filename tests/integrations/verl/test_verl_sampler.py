@@ -1,10 +1,12 @@
 """The sampler of verl's CPU rollouts: concurrent requests, aborts, and weights that change between answers."""
 
 import asyncio
+from typing import Any
 
 import pytest
 import torch
 
+from decoder_steps import Counted
 from rekindle.engines.engine import SamplingRequest
 from rekindle.engines.torch_engine import RequestError
 from rekindle.integrations.verl.cpu.sampler import LiveSampler, request_of
@@ -54,7 +56,7 @@ def test_an_abort_ends_answers_where_they_are_and_holds_later_ones_back(policy):
     sampler = LiveSampler(policy)
     requests = [asked([1, seed], seed, min_p=0.0, max_tokens=20) for seed in range(4)]
     whole = {request.seed: one.completion for request, one in zip(requests, answers(sampler, requests), strict=True)}
-    steps = count_steps(sampler)
+    steps = Counted(sampler)
 
     async def aborted():
         running = [asyncio.create_task(sampler.answer(request)) for request in requests]
@@ -76,19 +78,6 @@ def test_an_abort_ends_answers_where_they_are_and_holds_later_ones_back(policy):
         assert one.aborted == (len(tokens) < len(whole[request.seed].token_ids))
     assert later.completion.token_ids == whole[requests[0].seed].token_ids
     assert not later.aborted
-
-
-def count_steps(sampler):
-    """An object that counts the steps of the sampler's decoder."""
-    decoder, counted = sampler._engine._decoder, type("Counted", (), {"count": 0})()
-    step = decoder.step
-
-    def counting(*args):
-        counted.count += 1
-        return step(*args)
-
-    decoder.step = counting
-    return counted
 
 
 def test_a_rejecting_sampler_answers_at_once_without_a_token(policy):
@@ -160,7 +149,7 @@ def test_an_error_of_the_engine_reaches_whoever_waits_and_the_sampler_goes_on(po
     assert asyncio.run(diverged()).version == 2
 
 
-OPTIONS = {
+OPTIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "verl's own": (
         {"temperature": 1.2, "top_p": 0.9, "top_k": -1, "repetition_penalty": 1.0, "logprobs": True},
         {"temperature": 1.2, "top_p": 0.9, "top_k": 0, "max_new_tokens": LIMIT},

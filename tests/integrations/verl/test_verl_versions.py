@@ -5,6 +5,7 @@ import sys
 import tomllib
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -23,12 +24,12 @@ def fake(monkeypatch):
     def install(python=(3, 12, 4), **changes):
         found = WHOLE | changes
         monkeypatch.setattr(versions, "installed", found.get)
-        monkeypatch.setattr(versions.sys, "version_info", python)
+        monkeypatch.setattr(sys, "version_info", python)
 
     return install
 
 
-REFUSED = {
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no verl": ({"verl": None}, 'needs verl, which is not installed; run: pip install "rekindle[verl]"'),
     "an old one": ({"verl": "0.8.0"}, 'tested with verl>=0.9.1,<0.10; run: pip install "verl>=0.9.1,<0.10"'),
     "the one before": ({"verl": "0.9.0"}, "verl 0.9.0 is installed, and "),
