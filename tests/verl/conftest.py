@@ -13,7 +13,7 @@ def assets(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def cluster(assets):
-    """One cluster of Ray's for all runs, with two made-up GPUs."""
+    """One cluster of Ray's for all runs, with three made-up GPUs: two ranks, and a server of its own."""
     from runs import Cluster
 
     made = Cluster(assets)

@@ -66,8 +66,8 @@ def environment():
 class Cluster:
     """A process that makes runs one after another; see ``cluster.py``. It begins with the first run."""
 
-    def __init__(self, assets, ranks=2):
-        self._command = [sys.executable, str(HERE / "cluster.py"), str(assets), str(ranks)]
+    def __init__(self, assets, gpus=3):
+        self._command = [sys.executable, str(HERE / "cluster.py"), str(assets), str(gpus)]
         self._process: Any = None
 
     def make(self, run):

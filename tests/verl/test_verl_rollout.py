@@ -4,10 +4,12 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
+import torch
 from verl.workers.rollout.llm_server import FullyAsyncLLMServerClient, LLMServerClient
 
 from decoder_steps import Counted
 from rekindle.integrations.verl.cpu.rollout import SamplingServer
+from rekindle.integrations.verl.cpu.weights import StoredWeights
 from rekindle.types import UserError
 
 LIMITS = 16, 8
@@ -109,6 +111,29 @@ def test_an_aborted_request_goes_on_with_the_tokens_that_it_has(server):
         shared = min(len(before.token_ids), 3)
         assert one.token_ids[:shared] == before.token_ids[:shared]
         assert len(one.log_probs) == len(one.token_ids) <= LIMITS[1]
+
+
+@pytest.mark.parametrize("servers", [1, 2])
+def test_weights_of_the_first_rank_reach_every_server(servers):
+    ranks = [StoredWeights(0, is_master=first) for first in (True, False)]
+    workers = [StoredWeights(0) for _ in range(servers)]
+    weights = {"a": torch.arange(6.0).view(2, 3), "b": torch.ones(2, dtype=torch.bfloat16)}
+    metadata = [one.prepare() for one in (*ranks, *workers)]
+    for group, given in zip((ranks, workers), StoredWeights.build_topology(2, servers, metadata), strict=True):
+        for one, port in zip(group, given["port"], strict=True):
+            one.init_process_group(port)
+
+    async def received(worker):
+        return {name: tensor async for name, tensor in worker.receive_weights(3)}
+
+    async def moved():
+        sent = [one.send_weights(iter(weights.items()), 3) for one in ranks]
+        return (await asyncio.gather(*map(received, workers), *sent))[:servers]
+
+    for found in asyncio.run(moved()):
+        torch.testing.assert_close(found, weights, rtol=0, atol=0)
+    for one in (*ranks, *workers):
+        one.finalize()
 
 
 def test_a_picture_is_refused(server):

@@ -68,6 +68,18 @@ def made_assets(directory):
     return directory
 
 
+SEPARATE = [
+    "trainer.v1.trainer_mode=separate_async",
+    "actor_rollout_ref.hybrid_engine=False",
+    "actor_rollout_ref.rollout.checkpoint_engine.backend=rekindle_cpu",
+    "actor_rollout_ref.rollout.tensor_model_parallel_size=1",
+    "actor_rollout_ref.rollout.nnodes=1",
+    "actor_rollout_ref.rollout.n_gpus_per_node=1",
+    "trainer.v1.separate_async.parameter_sync_step=1",
+]
+"""Changes with which a rollout server has a made-up GPU of its own; the mode may be ours."""
+
+
 def row(number):
     """A row in verl's columns."""
     first, second = number % 10, number // 10
