@@ -25,7 +25,7 @@ from tiny_run import ENVIRONMENT, cluster_overrides, overrides, read_metrics
 import rekindle
 
 HERE = Path(__file__).parent
-LIMIT_SECONDS = 180
+LIMIT_SECONDS = 400
 """Most seconds of a run, and of the start of a cluster."""
 
 
