@@ -12,7 +12,7 @@ and made-up GPUs of Ray's (``+ray_kwargs.ray_init.num_gpus=2``), because verl co
     rollout.py   that sampler as a rollout server of verl's
     weights.py   the way of the weights where servers and trainer are separate (checkpoint_engine.backend=rekindle_cpu)
 
-Importing the package registers all three with verl; nothing of verl's is imported for it.
+Importing the package registers all of it with verl; nothing of verl's is imported for it.
 """
 
 import os
