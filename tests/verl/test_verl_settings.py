@@ -180,13 +180,15 @@ def test_a_refusal_before_ray_is_a_sentence_and_code_2(capsys):
         assert said.startswith("rekindle: ")
 
 
-def test_a_run_of_verls_own_is_left_alone():
+def test_a_run_of_verls_own_is_left_alone(capsys):
     config = composed()
     before = OmegaConf.to_container(config)
     check_before_ray(config)
     assert OmegaConf.to_container(config) == before
-    ours = of_recipe("recycle")
+    ours = of_recipe("recycle", "data.shuffle=False")
     check_before_ray(ours)
+    note = "rekindle: warning: data.shuffle=False has no effect: the recipe draws the prompts\n"
+    assert capsys.readouterr().err == note
     assert ours.actor_rollout_ref.rollout.agent.agent_loop_manager_class == MANAGER
 
 

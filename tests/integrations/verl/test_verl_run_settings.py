@@ -102,7 +102,7 @@ RECIPE_TABLE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "erpo": ({**AS_GRPO, "heating.delta": 0.05, "task.binary_rewards": True}, {}),
     "sgpo": ({**VERLS, "train.groups_per_step": 1024, "phases.repeats": 2}, {}),
     "c_rf_ntf": (
-        {"train.group_size": 1, "advantage.negative_keep_ratio": 0.1, "task.binary_rewards": True},
+        {"train.group_size": 1, "advantage.count_over": "batch", "task.binary_rewards": True},
         {"actor.clip_ratio_high": 10.0, **MEAN_OF_ROWS},
     ),
     "reinforce_pp_ntf": (
@@ -327,7 +327,7 @@ REFUSED: list[tuple[dict[str, Any], Any, str]] = [
         r"batch_normalize=True is not done here",
     ),
     ({f"{CORRECTION}.rollout_is": "token"}, {"loss": {"tis_cap": 3.0}}, r"rollout_is=token contradicts"),
-    ({"actor.ppo_mini_batch_size": 300}, "grpo", r"is no multiple of .*=300; an optimizer step takes whole groups"),
+    ({"actor.ppo_mini_batch_size": 300}, "grpo", r"is no multiple of .*=300, so that optimizer steps would diff"),
     ({"actor.ppo_micro_batch_size": 4}, "grpo", r"is an old name, .*; set .*ppo_micro_batch_size_per_gpu"),
     ({"rollout.log_prob_micro_batch_size": 4}, "grpo", r"set .*log_prob_micro_batch_size_per_gpu"),
     ({**SEPARATE, BACKEND: "naive"}, "grpo", r"backend=naive cannot send weights to other GPUs; set .*backend=nccl"),
@@ -341,6 +341,7 @@ REFUSED: list[tuple[dict[str, Any], Any, str]] = [
     ({"rollout.top_k": 50}, {"recipe": "erpo", "loss": {"off_temperature": "importance"}}, r"top_k=50 makes those"),
     (ONE_STEP, "gspo", r"verl makes one of it; set actor_rollout_ref.actor.ppo_mini_batch_size=256 "),
     ({}, {"loss": {"aggregation": "group_token_mean"}}, r'"group_token_mean" has no loss_agg_mode in verl'),
+    (SINGLE, {"recipe": "c_rf_ntf", "advantage": {"count_over": "minibatch"}}, r"verl divides them over its ranks"),
     ({}, {"loss": {"old_logprobs": "engine"}}, r'loss.old_logprobs = "engine" belongs to verl'),
     ({}, {"loss": 3}, r"recipe: loss = 3 is no table; write \+rekindle.loss.KEY=VALUE"),
     ({}, {"train": {"learning_rate": 1e-5}}, r"belongs to verl: set actor_rollout_ref.actor.optim.lr=..."),

@@ -9,7 +9,7 @@ from rekindle.config import Config, ConfigError
 from rekindle.config.facts import fewest_and_most, plays_itself, plays_search
 from rekindle.integrations.settings.group_shape import sizes_itself, sizing_rule
 from rekindle.integrations.settings.links import contradicted
-from rekindle.integrations.settings.paths import at
+from rekindle.integrations.settings.paths import at, is_read
 from rekindle.integrations.settings.words import refuse, with_names
 from rekindle.integrations.verl.settings.links import (
     ESTIMATOR,
@@ -28,6 +28,7 @@ from rekindle.learning.losses import LOSSES
 
 __all__ = [
     "in_words_of_verl",
+    "notes",
     "refuse_contradictions",
     "refuse_preset",
     "refuse_result",
@@ -60,6 +61,12 @@ WITHOUT_OURS: Mapping[str, str] = {
     "gdpo": "has an advantage per reward, and rekindle one per rollout",
 }
 """Why an estimator of verl's has none of ours."""
+
+
+def notes(values: Values) -> Iterator[str]:
+    """Settings that have no effect beside a recipe, and that many commands have."""
+    if not values.at("data.shuffle"):
+        yield "data.shuffle=False has no effect: the recipe draws the prompts"
 
 
 def without_our_mode(values: Values) -> str:
@@ -171,8 +178,8 @@ def _sizes(values: Values) -> Iterator[str]:
     batch, mini = values.at("data.train_batch_size"), values.at(f"{ACTOR}.ppo_mini_batch_size")
     if mini < 1 or batch % mini:
         yield (
-            f"data.train_batch_size={batch} is no multiple of {ACTOR}.ppo_mini_batch_size={mini}; an optimizer step "
-            "takes whole groups, make it one"
+            f"data.train_batch_size={batch} is no multiple of {ACTOR}.ppo_mini_batch_size={mini}, so that optimizer "
+            "steps would differ in size; make it one"
         )
     for path in (f"{ACTOR}.ppo_micro_batch_size", f"{ROLLOUT}.log_prob_micro_batch_size"):
         if values.at(path) is not None:
@@ -331,6 +338,11 @@ def _unlike_ours(config: Config, values: Values) -> Iterator[str]:
                 f"verl's engine torchtitan has one temperature for all rows, and recipe {config.recipe!r} raises some; "
                 "set model_engine=dp or model_engine=megatron"
             )
+    if config.advantage.count_over == "minibatch" and is_read("advantage.count_over", config):
+        yield (
+            'advantage.count_over = "minibatch" needs whole minibatches in one process, and verl divides them over '
+            "its ranks; set +rekindle.advantage.count_over=batch, or leave it out"
+        )
     weighed = {
         "loss.tis_cap": loss.tis_cap > 0,
         "loss.off_temperature": raised and loss.off_temperature == "importance",

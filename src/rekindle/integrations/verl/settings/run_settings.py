@@ -132,8 +132,9 @@ def _reward(values: Values) -> str:
 
 
 def _measured(config: Config, tables: Mapping[str, Any]) -> dict[str, Any]:
-    """The standard deviation of verl, where the estimator is one of its own and the tables leave it alone."""
-    found = DEVIATION.get(config.advantage.estimator, {})
+    """How verl standardises, and that C-RF balances the batch, where it is read and not in the tables."""
+    found = {**DEVIATION.get(config.advantage.estimator, {}), "advantage.count_over": "batch"}
+    found = where_read(found, config)
     return {path: value for path, value in found.items() if at(tables, path) is None}
 
 
