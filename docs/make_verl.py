@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from rekindle.integrations.verl.settings.capabilities import Capability, capabilities
+from rekindle.integrations.verl.settings.impossible import NO_EFFECT
 from rekindle.integrations.verl.settings.links import LINKS
-from rekindle.integrations.verl.settings.refusals import NO_EFFECT
 from rekindle.integrations.verl.settings.tables import SETTINGS
 
 PAGE = Path(__file__).parent / "howto" / "verl.md"

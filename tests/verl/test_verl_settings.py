@@ -27,8 +27,8 @@ from rekindle.config.facts import solver_estimator
 from rekindle.integrations.verl.settings import check_before_ray, settle
 from rekindle.integrations.verl.settings.capabilities import capabilities
 from rekindle.integrations.verl.settings.command import command_of
+from rekindle.integrations.verl.settings.impossible import NO_EFFECT, WITHOUT_OURS
 from rekindle.integrations.verl.settings.links import AGGREGATION, ESTIMATORS, LINKS, LOSS
-from rekindle.integrations.verl.settings.refusals import NO_EFFECT, WITHOUT_OURS
 from rekindle.integrations.verl.settings.run_settings import run_settings
 from rekindle.integrations.verl.settings.tables import SETTINGS
 from rekindle.integrations.verl.settings.values import (

@@ -340,6 +340,7 @@ REFUSED: list[tuple[dict[str, Any], Any, str]] = [
     ({"rollout.top_p": 0.9}, {"loss": {"tis_cap": 2.0}}, r"loss.tis_cap weighs tokens by the engine's .*top_p=0.9"),
     ({"rollout.top_k": 50}, {"recipe": "erpo", "loss": {"off_temperature": "importance"}}, r"top_k=50 makes those"),
     (ONE_STEP, "gspo", r"verl makes one of it; set actor_rollout_ref.actor.ppo_mini_batch_size=256 "),
+    (SEPARATE, "cispo", r"makes one of it; set actor_rollout_ref.actor.ppo_epochs=2, or another trainer mode"),
     ({}, {"loss": {"aggregation": "group_token_mean"}}, r'"group_token_mean" has no loss_agg_mode in verl'),
     (SINGLE, {"recipe": "c_rf_ntf", "advantage": {"count_over": "minibatch"}}, r"verl divides them over its ranks"),
     ({}, {"loss": {"old_logprobs": "engine"}}, r'loss.old_logprobs = "engine" belongs to verl'),
@@ -375,6 +376,7 @@ ACCEPTED: list[tuple[dict[str, Any], Any]] = [
     ({"reward.reward_model.enable": True, "reward.reward_model.enable_resource_pool": True}, "recycle"),
     ({"actor.policy_loss.loss_mode": "sapo"}, "recycle"),
     ({"data.shuffle": False}, "recycle"),
+    ({**SEPARATE, "actor.policy_loss.loss_mode": "gspo"}, "recycle"),
     ({"rollout.n": 16}, "pods"),
 ]
 

@@ -19,6 +19,7 @@ from rekindle.config import Config, ConfigError, merge
 from rekindle.integrations.settings.links import decided_paths, decided_settings
 from rekindle.integrations.settings.paths import at, draft, nested, where_read, without_condition
 from rekindle.integrations.settings.rewards import counts_successes, reward_tables
+from rekindle.integrations.verl.settings.impossible import refuse_values
 from rekindle.integrations.verl.settings.links import LINKS
 from rekindle.integrations.verl.settings.refusals import (
     in_words_of_verl,
@@ -27,7 +28,6 @@ from rekindle.integrations.verl.settings.refusals import (
     refuse_result,
     refuse_single_rollouts,
     refuse_sizes,
-    refuse_values,
 )
 from rekindle.integrations.verl.settings.step_shape import groups_per_step, optimizer_record, update_keys
 from rekindle.integrations.verl.settings.tables import refuse_tables

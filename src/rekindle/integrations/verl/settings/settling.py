@@ -7,7 +7,7 @@ from typing import Any
 
 from rekindle.config import Config, ConfigError, merge
 from rekindle.integrations.settings.tables import recipe_tables
-from rekindle.integrations.verl.settings.refusals import notes, without_our_mode
+from rekindle.integrations.verl.settings.impossible import notes, without_our_mode
 from rekindle.integrations.verl.settings.run_settings import run_settings, settled
 from rekindle.integrations.verl.settings.values import MODES, Values
 from rekindle.types import UserError
