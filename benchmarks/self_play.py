@@ -242,7 +242,8 @@ def elsewhere(runs: Path, seed: int) -> dict[str, float]:
 
 def planted(seed: int) -> dict[str, list[int]]:
     """(accepted, asked) of wrong and of right questions that pass every rule filter, checked by a start policy."""
-    from rekindle.assembly.self_play import build_check, filter_limits
+    from rekindle.assembly.self_play import build_check
+    from rekindle.environments.self_play.building import filter_limits
     from rekindle.environments.self_play.filters import rejected
     from rekindle.recipes import resolve
     from rekindle.tasks import search_world

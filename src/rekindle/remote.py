@@ -1,10 +1,22 @@
 """Helpers shared by HTTP clients: checks of address and secret, and safe use of a server's messages and pauses."""
 
+import os
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import SplitResult, urlsplit
 
-__all__ = ["LOOPBACK", "TRANSIENT", "TransientError", "http_address", "is_sendable", "one_line", "retry_after"]
+from rekindle.types import UserError
+
+__all__ = [
+    "LOOPBACK",
+    "TRANSIENT",
+    "TransientError",
+    "http_address",
+    "is_sendable",
+    "one_line",
+    "retry_after",
+    "secret",
+]
 
 TRANSIENT = frozenset({408, 425, 429})
 """Client errors that may be gone at the next attempt; so may every 5xx."""
@@ -59,3 +71,23 @@ def retry_after(value: str | None, most: float) -> float:
             return 0.0
         seconds = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - datetime.now(UTC).timestamp()
     return min(seconds, most) if seconds > 0 else 0.0
+
+
+def secret(variable: str | None, key: str) -> str | None:
+    """Value of an environment variable with a secret, which is never in the configuration; None where none is named.
+
+    Args:
+        variable: Name of the variable.
+        key: The key of the configuration that names it.
+
+    Raises:
+        UserError: The variable is named but not set, or empty.
+    """
+    if variable is None:
+        return None
+    value = os.environ.get(variable)
+    if not value:
+        raise UserError(
+            f'{key} = "{variable}" names an environment variable that is not set; set it, or remove the key'
+        )
+    return value

@@ -168,6 +168,7 @@ class Rollout:
         rewards: Value of each reward function by name, before weights; None where it does not apply. Empty where a
             built-in verifier judges alone.
         audits: Scores of audits by name, which are not trained on; None where there is no verdict.
+        final: Text that ended a search conversation, without its tags; None: there is none.
     """
 
     token_ids: Sequence[int]
@@ -185,6 +186,7 @@ class Rollout:
     retrievals: tuple[Retrieval, ...] = ()
     rewards: Mapping[str, float | None] = field(default_factory=dict)
     audits: Mapping[str, float | None] = field(default_factory=dict)
+    final: str | None = None
 
     @property
     def generated_tokens(self) -> int:
@@ -194,7 +196,10 @@ class Rollout:
     @property
     def prompt_length(self) -> int:
         """Number of tokens before the first that the policy sampled; all, where it sampled none."""
-        return self.loss_mask.index(True) if True in self.loss_mask else len(self.token_ids)
+        try:
+            return self.loss_mask.index(True)
+        except ValueError:
+            return len(self.token_ids)
 
 
 def usable(rollouts: Sequence[Rollout] | None) -> Sequence[Rollout] | None:

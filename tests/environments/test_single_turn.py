@@ -72,7 +72,15 @@ def test_limits_temperature_and_seed_reach_the_engine():
 def test_a_prompt_that_leaves_no_room_fails_and_the_others_go_on():
     played = dict(environment(lambda order, index: "yes", context=3).play([request(row) for row in range(3)]))
     assert played[2] is None
-    assert [rollout.reward for rollout in played[0]] == [1.0, 1.0]
+    assert [(rollout.text, rollout.truncated) for rollout in played[0]] == [("ye", True)] * 2, "two tokens are left"
+
+
+def test_a_response_has_a_limit_of_its_own_beside_the_context():
+    world = environment(lambda order, index: "no", context=9, response=2)
+    played = dict(world.play([request(row, n=1) for row in range(3)]))
+    assert [order.max_new_tokens for order in world._engine.requests] == [2, 2, 2], "whatever the prompt's length"
+    assert [len(rollouts[0].token_ids) for rollouts in played.values()] == [3, 4, 5]
+    assert world.room(TASKS[2]) == 2
 
 
 def test_seconds_grow():

@@ -9,10 +9,10 @@ from test_loop import assert_same_run, finish, last_weights, ledger_rows, opened
 
 from dying import UPDATE, signalled
 from embedded import EXAMPLE, QUICK
-from rekindle.assembly.rewards import build_rewards
 from rekindle.cli import main
 from rekindle.config import ConfigError, dump_toml
 from rekindle.config.tables.rewards import AuditTable, RewardTable
+from rekindle.environments.rewards import build_rewards
 from rekindle.given import GivenReward, given_tables
 from rekindle.notices import RekindleWarning
 from rekindle.observability.report import write_report

@@ -13,8 +13,8 @@ from test_loop import finish, last_weights, ledger_rows, without_clocks
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from fast import sample
-from rekindle.assembly.retrievers import opened_retrievers
 from rekindle.config.tables.model import WarmStartTable
+from rekindle.environments.retrievers import opened_retrievers
 from rekindle.environments.search.codec import PolicyCodec
 from rekindle.environments.search.environment import SearchEnvironment
 from rekindle.environments.single_turn import SingleTurn

@@ -2,11 +2,11 @@
 
 import pytest
 
-from rekindle.assembly.rewards import build_rewards, trouble_of
 from rekindle.config.facts import own_audit
 from rekindle.config.tables import Config
 from rekindle.config.tables.rewards import AuditTable, RewardTable
 from rekindle.config.tables.task import TaskTable
+from rekindle.environments.rewards import build_rewards, trouble_of
 from rekindle.notices import RekindleWarning
 from rekindle.types import Task, UserError
 from rekindle.verifiers.audited import Audit, AuditedVerifier, function_audit

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rekindle.assembly.environments import build_environment
 from rekindle.config import Config
 from rekindle.engines.engine import Engine
+from rekindle.environments.building import build_environment
 from rekindle.evaluation.evaluator import Evaluation, evaluate
 from rekindle.given import NOTHING, Given
 from rekindle.models.policy import Policy
@@ -57,7 +57,7 @@ class Workbench:
         return build_environment(
             self.config,
             tasks,
-            policy=self.policy,
+            chat=self.policy.chat,
             engine=engine or self.engine,
             verifier=verifier,
             retrievers=self.retrievers,

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 from rekindle.assembly.bench import Workbench
-from rekindle.assembly.engines import sampling_limits
-from rekindle.assembly.environments import build_codec, prompt_encoder
 from rekindle.engines.engine import Engine
+from rekindle.environments.building import build_codec, prompt_encoder, sampling_limits
 from rekindle.environments.dialogue import Dialogue, DialogueLimits, frame_of
 from rekindle.types import Task
 
@@ -15,7 +14,7 @@ __all__ = ["build_dialogue"]
 def build_dialogue(respondent: object, bench: Workbench, tasks: Sequence[Task], engine: Engine) -> Dialogue:
     """The environment over ``tasks`` in which ``respondent`` answers the policy's turns."""
     config, policy, table = bench.config, bench.policy, bench.config.dialogue
-    codec, encode = build_codec(config, policy), prompt_encoder(config, policy)
+    codec, encode = build_codec(config, policy.chat), prompt_encoder(config, policy.chat)
     templated = config.model.chat_template and policy.tokenizer.chat_template
     return Dialogue(
         tasks,

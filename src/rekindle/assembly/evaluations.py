@@ -9,9 +9,9 @@ from typing import Any
 
 from rekindle.assembly.bench import Workbench
 from rekindle.assembly.prompt_rooms import warn_of_a_small_context
-from rekindle.assembly.rewards import file_digests
 from rekindle.config import Config
 from rekindle.config.facts import reward_name
+from rekindle.environments.rewards import file_digests
 from rekindle.evaluation.passes import OnProgress
 from rekindle.evaluation.question_sets import EvaluationError, QuestionSet, all_tasks
 from rekindle.evaluation.sampling_settings import Sampling

@@ -12,10 +12,10 @@ from rekindle.assembly.bench import Workbench
 from rekindle.assembly.end_tokens import warn_of_missing_ends
 from rekindle.assembly.engines import build_engine
 from rekindle.assembly.prompt_rooms import with_room
-from rekindle.assembly.retrievers import opened_retrievers
-from rekindle.assembly.rewards import build_rewards, with_given
 from rekindle.assembly.threads import fastest_threads
 from rekindle.config import Config
+from rekindle.environments.retrievers import opened_retrievers
+from rekindle.environments.rewards import build_rewards, with_given
 from rekindle.given import NOTHING, Given
 from rekindle.hub import is_commit
 from rekindle.models.lora import NewAdapter, SavedAdapter

@@ -7,11 +7,11 @@ from contextlib import closing
 from pathlib import Path
 
 from rekindle.assembly.bench import Workbench
-from rekindle.assembly.engines import sampling_limits
-from rekindle.assembly.rewards import build_rewards, file_digests
 from rekindle.config import Config
 from rekindle.config.facts import plays_search, reward_name, verifies_maths
 from rekindle.engines.endpoint import Endpoint
+from rekindle.environments.building import sampling_limits
+from rekindle.environments.rewards import build_rewards, file_digests
 from rekindle.evaluation.kept_profile import keep_profile, tenths
 from rekindle.evaluation.passes import OnProgress
 from rekindle.evaluation.profile_file import check_profile, load_profile, rows_for

@@ -15,10 +15,10 @@ from rekindle.assembly.engines import EngineFactory, build_engine
 from rekindle.assembly.opening import load_policy, workbench
 from rekindle.assembly.players import Players
 from rekindle.assembly.profiles import given_profile, own_profile, profile_costs
-from rekindle.assembly.rewards import file_digests, trouble_of
 from rekindle.assembly.task_sources import TaskSource, task_source
 from rekindle.config import Config
 from rekindle.config.facts import needs_answers, plays_itself, updates_per_step
+from rekindle.environments.rewards import file_digests, trouble_of
 from rekindle.given import NOTHING, Given
 from rekindle.methods import build_credit, build_scheduler, needs_profile
 from rekindle.models.directory import is_adapter

@@ -11,9 +11,7 @@ from rekindle.engines.engine import Engine
 from rekindle.records.supply import GivenTasks
 from rekindle.scheduling.pools import GrowingPool
 from rekindle.scheduling.scheduler import Scheduler
-from rekindle.tasks import search_world
 from rekindle.tasks.task_set import levels_of
-from rekindle.types import Document
 
 __all__ = ["TaskSource", "task_source"]
 
@@ -29,10 +27,6 @@ class TaskSource(Protocol):
     @property
     def samples_from_start(self) -> bool:
         """Whether the run samples from its start policy."""
-        ...
-
-    def world_passages(self, params: search_world.Params, corpus: str) -> list[Document]:
-        """Documents of a corpus of the embedded search world."""
         ...
 
     def players(self, bench: Workbench, scheduler: Scheduler | None, start: Engine | None) -> Players:
@@ -57,10 +51,6 @@ class GivenSource:
     log_file = None
     samples_from_start = False
 
-    def world_passages(self, params: search_world.Params, corpus: str) -> list[Document]:
-        """A document for every fact, to be found by its subject."""
-        return search_world.passages(params, corpus)
-
     def players(self, bench: Workbench, scheduler: Scheduler | None, start: Engine | None) -> Players:
         """The tasks of the workbench and their environment."""
         return Players(GivenTasks(levels_of(bench.tasks.pool)), bench.environment(bench.tasks.pool))
@@ -83,10 +73,6 @@ class SelfPlaySource:
         """True with a fixed opponent or a reference solver."""
         table = self._config.self_play
         return table.fixed != "none" or table.reference_samples > 0
-
-    def world_passages(self, params: search_world.Params, corpus: str) -> list[Document]:
-        """Documents of every fact, to be found by its subject and by its object, where a proposer begins."""
-        return search_world.self_play_passages(params, corpus)
 
     def players(self, bench: Workbench, scheduler: Scheduler | None, start: Engine | None) -> Players:
         """The supply of questions, and the environment of the solver."""

@@ -34,6 +34,7 @@ class SamplingRequest:
         min_p: Tokens less probable than ``min_p`` times the most probable one are dropped; 0 keeps all.
         stop: A completion ends right after the token that completes one of these texts.
         min_new_tokens: The end token is forbidden before this many tokens (fixed-work benchmarks).
+        top_k: Number of most probable tokens that are kept, and those as probable as the last; 0 keeps all.
     """
 
     prompt_ids: Sequence[int]
@@ -45,6 +46,7 @@ class SamplingRequest:
     min_p: float = 0.0
     stop: tuple[str, ...] = ()
     min_new_tokens: int = 0
+    top_k: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class SamplingLimits:
         top_p: See ``SamplingRequest``.
         min_p: See ``SamplingRequest``.
         stop: See ``SamplingRequest``.
+        response: Most tokens after a prompt, those of replies included; None: as many as the context has room for.
     """
 
     max_new_tokens: int
@@ -64,14 +67,19 @@ class SamplingLimits:
     top_p: float = 1.0
     min_p: float = 0.0
     stop: tuple[str, ...] = ()
+    response: int | None = None
+
+    def context_of(self, prompt_tokens: int) -> int:
+        """Most tokens of a prompt of this length and everything after it."""
+        return self.context if self.response is None else min(self.context, prompt_tokens + self.response)
 
     def request(self, prompt_ids: Sequence[int], *, n: int = 1, temperature: float, seed: int) -> SamplingRequest:
-        """A request within these limits."""
+        """A request within these limits; the prompt leaves room for at least one token."""
         return SamplingRequest(
             prompt_ids=prompt_ids,
             n=n,
             temperature=temperature,
-            max_new_tokens=self.max_new_tokens,
+            max_new_tokens=min(self.max_new_tokens, self.context_of(len(prompt_ids)) - len(prompt_ids)),
             seed=seed,
             top_p=self.top_p,
             min_p=self.min_p,
@@ -85,9 +93,9 @@ class Completion:
 
     Attributes:
         token_ids: [C] the end token included when it was sampled.
-        logprobs: [C] log-probabilities in nats under the full softmax at the request's temperature, before ``top_p``,
-            ``min_p`` or ``min_new_tokens`` exclude any token; a trainer recomputes these.
-        truncated: True when ``max_new_tokens`` (or the context) ended it.
+        logprobs: [C] log-probabilities in nats under the full softmax at the request's temperature, before ``top_k``,
+            ``top_p``, ``min_p`` or ``min_new_tokens`` exclude any token; a trainer recomputes these.
+        truncated: True when ``max_new_tokens``, the context or an interruption ended it.
         text: Decoded without special tokens.
     """
 

@@ -15,15 +15,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rekindle.choices import one_line
-from rekindle.engines.conversing import converse
-from rekindle.engines.engine import Completion, Engine, PartnerTurn, SamplingLimits
+from rekindle.engines.engine import Completion, Engine, Partner, PartnerTurn, SamplingLimits
+from rekindle.environments.conversational import Name, Start, hold
 from rekindle.environments.search.codec import Codec
 from rekindle.environments.search.conversation import Conversation
 from rekindle.environments.turn_frames import turn_frames
 from rekindle.notices import warn
 from rekindle.types import GroupRequest, Rollout, Task, UserError
 
-__all__ = ["Dialogue", "DialogueLimits", "Frame", "frame_of"]
+__all__ = ["Dialogue", "DialogueLimits", "Frame", "Held", "frame_of"]
 
 FAILED = "environment"
 """``Rollout.failure`` where the user's object raised an exception, or returned neither text nor a number."""
@@ -62,7 +62,7 @@ class Frame:
 
 
 class Dialogue:
-    """Environment over tasks; a request's ``row`` is the index of its task.
+    """Environment over tasks (also ``Conversational``); a request's ``row`` is the index of its task.
 
     Args:
         tasks: The prompts, in the order of the scheduler's history.
@@ -70,7 +70,7 @@ class Dialogue:
         encode: A task -> token ids of its prompt.
         codec: Codec of the policy.
         frame: What is written around a reply.
-        engine: Samples the turns.
+        engine: Samples the turns of ``play``; None: it is not called.
         limits: Limits of every conversation.
     """
 
@@ -82,7 +82,7 @@ class Dialogue:
         encode: Callable[[Task], Sequence[int]],
         codec: Codec,
         frame: Frame,
-        engine: Engine,
+        engine: Engine | None,
         limits: DialogueLimits,
     ) -> None:
         self._tasks, self._partner, self._encode = tasks, partner, encode
@@ -102,46 +102,52 @@ class Dialogue:
 
     def room(self, task: Task) -> int:
         """Tokens of the context that are left after the prompt of a task."""
-        return self._limits.sampling.context - len(self._encode(task))
+        prompt = self._encode(task)
+        return self._limits.sampling.context_of(len(prompt)) - len(prompt)
 
     def play(self, requests: Sequence[GroupRequest]) -> Iterator[tuple[int, list[Rollout] | None]]:
         """Hold all conversations; a request whose prompt leaves no room for a turn fails."""
-        prompts = [list(self._encode(self._tasks[request.row])) for request in requests]
-        fits = [0 < len(prompt) < self._limits.sampling.context for prompt in prompts]
-        yield from ((request.id, None) for request, fit in zip(requests, fits, strict=True) if not fit)
-        playable = [(one, prompt) for one, prompt, fit in zip(requests, prompts, fits, strict=True) if fit]
-        groups = self._hold(playable)
-        for (request, _), group in zip(playable, groups, strict=True):
-            yield request.id, [one.rollout() for one in group]
+        starts = [(request.id, self.start(self._tasks[request.row], request)) for request in requests]
+        yield from ((request_id, None) for request_id, start in starts if start is None)
+        playable = [(request_id, start) for request_id, start in starts if start is not None]
+        groups = self._hold([start for _, start in playable])
+        for (request_id, _), group in zip(playable, groups, strict=True):
+            yield request_id, self.finish(group)
 
-    def _hold(self, playable: Sequence[tuple[GroupRequest, list[int]]]) -> list[list["_Held"]]:
-        began, responding = time.perf_counter(), self._seconds["verify"]
-        held = {
-            (index, sample): self._begun(request, prompt)
-            for index, (request, prompt) in enumerate(playable)
-            for sample in range(request.n)
-        }
-        whole = self._limits.sampling
+    def start(self, task: Task, request: GroupRequest) -> "Start[Held] | None":
+        """See ``Conversational.start``."""
+        prompt, whole = list(self._encode(task)), self._limits.sampling
+        if not 0 < len(prompt) < whole.context_of(len(prompt)):
+            return None
         turn = replace(
             whole, max_new_tokens=min(self._limits.turn_tokens or whole.max_new_tokens, whole.max_new_tokens)
         )
-        sampling = [
-            turn.request(prompt, n=request.n, temperature=request.temperature, seed=request.seed)
-            for request, prompt in playable
-        ]
-        if sampling:
-            converse(self._engine, sampling, _Partner(self, held))
-        self._seconds["generate"] += time.perf_counter() - began - (self._seconds["verify"] - responding)
-        return [[held[index, sample] for sample in range(one.n)] for index, (one, _) in enumerate(playable)]
+        sampling = turn.request(prompt, n=request.n, temperature=request.temperature, seed=request.seed)
+        return Start(sampling, lambda place: self._begun(request, task, prompt, place))
 
-    def _begun(self, request: GroupRequest, prompt: Sequence[int]) -> "_Held":
-        held = _Held(Conversation(request, "", list(prompt)), self._tasks[request.row])
+    def partner(self, held: "Mapping[Name, Held]") -> Partner:
+        """See ``Conversational.partner``."""
+        return _Partner(self, held)
+
+    def finish(self, held: "Sequence[Held]") -> list[Rollout]:
+        """See ``Conversational.finish``."""
+        return [one.rollout() for one in held]
+
+    def _hold(self, starts: "Sequence[Start[Held]]") -> "list[list[Held]]":
+        began, responding = time.perf_counter(), self._seconds["verify"]
+        groups = hold(self._engine, self.partner, starts)
+        self._seconds["generate"] += time.perf_counter() - began - (self._seconds["verify"] - responding)
+        return groups
+
+    def _begun(self, request: GroupRequest, task: Task, prompt: Sequence[int], place: int) -> "Held":
+        context = self._limits.sampling.context_of(len(prompt))
+        held = Held(Conversation(request, task, list(prompt), context, place), task)
         begin = getattr(self._partner, "begin", None)
         if begin is not None:
             held.state = self._called(held, "begin", begin, held.state)
         return held
 
-    def take_turn(self, held: "_Held", completion: Completion) -> bool:
+    def take_turn(self, held: "Held", completion: Completion) -> bool:
         """Pass a turn of the policy to the user's object; return whether the conversation continues."""
         conversation = held.conversation
         if conversation.failure is not None:
@@ -162,7 +168,7 @@ class Dialogue:
         )
         return not conversation.truncated
 
-    def _called(self, held: "_Held", name: str, function: Callable[..., Any], *arguments: object) -> Any:
+    def _called(self, held: "Held", name: str, function: Callable[..., Any], *arguments: object) -> Any:
         """Result of a method of the user's object; an exception or a wrong result fails the conversation."""
         began = time.perf_counter()
         try:
@@ -179,9 +185,9 @@ class Dialogue:
     def _left(self, conversation: Conversation) -> int:
         """Tokens of the context that are left for a reply and the turn after it."""
         around = len(self._frame.before) + len(self._frame.after)
-        return self._limits.sampling.context - len(conversation.token_ids) - around
+        return conversation.context - len(conversation.token_ids) - around
 
-    def reply(self, held: "_Held") -> PartnerTurn:
+    def reply(self, held: "Held") -> PartnerTurn:
         """Write the reply that is due; it takes at most half of what is left of the context."""
         conversation, limits = held.conversation, self._limits
         left = self._left(conversation)
@@ -201,7 +207,7 @@ class Dialogue:
 
 
 @dataclass(slots=True)
-class _Held:
+class Held:
     """A conversation, its state in the user's object, the reply that is due, and its reward."""
 
     conversation: Conversation
@@ -218,13 +224,13 @@ class _Held:
 class _Partner:
     """``Partner`` of one batch of conversations."""
 
-    def __init__(self, dialogue: Dialogue, held: Mapping[tuple[int, int], _Held]) -> None:
+    def __init__(self, dialogue: Dialogue, held: Mapping[Name, Held]) -> None:
         self._dialogue, self._held = dialogue, held
 
     def on_turn(self, request: int, sample: int, completion: Completion) -> bool:
         return self._dialogue.take_turn(self._held[request, sample], completion)
 
-    def respond(self, conversations: Sequence[tuple[int, int]]) -> list[PartnerTurn]:
+    def respond(self, conversations: Sequence[Name]) -> list[PartnerTurn]:
         return [self._dialogue.reply(self._held[name]) for name in conversations]
 
 

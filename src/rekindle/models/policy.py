@@ -10,6 +10,7 @@ import torch
 
 from rekindle.models.allocator import keep_freed_memory
 from rekindle.models.architecture import DecoderWeights, find_decoder
+from rekindle.models.chat import Chat, end_ids
 from rekindle.models.float32_head import compute_head_in_float32
 from rekindle.models.generic import GenericForward
 from rekindle.models.kernels import Kernels, measure_kernels
@@ -26,7 +27,6 @@ from rekindle.models.loading import (
 from rekindle.models.lora import Adapter, WithoutAdapter, save_adapter
 from rekindle.models.packed import PackedForward, agrees_with_transformers
 from rekindle.models.samples import SampleRow, TokenLogprobs, rows_of
-from rekindle.models.templates import chat_messages, chosen_template, refuse_unread_variables, rendered
 from rekindle.notices import warn
 from rekindle.types import TrainingSample
 
@@ -51,6 +51,7 @@ class Policy:
         parameter_count: Number of weights; tied ones count once.
         trained_count: Number of weights that are trained.
         vocabulary: Number of tokens that the model has an embedding for.
+        chat: Tokenizer and chat template, without the weights.
         float32_head: Whether logits are computed in float32.
         adapter: PEFT's wrapper of the model; None where all weights are trained.
 
@@ -77,12 +78,12 @@ class Policy:
         if float32_head:
             compute_head_in_float32(model)
         self.tokenizer = tokenizer
-        self.eos_ids = _eos_ids(model, tokenizer)
+        self.eos_ids = end_ids(tokenizer, getattr(model, "generation_config", None))
         self.max_length = _max_length(model, tokenizer)
         self.parameter_count = sum(parameter.numel() for parameter in model.parameters())
         self.trained_count = sum(one.numel() for one in model.parameters() if one.requires_grad)
         self.vocabulary = len(model.get_input_embeddings().weight)
-        self._template_variables: Mapping[str, Any] = {}
+        self.chat = Chat(tokenizer, eos_ids=self.eos_ids, max_length=self.max_length, vocabulary=self.vocabulary)
         if self.device.type == "cpu":
             keep_freed_memory()
         self._forward: Forward = _best_forward(model, float32_head=float32_head, recompute=recompute)
@@ -142,26 +143,12 @@ class Policy:
             self._forward.kernels = kernels
 
     def use_template(self, template: str | None, variables: Mapping[str, Any]) -> None:
-        """Use another chat template, or variables for it, from now on; `save` keeps the template.
-
-        Args:
-            template: A Jinja file, or the name of one of several templates of the tokenizer; None: the tokenizer's own.
-            variables: Further variables of the template.
-
-        Raises:
-            ModelError: There is no such template, or it does not read the variables.
-        """
-        found = chosen_template(self.tokenizer, template)
-        refuse_unread_variables(found, variables)
-        self.tokenizer.chat_template, self._template_variables = found, dict(variables)
+        """Use another chat template, or variables for it (see ``Chat.use_template``); `save` keeps the template."""
+        self.chat.use_template(template, variables)
 
     def render(self, messages: Sequence[Mapping[str, str]], tools: Sequence[Mapping[str, object]] | None = None) -> str:
-        """Return the conversation as the chat template writes it, ready for the assistant's next turn.
-
-        Raises:
-            ModelError: The template cannot write these messages.
-        """
-        return rendered(self.tokenizer, messages, self._template_variables, tools)
+        """See ``Chat.render``."""
+        return self.chat.render(messages, tools)
 
     def encode_prompt(
         self,
@@ -170,40 +157,12 @@ class Policy:
         chat_template: bool = True,
         system_prompt: str | None = None,
     ) -> list[int]:
-        """Return the token ids of a prompt for the policy to continue; at least one.
-
-        Args:
-            prompt: The user's message, or a conversation that ends with one.
-            chat_template: Render the messages with the tokenizer's chat template, if it has one.
-            system_prompt: System message of conversations without one; requires the chat template.
-
-        Raises:
-            ModelError: Several messages without a chat template, messages that the template cannot write, a text
-                without tokens, or a token that the model has no embedding for.
-        """
-        messages = chat_messages(prompt, system_prompt)
-        if chat_template and self.tokenizer.chat_template:
-            return self._known(self._encode(self.render(messages), add_special_tokens=False))
-        if len(messages) > 1:
-            raise ModelError(_needs_a_template(messages))
-        text = messages[0]["content"]
-        ids = _opened(self._encode(text, add_special_tokens=True), self._encode(text, add_special_tokens=False))
-        if not ids:
-            raise ModelError(f"the prompt {text!r:.80} has no tokens; a prompt needs at least one")
-        return self._known(ids)
-
-    def _known(self, ids: list[int]) -> list[int]:
-        if max(ids, default=0) >= self.vocabulary:
-            raise ModelError(
-                f"a prompt has the token {self.tokenizer.convert_ids_to_tokens(max(ids))!r} ({max(ids)}), and the "
-                f"model has embeddings for {self.vocabulary} tokens only; use the model's own tokenizer"
-            )
-        return ids
+        """See ``Chat.encode_prompt``."""
+        return self.chat.encode_prompt(prompt, chat_template=chat_template, system_prompt=system_prompt)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of token ids, without special tokens."""
-        text: str = self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return text
+        return self.chat.decode(ids)
 
     def save(self, directory: str | Path) -> None:
         """Write a Hugging Face directory (safetensors), readable by `load` and transformers; or the adapter alone."""
@@ -244,7 +203,7 @@ class Policy:
     def _with_model(self, model: Any) -> "Policy":
         clone = Policy(model, self.tokenizer, float32_head=self.float32_head)
         clone.use_kernels(self.kernels)
-        clone._template_variables = self._template_variables
+        clone.chat = self.chat
         return clone
 
     def token_logprobs(self, samples: Sequence[TrainingSample]) -> TokenLogprobs:
@@ -264,36 +223,6 @@ class Policy:
             nothing = torch.zeros(0, device=self.device)
             return TokenLogprobs(nothing, nothing, 0, 0)
         return self._forward(rows)
-
-    def _encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=add_special_tokens, verbose=False)["input_ids"])
-
-
-def _needs_a_template(messages: Sequence[Mapping[str, str]]) -> str:
-    is_system = any(one["role"] == "system" for one in messages)
-    what = "a system prompt" if is_system else "a conversation of several turns"
-    remedy = (
-        "remove model.system_prompt or the tasks' own system messages" if is_system else "give one turn of the user"
-    )
-    return (
-        f"{what} needs a chat template, and none is used; give one (model.template), choose a chat model, or {remedy}"
-    )
-
-
-def _opened(ids: list[int], text_ids: list[int]) -> list[int]:
-    """Cut off tokens that a tokenizer appends to every text: a prompt must not end with an end token."""
-    for end in range(len(ids), len(text_ids) - 1, -1):
-        if ids[end - len(text_ids) : end] == text_ids:
-            return ids[:end]
-    return ids
-
-
-def _eos_ids(model: Any, tokenizer: Any) -> frozenset[int]:
-    generation = getattr(model, "generation_config", None)
-    ids = {tokenizer.eos_token_id}
-    configured = getattr(generation, "eos_token_id", None)
-    ids.update(configured if isinstance(configured, Sequence) else [configured])
-    return frozenset(int(token) for token in ids if token is not None)
 
 
 def _max_length(model: Any, tokenizer: Any) -> int:

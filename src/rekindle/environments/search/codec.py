@@ -8,6 +8,7 @@ from rekindle.models.templates import chat_messages
 from rekindle.types import UserError
 
 if TYPE_CHECKING:
+    from rekindle.models.chat import Chat
     from rekindle.models.policy import Policy
 
 __all__ = ["Codec", "PolicyCodec"]
@@ -66,7 +67,9 @@ class PolicyCodec:
         system_prompt: Message before the user's; needs the chat template.
     """
 
-    def __init__(self, policy: "Policy", *, chat_template: bool = True, system_prompt: str | None = None) -> None:
+    def __init__(
+        self, policy: "Policy | Chat", *, chat_template: bool = True, system_prompt: str | None = None
+    ) -> None:
         self._policy, self._tokenizer = policy, policy.tokenizer
         self._chat_template, self._system_prompt = chat_template, system_prompt
         controls = control_tokens(policy.tokenizer)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from rekindle.engines.engine import Completion
 from rekindle.environments.search.limits import SearchLimits
 from rekindle.environments.search.turn_protocol import Part
-from rekindle.types import GroupRequest, Retrieval, Rollout
+from rekindle.types import GroupRequest, Retrieval, Rollout, Task
 
 __all__ = ["Conversation", "Pending"]
 
@@ -35,8 +35,10 @@ class Conversation:
 
     Attributes:
         request: The request it belongs to.
-        corpus: Corpus in which its queries are looked up.
+        task: The task; ``metadata["corpus"]`` names the corpus in which its queries are looked up.
         token_ids: [T] prompt first.
+        context: Most tokens of prompt, turns and replies together.
+        place: Place in its group, from 0.
         loss_mask: [T] True where the policy sampled the token.
         logprobs: [T] 0.0 where the mask is False.
         generated: Texts sampled by the policy, one per turn.
@@ -50,8 +52,10 @@ class Conversation:
     """
 
     request: GroupRequest
-    corpus: str
+    task: Task
     token_ids: list[int]
+    context: int
+    place: int = 0
     loss_mask: list[bool] = field(init=False)
     logprobs: list[float] = field(init=False)
     generated: list[str] = field(default_factory=list)
@@ -67,6 +71,11 @@ class Conversation:
         """Mark the tokens of the prompt as not sampled."""
         self.loss_mask = [False] * len(self.token_ids)
         self.logprobs = [0.0] * len(self.token_ids)
+
+    @property
+    def corpus(self) -> str:
+        """Corpus in which its queries are looked up; "" where the task names none."""
+        return str(self.task.metadata.get("corpus", ""))
 
     @property
     def turns(self) -> int:
@@ -99,7 +108,7 @@ class Conversation:
             own_tokens: Tokens of our own text before the turn.
         """
         left = limits.free_tokens - self.sampled
-        return min(limits.longest_turn, left, limits.sampling.context - len(self.token_ids) - own_tokens - reserve)
+        return min(limits.longest_turn, left, self.context - len(self.token_ids) - own_tokens - reserve)
 
     def rollout(self, reward: float, failure: str | None, *, void: bool) -> Rollout:
         """The finished rollout."""
@@ -117,4 +126,5 @@ class Conversation:
             void=void,
             transcript="".join(self.shown),
             retrievals=tuple(self.retrievals),
+            final=self.final,
         )

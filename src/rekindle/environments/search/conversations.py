@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from rekindle.engines.conversing import converse
-from rekindle.engines.engine import Engine, SamplingRequest
+from rekindle.engines.engine import Engine
+from rekindle.environments.conversational import Name, Start, hold
 from rekindle.environments.search.codec import Codec
 from rekindle.environments.search.conversation import Conversation
 from rekindle.environments.search.documents import DocumentWriter
@@ -13,24 +13,9 @@ from rekindle.environments.search.limits import SearchLimits
 from rekindle.environments.search.partner import COUNTS, ConversationSettings, SearchPartner
 from rekindle.environments.search.turn_protocol import TurnProtocol
 from rekindle.retrieval.retriever import Retriever
-from rekindle.types import GroupRequest, UserError
+from rekindle.types import GroupRequest, Task, UserError
 
-__all__ = ["Opening", "SearchConversations"]
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """The start of a group of conversations.
-
-    Attributes:
-        request: Number of conversations, temperature and seed.
-        corpus: Corpus in which queries are looked up.
-        prompt_ids: See ``SearchConversations.prompt``.
-    """
-
-    request: GroupRequest
-    corpus: str
-    prompt_ids: Sequence[int]
+__all__ = ["SearchConversations"]
 
 
 class SearchConversations:
@@ -48,7 +33,7 @@ class SearchConversations:
 
     Args:
         codec: Codec of the policy.
-        engine: Samples the turns.
+        engine: Samples the turns of ``hold``; None: it is not called.
         retrievers: Retriever by corpus.
         limits: Limits of every conversation.
         protocol: Format of searches, replies and the final text.
@@ -62,7 +47,7 @@ class SearchConversations:
         self,
         *,
         codec: Codec,
-        engine: Engine,
+        engine: Engine | None,
         retrievers: Mapping[str, Retriever],
         limits: SearchLimits,
         protocol: TurnProtocol,
@@ -90,37 +75,46 @@ class SearchConversations:
 
     def room(self, prompt_ids: Sequence[int]) -> int:
         """Tokens of the context that are left for turns after this prompt."""
-        return self._settings.limits.sampling.context - self._settings.reserve - len(prompt_ids)
+        whole = self._settings.limits.sampling.context_of(len(prompt_ids))
+        return whole - self._settings.reserve - len(prompt_ids)
 
-    def has_room(self, prompt_ids: Sequence[int]) -> bool:
-        """Whether the context has room for a turn after this prompt."""
-        return len(prompt_ids) > 0 and self.room(prompt_ids) > 0
+    def start(self, task: Task, request: GroupRequest, prompt_ids: Sequence[int]) -> Start[Conversation] | None:
+        """The start of a group's conversations; None where the context has no room for a turn after the prompt.
 
-    def hold(self, openings: Sequence[Opening]) -> list[list[Conversation]]:
-        """Hold all conversations, ``request.n`` for each opening, and return them finished."""
-        began, retrieving = time.perf_counter(), self.seconds["retrieve"]
-        conversations = {
-            (index, sample): Conversation(one.request, one.corpus, list(one.prompt_ids))
-            for index, one in enumerate(openings)
-            for sample in range(one.request.n)
-        }
-        partner = SearchPartner(self._settings, conversations, self.counts, self.seconds)
-        requests = [self._sampling_request(conversations[index, 0]) for index in range(len(openings))]
-        if requests:
-            converse(self._engine, requests, partner)
-        retrieved = self.seconds["retrieve"] - retrieving
-        self.seconds["generate"] += time.perf_counter() - began - retrieved
-        return [[conversations[index, sample] for sample in range(one.request.n)] for index, one in enumerate(openings)]
+        Args:
+            task: The task; ``metadata["corpus"]`` names the corpus.
+            request: Number of conversations, temperature and seed.
+            prompt_ids: See ``prompt``.
+        """
+        if not prompt_ids or self.room(prompt_ids) < 1:
+            return None
+        limits = self._settings.limits
+        context = limits.sampling.context_of(len(prompt_ids))
 
-    def _sampling_request(self, conversation: Conversation) -> SamplingRequest:
-        request, limits = conversation.request, self._settings.limits
+        def begin(place: int) -> Conversation:
+            return Conversation(request, task, list(prompt_ids), context, place)
+
         of_the_turn = replace(
             limits.sampling,
-            max_new_tokens=conversation.allowance(limits, self._settings.reserve),
+            max_new_tokens=begin(0).allowance(limits, self._settings.reserve),
             stop=self._settings.protocol.stop,
         )
-        prompt_ids = tuple(conversation.token_ids)
-        return of_the_turn.request(prompt_ids, n=request.n, temperature=request.temperature, seed=request.seed)
+        sampling = of_the_turn.request(
+            tuple(prompt_ids), n=request.n, temperature=request.temperature, seed=request.seed
+        )
+        return Start(sampling, begin)
+
+    def partner(self, held: Mapping[Name, Conversation]) -> SearchPartner:
+        """The other side of these conversations."""
+        return SearchPartner(self._settings, held, self.counts, self.seconds)
+
+    def hold(self, starts: Sequence[Start[Conversation]]) -> list[list[Conversation]]:
+        """Hold all conversations with the engine, and return them ended: those of each start, in order."""
+        began, retrieving = time.perf_counter(), self.seconds["retrieve"]
+        held = hold(self._engine, self.partner, starts)
+        retrieved = self.seconds["retrieve"] - retrieving
+        self.seconds["generate"] += time.perf_counter() - began - retrieved
+        return held
 
 
 def _reserve(codec: Codec, protocol: TurnProtocol, limits: SearchLimits) -> int:

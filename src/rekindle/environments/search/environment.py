@@ -1,12 +1,13 @@
 """Search environment: conversations with a retriever that end with an answer, which the verifier judges."""
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from rekindle.engines.engine import Partner
+from rekindle.environments.conversational import Name, Start
 from rekindle.environments.search.conversation import Conversation
-from rekindle.environments.search.conversations import Opening, SearchConversations
+from rekindle.environments.search.conversations import SearchConversations
 from rekindle.types import GroupRequest, Rollout, Task, UserError
 from rekindle.verifiers.verifier import Verdict, Verifier, Written, draw_of, judged
 
@@ -16,7 +17,7 @@ NO_ANSWER = Verdict(0.0)
 
 
 class SearchEnvironment:
-    """Environment of search conversations; a request's ``row`` is the index of its task.
+    """Environment of search conversations (also ``Conversational``); a request's ``row`` is the index of its task.
 
     ``SearchConversations`` describes a conversation. Only the text that the policy sampled in its last turn is judged.
     Without an answer the reward is 0 and the verifier is not called.
@@ -46,8 +47,10 @@ class SearchEnvironment:
     ) -> None:
         self._tasks, self._conversations, self._verifier, self._reward = tasks, conversations, verifier, reward
         self._prompt = conversations.protocol.instructions if prompt is None else prompt
+        self._corpora = corpora
         _check_prompt(self._prompt)
-        _check_corpora(tasks, corpora)
+        for task in tasks:
+            _check_corpus(task, corpora)
         self._verifying = 0.0
 
     @property
@@ -66,18 +69,26 @@ class SearchEnvironment:
 
     def play(self, requests: Sequence[GroupRequest]) -> Iterator[tuple[int, list[Rollout] | None]]:
         """Hold all conversations, then judge all answers; a request whose prompt leaves no room for a turn fails."""
-        openings = [self._opening(request) for request in requests]
-        playable = [one for one in openings if self._conversations.has_room(one.prompt_ids)]
-        names = {one.request.id for one in playable}
-        yield from ((request.id, None) for request in requests if request.id not in names)
-        groups = self._conversations.hold(playable)
-        verdicts = iter(self._judge([one for group in groups for one in group]))
-        for opening, group in zip(playable, groups, strict=True):
-            yield opening.request.id, [self._rollout(one, next(verdicts)) for one in group]
+        starts = [(request.id, self.start(self._tasks[request.row], request)) for request in requests]
+        yield from ((request_id, None) for request_id, start in starts if start is None)
+        playable = [(request_id, start) for request_id, start in starts if start is not None]
+        groups = self._conversations.hold([start for _, start in playable])
+        rollouts = iter(self.finish([one for group in groups for one in group]))
+        for (request_id, _), group in zip(playable, groups, strict=True):
+            yield request_id, [next(rollouts) for _ in group]
 
-    def _opening(self, request: GroupRequest) -> Opening:
-        task = self._tasks[request.row]
-        return Opening(request, _corpus(task), self._prompt_ids(task))
+    def start(self, task: Task, request: GroupRequest) -> Start[Conversation] | None:
+        """See ``Conversational.start``."""
+        _check_corpus(task, self._corpora)
+        return self._conversations.start(task, request, self._prompt_ids(task))
+
+    def partner(self, held: Mapping[Name, Conversation]) -> Partner:
+        """See ``Conversational.partner``."""
+        return self._conversations.partner(held)
+
+    def finish(self, held: Sequence[Conversation]) -> list[Rollout]:
+        """See ``Conversational.finish``."""
+        return [self._rollout(one, verdict) for one, verdict in zip(held, self._judge(held), strict=True)]
 
     def _prompt_ids(self, task: Task) -> list[int]:
         text = self._prompt.replace("{question}", task.prompt)
@@ -90,14 +101,11 @@ class SearchEnvironment:
         began, final = time.perf_counter(), self._conversations.protocol.final
         items: list[tuple[Task, str]] = []
         written: list[Written] = []
-        places = Counter[int]()
         for one in conversations:
-            place = places[one.request.id]
-            places[one.request.id] += 1
             if one.final is not None:
                 text = f"{final.open}{one.final}{final.close}"
-                items.append((self._tasks[one.request.row], text))
-                written.append(Written(text, draw=draw_of(one.request.seed, place)))
+                items.append((one.task, text))
+                written.append(Written(text, draw=draw_of(one.request.seed, one.place)))
         verdicts = iter(judged(self._verifier, items, written) if items else ())
         found = [NO_ANSWER if one.final is None else next(verdicts) for one in conversations]
         self._verifying += time.perf_counter() - began
@@ -112,10 +120,6 @@ class SearchEnvironment:
         return replace(rollout, rewards=verdict.parts, audits=verdict.audits)
 
 
-def _corpus(task: Task) -> str:
-    return str(task.metadata.get("corpus", ""))
-
-
 def _check_prompt(prompt: str) -> None:
     if "{question}" not in prompt:
         raise UserError(
@@ -123,10 +127,10 @@ def _check_prompt(prompt: str) -> None:
         )
 
 
-def _check_corpora(tasks: Sequence[Task], corpora: Sequence[str]) -> None:
-    for task in tasks:
-        if _corpus(task) not in corpora:
-            raise UserError(
-                f"task {task.id!r} names the corpus {_corpus(task)!r}, and there is a retriever for {sorted(corpora)} "
-                "only; correct the task's corpus or configure a retriever for it"
-            )
+def _check_corpus(task: Task, corpora: Sequence[str]) -> None:
+    corpus = str(task.metadata.get("corpus", ""))
+    if corpus not in corpora:
+        raise UserError(
+            f"task {task.id!r} names the corpus {corpus!r}, and there is a retriever for {sorted(corpora)} only; "
+            "correct the task's corpus or configure a retriever for it"
+        )

@@ -182,7 +182,7 @@ class SearchPartner:
         limits = self._settings.limits
         entitled = min(limits.longest_turn, limits.free_tokens - conversation.sampled)
         taken = len(conversation.token_ids) + pending.own_tokens + self._settings.reserve + entitled
-        room = max(0, limits.sampling.context - taken)
+        room = max(0, conversation.context - taken)
         left = len(_queries(conversation))
         ids: list[int] = []
         for piece in pending.pieces:

@@ -7,12 +7,14 @@ proposer writes the question and chooses the documents, and is rewarded if the q
 import sys
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar, cast
 
 from rekindle.engines.endpoint import Endpoint, EndpointCompletion, EndpointRequest
-from rekindle.engines.engine import Completion, Engine, SamplingLimits, SamplingRequest
+from rekindle.engines.engine import Completion, Engine, Partner, SamplingLimits, SamplingRequest
+from rekindle.environments.conversational import Name, Start
+from rekindle.environments.one_turn import Answer, OneTurn
 from rekindle.environments.search.codec import Codec
 from rekindle.environments.search.documents import DocumentWriter
 from rekindle.environments.search.hostile import Sanitizer
@@ -26,7 +28,7 @@ from rekindle.environments.self_play.check_prompt import (
     quoted_documents,
     written,
 )
-from rekindle.types import Document, UserError
+from rekindle.types import Document, GroupRequest, Rollout, Task, UserError
 
 __all__ = ["Answerer", "Cost", "EndpointAnswerer", "OpenBook", "PolicyAnswerer", "fitted"]
 
@@ -50,6 +52,18 @@ class OpenBook:
     documents: tuple[Document, ...]
     spare: frozenset[int]
     seed: int
+
+    @property
+    def task(self) -> Task:
+        """The book as a task, with JSON values only; its answer is not in it."""
+        documents = [[one.id, one.title, one.text] for one in self.documents]
+        return Task("", self.question, "", {"documents": documents, "spare": sorted(self.spare)})
+
+    @classmethod
+    def of(cls, task: Task, seed: int) -> "OpenBook":
+        """The book of a task."""
+        documents, spare = (cast(Sequence[Any], task.metadata[name]) for name in ("documents", "spare"))
+        return cls(task.prompt, tuple(Document(*one) for one in documents), frozenset(spare), seed)
 
 
 @dataclass(slots=True)
@@ -119,7 +133,7 @@ def fitted(book: OpenBook, room: int, write: Callable[[Sequence[Document]], _Enc
 
 
 class PolicyAnswerer:
-    """Answerer that is the policy itself, as in the paper (arXiv 2510.18821).
+    """Answerer that is the policy itself, as in the paper (arXiv 2510.18821); also ``Conversational``, over books.
 
     Documents and question are encoded as plain text, between our own text, in the chat template where there is one. A
     question that does not fit whole has no reply; nor has one whose documents cannot be shown at all. Exceptions of the
@@ -127,7 +141,7 @@ class PolicyAnswerer:
 
     Args:
         codec: Codec of the policy.
-        engine: Samples the replies.
+        engine: Samples the replies of ``answer``; None: it is not called.
         writer: Writes documents.
         limits: Limits of a reply. A model that mentions the tags while it thinks needs no stop text: the last pair of
             tags counts.
@@ -142,7 +156,7 @@ class PolicyAnswerer:
     def __init__(
         self,
         codec: Codec,
-        engine: Engine,
+        engine: Engine | None,
         *,
         writer: DocumentWriter,
         limits: SamplingLimits,
@@ -177,6 +191,7 @@ class PolicyAnswerer:
             for row in rows
         ]
         replies: list[str | None] = [None] * len(books)
+        assert self._engine is not None, "an answerer without an engine is asked one question at a time"
         for index, (completion,) in self._engine.generate(orders) if orders else ():
             replies[rows[index]] = self._answer_of(orders[index], completion)
         self.seconds += time.perf_counter() - began
@@ -184,7 +199,23 @@ class PolicyAnswerer:
 
     def _answer_of(self, order: SamplingRequest, completion: Completion) -> str:
         self.cost.add(len(order.prompt_ids), len(completion.token_ids))
-        return ANSWER.closed(completion.text) or ""
+        return _answer(completion.text)
+
+    def start(self, task: Task, request: GroupRequest) -> Start[Answer] | None:
+        """See ``Conversational.start``; the task is that of a book."""
+        prompt = self._prompt(OpenBook.of(task, request.seed))
+        if prompt is None:
+            return None
+        sampling = self._limits.request(prompt, n=request.n, temperature=request.temperature, seed=request.seed)
+        return Start(sampling, lambda place: Answer(request, task, prompt, place))
+
+    def partner(self, held: Mapping[Name, Answer]) -> Partner:
+        """See ``Conversational.partner``."""
+        return OneTurn(held)
+
+    def finish(self, held: Sequence[Answer]) -> list[Rollout]:
+        """See ``Conversational.finish``; ``final`` is the answer, "" where there is none, and nothing is judged."""
+        return [replace(one.rollout(0.0), final=_answer(one.written.text)) for one in held]
 
     def _prompt(self, book: OpenBook) -> list[int] | None:
         """Token ids of a prompt; None where there is no room, or where sanitizing leaves nothing to show."""
@@ -274,7 +305,7 @@ class EndpointAnswerer:
 
     def _answer_of(self, completion: EndpointCompletion) -> str:
         self.cost.add(completion.prompt_tokens, completion.tokens)
-        return ANSWER.closed(completion.text) or ""
+        return _answer(completion.text)
 
     def _prompt(self, book: OpenBook) -> str | None:
         """The prompt; None where there is no room or no question."""
@@ -286,3 +317,8 @@ class EndpointAnswerer:
             return None
         documents = fitted(book, room, lambda shown: quoted_documents(shown, self._document_characters))
         return None if documents is None else written(own, {"documents": documents, "question": question})
+
+
+def _answer(text: str) -> str:
+    """The answer in a reply; "" where there is none in its tags."""
+    return ANSWER.closed(text) or ""

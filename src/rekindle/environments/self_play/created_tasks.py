@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rekindle.environments.self_play.proposals import Proposal
+from rekindle.tasks.json_tasks import task_from_json, task_to_json
 from rekindle.tasks.task_set import prompt_id
 from rekindle.types import Task
 
@@ -33,25 +34,14 @@ class CreatedTasks:
 
     def state_dict(self) -> list[dict[str, Any]]:
         """Every task as JSON values."""
-        return [
-            {
-                "id": task.id,
-                "prompt": task.prompt,
-                "answer": task.answer if isinstance(task.answer, str) else list(task.answer),
-                "metadata": dict(task.metadata),
-            }
-            for task in self.tasks
-        ]
+        return [task_to_json(task) for task in self.tasks]
 
     def load_state_dict(self, state: list[Mapping[str, Any]]) -> None:
         """Restore in place, because the lists are shared."""
         self.tasks.clear()
         self.levels.clear()
         for one in state:
-            answer = one["answer"]
-            self._add(
-                Task(one["id"], one["prompt"], answer if isinstance(answer, str) else tuple(answer), one["metadata"])
-            )
+            self._add(task_from_json(one))
 
     def _add(self, task: Task) -> None:
         self.tasks.append(task)

@@ -2,14 +2,17 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
+from rekindle.engines.engine import Partner
+from rekindle.environments.conversational import Name, Start
 from rekindle.environments.search.conversation import Conversation
-from rekindle.environments.search.conversations import Opening, SearchConversations
+from rekindle.environments.search.conversations import SearchConversations
 from rekindle.environments.self_play.proposals import Proposal
-from rekindle.types import GroupRequest, Task, UserError
+from rekindle.types import GroupRequest, Rollout, Task, UserError
 
-__all__ = ["TAGS_INSTRUCTIONS", "TOOL_INSTRUCTIONS", "Order", "Proposer"]
+__all__ = ["TAGS_INSTRUCTIONS", "TOOL_INSTRUCTIONS", "Order", "Proposer", "Proposes"]
 
 _AIM = """\
 Write a question whose only correct answer is: {answer}
@@ -42,9 +45,39 @@ class Order:
     seed: Task
     hops: int
 
+    @property
+    def task(self) -> Task:
+        """The seed with the wished number of hops, ``metadata["hops"]``, as the proposer plays it."""
+        return replace(self.seed, metadata={**self.seed.metadata, "hops": self.hops})
+
+    def proposal(self, rollout: Rollout) -> Proposal:
+        """The proposal of one of its rollouts."""
+        return Proposal(self.request, self.seed, self.hops, rollout, rollout.final)
+
+
+class Proposes(Protocol):
+    """Whoever writes the questions of a step."""
+
+    durations: Mapping[int, float]
+    """Wall seconds of the last call of ``propose``, by request."""
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """Wall seconds since the start, by phase."""
+        ...
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Events counted since the start, under the keys of ``metrics.jsonl``."""
+        ...
+
+    def propose(self, orders: Sequence[Order]) -> tuple[list[Proposal], list[Order]]:
+        """The proposals, n for each order, in order; and the orders that could not be played."""
+        ...
+
 
 class Proposer:
-    """Holds the proposers' conversations.
+    """Holds the proposers' conversations (also ``Conversational``, over the tasks of orders).
 
     Args:
         conversations: Conversations that end with a question.
@@ -61,7 +94,7 @@ class Proposer:
                 f"self_play.prompt = {prompt!r} has no {missing[0]} in it, so the proposer would not know it; add it"
             )
         self._conversations, self._prompt = conversations, prompt
-        self.durations: dict[int, float] = {}
+        self.durations: Mapping[int, float] = {}
         """Wall seconds of the last call of ``propose``, by request."""
 
     @property
@@ -77,26 +110,28 @@ class Proposer:
     def propose(self, orders: Sequence[Order]) -> tuple[list[Proposal], list[Order]]:
         """The proposals, n for each order, in order; and the orders whose prompt leaves no room for a turn."""
         began = time.perf_counter()
-        openings = [self._opening(order) for order in orders]
-        fits = [self._conversations.has_room(opening.prompt_ids) for opening in openings]
-        playable = [order for order, fit in zip(orders, fits, strict=True) if fit]
-        held = self._conversations.hold([opening for opening, fit in zip(openings, fits, strict=True) if fit])
+        starts = [(order, self.start(order.task, order.request)) for order in orders]
+        playable = [(order, start) for order, start in starts if start is not None]
+        held = self._conversations.hold([start for _, start in playable])
         spent = time.perf_counter() - began
         self.durations = {order.request.id: spent for order in orders}
         proposals = [
-            _proposal(order, conversation)
-            for order, conversations in zip(playable, held, strict=True)
-            for conversation in conversations
+            order.proposal(rollout)
+            for (order, _), conversations in zip(playable, held, strict=True)
+            for rollout in self.finish(conversations)
         ]
-        return proposals, [order for order, fit in zip(orders, fits, strict=True) if not fit]
+        return proposals, [order for order, start in starts if start is None]
 
-    def _opening(self, order: Order) -> Opening:
-        answer = order.seed.answer if isinstance(order.seed.answer, str) else order.seed.answer[0]
-        text = self._prompt.replace("{hops}", str(order.hops)).replace("{answer}", answer)
-        return Opening(order.request, str(order.seed.metadata.get("corpus", "")), self._conversations.prompt(text))
+    def start(self, task: Task, request: GroupRequest) -> Start[Conversation] | None:
+        """See ``Conversational.start``; the task is that of an order."""
+        answer = task.answer if isinstance(task.answer, str) else task.answer[0]
+        text = self._prompt.replace("{hops}", str(task.metadata["hops"])).replace("{answer}", answer)
+        return self._conversations.start(task, request, self._conversations.prompt(text))
 
+    def partner(self, held: Mapping[Name, Conversation]) -> Partner:
+        """See ``Conversational.partner``."""
+        return self._conversations.partner(held)
 
-def _proposal(order: Order, conversation: Conversation) -> Proposal:
-    failure = conversation.failure
-    rollout = conversation.rollout(0.0, failure, void=failure is not None)
-    return Proposal(order.request, order.seed, order.hops, rollout, conversation.final)
+    def finish(self, held: Sequence[Conversation]) -> list[Rollout]:
+        """See ``Conversational.finish``; their reward is not known yet, and 0."""
+        return [one.rollout(0.0, one.failure, void=one.failure is not None) for one in held]

@@ -24,7 +24,7 @@ from rekindle.environments.self_play.proposal_records import (
     rewarded_rollouts,
 )
 from rekindle.environments.self_play.proposals import Proposal
-from rekindle.environments.self_play.proposer import Order, Proposer
+from rekindle.environments.self_play.proposer import Order, Proposes
 from rekindle.environments.self_play.reference_solver import ReferenceSolver
 from rekindle.environments.self_play.review import Oracle, Review
 from rekindle.environments.self_play.rewards import ProposerReward
@@ -88,7 +88,7 @@ class QuestionSupply:
         settings: SupplySettings,
         *,
         seeds: Seeds,
-        proposer: Proposer,
+        proposer: Proposes,
         review: Review,
         created: CreatedTasks,
         pool: GrowingPool,

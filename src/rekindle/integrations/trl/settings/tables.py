@@ -66,6 +66,7 @@ ELSEWHERE: Mapping[str, str] = {
     "filters": "self-play makes its own prompts, and TRL trains on those of a dataset; use rekindle train",
     "check": "self-play makes its own prompts, and TRL trains on those of a dataset; use rekindle train",
     "optimizer.batch_exponent": "TRL's schedule sets the learning rate of every step; remove it",
+    "train.max_off_policy_steps": "TRL samples a generation with the weights that are trained on it; remove it",
     "train.threads": "set the environment variable OMP_NUM_THREADS",
 }
 """What there is instead of a key, by key or table; the longest name counts."""

@@ -4,11 +4,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from rekindle.assembly.secrets import secret
-from rekindle.assembly.task_sources import task_source
 from rekindle.config import Config
-from rekindle.config.facts import invents_its_world, plays_search
+from rekindle.config.facts import invents_its_world, plays_itself, plays_search
 from rekindle.notices import Say
+from rekindle.remote import secret
 from rekindle.retrieval.client import HttpRetriever
 from rekindle.retrieval.lexical import LexicalIndex
 from rekindle.retrieval.opening import index_progress, open_index
@@ -31,7 +30,8 @@ def opened_retrievers(config: Config, say: Say) -> Iterator[Mapping[str, Retriev
 def _retrievers(config: Config, say: Say) -> dict[str, Retriever]:
     if invents_its_world(config):
         params = search_world.Params.read(config.task.params)
-        passages = task_source(config).world_passages
+        # A proposer begins with an answer, so in self-play a fact is found by its object as well.
+        passages = search_world.self_play_passages if plays_itself(config) else search_world.passages
         return {corpus: LexicalIndex.in_memory(passages(params, corpus)) for corpus in search_world.POLICY_CORPORA}
     return {"": _retriever(config, say)}
 
