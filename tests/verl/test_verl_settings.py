@@ -13,6 +13,7 @@ pytest.importorskip("verl.trainer.ppo", reason="verl is not installed: make test
 
 import numpy as np
 import torch
+import verl
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 from verl.trainer.ppo import core_algos
@@ -20,7 +21,6 @@ from verl.trainer.ppo.rollout_corr_helper import compute_rollout_correction_weig
 from verl.trainer.ppo.utils import need_critic, need_reference_policy
 from verl.utils.config import validate_config
 
-import verl
 from rekindle.cli import main
 from rekindle.config import ConfigError, dump_toml, validate
 from rekindle.config.facts import solver_estimator

@@ -279,6 +279,7 @@ def test_a_recipe_is_a_name_or_a_file_with_further_tables(tmp_path):
         tables_of({"recipe": "nowhere.toml"})
 
 
+ASYNC = {"v1.trainer_mode": "rekindle_colocate_async"}
 CORRECTION = "algorithm.rollout_correction"
 REFUSED: list[tuple[dict[str, Any], Any, str]] = [
     # settings, recipe, words
@@ -341,6 +342,8 @@ REFUSED: list[tuple[dict[str, Any], Any, str]] = [
     ({"rollout.top_k": 50}, {"recipe": "erpo", "loss": {"off_temperature": "importance"}}, r"top_k=50 makes those"),
     (ONE_STEP, "gspo", r"verl makes one of it; set actor_rollout_ref.actor.ppo_mini_batch_size=256 "),
     (SEPARATE, "cispo", r"makes one of it; set actor_rollout_ref.actor.ppo_epochs=2, or another trainer mode"),
+    ({}, {"train": {"max_off_policy_steps": 1}}, r"waits for every step; set trainer.v1.trainer_mode=rekindle_coloc"),
+    (ASYNC, {"train": {"max_off_policy_steps": 1}}, r"rollouts of earlier policies, .* set .*rollout_is=token"),
     ({}, {"loss": {"aggregation": "group_token_mean"}}, r'"group_token_mean" has no loss_agg_mode in verl'),
     (SINGLE, {"recipe": "c_rf_ntf", "advantage": {"count_over": "minibatch"}}, r"verl divides them over its ranks"),
     ({}, {"loss": {"old_logprobs": "engine"}}, r'loss.old_logprobs = "engine" belongs to verl'),
@@ -396,6 +399,13 @@ def test_a_recipe_that_sets_a_key_without_a_place_on_verl_is_refused(path):
         ConfigError, match=rf'recipe = "grpo" sets {path}, for which verl has no place; use rekindle tr'
     ):
         refuse_preset(preset)
+
+
+def test_steps_ahead_are_corrected():
+    changes = {**ASYNC, "algorithm.rollout_correction.rollout_is": "token"}
+    config = configured({"recipe": "recycle", "train": {"max_off_policy_steps": 2}}, **changes)
+    assert (config.train.max_off_policy_steps, config.loss.old_logprobs, config.loss.tis_cap) == (2, "recompute", 2.0)
+    assert decided(config, **changes) == {}
 
 
 def test_an_update_of_separate_machines_is_a_step():

@@ -14,6 +14,7 @@ from rekindle.integrations.settings.words import refuse, with_names
 from rekindle.integrations.verl.settings.links import (
     ESTIMATOR,
     ESTIMATORS,
+    IS,
     LINKS,
     LOSS_MODE,
     MODE_OF,
@@ -21,13 +22,14 @@ from rekindle.integrations.verl.settings.links import (
 )
 from rekindle.integrations.verl.settings.step_shape import updates_per_step
 from rekindle.integrations.verl.settings.tables import NAMES, PLACES
-from rekindle.integrations.verl.settings.values import ACTOR, ROLLOUT, Values
+from rekindle.integrations.verl.settings.values import ACTOR, ROLLOUT, V1, Values
 from rekindle.learning.estimators import ESTIMATORS as ESTIMATORS_OF_OURS
 from rekindle.learning.losses import LOSSES
 
 __all__ = [
     "in_words_of_verl",
     "refuse_contradictions",
+    "refuse_lag",
     "refuse_preset",
     "refuse_result",
     "refuse_single_rollouts",
@@ -146,6 +148,25 @@ def refuse_single_rollouts(draft: Config, values: Values) -> None:
         raise ConfigError(
             f"{ROLLOUT}.n=1 is one rollout of a prompt, and recipe {draft.recipe!r} compares several "
             f'(advantage.estimator = "{estimator}"); set {ROLLOUT}.n=8'
+        )
+
+
+def refuse_lag(draft: Config, values: Values) -> None:
+    """Refuse steps that are sampled ahead in a mode that has none, or without a correction.
+
+    Raises:
+        ConfigError: ``train.max_off_policy_steps`` is above 0 there.
+    """
+    lag = f"train.max_off_policy_steps = {draft.train.max_off_policy_steps}"
+    if draft.train.max_off_policy_steps and values.mode == "sync":
+        raise ConfigError(
+            f"{lag} samples steps ahead, and {V1}.trainer_mode=rekindle waits for every step; set "
+            f"{V1}.trainer_mode=rekindle_colocate_async, or remove rekindle.train.max_off_policy_steps"
+        )
+    if draft.train.max_off_policy_steps and not draft.loss.tis_cap:
+        raise ConfigError(
+            f"{lag} trains on rollouts of earlier policies, and verl takes them for rollouts of the policy before the "
+            f"update; set {IS}=token"
         )
 
 

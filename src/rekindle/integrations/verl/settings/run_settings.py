@@ -24,6 +24,7 @@ from rekindle.integrations.verl.settings.links import LINKS
 from rekindle.integrations.verl.settings.refusals import (
     in_words_of_verl,
     refuse_contradictions,
+    refuse_lag,
     refuse_preset,
     refuse_result,
     refuse_single_rollouts,
@@ -78,6 +79,9 @@ def run_settings(tables: Mapping[str, Any], values: Values, *, steps: int | None
         if "train.group_size" not in decided:
             refuse_single_rollouts(draft(chosen, given), values)
         given |= _measured(draft(chosen, given), tables)
+        if draft(chosen, given).train.max_off_policy_steps:
+            refuse_lag(draft(chosen, given), values)
+            given["loss.old_logprobs"] = "recompute"
         given |= _binary(chosen, given, tables)
     except ValidationError:  # which resolve puts in words
         _resolved(tables, given)
