@@ -17,7 +17,7 @@ from rekindle.environments.rewards import build_rewards
 from rekindle.integrations.verl import search_loop
 from rekindle.integrations.verl.environment_tables import environment_config
 from rekindle.integrations.verl.facts import rollout_fields
-from rekindle.integrations.verl.row_keys import FACTS, SEED
+from rekindle.integrations.verl.row_keys import FACTS, SEED, TEMPERATURE
 from rekindle.integrations.verl.rows import row_of
 from rekindle.integrations.verl.sessions import chat_of, close_shared
 from rekindle.types import GroupRequest, Rollout
@@ -88,7 +88,10 @@ class Servers:
 
 
 class Replay:
-    """Engine that samples what servers sampled, so that an environment meets the same turns."""
+    """Engine that samples what servers sampled, so that an environment meets the same turns.
+
+    A group of several rollouts needs servers that answer equal prompts equally.
+    """
 
     def __init__(self, servers):
         self._turns = servers.turns
@@ -98,8 +101,7 @@ class Replay:
 
     def generate(self, requests):
         for index, request in enumerate(requests):
-            assert request.n == 1
-            yield index, [self._turns[tuple(request.prompt_ids)]]
+            yield index, [self._turns[tuple(request.prompt_ids)]] * request.n
 
 
 class Worker:
@@ -143,6 +145,7 @@ class Worker:
     async def _session(self, sampling, prompt, place):
         name = prompt["agent_name"]
         assert name in _agent_loop_registry
+        sampling |= {"temperature": prompt[TEMPERATURE]} if TEMPERATURE in prompt else {}
         loop = LOOPS[name](
             trainer_config=DictConfigWrap(self.settings),
             server_manager=self.servers,

@@ -236,13 +236,12 @@ def worker_of(policy, tables, script=TAGS, **lengths):
 
 
 def test_a_dead_retriever_makes_the_rollout_void(policy):
-    with answering(lambda payload, headers: (200, {"result": [[] for _ in payload["queries"]]})) as url:
-        worker = worker_of(policy, search_tables(kind="http", url=f"{url}/retrieve", retries=0, timeout_seconds=1.0))
-        calls = []
+    calls = []
 
-        def failing(payload, headers):
-            calls.append(payload)
-            return (200, {"result": [[]]}) if len(calls) == 1 else (503, {})
+    def failing(payload, headers):
+        """Answers the first search, with which a worker tries the server."""
+        calls.append(payload)
+        return (200, {"result": [[]]}) if len(calls) == 1 else (503, {})
 
     with answering(failing) as url:
         worker = worker_of(policy, search_tables(kind="http", url=f"{url}/retrieve", retries=0, timeout_seconds=1.0))
