@@ -239,6 +239,7 @@ BALANCE = "top_up.kind=balance subset.kind=balanced"
 PENALTY = "overlong.kind=penalty"
 REAL = "task.binary_rewards=false"
 MODEL = "model.path=m"
+LAG = "train.max_off_policy_steps=1"
 BATCH_SIZE = "train.groups_per_step=16"
 
 WORLD = "task.source=search_world search.answer_tokens=4"
@@ -330,6 +331,19 @@ REFUSED = [
     ("loss.tis_cap=2 optimizer.minibatches=4", 'has several optimizer steps; set loss.old_logprobs = "recompute"'),
     ("loss.tis_cap=2 optimizer.epochs=2", 'has several optimizer steps; set loss.old_logprobs = "recompute"'),
     (f"{HEATING} loss.off_temperature=ignore loss.tis_cap=2", 'set loss.off_temperature = "importance"'),
+    # batches that lag behind
+    (f"{LAG} loss.tis_cap=2", 'where a batch lags behind; set loss.old_logprobs = "recompute"'),
+    (f"{LAG} loss.old_logprobs=recompute", 'set loss.old_logprobs = "auto" or loss.tis_cap = 2.0'),
+    (f"{LAG} loss.kind=gspo loss.old_logprobs=recompute loss.tis_cap=2", "set optimizer.minibatches = 4"),
+    (
+        f"{LAG} {HEATING} loss.off_temperature=importance",
+        "needs the trainer's log-probabilities at train.temperature, which the engine did not sample at",
+    ),
+    ("train.steps=2 train.max_off_policy_steps=2", "train.steps = 2 has; set it below 2"),
+    (f"{LAG} pool.kind=phased", 'pool.kind = "phased" begins a phase between two steps'),
+    (f"{LAG} refill.max_rounds=2 refill.on_exhausted=stop", 'set refill.on_exhausted = "train"'),
+    (f"{LAG} task.source=self_play", "are made when the step before is trained on"),
+    (f"{LAG} {WORLD} loss.tool_tokens=trained", "train.max_off_policy_steps reads them"),
     ("advantage.split=batch_mean", 'would not be read; set advantage.estimator = "c_rf"'),
     (f"{SINGLE} advantage.estimator=c_rf advantage.count_over=batch", "read; set optimizer.minibatches = 4"),
     (f"{SINGLE} advantage.estimator=c_rf task.binary_rewards=false", 'advantage.estimator = "c_rf" needs 0/1 rewards'),
@@ -469,6 +483,10 @@ REFUSED += [
 ]
 
 ACCEPTED = [
+    LAG,
+    f"{LAG} train.steps=2 loss.old_logprobs=recompute loss.tis_cap=2",
+    f"{LAG} loss.kind=gspo",
+    f"{LAG} refill.max_rounds=2 pool.kind=recycling",
     f"{REWARDS} task.success_threshold=1.5 task.binary_rewards=true",
     "audits=[{verifier='math'},{function='a.py:f',share=0.5,in_process=true}] verify.powers=true verify.workers=3",
     "audits=[{verifier='judge'}] judge.url=http://h judge.model=m",

@@ -239,3 +239,8 @@ def test_the_table_of_recipes_inside_trl_is_that_of_the_code():
 def test_the_names_of_other_trainers_are_those_of_the_code():
     module = script_of("make_names")
     assert module.PAGE.read_text(encoding="utf-8") == module.page(), "run: python docs/make_names.py"
+
+
+def test_the_tables_of_sizes_on_verl_are_those_of_the_launch_files():
+    module = script_of("make_verl_sizes")
+    assert module.PAGE.read_text(encoding="utf-8") == module.page(), "run: python docs/make_verl_sizes.py"

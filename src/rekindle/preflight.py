@@ -232,12 +232,15 @@ def check_training(config: Config, tasks: TaskSet) -> None:
     """
     if config.profile.path is not None:
         load_profile(Path(config.profile.path))
-    drawn = config.train.groups_per_step * config.train.oversample
+    train, steps = config.train, 1 + config.train.max_off_policy_steps
+    drawn = train.groups_per_step * train.oversample * steps
     if not plays_itself(config) and drawn > len(tasks.pool):
-        times = f" x train.oversample = {config.train.oversample}" if config.train.oversample > 1 else ""
+        times = f" x train.oversample = {train.oversample}" if train.oversample > 1 else ""
+        times += f" in {steps} steps in flight" if steps > 1 else ""
+        which = "a step has a prompt" if steps == 1 else "steps in flight have a prompt"
         warn(
-            f"train.groups_per_step = {config.train.groups_per_step}{times} is more than the {len(tasks.pool):,} "
-            "prompts of the pool, and a step has a prompt at most once, so steps are smaller; lower "
+            f"train.groups_per_step = {train.groups_per_step}{times} is more than the {len(tasks.pool):,} "
+            f"prompts of the pool, and {which} at most once, so steps are smaller; lower "
             "train.groups_per_step, or add prompts"
         )
 

@@ -3,7 +3,6 @@
 The policy that is trained for the measurement is thrown away. Nothing is written.
 """
 
-import math
 import resource
 import sys
 import time
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 from rekindle.config import Config
 from rekindle.config.facts import fewest_and_most, plays_itself
 from rekindle.notices import Say
+from rekindle.planning.signal import counted_share
 from rekindle.types import Rollout, Task, TrainingSample, UserError
 
 if TYPE_CHECKING:
@@ -192,14 +192,5 @@ def _peak_bytes(bench: "Workbench") -> int:
 
 
 def signal_share(result: TrialResult, size: int) -> float | None:
-    """Expected share of groups of this size with both right and wrong rollouts, without bias.
-
-    Of k samples of a prompt, c right, a random n have only right ones with C(c, n) / C(k, n). None where there are
-    fewer than ``size`` samples of a prompt.
-    """
-    k = result.samples
-    if not 1 < size <= k or not result.successes:
-        return None
-    every = math.comb(k, size)
-    shares = [1 - (math.comb(right, size) + math.comb(k - right, size)) / every for right in result.successes]
-    return sum(shares) / len(shares)
+    """See ``planning.signal.counted_share``, of the trial's prompts."""
+    return counted_share(result.successes, result.samples, size)

@@ -196,7 +196,10 @@ class Rollout:
     @property
     def prompt_length(self) -> int:
         """Number of tokens before the first that the policy sampled; all, where it sampled none."""
-        return self.loss_mask.index(True) if True in self.loss_mask else len(self.token_ids)
+        try:
+            return self.loss_mask.index(True)
+        except ValueError:
+            return len(self.token_ids)
 
 
 def usable(rollouts: Sequence[Rollout] | None) -> Sequence[Rollout] | None:

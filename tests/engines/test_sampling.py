@@ -184,6 +184,25 @@ def test_min_p_keeps_tokens_probable_enough_relative_to_the_best(min_p, expected
     assert set(np.flatnonzero(counts)) == expected
 
 
+@pytest.mark.parametrize(("top_k", "expected"), [(0, 5), (1, 1), (2, 2), (3, 4), (4, 4), (5, 5), (99, 5)])
+def test_top_k_keeps_the_likeliest_and_those_as_likely_as_the_last(top_k, expected):
+    probabilities = torch.tensor([0.1, 0.4, 0.1, 0.35, 0.05])
+    counts = draw(probabilities.log(), 5_000, top_k=torch.full((5_000,), top_k))
+    assert set(np.flatnonzero(counts)) == set(np.argsort(-probabilities.numpy(), kind="stable")[:expected])
+
+
+def test_top_p_is_a_share_of_what_top_k_leaves():
+    probabilities = torch.tensor([0.4, 0.3, 0.2, 0.1])
+    counts = draw(probabilities.log(), 5_000, top_k=torch.full((5_000,), 2), top_p=torch.full((5_000,), 0.55))
+    assert set(np.flatnonzero(counts)) == {0}, "0.4 of 0.7 is more than 0.55"
+
+
+def test_every_row_has_a_top_k_of_its_own():
+    logits = torch.tensor([[3.0, 2.0, 1.0, 0.0]]).expand(3_000, 4)
+    tokens, _ = sample(logits, plain(3_000, top_k=torch.tensor([0, 1, 2] * 1_000)), torch.zeros(3_000).long(), NO_END)
+    assert [set(tokens[place::3].tolist()) for place in range(3)] == [{0, 1, 2, 3}, {0}, {0, 1}]
+
+
 def test_of_equally_probable_tokens_top_p_takes_the_first():
     counts = draw(torch.zeros(4), 5_000, top_p=torch.full((5_000,), 0.5))
     assert set(np.flatnonzero(counts)) == {0, 1}

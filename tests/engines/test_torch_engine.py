@@ -37,6 +37,7 @@ def requests_of_all_sorts(count: int, seed: int = 0) -> list[SamplingRequest]:
             min_p=rng.choice([0.0, 0.0, 0.05]),
             stop=rng.choice([(), (), ("ab",), ("q", "xyz")]),
             min_new_tokens=rng.choice([0, 0, 4]),
+            top_k=rng.choice([0, 0, 1, 5, 1000]),
         )
         for _ in range(count)
     ]
@@ -263,6 +264,25 @@ def test_dropped_and_interleaved_generators_leave_nothing_behind(policies):
             assert [c.token_ids for c in many[index]] == [c.token_ids for c in group]
 
 
+def test_an_interruption_ends_all_completions_where_they_are(policies):
+    requests = [SamplingRequest([1, 2, 3], n=2, max_new_tokens=20, seed=seed, min_new_tokens=20) for seed in range(3)]
+    engine, asked = TorchEngine(policies("qwen3"), max_rows=4), []
+    whole = collect(engine, requests)
+
+    def interrupted():
+        asked.append(True)
+        return len(asked) > 5
+
+    cut = dict(engine.generate(requests, interrupted=interrupted))
+    lengths = [len(one.token_ids) for index in range(3) for one in cut[index]]
+    assert lengths == [5, 5, 5, 5, 0, 0], "two rows were waiting"
+    for index in range(3):
+        for one, longer in zip(cut[index], whole[index], strict=True):
+            assert one.truncated
+            assert one.token_ids == longer.token_ids[: len(one.token_ids)]
+            assert one.logprobs == pytest.approx(longer.logprobs[: len(one.logprobs)], abs=1e-5)
+
+
 def test_the_caller_keeps_its_own_gradient_mode_and_random_state(policies):
     policy = policies("llama")
     state = torch.random.get_rng_state()
@@ -298,6 +318,7 @@ def test_no_request_gives_nothing(policies):
         ({"temperature": -0.5}, "temperature = -0.5"),
         ({"temperature": float("nan")}, "temperature = nan"),
         ({"max_new_tokens": 0}, "max_new_tokens = 0"),
+        ({"top_k": -1}, r"top_k = -1"),
         ({"top_p": 0.0}, r"top_p = 0\.0"),
         ({"min_p": 1.0}, r"min_p = 1\.0"),
         ({"stop": ("x", "")}, "stop contains an empty text"),

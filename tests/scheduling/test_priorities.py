@@ -82,6 +82,18 @@ def test_many_prompts_are_weighed_as_each_alone():
     assert weights == pytest.approx(np.array(each)[successes])
 
 
+def test_prompts_without_evidence_have_the_chance_of_the_prior():
+    """They are not computed one by one; the others are weighed as where there are no such prompts."""
+    successes = np.zeros(20_000, int)
+    successes[::7] = RNG.integers(1, 9, len(successes[::7]))
+    rule, belief = signal_chance(4, fixed(1.0), floor=0.0, sharpness=3.0), Belief(0.3, 0.7)
+    weights = rule(primed(successes, 0 * successes, belief), RNG)
+    alone = rule(primed(successes[::7], 0 * successes[::7], belief), RNG)
+    assert weights[::7].tolist() == alone.tolist()
+    assert set(np.delete(weights, np.s_[::7]).tolist()) == set(rule(primed([0], [0], belief), RNG).tolist())
+    assert weights[1] == pytest.approx(chance_of_signal(0.3, 0.7, 4) ** 3)
+
+
 def test_evidence_moves_with_the_temperature():
     """8 of 10 at temperature 1 is logit log 4; at 2 it is log 2, a rate of 2/3. No visit, no evidence to move."""
     history = history_of(3, Belief(0, 0))

@@ -62,7 +62,7 @@ def test_a_column_equals_the_calls():
     history = history_of(50)
     history.heating_steps[:] = np.arange(50)
     for rule in (residual_heating(0.7, 0.03, 1.3), fixed(0.7)):
-        assert rule.column(history).tolist() == [rule(history, row) for row in range(50)]
+        assert rule.column(history, np.arange(50)).tolist() == [rule(history, row) for row in range(50)]
 
 
 def test_steps_stop_counting_instead_of_wrapping_to_zero():

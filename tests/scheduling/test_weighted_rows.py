@@ -58,6 +58,18 @@ def test_block_sums_follow_every_change_across_blocks():
     assert pool.live == 5_000
 
 
+@settings(max_examples=30, deadline=None)
+@given(size=st.integers(1, 4100), changed=st.integers(0, 40), power=st.integers(1, 6), seed=st.integers(0, 2**32 - 1))
+def test_changed_blocks_have_the_sums_that_new_ones_have_to_the_bit(size, changed, power, seed):
+    rng = np.random.default_rng(seed)
+    pool = WeightedRows((rng.random(size) ** power).astype(np.float32), live_above=0.1)
+    pool.set(rng.integers(0, size, changed), rng.random(changed).astype(np.float32))
+    fresh = WeightedRows(pool._weights.copy(), live_above=0.1)
+    by_hand = [pool._weights[start : start + 1024].sum(dtype=np.float64) for start in range(0, size, 1024)]
+    assert pool._sums.tolist() == fresh._sums.tolist() == by_hand
+    assert pool._live.tolist() == fresh._live.tolist()
+
+
 @settings(max_examples=40, deadline=None)
 @given(before=st.integers(0, 1100), after=st.integers(0, 1100), seed=st.integers(0, 1000))
 def test_a_longer_column_is_drawn_from_as_if_it_had_been_there_before(before, after, seed):

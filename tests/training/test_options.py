@@ -26,6 +26,7 @@ CHANGES_THE_NUMBERS = {
     "train.group_size": 3,
     "train.groups_per_step": 5,
     "train.oversample": 3,
+    "train.max_off_policy_steps": 1,
     "train.temperature": 1.3,
     "advantage.estimator": "dr_grpo",
     "advantage.negative_keep_ratio": 0.2,

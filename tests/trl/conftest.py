@@ -4,6 +4,7 @@ import importlib.util
 import os
 
 import pytest
+
 from tiny_qwen import CHARACTERS, LONGEST, SETTINGS, made_model
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")

@@ -17,10 +17,9 @@ import traceback
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from tiny_qwen import SETTINGS
-
 sys.path.append(str(Path(__file__).parents[1]))  # a runner starts with this folder alone
 from dying import signal_at
+from tiny_qwen import SETTINGS
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")

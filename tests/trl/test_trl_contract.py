@@ -17,29 +17,29 @@ from rekindle.types import UserError
 
 @pytest.mark.parametrize("place", versions.PRIVATE)
 def test_a_function_has_the_parameters_that_the_integration_was_written_for(place):
-    assert not [one for one in versions.missing_functions() if f" {place.partition(':')[2]} " in one]
+    assert not [one for one in versions.contract().missing_functions() if f" {place.partition(':')[2]} " in one]
 
 
 @pytest.mark.parametrize("place", versions.ATTRIBUTES)
 def test_attributes_are_given(place):
-    assert not [one for one in versions.missing_attributes() if f" {place.partition(':')[2]}." in one]
+    assert not [one for one in versions.contract().missing_attributes() if f" {place.partition(':')[2]}." in one]
 
 
 @pytest.mark.parametrize("place", versions.KEYS)
 def test_keys_of_batches_and_metrics_are_read_and_written(place):
-    assert not [one for one in versions.missing_keys() if f" {place.partition(':')[2]} " in one]
+    assert not [one for one in versions.contract().missing_keys() if f" {place.partition(':')[2]} " in one]
 
 
 def test_the_installed_release_is_one_that_the_integration_accepts():
     versions.check_versions()
-    assert versions.missing() == []
+    assert versions.contract().missing() == []
 
 
 # -- a fake change upstream -------------------------------------------------------------------------------------------
 
 
 def only_sentence():
-    (sentence,) = versions.missing()
+    (sentence,) = versions.contract().missing()
     assert sentence.startswith(f"TRL {trl.__version__}: ")
     assert sentence.endswith(f'; run: pip install "{versions.RANGE}"')
     return sentence
@@ -76,7 +76,7 @@ def test_a_removed_attribute_is_named(monkeypatch):
 def test_a_renamed_key_of_a_batch_is_named(monkeypatch):
     source = inspect.getsource
     monkeypatch.setattr(inspect, "getsource", lambda one: source(one).replace('"tool_mask"', '"env_mask"'))
-    assert [one.split(": ")[1] for one in versions.missing()] == [
+    assert [one.split(": ")[1] for one in versions.contract().missing()] == [
         f'GRPOTrainer.{name} no longer has "tool_mask"; run'
         for name in ("_generate_and_score_completions", "_compute_loss")
     ]

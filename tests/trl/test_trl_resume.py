@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from datasets import Dataset
 from ranks import odd
-from tiny_qwen import SETTINGS, made_model
 from transformers import TrainerCallback
 from trl import GRPOConfig
 
@@ -24,6 +23,7 @@ from rekindle.integrations.trl.state import newest_whole
 from rekindle.integrations.trl.words import said
 from rekindle.observability.report import write_report
 from rekindle.types import UserError
+from tiny_qwen import SETTINGS, made_model
 
 ROWS = [{"id": str(number), "prompt": f"{number}+{number % 7}=", "answer": str(number)} for number in range(24)]
 

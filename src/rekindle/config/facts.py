@@ -16,6 +16,7 @@ __all__ = [
     "ROW_SOURCES",
     "audit_name",
     "built_in_verifiers",
+    "compares_with_engine",
     "fewest_and_most",
     "fewest_steps",
     "has_rewards",
@@ -79,6 +80,12 @@ def fewest_and_most(config: "Config") -> tuple[int, int]:
 def optimizer_steps(config: "Config") -> int:
     """Optimizer steps per batch."""
     return config.optimizer.epochs * config.optimizer.minibatches
+
+
+def compares_with_engine(config: "Config") -> bool:
+    """Whether the loss's ratio may be to the engine's log-probabilities instead of the trainer's."""
+    beyond = optimizer_steps(config) > 1 or config.train.max_off_policy_steps > 0
+    return config.loss.old_logprobs == "engine" or (config.loss.old_logprobs == "auto" and beyond)
 
 
 def solver_estimator(config: "Config") -> Estimator:

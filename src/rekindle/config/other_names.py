@@ -60,6 +60,8 @@ _ELSEWHERE: Mapping[str, tuple[str, ...]] = {
     "engine.max_new_tokens": ("max_completion_length", "max_response_length", "max_tokens", "generate_max_len",
                               "response_length"),
     "engine.max_rows": ("max_num_seqs", "micro_rollout_batch_size"),
+    "train.max_off_policy_steps": ("max_staleness", "staleness_threshold", "max_head_offpolicyness", "async_level",
+                                   "max_async_level"),
     "refill.max_rounds": ("max_num_gen_batches", "filter_groups", "dynamic_sampling"),
     # advantages and loss
     "advantage.estimator": ("adv_estimator", "scale_rewards", "norm_adv_by_std_in_grpo", "advantage_estimator",

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rekindle.engines.batch import Batch
+from rekindle.engines.batch import FREE, Batch
 from rekindle.engines.conversing import next_turn
 from rekindle.engines.decoders import Decoder, Kept
 from rekindle.engines.engine import Completion, Meter, Partner
@@ -113,6 +113,19 @@ class Decoding:
             self._meter.rollouts += len(ended)
         self._batch.tidy(waiting=self._waiting)
         return ended
+
+    def interrupt(self) -> list[tuple[int, Completion]]:
+        """End all rows as they are, the waiting ones without tokens; return them as (row number, completion).
+
+        For single completions: a conversation cannot be interrupted.
+        """
+        assert self._partner is None, "a conversation cannot be interrupted"
+        slots = [slot for slot, row in enumerate(self._batch.rows) if row != FREE]
+        released = self._batch.release(slots) if slots else []
+        ended = [(row, self._completion(row, ids, logprobs, False)) for row, ids, logprobs in released]
+        waiting, self._fresh = self._fresh, range(0)
+        self._meter.rollouts += len(ended) + len(waiting)
+        return ended + [(row, Completion([], [], True, "")) for row in waiting]
 
     def _report(self, slots: list[int], ended: list[tuple[int, Completion]]) -> None:
         """Report finished turns to the partner, and keep the caches of continuing conversations."""

@@ -34,6 +34,7 @@ class SamplingRequest:
         min_p: Tokens less probable than ``min_p`` times the most probable one are dropped; 0 keeps all.
         stop: A completion ends right after the token that completes one of these texts.
         min_new_tokens: The end token is forbidden before this many tokens (fixed-work benchmarks).
+        top_k: Number of most probable tokens that are kept, and those as probable as the last; 0 keeps all.
     """
 
     prompt_ids: Sequence[int]
@@ -45,6 +46,7 @@ class SamplingRequest:
     min_p: float = 0.0
     stop: tuple[str, ...] = ()
     min_new_tokens: int = 0
+    top_k: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +93,9 @@ class Completion:
 
     Attributes:
         token_ids: [C] the end token included when it was sampled.
-        logprobs: [C] log-probabilities in nats under the full softmax at the request's temperature, before ``top_p``,
-            ``min_p`` or ``min_new_tokens`` exclude any token; a trainer recomputes these.
-        truncated: True when ``max_new_tokens`` (or the context) ended it.
+        logprobs: [C] log-probabilities in nats under the full softmax at the request's temperature, before ``top_k``,
+            ``top_p``, ``min_p`` or ``min_new_tokens`` exclude any token; a trainer recomputes these.
+        truncated: True when ``max_new_tokens``, the context or an interruption ended it.
         text: Decoded without special tokens.
     """
 

@@ -109,6 +109,7 @@ def _options(requests: Sequence[SamplingRequest], max_length: int, device: torch
         keys=row_keys(column(lambda request: _signed(request.seed), torch.int64), completions),
         temperatures=column(lambda request: request.temperature or 1.0, torch.float32),
         greedy=optional(lambda request: request.temperature == 0, False, torch.bool),
+        top_k=optional(lambda request: request.top_k, 0, torch.int64),
         top_p=optional(lambda request: request.top_p, 1.0, torch.float32),
         min_p=optional(lambda request: request.min_p, 0.0, torch.float32),
         min_new_tokens=optional(lambda request: request.min_new_tokens, 0, torch.int64),

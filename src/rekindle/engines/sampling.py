@@ -52,6 +52,7 @@ class SamplingSettings:
         keys: [B] int64 from `row_keys`.
         temperatures: [B] float32, positive; 1 for greedy rows.
         greedy: [B] bool, rows that take the most probable token.
+        top_k: [B] int64; 0 keeps all.
         top_p: [B] float32.
         min_p: [B] float32.
         min_new_tokens: [B] int64, completion lengths before which end tokens are forbidden.
@@ -60,6 +61,7 @@ class SamplingSettings:
     keys: Tensor
     temperatures: Tensor
     greedy: Tensor | None = None
+    top_k: Tensor | None = None
     top_p: Tensor | None = None
     min_p: Tensor | None = None
     min_new_tokens: Tensor | None = None
@@ -67,7 +69,8 @@ class SamplingSettings:
     @property
     def cuts(self) -> bool:
         """Whether some row is not a plain draw from the whole distribution."""
-        return any(part is not None for part in (self.greedy, self.top_p, self.min_p, self.min_new_tokens))
+        parts = (self.greedy, self.top_k, self.top_p, self.min_p, self.min_new_tokens)
+        return any(part is not None for part in parts)
 
     def select(self, rows: Tensor) -> "SamplingSettings":
         """Return the settings of some rows, in the order of their indexes [R]."""
@@ -79,6 +82,7 @@ class SamplingSettings:
             keys=self.keys[rows],
             temperatures=self.temperatures[rows],
             greedy=chosen(self.greedy),
+            top_k=chosen(self.top_k),
             top_p=chosen(self.top_p),
             min_p=chosen(self.min_p),
             min_new_tokens=chosen(self.min_new_tokens),
@@ -98,6 +102,7 @@ class SamplingSettings:
             keys=torch.cat([self.keys, more.keys]),
             temperatures=torch.cat([self.temperatures, more.temperatures]),
             greedy=both(self.greedy, more.greedy, unused=False),
+            top_k=both(self.top_k, more.top_k, unused=0),
             top_p=both(self.top_p, more.top_p, unused=1.0),
             min_p=both(self.min_p, more.min_p, unused=0.0),
             min_new_tokens=both(self.min_new_tokens, more.min_new_tokens, unused=0),
@@ -107,7 +112,8 @@ class SamplingSettings:
 def sample(logits: Tensor, settings: SamplingSettings, positions: Tensor, eos_ids: Tensor) -> tuple[Tensor, Tensor]:
     """Draw the next token of every row.
 
-    Top-p and min-p both apply to the distribution at the row's temperature; a token must pass both.
+    Top-k comes first. Top-p and min-p both apply to what it leaves of the distribution at the row's temperature; a
+    token must pass both.
 
     Args:
         logits: [B, V].
@@ -163,11 +169,20 @@ def _weights(logprobs: Tensor, settings: SamplingSettings, positions: Tensor, eo
         allowed = allowed - allowed.amax(dim=-1, keepdim=True)  # other weights may be tiny if the end is near certain
     weights = allowed.exp()
     kept = weights
+    if settings.top_k is not None:
+        kept = kept.where(_among_largest(allowed, settings.top_k[:, None]), 0.0)
     if settings.top_p is not None:
-        kept = kept.where(_in_nucleus(weights, settings.top_p[:, None]), 0.0)
+        kept = kept.where(_in_nucleus(kept, settings.top_p[:, None]), 0.0)
     if settings.min_p is not None:
         kept = kept.where(weights >= settings.min_p[:, None] * weights.amax(dim=-1, keepdim=True), 0.0)
     return kept
+
+
+def _among_largest(values: Tensor, top_k: Tensor) -> Tensor:
+    """Return which tokens [B, V] are among the ``top_k`` [B, 1] largest, or equal to the last of them; 0 keeps all."""
+    most = max(1, min(int(top_k.max()), values.shape[1]))
+    last = values.topk(most, dim=-1).values.gather(1, top_k.clamp(1, most) - 1)
+    return (values >= last) | (top_k == 0)
 
 
 def _in_nucleus(weights: Tensor, top_p: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Torch engine: samples with the policy's own model, in this process."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -61,16 +61,22 @@ class TorchEngine:
                 "of the policy that is trained"
             )
 
-    def generate(self, requests: Sequence[SamplingRequest]) -> Iterator[tuple[int, list[Completion]]]:
+    def generate(
+        self, requests: Sequence[SamplingRequest], *, interrupted: Callable[[], bool] | None = None
+    ) -> Iterator[tuple[int, list[Completion]]]:
         """Yield ``(index of the request, its n completions)`` once per request, as soon as all n have ended.
 
         The weights must not change until the iterator is exhausted or dropped. It may be dropped early.
+
+        Args:
+            requests: The requests.
+            interrupted: Asked before every token; from True on, all completions end as they are, some without tokens.
 
         Raises:
             RequestError: A request is not valid; raised by the call itself, before anything is sampled.
         """
         requests = self._checked(requests)
-        return self._run(requests)
+        return self._run(requests, interrupted or (lambda: False))
 
     def converse(self, requests: Sequence[SamplingRequest], partner: Partner) -> None:
         """Run ``n`` conversations per request; see `rekindle.engines.engine.Converser`.
@@ -101,7 +107,9 @@ class TorchEngine:
             table = RowTable(requests, policy.max_length, policy.device)
             return Decoding(self._decoder, table, policy.eos_ids, policy.decode, self._max_rows, partner, self.meter)
 
-    def _run(self, requests: tuple[SamplingRequest, ...]) -> Iterator[tuple[int, list[Completion]]]:
+    def _run(
+        self, requests: tuple[SamplingRequest, ...], interrupted: Callable[[], bool]
+    ) -> Iterator[tuple[int, list[Completion]]]:
         if not requests:
             return
         # Not around a yield, where the caller's code would run in this mode.
@@ -109,7 +117,7 @@ class TorchEngine:
         finished: dict[int, dict[int, Completion]] = {index: {} for index in range(len(requests))}
         while not decoding.done:
             with self._quietly():
-                completed = decoding.advance()
+                completed = decoding.interrupt() if interrupted() else decoding.advance()
             for row, completion in completed:
                 request, _ = decoding.name(row)
                 finished[request][row] = completion
@@ -166,6 +174,7 @@ def _check(index: int, request: SamplingRequest, max_length: int, vocabulary: in
         <= request.temperature
         < math.inf,
         f"max_new_tokens = {request.max_new_tokens}; allow at least 1": request.max_new_tokens < 1,
+        f"top_k = {request.top_k}; use 0 to keep all tokens, or a positive number": request.top_k < 0,
         f"top_p = {request.top_p}; use a number above 0 and up to 1": not 0 < request.top_p <= 1,
         f"min_p = {request.min_p}; use a number from 0 to below 1": not 0 <= request.min_p < 1,
         "stop contains an empty text, which every completion contains; remove it": "" in request.stop,

@@ -138,7 +138,12 @@ class RecordedRun:
         self.step += 1
         self.without_signal = 0 if samples else self.without_signal + 1
         metrics = step_metrics(
-            records, samples, None, parameters=self._parameters, base_temperature=self._config.train.temperature
+            records,
+            samples,
+            None,
+            version=self.version,
+            parameters=self._parameters,
+            base_temperature=self._config.train.temperature,
         )
         metrics |= self._tally.drain()
         lines = self._recorder.drain(self.step, self.version, records)
@@ -216,8 +221,7 @@ class RecordedRun:
     # -- state --------------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """State as JSON values; an unfinished step is part of it."""
-        self.write()
+        """State as JSON values; a step that was not written is part of it."""
         return {
             "step": self.step,
             "version": self.version,

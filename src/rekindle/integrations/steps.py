@@ -2,9 +2,12 @@
 
 steps.next() -> training samples     the other trainer updates the policy on them
 steps.finish(update)                 the new weights are live
+
+An environment that returns before all its requests are played has ``in_flight``; it is asked again until a step is
+complete, and goes on playing during the update.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from rekindle.config import Config
@@ -40,7 +43,8 @@ class Steps:
         config: The run's settings.
         scheduler: Selects prompts and groups.
         credit: Turns groups into training samples.
-        environment: Plays the requests; its exceptions end the run.
+        environment: Plays the requests; its exceptions end the run. Its ``in_flight``, if it has one, is the number of
+            requests that are still played.
         record: Account of the run.
         counts_silent: Whether rollouts of groups without signal count in the denominators of the loss: they are then
             among the samples, with advantages of 0, and a step without signal is an update as well.
@@ -48,6 +52,7 @@ class Steps:
     Attributes:
         clock: Clock of the step that is being made.
         groups: Groups of the last update.
+        settled: Ids of all requests whose fate was decided since the last update.
         over: Why there are no further steps, as a sentence; empty while there are.
     """
 
@@ -63,9 +68,11 @@ class Steps:
     ) -> None:
         self.over = ""
         self.groups: Sequence[Group] = ()
+        self.settled: list[int] = []
         self._train = config.train.model_copy(update={"steps": None, "rollouts": None, "tokens": None})
         self._scheduler, self._credit, self._environment, self._record = scheduler, credit, environment, record
         self._counts_silent, self._silent = counts_silent, list[TrainingSample]()
+        self._requests: dict[int, GroupRequest] = {}
         self.clock = self._new_clock()
 
     def _new_clock(self) -> StepClock:
@@ -77,6 +84,7 @@ class Steps:
         Raises:
             UserError: No reward function returned a number for any rollout of a step.
         """
+        self.settled = []
         while not self.over:
             self.clock = self._new_clock()
             wanted, seconds = self._scheduler.groups_per_step, dict[int, float]()
@@ -87,6 +95,7 @@ class Steps:
             with self.clock.timed("schedule"):
                 records, samples = self._scheduler.drain_records(), build_samples(groups, self._credit)
             self.groups = groups
+            self.settled += [record.request.id for record in records]
             self._record.collected(records, samples, seconds, self._scheduler.pool, wanted)
             if samples or self._silent:
                 return samples + self._silent
@@ -131,28 +140,33 @@ class Steps:
                     f"every reward function returned None for all {rollouts} completions of step "
                     f"{self._record.step + 1}, so there is nothing to learn from; return a number for each completion"
                 )
-            if groups is not None or not requests:
+            if groups is not None or not (requests or self._in_flight):
                 return groups
             played = self._play(requests, seconds)
             rollouts += len(played)
             unjudged += sum(one.failure == NO_REWARD for one in played)
 
+    @property
+    def _in_flight(self) -> int:
+        return getattr(self._environment, "in_flight", 0)
+
     def _play(self, requests: Sequence[GroupRequest], seconds: dict[int, float]) -> list[Rollout]:
-        by_id: Mapping[int, GroupRequest] = {request.id: request for request in requests}
+        self._requests |= {request.id: request for request in requests}
         before, found = sum(self._environment.seconds.values()), list[Rollout]()
-        void = list[str]()
+        failed, played = list[str](), 0
         for request_id, rollouts in self._environment.play(requests):
+            request, played = self._requests.pop(request_id), played + 1
             seconds[request_id] = sum(self._environment.seconds.values()) - before
             with self.clock.timed("schedule"):
                 self._scheduler.tell(request_id, rollouts)
-                self._record.note(by_id[request_id], rollouts or ())
+                self._record.note(request, rollouts or ())
             found += rollouts or ()
-            void += sorted({one.failure or "void" for one in rollouts or () if one.void})[:1]
+            failed += sorted({one.failure or "void" for one in rollouts or () if one.void})[:1]
             if self._counts_silent and (judged := usable(rollouts)) and not _has_signal(judged):
-                self._silent += [_without_advantage(by_id[request_id], one) for one in judged]
-        if void:
-            reasons = ", ".join(sorted(set(void)))
-            self._record.warn(f"{len(void)} of {len(requests)} groups failed ({reasons}) and are not trained on")
+                self._silent += [_without_advantage(request, one) for one in judged]
+        if failed:
+            reasons = ", ".join(sorted(set(failed)))
+            self._record.warn(f"{len(failed)} of {played} groups failed ({reasons}) and are not trained on")
         return found
 
 

@@ -46,6 +46,7 @@ def build_scheduler(config: Config, task_ids: Iterable[str], profile: Profile | 
         gate=flow.gate(gates.GATES[train.gate].passes),
         refill=Refill(refill.max_rounds, refill.on_exhausted) if refill.max_rounds else None,
         top_up=_top_up(config),
+        max_off_policy_steps=train.max_off_policy_steps,
         success_at=config.task.success_threshold,
         seed=train.seed,
     )

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from rekindle.records.flops import flops
 from rekindle.records.supply import Supplied
 from rekindle.records.update_stats import UpdateStats
 from rekindle.scheduling.group_records import GroupRecord, step_counts
@@ -65,6 +66,7 @@ def step_metrics(
     samples: Sequence[TrainingSample],
     update: UpdateStats | None,
     *,
+    version: int = 0,
     parameters: int = 0,
     base_temperature: float = 1.0,
     levels: Sequence[int] = (),
@@ -76,6 +78,7 @@ def step_metrics(
         records: Records of the step's groups.
         samples: The batch.
         update: Numbers of the update; None without one.
+        version: Policy version before the update.
         parameters: Number of parameters, P.
         base_temperature: Groups sampled above it count as hot, and as revived if they carried signal.
         levels: Difficulty of the prompt in each row of the pool, where tasks have one.
@@ -86,6 +89,7 @@ def step_metrics(
     judged = [one for one in records if one.outcome is not None]
     rollouts = sum(one.request.n for one in judged)
     peaks = [max(map(abs, sample.advantages)) for sample in samples]
+    ages = [version - sample.version for sample in samples]
     return {
         **step_counts(records),
         **_proposer_fates(supplied.records),
@@ -94,6 +98,8 @@ def step_metrics(
         "completion/length_mean": sum(one.generated_tokens for one in judged) / rollouts if judged else None,
         "completion/truncated": sum(one.truncated for one in judged) / rollouts if judged else None,
         "advantage/abs_mean": sum(peaks) / len(peaks) if peaks else 0.0,
+        "staleness/mean": sum(ages) / len(ages) if ages else None,
+        "staleness/max": max(ages, default=None),
         **_temperatures(records, base_temperature),
         "verify/failures": sum(one.verifier_failures for one in records),
         **_by_level(records, levels),
@@ -138,9 +144,9 @@ def _costs(
 ) -> dict[str, Any]:
     """Rollouts, tokens and FLOPs.
 
-    ``flops`` are 2P per token that went through the model once (prompts once per group, as the engine shares their
-    prefill; sampled tokens; tool tokens; recomputed log-probabilities) and 6P per token of forward and backward,
-    padding left out: rows without an advantage cost no update.
+    ``flops`` (see ``records.flops``) count prompts once per group, as the engine shares their prefill, sampled tokens,
+    tool tokens and recomputed log-probabilities as read once, and tokens of forward and backward without padding: rows
+    without an advantage cost no update.
 
     ``flops_sgpo`` is the account of the sGPO paper (arXiv 2606.08854): 12P per token of a training rollout, its prompt
     included, whether or not it was trained on, and 2P per token that was only read or sampled beside training.
@@ -165,7 +171,7 @@ def _costs(
         "prompt_tokens": prompts,
         "tool_tokens": tools,
         "trained_tokens": update.trained_tokens if update else 0,
-        "flops": parameters * (2 * forward + 6 * trained),
+        "flops": flops(parameters, forward=forward, trained=trained),
         "flops_sgpo": parameters * (12 * of_rollouts + 2 * beside),
     }
 

@@ -5,7 +5,7 @@ same table serves every method: recycling reads weights and outcomes, heating re
 streaks, Bayesian selection reads Beta counts. Rows are only added, at the end, so a prompt keeps its row.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -74,6 +74,9 @@ class TaskIds:
     def __len__(self) -> int:
         return len(self._offsets) - 1
 
+    def __iter__(self) -> Iterator[str]:
+        return (self[row] for row in range(len(self)))
+
     def __getitem__(self, row: int) -> str:
         return self._blob[int(self._offsets[row]) : int(self._offsets[row + 1])].decode()
 
@@ -83,7 +86,7 @@ class TaskIds:
         Raises:
             ValueError: An id is a duplicate; then none is appended.
         """
-        known = self._known = self._known or {self[row] for row in range(len(self))}
+        known = self._known = self._known or set(self)
         new: dict[str, None] = {}
         for one in ids:
             if one in known or one in new:
@@ -283,6 +286,11 @@ class History:
             self.belief.prior_successes + kept * self.beta_successes.item(row),
             self.belief.prior_failures + kept * self.beta_failures.item(row),
         )
+
+    def known(self, rows: Rows) -> Rows:
+        """Those of ``rows`` that were visited or primed; the posterior of the others is the prior."""
+        seen = (self.temperature[rows] > 0) | (self.beta_successes[rows] > 0) | (self.beta_failures[rows] > 0)
+        return rows[seen]
 
     def posterior_mean(self, rows: Rows | slice = _ALL) -> npt.NDArray[np.float64]:
         """[rows] a / (a + b); 1/2 where prior and counts are 0."""

@@ -89,16 +89,22 @@ def signal_chance(
     check_bounds("give 1 for the chance itself", ge=0, sharpness=sharpness)
 
     def weights(history: History, rng: np.random.Generator) -> _Column:
-        out = np.ones(len(history))
         if not sharpness:
-            return out
-        hot = temperature.column(history).astype(np.float32)
+            return np.ones(len(history))
+        belief = history.belief
+        of_prior = _predictive(np.array([belief.prior_successes]), np.array([belief.prior_failures]), group_size)
+        out = np.full(len(history), max(floor, of_prior.item()))
         for start in range(0, len(out), _BLOCK):
-            rows = slice(start, start + _BLOCK)
-            a, b = _at_temperature(*history.posterior(rows), history.temperature[rows], hot[rows])
+            rows = np.arange(start, min(start + _BLOCK, len(out)))
+            if estimate == "mean":
+                rows = history.known(rows)
+            next_at = temperature.column(history, rows).astype(np.float32)
+            a, b = _at_temperature(*history.posterior(rows), history.temperature[rows], next_at)
             chance = _predictive(a, b, group_size) if estimate == "mean" else _sampled(a, b, group_size, rng)
-            np.maximum(chance, floor, out=out[rows])
-        return out if sharpness == 1 else out**sharpness
+            out[rows] = np.maximum(chance, floor)
+        if sharpness != 1:
+            out **= sharpness
+        return out
 
     return weights
 

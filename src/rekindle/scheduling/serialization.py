@@ -1,6 +1,6 @@
 """Conversion of requests, groups and records to JSON values and back, for checkpoints."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from rekindle.scheduling.group_records import GroupRecord
@@ -13,6 +13,8 @@ __all__ = [
     "record_to_json",
     "request_from_json",
     "request_to_json",
+    "rollout_from_json",
+    "rollout_to_json",
 ]
 
 _OUTCOME_FIELDS = ("outcome", "previous_outcome", "first_outcome")
@@ -32,7 +34,7 @@ def group_to_json(group: Group) -> dict[str, Any]:
     """JSON values of a group and all its rollouts; floats survive JSON exactly."""
     return {
         "request": request_to_json(group.request),
-        "rollouts": [_rollout_to_json(rollout) for rollout in group.rollouts],
+        "rollouts": [rollout_to_json(rollout) for rollout in group.rollouts],
         "outcome": group.outcome,
         "previous_outcome": group.previous_outcome,
         "first_outcome": group.first_outcome,
@@ -47,7 +49,7 @@ def group_from_json(value: dict[str, Any]) -> Group:
     successes, failures = value["beta"]
     return Group(
         request=request_from_json(value["request"]),
-        rollouts=tuple(_rollout_from_json(rollout) for rollout in value["rollouts"]),
+        rollouts=tuple(rollout_from_json(rollout) for rollout in value["rollouts"]),
         **_outcomes(value),
         streak=value["streak"],
         beta=(successes, failures),
@@ -70,12 +72,15 @@ def _outcomes(value: dict[str, Any]) -> dict[str, Any]:
     return {name: None if value[name] is None else Outcome(value[name]) for name in _OUTCOME_FIELDS}
 
 
-def _rollout_to_json(rollout: Rollout) -> dict[str, Any]:
+def rollout_to_json(rollout: Rollout) -> dict[str, Any]:
+    """JSON values of a rollout; floats survive JSON exactly."""
     sequences = {name: list(getattr(rollout, name)) for name in ("token_ids", "loss_mask", "logprobs")}
-    return {**asdict(rollout), **sequences}
+    without = replace(rollout, token_ids=(), loss_mask=(), logprobs=())  # asdict would copy every number
+    return {**asdict(without), **sequences}
 
 
-def _rollout_from_json(value: dict[str, Any]) -> Rollout:
+def rollout_from_json(value: dict[str, Any]) -> Rollout:
+    """Inverse of ``rollout_to_json``."""
     retrievals = tuple(_retrieval_from_json(retrieval) for retrieval in value["retrievals"])
     return Rollout(**{**value, "retrievals": retrievals})
 

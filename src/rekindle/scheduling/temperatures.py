@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from rekindle.scheduling.arguments import check_bounds
 from rekindle.scheduling.history import MAX_STREAK, History
+from rekindle.scheduling.weighted_rows import Rows
 from rekindle.types import Outcome, UserError
 
 __all__ = ["OnSignal", "Temperature", "fixed", "residual_heating"]
@@ -26,8 +27,8 @@ class Temperature(Protocol):
         """Update the history's column of the rule after a visit with this outcome was recorded."""
         ...
 
-    def column(self, history: History) -> npt.NDArray[np.float64]:
-        """[prompts] temperature of the next visit of every prompt: ``column(history)[row] == self(history, row)``."""
+    def column(self, history: History, rows: Rows) -> npt.NDArray[np.float64]:
+        """[rows] temperature of the next visit of these prompts: ``self(history, row)`` for each."""
         ...
 
 
@@ -83,8 +84,8 @@ class _FixedTemperature:
     def learn(self, history: History, row: int, outcome: Outcome) -> None:
         """Do nothing: there is no column."""
 
-    def column(self, history: History) -> npt.NDArray[np.float64]:
-        return np.full(len(history), self.temperature)
+    def column(self, history: History, rows: Rows) -> npt.NDArray[np.float64]:
+        return np.full(len(rows), self.temperature)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,5 +108,5 @@ class _ResidualHeating:
             steps = max(0, steps - 1)
         history.heating_steps[row] = steps
 
-    def column(self, history: History) -> npt.NDArray[np.float64]:
-        return np.minimum(self.base + self.delta * history.heating_steps.astype(np.float64), self.maximum)
+    def column(self, history: History, rows: Rows) -> npt.NDArray[np.float64]:
+        return np.minimum(self.base + self.delta * history.heating_steps[rows].astype(np.float64), self.maximum)

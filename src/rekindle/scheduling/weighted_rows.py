@@ -1,6 +1,6 @@
 """Weighted draws without replacement from millions of rows, used by every pool."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,8 @@ class WeightedRows:
     """
 
     BLOCK = 1024
+    _AT_ONCE = 256
+    """Blocks per pass over several, so that their weights stay in the processor's cache."""
 
     def __init__(self, weights: npt.NDArray[np.float32], live_above: float = 0.0) -> None:
         self._live_above = np.float32(live_above)
@@ -46,15 +48,13 @@ class WeightedRows:
 
     def refresh(self) -> None:
         """Sum every block anew, after the caller changed the weights."""
-        for block in range(len(self._sums)):
-            self._refresh_block(block)
+        self._refresh_blocks(np.arange(len(self._sums)))
 
     def set(self, rows: npt.ArrayLike, weight: npt.ArrayLike) -> None:
         """Set the weight of ``rows``, one for all or one each."""
         rows = np.asarray(rows, np.int64)
         self._weights[rows] = weight
-        for block in np.unique(rows // self.BLOCK):
-            self._refresh_block(int(block))
+        self._refresh_blocks(np.unique(rows // self.BLOCK))
 
     def fill(self, weight: float) -> None:
         """Set the weight of every row."""
@@ -86,10 +86,24 @@ class WeightedRows:
         self.set(rows, 0.0)
         return rows, weights
 
-    def _refresh_block(self, block: int) -> None:
-        weights = self._weights[block * self.BLOCK : (block + 1) * self.BLOCK]
-        self._sums[block] = weights.sum(dtype=np.float64)
-        self._live[block] = np.count_nonzero(weights > self._live_above)
+    def _refresh_blocks(self, blocks: Rows) -> None:
+        for some, weights in self._blocks(blocks):
+            self._sums[some] = weights.sum(axis=1, dtype=np.float64)
+            self._live[some] = np.count_nonzero(weights > self._live_above, axis=1)
+
+    def _blocks(self, blocks: Rows) -> Iterator[tuple[Rows, npt.NDArray[np.float32]]]:
+        """These blocks, in rising order, some at a time, with their weights [some, rows of a block].
+
+        The last block comes alone where it has fewer rows than the others.
+        """
+        whole = len(self._weights) // self.BLOCK
+        table = self._weights[: whole * self.BLOCK].reshape(whole, self.BLOCK)
+        full, rest = blocks[blocks < whole], blocks[blocks >= whole]
+        for start in range(0, len(full), self._AT_ONCE):
+            some = full[start : start + self._AT_ONCE]
+            yield some, table[some]
+        if len(rest):
+            yield rest, self._weights[np.newaxis, whole * self.BLOCK :]
 
     @staticmethod
     def _first_occurrences(rows: Rows) -> Rows:
@@ -101,10 +115,11 @@ class WeightedRows:
         blocks = self._locate(ends, points)
         within = points - (ends - self._sums)[blocks]
         rows = np.empty(count, np.int64)
-        for block in np.unique(blocks):
-            here = blocks == block
-            weights = self._weights[block * self.BLOCK : (block + 1) * self.BLOCK]
-            rows[here] = block * self.BLOCK + self._locate(np.cumsum(weights, dtype=np.float64), within[here])
+        touched, counts = np.unique(blocks, return_counts=True)
+        places = iter(np.split(np.argsort(blocks, kind="stable"), np.cumsum(counts)[:-1]))
+        for some, weights in self._blocks(touched):
+            for block, ends, here in zip(some, np.cumsum(weights, axis=1, dtype=np.float64), places, strict=False):
+                rows[here] = block * self.BLOCK + self._locate(ends, within[here])
         return rows
 
     @staticmethod
@@ -112,4 +127,7 @@ class WeightedRows:
         """Index of the interval that contains each point; a point rounded past an edge gets one of positive length."""
         first_positive = np.searchsorted(ends, 0.0, side="right")
         last_positive = np.searchsorted(ends, ends[-1], side="left")
-        return np.clip(np.searchsorted(ends, points, side="right"), first_positive, last_positive)
+        found: Rows = np.searchsorted(ends, points, side="right")
+        np.maximum(found, first_positive, out=found)
+        np.minimum(found, last_positive, out=found)
+        return found

@@ -1,12 +1,26 @@
-"""Rollout collection: ask, play and tell until the groups of a step are complete."""
+"""Rollout collection: ask, play and tell until the groups of a step are complete.
+
+With ``train.max_off_policy_steps`` = K > 0, the rollouts of the K steps after it are collected too, before its update:
+
+    collect 1: play steps 1 .. K + 1, take 1 · update · collect 2: play step K + 2, take 2 · update · ...
+
+so every batch after the K-th lags behind by exactly K updates.
+"""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rekindle.records.activity import Activity, Part
 from rekindle.records.clock import StepClock
 from rekindle.scheduling.scheduler import Scheduler
+from rekindle.scheduling.serialization import (
+    request_from_json,
+    request_to_json,
+    rollout_from_json,
+    rollout_to_json,
+)
 from rekindle.types import Environment, Group, GroupRequest, Rollout, UserError
 
 __all__ = ["Collected", "RolloutCollector"]
@@ -25,6 +39,15 @@ class Collected:
     seconds: Mapping[int, float]
 
 
+@dataclass(frozen=True, slots=True)
+class _Played:
+    """A request that was told, until its step is taken."""
+
+    request: GroupRequest
+    rollouts: Sequence[Rollout]
+    seconds: float
+
+
 class RolloutCollector:
     """Collector that plays a scheduler's requests in an environment.
 
@@ -32,7 +55,7 @@ class RolloutCollector:
         scheduler: Source of requests.
         environment: Environment that plays them.
         warn: Called with a message about failed groups.
-        note: Called with every request that was played, and its rollouts.
+        note: Called with every request of a step, and its rollouts, once the groups of the step are taken.
         activity: Gets the number of rollouts requested and finished.
     """
 
@@ -46,24 +69,57 @@ class RolloutCollector:
     ) -> None:
         self._scheduler, self._environment, self._warn, self._note = scheduler, environment, warn, note
         self._activity = activity or Activity()
+        self._played: dict[int, list[_Played]] = {}
+        """By step; the steps were not taken."""
 
-    def collect(self, clock: StepClock) -> Collected | None:
-        """The groups of the next step; None when the scheduler has no further requests."""
-        scheduler, seconds = self._scheduler, dict[int, float]()
+    def collect(self, step: int, clock: StepClock, *, ahead: bool = True) -> Collected | None:
+        """The groups of the next step; None when the scheduler has no further requests.
+
+        Args:
+            step: Number of the step.
+            clock: Clock of the step.
+            ahead: Whether to begin further steps where the scheduler has room, although the next one is complete.
+        """
+        scheduler = self._scheduler
         self._activity.begin(Part.ROLLING_OUT)
         while True:
             with clock.timed("schedule"):
-                groups = scheduler.take()
+                groups = None if ahead else scheduler.take()
                 requests = [] if groups is not None else list(iter(scheduler.ask, None))
-                if groups is None and not requests:  # a growing pool may have no prompts for this step
+                if groups is None and not requests:
                     groups = scheduler.take()
             if groups is not None:
-                return Collected(groups, seconds)
+                return Collected(groups, self._noted(step, clock))
             if not requests:
                 return None
-            self._play(requests, seconds, clock)
+            self._play(requests, clock)
 
-    def _play(self, requests: Sequence[GroupRequest], seconds: dict[int, float], clock: StepClock) -> None:
+    def _noted(self, step: int, clock: StepClock) -> dict[int, float]:
+        """Note the rollouts of a step; return its seconds by request id."""
+        played = self._played.pop(step, [])
+        with clock.timed("schedule"):
+            for one in played:
+                self._note(one.request, one.rollouts)
+        return {one.request.id: one.seconds for one in played}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Rollouts of steps that were not taken, as JSON values."""
+        played = [one for _, ones in sorted(self._played.items()) for one in ones]
+        return {
+            "played": [
+                [request_to_json(one.request), [rollout_to_json(rollout) for rollout in one.rollouts], one.seconds]
+                for one in played
+            ]
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore."""
+        self._played = {}
+        for request, rollouts, seconds in state.get("played", ()):
+            told = _Played(request_from_json(request), [rollout_from_json(one) for one in rollouts], seconds)
+            self._played.setdefault(told.request.step, []).append(told)
+
+    def _play(self, requests: Sequence[GroupRequest], clock: StepClock) -> None:
         """Play and tell requests; an exception of the environment becomes the fate FAILED of the open groups."""
         began = time.perf_counter()
         by_id = {request.id: request for request in requests}
@@ -74,10 +130,8 @@ class RolloutCollector:
             for request_id, rollouts in self._environment.play(requests):
                 open_ids.discard(request_id)
                 self._activity.tell(by_id[request_id].n)
-                seconds[request_id] = time.perf_counter() - began
                 with clock.timed("schedule"):
-                    self._scheduler.tell(request_id, rollouts)
-                    self._note(by_id[request_id], rollouts or ())
+                    self._tell(by_id[request_id], rollouts, began)
                     if reason := _void(rollouts or ()):
                         void.append(reason)
         except UserError:
@@ -88,8 +142,12 @@ class RolloutCollector:
             if failed:
                 self._warn(f"{len(failed)} of {len(requests)} groups failed ({why})")
         for request_id in sorted(open_ids):
-            self._scheduler.tell(request_id, None)
-            seconds[request_id] = time.perf_counter() - began
+            self._tell(by_id[request_id], None, began)
+
+    def _tell(self, request: GroupRequest, rollouts: Sequence[Rollout] | None, began: float) -> None:
+        seconds = time.perf_counter() - began
+        self._scheduler.tell(request.id, rollouts)
+        self._played.setdefault(request.step, []).append(_Played(request, rollouts or (), seconds))
 
 
 def _void(rollouts: Sequence[Rollout]) -> str:

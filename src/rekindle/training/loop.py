@@ -147,6 +147,7 @@ class TrainingLoop:
             self._health.load_state_dict(state["health"])
         self.parts.supply.load_state_dict(state["supply"])  # first, because the scheduler's state refers to its tasks
         self.parts.scheduler.load_state_dict(state["scheduler"])
+        self._collector.load_state_dict(state.get("collector", {}))
         self.parts.trainer.load_state_dict(trainer)
 
     def run(self, interrupted: Callable[[], bool] = lambda: False) -> Ending:
@@ -190,7 +191,7 @@ class TrainingLoop:
         self._activity.begin(Part.PREPARING)
         parts.supply.prepare(self.step + 1, self.version)
         target = parts.scheduler.groups_per_step  # read now, because take may begin a phase of another group size
-        collected = self._collector.collect(clock)
+        collected = self._collector.collect(self.step + 1, clock, ahead=self._samples_ahead())
         if collected is None:
             self.bound = parts.scheduler.stopped or "the scheduler has no further requests"
             self._save()
@@ -210,6 +211,7 @@ class TrainingLoop:
             records,
             samples,
             update,
+            version=self.version - (update is not None),
             parameters=parts.trainer.policy.parameter_count,
             base_temperature=parts.config.train.temperature,
             levels=parts.supply.levels,
@@ -229,6 +231,11 @@ class TrainingLoop:
         if saved:
             self._save()
         return ending or self._interruption(interrupted, saved=saved)
+
+    def _samples_ahead(self) -> bool:
+        """Whether the step that would be sampled ahead of the next one's update is a step of the run."""
+        train = self.parts.config.train
+        return train.steps is None or self.step + 1 + train.max_off_policy_steps <= train.steps
 
     def _go_live(self, update: UpdateStats | None, clock: StepClock) -> None:
         """Sync the engine after an update, and advance the scheduler in any case."""
@@ -341,6 +348,7 @@ class TrainingLoop:
             "health": self._health.state_dict(),
             "supply": self.parts.supply.state_dict(),
             "scheduler": self.parts.scheduler.state_dict(),
+            "collector": self._collector.state_dict(),
             "kernels": policy.kernels.describe(),
         }
         checkpoints = self.parts.checkpoints

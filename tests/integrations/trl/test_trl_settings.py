@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from rekindle.config import ConfigError, dump_toml, validate
 from rekindle.config.conditions import value_at
+from rekindle.integrations.silent_groups import counts_silent
 from rekindle.integrations.trl.settings.arguments import DEFAULTS, Arguments
 from rekindle.integrations.trl.settings.links import AGGREGATION
 from rekindle.integrations.trl.settings.refusals import refuse_preset
-from rekindle.integrations.trl.settings.run_settings import keeps_trls_denominators, run_settings, settled
+from rekindle.integrations.trl.settings.run_settings import run_settings, settled
 from rekindle.notices import RekindleWarning
 from rekindle.recipes import on_given_tasks
 from rekindle.recipes.grpo import grpo
@@ -496,5 +497,5 @@ def test_arguments_are_read_from_any_object():
 
 def test_recipes_that_choose_nothing_keep_trls_denominators():
     several = {"gspo": FOUR_STEPS, "cispo": FOUR_STEPS}
-    found = {name for name in on_given_tasks() if keeps_trls_denominators(configured(name, several.get(name, BATCH)))}
+    found = {name for name in on_given_tasks() if counts_silent(configured(name, several.get(name, BATCH)))}
     assert found == {"grpo", "dr_grpo", "rloo", "maxrl", "gspo", "cispo"}

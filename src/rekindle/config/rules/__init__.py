@@ -7,7 +7,18 @@ combinations that cannot work, and keys that would not be read (an option withou
 
 from collections.abc import Callable, Iterator
 
-from rekindle.config.rules import credit, group_sizes, rewards, runs, search, self_play, temperatures, tracking, unread
+from rekindle.config.rules import (
+    credit,
+    group_sizes,
+    off_policy,
+    rewards,
+    runs,
+    search,
+    self_play,
+    temperatures,
+    tracking,
+    unread,
+)
 from rekindle.config.tables import Config
 
 __all__ = ["RULES", "Rule", "refusals"]
@@ -39,6 +50,10 @@ RULES: tuple[Rule, ...] = (
     credit.successes_need_binary_rewards,
     credit.penalties_can_be_compared,
     credit.penalties_have_one_limit,
+    off_policy.lagging_batches_are_corrected,
+    off_policy.steps_ahead_are_trained_on,
+    off_policy.steps_in_flight_have_one_rule,
+    off_policy.proposals_wait_for_the_update,
     rewards.rewards_name_functions,
     rewards.rewards_have_names,
     rewards.rewards_judge_given_tasks,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from rekindle.config.facts import optimizer_steps, overlong_buffer, plays_search, solver_estimator
+from rekindle.config.facts import compares_with_engine, optimizer_steps, overlong_buffer, plays_search, solver_estimator
 from rekindle.config.tables import Config
 from rekindle.learning.estimators import ESTIMATORS
 from rekindle.learning.losses import LOSSES
@@ -120,7 +120,7 @@ def compensation_has_groups_without_signal(config: Config) -> Iterator[str]:
 def ratio_needs_several_steps(config: Config) -> Iterator[str]:
     """GSPO and CISPO with one optimizer step per batch: their ratio is then 1, and they equal PPO."""
     loss = config.loss
-    if LOSSES[loss.kind].needs_several_steps and optimizer_steps(config) == 1 and loss.old_logprobs != "engine":
+    if LOSSES[loss.kind].needs_several_steps and optimizer_steps(config) == 1 and not compares_with_engine(config):
         yield (
             f'loss.kind = "{loss.kind}" differs from "ppo_clip" only after a first optimizer step on the batch, and '
             "optimizer.epochs x optimizer.minibatches = 1; set optimizer.minibatches = 4"
@@ -138,11 +138,9 @@ def tis_has_an_old_policy(config: Config) -> Iterator[str]:
             f'{what}, and with loss.old_logprobs = "engine" the ratio is to the engine already; '
             'set loss.old_logprobs = "auto" or loss.tis_cap = 0'
         )
-    elif loss.old_logprobs == "auto" and optimizer_steps(config) > 1:
-        yield (
-            f'{what}, which loss.old_logprobs = "auto" takes where a batch has several optimizer steps; '
-            'set loss.old_logprobs = "recompute"'
-        )
+    elif compares_with_engine(config):
+        where = "a batch has several optimizer steps" if optimizer_steps(config) > 1 else "a batch lags behind"
+        yield f'{what}, which loss.old_logprobs = "auto" takes where {where}; set loss.old_logprobs = "recompute"'
     if loss.off_temperature == "ignore":
         yield (
             f'{what}, and loss.off_temperature = "ignore" takes both at different temperatures; '

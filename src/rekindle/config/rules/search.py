@@ -86,6 +86,7 @@ def tool_tokens_have_no_behaviour(config: Config) -> Iterator[str]:
         return
     reasons = {
         "several optimizer steps per batch": optimizer_steps(config) > 1 and loss.old_logprobs != "recompute",
+        "train.max_off_policy_steps": config.train.max_off_policy_steps > 0,
         'loss.old_logprobs = "engine"': loss.old_logprobs == "engine",
         'loss.off_temperature = "importance"': loss.off_temperature == "importance",
         "loss.tis_cap": loss.tis_cap > 0,

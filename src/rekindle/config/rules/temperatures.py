@@ -81,6 +81,12 @@ def off_temperature_has_an_old_policy(config: Config) -> Iterator[str]:
             "log-probabilities at train.temperature, which the engine did not sample at; "
             'set loss.old_logprobs = "recompute"'
         )
+    elif config.train.max_off_policy_steps and loss.old_logprobs != "recompute":
+        yield (
+            f'loss.off_temperature = "{mode}" with train.max_off_policy_steps = {config.train.max_off_policy_steps} '
+            "needs the trainer's log-probabilities at train.temperature, which the engine did not sample at; "
+            'set loss.old_logprobs = "recompute"'
+        )
     elif loss.old_logprobs == "engine":
         yield (
             f'loss.off_temperature = "{mode}" cannot use the engine\'s log-probabilities, which are at the raised '

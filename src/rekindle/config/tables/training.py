@@ -41,6 +41,9 @@ class TrainTable(Table):
         only=(GIVEN_SIZE & UNPHASED) | (PRIORITIZED & SIGNAL_CHANCE) | on("top_up.kind", "balance"),
     )
     oversample: int = key(1, "k: prompts drawn per step = oversample x groups_per_step", ge=1)
+    max_off_policy_steps: int = key(
+        0, "updates by which a batch may lag behind; as many further steps are sampled before it is trained on", ge=0
+    )
     temperature: float = key(1.0, "sampling temperature", gt=0)
     gate: Annotated[str, OneOf(GATES)] = key("has_signal", "groups that may enter an update")
     learning_rate: float = key(

@@ -1,4 +1,4 @@
-"""The profile of a run in TRL: that of ``profile.path``, or a pass over the prompts before the first step."""
+"""A pass over the prompts that all processes of TRL make together, before the first step."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -8,27 +8,12 @@ from accelerate.utils import broadcast_object_list
 from tqdm.auto import tqdm
 
 from rekindle.config import Config
-from rekindle.evaluation.kept_profile import keep_profile, tenths
-from rekindle.evaluation.profile_file import check_profile, load_profile, rows_for
+from rekindle.integrations.profiling import kept_profile
 from rekindle.integrations.trl.sampling.rollouts import TrlRollouts
-from rekindle.scheduling.profiling import Profile, ProfileError, ProfileKey
+from rekindle.scheduling.profiling import Profile
 from rekindle.types import GroupRequest, Rollout, Task
 
-__all__ = ["ProfilePass", "given_profile"]
-
-
-def given_profile(config: Config, tasks: Sequence[Task]) -> Profile | None:
-    """The profile that ``profile.path`` names, in the order of the tasks; None where none is named.
-
-    Raises:
-        ProfileError: It is damaged, lacks a prompt, or was made at another temperature or length.
-    """
-    if config.profile.path is None:
-        return None
-    profile = load_profile(Path(config.profile.path))
-    key = ProfileKey(profile.key.model, profile.key.verifier, config.train.temperature, config.engine.max_new_tokens)
-    check_profile(profile, key, forced=config.profile.force, where=config.profile.path)
-    return rows_for(profile, [task.id for task in tasks])
+__all__ = ["ProfilePass"]
 
 
 class ProfilePass:
@@ -37,12 +22,11 @@ class ProfilePass:
     Args:
         config: The run.
         rollouts: Plays the prompts.
-        model: Name of the model.
         parameters: Number of parameters, for FLOPs.
     """
 
-    def __init__(self, config: Config, rollouts: TrlRollouts, *, model: str, parameters: int) -> None:
-        self._config, self._rollouts, self._model, self._parameters = config, rollouts, model, parameters
+    def __init__(self, config: Config, rollouts: TrlRollouts, *, parameters: int) -> None:
+        self._config, self._rollouts, self._parameters = config, rollouts, parameters
 
     def make(self, tasks: Sequence[Task], directory: Path | None) -> Profile:
         """The profile of the tasks; a kept one, or one that is made now, going on where a killed pass ended.
@@ -53,40 +37,8 @@ class ProfilePass:
         """
         if directory is None:
             return self._follow()
-        out = directory / "profile.parquet"
-        profile = self._kept(tasks, out) or rows_for(self._lead(tasks, out), [task.id for task in tasks])
+        profile = kept_profile(self._config, tasks, self._play, directory, parameters=self._parameters, say=tqdm.write)
         _shared(("done", profile))
-        return profile
-
-    def _kept(self, tasks: Sequence[Task], out: Path) -> Profile | None:
-        """The profile of an earlier start of this run; None where there is none, or it is not of these prompts."""
-        try:
-            profile = load_profile(out)
-            check_profile(profile, self._key, forced=False, where=str(out))
-            if set(profile.samples.tolist()) != {self._config.profile.samples}:
-                return None
-            return rows_for(profile, [task.id for task in tasks])
-        except ProfileError:
-            return None
-
-    @property
-    def _key(self) -> ProfileKey:
-        config = self._config
-        return ProfileKey(self._model, "reward_funcs", config.train.temperature, config.engine.max_new_tokens)
-
-    def _lead(self, tasks: Sequence[Task], out: Path) -> Profile:
-        samples = self._config.profile.samples
-        profile = keep_profile(
-            self._config,
-            tasks,
-            self._play,
-            self._key,
-            out,
-            samples,
-            parameters=self._parameters,
-            on_progress=tenths(tqdm.write, len(tasks), samples),
-        )
-        assert profile is not None, "nothing interrupts the pass"
         return profile
 
     def _play(self, requests: Sequence[GroupRequest]) -> Iterator[tuple[int, list[Rollout] | None]]:

@@ -41,7 +41,7 @@ def save(trainer: Any, trial: Any) -> None:
     accelerator, step = trainer.accelerator, trainer.state.global_step
     checkpoint = Path(trainer._get_output_dir(trial=trial)) / f"{PREFIX_CHECKPOINT_DIR}-{step}"
     place = {"step": trainer._step, "processes": accelerator.num_processes, "global_step": step}
-    state = trainer.run.state_dict(place)
+    state = trainer.run.state_of(place)
     if accelerator.is_main_process:
         save_state(checkpoint, state)
     accelerator.wait_for_everyone()

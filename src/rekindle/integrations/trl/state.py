@@ -4,7 +4,6 @@ It is written before TRL's files of the same checkpoint. A checkpoint is whole w
 ``trainer_state.json``, which TRL writes last; others, of a process that was killed, are not resumed from.
 """
 
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -13,20 +12,19 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.numpy import load_file as load_arrays
-from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file as save_tensors
 from torch import Tensor
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from rekindle.integrations.state_folder import digest_of, read_state, state_file, write_state
 from rekindle.notices import warn
-from rekindle.records.state_files import UNREADABLE, join_arrays, split_arrays, sync, sync_tree
+from rekindle.records.state_files import UNREADABLE, sync
 from rekindle.types import UserError
 
 __all__ = ["leave_later", "load_batches", "load_state", "newest_whole", "save_batches", "save_state"]
 
-FORMAT = 1
-FOLDER, STATE, ARRAYS = "rekindle", "state.json", "arrays.safetensors"
+FOLDER = "rekindle"
+STATE_FILE = state_file(Path()).name
 LEFT = "rekindle-left"
 """Folder of a state from which the run went on no more."""
 SUMS = "sums"
@@ -37,7 +35,7 @@ Batch = Mapping[str, Tensor]
 
 def is_whole(checkpoint: Path) -> bool:
     """Whether a checkpoint has both the trainer's state, not cut off, and ours."""
-    return (checkpoint / FOLDER / STATE).is_file() and _has_trainer_state(checkpoint)
+    return state_file(checkpoint / FOLDER).is_file() and _has_trainer_state(checkpoint)
 
 
 def _has_trainer_state(checkpoint: Path) -> bool:
@@ -53,7 +51,7 @@ def newest_whole(output_dir: Path) -> Path | None:
         if is_whole(path):
             return path
         if not (path / LEFT).exists():
-            why = f"has no {FOLDER}/{STATE}" if _has_trainer_state(path) else "was not written to its end"
+            why = f"has no {FOLDER}/{STATE_FILE}" if _has_trainer_state(path) else "was not written to its end"
             warn(f"{path} {why}, so that no run can go on from it; it is not used")
     return None
 
@@ -79,20 +77,9 @@ def leave_later(output_dir: Path, step: int) -> None:
 
 def save_state(checkpoint: Path, state: Mapping[str, Any]) -> None:
     """Write the state of a checkpoint, whole or not at all; arrays inside it go to safetensors, the rest to JSON."""
-    folder = checkpoint / FOLDER
-    partial = folder.with_name(f".{FOLDER}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     (checkpoint / TRAINER_STATE).unlink(missing_ok=True)  # of an earlier course: the checkpoint is not whole any more
     shutil.rmtree(checkpoint / LEFT, ignore_errors=True)
-    values, arrays = split_arrays(state)
-    save_arrays(arrays, partial / ARRAYS)
-    text = json.dumps(values)
-    header = json.dumps({"format": FORMAT, "digest": _digest(text.encode(), (partial / ARRAYS).read_bytes())})
-    (partial / STATE).write_text(f'{header[:-1]}, "state": {text}}}', encoding="utf-8")
-    sync_tree(partial)
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    write_state(checkpoint / FOLDER, state)
 
 
 def load_state(checkpoint: Path) -> dict[str, Any]:
@@ -104,29 +91,15 @@ def load_state(checkpoint: Path) -> dict[str, Any]:
     folder = checkpoint / FOLDER
     if not checkpoint.is_dir():
         raise UserError(f"there is no checkpoint {checkpoint}; resume from one that is there")
-    if not (folder / STATE).is_file():
+    if not state_file(folder).is_file():
         raise UserError(
-            f"{checkpoint} has no state of rekindle ({FOLDER}/{STATE}), so a run cannot go on from it (TRL's "
+            f"{checkpoint} has no state of rekindle ({FOLDER}/{STATE_FILE}), so a run cannot go on from it (TRL's "
             "save_only_model keeps none); resume from another checkpoint that RekindleTrainer wrote, or begin a new "
             "run with its model and another output_dir"
         )
     if not _has_trainer_state(checkpoint):
         raise UserError(f"{checkpoint} was not written to its end ({TRAINER_STATE}); resume from an earlier checkpoint")
-    try:
-        document = json.loads((folder / STATE).read_text(encoding="utf-8"))
-        if document["format"] != FORMAT:
-            raise UserError(
-                f"{folder} has format {document['format']}, and this rekindle reads format {FORMAT}; resume with the "
-                "version that wrote it"
-            )
-        if document["digest"] != _digest(json.dumps(document["state"]).encode(), (folder / ARRAYS).read_bytes()):
-            raise ValueError("its contents are not those that were written")
-        return join_arrays(document["state"], load_arrays(folder / ARRAYS))
-    except UserError:
-        raise
-    except UNREADABLE as error:
-        why = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{folder} is damaged ({why}); resume from an earlier checkpoint") from error
+    return read_state(folder)
 
 
 def save_batches(checkpoint: Path, process: int, batches: Sequence[Batch], sums: Mapping[str, Tensor]) -> None:
@@ -169,15 +142,8 @@ def load_batches(checkpoint: Path, process: int, device: Any) -> tuple[list[dict
     return [{key: tensor.to(device) for key, tensor in one.items()} for one in batches], sums
 
 
-def _digest(*parts: bytes) -> str:
-    found = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        found.update(part)
-    return found.hexdigest()
-
-
 def _digest_of(tensors: Mapping[str, Tensor]) -> str:
-    return _digest(*(part for name in sorted(tensors) for part in (name.encode(), _bytes(tensors[name]))))
+    return digest_of(*(part for name in sorted(tensors) for part in (name.encode(), _bytes(tensors[name]))))
 
 
 def _bytes(tensor: Tensor) -> bytes:

@@ -136,7 +136,7 @@ class RekindleTrainer(GRPOTrainer):
         self.model.train()  # rollouts before the first step are those of training, too
         newest = newest_whole(Path(self.args.output_dir))
         checkpoint = checkpoint_for(resume_from_checkpoint, newest, self.args.output_dir)
-        with self.run.opened(checkpoint, resumable=newest is not None, **self._facts()) as state:
+        with self.run.started(checkpoint, resumable=newest is not None, **self._facts()) as state:
             self._step, self._buffered_inputs, self._noted = 0, None, {}
             self._shown.clear()
             if state is not None and checkpoint is not None:

@@ -4,29 +4,10 @@ An internal name may change in any release. ``check_versions`` compares the sign
 packages when the integration is imported; the tests of ``make test-trl`` check the attributes as well.
 """
 
-import ast
-import inspect
-import re
-import textwrap
-from collections.abc import Iterator
-from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
-
+from rekindle.integrations.contracts import Contract, installed, release
 from rekindle.types import UserError
 
-__all__ = [
-    "ATTRIBUTES",
-    "BEFORE",
-    "KEYS",
-    "LOWEST",
-    "PRIVATE",
-    "RANGE",
-    "check_versions",
-    "missing",
-    "missing_attributes",
-    "missing_functions",
-    "missing_keys",
-]
+__all__ = ["ATTRIBUTES", "BEFORE", "KEYS", "LOWEST", "PRIVATE", "RANGE", "check_versions", "contract"]
 
 LOWEST, BEFORE = (1, 16), (1, 17)
 """The range of releases that the tests ran with: the first of them, and the first that is not one of them."""
@@ -135,103 +116,24 @@ KEYS = {
 """Keys of batches and metrics that these functions of TRL read or write."""
 
 
+def contract() -> Contract:
+    """The internal names, to be compared with those of the installed packages."""
+    return Contract("rekindle.integrations.trl", RANGE, PRIVATE, ATTRIBUTES, KEYS)
+
+
 def check_versions() -> None:
     """Check that a release of TRL is installed that the integration was tested with.
 
     Raises:
         UserError: There is no TRL, it is an untested release, or a function that the integration relies on changed.
     """
-    installed = _installed("trl")
-    if installed is None:
+    found = installed("trl")
+    if found is None:
         raise UserError('rekindle.integrations.trl needs trl, which is not installed; run: pip install "rekindle[trl]"')
-    if not LOWEST <= _release(installed) < BEFORE:
+    if not LOWEST <= release(found)[:2] < BEFORE:
         raise UserError(
-            f"trl {installed} is installed, and rekindle.integrations.trl was tested with {RANGE}; "
+            f"trl {found} is installed, and rekindle.integrations.trl was tested with {RANGE}; "
             f'run: pip install "{RANGE}"'
         )
-    for sentence in missing_functions():
+    for sentence in contract().missing_functions():
         raise UserError(sentence)
-
-
-def missing() -> list[str]:
-    """A sentence for each internal name that is not what the integration was written for; reads TRL's source."""
-    return [*missing_functions(), *missing_attributes(), *missing_keys()]
-
-
-def missing_keys() -> Iterator[str]:
-    """The sentences about keys of batches and metrics, which need the source of TRL's functions."""
-    for place, names in KEYS.items():
-        found = _find(place)
-        texts = _texts(inspect.getsource(found)) if inspect.isfunction(found) else names  # what is gone was named
-        yield from (_sentence(place, f'no longer has "{name}"') for name in names if name not in texts)
-
-
-def _installed(distribution: str) -> str | None:
-    """The version of an installed distribution. A folder of that name on the path is none."""
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None
-
-
-def _release(text: str) -> tuple[int, int]:
-    """(1, 16) of "1.16.0rc1"; (0, 0) of what is no version."""
-    found = re.match(r"(\d+)\.(\d+)", text)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
-
-
-def missing_functions() -> Iterator[str]:
-    """The sentences about functions, which cost milliseconds."""
-    for place, parameters in PRIVATE.items():
-        found = _find(place)
-        if not callable(found):
-            yield _sentence(place, "is gone")
-        elif (now := ", ".join(inspect.signature(found).parameters)) != parameters:
-            yield _sentence(place, f"now takes ({now}), and rekindle.integrations.trl was written for ({parameters})")
-
-
-def missing_attributes() -> Iterator[str]:
-    """The sentences about attributes, which need the source of TRL's classes."""
-    for place, names in ATTRIBUTES.items():
-        owner = _find(place)
-        given = _given_attributes(owner) if inspect.isclass(owner) else set()
-        yield from (_sentence(f"{place}.{name}", "is gone") for name in names if name not in given)
-
-
-def _find(place: str) -> object | None:
-    """What "module:name.name" names; None where there is nothing."""
-    module, _, path = place.partition(":")
-    try:
-        found: object = import_module(module)
-        for name in path.split("."):
-            found = getattr(found, name)
-    except (ImportError, AttributeError):
-        return None
-    return found
-
-
-def _given_attributes(owner: type) -> set[str]:
-    """Names that a class has, or that a method of it or of its bases assigns to ``self``."""
-    names = set(dir(owner))
-    for one in owner.__mro__[:-1]:
-        names.update(_assigned_to_self(textwrap.dedent(inspect.getsource(one))))
-    return names
-
-
-def _assigned_to_self(source: str) -> Iterator[str]:
-    stored = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Attribute))
-    for node in stored:
-        if isinstance(node.ctx, ast.Store) and ast.unparse(node.value) == "self":
-            yield node.attr
-
-
-def _texts(source: str) -> set[str]:
-    nodes = ast.walk(ast.parse(textwrap.dedent(source)))
-    return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
-
-
-def _sentence(place: str, what: str) -> str:
-    module, _, name = place.partition(":")
-    package = module.split(".")[0]
-    title = {"trl": "TRL"}.get(package, package)
-    return f'{title} {_installed(package)}: {name} {what}; run: pip install "{RANGE}"'

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from rekindle.integrations.trl.settings.tables import KNOWN, allowed
+from rekindle.integrations.settings.tables import KNOWN
 from rekindle.integrations.trl.settings.tables import NAMES as ARGUMENTS
+from rekindle.integrations.trl.settings.tables import allowed
 from rekindle.types import UserError
 
 __all__ = ["NAMES", "model_name", "reward_names", "said"]

@@ -89,7 +89,7 @@ class PrioritizedPool(WeightedPool):
     def _pick(
         self, priority: npt.NDArray[np.float64], count: int, rng: np.random.Generator, excluded: Collection[int]
     ) -> Rows:
-        self._worth[:] = self.history.weight * priority
+        np.multiply(self.history.weight, priority, out=self._worth, casting="same_kind")
         if self._select == "best":
             self._worth[np.fromiter(excluded, np.int64, len(excluded))] = 0.0
             return _best(self._worth, count, rng)

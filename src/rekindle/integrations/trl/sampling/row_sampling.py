@@ -113,19 +113,11 @@ class RowDraws(LogitsProcessor):
         if self._settings is None:
             self._settings = self._on(scores.device)
             self._positions = torch.tensor(self._firsts, dtype=torch.int64, device=scores.device)
-        tokens, logprobs = self._drawn(scores, self._settings, self._positions + len(self._tokens))
+        no_end = torch.empty(0, dtype=torch.int64, device=scores.device)  # a minimum length is transformers' own
+        tokens, logprobs = sample(scores, self._settings, self._positions + len(self._tokens), no_end)
         self._tokens.append(tokens)
         self._logprobs.append(logprobs)
         return torch.full_like(scores, -torch.inf).scatter_(1, tokens[:, None], 0.0)
-
-    def _drawn(self, scores: Tensor, settings: SamplingSettings, positions: Tensor) -> tuple[Tensor, Tensor]:
-        no_end = torch.empty(0, dtype=torch.int64, device=scores.device)  # a minimum length is transformers' own
-        if not 0 < self._cuts.top_k < scores.shape[1]:
-            return sample(scores, settings, positions, no_end)
-        last = scores.topk(self._cuts.top_k, dim=-1).values[:, -1:]
-        tokens, _ = sample(scores.where(scores >= last, -torch.inf), settings, positions, no_end)
-        logprobs = torch.log_softmax(scores.float() / settings.temperatures[:, None], dim=-1)
-        return tokens, logprobs.gather(1, tokens[:, None]).squeeze(1)
 
     def _on(self, device: torch.device) -> SamplingSettings:
         def column(values: Sequence[float], dtype: torch.dtype) -> Tensor:
@@ -136,6 +128,7 @@ class RowDraws(LogitsProcessor):
         return SamplingSettings(
             keys=row_keys(seeds, column([row.index for row in self.rows], torch.int64)),
             temperatures=column(self.temperatures, torch.float32),
+            top_k=column([cuts.top_k] * count, torch.int64) if cuts.top_k > 0 else None,
             top_p=column([cuts.top_p] * count, torch.float32) if cuts.top_p < 1 else None,
             min_p=column([cuts.min_p] * count, torch.float32) if cuts.min_p > 0 else None,
         )

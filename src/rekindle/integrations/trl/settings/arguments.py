@@ -117,6 +117,10 @@ class Arguments:
         each = self.generations_of(rows, group_size) * self.micro_batches * self.num_iterations
         return max(1, math.ceil(self.num_train_epochs * math.ceil(each / self.gradient_accumulation_steps)))
 
+    def at(self, name: str) -> Any:
+        """The value of an argument."""
+        return getattr(self, name)
+
     def is_set(self, name: str) -> bool:
         """Whether an argument differs from TRL's default."""
         return bool(getattr(self, name) != getattr(DEFAULTS, name))

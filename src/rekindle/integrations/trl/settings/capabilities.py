@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from functools import cache
 
 from rekindle.config import Config, ConfigError
+from rekindle.integrations.settings.group_shape import largest_group
 from rekindle.integrations.trl.settings.arguments import DEFAULTS, Arguments
 from rekindle.integrations.trl.settings.run_settings import run_settings, settled
-from rekindle.integrations.trl.settings.step_shape import full_groups, largest_group
+from rekindle.integrations.trl.settings.step_shape import full_groups
 from rekindle.recipes import RECIPES
 
 __all__ = ["Capability", "capabilities", "refusal_of"]

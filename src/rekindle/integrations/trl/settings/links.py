@@ -4,19 +4,14 @@ TRL's ``loss_type`` says two things at once: the aggregation, and for ``cispo`` 
 absolute in TRL (``epsilon_high = 5.0``) and relative here (``loss.clip_high = 4.0``).
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from rekindle.config import Config
-from rekindle.config.conditions import value_at
+from rekindle.integrations.settings.links import Link, same
 from rekindle.integrations.trl.settings.arguments import Arguments
-from rekindle.recipes.grpo import grpo
 
-__all__ = ["AGGREGATION", "LINKS", "LOSS_TYPE", "OWN_LOSSES", "PLAIN", "Link", "wished_loss"]
-
-PLAIN = grpo()
-"""Recipe grpo, which decides nothing."""
+__all__ = ["AGGREGATION", "LINKS", "LOSS_TYPE", "OWN_LOSSES", "wished_loss"]
 
 AGGREGATION: Mapping[str, str] = {
     "dapo": "token_mean",
@@ -35,24 +30,6 @@ OWN_LOSSES = ("bnpo", "sapo", "luspo", "cispo", "vespo")
 """Values of ``loss_type`` that are more than an aggregation."""
 ESTIMATOR: Mapping[str, str] = {"group": "grpo", "none": "dr_grpo"}
 SCALE: Mapping[str, str] = {ours: theirs for theirs, ours in ESTIMATOR.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """An argument and a key.
-
-    Attributes:
-        argument: TRL's name.
-        path: Our key.
-        value: The value of the key that the arguments ask for.
-        arguments: (configuration, arguments) -> the arguments with which TRL does what the key says; those that are
-            right already are left out.
-    """
-
-    argument: str
-    path: str
-    value: Callable[[Arguments], Any]
-    arguments: Callable[[Config, Arguments], Mapping[str, Any]]
 
 
 def wished_loss(arguments: Arguments) -> str:
@@ -113,16 +90,6 @@ def _unmasked(config: Config, arguments: Arguments) -> dict[str, Any]:
     return {"mask_truncated_completions": False} if arguments.mask_truncated_completions else {}
 
 
-def _same(argument: str, path: str) -> Link:
-    """An argument with the value of a key."""
-
-    def back(config: Config, arguments: Arguments) -> dict[str, Any]:
-        value = value_at(config, path)
-        return {} if value == getattr(arguments, argument) else {argument: value}
-
-    return Link(argument, path, lambda arguments: getattr(arguments, argument), back)
-
-
 def _kl(arguments: Arguments) -> str:
     return "k3_corrected" if arguments.use_bias_correction_kl else "k3"
 
@@ -132,15 +99,15 @@ def _corrects(config: Config, arguments: Arguments) -> dict[str, Any]:
     return {"use_bias_correction_kl": config.loss.kl == "k3_corrected"} if changed else {}
 
 
-LINKS: tuple[Link, ...] = (
+LINKS: tuple[Link[Arguments], ...] = (
     Link("num_generations", "train.group_size", lambda arguments: arguments.num_generations, _group_size),
-    _same("temperature", "train.temperature"),
+    same("temperature", "train.temperature"),
     Link("loss_type", "loss.aggregation", lambda arguments: AGGREGATION.get(arguments.loss_type), _loss_type),
     Link("importance_sampling_level", "loss.kind", _loss, _kind),
     Link("epsilon", "loss.clip_low", lambda arguments: arguments.epsilon, _clips),
     Link("epsilon_high", "loss.clip_high", _clip_high, _clips),
-    _same("delta", "loss.dual_clip"),
-    _same("beta", "loss.kl_coefficient"),
+    same("delta", "loss.dual_clip"),
+    same("beta", "loss.kl_coefficient"),
     Link("use_bias_correction_kl", "loss.kl", _kl, _corrects),
     Link("scale_rewards", "advantage.estimator", lambda arguments: ESTIMATOR.get(arguments.scale_rewards), _scale),
     Link(

@@ -1,20 +1,20 @@
 """What TRL cannot do, and what contradicts a recipe: one sentence each, with the remedy."""
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from rekindle.choices import few
 from rekindle.config import Config, ConfigError
-from rekindle.config.conditions import value_at
 from rekindle.config.facts import plays_itself
-from rekindle.config.keys import keys_of
+from rekindle.integrations.settings.group_shape import sizes_itself, sizing_rule
+from rekindle.integrations.settings.links import contradicted
+from rekindle.integrations.settings.words import refuse, with_names
 from rekindle.integrations.trl.settings.arguments import DEFAULTS, Arguments
-from rekindle.integrations.trl.settings.links import AGGREGATION, LINKS, LOSS_TYPE, OWN_LOSSES, PLAIN, wished_loss
-from rekindle.integrations.trl.settings.step_shape import BATCH, sizes_itself
-from rekindle.integrations.trl.settings.tables import NAMES, allowed
+from rekindle.integrations.trl.settings.links import AGGREGATION, LINKS, LOSS_TYPE, OWN_LOSSES, wished_loss
+from rekindle.integrations.trl.settings.step_shape import BATCH
+from rekindle.integrations.trl.settings.tables import NAMES, PLACES
 from rekindle.learning.losses import LOSSES
 
 __all__ = [
@@ -27,20 +27,11 @@ __all__ = [
     "refuse_sizes",
 ]
 
-PATHS = tuple(key.path for key in keys_of(Config) if not allowed(key.path))
-"""Keys that no recipe may set."""
-OURS_INSTEAD = {"optimizer.minibatches", "train.groups_per_step", "train.learning_rate"}
-"""Keys that recipes set and TRL's arguments decide."""
 SAMPLING = (
     "temperature", "top_p", "min_p", "do_sample", "num_beams", "num_return_sequences", "n", "seed", "max_new_tokens",
     "max_tokens",
 )  # fmt: skip
 """Keys of ``generation_kwargs`` that would override what a request says."""
-
-
-def _refuse(problems: Iterator[str]) -> None:
-    if found := list(problems):
-        raise ConfigError("\n".join(found))
 
 
 def refuse_arguments(arguments: Arguments) -> None:
@@ -49,7 +40,7 @@ def refuse_arguments(arguments: Arguments) -> None:
     Raises:
         ConfigError: There are some.
     """
-    _refuse(_impossible(arguments))
+    refuse(_impossible(arguments))
 
 
 def _impossible(arguments: Arguments) -> Iterator[str]:
@@ -98,11 +89,10 @@ def refuse_preset(preset: Mapping[str, Any]) -> None:
             f'recipe = "{name}" makes its own prompts, and TRL trains on those of a dataset; use rekindle train for '
             "self-play"
         )
-    for path in PATHS:
-        if path not in OURS_INSTEAD and value_at(config, path) != value_at(PLAIN, path):
-            raise ConfigError(
-                f'recipe = "{name}" sets {path}, for which TRL has no place; use rekindle train, or another recipe'
-            )
+    for path in PLACES.without_a_place(config):
+        raise ConfigError(
+            f'recipe = "{name}" sets {path}, for which TRL has no place; use rekindle train, or another recipe'
+        )
 
 
 def refuse_contradictions(
@@ -119,11 +109,11 @@ def refuse_contradictions(
     Raises:
         ConfigError: There are some.
     """
-    _refuse(_without_a_loss_type(chosen, decided))
-    _refuse(_contradictions(chosen, tables, decided, arguments))
-    _refuse(_without_a_bound(decided, arguments))
-    _refuse(_own_loss(chosen, decided, arguments))
-    _refuse(_too_few_steps(chosen, decided, arguments))
+    refuse(_without_a_loss_type(chosen, decided))
+    refuse(_contradictions(chosen, tables, decided, arguments))
+    refuse(_without_a_bound(decided, arguments))
+    refuse(_own_loss(chosen, decided, arguments))
+    refuse(_too_few_steps(chosen, decided, arguments))
 
 
 def _too_few_steps(chosen: Mapping[str, Any], decided: set[str], arguments: Arguments) -> Iterator[str]:
@@ -141,20 +131,15 @@ def _contradictions(
     chosen: Mapping[str, Any], tables: Mapping[str, Any], decided: set[str], arguments: Arguments
 ) -> Iterator[str]:
     """Arguments that differ from what the recipe decides."""
-    for link in LINKS:
-        if link.path not in decided or not arguments.is_set(link.argument):
-            continue
+    for link, ours in contradicted(LINKS, chosen, decided, arguments, {"importance_sampling_level": "gspo"}):
         table, key = link.path.split(".")
-        ours = chosen[table].get(key)
-        theirs = "gspo" if link.path == "loss.kind" else link.value(arguments)
-        if theirs != ours:
-            own = key in tables.get(table, {})
-            yield (
-                f"{link.argument} = {getattr(arguments, link.argument)!r} contradicts recipe {chosen['recipe']!r}, "
-                f"which has {link.path} = {ours!r}; leave {link.argument} out of GRPOConfig"
-                f"{_and_full_groups(arguments) if link.argument == 'num_generations' else ''}, or "
-                f"{f'remove {link.path}' if own else 'choose another recipe'}"
-            )
+        own = key in tables.get(table, {})
+        yield (
+            f"{link.name} = {arguments.at(link.name)!r} contradicts recipe {chosen['recipe']!r}, "
+            f"which has {link.path} = {ours!r}; leave {link.name} out of GRPOConfig"
+            f"{_and_full_groups(arguments) if link.name == 'num_generations' else ''}, or "
+            f"{f'remove {link.path}' if own else 'choose another recipe'}"
+        )
 
 
 def _and_full_groups(arguments: Arguments) -> str:
@@ -216,11 +201,9 @@ def refuse_sizes(draft: Config, arguments: Arguments) -> None:
         ConfigError: It is set.
     """
     if sizes_itself(draft) and arguments.is_set("num_generations"):
-        phased = draft.sizes.rule == "fixed"
-        what = f'pool.kind = "{draft.pool.kind}"' if phased else f'sizes.rule = "{draft.sizes.rule}"'
         raise ConfigError(
-            f"num_generations = {arguments.num_generations} beside {what} (recipe {draft.recipe!r}), which sizes "
-            f"groups; leave num_generations out of GRPOConfig{_and_full_groups(arguments)}"
+            f"num_generations = {arguments.num_generations} beside {sizing_rule(draft)} (recipe {draft.recipe!r}), "
+            f"which sizes groups; leave num_generations out of GRPOConfig{_and_full_groups(arguments)}"
         )
 
 
@@ -230,7 +213,7 @@ def refuse_result(config: Config, arguments: Arguments) -> None:
     Raises:
         ConfigError: TRL does not do it.
     """
-    _refuse(_unlike_ours(config, arguments))
+    refuse(_unlike_ours(config, arguments))
 
 
 def _unlike_ours(config: Config, arguments: Arguments) -> Iterator[str]:
@@ -263,11 +246,5 @@ def _unlike_ours(config: Config, arguments: Arguments) -> Iterator[str]:
 
 def in_words_of_trl(message: str, given: Iterable[str]) -> str:
     """A message about keys, with TRL's name beside those that arguments gave."""
-    all_names = {**{link.path: link.argument for link in LINKS}, **NAMES}
-    names = {path: all_names[path] for path in given if path in all_names}
-    lines = [re.sub(r"^config: ", "recipe: ", line) for line in message.splitlines()]
-    return "\n".join(re.sub(r"\b[a-z_]+\.[a-z_0-9]+\b", lambda found: _both(found[0], names), line) for line in lines)
-
-
-def _both(path: str, names: Mapping[str, str]) -> str:
-    return f"{path} (GRPOConfig's {names[path]})" if path in names else path
+    names = {**{link.path: link.name for link in LINKS}, **NAMES}
+    return with_names(message, given, names, "GRPOConfig's {}")

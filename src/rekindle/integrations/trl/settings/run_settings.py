@@ -10,21 +10,20 @@ Where an argument of TRL and a key of ours mean the same (``links``):
 TRL's batch arguments decide how many groups a step has (``step_shape``), because the user's memory does.
 """
 
-import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from rekindle.config import Config, ConfigError, merge, read_toml, renamed
-from rekindle.config.conditions import value_at
-from rekindle.config.keys import keys_of
-from rekindle.config.rules.credit import successes_need_binary_rewards
+from rekindle.config import Config, ConfigError, merge
+from rekindle.integrations.settings.links import decided_paths, decided_settings
+from rekindle.integrations.settings.paths import at, draft, nested, where_read, without_condition
+from rekindle.integrations.settings.rewards import counts_successes, reward_tables
+from rekindle.integrations.settings.tables import recipe_tables
 from rekindle.integrations.trl.settings.arguments import Arguments
-from rekindle.integrations.trl.settings.links import LINKS, PLAIN
+from rekindle.integrations.trl.settings.links import LINKS
 from rekindle.integrations.trl.settings.refusals import (
     in_words_of_trl,
     meant,
@@ -38,10 +37,8 @@ from rekindle.integrations.trl.settings.step_shape import groups_per_step, optim
 from rekindle.integrations.trl.settings.tables import refuse_tables
 from rekindle.recipes import preset_of, resolve
 
-__all__ = ["keeps_trls_denominators", "run_settings", "settled"]
+__all__ = ["run_settings", "settled"]
 
-CONDITIONS = {key.path: key.only for key in keys_of(Config) if key.only is not None}
-LONGEST_NAME = 48
 TRL_DEVIATION = {"advantage.deviation": "sample", "advantage.epsilon": 1e-4}
 """How TRL standardises the rewards of a group."""
 
@@ -72,23 +69,25 @@ def run_settings(
         ConfigError: The recipe, a key or an argument is not valid, or they contradict each other, or TRL has no place
             for what they ask. One line per problem.
     """
-    tables = _tables(recipe)
+    tables = recipe_tables(recipe)
     refuse_tables(tables)
     refuse_arguments(arguments)
     preset = preset_of(tables.get("recipe", "grpo"), tables.get("base"), where="RekindleTrainer")
     refuse_preset(preset)
     chosen = merge(preset, tables)
-    decided = {link.path for link in LINKS if _decides(link.path, preset, tables)}
+    decided = decided_paths(LINKS, preset, tables)
     read = meant(chosen, arguments)
     refuse_contradictions(chosen, tables, decided, read)
     asked = {link.path: link.value(read) for link in LINKS if link.path not in decided}
     if steps is None and rows is not None:
-        size = _at(chosen, "train.group_size") if "train.group_size" in decided else arguments.num_generations
+        size = at(chosen, "train.group_size") if "train.group_size" in decided else arguments.num_generations
         steps = arguments.updates_of(rows, size if isinstance(size, int) and size > 0 else 1)
-    given = {**_surroundings(arguments, model, rewards, steps), **_without_condition(asked)}
+    given = {**_surroundings(arguments, model, rewards, steps), **without_condition(asked)}
     try:
-        given |= _where_read(asked, _draft(chosen, given), arguments)
-        given |= _measured(_draft(chosen, given), tables)
+        sketch = draft(chosen, given)
+        refuse_sizes(sketch, arguments)
+        given |= where_read(asked, sketch)
+        given |= _measured(draft(chosen, given), tables)
         given |= _sized(chosen, given, tables, arguments)
     except ValidationError:  # which resolve puts in words
         _resolved(tables, given)
@@ -104,37 +103,14 @@ def settled(config: Config, arguments: Arguments) -> dict[str, object]:
     To be set on a copy of the ``GRPOConfig`` before TRL reads it. TRL's own mask of truncated completions is off where
     the credit has one, and evaluation keeps its number of generations.
     """
-    changed: dict[str, object] = {}
-    for link in LINKS:
-        if _is_read(link.path, config):
-            changed |= link.arguments(config, arguments)
-    return {name: value for name, value in changed.items() if value != getattr(arguments, name)}
+    return decided_settings(LINKS, config, arguments)
 
 
 def _resolved(tables: Mapping[str, Any], given: Mapping[str, Any]) -> Config:
     try:
-        return resolve(tables, given=_nested(given))
+        return resolve(tables, given=nested(given))
     except ConfigError as error:
         raise ConfigError(in_words_of_trl(str(error), given)) from None
-
-
-def _tables(recipe: str | Path | Mapping[str, Any]) -> dict[str, Any]:
-    """The tables of a recipe as a script gives it."""
-    if isinstance(recipe, Mapping):
-        return renamed(recipe, "recipe")
-    if isinstance(recipe, Path) or (isinstance(recipe, str) and recipe.endswith(".toml")):
-        return read_toml(Path(recipe))
-    if not isinstance(recipe, str):
-        raise ConfigError(
-            f'recipe is {recipe!r:.80}, and it takes a name ("recycle"), the path of a TOML file, or tables '
-            '({"recipe": "erpo", "heating": {"delta": 0.1}})'
-        )
-    return {"recipe": recipe}
-
-
-def _decides(path: str, preset: Mapping[str, Any], tables: Mapping[str, Any]) -> bool:
-    """Whether a key is in the tables, or has another value than in recipe grpo."""
-    return _at(tables, path) is not None or _at(preset, path) != value_at(PLAIN, path)
 
 
 def _surroundings(
@@ -171,88 +147,23 @@ def _reward_tables(rewards: Sequence[tuple[str, float]]) -> list[dict[str, Any]]
         raise ConfigError(
             f"reward_weights = {weights} has no weight above 0, so that no rollout could succeed; give a reward one"
         )
-    names: list[str] = []
-    for name, _ in counted:
-        plain = _plain(name)
-        names.append(plain if plain not in names else f"{plain}_{len(names) + 1}")
-    return [
-        {"function": f"given:{name}", "weight": weight, "in_process": True}
-        for name, (_, weight) in zip(names, counted, strict=True)
-    ]
-
-
-def _plain(name: str) -> str:
-    """A function's name as the name of a metric: of a lambda, or of a reward model's directory, another one."""
-    plain = re.sub(r"\W", "_", name, flags=re.ASCII)[-LONGEST_NAME:]
-    return plain if plain[:1].isalpha() and plain != "mean" else f"reward_{plain.strip('_') or 1}"
-
-
-def _without_condition(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Keys that are always read, with the arguments' values."""
-    return {path: value for path, value in asked.items() if path not in CONDITIONS}
-
-
-def _where_read(asked: Mapping[str, Any], draft: Config, arguments: Arguments) -> dict[str, Any]:
-    """Keys that are read in this configuration, with the arguments' values; None is no value."""
-    refuse_sizes(draft, arguments)
-    return {path: value for path, value in asked.items() if value is not None and _is_read(path, draft)}
+    return reward_tables(counted)
 
 
 def _measured(draft: Config, tables: Mapping[str, Any]) -> dict[str, Any]:
     """TRL's standard deviation, where the estimator is TRL's and the tables leave it alone."""
     if draft.advantage.estimator != "grpo":
         return {}
-    return {path: value for path, value in TRL_DEVIATION.items() if _at(tables, path) is None}
+    return {path: value for path, value in TRL_DEVIATION.items() if at(tables, path) is None}
 
 
 def _sized(
     chosen: Mapping[str, Any], given: Mapping[str, Any], tables: Mapping[str, Any], arguments: Arguments
 ) -> dict[str, Any]:
     """Groups of a step, the division of its updates, and whether rewards become 0 and 1."""
-    groups = groups_per_step(_draft(chosen, given), arguments)
+    groups = groups_per_step(draft(chosen, given), arguments)
     sizes = {"train.groups_per_step": groups, **update_keys(arguments, groups)}
-    if _at(tables, "task.binary_rewards") is not None:
+    if at(tables, "task.binary_rewards") is not None:
         return sizes
-    counts = any(successes_need_binary_rewards(_draft(chosen, {**given, "task.binary_rewards": False})))
+    counts = counts_successes(draft(chosen, {**given, "task.binary_rewards": False}))
     return sizes | {"task.binary_rewards": counts}
-
-
-def _is_read(path: str, config: Config) -> bool:
-    return path not in CONDITIONS or CONDITIONS[path].holds(config)
-
-
-def _draft(chosen: Mapping[str, Any], given: Mapping[str, Any]) -> Config:
-    """The configuration of a recipe with further keys, before its rules are checked."""
-    values = merge(chosen, _nested(given))
-    return Config.model_validate_json(json.dumps(values, default=str))
-
-
-def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Tables of values by path."""
-    found: dict[str, Any] = {}
-    for path, value in values.items():
-        nested: Any = value
-        for part in reversed(path.split(".")):
-            nested = {part: nested}
-        found = merge(found, nested)
-    return found
-
-
-def _at(values: Mapping[str, Any], path: str) -> Any:
-    """The value of a path in tables; None where there is none."""
-    inner: Any = values
-    for part in path.split("."):
-        inner = inner.get(part) if isinstance(inner, Mapping) else None
-    return inner
-
-
-def keeps_trls_denominators(config: Config) -> bool:
-    """Whether rollouts of groups without signal count in the loss's denominators, as they do in TRL.
-
-    They do where the recipe leaves the choice of prompts and rollouts alone. Recipes that choose (recycling, refill,
-    oversampling, phases, sizes, top-ups, subsets, a gate) train on what they chose, as the native trainer does.
-    """
-    train, plain = config.train, PLAIN
-    chosen = ("pool", "refill", "top_up", "subset", "sizes")
-    leaves = all(getattr(config, table) == getattr(plain, table) for table in chosen)
-    return leaves and (train.oversample, train.gate) == (plain.train.oversample, plain.train.gate)

@@ -13,19 +13,10 @@ import math
 from typing import Any
 
 from rekindle.config import Config, ConfigError
-from rekindle.config.facts import fewest_and_most, rollouts_per_step
+from rekindle.integrations.settings.group_shape import largest_group, sizes_itself
 from rekindle.integrations.trl.settings.arguments import Arguments
-from rekindle.scheduling.pools import POOLS
 
-__all__ = [
-    "BATCH",
-    "full_groups",
-    "groups_per_step",
-    "largest_group",
-    "optimizer_record",
-    "sizes_itself",
-    "update_keys",
-]
+__all__ = ["BATCH", "full_groups", "groups_per_step", "optimizer_record", "update_keys"]
 
 BATCH = "the generation batch (per_device_train_batch_size x processes x steps_per_generation)"
 
@@ -48,23 +39,9 @@ def groups_per_step(config: Config, arguments: Arguments) -> int:
     return batch // most
 
 
-def largest_group(config: Config) -> int:
-    """Most rollouts of a group that are trained on; of groups with a mean size, the mean."""
-    if config.subset.kind != "off":
-        return config.subset.size
-    if config.sizes.rule == "knapsack" or rollouts_per_step(config) is not None:
-        return config.train.group_size
-    return fewest_and_most(config)[1]
-
-
 def full_groups(config: Config) -> int:
     """What the generation batch is a multiple of; 1 where groups have sizes of their own."""
     return 1 if sizes_itself(config) else config.train.group_size
-
-
-def sizes_itself(config: Config) -> bool:
-    """Whether a method gives every group its own size, so that there is no ``num_generations``."""
-    return POOLS[config.pool.kind].sizes_groups or config.sizes.rule == "inverse_success"
 
 
 def optimizer_record(arguments: Arguments, updates: int | None) -> dict[str, Any]:

@@ -3,23 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rekindle.config import Config, ConfigError
-from rekindle.config.keys import keys_of
-from rekindle.config.other_names import leaves
+from rekindle.integrations.settings.tables import Places
+from rekindle.integrations.settings.words import refuse
 
-__all__ = ["ARGUMENTS", "KNOWN", "NAMES", "allowed", "refuse_tables"]
-
-TABLES = (
-    "pool", "priority", "skip", "posterior", "phases", "profile", "sizes", "heating", "reactivation", "refill",
-    "top_up", "subset", "overlong", "advantage", "loss",
-)  # fmt: skip
-"""Tables whose keys are all ours inside TRL too."""
-KEYS = (
-    "recipe", "base", "train.group_size", "train.oversample", "train.gate", "train.temperature",
-    "train.max_steps_without_signal", "task.success_threshold", "task.binary_rewards", "samples.per_step",
-)  # fmt: skip
-"""Further keys."""
-KNOWN = frozenset(key.path for key in keys_of(Config))
+__all__ = ["ARGUMENTS", "NAMES", "PLACES", "allowed", "refuse_tables"]
 
 ARGUMENTS: Mapping[str, str] = {
     "train.steps": "max_steps=... or num_train_epochs=...",
@@ -79,19 +66,21 @@ ELSEWHERE: Mapping[str, str] = {
     "filters": "self-play makes its own prompts, and TRL trains on those of a dataset; use rekindle train",
     "check": "self-play makes its own prompts, and TRL trains on those of a dataset; use rekindle train",
     "optimizer.batch_exponent": "TRL's schedule sets the learning rate of every step; remove it",
+    "train.max_off_policy_steps": "TRL samples a generation with the weights that are trained on it; remove it",
     "train.threads": "set the environment variable OMP_NUM_THREADS",
 }
 """What there is instead of a key, by key or table; the longest name counts."""
 
 
-def allowed(path: str) -> bool:
-    """Whether a recipe may set a key inside TRL."""
-    return path in KEYS or path.partition(".")[0] in TABLES
-
-
-def allowed_in(table: str) -> bool:
-    """Whether some keys of a table may be set."""
-    return table in TABLES or any(key.startswith(f"{table}.") for key in KEYS)
+PLACES = Places(
+    belongs="{} belongs to TRL: GRPOConfig({})",
+    table_example='{{"{}": {{"key": value}}}}',
+    settings=ARGUMENTS,
+    elsewhere=ELSEWHERE,
+    decided=frozenset({"optimizer.minibatches", "train.groups_per_step", "train.learning_rate"}),
+)
+"""Where keys are inside TRL."""
+allowed = PLACES.allowed
 
 
 def refuse_tables(tables: Mapping[str, Any]) -> None:
@@ -100,41 +89,14 @@ def refuse_tables(tables: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: There are such keys; one line each.
     """
-    if problems := list(_misplaced(tables)):
-        raise ConfigError("\n".join(f"recipe: {problem}" for problem in problems))
+    refuse(f"recipe: {problem}" for problem in _misplaced(tables))
 
 
 def _misplaced(tables: Mapping[str, Any]) -> Iterator[str]:
-    for name, value in tables.items():
-        if _table(str(name)) and allowed_in(str(name)) and not isinstance(value, Mapping):
-            yield f'{name} = {value!r} is no table; write {{"{name}": {{"key": value}}}}'
-        for path in leaves(str(name), value):
-            if not allowed(path) and _is_known(path) and (words := _instead_of(path)):
-                yield words
+    yield from PLACES.misplaced(tables)
     old = tables.get("loss", {}).get("old_logprobs", "auto") if isinstance(tables.get("loss"), Mapping) else "auto"
     if old != "auto":
         yield (
             f'loss.old_logprobs = "{old}" belongs to TRL, which scores a generation again where later steps train on '
             "it; remove it"
         )
-
-
-def _is_known(path: str) -> bool:
-    """Whether a key, a table, or a key in a list of tables exists."""
-    return path in KNOWN or path.partition(".")[0] in ("rewards", "audits") or _table(path)
-
-
-def _table(path: str) -> bool:
-    return any(one.startswith(f"{path}.") for one in KNOWN)
-
-
-def _instead_of(path: str) -> str | None:
-    """Where a key is inside TRL; None of a whole table whose keys are in several places."""
-    parts = path.split(".")
-    for length in range(len(parts), 0, -1):
-        name = ".".join(parts[:length])
-        if name in ARGUMENTS:
-            return f"{path} belongs to TRL: GRPOConfig({ARGUMENTS[name]})"
-        if name in ELSEWHERE:
-            return f"{path} is not set here: {ELSEWHERE[name]}"
-    return None

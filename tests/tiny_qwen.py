@@ -1,4 +1,4 @@
-"""A tiny model for tests with TRL, always the same, and the arguments that its runs have in common."""
+"""A tiny model for tests inside other trainers, always the same, and the arguments that its runs with TRL share."""
 
 CHARACTERS = "0123456789+=.abcdefghijklmnopqrstuvwxyz "
 LONGEST = 96

@@ -1,0 +1,10 @@
+# GSM8K, 7,473 prompts: short solutions, and one optimizer step for each batch of 256 groups.
+overrides+=(
+  "data.train_files=$DATA/gsm8k/train.parquet"
+  "data.val_files=$DATA/gsm8k/test.parquet"
+  data.max_prompt_length=512
+  data.max_response_length=1024
+  data.train_batch_size=256
+  actor_rollout_ref.actor.ppo_mini_batch_size=256
+  trainer.total_training_steps=200
+)

@@ -1,0 +1,48 @@
+"""Agent loops at the temperature and seed of their row, whatever loop of verl or of the user plays the session."""
+
+from typing import Any
+
+import ray
+from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ, AgentLoopWorkerTQ
+
+from rekindle.integrations.verl.row_keys import SEED, TEMPERATURE
+
+__all__ = ["RowAgentLoopManager", "RowAgentLoopWorker", "row_sampling"]
+
+SEED_BITS = 31
+"""Bits of the seed that an engine takes; vLLM's and SGLang's are signed."""
+GOLDEN = 0x9E3779B97F4A7C15
+"""2 ** 64 / golden ratio, which spreads the sessions of a prompt over all seeds."""
+
+
+def row_sampling(sampling: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+    """Sampling parameters of a session.
+
+    Args:
+        sampling: Those of all sessions.
+        row: Keys of the prompt's row, with the number of the session.
+    """
+    own = dict(sampling)
+    if TEMPERATURE in row:
+        own["temperature"] = float(row[TEMPERATURE])
+    if SEED in row:
+        own["seed"] = (int(row[SEED]) + GOLDEN * (int(row["session_id"]) + 1)) % 2**64 >> (64 - SEED_BITS)
+    return own
+
+
+class _RowAgentLoopWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
+    """verl's worker of agent loops."""
+
+    async def _run_agent_loop(self, sampling_params: dict[str, Any], trajectory: dict[str, Any], **row: Any) -> Any:
+        return await super()._run_agent_loop(row_sampling(sampling_params, row), trajectory, **row)
+
+
+RowAgentLoopWorker = ray.remote(_RowAgentLoopWorker)
+
+
+class RowAgentLoopManager(AgentLoopManagerTQ):
+    """verl's manager, with our workers."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.agent_loop_workers_class = RowAgentLoopWorker

@@ -1,0 +1,213 @@
+"""Rollouts on verl: requests of the scheduler become prompts of its agent loops, and groups come back as rollouts.
+
+    GroupRequest -> row of the dataset + size, temperature, seed -> agent loops -> TransferQueue -> Rollouts
+
+A prompt's key in TransferQueue is the id of its request, and a trajectory's is ``ID_SESSION_0``.
+"""
+
+import time
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import transfer_queue as tq
+
+from rekindle.integrations.verl.row_keys import FACTS, REQUEST, ROLLOUT_N, SEED, TEMPERATURE
+from rekindle.types import GroupRequest, Rollout, UserError
+
+__all__ = ["PARTITION", "Prompts", "VerlGroups", "key_of"]
+
+PARTITION = "train"
+FIELDS = ("prompts", "responses", "response_mask", "rollout_log_probs", "rm_scores", "num_turns", "extra_fields")
+POLL_SECONDS = 0.05
+
+
+def key_of(request_id: int, session: int) -> str:
+    """Key of a trajectory in TransferQueue."""
+    return f"{request_id}_{session}_0"
+
+
+class Prompts(Protocol):
+    """What rollouts need of verl's trainer."""
+
+    def submit(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Begin the sessions of rows, whose ``uid`` is their key."""
+        ...
+
+    def row(self, place: int) -> Mapping[str, Any]:
+        """A row of the dataset by its number."""
+        ...
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """Text of tokens, without special ones."""
+        ...
+
+
+class VerlGroups:
+    """Environment whose rollouts verl's agent loops make; ``play`` returns with the first groups that are finished.
+
+    Args:
+        prompts: verl's trainer.
+        place: Row of the scheduler -> row of the dataset.
+        limit: Most tokens of a response; one of that length, without an end token, was truncated.
+        ends: End tokens.
+
+    Attributes:
+        seconds: Wall seconds by phase. Verifiers run beside generation, so that their time is in it.
+        counts: No counts.
+        tags: verl's tags of finished trajectories that were not cleared, by key.
+        keys: Keys of the rollouts that were yielded and not cleared, by ``id`` of their tokens.
+    """
+
+    def __init__(self, prompts: Prompts, place: Callable[[int], int], limit: int, ends: Container[int]) -> None:
+        self._prompts, self._place, self._limit, self._ends = prompts, place, limit, ends
+        self._open: dict[int, GroupRequest] = {}
+        self.seconds = {"generate": 0.0}
+        self.counts: Mapping[str, int] = {}
+        self.tags: dict[str, dict[str, Any]] = {}
+        self.keys: dict[int, str] = {}
+
+    @property
+    def in_flight(self) -> int:
+        """Requests whose groups are not finished."""
+        return len(self._open)
+
+    def play(self, requests: Sequence[GroupRequest]) -> Iterator[tuple[int, list[Rollout] | None]]:
+        """Begin requests, and yield ``(request id, its n rollouts)`` of those, new or old, that are finished."""
+        if requests:
+            self._prompts.submit([self._row(request) for request in requests])
+            self._open |= {request.id: request for request in requests}
+        began = time.perf_counter()
+        while self._open and not (finished := self._finished()):
+            time.sleep(POLL_SECONDS)
+        if self._open:
+            groups = self._read(finished)
+            self.seconds["generate"] += time.perf_counter() - began
+            yield from groups
+
+    def play_apart(self, requests: Sequence[GroupRequest]) -> Iterator[tuple[int, list[Rollout] | None]]:
+        """Yield all groups of requests that no step has, and remove them from TransferQueue."""
+        yield from self.play(requests)
+        while self.in_flight:
+            yield from self.play([])
+        keys = self.keys_of(request.id for request in requests)
+        if keys:
+            tq.kv_clear(keys=keys, partition_id=PARTITION)
+        self.forget(keys)
+
+    def keep(self, request_ids: Container[int]) -> None:
+        """Keep the groups of these requests in TransferQueue, of a checkpoint, and remove all others."""
+        tags = (tq.kv_list(PARTITION) or {}).get(PARTITION, {})
+        kept = {
+            key: tag
+            for key, tag in tags.items()
+            if not tag.get("is_prompt") and int(key.partition("_")[0]) in request_ids
+        }
+        if others := [key for key in tags if key not in kept]:
+            tq.kv_clear(keys=others, partition_id=PARTITION)
+        self.tags |= kept
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Forget trajectories, which leave TransferQueue elsewhere."""
+        gone = set(keys)
+        self.tags = {key: tag for key, tag in self.tags.items() if key not in gone}
+        self.keys = {tokens: key for tokens, key in self.keys.items() if key not in gone}
+
+    def keys_of(self, request_ids: Iterable[int]) -> list[str]:
+        """Keys of the trajectories of requests, in TransferQueue's order."""
+        asked = set(map(str, request_ids))
+        return [key for key in self.tags if key.partition("_")[0] in asked]
+
+    def _row(self, request: GroupRequest) -> dict[str, Any]:
+        own = {
+            "uid": str(request.id),
+            REQUEST: request.id,
+            ROLLOUT_N: request.n,
+            TEMPERATURE: request.temperature,
+            SEED: request.seed,
+        }
+        return {**self._prompts.row(self._place(request.row)), **own}
+
+    def _finished(self) -> dict[int, bool]:
+        """Request ids of groups that are finished, and whether all their sessions were."""
+        tags = (tq.kv_list(PARTITION) or {}).get(PARTITION, {})
+        found = {}
+        for key, tag in tags.items():
+            if tag.get("is_prompt") and tag["status"] in ("finished", "failure") and int(key) in self._open:
+                found[int(key)] = tag["status"] == "finished"
+        prompts = {str(one) for one in found}
+        self.tags |= {
+            key: tag for key, tag in tags.items() if not tag.get("is_prompt") and key.partition("_")[0] in prompts
+        }
+        return found
+
+    def _read(self, finished: Mapping[int, bool]) -> list[tuple[int, list[Rollout] | None]]:
+        """Groups in the order of their requests; those of a failed session are None, and leave TransferQueue."""
+        tq.kv_clear(keys=[str(one) for one in finished], partition_id=PARTITION)
+        requests = [self._open.pop(one) for one in sorted(finished)]
+        keys = {one.id: self.keys_of([one.id]) for one in requests}
+        whole = [one for one in requests if finished[one.id] and self._is_whole(one, set(keys[one.id]))]
+        groups = dict(self._rollouts(whole))
+        if broken := [key for one in requests if one.id not in groups for key in keys[one.id]]:
+            tq.kv_clear(keys=broken, partition_id=PARTITION)
+            self.forget(broken)
+        return [(one.id, groups.get(one.id)) for one in requests]
+
+    def _is_whole(self, request: GroupRequest, found: set[str]) -> bool:
+        if more := [key for key in found if not key.endswith("_0")]:
+            raise UserError(
+                f"the agent loop returned several trajectories for one session ({more[0]}), and rekindle trains on "
+                "one; return the last one, or train with a trainer mode of verl"
+            )
+        return all(key_of(request.id, session) in found for session in range(request.n))
+
+    def _rollouts(self, requests: Sequence[GroupRequest]) -> Iterator[tuple[int, list[Rollout]]]:
+        """The rollouts of whole groups."""
+        keys = [key_of(request.id, session) for request in requests for session in range(request.n)]
+        if not keys:
+            return
+        data = tq.kv_batch_get(keys=keys, partition_id=PARTITION, select_fields=list(FIELDS))
+        columns = [list(data[name]) for name in FIELDS]
+        rows = iter([dict(zip(FIELDS, values, strict=True)) for values in zip(*columns, strict=True)])
+        for request in requests:
+            group = []
+            for session in range(request.n):
+                key = key_of(request.id, session)
+                rollout = self._rollout(request, self.tags[key], next(rows))
+                self.keys[id(rollout.token_ids)] = key
+                group.append(rollout)
+            yield request.id, group
+
+    def _rollout(self, request: GroupRequest, tag: Mapping[str, Any], found: Mapping[str, Any]) -> Rollout:
+        prompt, response = found["prompts"].tolist(), found["responses"].tolist()
+        mask = [bool(value) for value in found["response_mask"].tolist()]
+        logprobs = found["rollout_log_probs"].tolist()
+        extras = getattr(found["extra_fields"], "data", found["extra_fields"]) or {}
+        sampled = [token for token, own in zip(response, mask, strict=True) if own]
+        facts = {
+            "text": self._prompts.decode(sampled),
+            "turns": max(1, int(found["num_turns"]) // 2),
+            "truncated": len(response) >= self._limit and response[-1] not in self._ends,
+            "rewards": _rewards(extras),
+            **extras.get(FACTS, {}),
+        }
+        return Rollout(
+            token_ids=prompt + response,
+            loss_mask=[False] * len(prompt) + mask,
+            logprobs=[0.0] * len(prompt) + [value if own else 0.0 for value, own in zip(logprobs, mask, strict=True)],
+            reward=float(found["rm_scores"].sum()),
+            temperature=request.temperature,
+            version=_version(tag, request),
+            **facts,
+        )
+
+
+def _version(tag: Mapping[str, Any], request: GroupRequest) -> int:
+    """Policy version of the first token: verl numbers its weights by the step that made them."""
+    found = tag.get("min_global_steps")
+    return request.version if found is None else int(found)
+
+
+def _rewards(extras: Mapping[str, Any]) -> dict[str, float]:
+    """Numbers that the reward function returned beside the score."""
+    found = extras.get("reward_extra_info") or {}
+    return {str(name): float(value) for name, value in found.items() if isinstance(value, int | float)}

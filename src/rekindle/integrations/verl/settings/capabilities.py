@@ -1,0 +1,62 @@
+"""What each recipe is on verl: accepted or refused, what to set, and what it decides; of the code that refuses."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from rekindle.config import ConfigError
+from rekindle.integrations.verl.settings.links import ESTIMATOR
+from rekindle.integrations.verl.settings.run_settings import run_settings, settled
+from rekindle.integrations.verl.settings.values import DEFAULTS, MANAGER, ROLLOUT, Values
+from rekindle.recipes import RECIPES
+
+__all__ = ["SENSIBLE", "Capability", "capabilities", "refusal_of"]
+
+WITHOUT_SIZE = Values(DEFAULTS).changed({ESTIMATOR: "grpo"})
+SENSIBLE: Mapping[str, Values] = {
+    f"`{ROLLOUT}.n`": WITHOUT_SIZE.changed({f"{ROLLOUT}.n": 8}),
+    "": WITHOUT_SIZE,
+}
+"""Settings to try, by what a command has to set for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """A recipe on verl.
+
+    Attributes:
+        refusal: Reason why it is refused; "" where it is accepted.
+        needs: What a command has to set; "" where verl's defaults do.
+        decided: verl's settings that the recipe decides, with their values.
+        binary: Whether rewards become 0 or 1.
+    """
+
+    refusal: str = ""
+    needs: str = ""
+    decided: Mapping[str, Any] | None = None
+    binary: bool = False
+
+
+@cache
+def capabilities() -> Mapping[str, Capability]:
+    """Every recipe by name."""
+    return {name: _capability(name) for name in RECIPES}
+
+
+def refusal_of(recipe: str) -> str:
+    """Reason why a recipe does not work on verl; "" where it does."""
+    return capabilities()[recipe].refusal
+
+
+def _capability(name: str) -> Capability:
+    refusal = ""
+    for words, values in SENSIBLE.items():
+        try:
+            config = run_settings({"recipe": name}, values)
+        except ConfigError as error:
+            refusal = refusal or str(error)
+            continue
+        decided = {path: value for path, value in settled(config, values).items() if value != MANAGER}
+        return Capability("", words, decided, config.task.binary_rewards)
+    return Capability(refusal)

@@ -1,0 +1,139 @@
+"""The update of a step on verl: which rows go through the model, their fields in TransferQueue, and its numbers."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import transfer_queue as tq
+from tensordict import TensorDict
+from torch import Tensor
+from transfer_queue import KVBatchMeta
+
+from rekindle.config import Config
+from rekindle.integrations.verl.groups import PARTITION
+from rekindle.integrations.verl.row_keys import ROW_TEMPERATURE
+from rekindle.integrations.verl.update_rows import UpdateRow, active, jagged, relative_weights, token_fields
+from rekindle.integrations.verl.update_stats import gap_of, update_stats
+from rekindle.learning.aggregation import Aggregation
+from rekindle.records.update_stats import UpdateStats
+
+__all__ = ["Update"]
+
+
+@dataclass(slots=True)
+class Update:
+    """The update that is being made.
+
+    Attributes:
+        config: The run's settings.
+        aggregation: That of verl's loss.
+        rows: Rows that go through the model, dummy ones not counted.
+        batch: Keys and tags of the rows.
+        left_out: The other trajectories of the step, which count in verl's metrics.
+        began: Time when the batch was complete.
+        padding: Tokens of dummy rows.
+        gap: Log-probabilities of the trainer less those of the engine.
+        moved: Movement of the policy; None: not measured.
+    """
+
+    config: Config
+    aggregation: Aggregation
+    rows: list[UpdateRow]
+    batch: KVBatchMeta
+    left_out: KVBatchMeta
+    began: float = field(default_factory=time.perf_counter)
+    padding: int = 0
+    gap: tuple[float, float] | None = None
+    moved: float | None = None
+
+    @classmethod
+    def of(
+        cls,
+        rows: Sequence[UpdateRow],
+        tags: Mapping[str, dict[str, Any]],
+        *,
+        config: Config,
+        aggregation: Aggregation,
+        keep_all: bool,
+    ) -> "Update":
+        """The update on a step's rows.
+
+        Args:
+            rows: A row per training sample.
+            tags: verl's tag of every trajectory of the step, by key.
+            config: The run's settings.
+            aggregation: That of verl's loss.
+            keep_all: Whether rows without gradient go through the model as well.
+        """
+        trained = list(rows) if keep_all else active(rows, with_kl=config.loss.kl_coefficient > 0) or list(rows)
+        keys = {row.key for row in trained}
+        others = [key for key in tags if key not in keys]
+        return cls(
+            config,
+            aggregation,
+            trained,
+            KVBatchMeta(
+                keys=[row.key for row in trained], tags=[tags[row.key] for row in trained], partition_id=PARTITION
+            ),
+            KVBatchMeta(keys=others, tags=[tags[key] for key in others], partition_id=PARTITION),
+        )
+
+    def prepare(self, temperature: float) -> None:
+        """Write what the rows have otherwise than verl thinks: temperatures and loss masks.
+
+        Args:
+            temperature: verl's, of all rows.
+        """
+        keys = self.batch.keys
+        if any(row.sample.temperature != temperature for row in self.rows):
+            temperatures = torch.tensor([row.sample.temperature for row in self.rows])
+            _put(keys, TensorDict({ROW_TEMPERATURE: temperatures}, batch_size=len(keys)))
+        sampled = _get(keys, "response_mask")
+        masks = [torch.tensor(row.mask, dtype=torch.int64) for row in self.rows]
+        if any(not torch.equal(mask, before) for mask, before in zip(masks, sampled, strict=True)):
+            _put(keys, jagged({"response_mask": masks, "loss_mask": masks}))
+
+    def credit(self) -> KVBatchMeta:
+        """Write the advantages, once the old policy's log-probabilities are known; 0 for rows that do not train.
+
+        Returns:
+            The batch with its new fields.
+        """
+        keys = [row.key for row in self.rows]
+        data = tq.kv_batch_get(keys=keys, partition_id=PARTITION, select_fields=["old_log_probs", "entropy"])
+        old, entropies = list(data["old_log_probs"]), list(data["entropy"])
+        self.gap = gap_of(self.rows, old)
+        weights = relative_weights(self.rows, self.aggregation, len(self.batch) - len(self.rows))
+        fields = token_fields(self.rows, weights, old, entropies)
+        if self.left_out.keys:
+            zeros = [torch.zeros(len(one)) for one in _get(self.left_out.keys, "response_mask")]
+            _put(self.left_out.keys, jagged({"advantages": zeros, "returns": zeros}))
+        place, dummy = {key: number for number, key in enumerate(keys)}, torch.zeros(1)
+        columns = {
+            name: [values[place[key]] if key in place else dummy for key in self.batch.keys]
+            for name, values in fields.items()
+        }
+        return _put(self.batch.keys, jagged(columns))
+
+    def stats(self, metrics: Mapping[str, Any], optimizer_steps: int) -> UpdateStats:
+        """The numbers of the update."""
+        return update_stats(
+            metrics,
+            self.rows,
+            padding=self.padding,
+            passes=self.config.optimizer.epochs,
+            steps=optimizer_steps,
+            forwards=1 + (self.config.loss.kl_coefficient > 0),
+            gap=self.gap,
+            moved=self.moved,
+        )
+
+
+def _get(keys: Sequence[str], name: str) -> list[Tensor]:
+    return list(tq.kv_batch_get(keys=list(keys), partition_id=PARTITION, select_fields=[name])[name])
+
+
+def _put(keys: Sequence[str], fields: TensorDict) -> KVBatchMeta:
+    return tq.kv_batch_put(keys=list(keys), partition_id=PARTITION, fields=fields)

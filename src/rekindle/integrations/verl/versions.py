@@ -1,0 +1,118 @@
+"""The versions that the integration was tested with: of verl, of what verl forgets to require, and of Python.
+
+``check_versions`` costs milliseconds and runs before Ray starts. The internal names of verl are compared where verl's
+trainer is imported anyway (``check_contract``); the tests of ``make test-verl`` compare all of them.
+"""
+
+import sys
+
+from rekindle.integrations.contracts import Contract, installed, release
+from rekindle.types import UserError
+
+__all__ = [
+    "ATTRIBUTES",
+    "BEFORE",
+    "BEFORE_PYTHON",
+    "FORGOTTEN",
+    "FUNCTIONS",
+    "KEYS",
+    "LOWEST",
+    "RANGE",
+    "check_contract",
+    "check_versions",
+    "contract",
+]
+
+LOWEST, BEFORE = (0, 9, 1), (0, 10, 0)
+"""The range of releases that the tests ran with: the first of them, and the first that is not one of them."""
+RANGE = "verl>=0.9.1,<0.10"
+"""The same as a requirement for pip; that of the extra in pyproject.toml."""
+BEFORE_PYTHON = (3, 13)
+"""The first Python that verl does not allow."""
+
+FORGOTTEN = ("TransferQueue", "cachetools", "fastapi", "uvicorn")
+"""What verl's default trainer imports, and verl does not require."""
+
+PLATFORM, ROLLOUT = "verl.plugin.platform", "verl.workers.rollout"
+
+FUNCTIONS = {
+    "verl.utils.config:validate_config": "config, use_reference_policy, use_critic",
+    "verl.trainer.main_ppo:run_ppo": "config, task_runner_class",
+    "verl.models.transformers.monkey_patch:is_trl_available": "",
+    "verl.utils.distributed:initialize_global_process_group_ray": "timeout_second, backend",
+    f"{PLATFORM}:set_platform": "platform",
+    f"{PLATFORM}:PlatformRegistry.register": "platform",
+    f"{ROLLOUT}.base:BaseRollout.__init__": "self, config, model_config, device_mesh, args, kwargs",
+    f"{ROLLOUT}.base:BaseRollout.update_weights": "self, weights, wire_format, kwargs",
+    f"{ROLLOUT}.base:BaseRollout.resume": "self, tags",
+    f"{ROLLOUT}.base:BaseRollout.release": "self",
+    f"{ROLLOUT}.replica:RolloutReplica.launch_servers": "self",
+    f"{ROLLOUT}.replica:RolloutReplica.abort_all_requests": "self, reject_request",
+    f"{ROLLOUT}.replica:RolloutReplicaRegistry.register": "name, loader",
+    f"{ROLLOUT}.utils:ensure_async_iterator": "iterable",
+    f"{ROLLOUT}.llm_server:LLMServerClient.generate": (
+        "self, request_id, prompt_ids, sampling_params, image_data, video_data, audio_data, mm_processor_kwargs, kwargs"
+    ),
+}
+"""Functions of verl that the integration overrides or calls: "module:name" -> their parameters, in order."""
+
+ATTRIBUTES: dict[str, tuple[str, ...]] = {
+    f"{ROLLOUT}.base:": ("_ROLLOUT_REGISTRY",),
+    f"{ROLLOUT}.base:BaseRollout": ("config",),
+    f"{ROLLOUT}.replica:RolloutReplica": (
+        "replica_rank",
+        "config",
+        "model_config",
+        "name_suffix",
+        "servers",
+        "_server_address",
+        "_server_handle",
+    ),
+    f"{ROLLOUT}.replica:TokenOutput": ("token_ids", "log_probs", "stop_reason", "extra_fields"),
+}
+"""Attributes that these classes give to their objects, and names of modules."""
+
+KEYS: dict[str, tuple[str, ...]] = {
+    f"{ROLLOUT}.llm_server:FullyAsyncLLMServerClient.generate": ("max_tokens", "aborted", "global_steps"),
+}
+"""Keys and words that these functions of verl read or write."""
+
+
+def contract() -> Contract:
+    """The internal names, to be compared with those of the installed packages."""
+    return Contract("rekindle.integrations.verl", RANGE, FUNCTIONS, ATTRIBUTES, KEYS)
+
+
+def check_contract() -> None:
+    """Check the functions of verl that the integration relies on.
+
+    Raises:
+        UserError: One of them changed.
+    """
+    for sentence in contract().missing_functions():
+        raise UserError(sentence)
+
+
+def check_versions() -> None:
+    """Check that what is installed was tested.
+
+    Raises:
+        UserError: Python is too new for verl, there is no verl, it is an untested release, or what it needs is missing.
+    """
+    remedy = 'run: pip install "rekindle[verl]"'
+    if sys.version_info[:2] >= BEFORE_PYTHON:
+        raise UserError(
+            f"this is Python {sys.version_info[0]}.{sys.version_info[1]}, for which there is no verl; make an "
+            f"environment with Python 3.12, and {remedy}"
+        )
+    found = installed("verl")
+    if found is None:
+        raise UserError(f"rekindle.integrations.verl needs verl, which is not installed; {remedy}")
+    if not LOWEST <= release(found) < BEFORE:
+        raise UserError(
+            f"verl {found} is installed, and rekindle.integrations.verl was tested with {RANGE}; "
+            f'run: pip install "{RANGE}"'
+        )
+    absent = [name for name in FORGOTTEN if installed(name) is None]
+    if absent:
+        raise UserError(f"verl's trainer needs {' and '.join(absent)}, which verl does not install by itself; {remedy}")

@@ -1,0 +1,86 @@
+"""Expected groups with signal: of prompts with known success rates, of a profile, and of a step of a recipe."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = ["StepSignal", "beta_share", "counted_share", "expected_step"]
+
+
+def counted_share(successes: Sequence[int], samples: int, size: int) -> float | None:
+    """Expected share of groups of ``size`` with both right and wrong rollouts, without bias.
+
+    Of k samples of a prompt, c right, a random n have only right ones with C(c, n) / C(k, n). None where there are
+    fewer than ``size`` samples of a prompt.
+
+    Args:
+        successes: Right samples of each prompt.
+        samples: Samples of each prompt, k.
+        size: Group size, n.
+    """
+    if not 1 < size <= samples or not successes:
+        return None
+    every = math.comb(samples, size)
+    shares = [1 - (math.comb(right, size) + math.comb(samples - right, size)) / every for right in successes]
+    return sum(shares) / len(shares)
+
+
+def beta_share(a: float, b: float, size: int) -> float:
+    """1 - E[p^n] - E[(1 - p)^n] for success rates p ~ Beta(a, b): the share of groups of n with signal."""
+    return 1 - _moment(a, b, size) - _moment(b, a, size)
+
+
+def _moment(a: float, b: float, order: int) -> float:
+    """E[p^order] of Beta(a, b)."""
+    return math.prod((a + k) / (a + b + k) for k in range(order))
+
+
+@dataclass(frozen=True, slots=True)
+class StepSignal:
+    """Expected numbers of a step.
+
+    Attributes:
+        asked: Groups rolled out.
+        with_signal: Of these, groups with signal.
+        trained: Groups in the update.
+    """
+
+    asked: float
+    with_signal: float
+    trained: float
+
+
+def expected_step(groups: int, share: float, *, oversample: int = 1, further_rounds: int = 0) -> StepSignal:
+    """Expected numbers of a step whose prompts have signal independently, with probability ``share`` each.
+
+    The first draw has ``oversample * groups`` prompts. Further draws of ``groups`` prompts follow while fewer than
+    ``groups`` have signal. At most ``groups`` are trained on.
+
+    Args:
+        groups: ``train.groups_per_step``, B.
+        share: Probability that a group has signal.
+        oversample: ``train.oversample``, k.
+        further_rounds: ``refill.max_rounds``; 0 without refill.
+    """
+    drawn = oversample * groups
+    asked = float(drawn)
+    for _ in range(further_rounds):
+        asked += groups * _below(drawn, share, groups)
+        drawn += groups
+    trained = groups - sum(_below(drawn, share, bound) for bound in range(1, groups + 1))
+    return StepSignal(asked, asked * share, trained)
+
+
+def _below(draws: int, share: float, bound: int) -> float:
+    """P(X < bound) of X ~ Binomial(draws, share)."""
+    if not 0 < share < 1:
+        return float(draws * share < bound)
+    log = [
+        math.lgamma(draws + 1)
+        - math.lgamma(k + 1)
+        - math.lgamma(draws - k + 1)
+        + k * math.log(share)
+        + (draws - k) * math.log1p(-share)
+        for k in range(min(bound, draws + 1))
+    ]
+    return min(1.0, math.fsum(map(math.exp, log)))

@@ -1,0 +1,37 @@
+"""Stock verl on a CPU: two ranks over gloo, and rekindle's engine as its rollout server."""
+
+import pytest
+from runs import started
+from tiny_run import Run
+
+GAP = "training/rollout_probs_diff_max"
+
+
+def test_a_synchronous_run_trains_on_the_probabilities_that_the_rollouts_had(make_run):
+    made = make_run(mode="sync", steps=3).checked()
+    assert [one["step"] for one in made.metrics] == [1, 2, 3]
+    assert all(0 < one[GAP] < 1e-5 for one in made.metrics)
+    assert all(one["actor/grad_norm"] > 0 for one in made.metrics)
+
+
+def test_an_asynchronous_run_goes_on_with_rollouts_that_an_update_interrupted(make_run):
+    made = make_run(mode="colocate_async", steps=3, prompts=2, group=4, changes=["trainer.save_freq=3"]).checked()
+    assert [one["step"] for one in made.metrics] == [1, 2, 3]
+    assert all(one["actor/grad_norm"] >= 0 for one in made.metrics)
+    assert (made.out / "checkpoints" / "global_step_3" / "actor").is_dir()
+
+
+def test_a_driver_that_is_killed_leaves_a_checkpoint_that_the_next_run_goes_on_from(make_run, tmp_path):
+    changes = ["trainer.save_freq=1", "trainer.resume_mode=auto"]
+    step = "verl.trainer.ppo.v1.trainer_base:PPOTrainer._update_actor"
+    killed = make_run(out=str(tmp_path / "one"), steps=3, changes=changes, moment=step, at=3)
+    assert killed.code == 1
+    assert [one["step"] for one in killed.metrics] == [1, 2]
+    resumed = make_run(out=str(tmp_path / "one"), steps=3, changes=changes).checked()
+    assert [one["step"] for one in resumed.metrics] == [3]
+
+
+def test_a_user_starts_it_with_the_command_of_verl(assets, tmp_path):
+    made = started(Run(str(tmp_path / "run"), steps=1, prompts=2, group=2, ranks=1), assets).checked()
+    (metrics,) = made.metrics
+    assert 0 < metrics[GAP] < 1e-5
