@@ -91,7 +91,10 @@ def made(run, assets):
     try:
         config = composed(run, assets)
         entry.auto_set_device(config)
-        policies = {"use_reference_policy": entry.need_reference_policy(config), "use_critic": entry.need_critic(config)}
+        policies = {
+            "use_reference_policy": entry.need_reference_policy(config),
+            "use_critic": entry.need_critic(config),
+        }
         entry.validate_config(config=config, **policies)
         entry.run_ppo(config, task_runner_class=runner(run))
     except SystemExit as ended:
@@ -138,7 +141,9 @@ def clear(ranks):
     end = time.monotonic() + PATIENCE_SECONDS
     while ray.available_resources().get("GPU", 0) < ranks or ray.util.list_named_actors(all_namespaces=True):
         if time.monotonic() > end:
-            raise RuntimeError(f"{ray.util.list_named_actors(all_namespaces=True)}, {ray.available_resources()} after a run")
+            raise RuntimeError(
+                f"{ray.util.list_named_actors(all_namespaces=True)}, {ray.available_resources()} after a run"
+            )
         time.sleep(0.05)
 
 

@@ -1,8 +1,8 @@
 """Runs of verl's in processes of their own: many in one cluster of Ray's, or one as a user starts it.
 
-    cluster = Cluster(assets)                       a fixture of conftest.py: ``make_run``
-    made = cluster.make(Run(out, mode="sync"))      seconds
-    made = started(Run(out), assets)                python -m verl.trainer.main_ppo: half a minute and more
+cluster = Cluster(assets)                       a fixture of conftest.py: ``make_run``
+made = cluster.make(Run(out, mode="sync"))      seconds
+made = started(Run(out), assets)                python -m verl.trainer.main_ppo: half a minute and more
 """
 
 import json
@@ -129,9 +129,7 @@ def started(run, assets, *changes):
     command += [f"+ray_kwargs.ray_init._temp_dir={scratch}", f"hydra.run.dir={out}/hydra", *changes]
     begun = time.monotonic()
     with (out / "log.txt").open("w") as log:
-        process = subprocess.Popen(
-            command, stdout=log, stderr=log, cwd=out, env=environment(), start_new_session=True
-        )
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=out, env=environment(), start_new_session=True)
         try:
             code = process.wait(LIMIT_SECONDS)
         finally:

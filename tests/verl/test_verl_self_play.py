@@ -11,14 +11,15 @@ from rekindle.environments.rewards import build_rewards
 from rekindle.environments.search.codec import PolicyCodec
 from rekindle.environments.self_play.building import build_check, build_policy_answerer, build_proposer, build_supply
 from rekindle.environments.self_play.created_tasks import CreatedTasks
-from rekindle.integrations.verl.environment_tables import environment_config
 from rekindle.integrations.verl.row_keys import SEED, TEMPERATURE
 from rekindle.integrations.verl.self_play import build_submitted_supply, solver_row
-from rekindle.integrations.verl.sessions import CHECK, PROPOSER, chat_of
+from rekindle.integrations.verl.sessions import chat_of
+from rekindle.integrations.verl.settings import settle
+from rekindle.integrations.verl.settings.environments import CHECK, PROPOSER
 from rekindle.learning.samples import build_samples
 from rekindle.methods import build_credit, build_scheduler
-from rekindle.recipes import resolve
-from rekindle.types import Task, UserError
+from rekindle.scheduling.pools import GrowingPool
+from rekindle.types import Task
 from search_cases import ScriptedEngine, bpe_policy
 from searching import write_jsonl
 
@@ -66,10 +67,10 @@ def tables(tmp_path):
             "document_format": "[{title}: {text}] ",
             "answer_tokens": 12,
         },
-        "self_play": {"prompt": "Ask for {answer} in {hops} hops.", "reference_samples": 0},
+        "self_play": {"prompt": "Ask for {answer} in {hops} hops."},
         "check": {"prompt": "Read {documents} {question}", "max_new_tokens": 24, "noise": 1},
         "engine": {"max_new_tokens": 200},
-        "train": {"groups_per_step": 4, "group_size": 2, "seed": 5},
+        "train": {"group_size": 2},
     }
 
 
@@ -110,10 +111,11 @@ class Step:
 def submitted(policy, tables, lost=lambda request, row: False):
     """A step whose conversations are sessions: the step, what was played, and the created tasks."""
     (made, directory), created = policy, CreatedTasks()
-    settings = settings_of(directory, tables, prompt=200, response=RESPONSE)
+    settings = settings_of(directory, tables, prompt=200, response=RESPONSE, **{"actor_rollout_ref.rollout.n": 1})
     sessions = Sessions(Worker(settings, made.tokenizer, Servers(ScriptedEngine(PolicyCodec(made), says))), lost)
-    config = run_config(tables, directory)
+    config = settle(settings)
     scheduler, verifier = build_scheduler(config, ()), build_rewards(config)
+    assert isinstance(scheduler.pool, GrowingPool)
     supply = build_submitted_supply(
         config,
         SEEDS,
@@ -131,12 +133,13 @@ def submitted(policy, tables, lost=lambda request, row: False):
     return Step(config, supply, play, scheduler), sessions, created
 
 
-def native(policy, tables, sessions):
+def native(policy, sessions):
     """The same step in the environments of ``rekindle train``."""
     (made, _), created, worker = policy, CreatedTasks(), sessions.worker
-    config = run_config(tables, policy[1])
+    config = settle(worker.settings)
     chat, engine = chat_of(config, worker.settings, made.tokenizer), Replay(worker.servers)
     scheduler, verifier = build_scheduler(config, ()), build_rewards(config)
+    assert isinstance(scheduler.pool, GrowingPool)
     with opened_retrievers(config, print) as retrievers:
         supply = build_supply(
             config,
@@ -154,14 +157,9 @@ def native(policy, tables, sessions):
         return Step(config, supply, world.play, scheduler), created
 
 
-def run_config(tables, directory):
-    """The configuration of the run; that of the agent loops has the same tables of environments."""
-    return resolve(tables, given={"model": {"path": str(directory)}, "train": {"steps": 3}})
-
-
 def test_a_step_is_that_of_rekindle_train(policy, tables):
     step, sessions, created = submitted(policy, tables)
-    same, same_created = native(policy, tables, sessions)
+    same, same_created = native(policy, sessions)
     assert created.tasks == same_created.tasks
     assert len(created.tasks) == 3, "the question about Bern gives its answer away"
     assert step.supplied.lines == same.supplied.lines
@@ -198,19 +196,3 @@ def test_a_check_without_a_reply_lets_nothing_pass(policy, tables):
     assert created.tasks == []
     assert step.supplied.metrics["self_play/rejected/unverified"] == 3
     assert not step.groups
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "words"),
-    [("fixed", "proposer", "self_play.fixed"), ("reference_samples", 2, "set self_play.reference_samples = 0")],
-)
-def test_the_start_policy_is_not_on_verl(policy, tables, key, value, words):
-    tables["self_play"][key] = value
-    with pytest.raises(UserError, match=words):
-        submitted(policy, tables)
-
-
-def test_reference_samples_are_off_unless_they_are_asked_for(policy, tables):
-    del tables["self_play"]["reference_samples"]
-    settings = settings_of(policy[1], tables, prompt=200, response=RESPONSE)
-    assert environment_config(settings).self_play.reference_samples == 0

@@ -221,7 +221,7 @@ class RecipeTrainer(PPOTrainer):
         actor, rollout = self.config.actor_rollout_ref.actor, self.config.actor_rollout_ref.rollout
         trained = 1 if actor.use_dynamic_bsz else actor.ppo_micro_batch_size_per_gpu
         scored = 1 if rollout.log_prob_use_dynamic_bsz else rollout.log_prob_micro_batch_size_per_gpu
-        return dp_size * int(math.lcm(self._optimizer_steps * trained, scored))
+        return dp_size * math.lcm(self._optimizer_steps * trained, scored)
 
     @property
     def _multiple(self) -> int:

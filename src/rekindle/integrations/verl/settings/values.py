@@ -55,6 +55,8 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
         f"{ROLLOUT}.top_k": -1,
         f"{ROLLOUT}.do_sample": True,
         f"{ROLLOUT}.seed": 42,
+        f"{ROLLOUT}.name": None,
+        f"{ROLLOUT}.skip_tokenizer_init": True,
         f"{ROLLOUT}.response_length": 512,
         f"{ROLLOUT}.calculate_log_probs": True,
         f"{ROLLOUT}.logprobs_mode": "processed_logprobs",
