@@ -11,8 +11,11 @@ from typing import Any, Protocol
 
 import transfer_queue as tq
 
+from rekindle.config import Config
+from rekindle.integrations.verl.facts import rollout_fields
 from rekindle.integrations.verl.row_keys import FACTS, REQUEST, ROLLOUT_N, SEED, TEMPERATURE
 from rekindle.types import GroupRequest, Rollout, UserError
+from rekindle.verifiers.rewards import reward
 
 __all__ = ["PARTITION", "Prompts", "VerlGroups", "key_of"]
 
@@ -48,7 +51,7 @@ class VerlGroups:
     Args:
         prompts: verl's trainer.
         place: Row of the scheduler -> row of the dataset.
-        limit: Most tokens of a response; one of that length, without an end token, was truncated.
+        config: The run's settings. A response of ``engine.max_new_tokens`` without an end token was truncated.
         ends: End tokens.
 
     Attributes:
@@ -58,8 +61,9 @@ class VerlGroups:
         keys: Keys of the rollouts that were yielded and not cleared, by ``id`` of their tokens.
     """
 
-    def __init__(self, prompts: Prompts, place: Callable[[int], int], limit: int, ends: Container[int]) -> None:
-        self._prompts, self._place, self._limit, self._ends = prompts, place, limit, ends
+    def __init__(self, prompts: Prompts, place: Callable[[int], int], config: Config, ends: Container[int]) -> None:
+        self._prompts, self._place, self._ends = prompts, place, ends
+        self._limit, self._task = config.engine.max_new_tokens, config.task
         self._open: dict[int, GroupRequest] = {}
         self.seconds = {"generate": 0.0}
         self.counts: Mapping[str, int] = {}
@@ -188,13 +192,13 @@ class VerlGroups:
             "turns": max(1, int(found["num_turns"]) // 2),
             "truncated": len(response) >= self._limit and response[-1] not in self._ends,
             "rewards": _rewards(extras),
-            **extras.get(FACTS, {}),
+            **rollout_fields(extras.get(FACTS, {})),
         }
         return Rollout(
             token_ids=prompt + response,
             loss_mask=[False] * len(prompt) + mask,
             logprobs=[0.0] * len(prompt) + [value if own else 0.0 for value, own in zip(logprobs, mask, strict=True)],
-            reward=float(found["rm_scores"].sum()),
+            reward=reward(float(found["rm_scores"].sum()), self._task.binary_rewards, self._task.success_threshold),
             temperature=request.temperature,
             version=_version(tag, request),
             **facts,

@@ -81,7 +81,7 @@ class RecipeTrainer(PPOTrainer):
     steps_per_epoch: int
 
     def __init__(self, config: DictConfig) -> None:
-        self.settings = settle(config)
+        self.settings = settle(config)  # once more: the entry point's was in another process
         with open_dict(config):
             config.trainer.v1.trainer_mode = self.mode
         self._update: Update | None = None
@@ -103,12 +103,11 @@ class RecipeTrainer(PPOTrainer):
     def _init_dataloader(self) -> None:
         super()._init_dataloader()
         self.steps_per_epoch = max(1, self.steps_per_epoch)  # the scheduler draws prompts as often as it likes
-        rollout = self.config.actor_rollout_ref.rollout
-        self._groups = VerlGroups(self, lambda row: self.run.places[row], rollout.response_length, self._ends)
+        self._groups = VerlGroups(self, lambda row: self.run.places[row], self.settings, self._ends)
         model = self.config.actor_rollout_ref.model
         self.run = HostedRun(
             self.settings,
-            tasks_of(self.train_dataset),
+            tasks_of(self.train_dataset, self.config.data.prompt_key),
             self._groups,
             directory=self._directory,
             parameters=parameters_of(model.path, trust_remote_code=model.get("trust_remote_code", False)),
