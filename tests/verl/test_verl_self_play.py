@@ -12,10 +12,11 @@ from rekindle.environments.search.codec import PolicyCodec
 from rekindle.environments.self_play.building import build_check, build_policy_answerer, build_proposer, build_supply
 from rekindle.environments.self_play.created_tasks import CreatedTasks
 from rekindle.integrations.verl.row_keys import SEED, TEMPERATURE
-from rekindle.integrations.verl.self_play import build_submitted_supply, solver_row
+from rekindle.integrations.verl.rows import row_of
+from rekindle.integrations.verl.self_play import build_submitted_supply
 from rekindle.integrations.verl.sessions import chat_of
 from rekindle.integrations.verl.settings import settle
-from rekindle.integrations.verl.settings.environments import CHECK, PROPOSER
+from rekindle.integrations.verl.settings.environments import CHECK, PROPOSER, SEARCH
 from rekindle.learning.samples import build_samples
 from rekindle.methods import build_credit, build_scheduler
 from rekindle.scheduling.pools import GrowingPool
@@ -127,7 +128,7 @@ def submitted(policy, tables, lost=lambda request, row: False):
     )
 
     def play(requests):
-        rows = [(request, solver_row(created.tasks, request)) for request in requests]
+        rows = [(request, row_of(created.tasks[request.row], SEARCH, request.row)) for request in requests]
         return sessions.play_rows(rows, trained=True)
 
     return Step(config, supply, play, scheduler), sessions, created
@@ -170,7 +171,7 @@ def test_a_step_is_that_of_rekindle_train(policy, tables):
     assert [group.rollouts for group in step.groups] == [group.rollouts for group in same.groups]
     assert step.supplied.samples == same.supplied.samples
     assert step.samples == same.samples
-    assert sessions.played == {PROPOSER: 4, CHECK: 6, "rekindle_search": 3}
+    assert sessions.played == {PROPOSER: 4, CHECK: 6, SEARCH: 3}
     rewards = {line["answers"][0]: line["reward"] for line in step.supplied.lines}
     assert rewards == {"Paris": 0.0, "Rome": 1.0, "Oslo": 1.0, "Bern": 0.0}
 

@@ -24,13 +24,13 @@ from rekindle.environments.self_play.proposals import Proposal
 from rekindle.environments.self_play.proposer import Order
 from rekindle.environments.self_play.question_supply import QuestionSupply
 from rekindle.integrations.verl.rows import row_of
-from rekindle.integrations.verl.settings.environments import CHECK, PROPOSER, SEARCH
+from rekindle.integrations.verl.settings.environments import CHECK, PROPOSER
 from rekindle.models.chat import Chat
 from rekindle.scheduling.pools import GrowingPool
 from rekindle.types import GroupRequest, Rollout, Task, usable
 from rekindle.verifiers.verifier import Verifier
 
-__all__ = ["PlaysRows", "SubmittedAnswerer", "SubmittedProposer", "build_submitted_supply", "solver_row"]
+__all__ = ["PlaysRows", "SubmittedAnswerer", "SubmittedProposer", "build_submitted_supply"]
 
 Row = Mapping[str, Any]
 FIRST_CHECK = -(2**62)
@@ -133,16 +133,6 @@ class SubmittedAnswerer:
             step=0,
         )
         return request, row_of(book.task, CHECK, number)
-
-
-def solver_row(tasks: Sequence[Task], request: GroupRequest) -> Row:
-    """The row of a created task for the solver.
-
-    Args:
-        tasks: The created tasks.
-        request: The scheduler's; its ``row`` is the task's place.
-    """
-    return row_of(tasks[request.row], SEARCH, request.row)
 
 
 def build_submitted_supply(
