@@ -352,6 +352,11 @@ REFUSED: list[tuple[dict[str, Any], Any, str]] = [
         "self_play",
         r"before a step solves them; set trainer.v1.trainer_mode=rekindle",
     ),
+    (
+        {"data.train_files": "mine.parquet"},
+        {"task": {"source": "search_world"}},
+        r"data.train_files=mine.parquet beside rekindle.task.source=search_world.* leave data.train_files out",
+    ),
     (SINGLE, "self_play_paper", r"verl makes one; set rekindle.self_play.updates=joint"),
     (SINGLE, {"recipe": "self_play", "self_play": {"fixed": "solver"}}, r"plays one role with the start policy"),
     (SINGLE, {"recipe": "self_play", "self_play": {"reference_samples": 2}}, r"reference_samples = 2 .* set it to 0"),

@@ -5,7 +5,7 @@ agent loops of ours, their rewards are those of our verifiers, and their tables 
 ``rekindle train``. With ``task.source = "given"``, the default, the prompts are those of ``data.train_files``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +24,7 @@ __all__ = [
     "are_ours",
     "environment_keys",
     "environment_settings",
+    "other_files",
     "with_environments",
 ]
 
@@ -92,6 +93,16 @@ def environment_settings(config: Config, tables: Mapping[str, Any]) -> dict[str,
         return {}
     data = {} if config.task.source == "given" else {**DATASET, **PARTS}
     return {DEFAULT_LOOP: agent_loop_of(config), **data}
+
+
+def other_files(config: Config, values: Values) -> Iterator[str]:
+    """Files of prompts beside tasks of ours, as sentences."""
+    for name, part in PARTS.items():
+        if config.task.source != "given" and values.is_set(name) and values.at(name) not in (part, [part]):
+            yield (
+                f"{name}={values.at(name)} beside rekindle.task.source={config.task.source}, which has the prompts; "
+                f"leave {name} out, or set rekindle.task.source=given"
+            )
 
 
 def agent_loop_of(config: Config) -> str:

@@ -11,7 +11,7 @@ from rekindle.integrations.settings.group_shape import sizes_itself, sizing_rule
 from rekindle.integrations.settings.links import contradicted
 from rekindle.integrations.settings.paths import at
 from rekindle.integrations.settings.words import refuse, with_names
-from rekindle.integrations.verl.settings.environments import with_environments
+from rekindle.integrations.verl.settings.environments import other_files, with_environments
 from rekindle.integrations.verl.settings.links import (
     ESTIMATOR,
     ESTIMATORS,
@@ -356,6 +356,7 @@ def _engine_ends_turns(config: Config, values: Values) -> Iterator[str]:
 def _unlike_ours(config: Config, values: Values) -> Iterator[str]:
     yield from _self_play(config, values)
     yield from _engine_ends_turns(config, values)
+    yield from other_files(config, values)
     loss = config.loss
     raised = config.heating.delta > 0
     if raised and loss.off_temperature == "tempered":

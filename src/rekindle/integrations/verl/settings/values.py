@@ -76,6 +76,8 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
         "algorithm.rollout_correction.rollout_is_batch_normalize": False,
         "algorithm.rollout_correction.rollout_rs": None,
         "critic.enable": None,
+        "data.train_files": "~/data/rlhf/gsm8k/train.parquet",
+        "data.val_files": "~/data/rlhf/gsm8k/test.parquet",
         "data.train_batch_size": 1024,
         "data.gen_batch_size": None,
         "data.seed": None,
