@@ -162,6 +162,8 @@ class Steps:
             with self.clock.timed("schedule"):
                 groups = self._scheduler.take()
                 requests = [] if groups is not None else list(iter(self._scheduler.ask, None))
+                if groups is None and not requests:  # a step for which no question was proposed is empty
+                    groups = self._scheduler.take()
             if groups is not None and rollouts and unjudged == rollouts:
                 raise UserError(
                     f"every reward function returned None for all {rollouts} completions of step "
