@@ -22,13 +22,16 @@ REWARDS = (
     "reward.reward_manager.name=KeyedRewards",
     f"reward.reward_manager.module.path={HERE}/keyed_rewards.py",
 )
-TOKENS = {"token_ids": [0, 1], "loss_mask": [False, True], "logprobs": [0.0, -1.0]}
 HEAT = ("+rekindle.heating.delta=0.3", "+rekindle.heating.maximum=1.6")
 
 
 def ledger(directory):
     with sqlite3.connect(directory / "ledger.sqlite") as database:
         return database.execute(f"SELECT {COLUMNS} FROM groups ORDER BY request_id").fetchall()
+
+
+def rewarded(reward):
+    return Rollout(token_ids=[0, 1], loss_mask=[False, True], logprobs=[0.0, -1.0], reward=reward)
 
 
 def natively(run):
@@ -41,7 +44,7 @@ def natively(run):
             for request in list(iter(scheduler.ask, None)):
                 number = numbers[request.task_id]
                 rewards = [keyed_reward(number, request.seed, session) for session in range(request.n)]
-                scheduler.tell(request.id, [Rollout(**TOKENS, reward=reward) for reward in rewards])
+                scheduler.tell(request.id, [rewarded(reward) for reward in rewards])
         records += scheduler.drain_records()
         scheduler.advance(line["version"], line["moved"] or 0.0)
     return [

@@ -15,8 +15,9 @@ from verl.utils.config import omega_conf_to_dataclass, validate_config
 from verl.workers.config import HFModelConfig
 
 from rekindle.integrations.verl import reward, reward_manager
-from rekindle.integrations.verl.environment_tables import agent_loop_of, environment_config
 from rekindle.integrations.verl.settings.command import check_with_verl, command_of
+from rekindle.integrations.verl.settings.environments import agent_loop_of
+from rekindle.integrations.verl.settings.settling import decided_by
 from rekindle.planning.shapes import SHAPES
 from rekindle.recipes import RECIPES
 
@@ -74,11 +75,10 @@ def test_verl_accepts_the_configuration(config):
     assert rollout.name == settings.rollout.name
 
 
-AGENTS = pytest.mark.xfail(strict=True, reason="settings refuse the tables of agents: AGENT_TABLES")
 CHECKED = [
     *(one for one in LAUNCHES if one[2:] == ("vllm", 1) and one[0] != "search"),
     ("gsm8k", "7b", "sglang", 4),
-    pytest.param(("search", "7b", "vllm", 1), marks=AGENTS),
+    ("search", "7b", "vllm", 1),
 ]
 
 
@@ -91,7 +91,7 @@ def test_rekindle_accepts_it_with_the_recipe(checked):
 @pytest.mark.parametrize("size", SCRIPT.SIZES)
 def test_the_agent_loop_is_that_of_the_tables(size):
     config = composed("search", size, "vllm", 1)
-    settings = environment_config(config)
+    settings, _ = decided_by(config)
     assert agent_loop_of(settings) == config.actor_rollout_ref.rollout.agent.default_agent_loop
     assert settings.search.prompt == "{question}"
     assert settings.retriever.url == "http://127.0.0.1:8000/retrieve"

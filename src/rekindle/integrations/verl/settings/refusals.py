@@ -11,6 +11,7 @@ from rekindle.integrations.settings.group_shape import sizes_itself, sizing_rule
 from rekindle.integrations.settings.links import contradicted
 from rekindle.integrations.settings.paths import at, is_read
 from rekindle.integrations.settings.words import refuse, with_names
+from rekindle.integrations.verl.settings.environments import other_files, with_environments
 from rekindle.integrations.verl.settings.links import (
     ESTIMATOR,
     ESTIMATORS,
@@ -45,9 +46,7 @@ def refuse_preset(preset: Mapping[str, Any]) -> None:
     """
     name = preset["recipe"]
     config = Config.model_validate_json(json.dumps(preset))
-    if plays_itself(config) or plays_search(config):
-        raise ConfigError(f'recipe = "{name}" is not on verl yet; use rekindle train for search agents and self-play')
-    for path in PLACES.without_a_place(config):
+    for path in with_environments(PLACES, preset if plays_itself(config) else {}).without_a_place(config):
         raise ConfigError(
             f'recipe = "{name}" sets {path}, for which verl has no place; use rekindle train, or another recipe'
         )
@@ -176,8 +175,48 @@ def refuse_result(config: Config, values: Values) -> None:
     Raises:
         ConfigError: verl does not do it.
     """
+    refuse(_self_play(config, values))
+    refuse(_engine_ends_turns(config, values))
+    refuse(other_files(config, values))
     refuse(_one_temperature(config, values))
     refuse(_weights(config, values))
+
+
+def _self_play(config: Config, values: Values) -> Iterator[str]:
+    """What self-play does elsewhere."""
+    table = config.self_play
+    if not plays_itself(config):
+        return
+    if values.mode != "sync":
+        yield (
+            f"{V1}.trainer_mode={values.at(f'{V1}.trainer_mode')} goes on with rollouts during an update, and "
+            f"self-play proposes questions before a step solves them; set {V1}.trainer_mode=rekindle"
+        )
+    if table.updates == "proposer_first":
+        yield (
+            'self_play.updates = "proposer_first" makes two updates of a step, and verl makes one; set '
+            "rekindle.self_play.updates=joint, or use rekindle train"
+        )
+    if table.fixed != "none":
+        yield (
+            f'self_play.fixed = "{table.fixed}" plays one role with the start policy, which a rollout engine of verl '
+            "has not; remove it, or use rekindle train"
+        )
+    if table.reference_samples:
+        yield (
+            f"self_play.reference_samples = {table.reference_samples} samples from the start policy, which a rollout "
+            "engine of verl has not; set it to 0, or use rekindle train"
+        )
+
+
+def _engine_ends_turns(config: Config, values: Values) -> Iterator[str]:
+    """An engine without texts, beside a protocol whose tags end a turn."""
+    skips = values.at(f"{ROLLOUT}.skip_tokenizer_init") and values.at(f"{ROLLOUT}.name") == "sglang"
+    if plays_search(config) and config.search.protocol == "tags" and skips:
+        yield (
+            f"{ROLLOUT}.skip_tokenizer_init=True leaves SGLang without texts, and tags end the turns of a search agent "
+            f'(search.protocol = "tags"); set {ROLLOUT}.skip_tokenizer_init=False'
+        )
 
 
 def _one_temperature(config: Config, values: Values) -> Iterator[str]:
