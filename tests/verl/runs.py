@@ -82,8 +82,9 @@ class Cluster:
         log = Path(run.out, "log.txt")
         output = log.read_text(errors="replace") if log.exists() else ""
         if not line:
+            said = (self._folder / "cluster.txt").read_text(errors="replace")[-3000:]
             self.close()
-            raise AssertionError(f"no answer in {time.monotonic() - begun:.0f} seconds: {output[-6000:]}{self._said()}")
+            raise AssertionError(f"no answer in {time.monotonic() - begun:.0f} seconds: {output[-6000:]}{said}")
         code, seconds = json.loads(line)
         return Made(code, output, read_metrics(run.out), seconds, Path(run.out))
 
@@ -100,9 +101,6 @@ class Cluster:
                 start_new_session=True,
             )
 
-    def _said(self):
-        return (self._folder / "cluster.txt").read_text(errors="replace")[-3000:]
-
     def close(self):
         """End the process, and what it began."""
         if self._process is None:
@@ -110,6 +108,7 @@ class Cluster:
         self._process.stdin.close()
         ended(self._process)
         self._process = None
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def ended(process, seconds=20):

@@ -1,15 +1,22 @@
 """The internal names of verl that the integration relies on are there, and a change upstream is named."""
 
 import inspect
+import subprocess
+import sys
 from importlib.metadata import entry_points
 
 import pytest
 import verl
 import verl.utils.config
+from cluster import composed
+from tiny_run import Run
 
 import test_exported_names
+from rekindle.integrations.contracts import installed
 from rekindle.integrations.verl import plugin, versions
 from rekindle.types import UserError
+
+assert plugin.HOOKS, "its import wraps verl's check, where no entry point has"
 
 
 @pytest.mark.parametrize("place", versions.FUNCTIONS)
@@ -63,9 +70,19 @@ def test_a_renamed_word_is_named(monkeypatch):
 def test_verl_loads_the_plug_in_while_it_is_imported():
     if "rekindle" not in entry_points(group="verl.plugins").names:
         pytest.skip("rekindle is on the path only, and has no entry points")
-    assert "rekindle" in verl.utils.config.validate_config.__globals__["__name__"]
-    for module in plugin.HOOKS:
-        assert module.startswith("verl.")
+    program = "import sys, verl; assert 'rekindle.integrations.verl.plugin' in sys.modules"
+    subprocess.run([sys.executable, "-P", "-c", program], check=True)
+
+
+def test_the_check_of_verls_own_command_ends_with_our_sentence(monkeypatch, assets, tmp_path):
+    def checked(mode):
+        config = composed(Run(str(tmp_path), mode=mode), assets)
+        verl.utils.config.validate_config(config=config, use_reference_policy=False, use_critic=False)
+
+    monkeypatch.setattr(versions, "installed", lambda name: None if name == "cachetools" else installed(name))
+    checked("sync")
+    with pytest.raises(SystemExit, match=r"^rekindle: verl's trainer needs cachetools, which verl does not install by"):
+        checked("rekindle_separate_async")
 
 
 @pytest.mark.parametrize("module", [name for name in test_exported_names.modules() if ".integrations.verl." in name])
