@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 MINUTES ?= 30
 export TORCH ?= $(shell sed -n 's/^torch==//p' constraints.txt)
 
-.PHONY: setup quickstart smollm2 test test-slow test-all fuzz lint test-wheel test-trackers test-trl test-lowest test-newest
+.PHONY: setup quickstart smollm2 test test-slow test-all fuzz lint test-wheel test-trackers test-trl test-verl test-lowest test-newest
 .PHONY: test-pythons clean
 
 setup: $(VENV)/.ready
@@ -67,6 +67,10 @@ test-trackers:
 # The wheel in TRL, with the TRL of constraints.txt: the first time 1.3 GiB of installed packages.
 test-trl:
 	.ci/trl
+
+# The wheel on verl, with the verl of constraints-verl.txt: the first time 1.9 GiB of installed packages. Python 3.11 or 3.12.
+test-verl:
+	.ci/verl
 
 test-lowest:
 	.ci/bounds lowest

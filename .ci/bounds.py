@@ -5,8 +5,8 @@ import sys
 import tomllib
 from pathlib import Path
 
-ELSEWHERE = {"dev", "trl"}
-"""Extras that `.ci/bounds` does not install; trl's is the range that `.ci/trl` tests."""
+ELSEWHERE = {"dev", "trl", "verl"}
+"""Extras that `.ci/bounds` does not install; those of TRL and verl are ranges that `.ci/trl` and `.ci/verl` test."""
 
 
 def main(which: str, torch: str) -> None:

@@ -134,7 +134,7 @@ def table(found: Mapping[str, Any]) -> str:
             f"{row['decisions_us']:.0f} ({1e6 / row['decisions_us']:,.0f})",
             f"{row['cpu_us']:.0f}",
             f"{_share(rows, row['recipe']):.3%}",
-            f"{row['peak_megabytes']:,}",
+            f"{row['peak_megabytes']:,} ({_bytes_a_prompt(row):.0f})",
             f"{row['state_megabytes']:,} / {row['state_seconds']:.1f}",
         ]
         for row in at_once
@@ -152,12 +152,27 @@ def table(found: Mapping[str, Any]) -> str:
     ]
     return "\n".join(
         [
-            arms.markdown_table([[*head, "peak MB", "state MB / s"], *driver]),
+            arms.markdown_table([[*head, "peak MB (bytes a prompt)", "state MB / s"], *driver]),
             f"{verdict}\n",
+            _in_flight(rows),
             arms.markdown_table([_HEAD, *(_cells(row, rows) for row in rows)]),
             arms.made_words([found]),
             "",
         ]
+    )
+
+
+def _bytes_a_prompt(row: Row) -> float:
+    megabytes: int = row["peak_megabytes"] - row["of_which_before"]
+    return megabytes * 2**20 / int(row["prompts"])
+
+
+def _in_flight(rows: Sequence[Row]) -> str:
+    """A sentence about the state with steps in flight."""
+    last = next(row for row in rows if row["lag"] == LAGS[-1])
+    return (
+        f"With {LAGS[-1]} steps ahead the state also has the rollouts of groups that wait for their step, with their "
+        f"tokens: {last['state_megabytes']:,} MB in {last['state_seconds']:.0f} s for `{last['recipe']}`.\n"
     )
 
 
@@ -204,20 +219,22 @@ def main() -> None:
         print(json.dumps(measure(recipe, latency, options.prompts)))
         return
     wanted = [(recipe, "lognormal") for recipe in MEASURED] + list(BESIDE)
-    kept = json.loads(options.out.read_text())["rows"] if options.out.exists() else []
-    rows = []
+    found = json.loads(options.out.read_text())["rows"] if options.out.exists() else []
+    rows: dict[tuple[str, str], list[Row]] = {
+        pair: [row for row in found if (row["recipe"], row["latency"]) == pair] for pair in wanted
+    }
     for recipe, latency in wanted:
         if recipe not in options.only:
-            rows += [row for row in kept if (row["recipe"], row["latency"]) == (recipe, latency)]
             continue
         command = [sys.executable, __file__, "--one", recipe, latency, "--prompts", str(options.prompts)]
-        rows += json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        rows[recipe, latency] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
         print(f"{recipe}, {latency}", file=sys.stderr, flush=True)
-    found = {**arms.made_now(), "rows": rows}
-    options.out.write_text(json.dumps(found, indent=1) + "\n")
-    print(table(found))
+        kept = {**arms.made_now(), "rows": [row for part in rows.values() for row in part]}
+        options.out.write_text(json.dumps(kept, indent=1) + "\n")
+    text = table(json.loads(options.out.read_text()))
+    print(text)
     if options.docs:
-        arms.replace_block(options.docs / PAGE, BLOCK, table(found))
+        arms.replace_block(options.docs / PAGE, BLOCK, text)
 
 
 if __name__ == "__main__":

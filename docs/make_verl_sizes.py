@@ -74,7 +74,7 @@ def memory_table() -> str:
     """Memory of a GPU for each size and cluster."""
     lines = [
         "| model | nodes | weights, gradients, Adam | gathered weights | activations | **training** | **sampling**, "
-        "vLLM / SGLang | engines of GPUs | KV cache of an engine, tokens, vLLM / SGLang | memory of a node's host |",
+        "vLLM / SGLang | engines x GPUs | KV cache of an engine, tokens, vLLM / SGLang | memory of a node's host |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     return "\n".join([*lines, *(_memory_row(size, nodes) for size in SIZES for nodes in NODES)])
@@ -91,7 +91,7 @@ def _memory_row(size: str, nodes: int) -> str:
         f"{nodes}",
         *(_gb(one) for one in (first.states, first.gathered, first.activations, first.training)),
         " / ".join(_gb(one.sampling) for one in found),
-        f"{cluster.engines} of {cluster.tensor_parallel}",
+        f"{cluster.engines} x {cluster.tensor_parallel}",
         " / ".join(f"{one.cache_tokens // 1000:,}k" for one in found),
         _gb(first.host),
     ]

@@ -8,7 +8,7 @@ import pytest
 COLLECTED = pytest.StashKey[list[tuple[str, bool]]]()
 """The name of every test that was found, with whether it is slow: what ``test_gate`` reads."""
 
-ELSEWHERE = {"trl": "make test-trl"}
+ELSEWHERE = {"trl": "make test-trl", "verl": "make test-verl"}
 """Rooms of tests named after the library that they need, with the command that has it."""
 
 OF_THEIR_OWN = ["recycle", "erpo", "sgpo", "c_rf_ntf"]

@@ -236,6 +236,11 @@ def test_the_table_of_recipes_inside_trl_is_that_of_the_code():
     assert module.PAGE.read_text(encoding="utf-8") == module.page(), "run: python docs/make_trl.py"
 
 
+def test_the_tables_of_recipes_and_settings_on_verl_are_those_of_the_code():
+    module = script_of("make_verl")
+    assert module.PAGE.read_text(encoding="utf-8") == module.page(), "run: python docs/make_verl.py"
+
+
 def test_the_names_of_other_trainers_are_those_of_the_code():
     module = script_of("make_names")
     assert module.PAGE.read_text(encoding="utf-8") == module.page(), "run: python docs/make_names.py"

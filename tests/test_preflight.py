@@ -62,6 +62,10 @@ def test_a_profile_is_looked_for(config):
             ("train.oversample=2", "train.gate=has_signal"),
             r"train.groups_per_step = 4 x train.oversample = 2 is more than the 4 prompts",
         ),
+        (
+            ("train.max_off_policy_steps=2", "train.steps=5"),
+            r"train.groups_per_step = 4 in 3 steps in flight is more than the 4 prompts of the pool, and steps",
+        ),
     ],
 )
 def test_a_step_that_the_pool_cuts_down_is_said(config, settings, said):

@@ -11,6 +11,7 @@ from rekindle import History, Scheduler
 from rekindle.methods import build_scheduler
 from rekindle.scheduling import gates, group_sizes
 from rekindle.scheduling.pools import CyclingPool
+from rekindle.types import Fate
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -72,9 +73,9 @@ def test_every_recipe_keeps_its_bounds_and_its_account(recipe, monkeypatch):
         )  # fmt: skip
         assert (one.ages, one.rollouts, one.seconds) == (two.ages, two.rollouts, two.seconds)
         assert max(one.ages) <= lag
-        assert one.rollouts["expired"] == 0
+        assert one.rollouts[Fate.EXPIRED] == 0
         assert 0 < one.busy <= 1
-        assert one.rollouts["trained"] == sum(one.ages.values()) * config.train.group_size
+        assert one.rollouts[Fate.TRAINED] == sum(one.ages.values()) * config.train.group_size
 
 
 def test_the_page_says_what_was_measured():

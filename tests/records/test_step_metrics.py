@@ -6,7 +6,7 @@ from rekindle.records.step_metrics import Totals, step_metrics
 from rekindle.records.supply import Supplied
 from rekindle.scheduling.group_records import GroupRecord
 from rekindle.training.update_sums import UpdateSums
-from rekindle.types import Fate, GroupRequest, Outcome
+from rekindle.types import Fate, GroupRequest, Outcome, TrainingSample
 
 
 def record(number, n, fate, outcome, prompt, generated, tools=0):
@@ -40,6 +40,17 @@ def test_tokens_beside_training_cost_two_in_both_accounts():
     assert found["flops"] - plain["flops"] == found["flops_sgpo"] - plain["flops_sgpo"] == 2 * 3 * 27
     assert plain["flops"] == 2 * 3 * (8 + 5)
     assert plain["flops_sgpo"] == 12 * 3 * (8 + 10)
+
+
+def test_the_age_of_a_batch_is_counted_in_updates():
+    plain = TrainingSample(
+        token_ids=[1, 2], loss_mask=[False, True], logprobs=[0, -1], advantages=[0, 1], temperature=1.0, weight=1.0
+    )
+    samples = [replace(plain, version=version) for version in (5, 3, 4, 4)]
+    found = step_metrics([TRAINED], samples, UPDATE, version=5)
+    assert (found["staleness/mean"], found["staleness/max"]) == (1.0, 2)
+    none = step_metrics([DROPPED], [], None, version=5)
+    assert none["staleness/mean"] is none["staleness/max"] is None
 
 
 def test_both_accounts_add_up_over_the_run():

@@ -1,9 +1,9 @@
 """Runs of verl's, one after another, in one cluster of Ray's on this machine.
 
-    python cluster.py ASSETS [RANKS]
+    python cluster.py ASSETS GPUS
 
-It reads lines of JSON, a run each (`tiny_run.Run`), makes them with verl's own entry point's functions, and answers each
-with its exit code and its seconds. Output of all processes of a run is in ``log.txt`` of its folder.
+It reads lines of JSON, a run each (`tiny_run.Run`), makes them with the functions of verl's entry point, and answers
+each with its exit code and its seconds. The output of all processes of a run is in ``log.txt`` of its folder.
 """
 
 import json
@@ -22,7 +22,7 @@ PATIENCE_SECONDS = 30
 
 
 def preload():
-    """Import what the processes of a run need, except Ray and what imports it: Ray reads its settings while it starts."""
+    """Import what the processes of a run need, except Ray, which reads settings of a process while it is imported."""
     import accelerate
     import aiohttp
     import datasets
@@ -130,7 +130,7 @@ def runner(run):
     return ray.remote(Dying)
 
 
-def clear(ranks):
+def clear(gpus):
     """Remove what is left of a run: its ranks may outlive the driver in their placement group."""
     import ray
     from ray.util.placement_group import PlacementGroup, placement_group_table, remove_placement_group
@@ -139,7 +139,7 @@ def clear(ranks):
         if group["state"] != "REMOVED":
             remove_placement_group(PlacementGroup(ray.PlacementGroupID(bytes.fromhex(number))))
     end = time.monotonic() + PATIENCE_SECONDS
-    while ray.available_resources().get("GPU", 0) < ranks or ray.util.list_named_actors(all_namespaces=True):
+    while ray.available_resources().get("GPU", 0) < gpus or ray.util.list_named_actors(all_namespaces=True):
         if time.monotonic() > end:
             raise RuntimeError(
                 f"{ray.util.list_named_actors(all_namespaces=True)}, {ray.available_resources()} after a run"
@@ -147,7 +147,7 @@ def clear(ranks):
         time.sleep(0.05)
 
 
-def serve(assets, ranks):
+def serve(assets, gpus):
     """Answer runs until the input ends."""
     import forked_workers
     from tiny_run import OBJECT_STORE_BYTES, Run
@@ -162,7 +162,7 @@ def serve(assets, ranks):
     try:
         ray.init(
             num_cpus=16,
-            num_gpus=ranks,
+            num_gpus=gpus,
             include_dashboard=False,
             object_store_memory=OBJECT_STORE_BYTES,
             _temp_dir=str(scratch),
@@ -172,7 +172,7 @@ def serve(assets, ranks):
             Path(run.out).mkdir(parents=True, exist_ok=True)
             with written_to(Path(run.out, "log.txt")):
                 code = made(run, assets)
-                clear(ranks)
+                clear(gpus)
             print(json.dumps([code, time.monotonic() - begun]), file=answers, flush=True)
     finally:
         ray.shutdown()
@@ -181,4 +181,4 @@ def serve(assets, ranks):
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 2)
+    serve(sys.argv[1], int(sys.argv[2]))

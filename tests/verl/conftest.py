@@ -1,22 +1,6 @@
 """Tests with the real verl: skipped where it is not installed (`make test-verl` makes an environment that has it)."""
 
-import importlib.util
-
 import pytest
-
-# This folder is called verl too: without the real one, `import verl` finds an empty namespace here.
-MISSING = importlib.util.find_spec("verl.trainer") is None
-
-
-class WithoutVerl(pytest.Module):
-    """A file of tests that is skipped before it is imported."""
-
-    def collect(self):
-        pytest.skip("verl is not installed: make test-verl", allow_module_level=True)
-
-
-def pytest_pycollect_makemodule(module_path, parent):
-    return WithoutVerl.from_parent(parent, path=module_path) if MISSING else None
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +13,7 @@ def assets(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def cluster(assets):
-    """One cluster of Ray's for all runs, with two made-up GPUs."""
+    """One cluster of Ray's for all runs, with three made-up GPUs: two ranks, and a server of its own."""
     from runs import Cluster
 
     made = Cluster(assets)

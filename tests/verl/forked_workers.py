@@ -1,7 +1,7 @@
-"""Ray's workers as forks of a process that has the libraries, because a run of verl's has ten and each imports for ten seconds.
+"""Ray's workers as forks of a process that has the libraries: a run of verl's has ten, which would import them each.
 
-Ray starts a worker with ``python SETUP_SCRIPT default_worker.py ARGUMENTS``. Here this file is that script: it sends what it
-was started with, and its streams, to the process that forks, and lives as long as the fork. The fork runs
+Ray starts a worker with ``python SETUP_SCRIPT default_worker.py ARGUMENTS``. Here this file is that script: it sends
+what it was started with, and its streams, to the process that forks, and lives as long as the fork. The fork runs
 ``default_worker.py``. Whoever of the two dies takes the other one along, so Ray may kill either.
 """
 

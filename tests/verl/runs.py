@@ -18,13 +18,14 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 from tiny_run import ENVIRONMENT, cluster_overrides, overrides, read_metrics
 
 import rekindle
 
 HERE = Path(__file__).parent
-LIMIT_SECONDS = 180
+LIMIT_SECONDS = 400
 """Most seconds of a run, and of the start of a cluster."""
 
 
@@ -65,9 +66,9 @@ def environment():
 class Cluster:
     """A process that makes runs one after another; see ``cluster.py``. It begins with the first run."""
 
-    def __init__(self, assets, ranks=2):
-        self._command = [sys.executable, str(HERE / "cluster.py"), str(assets), str(ranks)]
-        self._process = None
+    def __init__(self, assets, gpus=3):
+        self._command = [sys.executable, str(HERE / "cluster.py"), str(assets), str(gpus)]
+        self._process: Any = None
 
     def make(self, run):
         """Make a run."""

@@ -157,7 +157,7 @@ def test_dummy_rows_count_nowhere(aggregation, mode):
     assert_equal(rows_of([MIXED, OTHER], aggregation), mode, dummies=3)
 
 
-STAGES = {
+STAGES: dict[str, dict] = {
     "negative tokens": {"negative_keep_ratio": 0.4},
     "negative scale": {"negative_scale": 0.5},
     "subset": {"subset": Subset(lambda rewards: max_variance(rewards, 2), "selected")},

@@ -7,8 +7,6 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("verl.trainer")
 import verl.trainer
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
@@ -17,6 +15,9 @@ from verl.utils.config import omega_conf_to_dataclass, validate_config
 from verl.workers.config import HFModelConfig
 
 from rekindle.integrations.verl import reward, reward_manager
+from rekindle.integrations.verl.settings.command import check_with_verl, command_of
+from rekindle.integrations.verl.settings.environments import agent_loop_of
+from rekindle.integrations.verl.settings.settling import decided_by
 from rekindle.planning.shapes import SHAPES
 from rekindle.recipes import RECIPES
 
@@ -74,10 +75,28 @@ def test_verl_accepts_the_configuration(config):
     assert rollout.name == settings.rollout.name
 
 
-def test_rekindle_accepts_it_with_the_recipe(launch):
+CHECKED = [
+    *(one for one in LAUNCHES if one[2:] == ("vllm", 1) and one[0] != "search"),
+    ("gsm8k", "7b", "sglang", 4),
+    ("search", "7b", "vllm", 1),
+]
+
+
+@pytest.mark.parametrize("checked", CHECKED, ids=str)
+def test_rekindle_accepts_it_with_the_recipe(checked):
     """As `rekindle verl --dry-run` does."""
-    command = pytest.importorskip("rekindle.integrations.verl.settings.command")
-    command.check_with_verl(command.command_of(None, SCRIPT.overrides(*launch)))
+    check_with_verl(command_of(None, SCRIPT.overrides(*checked)))
+
+
+@pytest.mark.parametrize("size", SCRIPT.SIZES)
+def test_the_agent_loop_is_that_of_the_tables(size):
+    config = composed("search", size, "vllm", 1)
+    settings, _ = decided_by(config)
+    assert agent_loop_of(settings) == config.actor_rollout_ref.rollout.agent.default_agent_loop
+    assert settings.search.prompt == "{question}"
+    assert settings.retriever.url == "http://127.0.0.1:8000/retrieve"
+    documents = (settings.search.max_turns - 1) * settings.search.documents * settings.search.document_tokens
+    assert settings.engine.max_new_tokens + documents == config.data.max_response_length
 
 
 def test_no_reference_policy_takes_memory(config):

@@ -1,6 +1,5 @@
-"""Recipes through verl's own trainer on a CPU: two FSDP2 ranks over gloo, and run files like those of the command line."""
+"""Recipes through verl's own trainer on a CPU: two FSDP2 ranks over gloo, and the run files of the command line."""
 
-import json
 from collections import Counter
 
 import pytest

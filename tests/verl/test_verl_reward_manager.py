@@ -4,8 +4,6 @@ import asyncio
 
 import numpy as np
 import pytest
-
-pytest.importorskip("verl.trainer")
 import torch
 from omegaconf import OmegaConf
 from tensordict import TensorDict

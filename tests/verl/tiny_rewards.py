@@ -4,3 +4,15 @@
 def odd(data_source, solution_str, ground_truth, extra_info, **_):
     """1 for an odd number of digits."""
     return float(sum(one.isdigit() for one in solution_str) % 2)
+
+
+def often(data_source, solution_str, ground_truth, extra_info, **_):
+    """Always 1 for two prompts of three, so that temperatures are raised."""
+    return 1.0 if extra_info["index"] % 3 else float(sum(one.isdigit() for one in solution_str) % 2)
+
+
+def failing(data_source, solution_str, ground_truth, extra_info, **_):
+    """An error for a prompt of four."""
+    if extra_info["index"] % 4 == 0:
+        raise ValueError("no reward for this prompt")
+    return float(sum(one.isdigit() for one in solution_str) % 2)

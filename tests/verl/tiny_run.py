@@ -54,9 +54,9 @@ def made_assets(directory):
     """Write model, tokenizer, and the rows of 40 sums for training and 8 for validation; return the directory."""
     import pyarrow
     import pyarrow.parquet
-    from tiny_qwen import CHARACTERS, LONGEST, made_model
 
     from rekindle.warm_starts.tiny_tokenizers import character_tokenizer
+    from tiny_qwen import CHARACTERS, LONGEST, made_model
 
     tokenizer = character_tokenizer(CHARACTERS, LONGEST)
     tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
@@ -66,6 +66,18 @@ def made_assets(directory):
     for name, part in (("train", rows[:40]), ("val", rows[40:])):
         pyarrow.parquet.write_table(pyarrow.Table.from_pylist(part), directory / f"{name}.parquet")
     return directory
+
+
+SEPARATE = [
+    "trainer.v1.trainer_mode=separate_async",
+    "actor_rollout_ref.hybrid_engine=False",
+    "actor_rollout_ref.rollout.checkpoint_engine.backend=rekindle_cpu",
+    "actor_rollout_ref.rollout.tensor_model_parallel_size=1",
+    "actor_rollout_ref.rollout.nnodes=1",
+    "actor_rollout_ref.rollout.n_gpus_per_node=1",
+    "trainer.v1.separate_async.parameter_sync_step=1",
+]
+"""Changes with which a rollout server has a made-up GPU of its own; the mode may be ours."""
 
 
 def row(number):

@@ -111,13 +111,14 @@ def test_an_exception_reaches_whoever_waits():
     def call(items):
         raise ValueError("no")
 
+    own = Desk()
+
     async def both():
-        calls = WaitingCalls(call, desk.conversations)
+        calls = WaitingCalls(call, own.conversations)
         return await asyncio.gather(calls(1), calls(2), return_exceptions=True)
 
-    desk = Desk()
     found = asyncio.run(both())
-    desk.close()
+    own.close()
     assert [str(one) for one in found] == ["no", "no"]
 
 

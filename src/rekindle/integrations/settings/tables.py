@@ -11,7 +11,7 @@ from rekindle.config.keys import keys_of
 from rekindle.config.other_names import leaves
 from rekindle.integrations.settings.links import PLAIN
 
-__all__ = ["KNOWN", "Places", "recipe_tables"]
+__all__ = ["COMMON_KEYS", "KNOWN", "Places", "recipe_tables"]
 
 KNOWN = frozenset(key.path for key in keys_of(Config))
 """Paths of all keys."""
@@ -24,6 +24,7 @@ COMMON_KEYS = (
     "recipe", "base", "train.group_size", "train.oversample", "train.gate", "train.temperature",
     "train.max_steps_without_signal", "task.success_threshold", "task.binary_rewards", "samples.per_step",
 )  # fmt: skip
+"""Keys that are ours inside every trainer, beside those of the tables."""
 
 
 def recipe_tables(recipe: object) -> dict[str, Any]:

@@ -1,13 +1,12 @@
 """Names: those of TRL's parts, for run files, and TRL's words for our keys, in messages."""
 
-import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from rekindle.integrations.settings.tables import KNOWN
+from rekindle.integrations.settings.words import Wording
 from rekindle.integrations.trl.settings.tables import NAMES as ARGUMENTS
-from rekindle.integrations.trl.settings.tables import allowed
+from rekindle.integrations.trl.settings.tables import PLACES
 from rekindle.types import UserError
 
 __all__ = ["NAMES", "model_name", "reward_names", "said"]
@@ -67,22 +66,7 @@ NAMES: Mapping[str, str] = MappingProxyType(
     }
 )
 """Argument of TRL by our key."""
-KEY = re.compile(r"(?<![\w./])[a-z_]+\.[a-z][a-z_0-9]*(?:\.[a-z_0-9]+)*(?![\w/])")
-
-
-def said(message: str) -> str:
-    """A message with the names of TRL for what a script sets there; keys of recipes keep theirs."""
-    for ours, theirs in PHRASES.items():
-        message = message.replace(ours, theirs)
-    for table in ("rewards[", "audits["):
-        message = message.replace(table, TABLES[table])
-    return KEY.sub(lambda found: _argument(found[0]), message)
-
-
-def _argument(path: str) -> str:
-    if path not in KNOWN or (allowed(path) and path not in NAMES):
-        return path
-    return NAMES.get(path) or TABLES.get(f"{path.partition('.')[0]}.") or path
+said = Wording(PLACES, PHRASES, NAMES, TABLES).said
 
 
 def model_name(model: Any) -> str:

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any, Literal
 
 from rekindle.config.tables.task import VerifyTable
-from rekindle.tasks.fields import text_of
+from rekindle.integrations.verl.ground_truths import answers_in
 from rekindle.types import Task, UserError
 from rekindle.verifiers.rewards import named_verifier
 from rekindle.verifiers.verifier import Verifier
@@ -64,7 +64,7 @@ def compute_score(
         MissingExtraError: math-verify is needed and not installed.
     """
     told = extra_info or {}
-    answers = _answers(ground_truth)
+    answers = answers_in(ground_truth)
     if not any(one.strip() for one in answers):
         raise UserError(
             f'a row of "{data_source}" (extra_info.index {told.get("index")!r}) has no reference answer in '
@@ -111,13 +111,3 @@ def _message(message: Mapping[str, Any]) -> dict[str, str]:
     if not isinstance(content, str):
         content = "".join(str(part.get("text", "")) for part in content)
     return {"role": str(message.get("role")), "content": content}
-
-
-def _answers(ground_truth: Any) -> tuple[str, ...]:
-    """Accepted answers; those of a Parquet file may be arrays."""
-    if isinstance(ground_truth, Mapping):
-        ground_truth = ground_truth.get("target")
-    if hasattr(ground_truth, "tolist"):
-        ground_truth = ground_truth.tolist()
-    values = ground_truth if isinstance(ground_truth, list | tuple) else [ground_truth]
-    return tuple(text for one in values if (text := text_of(one)) is not None)

@@ -11,7 +11,7 @@ from typing import Any
 
 from rekindle.choices import few
 from rekindle.integrations.row_tasks import derived_ids, own_ids, prompt_in
-from rekindle.tasks.fields import text_of
+from rekindle.integrations.verl.ground_truths import answers_in
 from rekindle.tasks.json_tasks import task_from_json, task_to_json
 from rekindle.tasks.task_set import TaskError
 from rekindle.types import Task
@@ -99,7 +99,8 @@ def _task(place: str, row: Mapping[str, Any], value: object) -> Task:
     prompt = prompt_in(place, list(value) if isinstance(value, tuple) else value)
     source = row.get("data_source")
     metadata = {**_table(row, "extra_info"), **({} if source is None else {"data_source": source})}
-    return Task("", prompt.text, _answer(_table(row, "reward_model").get("ground_truth")), metadata, prompt.messages)
+    answer = _one_or_all(answers_in(_table(row, "reward_model").get("ground_truth")))
+    return Task("", prompt.text, answer, metadata, prompt.messages)
 
 
 def _table(row: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -107,16 +108,9 @@ def _table(row: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _answer(value: object) -> str | tuple[str, ...]:
-    """The reference answer, or several; Search-R1's rows have a table with ``target``."""
-    if isinstance(value, Mapping):
-        value = value.get("target")
-    if hasattr(value, "tolist"):  # an array, of verl's reading of Parquet
-        value = value.tolist()
-    if isinstance(value, list | tuple):
-        texts = tuple(text for one in value if (text := text_of(one)) is not None)
-        return texts[0] if len(texts) == 1 else texts or ""
-    return text_of(value) or ""
+def _one_or_all(answers: tuple[str, ...]) -> str | tuple[str, ...]:
+    """The reference answer, or several; "" where there is none."""
+    return answers[0] if len(answers) == 1 else answers or ""
 
 
 def _own_id(row: Mapping[str, Any]) -> object | None:

@@ -10,8 +10,9 @@ and made-up GPUs of Ray's (``+ray_kwargs.ray_init.num_gpus=2``), because verl co
     platform.py  a platform without a GPU, and process groups over gloo
     sampler.py   answers of the policy to concurrent requests, with rekindle's own engine
     rollout.py   that sampler as a rollout server of verl's
+    weights.py   the way of the weights where servers and trainer are separate (checkpoint_engine.backend=rekindle_cpu)
 
-Importing the package registers all three with verl; nothing of verl's is imported for it.
+Importing the package registers all of it with verl; nothing of verl's is imported for it.
 """
 
 import os
@@ -19,12 +20,12 @@ from types import ModuleType
 from typing import Any
 
 from rekindle.integrations.verl.cpu.platform import use_cpu, use_gloo
-from rekindle.integrations.verl.post_import import after_import
+from rekindle.integrations.verl.post_import import after_import, named
 
 __all__ = ["ROLLOUT"]
 
 ROLLOUT = "rekindle_cpu"
-"""``actor_rollout_ref.rollout.name``."""
+"""``actor_rollout_ref.rollout.name``, and ``actor_rollout_ref.rollout.checkpoint_engine.backend``."""
 
 ADAPTER = "rekindle.integrations.verl.cpu.rollout.CpuServerAdapter"
 
@@ -46,5 +47,6 @@ def _replica() -> Any:
 os.environ.setdefault("VERL_ENGINE_DEVICE", "cuda")  # verl's FSDP engine, which it registers for GPUs only
 after_import("verl.plugin.platform", use_cpu)
 after_import("verl.utils.distributed", use_gloo)
+after_import("verl.checkpoint_engine.base", named("rekindle.integrations.verl.cpu.weights:register"))
 after_import("verl.workers.rollout.base", _add_adapter)
 after_import("verl.workers.rollout.replica", _add_replica)

@@ -11,14 +11,12 @@ from rekindle.integrations.verl.settings.run_settings import run_settings, settl
 from rekindle.integrations.verl.settings.values import DEFAULTS, MANAGER, ROLLOUT, Values
 from rekindle.recipes import RECIPES
 
-__all__ = ["SENSIBLE", "Capability", "capabilities", "refusal_of"]
+__all__ = ["Capability", "capabilities", "refusal_of"]
 
-WITHOUT_SIZE = Values(DEFAULTS).changed({ESTIMATOR: "grpo"})
-SENSIBLE: Mapping[str, Values] = {
-    f"`{ROLLOUT}.n`": WITHOUT_SIZE.changed({f"{ROLLOUT}.n": 8}),
-    "": WITHOUT_SIZE,
-}
-"""Settings to try, by what a command has to set for them."""
+SIZE = f"{ROLLOUT}.n"
+UNSIZED = Values(DEFAULTS).changed({ESTIMATOR: "grpo"})
+SENSIBLE = (UNSIZED.changed({SIZE: 8}), UNSIZED)
+"""Settings to try: with a group size, and without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +25,13 @@ class Capability:
 
     Attributes:
         refusal: Reason why it is refused; "" where it is accepted.
-        needs: What a command has to set; "" where verl's defaults do.
+        sized: Whether a command sets ``rollout.n``; False: the recipe decides the sizes of groups.
         decided: verl's settings that the recipe decides, with their values.
         binary: Whether rewards become 0 or 1.
     """
 
     refusal: str = ""
-    needs: str = ""
+    sized: bool = False
     decided: Mapping[str, Any] | None = None
     binary: bool = False
 
@@ -51,12 +49,12 @@ def refusal_of(recipe: str) -> str:
 
 def _capability(name: str) -> Capability:
     refusal = ""
-    for words, values in SENSIBLE.items():
+    for values in SENSIBLE:
         try:
             config = run_settings({"recipe": name}, values)
         except ConfigError as error:
             refusal = refusal or str(error)
             continue
         decided = {path: value for path, value in settled(config, values).items() if value != MANAGER}
-        return Capability("", words, decided, config.task.binary_rewards)
+        return Capability("", values.is_set(SIZE), decided, config.task.binary_rewards)
     return Capability(refusal)

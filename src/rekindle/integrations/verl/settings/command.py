@@ -20,8 +20,8 @@ __all__ = ["Command", "check_with_verl", "command_of"]
 MODULE = "verl.trainer.main_ppo"
 CONFIG_NAME = "ppo_trainer"
 MODE = f"{V1}.trainer_mode"
-LONG = {"name": "--config-name", "path": "--config-path", "more": "--config-dir"}
-SHORT = {"-cn": "name", "-cp": "path", "-cd": "more"}
+LONG = {"name": "--config-name", "path": "--config-path"}
+SHORT = {"-cn": "name", "-cp": "path"}
 OPTIONS = {**{option: what for what, option in LONG.items()}, **SHORT}
 """Options of hydra that say which configuration is composed, by what they give."""
 
@@ -97,14 +97,18 @@ def check_with_verl(command: Command) -> None:
 
 def _configurations() -> Path:
     """Folder of verl's configurations; verl itself is not imported, because that takes seconds."""
-    for name in ("verl", "hydra"):
-        if find_spec(name) is None:
-            raise UserError(f'{name} is not installed; run: pip install "rekindle[verl]"')
-    found = find_spec("verl")
-    folder = None if found is None or found.origin is None else Path(found.origin).parent / "trainer" / "config"
-    if folder is None or not (folder / f"{CONFIG_NAME}.yaml").is_file():
-        raise UserError('the installed verl has no trainer/config/ppo_trainer.yaml; run: pip install "rekindle[verl]"')
+    _place_of("hydra")
+    folder = _place_of("verl") / "trainer" / "config"
+    if not (folder / f"{CONFIG_NAME}.yaml").is_file():
+        raise UserError(f'the installed verl has no {CONFIG_NAME}.yaml; run: pip install "rekindle[verl]"')
     return folder
+
+
+def _place_of(package: str) -> Path:
+    found = find_spec(package)
+    if found is None or found.origin is None:
+        raise UserError(f'{package} is not installed; run: pip install "rekindle[verl]"')
+    return Path(found.origin).parent
 
 
 def _parted(given: Sequence[str]) -> tuple[dict[str, str], list[str]]:
@@ -152,10 +156,9 @@ def _composed(folder: Path, options: Mapping[str, str], overrides: Sequence[str]
 
     given = {what: Path(option.partition("=")[2]) for what, option in options.items()}
     name = str(given.get("name", CONFIG_NAME)).removesuffix(".yaml")
-    more = [f"hydra.searchpath=[file://{given['more'].resolve()}]"] if "more" in given else []
     try:
         with _initialized(_folder(folder, given.get("path"))):
-            return compose(name, [*overrides, *more])
+            return compose(name, list(overrides))
     except (HydraException, OmegaConfBaseException) as error:
         remedy = "" if "\n" in str(error) else "; correct the override"
         raise UserError(f"verl's configuration: {_first_line(error)}{remedy}") from error

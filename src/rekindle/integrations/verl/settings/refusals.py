@@ -1,4 +1,4 @@
-"""What rekindle cannot do on verl, and what contradicts a recipe: one sentence each, with the remedy."""
+"""What a recipe cannot do on verl, and what contradicts it: one sentence each, with the remedy."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,7 +9,7 @@ from rekindle.config import Config, ConfigError
 from rekindle.config.facts import fewest_and_most, plays_itself, plays_search
 from rekindle.integrations.settings.group_shape import sizes_itself, sizing_rule
 from rekindle.integrations.settings.links import contradicted
-from rekindle.integrations.settings.paths import at
+from rekindle.integrations.settings.paths import at, is_read
 from rekindle.integrations.settings.words import refuse, with_names
 from rekindle.integrations.verl.settings.environments import other_files, with_environments
 from rekindle.integrations.verl.settings.links import (
@@ -23,179 +23,19 @@ from rekindle.integrations.verl.settings.links import (
 )
 from rekindle.integrations.verl.settings.step_shape import updates_per_step
 from rekindle.integrations.verl.settings.tables import NAMES, PLACES
-from rekindle.integrations.verl.settings.values import ACTOR, MANAGER, MODES, ROLLOUT, V1, Values
+from rekindle.integrations.verl.settings.values import ACTOR, ROLLOUT, V1, Values
 from rekindle.learning.estimators import ESTIMATORS as ESTIMATORS_OF_OURS
 from rekindle.learning.losses import LOSSES
 
 __all__ = [
     "in_words_of_verl",
     "refuse_contradictions",
+    "refuse_lag",
     "refuse_preset",
     "refuse_result",
     "refuse_single_rollouts",
     "refuse_sizes",
-    "refuse_values",
-    "without_our_mode",
 ]
-
-CORRECTION = "algorithm.rollout_correction"
-NO_EFFECT: Mapping[str, str] = {
-    "data.gen_batch_size": "the recipe decides how many prompts are drawn; leave it out",
-    "data.sampler": "the recipe decides which prompts are drawn; leave it out",
-    f"{V1}.sampler.custom_sampler.path": "the recipe is the sampler; leave it out",
-    f"{V1}.sampler.sync_refill_failed_groups": "set +rekindle.refill.max_rounds=4 to draw again where groups are "
-    "missing, and leave it out",
-    "algorithm.gamma": "a rollout has one reward, at its end; leave it out",
-    "trainer.critic_warmup": "there is no critic to warm up, and the policy would wait for it; leave it out",
-    **{
-        f"{V1}.{mode}.parameter_sync_step": "the weights are synchronised after every step; set "
-        f"{ACTOR}.ppo_mini_batch_size for more optimizer steps, and leave it out"
-        for mode in ("sync", "colocate_async", *MODES)
-    },
-}
-"""Settings that a recipe takes the place of, and what to do instead."""
-WITHOUT_OURS: Mapping[str, str] = {
-    "gae": "needs a critic, and rekindle compares rollouts",
-    "remax": "needs a greedy rollout of every prompt, and rekindle compares sampled ones",
-    "gpg": "counts rollouts of reward 0, and GPG's paper groups without signal (+rekindle.recipe=gpg)",
-    "gdpo": "has an advantage per reward, and rekindle one per rollout",
-}
-"""Why an estimator of verl's has none of ours."""
-
-
-def without_our_mode(values: Values) -> str:
-    """Sentence about a recipe beside a trainer mode of verl's, which would not read it."""
-    ours = {theirs: mode for mode, theirs in MODES.items()}.get(values.mode, "rekindle")
-    return (
-        f"{V1}.trainer_mode={values.at(f'{V1}.trainer_mode')} does not read the table rekindle; set "
-        f"{V1}.trainer_mode={ours}, or leave the table out"
-    )
-
-
-def refuse_values(values: Values) -> None:
-    """Refuse settings of verl with which no recipe works.
-
-    Raises:
-        ConfigError: There are some.
-    """
-    refuse(f"{path}={value} is no {kind}; correct it" for path, value, kind in values.of_another_kind())
-    refuse(_impossible(values))
-
-
-def _impossible(values: Values) -> Iterator[str]:
-    if not values.at("trainer.use_v1"):
-        yield "trainer.use_v1=False is verl's old trainer, which has no place for a recipe; leave it out"
-    for path, remedy in NO_EFFECT.items():
-        if values.is_set(path):
-            yield f"{path}={values.at(path)} has no effect: {remedy}"
-    yield from _credit_is_ours(values)
-    yield from _rewards_come_first(values)
-    yield from _sampling(values)
-    yield from _rollout_correction(values)
-    yield from _sizes(values)
-    if values.mode == "separate_async":
-        yield from _separate(values)
-
-
-def _credit_is_ours(values: Values) -> Iterator[str]:
-    """Estimators, critics and filters of verl's own."""
-    name = values.at(ESTIMATOR)
-    if name not in ESTIMATORS:
-        why = WITHOUT_OURS.get(name, "is computed by verl, and here rekindle computes the advantages")
-        yield f"{ESTIMATOR}={name} {why}; set {ESTIMATOR}=grpo"
-    if values.at("critic.enable"):
-        yield "critic.enable=True trains a critic, which no recipe reads; leave it out"
-    if values.at("algorithm.filter_groups.enable"):
-        yield (
-            "algorithm.filter_groups.enable=True filters groups, which the recipe does; leave it out, and choose "
-            "+rekindle.recipe=dapo, or set +rekindle.refill.max_rounds=4"
-        )
-    if values.at("distillation.enabled"):
-        yield (
-            "distillation.enabled=True trains on a teacher's log-probabilities, also where the recipe leaves rollouts "
-            "out; set distillation.enabled=False"
-        )
-
-
-def _rewards_come_first(values: Values) -> Iterator[str]:
-    """Rewards that are known only after the groups of a step are chosen."""
-    if values.at("algorithm.use_kl_in_reward"):
-        yield (
-            "algorithm.use_kl_in_reward=True changes rewards after the recipe has chosen groups by them; leave it out, "
-            f"and set {ACTOR}.use_kl_loss=True"
-        )
-    if values.at("reward.reward_model.enable") and not values.at("reward.reward_model.enable_resource_pool"):
-        yield (
-            "reward.reward_model.enable=True on the GPUs of the policy computes rewards after the recipe has chosen "
-            "groups by them; set reward.reward_model.enable_resource_pool=True with GPUs of its own"
-        )
-
-
-def _sampling(values: Values) -> Iterator[str]:
-    manager = values.at(f"{ROLLOUT}.agent.agent_loop_manager_class")
-    if manager not in (None, MANAGER):
-        yield (
-            f"{ROLLOUT}.agent.agent_loop_manager_class={manager} takes the place of ours, which gives every row its "
-            f"temperature and seed; leave it out, and set {ROLLOUT}.agent.default_agent_loop for a loop of your own"
-        )
-    if not values.at(f"{ROLLOUT}.calculate_log_probs"):
-        yield (
-            f"{ROLLOUT}.calculate_log_probs=False keeps no log-probabilities of sampled tokens, which a rollout needs; "
-            "leave it out"
-        )
-    if not values.at(f"{ROLLOUT}.do_sample"):
-        yield f"{ROLLOUT}.do_sample=False samples nothing, so that no group has signal; leave it out"
-    for path in ("skip.rollout.enable", "skip.rollout_tq.enable", "skip.async_rollout.enable"):
-        if values.at(path):
-            yield f"{path}=True takes rollouts of an earlier run, for requests that are not theirs; leave it out"
-
-
-def _rollout_correction(values: Values) -> Iterator[str]:
-    if values.at(f"{CORRECTION}.bypass_mode"):
-        yield (
-            f"{CORRECTION}.bypass_mode=True leaves out the trainer's pass over a batch, whose log-probabilities and "
-            "entropies rekindle reads; leave it out"
-        )
-    if values.at(f"{CORRECTION}.rollout_rs") is not None:
-        yield (
-            f"{CORRECTION}.rollout_rs={values.at(f'{CORRECTION}.rollout_rs')} takes tokens out of rollouts that the "
-            f"recipe has chosen; leave it out, and bound their weights with {IS}=token"
-        )
-    kind = values.at(IS)
-    if kind not in (None, "token"):
-        yield f"{IS}={kind}: here weights are of tokens, not of sequences; set {IS}=token"
-    if kind and values.at(f"{CORRECTION}.rollout_is_batch_normalize"):
-        yield f"{CORRECTION}.rollout_is_batch_normalize=True is not done here; leave it out"
-
-
-def _sizes(values: Values) -> Iterator[str]:
-    batch, mini = values.at("data.train_batch_size"), values.at(f"{ACTOR}.ppo_mini_batch_size")
-    if mini < 1 or batch % mini:
-        yield (
-            f"data.train_batch_size={batch} is no multiple of {ACTOR}.ppo_mini_batch_size={mini}; an optimizer step "
-            "takes whole groups, make it one"
-        )
-    for path in (f"{ACTOR}.ppo_micro_batch_size", f"{ROLLOUT}.log_prob_micro_batch_size"):
-        if values.at(path) is not None:
-            yield f"{path}={values.at(path)} is an old name, which verl's engines do not read; set {path}_per_gpu"
-
-
-def _separate(values: Values) -> Iterator[str]:
-    """What verl checks for separate machines, after Ray has started."""
-    batch, mini = values.at("data.train_batch_size"), values.at(f"{ACTOR}.ppo_mini_batch_size")
-    sync = values.at(f"{V1}.separate_async.parameter_sync_step")
-    if batch != sync * mini:
-        yield (
-            f"data.train_batch_size={batch} is not {V1}.separate_async.parameter_sync_step={sync} x "
-            f"{ACTOR}.ppo_mini_batch_size={mini}, as verl asks in this mode; set data.train_batch_size={sync * mini}"
-        )
-    if min(values.at(f"{ROLLOUT}.nnodes"), values.at(f"{ROLLOUT}.n_gpus_per_node")) < 1:
-        yield f"the mode has rollouts on GPUs of their own; set {ROLLOUT}.nnodes and {ROLLOUT}.n_gpus_per_node"
-    if values.at(f"{ROLLOUT}.checkpoint_engine.backend") == "naive":
-        yield (
-            f"{ROLLOUT}.checkpoint_engine.backend=naive cannot send weights to other GPUs; set "
-            f"{ROLLOUT}.checkpoint_engine.backend=nccl"
-        )
 
 
 def refuse_preset(preset: Mapping[str, Any]) -> None:
@@ -271,10 +111,13 @@ def _too_few_steps(chosen: Mapping[str, Any], decided: set[str], values: Values)
     kind = str(chosen["loss"].get("kind"))
     needs = "loss.kind" in decided and kind in LOSSES and LOSSES[kind].needs_several_steps
     if needs and updates_per_step(values) == 1:
-        batch = values.at("data.train_batch_size")
+        fourth = max(1, values.at("data.train_batch_size") // 4)
+        remedy = f"{ACTOR}.ppo_mini_batch_size={fourth} (a fourth of data.train_batch_size)"
+        if values.mode == "separate_async":
+            remedy = f"{ACTOR}.ppo_epochs=2, or another trainer mode"
         yield (
             f"recipe {chosen['recipe']!r} differs from grpo only after a first optimizer step on a batch, and verl "
-            f"makes one of it; set {ACTOR}.ppo_mini_batch_size={max(1, batch // 4)} (a fourth of data.train_batch_size)"
+            f"makes one of it; set {remedy}"
         )
 
 
@@ -307,13 +150,36 @@ def refuse_single_rollouts(draft: Config, values: Values) -> None:
         )
 
 
+def refuse_lag(draft: Config, values: Values) -> None:
+    """Refuse steps that are sampled ahead in a mode that has none, or without a correction.
+
+    Raises:
+        ConfigError: ``train.max_off_policy_steps`` is above 0 there.
+    """
+    lag = f"train.max_off_policy_steps = {draft.train.max_off_policy_steps}"
+    if draft.train.max_off_policy_steps and values.mode == "sync":
+        raise ConfigError(
+            f"{lag} samples steps ahead, and {V1}.trainer_mode=rekindle waits for every step; set "
+            f"{V1}.trainer_mode=rekindle_colocate_async, or remove rekindle.train.max_off_policy_steps"
+        )
+    if draft.train.max_off_policy_steps and not draft.loss.tis_cap:
+        raise ConfigError(
+            f"{lag} trains on rollouts of earlier policies, and verl takes them for rollouts of the policy before the "
+            f"update; set {IS}=token"
+        )
+
+
 def refuse_result(config: Config, values: Values) -> None:
     """Refuse a configuration that is valid elsewhere and that verl does not do.
 
     Raises:
         ConfigError: verl does not do it.
     """
-    refuse(_unlike_ours(config, values))
+    refuse(_self_play(config, values))
+    refuse(_engine_ends_turns(config, values))
+    refuse(other_files(config, values))
+    refuse(_one_temperature(config, values))
+    refuse(_weights(config, values))
 
 
 def _self_play(config: Config, values: Values) -> Iterator[str]:
@@ -353,13 +219,10 @@ def _engine_ends_turns(config: Config, values: Values) -> Iterator[str]:
         )
 
 
-def _unlike_ours(config: Config, values: Values) -> Iterator[str]:
-    yield from _self_play(config, values)
-    yield from _engine_ends_turns(config, values)
-    yield from other_files(config, values)
-    loss = config.loss
+def _one_temperature(config: Config, values: Values) -> Iterator[str]:
+    """Engines with one temperature for all rows beside a recipe that raises some."""
     raised = config.heating.delta > 0
-    if raised and loss.off_temperature == "tempered":
+    if raised and config.loss.off_temperature == "tempered":
         if values.at("actor_rollout_ref.model.use_fused_kernels"):
             yield (
                 f"actor_rollout_ref.model.use_fused_kernels=True has one temperature for all rows, and recipe "
@@ -370,23 +233,33 @@ def _unlike_ours(config: Config, values: Values) -> Iterator[str]:
                 f"verl's engine torchtitan has one temperature for all rows, and recipe {config.recipe!r} raises some; "
                 "set model_engine=dp or model_engine=megatron"
             )
+    mode = f"{ROLLOUT}.logprobs_mode"
+    if values.is_set(mode) and (raised or config.train.temperature != 1):
+        yield (
+            f"{mode}={values.at(mode)} has log-probabilities at temperature 1, and rollouts are sampled at others; "
+            "leave it out"
+        )
+
+
+def _weights(config: Config, values: Values) -> Iterator[str]:
+    """Weights of rollouts and tokens that verl's parts do not give."""
+    loss = config.loss
+    if config.advantage.count_over == "minibatch" and is_read("advantage.count_over", config):
+        yield (
+            'advantage.count_over = "minibatch" needs whole minibatches in one process, and verl divides them over '
+            "its ranks; set +rekindle.advantage.count_over=batch, or leave it out"
+        )
     weighed = {
         "loss.tis_cap": loss.tis_cap > 0,
-        "loss.off_temperature": raised and loss.off_temperature == "importance",
+        "loss.off_temperature": config.heating.delta > 0 and loss.off_temperature == "importance",
     }
+    cut = [name for name in (f"{ROLLOUT}.top_p", f"{ROLLOUT}.top_k") if values.is_set(name)]
     for path in [path for path, used in weighed.items() if used]:
-        for name in (f"{ROLLOUT}.top_p", f"{ROLLOUT}.top_k"):
-            if values.is_set(name):
-                yield (
-                    f"{path} weighs tokens by the engine's log-probabilities, which {name}={values.at(name)} makes "
-                    f"those of a part of the vocabulary; leave {name} out, or remove {path}"
-                )
-    mode, tempered = values.at(f"{ROLLOUT}.logprobs_mode"), raised or config.train.temperature != 1
-    if tempered and values.is_set(f"{ROLLOUT}.logprobs_mode"):
-        yield (
-            f"{ROLLOUT}.logprobs_mode={mode} has log-probabilities at temperature 1, and rollouts are sampled at "
-            "others; leave it out"
-        )
+        for name in cut:
+            yield (
+                f"{path} weighs tokens by the engine's log-probabilities, which {name}={values.at(name)} makes those "
+                f"of a part of the vocabulary; leave {name} out, or remove {path}"
+            )
 
 
 def in_words_of_verl(message: str, given: Iterable[str]) -> str:

@@ -20,15 +20,16 @@ from rekindle.integrations.settings.links import decided_paths, decided_settings
 from rekindle.integrations.settings.paths import at, draft, nested, where_read, without_condition
 from rekindle.integrations.settings.rewards import counts_successes, reward_tables
 from rekindle.integrations.verl.settings.environments import are_ours, environment_keys
+from rekindle.integrations.verl.settings.impossible import refuse_values
 from rekindle.integrations.verl.settings.links import LINKS
 from rekindle.integrations.verl.settings.refusals import (
     in_words_of_verl,
     refuse_contradictions,
+    refuse_lag,
     refuse_preset,
     refuse_result,
     refuse_single_rollouts,
     refuse_sizes,
-    refuse_values,
 )
 from rekindle.integrations.verl.settings.step_shape import groups_per_step, optimizer_record, update_keys
 from rekindle.integrations.verl.settings.tables import refuse_tables
@@ -82,6 +83,9 @@ def run_settings(tables: Mapping[str, Any], values: Values, *, steps: int | None
         if "train.group_size" not in decided:
             refuse_single_rollouts(draft(chosen, given), values)
         given |= _measured(draft(chosen, given), tables)
+        if draft(chosen, given).train.max_off_policy_steps:
+            refuse_lag(draft(chosen, given), values)
+            given["loss.old_logprobs"] = "recompute"
         given |= _binary(chosen, given, tables)
     except ValidationError:  # which resolve puts in words
         _resolved(tables, given)
@@ -142,8 +146,9 @@ def _reward(values: Values) -> str:
 
 
 def _measured(config: Config, tables: Mapping[str, Any]) -> dict[str, Any]:
-    """The standard deviation of verl, where the estimator is one of its own and the tables leave it alone."""
-    found = DEVIATION.get(config.advantage.estimator, {})
+    """How verl standardises, and that C-RF balances the batch, where it is read and not in the tables."""
+    found = {**DEVIATION.get(config.advantage.estimator, {}), "advantage.count_over": "batch"}
+    found = where_read(found, config)
     return {path: value for path, value in found.items() if at(tables, path) is None}
 
 

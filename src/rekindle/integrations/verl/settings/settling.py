@@ -8,7 +8,7 @@ from typing import Any
 from rekindle.config import Config, ConfigError, merge
 from rekindle.integrations.settings.tables import recipe_tables
 from rekindle.integrations.verl.settings.environments import environment_settings
-from rekindle.integrations.verl.settings.refusals import without_our_mode
+from rekindle.integrations.verl.settings.impossible import notes, without_our_mode
 from rekindle.integrations.verl.settings.run_settings import run_settings, settled
 from rekindle.integrations.verl.settings.values import MODES, Values
 from rekindle.types import UserError
@@ -32,6 +32,8 @@ def check_before_ray(config: Any) -> None:
     try:
         if str(config.trainer.v1.trainer_mode) in MODES:
             settle(config)
+            for note in notes(_values(config)):
+                sys.stderr.write(f"rekindle: warning: {note}\n")
         elif TABLE in config:
             raise ConfigError(without_our_mode(_values(config)))
     except UserError as error:

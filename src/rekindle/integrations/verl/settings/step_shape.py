@@ -1,8 +1,9 @@
 """The shape of a step on verl: how many groups it has, and how many optimizer steps.
 
 ``data.train_batch_size`` prompts are the groups of a step, whatever their sizes: micro-batches bound the memory.
-``ppo_mini_batch_size`` prompts are the groups of an optimizer step. In ``separate_async`` verl makes
-``parameter_sync_step`` updates of one mini-batch each between two synchronisations: each of them is a step here.
+Divided by ``ppo_mini_batch_size`` it is the number of optimizer steps, which have equally many rollouts. In
+``separate_async`` verl makes ``parameter_sync_step`` updates of one mini-batch each between two synchronisations: each
+of them is a step here.
 """
 
 from typing import Any

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from rekindle.integrations.settings.tables import Places
+from rekindle.integrations.settings.tables import COMMON_KEYS, Places
 from rekindle.integrations.settings.words import refuse
 from rekindle.integrations.verl.settings.environments import with_environments
 
@@ -97,6 +97,7 @@ PLACES = Places(
     table_example="+rekindle.{}.KEY=VALUE",
     settings=SETTINGS,
     elsewhere=ELSEWHERE,
+    keys=(*COMMON_KEYS, "train.max_off_policy_steps"),
     decided=frozenset({"optimizer.minibatches", "train.groups_per_step", "train.learning_rate"}),
 )
 """Where keys are on verl."""

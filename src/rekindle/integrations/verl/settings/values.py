@@ -26,7 +26,6 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
     {
         "actor_rollout_ref.model.path": "~/models/deepseek-llm-7b-chat",
         "actor_rollout_ref.model.use_fused_kernels": False,
-        "actor_rollout_ref.hybrid_engine": True,
         f"{ACTOR}.strategy": "fsdp",
         f"{ACTOR}.ppo_mini_batch_size": 256,
         f"{ACTOR}.ppo_micro_batch_size": None,

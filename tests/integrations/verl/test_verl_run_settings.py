@@ -102,7 +102,7 @@ RECIPE_TABLE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "erpo": ({**AS_GRPO, "heating.delta": 0.05, "task.binary_rewards": True}, {}),
     "sgpo": ({**VERLS, "train.groups_per_step": 1024, "phases.repeats": 2}, {}),
     "c_rf_ntf": (
-        {"train.group_size": 1, "advantage.negative_keep_ratio": 0.1, "task.binary_rewards": True},
+        {"train.group_size": 1, "advantage.count_over": "batch", "task.binary_rewards": True},
         {"actor.clip_ratio_high": 10.0, **MEAN_OF_ROWS},
     ),
     "reinforce_pp_ntf": (
@@ -279,6 +279,7 @@ def test_a_recipe_is_a_name_or_a_file_with_further_tables(tmp_path):
         tables_of({"recipe": "nowhere.toml"})
 
 
+ASYNC = {"v1.trainer_mode": "rekindle_colocate_async"}
 CORRECTION = "algorithm.rollout_correction"
 REFUSED: list[tuple[dict[str, Any], Any, str]] = [
     # settings, recipe, words
@@ -327,7 +328,7 @@ REFUSED: list[tuple[dict[str, Any], Any, str]] = [
         r"batch_normalize=True is not done here",
     ),
     ({f"{CORRECTION}.rollout_is": "token"}, {"loss": {"tis_cap": 3.0}}, r"rollout_is=token contradicts"),
-    ({"actor.ppo_mini_batch_size": 300}, "grpo", r"is no multiple of .*=300; an optimizer step takes whole groups"),
+    ({"actor.ppo_mini_batch_size": 300}, "grpo", r"is no multiple of .*=300, so that optimizer steps would diff"),
     ({"actor.ppo_micro_batch_size": 4}, "grpo", r"is an old name, .*; set .*ppo_micro_batch_size_per_gpu"),
     ({"rollout.log_prob_micro_batch_size": 4}, "grpo", r"set .*log_prob_micro_batch_size_per_gpu"),
     ({**SEPARATE, BACKEND: "naive"}, "grpo", r"backend=naive cannot send weights to other GPUs; set .*backend=nccl"),
@@ -340,7 +341,11 @@ REFUSED: list[tuple[dict[str, Any], Any, str]] = [
     ({"rollout.top_p": 0.9}, {"loss": {"tis_cap": 2.0}}, r"loss.tis_cap weighs tokens by the engine's .*top_p=0.9"),
     ({"rollout.top_k": 50}, {"recipe": "erpo", "loss": {"off_temperature": "importance"}}, r"top_k=50 makes those"),
     (ONE_STEP, "gspo", r"verl makes one of it; set actor_rollout_ref.actor.ppo_mini_batch_size=256 "),
+    (SEPARATE, "cispo", r"makes one of it; set actor_rollout_ref.actor.ppo_epochs=2, or another trainer mode"),
+    ({}, {"train": {"max_off_policy_steps": 1}}, r"waits for every step; set trainer.v1.trainer_mode=rekindle_coloc"),
+    (ASYNC, {"train": {"max_off_policy_steps": 1}}, r"rollouts of earlier policies, .* set .*rollout_is=token"),
     ({}, {"loss": {"aggregation": "group_token_mean"}}, r'"group_token_mean" has no loss_agg_mode in verl'),
+    (SINGLE, {"recipe": "c_rf_ntf", "advantage": {"count_over": "minibatch"}}, r"verl divides them over its ranks"),
     ({}, {"loss": {"old_logprobs": "engine"}}, r'loss.old_logprobs = "engine" belongs to verl'),
     ({}, {"loss": 3}, r"recipe: loss = 3 is no table; write \+rekindle.loss.KEY=VALUE"),
     ({}, {"train": {"learning_rate": 1e-5}}, r"belongs to verl: set actor_rollout_ref.actor.optim.lr=..."),
@@ -392,6 +397,7 @@ ACCEPTED: list[tuple[dict[str, Any], Any]] = [
     ({"reward.reward_model.enable": True, "reward.reward_model.enable_resource_pool": True}, "recycle"),
     ({"actor.policy_loss.loss_mode": "sapo"}, "recycle"),
     ({"data.shuffle": False}, "recycle"),
+    ({**SEPARATE, "actor.policy_loss.loss_mode": "gspo"}, "recycle"),
     ({"rollout.n": 16}, "pods"),
 ]
 
@@ -411,6 +417,13 @@ def test_a_recipe_that_sets_a_key_without_a_place_on_verl_is_refused(path):
         ConfigError, match=rf'recipe = "grpo" sets {path}, for which verl has no place; use rekindle tr'
     ):
         refuse_preset(preset)
+
+
+def test_steps_ahead_are_corrected():
+    changes = {**ASYNC, "algorithm.rollout_correction.rollout_is": "token"}
+    config = configured({"recipe": "recycle", "train": {"max_off_policy_steps": 2}}, **changes)
+    assert (config.train.max_off_policy_steps, config.loss.old_logprobs, config.loss.tis_cap) == (2, "recompute", 2.0)
+    assert decided(config, **changes) == {}
 
 
 def test_an_update_of_separate_machines_is_a_step():
