@@ -4,7 +4,8 @@ steps.next() -> training samples     the other trainer updates the policy on the
 steps.finish(update)                 the new weights are live
 
 An environment that returns before all its requests are played has ``in_flight``; it is asked again until a step is
-complete, and goes on playing during the update.
+complete, and goes on playing during the update. With ``train.max_off_policy_steps`` the requests of further steps are
+out before a step is taken.
 """
 
 from collections import Counter
@@ -73,11 +74,14 @@ class Steps:
         self.over = ""
         self.groups: Sequence[Group] = ()
         self.settled: list[int] = []
+        self._length = config.train.steps
         self._train = config.train.model_copy(update={"steps": None, "rollouts": None, "tokens": None})
         self._scheduler, self._credit, self._environment, self._record = scheduler, credit, environment, record
         self._supply: Supply = supply or GivenTasks()
         self._counts_silent, self._silent = counts_silent, list[TrainingSample]()
         self._requests: dict[int, GroupRequest] = {}
+        self._played: dict[int, list[tuple[GroupRequest, Sequence[Rollout]]]] = {}
+        """By step; the steps were not taken."""
         self.clock = self._new_clock()
 
     def _new_clock(self) -> StepClock:
@@ -105,6 +109,8 @@ class Steps:
             self._supply.prepare(self._record.step + 1, self._record.version)
             wanted, seconds = self._scheduler.groups_per_step, dict[int, float]()
             groups = self._collected(seconds)
+            for request, rollouts in self._played.pop(self._record.step + 1, ()):
+                self._record.note(request, rollouts)
             if groups is None:
                 self.over = self._scheduler.stopped or "the scheduler has no further requests"
                 break
@@ -160,9 +166,10 @@ class Steps:
         self._silent = []
         while True:
             with self.clock.timed("schedule"):
-                groups = self._scheduler.take()
-                requests = [] if groups is not None else list(iter(self._scheduler.ask, None))
-                if groups is None and not requests:  # a step for which no question was proposed is empty
+                asks = self._asks_ahead or not self._in_flight
+                groups = None if asks else self._scheduler.take()
+                requests = list(iter(self._scheduler.ask, None)) if asks else []
+                if groups is None and not requests:
                     groups = self._scheduler.take()
             if groups is not None and rollouts and unjudged == rollouts:
                 raise UserError(
@@ -174,6 +181,12 @@ class Steps:
             played = self._play(requests, seconds)
             rollouts += len(played)
             unjudged += sum(one.failure == NO_REWARD for one in played)
+
+    @property
+    def _asks_ahead(self) -> bool:
+        """Whether the steps that the scheduler may begin are steps of the run."""
+        last = self._record.step + 1 + self._train.max_off_policy_steps
+        return self._length is None or last <= self._length
 
     @property
     def _in_flight(self) -> int:
@@ -188,7 +201,7 @@ class Steps:
             seconds[request_id] = sum(self._environment.seconds.values()) - before
             with self.clock.timed("schedule"):
                 self._scheduler.tell(request_id, rollouts)
-                self._record.note(request, rollouts or ())
+                self._played.setdefault(request.step, []).append((request, rollouts or ()))
             found += rollouts or ()
             failed += sorted({one.failure or "void" for one in rollouts or () if one.void})[:1]
             if self._counts_silent and (judged := usable(rollouts)) and not _has_signal(judged):
