@@ -4,15 +4,14 @@ from rekindle.integrations.verl.settings.capabilities import capabilities, refus
 from rekindle.recipes import RECIPES, on_given_tasks
 
 
-def test_every_recipe_for_given_tasks_is_accepted_and_self_play_is_refused():
-    assert [name for name in RECIPES if not refusal_of(name)] == on_given_tasks()
-    assert "use rekindle train" in refusal_of("self_play")
-    assert "use rekindle train" in refusal_of("self_play_paper")
+def test_every_recipe_is_accepted_but_the_papers_self_play_with_its_two_updates():
+    assert {name for name in RECIPES if not refusal_of(name)} == {*on_given_tasks(), "self_play"}
+    assert "set rekindle.self_play.updates=joint" in refusal_of("self_play_paper")
 
 
 def test_recipes_that_size_groups_need_no_size():
     found = {name for name, one in capabilities().items() if not one.sized and not one.refusal}
-    assert found == {"sgpo", "c_rf_ntf", "reinforce_pp_ntf", "spo", "prompt_baseline", "pods", "rekindle"}
+    assert found == {"sgpo", "c_rf_ntf", "reinforce_pp_ntf", "spo", "prompt_baseline", "pods", "rekindle", "self_play"}
 
 
 def test_methods_that_count_successes_have_rewards_of_0_and_1():
