@@ -1,10 +1,12 @@
 """verl's agent loops without Ray: servers that are engines of ours, and the same turns replayed in an environment."""
 
 import asyncio
+import functools
 from dataclasses import dataclass, field
 from typing import Any
 
-from omegaconf import OmegaConf
+from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf, open_dict
 from verl.experimental.agent_loop.agent_loop import AgentLoopOutput, DictConfigWrap, _agent_loop_registry
 from verl.utils import tensordict_utils as tu
 from verl.utils.dataset.rl_dataset import collate_fn
@@ -15,11 +17,11 @@ from rekindle.environments.building import build_environment
 from rekindle.environments.retrievers import opened_retrievers
 from rekindle.environments.rewards import build_rewards
 from rekindle.integrations.verl import search_loop
-from rekindle.integrations.verl.environment_tables import environment_config
 from rekindle.integrations.verl.facts import rollout_fields
-from rekindle.integrations.verl.row_keys import FACTS, SEED
+from rekindle.integrations.verl.row_keys import FACTS, SEED, TEMPERATURE
 from rekindle.integrations.verl.rows import row_of
 from rekindle.integrations.verl.sessions import chat_of, close_shared
+from rekindle.integrations.verl.settings import settle
 from rekindle.types import GroupRequest, Rollout
 
 VERSION = 7
@@ -27,24 +29,36 @@ LOOPS = {one.name: one for one in (search_loop.SearchLoop, search_loop.SingleTur
                                    search_loop.CheckLoop)}  # fmt: skip
 
 
-def settings_of(model, rekindle, *, prompt=64, response=128, longest=None, **rollout):
-    """verl's configuration, as far as a session reads it."""
-    return OmegaConf.create(
-        {
-            "actor_rollout_ref": {
-                "model": {"path": str(model), "trust_remote_code": False},
-                "rollout": {
-                    "prompt_length": prompt,
-                    "response_length": response,
-                    "max_model_len": longest,
-                    "full_determinism": False,
-                    **rollout,
-                },
-            },
-            "data": {"apply_chat_template_kwargs": {}},
-            "rekindle": rekindle,
-        }
-    )
+@functools.cache
+def composed():
+    """verl's configuration as its entry point composes it."""
+    with initialize_config_module("verl.trainer.config", version_base=None):
+        return compose("ppo_trainer")
+
+
+def settings_of(model, rekindle, *, prompt=64, response=128, longest=None, **changes):
+    """verl's configuration of a run with these tables, settled as by the entry point; ``changes`` by path."""
+    settings = composed().copy()
+    own = {
+        "actor_rollout_ref.model.path": str(model),
+        "actor_rollout_ref.rollout.name": "vllm",
+        "actor_rollout_ref.rollout.n": 8,
+        "actor_rollout_ref.rollout.max_model_len": longest,
+        "data.max_prompt_length": prompt,
+        "data.max_response_length": response,
+        "data.train_batch_size": 4,
+        "data.seed": 5,
+        "actor_rollout_ref.actor.ppo_mini_batch_size": 4,
+        "algorithm.adv_estimator": "grpo",
+        "trainer.v1.trainer_mode": "rekindle",
+        "trainer.total_training_steps": 3,
+    }
+    with open_dict(settings):
+        for path, value in (own | changes).items():
+            OmegaConf.update(settings, path, value)
+        settings.rekindle = rekindle
+    settle(settings)
+    return settings
 
 
 @dataclass
@@ -88,7 +102,10 @@ class Servers:
 
 
 class Replay:
-    """Engine that samples what servers sampled, so that an environment meets the same turns."""
+    """Engine that samples what servers sampled, so that an environment meets the same turns.
+
+    A group of several rollouts needs servers that answer equal prompts equally.
+    """
 
     def __init__(self, servers):
         self._turns = servers.turns
@@ -98,8 +115,7 @@ class Replay:
 
     def generate(self, requests):
         for index, request in enumerate(requests):
-            assert request.n == 1
-            yield index, [self._turns[tuple(request.prompt_ids)]]
+            yield index, [self._turns[tuple(request.prompt_ids)]] * request.n
 
 
 class Worker:
@@ -143,6 +159,7 @@ class Worker:
     async def _session(self, sampling, prompt, place):
         name = prompt["agent_name"]
         assert name in _agent_loop_registry
+        sampling |= {"temperature": prompt[TEMPERATURE]} if TEMPERATURE in prompt else {}
         loop = LOOPS[name](
             trainer_config=DictConfigWrap(self.settings),
             server_manager=self.servers,
@@ -171,7 +188,7 @@ def rollout_of(output, temperature=1.0):
 
 def replayed(worker, tasks, *, seed=3, temperature=1.0):
     """The rollouts of tasks in the environment of ``rekindle train``, for the turns that the servers sampled."""
-    config = environment_config(worker.settings)
+    config = settle(worker.settings)
     chat = chat_of(config, worker.settings, worker.tokenizer)
     with opened_retrievers(config, print) as retrievers:
         verifier = build_rewards(config, audits=True)

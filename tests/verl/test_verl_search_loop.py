@@ -11,7 +11,7 @@ from rekindle.environments.search.codec import PolicyCodec
 from rekindle.integrations.verl.facts import rollout_fields
 from rekindle.integrations.verl.row_keys import FACTS
 from rekindle.integrations.verl.rows import row_of
-from rekindle.integrations.verl.sessions import SEARCH, SINGLE_TURN
+from rekindle.integrations.verl.settings.environments import SEARCH, SINGLE_TURN
 from rekindle.notices import RekindleWarning
 from rekindle.types import Task, UserError
 from rekindle.warm_starts.stage import start_workbench
@@ -236,13 +236,12 @@ def worker_of(policy, tables, script=TAGS, **lengths):
 
 
 def test_a_dead_retriever_makes_the_rollout_void(policy):
-    with answering(lambda payload, headers: (200, {"result": [[] for _ in payload["queries"]]})) as url:
-        worker = worker_of(policy, search_tables(kind="http", url=f"{url}/retrieve", retries=0, timeout_seconds=1.0))
-        calls = []
+    calls = []
 
-        def failing(payload, headers):
-            calls.append(payload)
-            return (200, {"result": [[]]}) if len(calls) == 1 else (503, {})
+    def failing(payload, headers):
+        """Answers the first search, with which a worker tries the server."""
+        calls.append(payload)
+        return (200, {"result": [[]]}) if len(calls) == 1 else (503, {})
 
     with answering(failing) as url:
         worker = worker_of(policy, search_tables(kind="http", url=f"{url}/retrieve", retries=0, timeout_seconds=1.0))
@@ -286,7 +285,7 @@ def test_a_task_of_an_unknown_corpus_fails_alone(policy, tmp_path):
 
 
 def test_a_single_turn_is_judged_by_our_verifier(policy):
-    tables = {"recipe": "grpo", "task": {"verifier": "math"}}
+    tables = {"recipe": "grpo", "task": {"environment": "single_turn", "verifier": "math"}}
     worker = worker_of(policy, tables, lambda text, sample: "so it is 7<|im_end|>")
     tasks = [Task("a", "3 + 4 =", "7"), Task("b", "3 + 5 =", "8")]
     outputs = [output for (output,) in worker.play(SINGLE_TURN, tasks)]

@@ -12,6 +12,7 @@ from rekindle.integrations.run_folder import RunFolder
 from rekindle.integrations.steps import Steps
 from rekindle.methods import build_credit, build_scheduler
 from rekindle.notices import Say
+from rekindle.records.supply import GivenTasks, Supply
 from rekindle.records.update_stats import UpdateStats
 from rekindle.scheduling.profiling import Profile
 from rekindle.scheduling.scheduler import Scheduler
@@ -36,6 +37,7 @@ class HostedRun:
         said: A message -> the same in the words of the other trainer.
         say: Shows a line to the user.
         main: Whether this process warns and says anything.
+        supply: Scheduler -> what adds tasks to its pool during the run; the tasks are then what it begins from.
         counts_silent: Whether rollouts of groups without signal count in the loss, as in the other trainer.
 
     Attributes:
@@ -57,12 +59,13 @@ class HostedRun:
         said: Callable[[str], str],
         say: Say,
         main: bool = True,
+        supply: Callable[[Scheduler], Supply] = lambda scheduler: GivenTasks(),
         counts_silent: bool = False,
     ) -> None:
         self.config, self.parameters = config, parameters
         self.places: Sequence[int] = range(len(tasks))
         self._tasks, self._environment, self._directory = list(tasks), rollouts, directory
-        self._counts_silent = counts_silent
+        self._new_supply, self._counts_silent = supply, counts_silent
         answers = {task.id: task.answer for task in tasks if task.answer}
         self._new_record = partial(
             RecordedRun,
@@ -78,6 +81,7 @@ class HostedRun:
         self.record = self._new_record()
         self._steps: Steps | None = None
         self._scheduler: Scheduler | None = None
+        self._supply: Supply = GivenTasks()
 
     @property
     def tasks(self) -> Sequence[Task]:
@@ -117,12 +121,14 @@ class HostedRun:
         with self._folder.opened(self._tasks, resume=resume, **facts) as files, self.record.writing(files):
             ids = (task.id for task in self._tasks)
             self._scheduler = scheduler = build_scheduler(self.config, ids, profile())
+            self._supply = self._new_supply(scheduler)
             self._steps = Steps(
                 self.config,
                 scheduler,
                 build_credit(self.config),
                 self._environment,
                 self.record,
+                supply=self._supply,
                 counts_silent=self._counts_silent,
             )
             try:
@@ -152,12 +158,17 @@ class HostedRun:
     def state_dict(self) -> dict[str, Any]:
         """State of the run for a checkpoint."""
         assert self._scheduler is not None, "checkpoints are written while the run is open"
-        return {"record": self.record.state_dict(), "scheduler": self._scheduler.state_dict()}
+        return {
+            "record": self.record.state_dict(),
+            "supply": self._supply.state_dict(),
+            "scheduler": self._scheduler.state_dict(),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore; the run is open."""
         assert self._scheduler is not None, "a run is restored when it is open"
         self.record.load_state_dict(state["record"])
+        self._supply.load_state_dict(state["supply"])  # first, because the scheduler's state refers to its tasks
         self._scheduler.load_state_dict(state["scheduler"])
 
     def _restore(self, state: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ Every process of a distributed run has a ``RecordedRun`` and counts the same; on
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from rekindle.config import Config
@@ -42,6 +43,7 @@ class _Step:
     samples: Sequence[Mapping[str, Any]]
     metrics: dict[str, Any] = field(default_factory=dict)
     done: bool = False
+    supplied: Supplied = field(default_factory=Supplied)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -50,12 +52,26 @@ class _Step:
             "samples": list(self.samples),
             "metrics": self.metrics,
             "done": self.done,
+            "supplied": {
+                "records": [record_to_json(one) for one in self.supplied.records],
+                "durations": [[request_id, spent] for request_id, spent in self.supplied.durations.items()],
+                "lines": list(self.supplied.lines),
+                "further_tokens": list(self.supplied.further_tokens),
+            },
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "_Step":
         records = [record_from_json(one) for one in value["records"]]
-        return cls(records, dict(value["seconds"]), value["samples"], value["metrics"], value["done"])
+        of_supply = value["supplied"]
+        read, sampled = of_supply["further_tokens"]
+        supplied = Supplied(
+            records=[record_from_json(one) for one in of_supply["records"]],
+            durations=dict(of_supply["durations"]),
+            lines=of_supply["lines"],
+            further_tokens=(read, sampled),
+        )
+        return cls(records, dict(value["seconds"]), value["samples"], value["metrics"], value["done"], supplied)
 
 
 class RecordedRun:
@@ -124,6 +140,10 @@ class RecordedRun:
         seconds: Mapping[int, float],
         pool: Pool,
         wanted: int,
+        *,
+        supplied: Supplied | None = None,
+        levels: Sequence[int] = (),
+        counts: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         """Begin a step with its group records.
 
@@ -133,7 +153,11 @@ class RecordedRun:
             seconds: Seconds from ask to tell, by request id.
             pool: The pool, for its metrics.
             wanted: Groups of a full batch.
+            supplied: Result of the supply; None: tasks are given.
+            levels: Difficulty of the prompt in each row of the pool, where tasks have one.
+            counts: Events counted in the step, by their key in the metrics.
         """
+        supplied = supplied or Supplied()
         self.write()
         self.step += 1
         self.without_signal = 0 if samples else self.without_signal + 1
@@ -144,10 +168,13 @@ class RecordedRun:
             version=self.version,
             parameters=self._parameters,
             base_temperature=self._config.train.temperature,
+            levels=levels,
+            supplied=supplied,
         )
-        metrics |= self._tally.drain()
-        lines = self._recorder.drain(self.step, self.version, records)
-        self._open = _Step(records, seconds, lines, metrics)
+        metrics |= {**counts, **self._tally.drain()}
+        every = [*records, *supplied.records]
+        lines = self._recorder.drain(self.step, self.version, every, supplied.rollouts)
+        self._open = _Step(records, seconds, lines, metrics, supplied=supplied)
         if self._starvation.note(pool, metrics["groups/trained"], wanted):
             self.warn(starving(self._starvation.mean, wanted, pool))
 
@@ -155,7 +182,8 @@ class RecordedRun:
         """Add the numbers of the step's update; ``write`` writes its line."""
         step = self._open
         assert step is not None, "a step is finished after it was collected"
-        step.metrics |= update_metrics(step.records, update, self._parameters) | further
+        every = [*step.records, *step.supplied.records]
+        step.metrics |= update_metrics(every, update, self._parameters, step.supplied.further_tokens) | further
         step.done = True
         self.version += update is not None
         self._pool_metrics = pool_metrics(pool, starving=self._starvation.starving)
@@ -203,7 +231,7 @@ class RecordedRun:
         line = {"step": self.step, "version": self.version, **step.metrics}
         self.line = line | self._totals.add(step.metrics) | self._pool_metrics
         if self._files is not None:
-            self._files.write_groups(step.records, step.seconds, Supplied())
+            self._files.write_groups(step.records, step.seconds, step.supplied)
             self._files.write_samples(step.samples)
             self._files.end_step(self.line)
 

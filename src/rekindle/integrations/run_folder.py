@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rekindle.config import Config, ConfigError
+from rekindle.config.facts import plays_itself
 from rekindle.notices import Say, opened, warn
 from rekindle.observability.opened_files import opened_run_files
 from rekindle.observability.report import write_report
@@ -95,7 +96,8 @@ class RunFolder:
             with self._worded():
                 stack.enter_context(run_directory.locked(self._directory))
                 replaced = self._begin(tasks, facts) if not resume else False
-            files = stack.enter_context(opened_run_files(self._directory))
+            proposals = "proposals.jsonl" if plays_itself(self._config) else None
+            files = stack.enter_context(opened_run_files(self._directory, proposals=proposals))
             if not resume:
                 files.truncate_after(0)
             channel = stack.enter_context(opened())

@@ -7,7 +7,8 @@ An environment that returns before all its requests are played has ``in_flight``
 complete, and goes on playing during the update.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rekindle.config import Config
@@ -16,6 +17,7 @@ from rekindle.learning.credit import Credit
 from rekindle.learning.samples import build_samples
 from rekindle.records.clock import StepClock
 from rekindle.records.endings import stop_after
+from rekindle.records.supply import GivenTasks, Supply
 from rekindle.records.update_stats import UpdateStats
 from rekindle.scheduling.scheduler import Scheduler
 from rekindle.types import (
@@ -46,6 +48,7 @@ class Steps:
         environment: Plays the requests; its exceptions end the run. Its ``in_flight``, if it has one, is the number of
             requests that are still played.
         record: Account of the run.
+        supply: Adds tasks before each step, and has samples of its own for the update; None: tasks are given.
         counts_silent: Whether rollouts of groups without signal count in the denominators of the loss: they are then
             among the samples, with advantages of 0, and a step without signal is an update as well.
 
@@ -64,6 +67,7 @@ class Steps:
         environment: Environment,
         record: RecordedRun,
         *,
+        supply: Supply | None = None,
         counts_silent: bool = False,
     ) -> None:
         self.over = ""
@@ -71,12 +75,23 @@ class Steps:
         self.settled: list[int] = []
         self._train = config.train.model_copy(update={"steps": None, "rollouts": None, "tokens": None})
         self._scheduler, self._credit, self._environment, self._record = scheduler, credit, environment, record
+        self._supply: Supply = supply or GivenTasks()
         self._counts_silent, self._silent = counts_silent, list[TrainingSample]()
         self._requests: dict[int, GroupRequest] = {}
         self.clock = self._new_clock()
 
     def _new_clock(self) -> StepClock:
-        return StepClock(lambda: self._environment.seconds)
+        return StepClock(self._seconds)
+
+    def _seconds(self) -> Mapping[str, float]:
+        """Seconds since the start by phase, of environment and supply."""
+        seconds = Counter(self._environment.seconds)
+        seconds.update(self._supply.seconds)
+        return seconds
+
+    def _counts(self) -> Counter[str]:
+        """Events counted since the start, by environment and supply."""
+        return Counter({**self._environment.counts, **self._supply.counts})
 
     def next(self) -> list[TrainingSample] | None:
         """The samples of the next step that has some; None where the run is over, and ``over`` says why.
@@ -86,7 +101,8 @@ class Steps:
         """
         self.settled = []
         while not self.over:
-            self.clock = self._new_clock()
+            self.clock, counts = self._new_clock(), self._counts()
+            self._supply.prepare(self._record.step + 1, self._record.version)
             wanted, seconds = self._scheduler.groups_per_step, dict[int, float]()
             groups = self._collected(seconds)
             if groups is None:
@@ -94,9 +110,20 @@ class Steps:
                 break
             with self.clock.timed("schedule"):
                 records, samples = self._scheduler.drain_records(), build_samples(groups, self._credit)
+                supplied = self._supply.conclude(self._record.step + 1, records)
+                samples += supplied.samples
             self.groups = groups
-            self.settled += [record.request.id for record in records]
-            self._record.collected(records, samples, seconds, self._scheduler.pool, wanted)
+            self.settled += [record.request.id for record in (*records, *supplied.records)]
+            self._record.collected(
+                records,
+                samples,
+                seconds,
+                self._scheduler.pool,
+                wanted,
+                supplied=supplied,
+                levels=self._supply.levels,
+                counts={key: total - counts[key] for key, total in self._counts().items()},
+            )
             if samples or self._silent:
                 return samples + self._silent
             self.finish(None)
@@ -135,6 +162,8 @@ class Steps:
             with self.clock.timed("schedule"):
                 groups = self._scheduler.take()
                 requests = [] if groups is not None else list(iter(self._scheduler.ask, None))
+                if groups is None and not requests:  # a step for which no question was proposed is empty
+                    groups = self._scheduler.take()
             if groups is not None and rollouts and unjudged == rollouts:
                 raise UserError(
                     f"every reward function returned None for all {rollouts} completions of step "

@@ -5,9 +5,13 @@ from typing import Any
 import ray
 from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ, AgentLoopWorkerTQ
 
+from rekindle.integrations.verl import search_loop
 from rekindle.integrations.verl.row_keys import SEED, TEMPERATURE
 
-__all__ = ["RowAgentLoopManager", "RowAgentLoopWorker", "row_sampling"]
+__all__ = ["LOOPS", "RowAgentLoopManager", "RowAgentLoopWorker", "row_sampling"]
+
+LOOPS = (search_loop.SearchLoop, search_loop.SingleTurnLoop, search_loop.ProposerLoop, search_loop.CheckLoop)
+"""Agent loops of ours, which every worker knows by name."""
 
 SEED_BITS = 31
 """Bits of the seed that an engine takes; vLLM's and SGLang's are signed."""

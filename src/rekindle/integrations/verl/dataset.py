@@ -1,7 +1,7 @@
 """Dataset of verl over our task sources, so that embedded worlds, generators and files of ours need no Parquet file.
 
-data.custom_cls.path=pkg://rekindle.integrations.verl.dataset data.custom_cls.name=TaskDataset
-data.train_files=pool data.val_files=held_out +rekindle.task.source=search_world
+``+rekindle.task.source=search_world`` is all that a command needs: ``settings.environments`` sets ``data.custom_cls``
+to this class, and the files to its parts.
 """
 
 from typing import Any
@@ -11,8 +11,9 @@ from torch.utils.data import Dataset
 
 from rekindle.config import ConfigError
 from rekindle.config.facts import needs_answers
-from rekindle.integrations.verl.environment_tables import agent_loop_of, environment_config
 from rekindle.integrations.verl.rows import row_of
+from rekindle.integrations.verl.settings import settle
+from rekindle.integrations.verl.settings.environments import agent_loop_of
 from rekindle.tasks.loading import load_tasks
 from rekindle.types import Task
 
@@ -44,7 +45,7 @@ class TaskDataset(Dataset[dict[str, Any]]):
         self, data_files: Any, tokenizer: Any, config: Any, processor: Any = None, max_samples: int = -1
     ) -> None:
         part = _part(data_files)
-        settings = environment_config(config._get_root())
+        settings = settle(config._get_root())
         self._agent_name = agent_loop_of(settings)
         found = load_tasks(
             settings.task, eval_prompts=settings.eval.prompts, seed=0, needs_answers=needs_answers(settings)

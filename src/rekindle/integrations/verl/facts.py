@@ -1,7 +1,6 @@
 """The facts of a rollout that verl has no field for, as JSON values in ``extra_fields`` of its trajectory, and back."""
 
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
 from typing import Any
 
 from rekindle.types import Document, Retrieval, Rollout
@@ -21,24 +20,20 @@ NAMES = (
     "final",
 )
 """Fields of a ``Rollout`` that are facts; the others are verl's own: tokens, mask, log-probabilities and reward."""
-DEFAULTS: Mapping[str, Any] = {
-    one.name: one.default for one in fields(Rollout) if one.name in NAMES and one.default is not MISSING
-}
 
 
 def rollout_facts(rollout: Rollout) -> dict[str, Any]:
-    """The facts of a rollout; those that are as usual are left out."""
+    """The facts of a rollout."""
     found = {name: getattr(rollout, name) for name in NAMES}
-    found |= {
+    return found | {
         "retrievals": [_retrieval_to_json(one) for one in rollout.retrievals],
         "rewards": dict(rollout.rewards),
         "audits": dict(rollout.audits),
     }
-    return {name: value for name, value in found.items() if value not in ([], {}) and DEFAULTS.get(name, ()) != value}
 
 
 def rollout_fields(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of the ``Rollout`` with these facts, without those that are as usual."""
+    """The fields of the ``Rollout`` with these facts; a fact that is missing gives no field."""
     found = {name: facts[name] for name in NAMES if name in facts}
     if "retrievals" in found:
         found["retrievals"] = tuple(map(_retrieval, found["retrievals"]))

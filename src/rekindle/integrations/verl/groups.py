@@ -77,16 +77,42 @@ class VerlGroups:
 
     def play(self, requests: Sequence[GroupRequest]) -> Iterator[tuple[int, list[Rollout] | None]]:
         """Begin requests, and yield ``(request id, its n rollouts)`` of those, new or old, that are finished."""
-        if requests:
-            self._prompts.submit([self._row(request) for request in requests])
-            self._open |= {request.id: request for request in requests}
+        self._begin([(request, self._prompts.row(self._place(request.row))) for request in requests])
         began = time.perf_counter()
-        while self._open and not (finished := self._finished()):
+        groups = self._next(self._open)
+        self.seconds["generate"] += time.perf_counter() - began
+        yield from groups
+
+    def play_rows(
+        self, rows: Sequence[tuple[GroupRequest, Mapping[str, Any]]], *, trained: bool
+    ) -> Iterator[tuple[int, list[Rollout] | None]]:
+        """Begin rows that are not of the scheduler, and yield the groups of all of them (``self_play.PlaysRows``).
+
+        Args:
+            rows: Requests with their rows; size, temperature and seed are the request's.
+            trained: Whether their rollouts may be in an update; others leave TransferQueue.
+        """
+        self._begin(rows)
+        asked = {request.id for request, _ in rows}
+        while waiting := asked & self._open.keys():
+            yield from self._next(waiting)
+        keys = [] if trained else self.keys_of(asked)
+        if keys:
+            tq.kv_clear(keys=keys, partition_id=PARTITION)
+        self.forget(keys)
+
+    def _begin(self, rows: Sequence[tuple[GroupRequest, Mapping[str, Any]]]) -> None:
+        if rows:
+            self._prompts.submit([{**row, **_own(request)} for request, row in rows])
+            self._open |= {request.id: request for request, _ in rows}
+
+    def _next(self, asked: Container[int]) -> list[tuple[int, list[Rollout] | None]]:
+        """The groups of some of these requests, once there are any; none where nothing is open."""
+        while self._open:
+            if finished := {one: whole for one, whole in self._finished().items() if one in asked}:
+                return self._read(finished)
             time.sleep(POLL_SECONDS)
-        if self._open:
-            groups = self._read(finished)
-            self.seconds["generate"] += time.perf_counter() - began
-            yield from groups
+        return []
 
     def play_apart(self, requests: Sequence[GroupRequest]) -> Iterator[tuple[int, list[Rollout] | None]]:
         """Yield all groups of requests that no step has, and remove them from TransferQueue."""
@@ -120,16 +146,6 @@ class VerlGroups:
         """Keys of the trajectories of requests, in TransferQueue's order."""
         asked = set(map(str, request_ids))
         return [key for key in self.tags if key.partition("_")[0] in asked]
-
-    def _row(self, request: GroupRequest) -> dict[str, Any]:
-        own = {
-            "uid": str(request.id),
-            REQUEST: request.id,
-            ROLLOUT_N: request.n,
-            TEMPERATURE: request.temperature,
-            SEED: request.seed,
-        }
-        return {**self._prompts.row(self._place(request.row)), **own}
 
     def _finished(self) -> dict[int, bool]:
         """Request ids of groups that are finished, and whether all their sessions were."""
@@ -203,6 +219,17 @@ class VerlGroups:
             version=_version(tag, request),
             **facts,
         )
+
+
+def _own(request: GroupRequest) -> dict[str, Any]:
+    """Keys of a request's row that are its own."""
+    return {
+        "uid": str(request.id),
+        REQUEST: request.id,
+        ROLLOUT_N: request.n,
+        TEMPERATURE: request.temperature,
+        SEED: request.seed,
+    }
 
 
 def _version(tag: Mapping[str, Any], request: GroupRequest) -> int:

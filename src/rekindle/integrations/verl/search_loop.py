@@ -11,20 +11,13 @@ from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetr
 from verl.utils.rollout_trace import rollout_trace_op
 
 from rekindle.integrations.verl.conversing import Seconds
-from rekindle.integrations.verl.environment_tables import environment_config
 from rekindle.integrations.verl.facts import rollout_facts
 from rekindle.integrations.verl.row_keys import FACTS, SEED
 from rekindle.integrations.verl.rows import task_of
 from rekindle.integrations.verl.server_turns import ServerTurns
-from rekindle.integrations.verl.sessions import (
-    CHECK,
-    PROPOSER,
-    SEARCH,
-    SINGLE_TURN,
-    Sessions,
-    chat_of,
-    shared_sessions,
-)
+from rekindle.integrations.verl.sessions import Sessions, chat_of, shared_sessions
+from rekindle.integrations.verl.settings import settle
+from rekindle.integrations.verl.settings.environments import CHECK, PROPOSER, SEARCH, SINGLE_TURN
 from rekindle.types import GroupRequest, Rollout
 
 __all__ = ["CheckLoop", "ProposerLoop", "SearchLoop", "SingleTurnLoop"]
@@ -65,7 +58,7 @@ class _Loop(AgentLoopBase):
         return _output(rollout or self._void(), turns, seconds)
 
     def _build(self) -> Sessions:
-        config = environment_config(self.config)
+        config = settle(self.config)
         return Sessions(config, chat_of(config, self.config, self.tokenizer))
 
     def _void(self) -> Rollout:

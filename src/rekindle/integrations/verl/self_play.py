@@ -24,13 +24,13 @@ from rekindle.environments.self_play.proposals import Proposal
 from rekindle.environments.self_play.proposer import Order
 from rekindle.environments.self_play.question_supply import QuestionSupply
 from rekindle.integrations.verl.rows import row_of
-from rekindle.integrations.verl.sessions import CHECK, PROPOSER, SEARCH
+from rekindle.integrations.verl.settings.environments import CHECK, PROPOSER
 from rekindle.models.chat import Chat
 from rekindle.scheduling.pools import GrowingPool
-from rekindle.types import GroupRequest, Rollout, Task, UserError, usable
+from rekindle.types import GroupRequest, Rollout, Task, usable
 from rekindle.verifiers.verifier import Verifier
 
-__all__ = ["PlaysRows", "SubmittedAnswerer", "SubmittedProposer", "build_submitted_supply", "solver_row"]
+__all__ = ["PlaysRows", "SubmittedAnswerer", "SubmittedProposer", "build_submitted_supply"]
 
 Row = Mapping[str, Any]
 FIRST_CHECK = -(2**62)
@@ -135,16 +135,6 @@ class SubmittedAnswerer:
         return request, row_of(book.task, CHECK, number)
 
 
-def solver_row(tasks: Sequence[Task], request: GroupRequest) -> Row:
-    """The row of a created task for the solver.
-
-    Args:
-        tasks: The created tasks.
-        request: The scheduler's; its ``row`` is the task's place.
-    """
-    return row_of(tasks[request.row], SEARCH, request.row)
-
-
 def build_submitted_supply(
     config: Config,
     seeds: Sequence[Task],
@@ -165,11 +155,7 @@ def build_submitted_supply(
         verifier: Judges the answers of the check.
         pool: The pool of the scheduler.
         created: Collects the created tasks, which the solver plays.
-
-    Raises:
-        UserError: The tables ask for the start policy, which verl's rollout engine no longer has.
     """
-    _refuse_start_policy(config)
     return build_supply(
         config,
         seeds,
@@ -182,17 +168,3 @@ def build_submitted_supply(
         pool=pool,
         reference_solver=None,
     )
-
-
-def _refuse_start_policy(config: Config) -> None:
-    table = config.self_play
-    if table.fixed != "none":
-        raise UserError(
-            f'self_play.fixed = "{table.fixed}" plays one role with the start policy, and the rollout engine of verl '
-            "has the trained policy alone; remove it, or use rekindle train"
-        )
-    if table.reference_samples:
-        raise UserError(
-            f"self_play.reference_samples = {table.reference_samples} samples from the start policy, and the rollout "
-            "engine of verl has the trained policy alone; set self_play.reference_samples = 0, or use rekindle train"
-        )

@@ -15,16 +15,15 @@ from rekindle.environments.retrievers import opened_retrievers
 from rekindle.environments.rewards import build_rewards
 from rekindle.environments.self_play.building import build_policy_answerer, build_proposer
 from rekindle.integrations.verl.conversing import Desk, Player
+from rekindle.integrations.verl.settings.environments import CHECK, PROPOSER, SEARCH, SINGLE_TURN
 from rekindle.models.chat import Chat, end_ids
 from rekindle.retrieval.retriever import Retriever
 from rekindle.types import UserError
 from rekindle.verifiers.verifier import Verifier
 
-__all__ = ["CHECK", "PROPOSER", "SEARCH", "SINGLE_TURN", "Sessions", "chat_of", "close_shared", "shared_sessions"]
+__all__ = ["Sessions", "chat_of", "close_shared", "shared_sessions"]
 
 Built = TypeVar("Built")
-SEARCH, SINGLE_TURN, PROPOSER, CHECK = "rekindle_search", "rekindle_single_turn", "rekindle_proposer", "rekindle_check"
-"""Names of our agent loops: a solver with search or without, a proposer, and the verifier of its questions."""
 
 
 class Sessions:

@@ -37,6 +37,9 @@ from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils import tensordict_utils as tu
 from verl.utils.dataset.rl_dataset import collate_fn
 
+from rekindle.config.facts import plays_itself
+from rekindle.environments.rewards import build_rewards
+from rekindle.environments.self_play.created_tasks import CreatedTasks
 from rekindle.integrations.hosted_run import FOLDER, HostedRun
 from rekindle.integrations.profiling import given_profile, kept_profile
 from rekindle.integrations.silent_groups import counts_silent
@@ -46,14 +49,21 @@ from rekindle.integrations.verl.groups import PARTITION, VerlGroups, key_of
 from rekindle.integrations.verl.movement import moved
 from rekindle.integrations.verl.padding import padded
 from rekindle.integrations.verl.resuming import load_state, save_state, told_requests
-from rekindle.integrations.verl.rows import tasks_of
+from rekindle.integrations.verl.rows import row_of, tasks_of
+from rekindle.integrations.verl.self_play import build_submitted_supply
+from rekindle.integrations.verl.sessions import chat_of
 from rekindle.integrations.verl.settings import settle
+from rekindle.integrations.verl.settings.environments import SEARCH
 from rekindle.integrations.verl.update import Update
 from rekindle.integrations.verl.update_rows import UpdateRow, aggregation_of
 from rekindle.integrations.verl.worker import DetachedRowWorker, RowWorker
 from rekindle.methods import needs_profile
 from rekindle.observability.trackers.follower import numbers
+from rekindle.records.supply import GivenTasks, Supply
+from rekindle.scheduling.pools import GrowingPool
 from rekindle.scheduling.profiling import Profile
+from rekindle.scheduling.scheduler import Scheduler
+from rekindle.tasks.task_set import levels_of
 
 __all__ = ["RekindleColocateAsync", "RekindleSeparateAsync", "RekindleSync"]
 
@@ -103,7 +113,9 @@ class RecipeTrainer(PPOTrainer):
     def _init_dataloader(self) -> None:
         super()._init_dataloader()
         self.steps_per_epoch = max(1, self.steps_per_epoch)  # the scheduler draws prompts as often as it likes
-        self._groups = VerlGroups(self, lambda row: self.run.places[row], self.settings, self._ends)
+        self._created = CreatedTasks() if plays_itself(self.settings) else None
+        place = (lambda row: self.run.places[row]) if self._created is None else int
+        self._groups = VerlGroups(self, place, self.settings, self._ends)
         model = self.config.actor_rollout_ref.model
         self.run = HostedRun(
             self.settings,
@@ -114,7 +126,23 @@ class RecipeTrainer(PPOTrainer):
             decode=self.decode,
             said=str,
             say=print,
+            supply=self._supply,
             counts_silent=self._keeps_all,
+        )
+
+    def _supply(self, scheduler: Scheduler) -> Supply:
+        """What adds tasks to the pool: in self-play the proposer, elsewhere nothing."""
+        if self._created is None:
+            return GivenTasks(levels_of(self.run.tasks))
+        assert isinstance(scheduler.pool, GrowingPool), "self-play has a pool that grows"
+        return build_submitted_supply(
+            self.settings,
+            self.run.tasks,
+            chat=chat_of(self.settings, self.config, self.tokenizer),
+            sessions=self._groups,
+            verifier=build_rewards(self.settings),
+            pool=scheduler.pool,
+            created=self._created,
         )
 
     def _init_resource_pool_mgr(self) -> None:
@@ -134,7 +162,9 @@ class RecipeTrainer(PPOTrainer):
         self._submit_batch_to_rollout(batch)
 
     def row(self, place: int) -> Mapping[str, Any]:
-        """A row of the dataset by its number."""
+        """A row of the dataset by its number; in self-play that of a created task."""
+        if self._created is not None:
+            return row_of(self._created.tasks[place], SEARCH, place)
         found: Mapping[str, Any] = self.train_dataset[place]
         return found
 
@@ -220,7 +250,7 @@ class RecipeTrainer(PPOTrainer):
         actor, rollout = self.config.actor_rollout_ref.actor, self.config.actor_rollout_ref.rollout
         trained = 1 if actor.use_dynamic_bsz else actor.ppo_micro_batch_size_per_gpu
         scored = 1 if rollout.log_prob_use_dynamic_bsz else rollout.log_prob_micro_batch_size_per_gpu
-        return dp_size * int(math.lcm(self._optimizer_steps * trained, scored))
+        return dp_size * math.lcm(self._optimizer_steps * trained, scored)
 
     @property
     def _multiple(self) -> int:

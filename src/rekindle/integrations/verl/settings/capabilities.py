@@ -53,7 +53,7 @@ def _capability(name: str) -> Capability:
         try:
             config = run_settings({"recipe": name}, values)
         except ConfigError as error:
-            refusal = refusal or str(error)
+            refusal = str(error)
             continue
         decided = {path: value for path, value in settled(config, values).items() if value != MANAGER}
         return Capability("", values.is_set(SIZE), decided, config.task.binary_rewards)

@@ -6,11 +6,12 @@ from typing import Any
 
 from rekindle.choices import few
 from rekindle.config import Config, ConfigError
-from rekindle.config.facts import fewest_and_most, plays_itself, plays_search
+from rekindle.config.facts import fewest_and_most, plays_itself
 from rekindle.integrations.settings.group_shape import sizes_itself, sizing_rule
 from rekindle.integrations.settings.links import contradicted
 from rekindle.integrations.settings.paths import at, is_read
 from rekindle.integrations.settings.words import refuse, with_names
+from rekindle.integrations.verl.settings.environments import not_played, with_environments
 from rekindle.integrations.verl.settings.links import (
     ESTIMATOR,
     ESTIMATORS,
@@ -45,9 +46,7 @@ def refuse_preset(preset: Mapping[str, Any]) -> None:
     """
     name = preset["recipe"]
     config = Config.model_validate_json(json.dumps(preset))
-    if plays_itself(config) or plays_search(config):
-        raise ConfigError(f'recipe = "{name}" is not on verl yet; use rekindle train for search agents and self-play')
-    for path in PLACES.without_a_place(config):
+    for path in with_environments(PLACES, preset if plays_itself(config) else {}).without_a_place(config):
         raise ConfigError(
             f'recipe = "{name}" sets {path}, for which verl has no place; use rekindle train, or another recipe'
         )
@@ -176,6 +175,7 @@ def refuse_result(config: Config, values: Values) -> None:
     Raises:
         ConfigError: verl does not do it.
     """
+    refuse(not_played(config, values))
     refuse(_one_temperature(config, values))
     refuse(_weights(config, values))
 

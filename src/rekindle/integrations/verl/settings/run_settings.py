@@ -19,6 +19,7 @@ from rekindle.config import Config, ConfigError, merge
 from rekindle.integrations.settings.links import decided_paths, decided_settings
 from rekindle.integrations.settings.paths import at, draft, nested, where_read, without_condition
 from rekindle.integrations.settings.rewards import counts_successes, reward_tables
+from rekindle.integrations.verl.settings.environments import are_ours, environment_keys
 from rekindle.integrations.verl.settings.impossible import refuse_values
 from rekindle.integrations.verl.settings.links import LINKS
 from rekindle.integrations.verl.settings.refusals import (
@@ -71,8 +72,11 @@ def run_settings(tables: Mapping[str, Any], values: Values, *, steps: int | None
     decided = decided_paths(LINKS, preset, tables)
     refuse_contradictions(chosen, tables, decided, values)
     asked = {link.path: link.value(values) for link in LINKS if link.path not in decided}
-    given = {**_surroundings(values, steps), **without_condition(asked)}
+    given = {**_surroundings(values, steps), **(_of_verl(values) if not are_ours(tables) else {})}
+    given |= without_condition(asked)
     try:
+        if are_ours(tables):
+            given |= environment_keys(chosen, tables, values, draft(chosen, given))
         sketch = draft(chosen, given)
         refuse_sizes(sketch, values)
         given |= where_read(asked, sketch)
@@ -111,21 +115,27 @@ def _resolved(tables: Mapping[str, Any], given: Mapping[str, Any]) -> Config:
 
 
 def _surroundings(values: Values, steps: int | None) -> dict[str, Any]:
-    """Keys by path that no recipe decides: model, tasks, rewards, length of the run, batch, sampling limits."""
+    """Keys by path that no recipe decides: model, length of the run, batch, sampling."""
     known = values.at("trainer.total_training_steps") or steps
     seed = values.at("data.seed")
     return {
         "model.path": str(values.at("actor_rollout_ref.model.path")),
-        "task.source": "given",
-        "rewards": reward_tables([(_reward(values), 1.0)]),
         "train.steps": int(known or max(1, values.at("trainer.total_epochs"))),
         "train.seed": int(values.at(f"{ROLLOUT}.seed") if seed is None else seed),
         "train.groups_per_step": groups_per_step(values),
         "train.learning_rate": float(values.at(f"{ACTOR}.optim.lr")),
-        "engine.max_new_tokens": int(values.at(f"{ROLLOUT}.response_length")),
         "engine.top_p": float(values.at(f"{ROLLOUT}.top_p")),
         **optimizer_record(values, known),
         **update_keys(values),
+    }
+
+
+def _of_verl(values: Values) -> dict[str, Any]:
+    """Keys by path where prompts and rewards are verl's."""
+    return {
+        "task.source": "given",
+        "rewards": reward_tables([(_reward(values), 1.0)]),
+        "engine.max_new_tokens": int(values.at(f"{ROLLOUT}.response_length")),
     }
 
 
@@ -144,6 +154,6 @@ def _measured(config: Config, tables: Mapping[str, Any]) -> dict[str, Any]:
 
 def _binary(chosen: Mapping[str, Any], given: Mapping[str, Any], tables: Mapping[str, Any]) -> dict[str, Any]:
     """Whether rewards become 0 and 1."""
-    if at(tables, "task.binary_rewards") is not None:
+    if at(tables, "task.binary_rewards") is not None or are_ours(tables):
         return {}
     return {"task.binary_rewards": counts_successes(draft(chosen, {**given, "task.binary_rewards": False}))}

@@ -7,6 +7,7 @@ from typing import Any
 
 from rekindle.config import Config, ConfigError, merge
 from rekindle.integrations.settings.tables import recipe_tables
+from rekindle.integrations.verl.settings.environments import environment_settings
 from rekindle.integrations.verl.settings.impossible import notes, without_our_mode
 from rekindle.integrations.verl.settings.run_settings import run_settings, settled
 from rekindle.integrations.verl.settings.values import MODES, Values
@@ -75,7 +76,7 @@ def decided_by(config: Any, *, steps: int | None = None) -> tuple[Config, dict[s
     values = _values(config)
     tables = tables_of(_plain(config.get(TABLE)))
     found = run_settings(tables, values, steps=steps)
-    return found, {**settled(found, values), TABLE: tables}
+    return found, {**settled(found, values), **environment_settings(found, tables), TABLE: tables}
 
 
 def tables_of(given: object) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from rekindle.integrations.settings.tables import COMMON_KEYS, Places
 from rekindle.integrations.settings.words import refuse
+from rekindle.integrations.verl.settings.environments import with_environments
 
 __all__ = ["AGENT_TABLES", "NAMES", "PLACES", "SETTINGS", "refuse_tables"]
 
@@ -63,18 +64,20 @@ NAMES: Mapping[str, str] = MappingProxyType(
 """The first setting alone, by key."""
 AGENT_TABLES: Mapping[str, str] = MappingProxyType(
     dict.fromkeys(
-        ("search", "retriever", "dialogue", "self_play", "filters", "check"),
-        "search agents and self-play are not on verl yet; use rekindle train",
+        ("search", "retriever", "self_play", "filters", "check"),
+        "it is read where environments are rekindle's; set rekindle.task.environment=search, or rekindle.task.source",
     )
 )
-"""Tables of the search agent and of self-play. They move into ``PLACES.tables`` with the agent loops that read them."""
+"""Tables of the search agent and of self-play (see ``environments``)."""
 ELSEWHERE: Mapping[str, str] = MappingProxyType(
     {
         **AGENT_TABLES,
+        "dialogue": "a script hands environments of its own to rekindle.train; on verl they are agent loops of verl's",
         "model": "verl takes the model: actor_rollout_ref.model.path=...",
         "warm_start": "verl begins with a ready model: actor_rollout_ref.model.path=...",
         "eval": "verl evaluates: trainer.test_freq=..., data.val_files=...",
-        "task": "verl takes prompts and rewards: data.train_files=..., reward.custom_reward_function.path=...",
+        "task": "verl takes prompts and rewards: data.train_files=..., reward.custom_reward_function.path=...; with "
+        "rekindle.task.source or rekindle.task.environment they are rekindle's",
         "rewards": "verl takes the reward: reward.custom_reward_function.path=...",
         "verify": "verl takes the reward: reward.custom_reward_function.path=...",
         "judge": "verl takes the reward: reward.reward_model.enable=True, or a reward function that asks the judge",
@@ -110,7 +113,7 @@ def refuse_tables(tables: Mapping[str, Any]) -> None:
 
 
 def _misplaced(tables: Mapping[str, Any]) -> Iterator[str]:
-    yield from PLACES.misplaced(tables)
+    yield from with_environments(PLACES, tables).misplaced(tables)
     loss = tables.get("loss")
     old = loss.get("old_logprobs", "auto") if isinstance(loss, Mapping) else "auto"
     if old != "auto":
