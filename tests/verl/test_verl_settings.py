@@ -69,7 +69,7 @@ def of_recipe(recipe, *overrides, mode="rekindle"):
 def has(config, path):
     node = config
     for part in path.split("."):
-        node = node._get_node(part) if OmegaConf.is_dict(node) else None
+        node = node._get_node(part, validate_access=False) if OmegaConf.is_dict(node) else None
     return node is not None
 
 
