@@ -67,13 +67,10 @@ def of_recipe(recipe, *overrides, mode="rekindle"):
 
 
 def has(config, path):
-    inner = config
+    node = config
     for part in path.split("."):
-        if not OmegaConf.is_dict(inner) or part not in inner:
-            return False
-        inner = inner._get_node(part)
-        inner = inner._value() if not OmegaConf.is_config(inner) else inner
-    return True
+        node = node._get_node(part, validate_access=False) if OmegaConf.is_dict(node) else None
+    return node is not None
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ from rekindle.config.keys import keys_of, lists_of
 from rekindle.integrations.settings.paths import nested
 from rekindle.integrations.verl.settings.tables import PLACES, refuse_tables
 
-ASKING = ("task.source", "task.environment")
-"""Keys with which prompts, rewards and environments are ours."""
-REFUSED = [key.path for key in keys_of(Config) if not PLACES.allowed(key.path) and key.path not in ASKING]
+SWITCHES = ("task.source", "task.environment")
+"""Keys with which prompts and rewards are ours."""
+REFUSED = [key.path for key in keys_of(Config) if not PLACES.allowed(key.path) and key.path not in SWITCHES]
 
 
 @pytest.mark.parametrize("path", REFUSED)

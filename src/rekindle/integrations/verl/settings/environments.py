@@ -13,7 +13,7 @@ from rekindle.config import Config
 from rekindle.config.facts import plays_itself, plays_search
 from rekindle.integrations.settings.paths import at
 from rekindle.integrations.settings.tables import Places
-from rekindle.integrations.verl.settings.values import ROLLOUT, Values
+from rekindle.integrations.verl.settings.values import ROLLOUT, V1, Values
 
 __all__ = [
     "CHECK",
@@ -24,7 +24,7 @@ __all__ = [
     "are_ours",
     "environment_keys",
     "environment_settings",
-    "other_files",
+    "not_played",
     "with_environments",
 ]
 
@@ -95,7 +95,51 @@ def environment_settings(config: Config, tables: Mapping[str, Any]) -> dict[str,
     return {DEFAULT_LOOP: agent_loop_of(config), **data}
 
 
-def other_files(config: Config, values: Values) -> Iterator[str]:
+def not_played(config: Config, values: Values) -> Iterator[str]:
+    """What environments of ours do elsewhere, as sentences."""
+    yield from _self_play(config, values)
+    yield from _engine_ends_turns(config, values)
+    yield from _other_files(config, values)
+
+
+def _self_play(config: Config, values: Values) -> Iterator[str]:
+    """What self-play does elsewhere."""
+    table = config.self_play
+    if not plays_itself(config):
+        return
+    if values.mode != "sync":
+        yield (
+            f"{V1}.trainer_mode={values.at(f'{V1}.trainer_mode')} goes on with rollouts during an update, and "
+            f"self-play proposes questions before a step solves them; set {V1}.trainer_mode=rekindle"
+        )
+    if table.updates == "proposer_first":
+        yield (
+            'self_play.updates = "proposer_first" makes two updates of a step, and verl makes one; set '
+            "rekindle.self_play.updates=joint, or use rekindle train"
+        )
+    if table.fixed != "none":
+        yield (
+            f'self_play.fixed = "{table.fixed}" plays one role with the start policy, which a rollout engine of verl '
+            "has not; remove it, or use rekindle train"
+        )
+    if table.reference_samples:
+        yield (
+            f"self_play.reference_samples = {table.reference_samples} samples from the start policy, which a rollout "
+            "engine of verl has not; set it to 0, or use rekindle train"
+        )
+
+
+def _engine_ends_turns(config: Config, values: Values) -> Iterator[str]:
+    """An engine without texts, beside a protocol whose tags end a turn."""
+    skips = values.at(f"{ROLLOUT}.skip_tokenizer_init") and values.at(f"{ROLLOUT}.name") == "sglang"
+    if plays_search(config) and config.search.protocol == "tags" and skips:
+        yield (
+            f"{ROLLOUT}.skip_tokenizer_init=True leaves SGLang without texts, and tags end the turns of a search agent "
+            f'(search.protocol = "tags"); set {ROLLOUT}.skip_tokenizer_init=False'
+        )
+
+
+def _other_files(config: Config, values: Values) -> Iterator[str]:
     """Files of prompts beside tasks of ours, as sentences."""
     for name, part in PARTS.items():
         if config.task.source != "given" and values.is_set(name) and values.at(name) not in (part, [part]):

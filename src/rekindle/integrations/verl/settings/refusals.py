@@ -6,12 +6,12 @@ from typing import Any
 
 from rekindle.choices import few
 from rekindle.config import Config, ConfigError
-from rekindle.config.facts import fewest_and_most, plays_itself, plays_search
+from rekindle.config.facts import fewest_and_most, plays_itself
 from rekindle.integrations.settings.group_shape import sizes_itself, sizing_rule
 from rekindle.integrations.settings.links import contradicted
 from rekindle.integrations.settings.paths import at, is_read
 from rekindle.integrations.settings.words import refuse, with_names
-from rekindle.integrations.verl.settings.environments import other_files, with_environments
+from rekindle.integrations.verl.settings.environments import not_played, with_environments
 from rekindle.integrations.verl.settings.links import (
     ESTIMATOR,
     ESTIMATORS,
@@ -175,48 +175,9 @@ def refuse_result(config: Config, values: Values) -> None:
     Raises:
         ConfigError: verl does not do it.
     """
-    refuse(_self_play(config, values))
-    refuse(_engine_ends_turns(config, values))
-    refuse(other_files(config, values))
+    refuse(not_played(config, values))
     refuse(_one_temperature(config, values))
     refuse(_weights(config, values))
-
-
-def _self_play(config: Config, values: Values) -> Iterator[str]:
-    """What self-play does elsewhere."""
-    table = config.self_play
-    if not plays_itself(config):
-        return
-    if values.mode != "sync":
-        yield (
-            f"{V1}.trainer_mode={values.at(f'{V1}.trainer_mode')} goes on with rollouts during an update, and "
-            f"self-play proposes questions before a step solves them; set {V1}.trainer_mode=rekindle"
-        )
-    if table.updates == "proposer_first":
-        yield (
-            'self_play.updates = "proposer_first" makes two updates of a step, and verl makes one; set '
-            "rekindle.self_play.updates=joint, or use rekindle train"
-        )
-    if table.fixed != "none":
-        yield (
-            f'self_play.fixed = "{table.fixed}" plays one role with the start policy, which a rollout engine of verl '
-            "has not; remove it, or use rekindle train"
-        )
-    if table.reference_samples:
-        yield (
-            f"self_play.reference_samples = {table.reference_samples} samples from the start policy, which a rollout "
-            "engine of verl has not; set it to 0, or use rekindle train"
-        )
-
-
-def _engine_ends_turns(config: Config, values: Values) -> Iterator[str]:
-    """An engine without texts, beside a protocol whose tags end a turn."""
-    skips = values.at(f"{ROLLOUT}.skip_tokenizer_init") and values.at(f"{ROLLOUT}.name") == "sglang"
-    if plays_search(config) and config.search.protocol == "tags" and skips:
-        yield (
-            f"{ROLLOUT}.skip_tokenizer_init=True leaves SGLang without texts, and tags end the turns of a search agent "
-            f'(search.protocol = "tags"); set {ROLLOUT}.skip_tokenizer_init=False'
-        )
 
 
 def _one_temperature(config: Config, values: Values) -> Iterator[str]:
