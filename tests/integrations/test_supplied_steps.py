@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from self_play_cases import SEEDS, asks, game
 
 from rekindle.environments.self_play.created_tasks import CreatedTasks
 from rekindle.integrations.hosted_run import HostedRun
@@ -12,6 +11,7 @@ from rekindle.records.update_stats import UpdateStats
 from rekindle.types import UserError
 from search_cases import environment
 from searching import self_play_config
+from self_play_cases import SEEDS, asks, game
 
 STEPS = 3
 UPDATE = UpdateStats(

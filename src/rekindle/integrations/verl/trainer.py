@@ -56,6 +56,7 @@ from rekindle.integrations.verl.settings import settle
 from rekindle.integrations.verl.settings.environments import SEARCH
 from rekindle.integrations.verl.update import Update
 from rekindle.integrations.verl.update_rows import UpdateRow, aggregation_of
+from rekindle.integrations.verl.words import NAMES, said
 from rekindle.integrations.verl.worker import DetachedRowWorker, RowWorker
 from rekindle.methods import needs_profile
 from rekindle.observability.trackers.follower import numbers
@@ -113,6 +114,7 @@ class RecipeTrainer(PPOTrainer):
     def _init_dataloader(self) -> None:
         super()._init_dataloader()
         self.steps_per_epoch = max(1, self.steps_per_epoch)  # the scheduler draws prompts as often as it likes
+        self.settings = settle(self.config, steps=self.total_training_steps * self.parameter_sync_step)
         self._created = CreatedTasks() if plays_itself(self.settings) else None
         place = (lambda row: self.run.places[row]) if self._created is None else int
         self._groups = VerlGroups(self, place, self.settings, self._ends)
@@ -124,7 +126,7 @@ class RecipeTrainer(PPOTrainer):
             directory=self._directory,
             parameters=parameters_of(model.path, trust_remote_code=model.get("trust_remote_code", False)),
             decode=self.decode,
-            said=str,
+            said=said,
             say=print,
             supply=self._supply,
             counts_silent=self._keeps_all,
@@ -314,7 +316,7 @@ class RecipeTrainer(PPOTrainer):
     def _facts(self) -> dict[str, Any]:
         return {
             "trainer": f"verl {verl.__version__}",
-            "names": {},
+            "names": dict(NAMES),
             "held_out": len(self.val_dataset),
             "model": str(self.config.actor_rollout_ref.model.path),
             "processes": self.config.trainer.nnodes * self.config.trainer.n_gpus_per_node,
