@@ -145,7 +145,7 @@ def samples(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     for rows in zip(*shown, strict=True):
         before = rows[0][0]
         texts = [before["completion"], *(after["completion"] for _, after in rows)]
-        lines.append([before["prompt"], *map(arms.plain_cell, texts)])
+        lines.append([arms.plain_cell(text) for text in (before["prompt"], *texts)])
     return arms.markdown_table(lines)
 
 
