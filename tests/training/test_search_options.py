@@ -161,7 +161,7 @@ def chat_config(directory, model, *overrides):
         "[task]\nsource = 'jsonl'\nenvironment = 'search'\n[search]\nprotocol = 'tool_calls'\nprompt = '{question}'\n"
         "document_format = '{text} '\ndocuments = 1\nanswer_tokens = 12\n[engine]\nmax_new_tokens = 72\n"
         "[train]\nsteps = 2\ngroups_per_step = 4\ngroup_size = 4\n[optimizer]\nwarmup_steps = 0\n"
-        "[eval]\nprompts = 2\nevery = 99\n"
+        "[eval]\nprompts = 2\nevery = 99\n[model]\ndtype = 'float32'\n"  # the same on every processor
     )
     given = [f"{key}={json.dumps(str(value))}" for key, value in settings.items()]
     return resolve(directory / "chat.toml", "grpo", [*given, *overrides])
