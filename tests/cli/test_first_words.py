@@ -32,7 +32,10 @@ WITHOUT_TORCH = (
     "            code = ending.code\n"
     "    print(json.dumps([code, output.getvalue()]))\n"
 )
-CONFIG = "[model]\npath = 'model'\ndtype = 'float32'\n[task]\nsource = 'jsonl'\npath = '{}'\n[train]\nsteps = 1\n[eval]\nprompts = 1\n"
+CONFIG = (
+    "[model]\npath = 'model'\ndtype = 'float32'\n[task]\nsource = 'jsonl'\npath = '{}'\n"
+    "[train]\nsteps = 1\n[eval]\nprompts = 1\n"
+)
 SEARCH = ["--set", "task.environment=search", "--set", "search.answer_tokens=4"]
 ROW = '{"prompt": "a>", "answer": "a"}\n'
 
