@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from self_play_cases import PROMPT, SEEDS, asks, game, knows, new_pool, question, solved
 
 from rekindle.environments.self_play.audit import proposal_lines
 from rekindle.environments.self_play.created_tasks import CreatedTasks
 from rekindle.environments.self_play.proposer import Proposer
 from rekindle.types import Fate, UserError
 from search_cases import DeadShelf
+from self_play_cases import PROMPT, SEEDS, asks, game, knows, new_pool, question, solved
 
 
 def finish(one, step=1, success=0.25):
