@@ -74,15 +74,16 @@ def test_verl_loads_the_plug_in_while_it_is_imported():
     subprocess.run([sys.executable, "-P", "-c", program], check=True)
 
 
-def test_the_check_of_verls_own_command_ends_with_our_sentence(monkeypatch, assets, tmp_path):
+def test_the_check_of_verls_own_command_ends_with_our_sentence(monkeypatch, assets, tmp_path, capsys):
     def checked(mode):
         config = composed(Run(str(tmp_path), mode=mode), assets)
         verl.utils.config.validate_config(config=config, use_reference_policy=False, use_critic=False)
 
     monkeypatch.setattr(versions, "installed", lambda name: None if name == "cachetools" else installed(name))
     checked("sync")
-    with pytest.raises(SystemExit, match=r"^rekindle: verl's trainer needs cachetools, which verl does not install by"):
+    with pytest.raises(SystemExit, match="2"):
         checked("rekindle_separate_async")
+    assert "rekindle: verl's trainer needs cachetools, which verl does not install by itself" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("module", [name for name in test_exported_names.modules() if ".integrations.verl." in name])

@@ -34,6 +34,8 @@ FORGOTTEN = ("TransferQueue", "cachetools", "fastapi", "uvicorn")
 """What verl's default trainer imports, and verl does not require."""
 
 PLATFORM, ROLLOUT = "verl.plugin.platform", "verl.workers.rollout"
+V1 = "verl.trainer.ppo.v1"
+TRAINER, WORKER = f"{V1}.trainer_base:PPOTrainer", "verl.workers.engine_workers:ActorRolloutRefWorker"
 
 FUNCTIONS = {
     "verl.utils.config:validate_config": "config, use_reference_policy, use_critic",
@@ -57,6 +59,41 @@ FUNCTIONS = {
     f"{ROLLOUT}.llm_server:LLMServerClient.generate": (
         "self, request_id, prompt_ids, sampling_params, image_data, video_data, audio_data, mm_processor_kwargs, kwargs"
     ),
+    f"{V1}.trainer_base:register_trainer": "name",
+    f"{TRAINER}.__init__": "self, config",
+    f"{TRAINER}._build_replay_buffer": "self",
+    f"{TRAINER}._init_dataloader": "self",
+    f"{TRAINER}._init_resource_pool_mgr": "self",
+    f"{TRAINER}.prepare_step": "self",
+    f"{TRAINER}.on_train_begin": "self",
+    f"{TRAINER}._step_once": "self, metrics, timing_raw, sample_batch_size",
+    f"{TRAINER}._get_required_batch_multiple": "self, dp_size",
+    f"{TRAINER}._balance_batch": "self, batch, metrics, logging_prefix, keep_minibatch",
+    f"{TRAINER}._compute_advantage": "self, batch, metrics",
+    f"{TRAINER}._update_actor": "self, batch, metrics",
+    f"{TRAINER}._val_metrics_update": (
+        "self, data_sources, sample_uids, reward_extra_infos_dict, sample_turns, expected_acc_counts"
+    ),
+    f"{TRAINER}.fit": "self, agent_loop_manager",
+    f"{TRAINER}._save_checkpoint": "self",
+    f"{TRAINER}._load_checkpoint": "self",
+    f"{TRAINER}._reissue_inflight_prompts": "self, partition_id",
+    f"{TRAINER}._submit_batch_to_rollout": "self, batch",
+    f"{TRAINER}._shutdown_dump_executor": "self",
+    f"{V1}.replay_buffer:ReplayBuffer.__init__": (
+        "self, trainer_mode, trainer_config, max_off_policy_threshold, max_off_policy_strategy, sampler_kwargs, "
+        "poll_interval, refill_fn, filter_groups_metric, train_batch_size, gen_batch_size, max_inflight_gen_batches, "
+        "sync_refill_failed_groups"
+    ),
+    f"{V1}.replay_buffer:ReplayBuffer.sample": "self, global_steps, partition_id, batch_size",
+    f"{V1}.agent_loop_tq:AgentLoopManagerTQ.__init__": "self, args, kwargs",
+    f"{WORKER}.compute_log_prob": "self, data",
+    f"{WORKER}.compute_ref_log_prob": "self, data",
+    f"{WORKER}.update_actor": "self, data",
+    "verl.trainer.ppo.padding_utils:construct_minimal_padding_template": "source_td, source_tag, eos_token_id",
+    "verl.utils.tensordict_utils:list_of_dict_to_tensordict": "list_of_dicts",
+    "verl.utils.tensordict_utils:get_tensordict": "tensor_dict, non_tensor_dict",
+    "verl.utils.dataset.rl_dataset:collate_fn": "data_list",
 }
 """Functions of verl that the integration overrides or calls: "module:name" -> their parameters, in order."""
 
@@ -78,6 +115,9 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
 
 KEYS: dict[str, tuple[str, ...]] = {
     f"{ROLLOUT}.llm_server:FullyAsyncLLMServerClient.generate": ("max_tokens", "aborted", "global_steps"),
+    f"{TRAINER}._update_actor": ("mini_batch_size", "global_batch_size", "temperature"),
+    f"{TRAINER}._compute_old_log_prob": ("old_log_probs", "entropy", "log_probs"),
+    f"{TRAINER}._submit_batch_to_rollout": ("uid", "is_prompt", "status", "pending"),
 }
 """Keys and words that these functions of verl read or write."""
 
