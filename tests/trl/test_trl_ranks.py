@@ -202,7 +202,7 @@ KILLS = {
     "sgpo": replace(PROFILED, moment=f"{TRAINER}.end_step", at=3),
     "in the middle of a generation": replace(BETWEEN, moment=f"{TRAINER}.end_step", at=4),
     "before the state": replace(SAVING, moment=f"{TRAINER}._save_checkpoint", at=2),
-    "in the state": replace(SAVING, moment="rekindle.integrations.trl.state:sync_tree", at=2),
+    "in the state": replace(SAVING, moment="rekindle.integrations.state_folder:sync_tree", at=2),
     "between the state and the model": replace(SAVING, moment="transformers:Trainer._save_checkpoint", at=2),
     "between the model and the optimizer": replace(
         SAVING, moment="transformers:Trainer._save_optimizer_and_scheduler", at=2

@@ -258,6 +258,7 @@ class RecordedRun:
             "starvation": self._starvation.state_dict(),
             "health": self._health.state_dict(),
             "open": None if self._open is None else self._open.to_json(),
+            "pool": self._pool_metrics,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -267,6 +268,7 @@ class RecordedRun:
         self._starvation.load_state_dict(state["starvation"])
         self._health.load_state_dict(state["health"])
         self._open = None if state["open"] is None else _Step.from_json(state["open"])
+        self._pool_metrics = dict(state["pool"])
         if self._files is not None:
             last = self.step - (self._open is not None)
             self._files.truncate_after(last)

@@ -113,11 +113,14 @@ class RowDraws(LogitsProcessor):
         if self._settings is None:
             self._settings = self._on(scores.device)
             self._positions = torch.tensor(self._firsts, dtype=torch.int64, device=scores.device)
-        no_end = torch.empty(0, dtype=torch.int64, device=scores.device)  # a minimum length is transformers' own
-        tokens, logprobs = sample(scores, self._settings, self._positions + len(self._tokens), no_end)
+        tokens, logprobs = self._drawn(scores, self._settings, self._positions + len(self._tokens))
         self._tokens.append(tokens)
         self._logprobs.append(logprobs)
         return torch.full_like(scores, -torch.inf).scatter_(1, tokens[:, None], 0.0)
+
+    def _drawn(self, scores: Tensor, settings: SamplingSettings, positions: Tensor) -> tuple[Tensor, Tensor]:
+        no_end = torch.empty(0, dtype=torch.int64, device=scores.device)  # a minimum length is transformers' own
+        return sample(scores, settings, positions, no_end)
 
     def _on(self, device: torch.device) -> SamplingSettings:
         def column(values: Sequence[float], dtype: torch.dtype) -> Tensor:
