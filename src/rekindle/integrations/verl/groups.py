@@ -6,7 +6,7 @@ A prompt's key in TransferQueue is the id of its request, and a trajectory's is 
 """
 
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import transfer_queue as tq
@@ -40,8 +40,17 @@ class Prompts(Protocol):
         """A row of the dataset by its number."""
         ...
 
+    def place(self, row: int) -> int:
+        """Number of a row of the scheduler in the dataset."""
+        ...
+
     def decode(self, token_ids: Sequence[int]) -> str:
         """Text of tokens, without special ones."""
+        ...
+
+    @property
+    def ends(self) -> Container[int]:
+        """End tokens."""
         ...
 
 
@@ -49,10 +58,8 @@ class VerlGroups:
     """Environment whose rollouts verl's agent loops make; ``play`` returns with the first groups that are finished.
 
     Args:
-        prompts: verl's trainer.
-        place: Row of the scheduler -> row of the dataset.
+        prompts: The prompts, and the way to the agent loops.
         config: The run's settings. A response of ``engine.max_new_tokens`` without an end token was truncated.
-        ends: End tokens.
 
     Attributes:
         seconds: Wall seconds by phase. Verifiers run beside generation, so that their time is in it.
@@ -61,8 +68,8 @@ class VerlGroups:
         keys: Keys of the rollouts that were yielded and not cleared, by ``id`` of their tokens.
     """
 
-    def __init__(self, prompts: Prompts, place: Callable[[int], int], config: Config, ends: Container[int]) -> None:
-        self._prompts, self._place, self._ends = prompts, place, ends
+    def __init__(self, prompts: Prompts, config: Config) -> None:
+        self._prompts = prompts
         self._limit, self._task = config.engine.max_new_tokens, config.task
         self._open: dict[int, GroupRequest] = {}
         self.seconds = {"generate": 0.0}
@@ -77,7 +84,7 @@ class VerlGroups:
 
     def play(self, requests: Sequence[GroupRequest]) -> Iterator[tuple[int, list[Rollout] | None]]:
         """Begin requests, and yield ``(request id, its n rollouts)`` of those, new or old, that are finished."""
-        self._begin([(request, self._prompts.row(self._place(request.row))) for request in requests])
+        self._begin([(request, self._prompts.row(self._prompts.place(request.row))) for request in requests])
         began = time.perf_counter()
         groups = self._next(self._open)
         self.seconds["generate"] += time.perf_counter() - began
@@ -206,7 +213,7 @@ class VerlGroups:
         facts = {
             "text": self._prompts.decode(sampled),
             "turns": max(1, int(found["num_turns"]) // 2),
-            "truncated": len(response) >= self._limit and response[-1] not in self._ends,
+            "truncated": len(response) >= self._limit and response[-1] not in self._prompts.ends,
             "rewards": _rewards(extras),
             **rollout_fields(extras.get(FACTS, {})),
         }

@@ -13,7 +13,7 @@ verl keeps the model, generation, rewards, the loss, the optimizer, processes, t
     _balance_batch, _update_actor
     _compute_advantage                  advantages and weights of our credit
     _step_once                          the end of a step of the run
-    _validate                           held-out accuracy for the account
+    _val_metrics_update                 held-out accuracy for the account
     fit, _save_checkpoint,              run files below ``trainer.default_local_dir``; state in every checkpoint
     _load_checkpoint,
     _reissue_inflight_prompts
@@ -22,7 +22,6 @@ verl keeps the model, generation, rewards, the loss, the optimizer, processes, t
 
 import math
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +33,7 @@ from verl.trainer.ppo.v1.trainer_base import PPOTrainer, register_trainer
 from verl.trainer.ppo.v1.trainer_colocate_async import PPOTrainerColocateAsync
 from verl.trainer.ppo.v1.trainer_separate_async import PPOTrainerSeparateAsync
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
-from verl.utils import tensordict_utils as tu
-from verl.utils.dataset.rl_dataset import collate_fn
 
-from rekindle.config.facts import plays_itself
-from rekindle.environments.rewards import build_rewards
-from rekindle.environments.self_play.created_tasks import CreatedTasks
 from rekindle.integrations.hosted_run import FOLDER, HostedRun
 from rekindle.integrations.profiling import given_profile, kept_profile
 from rekindle.integrations.silent_groups import counts_silent
@@ -49,22 +43,16 @@ from rekindle.integrations.verl.groups import PARTITION, VerlGroups, key_of
 from rekindle.integrations.verl.movement import moved
 from rekindle.integrations.verl.padding import padded
 from rekindle.integrations.verl.resuming import load_state, save_state, told_requests
-from rekindle.integrations.verl.rows import row_of, tasks_of
-from rekindle.integrations.verl.self_play import build_submitted_supply
-from rekindle.integrations.verl.sessions import chat_of
+from rekindle.integrations.verl.rows import tasks_of
 from rekindle.integrations.verl.settings import settle
-from rekindle.integrations.verl.settings.environments import SEARCH
+from rekindle.integrations.verl.trainer_prompts import TrainerPrompts
 from rekindle.integrations.verl.update import Update
 from rekindle.integrations.verl.update_rows import UpdateRow, aggregation_of
 from rekindle.integrations.verl.words import NAMES, said
 from rekindle.integrations.verl.worker import DetachedRowWorker, RowWorker
 from rekindle.methods import needs_profile
 from rekindle.observability.trackers.follower import numbers
-from rekindle.records.supply import GivenTasks, Supply
-from rekindle.scheduling.pools import GrowingPool
 from rekindle.scheduling.profiling import Profile
-from rekindle.scheduling.scheduler import Scheduler
-from rekindle.tasks.task_set import levels_of
 
 __all__ = ["RekindleColocateAsync", "RekindleSeparateAsync", "RekindleSync"]
 
@@ -115,9 +103,8 @@ class RecipeTrainer(PPOTrainer):
         super()._init_dataloader()
         self.steps_per_epoch = max(1, self.steps_per_epoch)  # the scheduler draws prompts as often as it likes
         self.settings = settle(self.config, steps=self.total_training_steps * self.parameter_sync_step)
-        self._created = CreatedTasks() if plays_itself(self.settings) else None
-        place = (lambda row: self.run.places[row]) if self._created is None else int
-        self._groups = VerlGroups(self, place, self.settings, self._ends)
+        prompts = TrainerPrompts(self, self.settings)
+        self._groups = groups = VerlGroups(prompts, self.settings)
         model = self.config.actor_rollout_ref.model
         self.run = HostedRun(
             self.settings,
@@ -125,26 +112,11 @@ class RecipeTrainer(PPOTrainer):
             self._groups,
             directory=self._directory,
             parameters=parameters_of(model.path, trust_remote_code=model.get("trust_remote_code", False)),
-            decode=self.decode,
+            decode=prompts.decode,
             said=said,
             say=print,
-            supply=self._supply,
+            supply=lambda scheduler: prompts.supply(scheduler, groups),
             counts_silent=self._keeps_all,
-        )
-
-    def _supply(self, scheduler: Scheduler) -> Supply:
-        """What adds tasks to the pool: in self-play the proposer, elsewhere nothing."""
-        if self._created is None:
-            return GivenTasks(levels_of(self.run.tasks))
-        assert isinstance(scheduler.pool, GrowingPool), "self-play has a pool that grows"
-        return build_submitted_supply(
-            self.settings,
-            self.run.tasks,
-            chat=chat_of(self.settings, self.config, self.tokenizer),
-            sessions=self._groups,
-            verifier=build_rewards(self.settings),
-            pool=scheduler.pool,
-            created=self._created,
         )
 
     def _init_resource_pool_mgr(self) -> None:
@@ -154,33 +126,9 @@ class RecipeTrainer(PPOTrainer):
             if "actor" in str(role) or "ref" in str(role):
                 self.role_worker_mapping[role] = ray.remote(apart)
 
-    # -- what rollouts need (Prompts) ---------------------------------------------------------------------------------
-
-    def submit(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Begin the sessions of rows."""
-        columns = collate_fn([dict(row) for row in rows])
-        batch = tu.get_tensordict(columns)
-        tu.assign_non_tensor_data(batch, "global_steps", self.global_steps)
-        self._submit_batch_to_rollout(batch)
-
-    def row(self, place: int) -> Mapping[str, Any]:
-        """A row of the dataset by its number; in self-play that of a created task."""
-        if self._created is not None:
-            return row_of(self._created.tasks[place], SEARCH, place)
-        found: Mapping[str, Any] = self.train_dataset[place]
-        return found
-
-    def decode(self, token_ids: Sequence[int]) -> str:
-        """Text of tokens, without special ones."""
-        return str(self.tokenizer.decode(list(token_ids), skip_special_tokens=True))
-
     @property
     def _directory(self) -> Path:
         return Path(self.config.trainer.default_local_dir) / FOLDER
-
-    @property
-    def _ends(self) -> set[int]:
-        return {self.tokenizer.eos_token_id} - {None}
 
     # -- a step -------------------------------------------------------------------------------------------------------
 
