@@ -32,6 +32,7 @@ class Update:
         rows: Rows that go through the model, dummy ones not counted.
         batch: Keys and tags of the rows.
         left_out: The other trajectories of the step, which count in verl's metrics.
+        keeps_denominators: Whether rows without signal count in the loss, as in verl.
         began: Time when the batch was complete.
         padding: Tokens of dummy rows.
         gap: Log-probabilities of the trainer less those of the engine.
@@ -43,6 +44,7 @@ class Update:
     rows: list[UpdateRow]
     batch: KVBatchMeta
     left_out: KVBatchMeta
+    keeps_denominators: bool
     began: float = field(default_factory=time.perf_counter)
     padding: int = 0
     gap: tuple[float, float] | None = None
@@ -78,6 +80,7 @@ class Update:
                 keys=[row.key for row in trained], tags=[tags[row.key] for row in trained], partition_id=PARTITION
             ),
             KVBatchMeta(keys=others, tags=[tags[key] for key in others], partition_id=PARTITION),
+            keep_all,
         )
 
     def prepare(self, temperature: float) -> None:
@@ -105,8 +108,7 @@ class Update:
         data = tq.kv_batch_get(keys=keys, partition_id=PARTITION, select_fields=["old_log_probs", "entropy"])
         old, entropies = list(data["old_log_probs"]), list(data["entropy"])
         self.gap = gap_of(self.rows, old)
-        weights = relative_weights(self.rows, self.aggregation, len(self.batch) - len(self.rows))
-        fields = token_fields(self.rows, weights, old, entropies)
+        fields = token_fields(self.rows, self._weights(), old, entropies)
         if self.left_out.keys:
             zeros = [torch.zeros(len(one)) for one in _get(self.left_out.keys, "response_mask")]
             _put(self.left_out.keys, jagged({"advantages": zeros, "returns": zeros}))
@@ -116,6 +118,17 @@ class Update:
             for name, values in fields.items()
         }
         return _put(self.batch.keys, jagged(columns))
+
+    def _weights(self) -> list[float]:
+        """Relative weights of the rows.
+
+        Where verl's denominators stand, rows without signal count in them, and the others weigh as among themselves.
+        """
+        if not self.keeps_denominators:
+            return relative_weights(self.rows, self.aggregation, len(self.batch) - len(self.rows))
+        credited = [row for row in self.rows if row.sample.weight]
+        found = dict(zip(map(id, credited), relative_weights(credited, self.aggregation), strict=True))
+        return [found.get(id(row), 1.0) for row in self.rows]
 
     def stats(self, metrics: Mapping[str, Any], optimizer_steps: int) -> UpdateStats:
         """The numbers of the update."""
