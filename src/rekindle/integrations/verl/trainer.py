@@ -102,7 +102,8 @@ class RecipeTrainer(PPOTrainer):
     def _init_dataloader(self) -> None:
         super()._init_dataloader()
         self.steps_per_epoch = max(1, self.steps_per_epoch)  # the scheduler draws prompts as often as it likes
-        self.settings = settle(self.config, steps=self.total_training_steps * self.parameter_sync_step)
+        with configured(self.config, {"data.gen_batch_size": None}):  # which verl has set by now
+            self.settings = settle(self.config, steps=self.total_training_steps * self.parameter_sync_step)
         prompts = TrainerPrompts(self, self.settings)
         self._groups = groups = VerlGroups(prompts, self.settings)
         model = self.config.actor_rollout_ref.model
