@@ -1,6 +1,7 @@
 """Modes that go on sampling during an update, and a recipe that profiles the prompts before the first step."""
 
 from test_verl_recipes import assert_conserved
+from tiny_run import SEPARATE
 
 from rekindle import load_run
 
@@ -19,6 +20,13 @@ def test_colocated_rollouts_of_the_next_step_are_one_update_older(make_run):
     trained = [line for line in run.metrics if line["groups/trained"]]
     assert all(line["staleness/max"] <= 1 for line in trained)
     assert any(line["staleness/max"] == 1 for line in trained)
+
+
+def test_separate_rollouts_go_on_during_an_update(make_run):
+    changes = [*SEPARATE, "trainer.v1.trainer_mode=rekindle_separate_async", "+rekindle.recipe=recycle", *AHEAD]
+    run = run_of(make_run(mode="rekindle_separate_async", steps=STEPS, ranks=1, changes=changes).checked())
+    assert_conserved(run, STEPS)
+    assert all(line["staleness/max"] <= 1 for line in run.metrics if line["groups/trained"])
 
 
 def test_a_profile_is_made_before_the_first_step(make_run):
