@@ -10,6 +10,7 @@ overrides+=(
   data.train_batch_size=256
   actor_rollout_ref.actor.ppo_mini_batch_size=128
   actor_rollout_ref.rollout.agent.default_agent_loop=rekindle_search
+  actor_rollout_ref.rollout.skip_tokenizer_init=False # the tags that end a turn are texts, which SGLang reads only so
   +rekindle.task.environment=search
   +rekindle.task.verifier=qa_exact_match
   "+rekindle.search.prompt='{question}'" # the prompts of Search-R1 have the instructions
