@@ -10,6 +10,7 @@ from rekindle.config.conditions import value_at
 from rekindle.config.keys import keys_of
 from rekindle.config.other_names import leaves
 from rekindle.integrations.settings.links import PLAIN
+from rekindle.integrations.settings.refusing import refuse
 
 __all__ = ["COMMON_KEYS", "KNOWN", "Places", "recipe_tables"]
 
@@ -55,6 +56,7 @@ class Places:
         settings: The setting that has a key, by key or table.
         elsewhere: What there is instead of a key, by key or table; the longest name counts.
         decided: Keys that recipes set and the trainer's settings decide.
+        old_logprobs: Why ``loss.old_logprobs`` is the trainer's, e.g. ``belongs to TRL, which ...; remove it``.
         tables: Tables whose keys are all ours inside the trainer too.
         keys: Further keys of ours.
     """
@@ -64,6 +66,7 @@ class Places:
     settings: Mapping[str, str]
     elsewhere: Mapping[str, str]
     decided: frozenset[str]
+    old_logprobs: str
     tables: tuple[str, ...] = COMMON_TABLES
     keys: tuple[str, ...] = COMMON_KEYS
 
@@ -74,14 +77,25 @@ class Places:
     def _allowed_in(self, table: str) -> bool:
         return table in self.tables or any(key.startswith(f"{table}.") for key in self.keys)
 
-    def misplaced(self, tables: Mapping[str, Any]) -> Iterator[str]:
-        """Problems of keys that the trainer decides or has no place for; unknown keys are left to the configuration."""
+    def refuse(self, tables: Mapping[str, Any]) -> None:
+        """Refuse keys that the trainer decides, or has no place for; unknown keys are left to the configuration.
+
+        Raises:
+            ConfigError: There are such keys; one line each.
+        """
+        refuse(f"recipe: {problem}" for problem in self._misplaced(tables))
+
+    def _misplaced(self, tables: Mapping[str, Any]) -> Iterator[str]:
         for name, value in tables.items():
             if _is_table(str(name)) and self._allowed_in(str(name)) and not isinstance(value, Mapping):
                 yield f"{name} = {value!r} is no table; write {self.table_example.format(name)}"
             for path in leaves(str(name), value):
                 if not self.allowed(path) and _is_known(path) and (words := self._instead_of(path)):
                     yield words
+        loss = tables.get("loss")
+        old = loss.get("old_logprobs", "auto") if isinstance(loss, Mapping) else "auto"
+        if old != "auto":
+            yield f'loss.old_logprobs = "{old}" {self.old_logprobs}'
 
     def _instead_of(self, path: str) -> str | None:
         """Where a key is inside the trainer; None of a whole table whose keys are in several places."""

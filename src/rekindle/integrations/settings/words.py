@@ -1,13 +1,12 @@
 """Messages about our keys in the words of another trainer."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from rekindle.config import ConfigError
 from rekindle.integrations.settings.tables import KNOWN, Places
 
-__all__ = ["Wording", "refuse", "with_names"]
+__all__ = ["Wording", "with_names"]
 
 KEY = re.compile(r"(?<![\w./])[a-z_]+\.[a-z][a-z_0-9]*(?:\.[a-z_0-9]+)*(?![\w/])")
 LISTS = ("rewards[", "audits[")
@@ -42,16 +41,6 @@ class Wording:
         if path not in KNOWN or (self.places.allowed(path) and path not in self.names):
             return path
         return self.names.get(path) or self.tables.get(f"{path.partition('.')[0]}.") or path
-
-
-def refuse(problems: Iterator[str]) -> None:
-    """Raise all problems together.
-
-    Raises:
-        ConfigError: There are some; one line each.
-    """
-    if found := list(problems):
-        raise ConfigError("\n".join(found))
 
 
 def with_names(message: str, given: Iterable[str], names: Mapping[str, str], example: str) -> str:

@@ -84,7 +84,7 @@ class VerlGroups:
 
     def play(self, requests: Sequence[GroupRequest]) -> Iterator[tuple[int, list[Rollout] | None]]:
         """Begin requests, and yield ``(request id, its n rollouts)`` of those, new or old, that are finished."""
-        self._begin([(request, self._prompts.row(self._prompts.place(request.row))) for request in requests])
+        self._begin(self._with_rows(requests))
         began = time.perf_counter()
         groups = self._next(self._open)
         self.seconds["generate"] += time.perf_counter() - began
@@ -108,6 +108,10 @@ class VerlGroups:
             tq.kv_clear(keys=keys, partition_id=PARTITION)
         self.forget(keys)
 
+    def _with_rows(self, requests: Sequence[GroupRequest]) -> list[tuple[GroupRequest, Mapping[str, Any]]]:
+        """Requests of the scheduler with their rows of the dataset."""
+        return [(request, self._prompts.row(self._prompts.place(request.row))) for request in requests]
+
     def _begin(self, rows: Sequence[tuple[GroupRequest, Mapping[str, Any]]]) -> None:
         if rows:
             self._prompts.submit([{**row, **_own(request)} for request, row in rows])
@@ -123,13 +127,7 @@ class VerlGroups:
 
     def play_apart(self, requests: Sequence[GroupRequest]) -> Iterator[tuple[int, list[Rollout] | None]]:
         """Yield all groups of requests that no step has, and remove them from TransferQueue."""
-        yield from self.play(requests)
-        while self.in_flight:
-            yield from self.play([])
-        keys = self.keys_of(request.id for request in requests)
-        if keys:
-            tq.kv_clear(keys=keys, partition_id=PARTITION)
-        self.forget(keys)
+        yield from self.play_rows(self._with_rows(requests), trained=False)
 
     def keep(self, request_ids: Container[int]) -> None:
         """Keep the groups of these requests in TransferQueue, of a checkpoint, and remove all others."""
@@ -171,7 +169,9 @@ class VerlGroups:
         """Groups in the order of their requests; those of a failed session are None, and leave TransferQueue."""
         tq.kv_clear(keys=[str(one) for one in finished], partition_id=PARTITION)
         requests = [self._open.pop(one) for one in sorted(finished)]
-        keys = {one.id: self.keys_of([one.id]) for one in requests}
+        keys: dict[int, list[str]] = {one.id: [] for one in requests}
+        for key in self.keys_of(keys):
+            keys[int(key.partition("_")[0])].append(key)
         whole = [one for one in requests if finished[one.id] and self._is_whole(one, set(keys[one.id]))]
         groups = dict(self._rollouts(whole))
         if broken := [key for one in requests if one.id not in groups for key in keys[one.id]]:

@@ -110,7 +110,7 @@ class Update:
         self.gap = gap_of(self.rows, old)
         fields = token_fields(self.rows, self._weights(), old, entropies)
         if self.left_out.keys:
-            zeros = [torch.zeros(len(one)) for one in _get(self.left_out.keys, "response_mask")]
+            zeros = [torch.zeros(tag["response_len"]) for tag in self.left_out.tags]
             _put(self.left_out.keys, jagged({"advantages": zeros, "returns": zeros}))
         place, dummy = {key: number for number, key in enumerate(keys)}, torch.zeros(1)
         columns = {

@@ -10,7 +10,8 @@ from rekindle.config import Config, ConfigError
 from rekindle.config.facts import plays_itself
 from rekindle.integrations.settings.group_shape import sizes_itself, sizing_rule
 from rekindle.integrations.settings.links import contradicted
-from rekindle.integrations.settings.words import refuse, with_names
+from rekindle.integrations.settings.refusing import refuse
+from rekindle.integrations.settings.words import with_names
 from rekindle.integrations.trl.settings.arguments import DEFAULTS, Arguments
 from rekindle.integrations.trl.settings.links import AGGREGATION, LINKS, LOSS_TYPE, OWN_LOSSES, wished_loss
 from rekindle.integrations.trl.settings.step_shape import BATCH

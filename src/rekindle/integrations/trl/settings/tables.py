@@ -1,10 +1,9 @@
 """Which keys a recipe's tables may set inside TRL, and where in TRL the others are."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from rekindle.integrations.settings.tables import Places
-from rekindle.integrations.settings.words import refuse
 
 __all__ = ["ARGUMENTS", "NAMES", "PLACES", "allowed", "refuse_tables"]
 
@@ -78,6 +77,7 @@ PLACES = Places(
     settings=ARGUMENTS,
     elsewhere=ELSEWHERE,
     decided=frozenset({"optimizer.minibatches", "train.groups_per_step", "train.learning_rate"}),
+    old_logprobs="belongs to TRL, which scores a generation again where later steps train on it; remove it",
 )
 """Where keys are inside TRL."""
 allowed = PLACES.allowed
@@ -89,14 +89,4 @@ def refuse_tables(tables: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: There are such keys; one line each.
     """
-    refuse(f"recipe: {problem}" for problem in _misplaced(tables))
-
-
-def _misplaced(tables: Mapping[str, Any]) -> Iterator[str]:
-    yield from PLACES.misplaced(tables)
-    old = tables.get("loss", {}).get("old_logprobs", "auto") if isinstance(tables.get("loss"), Mapping) else "auto"
-    if old != "auto":
-        yield (
-            f'loss.old_logprobs = "{old}" belongs to TRL, which scores a generation again where later steps train on '
-            "it; remove it"
-        )
+    PLACES.refuse(tables)

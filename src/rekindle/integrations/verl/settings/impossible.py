@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from rekindle.integrations.settings.words import refuse
+from rekindle.integrations.settings.refusing import refuse
 from rekindle.integrations.verl.settings.links import ESTIMATOR, ESTIMATORS, IS
 from rekindle.integrations.verl.settings.values import ACTOR, MANAGER, MODES, ROLLOUT, V1, Values
 

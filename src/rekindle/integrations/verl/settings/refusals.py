@@ -10,7 +10,8 @@ from rekindle.config.facts import fewest_and_most, plays_itself
 from rekindle.integrations.settings.group_shape import sizes_itself, sizing_rule
 from rekindle.integrations.settings.links import contradicted
 from rekindle.integrations.settings.paths import at, is_read
-from rekindle.integrations.settings.words import refuse, with_names
+from rekindle.integrations.settings.refusing import refuse
+from rekindle.integrations.settings.words import with_names
 from rekindle.integrations.verl.settings.environments import not_played, with_environments
 from rekindle.integrations.verl.settings.links import (
     ESTIMATOR,

@@ -1,11 +1,10 @@
 """Which keys a recipe's tables may set on verl, and where in verl the others are."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 from rekindle.integrations.settings.tables import COMMON_KEYS, Places
-from rekindle.integrations.settings.words import refuse
 from rekindle.integrations.verl.settings.environments import with_environments
 
 __all__ = ["AGENT_TABLES", "NAMES", "PLACES", "SETTINGS", "refuse_tables"]
@@ -99,6 +98,7 @@ PLACES = Places(
     elsewhere=ELSEWHERE,
     keys=(*COMMON_KEYS, "train.max_off_policy_steps"),
     decided=frozenset({"optimizer.minibatches", "train.groups_per_step", "train.learning_rate"}),
+    old_logprobs="belongs to verl, which computes them before an update; remove it",
 )
 """Where keys are on verl."""
 
@@ -109,15 +109,4 @@ def refuse_tables(tables: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: There are such keys; one line each.
     """
-    refuse(f"recipe: {problem}" for problem in _misplaced(tables))
-
-
-def _misplaced(tables: Mapping[str, Any]) -> Iterator[str]:
-    yield from with_environments(PLACES, tables).misplaced(tables)
-    loss = tables.get("loss")
-    old = loss.get("old_logprobs", "auto") if isinstance(loss, Mapping) else "auto"
-    if old != "auto":
-        yield (
-            f'loss.old_logprobs = "{old}" belongs to verl, which computes them before an update; remove it, and set '
-            "algorithm.rollout_correction.bypass_mode=True for those of the engine"
-        )
+    with_environments(PLACES, tables).refuse(tables)
