@@ -57,6 +57,8 @@ from rekindle.scheduling.profiling import Profile
 
 __all__ = ["RekindleColocateAsync", "RekindleSeparateAsync", "RekindleSync"]
 
+SUM = "token-sum"
+"""Loss of verl's without a denominator."""
 PREFIX = "rekindle/"
 """Of our metrics in verl's trackers."""
 
@@ -176,6 +178,18 @@ class RecipeTrainer(PPOTrainer):
         """Whether rollouts without signal go through the model, as in verl."""
         return self.mode == "sync" and counts_silent(self.settings)
 
+    @property
+    def _leaves_out(self) -> bool:
+        """Whether rows without signal can be left out of the update: its gradient and metrics stay the same.
+
+        In one optimizer step all ratios are 1, and a row whose advantages are 0 adds nothing but its tokens to the
+        denominators. KL and entropy would add their own gradients, and metrics of further steps their ratios.
+        """
+        actor = self.config.actor_rollout_ref.actor
+        once = self._optimizer_steps * self.settings.optimizer.epochs == 1
+        further = actor.use_kl_loss or actor.calculate_entropy or actor.entropy_coeff
+        return self._keeps_all and once and not further and actor.loss_agg_mode != SUM
+
     def _step_once(self, metrics: dict[str, Any], timing_raw: dict[str, float], sample_batch_size: int) -> KVBatchMeta:
         batch = super()._step_once(metrics, timing_raw, sample_batch_size)
         update, self._update = self._update, None
@@ -212,9 +226,10 @@ class RecipeTrainer(PPOTrainer):
 
     def _balance_batch(self, batch: KVBatchMeta, *others: Any, **named: Any) -> KVBatchMeta:
         assert self._update is not None, "the buffer has made the update"
-        whole = padded(batch, self._multiple, self.tokenizer.eos_token_id)
-        self._update.padding = sum(tag["seq_len"] for tag in whole.tags[len(batch) :])
-        self._update.batch = super()._balance_batch(whole, *others, **named)
+        self._update.pad(padded(batch, self._multiple, self.tokenizer.eos_token_id))
+        self._update.batch = super()._balance_batch(self._update.batch, *others, **named)
+        if self._leaves_out:
+            self._update.leave_out_silent(self._multiple)
         return self._update.batch
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
@@ -223,11 +238,14 @@ class RecipeTrainer(PPOTrainer):
 
     def _update_actor(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         """verl's, with as many optimizer steps of as many rows as the batch has."""
-        rows = len(batch) // self._optimizer_steps
+        assert self._update is not None, "the buffer has made the update"
+        trained = batch
+        if len(self._update.trained) < len(batch):
+            trained = super()._balance_batch(batch.select_keys(self._update.trained.keys), {})
+        rows = len(trained) // self._optimizer_steps
         sizes = {"actor.ppo_mini_batch_size": rows, "rollout.n": 1}
         with configured(self.config.actor_rollout_ref, sizes):
-            batch = super()._update_actor(batch, metrics)
-        assert self._update is not None, "the buffer has made the update"
+            super()._update_actor(trained, metrics)
         if self.settings.posterior.half_life is not None:
             self._update.moved = moved(self._update, self.actor_rollout_wg.compute_log_prob, self._multiple)
         return batch
