@@ -20,8 +20,9 @@ verl keeps the model, generation, rewards, the loss, the optimizer, processes, t
     ==================================  =============================================================================
 """
 
-import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ from rekindle.integrations.verl.groups import PARTITION, VerlGroups, key_of
 from rekindle.integrations.verl.movement import moved
 from rekindle.integrations.verl.padding import padded
 from rekindle.integrations.verl.resuming import load_state, save_state, told_requests
+from rekindle.integrations.verl.row_counts import round_of
 from rekindle.integrations.verl.rows import tasks_of
 from rekindle.integrations.verl.settings import settle
 from rekindle.integrations.verl.trainer_prompts import TrainerPrompts
@@ -87,6 +89,7 @@ class RecipeTrainer(PPOTrainer):
         with open_dict(config):
             config.trainer.v1.trainer_mode = self.mode
         self._update: Update | None = None
+        self._updates_only = False
         super().__init__(config)
 
     # -- construction -------------------------------------------------------------------------------------------------
@@ -215,21 +218,32 @@ class RecipeTrainer(PPOTrainer):
 
     def _get_required_batch_multiple(self, dp_size: int) -> int:
         actor, rollout = self.config.actor_rollout_ref.actor, self.config.actor_rollout_ref.rollout
-        trained = 1 if actor.use_dynamic_bsz else actor.ppo_micro_batch_size_per_gpu
-        scored = 1 if rollout.log_prob_use_dynamic_bsz else rollout.log_prob_micro_batch_size_per_gpu
-        return dp_size * math.lcm(self._optimizer_steps * trained, scored)
+        trained = None if actor.use_dynamic_bsz else actor.ppo_micro_batch_size_per_gpu
+        free = self._updates_only or rollout.log_prob_use_dynamic_bsz
+        scored = None if free else rollout.log_prob_micro_batch_size_per_gpu
+        return round_of(dp_size, self._optimizer_steps, trained, scored)
 
     @property
     def _multiple(self) -> int:
         """Rows of all processes in one round."""
         return self._get_required_batch_multiple(max(self.actor_rollout_wg._query_dispatch_info("actor")) + 1)
 
+    @contextmanager
+    def _only_the_update(self) -> Iterator[None]:
+        """For the body, batches are divisible for optimizer steps, and need not be for passes without gradient."""
+        self._updates_only = True
+        try:
+            yield
+        finally:
+            self._updates_only = False
+
     def _balance_batch(self, batch: KVBatchMeta, *others: Any, **named: Any) -> KVBatchMeta:
         assert self._update is not None, "the buffer has made the update"
         self._update.pad(padded(batch, self._multiple, self.tokenizer.eos_token_id))
         self._update.batch = super()._balance_batch(self._update.batch, *others, **named)
         if self._leaves_out:
-            self._update.leave_out_silent(self._multiple)
+            with self._only_the_update():
+                self._update.leave_out_silent(self._multiple)
         return self._update.batch
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
@@ -241,7 +255,8 @@ class RecipeTrainer(PPOTrainer):
         assert self._update is not None, "the buffer has made the update"
         trained = batch
         if len(self._update.trained) < len(batch):
-            trained = super()._balance_batch(batch.select_keys(self._update.trained.keys), {})
+            with self._only_the_update():
+                trained = super()._balance_batch(batch.select_keys(self._update.trained.keys), {})
         rows = len(trained) // self._optimizer_steps
         sizes = {"actor.ppo_mini_batch_size": rows, "rollout.n": 1}
         with configured(self.config.actor_rollout_ref, sizes):
