@@ -168,7 +168,7 @@ class VerlGroups:
         return {
             one: tag["status"] == "finished"
             for one, tag in zip(asked, _tags(list(map(str, asked))), strict=True)
-            if tag["status"] in ("finished", "failure")
+            if tag.get("status") in ("finished", "failure")
         }
 
     def _read(self, finished: Mapping[int, bool]) -> list[tuple[int, list[Rollout] | None]]:
