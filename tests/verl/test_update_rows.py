@@ -17,6 +17,7 @@ from rekindle.learning.overlong import Mask
 from rekindle.learning.samples import build_samples
 from rekindle.learning.sides import side_scales
 from rekindle.learning.subsets import Subset, max_variance
+from rekindle.recipes import resolve
 from rekindle.types import Group, GroupRequest, Rollout, outcome_of
 
 LENGTH = 8
@@ -26,6 +27,7 @@ MODES = {
     "constant_length": "seq-mean-token-sum-norm",
 }
 PROMPT = 2
+SETTINGS = resolve({"train": {"steps": 1}}, "grpo")
 
 
 def rollout(reward, mask, *, temperature=1.0, truncated=False):
@@ -195,16 +197,9 @@ def update_of(rows, mode, dummies):
     """An update that keeps verl's denominators, with dummy rows of two tokens."""
     lengths = {row.key: len(row.sample.token_ids) for row in rows} | {f"dummy{number}": 2 for number in range(dummies)}
     tags = {key: {"seq_len": length} for key, length in lengths.items()}
-    made = Update.of(rows, tags, config=Settings(), aggregation=aggregation_of(mode, LENGTH), keep_all=True)
+    made = Update.of(rows, tags, config=SETTINGS, aggregation=aggregation_of(mode, LENGTH), keep_all=True)
     made.pad(KVBatchMeta(keys=list(tags), tags=list(tags.values()), partition_id="train"))
     return made
-
-
-class Settings:
-    """The part of a configuration that an update reads while it is made."""
-
-    class loss:  # noqa: N801 (a table)
-        kl_coefficient = 0.0
 
 
 @pytest.mark.parametrize("multiple", [1, 2, 3, 4])

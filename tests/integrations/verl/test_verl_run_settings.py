@@ -374,7 +374,7 @@ REFUSED: list[tuple[dict[str, Any], Any, str]] = [
         {"task": {"source": "search_world"}},
         r"leaves SGLang without texts.* set actor_rollout_ref.rollout.skip_tokenizer_init=False",
     ),
-    ({}, "erppo", r"rekindle: recipe 'erppo' is unknown; did you mean erpo?"),
+    ({}, "erppo", r"\+rekindle.recipe: recipe 'erppo' is unknown; did you mean erpo\?"),
     ({}, {"pool": {"kindd": "x"}}, r"recipe: pool.kindd: unknown key; did you mean pool.kind?"),
     ({"rollout.temperature": -1.0}, "grpo", r"train.temperature \(verl's actor_rollout_ref.rollout.temperature\) = -1"),
     ({"data.train_batch_size": "many"}, "grpo", r"data.train_batch_size=many is no whole number"),

@@ -170,7 +170,7 @@ class Update:
             self.aggregation([lengths.get(key, 0) for key in keys], [0] * len(keys))[keys.index(one)]
             for keys in (self.batch.keys, self.trained.keys)
         )
-        return whole / part
+        return float(whole / part)
 
     def stats(self, metrics: Mapping[str, Any], optimizer_steps: int) -> UpdateStats:
         """The numbers of the update."""
