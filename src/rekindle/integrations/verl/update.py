@@ -125,7 +125,7 @@ class Update:
         Where verl's denominators stand, rows without signal count in them, and the others weigh as among themselves.
         """
         if not self.keeps_denominators:
-            return relative_weights(self.rows, self.aggregation, len(self.batch) - len(self.rows))
+            return relative_weights(self.rows, self.aggregation)
         credited = [row for row in self.rows if row.sample.weight]
         found = dict(zip(map(id, credited), relative_weights(credited, self.aggregation), strict=True))
         return [found.get(id(row), 1.0) for row in self.rows]
