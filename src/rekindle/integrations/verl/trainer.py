@@ -42,7 +42,8 @@ from rekindle.integrations.verl.configuration import configured, parameters_of
 from rekindle.integrations.verl.groups import PARTITION, VerlGroups, key_of
 from rekindle.integrations.verl.movement import moved
 from rekindle.integrations.verl.padding import padded
-from rekindle.integrations.verl.resuming import load_state, save_state, told_requests
+from rekindle.integrations.verl.resuming import check_checkpoints, load_state, save_state, told_requests
+from rekindle.integrations.verl.row_keys import COUNTED
 from rekindle.integrations.verl.rows import tasks_of
 from rekindle.integrations.verl.settings import settle
 from rekindle.integrations.verl.trainer_prompts import TrainerPrompts
@@ -221,11 +222,13 @@ class RecipeTrainer(PPOTrainer):
 
     def _update_actor(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         """verl's, with as many optimizer steps of as many rows as the batch has."""
+        assert self._update is not None, "the buffer has made the update"
         rows = len(batch) // self._optimizer_steps
         sizes = {"actor.ppo_mini_batch_size": rows, "rollout.n": 1}
+        if len(self._update.rows) < len(batch):
+            batch.extra_info[COUNTED] = len(self._update.rows) / self._optimizer_steps
         with configured(self.config.actor_rollout_ref, sizes):
             batch = super()._update_actor(batch, metrics)
-        assert self._update is not None, "the buffer has made the update"
         if self.settings.posterior.half_life is not None:
             self._update.moved = moved(self._update, self.actor_rollout_wg.compute_log_prob, self._multiple)
         return batch
@@ -279,6 +282,7 @@ class RecipeTrainer(PPOTrainer):
         super()._save_checkpoint()
 
     def _load_checkpoint(self) -> None:
+        check_checkpoints(self.config.trainer)  # once more: the entry point may be on another machine
         super()._load_checkpoint()
         self._state = load_state(self.config.trainer, self.global_steps)
 
