@@ -129,14 +129,13 @@ class VerlGroups:
         """Yield all groups of requests that no step has, and remove them from TransferQueue."""
         yield from self.play_rows(self._with_rows(requests), trained=False)
 
-    def keep(self, request_ids: Container[int]) -> None:
-        """Keep the groups of these requests in TransferQueue, of a checkpoint, and remove all others."""
-        tags = (tq.kv_list(PARTITION) or {}).get(PARTITION, {})
-        kept = {
-            key: tag
-            for key, tag in tags.items()
-            if not tag.get("is_prompt") and int(key.partition("_")[0]) in request_ids
-        }
+    def keep(self, request_ids: Iterable[int]) -> None:
+        """Keep the groups of these requests in TransferQueue, of a checkpoint, and remove all others.
+
+        The others are those of the step that was trained, with its dummy rows, and of requests that are asked again.
+        """
+        tags, wanted = (tq.kv_list(PARTITION) or {}).get(PARTITION, {}), set(map(str, request_ids))
+        kept = {key: tag for key, tag in tags.items() if not tag.get("is_prompt") and key.partition("_")[0] in wanted}
         if others := [key for key in tags if key not in kept]:
             tq.kv_clear(keys=others, partition_id=PARTITION)
         self.tags |= kept

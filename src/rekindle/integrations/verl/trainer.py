@@ -199,10 +199,11 @@ class RecipeTrainer(PPOTrainer):
         return self.settings.optimizer.minibatches
 
     def _get_required_batch_multiple(self, dp_size: int) -> int:
-        actor, rollout = self.config.actor_rollout_ref.actor, self.config.actor_rollout_ref.rollout
-        trained = 1 if actor.use_dynamic_bsz else actor.ppo_micro_batch_size_per_gpu
-        scored = 1 if rollout.log_prob_use_dynamic_bsz else rollout.log_prob_micro_batch_size_per_gpu
-        return dp_size * math.lcm(self._optimizer_steps * trained, scored)
+        tables = self.config.actor_rollout_ref
+        trained = 1 if tables.actor.use_dynamic_bsz else tables.actor.ppo_micro_batch_size_per_gpu
+        scored = [tables.rollout, *([tables.ref] if self.use_reference_policy and not self.ref_in_actor else [])]
+        passes = [one.log_prob_micro_batch_size_per_gpu for one in scored if not one.log_prob_use_dynamic_bsz]
+        return dp_size * math.lcm(self._optimizer_steps * trained, *passes)
 
     @property
     def _multiple(self) -> int:
@@ -252,10 +253,18 @@ class RecipeTrainer(PPOTrainer):
         self.agent_loop_manager = agent_loop_manager
         with self.run.opened(self._state, resumable=self._state is not None, profile=self._profile, **self._facts()):
             try:
-                super().fit(agent_loop_manager)
+                with configured(self.config, {"trainer.val_before_train": self._validates_first}):
+                    super().fit(agent_loop_manager)
             except _RunIsOverError:
                 self.run.record.warn(f"the run is over: {self.run.steps.over}")
                 self._shutdown_dump_executor()
+
+    @property
+    def _validates_first(self) -> bool:
+        """As verl is told, and where the validation after the checkpoint's step may not have been made."""
+        trainer = self.config.trainer
+        due = self._state is not None and trainer.test_freq > 0 and self.global_steps % trainer.test_freq == 0
+        return due or bool(trainer.get("val_before_train", True))
 
     def _profile(self) -> Profile | None:
         if not needs_profile(self.settings):
