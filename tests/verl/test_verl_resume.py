@@ -11,7 +11,7 @@ SINGLE = ("actor_rollout_ref.rollout.n=1",)
 PROFILE = (*SINGLE, "+rekindle.profile.samples=4")
 SLOW = {
     "grpo": (),
-    "erpo": HEAT,
+    "erpo": (*HEAT, "data.train_max_samples=8"),
     "sgpo": PROFILE,
     "c_rf_ntf": SINGLE,
     "rekindle": SINGLE,

@@ -19,11 +19,12 @@ from rekindle.integrations.hosted_run import FOLDER
 from rekindle.integrations.state_folder import read_state, state_file, write_state
 from rekindle.types import UserError
 
-__all__ = ["check_checkpoints", "load_state", "save_state", "told_requests"]
+__all__ = ["NEWEST", "check_checkpoints", "load_state", "save_state", "told_requests"]
 
 CHECKPOINT = "global_step_"
 """Beginning of the name of a checkpoint, before its step."""
 NEWEST = "latest_checkpointed_iteration.txt"
+"""File with the step of the newest whole checkpoint."""
 ELSEWHERE = "or begin a new run with its model and another trainer.default_local_dir"
 
 
