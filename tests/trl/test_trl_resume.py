@@ -124,7 +124,7 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object]]] = {
     ),
     "another format": (
         "checkpoint-3/rekindle/state.json",
-        lambda path: path.write_text(path.read_text().replace('"format": 1', '"format": 7', 1)),
+        lambda path: path.write_text(path.read_text().replace('"format": 2', '"format": 7', 1)),
     ),
     "no JSON": ("checkpoint-3/rekindle/state.json", lambda path: path.write_bytes(b"\xff\x00")),
     "no object": ("checkpoint-3/rekindle/state.json", lambda path: path.write_text("[]")),

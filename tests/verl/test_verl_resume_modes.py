@@ -28,7 +28,7 @@ def state_of(out, step):
 def in_flight(state):
     """Requests of a checkpoint that are asked again, and those that were told for a step ahead."""
     cohorts = state["scheduler"]["cohorts"]
-    return sum(len(one["again"]) + len(one["rows"]) for one in cohorts), len(state["steps"])
+    return sum(len(one["again"]) + len(one["rows"]) for one in cohorts), len(state["steps"]["played"])
 
 
 COLOCATE, SEPARATED = MODES

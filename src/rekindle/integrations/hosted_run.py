@@ -171,7 +171,8 @@ class HostedRun:
         self.record.load_state_dict(state["record"])
         self._supply.load_state_dict(state["supply"])  # first, because the scheduler's state refers to its tasks
         self._scheduler.load_state_dict(state["scheduler"])
-        self.steps.load_state_dict(state["steps"])
+        if "steps" in state:  # format 1 has none
+            self.steps.load_state_dict(state["steps"])
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         try:

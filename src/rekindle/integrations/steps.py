@@ -9,7 +9,7 @@ out before a step is taken; what is played of them is part of the state.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from rekindle.records.endings import stop_after
 from rekindle.records.supply import GivenTasks, Supply
 from rekindle.records.update_stats import UpdateStats
 from rekindle.scheduling import serialization
+from rekindle.scheduling.rollout_columns import ReadColumns, RolloutColumns
 from rekindle.scheduling.scheduler import Scheduler
 from rekindle.types import (
     Environment,
@@ -55,16 +56,16 @@ class _Played:
     rollouts: Sequence[Rollout]
     seconds: float
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self, columns: RolloutColumns) -> dict[str, Any]:
         return {
             "request": serialization.request_to_json(self.request),
-            "rollouts": [serialization.rollout_to_json(one) for one in self.rollouts],
+            "rollouts": [serialization.rollout_to_json(one, columns) for one in self.rollouts],
             "seconds": self.seconds,
         }
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> "_Played":
-        rollouts = [serialization.rollout_from_json(one) for one in value["rollouts"]]
+    def from_json(cls, value: Mapping[str, Any], columns: ReadColumns) -> "_Played":
+        rollouts = [serialization.rollout_from_json(one, columns) for one in value["rollouts"]]
         return cls(serialization.request_from_json(value["request"]), rollouts, value["seconds"])
 
 
@@ -190,15 +191,17 @@ class Steps:
         )
         return "" if stop is None else stop.why
 
-    def state_dict(self) -> list[dict[str, Any]]:
-        """State between two steps, as JSON values: what was played of further steps."""
-        return [one.to_json() for played in self._played.values() for one in played]
+    def state_dict(self) -> dict[str, Any]:
+        """State between two steps: what was played of further steps, with its tokens as arrays in ``rollouts``."""
+        columns = RolloutColumns()
+        played = [one.to_json(columns) for several in self._played.values() for one in several]
+        return {"played": played, "rollouts": columns.arrays()}
 
-    def load_state_dict(self, state: Iterable[Mapping[str, Any]]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore."""
-        self._played = {}
-        for one in map(_Played.from_json, state):
-            self._keep(one)
+        self._played, columns = {}, ReadColumns(state["rollouts"])
+        for one in state["played"]:
+            self._keep(_Played.from_json(one, columns))
 
     def _keep(self, played: _Played) -> None:
         self._played.setdefault(played.request.step, []).append(played)

@@ -6,14 +6,16 @@ A prompt's key in TransferQueue is the id of its request, and a trajectory's is 
 """
 
 import time
+from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import transfer_queue as tq
 
 from rekindle.config import Config
-from rekindle.integrations.verl.facts import rollout_fields
+from rekindle.integrations.verl.facts import COUNTS, rollout_fields
 from rekindle.integrations.verl.row_keys import FACTS, REQUEST, ROLLOUT_N, SEED, TEMPERATURE
+from rekindle.integrations.verl.session_failures import FUNCTION, raise_mendable, taken_failures
 from rekindle.types import GroupRequest, Rollout, UserError
 from rekindle.verifiers.rewards import reward
 
@@ -63,7 +65,7 @@ class VerlGroups:
 
     Attributes:
         seconds: Wall seconds by phase. Verifiers run beside generation, so that their time is in it.
-        counts: No counts.
+        counts: Events of conversations, as their sessions counted them.
         tags: verl's tags of finished trajectories that were not cleared, by key.
         keys: Keys of the rollouts that were yielded and not cleared, by ``id`` of their tokens.
     """
@@ -72,8 +74,11 @@ class VerlGroups:
         self._prompts = prompts
         self._limit, self._task = config.engine.max_new_tokens, config.task
         self._open: dict[int, GroupRequest] = {}
+        self._groups_per_step, self._without_reward = config.train.groups_per_step, 0
+        self._causes: dict[int, str] = {}
+        """Causes of failed groups, by request."""
         self.seconds = {"generate": 0.0}
-        self.counts: Mapping[str, int] = {}
+        self.counts: Counter[str] = Counter()
         self.tags: dict[str, dict[str, Any]] = {}
         self.keys: dict[int, str] = {}
 
@@ -86,9 +91,10 @@ class VerlGroups:
         """Begin requests, and yield ``(request id, its n rollouts)`` of those, new or old, that are finished."""
         self._begin(self._with_rows(requests))
         began = time.perf_counter()
+        rows = {**self._open}
         groups = self._next(self._open)
         self.seconds["generate"] += time.perf_counter() - began
-        yield from groups
+        yield from ((one, self._void(rows[one]) if rollouts is None else rollouts) for one, rollouts in groups)
 
     def play_rows(
         self, rows: Sequence[tuple[GroupRequest, Mapping[str, Any]]], *, trained: bool
@@ -173,10 +179,43 @@ class VerlGroups:
             keys[int(key.partition("_")[0])].append(key)
         whole = [one for one in requests if finished[one.id] and self._is_whole(one, set(keys[one.id]))]
         groups = dict(self._rollouts(whole))
+        self._note_failures([one for one in requests if one.id not in groups], bool(groups))
         if broken := [key for one in requests if one.id not in groups for key in keys[one.id]]:
             tq.kv_clear(keys=broken, partition_id=PARTITION)
             self.forget(broken)
         return [(one.id, groups.get(one.id)) for one in requests]
+
+    def _note_failures(self, requests: Sequence[GroupRequest], others: bool) -> None:
+        """Keep the causes of failed groups.
+
+        Args:
+            requests: Their requests.
+            others: Whether other groups did not fail.
+
+        Raises:
+            UserError: A cause is the user's to mend, or the reward function raised for all groups of a step.
+        """
+        self._without_reward = 0 if others else self._without_reward
+        if not requests:
+            return
+        found = taken_failures()
+        raise_mendable([failure for several in found.values() for failure in several])
+        for one in requests:
+            causes = found.get(str(one.id), [])
+            self._causes[one.id] = ", ".join(sorted({cause.text for cause in causes}))
+            self._without_reward += any(cause.of_reward for cause in causes)
+            if self._without_reward >= self._groups_per_step:
+                cause = next(cause for cause in causes if cause.of_reward)
+                raise cause.error(
+                    f"{FUNCTION} raised an error in {self._without_reward} groups, one after the other "
+                    f"({cause.text}); correct it"
+                )
+
+    def _void(self, request: GroupRequest) -> list[Rollout]:
+        """The rollouts of a failed group."""
+        cause = self._causes.pop(request.id, "") or "a session did not end"
+        void = Rollout(token_ids=[], loss_mask=[], logprobs=[], reward=0.0, failure=cause, void=True)
+        return [void] * request.n
 
     def _is_whole(self, request: GroupRequest, found: set[str]) -> bool:
         if more := [key for key in found if not key.endswith("_0")]:
@@ -208,6 +247,7 @@ class VerlGroups:
         mask = [bool(value) for value in found["response_mask"].tolist()]
         logprobs = found["rollout_log_probs"].tolist()
         extras = getattr(found["extra_fields"], "data", found["extra_fields"]) or {}
+        self.counts.update(extras.get(FACTS, {}).get(COUNTS, {}))
         sampled = [token for token, own in zip(response, mask, strict=True) if own]
         facts = {
             "text": self._prompts.decode(sampled),

@@ -39,6 +39,7 @@ from rekindle.integrations.profiling import given_profile, kept_profile
 from rekindle.integrations.silent_groups import counts_silent
 from rekindle.integrations.verl.buffer import RunBuffer
 from rekindle.integrations.verl.configuration import configured, parameters_of
+from rekindle.integrations.verl.data_checks import check_data
 from rekindle.integrations.verl.groups import PARTITION, VerlGroups, key_of
 from rekindle.integrations.verl.movement import moved
 from rekindle.integrations.verl.padding import padded
@@ -101,6 +102,7 @@ class RecipeTrainer(PPOTrainer):
         )
 
     def _init_dataloader(self) -> None:
+        check_data(self.config)
         super()._init_dataloader()
         self.steps_per_epoch = max(1, self.steps_per_epoch)  # the scheduler draws prompts as often as it likes
         with configured(self.config, {"data.gen_batch_size": None}):  # which verl has set by now
