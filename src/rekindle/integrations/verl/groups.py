@@ -55,6 +55,11 @@ class Prompts(Protocol):
         """End tokens."""
         ...
 
+    @property
+    def updates_per_sync(self) -> int:
+        """Updates between two synchronisations of weights."""
+        ...
+
 
 class VerlGroups:
     """Environment whose rollouts verl's agent loops make; ``play`` returns with the first groups that are finished.
@@ -262,9 +267,14 @@ class VerlGroups:
             logprobs=[0.0] * len(prompt) + [value if own else 0.0 for value, own in zip(logprobs, mask, strict=True)],
             reward=reward(float(found["rm_scores"].sum()), self._task.binary_rewards, self._task.success_threshold),
             temperature=request.temperature,
-            version=_version(tag, request),
+            version=self._version(tag, request),
             **facts,
         )
+
+    def _version(self, tag: Mapping[str, Any], request: GroupRequest) -> int:
+        """Policy version of the first token: verl numbers its weights by the synchronisations before them."""
+        found = tag.get("min_global_steps")
+        return request.version if found is None else int(found) * self._prompts.updates_per_sync
 
 
 def _own(request: GroupRequest) -> dict[str, Any]:
@@ -276,12 +286,6 @@ def _own(request: GroupRequest) -> dict[str, Any]:
         TEMPERATURE: request.temperature,
         SEED: request.seed,
     }
-
-
-def _version(tag: Mapping[str, Any], request: GroupRequest) -> int:
-    """Policy version of the first token: verl numbers its weights by the step that made them."""
-    found = tag.get("min_global_steps")
-    return request.version if found is None else int(found)
 
 
 def _rewards(extras: Mapping[str, Any]) -> dict[str, float]:
