@@ -166,6 +166,13 @@ def test_a_run_without_a_number_of_steps_is_as_long_as_its_epochs_until_the_step
     assert configured("grpo").train.steps == 30
     assert run_settings({"recipe": "grpo"}, values(), steps=90).train.steps == 90
     assert run_settings({"recipe": "grpo"}, values(**{"trainer.total_training_steps": 5}), steps=90).train.steps == 5
+
+
+def test_every_update_of_separate_machines_is_a_step():
+    sync = "v1.separate_async.parameter_sync_step"
+    settings = {"trainer.total_training_steps": 5, "data.train_batch_size": 64, "actor.ppo_mini_batch_size": 32}
+    found = run_settings({"recipe": "grpo"}, values(**SEPARATE, **settings, **{sync: 2}))
+    assert (found.train.steps, found.train.groups_per_step) == (10, 32)
     assert configured("grpo").train.seed == 42
     assert [one.function for one in configured("grpo").rewards] == ["given:score"]
 
