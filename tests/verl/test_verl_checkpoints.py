@@ -7,10 +7,11 @@ from test_verl_decisions import REWARDS
 STEPS = 4
 NEWEST = "latest_checkpointed_iteration.txt"
 SAVED = "verl.trainer.ppo.v1.trainer_base:PPOTrainer._save_checkpoint"
+ORDER = "torchdata.stateful_dataloader:StatefulDataLoader.state_dict"
 MOMENTS = {
     "ours is half written": ("rekindle.integrations.state_folder:sync_tree", {".rekindle"}),
     "verl's is not begun": (SAVED, {"rekindle"}),
-    "verl's is half written": ("torch:save", {"rekindle", "actor"}),
+    "verl's is half written": (ORDER, {"rekindle", "actor"}),
 }
 """What is there of the second checkpoint."""
 WHOLE = "verl.trainer.ppo.checkpoint_callback:CheckpointCallback.on_save"
