@@ -11,7 +11,7 @@ STILL = "actor_rollout_ref.actor.optim.lr=1e-12"
 NOTHING = 1e-9
 """Nats: a divergence of equal policies, in float32."""
 BFLOAT16 = 0.05
-"""Probabilities of engine and trainer differ by less: verl sends merged weights in bfloat16, whatever the engine has."""
+"""Bound of the difference of probabilities of engine and trainer: verl sends merged weights in bfloat16."""
 FEW = "data.train_max_samples=8"
 """Prompts that come back soon, so that temperatures are raised."""
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rekindle.config import ConfigError, dump_toml, validate
 from rekindle.config.conditions import value_at
 from rekindle.integrations.silent_groups import counts_silent
+from rekindle.integrations.verl.settings.impossible import notes
 from rekindle.integrations.verl.settings.links import AGGREGATION, ESTIMATORS, LOSS
 from rekindle.integrations.verl.settings.refusals import refuse_preset
 from rekindle.integrations.verl.settings.run_settings import run_settings, settled
@@ -437,6 +438,13 @@ def test_an_update_of_separate_machines_is_a_step():
     separate = values(**{"v1.trainer_mode": "rekindle_separate_async"})
     assert (groups_per_step(separate), minibatches(separate)) == (256, 1)
     assert (groups_per_step(values()), minibatches(values())) == (1024, 4)
+
+
+def test_a_run_that_keeps_one_checkpoint_is_warned():
+    kept = "trainer.max_actor_ckpt_to_keep"
+    assert [list(notes(values(**{kept: many}))) for many in (None, 2)] == [[], []]
+    (found,) = notes(values(**{kept: 1}))
+    assert found.endswith("a kill between them leaves none to go on from; set it to 2")
 
 
 def test_settings_are_read_from_nested_tables():
