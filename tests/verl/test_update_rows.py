@@ -91,10 +91,10 @@ def ours(rows, logprobs, entropies):
     return torch.autograd.grad(total, logprobs, allow_unused=True)
 
 
-def verls(rows, logprobs, entropies, mode, dummies=0, weights=None):
+def verls(rows, logprobs, entropies, mode, weights=None):
     """The gradient of verl's loss on the fields that we write for it."""
     old = [one.detach() for one in logprobs]
-    weights = relative_weights(rows, aggregation_of(mode, LENGTH), dummies) if weights is None else weights
+    weights = relative_weights(rows, aggregation_of(mode, LENGTH)) if weights is None else weights
     fields = token_fields(rows, weights, old, entropies)
     width = max(len(row.mask) for row in rows)
 
@@ -103,7 +103,7 @@ def verls(rows, logprobs, entropies, mode, dummies=0, weights=None):
 
     mask = matrix([torch.tensor(row.mask) for row in rows])
     config = OmegaConf.create({"clip_ratio": 0.2, "clip_ratio_low": 0.2, "clip_ratio_high": 0.2, "clip_ratio_c": 1e9})
-    config = Config(config, len(rows) + dummies, int(mask.sum()))
+    config = Config(config, len(rows), int(mask.sum()))
     loss, _ = compute_policy_loss_vanilla(
         matrix(old), matrix(logprobs), matrix(fields["advantages"]), mask, mode, config,
         matrix(fields["rollout_is_weights"]) if "rollout_is_weights" in fields else None,
@@ -127,10 +127,10 @@ class Config:
         return self._values.get(name, default)
 
 
-def assert_equal(rows, mode, every=None, dummies=0):
+def assert_equal(rows, mode):
     logprobs, entropies = leaves_of(rows)
     wanted = ours(rows, logprobs, entropies)
-    found, fields = verls(rows, logprobs, entropies, mode, dummies)
+    found, fields = verls(rows, logprobs, entropies, mode)
     assert any(one is not None and one.abs().sum() > 0 for one in wanted)
     for one, other in zip(wanted, found, strict=True):
         torch.testing.assert_close(other if other is not None else torch.zeros_like(one), one, rtol=1e-5, atol=1e-7)
@@ -154,11 +154,6 @@ def test_rows_without_gradient_are_left_out_and_still_count(aggregation, mode):
 @pytest.mark.parametrize("aggregation", [*MODES, "group_token_mean"])
 def test_another_mean_than_verls(aggregation, mode):
     assert_equal(rows_of([MIXED, OTHER], aggregation), mode)
-
-
-@pytest.mark.parametrize(("aggregation", "mode"), MODES.items())
-def test_dummy_rows_count_nowhere(aggregation, mode):
-    assert_equal(rows_of([MIXED, OTHER], aggregation), mode, dummies=3)
 
 
 STAGES: dict[str, dict] = {
@@ -213,14 +208,13 @@ def test_rows_left_out_of_the_step_change_no_gradient(mode, multiple):
     assert len(part.trained) % multiple == 0
     assert len(part.trained) == 5 + -5 % multiple < len(whole.trained)
     logprobs, entropies = leaves_of(rows)
-    every, _ = verls(rows, logprobs, entropies, mode, dummies, whole._weights())
+    every, _ = verls(rows, logprobs, entropies, mode, whole._weights())
     places = [rows.index(row) for row in kept]
     few, _ = verls(
         kept,
         [logprobs[place] for place in places],
         [entropies[place] for place in places],
         mode,
-        len(part.trained) - len(kept),
         [part._weights()[place] for place in places],
     )
     for place, found in zip(places, few, strict=True):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rekindle.config import ConfigError, dump_toml, validate
 from rekindle.config.conditions import value_at
 from rekindle.integrations.silent_groups import counts_silent
+from rekindle.integrations.verl.settings.impossible import notes
 from rekindle.integrations.verl.settings.links import AGGREGATION, ESTIMATORS, LOSS
 from rekindle.integrations.verl.settings.refusals import refuse_preset
 from rekindle.integrations.verl.settings.run_settings import run_settings, settled
@@ -166,6 +167,13 @@ def test_a_run_without_a_number_of_steps_is_as_long_as_its_epochs_until_the_step
     assert configured("grpo").train.steps == 30
     assert run_settings({"recipe": "grpo"}, values(), steps=90).train.steps == 90
     assert run_settings({"recipe": "grpo"}, values(**{"trainer.total_training_steps": 5}), steps=90).train.steps == 5
+
+
+def test_every_update_of_separate_machines_is_a_step():
+    sync = "v1.separate_async.parameter_sync_step"
+    settings = {"trainer.total_training_steps": 5, "data.train_batch_size": 64, "actor.ppo_mini_batch_size": 32}
+    found = run_settings({"recipe": "grpo"}, values(**SEPARATE, **settings, **{sync: 2}))
+    assert (found.train.steps, found.train.groups_per_step) == (10, 32)
     assert configured("grpo").train.seed == 42
     assert [one.function for one in configured("grpo").rewards] == ["given:score"]
 
@@ -434,6 +442,13 @@ def test_an_update_of_separate_machines_is_a_step():
     separate = values(**{"v1.trainer_mode": "rekindle_separate_async"})
     assert (groups_per_step(separate), minibatches(separate)) == (256, 1)
     assert (groups_per_step(values()), minibatches(values())) == (1024, 4)
+
+
+def test_a_run_that_keeps_one_checkpoint_is_warned():
+    kept = "trainer.max_actor_ckpt_to_keep"
+    assert [list(notes(values(**{kept: many}))) for many in (None, 2)] == [[], []]
+    (found,) = notes(values(**{kept: 1}))
+    assert found.endswith("a kill between them leaves none to go on from; set it to 2")
 
 
 def test_settings_are_read_from_nested_tables():

@@ -24,15 +24,23 @@ def check_before_ray(module: ModuleType) -> None:
     @functools.wraps(theirs)
     def validate_config(config: Any, *args: Any, **named: Any) -> None:
         if is_ours(config):
-            try:
-                check_versions()
-            except UserError as error:
-                raise refuse(error) from None
+            _checked(check_versions)
         check_settings(config)
+        if is_ours(config):
+            from rekindle.integrations.verl.resuming import check_checkpoints  # which workers do not need
+
+            _checked(functools.partial(check_checkpoints, config.trainer))
         theirs(config, *args, **named)
         _watch_entry_point()
 
     module.validate_config = validate_config  # type: ignore[attr-defined]
+
+
+def _checked(check: Callable[[], object]) -> None:
+    try:
+        check()
+    except UserError as error:
+        raise refuse(error) from None
 
 
 def _watch_entry_point() -> None:

@@ -58,6 +58,11 @@ class Prompts(Protocol):
         """End tokens."""
         ...
 
+    @property
+    def updates_per_sync(self) -> int:
+        """Updates between two synchronisations of weights."""
+        ...
+
 
 class VerlGroups:
     """Environment whose rollouts verl's agent loops make; ``play`` returns with the first groups that are finished.
@@ -139,14 +144,13 @@ class VerlGroups:
         """Yield all groups of requests that no step has, and remove them from TransferQueue."""
         yield from self.play_rows(self._with_rows(requests), trained=False)
 
-    def keep(self, request_ids: Container[int]) -> None:
-        """Keep the groups of these requests in TransferQueue, of a checkpoint, and remove all others."""
-        tags = (tq.kv_list(PARTITION) or {}).get(PARTITION, {})
-        kept = {
-            key: tag
-            for key, tag in tags.items()
-            if not tag.get("is_prompt") and int(key.partition("_")[0]) in request_ids
-        }
+    def keep(self, request_ids: Iterable[int]) -> None:
+        """Keep the groups of these requests in TransferQueue, of a checkpoint, and remove all others.
+
+        The others are those of the step that was trained, with its dummy rows, and of requests that are asked again.
+        """
+        tags, wanted = (tq.kv_list(PARTITION) or {}).get(PARTITION, {}), set(map(str, request_ids))
+        kept = {key: tag for key, tag in tags.items() if not tag.get("is_prompt") and key.partition("_")[0] in wanted}
         if others := [key for key in tags if key not in kept]:
             tq.kv_clear(keys=others, partition_id=PARTITION)
         self.tags |= kept
@@ -259,9 +263,14 @@ class VerlGroups:
             logprobs=[0.0] * len(prompt) + [value if own else 0.0 for value, own in zip(logprobs, mask, strict=True)],
             reward=reward(float(found["rm_scores"].sum()), self._task.binary_rewards, self._task.success_threshold),
             temperature=request.temperature,
-            version=_version(tag, request),
+            version=self._version(tag, request),
             **facts,
         )
+
+    def _version(self, tag: Mapping[str, Any], request: GroupRequest) -> int:
+        """Policy version of the first token: verl numbers its weights by the synchronisations before them."""
+        found = tag.get("min_global_steps")
+        return request.version if found is None else int(found) * self._prompts.updates_per_sync
 
 
 def _tags(keys: list[str]) -> list[dict[str, Any]]:
@@ -295,12 +304,6 @@ def _own(request: GroupRequest) -> dict[str, Any]:
         TEMPERATURE: request.temperature,
         SEED: request.seed,
     }
-
-
-def _version(tag: Mapping[str, Any], request: GroupRequest) -> int:
-    """Policy version of the first token: verl numbers its weights by the step that made them."""
-    found = tag.get("min_global_steps")
-    return request.version if found is None else int(found)
 
 
 def _rewards(extras: Mapping[str, Any]) -> dict[str, float]:

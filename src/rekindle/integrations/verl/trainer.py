@@ -44,8 +44,9 @@ from rekindle.integrations.verl.data_checks import check_data
 from rekindle.integrations.verl.groups import PARTITION, VerlGroups, key_of
 from rekindle.integrations.verl.movement import moved
 from rekindle.integrations.verl.padding import padded
-from rekindle.integrations.verl.resuming import load_state, save_state, told_requests
+from rekindle.integrations.verl.resuming import check_checkpoints, load_state, save_state, told_requests
 from rekindle.integrations.verl.row_counts import round_of
+from rekindle.integrations.verl.row_keys import COUNTED
 from rekindle.integrations.verl.rows import tasks_of
 from rekindle.integrations.verl.settings import settle
 from rekindle.integrations.verl.trainer_prompts import TrainerPrompts
@@ -217,11 +218,11 @@ class RecipeTrainer(PPOTrainer):
         return self.settings.optimizer.minibatches
 
     def _get_required_batch_multiple(self, dp_size: int) -> int:
-        actor, rollout = self.config.actor_rollout_ref.actor, self.config.actor_rollout_ref.rollout
-        trained = None if actor.use_dynamic_bsz else actor.ppo_micro_batch_size_per_gpu
-        free = self._updates_only or rollout.log_prob_use_dynamic_bsz
-        scored = None if free else rollout.log_prob_micro_batch_size_per_gpu
-        return round_of(dp_size, self._optimizer_steps, trained, scored)
+        tables = self.config.actor_rollout_ref
+        trained = None if tables.actor.use_dynamic_bsz else tables.actor.ppo_micro_batch_size_per_gpu
+        scored = [tables.rollout, *([tables.ref] if self.use_reference_policy and not self.ref_in_actor else [])]
+        passes = [one.log_prob_micro_batch_size_per_gpu for one in scored if not one.log_prob_use_dynamic_bsz]
+        return round_of(dp_size, self._optimizer_steps, trained, [] if self._updates_only else passes)
 
     @property
     def _multiple(self) -> int:
@@ -259,6 +260,8 @@ class RecipeTrainer(PPOTrainer):
                 trained = super()._balance_batch(batch.select_keys(self._update.trained.keys), {})
         rows = len(trained) // self._optimizer_steps
         sizes = {"actor.ppo_mini_batch_size": rows, "rollout.n": 1}
+        if (counted := self._update.counted) < len(trained):
+            trained.extra_info[COUNTED] = counted / self._optimizer_steps
         with configured(self.config.actor_rollout_ref, sizes):
             super()._update_actor(trained, metrics)
         if self.settings.posterior.half_life is not None:
@@ -284,10 +287,18 @@ class RecipeTrainer(PPOTrainer):
         self.agent_loop_manager = agent_loop_manager
         with self.run.opened(self._state, resumable=self._state is not None, profile=self._profile, **self._facts()):
             try:
-                super().fit(agent_loop_manager)
+                with configured(self.config, {"trainer.val_before_train": self._validates_first}):
+                    super().fit(agent_loop_manager)
             except _RunIsOverError:
                 self.run.record.warn(f"the run is over: {self.run.steps.over}")
                 self._shutdown_dump_executor()
+
+    @property
+    def _validates_first(self) -> bool:
+        """As verl is told, and where the validation after the checkpoint's step may not have been made."""
+        trainer = self.config.trainer
+        due = self._state is not None and trainer.test_freq > 0 and self.global_steps % trainer.test_freq == 0
+        return due or bool(trainer.get("val_before_train", True))
 
     def _profile(self) -> Profile | None:
         if not needs_profile(self.settings):
@@ -314,6 +325,7 @@ class RecipeTrainer(PPOTrainer):
         super()._save_checkpoint()
 
     def _load_checkpoint(self) -> None:
+        check_checkpoints(self.config.trainer)  # once more: the entry point may be on another machine
         super()._load_checkpoint()
         self._state = load_state(self.config.trainer, self.global_steps)
 

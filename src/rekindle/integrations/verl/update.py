@@ -154,7 +154,7 @@ class Update:
         Where verl's denominators stand, rows without signal count in them, and the others weigh as among themselves.
         """
         if not self.keeps_denominators:
-            return relative_weights(self.rows, self.aggregation, len(self.batch) - len(self.rows))
+            return relative_weights(self.rows, self.aggregation)
         credited = [row for row in self.rows if row.sample.weight]
         found = dict(zip(map(id, credited), relative_weights(credited, self.aggregation), strict=True))
         kept = self._share_of_denominators()
@@ -164,13 +164,22 @@ class Update:
         """Weight of a row in verl's loss of the batch over its weight in that of the rows that are trained on."""
         if len(self.trained) == len(self.batch):
             return 1.0
-        lengths = {row.key: sum(row.mask) for row in self.rows}
-        one = active(self.rows, with_kl=False)[0].key
+        one = active(self.rows, with_kl=False)[0]
         whole, part = (
-            self.aggregation([lengths.get(key, 0) for key in keys], [0] * len(keys))[keys.index(one)]
-            for keys in (self.batch.keys, self.trained.keys)
+            self.aggregation([sum(row.mask) for row in rows], [0] * len(rows))[[row.key for row in rows].index(one.key)]
+            for rows in (self.rows, self._trained_rows)
         )
         return float(whole / part)
+
+    @property
+    def _trained_rows(self) -> list[UpdateRow]:
+        keys = {*self.trained.keys}
+        return [row for row in self.rows if row.key in keys]
+
+    @property
+    def counted(self) -> int:
+        """Rows of the optimizer steps that are no dummies."""
+        return len(self._trained_rows)
 
     def stats(self, metrics: Mapping[str, Any], optimizer_steps: int) -> UpdateStats:
         """The numbers of the update."""
@@ -179,7 +188,7 @@ class Update:
         scored = sum(len(row.sample.token_ids) for row in self.rows) + self.padding
         return update_stats(
             metrics,
-            [row for row in self.rows if row.key in lengths],
+            self._trained_rows,
             padding=sum(length for key, length in lengths.items() if key not in own),
             passes=self.config.optimizer.epochs,
             steps=optimizer_steps,

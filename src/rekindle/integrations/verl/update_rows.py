@@ -75,17 +75,14 @@ def active(rows: Sequence[UpdateRow], *, with_kl: bool) -> list[UpdateRow]:
     return [row for row in rows if has_gradient(row.sample)]
 
 
-def relative_weights(rows: Sequence[UpdateRow], aggregation: Aggregation, dummies: int = 0) -> list[float]:
+def relative_weights(rows: Sequence[UpdateRow], aggregation: Aggregation) -> list[float]:
     """[rows] weight of each row over its weight in verl's loss of these rows.
 
     Args:
         rows: The rows that go through the model.
-        aggregation: That of verl's loss.
-        dummies: Rows without tokens beside them, which verl counts in means over sequences.
+        aggregation: That of verl's loss; dummy rows beside them do not count (``worker.without_dummies``).
     """
-    lengths = [sum(row.mask) for row in rows] + [0] * dummies
-    members = [row.sample.prompt_key for row in rows] + [-1] * dummies
-    plain = aggregation(lengths, members)[: len(rows)]
+    plain = aggregation([sum(row.mask) for row in rows], [row.sample.prompt_key for row in rows])
     found = [row.sample.weight / weight if weight else 1.0 for row, weight in zip(rows, plain, strict=True)]
     return [1.0 if math.isclose(value, 1.0, abs_tol=SAME) else value for value in found]
 

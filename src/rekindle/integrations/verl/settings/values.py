@@ -92,6 +92,7 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
         "skip.rollout_tq.enable": False,
         "skip.async_rollout.enable": False,
         "trainer.critic_warmup": 0,
+        "trainer.max_actor_ckpt_to_keep": None,
         "trainer.total_epochs": 30,
         "trainer.total_training_steps": None,
         "trainer.use_v1": True,
