@@ -1,5 +1,7 @@
 """How runs end: what the user can mend is one sentence, with the traceback in a file, wherever it happened."""
 
+from typing import Any
+
 import pyarrow
 import pyarrow.parquet
 import pytest
@@ -14,7 +16,8 @@ from rekindle.integrations.verl.ray_errors import mendable_in, root_of
 from rekindle.types import UserError
 
 FUNCTION = "reward.custom_reward_function"
-GRPO = {"mode": "rekindle", "steps": 2, "changes": ["+rekindle.recipe=grpo"]}
+RECIPE = "+rekindle.recipe=grpo"
+GRPO: dict[str, Any] = {"mode": "rekindle", "steps": 2, "changes": [RECIPE]}
 FAILING = {
     "broken": "reward.custom_reward_function raised an error in 4 groups, one after the other (KeyError: 'verdict'); "
     "correct it",
@@ -43,7 +46,7 @@ def test_what_only_workers_find_is_a_sentence(make_run, reward):
 
 @pytest.mark.parametrize("reward", ["broken", "mendable"])
 def test_a_validation_ends_the_run_as_well(make_run, reward):
-    made = make_run(reward=reward, **GRPO | {"changes": [*GRPO["changes"], "trainer.val_before_train=True"]})
+    made = make_run(reward=reward, **GRPO | {"changes": [RECIPE, "trainer.val_before_train=True"]})
     expected = "raised an error for every held-out prompt" if reward == "broken" else FAILING[reward]
     assert expected in said(made)[0]
 
@@ -82,7 +85,7 @@ def test_first_rows_are_read_before_anything_starts(make_run, tmp_path, name):
     of, changes, expected = FILES[name]
     path = tmp_path / "rows.parquet"
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist([of(number) for number in range(8)]), path)
-    made = make_run(**GRPO | {"changes": [*GRPO["changes"], f"data.train_files={path}", *changes]})
+    made = make_run(**GRPO | {"changes": [RECIPE, f"data.train_files={path}", *changes]})
     assert expected in said(made)[0]
     assert "TaskRunner" not in made.output, "Ray ran nothing"
 

@@ -20,7 +20,7 @@ def failing(data_source, solution_str, ground_truth, extra_info, **_):
 
 def broken(data_source, solution_str, ground_truth, extra_info, **_):
     """An error for every prompt."""
-    return {}["verdict"]
+    return extra_info["verdict"]
 
 
 def nothing(data_source, solution_str, ground_truth, extra_info, **_):

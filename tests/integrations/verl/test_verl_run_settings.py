@@ -352,7 +352,11 @@ REFUSED: list[tuple[dict[str, Any], Any, str]] = [
     (SEPARATE, "cispo", r"makes one of it; set actor_rollout_ref.actor.ppo_epochs=2, or another trainer mode"),
     ({}, {"train": {"max_off_policy_steps": 1}}, r"waits for every step; set trainer.v1.trainer_mode=rekindle_coloc"),
     (ASYNC, {"train": {"max_off_policy_steps": 1}}, r"rollouts of earlier policies, .* set .*rollout_is=token"),
-    ({}, {"loss": {"aggregation": "group_token_mean"}}, r'"group_token_mean" has no loss_agg_mode in verl'),
+    (
+        {"actor.use_kl_loss": True},
+        {"loss": {"aggregation": "group_token_mean"}},
+        r'"group_token_mean" is made of weights .*use_kl_loss=False.*or choose token_mean \(token-mean\)',
+    ),
     (SINGLE, {"recipe": "c_rf_ntf", "advantage": {"count_over": "minibatch"}}, r"verl divides them over its ranks"),
     ({}, {"loss": {"old_logprobs": "engine"}}, r'loss.old_logprobs = "engine" belongs to verl'),
     ({}, {"loss": 3}, r"recipe: loss = 3 is no table; write \+rekindle.loss.KEY=VALUE"),
@@ -378,7 +382,7 @@ REFUSED: list[tuple[dict[str, Any], Any, str]] = [
         {"task": {"source": "search_world"}},
         r"leaves SGLang without texts.* set actor_rollout_ref.rollout.skip_tokenizer_init=False",
     ),
-    ({}, "erppo", r"rekindle: recipe 'erppo' is unknown; did you mean erpo?"),
+    ({}, "erppo", r"\+rekindle.recipe: recipe 'erppo' is unknown; did you mean erpo\?"),
     ({}, {"pool": {"kindd": "x"}}, r"recipe: pool.kindd: unknown key; did you mean pool.kind?"),
     ({"rollout.temperature": -1.0}, "grpo", r"train.temperature \(verl's actor_rollout_ref.rollout.temperature\) = -1"),
     ({"data.train_batch_size": "many"}, "grpo", r"data.train_batch_size=many is no whole number"),
@@ -525,3 +529,11 @@ def test_what_a_recipe_decides_gives_the_same_configuration_again(recipe, change
     again = values(**changes).changed(settled(config, values(**changes)))
     assert run_settings(tables, again) == config
     assert settled(config, again) == {}
+
+
+def test_a_mean_over_groups_is_made_of_token_mean():
+    values = Values.of({"algorithm": {"adv_estimator": "grpo"}, "actor_rollout_ref": {"rollout": {"n": 8}}})
+    config = run_settings(tables_of({"recipe": "grpo", "loss": {"aggregation": "group_token_mean"}}), values)
+    assert config.loss.aggregation == "group_token_mean"
+    assert f"{ACTOR}.loss_agg_mode" not in settled(config, values), "verl's default"
+    assert not counts_silent(config), "rows without signal are in no group of the mean"

@@ -9,6 +9,7 @@ from rekindle.integrations.verl import search_loop
 from rekindle.integrations.verl.ray_errors import RewardFunctionError
 from rekindle.integrations.verl.row_keys import SEED, TEMPERATURE
 from rekindle.integrations.verl.session_failures import check_score, failure_of, note_failure
+from rekindle.types import UserError
 
 __all__ = ["LOOPS", "RowAgentLoopManager", "RowAgentLoopWorker", "row_sampling"]
 
@@ -54,6 +55,14 @@ class _RowAgentLoopWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
             self._shown |= {failure.text} if failure.of_reward else set()
             if not shown:  # verl shows its traceback
                 raise
+
+    async def _agent_loop_postprocess(self, output: Any, validate: bool, **row: Any) -> None:
+        if not validate and isinstance(output, list) and len(output) != 1:
+            raise UserError(
+                f"the agent loop returned {len(output)} trajectories for one session, and rekindle trains on one; "
+                "return the last one, or train with a trainer mode of verl"
+            )
+        await super()._agent_loop_postprocess(output, validate, **row)
 
     async def _compute_score(self, outputs: Any, kwargs: dict[str, Any]) -> None:
         judged_here = outputs[-1].reward_score is None

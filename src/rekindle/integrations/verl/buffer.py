@@ -6,10 +6,13 @@ from typing import Any
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 
-from rekindle.integrations.verl.groups import PARTITION, POLL_SECONDS
+from rekindle.integrations.verl.groups import PARTITION
 from rekindle.integrations.verl.session_failures import FUNCTION, raise_mendable, taken_failures
 
 __all__ = ["RunBuffer"]
+
+POLL_SECONDS = 0.25
+"""Time between two looks for finished validations, which list all rows."""
 
 
 class RunBuffer(ReplayBuffer):

@@ -16,7 +16,7 @@ from rekindle.config import Config
 from rekindle.integrations.verl.facts import COUNTS, rollout_fields
 from rekindle.integrations.verl.row_keys import FACTS, REQUEST, ROLLOUT_N, SEED, TEMPERATURE
 from rekindle.integrations.verl.session_failures import FUNCTION, raise_mendable, taken_failures
-from rekindle.types import GroupRequest, Rollout, UserError
+from rekindle.types import GroupRequest, Rollout
 from rekindle.verifiers.rewards import reward
 
 __all__ = ["PARTITION", "Prompts", "VerlGroups", "key_of"]
@@ -24,6 +24,9 @@ __all__ = ["PARTITION", "Prompts", "VerlGroups", "key_of"]
 PARTITION = "train"
 FIELDS = ("prompts", "responses", "response_mask", "rollout_log_probs", "rm_scores", "num_turns", "extra_fields")
 POLL_SECONDS = 0.05
+"""Shortest wait between two looks for finished groups."""
+POLL_SHARE = 0.05
+"""Most of the driver's time that they take."""
 
 
 def key_of(request_id: int, session: int) -> str:
@@ -131,9 +134,10 @@ class VerlGroups:
     def _next(self, asked: Container[int]) -> list[tuple[int, list[Rollout] | None]]:
         """The groups of some of these requests, once there are any; none where nothing is open."""
         while self._open:
+            began = time.perf_counter()
             if finished := {one: whole for one, whole in self._finished().items() if one in asked}:
                 return self._read(finished)
-            time.sleep(POLL_SECONDS)
+            time.sleep(max(POLL_SECONDS, (time.perf_counter() - began) / POLL_SHARE))
         return []
 
     def play_apart(self, requests: Sequence[GroupRequest]) -> Iterator[tuple[int, list[Rollout] | None]]:
@@ -164,21 +168,18 @@ class VerlGroups:
 
     def _finished(self) -> dict[int, bool]:
         """Request ids of groups that are finished, and whether all their sessions were."""
-        tags = (tq.kv_list(PARTITION) or {}).get(PARTITION, {})
-        found = {}
-        for key, tag in tags.items():
-            if tag.get("is_prompt") and tag["status"] in ("finished", "failure") and int(key) in self._open:
-                found[int(key)] = tag["status"] == "finished"
-        prompts = {str(one) for one in found}
-        self.tags |= {
-            key: tag for key, tag in tags.items() if not tag.get("is_prompt") and key.partition("_")[0] in prompts
+        asked = list(self._open)
+        return {
+            one: tag["status"] == "finished"
+            for one, tag in zip(asked, _tags(list(map(str, asked))), strict=True)
+            if tag.get("status") in ("finished", "failure")
         }
-        return found
 
     def _read(self, finished: Mapping[int, bool]) -> list[tuple[int, list[Rollout] | None]]:
         """Groups in the order of their requests; those of a failed session are None, and leave TransferQueue."""
         tq.kv_clear(keys=[str(one) for one in finished], partition_id=PARTITION)
         requests = [self._open.pop(one) for one in sorted(finished)]
+        self.tags |= _rows_of(requests, all(finished.values()))
         keys: dict[int, list[str]] = {one.id: [] for one in requests}
         for key in self.keys_of(keys):
             keys[int(key.partition("_")[0])].append(key)
@@ -223,11 +224,6 @@ class VerlGroups:
         return [void] * request.n
 
     def _is_whole(self, request: GroupRequest, found: set[str]) -> bool:
-        if more := [key for key in found if not key.endswith("_0")]:
-            raise UserError(
-                f"the agent loop returned several trajectories for one session ({more[0]}), and rekindle trains on "
-                "one; return the last one, or train with a trainer mode of verl"
-            )
         return all(key_of(request.id, session) in found for session in range(request.n))
 
     def _rollouts(self, requests: Sequence[GroupRequest]) -> Iterator[tuple[int, list[Rollout]]]:
@@ -275,6 +271,28 @@ class VerlGroups:
         """Policy version of the first token: verl numbers its weights by the synchronisations before them."""
         found = tag.get("min_global_steps")
         return request.version if found is None else int(found) * self._prompts.updates_per_sync
+
+
+def _tags(keys: list[str]) -> list[dict[str, Any]]:
+    """Tags of keys that are in TransferQueue; a tenth of the time of ``kv_list``, which has those of all rows."""
+    found: list[dict[str, Any]] = tq.get_client().kv_retrieve_meta(keys=keys, partition_id=PARTITION).custom_meta
+    return found
+
+
+def _rows_of(requests: Sequence[GroupRequest], whole: bool) -> dict[str, dict[str, Any]]:
+    """Tags of the trajectories of finished requests; of failed ones those that are there.
+
+    Args:
+        requests: The requests.
+        whole: Whether no session of theirs failed.
+    """
+    keys = [key_of(request.id, session) for request in requests for session in range(request.n)]
+    tags = _tags(keys) if whole else []
+    if len(tags) == len(keys):
+        return dict(zip(keys, tags, strict=True))
+    listed = (tq.kv_list(PARTITION) or {}).get(PARTITION, {})
+    asked = {str(request.id) for request in requests}
+    return {key: tag for key, tag in listed.items() if not tag.get("is_prompt") and key.partition("_")[0] in asked}
 
 
 def _own(request: GroupRequest) -> dict[str, Any]:

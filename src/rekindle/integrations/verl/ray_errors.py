@@ -30,7 +30,7 @@ def mendable_in(error: BaseException) -> UserError | None:
     root = root_of(error)
     if isinstance(root, UserError):
         return root
-    if NOT_THERE in str(error):
+    if NOT_THERE in f"{error} {root}":
         return UserError(
             "a worker of Ray cannot import rekindle; install it on every machine of the cluster, in the environment of "
             'verl: pip install "rekindle[verl]"'

@@ -95,7 +95,8 @@ async def note_failure(uid: str, session: int, failure: SessionFailure) -> None:
 
 def taken_failures() -> dict[str, list[SessionFailure]]:
     """The failures since the last call, by ``uid`` of their prompt; by the driver."""
-    tags: Mapping[str, dict[str, Any]] = (tq.kv_list(PARTITION) or {}).get(PARTITION, {})
+    listed: Mapping[str, dict[str, Any]] = (tq.kv_list(PARTITION) or {}).get(PARTITION, {})
+    tags = {key: tag for key, tag in listed.items() if tag}  # a key is there a moment before its tag
     if tags:
         tq.kv_clear(keys=list(tags), partition_id=PARTITION)
     found: dict[str, list[SessionFailure]] = {}

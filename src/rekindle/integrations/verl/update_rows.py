@@ -13,6 +13,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
+from rekindle.integrations.verl.row_counts import has_gradient
 from rekindle.learning.aggregation import Aggregation, constant_length, sequence_mean, token_mean
 from rekindle.learning.losses.importance import importance_weights
 from rekindle.learning.losses.zero_variance import entropy_advantages
@@ -71,7 +72,7 @@ def active(rows: Sequence[UpdateRow], *, with_kl: bool) -> list[UpdateRow]:
     """The rows whose loss has a gradient."""
     if with_kl:
         return [row for row in rows if any(row.mask)]
-    return [row for row in rows if row.sample.entropy_scale or any(row.sample.advantages)]
+    return [row for row in rows if has_gradient(row.sample)]
 
 
 def relative_weights(rows: Sequence[UpdateRow], aggregation: Aggregation) -> list[float]:

@@ -36,8 +36,10 @@ from rekindle.integrations.verl.settings.tables import refuse_tables
 from rekindle.integrations.verl.settings.values import ACTOR, MANAGER, ROLLOUT, Values
 from rekindle.recipes import preset_of, resolve
 
-__all__ = ["run_settings", "settled"]
+__all__ = ["RECIPE", "run_settings", "settled"]
 
+RECIPE = "+rekindle.recipe"
+"""The override that names the recipe."""
 DEVIATION: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "grpo": {"advantage.deviation": "sample", "advantage.epsilon": 1e-6},
@@ -66,7 +68,7 @@ def run_settings(tables: Mapping[str, Any], values: Values, *, steps: int | None
     """
     refuse_tables(tables)
     refuse_values(values)
-    preset = preset_of(tables.get("recipe", "grpo"), tables.get("base"), where="rekindle")
+    preset = preset_of(tables.get("recipe", "grpo"), tables.get("base"), where=RECIPE)
     refuse_preset(preset)
     chosen = merge(preset, tables)
     decided = decided_paths(LINKS, preset, tables)

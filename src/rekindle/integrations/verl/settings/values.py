@@ -31,6 +31,7 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
         f"{ACTOR}.ppo_micro_batch_size": None,
         f"{ACTOR}.use_dynamic_bsz": False,
         f"{ACTOR}.ppo_epochs": 1,
+        f"{ACTOR}.entropy_coeff": 0.0,
         f"{ACTOR}.clip_ratio": 0.2,
         f"{ACTOR}.clip_ratio_low": 0.2,
         f"{ACTOR}.clip_ratio_high": 0.2,
