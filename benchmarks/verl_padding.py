@@ -121,7 +121,7 @@ def measure(recipe: str, steps: int) -> Row:
     row: Row = {"recipe": recipe, "steps": steps, "rows_a_step": round(statistics.fmean(map(len, found)))}
     for processes in PROCESSES:
         for name, micro in MICRO_BATCHES.items():
-            multiple = round_of(processes, OPTIMIZER_STEPS, micro, micro)
+            multiple = round_of(processes, OPTIMIZER_STEPS, micro, [] if micro is None else [micro])
             row[f"{name}_{processes}"] = _shares(found, multiple, TOKENS)
         whole = math.lcm(processes, ROLLOUTS // size // OPTIMIZER_STEPS * size)
         row[f"verl_{processes}"] = _shares(found, whole, VERLS_TOKENS)

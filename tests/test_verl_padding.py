@@ -16,7 +16,7 @@ import verl_padding  # noqa: E402
 
 @pytest.mark.parametrize(
     ("processes", "steps", "trained", "scored", "rows"),
-    [(2, 1, None, None, 2), (2, 4, None, None, 8), (8, 4, 4, 4, 128), (2, 1, 4, 6, 24), (3, 2, 1, None, 6)],
+    [(2, 1, None, [], 2), (2, 4, None, [], 8), (8, 4, 4, [4], 128), (2, 1, 4, [6, 5], 120), (3, 2, 1, [], 6)],
 )
 def test_a_batch_is_divisible_over_processes_steps_and_micro_batches(processes, steps, trained, scored, rows):
     assert round_of(processes, steps, trained, scored) == rows

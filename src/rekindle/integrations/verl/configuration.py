@@ -1,6 +1,5 @@
 """Small things about verl's configuration: values for a moment, micro-batches, facts of a run, the size of a model."""
 
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -32,8 +31,8 @@ def _set(config: DictConfig, values: Mapping[str, Any]) -> None:
             OmegaConf.update(config, path, value)
 
 
-def micro_batches(tables: DictConfig, *, reference: bool) -> tuple[int | None, int | None]:
-    """Rows of a micro-batch of the update, and of the passes without gradient; None where as many as fit.
+def micro_batches(tables: DictConfig, *, reference: bool) -> tuple[int | None, list[int]]:
+    """Rows of a micro-batch of the update, None where as many as fit; and of passes without gradient.
 
     Args:
         tables: Table ``actor_rollout_ref``.
@@ -41,7 +40,7 @@ def micro_batches(tables: DictConfig, *, reference: bool) -> tuple[int | None, i
     """
     passes = [tables.rollout, *([tables.ref] if reference else [])]
     scored = [one.log_prob_micro_batch_size_per_gpu for one in passes if not one.log_prob_use_dynamic_bsz]
-    return None if tables.actor.use_dynamic_bsz else tables.actor.ppo_micro_batch_size_per_gpu, math.lcm(*scored)
+    return None if tables.actor.use_dynamic_bsz else tables.actor.ppo_micro_batch_size_per_gpu, scored
 
 
 def facts_of(config: DictConfig, *, parameters: int, held_out: int) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """How many rows a batch of verl has: divisible over processes, optimizer steps and micro-batches."""
 
 import math
+from collections.abc import Sequence
 
 from rekindle.types import TrainingSample
 
@@ -10,16 +11,16 @@ TOKENS = 2
 """Tokens of a dummy row: one of a prompt, one of a response."""
 
 
-def round_of(processes: int, optimizer_steps: int, trained: int | None, scored: int | None) -> int:
+def round_of(processes: int, optimizer_steps: int, trained: int | None, scored: Sequence[int]) -> int:
     """Rows of which a batch is a multiple.
 
     Args:
         processes: Data-parallel processes.
         optimizer_steps: Optimizer steps of a batch.
         trained: Rows of a micro-batch of the update; None where micro-batches have as many as fit.
-        scored: Rows of a micro-batch of the passes without gradient; None likewise.
+        scored: Rows of a micro-batch of each pass without gradient whose micro-batches have a fixed number.
     """
-    return processes * math.lcm(optimizer_steps * (trained or 1), scored or 1)
+    return processes * math.lcm(optimizer_steps * (trained or 1), *scored)
 
 
 def missing_rows(rows: int, multiple: int) -> int:

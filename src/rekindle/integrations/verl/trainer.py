@@ -225,7 +225,7 @@ class RecipeTrainer(PPOTrainer):
     def _get_required_batch_multiple(self, dp_size: int) -> int:
         reference = self.use_reference_policy and not self.ref_in_actor
         trained, scored = micro_batches(self.config.actor_rollout_ref, reference=reference)
-        return round_of(dp_size, self._optimizer_steps, trained, None if self._updates_only else scored)
+        return round_of(dp_size, self._optimizer_steps, trained, [] if self._updates_only else scored)
 
     @property
     def _multiple(self) -> int:

@@ -160,23 +160,26 @@ class Update:
         kept = self._share_of_denominators()
         return [found.get(id(row), 1.0) * kept for row in self.rows]
 
-    @property
-    def counted(self) -> int:
-        """Rows of the update that count in means over rows: those that are no dummy rows."""
-        own = {row.key for row in self.rows}
-        return sum(key in own for key in self.trained.keys)
-
     def _share_of_denominators(self) -> float:
         """Weight of a row in verl's loss of the batch over its weight in that of the rows that are trained on."""
         if len(self.trained) == len(self.batch):
             return 1.0
-        lengths = {row.key: sum(row.mask) for row in self.rows}
-        one, trained = active(self.rows, with_kl=False)[0].key, set(self.trained.keys)
+        one = active(self.rows, with_kl=False)[0]
         whole, part = (
-            self.aggregation([lengths[key] for key in keys], [0] * len(keys))[keys.index(one)]
-            for keys in ([*lengths], [key for key in lengths if key in trained])
+            self.aggregation([sum(row.mask) for row in rows], [0] * len(rows))[[row.key for row in rows].index(one.key)]
+            for rows in (self.rows, self._trained_rows)
         )
         return float(whole / part)
+
+    @property
+    def _trained_rows(self) -> list[UpdateRow]:
+        keys = {*self.trained.keys}
+        return [row for row in self.rows if row.key in keys]
+
+    @property
+    def counted(self) -> int:
+        """Rows of the optimizer steps that are no dummies."""
+        return len(self._trained_rows)
 
     def stats(self, metrics: Mapping[str, Any], optimizer_steps: int) -> UpdateStats:
         """The numbers of the update."""
@@ -185,7 +188,7 @@ class Update:
         scored = sum(len(row.sample.token_ids) for row in self.rows) + self.padding
         return update_stats(
             metrics,
-            [row for row in self.rows if row.key in lengths],
+            self._trained_rows,
             padding=sum(length for key, length in lengths.items() if key not in own),
             passes=self.config.optimizer.epochs,
             steps=optimizer_steps,
