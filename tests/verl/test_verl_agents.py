@@ -2,12 +2,16 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import tomli_w
+from test_verl_decisions import ledger, natively, settings
 
 from rekindle import load_run
+from rekindle.config.facts import needs_answers
 from rekindle.environments.search.partner import COUNTS
+from rekindle.tasks.loading import load_tasks
 from rekindle.warm_starts.stage import start_workbench
 from searching import search_config, self_play_config
 
@@ -50,6 +54,20 @@ def assert_conserved(run):
     assert sum(row["n"] for row in run.ledger) == run.metrics[-1]["total_rollouts"]
 
 
+def assert_decided_natively(run):
+    """The native scheduler asks for the same groups, and gives them the same fates, for the successes of the run."""
+    found = ledger(run.directory)
+    successes = {one[0]: one[6] for one in found}
+    config = settings(run)
+    tasks = load_tasks(config.task, eval_prompts=config.eval.prompts, seed=0, needs_answers=needs_answers(config)).pool
+
+    def rewards_of(request):
+        return [1.0] * successes[request.id] + [0.0] * (request.n - successes[request.id])
+
+    evaluated = replace(run, metrics=[line for line in run.metrics if line["step"]])
+    assert found == sorted(natively(evaluated, [task.id for task in tasks], rewards_of))
+
+
 @pytest.fixture(scope="module")
 def search_changes(tmp_path_factory):
     return started_in(tmp_path_factory.mktemp("search"), search_config(), "recycle", 24, 72)
@@ -59,6 +77,7 @@ def test_a_search_agent_trains_through_verl(make_run, search_changes):
     made = make_run(mode="rekindle", steps=STEPS, prompts=4, group=4, changes=list(search_changes)).checked()
     run = load_run(made.out / "checkpoints" / "rekindle")
     assert_conserved(run)
+    assert_decided_natively(run)
     assert all(one[GAP] < 1e-5 for one in made.metrics if one["step"])
     last = run.metrics[-1]
     assert last["total_tool_tokens"] > 0, "documents were read"
