@@ -369,9 +369,7 @@ def _answer_by_id(bench: Workbench) -> Callable[[str], object]:
     return answers.get
 
 
-def _start_policy(
-    bench: Workbench, source: TaskSource, *, start: Callable[[], Path], read: ReadModel
-) -> Policy | None:
+def _start_policy(bench: Workbench, source: TaskSource, *, start: Callable[[], Path], read: ReadModel) -> Policy | None:
     """The policy that the run began with, also after a resume; it is never trained. None where it is not needed."""
     if not (source.samples_from_start or bench.config.loss.kl_coefficient > 0):
         return None

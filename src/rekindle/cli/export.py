@@ -20,12 +20,18 @@ __all__ = ["add"]
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
-    export = commands.add_parser("export", help="write a model as a plain transformers directory, or a run's tables as Parquet")
+    export = commands.add_parser(
+        "export", help="write a model as a plain transformers directory, or a run's tables as Parquet"
+    )
     export.add_argument(
         "source", metavar="SOURCE", help="run, checkpoint, adapter or model directory, name on the hub, or .gguf file"
     )
     export.add_argument(
-        "--out", type=user_path, required=True, metavar="DIR", help="directory to write; with --ledger also FILE.parquet"
+        "--out",
+        type=user_path,
+        required=True,
+        metavar="DIR",
+        help="directory to write; with --ledger also FILE.parquet",
     )
     export.add_argument(
         "--ledger",

@@ -108,7 +108,9 @@ def _status(run: "SweepRun") -> "Status":
     if (ending := ended_before(run)) and (found := finished_run(run)):
         status.state, status.why, status.earlier = State(ending), found.bound, True
         status.step, status.done = int(found.metrics[-1]["step"]), 1.0
-        status.accuracy = next((number(one, "eval/accuracy") for one in found.metrics[::-1] if "eval/accuracy" in one), None)
+        status.accuracy = next(
+            (number(one, "eval/accuracy") for one in found.metrics[::-1] if "eval/accuracy" in one), None
+        )
     return status
 
 

@@ -115,9 +115,7 @@ class Policy:
             ModelError: The directory, the device, the type or the adapter cannot be used.
         """
         where = resolve_device(device)
-        model, tokenizer = read(
-            Path(path), where, resolve_dtype(dtype, where), trust_remote_code=trust_remote_code
-        )
+        model, tokenizer = read(Path(path), where, resolve_dtype(dtype, where), trust_remote_code=trust_remote_code)
         wrapped = None if adapter is None else adapter.attach(model)
         return cls(model, tokenizer, float32_head=float32_head, adapter=wrapped, recompute=recompute)
 

@@ -95,7 +95,9 @@ _KINDS = {"task_id": Kind.TEXT, "temperature": Kind.FLOAT, "seconds": Kind.FLOAT
 
 def _ledger(run: "Run") -> Table:
     columns = [
-        Column(name, Kind.CATEGORY if name in _CATEGORIES else _KINDS.get(name, Kind.INTEGER), _CATEGORIES.get(name, ()))
+        Column(
+            name, Kind.CATEGORY if name in _CATEGORIES else _KINDS.get(name, Kind.INTEGER), _CATEGORIES.get(name, ())
+        )
         for name in LEDGER_COLUMNS
     ]
     return Table(columns, lambda: _ledger_batches(run, columns))
@@ -113,7 +115,10 @@ def _ledger_batches(run: "Run", columns: Sequence[Column]) -> Iterator[list[Valu
         cursor.execute(sql)
         while rows := cursor.fetchmany(LEDGER_BATCH):
             try:
-                yield [_ledger_values(column, values, known) for column, values in zip(columns, zip(*rows, strict=True), strict=True)]
+                yield [
+                    _ledger_values(column, values, known)
+                    for column, values in zip(columns, zip(*rows, strict=True), strict=True)
+                ]
             except (TypeError, KeyError) as error:
                 raise RunError(f"{path} is damaged: {error.args[0]}; restore the file that the run wrote") from None
 

@@ -83,5 +83,10 @@ def _polars_series(polars: Any, column: Column, values: Values) -> Any:
     if column.kind is Kind.CATEGORY:
         texts = np.array([*column.categories, None], dtype=object)  # -1, the code of what is missing, is the last
         return polars.Series(column.name, texts[values].tolist(), dtype=polars.Enum(list(column.categories)))
-    kinds = {Kind.INTEGER: polars.Int64, Kind.FLOAT: polars.Float64, Kind.BOOLEAN: polars.Boolean, Kind.TEXT: polars.String}
+    kinds = {
+        Kind.INTEGER: polars.Int64,
+        Kind.FLOAT: polars.Float64,
+        Kind.BOOLEAN: polars.Boolean,
+        Kind.TEXT: polars.String,
+    }
     return polars.Series(column.name, values, dtype=kinds[column.kind])

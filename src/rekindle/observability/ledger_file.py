@@ -64,7 +64,9 @@ def _refuse_programs(path: Path, ledger: sqlite3.Connection) -> None:
         columns = ledger.execute("pragma table_xinfo(groups)")
         strange = [f"a computed column {row['name']!r}" for row in columns if row["hidden"]]
     if strange:
-        raise RunError(f"{path} is no ledger of rekindle: it has {strange[0][:100]}; restore the file that the run wrote")
+        raise RunError(
+            f"{path} is no ledger of rekindle: it has {strange[0][:100]}; restore the file that the run wrote"
+        )
 
 
 def _check_version(path: Path, ledger: sqlite3.Connection) -> None:

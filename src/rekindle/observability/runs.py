@@ -27,6 +27,7 @@ __all__ = ["FateCount", "Run", "RunError", "load_run"]
 INSIDE = "rekindle"
 """Directory of a run below the ``output_dir`` of another trainer."""
 
+
 @dataclass(frozen=True, slots=True)
 class FateCount:
     """Number of groups of one fate, and of their rollouts."""

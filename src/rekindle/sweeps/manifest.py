@@ -139,9 +139,9 @@ def _refuse_other_settings(directory: Path, before: Mapping[str, Any], now: Mapp
     then = f"{key} = {old[key]!r}" if key in old else f"no {key}"
     today = f"{new[key]!r}" if key in new else "it is not set"
     raise ConfigError(
-        f"{directory} is a sweep with {then}, and now {today}{f'; other too: {few(others)}' if others else ''}; a sweep "
-        "goes on with the settings that it began with (its seeds, recipes and length may change), or choose another "
-        "--out"
+        f"{directory} is a sweep with {then}, and now {today}"
+        f"{f'; other too: {few(others)}' if others else ''}; a sweep goes on with the settings that it began with "
+        "(its seeds, recipes and length may change), or choose another --out"
     )
 
 

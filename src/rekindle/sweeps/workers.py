@@ -36,7 +36,7 @@ class Worker:
         environment = {**os.environ, **dict.fromkeys(THREADS, str(threads)), "PYTHONPATH": paths}
         first.run.log.parent.mkdir(parents=True, exist_ok=True)
         with first.run.log.open("a", encoding="utf-8") as log:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 (our own command)
                 python_command("rekindle.sweeps.worker_main"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
