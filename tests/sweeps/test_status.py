@@ -15,7 +15,7 @@ def status(recipe="grpo", seed=0, state=State.WAITING, **more):
     config = RECIPES[recipe]()
     train = config.train.model_copy(update={"seed": seed, "steps": 100})
     run = SweepRun(
-        name=f"{recipe}/seed-{seed}",
+        name=f"{recipe}-{seed}",
         config=config.model_copy(update={"train": train}),
         directory=Path("none"),
         log=Path("none.log"),
@@ -110,11 +110,11 @@ def test_a_log_has_lines_at_the_begin_the_plan_the_end_and_after_a_silence():
         one.state, one.why = State.BOUND, "no signal"
         shown.changed(one)
     lines = console.export_text().splitlines()
-    assert lines[0] == "grpo/seed-0: begins"
+    assert lines[0] == "grpo-0: begins"
     assert lines[1].startswith("0 of 2 runs ended, about ")
-    assert lines[2] == "grpo/seed-0: step 11 of 100, held-out accuracy 0.20"
+    assert lines[2] == "grpo-0: step 11 of 100, held-out accuracy 0.20"
     assert lines[3].startswith("0 of 2 runs ended, about ")
-    assert lines[4] == "grpo/seed-0: stopped at a bound, step 11 of 100, held-out accuracy 0.20, 11 s: no signal"
+    assert lines[4] == "grpo-0: stopped at a bound, step 11 of 100, held-out accuracy 0.20, 11 s: no signal"
     assert lines[5].startswith("1 of 2 runs ended")
     assert len(lines) == 6
 
@@ -127,7 +127,7 @@ def test_a_terminal_with_few_lines_shows_the_runs_that_are_made():
     with shown:
         pass
     text = console.export_text()
-    assert "grpo/seed-3" in text
-    assert "grpo/seed-9" in text
-    assert "grpo/seed-15" not in text
+    assert "grpo-3" in text
+    assert "grpo-9" in text
+    assert "grpo-15" not in text
     assert "0 of 20 runs ended" in text

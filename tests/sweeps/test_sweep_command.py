@@ -69,12 +69,12 @@ def states(out):
 
 
 def runs_of(out):
-    return {f"{path.parent.name}/{path.name}": path for path in out.glob("*/seed-*")}
+    return {path.name: path for path in out.glob("*-*")}
 
 
 def assert_all_as_alone(out, alone):
     for name, path in runs_of(out).items():
-        recipe, seed = name.split("/seed-")
+        recipe, seed = name.rsplit("-", 1)
         assert_same_run(alone(recipe, int(seed)), path)
 
 
@@ -88,22 +88,25 @@ def test_the_runs_of_a_sweep_are_those_of_single_commands(tmp_path, alone, capsy
     output = capsys.readouterr()
     assert "2 runs (1 recipe x 2 seeds); 1 at a time, each with 1 thread" in output.err
     assert [line.split(", accuracy")[0] for line in output.out.splitlines()] == [
-        "grpo/seed-0  done, step 4", "grpo/seed-2  done, step 4", "next", f"  rekindle compare {out}",
-    ]  # fmt: skip
-    assert states(out) == {"grpo/seed-0": "done", "grpo/seed-2": "done"}
+        *("grpo-0  done, step 4", "grpo-2  done, step 4"),
+        *("next", f"  rekindle compare {out} --out {out / 'compare.html'}"),
+    ]
+    assert states(out) == {"grpo-0": "done", "grpo-2": "done"}
     assert_all_as_alone(out, alone)
-    first, second = ((out / "logs" / f"grpo-seed-{seed}.log").read_text() for seed in (0, 2))
+    first, second = ((out / "logs" / f"grpo-{seed}.log").read_text() for seed in (0, 2))
     assert "step 4: " in first
     assert "step 4: " in second
-    place = out / "grpo" / "seed-2"
+    place = out / "grpo-2"
     repeats = ["train", str(EXAMPLE), "--recipe", "grpo", "--seed", "2", *SETTINGS, "--out", str(place)]
     assert load_run(place).info["command"] == repeats, "the command that makes this run alone"
-    assert (out / "grpo" / "seed-2" / "report.html").exists()
+    assert (out / "grpo-2" / "report.html").exists()
 
-    before = contents(out / "grpo")
+    before = {name: contents(path) for name, path in runs_of(out).items()}
     assert main(command(out, "--resume", recipes="grpo", seeds="0,2")) == 0
     assert "2 of them ended already" in capsys.readouterr().err
-    assert contents(out / "grpo") == before, "runs that have ended are not touched"
+    assert {name: contents(path) for name, path in runs_of(out).items()} == before, (
+        "runs that have ended are not touched"
+    )
 
 
 def test_a_sweep_loads_the_model_once_per_process(tmp_path):
@@ -162,7 +165,7 @@ def test_killed_and_continued(tmp_path, alone, capsys):
 def test_terminated_by_a_signal(tmp_path):
     done = signalled(command(tmp_path / "sweep", recipes="grpo", seeds="0"), PROGRESS, 2, signal.SIGTERM)
     assert done.returncode == 130, done.stderr
-    assert states(tmp_path / "sweep") == {"grpo/seed-0": "interrupted"}
+    assert states(tmp_path / "sweep") == {"grpo-0": "interrupted"}
 
 
 DYING = f"""
@@ -186,13 +189,13 @@ def test_a_worker_that_is_killed_costs_its_run_alone(tmp_path, alone, monkeypatc
     monkeypatch.setattr(workers, "python_command", first_one_dies)
     assert main(command(out, "--jobs", "1", recipes="grpo")) == 2
     output = capsys.readouterr()
-    assert "grpo/seed-0  failed" in output.out
+    assert "grpo-0  failed" in output.out
     assert "its process was killed, perhaps for want of memory" in output.out
-    assert states(out) == {"grpo/seed-0": "failed", "grpo/seed-1": "done"}
+    assert states(out) == {"grpo-0": "failed", "grpo-1": "done"}
     assert len(started) == 2
-    before = contents(out / "grpo" / "seed-1")
+    before = contents(out / "grpo-1")
     assert main(command(out, "--resume", recipes="grpo")) == 0
-    assert contents(out / "grpo" / "seed-1") == before
+    assert contents(out / "grpo-1") == before
     assert_all_as_alone(out, alone)
 
 
@@ -202,17 +205,17 @@ def test_a_run_that_fails_or_is_bound_does_not_stop_the_others(tmp_path, capsys)
     bound = ["--set", "train.rollouts=40"]
     assert main(command(out, *bound, recipes="grpo")) == 3
     output = capsys.readouterr()
-    assert "grpo/seed-0  stopped at a bound, step 2 of 4" in output.out
+    assert "grpo-0  stopped at a bound, step 2 of 4" in output.out
     assert "train.rollouts = 40 were spent at step 2 of 4" in output.out
-    for checkpoint in (out / "grpo" / "seed-1" / "checkpoints").glob("step-*"):
+    for checkpoint in (out / "grpo-1" / "checkpoints").glob("step-*"):
         (checkpoint / "state.json").write_text("{")
     assert main(command(out, "--resume", recipes="grpo")) == 2  # without the bound: its length has changed
     output = capsys.readouterr()
-    assert "grpo/seed-0  done, step 4" in output.out
-    assert "grpo/seed-1  failed" in output.out
+    assert "grpo-0  done, step 4" in output.out
+    assert "grpo-1  failed" in output.out
     assert "state.json" in output.out
-    assert f"log: {out / 'logs' / 'grpo-seed-1.log'}" in output.out
-    assert "Traceback" not in (out / "logs" / "grpo-seed-1.log").read_text()
+    assert f"log: {out / 'logs' / 'grpo-1.log'}" in output.out
+    assert "Traceback" not in (out / "logs" / "grpo-1.log").read_text()
 
 
 @pytest.mark.parametrize(
@@ -242,9 +245,9 @@ def test_what_cannot_be_made_is_one_sentence_before_anything_runs(more, message,
 
 def test_a_changed_setting_is_refused(tmp_path, capsys):
     out = tmp_path / "sweep"
-    (out / "grpo" / "seed-0").mkdir(parents=True)
+    (out / "grpo-0").mkdir(parents=True)
     run = ["--seeds", "0-1", "--recipes", "grpo", "--out", str(out), "--resume"]
-    (out / "grpo" / "seed-0" / "config.toml").write_text(EXAMPLE.read_text())
+    (out / "grpo-0" / "config.toml").write_text(EXAMPLE.read_text())
     assert main(["train", str(EXAMPLE), *run, "--set", "train.learning_rate=0.1"]) == 2
     assert "train.learning_rate = 0.1 differs from 0.0005" in capsys.readouterr().err
 

@@ -17,7 +17,7 @@ SETTINGS = {"task": {"source": "spell_backward"}, "train": {"steps": 4, "learnin
 def statuses(directory, *names):
     runs = []
     for name in names:
-        recipe, seed = name.split("/seed-")
+        recipe, seed = name.rsplit("-", 1)
         config = RECIPES[recipe]()
         config = config.model_copy(update={"train": config.train.model_copy(update={"seed": int(seed)})})
         log = directory / "logs" / f"{recipe}-{seed}.log"
@@ -30,7 +30,7 @@ def write(directory, *names, settings=SETTINGS):
 
 
 def check(directory, settings=SETTINGS, *, resume=True):
-    check_directory(directory, settings, ["grpo"], resume=resume)
+    check_directory(directory, settings, ["grpo-0"], resume=resume)
 
 
 def changed(key, value):
@@ -38,20 +38,20 @@ def changed(key, value):
 
 
 def test_the_file_has_the_runs_of_before_and_of_now(tmp_path):
-    write(tmp_path, "grpo/seed-0", "grpo/seed-1")
-    again = statuses(tmp_path, "grpo/seed-1", "recycle/seed-0")
+    write(tmp_path, "grpo-0", "grpo-1")
+    again = statuses(tmp_path, "grpo-1", "recycle-0")
     again[0].state, again[0].step = State.DONE, 4
     Manifest(tmp_path, {"command": ["train", "--resume"], "settings": SETTINGS}, again).write()
     content = json.loads((tmp_path / "sweep.json").read_text())
     assert content["version"] == 1
     assert content["command"] == ["train", "--resume"]
     assert [(run["name"], run["state"]) for run in content["runs"]] == [
-        ("grpo/seed-0", "waiting"),
-        ("grpo/seed-1", "done"),
-        ("recycle/seed-0", "waiting"),
+        ("grpo-0", "waiting"),
+        ("grpo-1", "done"),
+        ("recycle-0", "waiting"),
     ]
     assert content["runs"][1] | {"why": None} == {
-        "name": "grpo/seed-1", "recipe": "grpo", "seed": 1, "directory": "grpo/seed-1", "log": "logs/grpo-1.log",
+        "name": "grpo-1", "recipe": "grpo", "seed": 1, "directory": "grpo-1", "log": "logs/grpo-1.log",
         "state": "done", "step": 4, "why": None,
     }  # fmt: skip
     assert [path.name for path in tmp_path.iterdir()] == ["sweep.json"]
@@ -63,12 +63,12 @@ def test_a_directory_that_is_new_empty_or_its_own(tmp_path):
     check(tmp_path, resume=False)
     (tmp_path / "logs").mkdir()  # killed before sweep.json was written
     check(tmp_path)
-    write(tmp_path, "grpo/seed-0")
+    write(tmp_path, "grpo-0")
     check(tmp_path)
 
 
 def test_length_seeds_recipe_and_places_may_change(tmp_path):
-    write(tmp_path, "grpo/seed-0")
+    write(tmp_path, "grpo-0")
     check(tmp_path, changed("steps", 8))
     check(tmp_path, changed("seed", 8))
     check(tmp_path, SETTINGS | {"recipe": "erpo", "track": ["tensorboard"]})
@@ -84,7 +84,7 @@ def test_length_seeds_recipe_and_places_may_change(tmp_path):
     ],
 )
 def test_other_settings_are_refused(settings, message, tmp_path):
-    write(tmp_path, "grpo/seed-0")
+    write(tmp_path, "grpo-0")
     with pytest.raises(ConfigError) as caught:
         check(tmp_path, settings)
     assert message in str(caught.value)

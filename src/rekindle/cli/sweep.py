@@ -1,8 +1,10 @@
 """`rekindle train --seeds --recipes`: the runs of several recipes and seeds, one directory for all."""
 
 import argparse
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,20 +46,19 @@ def sweep(options: argparse.Namespace) -> int:
     directory: Path = (options.out or Path("runs") / f"{options.config.stem}-sweep").absolute()
     runs = list(_runs(options, directory))
     settings = _settings(options)
-    check_directory(directory, settings, [run.config.recipe for run in runs], resume=options.resume)
-    statuses = [_status(run) for run in runs]
-    parameters = checked(runs, say)
-    to_make = [one.run for one in statuses if not one.ended]
-    jobs = min(options.jobs or sensible_jobs(to_make or runs, parameters), max(1, len(to_make)))
-    threads = threads_of(runs[0].config)
-    say(_announcement(statuses, jobs, threads))
+    check_directory(directory, settings, [run.name for run in runs], resume=options.resume)
+    parameters, threads = checked(runs, say), threads_of(runs[0].config)
     with locked_sweep(directory, say) as inherited:
+        statuses = [_status(run) for run in runs]
+        to_make = [one.run for one in statuses if not one.ended]
+        jobs = min(options.jobs or sensible_jobs(to_make or runs, parameters), max(1, len(to_make)))
+        say(_announcement(statuses, jobs, threads))
         about = {"command": sys.argv[1:], "settings": settings, "jobs": jobs, "threads": threads}
         manifest = Manifest(directory, about, statuses)
         manifest.write()
-        stopped = _make(statuses, jobs, threads, manifest, inherited)
+        _make(statuses, jobs, threads, manifest, inherited)
     _conclude(statuses, directory)
-    return INTERRUPTED if stopped else _exit_code(statuses)
+    return _exit_code(statuses)
 
 
 def _runs(options: argparse.Namespace, directory: Path) -> "Iterator[SweepRun]":
@@ -77,13 +78,14 @@ def _runs(options: argparse.Namespace, directory: Path) -> "Iterator[SweepRun]":
         for given in seeds:
             one = argparse.Namespace(**{**vars(options), "recipe": recipe, "seed": given})
             seed = resolved(one).train.seed
-            place = directory / recipe / f"seed-{seed}"
+            name = f"{recipe}-{seed}"
+            place = directory / name
             own = ["--recipe", recipe, "--seed", str(seed), *overrides, "--out", str(place)]
             yield SweepRun(
-                name=f"{recipe}/seed-{seed}",
+                name=name,
                 config=resolved(one, begun=place),
                 directory=place,
-                log=directory / LOGS / f"{recipe}-seed-{seed}.log",
+                log=directory / LOGS / f"{name}.log",
                 command=("train", str(options.config), *own),
             )
 
@@ -128,26 +130,22 @@ def _announcement(statuses: "Sequence[Status]", jobs: int, threads: int) -> str:
     return f"{words}; {jobs} at a time, each with {counted(threads, 'thread')}"
 
 
-def _make(statuses: "Sequence[Status]", jobs: int, threads: int, manifest: Any, inherited: Sequence[int]) -> bool:
-    """Make the runs that have not ended; return whether they were interrupted."""
+def _make(statuses: "Sequence[Status]", jobs: int, threads: int, manifest: Any, inherited: Sequence[int]) -> None:
+    """Make the runs that have not ended, until an interruption."""
     from rekindle.interrupts import Interrupts
     from rekindle.sweeps import run_all
     from rekindle.sweeps.display import Display
 
-    with Interrupts(say) as interrupts, Display(statuses, jobs) as display:
+    with suppress(KeyboardInterrupt), Interrupts(say) as interrupts, Display(statuses, jobs) as display:
         interrupts.begin()
-        try:
-            run_all(
-                statuses,
-                jobs=jobs,
-                threads=threads,
-                watches=(manifest, display),
-                interrupted=lambda: interrupts.asked,
-                inherited=inherited,
-            )
-        except KeyboardInterrupt:
-            return True
-        return interrupts.asked
+        run_all(
+            statuses,
+            jobs=jobs,
+            threads=threads,
+            watches=(manifest, display),
+            interrupted=lambda: interrupts.asked,
+            inherited=inherited,
+        )
 
 
 def _conclude(statuses: "Sequence[Status]", directory: Path) -> None:
@@ -165,7 +163,7 @@ def _conclude(statuses: "Sequence[Status]", directory: Path) -> None:
         print("to continue, repeat the command with --resume")
     else:
         print("next")
-        print(f"  rekindle compare {directory}")
+        print(f"  {shlex.join(['rekindle', 'compare', str(directory), '--out', str(directory / 'compare.html')])}")
 
 
 def _result(status: "Status") -> str:

@@ -131,7 +131,8 @@ def _ledger_values(column: Column, values: tuple[Any, ...], known: dict[str, str
         KeyError: A category is unknown.
     """
     if column.kind is Kind.CATEGORY:
-        code = {None: -1, **{text: index for index, text in enumerate(column.categories)}}
+        code: dict[str | None, int] = {text: index for index, text in enumerate(column.categories)}
+        code[None] = -1
         if strange := set(values) - code.keys():
             raise KeyError(f"{column.name} has the value {min(map(repr, strange))[:100]}")
         return np.fromiter(map(code.__getitem__, values), np.int8, len(values))
@@ -187,11 +188,11 @@ def _kind(name: str, types: set[type]) -> Kind:
     return Kind.TEXT
 
 
-def _value(value: object, kind: Kind) -> object:
+def _value(value: Any, kind: Kind) -> object:
     if value is None:
         return None
     if kind is Kind.FLOAT:
-        return float(value)  # type: ignore[arg-type] (the kind says that it is a number)
+        return float(value)
     if kind is Kind.TEXT and not isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
     return value

@@ -84,7 +84,7 @@ def check_directory(directory: Path, settings: Mapping[str, Any], names: Sequenc
     Args:
         directory: Directory of the sweep.
         settings: Nested tables of the configuration file and of ``--set``.
-        names: Names of its directories of runs by recipe.
+        names: Names of the directories of its runs.
         resume: Whether it may go on with the sweep there.
 
     Raises:

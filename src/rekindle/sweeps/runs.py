@@ -21,7 +21,7 @@ class SweepRun:
     """A run to be made.
 
     Attributes:
-        name: Its name in displays and messages, e.g. ``grpo/seed-0``.
+        name: Its name in displays and messages, e.g. ``grpo-0``.
         config: The complete configuration.
         directory: Run directory.
         log: File of what the run says.
