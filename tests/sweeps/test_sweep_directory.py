@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,10 @@ from rekindle.sweeps.manifest import Manifest, check_directory, locked_sweep
 from rekindle.sweeps.runs import SweepRun
 from rekindle.sweeps.status import State, Status
 
-SETTINGS = {"task": {"source": "spell_backward"}, "train": {"steps": 4, "learning_rate": 0.1}}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "task": {"source": "spell_backward"},
+    "train": {"steps": 4, "learning_rate": 0.1},
+}
 
 
 def statuses(directory, *names):

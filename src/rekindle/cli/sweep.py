@@ -62,7 +62,7 @@ def sweep(options: argparse.Namespace) -> int:
 
 
 def _runs(options: argparse.Namespace, directory: Path) -> "Iterator[SweepRun]":
-    """All runs with their configurations, by recipe, then by seed.
+    """All runs: first each recipe with the first seed, so that recipes can be compared early.
 
     Raises:
         ConfigError: An option or a configuration is not valid.
@@ -74,8 +74,8 @@ def _runs(options: argparse.Namespace, directory: Path) -> "Iterator[SweepRun]":
     seeds: Sequence[int | None] = [options.seed] if options.seeds is None else named_seeds(options.seeds)
     recipes = [recipe_named(options)] if options.recipes is None else named_recipes(options.recipes)
     overrides = [part for text in options.overrides for part in ("--set", text)]
-    for recipe in recipes:
-        for given in seeds:
+    for given in seeds:
+        for recipe in recipes:
             one = argparse.Namespace(**{**vars(options), "recipe": recipe, "seed": given})
             seed = resolved(one).train.seed
             name = f"{recipe}-{seed}"

@@ -58,7 +58,9 @@ def _without_seed(config: Config) -> Config:
 
 
 def _parameters(config: Config, policy: PolicyFiles) -> int | None:
-    return start_parameters(config) if config.model.path is None else policy.source and policy.source.parameters
+    if config.model.path is None:
+        return start_parameters(config)
+    return None if policy.source is None else policy.source.parameters
 
 
 def threads_of(config: Config) -> int:

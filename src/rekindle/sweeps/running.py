@@ -85,9 +85,8 @@ class _Making:
             if not any(worker.status for worker in self._workers):
                 return
             for key, _ in self._selector.select(LOOK_EVERY):
-                worker: Worker = key.fileobj  # type: ignore[assignment] (we registered workers)
-                for event in worker.events():
-                    self._take(worker, event)
+                for event in key.data.events():
+                    self._take(key.data, event)
 
     def interrupt(self) -> None:
         """Ask all workers that make a run to stop; a second time, at once."""
@@ -110,7 +109,7 @@ class _Making:
             if worker is None:
                 worker = self._start(status)
                 self._workers.append(worker)
-                self._selector.register(worker, selectors.EVENT_READ)
+                self._selector.register(worker, selectors.EVENT_READ, data=worker)
             worker.give(status)
             self._change(status, State.RUNNING)
 

@@ -1,6 +1,7 @@
 """A run of a sweep, and what its directory says of it."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ def finished_run(run: SweepRun) -> Run | None:
     return found if found.metrics else None
 
 
-def done_part(config: Config, metrics: dict[str, Any]) -> float:
+def done_part(config: Config, metrics: Mapping[str, Any]) -> float:
     """Part of the run that is done after a step, 0 to 1, by the nearest of its bounds."""
     train = config.train
     spent = {
