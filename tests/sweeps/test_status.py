@@ -82,6 +82,8 @@ def test_words():
     one.state = State.FAILED
     assert state_words(one) == "failed, step 50 of 100"
     assert plan_words([one], 1) == "1 of 1 run ended"
+    one.state = State.INTERRUPTED
+    assert plan_words([one, status(seed=1)], 1) == "0 of 2 runs ended"
     assert plan_words([status()], 1) == "0 of 1 run ended, time left is known after the first steps"
 
 

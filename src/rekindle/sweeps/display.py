@@ -44,10 +44,11 @@ def plan_words(statuses: Sequence[Status], jobs: int, now: float | None = None) 
         jobs: Runs made at the same time.
         now: Seconds since the epoch; None: the clock's.
     """
-    ended = sum(one.ended for one in statuses)
+    states = [one.state for one in statuses]
+    ended = sum(one in {State.DONE, State.BOUND, State.FAILED} for one in states)
     words = f"{ended} of {counted(len(statuses), 'run')} ended"
     left = seconds_left(statuses, jobs)
-    if ended == len(statuses):
+    if ended == len(statuses) or (State.INTERRUPTED in states and State.RUNNING not in states):
         return words
     if left is None:
         return f"{words}, time left is known after the first steps"

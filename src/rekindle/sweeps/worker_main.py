@@ -32,6 +32,7 @@ from typing import IO, TYPE_CHECKING, Any
 from rekindle.config import Config, validate
 from rekindle.failures import sentence_of
 from rekindle.notices import OURS, Notice, collecting
+from rekindle.observability.runs import load_run
 from rekindle.sweeps.runs import done_part
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def _made(order: Mapping[str, Any], kept: "KeptModel", events: _Events) -> dict[
     why, leaves = "", False
     try:
         config = validate(tomllib.loads(order["config"]), order["directory"])
-        ending = _run(config, Path(order["directory"]), kept, _Reporter(config, events))
+        ending, why = _run(config, Path(order["directory"]), kept, _Reporter(config, events))
     except KeyboardInterrupt:
         ending, why = "interrupted", "before its first step"
     except Exception as error:  # noqa: BLE001 (a run that fails does not stop the others)
@@ -139,14 +140,17 @@ def _made(order: Mapping[str, Any], kept: "KeptModel", events: _Events) -> dict[
     return {"event": "ended", "ending": ending, "why": why, "leaves": leaves}
 
 
-def _run(config: Config, directory: Path, kept: "KeptModel", reporter: _Reporter) -> str:
+def _run(config: Config, directory: Path, kept: "KeptModel", reporter: _Reporter) -> tuple[str, str]:
+    """Make a run; return how it ended, and why it stopped at a bound."""
     from rekindle.given import NOTHING
     from rekindle.session import Session
     from rekindle.training.callbacks import Callbacks
 
     with collecting(_warn):
         session = Session(config, directory, NOTHING, Callbacks([reporter]), resume=True, say=_say, read_policy=kept)
-        return session.run().name.lower()
+        session.run()
+    run = load_run(directory)
+    return run.ending, run.bound
 
 
 def _log_to(path: Path) -> None:
