@@ -55,7 +55,7 @@ class Manifest:
         }
         path = self._directory / FILE
         with atomic_write(path, ConfigError, "free space, or repeat the command with --resume elsewhere") as partial:
-            partial.write_text(json.dumps(content, indent=2), encoding="utf-8")
+            partial.write_text(json.dumps(content, indent=2, default=str), encoding="utf-8")
 
     def changed(self, _: Status) -> None:
         """See ``Watch``."""
