@@ -128,8 +128,8 @@ def _made(order: Mapping[str, Any], kept: "KeptModel", events: _Events) -> dict[
     try:
         config = validate(tomllib.loads(order["config"]), order["directory"])
         ending, why = _run(config, Path(order["directory"]), kept, _Reporter(config, events))
-    except KeyboardInterrupt:
-        ending, why = "interrupted", "before its first step"
+    except KeyboardInterrupt as interrupt:
+        ending, why = "interrupted", str(interrupt)
     except Exception as error:  # noqa: BLE001 (a run that fails does not stop the others)
         why = sentence_of(error, AGAIN) or ""
         if leaves := not why:
