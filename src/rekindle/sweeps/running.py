@@ -82,7 +82,7 @@ class _Making:
                 self.interrupt()
             if not self._asked:
                 self._employ()
-            if not any(worker.status for worker in self._workers):
+            if not any(worker.status for worker in self._workers) and (self._asked or not self._waiting):
                 return
             for key, _ in self._selector.select(LOOK_EVERY):
                 for event in key.data.events():
