@@ -92,7 +92,7 @@ def ours(rows, logprobs, entropies):
 
 
 def verls(rows, logprobs, entropies, mode, weights=None):
-    """The gradient of verl's loss on the fields that we write for it."""
+    """The gradient of verl's loss on the fields that we write for it; dummy rows count nowhere."""
     old = [one.detach() for one in logprobs]
     weights = relative_weights(rows, aggregation_of(mode, LENGTH)) if weights is None else weights
     fields = token_fields(rows, weights, old, entropies)
@@ -207,6 +207,7 @@ def test_rows_left_out_of_the_step_change_no_gradient(mode, multiple):
     kept = [row for row in rows if row.key in part.trained.keys]
     assert len(part.trained) % multiple == 0
     assert len(part.trained) == 5 + -5 % multiple < len(whole.trained)
+    assert (part.counted, whole.counted) == (len(kept), len(rows))
     logprobs, entropies = leaves_of(rows)
     every, _ = verls(rows, logprobs, entropies, mode, whole._weights())
     places = [rows.index(row) for row in kept]

@@ -5,7 +5,13 @@ from types import SimpleNamespace
 import pytest
 
 from rekindle.integrations.state_folder import write_state
-from rekindle.integrations.verl.resuming import check_checkpoints, load_state, save_state, told_requests
+from rekindle.integrations.verl.resuming import (
+    check_checkpoints,
+    load_state,
+    save_state,
+    told_requests,
+    validates_first,
+)
 from rekindle.types import UserError
 
 NEWEST = "latest_checkpointed_iteration.txt"
@@ -126,3 +132,25 @@ def test_finished_groups_of_further_steps_stay_with_verl():
     unfinished = {"request": {"id": 4}, "topped_up": []}
     cohort = {"groups": [group], "unfinished": [unfinished], "records": [{"request": {"id": 6}}], "again": [{"id": 7}]}
     assert told_requests({"scheduler": {"cohorts": [cohort]}}) == {3, 4, 5, 6}
+
+
+@pytest.mark.parametrize(
+    ("told", "every", "step", "resumed", "wanted"),
+    [
+        (False, 2, 4, True, True),
+        (False, 2, 3, True, False),
+        (False, 2, 0, False, False),
+        (False, -1, 4, True, False),
+        (True, -1, 4, True, True),
+    ],
+)
+def test_a_validation_that_a_kill_left_out_is_made(told, every, step, resumed, wanted):
+    trainer = DictLike(test_freq=every, val_before_train=told)
+    assert validates_first(trainer, step, resumed=resumed) is wanted
+
+
+class DictLike(SimpleNamespace):
+    """A table of verl's configuration."""
+
+    def get(self, name, default=None):
+        return getattr(self, name, default)

@@ -19,7 +19,7 @@ from rekindle.integrations.hosted_run import FOLDER
 from rekindle.integrations.state_folder import read_state, state_file, write_state
 from rekindle.types import UserError
 
-__all__ = ["NEWEST", "check_checkpoints", "load_state", "save_state", "told_requests"]
+__all__ = ["NEWEST", "check_checkpoints", "load_state", "save_state", "told_requests", "validates_first"]
 
 CHECKPOINT = "global_step_"
 """Beginning of the name of a checkpoint, before its step."""
@@ -124,6 +124,20 @@ def _check_whole(checkpoint: Path) -> None:
             f"{checkpoint} has no model (actor), because verl has removed it (trainer.max_actor_ckpt_to_keep) or was "
             f"killed before it wrote it; resume from another checkpoint, {ELSEWHERE}"
         )
+
+
+def validates_first(trainer: Any, step: int, *, resumed: bool) -> bool:
+    """Whether verl validates before it trains: as it is told, and where a kill may have left out a validation.
+
+    verl writes the checkpoint of a step before it validates.
+
+    Args:
+        trainer: Table ``trainer`` of verl's configuration.
+        step: verl's step after loading.
+        resumed: Whether the run goes on from a checkpoint.
+    """
+    due = resumed and trainer.test_freq > 0 and step % trainer.test_freq == 0
+    return due or bool(trainer.get("val_before_train", True))
 
 
 def told_requests(state: Mapping[str, Any]) -> set[int]:

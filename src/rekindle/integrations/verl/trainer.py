@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import Any
 
 import ray
-import verl
 from omegaconf import DictConfig, open_dict
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.trainer_base import PPOTrainer, register_trainer
@@ -39,12 +38,18 @@ from rekindle.integrations.hosted_run import FOLDER, HostedRun
 from rekindle.integrations.profiling import given_profile, kept_profile
 from rekindle.integrations.silent_groups import counts_silent
 from rekindle.integrations.verl.buffer import RunBuffer
-from rekindle.integrations.verl.configuration import configured, parameters_of
+from rekindle.integrations.verl.configuration import configured, facts_of, micro_batches, parameters_of
 from rekindle.integrations.verl.data_checks import check_data
 from rekindle.integrations.verl.groups import PARTITION, VerlGroups, key_of
 from rekindle.integrations.verl.movement import moved
 from rekindle.integrations.verl.padding import padded
-from rekindle.integrations.verl.resuming import check_checkpoints, load_state, save_state, told_requests
+from rekindle.integrations.verl.resuming import (
+    check_checkpoints,
+    load_state,
+    save_state,
+    told_requests,
+    validates_first,
+)
 from rekindle.integrations.verl.row_counts import round_of
 from rekindle.integrations.verl.row_keys import COUNTED
 from rekindle.integrations.verl.rows import tasks_of
@@ -52,7 +57,7 @@ from rekindle.integrations.verl.settings import settle
 from rekindle.integrations.verl.trainer_prompts import TrainerPrompts
 from rekindle.integrations.verl.update import Update
 from rekindle.integrations.verl.update_rows import UpdateRow, aggregation_of
-from rekindle.integrations.verl.words import NAMES, said
+from rekindle.integrations.verl.words import said
 from rekindle.integrations.verl.worker import DetachedRowWorker, RowWorker
 from rekindle.methods import needs_profile
 from rekindle.observability.trackers.follower import numbers
@@ -218,11 +223,9 @@ class RecipeTrainer(PPOTrainer):
         return self.settings.optimizer.minibatches
 
     def _get_required_batch_multiple(self, dp_size: int) -> int:
-        tables = self.config.actor_rollout_ref
-        trained = None if tables.actor.use_dynamic_bsz else tables.actor.ppo_micro_batch_size_per_gpu
-        scored = [tables.rollout, *([tables.ref] if self.use_reference_policy and not self.ref_in_actor else [])]
-        passes = [one.log_prob_micro_batch_size_per_gpu for one in scored if not one.log_prob_use_dynamic_bsz]
-        return round_of(dp_size, self._optimizer_steps, trained, [] if self._updates_only else passes)
+        reference = self.use_reference_policy and not self.ref_in_actor
+        trained, scored = micro_batches(self.config.actor_rollout_ref, reference=reference)
+        return round_of(dp_size, self._optimizer_steps, trained, [] if self._updates_only else scored)
 
     @property
     def _multiple(self) -> int:
@@ -258,10 +261,10 @@ class RecipeTrainer(PPOTrainer):
         if len(self._update.trained) < len(batch):
             with self._only_the_update():
                 trained = super()._balance_batch(batch.select_keys(self._update.trained.keys), {})
+        if self._update.counted < len(trained):
+            trained.extra_info[COUNTED] = self._update.counted / self._optimizer_steps
         rows = len(trained) // self._optimizer_steps
         sizes = {"actor.ppo_mini_batch_size": rows, "rollout.n": 1}
-        if (counted := self._update.counted) < len(trained):
-            trained.extra_info[COUNTED] = counted / self._optimizer_steps
         with configured(self.config.actor_rollout_ref, sizes):
             super()._update_actor(trained, metrics)
         if self.settings.posterior.half_life is not None:
@@ -285,20 +288,16 @@ class RecipeTrainer(PPOTrainer):
     def fit(self, agent_loop_manager: Any) -> None:
         """Train as verl does, with run files."""
         self.agent_loop_manager = agent_loop_manager
-        with self.run.opened(self._state, resumable=self._state is not None, profile=self._profile, **self._facts()):
+        resumed = self._state is not None
+        facts = facts_of(self.config, parameters=self.run.parameters, held_out=len(self.val_dataset))
+        first = {"trainer.val_before_train": validates_first(self.config.trainer, self.global_steps, resumed=resumed)}
+        with self.run.opened(self._state, resumable=resumed, profile=self._profile, **facts):
             try:
-                with configured(self.config, {"trainer.val_before_train": self._validates_first}):
+                with configured(self.config, first):
                     super().fit(agent_loop_manager)
             except _RunIsOverError:
                 self.run.record.warn(f"the run is over: {self.run.steps.over}")
                 self._shutdown_dump_executor()
-
-    @property
-    def _validates_first(self) -> bool:
-        """As verl is told, and where the validation after the checkpoint's step may not have been made."""
-        trainer = self.config.trainer
-        due = self._state is not None and trainer.test_freq > 0 and self.global_steps % trainer.test_freq == 0
-        return due or bool(trainer.get("val_before_train", True))
 
     def _profile(self) -> Profile | None:
         if not needs_profile(self.settings):
@@ -307,18 +306,6 @@ class RecipeTrainer(PPOTrainer):
         return kept_profile(
             self.settings, self.run.tasks, play, self._directory, parameters=self.run.parameters, say=print
         )
-
-    def _facts(self) -> dict[str, Any]:
-        return {
-            "trainer": f"verl {verl.__version__}",
-            "names": dict(NAMES),
-            "held_out": len(self.val_dataset),
-            "model": str(self.config.actor_rollout_ref.model.path),
-            "processes": self.config.trainer.nnodes * self.config.trainer.n_gpus_per_node,
-            "device": str(self.config.trainer.device),
-            "threads": 1,
-            "parameters": self.run.parameters,
-        }
 
     def _save_checkpoint(self) -> None:
         save_state(self.config.trainer, self.global_steps, self.run.state_dict())

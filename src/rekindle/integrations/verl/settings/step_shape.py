@@ -21,10 +21,10 @@ def groups_per_step(values: Values) -> int:
 
 def steps_of_run(values: Values) -> int | None:
     """Steps of the run, where ``trainer.total_training_steps`` says."""
-    total: int | None = values.at("trainer.total_training_steps")
-    if total is None or values.mode != "separate_async":
-        return total
-    return int(total) * int(values.at(f"{V1}.separate_async.parameter_sync_step"))
+    total, separate = values.at("trainer.total_training_steps"), values.mode == "separate_async"
+    if total is None:
+        return None
+    return int(total) * (int(values.at(f"{V1}.separate_async.parameter_sync_step")) if separate else 1)
 
 
 def minibatches(values: Values) -> int:
