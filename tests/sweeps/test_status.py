@@ -63,6 +63,13 @@ def test_a_run_that_goes_on_counts_its_own_steps_alone():
     assert seconds_left([one], 1) == pytest.approx(9.0)
 
 
+def test_runs_that_had_ended_tell_how_long_the_others_take():
+    one = status()
+    one.found(State.BOUND, 40, 70.0)
+    assert (one.ended, one.step) == (True, 40)
+    assert seconds_left([one, status(seed=1), status(seed=2)], 1) == pytest.approx(140.0)
+
+
 def test_the_part_that_is_done_is_that_of_the_nearest_bound():
     config = status().run.config
     train = config.train.model_copy(update={"steps": 10, "rollouts": 100, "tokens": None})

@@ -41,7 +41,9 @@ def is_sweep(options: argparse.Namespace) -> bool:
 def sweep(options: argparse.Namespace) -> int:
     """Make the runs; return the exit code."""
     from rekindle.sweeps.checks import checked, sensible_jobs, threads_of
+    from rekindle.sweeps.display import plan_words
     from rekindle.sweeps.manifest import Manifest, check_directory, locked_sweep
+    from rekindle.sweeps.status import seconds_left
 
     directory: Path = (options.out or Path("runs") / f"{options.config.stem}-sweep").absolute()
     runs = list(_runs(options, directory))
@@ -53,6 +55,8 @@ def sweep(options: argparse.Namespace) -> int:
         to_make = [one.run for one in statuses if not one.ended]
         jobs = min(options.jobs or sensible_jobs(to_make or runs, parameters), max(1, len(to_make)))
         say(_announcement(statuses, jobs, threads))
+        if to_make and seconds_left(statuses, jobs) is not None:
+            say(plan_words(statuses, jobs))
         about = {"command": sys.argv[1:], "settings": settings, "jobs": jobs, "threads": threads}
         manifest = Manifest(directory, about, statuses)
         manifest.write()
@@ -108,8 +112,9 @@ def _status(run: "SweepRun") -> "Status":
 
     status = Status(run, step=last_step(run))
     if (ending := ended_before(run)) and (found := finished_run(run)):
-        status.state, status.why, status.earlier = State(ending), found.bound, True
-        status.step, status.done = int(found.metrics[-1]["step"]), 1.0
+        last = found.metrics[-1]
+        status.found(State(ending), int(last["step"]), number(last, "total_seconds") or 0.0)
+        status.why = found.bound
         status.accuracy = next(
             (number(one, "eval/accuracy") for one in found.metrics[::-1] if "eval/accuracy" in one), None
         )

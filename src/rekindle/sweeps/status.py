@@ -35,7 +35,6 @@ class Status:
         accuracy: Held-out accuracy of the last evaluation, sampled; None: there was none yet.
         seconds: Seconds that this process saw of the run.
         why: Why it stopped or failed, as a sentence.
-        earlier: Whether the run had ended before this process began.
     """
 
     run: SweepRun
@@ -45,7 +44,6 @@ class Status:
     accuracy: float | None = None
     seconds: float = 0.0
     why: str = ""
-    earlier: bool = False
     _first: tuple[float, float] | None = field(default=None, repr=False)
     """Seconds and part at the first sign of the run."""
 
@@ -62,6 +60,11 @@ class Status:
             self.accuracy = float(accuracy)
         if self._first is None:
             self._first = (self.seconds, self.done)
+
+    def found(self, state: State, step: int, seconds: float) -> None:
+        """Take how the run had ended before this process began."""
+        self.state, self.step, self.done, self.seconds = state, step, 1.0, seconds
+        self._first = (0.0, 0.0)
 
     @property
     def start_seconds(self) -> float | None:
@@ -89,7 +92,7 @@ def seconds_left(statuses: Sequence[Status], jobs: int) -> float | None:
     known = [seconds for seconds in measured.values() if seconds is not None]
     if not known:
         return None
-    starts = [one.start_seconds for one in statuses if one.start_seconds is not None]
+    starts = [one.start_seconds for one in statuses if one.start_seconds]
     start = min(starts, default=0.0)  # the first one may have made a warm start
 
     def steps_of(status: Status) -> float:
