@@ -2,7 +2,7 @@
 export PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := train,lora,gguf,tasks,math,parquet,search,dense,serve,tensorboard,plot,pandas,dev
+EXTRAS := train,lora,gguf,tasks,math,parquet,search,dense,serve,tensorboard,plot,pandas,polars,dev
 export OMP_NUM_THREADS ?= 1
 
 # How long `make fuzz` goes on, and the torch of `make test-lowest` and `make test-newest` (a CPU build, if possible).
