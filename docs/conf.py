@@ -21,14 +21,13 @@ extensions = [
 source_suffix = {".md": "markdown"}
 root_doc = "index"
 exclude_patterns = ["extensions/**"]
-suppress_warnings = ["toc.empty_glob"]  # pages are found by folder, and a pattern may have none yet
 
 myst_heading_anchors = 4
 myst_enable_extensions = ["attrs_inline"]
 highlight_language = "text"
 python_use_unqualified_type_names = True
 maximum_signature_line_length = 90
-add_module_names = True
+add_module_names = False
 toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"
