@@ -23,7 +23,7 @@ root_doc = "index"
 exclude_patterns = ["extensions/**"]
 
 myst_heading_anchors = 4
-myst_enable_extensions = ["attrs_inline"]
+myst_url_schemes = ["http", "https", "mailto", "repository"]  # the last is that of extensions/repository_links.py
 highlight_language = "text"
 python_use_unqualified_type_names = True
 maximum_signature_line_length = 90

@@ -24,6 +24,11 @@ PAGE = ROOT / "docs" / "choosing.md"
 Runs = Sequence[Mapping[str, Any]]
 METHODS = ROOT / "benchmarks" / "methods.toml"
 BINARY = "needs 0/1 rewards"
+REAL = """
+task = { source = "jsonl", path = "rows.jsonl", binary_rewards = false }
+train.steps = 1
+model.path = "models/policy"
+"""
 
 
 def page() -> str:
@@ -60,7 +65,10 @@ def _spread() -> Iterator[str]:
     base = results["grpo"]
     visits = base[0]["rollouts"] / base[0]["visit_rollouts"] / read_toml(METHODS)["task"]["pool_size"]
     for recipe in ("prompt_baseline", "rekindle", "spo", "mopps", "c_rf_ntf", "posterior_recycle", "erpo", "recycle"):
-        evidence = (f"README.md#{'measured-again' if recipe in ('rekindle', 'spo') else 'on-the-embedded-task'}", "methods")
+        evidence = (
+            f"README.md#{'measured-again' if recipe in ('rekindle', 'spo') else 'on-the-embedded-task'}",
+            "methods",
+        )
         yield _row(f"success rates differ widely, {visits:.3g} visits", f"`{recipe}`", results[recipe], base, evidence)
 
 
@@ -98,13 +106,11 @@ def needs() -> str:
 
 def _rewards(recipe: str) -> str:
     """The rewards that a recipe takes: it is asked for real ones."""
-    source = "self_play" if recipe.startswith("self_play") else "jsonl"
-    text = f'[task]\nsource = "{source}"\npath = "rows.jsonl"\nbinary_rewards = false\n[train]\nsteps = 1\n[model]\npath = "m"\n'
-    if source == "self_play":
+    if recipe.startswith("self_play"):
         return "0 or 1"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "real.toml"
-        path.write_text(text, encoding="utf-8")
+        path.write_text(REAL, encoding="utf-8")
         try:
             config = resolve(path, recipe)
         except ConfigError as error:

@@ -12,6 +12,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from extensions.api_markdown import entry, prose
 from extensions.public_names import entry_of, exported, module, modules
+from extensions.repository_links import SCHEME, relinked
 
 __all__ = ["Api", "page_of", "setup"]
 
@@ -27,35 +28,36 @@ class Api(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Parse the Markdown of the entries in place."""
         path = self.arguments[0]
-        paths = [one for one in modules() if one.startswith(f"{path}.") or one == path] if "whole" in self.options else [path]
+        paths = (
+            [one for one in modules() if one.startswith(f"{path}.") or one == path]
+            if "whole" in self.options
+            else [path]
+        )
         for one in paths:
             self.env.note_dependency(str(module(one).filepath))
-        depth = "../" * self.env.docname.count("/")
-        text = "\n\n".join(page_of(one, f"../{depth}") for one in paths)
+        here = Path(self.env.doc2path(self.env.docname)).parent
+        text = relinked("\n\n".join(page_of(one) for one in paths), here, here)
         return self.parse_text_to_nodes(text, allow_section_headings=True)
 
 
-def page_of(path: str, root: str) -> str:
-    """A module's part of a page, as Markdown.
-
-    Args:
-        path: The module.
-        root: The relative way from the page to the root of the repository.
-    """
-    return "\n\n".join(_parts(path, root))
+def page_of(path: str) -> str:
+    """A module's part of a page, as Markdown."""
+    return "\n\n".join(_parts(path))
 
 
-def _parts(path: str, root: str) -> Iterator[str]:
+def _parts(path: str) -> Iterator[str]:
     here, names = module(path), exported(path)
     yield f"## {path}\n\n```{{py:currentmodule}} {path}\n```"
     if here.docstring:
         yield prose(here.docstring.value)
-    elsewhere = [f"{{py:obj}}`{name} <{entry_of(one)}>`" for name, one in names.items() if not _is_here(path, name, one)]
+    elsewhere = [
+        f"{{py:obj}}`{name} <{entry_of(one)}>`" for name, one in names.items() if not _is_here(path, name, one)
+    ]
     if elsewhere:
         yield f"Exports also {', '.join(elsewhere)}."
     for name, target in names.items():
         if _is_here(path, name, target):
-            yield entry(target, f"[Source]({root}{_place(target)}#{target.name})")
+            yield entry(target, f"[Source]({SCHEME}:{_place(target)}#{target.name})")
 
 
 def _is_here(path: str, name: str, target: griffe.Object) -> bool:

@@ -38,7 +38,9 @@ def _section(name: str, parser: argparse.ArgumentParser) -> str:
     parser.prog = f"rekindle {name}"
     usage = parser.format_usage().removeprefix("usage: ")
     about = parser.description or _help(name)
-    return "\n".join([f"## rekindle {name}", "", prose(about), "", "```text", usage.rstrip(), "```", "", *_rows(parser)])
+    return "\n".join(
+        [f"## rekindle {name}", "", prose(about), "", "```text", usage.rstrip(), "```", "", *_rows(parser)]
+    )
 
 
 def _help(name: str) -> str:
@@ -57,7 +59,8 @@ def _rows(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 def _written(action: argparse.Action) -> str:
     """An option with its values, as a user writes it."""
-    value = "" if action.nargs == 0 else action.metavar or (action.choices and "{%s}" % ",".join(action.choices)) or ""
+    choices = "|".join(map(str, action.choices or ()))
+    value = "" if action.nargs == 0 else str(action.metavar or choices)
     if not action.option_strings:
         return f"`{value or action.dest}`"
     return ", ".join(f"`{f'{option} {value}'.strip()}`" for option in action.option_strings)

@@ -1,11 +1,13 @@
 """Links from pages to files of the repository: each such file becomes a page of the site, highlighted, with anchors.
 
-A link to a file outside docs/ works where the Markdown is read, and in the site. Its anchor is the name of a function or a
-class (``tests/test_gate.py#collected``). What is not there is a warning, which a strict build refuses.
+A link to a file outside docs/ works where the Markdown is read, and in the site. Its anchor is the name of a function
+or a class (``tests/test_gate.py#collected``). What is not there is a warning, which a strict build refuses.
 """
 
 import ast
 import html
+import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,34 +17,74 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import TextLexer, get_lexer_for_filename
 from pygments.util import ClassNotFound
-from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
-__all__ = ["definitions", "setup"]
+__all__ = ["SCHEME", "definitions", "relinked", "setup"]
 
 ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
 PAGES = {
-    "README.md": "index",
-    "CHANGELOG.md": "changelog",
-    "CONTRIBUTING.md": "contributing",
-    "benchmarks/README.md": "benchmark_scripts",
+    "README.md": "index.md",
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "benchmarks/README.md": "benchmark_scripts.md",
 }
 """Files outside docs/ whose contents a page has."""
+OURS = {".md", ".svg", ".png"}
+SCHEME = "repository"
+"""The scheme of a link to a file: ``repository:tests/fast.py#has``."""
+_TEXT = re.compile(
+    r"(?P<code>^```.*?^```|``.+?``|`[^`\n]+`)"
+    r"|\]\((?P<target>[^)#:\s]+)(?P<anchor>#[^)\s]*)?\)"
+    r"|(?<!\[)\barXiv (?P<paper>\d{4}\.\d{4,5})",
+    re.DOTALL | re.MULTILINE,
+)
 LOGGER = logging.getLogger(__name__)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Take over the links before Sphinx copies their files as downloads, and add the pages."""
-    app.connect("doctree-read", _take_over, priority=100)
+    """Turn links into ones with our scheme, then these into addresses of the files' pages, and add the pages."""
+    app.connect("source-read", _read)
+    app.connect("doctree-read", _resolve)
     app.connect("env-purge-doc", _forget)
     app.connect("html-collect-pages", _pages)
-    app.connect("html-page-context", _share_navigation, priority=100)
+    app.connect("html-page-context", _Navigation().share, priority=100)
     return {"parallel_read_safe": False}
 
 
+def _read(app: Sphinx, page: str, source: list[str]) -> None:
+    here = (Path(app.srcdir) / page).parent
+    source[0] = relinked(source[0], here, here)
+
+
+def relinked(text: str, before: Path, after: Path) -> str:
+    """Markdown with links that were relative to one folder relative to another, and linked arXiv ids.
+
+    Links to files that are no pages get our scheme. What leads nowhere stays, and Sphinx warns.
+    """
+
+    def moved(found: re.Match[str]) -> str:
+        if found["code"]:
+            return found[0]
+        if found["paper"]:
+            return f"[arXiv {found['paper']}](https://arxiv.org/abs/{found['paper']})"
+        return f"]({_address((before / found['target']).resolve(), found['anchor'] or '', after.resolve())})"
+
+    return _TEXT.sub(moved, text)
+
+
+def _address(target: Path, anchor: str, after: Path) -> str:
+    name = str(target.relative_to(ROOT)) if target.is_relative_to(ROOT) else ""
+    if name in PAGES:
+        return os.path.relpath(DOCS / PAGES[name], after)
+    if name and target.exists() and not (target.is_relative_to(DOCS) and target.suffix in OURS):
+        return f"{SCHEME}:{name}{anchor}"
+    return os.path.relpath(target, after) + anchor
+
+
 def _linked(app: Sphinx) -> dict[str, set[str]]:
-    """The files that each page links to."""
+    """The files that each page links to, kept with Sphinx's own state."""
     if not hasattr(app.env, "linked_files"):
         app.env.linked_files = {}  # type: ignore[attr-defined]
     found: dict[str, set[str]] = app.env.linked_files  # type: ignore[attr-defined]
@@ -53,37 +95,17 @@ def _forget(app: Sphinx, _: Any, page: str) -> None:
     _linked(app).pop(page, None)
 
 
-def _take_over(app: Sphinx, doctree: nodes.document) -> None:
-    for node in [*doctree.findall(addnodes.download_reference), *doctree.findall(addnodes.pending_xref)]:
-        if node.get("reftype") == "myst" and (node.get("refdomain") is None or node["reftarget"].startswith("/")):
-            _replace(app, node)
-
-
-def _replace(app: Sphinx, node: nodes.Element) -> None:
-    target, _, anchor = node["reftarget"].partition("#")
+def _resolve(app: Sphinx, doctree: nodes.document) -> None:
     page = app.env.docname
-    path = (Path(app.srcdir) / page).parent.joinpath(target).resolve()
-    if node.get("refdomain") == "doc":  # a Markdown file outside docs/, which the parser took for a page
-        path = path.with_name(f"{path.name}.md")
-    if not target or not path.is_relative_to(ROOT) or path == ROOT:
-        return
-    name = str(path.relative_to(ROOT))
-    if name in PAGES:
-        node.replace_self(_document_link(node, PAGES[name], page))
-    elif path.exists():
-        if anchor and anchor not in definitions(path):
-            LOGGER.warning("%s has no %s", name, anchor, location=node)
-        _linked(app).setdefault(page, set()).add(name)
-        address = app.builder.get_relative_uri(page, f"files/{name}")
-        node.replace_self(nodes.reference("", "", *node.children, refuri=address + (anchor and f"#{anchor}")))
-
-
-def _document_link(node: nodes.Element, document: str, page: str) -> nodes.Element:
-    link = addnodes.pending_xref(
-        refdomain="doc", reftarget=document, reftargetid=None, refdoc=page, reftype="myst", refexplicit=True
-    )
-    link.extend(node.children)
-    return link
+    for node in doctree.findall(nodes.reference):
+        scheme, _, place = node.get("refuri", "").partition(":")
+        if scheme == SCHEME:
+            name, _, anchor = place.partition("#")
+            if anchor and anchor not in definitions(ROOT / name):
+                LOGGER.warning("%s has no %s", name, anchor, location=node)
+            _linked(app).setdefault(page, set()).add(name)
+            node["refuri"] = app.builder.get_relative_uri(page, f"files/{name}") + (anchor and f"#{anchor}")
+            node["classes"] = ["internal"]
 
 
 def definitions(path: Path) -> dict[str, int]:
@@ -103,24 +125,28 @@ def definitions(path: Path) -> dict[str, int]:
 
 
 def _pages(app: Sphinx) -> Iterator[tuple[str, dict[str, str], str]]:
-    names = set().union(*_linked(app).values()) if _linked(app) else set()
-    for name in sorted(names | {inside for name in names for inside in _inside(name)}):
+    linked = {name for names in _linked(app).values() for name in names}
+    for name in sorted(linked | {inside for folder in linked for inside in _inside(folder)}):
         body = _listing(name) if (ROOT / name).is_dir() else _code(name)
         title = html.escape(name)
         yield f"files/{name}", {"title": title, "body": f"<h1>{title}</h1>\n{body}"}, "page.html"
 
 
-def _share_navigation(_: Sphinx, page: str, __: str, context: dict[str, Any], ___: Any) -> None:
-    """The tree of pages is the same beside all files of one depth, and takes half a second to make."""
-    if page.startswith("files/"):
-        made = context["toctree"]
-        context["toctree"] = lambda **options: _navigation(page.count("/"), lambda: str(made(**options)))
+class _Navigation:
+    """The tree of pages beside files: the same for all files of one depth, and half a second's work."""
 
+    def __init__(self) -> None:
+        self._kept: dict[int, str] = {}
 
-def _navigation(depth: int, make: Callable[[], str], kept: dict[int, str] = {}) -> str:  # noqa: B006
-    if depth not in kept:
-        kept[depth] = make()
-    return kept[depth]
+    def share(self, _: Sphinx, page: str, __: str, context: dict[str, Any], ___: Any) -> None:
+        if page.startswith("files/"):
+            make: Callable[..., str] = context["toctree"]
+            context["toctree"] = lambda **options: self._of(page.count("/"), make, options)
+
+    def _of(self, depth: int, make: Callable[..., str], options: dict[str, Any]) -> str:
+        if depth not in self._kept:
+            self._kept[depth] = make(**options)
+        return self._kept[depth]
 
 
 def _inside(name: str) -> Iterator[str]:

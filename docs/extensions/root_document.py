@@ -1,7 +1,5 @@
 """The directive ``{document} PATH``: a Markdown file from outside docs/ as the rest of a page, with its links."""
 
-import os
-import re
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +7,9 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-__all__ = ["Document", "relinked", "setup"]
+from extensions.repository_links import relinked
 
-LINK = re.compile(r"\]\(([^)#:\s]+)((?:#[^)\s]*)?)\)")
+__all__ = ["Document", "setup"]
 
 
 class Document(SphinxDirective):
@@ -26,16 +24,6 @@ class Document(SphinxDirective):
         self.env.note_dependency(str(path))
         _, _, text = path.read_text(encoding="utf-8").partition("\n")
         return self.parse_text_to_nodes(relinked(text, path.parent, page.parent), allow_section_headings=True)
-
-
-def relinked(text: str, before: Path, after: Path) -> str:
-    """Markdown with links that were relative to one folder relative to another."""
-
-    def moved(found: re.Match[str]) -> str:
-        target = (before / found[1]).resolve()
-        return f"]({os.path.relpath(target, after.resolve())}{found[2]})"
-
-    return LINK.sub(moved, text)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
