@@ -53,7 +53,7 @@ def _class(target: griffe.Class, source: str) -> str:
     bases = ", ".join(str(base) for base in target.bases)
     made = next((one for one in (target.all_members.get("__init__"),) if isinstance(one, griffe.Function)), None)
     plain = made is None or _is_protocol(target) or _is_enumeration(target)
-    called = target.name if plain else _called(made, name=target.name, method=True).partition(" -> ")[0]  # type: ignore[arg-type]
+    called = target.name if plain else _called(made, name=target.name, method=True).partition(" -> ")[0]
     parents = f"Bases: `{bases}`" if bases else ""
     members = "\n".join(_members(target))
     return _directive("py:class", called, parents, _documented(target), source, members)

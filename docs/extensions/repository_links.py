@@ -133,17 +133,23 @@ def _pages(app: Sphinx) -> Iterator[tuple[str, dict[str, str], str]]:
 
 
 class _Navigation:
-    """The tree of pages beside files: the same for all files of one depth, and half a second's work."""
+    """The tree of pages beside every page, of one level, because its pages have no pages below them.
+
+    To find that out for every heading takes half of a build. Beside files it is the same at every depth of folders.
+    """
 
     def __init__(self) -> None:
         self._kept: dict[int, str] = {}
 
     def share(self, _: Sphinx, page: str, __: str, context: dict[str, Any], ___: Any) -> None:
-        if page.startswith("files/"):
-            make: Callable[..., str] = context["toctree"]
-            context["toctree"] = lambda **options: self._of(page.count("/"), make, options)
+        """Put it into the context of a page."""
+        make: Callable[..., str] = context["toctree"]
+        context["toctree"] = lambda **options: self._of(page, make, {**options, "maxdepth": 1})
 
-    def _of(self, depth: int, make: Callable[..., str], options: dict[str, Any]) -> str:
+    def _of(self, page: str, make: Callable[..., str], options: dict[str, Any]) -> str:
+        if not page.startswith("files/"):
+            return make(**options)
+        depth = page.count("/")
         if depth not in self._kept:
             self._kept[depth] = make(**options)
         return self._kept[depth]
