@@ -15,6 +15,7 @@ ENVIRONMENT = {
     "RAY_prestart_worker_first_driver": "0",
     "TRANSFER_QUEUE_ENABLE": "1",
     "RAY_DEDUP_LOGS": "0",
+    "RAY_worker_niceness": "0",
     "OMP_NUM_THREADS": "1",
     "PYTHONUNBUFFERED": "1",
 }
