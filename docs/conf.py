@@ -14,6 +14,7 @@ extensions = [
     "myst_parser",
     "extensions.api_directive",
     "extensions.command_directive",
+    "extensions.glossary_terms",
     "extensions.repository_links",
     "extensions.root_document",
     "extensions.external_links",
