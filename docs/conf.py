@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from rekindle import __version__
 
 project = "rekindle"
-author = "The rekindle developers"
+author = project_copyright = "The rekindle developers"
 version = release = __version__
 extensions = [
     "myst_parser",

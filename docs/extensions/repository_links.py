@@ -86,8 +86,8 @@ def _address(target: Path, anchor: str, after: Path) -> str:
 def _linked(app: Sphinx) -> dict[str, set[str]]:
     """The files that each page links to, kept with Sphinx's own state."""
     if not hasattr(app.env, "linked_files"):
-        app.env.linked_files = {}  # type: ignore[attr-defined]
-    found: dict[str, set[str]] = app.env.linked_files  # type: ignore[attr-defined]
+        app.env.linked_files = {}
+    found: dict[str, set[str]] = app.env.linked_files
     return found
 
 
