@@ -1,9 +1,10 @@
 """Commands of the pages: those of ``rekindle`` through its parser and its configuration, others against their files."""
 
+import argparse
 import re
 import string
 import tomllib
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 
 import pytest
 
@@ -95,13 +96,18 @@ def test_commands_are_accepted(page, tmp_path):
         CHECKS[program](words, tmp_path)
 
 
-def option_strings(parser: ArgumentParser):
+def subcommands():
+    (found,) = (action for action in _parser()._actions if isinstance(action, argparse._SubParsersAction))
+    return found.choices
+
+
+def option_strings(parser):
     return {option for action in parser._actions for option in action.option_strings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_commands_in_the_text_have_their_options(page):
-    (choices,) = (action.choices for action in _parser()._actions if action.choices)
+    choices = subcommands()
     for command, *words in inline_commands(page):
         assert command in choices, f"rekindle {command}"
         ours = words[: words.index("--")] if "--" in words else words
@@ -110,7 +116,7 @@ def test_commands_in_the_text_have_their_options(page):
 
 
 def test_every_command_is_on_a_page():
-    (choices,) = (action.choices for action in _parser()._actions if action.choices)
+    choices = subcommands()
     named = {words[0] for page in PAGES for words in inline_commands(page)}
     named |= {words[1] for page in PAGES for words in commands(page) if words[0] == "rekindle"}
     assert set(choices) <= named

@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from typing import Any
 
 import pytest
 import tomli_w
@@ -24,7 +25,7 @@ SELF_PLAY = {
     "task": {"source": "self_play", "path": "answers.txt", "eval_path": "questions.jsonl"},
     "retriever": {"corpus": "wiki.jsonl"},
 }
-SURROUNDINGS = {
+SURROUNDINGS: dict[str, dict[str, Any]] = {
     "docs/howto/profile.md": {"recipe": "posterior_recycle"},
     "docs/howto/retrieval.md": SEARCH,
     "docs/howto/search_agent.md": SEARCH,
