@@ -21,7 +21,7 @@ class Axis:
         name: For people.
         meaning: What is counted, in a sentence.
         spent: Rows of the step log -> cost so far at each of them; None where a row has none.
-        form: Writes a cost.
+        form: Writes a cost in words.
         unit: After the number in a sentence; "" where ``form`` writes one.
     """
 

@@ -9,9 +9,18 @@ from rekindle.comparison.measures import Measure, Row
 from rekindle.comparison.notes import run_name
 from rekindle.comparison.settings import differing, identity, shown_value
 from rekindle.comparison.story import evaluation_noise
-from rekindle.comparison.words import finding, listed, measured, metric_name, p_value, plus_minus, signed, times
+from rekindle.comparison.words import (
+    finding,
+    limits,
+    listed,
+    measured,
+    metric_name,
+    p_value,
+    plus_minus,
+    times,
+    with_interval,
+)
 from rekindle.observability.formatting import compact, counted, duration, flops, grouped
-from rekindle.statistics.comparisons import Paired
 from rekindle.statistics.words import NO_DIFFERENCE
 
 __all__ = ["equal_table", "explanation", "parts"]
@@ -49,20 +58,13 @@ def _full_table(
     """
     head, write = change
 
-    def both(paired: Paired | None) -> tuple[str, str]:
-        if paired is None or not paired.t.known:
-            return signed(paired, lambda one: one.t, write), "–"
-        return (
-            signed(paired, lambda one: one.t, write),
-            f"{write(paired.bootstrap.low)} to {write(paired.bootstrap.high)}",
-        )
-
     rows = [
         (
             row.arm,
             str(len(row.known)),
             measured(row, form),
-            *both(row.paired),
+            with_interval(row.paired, write),
+            limits(row.paired.bootstrap, write) if row.paired else "–",
             p_value(row.adjusted),
             finding(row, measure, *sides),
         )
@@ -110,7 +112,9 @@ def _ratio_cell(row: Row, measure: Measure) -> str:
 def _with_finding(row: Row, found: str, form: Callable[[float], str]) -> str:
     if row.paired is None or not row.paired.count:
         return found
-    text = signed(row.paired, lambda one: one.t, form)
+    if not row.paired.t.known or not row.paired.varies:
+        return f"{form(row.paired.mean)} ({found})"
+    text = with_interval(row.paired, form)
     return f"{NO_DIFFERENCE}: {text}" if found.startswith(NO_DIFFERENCE) else text
 
 
@@ -261,9 +265,11 @@ def explanation(comparison: Comparison) -> list[str]:
         "Differences and ratios are paired by seed. The t-interval assumes that they are about normal; the bootstrap "
         "resamples them. It is widened for few seeds, where a percentile interval would exclude 0 in 25 % (3 seeds) or "
         "16 % (5 seeds) of the pairs of equal arms. A difference is claimed only where both intervals exclude 0, which "
-        "happens to at most about 5 % of the pairs of equal arms.",
+        "happens to at most about 5 % of the pairs of equal arms. Where all seeds differ by the same, the intervals "
+        "have no width and are no evidence.",
         "p-values are those of the paired t-test, corrected by Holm's rule for the "
-        f"{counted(family, 'comparison')} of their table. This page compares {counted(comparison.comparisons, 'pair')} "
+        f'{counted(family, "comparison")} of their table: "{NO_DIFFERENCE} (corrected)" is a difference that only one '
+        "comparison alone would have shown. This page compares {counted(comparison.comparisons, 'pair')} "
         f"of numbers in all, of which {0.05 * comparison.comparisons:.1f} would differ by chance alone on average: "
         "choose the table that decides before you look.",
         "The intervals speak about other seeds of these settings on these prompts; not about other tasks or models.",

@@ -67,7 +67,7 @@ def mean_over(curve: Curve, begin: float, end: float) -> float | None:
 
 def cost_to_reach(curve: Curve, target: float, smoothed: int = SMOOTHED) -> float | None:
     """What was spent when the mean of ``smoothed`` evaluations in a row is first at least the target; None: never."""
-    for last in range(min(smoothed, len(curve.x)) - 1, len(curve.x)):
+    for last in range(max(0, min(smoothed, len(curve.x)) - 1), len(curve.x)):
         if statistics.fmean(curve.y[max(0, last - smoothed + 1) : last + 1]) >= target:
             return curve.x[last]
     return None

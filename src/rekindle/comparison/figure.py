@@ -32,7 +32,6 @@ def svg_figure(comparison: Comparison) -> str:
         title=f"{name} by {axis.name}",
         description=f"{title(comparison)}: mean over the seeds, with their range",
         x_label=axis.name,
-        x_format=axis.form,
         y_limits=_limits(curves),
     )
     legend = [(curve.name, color) for curve, color in zip(curves, COLORS, strict=False)]

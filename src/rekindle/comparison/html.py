@@ -28,6 +28,7 @@ COLORS = ("soft", "ember", "teal", "level_5", "level_1", "level_4", "level_3", "
 _AFTER_SAMPLES = {"settings", "runs"}
 _NAME = 200
 _TITLE = 160
+_FOLDED = "Both intervals, p-values and findings at each of these costs"
 _MARKERS = 40
 """Most points of a line that are shown as dots."""
 
@@ -82,7 +83,9 @@ def _part(part: Part, comparison: Comparison) -> str:
         tables.insert(0, _figure(comparison, comparison.axis, f"By {AXES[comparison.axis].name}"))
     if part.kind == "costs":
         others = [axis for axis in comparison.axes[1:] if axis in comparison.equal]
-        tables.insert(0, page.grid(*(_figure(comparison, axis, f"By {AXES[axis].name}") for axis in others)))
+        figures = page.grid(*(_figure(comparison, axis, f"By {AXES[axis].name}") for axis in others))
+        matrix, full = tables[: -len(others)], page.grid(*tables[-len(others) :])
+        tables = [figures, *matrix, f"<details>\n<summary>{_FOLDED}</summary>\n{full}\n</details>"]
     return page.section(part.heading, *(page.paragraph(text, "soft") for text in part.sentences), *_spaced(tables))
 
 
@@ -101,17 +104,17 @@ def _figure(comparison: Comparison, axis: str, heading: str) -> str:
     values = [value for curve in curves for value in (*curve.low, *curve.high)]
     share = bool(values) and min(values) >= 0 and max(values) <= 1
     lines = arm_series(curves, COLORS, markers=_MARKERS)
+    main = axis == comparison.axis
     chart = line_chart(
         lines,
         title=f"{name} by {kind.name}",
         description="; ".join(f"{line.name} {ends(line.y, rate)}" for line in lines[::-1]),
         x_label=kind.name,
-        x_format=kind.form,
         y_limits=(0.0, 1.0) if share else None,
-        height=300 if axis == comparison.axis else 210,
+        height=300 if main else 210,
     )
-    note = "Mean over the seeds, and the range of the seeds as a band."
-    if len(comparison.arms) > DRAWN:
+    note = "Mean over the seeds, and the range of the seeds as a band." if main else ""
+    if main and len(comparison.arms) > DRAWN:
         note += f" The first {DRAWN} of {len(comparison.arms)} arms are drawn."
     legend = {f"{line.name} (dashed)" if line.dashed else line.name: line.color for line in lines[::-1]}
     return page.figure(heading, chart, note, legend)

@@ -13,8 +13,8 @@ __all__ = ["latex_text"]
 _ESCAPED = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
     "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "|": r"\textbar{}", '"': r"\textquotedbl{}", "±": r"$\pm$", "–": r"\textendash{}", "…": r"\ldots{}", "`": r"\textasciigrave{}",
-    "'": r"\textquotesingle{}", "\ufffd": "?",
+    "|": r"\textbar{}", '"': r"\textquotedbl{}", "±": r"$\pm$", "–": r"\textendash{}", "…": r"\ldots{}",
+    "`": r"\textasciigrave{}", "'": r"\textquotesingle{}", "\ufffd": "?",
 }  # fmt: skip
 """What stands for a character of LaTeX's own. Two quotation marks must not become one sign."""
 _MINUS, _HYPHENS = re.compile(r"(?<![\w-])-(?=\d)"), re.compile(r"-(?=-)")

@@ -8,7 +8,7 @@ from rekindle.comparison.axes import AXES
 from rekindle.comparison.comparing import Comparison
 from rekindle.comparison.curves import late_points
 from rekindle.comparison.measures import Measure, Row
-from rekindle.comparison.words import finding, listed, metric_name, plus_minus, signed
+from rekindle.comparison.words import finding, limits, listed, metric_name, plus_minus
 from rekindle.observability.formatting import counted, percent
 from rekindle.observability.rows import number
 from rekindle.statistics.words import NO_DIFFERENCE
@@ -43,12 +43,18 @@ def claims(comparison: Comparison) -> list[str]:
 def _sentence(text: str, rows: Sequence[Row], comparison: Comparison, name: str) -> str:
     base, names = comparison.baseline.name, listed([row.arm for row in rows])
     if text in {"higher", "lower"}:
-        arms = listed([f"{row.arm} ({signed(row.paired, lambda one: one.t, plus_minus)})" for row in rows])
-        return f"the {name} of {arms} is {text} than that of {base} (95 % t-intervals over {_pairs(rows)})."
+        arms = listed([_with_limits(row) for row in rows])
+        return f"the {name} of {arms} is {text} than that of {base} (95 %, {_pairs(rows)})."
     if text.startswith(NO_DIFFERENCE):
         after = text.removeprefix(NO_DIFFERENCE)
         return f"{NO_DIFFERENCE}{after} between {names} and {base} in {name} ({_needed(rows)})."
     return f"{names} against {base}: {text}."
+
+
+def _with_limits(row: Row) -> str:
+    """``"recycle (+0.034, interval +0.010 to +0.058)"``."""
+    assert row.paired is not None, "a row with a side was compared"
+    return f"{row.arm} ({plus_minus(row.paired.mean)}, interval {limits(row.paired.t, plus_minus)})"
 
 
 def _pairs(rows: Sequence[Row]) -> str:

@@ -10,7 +10,17 @@ from rekindle.statistics.comparisons import Paired
 from rekindle.statistics.intervals import LEVEL, Interval
 from rekindle.statistics.words import NO_DIFFERENCE
 
-__all__ = ["finding", "listed", "measured", "metric_name", "p_value", "plus_minus", "signed", "times"]
+__all__ = [
+    "finding",
+    "limits",
+    "listed",
+    "measured",
+    "metric_name",
+    "p_value",
+    "plus_minus",
+    "times",
+    "with_interval",
+]
 
 _NAMES = {
     "eval/accuracy": "accuracy",
@@ -51,17 +61,21 @@ def plus_minus(value: float) -> str:
 
 
 def times(logarithm: float) -> str:
-    """A ratio of its logarithm: ``x 0.82``."""
-    return f"x {math.exp(min(logarithm, 700.0)):.3g}"
+    """A ratio of its logarithm: ``0.82``."""
+    return f"{math.exp(min(logarithm, 700.0)):.3g}"
 
 
-def signed(paired: Paired | None, limits: Callable[[Paired], Interval], form: Callable[[float], str]) -> str:
-    """A mean with an interval: ``+0.034 (+0.010 to +0.058)``; a dash where nothing was compared."""
+def limits(interval: Interval, form: Callable[[float], str]) -> str:
+    """``+0.010 to +0.058``; a dash where there is no interval."""
+    return f"{form(interval.low)} to {form(interval.high)}" if interval.known else "–"
+
+
+def with_interval(paired: Paired | None, form: Callable[[float], str]) -> str:
+    """A mean with its t-interval: ``+0.034 (+0.010 to +0.058)``; a dash where nothing was compared."""
     if paired is None or not paired.count:
         return "–"
-    interval = limits(paired)
     mean = form(paired.mean)
-    return f"{mean} ({form(interval.low)} to {form(interval.high)})" if interval.known else mean
+    return f"{mean} ({limits(paired.t, form)})" if paired.t.known else mean
 
 
 def p_value(value: float) -> str:
@@ -87,9 +101,8 @@ def finding(row: Row, measure: Measure, more: str = "higher", less: str = "lower
         return NO_DIFFERENCE
     side = more if paired.mean > 0 else less
     if not paired.varies:
-        return f"{side} by the same in every seed: no variation to judge by"
-    corrected = f"{NO_DIFFERENCE} after correction for {measure.comparisons} comparisons"
-    return corrected if row.adjusted > 1 - LEVEL else side
+        return f"{side}, equal in all seeds"
+    return f"{NO_DIFFERENCE} (corrected)" if row.adjusted > 1 - LEVEL else side
 
 
 def _not_compared(row: Row, measure: Measure) -> str:

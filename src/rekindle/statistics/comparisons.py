@@ -34,7 +34,8 @@ class Paired:
         mean: nan without pairs.
         t: Interval by Student's t; unknown with fewer than 2 pairs.
         bootstrap: Interval by the widened bootstrap (``statistics.bootstrap``); unknown with fewer than 2 pairs.
-        p: Two-sided p-value of the paired t-test; nan with fewer than 2 pairs.
+        p: Two-sided p-value of the paired t-test; nan with fewer than 2 pairs, and where the differences are equal and
+            not 0, which is no evidence of how they vary.
     """
 
     differences: Mapping[int, float]
@@ -109,7 +110,7 @@ def _p_value(values: Sequence[float]) -> float:
         return math.nan
     mean, error = statistics.fmean(values), statistics.stdev(values) / math.sqrt(len(values))
     if error == 0:
-        return 1.0 if mean == 0 else 0.0
+        return 1.0 if mean == 0 else math.nan
     return two_sided(mean / error, len(values) - 1)
 
 
