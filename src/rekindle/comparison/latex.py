@@ -31,7 +31,7 @@ def _lines(comparison: Comparison) -> Iterator[str]:
     yield r"% Needs \usepackage{booktabs,textcomp}, and \usepackage[T1]{fontenc} or a Unicode engine."
     yield "% Intervals: 95 %, paired by seed; p-values: Holm within each table."
     for sentence in claims(comparison):
-        yield f"% {' '.join(sentence.split())}"
+        yield f"% {_plain(sentence)}"
     for part in parts(comparison):
         for table in part.tables[: _TABLES.get(part.kind, 0)]:
             yield from _table(table, part.heading)
