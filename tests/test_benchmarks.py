@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import arms  # noqa: E402
+import intervals  # noqa: E402
 import method_pages  # noqa: E402
 import methods  # noqa: E402
 import overhead  # noqa: E402
@@ -253,6 +254,17 @@ def test_the_page_of_posterior_recycling_says_what_was_measured():
     results = measured(posterior_recycling.RESULTS)
     page = ROOT / "docs" / posterior_recycling.PAGE
     assert page_block(page, posterior_recycling.BLOCK) == posterior_recycling.tables(results)
+
+
+def test_the_page_of_comparisons_says_how_often_equal_arms_are_said_to_differ():
+    results = measured(intervals.RESULTS)
+    assert page_block(intervals.PAGE, intervals.BLOCK) == intervals.table(results["shares"], results["pairs"])
+
+
+def test_shares_of_equal_arms_are_measured_the_same_every_time():
+    found = intervals.measure(3, 200)
+    assert found == intervals.measure(3, 200)
+    assert found["percentile"] > 0.15 > 0.1 > max(found["t"], found["bootstrap"]) >= found["both"]
 
 
 # -- regimes ----------------------------------------------------------------------------------------------------------

@@ -31,6 +31,13 @@ def run_of(tmp_path, recipe, seed, accuracies):
     )
 
 
+def pairs_of(comparison, place=1):
+    """The pairs of an arm at equal rollouts."""
+    found = comparison.equal["rollouts"].rows[place].paired
+    assert found is not None
+    return found
+
+
 def findings(comparison, axis="rollouts"):
     measure = comparison.equal[axis]
     return {row.arm: finding(row, measure) for row in measure.rows}
@@ -51,7 +58,7 @@ def test_differences_are_paired_over_the_seeds(tmp_path):
     base, row = comparison.equal["rollouts"].rows
     assert (base.arm, base.paired, comparison.equal["rollouts"].at) == ("grpo", None, 2000.0)
     assert row.values == pytest.approx({0: 0.5, 1: 0.8, 2: 0.71})
-    assert row.paired.differences == pytest.approx({0: 0.1, 1: 0.1, 2: 0.12})
+    assert pairs_of(comparison).differences == pytest.approx({0: 0.1, 1: 0.1, 2: 0.12})
     assert findings(comparison) == {"grpo": "baseline", "recycle": "higher"}
     assert title(comparison) == "recycle against grpo"
     assert claims(comparison) == [
@@ -95,7 +102,7 @@ def test_one_seed_has_no_interval(tmp_path):
 def test_arms_are_compared_over_common_seeds(tmp_path):
     runs = arms_by_hand(tmp_path, grpo=[0.5, 0.6, 0.7], erpo=[0.5, 0.61, 0.72, 0.9])[:-2]
     comparison = compared(runs)
-    assert comparison.equal["rollouts"].rows[1].paired.count == 2
+    assert pairs_of(comparison).count == 2
     assert "erpo has the seeds 0 and 1 and grpo 0, 1 and 2; they are compared over the common seeds 0 and 1." in notes(
         comparison
     )
@@ -127,9 +134,9 @@ def test_equal_arms_are_seldom_said_to_differ(tmp_path, seeds):
                 level = 0.7 + draw.normal(0, 0.02)
                 rate = level - 0.4 * np.exp(-np.arange(12) / 3)
                 runs.append(run_of(tmp_path, recipe, seed, (draw.binomial(256, rate) / 256).tolist()))
-        row = compared(runs).equal["rollouts"].rows[1]
-        claimed += row.paired.differs
-        excluded += not row.paired.bootstrap.holds(0.0)
+        found = pairs_of(compared(runs))
+        claimed += found.differs
+        excluded += not found.bootstrap.holds(0.0)
     assert claimed <= 0.08 * 200
     assert excluded <= 0.08 * 200
 
@@ -149,6 +156,7 @@ def test_the_cost_of_a_target_is_compared_by_ratios(tmp_path):
     # Means of three: 0.5 is reached one evaluation after the curve is there.
     assert base.values == {0: 1100.0, 1: 1100.0, 2: 1100.0}
     assert row.values == {0: 600.0, 1: 600.0, 2: 600.0}
+    assert row.paired is not None
     assert np.exp(row.paired.mean) == pytest.approx(6 / 11)
 
 
@@ -234,7 +242,7 @@ def test_a_run_without_evaluations_is_missing(tmp_path):
     path = tmp_path / "erpo" / "seed-0" / "metrics.jsonl"
     path.write_text(path.read_text().replace("eval/accuracy", "other/accuracy"))
     comparison = compare([tmp_path])
-    assert comparison.equal["rollouts"].rows[1].paired.count == 2
+    assert pairs_of(comparison).count == 2
     assert any("seed-0 has no evaluation (eval/accuracy) and is missing" in note for note in notes(comparison))
 
 

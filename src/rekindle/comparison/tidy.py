@@ -48,7 +48,7 @@ def _lines(comparison: Comparison) -> Iterator[Mapping[str, Cell]]:
     )
     for name, measures in tables:
         for measure in measures.values():
-            about = {"measure": name, "metric": measure.key, "cost": measure.axis, "at": measure.at}
+            about: dict[str, Cell] = {"measure": name, "metric": measure.key, "cost": measure.axis, "at": measure.at}
             for row in measure.rows:
                 yield from _values(about, row, censors=measures is comparison.costs)
             yield from _comparisons(about, measure, comparison.baseline.name, ratios=measures is comparison.costs)
@@ -75,7 +75,7 @@ def _comparisons(
         yield head | (_compared(row.paired, row.adjusted, ratios=ratios) if row.paired else {})
 
 
-def _compared(paired: Paired, adjusted: float, *, ratios: bool) -> Mapping[str, Cell]:
+def _compared(paired: Paired, adjusted: float, *, ratios: bool) -> dict[str, Cell]:
     t, bootstrap, mean = paired.t, paired.bootstrap, paired.mean
     if ratios:
         t, bootstrap, mean = t.exponential(), bootstrap.exponential(), math.exp(mean)
@@ -96,7 +96,12 @@ def _compared(paired: Paired, adjusted: float, *, ratios: bool) -> Mapping[str, 
 def _points(comparison: Comparison) -> Iterator[Mapping[str, Cell]]:
     for arm in comparison.arms:
         for run in arm.runs.values():
-            about = {"run": run_name(run), "arm": arm.name, "seed": run.seed, "metric": comparison.metric}
+            about: dict[str, Cell] = {
+                "run": run_name(run),
+                "arm": arm.name,
+                "seed": run.seed,
+                "metric": comparison.metric,
+            }
             for axis, curve in run.curves.get(comparison.metric, {}).items():
                 for x, y in zip(curve.x, curve.y, strict=True):
                     yield {**about, "cost": axis, "spent": x, "value": y}

@@ -12,7 +12,6 @@ import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 
 import pytest
-from synthetic_arms import PROMPTS, write_arm_run, write_lines, write_sweep
 
 from rekindle.comparison.comparing import compare
 from rekindle.comparison.figure import pdf_figure, svg_figure
@@ -23,6 +22,7 @@ from rekindle.comparison.text import terminal_text
 from rekindle.comparison.tidy import csv_text, curves_csv
 from rekindle.comparison.writing import FORMATS, check_files, write_files
 from rekindle.types import UserError
+from synthetic_arms import PROMPTS, write_arm_run, write_lines, write_sweep
 
 ATTACK = "</pre></td><script>document.title='owned'</script><img src=x onerror=alert(1)>\u202egnp.exe\x1b[31m\x00"
 
