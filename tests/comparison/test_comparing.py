@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from synthetic_arms import PROMPTS, write_arm_run, write_lines, write_sweep
 
 from rekindle.comparison.comparing import compare, compared
 from rekindle.comparison.curves import Curve
@@ -13,6 +12,7 @@ from rekindle.comparison.task_lists import RunTasks
 from rekindle.comparison.words import finding
 from rekindle.observability.runs import RunError
 from rekindle.types import UserError
+from synthetic_arms import PROMPTS, write_arm_run, write_lines, write_sweep
 
 
 def run_of(tmp_path, recipe, seed, accuracies):
