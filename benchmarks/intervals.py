@@ -1,10 +1,10 @@
 """How often the intervals of `rekindle compare` exclude 0 for pairs of equal arms, by number of seeds.
 
-    python benchmarks/intervals.py --pairs 10000     # writes intervals.json; about two minutes
+    python benchmarks/intervals.py --pairs 4000      # writes intervals.json; a minute
     python benchmarks/intervals.py --docs            # writes the table of docs/howto/compare.md from it
 
 Accuracies of a seed are normal, and both arms share a part of the seed's noise. An interval of 95 % should exclude 0 in
-5 % of the pairs. The standard error of a share of 5 % of 10,000 pairs is 0.2 points.
+5 % of the pairs. The standard error of a share of 5 % of 4,000 pairs is 0.3 points.
 """
 
 import argparse
@@ -61,7 +61,7 @@ def table(results: Mapping[str, Mapping[str, float]], pairs: int) -> str:
 def main() -> None:
     """Measure, or write the page from the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=10_000)
+    parser.add_argument("--pairs", type=int, default=4_000)
     parser.add_argument("--docs", action="store_true", help="write the page's block from the results")
     options = parser.parse_args()
     if options.docs:

@@ -72,7 +72,7 @@ def test_no_difference_is_said_as_such_and_how_large_one_would_have_been_seen(tm
     assert findings(comparison)["erpo"] == "no difference seen"
     # Differences -0.1, 0.2, 0.01: standard deviation 0.1518, half width 0.377.
     assert claims(comparison) == [
-        "At 2k rollouts, no difference seen between erpo and grpo in accuracy (3 seeds; with their variation only one "
+        "At 2k rollouts, no difference seen in accuracy for erpo against grpo (3 seeds; with their variation only one "
         "of about 0.377 would have been seen)."
     ]
 

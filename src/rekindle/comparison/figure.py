@@ -31,7 +31,7 @@ def svg_figure(comparison: Comparison) -> str:
         arm_series(curves, [f"arm{place}" for place in range(len(curves))]),
         title=f"{name} by {axis.name}",
         description=f"{title(comparison)}: mean over the seeds, with their range",
-        x_label=axis.name,
+        x_label=f"{name} by {axis.name}",
         y_limits=_limits(curves),
     )
     legend = [(curve.name, color) for curve, color in zip(curves, COLORS, strict=False)]

@@ -47,7 +47,7 @@ def _sentence(text: str, rows: Sequence[Row], comparison: Comparison, name: str)
         return f"the {name} of {arms} is {text} than that of {base} (95 %, {_pairs(rows)})."
     if text.startswith(NO_DIFFERENCE):
         after = text.removeprefix(NO_DIFFERENCE)
-        return f"{NO_DIFFERENCE}{after} between {names} and {base} in {name} ({_needed(rows)})."
+        return f"{NO_DIFFERENCE}{after} in {name} for {names} against {base} ({_needed(rows)})."
     return f"{names} against {base}: {text}."
 
 

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 
+from rekindle.comparison.axes import AXES
 from rekindle.comparison.comparing import Comparison
 from rekindle.comparison.measures import Measure, Row
 from rekindle.comparison.notes import run_name
@@ -20,7 +21,7 @@ COLUMNS = (
     "line", "measure", "metric", "cost", "at", "arm", "baseline", "seed", "value", "censored", "pairs", "left_out",
     "comparison", "estimate", "t_low", "t_high", "bootstrap_low", "bootstrap_high", "p", "p_holm", "finding",
 )  # fmt: skip
-CURVE_COLUMNS = ("run", "arm", "seed", "metric", "cost", "spent", "value")
+CURVE_COLUMNS = ("run", "arm", "seed", "metric", "value", *AXES)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 Cell = str | int | float | None
@@ -35,7 +36,7 @@ def csv_text(comparison: Comparison) -> str:
 
 
 def curves_csv(comparison: Comparison) -> str:
-    """A line per evaluation, run and cost, of the metric that is compared."""
+    """A line per evaluation of every run, with what was spent before it, for the metric that is compared."""
     return _written(CURVE_COLUMNS, _points(comparison))
 
 
@@ -102,9 +103,10 @@ def _points(comparison: Comparison) -> Iterator[Mapping[str, Cell]]:
                 "seed": run.seed,
                 "metric": comparison.metric,
             }
-            for axis, curve in run.curves.get(comparison.metric, {}).items():
-                for x, y in zip(curve.x, curve.y, strict=True):
-                    yield {**about, "cost": axis, "spent": x, "value": y}
+            curves = run.curves.get(comparison.metric, {})
+            values = next(iter(curves.values())).y if curves else ()
+            for place, value in enumerate(values):
+                yield {**about, "value": value, **{axis: curve.x[place] for axis, curve in curves.items()}}
 
 
 def _written(columns: Sequence[str], lines: Iterator[Mapping[str, Cell]]) -> str:

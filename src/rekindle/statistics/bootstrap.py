@@ -15,7 +15,7 @@ interval for many seeds, and excludes 0 in 5 to 7 % of the pairs (``tests/statis
 """
 
 import math
-from functools import cache
+from functools import cache, lru_cache
 from itertools import combinations
 from statistics import fmean
 
@@ -30,7 +30,6 @@ __all__ = ["bootstrap_interval", "percentile_interval", "widening"]
 _EXACT = 8
 """Most values whose resamples are all listed: 6,435 different ones of 8."""
 _RESAMPLES = 10_000
-_CHUNK = 1_000
 _SEED = 0
 _ROUNDING = 1e-12
 
@@ -73,12 +72,16 @@ def widening(count: int) -> float:
 
 def _resampled_means(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Means of resamples, and the probability of each."""
-    if len(values) <= _EXACT:
-        counts, weights = _all_resamples(len(values))
-        return counts @ values / len(values), weights
-    drawn = np.random.default_rng(_SEED)
-    chunks = (values[drawn.integers(len(values), size=(_CHUNK, len(values)))] for _ in range(_RESAMPLES // _CHUNK))
-    return np.concatenate([chunk.mean(axis=1) for chunk in chunks]), np.full(_RESAMPLES, 1 / _RESAMPLES)
+    resamples = _all_resamples if len(values) <= _EXACT else _some_resamples
+    counts, weights = resamples(len(values))
+    return counts @ values / len(values), weights
+
+
+@lru_cache(maxsize=4)
+def _some_resamples(count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """[R, n] how often each of the drawn resamples has each value, and the weight [R] of each."""
+    drawn = np.random.default_rng(_SEED).multinomial(count, np.full(count, 1 / count), size=_RESAMPLES)
+    return drawn.astype(float), np.full(_RESAMPLES, 1 / _RESAMPLES)
 
 
 @cache
