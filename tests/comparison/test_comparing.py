@@ -12,7 +12,7 @@ from rekindle.comparison.task_lists import RunTasks
 from rekindle.comparison.words import finding
 from rekindle.observability.runs import RunError
 from rekindle.types import UserError
-from synthetic_arms import PROMPTS, write_arm_run, write_lines, write_sweep
+from synthetic_arms import PROMPTS, write_arm_run, write_sweep
 
 
 def run_of(tmp_path, recipe, seed, accuracies):
@@ -312,12 +312,23 @@ def test_an_axis_that_a_run_does_not_record(tmp_path):
         compare([tmp_path], axis="flops_sgpo")
 
 
-def test_values_that_are_not_numbers_are_no_evaluations(tmp_path):
-    directory = write_arm_run(tmp_path / "run")
-    line = {"step": 21, "total_rollouts": 2100, "eval/accuracy": None, "seconds": 1.0}
-    more = {"step": 22, "total_rollouts": 2200, "eval/accuracy": "0.9", "seconds": 1.0}
-    write_lines(directory / "more.jsonl", [line, more])
-    (directory / "metrics.jsonl").write_text(
-        (directory / "metrics.jsonl").read_text() + (directory / "more.jsonl").read_text()
-    )
+@pytest.mark.parametrize("value", ["null", '"0.9"', "NaN", "Infinity", "[]"])
+def test_values_that_are_not_numbers_are_no_evaluations(tmp_path, value):
+    path = write_arm_run(tmp_path / "run") / "metrics.jsonl"
+    lines = [f'{{"step": 21, "total_rollouts": 2100, "eval/accuracy": {value}, "seconds": 1.0}}\n']
+    path.write_text(path.read_text() + "".join(lines))
     assert compare([tmp_path]).runs[0].curves["eval/accuracy"]["rollouts"].end == 2000
+
+
+def test_a_cost_that_is_not_a_number_is_not_compared(tmp_path):
+    path = write_arm_run(tmp_path / "run") / "metrics.jsonl"
+    path.write_text(path.read_text().replace('"total_flops": 15000000000.0', '"total_flops": NaN'))
+    assert "flops" not in compare([tmp_path]).axes
+
+
+@pytest.mark.parametrize("seed", ["inf", "nan", '"a"', "1.5", "[1]"])
+def test_a_seed_that_is_no_number_is_refused(tmp_path, seed):
+    path = write_arm_run(tmp_path / "run") / "config.toml"
+    path.write_text(path.read_text().replace("seed = 0", f"seed = {seed}"))
+    with pytest.raises(RunError, match=r"config\.toml: train\.seed is .*, which is no whole number"):
+        compare([tmp_path])

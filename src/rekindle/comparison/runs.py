@@ -1,5 +1,6 @@
 """A run as it is compared: its settings, and its evaluations with what was spent before each."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from rekindle.comparison.curves import Curve
 from rekindle.comparison.settings import SEED, Settings, flat_settings
 from rekindle.comparison.task_lists import RunTasks, read_tasks
 from rekindle.observability.rows import number
-from rekindle.observability.runs import Run, load_run
+from rekindle.observability.runs import Run, RunError, load_run
 
 __all__ = ["ComparedRun", "read_run"]
 
@@ -88,7 +89,7 @@ def read_run(directory: Path, metric: str = "eval/accuracy") -> ComparedRun:
     spent = {axis: costs for axis, kind in AXES.items() if (costs := _known(kind.spent(run.metrics)))}
     return ComparedRun(
         directory=directory,
-        seed=int(number(settings, SEED) or number(run.info, "seed") or 0),
+        seed=_seed(directory, settings.get(SEED, run.info.get("seed", 0))),
         settings=settings,
         info=run.info,
         step=int(run.metrics[-1]["step"]) if run.metrics else 0,
@@ -99,9 +100,15 @@ def read_run(directory: Path, metric: str = "eval/accuracy") -> ComparedRun:
     )
 
 
+def _seed(directory: Path, value: object) -> int:
+    if not isinstance(value, int):
+        raise RunError(f"{directory / 'config.toml'}: {SEED} is {value!r}, which is no whole number; restore the file")
+    return int(value)
+
+
 def _known(costs: list[float | None]) -> list[float]:
     """The costs, never descending; empty where one is missing or nothing was spent."""
-    if not costs or any(cost is None for cost in costs) or not costs[-1]:
+    if not costs or any(cost is None or not math.isfinite(cost) for cost in costs) or not costs[-1]:
         return []
     found: list[float] = np.maximum.accumulate([cost or 0.0 for cost in costs]).tolist()
     return found
@@ -115,7 +122,8 @@ def _evaluated(run: Run) -> list[str]:
 
 
 def _curves(run: Run, key: str, spent: Mapping[str, list[float]]) -> dict[str, Curve]:
-    made = [(place, value) for place, row in enumerate(run.metrics) if (value := number(row, key)) is not None]
+    values = [number(row, key) for row in run.metrics]
+    made = [(place, value) for place, value in enumerate(values) if value is not None and math.isfinite(value)]
     return {
         axis: Curve([costs[place] for place, _ in made], [value for _, value in made]) for axis, costs in spent.items()
     }
