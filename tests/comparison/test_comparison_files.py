@@ -14,6 +14,7 @@ from html.parser import HTMLParser
 import pytest
 
 from rekindle.comparison.comparing import compare
+from rekindle.comparison.content import explanation
 from rekindle.comparison.figure import pdf_figure, svg_figure
 from rekindle.comparison.html import html_page
 from rekindle.comparison.latex import latex_text
@@ -40,7 +41,14 @@ def hostile(tmp_path):
         for recipe in ("=cmd|' /C calc'!A0", f"\\input{{/etc/passwd}} | $x^2$ `a` {ATTACK}"):
             folder = f"<b>&{'=' if recipe[0] == '=' else 'x'}\u202e{seed}"
             write_arm_run(
-                tmp_path / folder, recipe=recipe, seed=seed, completion=ATTACK * 10_000, info={"rekindle": ATTACK}
+                tmp_path / folder,
+                recipe=recipe,
+                seed=seed,
+                ending=ATTACK,
+                completion=ATTACK * 10_000,
+                info={"rekindle": ATTACK},
+                further={f"audit/{ATTACK}": 0.1, f"={ATTACK}": 0.2},
+                config=f"{json.dumps(ATTACK)} = {json.dumps(ATTACK + recipe)}\n",
             )
     return compare([tmp_path])
 
@@ -85,6 +93,13 @@ def test_the_page_has_all_parts(comparison):
     assert Elements(page).names.count("script") == 1
     for text in ("erpo and recycle against grpo", "no difference seen", "strict (audit)", "spell ember", "rebme"):
         assert html.escape(text) in page or text in page
+
+
+def test_the_explanation_has_the_numbers_of_the_page(comparison):
+    text = " ".join(explanation(comparison))
+    assert "corrected by Holm's rule for the 2 comparisons of their table" in text
+    assert f"This page compares {comparison.comparisons} pairs of numbers in all" in text
+    assert "{" not in text
 
 
 def test_the_page_asks_for_nothing(comparison):

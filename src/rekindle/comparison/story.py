@@ -8,7 +8,7 @@ from rekindle.comparison.axes import AXES
 from rekindle.comparison.comparing import Comparison
 from rekindle.comparison.curves import late_points
 from rekindle.comparison.measures import Measure, Row
-from rekindle.comparison.words import finding, limits, listed, metric_name, plus_minus
+from rekindle.comparison.words import capital, finding, limits, listed, metric_name, plus_minus
 from rekindle.observability.formatting import counted, percent
 from rekindle.observability.rows import number
 from rekindle.statistics.words import NO_DIFFERENCE
@@ -37,7 +37,7 @@ def claims(comparison: Comparison) -> list[str]:
     axis, name = AXES[comparison.axis], metric_name(comparison.metric)
     start = f"At {axis.amount(measure.at)}, "
     sentences = [_sentence(text, by_finding[text], comparison, name) for text in ordered]
-    return [start + sentences[0], *(text[0].upper() + text[1:] for text in sentences[1:])]
+    return [start + sentences[0], *map(capital, sentences[1:])]
 
 
 def _sentence(text: str, rows: Sequence[Row], comparison: Comparison, name: str) -> str:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from rekindle.comparison.comparing import Comparison
-from rekindle.comparison.content import equal_table
 from rekindle.comparison.document import Table
+from rekindle.comparison.measure_tables import equal_table
 from rekindle.comparison.notes import notes
 from rekindle.comparison.story import claims
 

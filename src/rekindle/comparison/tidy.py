@@ -13,6 +13,7 @@ from rekindle.comparison.comparing import Comparison
 from rekindle.comparison.measures import Measure, Row
 from rekindle.comparison.notes import run_name
 from rekindle.comparison.words import finding
+from rekindle.observability.formatting import excerpt
 from rekindle.statistics.comparisons import Paired
 
 __all__ = ["csv_text", "curves_csv"]
@@ -22,6 +23,8 @@ COLUMNS = (
     "comparison", "estimate", "t_low", "t_high", "bootstrap_low", "bootstrap_high", "p", "p_holm", "finding",
 )  # fmt: skip
 CURVE_COLUMNS = ("run", "arm", "seed", "metric", "value", *AXES)
+_TEXT = 500
+"""Most characters of a cell."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 Cell = str | int | float | None
@@ -122,5 +125,6 @@ def _cell(value: Cell) -> str | int | float:
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return ""
     if isinstance(value, str):
-        return f"'{value}" if value.startswith(_FORMULA) else value
+        shown = excerpt(value, _TEXT)
+        return f"'{shown}" if shown.startswith(_FORMULA) else shown
     return value

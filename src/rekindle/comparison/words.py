@@ -5,12 +5,13 @@ import statistics
 from collections.abc import Callable, Sequence
 
 from rekindle.comparison.measures import Measure, Row
-from rekindle.observability.formatting import counted
+from rekindle.observability.formatting import counted, excerpt
 from rekindle.statistics.comparisons import Paired
 from rekindle.statistics.intervals import LEVEL, Interval
 from rekindle.statistics.words import NO_DIFFERENCE
 
 __all__ = [
+    "capital",
     "finding",
     "limits",
     "listed",
@@ -28,15 +29,22 @@ _NAMES = {
     "eval/reward": "reward",
     "eval/greedy_reward": "greedy reward",
 }
+_KEY = 60
+"""Most characters of a key."""
 _AUDITS = {"eval/audit/": "{} (audit)", "eval/greedy_audit/": "{} (audit, greedy)"}
 
 
 def metric_name(key: str) -> str:
-    """``"accuracy"`` for ``eval/accuracy``, ``"strict (audit)"`` for ``eval/audit/strict``; else the key."""
+    """``"accuracy"`` for ``eval/accuracy``, ``"strict (audit)"`` for ``eval/audit/strict``; else the key, cut."""
     for prefix, form in _AUDITS.items():
         if key.startswith(prefix):
-            return form.format(key.removeprefix(prefix))
-    return _NAMES.get(key, key)
+            return form.format(excerpt(key.removeprefix(prefix), _KEY))
+    return _NAMES.get(key, excerpt(key, _KEY))
+
+
+def capital(text: str) -> str:
+    """The text with a capital letter at its beginning."""
+    return text[:1].upper() + text[1:]
 
 
 def listed(names: Sequence[object]) -> str:
