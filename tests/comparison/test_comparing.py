@@ -82,8 +82,12 @@ def test_several_comparisons_are_corrected(tmp_path):
     others = {recipe: [0.5, 0.7, 0.5] for recipe in ("dapo", "erpo", "spo")}
     arms = {"grpo": [0.5, 0.6, 0.58], "recycle": [0.6, 0.72, 0.66]}
     assert findings(compared(arms_by_hand(tmp_path, **arms)))["recycle"] == "higher"
-    found = findings(compared(arms_by_hand(tmp_path, **arms, **others)))
-    assert found["recycle"] == "no difference seen (corrected)"
+    comparison = compared(arms_by_hand(tmp_path, **arms, **others))
+    assert findings(comparison)["recycle"] == "no difference seen (corrected)"
+    assert claims(comparison)[0] == (
+        "At 2k rollouts, no difference seen in accuracy for recycle (+0.100, interval +0.050 to +0.150) against grpo once "
+        "it is corrected for the number of arms."
+    )
 
 
 def test_equal_differences_are_no_evidence(tmp_path):

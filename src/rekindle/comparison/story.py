@@ -45,9 +45,11 @@ def _sentence(text: str, rows: Sequence[Row], comparison: Comparison, name: str)
     if text in {"higher", "lower"}:
         arms = listed([_with_limits(row) for row in rows])
         return f"the {name} of {arms} is {text} than that of {base} (95 %, {_pairs(rows)})."
+    if text == NO_DIFFERENCE:
+        return f"{NO_DIFFERENCE} in {name} for {names} against {base} ({_needed(rows)})."
     if text.startswith(NO_DIFFERENCE):
-        after = text.removeprefix(NO_DIFFERENCE)
-        return f"{NO_DIFFERENCE}{after} in {name} for {names} against {base} ({_needed(rows)})."
+        arms = listed([_with_limits(row) for row in rows])
+        return f"{NO_DIFFERENCE} in {name} for {arms} against {base} once it is corrected for the number of arms."
     return f"{names} against {base}: {text}."
 
 
