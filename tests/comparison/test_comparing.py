@@ -85,8 +85,8 @@ def test_several_comparisons_are_corrected(tmp_path):
     comparison = compared(arms_by_hand(tmp_path, **arms, **others))
     assert findings(comparison)["recycle"] == "no difference seen (corrected)"
     assert claims(comparison)[0] == (
-        "At 2k rollouts, no difference seen in accuracy for recycle (+0.100, interval +0.050 to +0.150) against grpo once "
-        "it is corrected for the number of arms."
+        "At 2k rollouts, no difference seen in accuracy for recycle (+0.100, interval +0.050 to +0.150) against grpo "
+        "once it is corrected for the number of arms."
     )
 
 
