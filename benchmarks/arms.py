@@ -1,4 +1,4 @@
-"""Shared parts of the recipe benchmarks: commands and their runs, intervals, table cells, page blocks and curves.
+"""Shared parts of the recipe benchmarks: commands and their runs, page blocks and curves.
 
 An *arm* is a recipe with its settings; it is run once per seed. Differences between arms are paired by seed.
 """
@@ -7,7 +7,6 @@ import argparse
 import contextlib
 import functools
 import json
-import math
 import re
 import statistics
 import subprocess
@@ -16,9 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from rekindle.cli.options import add_config, resolved
+from rekindle.comparison.curves import Curve
+from rekindle.comparison.drawing import on_one_grid, standalone
 from rekindle.observability.runs import Run
 from rekindle.observability.svg import Series, line_chart
 from rekindle.sweeps import State, Status, SweepRun
@@ -29,27 +28,19 @@ __all__ = [
     "ROOT",
     "accuracy_curves",
     "block",
-    "cell",
     "counted",
-    "difference",
     "evaluations",
-    "interval",
     "made",
     "made_now",
     "made_words",
     "markdown_table",
-    "paired",
     "plain_cell",
-    "ratio",
     "replace_block",
     "run_all",
     "train",
 ]
 
 ROOT = Path(__file__).parents[1]
-T_QUANTILE = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
-"""97.5 % quantiles of Student's t with n - 1 degrees of freedom, by n."""
-NO_DIFFERENCE = "no difference seen"
 DONE = "finished.json"
 REVISION_LETTERS = 9
 ENDINGS = {State.DONE: 0, State.BOUND: 3}
@@ -188,53 +179,6 @@ def quarters(lines: Sequence[dict[str, Any]]) -> list[Sequence[dict[str, Any]]]:
     return [lines[round(part * size) : round((part + 1) * size)] for part in range(4)]
 
 
-# -- statistics -------------------------------------------------------------------------------------------------------
-
-
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and half width of the 95 % t-interval; nan for a single value."""
-    half = T_QUANTILE[len(values)] * statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-    return statistics.fmean(values), half
-
-
-def wilson(successes: int, trials: int) -> tuple[float, float]:
-    """Wilson's 95% interval of a share; also where it is 0 or 1."""
-    z = 1.959964
-    share, width = successes / trials, z * z / trials
-    centre = (share + width / 2) / (1 + width)
-    half = z * (share * (1 - share) / trials + width / trials / 4) ** 0.5 / (1 + width)
-    return max(0.0, centre - half), min(1.0, centre + half)
-
-
-def paired(ours: Sequence[float], theirs: Sequence[float]) -> str:
-    """Ours minus theirs, paired by seed, in words."""
-    return difference(*interval([a - b for a, b in zip(ours, theirs, strict=True)]))
-
-
-def difference(mean: float, half: float, form: str = "+.3f") -> str:
-    """A difference and its interval, in words; an interval with 0 in it is "no difference seen"."""
-    if math.isnan(half):
-        return f"{mean:{form}} (one seed)"
-    text = f"{mean:{form}} ± {half:{form.removeprefix('+')}}"
-    return f"{NO_DIFFERENCE} ({text})" if abs(mean) <= half else text
-
-
-def ratio(ours: Sequence[float], theirs: Sequence[float]) -> str:
-    """Geometric mean of ours / theirs, paired by seed, with its interval; with 1 in it, "no difference seen"."""
-    mean, half = interval([math.log(a / b) for a, b in zip(ours, theirs, strict=True)])
-    if math.isnan(half):
-        return f"x {math.exp(mean):.2f} (one seed)"
-    text = f"x {math.exp(mean):.2f} ({math.exp(mean - half):.2f} to {math.exp(mean + half):.2f})"
-    return f"{NO_DIFFERENCE}: {text}" if abs(mean) <= half else text
-
-
-def cell(values: Sequence[float], form: str) -> str:
-    """Mean and standard deviation; the mean alone where values do not vary."""
-    mean = format(statistics.fmean(values), form)
-    varies = len(values) > 1 and max(values) > min(values)
-    return f"{mean} ± {format(statistics.stdev(values), form)}" if varies else mean
-
-
 # -- documents --------------------------------------------------------------------------------------------------------
 
 
@@ -291,34 +235,10 @@ def accuracy_curves(
     """
     series = []
     for index, (name, (_, curves)) in enumerate(arms.items()):
-        x, heights = _on_one_grid(curves)
+        x, heights = on_one_grid([Curve(*zip(*curve, strict=True)) for curve in curves])
         band = (heights.min(axis=0).tolist(), heights.max(axis=0).tolist())
         series.append(Series(name, x, heights.mean(axis=0).tolist(), f"arm{index}", band=band))
     drawn = line_chart(
         series, title=f"Held-out accuracy by {x_label}", description=description, x_label=x_label, y_limits=(0.0, 1.0)
     )
-    return _standalone(drawn, [(name, color) for name, (color, _) in arms.items()])
-
-
-def _on_one_grid(curves: Sequence[Sequence[tuple[float, float]]]) -> tuple[list[float], np.ndarray]:
-    """[N] x values of the first curve that all curves reach, and [seeds, N] interpolated values there."""
-    begin, end = max(curve[0][0] for curve in curves), min(curve[-1][0] for curve in curves)
-    x = [place for place, _ in curves[0] if begin <= place <= end]
-    return x, np.array([np.interp(x, *np.array(curve, dtype=float).T) for curve in curves])
-
-
-def _standalone(plot: str, legend: Sequence[tuple[str, str]]) -> str:
-    """A plot as a standalone file, with the report's style."""
-    css = (ROOT / "src" / "rekindle" / "observability" / "report.css").read_text()
-    rules = "".join(line for line in css.splitlines() if line.startswith("svg ") and ":hover" not in line)
-    colors = "".join(f".c-arm{index} {{ --c: {color}; }}" for index, (_, color) in enumerate(legend))
-    names = "".join(
-        f'<text x="{60 + 170 * index}" y="20" style="fill: {color}; font-weight: 600">{name}</text>'
-        for index, (name, color) in enumerate(legend)
-    )
-    return (
-        '<svg xmlns="http://www.w3.org/2000/svg" width="760" height="310" viewBox="0 0 760 310" '
-        'style="--ink: #24211d; --soft: #6b655c; --grid: #ece8df; font-family: system-ui, sans-serif">'
-        f'<style>{rules}{colors}</style><rect width="760" height="310" fill="#fff"/>{names}'
-        f'<svg x="52" y="40" width="690" height="260" overflow="visible">{plot}</svg></svg>\n'
-    )
+    return standalone(drawn, [(name, color) for name, (color, _) in arms.items()])

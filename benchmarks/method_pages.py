@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import arms
+from rekindle.statistics.words import cell, paired, ratio
 
 Runs = Sequence[Mapping[str, Any]]
 Results = Mapping[str, Runs]
@@ -169,7 +170,7 @@ def _link(recipe: str, page: str) -> str:
 def _cell(values: Sequence[float | None], form: str) -> str:
     """Mean and standard deviation of the known values; a dash without any."""
     there = [value for value in values if value is not None]
-    return arms.cell(there, form) if there else "–"
+    return cell(there, form) if there else "–"
 
 
 def _reached(flops: Sequence[float | None]) -> str:
@@ -185,7 +186,7 @@ def _compared(columns: Sequence[Sequence[float | None]], comparison: str) -> lis
     base, ours = ([value for value in column if value is not None] for column in columns)
     if not comparison or len(base) < len(columns[0]) or len(ours) < len(columns[1]):
         return [""]
-    return [arms.paired(ours, base) if comparison == "difference" else arms.ratio(ours, base)]
+    return [paired(ours, base) if comparison == "difference" else ratio(ours, base)]
 
 
 def _notes(results: Results, recipe: str, compared: Iterable[Sequence[Mapping[str, Any]]]) -> list[str]:

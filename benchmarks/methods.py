@@ -26,6 +26,7 @@ from typing import Any
 import arms
 import method_pages
 from rekindle import load_run
+from rekindle.comparison.curves import Curve, cost_to_reach
 from rekindle.observability.runs import Run
 from rekindle.recipes import RECIPES, on_given_tasks
 
@@ -33,7 +34,6 @@ RESULTS = arms.ROOT / "benchmarks" / "methods.json"
 BASE = "grpo"
 LATE_SHARE, LATE_LEAST = 0.15, 4
 LEVELS = ("0.70", "0.75")
-SMOOTHED = 3
 
 Line = Mapping[str, Any]
 
@@ -48,11 +48,8 @@ def late_evaluations(evaluated: Sequence[Line]) -> Sequence[Line]:
 
 def flops_to_reach(evaluated: Sequence[Line], level: float) -> float | None:
     """FLOPs spent when the mean of three consecutive evaluations first reaches ``level``; None if never."""
-    for last in range(SMOOTHED - 1, len(evaluated)):
-        window = evaluated[last - SMOOTHED + 1 : last + 1]
-        if statistics.fmean(line["eval/accuracy"] for line in window) >= level:
-            return float(evaluated[last]["total_flops"])
-    return None
+    spent, accuracies = ([float(line[key]) for line in evaluated] for key in ("total_flops", "eval/accuracy"))
+    return cost_to_reach(Curve(spent, accuracies), level)
 
 
 def measure(directory: Path) -> dict[str, Any]:

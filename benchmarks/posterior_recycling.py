@@ -30,6 +30,7 @@ from rekindle.config import merge, validate
 from rekindle.methods import build_scheduler
 from rekindle.planning.frozen_policy import frozen_run
 from rekindle.recipes import RECIPES
+from rekindle.statistics.words import cell, paired
 
 RESULTS = arms.ROOT / "benchmarks" / "posterior_recycling.json"
 PAGE = Path("methods") / "posterior_recycling.md"
@@ -138,12 +139,12 @@ def _table(pools: Mapping[str, Mapping[str, Sequence[Run]]], *, with_accuracy: b
 
 
 def _quarters(runs: Sequence[Run]) -> list[str]:
-    return [arms.cell([run["quarters"][index] for run in runs], ".2f") for index in range(4)]
+    return [cell([run["quarters"][index] for run in runs], ".2f") for index in range(4)]
 
 
 def _against(runs: Sequence[Run], base: Sequence[Run], arm: str, key: str, form: str) -> list[str]:
     ours = [run[key] for run in runs]
-    return [arms.cell(ours, form), "" if arm == BASE else arms.paired(ours, [run[key] for run in base])]
+    return [cell(ours, form), "" if arm == BASE else paired(ours, [run[key] for run in base])]
 
 
 def main() -> None:

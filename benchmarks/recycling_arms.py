@@ -18,6 +18,7 @@ from typing import Any
 
 import arms
 from rekindle import load_run
+from rekindle.statistics.words import cell, paired
 
 NAMES = {"grpo": "GRPO", "bounded_dapo": "Bounded DAPO", "recycle": "Query recycling"}
 COLORS = {"grpo": "#7d8794", "bounded_dapo": "#d99a22", "recycle": "#c2491d"}
@@ -70,16 +71,14 @@ def table(results: dict[str, list[dict[str, Any]]]) -> str:
     for words, key, form in ROWS:
         lines.append(f"| {words} | " + " | ".join(_cell(runs, key, form) for runs in results.values()) + " |")
     base = [run["accuracy"] for run in results["grpo"]]
-    cells = [
-        "" if arm == "grpo" else arms.paired([run["accuracy"] for run in runs], base) for arm, runs in results.items()
-    ]
+    cells = ["" if arm == "grpo" else paired([run["accuracy"] for run in runs], base) for arm, runs in results.items()]
     lines.insert(4, "| difference to GRPO, paired by seed (95 %) | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def _cell(runs: Sequence[dict[str, Any]], key: str, form: str) -> str:
     values = [run[key] for run in runs if key in run]
-    return arms.cell(values, form) if values else ""
+    return cell(values, form) if values else ""
 
 
 def curve(results: dict[str, list[dict[str, Any]]]) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 import arms
 import methods
 from rekindle import load_run
+from rekindle.statistics.words import cell, paired
 
 RESULTS = arms.ROOT / "benchmarks" / "regimes.json"
 
@@ -160,14 +161,14 @@ def table(results: dict[str, list[dict[str, Any]]]) -> str:
     for words, runs in results.items():
         cells = [words]
         for key in ("accuracy", "mean_of_all"):
-            cells.append(arms.cell([run[key] for run in runs], ".3f"))
-            cells.append("" if runs is base else arms.paired([r[key] for r in runs], [r[key] for r in base]))
-        cells.append(arms.cell([run["greedy"] for run in runs], ".3f"))
-        cells.append(arms.cell([run["rollouts"] for run in runs], ",.0f"))
-        cells.append(arms.cell([run["flops"] for run in runs], ".2e"))
+            cells.append(cell([run[key] for run in runs], ".3f"))
+            cells.append("" if runs is base else paired([r[key] for r in runs], [r[key] for r in base]))
+        cells.append(cell([run["greedy"] for run in runs], ".3f"))
+        cells.append(cell([run["rollouts"] for run in runs], ",.0f"))
+        cells.append(cell([run["flops"] for run in runs], ".2e"))
         reached = [run["reach"]["0.75"] for run in runs if run["reach"]["0.75"] is not None]
         cells.append(
-            f"{arms.cell(reached, '.2e')}{'' if len(reached) == len(runs) else f' ({len(reached)} seeds)'}"
+            f"{cell(reached, '.2e')}{'' if len(reached) == len(runs) else f' ({len(reached)} seeds)'}"
             if reached
             else "not reached"
         )

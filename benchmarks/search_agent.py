@@ -19,6 +19,7 @@ from typing import Any
 import arms
 from rekindle import load_run
 from rekindle.observability.runs import Run
+from rekindle.statistics.words import cell, paired
 
 RESULTS = arms.ROOT / "benchmarks" / "search_agent.json"
 EXAMPLE = "examples/search_agent.toml"
@@ -145,20 +146,20 @@ def page_block(results: dict[str, Any]) -> str:
 
 def _against(results: dict[str, Any], arm: str, kind: str) -> str:
     ours, theirs = ([run["end"][kind] for run in results["arms"][name]] for name in (arm, "GRPO"))
-    return arms.paired(ours, theirs)
+    return paired(ours, theirs)
 
 
 def _row(name: str, accuracies: Sequence[dict[str, float]], runs: Sequence[dict[str, Any]] | None) -> str:
     def by_hops(kind: str) -> str:
         return " ".join(f"{statistics.fmean(one[f'{kind}_{hops}'] for one in accuracies):.2f}" for hops in arms.HOPS)
 
-    seconds = arms.cell([run["all_cpu_seconds"] for run in runs], ".0f") if runs else ""
+    seconds = cell([run["all_cpu_seconds"] for run in runs], ".0f") if runs else ""
     cells = (_cell([one["sampled"] for one in accuracies]), _cell([one["greedy"] for one in accuracies]))
     return f"| {name} | {' | '.join(cells)} | {by_hops('accuracy')} | {by_hops('greedy')} | {seconds} |"
 
 
 def _cell(values: Sequence[float]) -> str:
-    return arms.cell(values, ".2f")
+    return cell(values, ".2f")
 
 
 def curves(results: dict[str, Any]) -> str:

@@ -22,6 +22,8 @@ from typing import Any
 import arms
 from rekindle import load_run
 from rekindle.observability.runs import Run
+from rekindle.statistics.intervals import wilson
+from rekindle.statistics.words import cell, paired
 
 RESULTS = arms.ROOT / "benchmarks" / "self_play.json"
 EXAMPLE = "examples/self_play.toml"
@@ -143,7 +145,7 @@ def page_block(results: dict[str, Any]) -> str:
 
 
 def _elsewhere_line(found: Sequence[dict[str, float]]) -> str:
-    start, end = (arms.cell([one[name] for one in found], ".2f") for name in ("start", "self-play"))
+    start, end = (cell([one[name] for one in found], ".2f") for name in ("start", "self-play"))
     return (
         f"On a further world (`task.params.seed={ELSEWHERE}`), on which nothing was chosen, the last checkpoints reach "
         f"{end} sampled, the start policies {start}."
@@ -158,16 +160,16 @@ def _row(name: str, accuracies: Sequence[dict[str, float]], runs: Sequence[dict[
     hops = " ".join(f"{statistics.fmean(one[f'accuracy_{hop}'] for one in accuracies):.2f}" for hop in arms.HOPS)
     spent = ["", "", ""]
     if runs:
-        tokens = arms.cell([run["tokens"] / 1e6 for run in runs], ".2f")
-        flops = arms.cell([run["flops"] / 1e9 for run in runs], ".0f")
-        spent = [f"{tokens} M", flops, arms.cell([run["all_cpu_seconds"] for run in runs], ".0f")]
-    cells = [arms.cell([one[kind] for one in accuracies], ".2f") for kind in ("sampled", "greedy")]
+        tokens = cell([run["tokens"] / 1e6 for run in runs], ".2f")
+        flops = cell([run["flops"] / 1e9 for run in runs], ".0f")
+        spent = [f"{tokens} M", flops, cell([run["all_cpu_seconds"] for run in runs], ".0f")]
+    cells = [cell([one[kind] for one in accuracies], ".2f") for kind in ("sampled", "greedy")]
     return "| " + " | ".join((name, *cells, hops, *spent)) + " |"
 
 
 def _against(found: dict[str, Any], arm: str, kind: str) -> str:
     ours, theirs = ([run["end"][kind] for run in found[name]] for name in (arm, "self-play"))
-    return arms.paired(ours, theirs)
+    return paired(ours, theirs)
 
 
 def _harder(found: dict[str, Any]) -> str:
@@ -175,7 +177,7 @@ def _harder(found: dict[str, Any]) -> str:
     ours, theirs = (
         [run["game"][-1]["reference_success"] for run in found[name]] for name in ("self-play", "fixed proposer")
     )
-    return arms.paired(ours, theirs)
+    return paired(ours, theirs)
 
 
 def _game_row(arm: str, runs: Sequence[dict[str, Any]], quarter: int) -> str:
@@ -196,7 +198,7 @@ def _reasons(runs: Sequence[dict[str, Any]]) -> list[str]:
 def _planted_lines(planted: Sequence[dict[str, Any]]) -> list[str]:
     def share(key: str) -> str:
         passed, asked = (sum(one[key][index] for one in planted) for index in (0, 1))
-        low, high = arms.wilson(passed, asked)
+        low, high = wilson(passed, asked)
         return f"{passed} of {asked} ({100 * passed / asked:.1f} %, 95 % interval {100 * low:.1f} to {100 * high:.1f})"
 
     return [

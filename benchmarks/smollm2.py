@@ -27,6 +27,7 @@ from rekindle.engines.engine import SamplingRequest
 from rekindle.engines.torch_engine import TorchEngine
 from rekindle.models.policy import Policy
 from rekindle.preflight import policy_files, task_set
+from rekindle.statistics.words import cell
 from rekindle.types import Task, UserError
 from rekindle.verifiers import math_equal
 from rekindle.warm_starts.stage import policy_directories
@@ -137,7 +138,7 @@ def table(measured: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """A column per arm: mean and standard deviation over the seeds."""
     lines = [["", *(f"{name}, {len(runs)} seed{'s' * (len(runs) > 1)}" for name, runs in measured.items())]]
     for words, key, form in ROWS:
-        lines.append([words, *(arms.cell([run[key] for run in runs], form) for runs in measured.values())])
+        lines.append([words, *(cell([run[key] for run in runs], form) for runs in measured.values())])
     return arms.markdown_table(lines)
 
 

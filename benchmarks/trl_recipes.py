@@ -21,6 +21,7 @@ os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import arms
+from rekindle.statistics.words import cell
 
 RESULTS = arms.ROOT / "benchmarks" / "trl_recipes.json"
 PAGE, BLOCK = arms.ROOT / "docs" / "howto" / "trl.md", "trl_recipes"
@@ -134,7 +135,7 @@ def table(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     lines = [["", *(f"`{recipe}`, {len(some)} seed{'s' * (len(some) > 1)}" for recipe, some in runs.items())]]
     shown = [row for row in ROWS if all(row[1] in one for some in runs.values() for one in some)]
     for words, key, form in shown:
-        lines.append([words, *(arms.cell([one[key] for one in some], form) for some in runs.values())])
+        lines.append([words, *(cell([one[key] for one in some], form) for some in runs.values())])
     return arms.markdown_table(lines)
 
 

@@ -4,21 +4,19 @@ Run it as: python docs/make_choosing.py
 """
 
 import json
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "benchmarks"))
 
-import arms  # noqa: E402
 from rekindle.config import ConfigError, read_toml  # noqa: E402
 from rekindle.integrations.trl.settings.capabilities import capabilities as of_trl  # noqa: E402
 from rekindle.integrations.verl.settings.capabilities import capabilities as of_verl  # noqa: E402
 from rekindle.learning.estimators import ESTIMATORS  # noqa: E402
 from rekindle.recipes import RECIPES, resolve  # noqa: E402
+from rekindle.statistics.words import paired, ratio  # noqa: E402
 
 PAGE = ROOT / "docs" / "choosing.md"
 Runs = Sequence[Mapping[str, Any]]
@@ -52,8 +50,8 @@ def _read(name: str) -> Any:
 
 
 def _row(data: str, recipe: str, ours: Runs, theirs: Runs, page_and_file: tuple[str, str]) -> str:
-    gain = arms.paired([run["accuracy"] for run in ours], [run["accuracy"] for run in theirs])
-    flops = arms.ratio([run["flops"] for run in ours], [run["flops"] for run in theirs])
+    gain = paired([run["accuracy"] for run in ours], [run["accuracy"] for run in theirs])
+    flops = ratio([run["flops"] for run in ours], [run["flops"] for run in theirs])
     page_, file = page_and_file
     evidence = f"[page](methods/{page_}), [runs](../benchmarks/{file}.json)"
     return f"| {data} | {recipe} | {gain} | {flops} | {evidence} |"

@@ -1,7 +1,6 @@
-"""The statistics of the benchmarks, and that the pages say what the numbers give."""
+"""The rules of the benchmarks, and that the pages say what the numbers give."""
 
 import json
-import math
 import re
 import sys
 import threading
@@ -20,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import arms  # noqa: E402
+import intervals  # noqa: E402
 import method_pages  # noqa: E402
 import methods  # noqa: E402
 import overhead  # noqa: E402
@@ -30,42 +30,6 @@ import self_play  # noqa: E402
 import smollm2  # noqa: E402
 import trl_cost  # noqa: E402
 import trl_recipes  # noqa: E402
-
-# -- statistics by hand -----------------------------------------------------------------------------------------------
-
-
-def test_an_interval_of_three_values():
-    # Mean 2, standard deviation 1; the 97.5 % quantile of Student's t with 2 degrees of freedom is 4.303.
-    mean, half = arms.interval([1.0, 2.0, 3.0])
-    assert (mean, half) == (2.0, pytest.approx(4.303 / math.sqrt(3)))
-
-
-def test_one_seed_has_no_interval():
-    assert arms.paired([0.8], [0.7]) == "+0.100 (one seed)"
-    assert arms.ratio([3.0], [2.0]) == "x 1.50 (one seed)"
-
-
-def test_differences_are_paired_by_seed():
-    # Seeds differ by 0.3, arms by 0.1 to 0.12: unpaired this would drown.
-    assert arms.paired([0.5, 0.8, 0.71], [0.4, 0.7, 0.59]) == "+0.107 ± 0.029"
-
-
-def test_an_interval_that_holds_zero_is_no_difference():
-    assert arms.paired([0.5, 0.7], [0.6, 0.5]) == "no difference seen (+0.050 ± 1.906)"
-    assert arms.difference(0.02, 0.02) == "no difference seen (+0.020 ± 0.020)"
-    assert arms.difference(-0.03, 0.02) == "-0.030 ± 0.020"
-
-
-def test_ratios_are_geometric():
-    # Ratios 1/2 and 2: their mean is 1, not 1.25. Ratios 2 and 2 have an interval of no width.
-    assert arms.ratio([1.0, 4.0], [2.0, 2.0]).startswith("no difference seen: x 1.00")
-    assert arms.ratio([2.0, 6.0], [1.0, 3.0]) == "x 2.00 (2.00 to 2.00)"
-
-
-def test_a_cell_names_the_spread_where_there_is_one():
-    assert arms.cell([2.0, 2.0], ".1f") == "2.0"
-    assert arms.cell([1.0, 3.0], ".2f") == "2.00 ± 1.41"
-
 
 # -- the rules of the comparison --------------------------------------------------------------------------------------
 
@@ -292,6 +256,17 @@ def test_the_page_of_posterior_recycling_says_what_was_measured():
     assert page_block(page, posterior_recycling.BLOCK) == posterior_recycling.tables(results)
 
 
+def test_the_page_of_comparisons_says_how_often_equal_arms_are_said_to_differ():
+    results = measured(intervals.RESULTS)
+    assert page_block(intervals.PAGE, intervals.BLOCK) == intervals.table(results["shares"], results["pairs"])
+
+
+def test_shares_of_equal_arms_are_measured_the_same_every_time():
+    found = intervals.measure(3, 200)
+    assert found == intervals.measure(3, 200)
+    assert found["percentile"] > 0.15 > 0.1 > max(found["t"], found["bootstrap"]) >= found["both"]
+
+
 # -- regimes ----------------------------------------------------------------------------------------------------------
 
 
@@ -358,12 +333,6 @@ def test_the_page_of_self_play_says_what_was_measured():
     results = json.loads(self_play.RESULTS.read_text(encoding="utf-8"))
     assert page_block(self_play.PAGE, "self_play") == self_play.page_block(results), "run self_play.py --docs"
     assert self_play.CURVES.read_text(encoding="utf-8") == self_play.curves(results)
-
-
-def test_a_share_has_an_interval_even_at_its_ends():
-    assert arms.wilson(0, 20) == pytest.approx((0.0, 0.1611), abs=1e-4)
-    assert arms.wilson(20, 20) == pytest.approx((0.8389, 1.0), abs=1e-4)
-    assert arms.wilson(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)
 
 
 def test_the_game_of_a_quarter_weighs_every_question_alike():

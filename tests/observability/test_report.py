@@ -117,7 +117,7 @@ def test_the_band_is_that_of_the_real_prompts_and_never_without_width(tmp_path, 
     _, page = report(tmp_path)
     assert "interval for 51 prompts" in page.text
     low, high = bands[0]
-    edge = 1.96**2 / (51 + 1.96**2)  # of 51 prompts none is right, and then all
+    edge = 1.959964**2 / (51 + 1.959964**2)  # of 51 prompts none is right, and then all
     assert low == pytest.approx([0, 0, 1 - edge])
     assert high == pytest.approx([edge, edge, 1])
 

@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-__all__ = ["Share"]
+from rekindle.statistics.intervals import normal_quantile, wilson
 
-_Z = 1.96
-"""Normal quantile of a 95 % interval."""
+__all__ = ["Share"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +29,10 @@ class Share:
 
         It has a width at 0 and 1 as well: of 256 prompts none means at most 1.5 %.
         """
-        share, count = self.value, self.whole
-        middle = share + _Z**2 / (2 * count)
-        width = _Z * (share * (1 - share) / count + _Z**2 / (4 * count**2)) ** 0.5
-        low, high = ((middle + sign * width) / (1 + _Z**2 / count) for sign in (-1, 1))
-        return max(0.0, low), min(1.0, high)
+        return wilson(self.part, self.whole)
 
     def differs(self, other: "Share") -> bool:
         """Whether the difference is significant (two proportions, 95 %)."""
         pooled = (self.part + other.part) / (self.whole + other.whole)
         error: float = (max(0.0, pooled * (1 - pooled)) * (1 / self.whole + 1 / other.whole)) ** 0.5
-        return abs(self.value - other.value) > _Z * error
+        return abs(self.value - other.value) > normal_quantile() * error
