@@ -14,6 +14,7 @@ import tomli_w
 import rekindle
 from docs_pages import ROOT, all_blocks, blocks, name_of
 from rekindle import Task
+from rekindle.cli import main
 from rekindle.models.policy import Policy
 from rekindle.recipes import resolve
 from rekindle.retrieval.lexical import LexicalIndex
@@ -146,6 +147,25 @@ def test_a_profile_is_a_table(here, capsys):
     pyarrow.parquet.write_table(table, "profile.parquet")
     assert executed("docs/howto/profile.md", 0)["profile"].successes.tolist() == [1, 3]
     assert "mean     0.25" in capsys.readouterr().out
+
+
+@plays("docs/howto/read_run.md", 0)
+@plays("docs/howto/read_run.md", 1)
+@plays("docs/howto/read_run.md", 2)
+def test_a_run_as_tables(here, capsys):
+    pytest.importorskip("polars", reason='polars is not installed: pip install "rekindle[polars]"')
+    config = {"train": {"steps": 1, "groups_per_step": 2}, "eval": {"prompts": 2}}
+    made = rekindle.train("models/mine", "questions.jsonl", config=config, out="runs/tables")
+    names = executed("docs/howto/read_run.md", 0, ("runs/quickstart", "runs/tables"))
+    assert names["ledger"]["n"].sum() == made.metrics[-1]["total_rollouts"]
+    assert set(names["samples"]["split"]) == {"train", "held_out"}
+    capsys.readouterr()
+    assert main(["export", "runs/tables", "--ledger", "--out", "tables"]) == 0
+    capsys.readouterr()
+    tables = executed("docs/howto/read_run.md", 1)
+    assert tables["fates"].sum() == tables["hardest"].collect()["n"].sum() == made.metrics[-1]["total_rollouts"]
+    executed("docs/howto/read_run.md", 2)
+    assert capsys.readouterr().out == f"{made.config['recipe']} 0\n"
 
 
 @plays("docs/howto/evaluation.md", 0)
