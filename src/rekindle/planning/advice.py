@@ -108,8 +108,8 @@ def _which_recipe(plan: Plan) -> Iterator[str]:
     equals = [one.arm.recipe for one in _like(plan, arm)]
     also = f" Not told apart from it: {', '.join(equals)}." if equals else ""
     yield (
-        f"{arm.arm.recipe} with group size {arm.arm.size} has {gain.mean:.2f} times ({gain.low:.2f} to {gain.high:.2f}) as "
-        f"many groups with signal per rollout as {BASE} with the same size, in {plan.settings.words}.{also}"
+        f"{arm.arm.recipe} with group size {arm.arm.size} has {gain.mean:.2f} times ({gain.low:.2f}-{gain.high:.2f}) "
+        f"as many groups with signal per rollout as {BASE} with the same size, in {plan.settings.words}.{also}"
     )
 
 

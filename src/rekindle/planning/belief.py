@@ -1,9 +1,10 @@
 """What counts say of success rates: a posterior over their distribution, and over the rate of each prompt.
 
-The success rates of a pool are taken as a mixture: a share of prompts that are never solved, a share that are always
-solved, and the rest Beta(a, b). With few samples a prompt that was never solved may belong to the first or be a rare
-success; the counts of all prompts together say how likely each is (an empirical-Bayes prior), and how sure that is (its
-posterior, sampled). Prior: shares ~ Dirichlet(1/2, 1/2, 2), log a and log b ~ Normal(0, 1).
+The success rates of a pool are taken as a mixture: a share of prompts that are almost never solved (rates from 1 in
+10,000 to 1 in 100, log-uniform), a share that are almost always solved (their failures the same), and the rest
+Beta(a, b). With few samples a prompt that was never solved may belong to the first or be a rare success; the counts of
+all prompts together say how likely each is (an empirical-Bayes prior), and how sure that is (its posterior, sampled).
+Prior: shares ~ Dirichlet(1/2, 1/2, 2), log a and log b ~ Normal(0, 1).
 
 Sampling: the affine-invariant stretch move of Goodman and Weare (2010).
 """
@@ -23,6 +24,8 @@ DRAWS = 200
 WALKERS, ROUNDS, THIN = 40, 900, 20
 MOST_PROMPTS = 20_000
 """Counts of more prompts weigh as those of so many: more certainty about a simple shape would be false."""
+EXTREMES: Floats = np.logspace(-4, -2, 9)
+"""Rates of prompts that are almost never solved; of those that are almost always solved, the rates of failure."""
 SHARES_PRIOR = np.array([0.5, 0.5, 2.0])
 _STRETCH = 2.0
 
@@ -33,7 +36,7 @@ class RateBelief:
 
     Attributes:
         rates: The counts, of C cells.
-        shares: [D, 3] shares of prompts that are never solved, always solved, and neither.
+        shares: [D, 3] shares of prompts that are almost never solved, almost always, and neither.
         a: [D] of the Beta distribution of those that are neither.
         b: [D].
     """
@@ -48,24 +51,36 @@ class RateBelief:
 
     @cached_property
     def kinds(self) -> Floats:
-        """[3, D, C] chance that a prompt of a cell is never solved, always solved, or neither."""
+        """[3, D, C] chance that a prompt of a cell is almost never solved, almost always, or neither."""
         weights = _weights(self.rates, self.shares, self.a, self.b)
-        total = weights.sum(axis=0)
-        return np.asarray(weights / total)
+        return np.asarray(weights / weights.sum(axis=0))
+
+    @cached_property
+    def extremes(self) -> Floats:
+        """[2, E, C] chance of each rate of ``EXTREMES`` in a prompt of a cell that is almost never or always solved."""
+        likely = _extreme_likelihoods(self.rates)
+        total = likely.sum(axis=1, keepdims=True)
+        return np.divide(likely, total, out=np.full(likely.shape, 1 / len(EXTREMES)), where=total > 0)
 
     def all_alike(self, size: int) -> tuple[Floats, Floats]:
         """Chances that a group of ``size`` is all wrong, and all correct, by draw and cell: [D, C] each."""
         never, always, other = self.kinds
         right = self.rates.successes[None, :]
-        wrong = self.rates.samples[None, :] - right
-        a, b = self.a[:, None] + right, self.b[:, None] + wrong
-        return never + other * _moment(b, a, size), always + other * _moment(a, b, size)
+        a, b = self.a[:, None] + right, self.b[:, None] + self.rates.samples[None, :] - right
+        rare, common = EXTREMES**size, (1 - EXTREMES) ** size
+        rarely, mostly = self.extremes[0], self.extremes[1]
+        wrong = never * (common @ rarely) + always * (rare @ mostly) + other * _moment(b, a, size)
+        correct = never * (rare @ rarely) + always * (common @ mostly) + other * _moment(a, b, size)
+        return wrong, correct
 
     def variance(self) -> Floats:
         """[D, C] expected p (1 - p) of a prompt of each cell."""
         right = self.rates.successes[None, :]
         a, b = self.a[:, None] + right, self.b[:, None] + self.rates.samples[None, :] - right
-        return np.asarray(self.kinds[2] * a * b / ((a + b) * (a + b + 1)))
+        never, always, other = self.kinds
+        extreme = EXTREMES * (1 - EXTREMES)
+        beta = a * b / ((a + b) * (a + b + 1))
+        return np.asarray(never * (extreme @ self.extremes[0]) + always * (extreme @ self.extremes[1]) + other * beta)
 
     def drawn_cells(self, prompts: int, rng: np.random.Generator) -> Counts:
         """[prompts] the cell of each prompt of a pool, in any order.
@@ -83,9 +98,11 @@ class RateBelief:
         right = self.rates.successes[cells]
         found: Floats = rng.beta(self.a[draw] + right, self.b[draw] + self.rates.samples[cells] - right)
         never, always, _ = self.kinds[:, draw]
-        kind = rng.random(len(cells))
-        found[kind < never[cells]] = 0.0
-        found[kind >= 1 - always[cells]] = 1.0
+        kind, place = rng.random((2, len(cells)))
+        for side, chosen in ((0, kind < never[cells]), (1, kind >= 1 - always[cells])):
+            upto = np.cumsum(self.extremes[side], axis=0)[:, cells[chosen]]
+            rate = EXTREMES[np.minimum((upto < place[chosen]).sum(axis=0), len(EXTREMES) - 1)]
+            found[chosen] = 1 - rate if side else rate
         return found
 
 
@@ -120,7 +137,15 @@ def _weights(rates: PassRates, shares: Floats, a: Floats, b: Floats) -> Floats:
     rising_a, rising_b = _log_rising(a, int(right.max())), _log_rising(b, int(wrong.max()))
     rising_both = _log_rising(a + b, rates.most_samples)
     beta = np.exp(rising_a[:, right] + rising_b[:, wrong] - rising_both[:, rates.samples])
-    return np.stack([shares[:, :1] * (right == 0), shares[:, 1:2] * (wrong == 0), shares[:, 2:] * beta])
+    rarely, mostly = _extreme_likelihoods(rates).mean(axis=1)
+    return np.stack([shares[:, :1] * rarely, shares[:, 1:2] * mostly, shares[:, 2:] * beta])
+
+
+def _extreme_likelihoods(rates: PassRates) -> Floats:
+    """[2, E, C] likelihood of each cell's counts where successes, or failures, have a rate of ``EXTREMES``."""
+    right, wrong = rates.successes, rates.samples - rates.successes
+    rare, common = np.log(EXTREMES)[:, None], np.log1p(-EXTREMES)[:, None]
+    return np.exp(np.stack([right * rare + wrong * common, wrong * rare + right * common]))
 
 
 def _log_rising(start: Floats, most: int) -> Floats:

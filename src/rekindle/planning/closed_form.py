@@ -7,6 +7,7 @@ log-odds rise with the share of an update that has signal.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from zlib import crc32
 
 import numpy as np
 
@@ -123,7 +124,7 @@ def closed_form_totals(
         going = horizon.part(totals.groups, totals.rollouts, 0) < 1
         going &= totals.steps < (horizon.steps or np.inf)
     totals.sampled_tokens = totals.rollouts * belief.rates.mean_tokens
-    return _with_noise(totals, np.random.default_rng((seed, 0x90)))
+    return _with_noise(totals, np.random.default_rng((seed, crc32(f"{config.recipe} {size}".encode()))))
 
 
 def _rows(config: Config, asked: Floats, trained: Floats) -> Floats:

@@ -71,8 +71,8 @@ def flops_of(plan: ArmPlan, rates: PassRates, parameters: int) -> tuple[Interval
     """FLOPs by our account, and by the sGPO paper's; None where parameters or lengths are not known.
 
     Ours: 2P per token that is sampled or read, a prompt once per group, and 6P per token of an update, whose groups
-    read their prompt once. The paper's (arXiv 2606.08854): 12P per token of a rollout, its prompt included. Both: 2P per
-    token of a profile that the recipe cannot do without.
+    read their prompt once. The paper's (arXiv 2606.08854): 12P per token of a rollout, its prompt included. Both: 2P
+    per token of a profile that the recipe cannot do without.
     """
     totals, prompt = plan.totals, rates.prompt_tokens
     if not parameters or not np.isfinite(prompt) or not np.isfinite(rates.mean_tokens):

@@ -190,8 +190,8 @@ def _parameters(text: str) -> int:
     file = path / "config.json" if path.is_dir() else path
     if not file.is_file():
         raise UserError(
-            f"--model {text} is no number of parameters, no directory with a config.json, and none of {', '.join(SHAPES)}"
-            "; give e.g. --model 7B"
+            f"--model {text} is no number of parameters, no directory with a config.json, and none of "
+            f"{', '.join(SHAPES)}; give e.g. --model 7B"
         )
     try:
         return shape_of(json.loads(file.read_bytes())).parameters

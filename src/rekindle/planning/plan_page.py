@@ -80,8 +80,8 @@ def _profile(plan: Plan) -> str:
     kinds = np.asarray(belief.kinds @ number)  # [3, D]
     never, always = interval_of(kinds[0]), interval_of(kinds[1])
     words = (
-        f"What the samples say: between {percent(never.low)} and {percent(never.high)} of the prompts are never "
-        f"solved, however often they are sampled, between {percent(always.low)} and {percent(always.high)} always; the others "
+        f"What the samples say: between {percent(never.low)} and {percent(never.high)} of the prompts are solved less "
+        f"than once in 100 rollouts, between {percent(always.low)} and {percent(always.high)} all but so often; the others "
         f"have rates like a Beta distribution (a {np.median(belief.a):.2g}, b {np.median(belief.b):.2g})."
     )
     return page.section("Success rates", _histogram(rates), page.paragraph(words))
@@ -158,12 +158,12 @@ def _cluster(plan: Plan) -> str:
 def assumptions(plan: Plan) -> list[str]:
     """What the plan takes for granted, in sentences."""
     settings = plan.settings
-    spread = "as given or measured" if settings.gain_known else "a guess; the intervals have half and twice of it"
+    spread = "as given or measured" if settings.gain_known else "a guess; the intervals allow for 6 times less or more"
     return [
-        "Success rates of the pool: a share that is never solved, a share that is always solved, the rest Beta(a, b); "
-        "the profile's counts update it for every prompt.",
+        "Success rates of the pool: a share that is almost never solved, a share that almost always is, the rest "
+        "Beta(a, b); the profile's counts update it for every prompt.",
         f"The policy learns as one: the log-odds of every prompt rise by {settings.gain:.3g} in an update whose groups "
-        f"all have signal ({spread}), and by less where fewer have. Prompts that are never solved stay so.",
+        f"all have signal ({spread}), and by less where fewer have.",
         "A raised temperature divides the log-odds. Lengths do not change while the policy learns.",
         "Rollouts of a prompt are independent. What the policy forgets, what a learning rate or a clip spoils, and "
         "which prompts it learns from others is not in the model.",

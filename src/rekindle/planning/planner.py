@@ -17,9 +17,9 @@ from rekindle.scheduling.profiling import ProfileError
 
 __all__ = ["FASTER", "GAIN", "GAIN_SPREAD", "ArmPlan", "Plan", "PlanSettings", "Progress", "make_plan"]
 
-GAIN = 0.03
+GAIN = 0.06
 """Rise of the log-odds of success in an update whose groups all have signal, where no run says it."""
-GAIN_SPREAD = float(np.log(2.0))
+GAIN_SPREAD = float(np.log(2.5))
 """Standard deviation of its logarithm."""
 FASTER = 3.0
 """Factor of the gain in the table of what it changes."""

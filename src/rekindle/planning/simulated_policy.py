@@ -3,7 +3,7 @@
     P(prompt i is solved) = 1 / (1 + exp(-(d_i + ability) / T)),   d_i = log-odds at the start, T = temperature / base
 
 The ability is 0 at the start and rises with each update by ``gain`` times the share of the update's groups that have
-signal. All prompts profit alike; a prompt that is never solved stays so.
+signal. All prompts profit alike.
 """
 
 from collections.abc import Iterable

@@ -54,7 +54,9 @@ def simulated_totals(
     scheduler = build_scheduler(config, map(str, range(prompts)), profile)
     tally = Tally(config, policy, gain, belief.rates.sampled_tokens[cells])
     version = 0
-    while (gone := tally.part_of(horizon)) < 1 and scheduler.pool.metrics().get("pool/pass", 1) < 2:
+    while (gone := tally.part_of(horizon)) < 1:
+        if horizon.groups is not None and scheduler.pool.metrics().get("pool/pass", 1) > 1:
+            break
         on_part(gone)
         while (request := scheduler.ask()) is not None:
             scheduler.tell(request.id, policy.play(request))
@@ -106,7 +108,7 @@ class Tally:
     def part_of(self, horizon: Horizon) -> float:
         """How much of the way is gone."""
         totals = self.totals
-        return float(horizon.part(totals.groups, totals.rollouts, totals.steps.item())[0])
+        return float(np.max(horizon.part(totals.groups, totals.rollouts, totals.steps.item())))
 
     def recorded(self, records: Sequence[GroupRecord]) -> None:
         """Count the groups that a step rolled out."""
