@@ -36,10 +36,10 @@ from rekindle.planning.sources import load_rates
 from rekindle.planning.totals import Horizon, Interval, interval_of
 from rekindle.recipes import resolve
 
-__all__ = ["BLOCK", "PAGE", "RESULTS", "page"]
+__all__ = ["BLOCK", "PAGES", "RESULTS", "page"]
 
 RESULTS = arms.ROOT / "benchmarks" / "plan_truth.json"
-PAGE, BLOCK = Path("benchmarks.md"), "plan truth"
+PAGES, BLOCK = (Path("benchmarks.md"), Path("howto/plan.md")), "plan truth"
 TARGET = 0.15
 """Largest error that is aimed at."""
 PILOT = "grpo"
@@ -339,8 +339,8 @@ def main() -> None:
         options.out.write_text(json.dumps(found, indent=1) + "\n")
     text = page(found)
     print(text)
-    if options.docs:
-        arms.replace_block(options.docs / PAGE, BLOCK, text)
+    for place in PAGES if options.docs else ():
+        arms.replace_block(options.docs / place, BLOCK, text)
 
 
 if __name__ == "__main__":

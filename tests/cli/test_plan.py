@@ -2,16 +2,23 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from rekindle.cli import main
 from rekindle.evaluation.profile_file import save_profile
+from rekindle.planning.shapes import SHAPES
 from rekindle.scheduling.profiling import Profile, ProfileKey
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "observability"))
+
+from synthetic_run import write_run
 
 HOSTILE = "<script>alert(1)</script>\u202eid\x00"
 
@@ -55,7 +62,14 @@ def planned(capsys, *arguments):
 def test_a_profile_is_planned_in_a_table_and_on_a_page(tmp_path, capsys):
     out = tmp_path / "plan.html"
     code, text, _ = planned(
-        capsys, profile(tmp_path), "--recipe", "grpo,recycle,sgpo,rekindle,self_play", "--group-size", "2,4", "--out", out
+        capsys,
+        profile(tmp_path),
+        "--recipe",
+        "grpo,recycle,sgpo,rekindle,self_play",
+        "--group-size",
+        "2,4",
+        "--out",
+        out,
     )
     assert code == 0
     rows = [line.split()[0:2] for line in text.splitlines() if line.startswith(("grpo  ", "recycle  ", "sgpo  "))]
@@ -76,8 +90,14 @@ def test_a_profile_is_planned_in_a_table_and_on_a_page(tmp_path, capsys):
     [
         ("a.csv", "rate,count\n0.0,50\n0.25,30\n1.0,20\n"),
         ("b.csv", "successes,samples,count\n0,8,50\n2,8,30\n8,8,20\n"),
-        ("c.json", json.dumps([{"successes": 0, "samples": 4, "count": 60}, {"successes": 3, "samples": 4, "count": 40}])),
-        ("d.jsonl", "\n".join(json.dumps({"id": f"{HOSTILE}{n}", "samples": 8, "successes": n % 9}) for n in range(100))),
+        (
+            "c.json",
+            json.dumps([{"successes": 0, "samples": 4, "count": 60}, {"successes": 3, "samples": 4, "count": 40}]),
+        ),
+        (
+            "d.jsonl",
+            "\n".join(json.dumps({"id": f"{HOSTILE}{n}", "samples": 8, "successes": n % 9}) for n in range(100)),
+        ),
         ("e.tsv", "pass_rate\tn\n" + "0.5\t4\n" * 100),
         ("f.json", json.dumps({"rows": [{"rate": 0.5, "count": 100}]})),
     ],
@@ -125,8 +145,6 @@ def test_what_is_no_table_of_pass_rates_is_a_sentence(name, text, said, tmp_path
     assert not out
     assert "Traceback" not in err
     assert len(err.strip().splitlines()) == 1
-    import re
-
     assert re.search(said, err), err
 
 
@@ -147,19 +165,34 @@ def test_one_sided_profiles_give_an_honest_page(successes, tmp_path, capsys):
     assert "nan" not in text + out.read_text().replace("nance", "")
 
 
-def test_a_run_is_planned_from_its_first_visits(tmp_path, capsys):
-    run = tmp_path / "run"
-    arguments = ["train", "examples/spell_backward.toml", "--out", str(run)]
-    settings = ["train.rollouts=512", "task.pool_size=128", "eval.prompts=8", "train.groups_per_step=16"]
-    assert main([*arguments, *(word for one in settings for word in ("--set", one))]) in {0, 3}
-    capsys.readouterr()
-    code, text, _ = planned(capsys, run, "--recipe", "grpo", "--group-size", "4")
-    assert code == 0
-    assert text.startswith("the first visits of ")
-    assert "FLOPs" in text
+def test_a_run_is_planned_from_its_first_visits_and_its_gain(tmp_path, capsys):
+    """Also that of another trainer, whose files are in a folder of its directory."""
+    other = tmp_path / "trl"
+    run = write_run(other / "rekindle", steps=40, pool=512)
+    for directory in (run, other):
+        code, text, _ = planned(capsys, directory, "--recipe", "grpo", "--group-size", "4")
+        assert code == 0
+        assert text.startswith("the first visits of ")
+    rates = table(tmp_path, "successes,samples,count\n0,8,50\n2,8,30\n")
+    assert planned(capsys, rates, "--recipe", "grpo", "--gain", other)[0] == 0
     code, _, err = planned(capsys, tmp_path)
     assert code == 2
     assert "is not a run" in err
+
+
+def test_a_run_without_a_group_is_a_sentence(tmp_path, capsys):
+    code, _, err = planned(capsys, write_run(tmp_path / "run", steps=0))
+    assert code == 2
+    assert "no finished group yet" in err
+
+
+def test_self_play_cannot_be_planned(tmp_path, capsys):
+    run = write_run(tmp_path / "run", steps=3)
+    config = run / "config.toml"
+    config.write_text(config.read_text().replace('"spell_backward"', '"self_play"'))
+    code, _, err = planned(capsys, run)
+    assert code == 2
+    assert "self-play" in err
 
 
 @pytest.mark.parametrize(
@@ -201,8 +234,6 @@ def test_flops_need_a_size(model, tmp_path, capsys):
     text = "successes,samples,count\n0,8,50\n2,8,30\n"
     arguments = ["--recipe", "grpo", "--group-size", "4", "--lengths", "100,200", "--model", model]
     if "/" in model:
-        from rekindle.planning.shapes import SHAPES
-
         arguments[-1] = next(iter(SHAPES))
     code, out, _ = planned(capsys, table(tmp_path, text), *arguments)
     assert code == 0
@@ -223,12 +254,12 @@ def test_a_cluster_has_throughput_staleness_waste_and_memory(tmp_path, capsys):
     cluster = ["--workers", "20", "--slots", "2", "--steps", "6", "--off-policy", "0,2", "--latency", "pareto"]
     code, text, _ = planned(capsys, path, "--prompts", "2000", *cluster, "--out", out)
     assert code == 0
-    rows = [line.split() for line in text.splitlines() if line.startswith(("grpo ", "recycle "))]
-    assert [row[0] for row in rows] == ["grpo", "recycle", "grpo", "grpo", "recycle", "recycle"]
+    lines = [line for line in text.splitlines() if "at most" in line]
+    assert [line.split()[:3] for line in lines] == [[name, "8", lag] for name in ("grpo", "recycle") for lag in "02"]
+    assert [int(re.search(r"at most (\d+)", line)[1]) for line in lines] == [0, 2, 0, 2]
     assert "On the cluster" in out.read_text()
-    again = planned(capsys, path, "--prompts", "2000", *cluster)[1]
-    without_memory = [[word for word in line.split() if word not in {"GB"}][:8] for line in text.splitlines()]
-    assert without_memory[:9] == [[word for word in line.split()][:8] for line in again.splitlines()][:9]
+    again = planned(capsys, path, "--prompts", "2000", *cluster)[1].splitlines()
+    assert [line.split()[:9] for line in again if "at most" in line] == [line.split()[:9] for line in lines]
 
 
 @pytest.mark.slow

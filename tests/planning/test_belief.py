@@ -44,7 +44,7 @@ def test_more_samples_than_are_told_apart_keep_their_rate_and_their_kind():
 
 @pytest.mark.parametrize(("successes", "samples", "prompts"), [([3], [2], 1), ([-1], [2], 1), ([1], [2], -1)])
 def test_impossible_counts_are_refused(successes, samples, prompts):
-    with pytest.raises(ProfileError, match="counts, row 1.*impossible"):
+    with pytest.raises(ProfileError, match=r"counts, row 1.*impossible"):
         grouped_rates(successes, samples, prompts, where="counts")
 
 
@@ -78,7 +78,9 @@ def test_the_share_agrees_with_the_unbiased_count_where_there_is_one():
     counts = np.random.default_rng(2).binomial(8, np.random.default_rng(3).beta(0.4, 0.6, 2000))
     belief = believe(rates_of(counts, np.full(2000, 8)))
     for size in (2, 4, 8):
-        assert share_with_signal(belief, size).mean() == pytest.approx(counted_share(counts.tolist(), 8, size), rel=0.05)
+        assert share_with_signal(belief, size).mean() == pytest.approx(
+            counted_share(counts.tolist(), 8, size), rel=0.05
+        )
 
 
 def test_more_samples_narrow_the_interval():

@@ -80,9 +80,9 @@ def _profile(plan: Plan) -> str:
     kinds = np.asarray(belief.kinds @ number)  # [3, D]
     never, always = interval_of(kinds[0]), interval_of(kinds[1])
     words = (
-        f"What the samples say: between {percent(never.low)} and {percent(never.high)} of the prompts are solved less "
-        f"than once in 100 rollouts, between {percent(always.low)} and {percent(always.high)} all but so often; the others "
-        f"have rates like a Beta distribution (a {np.median(belief.a):.2g}, b {np.median(belief.b):.2g})."
+        f"What the samples say: between {percent(never.low)} and {percent(never.high)} of the prompts are "
+        f"almost never solved, once in 100 rollouts or less, and between {percent(always.low)} and "
+        f"{percent(always.high)} fail as rarely; the others have rates like a Beta distribution (a {np.median(belief.a):.2g}, b {np.median(belief.b):.2g})."
     )
     return page.section("Success rates", _histogram(rates), page.paragraph(words))
 

@@ -31,12 +31,14 @@ Format = Callable[[float], str]
 
 
 def shown(found: Interval | None, form: Format, *, limits: bool = True) -> str:
-    """A value with its limits, e.g. ``46 (43-49)``; "-" where it is not known."""
+    """A value with its limits where they are known, e.g. ``46 (43-49)``; "-" where it is not known itself."""
     if found is None or not math.isfinite(found.mean):
         return UNKNOWN
     value = form(found.mean)
-    low, high = (form(limit) if math.isfinite(limit) else "?" for limit in (found.low, found.high))
-    return f"{value} ({low}-{high})" if limits and (low, high) != (value, value) else value
+    if not (limits and math.isfinite(found.low) and math.isfinite(found.high)):
+        return value
+    low, high = form(found.low), form(found.high)
+    return value if low == value == high else f"{value} ({low}-{high})"
 
 
 def _percent(value: float) -> str:
