@@ -162,8 +162,13 @@ def predictions(name: str, profile: Path, gain: float | None) -> dict[str, dict[
     rates = load_rates(profile)
     config = resolve(arms.ROOT / CASES[name].config)
     found, _ = arms_of(CASES[name].recipes, (config.train.group_size,), config.train.groups_per_step)
-    known = {} if gain is None else {"gain": gain, "gain_known": True}
-    settings = PlanSettings(prompts=rates.pool, horizon=Horizon(groups=rates.pool), words="one epoch", **known)
+    settings = PlanSettings(
+        prompts=rates.pool,
+        horizon=Horizon(groups=rates.pool),
+        words="one epoch",
+        gain=GAIN if gain is None else gain,
+        gain_known=gain is not None,
+    )
     plan = make_plan(rates, found, settings)
     return {
         one.arm.recipe: {

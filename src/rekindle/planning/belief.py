@@ -60,7 +60,8 @@ class RateBelief:
         """[2, E, C] chance of each rate of ``EXTREMES`` in a prompt of a cell that is almost never or always solved."""
         likely = _extreme_likelihoods(self.rates)
         total = likely.sum(axis=1, keepdims=True)
-        return np.divide(likely, total, out=np.full(likely.shape, 1 / len(EXTREMES)), where=total > 0)
+        chances: Floats = np.divide(likely, total, out=np.full(likely.shape, 1 / len(EXTREMES)), where=total > 0)
+        return chances
 
     def all_alike(self, size: int) -> tuple[Floats, Floats]:
         """Chances that a group of ``size`` is all wrong, and all correct, by draw and cell: [D, C] each."""
@@ -145,7 +146,7 @@ def _extreme_likelihoods(rates: PassRates) -> Floats:
     """[2, E, C] likelihood of each cell's counts where successes, or failures, have a rate of ``EXTREMES``."""
     right, wrong = rates.successes, rates.samples - rates.successes
     rare, common = np.log(EXTREMES)[:, None], np.log1p(-EXTREMES)[:, None]
-    return np.exp(np.stack([right * rare + wrong * common, wrong * rare + right * common]))
+    return np.asarray(np.exp(np.stack([right * rare + wrong * common, wrong * rare + right * common])))
 
 
 def _log_rising(start: Floats, most: int) -> Floats:

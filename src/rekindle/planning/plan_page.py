@@ -82,7 +82,8 @@ def _profile(plan: Plan) -> str:
     words = (
         f"What the samples say: between {percent(never.low)} and {percent(never.high)} of the prompts are "
         f"almost never solved, once in 100 rollouts or less, and between {percent(always.low)} and "
-        f"{percent(always.high)} fail as rarely; the others have rates like a Beta distribution (a {np.median(belief.a):.2g}, b {np.median(belief.b):.2g})."
+        f"{percent(always.high)} fail as rarely; the others have rates like a Beta distribution (a "
+        f"{np.median(belief.a):.2g}, b {np.median(belief.b):.2g})."
     )
     return page.section("Success rates", _histogram(rates), page.paragraph(words))
 

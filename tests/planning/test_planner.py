@@ -42,9 +42,10 @@ def arm(recipe, size=4, groups=None):
     return found
 
 
-def planned(recipes, sizes=(4,), gain=0.0, rates=None, groups=16):
+def planned(recipes, sizes=(4,), gain=0.0, rates=None, groups=16, prompts=512):
     found, left_out = arms_of(recipes, sizes, groups)
-    plan = make_plan(rates or counts_of(), found, settings(gain=gain))
+    horizon = Horizon(groups=prompts)
+    plan = make_plan(rates or counts_of(), found, settings(prompts, gain, horizon))
     plan.left_out += left_out
     return plan
 
@@ -110,7 +111,7 @@ def test_the_simulated_policy_is_a_logistic_curve():
 
 
 def test_every_recipe_is_planned_or_its_absence_said():
-    plan = planned(list(RECIPES), sizes=(4,))
+    plan = planned(list(RECIPES), groups=8, prompts=96)
     said = " ".join(plan.left_out)
     assert {one.arm.recipe for one in plan.arms} | {name for name in RECIPES if name in said} == set(RECIPES)
     for one in plan.arms:
@@ -200,7 +201,9 @@ def test_flops_by_hand():
     rates = plan.rates
     rates.sampled_tokens[:] = 2.0
     found = totals(groups=10, rollouts=40, rows=20, sampled_tokens=80)
-    ours, paper = flops_of(type(one)(one.arm, found, simulated=False), rates, 5)
+    cost = flops_of(type(one)(one.arm, found, simulated=False), rates, 5)
+    assert cost is not None
+    ours, paper = cost
     assert ours.mean == 5 * (2 * (80 + 30) + 6 * (40 + 15))
     assert paper.mean == 12 * 40 * 5 * 5
     assert flops_of(one, rates, 0) is None
@@ -219,6 +222,7 @@ def test_limits_of_few_values_are_student_s():
 def test_the_ratio_of_a_recipe_to_itself_is_one():
     (one,) = planned(["grpo"]).arms
     found = ratio(one, one, "signal_per_rollout")
+    assert found is not None
     assert (found.mean, found.low, found.high) == (1, 1, 1)
 
 
