@@ -7,6 +7,7 @@ import pytest
 import tomli_w
 
 from rekindle import load_run
+from rekindle.environments.search.partner import COUNTS
 from rekindle.warm_starts.stage import start_workbench
 from searching import search_config, self_play_config
 
@@ -63,6 +64,9 @@ def test_a_search_agent_trains_through_verl(make_run, search_changes):
     assert last["total_tool_tokens"] > 0, "documents were read"
     assert sum(line["groups/trained"] for line in run.metrics) > 0
     assert "level_1/groups" in last or "level_2/groups" in last
+    assert {f"search/{name}" for name in COUNTS} <= {*last}, "the keys of rekindle train"
+    turns = sum(line["search/turns"] for line in run.metrics if line["step"])
+    assert turns >= last["total_rollouts"]
     samples = [one for one in run.samples if one["split"] == "train"]
     assert any(one["turns"] > 1 for one in samples)
     assert all(one["failure"] is None for one in samples)
@@ -112,6 +116,8 @@ def test_self_play_trains_both_roles_in_one_update(make_run, self_play_changes):
     assert found["valid"]["fate"] in {"trained", "excess", "retired"}
     assert any(one["role"] == "proposer" and one["turns"] > 1 for one in run.samples)
     assert any(line["proposer/queries"] > 0 for line in run.metrics if line["step"])
+    both = {f"{role}/{name}" for role in ("proposer", "search") for name in COUNTS}
+    assert both <= {*run.metrics[-1]}, "the keys of rekindle train"
 
 
 def test_the_policy_checks_the_questions_in_sessions_of_its_own(make_run, self_play_changes):
