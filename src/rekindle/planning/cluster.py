@@ -20,7 +20,7 @@ from rekindle.scheduling.group_records import GroupRecord
 from rekindle.scheduling.scheduler import Scheduler
 from rekindle.types import Fate, Group, GroupRequest, Rollout
 
-__all__ = ["LATENCIES", "MEAN_TOKENS", "Cluster", "ClusterSettings", "Measured", "Player", "run"]
+__all__ = ["LATENCIES", "MEAN_TOKENS", "MOST_TOKENS", "Cluster", "ClusterSettings", "Measured", "Player", "run"]
 
 _T = TypeVar("_T")
 Latency = Callable[[np.random.Generator, int], npt.NDArray[np.float64]]

@@ -12,15 +12,16 @@ from rekindle.observability.formatting import compact, counted, duration, excerp
 from rekindle.observability.svg import Bar, Layer, horizontal_bars, stacked_columns
 from rekindle.planning.measures import interval
 from rekindle.planning.pass_rates import PassRates
-from rekindle.planning.plan_table import CLUSTER_HEAD, HEAD, cells, cluster_cells, notes, shown
+from rekindle.planning.plan_table import CLUSTER_HEAD, COSTS, HEAD, cells, cluster_cells, notes
 from rekindle.planning.planner import FASTER, ArmPlan, Plan
 from rekindle.planning.totals import interval_of
 from rekindle.types import UserError
 
 __all__ = ["assumptions", "render_page", "write_page"]
 
-BINS = 10
+BINS, MOST_COLUMNS = 10, 32
 LONGEST_NAME = 200
+INTERVALS = "95 % intervals in parentheses."
 
 
 def write_page(plan: Plan, parameters: int, said: Sequence[str], out: Path) -> None:
@@ -89,25 +90,28 @@ def _profile(plan: Plan) -> str:
 
 
 def _histogram(rates: PassRates) -> str:
-    """Prompts by observed success rate, in tenths; those at 0 and 1 in columns of their own."""
+    """Prompts by successes, where all have the same few samples; else by tenths of the rate, 0 and 1 apart."""
     share = rates.successes / rates.samples
-    place = np.where(
-        share == 0, 0, np.where(share == 1, BINS + 1, 1 + np.minimum((share * BINS).astype(int), BINS - 1))
-    )
-    columns = np.bincount(place, rates.prompts, BINS + 2)
-    inner = columns.copy()
-    inner[[0, -1]] = 0
+    last, name = BINS + 1, "0: never, 1 to 10: tenths, 11: always"
+    inner = 1 + np.minimum((share * BINS).astype(int), BINS - 1)
+    place = np.where(share == 0, 0, np.where(share == 1, last, inner))
+    if len(set(rates.samples.tolist())) == 1 and rates.most_samples <= MOST_COLUMNS:
+        last, place = rates.most_samples, rates.successes
+        name = f"successes in {counted(last, 'sample')}"
+    columns = np.bincount(place, rates.prompts, last + 1)
+    at = np.arange(last + 1)
+    kinds = {"never_solved": at == 0, "fresh": (at > 0) & (at < last), "always_solved": at == last}
+    names = ("never solved", "solved sometimes", "always solved")
     layers = [
-        Layer("never solved", [float(columns[0]), *[0.0] * (BINS + 1)], "never_solved"),
-        Layer("solved sometimes", inner.tolist(), "fresh"),
-        Layer("always solved", [*[0.0] * (BINS + 1), float(columns[-1])], "always_solved"),
+        Layer(words, np.where(mine, columns, 0.0).tolist(), color)
+        for words, (color, mine) in zip(names, kinds.items(), strict=True)
     ]
     chart = stacked_columns(
         layers,
-        [float(edge) for edge in range(BINS + 3)],
+        [float(edge) for edge in range(last + 2)],
         title="Prompts by success rate",
         description=f"{percent(columns[0], columns.sum())} never, {percent(columns[-1], columns.sum())} always solved",
-        x_label="0: never, 1 to 10: tenths, 11: always",
+        x_label=name,
     )
     legend = {layer.name: layer.color for layer in layers}
     return page.figure("Prompts by success rate", chart, "As measured; small numbers of samples spread them.", legend)
@@ -119,7 +123,7 @@ def _recipes(plan: Plan, parameters: int) -> str:
     found = [(one, value) for one in plan.arms if (value := interval(one, "signal_per_rollout")) is not None]
     most = max((value.mean for _, value in found), default=0.0)
     bars = [
-        Bar(one.arm.name, value.mean, shown(value, lambda x: f"{1000 * x:.1f}"), "ember" if one.simulated else "teal")
+        Bar(one.arm.name, value.mean, f"{1000 * value.mean:.1f}", "ember" if one.simulated else "teal")
         for one, value in sorted(found, key=lambda pair: -pair[1].mean)
     ]
     chart = (
@@ -133,8 +137,17 @@ def _recipes(plan: Plan, parameters: int) -> str:
         else ""
     )
     rows = [cells(one, plan, parameters) for one in plan.arms]
-    table = page.table(f"In {plan.settings.words}", HEAD, rows, "95 % intervals in parentheses.")
-    return page.section("Recipes", chart, table, *(page.paragraph(note, "note") for note in notes(plan, parameters)))
+    words, signal, cost = plan.settings.words, slice(2, COSTS), slice(COSTS, None)
+    tables = [
+        page.table(f"Signal of {words}", _part(HEAD, signal), [_part(row, signal) for row in rows], INTERVALS),
+        page.table(f"Cost of {words}", _part(HEAD, cost), [_part(row, cost) for row in rows]),
+    ]
+    return page.section("Recipes", chart, *tables, *(page.paragraph(note, "note") for note in notes(plan, parameters)))
+
+
+def _part(row: Sequence[str], columns: slice) -> list[str]:
+    """Recipe and size, and some of the other columns."""
+    return [*row[:2], *row[columns]]
 
 
 def _cluster(plan: Plan) -> str:

@@ -10,7 +10,7 @@ from rekindle.planning.plan_recipes import is_single
 from rekindle.planning.planner import ArmPlan, Plan
 from rekindle.planning.totals import Interval
 
-__all__ = ["CLUSTER_HEAD", "HEAD", "cells", "cluster_cells", "notes", "plan_lines", "shown", "text_lines"]
+__all__ = ["CLUSTER_HEAD", "COSTS", "HEAD", "cells", "cluster_cells", "notes", "plan_lines", "shown", "text_lines"]
 
 HEAD = (
     "recipe",
@@ -26,6 +26,8 @@ HEAD = (
     "FLOPs",
     "FLOPs, sGPO's account",
 )
+COSTS = 7
+"""Columns before those of costs."""
 UNKNOWN = "-"
 Format = Callable[[float], str]
 

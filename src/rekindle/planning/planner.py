@@ -23,7 +23,7 @@ GAIN_SPREAD = float(np.log(2.5))
 """Standard deviation of its logarithm."""
 FASTER = 3.0
 """Factor of the gain in the table of what it changes."""
-RUNS, FEWEST_RUNS, GROUPS_AT_ONCE, SENSITIVITY_RUNS = 6, 2, 50_000, 2
+RUNS, FEWEST_RUNS, GROUPS_AT_ONCE, SENSITIVITY_RUNS = 10, 2, 50_000, 2
 """Simulated runs of a recipe; of large pools fewer, so that they have about so many groups together."""
 
 Progress = Callable[[str, float], None]
