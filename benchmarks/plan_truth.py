@@ -150,6 +150,14 @@ def first_epoch(run: Run) -> dict[str, float]:
     }
 
 
+def has_an_epoch(directory: Path) -> bool:
+    """Whether a run is finished, or has rolled out as many groups as there are prompts."""
+    if (directory / arms.DONE).exists() or not (directory / "ledger.sqlite").exists():
+        return (directory / arms.DONE).exists()
+    run = load_run(directory)
+    return sum(int(line["groups"]) for line in run.query(_BY_STEP)) >= run.info["pool"]
+
+
 _BY_STEP = """
 select step, count(distinct task_id) groups, count(distinct case when outcome = 'mixed' then task_id end) with_signal,
   count(distinct case when outcome = 'mixed' and fate = 'trained' then task_id end) trained, sum(n) rollouts
@@ -192,7 +200,7 @@ def measured_case(name: str, runs: Path) -> list[Row]:
         (recipe, seed): load_run(run_directory(runs, name, recipe, seed))
         for recipe in case.recipes
         for seed in range(case.seeds)
-        if (run_directory(runs, name, recipe, seed) / arms.DONE).exists()
+        if has_an_epoch(run_directory(runs, name, recipe, seed))
     }
     pilot = rates_of_run(run_directory(runs, name, PILOT, 0)).gain if (PILOT, 0) in finished else None
     blind, informed = predictions(name, profile, None), {} if pilot is None else predictions(name, profile, pilot)

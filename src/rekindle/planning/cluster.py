@@ -230,7 +230,7 @@ def run(
     settings: ClusterSettings,
     player: Player,
     steps: int,
-    on_step: Callable[[int], None] = lambda _: None,
+    on_step: Callable[[int], bool] = lambda _: True,
 ) -> Measured:
     """Run a scheduler on a cluster until this many updates are made, or until it asks for nothing.
 
@@ -239,7 +239,7 @@ def run(
         settings: Of the cluster.
         player: The policy.
         steps: Updates.
-        on_step: Called with the number of updates after each; may raise to end the run.
+        on_step: Called with the number of updates after each; False ends the run.
     """
     driver, cluster = _Driver(scheduler, player), Cluster(settings)
     rng, lengths = np.random.default_rng((settings.seed, 1)), _lengths(settings)
@@ -262,7 +262,8 @@ def run(
         ended = cluster.next()
         if ended is None:
             driver.advance(cluster.now)
-            on_step(len(driver.measured.cpu))
+            if not on_step(len(driver.measured.cpu)):
+                break
             training, blocked, complete = False, False, True
         elif playing[ended].is_last():
             played = playing.pop(ended)

@@ -97,7 +97,7 @@ def plan_on_cluster(
     gain: float,
     cluster: ClusterPlan,
     ids: TaskIds,
-    on_step: Callable[[int], None] = lambda _: None,
+    on_step: Callable[[int], bool] = lambda _: True,
 ) -> ClusterArm:
     """One recipe with one number of steps ahead.
 
@@ -109,7 +109,7 @@ def plan_on_cluster(
         gain: Rise of the log-odds in an update full of signal.
         cluster: The cluster, and the number of updates.
         ids: [prompts] of the prompts, shared by all plans.
-        on_step: Called after each update; may raise to end the plan.
+        on_step: Called after each update; False ends the plan there.
     """
     settings = cluster.settings
     rng = np.random.default_rng((settings.seed, 0xC1))

@@ -150,12 +150,16 @@ def _on_cluster(
     """Run an arm on the cluster with each number of steps ahead, and add it to the plan."""
     for number, lag in enumerate(cluster.lags):
 
-        def part(updates: int, number: int = number) -> None:
-            step((number + updates / cluster.steps) / len(cluster.lags))
+        def goes_on(updates: int, number: int = number) -> bool:
+            try:
+                step((number + updates / cluster.steps) / len(cluster.lags))
+            except _EndedError:
+                return False
+            return True
 
-        part(0)
+        step(number / len(cluster.lags))
         plan.on_cluster.append(
-            plan_on_cluster(arm, lag, plan.belief, plan.settings.prompts, float(gains[0]), cluster, ids, part)
+            plan_on_cluster(arm, lag, plan.belief, plan.settings.prompts, float(gains[0]), cluster, ids, goes_on)
         )
         if not number and not has_closed_form(arm.config, plan.settings.prompts):
             plan.arms.append(ArmPlan(arm, plan.on_cluster[-1].totals, simulated=True))
