@@ -2,7 +2,7 @@
 
     python benchmarks/cluster_scale.py [--only grpo,recycle] [--out FILE.json] [--docs]
 
-Builds the real scheduler of each recipe and runs it on ``simulated_cluster``, synchronously and with
+Builds the real scheduler of each recipe and runs it on ``rekindle.planning.cluster``, synchronously and with
 ``train.max_off_policy_steps`` 1, 2 and 4. Measured of the driver, in CPU time: ask, tell, take and advance per group,
 with rollouts of realistic length, whose tokens a tell counts, and of one token, which leaves the decisions; peak memory
 of the process; size and time of the state. Measured of the cluster, in simulated time: how busy its slots are, updates
@@ -27,14 +27,15 @@ from typing import Any
 from safetensors.numpy import save_file
 
 import arms
+from hashed_player import HashedPlayer
 from rekindle.config import Config
 from rekindle.methods import build_scheduler
+from rekindle.planning.cluster import ClusterSettings, Measured, run
 from rekindle.recipes import RECIPES, resolve
 from rekindle.records.state_files import split_arrays
 from rekindle.scheduling.history import TaskIds
 from rekindle.scheduling.scheduler import Scheduler
 from rekindle.types import Fate
-from simulated_cluster import ClusterSettings, Measured, Player, run
 
 RESULTS = arms.ROOT / "benchmarks" / "cluster_scale.json"
 PAGE = Path("benchmarks.md")
@@ -70,13 +71,13 @@ def measure(recipe: str, latency: str, prompts: int) -> list[Row]:
     scheduler = build_scheduler(settings_of(recipe, 0), ids)
     built = time.process_time() - began
     cluster, rows = ClusterSettings(latency=latency), list[Row]()
-    decided = run(scheduler, cluster, Player(prompt_tokens=1, lengths=(1,)), STEPS)
+    decided = run(scheduler, cluster, HashedPlayer(prompt_tokens=1, lengths=(1,)), STEPS)
     gc.collect()
     gc.freeze()  # as a run does
     for lag in LAGS:
         del scheduler
         scheduler = build_scheduler(settings_of(recipe, lag), ids)
-        measured = run(scheduler, cluster, Player(), STEPS)
+        measured = run(scheduler, cluster, HashedPlayer(), STEPS)
         row = {"recipe": recipe, "latency": latency, "lag": lag, "prompts": prompts, **_rates(measured)}
         if not lag:
             row |= {"decisions_us": _rates(decided)["cpu_us"], "build_seconds": round(built, 2)}

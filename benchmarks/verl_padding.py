@@ -2,7 +2,7 @@
 
     python benchmarks/verl_padding.py [--steps 24] [--out FILE.json] [--docs]
 
-Runs the scheduler and the credit of each recipe on simulated prompts (``simulated_cluster.Player``, rollouts of
+Runs the scheduler and the credit of each recipe on simulated prompts (``hashed_player.HashedPlayer``, rollouts of
 lognormal length) in steps of 2,048 rollouts and four optimizer steps, and counts the rows with a gradient. The
 arithmetic of dummy rows is that of the integration (``verl.row_counts``). Beside it stands what verl alone would add
 to the same rows: 128 tokens each, up to a multiple of processes and of ``ppo_mini_batch_size x rollout.n``. In
@@ -20,17 +20,18 @@ from typing import Any
 import numpy as np
 
 import arms
+from hashed_player import HashedPlayer
 from rekindle.config import Config
 from rekindle.integrations.settings.group_shape import sizes_itself
 from rekindle.integrations.verl.row_counts import TOKENS, has_gradient, missing_rows, round_of
 from rekindle.learning.samples import build_samples
 from rekindle.methods import build_credit, build_scheduler, needs_profile
+from rekindle.planning.cluster import LATENCIES, MOST_TOKENS
 from rekindle.recipes import RECIPES, resolve
 from rekindle.scheduling.pools import GrowingPool
 from rekindle.scheduling.profiling import Profile, ProfileKey
 from rekindle.scheduling.scheduler import Scheduler
 from rekindle.types import GroupRequest, TrainingSample
-from simulated_cluster import LATENCIES, MOST_TOKENS, Player
 
 RESULTS = arms.ROOT / "benchmarks" / "verl_padding.json"
 PAGE = Path("howto/verl.md")
@@ -57,7 +58,7 @@ class SimulatedRun:
 
     def __init__(self, recipe: str) -> None:
         self._config = _settings_of(recipe)
-        self._player, self._rng = Player(), np.random.default_rng(0)
+        self._player, self._rng = HashedPlayer(), np.random.default_rng(0)
         self._created = 0
         ids = [] if recipe == "self_play" else [f"train/{row}" for row in range(PROMPTS)]
         profile = self._profile(ids) if needs_profile(self._config) else None

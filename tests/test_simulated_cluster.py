@@ -9,6 +9,7 @@ import pytest
 
 from rekindle import History, Scheduler
 from rekindle.methods import build_scheduler
+from rekindle.planning.cluster import LATENCIES, Cluster, ClusterSettings, run
 from rekindle.scheduling import gates, group_sizes
 from rekindle.scheduling.pools import CyclingPool
 from rekindle.types import Fate
@@ -18,7 +19,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import arms  # noqa: E402
 import cluster_scale  # noqa: E402
-from simulated_cluster import LATENCIES, Cluster, ClusterSettings, Player, run  # noqa: E402
+from hashed_player import HashedPlayer as Player  # noqa: E402
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from rekindle import __version__
-from rekindle.cli import compare, evaluate, export, init, profile, serve_retriever, train, try_out, verl
+from rekindle.cli import compare, evaluate, export, init, plan, profile, serve_retriever, train, try_out, verl
 from rekindle.cli.messages import messages
 from rekindle.cli.options import user_path
 from rekindle.failures import sentence_of
@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"rekindle {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (init, try_out, train, profile, evaluate, compare, export, serve_retriever, verl):
+    for command in (init, try_out, train, profile, plan, evaluate, compare, export, serve_retriever, verl):
         command.add(commands)
     report = commands.add_parser("report", help="write a run's report.html")
     report.add_argument("directory", type=user_path, metavar="DIR", help="run directory")

@@ -4,6 +4,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 __all__ = ["StepSignal", "beta_share", "counted_share", "expected_step"]
 
 
@@ -65,22 +68,21 @@ def expected_step(groups: int, share: float, *, oversample: int = 1, further_rou
     drawn = oversample * groups
     asked = float(drawn)
     for _ in range(further_rounds):
-        asked += groups * _below(drawn, share, groups)
+        asked += groups * float(_chances(drawn, share)[:groups].sum())
         drawn += groups
-    trained = groups - sum(_below(drawn, share, bound) for bound in range(1, groups + 1))
+    chances = _chances(drawn, share)
+    trained = float(chances @ np.minimum(np.arange(drawn + 1), groups))
     return StepSignal(asked, asked * share, trained)
 
 
-def _below(draws: int, share: float, bound: int) -> float:
-    """P(X < bound) of X ~ Binomial(draws, share)."""
+def _chances(draws: int, share: float) -> npt.NDArray[np.float64]:
+    """[draws + 1] P(X = k) of X ~ Binomial(draws, share)."""
     if not 0 < share < 1:
-        return float(draws * share < bound)
-    log = [
-        math.lgamma(draws + 1)
-        - math.lgamma(k + 1)
-        - math.lgamma(draws - k + 1)
-        + k * math.log(share)
-        + (draws - k) * math.log1p(-share)
-        for k in range(min(bound, draws + 1))
-    ]
-    return min(1.0, math.fsum(map(math.exp, log)))
+        chances = np.zeros(draws + 1)
+        chances[draws if share else 0] = 1.0
+        return chances
+    up = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, draws + 1)))])
+    k = np.arange(draws + 1)
+    logs = up[-1] - up - up[::-1] + k * math.log(share) + (draws - k) * math.log1p(-share)
+    chances = np.exp(logs)
+    return np.asarray(chances / chances.sum())

@@ -7,35 +7,30 @@ read but the processor's, around every call of the scheduler.
 """
 
 import time
-from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from rekindle import Rollout, Scheduler
 from rekindle.scheduling.group_records import GroupRecord
-from rekindle.scheduling.seeding import mixed_seed
-from rekindle.types import Fate, GroupRequest
+from rekindle.scheduling.scheduler import Scheduler
+from rekindle.types import Fate, Group, GroupRequest, Rollout
 
-__all__ = ["LATENCIES", "Cluster", "ClusterSettings", "Measured", "Player", "run"]
+__all__ = ["LATENCIES", "MEAN_TOKENS", "MOST_TOKENS", "Cluster", "ClusterSettings", "Measured", "Player", "run"]
 
 _T = TypeVar("_T")
 Latency = Callable[[np.random.Generator, int], npt.NDArray[np.float64]]
 """(generator, number) -> [number] tokens of rollouts, before the limit."""
 
-PROMPT_TOKENS = 256
+MEAN_TOKENS = 1_800.0
+"""Mean tokens of a rollout in all of ``LATENCIES``."""
 MOST_TOKENS = 16_384
-LENGTHS = tuple(128 * 2**power for power in range(8))
-"""Lengths of the rollouts that are told, in tokens."""
-RATES = 4096
+LENGTHS_AT_ONCE = 65_536
 CALLS = 10_000
-NEVER, ALWAYS = 0.15, 0.15
-"""Shares of prompts that the start policy never and always solves."""
 
 
 def _lognormal(rng: np.random.Generator, number: int) -> npt.NDArray[np.float64]:
@@ -63,6 +58,7 @@ class ClusterSettings:
         update_seconds: From the groups of a step to new weights.
         failures: Share of groups that fail.
         latency: Entry of ``LATENCIES``.
+        mean_tokens: Mean length that the latency is scaled to.
         seed: Seed of lengths, speeds and failures.
     """
 
@@ -73,48 +69,24 @@ class ClusterSettings:
     update_seconds: float = 60.0
     failures: float = 0.001
     latency: str = "lognormal"
+    mean_tokens: float = MEAN_TOKENS
     seed: int = 0
 
 
-class Player:
-    """A simulated policy: a pass rate per prompt, by a hash of its row, whose odds rise by ``gain`` per update.
-
-    It holds nothing per prompt. Rollouts are shared objects with token lists of realistic length.
-
-    Args:
-        gain: Rise of every prompt's log-odds per update.
-        prompt_tokens: Tokens of a prompt.
-        lengths: Lengths of the rollouts that are told, rising; a rollout has the first that is not below its own.
-    """
-
-    def __init__(
-        self, gain: float = 0.01, prompt_tokens: int = PROMPT_TOKENS, lengths: Sequence[int] = LENGTHS
-    ) -> None:
-        quantiles = np.clip((np.arange(RATES) / RATES - NEVER) / (1 - NEVER - ALWAYS), 0.0, 1.0)
-        with np.errstate(divide="ignore"):
-            self._logits = 6.0 * (quantiles - 0.5) + np.log(quantiles > 0) - np.log(quantiles < 1)
-        self._gain = gain
-        self._rates: dict[int, list[float]] = {}
-        self._lengths = lengths
-        self._rollouts = [[_rollout(prompt_tokens, length, reward) for length in lengths] for reward in (0.0, 1.0)]
+class Player(Protocol):
+    """A simulated policy on a cluster."""
 
     def play(self, request: GroupRequest, tokens: Sequence[float]) -> list[Rollout]:
-        """Rollouts of these lengths; rewards depend on the request's seed alone."""
-        rate = self._rates_of(request.version)[mixed_seed(1, request.row) % RATES]
-        wins = [mixed_seed(request.seed, index) < rate * 2.0**63 for index in range(request.n)]
-        last = len(self._lengths) - 1
-        places = [min(bisect_left(self._lengths, length), last) for length in tokens]
-        return [self._rollouts[win][place] for win, place in zip(wins, places, strict=True)]
+        """The rollouts of a request, which have these lengths."""
+        ...
 
-    def _rates_of(self, version: int) -> list[float]:
-        if version not in self._rates:
-            self._rates[version] = (1.0 / (1.0 + np.exp(-(self._logits + self._gain * version)))).tolist()
-        return self._rates[version]
+    def update(self, groups: Sequence[Group]) -> None:
+        """Note the groups of the next update."""
+        ...
 
-
-def _rollout(prompt: int, length: int, reward: float) -> Rollout:
-    mask = [False] * prompt + [True] * length
-    return Rollout(token_ids=[7] * len(mask), loss_mask=mask, logprobs=[-0.5] * len(mask), reward=reward)
+    def record(self, records: Sequence[GroupRecord]) -> None:
+        """Note the records of a finished step."""
+        ...
 
 
 class Cluster:
@@ -203,8 +175,8 @@ class Measured:
 class _Driver:
     """The driver's side: the scheduler, with the CPU time of its calls."""
 
-    def __init__(self, scheduler: Scheduler) -> None:
-        self.scheduler, self.measured = scheduler, Measured()
+    def __init__(self, scheduler: Scheduler, player: Player) -> None:
+        self.scheduler, self.player, self.measured = scheduler, player, Measured()
         self._spent = self._updated_at = self._clock = 0.0
         for _ in range(CALLS):
             self.timed(int)
@@ -222,12 +194,14 @@ class _Driver:
         if groups is None:
             return False
         self.measured.ages.update(self.scheduler.version - group.request.version for group in groups)
+        self.player.update(groups)
         return True
 
     def advance(self, now: float) -> None:
         """Make new weights live: the end of a step."""
         self.timed(self.scheduler.advance, self.scheduler.version + 1)
         records: list[GroupRecord] = self.timed(self.scheduler.drain_records)
+        self.player.record(records)
         measured = self.measured
         for record in records:
             measured.rollouts[record.fate] += record.request.n
@@ -251,10 +225,24 @@ class _Played:
         return self.left == 0
 
 
-def run(scheduler: Scheduler, settings: ClusterSettings, player: Player, steps: int) -> Measured:
-    """Run a scheduler on a cluster until this many updates are made."""
-    driver, cluster = _Driver(scheduler), Cluster(settings)
-    rng, latency = np.random.default_rng((settings.seed, 1)), LATENCIES[settings.latency]
+def run(
+    scheduler: Scheduler,
+    settings: ClusterSettings,
+    player: Player,
+    steps: int,
+    on_step: Callable[[int], bool] = lambda _: True,
+) -> Measured:
+    """Run a scheduler on a cluster until this many updates are made, or until it asks for nothing.
+
+    Args:
+        scheduler: The real scheduler of a recipe.
+        settings: Of the cluster.
+        player: The policy.
+        steps: Updates.
+        on_step: Called with the number of updates after each; False ends the run.
+    """
+    driver, cluster = _Driver(scheduler, player), Cluster(settings)
+    rng, lengths = np.random.default_rng((settings.seed, 1)), _lengths(settings)
     playing: dict[int, _Played] = {}
     training = blocked = complete = False
     while len(driver.measured.cpu) < steps:
@@ -262,16 +250,20 @@ def run(scheduler: Scheduler, settings: ClusterSettings, player: Player, steps: 
             request = driver.timed(scheduler.ask)
             blocked = request is None
             if request is not None:
-                tokens = np.minimum(latency(rng, request.n), MOST_TOKENS).tolist()
+                tokens = lengths(request.n)
                 playing[request.id] = _Played(request, tokens, request.n)
                 cluster.submit(request.id, tokens)
         if complete and not training and driver.take():
             cluster.train(settings.update_seconds)
             training = True
         complete = False
+        if not (playing or training):
+            break
         ended = cluster.next()
         if ended is None:
             driver.advance(cluster.now)
+            if not on_step(len(driver.measured.cpu)):
+                break
             training, blocked, complete = False, False, True
         elif playing[ended].is_last():
             played = playing.pop(ended)
@@ -280,3 +272,19 @@ def run(scheduler: Scheduler, settings: ClusterSettings, player: Player, steps: 
             blocked, complete = False, True
     driver.measured.busy = cluster.busy
     return driver.measured
+
+
+def _lengths(settings: ClusterSettings) -> Callable[[int], list[float]]:
+    """A function from a number of rollouts to their lengths, which are drawn many at a time."""
+    rng, latency = np.random.default_rng((settings.seed, 2)), LATENCIES[settings.latency]
+    ready: list[float] = []
+
+    def lengths(number: int) -> list[float]:
+        nonlocal ready
+        while len(ready) < number:
+            drawn = np.minimum(latency(rng, LENGTHS_AT_ONCE), MOST_TOKENS) * (settings.mean_tokens / MEAN_TOKENS)
+            ready = drawn.tolist() + ready
+        taken, ready[-number:] = ready[-number:], []
+        return taken
+
+    return lengths
