@@ -14,6 +14,7 @@ from importlib.resources import files
 from urllib.parse import quote
 
 __all__ = [
+    "Cell",
     "anchor",
     "command",
     "details",
@@ -25,6 +26,9 @@ __all__ = [
     "footer",
     "grid",
     "heading",
+    "legend",
+    "map_row",
+    "more",
     "opening",
     "paragraph",
     "record",
@@ -118,9 +122,16 @@ def anchor(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "section"
 
 
-def opening(words: str, chart: str, numbers: str) -> str:
-    """The first screen: sentences, with the most important chart and numbers side by side where there is room."""
-    return f'<header>\n{words}\n<div class="opening">\n{chart}\n{numbers}\n</div>\n</header>'
+def opening(words: str, chart: str, numbers: str, further: str = "") -> str:
+    """The first screen: sentences, the most important chart beside the numbers where there is room, further sentences.
+
+    Args:
+        words: Heading and sentences.
+        chart: A figure, or "".
+        numbers: Tiles.
+        further: Sentences below.
+    """
+    return f'<header>\n{words}\n<div class="opening">\n{chart}\n{numbers}\n</div>\n{further}\n</header>'
 
 
 def fold(name: str, *content: str) -> str:
@@ -168,15 +179,29 @@ def figure(
         data: The numbers as CSV, to be saved as a file.
         kind: A further class of the style sheet (``wide``: over the whole width of a grid).
     """
-    keys = "".join(f'<li><i class="c-{color}"></i>{escape(entry)}</li>' for entry, color in (legend or {}).items())
     return (
         f'<figure class="{f"card {kind}".strip()}">\n{download(f"{anchor(name)}.csv", data) if data else ""}'
         f"<h3>{escape(name)}</h3>\n"
         + (f'<p class="note">{escape(note)}</p>\n' if note else "")
         + chart
-        + (f'\n<ul class="legend">{keys}</ul>' if keys else "")
+        + (f"\n{_legend(legend)}" if legend else "")
         + "\n</figure>"
     )
+
+
+def legend(colors: Mapping[str, str]) -> str:
+    """Names with their colour classes."""
+    return _legend(colors)
+
+
+def _legend(colors: Mapping[str, str]) -> str:
+    keys = "".join(f'<li><i class="c-{color}"></i>{escape(entry)}</li>' for entry, color in colors.items())
+    return f'<ul class="legend">{keys}</ul>'
+
+
+def map_row(name: str, chart: str, content: str) -> str:
+    """A part of a map, with its heading, and what belongs to it."""
+    return f'<figure class="map-row">\n<h4>{escape(name)}</h4>\n{chart}\n{content}\n</figure>'
 
 
 def grid(*content: str) -> str:
@@ -195,21 +220,51 @@ def tiles(entries: Iterable[tuple[str, str, str]]) -> str:
     return f'<dl class="tiles">{cells}</dl>'
 
 
-def table(name: str, columns: Sequence[str], rows: Iterable[Sequence[str]], note: str = "") -> str:
-    """A table in a card; the first column is text, the others are right-aligned numbers."""
+Cell = str | tuple[str, str]
+"""Text of a table's cell, or a text and what stands small below it."""
 
-    def line(tag: str, cells: Sequence[str]) -> str:
+
+def table(
+    name: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Cell]],
+    note: str = "",
+    *,
+    data: str = "",
+    kind: str = "",
+) -> str:
+    """A table in a card; the first column is text, the others are right-aligned numbers.
+
+    Args:
+        name: The heading.
+        columns: Names of the columns; none are shown where all are empty.
+        rows: Their cells.
+        note: Above it.
+        data: The whole table as CSV, to be saved as a file.
+        kind: A further class of the style sheet.
+    """
+
+    def line(tag: str, cells: Sequence[Cell]) -> str:
         classes = ("", *[' class="right"'] * (len(cells) - 1))
-        marks = (f"<{tag}{kind}>{escape(cell)}</{tag}>" for kind, cell in zip(classes, cells, strict=True))
+        marks = (f"<{tag}{kind}>{_cell(cell)}</{tag}>" for kind, cell in zip(classes, cells, strict=True))
         return f"<tr>{''.join(marks)}</tr>"
 
     head = f"<thead>{line('th', columns)}</thead>" if any(columns) else ""
     body = "\n".join(line("td", row) for row in rows)
+    scroll = f'<div class="scroll" role="region" aria-label="{escape(name)}" tabindex="0">'
     return (
-        f'<div class="card">\n<h3>{escape(name)}</h3>\n'
+        f'<div class="{f"card {kind}".strip()}">\n{download(f"{anchor(name)}.csv", data) if data else ""}'
+        f"<h3>{escape(name)}</h3>\n"
         + (f'<p class="note">{escape(note)}</p>\n' if note else "")
-        + f'<div class="scroll"><table>{head}<tbody>{body}</tbody></table></div>\n</div>'
+        + f"{scroll}<table>{head}<tbody>{body}</tbody></table></div>\n</div>"
     )
+
+
+def _cell(cell: Cell) -> str:
+    if isinstance(cell, str):
+        return escape(cell)
+    text, below = cell
+    return f'<span dir="auto">{escape(text)}</span><small dir="auto">{escape(below)}</small>'
 
 
 def details(name: str, text: str) -> str:
@@ -252,11 +307,14 @@ def filters(name: str, choices: Mapping[str, Mapping[str, str]]) -> str:
     )
 
 
+def more() -> str:
+    """A button that shows more samples, for the script of the page; hidden until it runs."""
+    return '<button type="button" class="more" hidden>show more</button>'
+
+
 def sample_list(name: str, *groups: str) -> str:
-    """Groups of samples in a box of limited height, which the keyboard can scroll."""
-    return (
-        f'<div class="list" role="region" aria-label="{escape(name)}" tabindex="0">\n' + "\n".join(groups) + "\n</div>"
-    )
+    """Groups of samples."""
+    return f'<div class="list" role="region" aria-label="{escape(name)}">\n' + "\n".join(groups) + "\n</div>"
 
 
 def samples(name: str, *content: str) -> str:

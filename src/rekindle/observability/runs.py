@@ -166,8 +166,16 @@ class Run:
         Raises:
             RunError: A line is broken.
         """
+        return list(self.sample_lines())
+
+    def sample_lines(self) -> Iterator[dict[str, Any]]:
+        """Yield the lines of ``samples.jsonl``, which may be large.
+
+        Raises:
+            RunError: A line is broken.
+        """
         try:
-            return list(read_step_log(self.directory / "samples.jsonl"))
+            yield from read_step_log(self.directory / "samples.jsonl")
         except StepLogError as error:
             raise RunError(str(error)) from None
 
