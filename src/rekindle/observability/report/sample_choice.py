@@ -13,7 +13,9 @@ from typing import Any
 from rekindle.observability.formatting import excerpt_of_both_ends
 from rekindle.observability.rows import number
 
-__all__ = ["TEXT", "Chosen", "chosen"]
+__all__ = ["REASONS", "TEXT", "Chosen", "chosen"]
+
+REASONS = ("first", "last", "best", "worst", "truncated")
 
 TEXT = 20_000
 """Most characters of a prompt or completion; where the page would get too large, fewer."""
@@ -32,7 +34,7 @@ Line = Mapping[str, Any]
 
 @dataclass(slots=True)
 class Chosen:
-    """A line with the reasons for which it was chosen: first, last, best, worst, truncated; none of a step between."""
+    """A line with the ``REASONS`` for which it was chosen; none of a step between."""
 
     place: int
     line: Line
@@ -70,14 +72,14 @@ class _Kind:
 
     def marked(self) -> Iterator[Chosen]:
         """All that is kept, with its reasons; a line may come several times."""
-        reasons = {
-            "first": [one for lines in self.first.values() for one in lines],
-            "last": [one for _, lines in self.last for one in lines],
-            "best": [one for *_, one in self.best],
-            "worst": [one for *_, one in self.worst],
-            "truncated": list(self.truncated),
-        }
-        for why, found in reasons.items():
+        kept = (
+            [one for lines in self.first.values() for one in lines],
+            [one for _, lines in self.last for one in lines],
+            [one for *_, one in self.best],
+            [one for *_, one in self.worst],
+            list(self.truncated),
+        )
+        for why, found in zip(REASONS, kept, strict=True):
             for one in found:
                 one.why.add(why)
                 yield one

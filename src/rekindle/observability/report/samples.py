@@ -7,7 +7,7 @@ from typing import Any
 
 from rekindle.observability import page
 from rekindle.observability.formatting import compact, excerpt, excerpt_of_both_ends, grouped
-from rekindle.observability.report.sample_choice import TEXT, Chosen, chosen
+from rekindle.observability.report.sample_choice import REASONS, TEXT, Chosen, chosen
 from rekindle.observability.report.texts import Texts
 from rekindle.observability.rows import number
 from rekindle.observability.sample_fields import further_fields, judgement
@@ -64,7 +64,7 @@ def _attributes(success_at: float, texts: Texts) -> Attributes:
         return excerpt(str(value or ""), _NAME).replace("|", "/")
 
     return {
-        "show": lambda one: "|".join(sorted(one.why)),
+        "show": lambda one: "|".join(why for why in REASONS if why in one.why),
         "kind": lambda one: "training" if _kind(one) == "train" else "held-out",
         "role": lambda one: clean(one.line.get("role")),
         "level": lambda one: clean(texts.level(str(one.line.get("task_id")))),
@@ -82,6 +82,8 @@ def _choices(shown: Sequence[Chosen], attributes: Attributes) -> dict[str, dict[
         values = [part for one in shown for part in value(one).split("|")]
         if len(set(values)) > 1:
             found[name] = list(dict.fromkeys(filter(None, values)))
+    if "show" in found:
+        found["show"].sort(key=REASONS.index)
     if "step" in found:
         found["step"].sort(key=int)
     if "level" in found:
