@@ -1,6 +1,7 @@
 """A real browser, driven through Chromium's debugging pipe: viewport, scripts, keys, console, requests, pictures."""
 
 import base64
+import fcntl
 import json
 import os
 import shutil
@@ -46,9 +47,13 @@ class Browser:
         phone = width < 600
         self._ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
         self.prefer(**{"color-scheme": "dark" if dark else "light"})
-        self._ask("Page.navigate", url=page.as_uri() + (f"#{fragment}" if fragment else ""))
+        address = page.as_uri()
+        # With the page in view only the fragment would change.
+        self._ask("Page.navigate", url="about:blank")
+        self._ask("Page.navigate", url=f"{address}#{fragment}" if fragment else address)
         until = time.monotonic() + SECONDS
-        while self.value("document.readyState") != "complete" or self.value("location.href") == "about:blank":
+        loaded = f"document.readyState == 'complete' && location.href.startsWith({json.dumps(address)})"
+        while not self.value(loaded):
             assert time.monotonic() < until, "the page did not load"
             time.sleep(0.02)
 
@@ -131,13 +136,20 @@ class Browser:
 def opened(home: Path) -> Iterator[Browser]:
     """A browser with a profile directory, cut off from every host name; it ends with the block."""
     home.mkdir(parents=True, exist_ok=True)
-    (theirs, commands), (answers, ours) = os.pipe(), os.pipe()
-    line = [str(CHROMIUM), *OPTIONS, f"--user-data-dir={home}", "about:blank"]
-    # Chromium reads commands from descriptor 3 and answers on descriptor 4.
+    pipes = [*os.pipe(), *os.pipe()]
+    # Chromium reads commands from descriptor 3 and answers on descriptor 4, which may be taken here.
+    theirs, commands, answers, ours = (fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in pipes)
+    for end in pipes:
+        os.close(end)
+
+    def connect() -> None:
+        os.dup2(theirs, 3)
+        os.dup2(ours, 4)
+
     process = subprocess.Popen(
-        ["/bin/sh", "-c", f'exec "$@" 3<&{theirs} 4>&{ours}', "sh", *line],
-        pass_fds=(theirs, ours), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-        env=os.environ | {"HOME": str(home)},
+        [str(CHROMIUM), *OPTIONS, f"--user-data-dir={home}", "about:blank"],
+        preexec_fn=connect, pass_fds=(3, 4), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,  # noqa: PLW1509
+        start_new_session=True, env=os.environ | {"HOME": str(home)},
     )  # fmt: skip
     os.close(theirs)
     os.close(ours)

@@ -66,13 +66,15 @@ def test_a_whole_run(tmp_path):
     for heading in (
         "recycle on spell_backward", "Accuracy on held-out prompts", "Outcomes of the groups",
         "Recycling and its null control", "The fate of every rollout", "Pool and batch", "Cost", "Training curves",
-        "Flips: prompts by their visits", "Prompts", "Cost saved against plain GRPO", "The command that repeats the run",
-        "Settings",
+        "Flips: prompts by their visits", "Prompts", "Cost saved against plain GRPO",
+        "The command that repeats the run", "Settings",
     ):  # fmt: skip
         assert heading in page.texts
     assert "Every rollout has a fate: ledger and step log both count 7,680." in page.texts
     assert "alarm" not in [value for _, name, value in page.attributes if name == "class"]
-    assert {"74%", "57%", "always solved", "spell_backward/0", "0afaf8b", "torch", "rekindle train run.toml"} <= set(page.texts)
+    assert {"74%", "57%", "always solved", "spell_backward/0", "0afaf8b", "torch", "rekindle train run.toml"} <= set(
+        page.texts
+    )
     assert "Mean temperature" not in page.texts  # it never changes, so there is nothing to see
     assert text.count("<svg class=") == text.count('role="img"') > 15
 
@@ -345,9 +347,9 @@ def test_samples_can_be_filtered_by_what_they_differ_in(tmp_path):
     names = [value for tag, name, value in page.attributes if tag == "select" and name == "name"]
     assert names == ["show", "kind", "role", "outcome", "reward", "step", "truncated"]
     values = [value for tag, name, value in page.attributes if tag == "option" and name == "value" and value]
-    assert values == ["first", "last", "best", "worst", "truncated", "training", "held-out", "solver",
-                      "proposer", "mixed", "failed", "wrong", "right", "no verdict",
-                      "1", "2", "12", "yes", "no"]  # fmt: skip
+    assert values == ["first", "last", "best", "worst", "truncated", "training", "held-out",
+                      "solver", "proposer", "mixed", "failed", "right", "wrong", "no verdict",
+                      "1", "2", "12", "no", "yes"]  # fmt: skip
     assert ('<details class="sample" data-show="first|last|best|worst|truncated" data-kind="training" '
             'data-role="proposer" data-level="" data-outcome="mixed" data-reward="wrong" data-step="1" '
             'data-truncated="yes">') in text  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 __all__ = ["csv_text"]
 
-_FORMULA = tuple("=+-@\t\r")
+_FORMULA = tuple("=+-@\t")
 """What spreadsheets take for a formula at the beginning of a text."""
 
 Value = str | float | None
@@ -30,5 +30,6 @@ def _cell(value: Value) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
+        value = value.replace("\r", " ")
         return f"'{value}" if value.startswith(_FORMULA) else value
     return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else f"{value:.6g}"

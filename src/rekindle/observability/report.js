@@ -20,9 +20,8 @@
   sections.forEach((one) => one.addEventListener("toggle", label));
 
   // A link to a folded section unfolds it; on paper all are unfolded.
-  const target = () => document.getElementById(decodeURIComponent(location.hash.slice(1)));
   const unfold = () => {
-    const section = target()?.querySelector("details.fold");
+    const section = document.getElementById(location.hash.slice(1))?.querySelector("details.fold");
     if (section) { section.open = true; }
   };
   addEventListener("hashchange", unfold);
@@ -85,10 +84,16 @@
   };
 
   // report.html#search=word&truncated=yes opens with these filters.
-  const given = new URLSearchParams(location.hash.slice(1));
-  const asked = [search, ...selects].filter((field) => given.has(field.name));
-  asked.forEach((field) => { field.value = given.get(field.name); });
-  selects.filter((one) => one.selectedIndex < 0).forEach((one) => { one.selectedIndex = 0; });
+  const given = () => {
+    const address = new URLSearchParams(location.hash.slice(1));
+    const asked = [search, ...selects].filter((field) => address.has(field.name));
+    if (!asked.length) { return; }
+    [search, ...selects].forEach((field) => { field.value = address.get(field.name) ?? ""; });
+    selects.filter((one) => one.selectedIndex < 0).forEach((one) => { one.selectedIndex = 0; });
+    changed();
+    bar.closest("details.fold").open = true;
+    bar.scrollIntoView();
+  };
 
   bar.addEventListener("input", changed);
   clear.addEventListener("click", reset);
@@ -114,5 +119,7 @@
   });
   bar.hidden = false;
   apply();
-  if (asked.length) { bar.scrollIntoView(); } else { unfold(); }
+  unfold();
+  given();
+  addEventListener("hashchange", given);
 })();
