@@ -3,7 +3,7 @@
     python benchmarks/report_scale.py --out FOLDER [--rollouts 1000000] [--sizes 8,1]
 
 Makes a run directory per group size (ledger, metrics, 300,000 samples, tasks) and measures ``rekindle report`` on it in
-a process of its own: wall-clock seconds, the largest resident memory, and the bytes of the page.
+a process of its own: wall-clock and CPU seconds, the largest resident memory, and the bytes of the page.
 """
 
 import argparse
@@ -100,11 +100,13 @@ def write_metrics(directory: Path, step: np.ndarray, wins: np.ndarray, size: int
             line = {"step": number, "version": number, **{f"total_{key}": value for key, value in spent.items()}}
             if number:
                 noise = rng.normal(1, 0.05, 8).tolist()
-                line |= {"rollouts": rollouts, "generated_tokens": 200 * rollouts, "seconds": 10.0 * noise[0],
-                         "reward/mean": right[number] / max(1, rollouts), "entropy": noise[1], "lr": 1e-6 * noise[2],
-                         "kl": 0.01 * noise[3], "clip_fraction": 0.1 * noise[4], "completion/length_mean": 200 * noise[5],
-                         "completion/truncated": 0.05 * noise[6], "grad_norm": noise[7], "time/generate": 6.0,
-                         "time/train": 3.0}  # fmt: skip
+                line |= {
+                    "rollouts": rollouts, "generated_tokens": 200 * rollouts, "seconds": 10.0 * noise[0],
+                    "reward/mean": right[number] / max(1, rollouts), "entropy": noise[1], "lr": 1e-6 * noise[2],
+                    "kl": 0.01 * noise[3], "clip_fraction": 0.1 * noise[4], "completion/length_mean": 200 * noise[5],
+                    "completion/truncated": 0.05 * noise[6], "grad_norm": noise[7], "time/generate": 6.0,
+                    "time/train": 3.0,
+                }  # fmt: skip
             if number % max(1, steps // 50) == 0:
                 line |= {"eval/accuracy": 0.3 + 0.4 * number / steps, "eval/greedy": 0.4 + 0.4 * number / steps}
             file.write(json.dumps(line) + "\n")
@@ -115,20 +117,29 @@ def write_samples(directory: Path, steps: int) -> None:
     with (directory / "samples.jsonl").open("w") as file:
         for number in range(SAMPLES):
             length = 1_000_000 if number % (SAMPLES // 20) == 7 else 800
-            line = {"step": 1 + number * steps // SAMPLES, "split": "train", "role": "solver", "truncated": number % 9 == 0,
-                    "task_id": f"task/{number % PROMPTS}", "reward": number % 2, "temperature": 1.0,
-                    "generated_tokens": length // 4, "outcome": "mixed", "fate": "trained", "prompt": "How many are there?",
-                    "completion": ("<think> reasoning & more </think> " * (length // 34 + 1))[:length]}  # fmt: skip
+            line = {
+                "step": 1 + number * steps // SAMPLES, "split": "train", "role": "solver", "truncated": number % 9 == 0,
+                "task_id": f"task/{number % PROMPTS}", "reward": number % 2, "temperature": 1.0, "outcome": "mixed",
+                "generated_tokens": length // 4, "fate": "trained", "prompt": "How many are there?",
+                "completion": ("<think> reasoning & more </think> " * (length // 34 + 1))[:length],
+            }  # fmt: skip
             file.write(json.dumps(line) + "\n")
 
 
 def measured(directory: Path) -> dict[str, float]:
-    """Seconds, megabytes of memory and megabytes of the page of ``rekindle report``."""
-    began = time.perf_counter()
+    """Seconds, CPU seconds, megabytes of memory and megabytes of the page of ``rekindle report``."""
+    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-m", "rekindle", "report", str(directory)], check=True)
     seconds = time.perf_counter() - began
-    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    return {"seconds": seconds, "memory_mb": memory, "page_mb": (directory / "report.html").stat().st_size / 1e6}
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    memory = after.ru_maxrss / 1024
+    return {
+        "seconds": seconds,
+        "cpu_seconds": cpu,
+        "memory_mb": memory,
+        "page_mb": (directory / "report.html").stat().st_size / 1e6,
+    }
 
 
 def main() -> None:
@@ -142,8 +153,11 @@ def main() -> None:
         directory = options.out / f"groups_of_{size}"
         write_run(directory, options.rollouts, size)
         found = measured(directory)
-        print(f"{options.rollouts // size:,} groups of {size}: {found['seconds']:.0f} s, {found['memory_mb']:.0f} MB, "
-              f"page {found['page_mb']:.1f} MB")  # fmt: skip
+        print(
+            f"{options.rollouts // size:,} groups of {size}: {found['seconds']:.0f} s, "
+            f"{found['cpu_seconds']:.0f} s of CPU, "
+            f"{found['memory_mb']:.0f} MB, page {found['page_mb']:.1f} MB"
+        )
 
 
 if __name__ == "__main__":
