@@ -70,6 +70,8 @@ def test_nothing_is_cut_and_the_page_does_not_scroll_sideways(browser, page, wid
     browser.value("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     assert browser.value("document.documentElement.scrollWidth") == width
     assert browser.value(SIDEWAYS) == []
+    tables = "[...document.querySelectorAll('.scroll')].filter((one) => one.scrollWidth > one.clientWidth + 1)"
+    assert browser.value(f"{tables}.map((one) => one.ariaLabel)") == []
 
 
 def test_text_is_as_wide_as_its_column(browser, page):

@@ -44,6 +44,8 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _SECTION = re.compile(r'<section id="([^"]*)".*?<h2>(.*?)</h2>', re.DOTALL)
 """A section as ``section`` writes it. Text of others is escaped, so it cannot look like one."""
 _SECTIONS_FOR_CONTENTS = 3
+_NARROW_COLUMNS = 3
+"""Columns up to which a table fits a phone; the rows of a wider one are folded there."""
 
 
 def document(title: str, content: str, *, filtered: bool = False) -> str:
@@ -243,20 +245,24 @@ def table(
         data: The whole table as CSV, to be saved as a file.
         kind: A further class of the style sheet.
     """
+    many = len(columns) > _NARROW_COLUMNS
+    labels = [f' data-label="{escape(column)}"' if many else "" for column in columns]
 
     def line(tag: str, cells: Sequence[Cell]) -> str:
         classes = ("", *[' class="right"'] * (len(cells) - 1))
-        marks = (f"<{tag}{kind}>{_cell(cell)}</{tag}>" for kind, cell in zip(classes, cells, strict=True))
+        attributes = ["".join(pair) for pair in zip(classes, labels if tag == "td" else [""] * len(cells), strict=True)]
+        marks = (f"<{tag}{about}>{_cell(cell)}</{tag}>" for about, cell in zip(attributes, cells, strict=True))
         return f"<tr>{''.join(marks)}</tr>"
 
     head = f"<thead>{line('th', columns)}</thead>" if any(columns) else ""
     body = "\n".join(line("td", row) for row in rows)
     scroll = f'<div class="scroll" role="region" aria-label="{escape(name)}" tabindex="0">'
+    start = '<table class="many">' if many else "<table>"
     return (
         f'<div class="{f"card {kind}".strip()}">\n{download(f"{anchor(name)}.csv", data) if data else ""}'
         f"<h3>{escape(name)}</h3>\n"
         + (f'<p class="note">{escape(note)}</p>\n' if note else "")
-        + f"{scroll}<table>{head}<tbody>{body}</tbody></table></div>\n</div>"
+        + f"{scroll}{start}{head}<tbody>{body}</tbody></table></div>\n</div>"
     )
 
 
