@@ -9,8 +9,8 @@ export OMP_NUM_THREADS ?= 1
 MINUTES ?= 30
 export TORCH ?= $(shell sed -n 's/^torch==//p' constraints.txt)
 
-.PHONY: setup quickstart smollm2 test test-slow test-all fuzz lint test-wheel test-trackers test-trl test-verl test-lowest test-newest
-.PHONY: test-pythons clean
+.PHONY: setup quickstart smollm2 test test-slow test-all fuzz lint test-wheel test-trackers test-trl test-verl test-verl-slow
+.PHONY: test-lowest test-newest test-pythons clean
 
 setup: $(VENV)/.ready
 
@@ -71,6 +71,10 @@ test-trl:
 # The wheel on verl, with the verl of constraints-verl.txt: the first time 1.9 GiB of installed packages. Python 3.11 or 3.12.
 test-verl:
 	.ci/verl
+
+# What `make test-verl` leaves out: drivers that are killed at every moment, recipe by recipe and mode by mode.
+test-verl-slow:
+	.ci/verl slow
 
 test-lowest:
 	.ci/bounds lowest

@@ -1,4 +1,7 @@
-"""A step of verl on the CPU with its own command, Ray included, where nothing but "rekindle[verl]" is installed."""
+"""A step of a recipe with verl's own command on the CPU, Ray included, where nothing but "rekindle[verl]" is installed.
+
+It is also the test that a user's command works: no cluster of the tests, no modules loaded before.
+"""
 
 import sys
 import tempfile
@@ -17,8 +20,19 @@ def main() -> None:
     """Train, and look at what is there."""
     with tempfile.TemporaryDirectory() as folder:
         assets = made_assets(Path(folder))
-        made = started(Run(str(Path(folder, "run")), steps=1, prompts=2, group=2, ranks=1), assets).checked()
+        run = Run(
+            str(Path(folder, "run")),
+            mode="rekindle",
+            steps=1,
+            prompts=2,
+            group=2,
+            ranks=1,
+            changes=["+rekindle.recipe=recycle"],
+        )
+        made = started(run, assets).checked()
         (metrics,) = made.metrics
+        (line,) = rekindle.load_run(made.out / "checkpoints" / "rekindle").metrics
+        assert line["rollouts"] == line["total_rollouts"] >= 4, line
         gap = metrics["training/rollout_probs_diff_max"]
         assert gap < 1e-5, f"the trainer's probabilities are others than the rollout's: {gap}"
         print(

@@ -21,6 +21,15 @@ def test_what_is_missing_is_one_sentence_and_code_2(missing, monkeypatch, capsys
     assert said.out == ""
 
 
+@pytest.mark.parametrize("words", [["--recipe", "erppo"], ["--", "+rekindle.recipe=erppo"]])
+def test_a_wrong_recipe_is_told_before_what_is_missing(words, monkeypatch, capsys):
+    monkeypatch.setattr(module, "find_spec", without("verl", "hydra"))
+    assert main(["verl", *words]) == 2
+    said = capsys.readouterr().err
+    assert "recipe 'erppo' is unknown; did you mean erpo?" in said
+    assert "rekindle: rekindle" not in said
+
+
 def test_the_help_says_where_overrides_go(capsys):
     with pytest.raises(SystemExit) as ended:
         main(["verl", "--help"])

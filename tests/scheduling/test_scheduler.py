@@ -1,10 +1,10 @@
-import json
 from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scheduling_cases import through_checkpoint
 
 from rekindle import Fate, History, Outcome, Rollout, Scheduler
 from rekindle.scheduling import gates, group_sizes, temperatures
@@ -240,7 +240,7 @@ def test_gates():
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 1000), told_before=st.integers(0, 8), lag=st.integers(0, 2))
 def test_a_saved_scheduler_goes_on_exactly_with_requests_in_flight(seed, told_before, lag):
-    """Save in mid-step through JSON, and compare with the scheduler that was not saved."""
+    """Save in mid-step as a checkpoint does, and compare with the scheduler that was not saved."""
     policy = spread(40, seed)
     original = make(seed=seed, max_off_policy_steps=lag)
     run(original, policy, 3)
@@ -248,10 +248,8 @@ def test_a_saved_scheduler_goes_on_exactly_with_requests_in_flight(seed, told_be
     for request in requests[:told_before]:
         original.tell(request.id, policy.play(request))
     state = original.state_dict()
-    history = {name: np.array(column) if name != "ids" else column for name, column in state["history"].items()}
-    saved = json.loads(json.dumps({key: value for key, value in state.items() if key != "history"}))
     restored = make(seed=seed, max_off_policy_steps=lag)
-    restored.load_state_dict({**saved, "history": history})
+    restored.load_state_dict(through_checkpoint(state))
     assert list(iter(restored.ask, None)) == requests[told_before:]
     results = []
     for scheduler in (original, restored):

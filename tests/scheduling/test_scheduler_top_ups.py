@@ -1,12 +1,12 @@
 """Groups that are topped up inside a step: SPEED's screening and Reinforce-Ada's rounds."""
 
-import json
 from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scheduling_cases import through_checkpoint
 
 from rekindle import Fate, History, Outcome, Rollout, Scheduler
 from rekindle.scheduling import gates
@@ -204,15 +204,13 @@ def tell_some(scheduler, policy, count):
 
 @given(seed=st.integers(0, 1000), top_up=st.sampled_from([SPEED, ADA]), told=st.integers(0, 12), lag=st.integers(0, 1))
 def test_a_scheduler_saved_in_the_middle_of_a_top_up_goes_on_exactly(seed, top_up, told, lag):
-    """Saved through JSON when some screenings are told, or all of them and some of the further requests."""
+    """Saved as in a checkpoint when some screenings are told, or all of them and some of the further requests."""
     policy = spread(seed)
     original, restored = (make(top_up, seed=seed, max_off_policy_steps=lag) for _ in range(2))
     play(original, policy, 2)
     left = tell_some(original, policy, told)
     state = original.state_dict()
-    history = {name: np.array(column) if name != "ids" else column for name, column in state["history"].items()}
-    pure = json.loads(json.dumps({key: value for key, value in state.items() if key != "history"}))
-    restored.load_state_dict({**pure, "history": history})
+    restored.load_state_dict(through_checkpoint(state))
     again = list(iter(restored.ask, None))
     assert sorted(again, key=by_id) == sorted([*left, *iter(original.ask, None)], key=by_id)
     results = []

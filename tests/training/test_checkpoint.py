@@ -79,9 +79,18 @@ def test_damage_is_one_sentence_with_a_remedy(policy, tmp_path, name, damage):
         saved.load(5)
 
 
+def with_format(path, number):
+    path.write_text(path.read_text().replace('"format": 2', f'"format": {number}'))
+
+
 def test_another_format_is_refused(policy, tmp_path):
     saved = checkpoints(tmp_path)
-    path = saved.save(5, policy, TRAINER, {}) / "state.json"
-    path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
-    with pytest.raises(CheckpointError, match="checkpoint format 2"):
+    with_format(saved.save(5, policy, TRAINER, {}) / "state.json", 3)
+    with pytest.raises(CheckpointError, match="checkpoint format 3"):
         saved.load(5)
+
+
+def test_the_format_before_is_read(policy, tmp_path):
+    saved = checkpoints(tmp_path)
+    with_format(saved.save(5, policy, TRAINER, {"value": 2}) / "state.json", 1)
+    assert saved.load(5)[1] == {"value": 2}

@@ -124,7 +124,7 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object]]] = {
     ),
     "another format": (
         "checkpoint-3/rekindle/state.json",
-        lambda path: path.write_text(path.read_text().replace('"format": 1', '"format": 7', 1)),
+        lambda path: path.write_text(path.read_text().replace('"format": 2', '"format": 7', 1)),
     ),
     "no JSON": ("checkpoint-3/rekindle/state.json", lambda path: path.write_bytes(b"\xff\x00")),
     "no object": ("checkpoint-3/rekindle/state.json", lambda path: path.write_text("[]")),
@@ -169,7 +169,7 @@ def test_a_named_checkpoint_that_is_not_whole_is_refused(spoil, words, tokenizer
 
 
 def test_files_of_an_earlier_run_are_not_replaced(tokenizer, copied):
-    assert "go on with it (resume_from_checkpoint=True" in refusal(make(tokenizer, copied), None)
+    assert "go on with its run (resume_from_checkpoint=True" in refusal(make(tokenizer, copied), None)
 
 
 def test_a_second_process_is_refused(tokenizer, tmp_path):

@@ -3,6 +3,14 @@
 import pytest
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Keep the runs in one worker of xdist, where they share a cluster; the other worker makes the other tests."""
+    for item in items:
+        if "make_run" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("cluster"))
+
+
 @pytest.fixture(scope="session")
 def assets(tmp_path_factory):
     """The folder of the tiny model and its prompts."""

@@ -27,6 +27,7 @@ class KeyedRewards(RewardManagerBase):
 
     async def run_single(self, data):
         row = data[-1:].non_tensor_batch
-        seed, session = int(row["rekindle_seed"][0]), int(row["session_id"][0])
+        seed = int(row["rekindle_seed"][0]) if "rekindle_seed" in row else 0  # of held-out prompts
+        session = int(row["session_id"][0])
         reward = keyed_reward(row["extra_info"][0]["index"], seed, session)
         return {"reward_score": reward, "reward_extra_info": {}}

@@ -3,8 +3,10 @@
 import pytest
 import torch
 from omegaconf import OmegaConf
+from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.core_algos import compute_policy_loss_vanilla
 
+from rekindle.integrations.verl.update import Update
 from rekindle.integrations.verl.update_rows import UpdateRow, active, aggregation_of, relative_weights, token_fields
 from rekindle.learning.aggregation import named_aggregation
 from rekindle.learning.credit import Credit, OffTemperature
@@ -15,6 +17,7 @@ from rekindle.learning.overlong import Mask
 from rekindle.learning.samples import build_samples
 from rekindle.learning.sides import side_scales
 from rekindle.learning.subsets import Subset, max_variance
+from rekindle.recipes import resolve
 from rekindle.types import Group, GroupRequest, Rollout, outcome_of
 
 LENGTH = 8
@@ -24,6 +27,7 @@ MODES = {
     "constant_length": "seq-mean-token-sum-norm",
 }
 PROMPT = 2
+SETTINGS = resolve({"train": {"steps": 1}}, "grpo")
 
 
 def rollout(reward, mask, *, temperature=1.0, truncated=False):
@@ -87,10 +91,10 @@ def ours(rows, logprobs, entropies):
     return torch.autograd.grad(total, logprobs, allow_unused=True)
 
 
-def verls(rows, logprobs, entropies, mode, dummies=0):
-    """The gradient of verl's loss on the fields that we write for it."""
+def verls(rows, logprobs, entropies, mode, weights=None):
+    """The gradient of verl's loss on the fields that we write for it; dummy rows count nowhere."""
     old = [one.detach() for one in logprobs]
-    weights = relative_weights(rows, aggregation_of(mode, LENGTH), dummies)
+    weights = relative_weights(rows, aggregation_of(mode, LENGTH)) if weights is None else weights
     fields = token_fields(rows, weights, old, entropies)
     width = max(len(row.mask) for row in rows)
 
@@ -99,7 +103,7 @@ def verls(rows, logprobs, entropies, mode, dummies=0):
 
     mask = matrix([torch.tensor(row.mask) for row in rows])
     config = OmegaConf.create({"clip_ratio": 0.2, "clip_ratio_low": 0.2, "clip_ratio_high": 0.2, "clip_ratio_c": 1e9})
-    config = Config(config, len(rows) + dummies, int(mask.sum()))
+    config = Config(config, len(rows), int(mask.sum()))
     loss, _ = compute_policy_loss_vanilla(
         matrix(old), matrix(logprobs), matrix(fields["advantages"]), mask, mode, config,
         matrix(fields["rollout_is_weights"]) if "rollout_is_weights" in fields else None,
@@ -123,10 +127,10 @@ class Config:
         return self._values.get(name, default)
 
 
-def assert_equal(rows, mode, every=None, dummies=0):
+def assert_equal(rows, mode):
     logprobs, entropies = leaves_of(rows)
     wanted = ours(rows, logprobs, entropies)
-    found, fields = verls(rows, logprobs, entropies, mode, dummies)
+    found, fields = verls(rows, logprobs, entropies, mode)
     assert any(one is not None and one.abs().sum() > 0 for one in wanted)
     for one, other in zip(wanted, found, strict=True):
         torch.testing.assert_close(other if other is not None else torch.zeros_like(one), one, rtol=1e-5, atol=1e-7)
@@ -150,11 +154,6 @@ def test_rows_without_gradient_are_left_out_and_still_count(aggregation, mode):
 @pytest.mark.parametrize("aggregation", [*MODES, "group_token_mean"])
 def test_another_mean_than_verls(aggregation, mode):
     assert_equal(rows_of([MIXED, OTHER], aggregation), mode)
-
-
-@pytest.mark.parametrize(("aggregation", "mode"), MODES.items())
-def test_dummy_rows_count_nowhere(aggregation, mode):
-    assert_equal(rows_of([MIXED, OTHER], aggregation), mode, dummies=3)
 
 
 STAGES: dict[str, dict] = {
@@ -187,3 +186,45 @@ def test_both_sides_of_c_rf_weigh_the_same(mode):
     rows = rows_of(single, estimator="c_rf", negative_keep_ratio=0.5)
     fields = assert_equal(rows, mode)
     assert {round(float(one.abs().max()), 3) for one in fields["advantages"]} != {1.0}
+
+
+def update_of(rows, mode, dummies):
+    """An update that keeps verl's denominators, with dummy rows of two tokens."""
+    lengths = {row.key: len(row.sample.token_ids) for row in rows} | {f"dummy{number}": 2 for number in range(dummies)}
+    tags = {key: {"seq_len": length} for key, length in lengths.items()}
+    made = Update.of(rows, tags, config=SETTINGS, aggregation=aggregation_of(mode, LENGTH), keep_all=True)
+    made.pad(KVBatchMeta(keys=list(tags), tags=list(tags.values()), partition_id="train"))
+    return made
+
+
+@pytest.mark.parametrize("multiple", [1, 2, 3, 4])
+@pytest.mark.parametrize("mode", MODES.values())
+def test_rows_left_out_of_the_step_change_no_gradient(mode, multiple):
+    rows = rows_of([MIXED, OTHER, SOLVED, group(5, rollout(0.0, [1, 1, 1, 1]), rollout(0.0, [1]))])
+    dummies = -len(rows) % multiple
+    whole, part = update_of(rows, mode, dummies), update_of(rows, mode, dummies)
+    part.leave_out_silent(multiple)
+    kept = [row for row in rows if row.key in part.trained.keys]
+    assert len(part.trained) % multiple == 0
+    assert len(part.trained) == 5 + -5 % multiple < len(whole.trained)
+    assert (part.counted, whole.counted) == (len(kept), len(rows))
+    logprobs, entropies = leaves_of(rows)
+    every, _ = verls(rows, logprobs, entropies, mode, whole._weights())
+    places = [rows.index(row) for row in kept]
+    few, _ = verls(
+        kept,
+        [logprobs[place] for place in places],
+        [entropies[place] for place in places],
+        mode,
+        [part._weights()[place] for place in places],
+    )
+    for place, found in zip(places, few, strict=True):
+        torch.testing.assert_close(found, every[place], rtol=1e-6, atol=1e-9)
+    silent = [every[place] for place in range(len(rows)) if place not in places]
+    assert all(one is None or not one.any() for one in silent)
+
+
+def test_a_step_without_signal_keeps_all_rows():
+    update = update_of(rows_of([SOLVED]), "token-mean", 0)
+    update.leave_out_silent(1)
+    assert update.trained.keys == ["0", "1"]

@@ -2,11 +2,16 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import tomli_w
+from test_verl_decisions import ledger, natively, settings
 
 from rekindle import load_run
+from rekindle.config.facts import needs_answers
+from rekindle.environments.search.partner import COUNTS
+from rekindle.tasks.loading import load_tasks
 from rekindle.warm_starts.stage import start_workbench
 from searching import search_config, self_play_config
 
@@ -49,6 +54,20 @@ def assert_conserved(run):
     assert sum(row["n"] for row in run.ledger) == run.metrics[-1]["total_rollouts"]
 
 
+def assert_decided_natively(run):
+    """The native scheduler asks for the same groups, and gives them the same fates, for the successes of the run."""
+    found = ledger(run.directory)
+    successes = {one[0]: one[6] for one in found}
+    config = settings(run)
+    tasks = load_tasks(config.task, eval_prompts=config.eval.prompts, seed=0, needs_answers=needs_answers(config)).pool
+
+    def rewards_of(request):
+        return [1.0] * successes[request.id] + [0.0] * (request.n - successes[request.id])
+
+    evaluated = replace(run, metrics=[line for line in run.metrics if line["step"]])
+    assert found == sorted(natively(evaluated, [task.id for task in tasks], rewards_of))
+
+
 @pytest.fixture(scope="module")
 def search_changes(tmp_path_factory):
     return started_in(tmp_path_factory.mktemp("search"), search_config(), "recycle", 24, 72)
@@ -58,11 +77,15 @@ def test_a_search_agent_trains_through_verl(make_run, search_changes):
     made = make_run(mode="rekindle", steps=STEPS, prompts=4, group=4, changes=list(search_changes)).checked()
     run = load_run(made.out / "checkpoints" / "rekindle")
     assert_conserved(run)
+    assert_decided_natively(run)
     assert all(one[GAP] < 1e-5 for one in made.metrics if one["step"])
     last = run.metrics[-1]
     assert last["total_tool_tokens"] > 0, "documents were read"
     assert sum(line["groups/trained"] for line in run.metrics) > 0
     assert "level_1/groups" in last or "level_2/groups" in last
+    assert {f"search/{name}" for name in COUNTS} <= {*last}, "the keys of rekindle train"
+    turns = sum(line["search/turns"] for line in run.metrics if line["step"])
+    assert turns >= last["total_rollouts"]
     samples = [one for one in run.samples if one["split"] == "train"]
     assert any(one["turns"] > 1 for one in samples)
     assert all(one["failure"] is None for one in samples)
@@ -112,6 +135,8 @@ def test_self_play_trains_both_roles_in_one_update(make_run, self_play_changes):
     assert found["valid"]["fate"] in {"trained", "excess", "retired"}
     assert any(one["role"] == "proposer" and one["turns"] > 1 for one in run.samples)
     assert any(line["proposer/queries"] > 0 for line in run.metrics if line["step"])
+    both = {f"{role}/{name}" for role in ("proposer", "search") for name in COUNTS}
+    assert both <= {*run.metrics[-1]}, "the keys of rekindle train"
 
 
 def test_the_policy_checks_the_questions_in_sessions_of_its_own(make_run, self_play_changes):

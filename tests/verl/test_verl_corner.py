@@ -1,7 +1,6 @@
 """Stock verl on a CPU: two ranks over gloo, and rekindle's engine as its rollout server."""
 
-from runs import started
-from tiny_run import SEPARATE, Run
+from tiny_run import SEPARATE
 
 GAP = "training/rollout_probs_diff_max"
 
@@ -26,19 +25,3 @@ def test_a_run_with_a_server_of_its_own_trains_on_what_older_weights_sampled(mak
     assert gaps[0] < 1e-5, "the first weights have arrived"
     assert len(gaps) == 3
     assert all(1e-5 < gap < 0.5 for gap in gaps[1:]), "one prompt batch is ahead of the trainer"
-
-
-def test_a_driver_that_is_killed_leaves_a_checkpoint_that_the_next_run_goes_on_from(make_run, tmp_path):
-    changes = ["trainer.save_freq=1", "trainer.resume_mode=auto"]
-    step = "verl.trainer.ppo.v1.trainer_base:PPOTrainer._update_actor"
-    killed = make_run(out=str(tmp_path / "one"), steps=3, changes=changes, moment=step, at=3)
-    assert killed.code == 1
-    assert [one["step"] for one in killed.metrics] == [1, 2]
-    resumed = make_run(out=str(tmp_path / "one"), steps=3, changes=changes).checked()
-    assert [one["step"] for one in resumed.metrics] == [3]
-
-
-def test_a_user_starts_it_with_the_command_of_verl(assets, tmp_path):
-    made = started(Run(str(tmp_path / "run"), steps=1, prompts=2, group=2, ranks=1), assets).checked()
-    (metrics,) = made.metrics
-    assert 0 < metrics[GAP] < 1e-5

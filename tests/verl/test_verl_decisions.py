@@ -9,6 +9,7 @@ from tiny_run import row
 
 from rekindle import load_run
 from rekindle.config import Config, read_toml
+from rekindle.evaluation.profile_file import load_profile, rows_for
 from rekindle.integrations.verl.rows import tasks_of
 from rekindle.methods import build_scheduler
 from rekindle.types import Rollout
@@ -34,17 +35,27 @@ def rewarded(reward):
     return Rollout(token_ids=[0, 1], loss_mask=[False, True], logprobs=[0.0, -1.0], reward=reward)
 
 
-def natively(run):
-    """Records of the native scheduler for the same rewards, with the movements that the run has measured."""
-    config = Config.model_validate_json(json.dumps(read_toml(run.directory / "config.toml")))
-    numbers = {task.id: number for number, task in enumerate(tasks_of([row(number) for number in range(40)]))}
-    scheduler, records = build_scheduler(config, list(numbers), None), []
+def settings(run):
+    """The settings in the run's directory."""
+    return Config.model_validate_json(json.dumps(read_toml(run.directory / "config.toml")))
+
+
+def natively(run, ids, rewards_of):
+    """Records of the native scheduler for the same rewards, with the movements that the run has measured.
+
+    Args:
+        run: The run on verl.
+        ids: Of the pool, in its order.
+        rewards_of: The rewards of a request's rollouts.
+    """
+    config = settings(run)
+    profiled = run.directory / "profile.parquet"
+    profile = rows_for(load_profile(profiled), ids) if profiled.exists() else None
+    scheduler, records = build_scheduler(config, ids, profile), []
     for line in run.metrics:
         while scheduler.take() is None:
             for request in list(iter(scheduler.ask, None)):
-                number = numbers[request.task_id]
-                rewards = [keyed_reward(number, request.seed, session) for session in range(request.n)]
-                scheduler.tell(request.id, [rewarded(reward) for reward in rewards])
+                scheduler.tell(request.id, [rewarded(reward) for reward in rewards_of(request)])
         records += scheduler.drain_records()
         scheduler.advance(line["version"], line["moved"] or 0.0)
     return [
@@ -56,17 +67,35 @@ def natively(run):
     ]  # fmt: skip
 
 
+def keyed(numbers):
+    """Rewards of `keyed_rewards.py`, where tasks have these numbers."""
+
+    def rewards_of(request):
+        number = numbers[request.task_id]
+        return [keyed_reward(number, request.seed, session) for session in range(request.n)]
+
+    return rewards_of
+
+
+SINGLE = ("actor_rollout_ref.rollout.n=1",)
+FAST = {"recycle": (), "erpo": HEAT, "dapo": (), "rekindle": SINGLE}
+SLOW = {"grpo": (), "c_rf_ntf": SINGLE, "sgpo": (*SINGLE, "+rekindle.profile.samples=4")}
+
+
 @pytest.mark.parametrize(
     ("recipe", "changes"),
-    [("recycle", ()), ("erpo", HEAT), ("dapo", ()), ("rekindle", ("actor_rollout_ref.rollout.n=1",))],
+    [*FAST.items(), *(pytest.param(*one, marks=pytest.mark.slow) for one in SLOW.items())],
 )
 def test_decisions_are_those_of_the_native_scheduler(recipe, changes, make_run):
     asked = [f"+rekindle.recipe={recipe}", *changes, *REWARDS]
     made = make_run(mode="rekindle", steps=12 if recipe == "erpo" else 6, changes=asked).checked()
     run = load_run(made.out / "checkpoints" / "rekindle")
-    found, wanted = ledger(run.directory), natively(run)
+    numbers = {task.id: number for number, task in enumerate(tasks_of([row(number) for number in range(40)]))}
+    found, wanted = ledger(run.directory), natively(run, list(numbers), keyed(numbers))
     assert found == sorted(wanted)
     if recipe == "erpo":
         assert len({one[5] for one in found}) > 1
     if recipe == "rekindle":
         assert all(line["moved"] is not None for line in run.metrics)
+    if recipe == "sgpo":
+        assert len({one[4] for one in found}) > 1

@@ -1,6 +1,6 @@
 """Modes that go on sampling during an update, and a recipe that profiles the prompts before the first step."""
 
-from test_verl_recipes import assert_conserved
+from test_verl_recipes import GAP, assert_conserved
 from tiny_run import SEPARATE
 
 from rekindle import load_run
@@ -31,7 +31,9 @@ def test_separate_rollouts_go_on_during_an_update(make_run):
 
 def test_a_profile_is_made_before_the_first_step(make_run):
     changes = ["+rekindle.recipe=sgpo", "actor_rollout_ref.rollout.n=1", "+rekindle.profile.samples=2"]
-    made = make_run(mode="rekindle", steps=2, reward="often", changes=changes).checked()
+    made = make_run(mode="rekindle", steps=6, reward="often", changes=changes).checked()
     run = run_of(made)
     assert (run.directory / "profile.parquet").exists()
-    assert_conserved(run, 2)
+    assert_conserved(run, 6)
+    assert all(0 < one[GAP] < 1e-5 for one in made.metrics)
+    assert all(line["policy_gap"] < 1e-5 for line in run.metrics)

@@ -15,6 +15,7 @@ from rekindle.types import Rollout
 
 STEPS, PROMPTS = 4, 4
 MANAGER = "rekindle.integrations.verl.agent_loops.RowAgentLoopManager"
+ONE_ROW = ["actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=1"]
 SAME = ("critic/", "actor/", "response_length/", "prompt_length/", "num_turns/")
 
 
@@ -37,8 +38,11 @@ def asked_by(run):
 
 
 def test_recipe_grpo_is_stock_verl(make_run, tmp_path):
-    ours = make_run(mode="rekindle", steps=STEPS, prompts=PROMPTS, changes=["+rekindle.recipe=grpo"]).checked()
-    rows = asked_by(load_run(ours.out / "checkpoints" / "rekindle"))
+    given = {"steps": STEPS, "prompts": PROMPTS, "reward": "often"}
+    ours = make_run(mode="rekindle", changes=["+rekindle.recipe=grpo", *ONE_ROW], **given).checked()
+    run = load_run(ours.out / "checkpoints" / "rekindle")
+    assert any(line["trained_tokens"] < line["generated_tokens"] for line in run.metrics), "silent rows are left out"
+    rows = asked_by(run)
     assert len(rows) == STEPS * PROMPTS
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "asked.parquet")
     changes = [
@@ -46,7 +50,7 @@ def test_recipe_grpo_is_stock_verl(make_run, tmp_path):
         "data.shuffle=False",
         f"+actor_rollout_ref.rollout.agent.agent_loop_manager_class={MANAGER}",
     ]
-    stock = make_run(mode="sync", steps=STEPS, prompts=PROMPTS, changes=changes).checked()
+    stock = make_run(mode="sync", changes=[*changes, *ONE_ROW], **given).checked()
     for one, other in zip(ours.metrics, stock.metrics, strict=True):
         names = [name for name in other if name.startswith(SAME) and not name.startswith("actor/perf")]
         assert {"critic/score/mean", "critic/advantages/max", "actor/pg_loss", "actor/grad_norm", "actor/entropy"} <= {

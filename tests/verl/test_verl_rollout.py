@@ -82,7 +82,7 @@ def test_a_long_prompt_leaves_the_rest_of_the_length_for_the_answer(server):
 
 def test_an_aborted_request_goes_on_with_the_tokens_that_it_has(server):
     asked = [([1, 2, number], sampling(number)) for number in range(6)]
-    whole, steps, ended = answers(Client(server), asked), Counted(server._sampler), []
+    whole, steps, ended = answers(Client(server), asked), Counted(server._sampler, held=3), []
     generate = server.generate
 
     async def noted(*args, **named):

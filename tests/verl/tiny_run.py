@@ -15,10 +15,15 @@ ENVIRONMENT = {
     "RAY_prestart_worker_first_driver": "0",
     "TRANSFER_QUEUE_ENABLE": "1",
     "RAY_DEDUP_LOGS": "0",
+    "RAY_worker_niceness": "0",
     "OMP_NUM_THREADS": "1",
     "PYTHONUNBUFFERED": "1",
 }
 """Variables that every process of a run has."""
+
+
+FLOAT32 = ("param_dtype", "reduce_dtype", "buffer_dtype")
+"""What FSDP has in float32."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,22 @@ SEPARATE = [
     "trainer.v1.separate_async.parameter_sync_step=1",
 ]
 """Changes with which a rollout server has a made-up GPU of its own; the mode may be ours."""
+REFERENCE = [
+    "actor_rollout_ref.actor.use_kl_loss=True",
+    "actor_rollout_ref.actor.kl_loss_coef=0.1",
+    "actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu=1",
+    "actor_rollout_ref.ref.use_torch_compile=False",
+    "actor_rollout_ref.ref.fsdp_config.use_torch_compile=False",
+    "actor_rollout_ref.ref.fsdp_config.dtype=float32",
+    *(f"+actor_rollout_ref.ref.fsdp_config.mixed_precision.{name}=fp32" for name in FLOAT32),
+]
+"""Changes with which the loss has a KL term."""
+LORA = [
+    "actor_rollout_ref.model.lora_rank=4",
+    "actor_rollout_ref.model.lora_alpha=8",
+    "actor_rollout_ref.model.lora.merge=True",
+]
+"""Changes with which adapters are trained, and merged for rollouts."""
 
 
 def row(number):
@@ -128,7 +149,6 @@ def overrides(run, assets):
 
 
 def _actor_and_rollout(run, assets, rows):
-    float32 = ("param_dtype", "reduce_dtype", "buffer_dtype")
     return [
         f"actor_rollout_ref.model.path={assets}/model",
         "actor_rollout_ref.model.use_remove_padding=False",
@@ -141,7 +161,7 @@ def _actor_and_rollout(run, assets, rows):
         "actor_rollout_ref.actor.use_torch_compile=False",
         "actor_rollout_ref.actor.fsdp_config.use_torch_compile=False",
         "actor_rollout_ref.actor.fsdp_config.dtype=float32",
-        *(f"+actor_rollout_ref.actor.fsdp_config.mixed_precision.{name}=fp32" for name in float32),
+        *(f"+actor_rollout_ref.actor.fsdp_config.mixed_precision.{name}=fp32" for name in FLOAT32),
         "actor_rollout_ref.rollout.name=rekindle_cpu",
         f"actor_rollout_ref.rollout.n={run.group}",
         f"actor_rollout_ref.rollout.tensor_model_parallel_size={run.ranks}",

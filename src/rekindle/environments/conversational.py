@@ -52,6 +52,10 @@ class Conversational(Protocol[Held]):
         """Judge conversations that have ended; their rollouts, in order."""
         ...
 
+    def counted(self, held: Held) -> Mapping[str, int]:
+        """Events of a conversation under the keys of ``Environment.counts``; may be empty."""
+        ...
+
 
 def hold(
     engine: Engine | None, partner: Callable[[Mapping[Name, Held]], Partner], starts: Sequence[Start[Held]]

@@ -133,6 +133,14 @@ class Dialogue:
         """See ``Conversational.finish``."""
         return [one.rollout() for one in held]
 
+    def counted(self, held: "Held") -> Mapping[str, int]:
+        """See ``Conversational.counted``."""
+        return {name: held.conversation.counts[name] for name in self._counts}
+
+    def _count(self, held: "Held", name: str, count: int) -> None:
+        self._counts[name] += count
+        held.conversation.counts[name] += count
+
     def _hold(self, starts: "Sequence[Start[Held]]") -> "list[list[Held]]":
         began, responding = time.perf_counter(), self._seconds["verify"]
         groups = hold(self._engine, self.partner, starts)
@@ -153,7 +161,7 @@ class Dialogue:
         if conversation.failure is not None:
             return False
         conversation.add_turn(completion)
-        self._counts["dialogue/turns"] += 1
+        self._count(held, "dialogue/turns", 1)
         said = self._called(held, "respond", self._partner.respond, held.state, completion.text)
         if conversation.failure is not None:
             return False
@@ -193,7 +201,7 @@ class Dialogue:
         left = self._left(conversation)
         text = self._codec.plain(held.reply.encode("utf-8", "replace").decode())
         shown = text[: min(limits.reply_tokens, left // 2)]
-        self._counts["dialogue/replies_cut"] += len(shown) < len(text)
+        self._count(held, "dialogue/replies_cut", len(shown) < len(text))
         before = list(self._frame.before)
         if before and before[0] in self._codec.end_ids and conversation.token_ids[-1] in self._codec.end_ids:
             before = before[1:]

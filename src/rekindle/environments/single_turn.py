@@ -86,6 +86,10 @@ class SingleTurn:
         """See ``Conversational.finish``."""
         return [self._rollout(one, verdict) for one, verdict in zip(held, self._judge(held), strict=True)]
 
+    def counted(self, held: Answer) -> Mapping[str, int]:
+        """See ``Conversational.counted``."""
+        return {}
+
     def _complete(self, starts: Sequence[Start[Answer]]) -> list[list[Answer]]:
         began = time.perf_counter()
         assert self._engine is not None, "an environment without an engine is played one conversation at a time"

@@ -16,6 +16,8 @@ from types import ModuleType
 
 __all__ = ["Contract", "installed", "release"]
 
+OF_RAY = "_ray_trace_ctx"
+"""Parameter that Ray adds to methods of classes that actors are made of."""
 TITLES = {"trl": "TRL"}
 """Packages whose names are written in another way."""
 
@@ -63,7 +65,7 @@ class Contract:
             found = _find(place)
             if not callable(found):
                 yield self._sentence(place, "is gone")
-            elif (now := ", ".join(inspect.signature(found).parameters)) != parameters:
+            elif (now := ", ".join(one for one in inspect.signature(found).parameters if one != OF_RAY)) != parameters:
                 yield self._sentence(place, f"now takes ({now}), and {self.integration} was written for ({parameters})")
 
     def missing_attributes(self) -> Iterator[str]:

@@ -162,6 +162,7 @@ class HostedRun:
             "record": self.record.state_dict(),
             "supply": self._supply.state_dict(),
             "scheduler": self._scheduler.state_dict(),
+            "steps": self.steps.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -170,6 +171,8 @@ class HostedRun:
         self.record.load_state_dict(state["record"])
         self._supply.load_state_dict(state["supply"])  # first, because the scheduler's state refers to its tasks
         self._scheduler.load_state_dict(state["scheduler"])
+        if "steps" in state:  # format 1 has none
+            self.steps.load_state_dict(state["steps"])
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         try:

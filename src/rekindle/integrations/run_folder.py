@@ -47,18 +47,18 @@ class RunFolder:
         if directory is None:
             return
         begun = (directory / "config.toml").is_file()
-        if begun and resumable and not resume:
-            raise ConfigError(
-                f"{directory} has the files of an earlier run; go on with it (resume_from_checkpoint=True in "
-                "train()), or choose another output_dir"
-            )
-        if resume and not begun:
-            raise ConfigError(
-                f"{directory} has no files of the run to resume (no config.toml); restore them, or choose another "
-                "output_dir and begin with the checkpoint's model"
-            )
-        if resume:
-            with self._worded():
+        with self._worded():
+            if begun and resumable and not resume:
+                raise ConfigError(
+                    f"{directory} has the files of an earlier run; add --resume to go on with its run, or choose "
+                    "another --out"
+                )
+            if resume and not begun:
+                raise ConfigError(
+                    f"{directory} has no files of the run to resume (no config.toml); restore them, or choose "
+                    "another --out and begin with the checkpoint's model"
+                )
+            if resume:
                 run_directory.check_same(self._config, directory)
 
     @contextmanager

@@ -17,4 +17,6 @@ def counts_silent(config: Config) -> bool:
     """
     train, plain = config.train, grpo()
     leaves = all(getattr(config, table) == getattr(plain, table) for table in CHOOSING)
+    if config.loss.aggregation == "group_token_mean":  # no mean of the other trainer's
+        return False
     return leaves and (train.oversample, train.gate) == (plain.train.oversample, plain.train.gate)

@@ -15,7 +15,9 @@ from rekindle.types import UserError
 
 __all__ = ["digest_of", "read_state", "state_file", "write_state"]
 
-FORMAT = 1
+FORMAT = 2
+READ = (1, 2)
+"""Formats that are read. In format 1 the tokens of rollouts that wait are in JSON."""
 STATE, ARRAYS = "state.json", "arrays.safetensors"
 
 
@@ -47,10 +49,10 @@ def read_state(folder: Path) -> dict[str, Any]:
     """
     try:
         document = json.loads((folder / STATE).read_text(encoding="utf-8"))
-        if document["format"] != FORMAT:
+        if document["format"] not in READ:
             raise UserError(
-                f"{folder} has format {document['format']}, and this rekindle reads format {FORMAT}; resume with the "
-                "version that wrote it"
+                f"{folder} has format {document['format']}, and this rekindle reads formats up to {FORMAT}; resume "
+                "with the version that wrote it"
             )
         if document["digest"] != digest_of(json.dumps(document["state"]).encode(), (folder / ARRAYS).read_bytes()):
             raise ValueError("its contents are not those that were written")

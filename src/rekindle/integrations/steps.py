@@ -5,11 +5,12 @@ steps.finish(update)                 the new weights are live
 
 An environment that returns before all its requests are played has ``in_flight``; it is asked again until a step is
 complete, and goes on playing during the update. With ``train.max_off_policy_steps`` the requests of further steps are
-out before a step is taken.
+out before a step is taken; what is played of them is part of the state.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rekindle.config import Config
@@ -20,6 +21,8 @@ from rekindle.records.clock import StepClock
 from rekindle.records.endings import stop_after
 from rekindle.records.supply import GivenTasks, Supply
 from rekindle.records.update_stats import UpdateStats
+from rekindle.scheduling import serialization
+from rekindle.scheduling.rollout_columns import ReadColumns, RolloutColumns
 from rekindle.scheduling.scheduler import Scheduler
 from rekindle.types import (
     Environment,
@@ -37,6 +40,33 @@ __all__ = ["Steps"]
 
 NO_REWARD = "no reward: every reward function returned None"
 """Cause of a rollout's failure where no reward function returned a number."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Played:
+    """A request that was played, and told to the scheduler.
+
+    Attributes:
+        request: The request.
+        rollouts: Its rollouts; empty where the attempt failed.
+        seconds: From the ask to the tell.
+    """
+
+    request: GroupRequest
+    rollouts: Sequence[Rollout]
+    seconds: float
+
+    def to_json(self, columns: RolloutColumns) -> dict[str, Any]:
+        return {
+            "request": serialization.request_to_json(self.request),
+            "rollouts": [serialization.rollout_to_json(one, columns) for one in self.rollouts],
+            "seconds": self.seconds,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], columns: ReadColumns) -> "_Played":
+        rollouts = [serialization.rollout_from_json(one, columns) for one in value["rollouts"]]
+        return cls(serialization.request_from_json(value["request"]), rollouts, value["seconds"])
 
 
 class Steps:
@@ -80,7 +110,7 @@ class Steps:
         self._supply: Supply = supply or GivenTasks()
         self._counts_silent, self._silent = counts_silent, list[TrainingSample]()
         self._requests: dict[int, GroupRequest] = {}
-        self._played: dict[int, list[tuple[GroupRequest, Sequence[Rollout]]]] = {}
+        self._played: dict[int, list[_Played]] = {}
         """By step; the steps were not taken."""
         self.clock = self._new_clock()
 
@@ -107,10 +137,11 @@ class Steps:
         while not self.over:
             self.clock, counts = self._new_clock(), self._counts()
             self._supply.prepare(self._record.step + 1, self._record.version)
-            wanted, seconds = self._scheduler.groups_per_step, dict[int, float]()
-            groups = self._collected(seconds)
-            for request, rollouts in self._played.pop(self._record.step + 1, ()):
-                self._record.note(request, rollouts)
+            wanted = self._scheduler.groups_per_step
+            groups = self._collected()
+            played = self._played.pop(self._record.step + 1, ())
+            for one in played:
+                self._record.note(one.request, one.rollouts)
             if groups is None:
                 self.over = self._scheduler.stopped or "the scheduler has no further requests"
                 break
@@ -123,7 +154,7 @@ class Steps:
             self._record.collected(
                 records,
                 samples,
-                seconds,
+                {one.request.id: one.seconds for one in played},
                 self._scheduler.pool,
                 wanted,
                 supplied=supplied,
@@ -160,7 +191,22 @@ class Steps:
         )
         return "" if stop is None else stop.why
 
-    def _collected(self, seconds: dict[int, float]) -> list[Group] | None:
+    def state_dict(self) -> dict[str, Any]:
+        """State between two steps: what was played of further steps, with its tokens as arrays in ``rollouts``."""
+        columns = RolloutColumns()
+        played = [one.to_json(columns) for several in self._played.values() for one in several]
+        return {"played": played, "rollouts": columns.arrays()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore."""
+        self._played, columns = {}, ReadColumns(state["rollouts"])
+        for one in state["played"]:
+            self._keep(_Played.from_json(one, columns))
+
+    def _keep(self, played: _Played) -> None:
+        self._played.setdefault(played.request.step, []).append(played)
+
+    def _collected(self) -> list[Group] | None:
         """The groups of the next step; None where the scheduler has no further requests."""
         rollouts = unjudged = 0
         self._silent = []
@@ -178,7 +224,7 @@ class Steps:
                 )
             if groups is not None or not (requests or self._in_flight):
                 return groups
-            played = self._play(requests, seconds)
+            played = self._play(requests)
             rollouts += len(played)
             unjudged += sum(one.failure == NO_REWARD for one in played)
 
@@ -192,16 +238,16 @@ class Steps:
     def _in_flight(self) -> int:
         return getattr(self._environment, "in_flight", 0)
 
-    def _play(self, requests: Sequence[GroupRequest], seconds: dict[int, float]) -> list[Rollout]:
+    def _play(self, requests: Sequence[GroupRequest]) -> list[Rollout]:
         self._requests |= {request.id: request for request in requests}
         before, found = sum(self._environment.seconds.values()), list[Rollout]()
         failed, played = list[str](), 0
         for request_id, rollouts in self._environment.play(requests):
             request, played = self._requests.pop(request_id), played + 1
-            seconds[request_id] = sum(self._environment.seconds.values()) - before
+            spent = sum(self._environment.seconds.values()) - before
             with self.clock.timed("schedule"):
                 self._scheduler.tell(request_id, rollouts)
-                self._played.setdefault(request.step, []).append((request, rollouts or ()))
+            self._keep(_Played(request, rollouts or (), spent))
             found += rollouts or ()
             failed += sorted({one.failure or "void" for one in rollouts or () if one.void})[:1]
             if self._counts_silent and (judged := usable(rollouts)) and not _has_signal(judged):

@@ -12,6 +12,7 @@ import numpy as np
 
 from rekindle.scheduling import serialization
 from rekindle.scheduling.group_records import GroupRecord
+from rekindle.scheduling.rollout_columns import ReadColumns, RolloutColumns
 from rekindle.types import Group, GroupRequest
 
 __all__ = ["Cohort", "OpenCohorts"]
@@ -83,17 +84,21 @@ class Cohort:
         rng = np.random.default_rng((seed, self.step, 0, 1))
         return set(rng.choice(ids, self.target, replace=False).tolist())
 
-    def to_json(self) -> dict[str, Any]:
-        """JSON values; requests in flight are saved and go out again after a restore."""
+    def to_json(self, columns: RolloutColumns) -> dict[str, Any]:
+        """JSON values; requests in flight are saved and go out again after a restore.
+
+        Args:
+            columns: Take the tokens of the rollouts.
+        """
         again = [*self.reissue, *self.open.values()]
         return {
             "step": self.step,
             "target": self.target,
             "rows": [list(pair) for pair in self.rows],
             "again": [serialization.request_to_json(request) for request in sorted(again, key=lambda one: one.id)],
-            "unfinished": [serialization.group_to_json(group) for group in self.unfinished.values()],
+            "unfinished": [serialization.group_to_json(group, columns) for group in self.unfinished.values()],
             "tops_up": [list(pair) for pair in self.tops_up.items()],
-            "groups": [serialization.group_to_json(group) for group in self.groups],
+            "groups": [serialization.group_to_json(group, columns) for group in self.groups],
             "records": [] if self.taken else [serialization.record_to_json(one) for one in self.records],
             "drawn": sorted(self.drawn),
             "rounds": self.rounds,
@@ -101,16 +106,17 @@ class Cohort:
         }
 
     @classmethod
-    def from_json(cls, saved: Mapping[str, Any]) -> Self:
+    def from_json(cls, saved: Mapping[str, Any], columns: ReadColumns | None) -> Self:
         """Inverse of ``to_json``."""
+        unfinished = [serialization.group_from_json(group, columns) for group in saved["unfinished"]]
         return cls(
             step=saved["step"],
             target=saved["target"],
             rows=deque((row, n) for row, n in saved["rows"]),
             reissue=deque(serialization.request_from_json(request) for request in saved["again"]),
-            unfinished={group.request.id: group for group in map(serialization.group_from_json, saved["unfinished"])},
+            unfinished={group.request.id: group for group in unfinished},
             tops_up=dict(saved["tops_up"]),
-            groups=[serialization.group_from_json(group) for group in saved["groups"]],
+            groups=[serialization.group_from_json(group, columns) for group in saved["groups"]],
             records=[serialization.record_from_json(one) for one in saved["records"]],
             drawn=set(saved["drawn"]),
             rounds=saved["rounds"],
@@ -175,10 +181,12 @@ class OpenCohorts:
         while self._cohorts and self._cohorts[0].taken:
             self._cohorts.popleft()
 
-    def to_json(self) -> list[dict[str, Any]]:
-        """JSON values of all cohorts."""
-        return [cohort.to_json() for cohort in self._cohorts]
+    def state_dict(self) -> dict[str, Any]:
+        """JSON values of all cohorts in ``cohorts``, and the tokens of their rollouts as arrays in ``rollouts``."""
+        columns = RolloutColumns()
+        return {"cohorts": [cohort.to_json(columns) for cohort in self._cohorts], "rollouts": columns.arrays()}
 
-    def load_json(self, saved: Sequence[Mapping[str, Any]]) -> None:
-        """Replace the cohorts with saved ones."""
-        self._cohorts = deque(map(Cohort.from_json, saved))
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Replace the cohorts with saved ones; those of format 1 have no ``rollouts``."""
+        columns = ReadColumns(state["rollouts"]) if "rollouts" in state else None
+        self._cohorts = deque(Cohort.from_json(one, columns) for one in state["cohorts"])

@@ -259,7 +259,7 @@ class Scheduler:
     # -- state --------------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """State for an exact resume: arrays in ``history`` and ``pool``, JSON values elsewhere.
+        """State for an exact resume: arrays in ``history``, ``pool`` and ``rollouts``, JSON values elsewhere.
 
         Requests in flight are saved and go out again after a restore, with the same ids and seeds.
         """
@@ -271,7 +271,7 @@ class Scheduler:
             "stopped": self.stopped,
             "pool": self.pool.state_dict(),
             "history": self.history.state_dict(),
-            "cohorts": self._cohorts.to_json(),
+            **self._cohorts.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -283,5 +283,5 @@ class Scheduler:
         self.pool.load_state_dict(state["pool"])
         self.version, self.stopped = state["version"], state["stopped"]
         self._next_step, self._requests.next_id = state["next_step"], state["next_request"]
-        self._cohorts.load_json(state["cohorts"])
+        self._cohorts.load_state_dict(state)
         self._records = []

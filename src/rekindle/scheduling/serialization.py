@@ -1,9 +1,13 @@
-"""Conversion of requests, groups and records to JSON values and back, for checkpoints."""
+"""Conversion of requests, groups and records to JSON values and back, for checkpoints.
 
-from dataclasses import asdict, replace
+The tokens of rollouts are columns beside them (``rollout_columns``). Checkpoints of format 1 have them in JSON.
+"""
+
+from dataclasses import asdict, fields
 from typing import Any
 
 from rekindle.scheduling.group_records import GroupRecord
+from rekindle.scheduling.rollout_columns import NAMES, ReadColumns, RolloutColumns
 from rekindle.types import Document, Fate, Group, GroupRequest, Outcome, Retrieval, Rollout
 
 __all__ = [
@@ -17,6 +21,10 @@ __all__ = [
     "rollout_to_json",
 ]
 
+VALUES = tuple(one.name for one in fields(Rollout) if one.name not in NAMES)
+"""Fields of a rollout that are JSON values."""
+PLACE = "place"
+"""Entry of a rollout's values: its place in the columns."""
 _OUTCOME_FIELDS = ("outcome", "previous_outcome", "first_outcome")
 
 
@@ -30,11 +38,11 @@ def request_from_json(value: dict[str, Any]) -> GroupRequest:
     return GroupRequest(**value)
 
 
-def group_to_json(group: Group) -> dict[str, Any]:
-    """JSON values of a group and all its rollouts; floats survive JSON exactly."""
+def group_to_json(group: Group, columns: RolloutColumns) -> dict[str, Any]:
+    """JSON values of a group and all its rollouts, whose tokens are added to the columns."""
     return {
         "request": request_to_json(group.request),
-        "rollouts": [rollout_to_json(rollout) for rollout in group.rollouts],
+        "rollouts": [rollout_to_json(rollout, columns) for rollout in group.rollouts],
         "outcome": group.outcome,
         "previous_outcome": group.previous_outcome,
         "first_outcome": group.first_outcome,
@@ -44,12 +52,12 @@ def group_to_json(group: Group) -> dict[str, Any]:
     }
 
 
-def group_from_json(value: dict[str, Any]) -> Group:
+def group_from_json(value: dict[str, Any], columns: ReadColumns | None) -> Group:
     """Inverse of ``group_to_json``."""
     successes, failures = value["beta"]
     return Group(
         request=request_from_json(value["request"]),
-        rollouts=tuple(rollout_from_json(rollout) for rollout in value["rollouts"]),
+        rollouts=tuple(rollout_from_json(rollout, columns) for rollout in value["rollouts"]),
         **_outcomes(value),
         streak=value["streak"],
         beta=(successes, failures),
@@ -72,17 +80,20 @@ def _outcomes(value: dict[str, Any]) -> dict[str, Any]:
     return {name: None if value[name] is None else Outcome(value[name]) for name in _OUTCOME_FIELDS}
 
 
-def rollout_to_json(rollout: Rollout) -> dict[str, Any]:
-    """JSON values of a rollout; floats survive JSON exactly."""
-    sequences = {name: list(getattr(rollout, name)) for name in ("token_ids", "loss_mask", "logprobs")}
-    without = replace(rollout, token_ids=(), loss_mask=(), logprobs=())  # asdict would copy every number
-    return {**asdict(without), **sequences}
+def rollout_to_json(rollout: Rollout, columns: RolloutColumns) -> dict[str, Any]:
+    """JSON values of a rollout, whose tokens are added to the columns; floats survive JSON exactly."""
+    values = {name: getattr(rollout, name) for name in VALUES}  # asdict would copy every number
+    retrievals = [asdict(one) for one in rollout.retrievals]
+    own = {"rewards": dict(rollout.rewards), "audits": dict(rollout.audits), "retrievals": retrievals}
+    return {**values, **own, PLACE: columns.add(rollout)}
 
 
-def rollout_from_json(value: dict[str, Any]) -> Rollout:
-    """Inverse of ``rollout_to_json``."""
-    retrievals = tuple(_retrieval_from_json(retrieval) for retrieval in value["retrievals"])
-    return Rollout(**{**value, "retrievals": retrievals})
+def rollout_from_json(value: dict[str, Any], columns: ReadColumns | None) -> Rollout:
+    """Inverse of ``rollout_to_json``; None: there are no columns, and the tokens are among the values (format 1)."""
+    own = dict(value)
+    if columns is not None:
+        own |= columns.at(own.pop(PLACE))
+    return Rollout(**{**own, "retrievals": tuple(map(_retrieval_from_json, value["retrievals"]))})
 
 
 def _retrieval_from_json(value: dict[str, Any]) -> Retrieval:

@@ -3,7 +3,7 @@
     checkpoints/step-N/
       model/                 a Hugging Face directory (weights and tokenizer), or a LoRA adapter in PEFT's format
       optimizer.safetensors  of the last checkpoint only, unless checkpoint.optimizer = "all"
-      scheduler.safetensors  the history's columns
+      scheduler.safetensors  the history's columns, and tokens of rollouts that wait for their step
       state.json             all other values
     model/                   the model of the last checkpoint: the same files, under a name that does not change
 
@@ -32,7 +32,9 @@ from rekindle.types import UserError
 
 __all__ = ["CheckpointError", "Checkpoints", "damaged"]
 
-FORMAT = 1
+FORMAT = 2
+READ = (1, 2)
+"""Formats that are read. In format 1 the tokens of rollouts that wait are in ``state.json``."""
 MODEL, OPTIMIZER = "model", "optimizer.safetensors"
 
 
@@ -133,9 +135,9 @@ class Checkpoints:
         path = self.path(step)
         try:
             values = json.loads((path / "state.json").read_text(encoding="utf-8"))
-            if values["format"] != FORMAT:
+            if values["format"] not in READ:
                 raise CheckpointError(
-                    f"{path} has checkpoint format {values['format']}, this rekindle reads format {FORMAT}; "
+                    f"{path} has checkpoint format {values['format']}, this rekindle reads formats up to {FORMAT}; "
                     "resume with the version that wrote it"
                 )
             _refuse_weights_alone(path)

@@ -14,6 +14,7 @@ from typing import Any
 
 from rekindle.records.activity import Activity, Part
 from rekindle.records.clock import StepClock
+from rekindle.scheduling.rollout_columns import ReadColumns, RolloutColumns
 from rekindle.scheduling.scheduler import Scheduler
 from rekindle.scheduling.serialization import (
     request_from_json,
@@ -103,20 +104,17 @@ class RolloutCollector:
         return {one.request.id: one.seconds for one in played}
 
     def state_dict(self) -> dict[str, Any]:
-        """Rollouts of steps that were not taken, as JSON values."""
-        played = [one for _, ones in sorted(self._played.items()) for one in ones]
-        return {
-            "played": [
-                [request_to_json(one.request), [rollout_to_json(rollout) for rollout in one.rollouts], one.seconds]
-                for one in played
-            ]
-        }
+        """Rollouts of steps that were not taken: JSON values, and their tokens as arrays in ``rollouts``."""
+        columns = RolloutColumns()
+        played = [_to_json(one, columns) for _, ones in sorted(self._played.items()) for one in ones]
+        return {"played": played, "rollouts": columns.arrays()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore."""
+        """Restore; states of format 1 have no ``rollouts``."""
+        columns = ReadColumns(state["rollouts"]) if "rollouts" in state else None
         self._played = {}
         for request, rollouts, seconds in state.get("played", ()):
-            told = _Played(request_from_json(request), [rollout_from_json(one) for one in rollouts], seconds)
+            told = _Played(request_from_json(request), [rollout_from_json(one, columns) for one in rollouts], seconds)
             self._played.setdefault(told.request.step, []).append(told)
 
     def _play(self, requests: Sequence[GroupRequest], clock: StepClock) -> None:
@@ -148,6 +146,11 @@ class RolloutCollector:
         seconds = time.perf_counter() - began
         self._scheduler.tell(request.id, rollouts)
         self._played.setdefault(request.step, []).append(_Played(request, rollouts or (), seconds))
+
+
+def _to_json(played: _Played, columns: RolloutColumns) -> list[Any]:
+    rollouts = [rollout_to_json(one, columns) for one in played.rollouts]
+    return [request_to_json(played.request), rollouts, played.seconds]
 
 
 def _void(rollouts: Sequence[Rollout]) -> str:

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import runpy
 import sys
 
 import pytest
@@ -101,3 +102,10 @@ def test_every_hook_of_the_plugin_names_a_function_of_one_module():
     for place in plugin.HOOKS.values():
         module, _, function = place.partition(":")
         assert len(inspect.signature(getattr(importlib.import_module(module), function)).parameters) == 1, place
+
+
+def test_a_module_can_be_run_as_the_program(module):
+    name, seen = module("value = 1\n"), []
+    after_import(name, seen.append)
+    assert runpy.run_module(name)["value"] == 1
+    assert not seen, "nothing was imported"

@@ -37,10 +37,13 @@ def sampler(*turns):
 
 
 def test_a_conversation_is_that_of_the_environment(desk):
-    native = play(environment(in_turn(*SEARCHES)))
+    alone = environment(in_turn(*SEARCHES))
+    native = play(alone)
     player = Player(environment(None), desk)
-    rollout, seconds = asyncio.run(player.play(TASK, order(), 0, sampler(*SEARCHES)))
+    rollout, seconds, counts = asyncio.run(player.play(TASK, order(), 0, sampler(*SEARCHES)))
     assert [rollout] == native
+    assert counts == alone.counts
+    assert counts["search/turns"] == 2
     assert seconds.generate >= 0 < seconds.reply
 
 
@@ -62,10 +65,11 @@ def test_conversations_that_wait_are_answered_together(desk):
         )
 
     found = asyncio.run(many())
-    assert all(rollout.reward == 1.0 for rollout, _ in found)
+    assert all(rollout.reward == 1.0 for rollout, _, _ in found)
     assert sum(map(len, shelf.asked)) == 9
+    assert [counts["search/queries"] for _, _, counts in found] == [1] * 9
     assert len(shelf.asked) < 9, "queries that wait go to the retriever in one call"
-    assert [rollout.retrievals[0].query for rollout, _ in found] == [f"q{place}" for place in range(9)]
+    assert [rollout.retrievals[0].query for rollout, _, _ in found] == [f"q{place}" for place in range(9)]
 
 
 def test_the_event_loop_goes_on_while_a_retriever_searches(desk):
@@ -84,7 +88,7 @@ def test_the_event_loop_goes_on_while_a_retriever_searches(desk):
         released.set()
         return await playing
 
-    rollout, _ = asyncio.run(both())
+    rollout, _, _ = asyncio.run(both())
     assert rollout.reward == 1.0
 
 
@@ -101,7 +105,7 @@ def test_a_turn_that_cannot_be_sampled_ends_its_own_session(desk):
             return_exceptions=True,
         )
 
-    failed, (rollout, _) = asyncio.run(both())
+    failed, (rollout, _, _) = asyncio.run(both())
     assert isinstance(failed, ConnectionError)
     assert rollout.reward == 1.0
     assert not player._held

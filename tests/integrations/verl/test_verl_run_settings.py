@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rekindle.config import ConfigError, dump_toml, validate
 from rekindle.config.conditions import value_at
 from rekindle.integrations.silent_groups import counts_silent
+from rekindle.integrations.verl.settings.impossible import notes
 from rekindle.integrations.verl.settings.links import AGGREGATION, ESTIMATORS, LOSS
 from rekindle.integrations.verl.settings.refusals import refuse_preset
 from rekindle.integrations.verl.settings.run_settings import run_settings, settled
@@ -166,6 +167,13 @@ def test_a_run_without_a_number_of_steps_is_as_long_as_its_epochs_until_the_step
     assert configured("grpo").train.steps == 30
     assert run_settings({"recipe": "grpo"}, values(), steps=90).train.steps == 90
     assert run_settings({"recipe": "grpo"}, values(**{"trainer.total_training_steps": 5}), steps=90).train.steps == 5
+
+
+def test_every_update_of_separate_machines_is_a_step():
+    sync = "v1.separate_async.parameter_sync_step"
+    settings = {"trainer.total_training_steps": 5, "data.train_batch_size": 64, "actor.ppo_mini_batch_size": 32}
+    found = run_settings({"recipe": "grpo"}, values(**SEPARATE, **settings, **{sync: 2}))
+    assert (found.train.steps, found.train.groups_per_step) == (10, 32)
     assert configured("grpo").train.seed == 42
     assert [one.function for one in configured("grpo").rewards] == ["given:score"]
 
@@ -344,7 +352,11 @@ REFUSED: list[tuple[dict[str, Any], Any, str]] = [
     (SEPARATE, "cispo", r"makes one of it; set actor_rollout_ref.actor.ppo_epochs=2, or another trainer mode"),
     ({}, {"train": {"max_off_policy_steps": 1}}, r"waits for every step; set trainer.v1.trainer_mode=rekindle_coloc"),
     (ASYNC, {"train": {"max_off_policy_steps": 1}}, r"rollouts of earlier policies, .* set .*rollout_is=token"),
-    ({}, {"loss": {"aggregation": "group_token_mean"}}, r'"group_token_mean" has no loss_agg_mode in verl'),
+    (
+        {"actor.use_kl_loss": True},
+        {"loss": {"aggregation": "group_token_mean"}},
+        r'"group_token_mean" is made of weights .*use_kl_loss=False.*or choose token_mean \(token-mean\)',
+    ),
     (SINGLE, {"recipe": "c_rf_ntf", "advantage": {"count_over": "minibatch"}}, r"verl divides them over its ranks"),
     ({}, {"loss": {"old_logprobs": "engine"}}, r'loss.old_logprobs = "engine" belongs to verl'),
     ({}, {"loss": 3}, r"recipe: loss = 3 is no table; write \+rekindle.loss.KEY=VALUE"),
@@ -370,7 +382,7 @@ REFUSED: list[tuple[dict[str, Any], Any, str]] = [
         {"task": {"source": "search_world"}},
         r"leaves SGLang without texts.* set actor_rollout_ref.rollout.skip_tokenizer_init=False",
     ),
-    ({}, "erppo", r"rekindle: recipe 'erppo' is unknown; did you mean erpo?"),
+    ({}, "erppo", r"\+rekindle.recipe: recipe 'erppo' is unknown; did you mean erpo\?"),
     ({}, {"pool": {"kindd": "x"}}, r"recipe: pool.kindd: unknown key; did you mean pool.kind?"),
     ({"rollout.temperature": -1.0}, "grpo", r"train.temperature \(verl's actor_rollout_ref.rollout.temperature\) = -1"),
     ({"data.train_batch_size": "many"}, "grpo", r"data.train_batch_size=many is no whole number"),
@@ -430,6 +442,13 @@ def test_an_update_of_separate_machines_is_a_step():
     separate = values(**{"v1.trainer_mode": "rekindle_separate_async"})
     assert (groups_per_step(separate), minibatches(separate)) == (256, 1)
     assert (groups_per_step(values()), minibatches(values())) == (1024, 4)
+
+
+def test_a_run_that_keeps_one_checkpoint_is_warned():
+    kept = "trainer.max_actor_ckpt_to_keep"
+    assert [list(notes(values(**{kept: many}))) for many in (None, 2)] == [[], []]
+    (found,) = notes(values(**{kept: 1}))
+    assert found.endswith("a kill between them leaves none to go on from; set it to 2")
 
 
 def test_settings_are_read_from_nested_tables():
@@ -510,3 +529,11 @@ def test_what_a_recipe_decides_gives_the_same_configuration_again(recipe, change
     again = values(**changes).changed(settled(config, values(**changes)))
     assert run_settings(tables, again) == config
     assert settled(config, again) == {}
+
+
+def test_a_mean_over_groups_is_made_of_token_mean():
+    values = Values.of({"algorithm": {"adv_estimator": "grpo"}, "actor_rollout_ref": {"rollout": {"n": 8}}})
+    config = run_settings(tables_of({"recipe": "grpo", "loss": {"aggregation": "group_token_mean"}}), values)
+    assert config.loss.aggregation == "group_token_mean"
+    assert f"{ACTOR}.loss_agg_mode" not in settled(config, values), "verl's default"
+    assert not counts_silent(config), "rows without signal are in no group of the mean"

@@ -56,7 +56,7 @@ def test_an_abort_ends_answers_where_they_are_and_holds_later_ones_back(policy):
     sampler = LiveSampler(policy)
     requests = [asked([1, seed], seed, min_p=0.0, max_tokens=20) for seed in range(4)]
     whole = {request.seed: one.completion for request, one in zip(requests, answers(sampler, requests), strict=True)}
-    steps = Counted(sampler)
+    steps = Counted(sampler, held=3)
 
     async def aborted():
         running = [asyncio.create_task(sampler.answer(request)) for request in requests]

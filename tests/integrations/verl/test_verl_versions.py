@@ -11,6 +11,7 @@ import pytest
 
 from rekindle.integrations import contracts
 from rekindle.integrations.verl import beside_trl, checks, versions
+from rekindle.integrations.verl.resuming import NEWEST
 from rekindle.types import UserError
 
 ROOT = Path(__file__).parents[3]
@@ -72,8 +73,9 @@ def test_a_changed_function_of_verl_is_named(monkeypatch):
     )
 
 
-def configuration(mode):
-    return SimpleNamespace(trainer=SimpleNamespace(v1=SimpleNamespace(trainer_mode=mode)))
+def configuration(mode, directory="nowhere"):
+    trainer = SimpleNamespace(v1=SimpleNamespace(trainer_mode=mode), default_local_dir=directory, resume_mode="auto")
+    return SimpleNamespace(trainer=trainer)
 
 
 @pytest.fixture
@@ -93,6 +95,15 @@ def test_a_run_of_ours_ends_with_the_sentence_before_ray_starts(validate, fake, 
     with pytest.raises(SystemExit, match="2"):
         validate(configuration("rekindle_colocate_async"))
     assert capsys.readouterr().err.startswith("rekindle: verl's trainer needs cachetools, which ")
+    assert not validate.calls
+
+
+def test_a_checkpoint_that_is_gone_is_said_before_ray_starts(validate, fake, tmp_path, capsys):
+    fake()
+    (tmp_path / NEWEST).write_text("4")
+    with pytest.raises(SystemExit, match="2"):
+        validate(configuration("rekindle", tmp_path))
+    assert capsys.readouterr().err.startswith(f"rekindle: there is no checkpoint {tmp_path}/global_step_4; ")
     assert not validate.calls
 
 

@@ -1,5 +1,6 @@
 """A search conversation in progress: its tokens, loss mask and log-probabilities, and how it ends."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -49,6 +50,7 @@ class Conversation:
         final: The final text; None: there is none.
         truncated: Whether a limit ended the conversation.
         failure: Reason why the rollout is void; None: it is not.
+        counts: Events by name.
     """
 
     request: GroupRequest
@@ -66,6 +68,7 @@ class Conversation:
     final: str | None = None
     truncated: bool = False
     failure: str | None = None
+    counts: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         """Mark the tokens of the prompt as not sampled."""

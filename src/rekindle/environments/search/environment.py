@@ -8,6 +8,7 @@ from rekindle.engines.engine import Partner
 from rekindle.environments.conversational import Name, Start
 from rekindle.environments.search.conversation import Conversation
 from rekindle.environments.search.conversations import SearchConversations
+from rekindle.environments.search.partner import COUNTS
 from rekindle.types import GroupRequest, Rollout, Task, UserError
 from rekindle.verifiers.verifier import Verdict, Verifier, Written, draw_of, judged
 
@@ -89,6 +90,10 @@ class SearchEnvironment:
     def finish(self, held: Sequence[Conversation]) -> list[Rollout]:
         """See ``Conversational.finish``."""
         return [self._rollout(one, verdict) for one, verdict in zip(held, self._judge(held), strict=True)]
+
+    def counted(self, held: Conversation) -> Mapping[str, int]:
+        """See ``Conversational.counted``."""
+        return {f"search/{name}": held.counts[name] for name in COUNTS}
 
     def _prompt_ids(self, task: Task) -> list[int]:
         text = self._prompt.replace("{question}", task.prompt)

@@ -81,7 +81,7 @@ class SearchPartner:
         if conversation.failure is not None:
             return False
         conversation.add_turn(completion)
-        self._counts["turns"] += 1
+        self._note(conversation, turns=1)
         if conversation.pending is not None and conversation.pending.forced:
             final = self._settings.protocol.final
             text, close, _ = completion.text.partition(final.close)
@@ -101,7 +101,12 @@ class SearchPartner:
 
     def _goes_on(self, conversation: Conversation, completion: Completion, turn: Turn) -> bool:
         """Decide what follows a turn (nothing, a reply, or the opening of a forced answer); False ends it."""
-        self._count(turn)
+        self._note(
+            conversation,
+            refused_queries=turn.refused,
+            malformed_calls=sum(bool(call.error) for call in turn.calls),
+            idle_turns=turn.final is None and not turn.calls,
+        )
         conversation.final = turn.final
         if turn.final is not None:
             return False
@@ -120,16 +125,17 @@ class SearchPartner:
         if not self._settings.limits.answer_tokens:
             conversation.truncated = True
             return False
-        self._counts["forced_answers"] += 1
+        self._note(conversation, forced_answers=1)
         opening = self._settings.protocol.opening(ended=self._ended(completion))
         pending = self._pending(completion, [opening])
         conversation.pending = Pending(pending.pieces, forced=True)
         return True
 
-    def _count(self, turn: Turn) -> None:
-        self._counts["refused_queries"] += turn.refused
-        self._counts["malformed_calls"] += sum(bool(call.error) for call in turn.calls)
-        self._counts["idle_turns"] += turn.final is None and not turn.calls
+    def _note(self, conversation: Conversation, **events: int) -> None:
+        """Count events of a conversation."""
+        for name, count in events.items():
+            self._counts[name] += count
+            conversation.counts[name] += count
 
     def _ended(self, completion: Completion) -> bool:
         return bool(completion.token_ids) and completion.token_ids[-1] in self._settings.codec.end_ids
@@ -190,19 +196,18 @@ class SearchPartner:
                 ids += piece
             elif isinstance(piece, Found):
                 documents = found[conversation.corpus, piece.query]
-                shown = self._documents(documents, room // left)
+                shown = self._documents(conversation, documents, room // left)
                 conversation.retrievals.append(Retrieval(conversation.turns, piece.query, tuple(documents)))
                 room, left = room - len(shown), left - 1
                 ids += shown
         return ids
 
-    def _documents(self, documents: Sequence[Document], room: int) -> list[int]:
-        self._counts["queries"] += 1
-        self._counts["documents"] += len(documents)
+    def _documents(self, conversation: Conversation, documents: Sequence[Document], room: int) -> list[int]:
+        self._note(conversation, queries=1, documents=len(documents))
         if not documents:
             return self._settings.codec.own(NOTHING_FOUND)[:room]
         written = self._settings.writer.write(documents, room)
-        self._counts["documents_cut"] += written.cut
+        self._note(conversation, documents_cut=written.cut)
         return written.ids
 
 

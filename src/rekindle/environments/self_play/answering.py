@@ -217,6 +217,10 @@ class PolicyAnswerer:
         """See ``Conversational.finish``; ``final`` is the answer, "" where there is none, and nothing is judged."""
         return [replace(one.rollout(0.0), final=_answer(one.written.text)) for one in held]
 
+    def counted(self, held: Answer) -> Mapping[str, int]:
+        """See ``Conversational.counted``; the check counts its verdicts."""
+        return {}
+
     def _prompt(self, book: OpenBook) -> list[int] | None:
         """Token ids of a prompt; None where there is no room, or where sanitizing leaves nothing to show."""
         around = self._open if book.documents else self._closed

@@ -9,6 +9,7 @@ from rekindle.engines.engine import Partner
 from rekindle.environments.conversational import Name, Start
 from rekindle.environments.search.conversation import Conversation
 from rekindle.environments.search.conversations import SearchConversations
+from rekindle.environments.search.partner import COUNTS
 from rekindle.environments.self_play.proposals import Proposal
 from rekindle.types import GroupRequest, Rollout, Task, UserError
 
@@ -135,3 +136,7 @@ class Proposer:
     def finish(self, held: Sequence[Conversation]) -> list[Rollout]:
         """See ``Conversational.finish``; their reward is not known yet, and 0."""
         return [one.rollout(0.0, one.failure, void=one.failure is not None) for one in held]
+
+    def counted(self, held: Conversation) -> Mapping[str, int]:
+        """See ``Conversational.counted``."""
+        return {f"proposer/{name}": held.counts[name] for name in COUNTS}

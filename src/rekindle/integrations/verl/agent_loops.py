@@ -6,7 +6,10 @@ import ray
 from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ, AgentLoopWorkerTQ
 
 from rekindle.integrations.verl import search_loop
+from rekindle.integrations.verl.ray_errors import RewardFunctionError
 from rekindle.integrations.verl.row_keys import SEED, TEMPERATURE
+from rekindle.integrations.verl.session_failures import check_score, failure_of, note_failure
+from rekindle.types import UserError
 
 __all__ = ["LOOPS", "RowAgentLoopManager", "RowAgentLoopWorker", "row_sampling"]
 
@@ -35,10 +38,40 @@ def row_sampling(sampling: dict[str, Any], row: dict[str, Any]) -> dict[str, Any
 
 
 class _RowAgentLoopWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):
-    """verl's worker of agent loops."""
+    """verl's worker of agent loops, which tells the driver why a session failed."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._shown: set[str] = set()
+        """Failures of the reward function whose traceback is in the log."""
 
     async def _run_agent_loop(self, sampling_params: dict[str, Any], trajectory: dict[str, Any], **row: Any) -> Any:
-        return await super()._run_agent_loop(row_sampling(sampling_params, row), trajectory, **row)
+        try:
+            return await super()._run_agent_loop(row_sampling(sampling_params, row), trajectory, **row)
+        except Exception as error:
+            failure = failure_of(error)
+            await note_failure(row["uid"], row["session_id"], failure)
+            shown = failure.mendable or failure.text in self._shown
+            self._shown |= {failure.text} if failure.of_reward else set()
+            if not shown:  # verl shows its traceback
+                raise
+
+    async def _agent_loop_postprocess(self, output: Any, validate: bool, **row: Any) -> None:
+        if not validate and isinstance(output, list) and len(output) != 1:
+            raise UserError(
+                f"the agent loop returned {len(output)} trajectories for one session, and rekindle trains on one; "
+                "return the last one, or train with a trainer mode of verl"
+            )
+        await super()._agent_loop_postprocess(output, validate, **row)
+
+    async def _compute_score(self, outputs: Any, kwargs: dict[str, Any]) -> None:
+        judged_here = outputs[-1].reward_score is None
+        try:
+            await super()._compute_score(outputs, kwargs=kwargs)
+        except Exception as error:
+            raise RewardFunctionError from error
+        if judged_here:
+            check_score(outputs[-1].reward_score)
 
 
 RowAgentLoopWorker = ray.remote(_RowAgentLoopWorker)

@@ -6,17 +6,12 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from rekindle.integrations.verl.endings import ENTRY, end_with_a_sentence, is_ours, refuse
 from rekindle.integrations.verl.settings import check_before_ray as check_settings
-from rekindle.integrations.verl.settings.values import MODES
 from rekindle.integrations.verl.versions import check_versions
 from rekindle.types import UserError
 
-__all__ = ["check_before_ray", "is_ours"]
-
-
-def is_ours(config: Any) -> bool:
-    """Whether a configuration of verl asks for a trainer of ours: ``trainer.v1.trainer_mode=rekindle...``."""
-    return str(config.trainer.v1.trainer_mode) in MODES
+__all__ = ["check_before_ray"]
 
 
 def check_before_ray(module: ModuleType) -> None:
@@ -29,12 +24,27 @@ def check_before_ray(module: ModuleType) -> None:
     @functools.wraps(theirs)
     def validate_config(config: Any, *args: Any, **named: Any) -> None:
         if is_ours(config):
-            try:
-                check_versions()
-            except UserError as error:
-                sys.stderr.write(f"rekindle: {error}\n")
-                raise SystemExit(2) from None
+            _checked(check_versions)
         check_settings(config)
+        if is_ours(config):
+            from rekindle.integrations.verl.resuming import check_checkpoints  # which workers do not need
+
+            _checked(functools.partial(check_checkpoints, config.trainer))
         theirs(config, *args, **named)
+        _watch_entry_point()
 
     module.validate_config = validate_config  # type: ignore[attr-defined]
+
+
+def _checked(check: Callable[[], object]) -> None:
+    try:
+        check()
+    except UserError as error:
+        raise refuse(error) from None
+
+
+def _watch_entry_point() -> None:
+    """Let the entry point end with a sentence, where it is the program: it is not imported by its name then."""
+    program = sys.modules["__main__"]
+    if getattr(program.__spec__, "name", None) == ENTRY:
+        end_with_a_sentence(program)

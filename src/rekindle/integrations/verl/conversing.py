@@ -10,7 +10,7 @@ busy, and neither holds up the event loop.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Generic, NamedTuple, TypeVar
 
@@ -113,8 +113,8 @@ class Player(Generic[Held]):
 
     async def play(
         self, task: Task, request: GroupRequest, place: int, sample: Sample
-    ) -> tuple[Rollout | None, Seconds]:
-        """One rollout of a task; None where the prompt leaves no room for a turn.
+    ) -> tuple[Rollout | None, Seconds, Mapping[str, int]]:
+        """One rollout of a task with its counts of events; None where the prompt leaves no room for a turn.
 
         Args:
             task: The task.
@@ -125,8 +125,9 @@ class Player(Generic[Held]):
         loop, spent = asyncio.get_running_loop(), [0.0, 0.0, 0.0]
         started = await loop.run_in_executor(self._desk.conversations, self._start, task, request, place)
         if started is None:
-            return None, Seconds(*spent)
+            return None, Seconds(*spent), {}
         name, sampling = started
+        held = self._held[name]
         try:
             reply: PartnerTurn | None
             while True:
@@ -139,11 +140,11 @@ class Player(Generic[Held]):
                     break
                 sampling = next_turn(sampling, completion, 0, reply)
             began = loop.time()
-            rollout = await self._rollouts(self._held[name])
+            rollout, counts = await self._rollouts(held), self._rules.counted(held)
             spent[2] = loop.time() - began
         finally:
             del self._held[name]
-        return rollout, Seconds(*spent)
+        return rollout, Seconds(*spent), counts
 
     # -- in the thread of conversations -------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from rekindle.types import Document, Retrieval, Rollout
 
-__all__ = ["rollout_facts", "rollout_fields"]
+__all__ = ["COUNTS", "rollout_facts", "rollout_fields"]
 
 NAMES = (
     "truncated",
@@ -20,6 +20,9 @@ NAMES = (
     "final",
 )
 """Fields of a ``Rollout`` that are facts; the others are verl's own: tokens, mask, log-probabilities and reward."""
+
+COUNTS = "counts"
+"""Further fact: counts of the events of its conversation, by their key in the metrics."""
 
 
 def rollout_facts(rollout: Rollout) -> dict[str, Any]:

@@ -6,15 +6,17 @@ A prompt's key in TransferQueue is the id of its request, and a trajectory's is 
 """
 
 import time
+from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import transfer_queue as tq
 
 from rekindle.config import Config
-from rekindle.integrations.verl.facts import rollout_fields
+from rekindle.integrations.verl.facts import COUNTS, rollout_fields
 from rekindle.integrations.verl.row_keys import FACTS, REQUEST, ROLLOUT_N, SEED, TEMPERATURE
-from rekindle.types import GroupRequest, Rollout, UserError
+from rekindle.integrations.verl.session_failures import FUNCTION, raise_mendable, taken_failures
+from rekindle.types import GroupRequest, Rollout
 from rekindle.verifiers.rewards import reward
 
 __all__ = ["PARTITION", "Prompts", "VerlGroups", "key_of"]
@@ -22,6 +24,9 @@ __all__ = ["PARTITION", "Prompts", "VerlGroups", "key_of"]
 PARTITION = "train"
 FIELDS = ("prompts", "responses", "response_mask", "rollout_log_probs", "rm_scores", "num_turns", "extra_fields")
 POLL_SECONDS = 0.05
+"""Shortest wait between two looks for finished groups."""
+POLL_SHARE = 0.05
+"""Most of the driver's time that they take."""
 
 
 def key_of(request_id: int, session: int) -> str:
@@ -53,6 +58,11 @@ class Prompts(Protocol):
         """End tokens."""
         ...
 
+    @property
+    def updates_per_sync(self) -> int:
+        """Updates between two synchronisations of weights."""
+        ...
+
 
 class VerlGroups:
     """Environment whose rollouts verl's agent loops make; ``play`` returns with the first groups that are finished.
@@ -63,7 +73,7 @@ class VerlGroups:
 
     Attributes:
         seconds: Wall seconds by phase. Verifiers run beside generation, so that their time is in it.
-        counts: No counts.
+        counts: Events of conversations, as their sessions counted them.
         tags: verl's tags of finished trajectories that were not cleared, by key.
         keys: Keys of the rollouts that were yielded and not cleared, by ``id`` of their tokens.
     """
@@ -72,8 +82,11 @@ class VerlGroups:
         self._prompts = prompts
         self._limit, self._task = config.engine.max_new_tokens, config.task
         self._open: dict[int, GroupRequest] = {}
+        self._groups_per_step, self._without_reward = config.train.groups_per_step, 0
+        self._causes: dict[int, str] = {}
+        """Causes of failed groups, by request."""
         self.seconds = {"generate": 0.0}
-        self.counts: Mapping[str, int] = {}
+        self.counts: Counter[str] = Counter()
         self.tags: dict[str, dict[str, Any]] = {}
         self.keys: dict[int, str] = {}
 
@@ -86,9 +99,10 @@ class VerlGroups:
         """Begin requests, and yield ``(request id, its n rollouts)`` of those, new or old, that are finished."""
         self._begin(self._with_rows(requests))
         began = time.perf_counter()
+        rows = {**self._open}
         groups = self._next(self._open)
         self.seconds["generate"] += time.perf_counter() - began
-        yield from groups
+        yield from ((one, self._void(rows[one]) if rollouts is None else rollouts) for one, rollouts in groups)
 
     def play_rows(
         self, rows: Sequence[tuple[GroupRequest, Mapping[str, Any]]], *, trained: bool
@@ -120,23 +134,23 @@ class VerlGroups:
     def _next(self, asked: Container[int]) -> list[tuple[int, list[Rollout] | None]]:
         """The groups of some of these requests, once there are any; none where nothing is open."""
         while self._open:
+            began = time.perf_counter()
             if finished := {one: whole for one, whole in self._finished().items() if one in asked}:
                 return self._read(finished)
-            time.sleep(POLL_SECONDS)
+            time.sleep(max(POLL_SECONDS, (time.perf_counter() - began) / POLL_SHARE))
         return []
 
     def play_apart(self, requests: Sequence[GroupRequest]) -> Iterator[tuple[int, list[Rollout] | None]]:
         """Yield all groups of requests that no step has, and remove them from TransferQueue."""
         yield from self.play_rows(self._with_rows(requests), trained=False)
 
-    def keep(self, request_ids: Container[int]) -> None:
-        """Keep the groups of these requests in TransferQueue, of a checkpoint, and remove all others."""
-        tags = (tq.kv_list(PARTITION) or {}).get(PARTITION, {})
-        kept = {
-            key: tag
-            for key, tag in tags.items()
-            if not tag.get("is_prompt") and int(key.partition("_")[0]) in request_ids
-        }
+    def keep(self, request_ids: Iterable[int]) -> None:
+        """Keep the groups of these requests in TransferQueue, of a checkpoint, and remove all others.
+
+        The others are those of the step that was trained, with its dummy rows, and of requests that are asked again.
+        """
+        tags, wanted = (tq.kv_list(PARTITION) or {}).get(PARTITION, {}), set(map(str, request_ids))
+        kept = {key: tag for key, tag in tags.items() if not tag.get("is_prompt") and key.partition("_")[0] in wanted}
         if others := [key for key in tags if key not in kept]:
             tq.kv_clear(keys=others, partition_id=PARTITION)
         self.tags |= kept
@@ -154,37 +168,62 @@ class VerlGroups:
 
     def _finished(self) -> dict[int, bool]:
         """Request ids of groups that are finished, and whether all their sessions were."""
-        tags = (tq.kv_list(PARTITION) or {}).get(PARTITION, {})
-        found = {}
-        for key, tag in tags.items():
-            if tag.get("is_prompt") and tag["status"] in ("finished", "failure") and int(key) in self._open:
-                found[int(key)] = tag["status"] == "finished"
-        prompts = {str(one) for one in found}
-        self.tags |= {
-            key: tag for key, tag in tags.items() if not tag.get("is_prompt") and key.partition("_")[0] in prompts
+        asked = list(self._open)
+        return {
+            one: tag["status"] == "finished"
+            for one, tag in zip(asked, _tags(list(map(str, asked))), strict=True)
+            if tag.get("status") in ("finished", "failure")
         }
-        return found
 
     def _read(self, finished: Mapping[int, bool]) -> list[tuple[int, list[Rollout] | None]]:
         """Groups in the order of their requests; those of a failed session are None, and leave TransferQueue."""
         tq.kv_clear(keys=[str(one) for one in finished], partition_id=PARTITION)
         requests = [self._open.pop(one) for one in sorted(finished)]
+        self.tags |= _rows_of(requests, all(finished.values()))
         keys: dict[int, list[str]] = {one.id: [] for one in requests}
         for key in self.keys_of(keys):
             keys[int(key.partition("_")[0])].append(key)
         whole = [one for one in requests if finished[one.id] and self._is_whole(one, set(keys[one.id]))]
         groups = dict(self._rollouts(whole))
+        self._note_failures([one for one in requests if one.id not in groups], bool(groups))
         if broken := [key for one in requests if one.id not in groups for key in keys[one.id]]:
             tq.kv_clear(keys=broken, partition_id=PARTITION)
             self.forget(broken)
         return [(one.id, groups.get(one.id)) for one in requests]
 
+    def _note_failures(self, requests: Sequence[GroupRequest], others: bool) -> None:
+        """Keep the causes of failed groups.
+
+        Args:
+            requests: Their requests.
+            others: Whether other groups did not fail.
+
+        Raises:
+            UserError: A cause is the user's to mend, or the reward function raised for all groups of a step.
+        """
+        self._without_reward = 0 if others else self._without_reward
+        if not requests:
+            return
+        found = taken_failures()
+        raise_mendable([failure for several in found.values() for failure in several])
+        for one in requests:
+            causes = found.get(str(one.id), [])
+            self._causes[one.id] = ", ".join(sorted({cause.text for cause in causes}))
+            self._without_reward += any(cause.of_reward for cause in causes)
+            if self._without_reward >= self._groups_per_step:
+                cause = next(cause for cause in causes if cause.of_reward)
+                raise cause.error(
+                    f"{FUNCTION} raised an error in {self._without_reward} groups, one after the other "
+                    f"({cause.text}); correct it"
+                )
+
+    def _void(self, request: GroupRequest) -> list[Rollout]:
+        """The rollouts of a failed group."""
+        cause = self._causes.pop(request.id, "") or "a session did not end"
+        void = Rollout(token_ids=[], loss_mask=[], logprobs=[], reward=0.0, failure=cause, void=True)
+        return [void] * request.n
+
     def _is_whole(self, request: GroupRequest, found: set[str]) -> bool:
-        if more := [key for key in found if not key.endswith("_0")]:
-            raise UserError(
-                f"the agent loop returned several trajectories for one session ({more[0]}), and rekindle trains on "
-                "one; return the last one, or train with a trainer mode of verl"
-            )
         return all(key_of(request.id, session) in found for session in range(request.n))
 
     def _rollouts(self, requests: Sequence[GroupRequest]) -> Iterator[tuple[int, list[Rollout]]]:
@@ -209,6 +248,7 @@ class VerlGroups:
         mask = [bool(value) for value in found["response_mask"].tolist()]
         logprobs = found["rollout_log_probs"].tolist()
         extras = getattr(found["extra_fields"], "data", found["extra_fields"]) or {}
+        self.counts.update(extras.get(FACTS, {}).get(COUNTS, {}))
         sampled = [token for token, own in zip(response, mask, strict=True) if own]
         facts = {
             "text": self._prompts.decode(sampled),
@@ -223,9 +263,36 @@ class VerlGroups:
             logprobs=[0.0] * len(prompt) + [value if own else 0.0 for value, own in zip(logprobs, mask, strict=True)],
             reward=reward(float(found["rm_scores"].sum()), self._task.binary_rewards, self._task.success_threshold),
             temperature=request.temperature,
-            version=_version(tag, request),
+            version=self._version(tag, request),
             **facts,
         )
+
+    def _version(self, tag: Mapping[str, Any], request: GroupRequest) -> int:
+        """Policy version of the first token: verl numbers its weights by the synchronisations before them."""
+        found = tag.get("min_global_steps")
+        return request.version if found is None else int(found) * self._prompts.updates_per_sync
+
+
+def _tags(keys: list[str]) -> list[dict[str, Any]]:
+    """Tags of keys that are in TransferQueue; a tenth of the time of ``kv_list``, which has those of all rows."""
+    found: list[dict[str, Any]] = tq.get_client().kv_retrieve_meta(keys=keys, partition_id=PARTITION).custom_meta
+    return found
+
+
+def _rows_of(requests: Sequence[GroupRequest], whole: bool) -> dict[str, dict[str, Any]]:
+    """Tags of the trajectories of finished requests; of failed ones those that are there.
+
+    Args:
+        requests: The requests.
+        whole: Whether no session of theirs failed.
+    """
+    keys = [key_of(request.id, session) for request in requests for session in range(request.n)]
+    tags = _tags(keys) if whole else []
+    if len(tags) == len(keys):
+        return dict(zip(keys, tags, strict=True))
+    listed = (tq.kv_list(PARTITION) or {}).get(PARTITION, {})
+    asked = {str(request.id) for request in requests}
+    return {key: tag for key, tag in listed.items() if not tag.get("is_prompt") and key.partition("_")[0] in asked}
 
 
 def _own(request: GroupRequest) -> dict[str, Any]:
@@ -237,12 +304,6 @@ def _own(request: GroupRequest) -> dict[str, Any]:
         TEMPERATURE: request.temperature,
         SEED: request.seed,
     }
-
-
-def _version(tag: Mapping[str, Any], request: GroupRequest) -> int:
-    """Policy version of the first token: verl numbers its weights by the step that made them."""
-    found = tag.get("min_global_steps")
-    return request.version if found is None else int(found)
 
 
 def _rewards(extras: Mapping[str, Any]) -> dict[str, float]:

@@ -28,7 +28,7 @@ def moved(update: Update, score: Callable[[KVBatchMeta], Any], multiple: int) ->
         return None
     keys += [key for key in update.batch.keys if key not in keys][: wanted - len(keys)]
     batch = update.batch.select_keys(keys)
-    batch.extra_info |= {"calculate_entropy": False, "compute_loss": False}
+    batch.extra_info |= {"calculate_entropy": False, "compute_loss": False, "no_lora_adapter": False}
     score(batch)
     data = tq.kv_batch_get(keys=keys, partition_id=PARTITION, select_fields=["log_probs", "old_log_probs"])
     changes = []

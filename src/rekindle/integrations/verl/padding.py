@@ -14,10 +14,10 @@ from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.padding_utils import construct_minimal_padding_template
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
+from rekindle.integrations.verl.row_counts import TOKENS, missing_rows
+
 __all__ = ["padded"]
 
-TOKENS = 2
-"""Of a dummy row: one of a prompt, one of a response."""
 BY_TOKEN = ("input_ids", "attention_mask", "position_ids", "routed_experts", "teacher_ids", "teacher_logprobs")
 """Fields with an entry per token of prompt and response."""
 
@@ -30,7 +30,7 @@ def padded(batch: KVBatchMeta, multiple: int, end_token: int) -> KVBatchMeta:
         multiple: Rows of all processes in one round.
         end_token: Token of which dummy rows consist.
     """
-    missing = -len(batch) % multiple
+    missing = missing_rows(len(batch), multiple)
     if not missing:
         return batch
     source = tq.kv_batch_get(keys=batch.keys[:1], partition_id=batch.partition_id)[0]

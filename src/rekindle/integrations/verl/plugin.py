@@ -10,6 +10,7 @@ __all__ = ["HOOKS", "install"]
 
 HOOKS = {
     "verl.trainer.ppo.v1": "rekindle.integrations.verl.registration:register_trainers",
+    "verl.trainer.main_ppo": "rekindle.integrations.verl.endings:end_with_a_sentence",
     "verl.utils.config": "rekindle.integrations.verl.checks:check_before_ray",
     "verl.models.transformers.monkey_patch": "rekindle.integrations.verl.beside_trl:allow_trl_without_value_heads",
 }

@@ -15,7 +15,7 @@ from rekindle.types import Task, UserError
 from rekindle.verifiers.rewards import named_verifier
 from rekindle.verifiers.verifier import Verifier
 
-__all__ = ["PROMPT", "THOUGHT", "VerifierName", "compute_score", "verifier_of"]
+__all__ = ["PROMPT", "THOUGHT", "VerifierName", "check_row", "compute_score", "verifier_of"]
 
 VerifierName = Literal["math", "qa_exact_match", "cover_match", "f1", "exact_match"]
 
@@ -64,15 +64,35 @@ def compute_score(
         MissingExtraError: math-verify is needed and not installed.
     """
     told = extra_info or {}
+    answers = _answers(data_source, ground_truth, told)
+    text = f"{told.get(THOUGHT) or ''}{solution_str}"
+    [verdict] = _verifier(verifier or verifier_of(data_source)).judge([(_task(told, answers), text)])
+    return {"score": verdict.score, "acc": verdict.score, "unjudged": float(verdict.failure is not None)}
+
+
+def _answers(data_source: str, ground_truth: Any, told: Mapping[str, Any]) -> tuple[str, ...]:
     answers = answers_in(ground_truth)
     if not any(one.strip() for one in answers):
         raise UserError(
             f'a row of "{data_source}" (extra_info.index {told.get("index")!r}) has no reference answer in '
             "reward_model.ground_truth, so nothing can be verified; add it, or remove the row"
         )
-    text = f"{told.get(THOUGHT) or ''}{solution_str}"
-    [verdict] = _verifier(verifier or verifier_of(data_source)).judge([(_task(told, answers), text)])
-    return {"score": verdict.score, "acc": verdict.score, "unjudged": float(verdict.failure is not None)}
+    return answers
+
+
+def check_row(row: Mapping[str, Any], verifier: VerifierName | None = None) -> None:
+    """Check that responses to a row can be judged, before there are any.
+
+    Args:
+        row: A row in verl's columns.
+        verifier: That of ``compute_score``.
+
+    Raises:
+        UserError: See ``compute_score``.
+    """
+    source = str(row.get("data_source"))
+    _verifier(verifier or verifier_of(source))
+    _answers(source, (row.get("reward_model") or {}).get("ground_truth"), row.get("extra_info") or {})
 
 
 def verifier_of(data_source: str) -> VerifierName:

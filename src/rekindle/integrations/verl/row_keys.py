@@ -1,6 +1,6 @@
 """Names of what a row has for us on its way from the driver through verl's agent loops to its training workers."""
 
-__all__ = ["FACTS", "REQUEST", "ROLLOUT_N", "ROW_TEMPERATURE", "SEED", "TEMPERATURE"]
+__all__ = ["COUNTED", "FACTS", "REQUEST", "ROLLOUT_N", "ROW_TEMPERATURE", "SEED", "TEMPERATURE"]
 
 ROLLOUT_N = "__rollout_n__"
 """verl's own: sessions of a prompt, the group size."""
@@ -14,3 +14,5 @@ FACTS = "rekindle"
 """In ``extra_fields`` of a trajectory: what verl has no field for, such as retrievals and a failure."""
 ROW_TEMPERATURE = "rekindle_row_temperature"
 """[rows] temperature of the log-probabilities in old policy and loss."""
+COUNTED = "rekindle_counted"
+"""Rows of an optimizer step that count in means over rows, without dummy ones; a mean over the steps of a batch."""

@@ -4,6 +4,7 @@ A session plays one conversation of an environment, by the same rules as in ``re
 its turns. Its reward is that of our verifier, so that verl's reward loop has nothing to judge.
 """
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -11,7 +12,7 @@ from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetr
 from verl.utils.rollout_trace import rollout_trace_op
 
 from rekindle.integrations.verl.conversing import Seconds
-from rekindle.integrations.verl.facts import rollout_facts
+from rekindle.integrations.verl.facts import COUNTS, rollout_facts
 from rekindle.integrations.verl.row_keys import FACTS, SEED
 from rekindle.integrations.verl.rows import task_of
 from rekindle.integrations.verl.server_turns import ServerTurns
@@ -49,13 +50,13 @@ class _Loop(AgentLoopBase):
             priority=int(priority),
         )
         player = await sessions.player(self.name)
-        rollout, seconds = await player.play(
+        rollout, seconds, counts = await player.play(
             task_of(row),
             _request(sampling_params, row),
             int(row.get("session_id", 0)),
             turns,
         )
-        return _output(rollout or self._void(), turns, seconds)
+        return _output(rollout or self._void(), turns, seconds, counts)
 
     def _build(self) -> Sessions:
         config = settle(self.config)
@@ -118,7 +119,7 @@ def _request(sampling: dict[str, Any], row: dict[str, Any]) -> GroupRequest:
     )
 
 
-def _output(rollout: Rollout, turns: ServerTurns, seconds: Seconds) -> AgentLoopOutput:
+def _output(rollout: Rollout, turns: ServerTurns, seconds: Seconds, counts: Mapping[str, int]) -> AgentLoopOutput:
     """The session as verl takes it; at least one token follows the prompt, sampled or not."""
     prompt = min(rollout.prompt_length, len(rollout.token_ids) - 1)
     mask = [int(own) for own in rollout.loss_mask[prompt:]]
@@ -141,6 +142,6 @@ def _output(rollout: Rollout, turns: ServerTurns, seconds: Seconds) -> AgentLoop
             "turn_scores": [],
             "tool_rewards": [],
             "reward_extra_info": {"acc": rollout.reward},
-            FACTS: rollout_facts(rollout),
+            FACTS: rollout_facts(rollout) | {COUNTS: dict(counts)},
         },
     )

@@ -65,8 +65,8 @@ class SubmittedProposer:
         """Wall seconds of the last call of ``propose``, by request."""
         self.seconds = {"generate": 0.0}
         """Wall seconds spent waiting for proposals."""
-        self.counts: dict[str, int] = {"proposer/turns": 0, "proposer/queries": 0, "proposer/documents": 0}
-        """Counts of turns, of answered queries, and of the documents that they found."""
+        self.counts: dict[str, int] = {}
+        """No counts: those of its conversations are among those of all sessions."""
 
     def propose(self, orders: Sequence[Order]) -> tuple[list[Proposal], list[Order]]:
         """See ``Proposes.propose``."""
@@ -79,15 +79,8 @@ class SubmittedProposer:
                 played[request_id] = rollouts
         self.durations = durations
         self.seconds["generate"] += time.perf_counter() - began
-        self._count([one for rollouts in played.values() for one in rollouts])
         proposals = [order.proposal(one) for order in orders for one in played.get(order.request.id, ())]
         return proposals, [order for order in orders if order.request.id not in played]
-
-    def _count(self, rollouts: Sequence[Rollout]) -> None:
-        for one in rollouts:
-            self.counts["proposer/turns"] += one.turns
-            self.counts["proposer/queries"] += len(one.retrievals)
-            self.counts["proposer/documents"] += sum(len(found.documents) for found in one.retrievals)
 
 
 class SubmittedAnswerer:

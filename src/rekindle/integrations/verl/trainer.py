@@ -20,13 +20,13 @@ verl keeps the model, generation, rewards, the loss, the optimizer, processes, t
     ==================================  =============================================================================
 """
 
-import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import ray
-import verl
 from omegaconf import DictConfig, open_dict
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.trainer_base import PPOTrainer, register_trainer
@@ -38,17 +38,26 @@ from rekindle.integrations.hosted_run import FOLDER, HostedRun
 from rekindle.integrations.profiling import given_profile, kept_profile
 from rekindle.integrations.silent_groups import counts_silent
 from rekindle.integrations.verl.buffer import RunBuffer
-from rekindle.integrations.verl.configuration import configured, parameters_of
+from rekindle.integrations.verl.configuration import configured, facts_of, micro_batches, parameters_of
+from rekindle.integrations.verl.data_checks import check_data
 from rekindle.integrations.verl.groups import PARTITION, VerlGroups, key_of
 from rekindle.integrations.verl.movement import moved
 from rekindle.integrations.verl.padding import padded
-from rekindle.integrations.verl.resuming import load_state, save_state, told_requests
+from rekindle.integrations.verl.resuming import (
+    check_checkpoints,
+    load_state,
+    save_state,
+    told_requests,
+    validates_first,
+)
+from rekindle.integrations.verl.row_counts import round_of
+from rekindle.integrations.verl.row_keys import COUNTED
 from rekindle.integrations.verl.rows import tasks_of
 from rekindle.integrations.verl.settings import settle
 from rekindle.integrations.verl.trainer_prompts import TrainerPrompts
 from rekindle.integrations.verl.update import Update
 from rekindle.integrations.verl.update_rows import UpdateRow, aggregation_of
-from rekindle.integrations.verl.words import NAMES, said
+from rekindle.integrations.verl.words import said
 from rekindle.integrations.verl.worker import DetachedRowWorker, RowWorker
 from rekindle.methods import needs_profile
 from rekindle.observability.trackers.follower import numbers
@@ -56,6 +65,8 @@ from rekindle.scheduling.profiling import Profile
 
 __all__ = ["RekindleColocateAsync", "RekindleSeparateAsync", "RekindleSync"]
 
+SUM = "token-sum"
+"""Loss of verl's without a denominator."""
 PREFIX = "rekindle/"
 """Of our metrics in verl's trackers."""
 
@@ -84,6 +95,7 @@ class RecipeTrainer(PPOTrainer):
         with open_dict(config):
             config.trainer.v1.trainer_mode = self.mode
         self._update: Update | None = None
+        self._updates_only = False
         super().__init__(config)
 
     # -- construction -------------------------------------------------------------------------------------------------
@@ -100,6 +112,7 @@ class RecipeTrainer(PPOTrainer):
         )
 
     def _init_dataloader(self) -> None:
+        check_data(self.config)
         super()._init_dataloader()
         self.steps_per_epoch = max(1, self.steps_per_epoch)  # the scheduler draws prompts as often as it likes
         with configured(self.config, {"data.gen_batch_size": None}):  # which verl has set by now
@@ -174,6 +187,18 @@ class RecipeTrainer(PPOTrainer):
         """Whether rollouts without signal go through the model, as in verl."""
         return self.mode == "sync" and counts_silent(self.settings)
 
+    @property
+    def _leaves_out(self) -> bool:
+        """Whether rows without signal can be left out of the update: its gradient and metrics stay the same.
+
+        In one optimizer step all ratios are 1, and a row whose advantages are 0 adds nothing but its tokens to the
+        denominators. KL and entropy would add their own gradients, and metrics of further steps their ratios.
+        """
+        actor = self.config.actor_rollout_ref.actor
+        once = self._optimizer_steps * self.settings.optimizer.epochs == 1
+        further = actor.use_kl_loss or actor.calculate_entropy or actor.entropy_coeff
+        return self._keeps_all and once and not further and actor.loss_agg_mode != SUM
+
     def _step_once(self, metrics: dict[str, Any], timing_raw: dict[str, float], sample_batch_size: int) -> KVBatchMeta:
         batch = super()._step_once(metrics, timing_raw, sample_batch_size)
         update, self._update = self._update, None
@@ -198,21 +223,31 @@ class RecipeTrainer(PPOTrainer):
         return self.settings.optimizer.minibatches
 
     def _get_required_batch_multiple(self, dp_size: int) -> int:
-        actor, rollout = self.config.actor_rollout_ref.actor, self.config.actor_rollout_ref.rollout
-        trained = 1 if actor.use_dynamic_bsz else actor.ppo_micro_batch_size_per_gpu
-        scored = 1 if rollout.log_prob_use_dynamic_bsz else rollout.log_prob_micro_batch_size_per_gpu
-        return dp_size * math.lcm(self._optimizer_steps * trained, scored)
+        reference = self.use_reference_policy and not self.ref_in_actor
+        trained, scored = micro_batches(self.config.actor_rollout_ref, reference=reference)
+        return round_of(dp_size, self._optimizer_steps, trained, [] if self._updates_only else scored)
 
     @property
     def _multiple(self) -> int:
         """Rows of all processes in one round."""
         return self._get_required_batch_multiple(max(self.actor_rollout_wg._query_dispatch_info("actor")) + 1)
 
+    @contextmanager
+    def _only_the_update(self) -> Iterator[None]:
+        """For the body, batches are divisible for optimizer steps, and need not be for passes without gradient."""
+        self._updates_only = True
+        try:
+            yield
+        finally:
+            self._updates_only = False
+
     def _balance_batch(self, batch: KVBatchMeta, *others: Any, **named: Any) -> KVBatchMeta:
         assert self._update is not None, "the buffer has made the update"
-        whole = padded(batch, self._multiple, self.tokenizer.eos_token_id)
-        self._update.padding = sum(tag["seq_len"] for tag in whole.tags[len(batch) :])
-        self._update.batch = super()._balance_batch(whole, *others, **named)
+        self._update.pad(padded(batch, self._multiple, self.tokenizer.eos_token_id))
+        self._update.batch = super()._balance_batch(self._update.batch, *others, **named)
+        if self._leaves_out:
+            with self._only_the_update():
+                self._update.leave_out_silent(self._multiple)
         return self._update.batch
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
@@ -221,11 +256,17 @@ class RecipeTrainer(PPOTrainer):
 
     def _update_actor(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         """verl's, with as many optimizer steps of as many rows as the batch has."""
-        rows = len(batch) // self._optimizer_steps
+        assert self._update is not None, "the buffer has made the update"
+        trained = batch
+        if len(self._update.trained) < len(batch):
+            with self._only_the_update():
+                trained = super()._balance_batch(batch.select_keys(self._update.trained.keys), {})
+        if self._update.counted < len(trained):
+            trained.extra_info[COUNTED] = self._update.counted / self._optimizer_steps
+        rows = len(trained) // self._optimizer_steps
         sizes = {"actor.ppo_mini_batch_size": rows, "rollout.n": 1}
         with configured(self.config.actor_rollout_ref, sizes):
-            batch = super()._update_actor(batch, metrics)
-        assert self._update is not None, "the buffer has made the update"
+            super()._update_actor(trained, metrics)
         if self.settings.posterior.half_life is not None:
             self._update.moved = moved(self._update, self.actor_rollout_wg.compute_log_prob, self._multiple)
         return batch
@@ -247,9 +288,13 @@ class RecipeTrainer(PPOTrainer):
     def fit(self, agent_loop_manager: Any) -> None:
         """Train as verl does, with run files."""
         self.agent_loop_manager = agent_loop_manager
-        with self.run.opened(self._state, resumable=self._state is not None, profile=self._profile, **self._facts()):
+        resumed = self._state is not None
+        facts = facts_of(self.config, parameters=self.run.parameters, held_out=len(self.val_dataset))
+        first = {"trainer.val_before_train": validates_first(self.config.trainer, self.global_steps, resumed=resumed)}
+        with self.run.opened(self._state, resumable=resumed, profile=self._profile, **facts):
             try:
-                super().fit(agent_loop_manager)
+                with configured(self.config, first):
+                    super().fit(agent_loop_manager)
             except _RunIsOverError:
                 self.run.record.warn(f"the run is over: {self.run.steps.over}")
                 self._shutdown_dump_executor()
@@ -262,23 +307,12 @@ class RecipeTrainer(PPOTrainer):
             self.settings, self.run.tasks, play, self._directory, parameters=self.run.parameters, say=print
         )
 
-    def _facts(self) -> dict[str, Any]:
-        return {
-            "trainer": f"verl {verl.__version__}",
-            "names": dict(NAMES),
-            "held_out": len(self.val_dataset),
-            "model": str(self.config.actor_rollout_ref.model.path),
-            "processes": self.config.trainer.nnodes * self.config.trainer.n_gpus_per_node,
-            "device": str(self.config.trainer.device),
-            "threads": 1,
-            "parameters": self.run.parameters,
-        }
-
     def _save_checkpoint(self) -> None:
         save_state(self.config.trainer, self.global_steps, self.run.state_dict())
         super()._save_checkpoint()
 
     def _load_checkpoint(self) -> None:
+        check_checkpoints(self.config.trainer)  # once more: the entry point may be on another machine
         super()._load_checkpoint()
         self._state = load_state(self.config.trainer, self.global_steps)
 

@@ -61,6 +61,11 @@ class TrainerPrompts:
         """End tokens."""
         return {self._trainer.tokenizer.eos_token_id} - {None}
 
+    @property
+    def updates_per_sync(self) -> int:
+        """Updates of one of verl's steps, after which the weights are synchronised."""
+        return int(self._trainer.parameter_sync_step)
+
     def supply(self, scheduler: Scheduler, groups: VerlGroups) -> Supply:
         """What adds tasks to the pool: in self-play the proposer, elsewhere nothing.
 

@@ -33,6 +33,7 @@ class Update:
         batch: Keys and tags of the rows.
         left_out: The other trajectories of the step, which count in verl's metrics.
         keeps_denominators: Whether rows without signal count in the loss, as in verl.
+        trained: Keys and tags of the rows that the optimizer step is made on; those of ``batch``, or fewer.
         began: Time when the batch was complete.
         padding: Tokens of dummy rows.
         gap: Log-probabilities of the trainer less those of the engine.
@@ -46,9 +47,14 @@ class Update:
     left_out: KVBatchMeta
     keeps_denominators: bool
     began: float = field(default_factory=time.perf_counter)
+    trained: KVBatchMeta = field(init=False)
     padding: int = 0
     gap: tuple[float, float] | None = None
     moved: float | None = None
+
+    def __post_init__(self) -> None:
+        """Train on all rows."""
+        self.trained = self.batch
 
     @classmethod
     def of(
@@ -98,6 +104,29 @@ class Update:
         if any(not torch.equal(mask, before) for mask, before in zip(masks, sampled, strict=True)):
             _put(keys, jagged({"response_mask": masks, "loss_mask": masks}))
 
+    def pad(self, whole: KVBatchMeta) -> None:
+        """Note the batch with its dummy rows."""
+        self.padding = sum(tag["seq_len"] for tag in whole.tags[len(self.batch) :])
+        self.batch = self.trained = whole
+
+    def leave_out_silent(self, multiple: int) -> None:
+        """Leave rows without gradient out of the one optimizer step; the others get the weights that they had.
+
+        Dummy rows, and then the shortest of the rows that are left out, make the rest divisible.
+
+        Args:
+            multiple: Rows of all processes in one round; the batch is a multiple of it.
+        """
+        own = {row.key for row in active(self.rows, with_kl=False)}
+        others = [place for place, key in enumerate(self.batch.keys) if key not in own]
+        missing = -len(own) % multiple
+        if own and len(others) > missing:
+            filling = {self.batch.keys[place] for place in self._shortest(others)[:missing]}
+            self.trained = self.batch.select_keys([key for key in self.batch.keys if key in own | filling])
+
+    def _shortest(self, places: Sequence[int]) -> list[int]:
+        return sorted(places, key=lambda place: self.batch.tags[place]["seq_len"])
+
     def credit(self) -> KVBatchMeta:
         """Write the advantages, once the old policy's log-probabilities are known; 0 for rows that do not train.
 
@@ -125,20 +154,45 @@ class Update:
         Where verl's denominators stand, rows without signal count in them, and the others weigh as among themselves.
         """
         if not self.keeps_denominators:
-            return relative_weights(self.rows, self.aggregation, len(self.batch) - len(self.rows))
+            return relative_weights(self.rows, self.aggregation)
         credited = [row for row in self.rows if row.sample.weight]
         found = dict(zip(map(id, credited), relative_weights(credited, self.aggregation), strict=True))
-        return [found.get(id(row), 1.0) for row in self.rows]
+        kept = self._share_of_denominators()
+        return [found.get(id(row), 1.0) * kept for row in self.rows]
+
+    def _share_of_denominators(self) -> float:
+        """Weight of a row in verl's loss of the batch over its weight in that of the rows that are trained on."""
+        if len(self.trained) == len(self.batch):
+            return 1.0
+        one = active(self.rows, with_kl=False)[0]
+        whole, part = (
+            self.aggregation([sum(row.mask) for row in rows], [0] * len(rows))[[row.key for row in rows].index(one.key)]
+            for rows in (self.rows, self._trained_rows)
+        )
+        return float(whole / part)
+
+    @property
+    def _trained_rows(self) -> list[UpdateRow]:
+        keys = {*self.trained.keys}
+        return [row for row in self.rows if row.key in keys]
+
+    @property
+    def counted(self) -> int:
+        """Rows of the optimizer steps that are no dummies."""
+        return len(self._trained_rows)
 
     def stats(self, metrics: Mapping[str, Any], optimizer_steps: int) -> UpdateStats:
         """The numbers of the update."""
+        own = {row.key for row in self.rows}
+        lengths = dict(zip(self.trained.keys, (tag["seq_len"] for tag in self.trained.tags), strict=True))
+        scored = sum(len(row.sample.token_ids) for row in self.rows) + self.padding
         return update_stats(
             metrics,
-            self.rows,
-            padding=self.padding,
+            self._trained_rows,
+            padding=sum(length for key, length in lengths.items() if key not in own),
             passes=self.config.optimizer.epochs,
             steps=optimizer_steps,
-            forwards=1 + (self.config.loss.kl_coefficient > 0),
+            recomputed_tokens=scored * (1 + (self.config.loss.kl_coefficient > 0)),
             gap=self.gap,
             moved=self.moved,
         )

@@ -13,6 +13,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
+from rekindle.integrations.verl.row_counts import has_gradient
 from rekindle.learning.aggregation import Aggregation, constant_length, sequence_mean, token_mean
 from rekindle.learning.losses.importance import importance_weights
 from rekindle.learning.losses.zero_variance import entropy_advantages
@@ -71,20 +72,17 @@ def active(rows: Sequence[UpdateRow], *, with_kl: bool) -> list[UpdateRow]:
     """The rows whose loss has a gradient."""
     if with_kl:
         return [row for row in rows if any(row.mask)]
-    return [row for row in rows if row.sample.entropy_scale or any(row.sample.advantages)]
+    return [row for row in rows if has_gradient(row.sample)]
 
 
-def relative_weights(rows: Sequence[UpdateRow], aggregation: Aggregation, dummies: int = 0) -> list[float]:
+def relative_weights(rows: Sequence[UpdateRow], aggregation: Aggregation) -> list[float]:
     """[rows] weight of each row over its weight in verl's loss of these rows.
 
     Args:
         rows: The rows that go through the model.
-        aggregation: That of verl's loss.
-        dummies: Rows without tokens beside them, which verl counts in means over sequences.
+        aggregation: That of verl's loss; dummy rows beside them do not count (``worker.without_dummies``).
     """
-    lengths = [sum(row.mask) for row in rows] + [0] * dummies
-    members = [row.sample.prompt_key for row in rows] + [-1] * dummies
-    plain = aggregation(lengths, members)[: len(rows)]
+    plain = aggregation([sum(row.mask) for row in rows], [row.sample.prompt_key for row in rows])
     found = [row.sample.weight / weight if weight else 1.0 for row, weight in zip(rows, plain, strict=True)]
     return [1.0 if math.isclose(value, 1.0, abs_tol=SAME) else value for value in found]
 

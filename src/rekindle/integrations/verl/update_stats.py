@@ -42,7 +42,7 @@ def update_stats(
     padding: int,
     passes: int,
     steps: int,
-    forwards: int,
+    recomputed_tokens: int,
     gap: tuple[float, float] | None,
     moved: float | None,
 ) -> UpdateStats:
@@ -50,11 +50,11 @@ def update_stats(
 
     Args:
         metrics: verl's, of the update.
-        rows: The rows that went through the model.
+        rows: The rows that were trained on.
         padding: Tokens of dummy rows.
         passes: How often each row was trained on.
         steps: Optimizer steps.
-        forwards: Passes without gradient: old policy, reference.
+        recomputed_tokens: Tokens of passes without gradient: old policy, reference.
         gap: ``gap_of``; None where nothing was compared.
         moved: Movement of the policy; None if not measured.
     """
@@ -70,7 +70,7 @@ def update_stats(
         trained_tokens=passes * sum(sum(row.mask) for row in rows),
         computed_tokens=passes * tokens,
         padded_tokens=passes * padding,
-        recomputed_tokens=forwards * tokens,
+        recomputed_tokens=recomputed_tokens,
         microbatches=steps,
         optimizer_steps=steps,
         moved=moved,

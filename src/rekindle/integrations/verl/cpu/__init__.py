@@ -19,7 +19,7 @@ import os
 from types import ModuleType
 from typing import Any
 
-from rekindle.integrations.verl.cpu.platform import use_cpu, use_gloo
+from rekindle.integrations.verl.cpu.platform import use_cpu, use_gloo, without_pinned_memory
 from rekindle.integrations.verl.post_import import after_import, named
 
 __all__ = ["ROLLOUT"]
@@ -47,6 +47,7 @@ def _replica() -> Any:
 os.environ.setdefault("VERL_ENGINE_DEVICE", "cuda")  # verl's FSDP engine, which it registers for GPUs only
 after_import("verl.plugin.platform", use_cpu)
 after_import("verl.utils.distributed", use_gloo)
+after_import("verl.workers.engine.fsdp.transformer_impl", without_pinned_memory)
 after_import("verl.checkpoint_engine.base", named("rekindle.integrations.verl.cpu.weights:register"))
 after_import("verl.workers.rollout.base", _add_adapter)
 after_import("verl.workers.rollout.replica", _add_replica)

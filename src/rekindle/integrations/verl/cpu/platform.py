@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["CpuModule", "use_cpu", "use_gloo"]
+__all__ = ["CpuModule", "use_cpu", "use_gloo", "without_pinned_memory"]
 
 DEVICE = "cpu"
 BACKEND = "cpu:gloo"
@@ -100,3 +100,9 @@ def use_gloo(module: ModuleType) -> None:
     """Let the process groups that ``verl.utils.distributed`` makes in Ray's workers be gloo's."""
     theirs = module.initialize_global_process_group_ray
     module.initialize_global_process_group_ray = functools.partial(theirs, backend=BACKEND)  # type: ignore[attr-defined]
+
+
+def without_pinned_memory(module: ModuleType) -> None:
+    """Let ``verl.workers.engine.fsdp.transformer_impl`` keep a reference in memory that no GPU reads."""
+    theirs = module.CPUOffloadPolicy
+    module.CPUOffloadPolicy = lambda **_: theirs(pin_memory=False)  # type: ignore[attr-defined]

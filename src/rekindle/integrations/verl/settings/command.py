@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from rekindle.integrations.verl.settings.links import ESTIMATOR
-from rekindle.integrations.verl.settings.settling import TABLE, decided_by
+from rekindle.integrations.verl.settings.run_settings import RECIPE
+from rekindle.integrations.verl.settings.settling import TABLE, decided_by, tables_of
 from rekindle.integrations.verl.settings.values import MODES, V1
+from rekindle.recipes import preset_of
 from rekindle.types import UserError
 
 __all__ = ["Command", "check_with_verl", "command_of"]
@@ -62,6 +64,7 @@ def command_of(recipe: str | None, given: Sequence[str]) -> Command:
     Raises:
         UserError: verl is not installed, an override is wrong, or the recipe or a setting is refused.
     """
+    _check_recipe(recipe, given)
     folder = _configurations()
     options, overrides = _parted(given)
     overrides = _completed(recipe, overrides)
@@ -70,6 +73,18 @@ def command_of(recipe: str | None, given: Sequence[str]) -> Command:
     return Command(
         [*options.values(), *overrides], {path: value for path, value in decided.items() if path != TABLE}, config
     )
+
+
+def _check_recipe(recipe: str | None, given: Sequence[str]) -> None:
+    """Check that the recipe exists, before anything that has to be installed.
+
+    Raises:
+        UserError: It does not, or its file cannot be read.
+    """
+    named = [one.partition("=")[2] for one in given if one.startswith(f"{RECIPE}=")]
+    for name in named if recipe is None else [recipe]:
+        tables = tables_of(name)
+        preset_of(tables.get("recipe", "grpo"), tables.get("base"), where="--recipe" if recipe else RECIPE)
 
 
 def check_with_verl(command: Command) -> None:

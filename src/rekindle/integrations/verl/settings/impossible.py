@@ -34,9 +34,14 @@ WITHOUT_OURS: Mapping[str, str] = {
 
 
 def notes(values: Values) -> Iterator[str]:
-    """Settings that have no effect beside a recipe, and that many commands have."""
+    """Settings that have no effect beside a recipe and that many commands have, and those that may lose a run."""
     if not values.at("data.shuffle"):
         yield "data.shuffle=False has no effect: the recipe draws the prompts"
+    if values.at("trainer.max_actor_ckpt_to_keep") == 1:
+        yield (
+            "trainer.max_actor_ckpt_to_keep=1 removes a checkpoint before the number of the next one is written, and a "
+            "kill between them leaves none to go on from; set it to 2"
+        )
 
 
 def without_our_mode(values: Values) -> str:

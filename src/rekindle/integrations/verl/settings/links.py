@@ -21,6 +21,7 @@ from rekindle.integrations.verl.settings.values import ACTOR, ROLLOUT, Values
 
 __all__ = [
     "AGGREGATION",
+    "BY_WEIGHTS",
     "ESTIMATOR",
     "ESTIMATORS",
     "IS",
@@ -66,6 +67,8 @@ AGGREGATION: Mapping[str, str] = MappingProxyType(
 )
 """Our aggregation by verl's; of those without one of ours, the one with the same units, which estimators read."""
 MODE_OF: Mapping[str, str] = first_names(AGGREGATION)
+BY_WEIGHTS = "group_token_mean"
+"""Aggregation that verl has not: weights of the rollouts make it of verl's token-mean."""
 LOSS: Mapping[str, str] = MappingProxyType({"vanilla": "ppo_clip", "gspo": "gspo", "cispo": "cispo"})
 """Our loss of a token by verl's; all others are verl's own."""
 LOSS_OF: Mapping[str, str] = first_names(LOSS)
@@ -123,6 +126,8 @@ def _aggregations(config: Config, values: Values) -> dict[str, Any]:
     ours = config.loss.aggregation
     if ours == AGGREGATION.get(values.at(AGG_MODE)):
         return {}
+    if ours == BY_WEIGHTS:
+        return {AGG_MODE: MODE_OF["token_mean"]}
     factor = {SCALE: config.engine.max_new_tokens} if ours == "constant_length" and not values.at(SCALE) else {}
     return {AGG_MODE: MODE_OF[ours], **factor}
 

@@ -14,6 +14,7 @@ from rekindle.integrations.settings.refusing import refuse
 from rekindle.integrations.settings.words import with_names
 from rekindle.integrations.verl.settings.environments import not_played, with_environments
 from rekindle.integrations.verl.settings.links import (
+    BY_WEIGHTS,
     ESTIMATOR,
     ESTIMATORS,
     IS,
@@ -27,6 +28,8 @@ from rekindle.integrations.verl.settings.tables import NAMES, PLACES
 from rekindle.integrations.verl.settings.values import ACTOR, ROLLOUT, V1, Values
 from rekindle.learning.estimators import ESTIMATORS as ESTIMATORS_OF_OURS
 from rekindle.learning.losses import LOSSES
+
+ENTROPY = f"{ACTOR}.entropy_coeff"
 
 __all__ = [
     "in_words_of_verl",
@@ -68,7 +71,6 @@ def refuse_contradictions(
         ConfigError: There are some.
     """
     refuse(_contradictions(chosen, tables, decided, values))
-    refuse(_without_a_mode(chosen, decided))
     refuse(_own_loss(chosen, decided, values))
     refuse(_too_few_steps(chosen, decided, values))
 
@@ -84,16 +86,6 @@ def _contradictions(
         yield (
             f"{link.name}={values.at(link.name)} contradicts recipe {chosen['recipe']!r}, which has {link.path} = "
             f"{ours!r}; leave {link.name} out, or {f'remove rekindle.{link.path}' if own else 'choose another recipe'}"
-        )
-
-
-def _without_a_mode(chosen: Mapping[str, Any], decided: set[str]) -> Iterator[str]:
-    """Aggregations that verl has not."""
-    aggregation = chosen["loss"].get("aggregation")
-    if "loss.aggregation" in decided and aggregation == "group_token_mean":
-        yield (
-            f'loss.aggregation = "{aggregation}" has no loss_agg_mode in verl; remove it and set '
-            f"{ACTOR}.loss_agg_mode, or choose {few(f'{ours} ({theirs})' for ours, theirs in MODE_OF.items())}"
         )
 
 
@@ -206,6 +198,12 @@ def _one_temperature(config: Config, values: Values) -> Iterator[str]:
 def _weights(config: Config, values: Values) -> Iterator[str]:
     """Weights of rollouts and tokens that verl's parts do not give."""
     loss = config.loss
+    if loss.aggregation == BY_WEIGHTS and (loss.kl_coefficient or values.at(ENTROPY)):
+        yield (
+            f'loss.aggregation = "{BY_WEIGHTS}" is made of weights of the rollouts, which verl gives to the policy '
+            f"loss and not to KL and entropy terms; set {ACTOR}.use_kl_loss=False and {ENTROPY}=0, or choose "
+            f"{few(f'{ours} ({theirs})' for ours, theirs in MODE_OF.items())}"
+        )
     if config.advantage.count_over == "minibatch" and is_read("advantage.count_over", config):
         yield (
             'advantage.count_over = "minibatch" needs whole minibatches in one process, and verl divides them over '

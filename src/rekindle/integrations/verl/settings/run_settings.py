@@ -31,13 +31,15 @@ from rekindle.integrations.verl.settings.refusals import (
     refuse_single_rollouts,
     refuse_sizes,
 )
-from rekindle.integrations.verl.settings.step_shape import groups_per_step, optimizer_record, update_keys
+from rekindle.integrations.verl.settings.step_shape import groups_per_step, optimizer_record, steps_of_run, update_keys
 from rekindle.integrations.verl.settings.tables import refuse_tables
 from rekindle.integrations.verl.settings.values import ACTOR, MANAGER, ROLLOUT, Values
 from rekindle.recipes import preset_of, resolve
 
-__all__ = ["run_settings", "settled"]
+__all__ = ["RECIPE", "run_settings", "settled"]
 
+RECIPE = "+rekindle.recipe"
+"""The override that names the recipe."""
 DEVIATION: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "grpo": {"advantage.deviation": "sample", "advantage.epsilon": 1e-6},
@@ -66,7 +68,7 @@ def run_settings(tables: Mapping[str, Any], values: Values, *, steps: int | None
     """
     refuse_tables(tables)
     refuse_values(values)
-    preset = preset_of(tables.get("recipe", "grpo"), tables.get("base"), where="rekindle")
+    preset = preset_of(tables.get("recipe", "grpo"), tables.get("base"), where=RECIPE)
     refuse_preset(preset)
     chosen = merge(preset, tables)
     decided = decided_paths(LINKS, preset, tables)
@@ -116,7 +118,7 @@ def _resolved(tables: Mapping[str, Any], given: Mapping[str, Any]) -> Config:
 
 def _surroundings(values: Values, steps: int | None) -> dict[str, Any]:
     """Keys by path that no recipe decides: model, length of the run, batch, sampling."""
-    known = values.at("trainer.total_training_steps") or steps
+    known = steps_of_run(values) or steps
     seed = values.at("data.seed")
     return {
         "model.path": str(values.at("actor_rollout_ref.model.path")),

@@ -8,15 +8,23 @@ of them is a step here.
 
 from typing import Any
 
-from rekindle.integrations.verl.settings.values import ACTOR, Values
+from rekindle.integrations.verl.settings.values import ACTOR, V1, Values
 
-__all__ = ["groups_per_step", "minibatches", "optimizer_record", "update_keys", "updates_per_step"]
+__all__ = ["groups_per_step", "minibatches", "optimizer_record", "steps_of_run", "update_keys", "updates_per_step"]
 
 
 def groups_per_step(values: Values) -> int:
     """Groups of a step."""
     separate = values.mode == "separate_async"
     return int(values.at(f"{ACTOR}.ppo_mini_batch_size" if separate else "data.train_batch_size"))
+
+
+def steps_of_run(values: Values) -> int | None:
+    """Steps of the run, where ``trainer.total_training_steps`` says."""
+    total, separate = values.at("trainer.total_training_steps"), values.mode == "separate_async"
+    if total is None:
+        return None
+    return int(total) * (int(values.at(f"{V1}.separate_async.parameter_sync_step")) if separate else 1)
 
 
 def minibatches(values: Values) -> int:
