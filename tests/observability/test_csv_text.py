@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +11,11 @@ from rekindle.observability.csv_text import csv_text
 
 
 def test_numbers_gaps_and_texts():
-    columns = {"step": [1.0, 2.0, 3], "loss": [0.5, None], 'a "b", c': ["x\ny", "", "=1+1"]}
+    columns: dict[str, Sequence[str | float | None]] = {
+        "step": [1.0, 2.0, 3],
+        "loss": [0.5, None],
+        'a "b", c': ["x\ny", "", "=1+1"],
+    }
     assert csv_text(columns) == 'step,loss,"a ""b"", c"\n1,0.5,"x\ny"\n2,,\n3,,\'=1+1\n'
     assert csv_text({"=SUM(A1)": [], "@x": []}) == "'=SUM(A1),'@x\n"
     assert csv_text({"lr": [5e-7, 1234567.0, 1e300]}) == "lr\n5e-07\n1234567\n1e+300\n"

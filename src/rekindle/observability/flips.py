@@ -79,7 +79,8 @@ class Flips:
         """Prompts whose first and last outcomes are these, those with the most visits first."""
         first, last = (OUTCOMES.index(outcome) for outcome in kind)
         found = self.revisited[(self._ends[:, 0] == first) & (self._ends[:, 1] == last)]
-        return found[np.argsort(-self._counts[found], kind="stable")]
+        ordered: NDArray[np.int64] = found[np.argsort(-self._counts[found], kind="stable")]
+        return ordered
 
     @property
     def kinds(self) -> list[Kind]:

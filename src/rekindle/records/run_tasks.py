@@ -3,8 +3,8 @@
     {"set": "pool", "id": "q17", "prompt": "0f3a...", "answer": "99b2...", "text": "How many ...", "level": "2"}
 
 Prompt (the whole conversation) and answer are hashes. ``text`` is the beginning of the conversation without the
-system message, by which people recognize a task in the report; ``level`` is there where the task has one. The order of the
-lines is that of the run's pool.
+system message, by which people recognize a task in the report; ``level`` is there where the task has one. The order of
+the lines is that of the run's pool.
 """
 
 import hashlib
