@@ -259,6 +259,7 @@ def test_a_run_of_a_version_without_texts_has_those_of_its_samples(tmp_path):
          ["rekindle train 'RUN/config.toml' --out 'RUN-again'", "rekindle train 'a b.toml' --out x"]),
         ({"command": ["script.py"], "given": ["reward"]}, ["python script.py"]),
         ({"command": ["script.py"], "trainer": "trl 1.16.0"}, ["python script.py"]),
+        ({"command": ["/a/default_worker.py", "--x"], "trainer": "verl 0.9.1"}, []),
         ({"command": "train"}, ["rekindle train 'RUN/config.toml' --out 'RUN-again'"]),
         ({}, ["rekindle train 'RUN/config.toml' --out 'RUN-again'"]),
     ],

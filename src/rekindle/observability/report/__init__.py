@@ -66,8 +66,8 @@ def render_report(summary: Summary) -> str:
         cost(summary),
         saved(summary),
         run_warnings(summary),
-        repeat(summary),
         settings(summary),
+        repeat(summary),
         page.footer(_LAST),
     ]
     return page.document(title(summary), "\n".join(part for part in parts if part), filtered=bool(shown))

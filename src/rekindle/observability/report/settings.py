@@ -15,6 +15,8 @@ WARNING_CHARACTERS = 300
 _COMMAND = 2000
 _CONFIG = 50_000
 _OUR_COMMANDS = {"train"}
+_WORKER = "default_worker.py"
+"""Script of a process of Ray's; nobody starts a run with it."""
 
 
 def run_warnings(summary: Summary) -> str:
@@ -41,6 +43,8 @@ def repeat(summary: Summary) -> str:
     run = summary.run
     started = run.info.get("command")
     words = [str(word) for word in started] if isinstance(started, list) else []
+    if words and words[0].endswith(_WORKER):
+        words = []
     ours = words[:1] and words[0] in _OUR_COMMANDS
     parts = []
     given = run.info.get("given")
