@@ -2,14 +2,14 @@
 export PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := train,lora,gguf,tasks,math,parquet,search,dense,serve,tensorboard,plot,pandas,dev
+EXTRAS := train,lora,gguf,tasks,math,parquet,search,dense,serve,tensorboard,plot,pandas,polars,docs,dev
 export OMP_NUM_THREADS ?= 1
 
 # How long `make fuzz` goes on, and the torch of `make test-lowest` and `make test-newest` (a CPU build, if possible).
 MINUTES ?= 30
 export TORCH ?= $(shell sed -n 's/^torch==//p' constraints.txt)
 
-.PHONY: setup quickstart smollm2 test test-slow test-all fuzz lint test-wheel test-trackers test-trl test-verl test-verl-slow
+.PHONY: setup quickstart smollm2 docs test test-slow test-all fuzz lint test-wheel test-trackers test-trl test-verl test-verl-slow
 .PHONY: test-lowest test-newest test-pythons clean
 
 setup: $(VENV)/.ready
@@ -35,6 +35,11 @@ $(SMOLLM2)/config.json: | setup
 	rm -rf $(SMOLLM2)
 	$(BIN)/rekindle export models/.package/*/*.gguf --out $(SMOLLM2) --dtype bfloat16
 	rm -rf models/.package
+
+# The site of docs/ in site/, without a network; a warning, such as a link that leads nowhere, is an error.
+docs: setup
+	$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --quiet --doctree-dir build/doctrees docs site
+	@echo site/index.html
 
 # Minutes: all that is not marked as slow, and a fifth of a property's examples. The same result every time.
 test: setup lint
@@ -86,4 +91,4 @@ test-pythons:
 	.ci/pythons
 
 clean:
-	rm -rf $(VENV) .venvs build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venvs build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis

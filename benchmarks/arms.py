@@ -3,25 +3,27 @@
 An *arm* is a recipe with its settings; it is run once per seed. Differences between arms are paired by seed.
 """
 
+import argparse
+import contextlib
 import functools
 import json
 import math
-import os
 import re
 import statistics
 import subprocess
-import sys
-import threading
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from rekindle.cli.options import add_config, resolved
 from rekindle.observability.runs import Run
 from rekindle.observability.svg import Series, line_chart
+from rekindle.sweeps import State, Status, SweepRun
+from rekindle.sweeps import run_all as run_sweep
+from rekindle.sweeps.display import Display
 
 __all__ = [
     "ROOT",
@@ -50,7 +52,7 @@ T_QUANTILE = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.
 NO_DIFFERENCE = "no difference seen"
 DONE = "finished.json"
 REVISION_LETTERS = 9
-ENDINGS = {0, 3}
+ENDINGS = {State.DONE: 0, State.BOUND: 3}
 """Exit codes of a finished run: budget spent, or stopped by a declared bound."""
 HOPS = (1, 2, 3, 4)
 """Numbers of hops of the search world's questions."""
@@ -60,50 +62,66 @@ HOPS = (1, 2, 3, 4)
 
 
 def train(arguments: Sequence[str], directory: Path) -> None:
-    """Run ``rekindle train`` with these arguments and one thread, from the repository's root. Finished runs are kept.
-
-    Args:
-        arguments: Arguments, as on the documentation's page.
-        directory: Run directory; a stopped run is resumed.
-    """
-    record = directory / DONE
-    if record.exists():
-        before = json.loads(record.read_text())["arguments"]
-        if before != list(arguments):
-            raise SystemExit(f"{directory} holds a run of `rekindle train {' '.join(before)}`; choose another --runs")
-        return
-    command = [sys.executable, "-m", "rekindle", "train", *arguments, "--out", str(directory.resolve()), "--resume"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    if ended.returncode not in ENDINGS:
-        raise SystemExit(f"{' '.join(command)} ended with {ended.returncode}:\n{ended.stderr[-2000:]}")
-    today = datetime.now(UTC).date().isoformat()
-    record.write_text(json.dumps({"arguments": list(arguments), "exit": ended.returncode, "date": today}))
+    """``run_all`` of a single run."""
+    run_all([(arguments, directory)], jobs=1)
 
 
 def run_all(arms: Sequence[tuple[Sequence[str], Path]], jobs: int) -> None:
-    """Run the missing arms, ``jobs`` at a time.
+    """Make the runs that are missing with one thread each, ``jobs`` at a time; a stopped run goes on.
 
-    The first runs alone, because it creates the warm start that all others share.
+    Args:
+        arms: Arguments of ``rekindle train`` from the repository's root, as on the documentation's page, and the run
+            directory, which is resumed.
+        jobs: Runs at the same time.
     """
-    said, lock = 0, threading.Lock()
+    missing = [
+        (list(arguments), directory.resolve()) for arguments, directory in arms if not _is_made(arguments, directory)
+    ]
+    with contextlib.chdir(ROOT):
+        statuses = [Status(_planned(*arm)) for arm in missing]
+        with Display(statuses, jobs) as display:
+            run_sweep(statuses, jobs=jobs, threads=1, watches=(_Records(), display))
+    if failed := [one for one in statuses if one.state not in ENDINGS]:
+        raise SystemExit("".join(f"{one.run.directory}: {one.state}: {one.why} ({one.run.log})\n" for one in failed))
 
-    def one(arguments: Sequence[str], directory: Path) -> None:
-        nonlocal said
-        train(arguments, directory)
-        with lock:
-            said += 1
-            print(f"[{said}/{len(arms)}] {directory.name}", file=sys.stderr, flush=True)
 
-    one(*arms[0])
-    with ThreadPoolExecutor(jobs) as pool:
-        futures = [pool.submit(one, *arm) for arm in arms[1:]]
-        try:
-            for future in as_completed(futures):
-                future.result()
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+def _is_made(arguments: Sequence[str], directory: Path) -> bool:
+    """Whether the directory has the finished run of these arguments; another one is refused."""
+    record = directory / DONE
+    if not record.exists():
+        return False
+    before = json.loads(record.read_text())["arguments"]
+    if before != list(arguments):
+        raise SystemExit(f"{directory} holds a run of `rekindle train {' '.join(before)}`; choose another --runs")
+    return True
+
+
+def _planned(arguments: Sequence[str], directory: Path) -> SweepRun:
+    parser = argparse.ArgumentParser()
+    add_config(parser)
+    return SweepRun(
+        name=directory.name,
+        config=resolved(parser.parse_args(arguments), begun=directory),
+        directory=directory,
+        log=directory.with_name(f"{directory.name}.log"),
+        command=("train", *arguments, "--out", str(directory)),
+    )
+
+
+class _Records:
+    """Watch that notes in the directory of a finished run how it was made."""
+
+    def changed(self, status: Status) -> None:
+        if status.state not in ENDINGS:
+            return
+        before, after = ("train",), ("--out", str(status.run.directory))
+        arguments = list(status.run.command[len(before) : -len(after)])
+        today = datetime.now(UTC).date().isoformat()
+        record = {"arguments": arguments, "exit": ENDINGS[status.state], "date": today}
+        (status.run.directory / DONE).write_text(json.dumps(record))
+
+    def progressed(self, status: Status) -> None:
+        """Steps are in the files of the runs."""
 
 
 def evaluations(run: Run) -> list[dict[str, Any]]:

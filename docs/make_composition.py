@@ -23,7 +23,7 @@ HEAD = """# What composes
 
 A method here is a few settings, and every combination of settings is either meant to work or refused before the run
 starts, with the reason and the remedy; `rekindle.methods.composition.combine("GRESO", "knapsack")` asks the same
-question in Python. The pages of single methods are in [methods](methods).
+question in Python. The pages of single methods are in [methods](methods/README.md).
 
 Search self-play is no feature but a source of tasks: what it proposes is scheduled, sized and credited as given tasks
 are, by everything below but the phases of sGPO, which need a profile of questions that are not there yet.

@@ -201,7 +201,7 @@ def checked_parts(
     model_commit: str | None = None,
     tasks_commit: str | None = None,
 ) -> "tuple[TaskSet, PolicyFiles]":
-    """The tasks and the policy of a run, after checks of all files; shows which model is loaded next.
+    """The tasks and the policy of a run, after checks of all files.
 
     Args:
         config: The complete configuration.
@@ -220,7 +220,6 @@ def checked_parts(
     tasks = given.tasks or task_set(config, say, commit=tasks_commit)
     check_rewards(config, tasks, given.rewards)
     check_training(config, tasks)
-    say(policy.loading)
     return tasks, policy
 
 

@@ -15,6 +15,7 @@ from rekindle.notices import Say
 
 if TYPE_CHECKING:
     from rekindle.given import Given
+    from rekindle.models.reading import ReadModel
     from rekindle.observability.progress import Progress
     from rekindle.preflight import PolicyFiles
     from rekindle.records.activity import Activity
@@ -37,6 +38,7 @@ class Session:
         callbacks: Called after every step, evaluation and checkpoint.
         resume: Whether to go on from the last checkpoint.
         say: Shows a line to the user.
+        read_policy: Reads the directory of the start model; None: every time anew.
     """
 
     config: Config
@@ -45,18 +47,20 @@ class Session:
     callbacks: "Callbacks"
     resume: bool
     say: Say
+    read_policy: "ReadModel | None" = None
 
     def run(self) -> "Ending":
         """Train to the end, write the report, and note how the run ended."""
         with Interrupts(self.say) as interrupts:
             tasks, policy = self.look()
+            self.say(policy.loading)
             with self._opened(tasks, policy, interrupts) as loop:
                 ending = loop.run(lambda: interrupts.asked)
         self._conclude(ending, loop.bound)
         return ending
 
     def look(self) -> "tuple[TaskSet, PolicyFiles]":
-        """The tasks of the run and its policy, after checks of their files; shows which model is loaded next."""
+        """The tasks of the run and its policy, after checks of their files."""
         from rekindle.observability.trackers import check_trackers
         from rekindle.preflight import checked_parts
         from rekindle.records.run_directory import check, last_checkpoint, model_commit, tasks_commit
@@ -78,6 +82,7 @@ class Session:
     def _opened(self, tasks: "TaskSet", policy: "PolicyFiles", interrupts: Interrupts) -> "Iterator[TrainingLoop]":
         """Training loop of the run, with a progress display."""
         from rekindle.assembly import open_run
+        from rekindle.models.reading import read_model
         from rekindle.observability.progress import Progress
         from rekindle.warm_starts.stage import start_model
 
@@ -97,6 +102,7 @@ class Session:
                 given=self.given,
                 callbacks=self.callbacks,
                 commit=policy.commit,
+                read_policy=self.read_policy or read_model,
             ) as loop,
             progress,
         ):

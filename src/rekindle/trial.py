@@ -106,6 +106,7 @@ class Trial:
                 "run of a few steps (train.steps), and look at its report"
             )
         tasks, policy = checked_parts(config, self.given, self.say)
+        self.say(policy.loading)
         start = start_model(config, self.say, tasks, policy.source)
         with workbench(config, start, self.say, tasks=tasks, given=self.given) as bench:
             return self._measured(bench)

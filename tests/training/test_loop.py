@@ -307,6 +307,14 @@ def test_kill_9_in_mid_run_then_resume_equals_the_uninterrupted_run(moment, at, 
     assert_same_run(whole, killed)
 
 
+def test_an_interruption_in_the_last_step_lets_the_run_end(quick_config, tmp_path):
+    """Its last evaluation is made; a resumed run, which has no step left, would not make it."""
+    config = quick_config("recycle", "train.steps=2", "eval.every=99")
+    with opened(config, tmp_path / "run") as loop:
+        assert loop.run(lambda: loop.step + 1 > 2) is Ending.DONE
+    assert "eval/accuracy" in read_metrics(tmp_path / "run" / "metrics.jsonl")[-1]
+
+
 @pytest.mark.slow
 def test_killed_before_the_first_checkpoint_starts_again(quick_config, tmp_path):
     config = quick_config("recycle", "checkpoint.every=99")

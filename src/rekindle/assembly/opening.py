@@ -20,6 +20,7 @@ from rekindle.given import NOTHING, Given
 from rekindle.hub import is_commit
 from rekindle.models.lora import NewAdapter, SavedAdapter
 from rekindle.models.policy import Policy
+from rekindle.models.reading import ReadModel, read_model
 from rekindle.notices import Say, adopt_loggers
 from rekindle.preflight import settled, task_set
 from rekindle.tasks.loading import TaskSet
@@ -39,6 +40,7 @@ def workbench(
     tasks_commit: str | None = None,
     given: Given = NOTHING,
     audits: bool = False,
+    read_policy: ReadModel = read_model,
 ) -> Iterator[Workbench]:
     """Load tasks, verifier and policy; worker processes end with the context.
 
@@ -52,23 +54,28 @@ def workbench(
         tasks_commit: Commit of the tasks' data set on the hub that a run began with.
         given: Parts that a script made itself.
         audits: Whether the audits of the configuration judge as well.
+        read_policy: Reads the model directory of the policy.
     """
     threads = config.train.threads or threads or fastest_threads(base or model)
 
     def read() -> TaskSet:
         return given.tasks or tasks or task_set(config, say, commit=tasks_commit)
 
-    with _opened(config, lambda: load_policy(config, model, base), say, read, given, threads, audits) as bench:
+    def load() -> Policy:
+        return load_policy(config, model, base, read_policy)
+
+    with _opened(config, load, say, read, given, threads, audits) as bench:
         yield replace(bench, directory=base or model)
 
 
-def load_policy(config: Config, model: Path, base: Path | None = None) -> Policy:
+def load_policy(config: Config, model: Path, base: Path | None = None, read: ReadModel = read_model) -> Policy:
     """The policy in a directory, on the device and with the adapter and the chat template of a configuration.
 
     Args:
         config: The complete configuration.
         model: Directory of the policy, or of its adapter.
         base: Directory of the model that an adapter belongs to.
+        read: Reads the model directory.
 
     Raises:
         ModelError: It cannot be loaded, or its chat template cannot be used.
@@ -82,6 +89,7 @@ def load_policy(config: Config, model: Path, base: Path | None = None) -> Policy
         float32_head=table.float32_head,
         adapter=SavedAdapter(model) if base else _new_adapter(config, model),
         recompute=table.gradient_checkpointing,
+        read=read,
     )
     if table.chat_template:
         policy.use_template(table.template, table.template_variables)

@@ -24,6 +24,7 @@ from rekindle.methods import build_credit, build_scheduler, needs_profile
 from rekindle.models.directory import is_adapter
 from rekindle.models.kernels import Kernels
 from rekindle.models.policy import Policy
+from rekindle.models.reading import ReadModel, read_model
 from rekindle.notices import Say, opened, warn
 from rekindle.observability.opened_files import opened_run_files
 from rekindle.observability.trackers import check_trackers, tracked
@@ -61,6 +62,7 @@ def open_run(
     callbacks: Callbacks | None = None,
     adapt: Callable[[Parts], Parts] = lambda parts: parts,
     commit: str | None = None,
+    read_policy: ReadModel = read_model,
 ) -> Iterator[TrainingLoop]:
     """Prepare a run directory and the training loop of the run.
 
@@ -77,6 +79,7 @@ def open_run(
         callbacks: Called after every step, evaluation and checkpoint.
         adapt: The parts of the run -> the parts to use, e.g. with another environment around the given one.
         commit: Commit of the start model on the hub, kept in ``run.json``.
+        read_policy: Reads the directory of the start model.
     """
     run_directory.check(config, directory, resume=resume)
     if run_directory.is_begun(directory):
@@ -99,12 +102,14 @@ def open_run(
         tasks_commit=run_directory.tasks_commit(directory),
         given=given,
         audits=True,
+        read_policy=read_model if step and base is None else read_policy,
     )
     with opened() as notices, prepared as bench:
         for text in (*weaknesses(config), *_changed_rewards(config, directory)):
             warn(text)
         # Errors of model, tasks, environment and profile are found here, before any file is written.
-        ready = _ready(_of_the_run(bench, directory) if step else bench, start, started=bool(step))
+        first = functools.partial(_start_policy, start=start, read=read_policy)
+        ready = _ready(_of_the_run(bench, directory) if step else bench, first, started=bool(step))
         with run_directory.locked(directory), _run_files(config, directory, ready.source) as files:
             saved = _resumed_files(files, checkpoints, step) if step else None
             if saved is None:
@@ -144,11 +149,12 @@ class _Ready:
     players: Players
 
 
-def _ready(bench: Workbench, start: Callable[[], Path], *, started: bool) -> _Ready:
+def _ready(bench: Workbench, first: Callable[[Workbench, TaskSource], Policy | None], *, started: bool) -> _Ready:
+    """What the run needs; ``first`` returns its start policy where that is needed."""
     config, source = bench.config, task_source(bench.config)
     profile = given_profile(bench, started=started)
     scheduler = None if needs_profile(config) else _scheduler(bench, profile)
-    frozen = _start_policy(bench, source, start)
+    frozen = first(bench, source)
     engine: EngineFactory = bench.given.engine or build_engine
     of_start = engine(config, frozen) if frozen is not None and source.samples_from_start else None
     return _Ready(bench, source, profile, scheduler, frozen, source.players(bench, scheduler, of_start))
@@ -363,10 +369,10 @@ def _answer_by_id(bench: Workbench) -> Callable[[str], object]:
     return answers.get
 
 
-def _start_policy(bench: Workbench, source: TaskSource, start: Callable[[], Path]) -> Policy | None:
+def _start_policy(bench: Workbench, source: TaskSource, *, start: Callable[[], Path], read: ReadModel) -> Policy | None:
     """The policy that the run began with, also after a resume; it is never trained. None where it is not needed."""
     if not (source.samples_from_start or bench.config.loss.kl_coefficient > 0):
         return None
     if bench.policy.adapter is not None:
         return bench.policy.without_adapter()
-    return load_policy(bench.config, start()).clone_frozen()
+    return load_policy(bench.config, start(), read=read).clone_frozen()

@@ -5,7 +5,6 @@ Exit codes: 0 done; 2 bad usage or configuration (one message without traceback)
 """
 
 import argparse
-import sqlite3
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from rekindle import __version__
 from rekindle.cli import evaluate, export, init, profile, serve_retriever, train, try_out, verl
 from rekindle.cli.messages import messages
 from rekindle.cli.options import user_path
-from rekindle.types import UserError
+from rekindle.failures import sentence_of
 
 if TYPE_CHECKING:
     from rekindle.config import Config
@@ -36,20 +35,12 @@ def main(arguments: Sequence[str]) -> int:
         with messages.collected():
             run: Callable[[argparse.Namespace], int] = options.run
             return run(options)
-    except UserError as error:
-        for line in str(error).splitlines():
-            messages.say(f"rekindle: {line}")
-        return BAD_USAGE
-    except (OSError, sqlite3.OperationalError) as error:
+    except Exception as error:
         again = "repeat the command with --resume" if "resume" in options else "repeat the command"
-        messages.say(
-            f"rekindle: a file could not be read or written ({error}); check free space and permissions, and {again}"
-        )
-        return BAD_USAGE
-    except ModuleNotFoundError as error:
-        if error.name not in {"torch", "transformers", "tokenizers", "safetensors"}:
+        if (sentence := sentence_of(error, again)) is None:
             raise
-        messages.say(f'rekindle: {error.name} is not installed; run: pip install "rekindle[train]"')
+        for line in sentence.splitlines():
+            messages.say(f"rekindle: {line}")
         return BAD_USAGE
     except KeyboardInterrupt as interrupt:
         messages.say(f"rekindle: interrupted {interrupt}".rstrip())

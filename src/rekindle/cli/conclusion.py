@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rekindle.observability.runs import Run
     from rekindle.observability.summary import Summary
 
-__all__ = ["conclude", "next_commands", "results"]
+__all__ = ["accuracy_words", "conclude", "next_commands", "results"]
 
 
 def conclude(run: "Run") -> None:
@@ -35,8 +35,8 @@ def results(run: "Run") -> "Iterator[tuple[str, object]]":
     from rekindle.observability.summary import Summary
 
     summary, directory = Summary(run), run.directory
-    yield "accuracy", _accuracy(summary, "accuracy") or "not evaluated since the start"
-    if greedy := _accuracy(summary, "greedy"):
+    yield "accuracy", accuracy_words(summary, "accuracy") or "not evaluated since the start"
+    if greedy := accuracy_words(summary, "greedy"):
         yield "greedy", greedy
     if (model := directory / "model").is_dir():
         yield "model", f"{model}{' (LoRA adapter)' if (model / 'adapter_config.json').exists() else ''}"
@@ -45,7 +45,7 @@ def results(run: "Run") -> "Iterator[tuple[str, object]]":
     yield "report", directory / "report.html"
 
 
-def _accuracy(summary: "Summary", kind: str) -> str:
+def accuracy_words(summary: "Summary", kind: str) -> str:
     """How the sampled or greedy accuracy changed, in words; "" without a later evaluation."""
     from rekindle.observability.narrative import accuracy_change
 

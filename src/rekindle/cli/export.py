@@ -1,4 +1,7 @@
-"""`rekindle export`: the model of a run, a checkpoint, an adapter, the hub or a GGUF file as a plain directory."""
+"""`rekindle export`: the model of a run, a checkpoint, an adapter, the hub or a GGUF file as a plain directory.
+
+With ``--ledger`` the tables of a run as Parquet files.
+"""
 
 import argparse
 import shutil
@@ -17,11 +20,25 @@ __all__ = ["add"]
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
-    export = commands.add_parser("export", help="write a model as a plain transformers directory")
+    export = commands.add_parser(
+        "export", help="write a model as a plain transformers directory, or a run's tables as Parquet"
+    )
     export.add_argument(
         "source", metavar="SOURCE", help="run, checkpoint, adapter or model directory, name on the hub, or .gguf file"
     )
-    export.add_argument("--out", type=user_path, required=True, metavar="MODEL_DIR", help="directory to write")
+    export.add_argument(
+        "--out",
+        type=user_path,
+        required=True,
+        metavar="DIR",
+        help="directory to write; with --ledger also FILE.parquet",
+    )
+    export.add_argument(
+        "--ledger",
+        action="store_true",
+        help="ledger, metrics and samples of the run SOURCE as Parquet, instead of its model; the ledger alone with "
+        "--out FILE.parquet",
+    )
     export.add_argument(
         "--base", metavar="MODEL", help="model of an adapter (default: the one that it or its run names)"
     )
@@ -35,6 +52,9 @@ def _export(options: argparse.Namespace) -> int:
     out: Path = options.out
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {out} exists already; delete it, or choose another directory")
+    if options.ledger:
+        _export_tables(options, out)
+        return 0
     source = user_path(options.source)
     saved = saved_policy(source) if source.is_dir() else None
     config = _settings(options, source if saved else None)
@@ -59,6 +79,25 @@ def _export(options: argparse.Namespace) -> int:
         shutil.rmtree(partial, ignore_errors=True)
     print(out)
     return 0
+
+
+def _export_tables(options: argparse.Namespace, out: Path) -> None:
+    """Write the tables of a run as Parquet files, and show them."""
+    from rekindle.observability.columns import TABLES
+    from rekindle.observability.parquet import write_parquet
+    from rekindle.observability.runs import load_run
+
+    if options.base is not None or options.dtype is not None:
+        raise UserError("--base and --dtype are about a model; leave them out with --ledger")
+    run = load_run(user_path(options.source))
+    if not run.ending:
+        say(f"{run.directory} goes on, or was killed: its tables are written as they are now")
+    alone = out.suffix == ".parquet"
+    if alone and not run.has_ledger:
+        raise UserError(f"{run.directory} has no ledger yet, because no group has ended; export it later")
+    for table in ["ledger"] if alone else TABLES:
+        path = out if alone else out / f"{table}.parquet"
+        print(f"{path}  {write_parquet(run, table, path):,} rows")
 
 
 def _settings(options: argparse.Namespace, directory: Path | None) -> "Config":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rekindle.config import Config
 
-__all__ = ["add_config", "resolved", "saved_policy", "user_path", "warnings_kept_in"]
+__all__ = ["add_config", "recipe_named", "resolved", "saved_policy", "user_path", "warnings_kept_in"]
 
 
 def user_path(text: str) -> Path:
@@ -39,6 +39,13 @@ def resolved(options: argparse.Namespace, begun: Path | None = None) -> "Config"
 
     saved = {} if begun is None else begun_settings(begun)
     return resolve(options.config, options.recipe, options.overrides, options.seed, saved)
+
+
+def recipe_named(options: argparse.Namespace) -> str:
+    """Name of the recipe that the options or the file choose; grpo where neither does."""
+    from rekindle.config import read_toml
+
+    return str(options.recipe or read_toml(options.config).get("recipe", "grpo"))
 
 
 def saved_policy(checkpoint: Path | None) -> Path | None:

@@ -16,6 +16,7 @@ from rekindle.types import UserError
 __all__ = ["ALL_TOGETHER", "FEATURES", "UNLESS_SET", "Setting", "clashes", "combine", "overrides"]
 
 Setting = str | int | float
+"""Value of a configuration key."""
 
 FEATURES: Mapping[str, Mapping[str, Setting]] = MappingProxyType(
     {

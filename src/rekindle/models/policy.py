@@ -17,15 +17,13 @@ from rekindle.models.kernels import Kernels, measure_kernels
 from rekindle.models.loading import (
     DTYPES,
     ModelError,
-    check_vocabulary,
-    load_model,
-    load_tokenizer,
     resolve_device,
     resolve_dtype,
     without_progress_bars,
 )
 from rekindle.models.lora import Adapter, WithoutAdapter, save_adapter
 from rekindle.models.packed import PackedForward, agrees_with_transformers
+from rekindle.models.reading import ReadModel, read_model
 from rekindle.models.samples import SampleRow, TokenLogprobs, rows_of
 from rekindle.notices import warn
 from rekindle.types import TrainingSample
@@ -99,6 +97,7 @@ class Policy:
         float32_head: bool = False,
         adapter: Adapter | None = None,
         recompute: bool = False,
+        read: ReadModel = read_model,
     ) -> Self:
         """Load a local Hugging Face directory; nothing is downloaded.
 
@@ -110,14 +109,13 @@ class Policy:
             float32_head: Compute logits in float32.
             adapter: Adapter that is trained instead of the weights.
             recompute: Compute the inner values of blocks again in the backward pass.
+            read: Reads model and tokenizer.
 
         Raises:
             ModelError: The directory, the device, the type or the adapter cannot be used.
         """
         where = resolve_device(device)
-        model = load_model(Path(path), where, resolve_dtype(dtype, where), trust_remote_code=trust_remote_code)
-        tokenizer = load_tokenizer(Path(path), trust_remote_code=trust_remote_code)
-        check_vocabulary(model, tokenizer, Path(path))
+        model, tokenizer = read(Path(path), where, resolve_dtype(dtype, where), trust_remote_code=trust_remote_code)
         wrapped = None if adapter is None else adapter.attach(model)
         return cls(model, tokenizer, float32_head=float32_head, adapter=wrapped, recompute=recompute)
 

@@ -5,40 +5,27 @@ Reading changes nothing: the ledger is opened read-only, also while the run is a
 
 import json
 import re
-import sqlite3
 import tomllib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rekindle.observability.ledger_file import LEDGER_COLUMNS, RunError, open_ledger
 from rekindle.observability.metrics import read_metrics
 from rekindle.observability.step_log import StepLogError, read_step_log
 from rekindle.observability.warnings_log import KeptWarning, read_warnings
-from rekindle.types import Fate, UserError
+from rekindle.types import Fate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
+    from polars import DataFrame as PolarsFrame
 
 __all__ = ["FateCount", "Run", "RunError", "load_run"]
 
-LEDGER_VERSION = 2
-"""``PRAGMA user_version`` of the newest readable ledger; for a ledger without a number the columns decide."""
-
-LEDGER_COLUMNS = (
-    "request_id", "step", "version", "task_id", "role", "n", "temperature", "successes", "outcome", "previous_outcome",
-    "first_outcome", "fate", "prompt_tokens", "generated_tokens", "seconds", "tool_tokens",
-)  # fmt: skip
-
-
-ADDED_COLUMNS = {"tool_tokens"}
-"""Columns missing in ledgers of version 1; they are read as 0."""
-
-
-class RunError(UserError):
-    """A directory is not a run, or one of its files is broken; the message names the file and the remedy."""
+INSIDE = "rekindle"
+"""Directory of a run below the ``output_dir`` of another trainer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,22 +181,37 @@ class Run:
         """Run a read-only SQL statement on the ledger and yield its rows; none while there is no ledger."""
         if not self.has_ledger:
             return
-        with _open_ledger(self._ledger_path) as ledger:
+        with open_ledger(self._ledger_path) as ledger:
             for row in ledger.execute(sql, tuple(parameters)):
                 yield dict(row)
 
     def to_pandas(self, table: str = "metrics") -> "DataFrame":
-        """One of the run's tables as a data frame: ``"metrics"``, ``"samples"`` or ``"ledger"``.
+        """One of the run's tables as a data frame of pandas: ``"metrics"``, ``"samples"`` or ``"ledger"``.
 
-        Metrics are indexed by step. Needs pandas (``rekindle[pandas]``).
+        Metrics are indexed by step. Columns have types: whole numbers, which are nullable where a value is missing,
+        float64 with NaN, text, and categories for the roles, outcomes and fates of the ledger. Rewards and audits of
+        samples are columns of their own: ``rewards/NAME``. Needs pandas (``rekindle[pandas]``).
 
         Raises:
             UserError: There is no such table, or pandas is not installed.
             RunError: A file is broken.
         """
-        from rekindle.observability.frames import frame_of
+        from rekindle.observability.frames import pandas_frame
 
-        return frame_of(self, table)
+        return pandas_frame(self, table)
+
+    def to_polars(self, table: str = "metrics") -> "PolarsFrame":
+        """One of the run's tables as a data frame of Polars: see ``to_pandas``; missing values are null.
+
+        Needs Polars (``rekindle[polars]``).
+
+        Raises:
+            UserError: There is no such table, or Polars is not installed.
+            RunError: A file is broken.
+        """
+        from rekindle.observability.frames import polars_frame
+
+        return polars_frame(self, table)
 
     def report(self) -> Path:
         """Write ``report.html`` into the run directory, and return its path.
@@ -244,12 +246,14 @@ class Run:
 
 
 def load_run(directory: str | Path) -> Run:
-    """Read a run directory.
+    """Read a run directory; of a run inside TRL or on verl also the directory above it (``output_dir``).
 
     Raises:
         RunError: There is no run, or one of its files is broken or of another version.
     """
     directory = Path(directory)
+    if not (directory / "config.toml").is_file() and (directory / INSIDE / "config.toml").is_file():
+        directory /= INSIDE
     if not (directory / "config.toml").is_file():
         raise RunError(
             f"{directory} is not a run: it has no config.toml; give the directory that `rekindle train --out` wrote"
@@ -260,7 +264,7 @@ def load_run(directory: str | Path) -> Run:
         raise RunError(str(error)) from None
     run = Run(directory, _read_config(directory / "config.toml"), read_object(directory / "run.json"), metrics)
     if run.has_ledger:
-        with _open_ledger(directory / "ledger.sqlite"):
+        with open_ledger(directory / "ledger.sqlite"):
             pass
     return run
 
@@ -285,34 +289,3 @@ def _read_config(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise RunError(f"{path} is broken: {error}; restore the file that the run wrote") from None
-
-
-@contextmanager
-def _open_ledger(path: Path) -> Iterator[sqlite3.Connection]:
-    # Without a write-ahead log no process is writing: `immutable` then reads archives on read-only disks and leaves no
-    # shared-memory file behind. With one, an ordinary read-only connection sees all committed rows.
-    mode = "mode=ro" if path.with_name(path.name + "-wal").exists() else "mode=ro&immutable=1"
-    try:
-        ledger = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=10.0)
-        ledger.row_factory = sqlite3.Row
-    except sqlite3.Error as error:
-        raise RunError(f"{path} cannot be opened: {error}") from None
-    try:
-        _check_version(path, ledger)
-        yield ledger
-    except sqlite3.Error as error:
-        raise RunError(f"{path} cannot be read: {error}") from None
-    finally:
-        ledger.close()
-
-
-def _check_version(path: Path, ledger: sqlite3.Connection) -> None:
-    version = ledger.execute("pragma user_version").fetchone()[0]
-    columns = {row["name"] for row in ledger.execute("pragma table_info(groups)")}
-    missing = [column for column in LEDGER_COLUMNS if column not in columns | ADDED_COLUMNS]
-    if version > LEDGER_VERSION or missing:
-        what = f"its version is {version}" if version > LEDGER_VERSION else f"table groups has no column {missing[0]}"
-        raise RunError(f"{path} was written by another version of rekindle ({what}); read it with that version")
-    if added := ADDED_COLUMNS - columns:
-        zeros = ", ".join(f"0 as {column}" for column in sorted(added))
-        ledger.execute(f"create temp view groups as select *, {zeros} from main.groups")  # noqa: S608 (our own names)

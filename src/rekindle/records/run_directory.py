@@ -19,6 +19,7 @@ from rekindle.locking import lock
 from rekindle.notices import warn
 
 __all__ = [
+    "EXTENDABLE",
     "changed_files",
     "check",
     "check_same",

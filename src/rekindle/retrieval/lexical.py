@@ -19,6 +19,7 @@ from rekindle.types import Document
 __all__ = ["Backend", "LexicalIndex"]
 
 Backend = Literal["tantivy", "fts5"]
+"""Libraries that can hold the index: tantivy, or the full-text search of SQLite."""
 Terms = TantivyTerms | FtsTerms
 
 _TERMS = "terms"

@@ -9,6 +9,7 @@ from rekindle.types import Group, Outcome
 __all__ = ["GATES", "Gate", "GateChoice", "everything", "has_signal", "not_all_wrong", "nothing"]
 
 Gate = Callable[[Group], bool]
+"""Rule for one group: whether it may enter an update."""
 
 
 def has_signal(group: Group) -> bool:

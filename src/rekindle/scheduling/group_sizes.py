@@ -13,6 +13,7 @@ from rekindle.types import UserError
 __all__ = ["GroupSize", "Rounding", "fixed", "inverse_success", "knapsack"]
 
 Rounding = Literal["floor", "nearest", "ceil"]
+"""How the logarithm of a group size becomes a whole number."""
 
 _ROUND: dict[Rounding, Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]] = {
     "floor": np.floor,
@@ -45,6 +46,14 @@ def inverse_success(minimum: int = 2, maximum: int = 8, rounding: Rounding = "fl
 
     The positive advantage per rollout is largest at about 1 / p rollouts. The paper profiles once; here p is updated
     during the run. A prompt without visits has the prior's mean.
+
+    Args:
+        minimum: Smallest group, in rollouts.
+        maximum: Largest group, in rollouts.
+        rounding: Rounding of the logarithm.
+
+    Raises:
+        UserError: minimum is below 1, or above maximum.
     """
     _check_range(minimum, maximum)
 
@@ -66,6 +75,14 @@ def knapsack(mean_size: float, minimum: int = 2, maximum: int = 128) -> GroupSiz
 
     Degenerate case: a prompt with p = 0 or 1 has no gain, and gets more than the minimum only where all others are at
     the maximum.
+
+    Args:
+        mean_size: Rollouts per prompt on average, the budget of a draw.
+        minimum: Smallest group, in rollouts.
+        maximum: Largest group, in rollouts.
+
+    Raises:
+        UserError: minimum, mean_size and maximum are not in this order, or minimum is below 1.
     """
     _check_range(minimum, maximum)
     if not minimum <= mean_size <= maximum:

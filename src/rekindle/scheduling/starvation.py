@@ -12,6 +12,7 @@ from rekindle.scheduling.pools import Pool
 __all__ = ["STARVATION_STEPS", "StarvationWatch", "starves"]
 
 STARVATION_STEPS = 8
+"""Steps in a row whose mean decides whether a pool starves."""
 BELOW = 0.25
 
 

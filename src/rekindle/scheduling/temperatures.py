@@ -14,6 +14,7 @@ from rekindle.types import Outcome, UserError
 __all__ = ["OnSignal", "Temperature", "fixed", "residual_heating"]
 
 OnSignal = Literal["reset", "step_down", "hold"]
+"""What a group with signal does to its prompt's streak: set it to 0, lower it by 1, or leave it."""
 
 
 class Temperature(Protocol):

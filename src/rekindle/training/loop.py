@@ -219,7 +219,8 @@ class TrainingLoop:
         )
         metrics |= {key: total - counts[key] for key, total in self._counts().items()} | self._tally.drain()
         self._watch(metrics["groups/trained"])
-        ending = Ending.INTERRUPTED if interrupted() else self._ending(metrics)
+        # A run that this step completes is complete, interrupted or not: its last evaluation would never be made.
+        ending = self._ending(metrics) or (Ending.INTERRUPTED if interrupted() else None)
         evaluation = self._evaluate(clock) if self._evaluation_due(ending) else {}
         parts.files.write_groups(records, collected.seconds, supplied)
         records += supplied.records

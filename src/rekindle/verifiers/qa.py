@@ -17,6 +17,7 @@ from rekindle.verifiers.verifier import Verdict
 __all__ = ["MAX_FURTHER_TOKENS", "QaMetric", "QaVerifier", "cover_match", "f1", "qa_exact_match", "repeats_question"]
 
 QaMetric = Literal["qa_exact_match", "cover_match", "f1"]
+"""Names of the functions that score a short answer."""
 
 MAX_FURTHER_TOKENS = 10
 """Most extra tokens of an answer that covers a reference, for ``QaVerifier``."""

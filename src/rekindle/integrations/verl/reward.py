@@ -18,6 +18,7 @@ from rekindle.verifiers.verifier import Verifier
 __all__ = ["PROMPT", "THOUGHT", "VerifierName", "check_row", "compute_score", "verifier_of"]
 
 VerifierName = Literal["math", "qa_exact_match", "cover_match", "f1", "exact_match"]
+"""Names of the verifiers that can be the reward of a run on verl."""
 
 MATHS = (
     "openai/gsm8k", "gsm8k", "math", "aime", "amc", "olympiad", "minerva", "numina_", "lighteval/math",
