@@ -5,12 +5,13 @@ import json
 import pytest
 from synthetic_run import write_ledger, write_run
 
+from rekindle.observability.advice import advice
 from rekindle.observability.narrative import (
     accuracy_change,
-    advice,
     conservation,
     economy,
-    outcome,
+    headline,
+    made_of,
     title,
 )
 from rekindle.observability.runs import load_run
@@ -56,9 +57,11 @@ def evaluations(*accuracies, every=5):
 def test_the_first_paragraph(tmp_path):
     summary = made(tmp_path, lambda step: {TRAINED: 32, WRONG: 32}, evaluations(0.3, 0.5, 0.6, 0.7, 0.8))
     assert title(summary) == "recycle on spell_backward"
-    assert outcome(summary) == [
+    assert made_of(summary) == (
         "This run trains a tiny model made from scratch (4 layers, 64 wide) on spell_backward with the recipe recycle. "
-        "It made 40 updates in 40 steps from 10,240 rollouts and 20k generated tokens in 1 min 33 s.",
+        "It made 40 updates in 40 steps from 10,240 rollouts and 20k generated tokens in 1 min 33 s."
+    )
+    assert headline(summary) == [
         "Sampled accuracy on held-out prompts rose from 0.30 at the start to 0.70, the mean of the last 3 evaluations "
         "(greedy: 0.40 to 0.80).",
     ]
@@ -104,7 +107,7 @@ def test_the_two_recycled_shares_are_told_apart(tmp_path):
     ],
 )
 def test_accuracy_in_words(tmp_path, accuracies, words):
-    assert words in outcome(made(tmp_path, lambda step: {TRAINED: 1}, evaluations(*accuracies)))[1]
+    assert words in headline(made(tmp_path, lambda step: {TRAINED: 1}, evaluations(*accuracies)))[0]
 
 
 @pytest.mark.parametrize(
@@ -133,16 +136,16 @@ def test_an_unfinished_run_says_so(tmp_path):
     ],
 )
 def test_updates_are_counted_and_not_steps(tmp_path, version, words):
-    assert words in outcome(made(tmp_path, lambda step: {WRONG: 1}, version=version))[0]
+    assert words in made_of(made(tmp_path, lambda step: {WRONG: 1}, version=version))
 
 
 @pytest.mark.parametrize("train", [{"rollouts": 160}, {"tokens": 20_000}, {"steps": 40}])
 def test_a_run_at_the_end_of_its_budget_is_finished(tmp_path, train):
     summary = made(tmp_path, lambda step: {TRAINED: 1})
     summary.run.config["train"] = train
-    assert "It made 40 updates in 40 steps" in outcome(summary)[0]
+    assert "It made 40 updates in 40 steps" in made_of(summary)
     summary.run.config["train"] = {key: 2 * end for key, end in train.items()}
-    assert "It has so far made 40 updates in 40" in outcome(summary)[0]
+    assert "It has so far made 40 updates in 40" in made_of(summary)
 
 
 @pytest.mark.parametrize(
@@ -160,15 +163,52 @@ def test_noise_is_that_of_the_real_number_of_prompts(tmp_path, accuracies, held_
     """eval.prompts is 256 and the data set has ``held_out``; at 0 and 1 chance has a width too."""
     summary = made(tmp_path, lambda step: {TRAINED: 1}, evaluations(*accuracies))
     summary.run.info["held_out"] = held_out
-    words = outcome(summary)[1]
+    words = headline(summary)[0]
     assert (f"with {held_out} prompts a change this small may be noise" in words) == noise
     assert noise or "noise" not in words
+
+
+@pytest.mark.parametrize(
+    ("info", "steps", "words"),
+    [
+        ({"ending": {"name": "done", "why": ""}}, 40, []),
+        ({"ending": {"name": "bound", "why": "the pool is empty; use more prompts"}}, 60,
+         ["It stopped before its target: the pool is empty; use more prompts."]),
+        ({"ending": {"name": "interrupted", "why": ""}}, 60, ["It was interrupted after step 40."]),
+        ({}, 60, ["It has not ended: it is still going on, or it was killed."]),
+        ({}, 40, []),
+    ],
+)  # fmt: skip
+def test_the_headline_says_how_a_run_ended_before_its_target(tmp_path, info, steps, words):
+    summary = made(tmp_path, lambda step: {TRAINED: 1}, evaluations(0.3, 0.5))
+    summary.run.info.clear()
+    summary.run.info.update(info)
+    summary.run.config["train"]["steps"] = steps
+    assert headline(summary)[1:] == words
+
+
+def test_a_run_without_evaluation_is_told_by_its_reward(tmp_path):
+    rows = [{"step": step, "reward/mean": step / 40} for step in range(1, 40)]
+    summary = made(tmp_path, lambda step: {TRAINED: 1}, rows, **{"reward/mean": 1.0})
+    assert headline(summary) == [
+        "The mean reward of the rollouts was 0.14 in the first quarter of the steps and 0.89 in the last.",
+        "No evaluation on held-out prompts has been made.",
+    ]
+    single = made(tmp_path / "single", lambda step: {TRAINED: 1}, **{"reward/mean": 0.25})
+    assert headline(single)[0] == "The mean reward of the first step was 0.25."
+
+
+def test_names_of_users_cannot_reorder_or_hide_words(tmp_path):
+    summary = made(tmp_path, lambda step: {TRAINED: 1})
+    config = summary.run.config
+    config |= {"recipe": "a\u202eb\x1b", "task": {"name": "\u05d0\u05d1"}}
+    assert title(summary) == "a\ufffdb\u241b on \u2068\u05d0\u05d1\u2069"
 
 
 def _unfinished(tmp_path):
     summary = made(tmp_path, lambda step: {TRAINED: 1})
     summary.run.config["train"]["steps"] = 60
-    return outcome(summary)[0]
+    return made_of(summary)
 
 
 def test_conservation(tmp_path):

@@ -1,15 +1,19 @@
 """The report as a document: complete, sound, escaped, and small, for every kind of run."""
 
 import base64
+import csv
 import hashlib
 import json
 import re
+from html import escape, unescape
 from html.parser import HTMLParser
+from urllib.parse import unquote
 
 import pytest
 from synthetic_run import write_run
 
 from rekindle.notices import Notice
+from rekindle.observability.page import document
 from rekindle.observability.report import write_report
 from rekindle.observability.runs import RunError
 from rekindle.observability.svg import line_chart
@@ -42,7 +46,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if self.open and self.open[-1] != "style":
+        if self.open and self.open[-1] not in {"style", "script"}:
             self.texts.append(data)
 
     @property
@@ -51,8 +55,9 @@ class Page(HTMLParser):
 
 
 def report(directory):
+    """The page, without the labels that narrow screens show in tables, and parsed as it is."""
     text = write_report(directory).read_text(encoding="utf-8")
-    return text, Page(text)
+    return re.sub(r' data-label="[^"]*"', "", text), Page(text)
 
 
 def test_a_whole_run(tmp_path):
@@ -61,15 +66,18 @@ def test_a_whole_run(tmp_path):
     text, page = report(tmp_path)
     for heading in (
         "recycle on spell_backward", "Accuracy on held-out prompts", "Outcomes of the groups",
-        "Recycling and its null control", "The fate of every rollout", "Pool and batch", "Cost", "Training signals",
-        "Prompts", "Settings",
+        "Recycling and its null control", "The fate of every rollout", "Pool and batch", "Cost", "Training curves",
+        "Flips: prompts by their visits", "Prompts", "Cost saved against plain GRPO",
+        "The command that repeats the run", "Settings",
     ):  # fmt: skip
         assert heading in page.texts
     assert "Every rollout has a fate: ledger and step log both count 7,680." in page.texts
     assert "alarm" not in [value for _, name, value in page.attributes if name == "class"]
-    assert {"74%", "57%", "always solved", "spell_backward/0", "0afaf8b", "torch", "train run.toml"} <= set(page.texts)
+    assert {"74%", "57%", "always solved", "spell_backward/0", "0afaf8b", "torch", "rekindle train run.toml"} <= set(
+        page.texts
+    )
     assert "Mean temperature" not in page.texts  # it never changes, so there is nothing to see
-    assert text.count("<svg class=") == text.count('role="img"') == 11
+    assert text.count("<svg class=") == text.count('role="img"') > 15
 
 
 def changed(directory, change):
@@ -139,7 +147,7 @@ def test_a_search_agent(tmp_path):
     text, page = report(write_run(tmp_path, steps=60, pool=400, hops=4))
     figures = {"Sampled accuracy", "Greedy accuracy", "Groups without signal", "Turns and queries of a rollout"}
     assert {"By level", "Searching", "Per rollout", "level 1", "level 4"} | figures <= set(page.texts)
-    assert text.count("<svg class=") == text.count('role="img"') == 10 + len(figures)
+    assert text.count("<svg class=") == text.count('role="img"')
     for name, number in {
         "turns": "2",
         "queries answered": "1",
@@ -176,14 +184,92 @@ def test_points_of_a_level_are_shares_of_all_their_groups(tmp_path):
     assert any(words.endswith("Each point is the mean of 2 steps.") for words in page.texts)
 
 
-def test_nothing_is_loaded_and_nothing_runs(tmp_path):
+def test_nothing_is_loaded(tmp_path):
+    text, page = report(write_run(tmp_path, steps=20))
+    assert not {"link", "img", "iframe", "object", "embed", "form", "use", "image"} & set(page.tags)
+    assert_only_our_script(text, page)
+    assert not re.search(r"url\(|@import|https?:", text)
+
+
+def test_a_short_page_has_no_script():
+    text = document("A plan", "<p>Short.</p>")
+    assert "script" not in text
+    assert "default-src 'none'; style-src 'unsafe-inline'; img-src data:\"" in text
+
+
+def test_contents_lead_to_every_section(tmp_path):
+    text, page = report(write_run(tmp_path, steps=20, hops=3))
+    names = re.findall(r'<section id="([^"]*)"><details class="fold" open><summary><h2>', text)
+    assert len(names) == len(set(names)) == text.count("<h2>") - 1 > 10  # the contents have a heading too
+    links = [value for tag, name, value in page.attributes if (tag, name) == ("a", "href") and value.startswith("#")]
+    assert links == ["#content", *(f"#{name}" for name in [*names, *names])]
+
+
+def saved_csv(page):
+    """Name of the file -> rows of the numbers that the page saves."""
+    names = [value for tag, name, value in page.attributes if (tag, name) == ("a", "download")]
+    texts = [unquote(value.partition(",")[2]) for tag, name, value in page.attributes
+             if (tag, name) == ("a", "href") and value.startswith("data:")]  # fmt: skip
+    return dict(zip(names, ([*csv.reader(text.splitlines())] for text in texts), strict=True))
+
+
+def test_the_numbers_of_every_curve_are_in_the_page(tmp_path):
+    write_run(tmp_path, steps=20, every=10)
+    _, page = report(tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    saved = saved_csv(page)
+    entropy = saved["entropy-nats-per-token.csv"]
+    assert entropy[0] == ["step", "entropy"]
+    assert [float(value) for _, value in entropy[1:]] == pytest.approx([row["entropy"] for row in rows[1:]], rel=1e-5)
+    accuracy = saved["by-generated-tokens.csv"]
+    assert accuracy[0] == ["generated tokens", "greedy", "sampled", "sampled, lower limit", "sampled, upper limit"]
+    assert [float(row[2]) for row in accuracy[1:]] == pytest.approx([row["eval/accuracy"] for row in rows[::10]])
+    fates = saved["rollouts-of-every-step.csv"]
+    assert fates[0] == ["step", "trained", "recycled", "retired", "excess", "expired", "failed"]
+    assert [sum(map(int, row[1:])) for row in fates[1:]] == [row["rollouts"] for row in rows[1:]]
+
+
+def test_constant_curves_are_named_with_their_value(tmp_path):
     _, page = report(write_run(tmp_path, steps=20))
-    assert not {"script", "link", "img", "iframe", "object", "embed", "form", "a", "use", "image"} & set(page.tags)
-    policy = next(value for tag, name, value in page.attributes if tag == "meta" and name == "content")
-    assert policy == "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-    names = {name for _, name, _ in page.attributes}
-    assert not [name for name in names if name.startswith("on") or name in {"src", "href", "xlink:href", "style"}]
-    assert not re.search(r"url\(|@import|https?:", (tmp_path / "report.html").read_text())
+    assert "Constant over the run: learning rate 0.0005, loss 0, mean temperature 1." in page.texts
+
+
+def test_prompts_have_their_text_and_below_it_their_id(tmp_path):
+    write_run(tmp_path, steps=20, pool=64)
+    line = {"set": "pool", "id": "spell_backward/0", "prompt": "0", "answer": "1", "text": ATTACK + "\nSpell \u05d0"}
+    (tmp_path / "tasks.jsonl").write_text(json.dumps(line) + "\nnot json\n[]\n")
+    text, page = report(tmp_path)
+    assert_only_our_script(text, page)
+    shown = "</dd></dl><script>document.title = 'owned'</script>\ufffd Spell \u05d0"
+    assert f'<td><span dir="auto">{escape(shown)}</span><small dir="auto">spell_backward/0</small></td>' in text
+    assert "<td>spell_backward/1</td>" in text  # nothing is known of it
+
+
+def test_a_run_of_a_version_without_texts_has_those_of_its_samples(tmp_path):
+    write_run(tmp_path, steps=20, pool=64)
+    (tmp_path / "samples.jsonl").write_text(sample(3, "train", "a", task_id="spell_backward/0", prompt="Spell pot:"))
+    text, _ = report(tmp_path)
+    assert '<span dir="auto">Spell pot:</span><small dir="auto">spell_backward/0</small>' in text
+
+
+@pytest.mark.parametrize(
+    ("info", "commands"),
+    [
+        ({"command": ["train", "a b.toml", "--out", "x"]},
+         ["rekindle train 'RUN/config.toml' --out 'RUN-again'", "rekindle train 'a b.toml' --out x"]),
+        ({"command": ["script.py"], "given": ["reward"]}, ["python script.py"]),
+        ({"command": ["script.py"], "trainer": "trl 1.16.0"}, ["python script.py"]),
+        ({"command": ["/a/default_worker.py", "--x"], "trainer": "verl 0.9.1"}, []),
+        ({"command": "train"}, ["rekindle train 'RUN/config.toml' --out 'RUN-again'"]),
+        ({}, ["rekindle train 'RUN/config.toml' --out 'RUN-again'"]),
+    ],
+)  # fmt: skip
+def test_the_command_that_repeats_the_run(tmp_path, info, commands):
+    run = write_run(tmp_path / "a run", steps=2)
+    (run / "run.json").write_text(json.dumps(info))
+    text, _ = report(run)
+    found = [unescape(one) for one in re.findall(r'<pre class="command"><code>(.*?)</code></pre>', text)]
+    assert found == [one.replace("RUN", str(run)) for one in commands]
 
 
 def test_text_of_models_and_tasks_is_escaped(tmp_path):
@@ -195,8 +281,7 @@ def test_text_of_models_and_tasks_is_escaped(tmp_path):
     (tmp_path / "config.toml").write_text(config + f"# {attack}\n")
     (tmp_path / "run.json").write_text(json.dumps({"host": attack, attack: {attack: attack}}))
     text, page = report(tmp_path)
-    assert "<script" not in text
-    assert "script" not in page.tags
+    assert_only_our_script(text, page)
     assert page.texts.count(attack) >= 3  # the host, and the task in two tables
     assert f"{attack} on {attack}" in page.texts  # the heading
     assert any(attack in data and "[train]" in data for data in page.texts)  # the configuration
@@ -214,7 +299,9 @@ def assert_only_our_script(text, page):
     assert not re.search(
         r"innerHTML|outerHTML|insertAdjacent|document\.write|eval|Function|fetch|XMLHttp|import", script
     )
-    assert not [name for _, name, _ in page.attributes if name.startswith("on") or name in {"src", "href", "style"}]
+    assert not [name for _, name, _ in page.attributes if name.startswith("on") or name in {"src", "style"}]
+    links = {value for _, name, value in page.attributes if name in {"href", "xlink:href"}}
+    assert not [link for link in links if not link.startswith(("#", "data:text/csv;charset=utf-8,"))]
 
 
 ATTACK = "</dd></dl><script>document.title = 'owned'</script>\u202e"
@@ -242,13 +329,13 @@ def test_what_the_policy_writes_at_both_ends_of_the_run(tmp_path):
     for heading in ("Held-out prompts, step 0", "Held-out prompts, step 12", "Rollouts of training, step 12"):
         assert heading in page.texts
     assert {"held_out 0", "held_out 12", "train 12", "Ask 12"} <= set(page.texts)
-    assert not {"held_out 6", "of a step that the metrics do not have yet"} & set(page.texts)
+    assert "of a step that the metrics do not have yet" not in page.texts
     assert any(name.startswith("reward unknown, greedy, 1,500 tokens, truncated: </dd></dl>") for name in page.texts)
     assert "reward 0, temperature 1, 1,500 tokens, truncated: train 12" in page.texts
     assert {"held_out 2", "held_out 8"} <= set(page.texts)  # of the first three and the last five steps
     assert any(name.startswith("proposer, reward 0, temperature 1, 1,500 tokens, truncated, all wrong, retired: xxx")
                for name in page.texts)  # fmt: skip
-    assert max(map(len, page.texts)) < 5000
+    assert "x" * 5000 in page.texts  # long completions are there to be read
 
 
 def test_samples_can_be_filtered_by_what_they_differ_in(tmp_path):
@@ -260,15 +347,18 @@ def test_samples_can_be_filtered_by_what_they_differ_in(tmp_path):
     (tmp_path / "samples.jsonl").write_text("".join(lines))
     text, page = report(tmp_path)
     names = [value for tag, name, value in page.attributes if tag == "select" and name == "name"]
-    assert names == ["kind", "role", "outcome", "reward", "step", "truncated"]
+    assert names == ["show", "kind", "role", "outcome", "reward", "step", "truncated"]
     values = [value for tag, name, value in page.attributes if tag == "option" and name == "value" and value]
-    assert values == ["held-out", "training", "solver", "proposer", "mixed", "failed", "wrong", "right", "no verdict",
-                      "1", "2", "12", "yes", "no"]  # fmt: skip
-    assert ('<details class="sample" data-kind="training" data-role="proposer" data-outcome="mixed" '
-            'data-reward="wrong" data-step="1" data-truncated="yes">') in text  # fmt: skip
+    assert values == ["first", "last", "best", "worst", "truncated", "training", "held-out",
+                      "solver", "proposer", "mixed", "failed", "right", "wrong", "no verdict",
+                      "1", "2", "12", "no", "yes"]  # fmt: skip
+    assert ('<details class="sample" data-show="first|last|best|worst|truncated" data-kind="training" '
+            'data-role="proposer" data-level="" data-outcome="mixed" data-reward="wrong" data-step="1" '
+            'data-truncated="yes">') in text  # fmt: skip
     (tmp_path / "samples.jsonl").write_text(sample(1, "train", "a") + sample(1, "train", "b"))
     _, page = report(tmp_path)
-    assert "select" not in page.tags  # nothing to choose from; the search is there
+    names = [value for tag, name, value in page.attributes if tag == "select" and name == "name"]
+    assert names == ["show"]  # they differ in nothing else; the search is there
     assert "input" in page.tags
 
 
@@ -377,7 +467,7 @@ def test_warnings_are_listed_with_their_counts(tmp_path):
             log.add(Notice("the <b>pool</b> is starving"), shown=count == 0)
         for number in range(30):
             log.add(Notice(f"odd {number}", "transformers"), shown=True)
-    text = write_report(run).read_text()
+    text, _ = report(run)
     assert "<td>the &lt;b&gt;pool&lt;/b&gt; is starving</td>" in text
     assert '<td class="right">rekindle</td><td class="right">5</td><td class="right">2</td>' in text
     assert "11 others are in warnings.jsonl." in text

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from synthetic_run import write_run
 from synthetic_self_play import write_self_play
-from test_report import Page, report
+from test_report import assert_only_our_script, report
 
 from rekindle.environments.self_play.proposals import Reason
-from rekindle.observability.narrative import advice, conservation, economy
+from rekindle.observability.advice import advice
+from rekindle.observability.narrative import conservation, economy
 from rekindle.observability.runs import load_run
 from rekindle.observability.self_play.narrative import self_play_advice, self_play_story
 from rekindle.observability.summary import Summary
@@ -176,7 +177,7 @@ def test_the_section(tmp_path):
 def test_prompts_are_named_by_their_questions(tmp_path):
     write_self_play(tmp_path, steps=30, pool=64)
     text, _ = report(tmp_path)
-    assert "<td>Who keeps the lamp of harbour" in text
+    assert '<td><span dir="auto">Who keeps the lamp of harbour' in text
 
 
 def test_a_run_without_a_valid_question(tmp_path):
@@ -219,8 +220,8 @@ ATTACK = "</dd></dl><script>alert(1)</script><img src=x onerror=alert(1)>\"'& \u
 
 def test_hostile_texts(tmp_path):
     text, page = report(write_self_play(tmp_path, steps=12, pool=64, text=ATTACK, reasons=(ATTACK, "duplicate")))
-    assert not {"script", "img"} & set(page.tags)
-    assert "<script" not in text
+    assert_only_our_script(text, page)
+    assert "img" not in page.tags
     assert "onerror" not in [name for _, name, _ in page.attributes]
     assert not re.search("[\u202a-\u202e\u2066-\u2069\x00\x1b\ud800-\udfff]", text)
     assert any("</dd></dl><script>alert(1)</script>" in words for words in page.texts)
@@ -252,9 +253,9 @@ def test_a_proposal_of_which_little_is_known(tmp_path):
 
 
 def test_nothing_is_loaded(tmp_path):
-    page = Page(report(write_self_play(tmp_path, steps=12))[0])
-    assert not {"script", "link", "img", "iframe", "object", "embed", "form", "a", "use", "image"} & set(page.tags)
-    assert not [name for _, name, _ in page.attributes if name.startswith("on") or name in {"src", "href", "style"}]
+    text, page = report(write_self_play(tmp_path, steps=12))
+    assert not {"link", "img", "iframe", "object", "embed", "form", "use", "image"} & set(page.tags)
+    assert_only_our_script(text, page)
 
 
 def test_a_run_with_every_reason(tmp_path):

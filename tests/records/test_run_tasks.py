@@ -1,5 +1,7 @@
 """The list of a run's tasks: what changed, and what goes on."""
 
+import json
+
 import pytest
 
 from rekindle.notices import RekindleWarning
@@ -25,6 +27,23 @@ HELD_OUT = [Task("h", "2+2=", "4"), Task("é😀", "2+3=", "5")]
 def run(tmp_path):
     keep_tasks(tmp_path, POOL, HELD_OUT)
     return tmp_path
+
+
+def test_a_line_has_what_people_recognize_a_task_by(tmp_path):
+    long = "word " * 100
+    keep_tasks(tmp_path, [Task("a", long, "2", metadata={"level": "2hop"}), POOL[2], POOL[3]], HELD_OUT[1:])
+    lines = [json.loads(line) for line in (tmp_path / "tasks.jsonl").read_text().splitlines()]
+    assert lines[0]["text"] == long[:299] + "\N{HORIZONTAL ELLIPSIS}"
+    assert [line["text"] for line in lines[1:]] == ["1+3=", "user: 2+2=\nassistant: 4\nuser: And 4?", "2+3="]
+    assert [line.get("level") for line in lines] == ["2hop", None, None, None]
+
+
+def test_a_run_of_a_version_without_texts_goes_on(run):
+    path = run / "tasks.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    kept = [{key: line[key] for key in ("set", "id", "prompt", "answer")} for line in lines]
+    path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+    assert same_tasks(run, POOL, HELD_OUT) == (tuple(POOL), tuple(HELD_OUT))
 
 
 def changed(task, **values):

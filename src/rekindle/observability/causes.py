@@ -1,9 +1,10 @@
-"""Likely causes of groups that are never solved. The text is plain; the caller escapes it."""
+"""Likely causes of groups that are never solved, or that failed. The text is plain; the caller escapes it."""
 
 from rekindle.observability.formatting import grouped
 from rekindle.observability.summary import Summary
+from rekindle.types import Fate
 
-__all__ = ["unsolved_cause"]
+__all__ = ["services", "unsolved_cause"]
 
 _CUT = 0.9
 """Of the longest completion; never-solved rollouts that are longer on average were mostly cut."""
@@ -44,3 +45,18 @@ def _judges(summary: Summary) -> str:
     if not parts or verifier != "auto":
         parts.append(f'task.verifier = "{verifier}"')
     return " and ".join(parts)
+
+
+def services(summary: Summary) -> dict[str, str]:
+    """Services used by a run with failed groups, each with the remedy when it does not answer."""
+    if not summary.role_fates("solver")[Fate.FAILED].groups or not summary.verifier_failures:
+        return {}
+    found = {}
+    if summary.setting("retriever", "kind") == "http":
+        found["the retriever"] = (
+            "check that the server at retriever.url is up, or raise retriever.timeout_seconds or retriever.retries"
+        )
+    if summary.setting("task", "verifier") == "judge":
+        calls = " or judge.max_calls" if summary.setting("judge", "max_calls") else ""
+        found["the judge"] = f"check that the server at judge.url is up, or raise judge.timeout_seconds{calls}"
+    return found

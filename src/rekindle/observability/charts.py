@@ -4,14 +4,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rekindle.observability import page
+from rekindle.observability.csv_text import csv_text
 from rekindle.observability.curves import (
     POINTS,
+    ROWS,
     Counted,
     averaged_note,
+    csv_of,
     ends,
     level_colors,
+    metric_columns,
     metric_series,
     ratio_series,
 )
@@ -57,8 +62,8 @@ _RECYCLED = {
 """Names where prompts without signal stay in the pool."""
 
 
-def accuracy_figure(summary: Summary, spent: str, name: str) -> str:
-    """Held-out accuracy over the cost so far, in ``"rollouts"`` or ``"tokens"``."""
+def accuracy_figure(summary: Summary, spent: str, name: str, heading: str = "") -> str:
+    """Held-out accuracy over the cost so far, in ``"rollouts"``, ``"tokens"`` or ``"seconds"``."""
     made = _thinned(summary.evaluations)
     xs = [float(getattr(evaluation, spent)) for evaluation in made]
     curves = {"greedy": [one.greedy for one in made], "sampled": [one.accuracy for one in made]}
@@ -83,7 +88,8 @@ def accuracy_figure(summary: Summary, spent: str, name: str) -> str:
         y_limits=(0.0, 1.0),
         y_format=rate,
     )
-    return page.figure(f"By {name}", chart, legend={line.name: line.color for line in reversed(lines)})
+    legend = {line.name: line.color for line in reversed(lines)}
+    return page.figure(heading or f"By {name}", chart, legend=legend, data=csv_of(lines, name))
 
 
 def composition_figure(summary: Summary) -> str:
@@ -101,7 +107,8 @@ def composition_figure(summary: Summary) -> str:
     )
     note = "Coloured groups were trained on; grey ones cost rollouts and carried no signal."
     note += f" Each column is the mean of {slices[0].stop} steps." if slices[0].stop > 1 else ""
-    return page.figure("Groups of every step", chart, note, {names[name]: name for name in shown})
+    data = _per_step(groups.steps, {names[name]: groups.of(name) for name in shown})
+    return page.figure("Groups of every step", chart, note, {names[name]: name for name in shown}, data=data)
 
 
 def batch_figure(summary: Summary) -> str:
@@ -117,6 +124,7 @@ def batch_figure(summary: Summary) -> str:
         "Batch size",
         chart,
         legend={"trained groups": "ember"} | ({"train.groups_per_step": "soft"} if limit else {}),
+        data=_per_step(groups.steps, {"trained groups": groups.of(*TRAINED)}),
     )
 
 
@@ -138,7 +146,7 @@ def level_accuracy_figure(summary: Summary, kind: str, heading: str) -> str:
         y_limits=(0.0, 1.0),
         y_format=rate,
     )
-    return page.figure(heading, chart, legend={line.name: line.color for line in lines})
+    return page.figure(heading, chart, legend={line.name: line.color for line in lines}, data=csv_of(lines, "rollouts"))
 
 
 def level_signal_figure(summary: Summary) -> str:
@@ -165,7 +173,8 @@ def level_signal_figure(summary: Summary) -> str:
         y_format=percent,
     )
     note = "Share of the groups whose rollouts were all right or all wrong. " + averaged_note(rows)
-    return page.figure("Groups without signal", chart, note.strip(), {line.name: line.color for line in lines})
+    legend = {line.name: line.color for line in lines}
+    return page.figure("Groups without signal", chart, note.strip(), legend, data=csv_of(lines, "step"))
 
 
 def search_figure(summary: Summary) -> str:
@@ -182,7 +191,8 @@ def search_figure(summary: Summary) -> str:
     description = "; ".join(f"{line.name} {ends(line.y)}" for line in lines)
     chart = line_chart(lines, title="Turns and queries of a rollout", description=description, x_label="step")
     legend = {line.name: line.color for line in reversed(lines)}
-    return page.figure("Turns and queries of a rollout", chart, averaged_note(rows), legend)
+    data = csv_of(lines, "step")
+    return page.figure("Turns and queries of a rollout", chart, averaged_note(rows), legend, data=data)
 
 
 def live_figure(summary: Summary) -> str:
@@ -195,16 +205,26 @@ def live_figure(summary: Summary) -> str:
     lines = [line for line in (size, live) if line]
     chart = line_chart(lines, title="Prompts that can be drawn", description=ends(live.y), x_label="step")
     note = f"The pool was reset {resets} time{'s' if resets != 1 else ''}." if resets else ""
-    return page.figure("Live prompts", chart, note, {"live": "teal"} | ({"in the pool": "soft"} if size else {}))
+    legend = {"live": "teal"} | ({"in the pool": "soft"} if size else {})
+    data = metric_columns(summary, {"pool/live": "live", "pool/size": "in the pool"})
+    return page.figure("Live prompts", chart, note, legend, data=data)
 
 
-def metric_figure(summary: Summary, key: str, heading: str) -> str:
+def metric_figure(summary: Summary, key: str, heading: str, *, height: int = 130) -> str:
     """One metric over the steps; empty when it is absent or constant."""
     line = metric_series(summary, key, heading, "teal")
     if line is None or len({value for value in line.y if value is not None}) == 1:
         return ""
-    chart = line_chart([line], title=heading, description=ends(line.y), x_label="step", height=130)
-    return page.figure(heading, chart)
+    chart = line_chart([line], title=heading, description=ends(line.y), x_label="step", height=height)
+    return page.figure(heading, chart, data=metric_columns(summary, {key: key}))
+
+
+def _per_step(steps: NDArray[np.int64], columns: Mapping[str, NDArray[np.float64]]) -> str:
+    """Numbers of every step as CSV, or their means over several steps of a long run."""
+    places = list(buckets(len(steps), ROWS))
+    means = {name: [float(values[place].mean()) for place in places] for name, values in columns.items()}
+    first = "step" if len(steps) <= ROWS else "last step of the mean"
+    return csv_text({first: [float(steps[place.stop - 1]) for place in places], **means})
 
 
 def _thinned(evaluations: Sequence[EvaluationPoint]) -> list[EvaluationPoint]:

@@ -5,15 +5,31 @@ from typing import Any
 
 import numpy as np
 
+from rekindle.observability.csv_text import csv_text
 from rekindle.observability.formatting import compact
 from rekindle.observability.rows import LEVELS_SHOWN, averages, buckets, number, shown_levels
 from rekindle.observability.summary import Summary
 from rekindle.observability.svg import Series
 
-__all__ = ["PARTS", "POINTS", "Counted", "averaged_note", "ends", "level_colors", "metric_series", "ratio_series"]
+__all__ = [
+    "PARTS",
+    "POINTS",
+    "ROWS",
+    "Counted",
+    "averaged_note",
+    "csv_of",
+    "ends",
+    "level_colors",
+    "metric_columns",
+    "metric_series",
+    "ratio_series",
+]
 
 POINTS = 200
 """Most points of a line."""
+
+ROWS = 1000
+"""Most rows of a curve's numbers as CSV; a longer run is averaged to as many."""
 
 PARTS = 30
 """Most points of a ratio, where a single step has few groups or rollouts."""
@@ -30,6 +46,33 @@ def metric_series(summary: Summary, key: str, name: str, color: str, *, dashed: 
         return None
     steps = [float(rows[place.stop - 1]["step"]) for place in buckets(len(rows), POINTS)]
     return Series(name, steps, averages(values, POINTS), color, dashed=dashed)
+
+
+def metric_columns(summary: Summary, names: Mapping[str, str]) -> str:
+    """Metrics over the steps as CSV: a row per step, or the means of several steps of a long run.
+
+    Args:
+        summary: The run.
+        names: Key of the step log -> name of the column.
+    """
+    rows = [row for row in summary.run.metrics if any(key in row for key in names)]
+    steps = [float(rows[place.stop - 1]["step"]) for place in buckets(len(rows), ROWS)]
+    columns = {name: averages([number(row, key) for row in rows], ROWS) for key, name in names.items()}
+    return csv_text({"step" if len(rows) <= ROWS else "last step of the mean": steps, **columns})
+
+
+def csv_of(lines: Sequence[Series], x_name: str) -> str:
+    """The points of lines over a common axis as CSV, with the limits of their bands."""
+    xs = sorted({x for line in lines for x in line.x})
+    columns: dict[str, Sequence[float | None]] = {x_name: xs}
+    for line in lines:
+        values = {line.name: line.y}
+        if line.band:
+            values |= {f"{line.name}, lower limit": line.band[0], f"{line.name}, upper limit": line.band[1]}
+        for name, ys in values.items():
+            known = dict(zip(line.x, ys, strict=True))
+            columns[name] = [known.get(x) for x in xs]
+    return csv_text(columns)
 
 
 def ratio_series(rows: Sequence[Mapping[str, Any]], counted: Counted, name: str, color: str) -> Series:

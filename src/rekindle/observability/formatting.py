@@ -4,10 +4,25 @@ import math
 import unicodedata
 from decimal import Decimal
 
-__all__ = ["compact", "counted", "duration", "excerpt", "flops", "grouped", "percent", "rate", "ticks"]
+__all__ = [
+    "compact",
+    "counted",
+    "duration",
+    "excerpt",
+    "excerpt_of_both_ends",
+    "flops",
+    "grouped",
+    "isolated",
+    "percent",
+    "rate",
+    "ticks",
+]
 
 _JOINERS = "\u200c\u200d"
 """Invisible characters that scripts and emoji need."""
+_FIRST_STRONG_ISOLATE, _POP_ISOLATE = "\u2068", "\u2069"
+_CONTROL_PICTURES = 0x2400
+"""Where the pictures of the control characters begin: U+241B shows an escape."""
 
 
 def grouped(value: float) -> str:
@@ -84,12 +99,27 @@ def _round_step(least: Decimal) -> Decimal:
 def excerpt(text: str, limit: int) -> str:
     """The first ``limit`` characters of an untrusted text; an ellipsis marks a cut.
 
-    Invisible characters and marks of writing direction become U+FFFD, so that no text can hide or disguise itself in a
-    report. Line breaks stay.
+    Control characters become their pictures; other invisible characters and marks of writing direction become U+FFFD,
+    so that no text can hide or disguise itself in a report. Line breaks stay.
     """
     if len(text) > limit:
         text = text[: limit - 1].rstrip() + "\N{HORIZONTAL ELLIPSIS}"
     return "".join(map(_visible, text))
+
+
+def excerpt_of_both_ends(text: str, limit: int) -> str:
+    """``excerpt`` of a long text whose end matters as well: a third of what is left is from the end."""
+    if len(text) <= limit:
+        return excerpt(text, limit)
+    first, last = limit - limit // 3, limit // 3
+    left = f"\n\n[{len(text) - first - last:,} characters left out]\n\n"
+    return excerpt(text[:first], first) + left + excerpt(text[-last:], last)
+
+
+def isolated(text: str) -> str:
+    """A text for the middle of a sentence: one that runs right to left cannot reorder the words around it."""
+    turns = any(unicodedata.bidirectional(char) in {"R", "AL", "AN"} for char in text)
+    return f"{_FIRST_STRONG_ISOLATE}{text}{_POP_ISOLATE}" if turns else text
 
 
 def _visible(char: str) -> str:
@@ -97,6 +127,10 @@ def _visible(char: str) -> str:
         return char
     if char in "\t\r":
         return " "
+    if char < " ":
+        return chr(_CONTROL_PICTURES + ord(char))
+    if char == "\x7f":
+        return "\N{SYMBOL FOR DELETE}"
     return "\N{REPLACEMENT CHARACTER}" if unicodedata.category(char) in {"Cc", "Cf", "Cs", "Zl", "Zp"} else char
 
 

@@ -1,43 +1,44 @@
-"""Sentences about a run, with advice. The text is plain; the caller escapes it."""
+"""Sentences about a run. The text is plain; the caller escapes it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from rekindle.observability.causes import unsolved_cause
-from rekindle.observability.formatting import compact, counted, duration, grouped, percent, rate
+from rekindle.observability.causes import services
+from rekindle.observability.formatting import compact, counted, duration, excerpt, grouped, isolated, percent, rate
 from rekindle.observability.rows import number
-from rekindle.observability.self_play.narrative import self_play_advice
 from rekindle.observability.shares import Share
-from rekindle.observability.summary import LOST, STEPS_TO_JUDGE, TRAINED, EvaluationPoint, Summary
-from rekindle.scheduling.starvation import starves
+from rekindle.observability.summary import LOST, TRAINED, EvaluationPoint, Summary
 from rekindle.types import Fate
 
 __all__ = [
     "AccuracyChange",
     "accuracy_change",
-    "advice",
     "conservation",
     "economy",
+    "headline",
     "last_accuracy",
-    "outcome",
+    "made_of",
     "title",
 ]
 
 _AVERAGED = 3
 _LATE = 0.75
 _DEFAULT_PROMPTS = 256
-_RESET_BELOW = 0.25
+_NAME = 120
+"""Most characters of a name."""
+_REASON = 1000
 
 
 def title(summary: Summary) -> str:
     """``"recycle on spell_backward"``."""
-    return f"{summary.run.config.get('recipe', 'unnamed recipe')} on {_task(summary)}"
+    return f"{_named(summary.run.config.get('recipe', 'unnamed recipe'))} on {_task(summary)}"
 
 
-def outcome(summary: Summary) -> list[str]:
-    """Sentences on the run and its accuracy."""
-    return [_opening(summary), _accuracy(summary)]
+def headline(summary: Summary) -> list[str]:
+    """Sentences on how it went: accuracy, or reward where none was measured, and an end before the target."""
+    reward = _reward(summary) if accuracy_change(summary, "accuracy") is None else ""
+    return [words for words in (reward, _accuracy(summary), _ending(summary)) if words]
 
 
 def economy(summary: Summary) -> list[str]:
@@ -99,43 +100,9 @@ def conservation(summary: Summary) -> tuple[bool, str]:
     )
 
 
-def advice(summary: Summary) -> str | None:
-    """The most useful piece of advice; None when there is none."""
-    on_tasks = self_play_advice if summary.self_play else _prompts_advice
-    return _losses(summary) or on_tasks(summary) or _decline(summary)
-
-
-def _losses(summary: Summary) -> str | None:
-    if len(summary.composition.quarter(3).steps) < STEPS_TO_JUDGE or summary.composition.share(LOST) <= 0.02:
-        return None
-    lost, services = percent(summary.composition.share(LOST)), _services(summary)
-    remedy = f"fix {' or '.join(services)}" if services else "check the verifier's time limit and the engine's log"
-    return f"{lost} of the groups expired or failed: {remedy} first."
-
-
-def _prompts_advice(summary: Summary) -> str | None:
-    """Advice on given prompts, not those of self-play."""
-    late = summary.composition.quarter(3)
-    if len(late.steps) < STEPS_TO_JUDGE:
-        return None
-    if _starved(summary):
-        return f"The pool starved: late in the run most of its prompts had no signal. {_remedies(summary)}."
-    if late.share("never_solved") > 0.6:
-        return (
-            f"Late in the run {percent(late.share('never_solved'))} of the groups were never solved. "
-            f"{unsolved_cause(summary)} Otherwise use easier prompts, a better start policy, or larger groups for the "
-            "hard ones."
-        )
-    if late.share("always_solved") > 0.5:
-        return (
-            f"Late in the run {percent(late.share('always_solved'))} of the groups were always solved: use harder "
-            f"prompts, or raise {summary.key('train.temperature')}."
-        )
-    return None
-
-
-def _opening(summary: Summary) -> str:
-    recipe = summary.run.config.get("recipe", "without a name")
+def made_of(summary: Summary) -> str:
+    """Sentences on what was trained, for how long, and at what cost."""
+    recipe = _named(summary.run.config.get("recipe", "without a name"))
     text = f"This run trains {_model(summary)} on {_task(summary)} with the recipe {recipe}."
     if not summary.step:
         return text + " It has not made an update yet."
@@ -148,6 +115,30 @@ def _opening(summary: Summary) -> str:
     spent = f"{rollouts} rollouts and {tokens} generated tokens"
     text = f"{text} It {done} {updates} from {spent} in {duration(summary.total('seconds'))}."
     return text if summary.updates else f"{text} The policy is still the start policy."
+
+
+def _reward(summary: Summary) -> str:
+    values = [value for row in summary.run.metrics if (value := number(row, "reward/mean")) is not None]
+    if not values:
+        return ""
+    if len(values) == 1:
+        return f"The mean reward of the first step was {rate(values[0])}."
+    quarter = max(1, len(values) // 4)
+    early, late = (sum(part) / quarter for part in (values[:quarter], values[-quarter:]))
+    parts = "quarter of the steps" if quarter > 1 else "step"
+    return f"The mean reward of the rollouts was {rate(early)} in the first {parts} and {rate(late)} in the last."
+
+
+def _ending(summary: Summary) -> str:
+    """Words on a run that has not reached its target; empty for one that has."""
+    run = summary.run
+    if run.ending == "bound":
+        return f"It stopped before its target: {excerpt(run.bound, _REASON).rstrip('.')}."
+    if run.ending == "interrupted":
+        return f"It was interrupted after step {grouped(summary.step)}."
+    if run.ending or summary.is_finished or not summary.step:
+        return ""
+    return "It has not ended: it is still going on, or it was killed."
 
 
 def _accuracy(summary: Summary) -> str:
@@ -191,31 +182,16 @@ def _groups(summary: Summary) -> Iterator[str]:
 
 def _failures(summary: Summary) -> Iterator[str]:
     """Failed groups whose likely cause is a service; they are part of those that "expired or failed"."""
-    failed, services = summary.role_fates("solver")[Fate.FAILED], _services(summary)
-    if not services:
+    failed, used = summary.role_fates("solver")[Fate.FAILED], services(summary)
+    if not used:
         return
     groups = (
         f"{grouped(failed.groups)} group{'s' if failed.groups > 1 else ''} with {grouped(failed.rollouts)} rollouts"
     )
     yield (
-        f"{groups} failed: without an answer of {' or '.join(services)} the whole group is dropped. "
-        f"To lose fewer, {', and '.join(services.values())}."
+        f"{groups} failed: without an answer of {' or '.join(used)} the whole group is dropped. "
+        f"To lose fewer, {', and '.join(used.values())}."
     )
-
-
-def _services(summary: Summary) -> dict[str, str]:
-    """Services used by a run with failed groups, each with the remedy when it does not answer."""
-    if not summary.role_fates("solver")[Fate.FAILED].groups or not summary.verifier_failures:
-        return {}
-    services = {}
-    if summary.setting("retriever", "kind") == "http":
-        services["the retriever"] = (
-            "check that the server at retriever.url is up, or raise retriever.timeout_seconds or retriever.retries"
-        )
-    if summary.setting("task", "verifier") == "judge":
-        calls = " or judge.max_calls" if summary.setting("judge", "max_calls") else ""
-        services["the judge"] = f"check that the server at judge.url is up, or raise judge.timeout_seconds{calls}"
-    return services
 
 
 def _recycling(summary: Summary) -> Iterator[str]:
@@ -248,39 +224,6 @@ def _pool(summary: Summary) -> Iterator[str]:
     yield text + "."
 
 
-def _starved(summary: Summary) -> bool:
-    early, late = (summary.composition.quarter(index) for index in (0, 3))
-    if summary.setting("pool", "kind") != "recycling" or not len(early.steps):
-        return False
-    wanted = summary.setting("train", "groups_per_step") or early.of(*TRAINED).mean()
-    trained = late.of(*TRAINED).mean()
-    return bool(starves(trained, wanted) and trained < 0.6 * early.of(*TRAINED).mean())
-
-
-def _remedies(summary: Summary) -> str:
-    """Remedies for a starving pool that the configuration does not use yet."""
-    remedies = ["use more prompts"]
-    if not summary.setting("pool", "alpha"):
-        remedies.append("leave trained prompts some weight (pool.alpha = 0.1)")
-    if (summary.setting("pool", "reset_below") or 0.0) < _RESET_BELOW:
-        remedies.append(f"reset it earlier (pool.reset_below = {_RESET_BELOW})")
-    return ", or ".join(remedies).capitalize()
-
-
-def _decline(summary: Summary) -> str | None:
-    values = [evaluation.accuracy for evaluation in summary.evaluations if evaluation.accuracy is not None]
-    if len(summary.composition.quarter(3).steps) < STEPS_TO_JUDGE:
-        return None
-    change = accuracy_change(summary, "accuracy")
-    if change is None or change.end is None or max(values) - change.end < 0.1:
-        return None
-    best = max(summary.evaluations, key=lambda evaluation: evaluation.accuracy or 0.0)
-    return (
-        f"Accuracy was best at step {grouped(best.step)} ({rate(max(values))}) and has fallen since: "
-        f"lower {summary.key('train.learning_rate')}, or stop there."
-    )
-
-
 def _value(evaluation: EvaluationPoint, kind: str) -> float | None:
     return evaluation.greedy if kind == "greedy" else evaluation.accuracy
 
@@ -290,17 +233,22 @@ def _task(summary: Summary) -> str:
     if source == "self_play" and not path:
         return "the embedded search world"
     if source == "given":
-        return str(name or "given prompts")
-    return str(name or (PurePath(path).name if path else source) or "an unnamed task")
+        return _named(name or "given prompts")
+    return _named(name or (PurePath(str(path)).name if path else source) or "an unnamed task")
 
 
 def _model(summary: Summary) -> str:
     path = summary.setting("model", "path")
     if path:
-        return PurePath(path).name
+        return _named(PurePath(str(path)).name)
     tiny = summary.setting("model", "tiny") or {}
     shape = [f"{tiny[key]} {words}" for key, words in (("layers", "layers"), ("hidden_size", "wide")) if key in tiny]
     return "a tiny model made from scratch" + (f" ({', '.join(shape)})" if shape else "")
+
+
+def _named(name: object) -> str:
+    """A name of the user's for a sentence: without invisible characters, and isolated where it runs right to left."""
+    return isolated(excerpt(str(name).replace("\n", " "), _NAME))
 
 
 def _listed(parts: list[str]) -> str:

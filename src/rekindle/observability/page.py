@@ -1,24 +1,35 @@
 """The parts of an HTML page: sections, figures, tables, tiles, and the document around them.
 
-A page is one file without external resources. Its only script is that of the samples' filters; the content security
+A page is one file without external resources. Its only script folds sections and filters samples; the content security
 policy names it by its hash and forbids all else. Arguments are plain text and are escaped here, except ``content`` and
 ``chart``, which are HTML from these functions or from ``svg``.
 """
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
+from urllib.parse import quote
 
 __all__ = [
+    "Cell",
+    "anchor",
+    "command",
     "details",
     "document",
+    "download",
     "figure",
     "filters",
+    "fold",
     "footer",
     "grid",
     "heading",
+    "legend",
+    "map_row",
+    "more",
+    "opening",
     "paragraph",
     "record",
     "sample_list",
@@ -30,12 +41,19 @@ __all__ = [
 ]
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+_SECTION = re.compile(r'<section id="([^"]*)".*?<h2>(.*?)</h2>', re.DOTALL)
+"""A section as ``section`` writes it. Text of others is escaped, so it cannot look like one."""
+_SECTIONS_FOR_CONTENTS = 3
+_NARROW_COLUMNS = 3
+"""Columns up to which a table fits a phone; the rows of a wider one are folded there."""
 
 
 def document(title: str, content: str, *, filtered: bool = False) -> str:
-    """A complete page; ``filtered``: it has ``filters``, and the script for them."""
-    style, script = _resource("report.css"), _resource("report.js") if filtered else ""
-    policy = f"{_POLICY}; script-src '{_digest(script)}'" if filtered else _POLICY
+    """A complete page, with contents where it has several sections; ``filtered``: it has ``filters``."""
+    sections = _SECTION.findall(content)
+    contents = _contents(sections) if len(sections) >= _SECTIONS_FOR_CONTENTS else ""
+    style, script = _resource("report.css"), _resource("report.js") if filtered or contents else ""
+    policy = f"{_POLICY}; script-src '{_digest(script)}'" if script else _POLICY
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -46,12 +64,31 @@ def document(title: str, content: str, *, filtered: bool = False) -> str:
 <style>
 {style}</style>
 </head>
-<body>
+<body{' class="with-contents"' if contents else ""}>
+{contents}
+<main id="content">
 {content}
-{f"<script>{script}</script>" if filtered else ""}
+</main>
+{f"<script>{script}</script>" if script else ""}
 </body>
 </html>
 """
+
+
+def _contents(sections: Sequence[tuple[str, str]]) -> str:
+    """Links to the sections: beside the page where it is wide, unfolding above it where it is narrow.
+
+    Args:
+        sections: Anchor and name of each, as they stand in the page.
+    """
+    links = "".join(f'<li><a href="#{place}">{name}</a></li>' for place, name in sections)
+    buttons = '<button type="button" class="fold-all" hidden>fold all</button>'
+    return (
+        '<a class="skip" href="#content">Skip to the content</a>\n'
+        f'<nav class="side" aria-label="Contents"><h2>Contents</h2><ol>{links}</ol>{buttons}</nav>\n'
+        f'<nav class="top" aria-label="Contents"><details><summary>Contents</summary><ol>{links}</ol>{buttons}'
+        "</details></nav>"
+    )
 
 
 def _resource(name: str) -> str:
@@ -74,8 +111,51 @@ def footer(text: str) -> str:
 
 
 def section(name: str, *content: str) -> str:
-    """A section with a heading."""
-    return f"<section>\n<h2>{escape(name)}</h2>\n" + "\n".join(part for part in content if part) + "\n</section>"
+    """A section with a heading, which folds it; the contents of the page link to it."""
+    return (
+        f'<section id="{anchor(name)}"><details class="fold" open><summary><h2>{escape(name)}</h2></summary>\n'
+        + "\n".join(part for part in content if part)
+        + "\n</details></section>"
+    )
+
+
+def anchor(name: str) -> str:
+    """Where a section can be linked to: ``"Pool and batch" -> "pool-and-batch"``."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "section"
+
+
+def opening(words: str, chart: str, numbers: str, further: str = "") -> str:
+    """The first screen: sentences, the most important chart beside the numbers where there is room, further sentences.
+
+    Args:
+        words: Heading and sentences.
+        chart: A figure, or "".
+        numbers: Tiles.
+        further: Sentences below.
+    """
+    return f'<header>\n{words}\n<div class="opening">\n{chart}\n{numbers}\n</div>\n{further}\n</header>'
+
+
+def fold(name: str, *content: str) -> str:
+    """Content that unfolds on a click."""
+    return (
+        f'<details class="part"><summary>{escape(name)}</summary>\n' + "\n".join(filter(None, content)) + "\n</details>"
+    )
+
+
+def command(text: str) -> str:
+    """A command for a terminal, selected whole by a click."""
+    return f'<pre class="command"><code>{escape(text)}</code></pre>'
+
+
+def download(name: str, text: str, words: str = "CSV") -> str:
+    """A link that saves ``text`` as the file ``name``; the text is in the page."""
+    address = f"data:text/csv;charset=utf-8,{quote(text, safe=' ,.-_/()', errors='replace')}".replace(" ", "%20")
+    label = f"Save the numbers as {name}"
+    return (
+        f'<a class="download" download="{escape(name)}" href="{escape(address)}" title="{escape(label)}" '
+        f'aria-label="{escape(label)}">{escape(words)}</a>'
+    )
 
 
 def subheading(text: str) -> str:
@@ -88,16 +168,42 @@ def paragraph(text: str, kind: str = "") -> str:
     return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
 
 
-def figure(name: str, chart: str, note: str = "", legend: Mapping[str, str] | None = None) -> str:
-    """A chart in a card, with heading and note above and the legend (colour class by name) below."""
-    keys = "".join(f'<li><i class="c-{color}"></i>{escape(entry)}</li>' for entry, color in (legend or {}).items())
+def figure(
+    name: str, chart: str, note: str = "", legend: Mapping[str, str] | None = None, *, data: str = "", kind: str = ""
+) -> str:
+    """A chart in a card, with heading and note above and the legend below.
+
+    Args:
+        name: The heading.
+        chart: The drawing.
+        note: Above it.
+        legend: Colour class by name.
+        data: The numbers as CSV, to be saved as a file.
+        kind: A further class of the style sheet (``wide``: over the whole width of a grid).
+    """
     return (
-        f'<figure class="card">\n<h3>{escape(name)}</h3>\n'
+        f'<figure class="{f"card {kind}".strip()}">\n{download(f"{anchor(name)}.csv", data) if data else ""}'
+        f"<h3>{escape(name)}</h3>\n"
         + (f'<p class="note">{escape(note)}</p>\n' if note else "")
         + chart
-        + (f'\n<ul class="legend">{keys}</ul>' if keys else "")
+        + (f"\n{_legend(legend)}" if legend else "")
         + "\n</figure>"
     )
+
+
+def legend(colors: Mapping[str, str]) -> str:
+    """Names with their colour classes."""
+    return _legend(colors)
+
+
+def _legend(colors: Mapping[str, str]) -> str:
+    keys = "".join(f'<li><i class="c-{color}"></i>{escape(entry)}</li>' for entry, color in colors.items())
+    return f'<ul class="legend">{keys}</ul>'
+
+
+def map_row(name: str, chart: str, content: str) -> str:
+    """A part of a map, with its heading, and what belongs to it."""
+    return f'<figure class="map-row">\n<h4>{escape(name)}</h4>\n{chart}\n{content}\n</figure>'
 
 
 def grid(*content: str) -> str:
@@ -116,21 +222,55 @@ def tiles(entries: Iterable[tuple[str, str, str]]) -> str:
     return f'<dl class="tiles">{cells}</dl>'
 
 
-def table(name: str, columns: Sequence[str], rows: Iterable[Sequence[str]], note: str = "") -> str:
-    """A table in a card; the first column is text, the others are right-aligned numbers."""
+Cell = str | tuple[str, str]
+"""Text of a table's cell, or a text and what stands small below it."""
 
-    def line(tag: str, cells: Sequence[str]) -> str:
+
+def table(
+    name: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Cell]],
+    note: str = "",
+    *,
+    data: str = "",
+    kind: str = "",
+) -> str:
+    """A table in a card; the first column is text, the others are right-aligned numbers.
+
+    Args:
+        name: The heading.
+        columns: Names of the columns; none are shown where all are empty.
+        rows: Their cells.
+        note: Above it.
+        data: The whole table as CSV, to be saved as a file.
+        kind: A further class of the style sheet.
+    """
+    many = len(columns) > _NARROW_COLUMNS
+    labels = [f' data-label="{escape(column)}"' if many else "" for column in columns]
+
+    def line(tag: str, cells: Sequence[Cell]) -> str:
         classes = ("", *[' class="right"'] * (len(cells) - 1))
-        marks = (f"<{tag}{kind}>{escape(cell)}</{tag}>" for kind, cell in zip(classes, cells, strict=True))
+        attributes = ["".join(pair) for pair in zip(classes, labels if tag == "td" else [""] * len(cells), strict=True)]
+        marks = (f"<{tag}{about}>{_cell(cell)}</{tag}>" for about, cell in zip(attributes, cells, strict=True))
         return f"<tr>{''.join(marks)}</tr>"
 
     head = f"<thead>{line('th', columns)}</thead>" if any(columns) else ""
     body = "\n".join(line("td", row) for row in rows)
+    scroll = f'<div class="scroll" role="region" aria-label="{escape(name)}" tabindex="0">'
+    start = '<table class="many">' if many else "<table>"
     return (
-        f'<div class="card">\n<h3>{escape(name)}</h3>\n'
+        f'<div class="{f"card {kind}".strip()}">\n{download(f"{anchor(name)}.csv", data) if data else ""}'
+        f"<h3>{escape(name)}</h3>\n"
         + (f'<p class="note">{escape(note)}</p>\n' if note else "")
-        + f'<div class="scroll"><table>{head}<tbody>{body}</tbody></table></div>\n</div>'
+        + f"{scroll}{start}{head}<tbody>{body}</tbody></table></div>\n</div>"
     )
+
+
+def _cell(cell: Cell) -> str:
+    if isinstance(cell, str):
+        return escape(cell)
+    text, below = cell
+    return f'<span dir="auto">{escape(text)}</span><small dir="auto">{escape(below)}</small>'
 
 
 def details(name: str, text: str) -> str:
@@ -146,7 +286,7 @@ def record(name: str, entries: Iterable[tuple[str, str]], attributes: Mapping[st
     named = "".join(f' data-{escape(key)}="{escape(value)}"' for key, value in (attributes or {}).items())
     kind = "" if attributes is None else f' class="sample"{named}'
     rows = "".join(f'<dt>{escape(key)}</dt><dd dir="auto">{escape(text)}</dd>' for key, text in entries)
-    return f'<details{kind}>\n<summary>{escape(name)}</summary>\n<dl class="record">{rows}</dl>\n</details>'
+    return f'<details{kind}>\n<summary><bdi>{escape(name)}</bdi></summary>\n<dl class="record">{rows}</dl>\n</details>'
 
 
 def filters(name: str, choices: Mapping[str, Mapping[str, str]]) -> str:
@@ -173,11 +313,14 @@ def filters(name: str, choices: Mapping[str, Mapping[str, str]]) -> str:
     )
 
 
+def more() -> str:
+    """A button that shows more samples, for the script of the page; hidden until it runs."""
+    return '<button type="button" class="more" hidden>show more</button>'
+
+
 def sample_list(name: str, *groups: str) -> str:
-    """Groups of samples in a box of limited height, which the keyboard can scroll."""
-    return (
-        f'<div class="list" role="region" aria-label="{escape(name)}" tabindex="0">\n' + "\n".join(groups) + "\n</div>"
-    )
+    """Groups of samples."""
+    return f'<div class="list" role="region" aria-label="{escape(name)}">\n' + "\n".join(groups) + "\n</div>"
 
 
 def samples(name: str, *content: str) -> str:

@@ -27,7 +27,7 @@ def html_card(run: "Run") -> str:
         f'<tr><td style="text-align:left">{_safe(key)}</td><td style="text-align:left">{_safe(text)}</td></tr>'
         for key, text in [*rows, ("directory", str(run.directory))]
     )
-    return f"<div><b>{_safe(name)}</b><table>{cells}</table></div>"
+    return f"<div><b>{escape(name)}</b><table>{cells}</table></div>"
 
 
 def _rows(summary: Summary) -> Iterator[tuple[str, str]]:

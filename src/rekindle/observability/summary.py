@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 
 from rekindle.observability.rows import by_level, number, total
 from rekindle.observability.runs import FateCount, Run, read_object
+from rekindle.observability.savings import Saving, saving
 from rekindle.observability.self_play.numbers import SelfPlayNumbers
 from rekindle.observability.self_play.proposal_sample import ProposalSample, sampled
+from rekindle.observability.visits import Visits, read_visits
+from rekindle.scheduling.pools import POOLS
 from rekindle.types import Fate
 
 __all__ = [
@@ -52,11 +55,9 @@ select step, count(*) groups, case
 from groups where step between 1 and ? and role = 'solver' group by step, category
 """
 
-_PROMPTS = """
-select task_id, count(*) visits, sum(n) rollouts, sum(ifnull(successes, 0)) successes, sum(fate = 'trained') trained
-from groups where step <= ? and role = 'solver' group by task_id
+_FATES_BY_STEP = """
+select step, fate, sum(n) rollouts from groups where step <= ? group by step, fate
 """
-
 
 _UNSOLVED_LENGTH = """
 select 1.0 * sum(generated_tokens) / sum(n) tokens
@@ -70,6 +71,7 @@ class EvaluationPoint:
 
     Attributes:
         levels: ``"accuracy"`` and ``"greedy"`` by level; empty where prompts have no levels.
+        seconds: Wall-clock time until then.
     """
 
     step: int
@@ -78,6 +80,7 @@ class EvaluationPoint:
     accuracy: float | None
     greedy: float | None
     levels: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,8 +211,9 @@ class Summary:
             accuracy, greedy = number(row, "eval/accuracy"), number(row, "eval/greedy")
             if accuracy is not None or greedy is not None:
                 spent = (number(row, "total_rollouts") or 0.0, number(row, "total_generated_tokens") or 0.0)
+                seconds = number(row, "total_seconds") or 0.0
                 levels = {kind: by_level(row, kind) for kind in ("accuracy", "greedy")}
-                found.append(EvaluationPoint(int(row["step"]), *spent, accuracy, greedy, levels))
+                found.append(EvaluationPoint(int(row["step"]), *spent, accuracy, greedy, levels, seconds))
         return found
 
     @cached_property
@@ -232,6 +236,32 @@ class Summary:
         listed = [*self.most_drawn(PROMPTS_LISTED), *self.never_solved(PROMPTS_LISTED)]
         return sampled(self.run.proposals(), self.step, {row["task_id"] for row in listed})
 
+    @cached_property
+    def fates_by_step(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Steps [S] from the first with a rollout, and their rollouts by fate [S, F], in the order of ``Fate``."""
+        rows = list(self.run.query(_FATES_BY_STEP, (self.step,)))
+        if not rows:
+            return np.empty(0, np.int64), np.empty((0, len(Fate)), np.int64)
+        first, fates = min(row["step"] for row in rows), list(Fate)
+        counts = np.zeros((self.step - first + 1, len(fates)), np.int64)
+        for row in rows:
+            counts[row["step"] - first, fates.index(row["fate"])] = row["rollouts"]
+        return np.arange(first, self.step + 1), counts
+
+    @cached_property
+    def saving(self) -> tuple[Saving | None, str]:
+        """What groups with signal cost against plain GRPO; None with the reason where that is not known."""
+        size = self.setting("train", "group_size")
+        pool = POOLS.get(str(self.setting("pool", "kind")))
+        if self.self_play:
+            return None, "the prompts of self-play are created, so there are none to be drawn in turn"
+        if not isinstance(size, int) or size < 2:
+            return None, "single rollouts have no groups with different rewards"
+        if (pool and pool.needs_profile) or self.setting("profile", "path"):
+            return None, "the pool knew the prompts from a profile, so its first visits are no draws in turn"
+        found = saving(self.visits, self.step, size)
+        return found, "" if found else "too few prompts were drawn for the first time"
+
     def role_fates(self, role: str) -> dict[Fate, FateCount]:
         """``fates`` of the ``"solver"`` or the ``"proposer"``."""
         return self.run.fates(self.step, role)
@@ -247,19 +277,31 @@ class Summary:
                     return NullControl(recycled, frozen)
         return None
 
-    def most_drawn(self, limit: int) -> list[dict[str, Any]]:
-        """Prompts with the most visits: ``task_id visits rollouts successes trained``."""
-        return self._prompts("order by visits desc, task_id limit ?", limit)
+    @cached_property
+    def visits(self) -> Visits:
+        """The solver's groups as columns."""
+        return read_visits(self.run, self.step)
 
-    def never_solved(self, limit: int) -> list[dict[str, Any]]:
+    def most_drawn(self, limit: int) -> list[Mapping[str, Any]]:
+        """Prompts with the most visits: ``task_id visits rollouts successes trained``."""
+        return self._prompts(self.visits.prompts.visits, limit)
+
+    def never_solved(self, limit: int) -> list[Mapping[str, Any]]:
         """Prompts without any success, those with the most rollouts first."""
-        return self._prompts("having sum(ifnull(successes, 0)) = 0 order by rollouts desc, task_id limit ?", limit)
+        prompts = self.visits.prompts
+        return self._prompts(np.where(prompts.successes == 0, prompts.rollouts, -1), limit)
 
     def prompt_counts(self) -> tuple[int, int]:
         """Number of different prompts drawn, and of those never solved."""
-        sql = f"select count(*) drawn, sum(successes = 0) unsolved from ({_PROMPTS})"  # noqa: S608 - two constants
-        rows = list(self.run.query(sql, (self.step,)))
-        return (rows[0]["drawn"], rows[0]["unsolved"] or 0) if rows else (0, 0)
+        prompts = self.visits.prompts
+        return len(prompts.visits), int((prompts.successes == 0).sum())
 
-    def _prompts(self, ending: str, limit: int) -> list[dict[str, Any]]:
-        return list(self.run.query(_PROMPTS + ending, (self.step, limit)))
+    def _prompts(self, ranks: NDArray[np.int64], limit: int) -> list[Mapping[str, Any]]:
+        """The prompts of the highest ranks of at least 0; where ranks are equal, by id."""
+        if not len(ranks):
+            return []
+        least = max(0, int(np.partition(ranks, -min(limit, len(ranks)))[-min(limit, len(ranks))]))
+        found = sorted(
+            map(int, np.flatnonzero(ranks >= least)), key=lambda place: (-ranks[place], self.visits.ids[place])
+        )
+        return list(self.visits.table(found[:limit]))

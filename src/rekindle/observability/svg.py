@@ -13,14 +13,19 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from rekindle.observability.canvas import WIDTH, Format, Scale, frame, hover, plot, stretched, x_axis, y_axis
 from rekindle.observability.formatting import compact, ticks
 
-__all__ = ["Bar", "Layer", "Series", "horizontal_bars", "line_chart", "stacked_columns"]
+__all__ = ["Bar", "Layer", "MapRow", "Series", "horizontal_bars", "line_chart", "outcome_map", "stacked_columns"]
 
 _HOVER_COLUMNS = 120
+_ROW_HEIGHT = 6
+_FEW_ROWS = 10
+"""Rows of a map up to which they are twice as high."""
+_FEWEST_COLUMNS = 8
+"""Columns that a map has room for, also where it has fewer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,14 @@ class Bar:
     value: float
     text: str
     color: str
+
+
+@dataclass(frozen=True, slots=True)
+class MapRow:
+    """One row of a map: a colour class per cell, and the text that hovering shows."""
+
+    text: str
+    colors: Sequence[str]
 
 
 def line_chart(
@@ -156,6 +169,37 @@ def horizontal_bars(bars: Sequence[Bar], *, whole: float, title: str, descriptio
             rows.append(f'<rect class="bar c-{bar.color}" y="{top + 20}" width="{width:.2f}%" height="8" rx="2"/>')
     size = max(1, len(bars) * 38 - 6)
     return frame("bars", title, description, "".join(rows), size)
+
+
+def outcome_map(rows: Sequence[MapRow], columns: int, *, title: str, description: str) -> str:
+    """Rows of coloured cells without axes; equal neighbours are one rectangle.
+
+    Args:
+        rows: At most ``columns`` cells each, aligned at the left.
+        columns: Cells of the whole width.
+        title: For assistive technology, not drawn.
+        description: The map's message in a sentence, not drawn.
+    """
+    tall = _ROW_HEIGHT if len(rows) > _FEW_ROWS else 2 * _ROW_HEIGHT
+    paths: dict[str, list[str]] = {}
+    # Wide cells of a few visits would look like bars.
+    width = min(WIDTH / columns, WIDTH / _FEWEST_COLUMNS)
+    for index, row in enumerate(rows):
+        place = 0
+        for color, run in groupby(row.colors):
+            length = len(list(run))
+            box = f"M{place * width:.1f} {index * tall}h{length * width:.1f}v{tall - 1}h-{length * width:.1f}z"
+            paths.setdefault(color, []).append(box)
+            place += length
+    height = len(rows) * tall
+    areas = "".join(f'<path class="area c-{color}" d="{"".join(boxes)}"/>' for color, boxes in paths.items())
+    marks = [stretched(areas, height)]
+    places = [f"{place * width / WIDTH:.2%}" for place in range(1, columns + 1)]
+    marks += [f'<line x1="{place}" x2="{place}" y2="{height}"/>' for place in places]
+    for index, row in enumerate(rows):
+        text = f"<title>{escape(row.text)}</title>"
+        marks.append(f'<rect class="hover" y="{index * tall}" width="100%" height="{tall}">{text}</rect>')
+    return frame("map", title, description, "".join(marks), height)
 
 
 def _heights(line: Series) -> list[float]:

@@ -1,8 +1,10 @@
 """The tasks of a run: ``tasks.jsonl``, with a line per task, so that a resumed run can tell whether they are the same.
 
-    {"set": "pool", "id": "q17", "prompt": "0f3a...", "answer": "99b2..."}
+    {"set": "pool", "id": "q17", "prompt": "0f3a...", "answer": "99b2...", "text": "How many ...", "level": "2"}
 
-Prompt (the whole conversation) and answer are hashes. The order of the lines is that of the run's pool.
+Prompt (the whole conversation) and answer are hashes. ``text`` is the beginning of the conversation without the
+system message, by which people recognize a task in the report; ``level`` is there where the task has one. The order of
+the lines is that of the run's pool.
 """
 
 import hashlib
@@ -18,6 +20,8 @@ from rekindle.types import Task, UserError
 __all__ = ["RunTasksError", "keep_tasks", "same_tasks"]
 
 FILE = "tasks.jsonl"
+TEXT = 300
+"""Most characters of a task's text."""
 Part = Literal["pool", "held_out"]
 NAMES: Mapping[Part, str] = {"pool": "the pool", "held_out": "the held-out prompts"}
 Line = Mapping[str, str]
@@ -32,7 +36,7 @@ def keep_tasks(directory: Path, pool: Sequence[Task], held_out: Sequence[Task]) 
     partial = directory / f".{FILE}"
     with partial.open("w", encoding="utf-8") as file:
         for part, tasks in (("pool", pool), ("held_out", held_out)):
-            file.writelines(json.dumps({"set": part, **_line(task)}) + "\n" for task in tasks)
+            file.writelines(json.dumps({"set": part, **_line(task), **_for_people(task)}) + "\n" for task in tasks)
     partial.replace(directory / FILE)
 
 
@@ -83,6 +87,14 @@ def _same(path: Path, part: Part, saved: Sequence[Line], tasks: Sequence[Task]) 
 def _line(task: Task) -> dict[str, str]:
     answers = [task.answer] if isinstance(task.answer, str) else list(task.answer)
     return {"id": task.id, "prompt": _hash(_asked(task)), "answer": _hash(answers)}
+
+
+def _for_people(task: Task) -> dict[str, str]:
+    text = task.conversation.strip()
+    if len(text) > TEXT:
+        text = f"{text[:TEXT].rstrip()}\N{HORIZONTAL ELLIPSIS}"
+    level = task.metadata.get("level")
+    return {"text": text} | ({} if level is None else {"level": str(level)[:TEXT]})
 
 
 def _asked(task: Task) -> list[str]:

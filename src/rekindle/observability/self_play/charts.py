@@ -8,6 +8,7 @@ from rekindle.observability.curves import (
     PARTS,
     Counted,
     averaged_note,
+    csv_of,
     ends,
     level_colors,
     metric_series,
@@ -177,7 +178,7 @@ def _figure(name: str, lines: Sequence[Series], note: str = "", *, shares: bool 
         y_format=form,
     )
     legend = {line.name: line.color for line in known} if len(known) > 1 else None
-    return page.figure(name, chart, note.strip(), legend)
+    return page.figure(name, chart, note.strip(), legend, data=csv_of(known, "step"))
 
 
 def _bar(name: str, count: int, whole: int, color: str) -> Bar:

@@ -10,8 +10,8 @@ from typing import Any
 from rekindle.observability import page
 from rekindle.observability.charts import metric_figure
 from rekindle.observability.formatting import compact, excerpt, percent
+from rekindle.observability.report.sections import search_table
 from rekindle.observability.rows import number
-from rekindle.observability.sections import search_table
 from rekindle.observability.self_play.charts import (
     difficulty_figure,
     hops_figure,

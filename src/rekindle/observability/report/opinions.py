@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from rekindle.observability import page
-from rekindle.observability.curves import ends, metric_series
+from rekindle.observability.curves import csv_of, ends, metric_series
 from rekindle.observability.formatting import percent, rate
 from rekindle.observability.rows import number
 from rekindle.observability.summary import Summary
@@ -58,7 +58,8 @@ def _figure(summary: Summary, heading: str, whole: str, prefix: str, names: Sequ
         return ""
     description = "; ".join(f"{line.name} {ends(line.y, rate)}" for line in drawn)
     chart = line_chart(drawn, title=heading, description=description, x_label="step", y_format=rate)
-    return page.figure(heading, chart, legend={line.name: line.color for line in reversed(drawn)})
+    legend = {line.name: line.color for line in reversed(drawn)}
+    return page.figure(heading, chart, legend=legend, data=csv_of(drawn, "step"))
 
 
 def _sentence(summary: Summary, name: str) -> Iterator[str]:
