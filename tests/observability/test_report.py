@@ -485,3 +485,8 @@ def test_no_run_no_report(tmp_path):
     with pytest.raises(RunError, match="is not a run"):
         write_report(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_report_of_a_run_inside_another_trainer_is_beside_its_files(tmp_path):
+    write_run(tmp_path / "rekindle", steps=2)
+    assert write_report(tmp_path) == tmp_path / "rekindle" / "report.html"

@@ -34,8 +34,8 @@ def write_report(directory: str | Path) -> Path:
     Raises:
         RunError: There is no run, or one of its files is broken.
     """
-    path = Path(directory) / "report.html"
-    text = render_report(Summary(load_run(directory)))
+    run = load_run(directory)
+    path, text = run.directory / "report.html", render_report(Summary(run))
     # Written to a temporary file and renamed, so that a reload never shows half a page. A policy's text may contain
     # lone surrogates, which UTF-8 cannot encode.
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
