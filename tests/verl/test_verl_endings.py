@@ -57,12 +57,29 @@ def test_groups_whose_reward_failed_are_told_with_the_cause(make_run):
 
 
 def test_the_command_ends_with_the_sentence_and_code_2(assets, tmp_path):
-    """Before Ray; what a worker finds takes the same way out (above)."""
+    """Before Ray; what a worker finds takes the same way out (below)."""
     made = started(Run(str(tmp_path / "run"), reward="absent", **GRPO), assets)
     assert made.code == 2
     (sentence,) = said(made)
     assert "has no function absent; set reward.custom_reward_function.name to one that it has" in sentence
     assert "Traceback" not in made.output
+
+
+@pytest.mark.slow
+def test_the_command_ends_so_where_a_worker_found_it(assets, tmp_path):
+    made = started(Run(str(tmp_path / "run"), reward="broken", ranks=1, **GRPO), assets)
+    assert made.code == 2
+    assert said(made)[0] == f"rekindle: {FAILING['broken']}"
+
+
+@pytest.mark.slow
+def test_workers_that_cannot_import_rekindle(assets, tmp_path):
+    (tmp_path / "rekindle").mkdir()
+    (tmp_path / "rekindle" / "__init__.py").write_text("raise ModuleNotFoundError(\"No module named 'rekindle'\")")
+    elsewhere = f"+ray_kwargs.ray_init.runtime_env.env_vars.PYTHONPATH={tmp_path}"
+    made = started(Run(str(tmp_path / "run"), ranks=1, **GRPO), assets, elsewhere)
+    assert made.code == 2
+    assert "a worker of Ray cannot import rekindle; install it on every machine of the cluster" in said(made)[0]
 
 
 def without_prompt(number):
