@@ -100,8 +100,8 @@ def _which_recipe(plan: Plan) -> Iterator[str]:
     if best is None:
         if compared:
             yield (
-                f"No recipe has clearly more groups with signal per rollout than {BASE} in {plan.settings.words}: "
-                "their intervals overlap, so none is recommended."
+                f"No recipe has clearly more groups with signal per rollout than {BASE} with the same group size in "
+                f"{plan.settings.words}: the interval of each ratio reaches down to 1, so none is recommended."
             )
         return
     gain, arm = best
