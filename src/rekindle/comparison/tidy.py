@@ -13,6 +13,7 @@ from rekindle.comparison.comparing import Comparison
 from rekindle.comparison.measures import Measure, Row
 from rekindle.comparison.notes import run_name
 from rekindle.comparison.words import finding
+from rekindle.observability.csv_text import not_a_formula
 from rekindle.observability.formatting import excerpt
 from rekindle.statistics.comparisons import Paired
 
@@ -25,7 +26,6 @@ COLUMNS = (
 CURVE_COLUMNS = ("run", "arm", "seed", "metric", "value", *AXES)
 _TEXT = 500
 """Most characters of a cell."""
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 Cell = str | int | float | None
 
@@ -125,6 +125,5 @@ def _cell(value: Cell) -> str | int | float:
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return ""
     if isinstance(value, str):
-        shown = excerpt(value, _TEXT)
-        return f"'{shown}" if shown.startswith(_FORMULA) else shown
+        return not_a_formula(excerpt(value, _TEXT))
     return value

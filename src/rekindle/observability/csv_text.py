@@ -4,9 +4,9 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 
-__all__ = ["csv_text"]
+__all__ = ["csv_text", "not_a_formula"]
 
-_FORMULA = tuple("=+-@\t")
+_FORMULA = tuple("=+-@\t\r\n")
 """What spreadsheets take for a formula at the beginning of a text."""
 
 Value = str | float | None
@@ -26,10 +26,14 @@ def csv_text(columns: Mapping[str, Sequence[Value]]) -> str:
     return text.getvalue()
 
 
+def not_a_formula(text: str) -> str:
+    """A text with an apostrophe before it where a spreadsheet would take it for a formula."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
 def _cell(value: Value) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        value = value.replace("\r", " ")
-        return f"'{value}" if value.startswith(_FORMULA) else value
+        return not_a_formula(value.replace("\r", " "))
     return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else f"{value:.6g}"

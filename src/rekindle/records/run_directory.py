@@ -107,11 +107,15 @@ def model_directory(chosen: Path) -> Path:
 
 
 @contextmanager
-def locked(directory: Path) -> Iterator[None]:
-    """Make the directory and lock it against other training processes.
+def locked(directory: Path, does: str = "is training") -> Iterator[None]:
+    """Make the directory and lock it against other processes.
+
+    Args:
+        directory: The directory.
+        does: What another process that holds it does there, in the message.
 
     Raises:
-        ConfigError: The directory cannot be made, or another process trains in it.
+        ConfigError: The directory cannot be made, or another process holds it.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -119,7 +123,7 @@ def locked(directory: Path) -> Iterator[None]:
     except OSError as error:
         raise ConfigError(f"{directory} cannot be written ({error}); choose another --out") from error
     with file:
-        lock(file, ConfigError(f"another process is training in {directory}; wait for it, or choose another --out"))
+        lock(file, ConfigError(f"another process {does} in {directory}; wait for it, or choose another --out"))
         yield
 
 

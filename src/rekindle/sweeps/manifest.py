@@ -13,7 +13,7 @@ from rekindle.config import ConfigError
 from rekindle.evaluation.atomic_write import atomic_write
 from rekindle.locking import lock, waiting_for_lock
 from rekindle.notices import Say
-from rekindle.records.run_directory import EXTENDABLE
+from rekindle.records.run_directory import EXTENDABLE, locked
 from rekindle.sweeps.status import Status
 
 __all__ = ["LOGS", "Manifest", "check_directory", "locked_sweep"]
@@ -162,19 +162,12 @@ def locked_sweep(directory: Path, say: Say) -> Iterator[tuple[int, ...]]:
     Raises:
         ConfigError: The directory cannot be made, or another process makes the sweep.
     """
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        file = (directory / ".lock").open("w")
-    except OSError as error:
-        raise ConfigError(f"{directory} cannot be written ({error}); choose another --out") from error
-    with file:
-        lock(file, ConfigError(f"another process makes the sweep in {directory}; wait for it, or choose another --out"))
-        with (directory / ".workers.lock").open("w") as workers:
-            try:
-                lock(workers, BlockingIOError())
-            except BlockingIOError:
-                say("waiting for the processes of the sweep that was stopped, which finish their step ...")
-                with waiting_for_lock(directory / ".workers.lock"):
-                    pass
-                lock(workers, ConfigError(f"another process makes the sweep in {directory}; wait for it"))
-            yield (workers.fileno(),)
+    with locked(directory, "makes the sweep"), (directory / ".workers.lock").open("w") as workers:
+        try:
+            lock(workers, BlockingIOError())
+        except BlockingIOError:
+            say("waiting for the processes of the sweep that was stopped, which finish their step ...")
+            with waiting_for_lock(directory / ".workers.lock"):
+                pass
+            lock(workers, ConfigError(f"another process makes the sweep in {directory}; wait for it"))
+        yield (workers.fileno(),)
