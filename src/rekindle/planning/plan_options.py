@@ -10,8 +10,6 @@ from typing import Protocol
 
 import numpy as np
 
-from rekindle.choices import few
-from rekindle.config import ConfigError
 from rekindle.planning.cluster import LATENCIES, MEAN_TOKENS, ClusterSettings
 from rekindle.planning.cluster_plan import ClusterPlan
 from rekindle.planning.first_visits import rates_of_run
@@ -21,7 +19,7 @@ from rekindle.planning.planner import GAIN, PlanSettings
 from rekindle.planning.shapes import SHAPES, shape_of
 from rekindle.planning.sources import load_rates
 from rekindle.planning.totals import Horizon
-from rekindle.recipes import RECIPES
+from rekindle.recipes import RECIPES, unknown_recipe
 from rekindle.types import UserError
 
 __all__ = ["Asked", "PlanOptions", "plan_options"]
@@ -126,7 +124,7 @@ def _known(names: Iterable[str]) -> list[str]:
     found = list(dict.fromkeys(name.strip() for name in names if name.strip()))
     for name in found:
         if name not in RECIPES:
-            raise ConfigError(f"--recipe: {name!r} is unknown; give some of {few(RECIPES, 40)}, or all")
+            raise unknown_recipe(name, "--recipe")
     if not found:
         raise UserError('--recipe names no recipe; give e.g. --recipe grpo,recycle, or "all"')
     return found

@@ -41,7 +41,7 @@ from rekindle.recipes.soft_recycle import soft_recycle
 from rekindle.recipes.speed import speed
 from rekindle.recipes.spo import spo
 
-__all__ = ["RECIPES", "begun_settings", "on_given_tasks", "preset_of", "resolve"]
+__all__ = ["RECIPES", "begun_settings", "on_given_tasks", "preset_of", "resolve", "unknown_recipe"]
 
 RECIPES: dict[str, Callable[[], Config]] = {
     recipe.__name__: recipe
@@ -101,6 +101,16 @@ ELSEWHERE = {
 }
 """Our recipe by a name of the same method in other trainers."""
 WITHOUT_CRITIC = {"ppo", "gae", "vapo", "remax", "dpo", "sft", "kto"}
+
+
+def unknown_recipe(name: object, where: str) -> ConfigError:
+    """The error of a name that is no recipe's, with the nearest one.
+
+    Args:
+        name: The name.
+        where: Where it is given, e.g. ``--recipe``.
+    """
+    return ConfigError(f"{where}: recipe {name!r} is unknown; {_recipe_instead_of(str(name))}")
 
 
 def _recipe_instead_of(name: str) -> str:
@@ -196,7 +206,7 @@ def preset_of(name: str, base: object, *, where: str) -> dict[str, Any]:
         ConfigError: There is no such recipe, or it and its base set a key to different values.
     """
     if str(name) not in RECIPES:
-        raise ConfigError(f"{where}: recipe {name!r} is unknown; {_recipe_instead_of(str(name))}")
+        raise unknown_recipe(name, where)
     own = RECIPES[name]().model_dump(mode="json", exclude_none=True)
     if base not in BASES or name == base:
         return own
