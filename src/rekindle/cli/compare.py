@@ -42,7 +42,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="main cost: rollouts, tokens, flops, flops_sgpo or seconds (default: rollouts)",
     )
     compare.add_argument(
-        "--metric", default="eval/accuracy", metavar="KEY", help="key of metrics.jsonl (default: eval/accuracy)"
+        "--metric",
+        metavar="KEY",
+        help="key of metrics.jsonl (default: eval/accuracy, or eval/greedy where not every run has that)",
     )
     compare.set_defaults(run=_compare)
 

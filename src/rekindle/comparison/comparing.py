@@ -17,13 +17,15 @@ from rekindle.comparison.measures import (
     cost_of_target,
     default_target,
 )
-from rekindle.comparison.runs import ComparedRun, read_run
+from rekindle.comparison.runs import ComparedRun, has_values, read_run
 from rekindle.observability.formatting import excerpt
 from rekindle.types import UserError
 
 __all__ = ["ACCURACY", "Comparison", "compare", "compared"]
 
 ACCURACY = "eval/accuracy"
+MEASURES = (ACCURACY, "eval/greedy")
+"""What is compared where nothing is chosen: the first that every evaluated run has."""
 _TASK = 120
 _FURTHER_SHOWN = 12
 """Most further measures of evaluations."""
@@ -44,6 +46,7 @@ class Comparison:
         target: Accuracy whose cost is compared; None where there is none.
         costs: Axis -> cost of the target; empty where no target is above the start.
         further: Other measures of the evaluations at equal main cost, by key.
+        replaced: The measure that would have been compared, had every run it; "" where it is ``metric``.
         repeated: Directories given more than once.
         doubled: Runs that were left out, each after the one with the same settings and seed.
         empty: Runs without a step, which were left out.
@@ -59,6 +62,7 @@ class Comparison:
     target: float | None
     costs: Mapping[str, Measure]
     further: Mapping[str, Measure]
+    replaced: str = ""
     repeated: Sequence[Path] = ()
     doubled: Sequence[tuple[ComparedRun, ComparedRun]] = ()
     empty: Sequence[ComparedRun] = ()
@@ -85,7 +89,7 @@ def compare(
     *,
     baseline: str | None = None,
     target: float | None = None,
-    metric: str = ACCURACY,
+    metric: str | None = None,
     axis: str = "rollouts",
 ) -> Comparison:
     """Compare the runs in and below directories.
@@ -94,7 +98,7 @@ def compare(
         directories: Run directories, or directories of them.
         baseline: Name or recipe of the arm to compare with; None: GRPO, or the first.
         target: Accuracy whose cost is compared; None: what every seed of the baseline ends with at least.
-        metric: Key of the step log to compare.
+        metric: Key of the step log to compare; None: ``eval/accuracy``, or ``eval/greedy`` where not every run has it.
         axis: Main cost, a key of ``AXES``.
 
     Raises:
@@ -102,7 +106,7 @@ def compare(
         RunError: A file of a run is broken.
     """
     found = find_runs(directories)
-    runs = [read_run(directory, metric) for directory in found.runs]
+    runs = [read_run(directory, metric or ACCURACY) for directory in found.runs]
     return compared(runs, baseline=baseline, target=target, metric=metric, axis=axis, repeated=found.repeated)
 
 
@@ -111,7 +115,7 @@ def compared(
     *,
     baseline: str | None = None,
     target: float | None = None,
-    metric: str = ACCURACY,
+    metric: str | None = None,
     axis: str = "rollouts",
     repeated: Sequence[Path] = (),
 ) -> Comparison:
@@ -120,6 +124,7 @@ def compared(
     if not made:
         raise UserError(f"no run has a step yet ({few(run.directory for run in runs)}); compare runs that have begun")
     _check_tasks(made)
+    replaced = "" if metric is not None or (metric := _common_measure(made)) == ACCURACY else ACCURACY
     arms, doubled = grouped_arms(made)
     base = baseline_of(arms, baseline)
     arms = [base, *(arm for arm in arms if arm is not base)]
@@ -140,10 +145,18 @@ def compared(
         if goal is not None and goal > _start(arms, metric, axis)
         else {},
         further={key: at_equal_cost(arms, base, key, axis, at) for key in _further(made, metric)} if common else {},
+        replaced=replaced,
         repeated=repeated,
         doubled=doubled,
         empty=[run for run in runs if not run.step],
     )
+
+
+def _common_measure(runs: Sequence[ComparedRun]) -> str:
+    """The first usual measure that every evaluated run has."""
+    evaluated = [run for run in runs if any(has_values(run, key) for key in MEASURES)]
+    common = (key for key in MEASURES if evaluated and all(has_values(run, key) for run in evaluated))
+    return next(common, ACCURACY)
 
 
 def _known_axes(runs: Sequence[ComparedRun], axis: str) -> list[str]:
@@ -165,7 +178,7 @@ def _start(arms: Sequence[Arm], metric: str, axis: str) -> float:
 
 def _further(runs: Sequence[ComparedRun], metric: str) -> list[str]:
     """Other measures that every evaluated run has."""
-    evaluated = [run.curves for run in runs if any(curve.x for curve in run.curves.get(metric, {}).values())]
+    evaluated = [run.curves for run in runs if has_values(run, metric)]
     if not evaluated:
         return []
     common = set.intersection(*(set(curves) for curves in evaluated))
