@@ -1,5 +1,6 @@
 """From directories to a comparison: what was found, against which baseline, at which costs."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -21,10 +22,11 @@ from rekindle.comparison.runs import ComparedRun, has_values, read_run
 from rekindle.observability.formatting import excerpt
 from rekindle.types import UserError
 
-__all__ = ["ACCURACY", "Comparison", "compare", "compared"]
+__all__ = ["ACCURACY", "GREEDY", "Comparison", "compare", "compared"]
 
 ACCURACY = "eval/accuracy"
-MEASURES = (ACCURACY, "eval/greedy")
+GREEDY = "eval/greedy"
+MEASURES = (ACCURACY, GREEDY)
 """What is compared where nothing is chosen: the first that every evaluated run has."""
 _TASK = 120
 _FURTHER_SHOWN = 12
@@ -78,6 +80,25 @@ class Comparison:
         return [run for arm in self.arms for run in arm.runs.values()]
 
     @property
+    def text(self) -> str:
+        """What was seen, notes, and the main table, for a terminal."""
+        from rekindle.comparison.text import terminal_text
+
+        return terminal_text(self)
+
+    def write(self, *paths: str | Path) -> None:
+        """Write files, whose endings say the format: .html, .md, .csv, .tex, .svg or .pdf.
+
+        Raises:
+            UserError: An ending is unknown, or a file cannot be written.
+        """
+        from rekindle.comparison.writing import check_files, write_files
+
+        files = [Path(path) for path in paths]
+        check_files(files)
+        write_files(self, files)
+
+    @property
     def comparisons(self) -> int:
         """Number of intervals of differences and ratios."""
         tables = (self.equal, self.areas, self.costs, self.further)
@@ -105,9 +126,19 @@ def compare(
         UserError: There is nothing to compare, or the runs have different tasks.
         RunError: A file of a run is broken.
     """
+    if not directories:
+        raise UserError("no runs were given; give directories of runs, or of a sweep")
+    _check_options(axis, target)
     found = find_runs(directories)
     runs = [read_run(directory, metric or ACCURACY) for directory in found.runs]
     return compared(runs, baseline=baseline, target=target, metric=metric, axis=axis, repeated=found.repeated)
+
+
+def _check_options(axis: str, target: float | None) -> None:
+    if axis not in AXES:
+        raise UserError(f"--x {axis} is no cost; choose one of {', '.join(AXES)}")
+    if target is not None and not math.isfinite(target):
+        raise UserError(f"--target {target} is no accuracy; give a number, e.g. 0.7")
 
 
 def compared(
@@ -124,7 +155,7 @@ def compared(
     if not made:
         raise UserError(f"no run has a step yet ({few(run.directory for run in runs)}); compare runs that have begun")
     _check_tasks(made)
-    replaced = "" if metric is not None or (metric := _common_measure(made)) == ACCURACY else ACCURACY
+    chosen, metric = metric, metric or _common_measure(made)
     arms, doubled = grouped_arms(made)
     base = baseline_of(arms, baseline)
     arms = [base, *(arm for arm in arms if arm is not base)]
@@ -145,7 +176,7 @@ def compared(
         if goal is not None and goal > _start(arms, metric, axis)
         else {},
         further={key: at_equal_cost(arms, base, key, axis, at) for key in _further(made, metric)} if common else {},
-        replaced=replaced,
+        replaced="" if chosen is not None or metric == ACCURACY else ACCURACY,
         repeated=repeated,
         doubled=doubled,
         empty=[run for run in runs if not run.step],

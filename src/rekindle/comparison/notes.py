@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from rekindle.choices import few
 from rekindle.comparison.axes import AXES
-from rekindle.comparison.comparing import Comparison
+from rekindle.comparison.comparing import ACCURACY, GREEDY, Comparison
 from rekindle.comparison.runs import ComparedRun, has_values
 from rekindle.comparison.settings import differing, shown_value
 from rekindle.comparison.words import listed, metric_name
@@ -90,6 +90,11 @@ def _evaluations(comparison: Comparison) -> Iterator[str]:
         yield (
             f"{_names(without)} {has} no evaluation ({comparison.metric}) and {is_missing} missing from every "
             "comparison."
+        )
+    if other := [run for run in without if comparison.metric == ACCURACY and has_values(run, GREEDY)]:
+        yield (
+            f"{_names(other)} {_verb(other, 'has a', 'have a')} greedy accuracy only, which is not compared with a "
+            "sampled one: verl samples its validation with actor_rollout_ref.rollout.val_kwargs.temperature=1."
         )
     if not comparison.metric.startswith(("eval/", "level_")):
         yield (

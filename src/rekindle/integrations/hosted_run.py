@@ -106,7 +106,7 @@ class HostedRun:
         *,
         resumable: bool,
         profile: Callable[[], Profile | None],
-        held_out: Sequence[Task] = (),
+        evaluated_on: Sequence[Task] = (),
         **facts: Any,
     ) -> Iterator[None]:
         """The run with its files and its scheduler.
@@ -115,7 +115,7 @@ class HostedRun:
             state: Of a checkpoint to go on from; None: the run begins.
             resumable: There is a checkpoint of an earlier run.
             profile: Makes or reads the profile, once the tasks are in their order.
-            held_out: The prompts that the other trainer evaluates on, as far as they are known.
+            evaluated_on: The prompts that the other trainer evaluates on, as far as they are known.
             facts: Further facts for ``run.json``.
 
         Raises:
@@ -126,7 +126,7 @@ class HostedRun:
         self._folder.check(resume=resume, resumable=resumable)
         self._order(self._shared_order(self._folder.ordered(self._tasks, resume=resume)))
         with (
-            self._folder.opened(self._tasks, held_out, resume=resume, **facts) as files,
+            self._folder.opened(self._tasks, evaluated_on, resume=resume, **facts) as files,
             self.record.writing(files),
         ):
             ids = (task.id for task in self._tasks)

@@ -69,13 +69,13 @@ class TrlRun(HostedRun):
 
     @contextmanager
     def started(
-        self, checkpoint: Path | None, held_out: Sequence[Task] = (), *, resumable: bool, **facts: Any
+        self, checkpoint: Path | None, evaluated_on: Sequence[Task] = (), *, resumable: bool, **facts: Any
     ) -> Iterator[dict[str, Any] | None]:
         """The run with its files and its scheduler; yields the trainer's part of the state, None in a new run.
 
         Args:
             checkpoint: Checkpoint to go on from; None: the run begins.
-            held_out: The prompts that TRL evaluates on, as far as they are known.
+            evaluated_on: The prompts that TRL evaluates on, as far as they are known.
             resumable: There is a checkpoint of an earlier run.
             facts: Further facts for ``run.json``.
 
@@ -84,7 +84,7 @@ class TrlRun(HostedRun):
         """
         state = None if checkpoint is None else load_state(checkpoint)
         self.probe = Probe()
-        with self.opened(state, resumable=resumable, profile=self._profile, held_out=held_out, **facts):
+        with self.opened(state, resumable=resumable, profile=self._profile, evaluated_on=evaluated_on, **facts):
             if state is not None and self._directory is not None:
                 leave_later(self._directory.parent, state["trainer"]["global_step"])
             yield None if state is None else state["trainer"]

@@ -293,7 +293,7 @@ class RecipeTrainer(PPOTrainer):
         facts = facts_of(self.config, parameters=self.run.parameters, held_out=len(self.val_dataset))
         held_out = held_out_tasks(self.val_dataset, self.config.data.prompt_key)
         first = {"trainer.val_before_train": validates_first(self.config.trainer, self.global_steps, resumed=resumed)}
-        with self.run.opened(self._state, resumable=resumed, profile=self._profile, held_out=held_out, **facts):
+        with self.run.opened(self._state, resumable=resumed, profile=self._profile, evaluated_on=held_out, **facts):
             try:
                 with configured(self.config, first):
                     super().fit(agent_loop_manager)
