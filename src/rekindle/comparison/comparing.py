@@ -25,7 +25,9 @@ from rekindle.types import UserError
 __all__ = ["ACCURACY", "GREEDY", "Comparison", "compare", "compared"]
 
 ACCURACY = "eval/accuracy"
+"""Key of the sampled accuracy."""
 GREEDY = "eval/greedy"
+"""Key of the greedy accuracy."""
 MEASURES = (ACCURACY, GREEDY)
 """What is compared where nothing is chosen: the first that every evaluated run has."""
 _TASK = 120
