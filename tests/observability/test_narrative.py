@@ -67,6 +67,13 @@ def test_the_first_paragraph(tmp_path):
     ]
 
 
+def test_evaluations_that_are_greedy_alone_are_told_as_such(tmp_path):
+    greedy = [{"step": line["step"], "eval/greedy": line["eval/greedy"]} for line in evaluations(0.3, 0.6, 0.7, 0.8)]
+    assert headline(made(tmp_path, lambda step: {TRAINED: 32, WRONG: 32}, greedy)) == [
+        "Greedy accuracy on held-out prompts rose from 0.40 at the start to 0.80, the mean of the last 3 evaluations."
+    ]
+
+
 def test_the_second_paragraph(tmp_path):
     hard, easy = ("mixed", "all_wrong", "trained"), ("mixed", "all_correct", "trained")
     counts = {TRAINED: 10, hard: 6, easy: 4, WRONG: 20, RIGHT: 8, ("mixed", None, "excess"): 2}

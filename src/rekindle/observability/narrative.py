@@ -37,7 +37,7 @@ def title(summary: Summary) -> str:
 
 def headline(summary: Summary) -> list[str]:
     """Sentences on how it went: accuracy, or reward where none was measured, and an end before the target."""
-    reward = _reward(summary) if accuracy_change(summary, "accuracy") is None else ""
+    reward = _reward(summary) if accuracy_change(summary, _kind(summary)) is None else ""
     return [words for words in (reward, _accuracy(summary), _ending(summary)) if words]
 
 
@@ -141,12 +141,19 @@ def _ending(summary: Summary) -> str:
     return "It has not ended: it is still going on, or it was killed."
 
 
+def _kind(summary: Summary) -> str:
+    """``"accuracy"``, or ``"greedy"`` where no evaluation sampled, as those of verl."""
+    sampled = any(one.accuracy is not None for one in summary.evaluations)
+    return "accuracy" if sampled or not summary.evaluations else "greedy"
+
+
 def _accuracy(summary: Summary) -> str:
-    change = accuracy_change(summary, "accuracy")
+    kind = _kind(summary)
+    change = accuracy_change(summary, kind)
     if change is None:
         return "No evaluation on held-out prompts has been made."
     start, end = change.start, change.end
-    greedy = accuracy_change(summary, "greedy")
+    greedy = accuracy_change(summary, "greedy") if kind == "accuracy" else None
     when = f"at step {grouped(change.first)}" if change.first else "at the start"
     if end is None:
         return (
@@ -155,7 +162,8 @@ def _accuracy(summary: Summary) -> str:
     several = f"the mean of the last {change.averaged} evaluations"
     mean = several if change.averaged > 1 else "at the last evaluation"
     verb = "rose" if end > start else "fell" if end < start else "stayed the same,"
-    text = f"Sampled accuracy on held-out prompts {verb} from {rate(start)} {when} to {rate(end)}, {mean}"
+    name = "Sampled" if kind == "accuracy" else "Greedy"
+    text = f"{name} accuracy on held-out prompts {verb} from {rate(start)} {when} to {rate(end)}, {mean}"
     if greedy and greedy.end is not None:
         text += f" (greedy: {rate(greedy.start)} to {rate(greedy.end)})"
     prompts = summary.held_out or _DEFAULT_PROMPTS

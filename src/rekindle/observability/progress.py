@@ -71,6 +71,7 @@ def _accuracy(metrics: Mapping[str, object]) -> list[str]:
     graded = any(key.startswith("reward/") and key != "reward/mean" for key in metrics)
     for key, words in (
         ("eval/accuracy", "held-out accuracy"),
+        ("eval/greedy", "held-out greedy accuracy"),
         ("reward/mean", "reward" if graded else "accuracy"),
     ):
         value = metrics.get(key)
