@@ -2,7 +2,6 @@
 
 import csv
 import json
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,6 +9,7 @@ import torch
 import rekindle
 from embedded import EXAMPLE
 from rekindle.observability.runs import load_run
+from rekindle.sweeps.sweep import Sweep
 from rekindle.trial_words import trial_lines
 from rekindle.types import UserError
 from rekindle.warm_starts.tiny_model import build_tiny
@@ -186,7 +186,7 @@ def test_runs_are_compared_from_a_script(tmp_path):
     lines = list(csv.DictReader((tmp_path / "c.csv").open()))
     assert float(next(line["estimate"] for line in lines if line["estimate"])) == paired.mean
     one = load_run(tmp_path / "sweep" / "grpo" / "seed-0")
-    sweep = SimpleNamespace(directory=tmp_path / "sweep" / "recycle")
+    sweep = Sweep(tmp_path / "sweep" / "recycle", ())
     assert rekindle.compare(one, sweep).runs[0].directory == one.directory
 
 
