@@ -161,11 +161,12 @@ def _restrict_files(version: int) -> None:
     ruleset = _checked(libc.syscall(SYS_CREATE_RULESET, attributes, len(attributes), 0))
     for path in _readable():
         rights = READ_FILE | (READ_DIRECTORY if os.path.isdir(path) else 0)
-        with suppress(FileNotFoundError):
+        try:
             place = os.open(path, os.O_PATH | os.O_CLOEXEC)
-            rule = struct.pack("=Qi", rights, place)
-            _checked(libc.syscall(SYS_ADD_RULE, ruleset, RULE_PATH_BENEATH, rule, 0))
-            os.close(place)
+        except OSError:  # gone, or not readable at all
+            continue
+        _checked(libc.syscall(SYS_ADD_RULE, ruleset, RULE_PATH_BENEATH, struct.pack("=Qi", rights, place), 0))
+        os.close(place)
     _checked(libc.syscall(SYS_RESTRICT_SELF, ruleset, 0))
     os.close(ruleset)
 
