@@ -27,7 +27,16 @@ from pathlib import Path
 
 from rekindle.verifiers import seccomp
 
-__all__ = ["LAYERS", "available", "confine", "die_with_parent", "landlock_version", "memory_of_each", "missing", "prepare"]
+__all__ = [
+    "LAYERS",
+    "available",
+    "confine",
+    "die_with_parent",
+    "landlock_version",
+    "memory_of_each",
+    "missing",
+    "prepare",
+]
 
 LAYERS = ("limits", "landlock", "seccomp")
 

@@ -293,7 +293,10 @@ def table() -> str:
     by_user: dict[str, Prevented] = json.loads(done.stdout)
     lines = [f"| a scorer cannot | {' | '.join(COLUMNS)} |", "|---" * (1 + len(COLUMNS)) + "|"]
     for name in ATTEMPTS:
-        cells = [_cell({user: prevented[name][place] for user, prevented in by_user.items()}) for place in range(len(COLUMNS))]
+        cells = [
+            _cell({user: prevented[name][place] for user, prevented in by_user.items()})
+            for place in range(len(COLUMNS))
+        ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -160,7 +160,8 @@ def _power_bits(base: float, exponent: float) -> float:
 
 
 def _call_bits(name: str, arguments: list[float]) -> float:
+    """Bits of a function's value: sympy leaves it as it is, unless it is a number as in ``sqrt(4)``."""
     largest = max(arguments)
     if name in {"factorial", "gamma"}:
         return 2.0 ** min(largest, 64.0) * max(largest, 1.0)
-    return sum(arguments) + 64
+    return sum(arguments) + 1
