@@ -96,7 +96,7 @@ def test_a_mixture_evaluates_what_its_parts_do():
     assert evaluated("gcd", {}) == []
     dataset = make_dataset("composite", {"seed": 0, "size": 4, "datasets": parts})
     entry = next(
-        entry for entry in map(lambda index: make_entry(dataset, index), range(4)) if "expression" in entry["metadata"]
+        entry for entry in (make_entry(dataset, index) for index in range(4)) if "expression" in entry["metadata"]
     )
     assert admitted("composite", "exit()", entry) == REFUSED
     assert admitted("composite", entry["answer"], entry) == entry["answer"]
