@@ -2,11 +2,12 @@
 
 With a frozen policy this is a formula: E[p^n] and E[(1 - p)^n] over the posterior of each prompt. With a policy that
 learns, these expectations are taken at the ability of each step, under the same item-response model as a simulation:
-log-odds rise with the share of an update that has signal.
+the ability rises with the share of an update that has signal.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import NormalDist
 from zlib import crc32
 
 import numpy as np
@@ -16,6 +17,7 @@ from rekindle.planning.belief import RateBelief
 from rekindle.planning.pass_rates import Floats
 from rekindle.planning.plan_recipes import is_single
 from rekindle.planning.signal import expected_step
+from rekindle.planning.simulated_policy import UNEVENNESS, rate_of, step_odds
 from rekindle.planning.totals import Horizon, Totals
 
 __all__ = ["Shares", "closed_form_totals", "shares_by_ability"]
@@ -32,7 +34,7 @@ class Shares:
     """Expectations for a pool at rising abilities, by draw: [D, ABILITIES] each.
 
     Attributes:
-        abilities: [D, ABILITIES] rises of the log-odds.
+        abilities: [D, ABILITIES].
         wrong: Chance that a group is all wrong.
         correct: Chance that a group is all correct.
         variance: p (1 - p).
@@ -66,11 +68,13 @@ def shares_by_ability(belief: RateBelief, size: int, highest: Floats, prompts: i
     exact = [(part * weights).sum(axis=1) for part in (*belief.all_alike(size), belief.variance())]
     abilities = highest[:, None] * np.linspace(0.0, 1.0, ABILITIES)
     columns = np.empty((3, len(belief), ABILITIES))
+    normal = NormalDist()
+    ways = np.array([normal.inv_cdf(place) for place in ((np.arange(SAMPLED_RATES) + 0.5) / SAMPLED_RATES).tolist()])
     for draw in range(len(belief)):
         cells = np.searchsorted(np.cumsum(weights[draw]), (np.arange(SAMPLED_RATES) + 0.5) / SAMPLED_RATES)
         rates = belief.drawn_rates(draw, np.minimum(cells, weights.shape[1] - 1), rng)
-        with np.errstate(divide="ignore"):
-            raised = 1 / (1 + (1 / rates - 1) * np.exp(-abilities[draw])[:, None])
+        rise = abilities[draw][:, None]
+        raised = rate_of(step_odds(rates) + rise + UNEVENNESS * np.sqrt(rise) * rng.permutation(ways))
         columns[:, draw] = (((1 - raised) ** size).mean(1), (raised**size).mean(1), (raised * (1 - raised)).mean(1))
     corrected = [np.clip(exact[kind][:, None] + columns[kind] - columns[kind][:, :1], 0.0, 1.0) for kind in range(3)]
     return Shares(abilities, *corrected)
@@ -92,7 +96,7 @@ def closed_form_totals(
     Args:
         config: A recipe with ``has_closed_form``.
         belief: Of the pool's success rates.
-        gains: [D] rise of the log-odds in an update full of signal.
+        gains: [D] rise of the ability in an update full of signal.
         horizon: Where it ends.
         prompts: Of the pool.
         seed: Of the rates and the noise.
