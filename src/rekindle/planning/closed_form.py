@@ -2,7 +2,7 @@
 
 With a frozen policy this is a formula: E[p^n] and E[(1 - p)^n] over the posterior of each prompt. With a policy that
 learns, these expectations are taken at the ability of each step, under the same item-response model as a simulation:
-the ability rises with the share of an update that has signal.
+the ability rises with the square root of the share of an update that has signal.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from rekindle.planning.belief import RateBelief
 from rekindle.planning.pass_rates import Floats
 from rekindle.planning.plan_recipes import is_single
 from rekindle.planning.signal import expected_step
-from rekindle.planning.simulated_policy import UNEVENNESS, rate_of, step_odds
+from rekindle.planning.simulated_policy import UNEVENNESS, rate_of, rise, step_odds
 from rekindle.planning.totals import Horizon, Totals
 
 __all__ = ["Shares", "closed_form_totals", "shares_by_ability"]
@@ -73,8 +73,8 @@ def shares_by_ability(belief: RateBelief, size: int, highest: Floats, prompts: i
     for draw in range(len(belief)):
         cells = np.searchsorted(np.cumsum(weights[draw]), (np.arange(SAMPLED_RATES) + 0.5) / SAMPLED_RATES)
         rates = belief.drawn_rates(draw, np.minimum(cells, weights.shape[1] - 1), rng)
-        rise = abilities[draw][:, None]
-        raised = rate_of(step_odds(rates) + rise + UNEVENNESS * np.sqrt(rise) * rng.permutation(ways))
+        risen = abilities[draw][:, None]
+        raised = rate_of(step_odds(rates) + risen + UNEVENNESS * np.sqrt(risen) * rng.permutation(ways))
         columns[:, draw] = (((1 - raised) ** size).mean(1), (raised**size).mean(1), (raised * (1 - raised)).mean(1))
     corrected = [np.clip(exact[kind][:, None] + columns[kind] - columns[kind][:, :1], 0.0, 1.0) for kind in range(3)]
     return Shares(abilities, *corrected)
@@ -102,7 +102,7 @@ def closed_form_totals(
         seed: Of the rates and the noise.
     """
     size, batch = config.train.group_size, config.train.groups_per_step
-    asked_of, trained_of = _step_tables(config)
+    asked_of, trained_of, rise_of = _step_tables(config)
     steps = _most_steps(config, horizon)
     shares = shares_by_ability(belief, size, gains * steps, prompts, seed)
     stride = max(1, -(-steps // MOST_STRIDES))
@@ -112,7 +112,7 @@ def closed_form_totals(
         wrong, correct, variance = shares.at(totals.ability)
         mixed = np.maximum(1 - wrong - correct, 0.0)
         asked, trained = stride * asked_of(mixed), stride * trained_of(mixed)
-        signal = trained if size > 1 else stride * batch * 4 * variance
+        raised = rise_of(mixed) if size > 1 else rise(4 * variance)
         used = np.divide(trained, asked * mixed, out=np.zeros_like(trained), where=asked * mixed > 0)
         spread = (size - 1) * asked * variance * used if size > 1 else stride * batch * variance
         part = going.astype(float)
@@ -124,7 +124,7 @@ def closed_form_totals(
         totals.rollouts += part * asked * size
         totals.rows += part * _rows(config, asked, trained)
         totals.variance += part * spread
-        totals.ability += part * gains * signal / batch
+        totals.ability += part * stride * gains * raised
         going = horizon.part(totals.groups, totals.rollouts, 0) < 1
         going &= totals.steps < (horizon.steps or np.inf)
     totals.sampled_tokens = totals.rollouts * belief.rates.mean_tokens
@@ -137,8 +137,8 @@ def _rows(config: Config, asked: Floats, trained: Floats) -> Floats:
     return (asked if everything else trained) * config.train.group_size
 
 
-def _step_tables(config: Config) -> tuple[Callable[[Floats], Floats], Callable[[Floats], Floats]]:
-    """Groups asked and trained in a step, by the share of groups with signal."""
+def _step_tables(config: Config) -> list[Callable[[Floats], Floats]]:
+    """Groups asked and trained in a step, and how much it raises the ability, by the share of groups with signal."""
     train = config.train
     grid = np.linspace(0.0, 1.0, SHARES) ** 2  # finer where little has signal
     steps = [
@@ -147,8 +147,8 @@ def _step_tables(config: Config) -> tuple[Callable[[Floats], Floats], Callable[[
         )
         for share in grid.tolist()
     ]
-    asked, trained = np.array([one.asked for one in steps]), np.array([one.trained for one in steps])
-    return lambda share: np.interp(share, grid, asked), lambda share: np.interp(share, grid, trained)
+    columns = np.array([(one.asked, one.trained, one.rise) for one in steps]).T
+    return [lambda share, column=column: np.interp(share, grid, column) for column in columns]  # type: ignore[misc]
 
 
 def _most_steps(config: Config, horizon: Horizon) -> int:

@@ -8,7 +8,7 @@ from rekindle.observability.formatting import counted
 from rekindle.observability.runs import Run, load_run
 from rekindle.planning.belief import believe
 from rekindle.planning.pass_rates import Counts, Floats, PassRates, grouped_rates
-from rekindle.planning.simulated_policy import UNEVENNESS, rate_of, step_odds
+from rekindle.planning.simulated_policy import UNEVENNESS, rate_of, rise, step_odds
 from rekindle.scheduling.profiling import ProfileError
 
 __all__ = ["fitted_gain", "opened_run", "rates_of_run"]
@@ -76,10 +76,10 @@ def rates_of_run(directory: Path) -> PassRates:
 
 
 def _amounts(run: Run, steps: Counts) -> Floats:
-    """[N] updates full of signal before each visit."""
+    """[N] rises of the ability before each visit, in gains."""
     batch = (run.config.get("train") or {}).get("groups_per_step") or 1
     signal = {row["step"]: row["groups"] for row in run.query(_SIGNAL)}
-    amount = np.cumsum([signal.get(step, 0) / batch for step in range(int(steps.max()) + 1)])
+    amount = np.cumsum(rise([signal.get(step, 0) / batch for step in range(int(steps.max()) + 1)]))
     return np.asarray(amount[np.maximum(steps - 1, 0)])
 
 
@@ -90,7 +90,7 @@ def fitted_gain(amounts: Floats, successes: Counts, samples: Counts) -> float | 
     start are those of the first visits, until the policy has moved a little by a rough gain.
 
     Args:
-        amounts: [N] updates full of signal before each visit.
+        amounts: [N] rises of the ability before each visit, in gains.
         successes: [N].
         samples: [N] at least 2 in the visits that say something of p (1 - p).
     """
@@ -102,11 +102,11 @@ def fitted_gain(amounts: Floats, successes: Counts, samples: Counts) -> float | 
         return rough
     early = amounts * rough <= MOVED
     odds = _odds_at_start(successes[early], samples[early])
-    rises = np.linspace(-MOVED, MOST_RISE, RISES)[:, None]
-    ways = np.sqrt(np.maximum(rises, 0)) * UNEVENNESS * np.random.default_rng(0).standard_normal(len(odds))
-    means = rate_of(odds + rises + ways).mean(axis=1)
+    abilities = np.linspace(-MOVED, MOST_RISE, RISES)[:, None]
+    ways = np.sqrt(np.maximum(abilities, 0)) * UNEVENNESS * np.random.default_rng(0).standard_normal(len(odds))
+    means = rate_of(odds + abilities + ways).mean(axis=1)
     gains = rough * np.geomspace(1 / 8, 8, GAINS)
-    expected = np.interp(gains[:, None] * (amounts - amounts[early].mean()), rises[:, 0], means)
+    expected = np.interp(gains[:, None] * (amounts - amounts[early].mean()), abilities[:, 0], means)
     misses = (samples * (successes / samples - expected) ** 2).sum(axis=1)
     return float(gains[misses.argmin()])
 

@@ -179,8 +179,8 @@ def assumptions(plan: Plan) -> list[str]:
         "Beta(a, b); the profile's counts update it for every prompt.",
         f"A rollout is right where each of {STEPS:g} steps is, so hard prompts profit more than easy ones. "
         f"The log-odds of a step rise by {settings.gain:.3g} in an update whose groups all have signal ({spread}), "
-        f"and by less where fewer have; where they have risen by 1, prompts differ by {UNEVENNESS:g} "
-        "(standard deviation).",
+        "and by the square root of the share where fewer have; where they have risen by 1, prompts differ by "
+        f"{UNEVENNESS:g} (standard deviation).",
         "A raised temperature divides the log-odds of a step. Lengths do not change while the policy learns.",
         "Rollouts of a prompt are independent. What the policy forgets, what a learning rate or a clip spoils, and "
         "which prompts it learns from others is not in the model.",

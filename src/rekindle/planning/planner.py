@@ -17,7 +17,7 @@ from rekindle.scheduling.profiling import ProfileError
 
 __all__ = ["FASTER", "GAIN", "GAIN_SPREAD", "ArmPlan", "Plan", "PlanSettings", "Progress", "make_plan"]
 
-GAIN = 0.12
+GAIN = 0.08
 """Rise of the ability in an update whose groups all have signal, where no run says it."""
 GAIN_SPREAD = float(np.log(2.5))
 """Standard deviation of its logarithm."""

@@ -5,9 +5,10 @@
 
 A rollout is right where each of k steps is right, and x_i are the log-odds of a step. So hard prompts profit more than
 easy ones: where little is solved the log-odds of success rise by k for each 1 of ability, where nearly everything is
-solved by 1. The ability is 0 at the start and rises with each update by ``gain`` times the share of the update's groups
-that have signal. Prompts of one rate do not profit alike: each has a Brownian motion W_i of its own, so that a prompt
-that was never solved may be solved now, and one that was always solved may be forgotten.
+solved by 1. The ability is 0 at the start. An update raises it by ``gain`` times the square root of the share of its
+groups that have signal: the optimizer's steps are of one size, and their direction is the better the more groups it is
+a mean of. Prompts of one rate do not profit alike: each has a Brownian motion W_i of its own, so that a prompt that was
+never solved may be solved now, and one that was always solved may be forgotten.
 """
 
 from collections.abc import Iterable
@@ -20,7 +21,7 @@ import numpy.typing as npt
 from rekindle.scheduling.seeding import mixed_seed
 from rekindle.types import GroupRequest, Rollout
 
-__all__ = ["STEPS", "UNEVENNESS", "LearningPolicy", "rate_of", "step_odds"]
+__all__ = ["STEPS", "UNEVENNESS", "LearningPolicy", "rate_of", "rise", "step_odds"]
 
 STEPS = 3.0
 """Steps of a rollout that must all be right (``k``)."""
@@ -29,6 +30,11 @@ UNEVENNESS = 0.8
 _SCALE = 2.0**63
 """Seeds are below it."""
 _NORMAL = NormalDist()
+
+
+def rise(share: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """By how much an update raises the ability, in gains, where this share of its groups has signal."""
+    return np.sqrt(np.asarray(share, np.float64))
 
 
 def step_odds(rates: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -78,10 +84,10 @@ class LearningPolicy:
 
     def _step_odds(self, row: int, version: int) -> float:
         """The log-odds of a prompt's steps, moved on to a version."""
-        odds, rise = self._odds.item(row), self.abilities[version] - self._seen_at.item(row)
-        if rise > 0:
+        odds, risen = self._odds.item(row), self.abilities[version] - self._seen_at.item(row)
+        if risen > 0:
             place = (mixed_seed(self._seed ^ row, version) + 0.5) / _SCALE
-            odds += rise + UNEVENNESS * sqrt(rise) * _NORMAL.inv_cdf(place)
+            odds += risen + UNEVENNESS * sqrt(risen) * _NORMAL.inv_cdf(place)
             self._odds[row], self._seen_at[row] = odds, self.abilities[version]
         return odds
 

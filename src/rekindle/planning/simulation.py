@@ -10,7 +10,7 @@ from rekindle.methods import build_scheduler
 from rekindle.planning.belief import RateBelief
 from rekindle.planning.pass_rates import Counts, Floats, PassRates
 from rekindle.planning.plan_recipes import is_single
-from rekindle.planning.simulated_policy import LearningPolicy
+from rekindle.planning.simulated_policy import LearningPolicy, rise
 from rekindle.planning.totals import Horizon, Totals
 from rekindle.scheduling.group_records import GroupRecord
 from rekindle.scheduling.pools import POOLS
@@ -135,7 +135,7 @@ class Tally:
                 signal += 1
             elif len(group.rollouts) == 1:
                 signal += 4 * variance
-        amount = self.gain * signal / self.config.train.groups_per_step
+        amount = self.gain * float(rise(signal / self.config.train.groups_per_step))
         totals.ability += amount
         return amount
 
