@@ -23,7 +23,7 @@ COUNTS = ("n", "prompt_tokens", "generated_tokens")
 _SOUND = " and ".join(
     (
         *(f"typeof({name}) = 'integer' and {name} between 0 and {LARGEST}" for name in COUNTS),
-        "typeof(successes) in ('integer', 'null') and (successes is null or successes between 0 and n)",
+        f"typeof(successes) in ('integer', 'null') and (successes is null or successes between 0 and {LARGEST})",
         "typeof(step) = 'integer' and abs(step) <= 1000000000",
         "typeof(request_id) = 'integer' and typeof(version) = 'integer'",
         *(f"typeof({name}) = 'text'" for name in ("task_id", "role", "fate")),
