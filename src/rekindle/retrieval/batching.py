@@ -7,8 +7,8 @@ result does not depend on other callers.
     caller      puts a job into the queue of its client          waits for its future
     thread      takes an equal share from each waiting client, searches, completes the futures of finished jobs
 
-A request with thousands of queries is searched in parts. Between two parts every other client has its turn, and parts
-become smaller where searches are slow. So a small request waits for one part of a large one, not for all of it.
+A request with thousands of queries is searched in parts of about a quarter of a second. Between two parts every other
+client has its turn. So a small request waits for one part of a large one, not for all of it.
 """
 
 import contextlib
@@ -29,10 +29,12 @@ GATHER_SECONDS = 0.002
 """Time that the first request of a batch waits for others."""
 BATCH_QUERIES = 256
 """Most queries of a batch."""
-FEWEST_QUERIES = 4
-"""Fewest queries to which slow searches make batches smaller."""
-SLOW_SECONDS, FAST_SECONDS = 0.5, 0.1
-"""A batch that takes longer halves the next ones; a full one that takes less doubles them."""
+BATCH_SECONDS = 0.25
+"""What a batch should take, by the speed of the ones before."""
+QUERY_COST = 8
+"""Cost of a query in documents: it takes the time of about so many documents found, besides its own."""
+NEWEST = 0.3
+"""Weight of the newest batch in the speed."""
 FREE_QUERIES = 64
 """Queries of a client that may wait even while others fill the queue."""
 CLOSE_SECONDS = 5.0
@@ -88,7 +90,7 @@ class SearchThread:
         self._retriever, self._waiting_queries, self._memory = retriever, waiting_queries, memory
         self._clients: OrderedDict[Hashable, list[_Job]] = OrderedDict()
         """Waiting jobs by client; the client whose turn it is comes first."""
-        self._batch_queries = BATCH_QUERIES
+        self._seconds_per_cost = 0.0
         self._closed = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="search", daemon=True)
@@ -135,7 +137,8 @@ class SearchThread:
         while batch := self._next_batch():
             begun = time.monotonic()
             self._search(batch)
-            self._fit(sum(len(part.queries) for part in batch), time.monotonic() - begun)
+            speed = (time.monotonic() - begun) / _cost(sum(len(part.queries) for part in batch), batch[0].job.k)
+            self._seconds_per_cost += NEWEST * (speed - self._seconds_per_cost)
 
     def _next_batch(self) -> list[_Part]:
         """Parts of waiting jobs with equal ``k``; empty when closed and nothing is left."""
@@ -157,7 +160,7 @@ class SearchThread:
         """An equal share of every client, then what still fits. Clients that had a turn go to the end."""
         k = next((job.k for jobs in self._clients.values() for job in jobs if job.left), None)
         parts: list[_Part] = []
-        room = self._batch_queries
+        room = self._most_queries(k or 1)
         for most in (max(1, room // max(1, len(self._clients))), room):
             for client in list(self._clients):
                 taken = list(_taken(self._clients[client], k, min(most, room)))
@@ -195,12 +198,14 @@ class SearchThread:
         if len(job.hits) == len(job.queries):
             job.end()
 
-    def _fit(self, queries: int, seconds: float) -> None:
-        """Make the next batches smaller after a slow one, and larger after a full one that was fast."""
-        if seconds > SLOW_SECONDS:
-            self._batch_queries = max(FEWEST_QUERIES, self._batch_queries // 2)
-        elif seconds < FAST_SECONDS and queries >= self._batch_queries:
-            self._batch_queries = min(BATCH_QUERIES, 2 * self._batch_queries)
+    def _most_queries(self, k: int) -> int:
+        """Queries with ``k`` documents each that are searched in ``BATCH_SECONDS``."""
+        seconds = self._seconds_per_cost * _cost(1, k)
+        return max(1, min(BATCH_QUERIES, int(BATCH_SECONDS / seconds))) if seconds > 0 else BATCH_QUERIES
+
+
+def _cost(queries: int, k: int) -> int:
+    return queries * (QUERY_COST + k)
 
 
 def _taken(jobs: Sequence[_Job], k: int | None, most: int) -> Iterator[_Part]:

@@ -8,8 +8,9 @@ it among the connections that others may then not open.
     the head of a further one            ``head_seconds``, from its first byte; before it, uvicorn's keep-alive
     a body, a search, a slow reader      the server's own limits for these
 
-When too many are open, the one is closed that has been waiting for its client for the longest time: first those in the
-middle of a head, then idle ones, then those in the middle of a body or of an answer that is not read.
+When many are open, the one is closed that has been waiting for its client for the longest time, if that is more than a
+second: first those in the middle of a head, then idle ones, then those in the middle of a body or of an answer that is
+not read. Twice as many may be open for a moment, when many clients come at once.
 """
 
 import asyncio
@@ -19,6 +20,8 @@ __all__ = ["Connections"]
 
 IDLE_GRACE_SECONDS = 10.0
 """Time after the keep-alive in which an idle connection must be closed, also where its client reads nothing."""
+PATIENCE_SECONDS = 1.0
+"""A connection that has waited less for its client is not closed for another one."""
 FULL = b'{"detail":"too many connections are open; ask again later"}'
 REFUSAL = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Type: application/json\r\n"
@@ -32,7 +35,7 @@ class Connections:
     """The open connections of one server, in its event loop.
 
     Args:
-        most: Most of them.
+        most: Number above which connections that wait for their clients are closed; twice as many are refused.
         head_seconds: Time for the head of a request.
         idle_seconds: Time that an idle connection is kept.
     """
@@ -80,7 +83,7 @@ class Connections:
             watched.abort()
 
     def _made(self, protocol: Any) -> None:
-        if len(self._open) >= self._most and not self._evict():
+        if len(self._open) >= self._most and not self._evict() and len(self._open) >= 2 * self._most:
             self.refused += 1
             protocol.transport.write(REFUSAL + FULL)
             protocol.transport.close()
@@ -116,8 +119,9 @@ class Connections:
 
     def _evict(self) -> bool:
         """Close the connection that has waited longest for its client; False where none waits."""
-        waiting = [(state, watched.since, id(watched), watched) for watched in self._open.values()
-                   if (state := watched.state) != BUSY]  # fmt: skip
+        before = asyncio.get_running_loop().time() - PATIENCE_SECONDS
+        late = (watched for watched in self._open.values() if watched.since < before)
+        waiting = [(state, one.since, id(one), one) for one in late if (state := one.state) != BUSY]
         if not waiting:
             return False
         victim = min(waiting)[-1]

@@ -58,4 +58,5 @@ class PiecesResponse(Response):
         await send({"type": "http.response.body", "body": self._second, "more_body": True})
         for piece in self._pieces:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await asyncio.sleep(0)  # sending alone lets no other request have its turn
         await send({"type": "http.response.body", "body": b"", "more_body": False})

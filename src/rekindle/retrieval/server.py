@@ -151,7 +151,7 @@ def _check(host: str, port: int, token: str | None, default_k: int, limits: Limi
 def _most_connections(limits: Limits) -> int:
     """Connections that the process's open files allow."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return min(limits.connections, max(8, soft - OTHER_FILES)) if soft > 0 else limits.connections
+    return min(limits.connections, max(8, (soft - OTHER_FILES) // 2)) if soft > 0 else limits.connections
 
 
 def _is_loopback(host: str) -> bool:

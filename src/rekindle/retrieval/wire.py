@@ -71,7 +71,7 @@ class Limits:
         topk: Documents per query.
         documents: Documents of one answer, all queries together.
         waiting_queries: Queries of all waiting requests; more are answered with 503, but 64 of a client always wait.
-        connections: Open connections. For one more, one is closed whose client has not sent a whole request.
+        connections: Open connections. For more, those are closed whose clients have sent no whole request for a second.
         head_seconds: Time for a client to send the head of a request.
         body_seconds: Time for a client to send its body.
         search_seconds: Time for a search, with its wait for others; then the answer is 503.
