@@ -16,6 +16,8 @@ __all__ = ["fitted_gain", "opened_run", "rates_of_run"]
 MOVED = 0.5
 """Ability until which visits count as those of the start policy."""
 _COLUMNS = ("step", "samples", "successes", "tokens", "prompt")
+MOST = 2**53
+"""Largest number of prompts or parameters that is believed."""
 FEWEST_VISITS = 100
 """Visits of two rollouts and more from which a gain is fitted."""
 PARTS, RATES, RISES, GAINS, MOST_RISE = 20, 200, 60, 121, 8.0
@@ -68,16 +70,22 @@ def rates_of_run(directory: Path) -> PassRates:
         prompts=prompts,
         sampled_tokens=lengths,
         prompt_tokens=float(column["prompt"].sum() / column["samples"].sum()),
-        parameters=int(run.info.get("parameters") or 0),
-        pool=max(int(known or 0), len(found)),
+        parameters=_whole(run.info.get("parameters")),
+        pool=max(_whole(known), len(found)),
         source=f"the first visits of {counted(number, 'prompt')} in a run, of the policy's first steps",
         gain=gain,
     )
 
 
+def _whole(value: object) -> int:
+    """A whole number of a file; 0 for anything else."""
+    return value if isinstance(value, int) and 0 <= value <= MOST else 0
+
+
 def _amounts(run: Run, steps: Counts) -> Floats:
     """[N] rises of the ability before each visit, in gains."""
-    batch = (run.config.get("train") or {}).get("groups_per_step") or 1
+    train = run.config.get("train")
+    batch = _whole(train.get("groups_per_step") if isinstance(train, dict) else None) or 1
     signal = {row["step"]: row["groups"] for row in run.query(_SIGNAL)}
     amount = np.cumsum(rise([signal.get(step, 0) / batch for step in range(int(steps.max()) + 1)]))
     return np.asarray(amount[np.maximum(steps - 1, 0)])
