@@ -236,6 +236,7 @@ ELSEWHERE = {
     "verify.workers": "tests/verifiers/test_workers",
     "verify.timeout_seconds": "tests/verifiers/test_workers",
     "verify.powers": "tests/verifiers/test_literals",
+    "verify.unconfined": "tests/verifiers/test_permission",
     "pool.kind": "test_loop, by the recipes",
     "pool.on_empty": "test_loop",
     "refill.on_exhausted": "test_loop",
