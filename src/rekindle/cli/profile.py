@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rekindle.cli.messages import messages, say
-from rekindle.cli.options import add_config, resolved, saved_policy, user_path, warnings_kept_in
+from rekindle.cli.options import add_config, resolved, saved_policy, user_path
 from rekindle.interrupts import Interrupts
 from rekindle.observability.formatting import duration
 from rekindle.types import UserError
@@ -91,6 +91,7 @@ def _with_policy(
     files = policy_files(config, saved_policy(options.checkpoint), say)
     say(files.loading)
     from rekindle.assembly import make_profile, workbench
+    from rekindle.observability.warnings_log import warnings_kept_in
     from rekindle.warm_starts.stage import policy_directories
 
     model, base = policy_directories(config, files, say, tasks)
@@ -123,6 +124,8 @@ def _with_endpoint(
         chat=config.model.chat_template,
         system_prompt=config.model.system_prompt,
     )
+    from rekindle.observability.warnings_log import warnings_kept_in
+
     with warnings_kept_in(_warnings_file(options)):
         _begin(tasks, options, interrupts)
         return endpoint_profile(

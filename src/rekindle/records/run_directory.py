@@ -14,11 +14,12 @@ from typing import Any
 
 from rekindle import __version__
 from rekindle.choices import few
-from rekindle.config import Config, ConfigError, dump_toml, read_toml, validate
+from rekindle.config import Config, ConfigError, dump_toml, flat_settings, read_toml, validate
 from rekindle.locking import lock
 from rekindle.notices import warn
 
 __all__ = [
+    "AUDITS",
     "EXTENDABLE",
     "changed_files",
     "check",
@@ -183,7 +184,7 @@ def check_same(config: Config, directory: Path) -> None:
         ConfigError: It was started with others.
     """
     saved = directory / "config.toml"
-    before, now = (_flat(one.model_dump()) for one in (validate(read_toml(saved), str(saved)), config))
+    before, now = map(_compared, (validate(read_toml(saved), str(saved)), config))
     now |= dict.fromkeys(key for key in before if key not in now)
     changed = [key for key, value in now.items() if value != before.get(key) and key not in EXTENDABLE]
     changed = [key for key in changed if not key.startswith(AUDITS)]
@@ -199,22 +200,15 @@ def check_same(config: Config, directory: Path) -> None:
     )
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        elif isinstance(value, list | tuple) and value and isinstance(value[0], dict):
-            for index, table in enumerate(value):
-                flat |= _flat(table, f"{prefix}{key}[{index}].")
-        elif value not in ([], ()):
-            flat[prefix + key] = value
+def _compared(config: Config) -> dict[str, Any]:
+    """Settings by dotted key; functions without the folders of their files."""
+    flat = flat_settings(config.model_dump())
     return {key: _without_folder(value) if key.endswith(FUNCTION) else value for key, value in flat.items()}
 
 
-def _without_folder(function: str | None) -> str | None:
+def _without_folder(function: str) -> str:
     """``FILE.py:NAME`` without the file's folder, which may change."""
-    return None if function is None else re.split(r"[/\\]", function)[-1]
+    return re.split(r"[/\\]", function)[-1]
 
 
 def changed_files(directory: Path, digests: Mapping[str, str]) -> list[str]:
@@ -229,7 +223,7 @@ def changed_files(directory: Path, digests: Mapping[str, str]) -> list[str]:
     return [name for name, digest in digests.items() if before.get(name, digest) != digest]
 
 
-def describe(directory: Path, config: Config, **facts: str | int | list[str] | Mapping[str, str] | None) -> None:
+def describe(directory: Path, config: Config, **facts: str | float | list[str] | Mapping[str, str] | None) -> None:
     """Write ``config.toml`` and ``run.json``: versions, host, seed, revision, and the ``facts`` given."""
     partial = directory / ".config.toml"
     partial.write_text(dump_toml(config), encoding="utf-8")

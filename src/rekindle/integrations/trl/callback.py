@@ -10,8 +10,8 @@ from rekindle.integrations.trl.updates.update_meter import UpdateMeter
 
 __all__ = ["RunCallback"]
 
-EVALUATED = {"eval_reward": "eval/accuracy"}
-"""Our metric by TRL's, whose mean reward on held-out prompts is the accuracy of rewards of 0 or 1."""
+EVALUATED = "eval_reward"
+"""Metric that every evaluation has; of several datasets by name, each has another one, and none is the run's."""
 
 
 class Stepping(Protocol):
@@ -31,6 +31,10 @@ class Stepping(Protocol):
 
     def note(self, metrics: Mapping[str, float]) -> None:
         """Add metrics to a step."""
+        ...
+
+    def evaluated(self) -> Mapping[str, float]:
+        """Metrics of the evaluation that was made."""
         ...
 
 
@@ -66,5 +70,6 @@ class RunCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: Any = None, **named: Any
     ) -> None:
         """Add held-out numbers to the step."""
-        found = {ours: metrics[theirs] for theirs, ours in EVALUATED.items() if theirs in (metrics or {})}
-        self._trainer.note(found)
+        found = self._trainer.evaluated()
+        if EVALUATED in (metrics or {}):
+            self._trainer.note(found)

@@ -68,11 +68,14 @@ class TrlRun(HostedRun):
         self.rollouts, self.probe = rollouts, Probe()
 
     @contextmanager
-    def started(self, checkpoint: Path | None, *, resumable: bool, **facts: Any) -> Iterator[dict[str, Any] | None]:
+    def started(
+        self, checkpoint: Path | None, evaluated_on: Sequence[Task] = (), *, resumable: bool, **facts: Any
+    ) -> Iterator[dict[str, Any] | None]:
         """The run with its files and its scheduler; yields the trainer's part of the state, None in a new run.
 
         Args:
             checkpoint: Checkpoint to go on from; None: the run begins.
+            evaluated_on: The prompts that TRL evaluates on, as far as they are known.
             resumable: There is a checkpoint of an earlier run.
             facts: Further facts for ``run.json``.
 
@@ -81,7 +84,7 @@ class TrlRun(HostedRun):
         """
         state = None if checkpoint is None else load_state(checkpoint)
         self.probe = Probe()
-        with self.opened(state, resumable=resumable, profile=self._profile, **facts):
+        with self.opened(state, resumable=resumable, profile=self._profile, evaluated_on=evaluated_on, **facts):
             if state is not None and self._directory is not None:
                 leave_later(self._directory.parent, state["trainer"]["global_step"])
             yield None if state is None else state["trainer"]
