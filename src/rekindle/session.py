@@ -130,6 +130,8 @@ class _RunDisplay:
 
     def step(self, metrics: Mapping[str, object]) -> None:
         self._interrupts.begin()
+        evaluation = metrics.get("time/evaluate")
+        self._interrupts.pace.mark(evaluation if isinstance(evaluation, float) else 0.0)
         self._progress.step(metrics)
 
     def warn(self, text: str) -> None:

@@ -108,7 +108,7 @@ def test_no_whole_checkpoint_goes_before_the_next_one_is_in_place(policy, tmp_pa
     saved = checkpoints(tmp_path, keep=1)
     saved.save(4, policy, TRAINER, {"value": 4})
 
-    def fail(*_):
+    def fail(*_, **__):
         raise OSError("no space")
 
     if fails_at == "write":

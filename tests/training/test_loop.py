@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from dying import UPDATE, signalled
 from embedded import EXAMPLE, QUICK
 from fast import OF_THEIR_OWN, sample
-from rekindle.assembly import open_run, repeat_step
+from rekindle.assembly import open_run
 from rekindle.config import ConfigError
 from rekindle.given import Given
 from rekindle.notices import RekindleWarning
@@ -26,6 +26,7 @@ from rekindle.observability.step_log import read_step_log
 from rekindle.recipes import on_given_tasks
 from rekindle.records.activity import Part
 from rekindle.records.endings import Ending
+from rekindle.repeating import repeat_step
 from rekindle.training.checkpoint import Checkpoints
 from rekindle.types import Fate, UserError
 from rekindle.warm_starts.stage import start_model

@@ -14,6 +14,7 @@ from rekindle.recipes import resolve
 from rekindle.records.checkpoint_choice import NoWholeCheckpointError
 from rekindle.records.digests import write_digests
 from rekindle.records.endings import Ending
+from rekindle.records.run_state import write_values
 from rekindle.records.run_tasks import RunTasksError
 from rekindle.scheduling.ledger import LedgerError
 from rekindle.types import UserError
@@ -141,7 +142,9 @@ def test_a_damaged_checkpoint_is_one_sentence(place, spoil):
         NoWholeCheckpointError, match=rf"step-2 is damaged, and no other checkpoint is whole .*{remedy}"
     ):
         finish(configuration(place, 4), place / "run", resume=True)
-    write_digests(path)  # as if it had been written so
+    write_digests(path, without=("state.json",))  # as if it had been written so
+    values = json.loads((path / "state.json").read_text())
+    write_values(path, {key: values[key] for key in ("trainer", "state")})
     with pytest.raises(UserError, match=r"step-2 is damaged"):
         finish(configuration(place, 4), place / "run", resume=True)
 

@@ -3,7 +3,6 @@
 from rekindle.assembly.bench import Workbench
 from rekindle.assembly.opening import workbench
 from rekindle.assembly.profiles import endpoint_profile, make_profile
-from rekindle.assembly.repeating import repeat_step
 from rekindle.assembly.run import open_run
 
 __all__ = [
@@ -11,6 +10,5 @@ __all__ = [
     "endpoint_profile",
     "make_profile",
     "open_run",
-    "repeat_step",
     "workbench",
 ]

@@ -90,9 +90,10 @@ def open_run(
     check_trackers(config)
     kept = config.checkpoint
     checkpoints = Checkpoints(directory / "checkpoints", kept.keep, every_optimizer=kept.optimizer == "all")
-    step = checkpoints.steps()[-1] if checkpoints.steps() else 0
+    chosen = newest_whole(directory)
+    step = step_of(chosen)
     start = functools.cache(start)
-    model = checkpoints.path(step) / "model" if step else start()
+    model = start() if chosen is None else chosen / MODEL
     base = start() if is_adapter(model) else None
     threads = run_directory.kept_threads(directory)
     prepared = workbench(

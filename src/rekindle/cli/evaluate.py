@@ -4,6 +4,7 @@ import argparse
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,7 +78,7 @@ def _eval(options: argparse.Namespace) -> int:
     ks = _ks(options.k, options.samples)
     _check(options)
     config = resolved(options)
-    with Interrupts(say) as interrupts:
+    with Interrupts(say, "part of the questions") as interrupts:
         inputs = _look(config, options)
         say(inputs.policy.loading)
         results = _evaluate(inputs, options, interrupts)
@@ -129,7 +130,7 @@ def _evaluate(inputs: _Inputs, options: argparse.Namespace, interrupts: Interrup
             sampling=_sampling(options, base or model),
             out=options.out,
             transcripts=_files(options.transcripts, options.out, TRANSCRIPTS),
-            on_progress=_progress,
+            on_progress=partial(_progress, interrupts),
             interrupted=lambda: interrupts.asked,
         )
 
@@ -172,7 +173,8 @@ def _files(chosen: Path | None, out: Path | None, name: str) -> list[Path]:
     return [path for path in (chosen, out and out / name) if path is not None]
 
 
-def _progress(done: int, total: int, left: float) -> None:
+def _progress(interrupts: Interrupts, done: int, total: int, left: float) -> None:
+    interrupts.pace.mark()
     messages.status(f"eval: {done:,} of {total:,} questions, {duration(left)} left", last=done == total)
 
 

@@ -28,7 +28,7 @@ __all__ = [
 
 CHECKPOINTS, MODEL, OPTIMIZER = "checkpoints", "model", "optimizer.safetensors"
 NAME = re.compile(r"step-(0|[1-9]\d*)")
-NEEDED = (STATE, "scheduler.safetensors", OPTIMIZER)
+NEEDED = (OPTIMIZER, "scheduler.safetensors")
 UNOPTIMIZED = "it has no state of the optimizer, which only the last two checkpoints keep"
 
 

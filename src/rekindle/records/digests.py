@@ -21,9 +21,14 @@ THREADS = min(4, os.cpu_count() or 1)
 """Files that are read at the same time; hashing does not hold Python's lock."""
 
 
-def write_digests(directory: Path) -> None:
-    """Write the digests of all files below a directory, in the order of their names."""
-    names = [name for name in _names(directory) if name != SUMS]
+def write_digests(directory: Path, without: tuple[str, ...] = ()) -> None:
+    """Write the digests of all files below a directory, in the order of their names.
+
+    Args:
+        directory: The directory.
+        without: Names of files that are left out.
+    """
+    names = [name for name in _names(directory) if name not in {SUMS, *without}]
     digests = _digests([directory / name for name in names])
     lines = [f"{digest}  {name}\n" for name, digest in zip(names, digests, strict=True)]
     (directory / SUMS).write_text("".join(lines), encoding="utf-8")

@@ -1,16 +1,19 @@
-"""The values of a checkpoint's ``state.json``, checked before a run goes on from them: types and ranges.
+"""The values of a checkpoint's ``state.json``, checked before a run goes on from them: digest, types and ranges.
 
-A digest finds what changed after it was written. These checks find what was never right, such as a version of
-``Infinity`` in a file that was edited or written by other code.
+The file has its own digest, because it has clock times: the digests of all other files (``records.digests``) are the
+same in every run with the same course. The digest finds what changed after it was written. The checks of types and
+ranges find what was never right, such as a version of ``Infinity`` in a file that other code wrote.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from rekindle.records.state_files import UNREADABLE, finite_json
 
-__all__ = ["FORMAT", "READ", "STATE", "fault_of_values", "read_values"]
+__all__ = ["FORMAT", "READ", "STATE", "fault_of_values", "read_values", "write_values"]
 
 STATE = "state.json"
 FORMAT = 2
@@ -73,12 +76,24 @@ def read_values(checkpoint: Path) -> dict[str, Any]:
     return values
 
 
+def write_values(checkpoint: Path, values: Mapping[str, Any]) -> None:
+    """Write ``state.json``: the format, the digest, and the values ``trainer`` and ``state``."""
+    document = {"format": FORMAT, "digest": _digest(values), **values}
+    (checkpoint / STATE).write_text(json.dumps(document, allow_nan=False), encoding="utf-8")
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()
+
+
 def fault_of_values(checkpoint: Path, step: int) -> str | None:
     """What is wrong with the state of a run after ``step``; None: nothing, or it has a format that is not read."""
     try:
         values = read_values(checkpoint)
     except UNREADABLE as error:
         return f"{STATE}: {' '.join(str(error).split())[:200]}"
+    if "digest" in values and values["digest"] != _digest({key: values.get(key) for key in ("trainer", "state")}):
+        return f"{STATE} has other contents than were written"
     if values.get("format") not in READ:
         return None if _count(values.get("format")) else f"{STATE}: format is missing"
     for path, (passes, wanted) in CHECKS.items():

@@ -5,7 +5,7 @@
       optimizer.safetensors  of the last two checkpoints only, unless checkpoint.optimizer = "all"
       scheduler.safetensors  the history's columns, and tokens of rollouts that wait for their step
       state.json             all other values
-      SHA256SUMS             a digest per file (``records.digests``)
+      SHA256SUMS             a digest per file (``records.digests``); state.json has its own
     model/                   the model of the last checkpoint: the same files, under a name that does not change
 
 A checkpoint is written to a hidden directory, synced, and renamed; only then are older ones deleted. The optimizer's
@@ -13,7 +13,6 @@ state of the last checkpoint but one is deleted before the next one is written, 
 for two. Incomplete checkpoints are deleted at the next start. Nothing is unpickled.
 """
 
-import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -29,7 +28,7 @@ from safetensors.torch import save_file as save_tensors
 from rekindle.models.policy import Policy
 from rekindle.records.checkpoint_choice import MODEL, OPTIMIZER, checkpoint_steps
 from rekindle.records.digests import write_digests
-from rekindle.records.run_state import FORMAT, READ, STATE, read_values
+from rekindle.records.run_state import FORMAT, READ, STATE, read_values, write_values
 from rekindle.records.state_files import UNREADABLE, join_arrays, split_arrays, sync, sync_tree
 from rekindle.training.trainer import TrainerState
 from rekindle.types import UserError
@@ -123,7 +122,7 @@ class Checkpoints:
             self._make_room()
             shutil.rmtree(partial, ignore_errors=True)
             self._write(partial, policy, trainer, state)
-            write_digests(partial)
+            write_digests(partial, without=(STATE,))
             sync_tree(partial)
             if final.exists():
                 self._set_aside(step)
@@ -194,8 +193,7 @@ class Checkpoints:
         save_tensors(trainer["tensors"], directory / OPTIMIZER)
         values, arrays = split_arrays(state)
         save_arrays(arrays, directory / ARRAYS)
-        document = {"format": FORMAT, "trainer": trainer["values"], "state": values}
-        (directory / STATE).write_text(json.dumps(document, allow_nan=False), encoding="utf-8")
+        write_values(directory, {"trainer": trainer["values"], "state": values})
 
 
 def _link(source: str, target: str) -> None:

@@ -8,7 +8,7 @@ run directory:
       batch.json              the samples, and the fixed log-probabilities of the loss
       step.json               the cause, the settings, the seed, the threads and the kernels
 
-``rekindle.assembly.repeat_step("RUN/skipped/update-12-1")`` computes loss and gradient again and says where the first
+``rekindle.repeating.repeat_step("RUN/skipped/update-12-1")`` computes loss and gradient again and says where the first
 number is not finite. The last ``KEPT`` steps are kept.
 """
 
@@ -76,7 +76,7 @@ class SkippedSteps:
         place = self._directory / f"update-{step.update}-{step.part}"
         try:
             self._write(place, step, policy)
-            kept = f"it is kept in {place}, to be repeated with rekindle.assembly.repeat_step"
+            kept = f"it is kept in {place}, to be repeated with rekindle.repeating.repeat_step"
         except OSError as error:
             shutil.rmtree(place, ignore_errors=True)
             kept = f"it could not be kept in {place} ({error})"
