@@ -61,7 +61,7 @@ def _ledger(path: Path) -> list[Any]:
     connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     try:
         columns = [row[1] for row in connection.execute("PRAGMA table_info(groups)") if row[1] != "seconds"]
-        return connection.execute(f"SELECT {', '.join(columns)} FROM groups ORDER BY request_id").fetchall()  # noqa: S608
+        return connection.execute(f"SELECT {', '.join(columns)} FROM groups ORDER BY request_id").fetchall()
     finally:
         connection.close()
 

@@ -62,7 +62,7 @@ def native_runs(place: Path) -> dict[str, Run]:
     found: dict[str, Run] = {}
     for recipe in on_given_tasks():
         found[recipe] = _command(EXAMPLE, recipe, QUICK)
-        found[f"{recipe} reward"] = _command(rewarded, recipe, (*QUICK, *_binary(recipe)))
+        found[f"{recipe} reward"] = _command(rewarded, recipe, (*QUICK, "task.binary_rewards=true"))
         found[f"{recipe} lora"] = _command(EXAMPLE, recipe, (*QUICK, *LORA))
     for recipe in (one for one in RECIPES if one not in on_given_tasks()):
         found[recipe] = _command(SELF_PLAY_EXAMPLE, recipe, SELF_PLAY, without=NO_PROMPTS)
@@ -73,16 +73,10 @@ def native_runs(place: Path) -> dict[str, Run]:
     return found
 
 
-def _binary(recipe: str) -> tuple[str, ...]:
-    """Setting of recipes that count successes."""
-    return ("task.binary_rewards=true",)
-
-
 def _command(
     file: Path, recipe: str, settings: tuple[str, ...], more: tuple[str, ...] = (), without: tuple[str, ...] = ()
 ) -> Run:
-    own = {} if recipe != "self_play" else {}
-    chosen = dict(one.split("=", 1) for one in (*settings, *SHORT, *more)) | own
+    chosen = dict(one.split("=", 1) for one in (*settings, *SHORT, *more))
     sized = recipe in {"spo", "c_rf_ntf", "reinforce_pp_ntf", "rekindle", "reinforce_ada", "speed", "pods", "sgpo"}
     left = {*without, *(("train.group_size",) if sized else ())}
     arguments = ["train", str(file), "--recipe", recipe]

@@ -34,6 +34,7 @@ from rekindle.records.health import HealthWatch
 from rekindle.records.rollout_samples import SampleRecorder, spread
 from rekindle.records.run_files import RunFiles
 from rekindle.records.run_tasks import keep_tasks, same_tasks
+from rekindle.records.skipped_files import SKIPPED
 from rekindle.records.state_files import UNREADABLE
 from rekindle.scheduling.ledger import LEDGER
 from rekindle.scheduling.profiling import Profile
@@ -42,7 +43,7 @@ from rekindle.tasks.task_set import TaskSet
 from rekindle.training.callbacks import Callbacks
 from rekindle.training.checkpoint import Checkpoints, damaged
 from rekindle.training.loop import Observer, Parts, TrainingLoop
-from rekindle.training.skipped_steps import SKIPPED, SkippedSteps
+from rekindle.training.skipped_steps import SkippedSteps
 from rekindle.training.trainer import Trainer, TrainerState, UpdateSettings
 from rekindle.types import GroupRequest, Rollout, UserError
 from rekindle.verifiers.weaknesses import weaknesses

@@ -128,7 +128,7 @@ class Checkpoints:
                 self._set_aside(step)
             partial.rename(final)
             sync(self._directory)
-        except (OSError, SafetensorError) as error:
+        except (OSError, SafetensorError, ValueError) as error:
             shutil.rmtree(partial, ignore_errors=True)
             kept = f"the last complete one is step {self.steps()[-1]}" if self.steps() else "there is no earlier one"
             raise CheckpointError(

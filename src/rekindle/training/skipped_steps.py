@@ -9,7 +9,7 @@ run directory:
       step.json               the cause, the settings, the seed, the threads and the kernels
 
 ``rekindle.repeating.repeat_step("RUN/skipped/update-12-1")`` computes loss and gradient again and says where the first
-number is not finite. The last ``KEPT`` steps are kept.
+number is not finite. The last ones are kept (``records.skipped_files``).
 """
 
 import json
@@ -23,15 +23,12 @@ import torch
 
 from rekindle.models.policy import Policy
 from rekindle.notices import warn
+from rekindle.records.skipped_files import keep_newest
 from rekindle.records.state_files import sync_tree
 from rekindle.types import TrainingSample
 
-__all__ = ["KEPT", "SKIPPED", "SkippedStep", "SkippedSteps", "read_step"]
+__all__ = ["SkippedStep", "SkippedSteps", "read_step"]
 
-SKIPPED = "skipped"
-"""Name of their directory in a run directory."""
-KEPT = 3
-"""Most skipped steps that are kept; each has the weights."""
 MODEL, BATCH, STEP = "model", "batch.json", "step.json"
 
 
@@ -98,8 +95,7 @@ class SkippedSteps:
         document = {**numbers, **machine, "kernels": policy.kernels.describe(), "config": self._settings}
         (place / STEP).write_text(json.dumps(document, indent=2, default=str), encoding="utf-8")
         sync_tree(place)
-        for old in sorted(self._directory.glob("update-*"), key=lambda path: path.stat().st_mtime_ns)[:-KEPT]:
-            shutil.rmtree(old, ignore_errors=True)
+        keep_newest(self._directory)
 
 
 def read_step(place: Path) -> tuple[SkippedStep, dict[str, Any]]:
