@@ -66,7 +66,7 @@ class Chaos:
         shutil.rmtree(out, ignore_errors=True)
         log.unlink(missing_ok=True)
         deaths, codes, kills = list[Death](), list[int | str](), 0
-        for attempt in range(dice.choice([1, 1, 2, 3])):
+        for attempt in range(dice.choice([2, 3, 4])):
             deaths.append(self._death(mode, undisturbed, dice))
             codes.append(run_in_fork(self.runs[name], out, log, resume=attempt > 0, death=deaths[-1]))
             kills += codes[-1] == -9

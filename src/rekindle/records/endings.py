@@ -74,8 +74,8 @@ def _not_finite(skipped: int, rate: float) -> str:
     return (
         f"{skipped} optimizer steps in a row were skipped, because the loss, a gradient or a log-probability was not "
         f"finite (optimizer.max_skipped_steps); the last checkpoint has the last good weights: begin a new run with "
-        f"them (model.path) and a lower train.learning_rate (now {rate:g}) or a higher optimizer.warmup_steps, or "
-        "raise the bound to go on"
+        f"them, and a lower train.learning_rate (now {rate:g}) or a higher optimizer.warmup_steps, or raise the bound "
+        "to go on"
     )
 
 
