@@ -1,5 +1,7 @@
 """State of a run as files: arrays in safetensors, all other values in JSON, and files that are surely on the disk."""
 
+import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,9 +10,11 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError
 
-__all__ = ["UNREADABLE", "join_arrays", "split_arrays", "sync", "sync_tree"]
+__all__ = ["UNREADABLE", "finite_json", "join_arrays", "replace_text", "split_arrays", "sync", "sync_tree"]
 
-UNREADABLE = (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, SafetensorError)
+UNREADABLE = (
+    OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, ArithmeticError, SafetensorError,
+)  # fmt: skip
 """Errors of reading a state that is damaged, or whose parts do not belong together."""
 
 Array = np.ndarray[Any, Any]
@@ -55,3 +59,28 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all; it is on the disk, with its name, when this returns."""
+    partial = path.with_name(f".{path.name}")
+    partial.write_text(text, encoding="utf-8")
+    sync(partial)
+    partial.replace(path)
+    sync(path.parent)
+
+
+def finite_json(text: str) -> Any:
+    """Parse JSON whose numbers are finite.
+
+    Raises:
+        ValueError: The text is no JSON, or a number is not finite, such as ``NaN`` and ``1e999``.
+    """
+    return json.loads(text, parse_constant=_finite, parse_float=_finite)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"the number {text} is not finite")
+    return number
