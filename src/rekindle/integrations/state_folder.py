@@ -10,7 +10,8 @@ from typing import Any
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
 
-from rekindle.records.state_files import UNREADABLE, join_arrays, split_arrays, sync, sync_tree
+from rekindle.records.durable_files import sync, sync_tree
+from rekindle.records.state_files import UNREADABLE, join_arrays, split_arrays
 from rekindle.types import UserError
 
 __all__ = ["digest_of", "read_state", "state_file", "write_state"]

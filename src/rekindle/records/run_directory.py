@@ -17,7 +17,7 @@ from rekindle.choices import few
 from rekindle.config import Config, ConfigError, dump_toml, flat_settings, read_toml, validate
 from rekindle.locking import lock
 from rekindle.records.checkpoint_choice import CHECKPOINTS, last_checkpoint, warn_of_incomplete
-from rekindle.records.state_files import replace_text
+from rekindle.records.durable_files import replace_text
 
 __all__ = [
     "AUDITS",

@@ -7,18 +7,19 @@ ranges find what was never right, such as a version of ``Infinity`` in a file th
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rekindle.records.state_files import UNREADABLE, finite_json
-
-__all__ = ["FORMAT", "READ", "STATE", "fault_of_values", "read_values", "write_values"]
+__all__ = ["FORMAT", "READ", "STATE", "STRANGE", "fault_of_values", "read_values", "write_values"]
 
 STATE = "state.json"
 FORMAT = 2
 READ = (1, 2)
 """Formats that are read. In format 1 the tokens of rollouts that wait are in ``state.json``."""
+STRANGE = (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, ArithmeticError)
+"""Errors of reading values that are damaged, or do not belong together."""
 MOST = 2**53
 """Bound of counts; larger integers are no exact numbers in JSON."""
 
@@ -70,7 +71,7 @@ def read_values(checkpoint: Path) -> dict[str, Any]:
         ValueError: The file is no JSON object, or has a number that is not finite.
         OSError: It cannot be read.
     """
-    values = finite_json((checkpoint / STATE).read_text(encoding="utf-8"))
+    values = _finite_json((checkpoint / STATE).read_text(encoding="utf-8"))
     if not isinstance(values, dict):
         raise ValueError("it is no table of values")
     return values
@@ -90,7 +91,7 @@ def fault_of_values(checkpoint: Path, step: int) -> str | None:
     """What is wrong with the state of a run after ``step``; None: nothing, or it has a format that is not read."""
     try:
         values = read_values(checkpoint)
-    except UNREADABLE as error:
+    except STRANGE as error:
         return f"{STATE}: {' '.join(str(error).split())[:200]}"
     if "digest" in values and values["digest"] != _digest({key: values.get(key) for key in ("trainer", "state")}):
         return f"{STATE} has other contents than were written"
@@ -113,3 +114,19 @@ def _at(values: object, path: str) -> object:
             return "nothing"
         values = values[key]
     return values
+
+
+def _finite_json(text: str) -> Any:
+    """Parse JSON whose numbers are finite.
+
+    Raises:
+        ValueError: The text is no JSON, or a number is not finite, such as ``NaN`` and ``1e999``.
+    """
+    return json.loads(text, parse_constant=_finite, parse_float=_finite)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"the number {text} is not finite")
+    return number

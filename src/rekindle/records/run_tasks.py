@@ -15,7 +15,7 @@ from typing import Literal
 
 from rekindle.choices import few
 from rekindle.notices import warn
-from rekindle.records.state_files import sync
+from rekindle.records.durable_files import sync
 from rekindle.types import Task, UserError
 
 __all__ = ["RunTasksError", "keep_tasks", "same_pool", "same_tasks"]

@@ -28,8 +28,9 @@ from safetensors.torch import save_file as save_tensors
 from rekindle.models.policy import Policy
 from rekindle.records.checkpoint_choice import MODEL, OPTIMIZER, checkpoint_steps
 from rekindle.records.digests import write_digests
+from rekindle.records.durable_files import sync, sync_tree
 from rekindle.records.run_state import FORMAT, READ, STATE, read_values, write_values
-from rekindle.records.state_files import UNREADABLE, join_arrays, split_arrays, sync, sync_tree
+from rekindle.records.state_files import UNREADABLE, join_arrays, split_arrays
 from rekindle.training.trainer import TrainerState
 from rekindle.types import UserError
 

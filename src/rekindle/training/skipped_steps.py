@@ -23,8 +23,8 @@ import torch
 
 from rekindle.models.policy import Policy
 from rekindle.notices import warn
+from rekindle.records.durable_files import sync_tree
 from rekindle.records.skipped_files import keep_newest
-from rekindle.records.state_files import sync_tree
 from rekindle.types import TrainingSample
 
 __all__ = ["SkippedStep", "SkippedSteps", "read_step"]

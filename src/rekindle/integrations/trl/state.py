@@ -22,7 +22,8 @@ from rekindle.integrations.state_folder import digest_of, read_state, state_file
 from rekindle.notices import warn
 from rekindle.records import digests
 from rekindle.records.digests import fault_of, has_digests, write_digests
-from rekindle.records.state_files import UNREADABLE, sync, sync_tree
+from rekindle.records.durable_files import sync, sync_tree
+from rekindle.records.state_files import UNREADABLE
 from rekindle.types import UserError
 
 __all__ = ["keep_digests", "leave_later", "load_batches", "load_state", "newest_whole", "save_batches", "save_state"]
