@@ -139,7 +139,7 @@ def outcome(server, whole, damaged):
 
 
 @pytest.mark.parametrize(
-    ("name", "damage"),
+    "case",
     sample(
         [
             ("model/model.safetensors", "flipped in the middle"),
@@ -154,7 +154,8 @@ def outcome(server, whole, damaged):
         ("state.json", "flipped in the middle"),
     ),
 )
-def test_damage_of_the_last_checkpoint_leads_to_the_one_before(name, damage, server, whole, tmp_path):
+def test_damage_of_the_last_checkpoint_leads_to_the_one_before(case, server, whole, tmp_path):
+    name, damage = case
     run = copied(whole[0], tmp_path / "run")
     OF_A_FILE[damage](run / "checkpoints" / "step-3" / name)
     assert outcome(server, whole, run) == "same"
