@@ -71,10 +71,11 @@ TIMED = {"state.json", "trainer_state.json", "training_args.bin"}
 
 
 def _files(directory: Path) -> dict[str, str]:
+    timed = TIMED | ({"SHA256SUMS"} if (directory / "trainer_state.json").exists() else set())
     return {
         path.relative_to(directory).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(directory.rglob("*"))
-        if path.is_file() and path.name not in TIMED
+        if path.is_file() and path.name not in timed
     }
 
 
