@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 MINUTES ?= 30
 export TORCH ?= $(shell sed -n 's/^torch==//p' constraints.txt)
 
-.PHONY: setup quickstart smollm2 docs test test-slow test-all fuzz lint test-wheel test-trackers test-trl test-verl test-verl-slow
+.PHONY: setup quickstart smollm2 docs test test-slow test-all fuzz chaos lint test-wheel test-trackers test-trl test-verl test-verl-slow
 .PHONY: test-lowest test-newest test-pythons clean
 
 setup: $(VENV)/.ready
@@ -55,6 +55,13 @@ test-all: setup lint
 # The properties at 100 times their examples with random seeds: make fuzz MINUTES=120
 fuzz: setup
 	$(BIN)/python tests/fuzz.py --minutes $(MINUTES)
+
+# Runs of every recipe that are killed at random instants and at file events, resumed and compared; hours. The same command
+# goes on after an interruption. make chaos KILLS=50 SEED=3
+KILLS ?= 500
+SEED ?= 0
+chaos: setup
+	PYTHONPATH=tests nice $(BIN)/python tests/chaos/chaos.py --kills $(KILLS) --events $(KILLS) --seed $(SEED) --out build/chaos-$(SEED)
 
 lint: setup
 	$(BIN)/ruff format --check .

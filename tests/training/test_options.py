@@ -246,6 +246,7 @@ ELSEWHERE = {
     "train.seed": "test_the_seed below",
     "train.threads": "test_threads below",
     "train.max_steps_without_signal": "test_loop",
+    "optimizer.max_skipped_steps": "test_loop",
     "engine.max_rows": "tests/engines/test_torch_engine",
     "checkpoint.every": "test_checkpoints below",
     "checkpoint.keep": "test_loop",

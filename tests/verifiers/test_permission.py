@@ -1,11 +1,10 @@
 """Scorers that evaluate answers, on a system that cannot confine them: a sentence, and a yes."""
 
 import pytest
+from unguarded import one_task
 
 from rekindle.preflight import task_set
 from rekindle.recipes import resolve
-from rekindle.tasks.reasoning_gym import tasks_from_entries
-from rekindle.tasks.reasoning_gym_main import generate_entries
 from rekindle.verifiers import confinement
 from rekindle.verifiers.reasoning_gym import ReasoningGymVerifier
 from rekindle.verifiers.verifier import Verdict, VerifierError
@@ -28,11 +27,6 @@ def config_of(name, **verify):
     return resolve({"task": task, "model": {"path": "."}, "train": train, "eval": {"prompts": 1}, "verify": verify})
 
 
-def countdown():
-    dataset = {"name": "countdown", "params": {"seed": 0, "size": 1}}
-    return tasks_from_entries(dataset, generate_entries(**dataset))[0]
-
-
 @pytest.mark.parametrize("name", ["countdown", "composite"])
 def test_a_run_needs_a_yes_before_anything_else(unconfined, name):
     with pytest.raises(VerifierError, match=SENTENCE):
@@ -45,7 +39,7 @@ def test_a_yes_is_enough_and_other_data_sets_need_none(unconfined):
 
 
 def test_the_verifier_itself_needs_a_yes(unconfined):
-    task = countdown()
+    task = one_task("countdown")
     for permitted in (False, True):
         verifier = ReasoningGymVerifier(workers=1, timeout_seconds=30.0, unconfined=permitted)
         try:

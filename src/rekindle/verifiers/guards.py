@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["GUARDS", "evaluated", "is_algebra", "is_arithmetic", "is_literal"]
+__all__ = ["GUARDS", "Guard", "evaluated", "is_algebra", "is_arithmetic", "is_literal"]
 
 MAX_LITERAL = 200_000
 """Most characters of a literal; a spiral of 100 x 100 numbers has 30,000."""
