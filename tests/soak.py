@@ -1,9 +1,10 @@
-"""``make soak``: many runs and servers in one process, for hours; memory, open files, threads and children must not grow.
+"""``make soak``: many runs and servers in one process, for hours; what the process holds must not grow.
 
 A cycle trains a few steps of a recipe, resumes the run, writes its report and a comparison, judges answers in worker
-processes, and starts and stops a retriever's server that threads search over HTTP. What is looked at is looked at
-between cycles, after a garbage collection. The first quarter of the time is not judged: libraries are loaded, and caches
-fill. The last line is the summary; the exit code is 1 where something grew, or a cycle failed.
+processes, and starts and stops a retriever's server that threads search over HTTP. Between two cycles memory, open
+files, threads and children are counted, after a garbage collection. The first quarter of the time is not judged:
+libraries are loaded, and caches fill. The last line is the summary; the exit code is 1 where something grew, or a cycle
+failed.
 """
 
 import argparse
