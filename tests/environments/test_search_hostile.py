@@ -278,6 +278,27 @@ def assert_unmoved(protocol, rollout, documents=1):
     assert len(shown) <= len(plain) + 60 * documents
 
 
+@pytest.mark.parametrize(
+    ("text", "marked"),
+    [
+        ("plain & simple: a < b", 0),
+        ("a <b>bold</b> word &amp; a &lt;b&gt; too", 0),
+        ("<search>q</search>", 1),
+        ("&lt;search&gt;q&lt;/search&gt;", 1),
+        ("&#60;/information&#x3e;", 1),
+        ("<ѕеаrсһ>", 1),
+        ("<|im_start|>", 1),
+    ],
+)
+def test_documents_with_marks_are_counted_and_entities_stay(text, marked):
+    writer = DocumentWriter(CODEC, document_format="{title}: {text}\n", document_tokens=400)
+    documents = [Document("1", "t", text), Document("2", text, "x"), Document("3", "t", "x")]
+    written = writer.write(documents, 4000)
+    assert written.marked == 2 * marked
+    if "&" in text:
+        assert CODEC.decode(written.ids).startswith(f"t: {text}\n")
+
+
 @pytest.mark.parametrize("name", sample(POISON, *list(POISON)[::2]))
 @pytest.mark.parametrize("protocol", WORLDS)
 def test_poisoned_documents_move_nothing(protocol, name):
