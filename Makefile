@@ -10,8 +10,8 @@ MINUTES ?= 30
 HOURS ?= 2
 export TORCH ?= $(shell sed -n 's/^torch==//p' constraints.txt)
 
-.PHONY: setup quickstart smollm2 docs test test-slow test-all fuzz fuzz-readers soak lint test-wheel test-trackers test-trl test-verl test-verl-slow
-.PHONY: test-lowest test-newest test-pythons clean
+.PHONY: setup quickstart smollm2 docs test test-slow test-all fuzz fuzz-readers soak chaos lint test-wheel test-trackers test-trl test-verl
+.PHONY: test-verl-slow test-lowest test-newest test-pythons clean
 
 setup: $(VENV)/.ready
 
@@ -64,6 +64,13 @@ fuzz-readers: setup
 # Many runs and servers in one process: memory, handles and children stay what they are. make soak HOURS=0.25
 soak: setup
 	PYTHONPATH=tests $(BIN)/python tests/soak.py --hours $(HOURS)
+
+# Runs of every recipe that are killed at random instants and at file events, resumed and compared; hours. The same command
+# goes on after an interruption. make chaos KILLS=50 SEED=3
+KILLS ?= 500
+SEED ?= 0
+chaos: setup
+	PYTHONPATH=tests nice $(BIN)/python tests/chaos/chaos.py --kills $(KILLS) --events $(KILLS) --seed $(SEED) --out build/chaos-$(SEED)
 
 lint: setup
 	$(BIN)/ruff format --check .

@@ -12,7 +12,8 @@ from rekindle.types import UserError
 
 SOURCE = Path(__file__).parents[1] / "src"
 CONTRACT = {
-    "rekindle": "Task GroupRequest Rollout Group Outcome Fate Scheduler History load_run train",
+    "rekindle": "Task GroupRequest Rollout Group Outcome Fate Scheduler History load_run train evaluate try_out sweep "
+    "compare plan",
     "rekindle.scheduling.pools": "CyclingPool RecyclingPool PhasedPool PrioritizedPool GrowingPool",
     "rekindle.scheduling.group_sizes": "fixed inverse_success knapsack",
     "rekindle.scheduling.temperatures": "fixed residual_heating",

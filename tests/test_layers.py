@@ -42,6 +42,7 @@ FLOORS = {
     "warm_starts": 6,
     "given": 4,
     "session": 7,
+    "repeating": 7,
     "first_file": 5,
     "trial": 7,
     "sweeps": 8,

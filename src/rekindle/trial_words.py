@@ -11,11 +11,37 @@ from rekindle.trial import TrialResult, Written, signal_share
 from rekindle.verifiers.completions import final_answer
 from rekindle.verifiers.mentions import mentions
 
-__all__ = ["forecast", "problems", "reason"]
+__all__ = ["forecast", "problems", "reason", "trial_lines"]
 
+LONGEST = 1200
+"""Most characters of a prompt or completion that are shown."""
 SIZES = (2, 4, 8, 16)
 EMPTY = 0.1
 """Share of empty completions from which the prompt is doubted."""
+
+
+def trial_lines(result: TrialResult, prompts: int = 3) -> Iterator[str]:
+    """What `rekindle try` shows: some prompts with completions, what a run would cost, and what is likely wrong.
+
+    Args:
+        result: The trial.
+        prompts: Prompts to show.
+    """
+    yield from _shown(result, prompts)
+    yield from forecast(result)
+    yield from problems(result)
+
+
+def _shown(result: TrialResult, prompts: int) -> Iterator[str]:
+    """Prompts as the model sees them, with the best and the worst completion of each."""
+    for group in result.written[:prompts]:
+        yield f"--- {excerpt(group[0].task.id, 80)}: the prompt as the model sees it"
+        yield excerpt(group[0].prompt, LONGEST)
+        ranked = sorted(group, key=lambda one: one.rollout.reward)
+        for one in [ranked[-1], *ranked[:1]] if len(ranked) > 1 else ranked:
+            yield f"--- a completion; reward {one.rollout.reward:g}: {reason(result.config, one)}"
+            yield excerpt(one.completion, LONGEST)
+        yield ""
 
 
 def reason(config: Config, one: Written) -> str:

@@ -48,7 +48,7 @@ def test_the_directory_of_a_run_inside_trl_is_accepted(tmp_path, capsys):
     out = capsys.readouterr().out
     for arm in ("grpo in rekindle", "grpo in trl", "grpo in verl"):
         assert arm in out
-    assert "does not list its held-out prompts" in out
+    assert "do not list their held-out prompts" in out
 
 
 @pytest.mark.parametrize(

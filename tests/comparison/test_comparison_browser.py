@@ -55,7 +55,7 @@ MEASURING = """
 const wide = [...document.querySelectorAll("body *")].filter((one) => !one.closest(".scroll, svg, .list")
   && one.getBoundingClientRect().right > innerWidth + 0.5);
 const link = document.querySelector("a[download='comparison.csv']");
-const text = new TextDecoder().decode(Uint8Array.from(atob(link.href.split(",")[1]), (char) => char.charCodeAt(0)));
+const text = decodeURIComponent(link.href.slice(link.href.indexOf(",") + 1));
 const search = document.querySelector(".filters input");
 search.value = "rebme"; search.dispatchEvent(new Event("input", {bubbles: true}));
 const found = document.querySelectorAll("details.sample:not([hidden])").length;

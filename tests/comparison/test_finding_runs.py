@@ -5,8 +5,9 @@ import pytest
 from rekindle.comparison.arms import baseline_of, grouped_arms
 from rekindle.comparison.directories import find_runs
 from rekindle.comparison.runs import read_run
-from rekindle.comparison.settings import differing, flat_settings, identity
+from rekindle.comparison.settings import differing, identity
 from rekindle.comparison.task_lists import read_tasks
+from rekindle.config import flat_settings
 from rekindle.types import UserError
 from synthetic_arms import PROMPTS, write_arm_run, write_lines, write_sweep
 

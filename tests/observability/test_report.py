@@ -7,6 +7,7 @@ import json
 import re
 from html import escape, unescape
 from html.parser import HTMLParser
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
@@ -14,8 +15,9 @@ from synthetic_run import write_run
 
 from rekindle.notices import Notice
 from rekindle.observability.page import document
-from rekindle.observability.report import write_report
-from rekindle.observability.runs import RunError
+from rekindle.observability.report import render_report, write_report
+from rekindle.observability.runs import RunError, load_run
+from rekindle.observability.summary import Summary
 from rekindle.observability.svg import line_chart
 from rekindle.observability.warnings_log import WarningsLog
 
@@ -227,6 +229,20 @@ def test_the_numbers_of_every_curve_are_in_the_page(tmp_path):
     fates = saved["rollouts-of-every-step.csv"]
     assert fates[0] == ["step", "trained", "recycled", "retired", "excess", "expired", "failed"]
     assert [sum(map(int, row[1:])) for row in fates[1:]] == [row["rollouts"] for row in rows[1:]]
+    ledger = load_run(tmp_path).ledger
+    for place, name in enumerate(fates[0][1:], start=1):
+        assert sum(int(row[place]) for row in fates[1:]) == sum(row["n"] for row in ledger if row["fate"] == name)
+
+
+def test_tasks_are_read_once(tmp_path, monkeypatch):
+    opened, usual = [], Path.open
+    write_run(tmp_path, steps=20)
+    (tmp_path / "tasks.jsonl").write_text('{"set": "pool", "id": "task-1", "prompt": "x", "text": "first words"}\n')
+    monkeypatch.setattr(
+        Path, "open", lambda path, *how, **named: opened.append(path.name) or usual(path, *how, **named)
+    )
+    render_report(Summary(load_run(tmp_path)))
+    assert opened.count("tasks.jsonl") == 1
 
 
 def test_constant_curves_are_named_with_their_value(tmp_path):

@@ -1,10 +1,8 @@
 """`rekindle compare`: runs compared over their seeds."""
 
 import argparse
-import math
 
 from rekindle.cli.options import user_path
-from rekindle.types import UserError
 
 __all__ = ["add"]
 
@@ -42,31 +40,27 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="main cost: rollouts, tokens, flops, flops_sgpo or seconds (default: rollouts)",
     )
     compare.add_argument(
-        "--metric", default="eval/accuracy", metavar="KEY", help="key of metrics.jsonl (default: eval/accuracy)"
+        "--metric",
+        metavar="KEY",
+        help="key of metrics.jsonl (default: eval/accuracy, or eval/greedy where not every run has that)",
     )
     compare.set_defaults(run=_compare)
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from rekindle.comparison.axes import AXES
-    from rekindle.comparison.comparing import compare
-    from rekindle.comparison.text import terminal_text
-    from rekindle.comparison.writing import check_files, write_files
+    from rekindle.api.comparing import compare
+    from rekindle.comparison.writing import check_files
 
     check_files(options.out)
-    if options.axis not in AXES:
-        raise UserError(f"--x {options.axis} is no cost; choose one of {', '.join(AXES)}")
-    if options.target is not None and not math.isfinite(options.target):
-        raise UserError(f"--target {options.target} is no accuracy; give a number, e.g. 0.7")
     comparison = compare(
-        options.directories,
+        *options.directories,
         baseline=options.baseline,
         target=options.target,
         metric=options.metric,
-        axis=options.axis,
+        x=options.axis,
     )
-    write_files(comparison, options.out)
-    print(terminal_text(comparison))
+    comparison.write(*options.out)
+    print(comparison.text)
     for path in options.out:
         print(path)
     return 0

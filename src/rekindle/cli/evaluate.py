@@ -3,27 +3,19 @@
 import argparse
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rekindle.cli.messages import messages, say
-from rekindle.cli.options import add_config, resolved, saved_policy, user_path, warnings_kept_in
-from rekindle.interrupts import Interrupts
+from rekindle.cli.options import add_config, resolved, user_path
 from rekindle.observability.formatting import duration
 from rekindle.types import UserError
 
 if TYPE_CHECKING:
-    from rekindle.config import Config
-    from rekindle.evaluation.question_sets import QuestionSet
-    from rekindle.evaluation.sampling_settings import Sampling
     from rekindle.evaluation.set_pass import Results
-    from rekindle.preflight import PolicyFiles
-    from rekindle.tasks.task_set import TaskSet
 
 __all__ = ["add"]
 
-INTERRUPTED = 130
 RESULTS, TABLE, TRANSCRIPTS, WARNINGS = "results.json", "table.md", "transcripts.jsonl", "warnings.jsonl"
 
 
@@ -74,64 +66,27 @@ def _add_sampling(evaluate: argparse.ArgumentParser) -> None:
 
 
 def _eval(options: argparse.Namespace) -> int:
+    from rekindle.api.evaluating import evaluate
+
     ks = _ks(options.k, options.samples)
     _check(options)
-    config = resolved(options)
-    with Interrupts(say) as interrupts:
-        inputs = _look(config, options)
-        say(inputs.policy.loading)
-        results = _evaluate(inputs, options, interrupts)
-    if results is None:
-        kept = "to continue, repeat the command" if options.out else "nothing is kept without --out DIR"
-        say(f"interrupted; {kept}")
-        return INTERRUPTED
+    results = evaluate(
+        config=resolved(options),
+        checkpoint=options.checkpoint,
+        questions=_question_files(options.questions),
+        samples=options.samples,
+        temperature=options.temperature,
+        top_p=options.top_p,
+        min_p=options.min_p,
+        max_new_tokens=options.max_new_tokens,
+        sampling=options.sampling,
+        out=options.out,
+        transcripts=_files(options.transcripts, options.out, TRANSCRIPTS),
+        progress=_progress,
+        say=say,
+    )
     _report(results, ks, options)
     return 0
-
-
-def _look(config: "Config", options: argparse.Namespace) -> "_Inputs":
-    """The inputs of the evaluation, after checks of their files."""
-    from rekindle.preflight import check_retriever, policy_files, task_set
-
-    policy = policy_files(config, saved_policy(options.checkpoint), say)
-    if policy.ready is not None:
-        _sampling(options, policy.ready)
-    check_retriever(config)
-    sets = _question_sets(options.questions)
-    return _Inputs(config, policy, sets, task_set(config, say))
-
-
-@dataclass(frozen=True, slots=True)
-class _Inputs:
-    """Inputs of an evaluation; their files are checked."""
-
-    config: "Config"
-    policy: "PolicyFiles"
-    sets: "list[QuestionSet]"
-    tasks: "TaskSet"
-
-
-def _evaluate(inputs: _Inputs, options: argparse.Namespace, interrupts: Interrupts) -> "Results | None":
-    from rekindle.assembly import workbench
-    from rekindle.assembly.evaluations import evaluate_bench
-    from rekindle.warm_starts.stage import policy_directories
-
-    model, base = policy_directories(inputs.config, inputs.policy, say, inputs.tasks)
-    kept = options.out and options.out / WARNINGS
-    with workbench(inputs.config, model, say, base=base, tasks=inputs.tasks) as bench, warnings_kept_in(kept):
-        count = sum(len(one.tasks) for one in inputs.sets) or len(inputs.tasks.held_out)
-        say(f"evaluating {count:,} {_what(options)} with {options.samples} rollouts each ...")
-        interrupts.begin()
-        return evaluate_bench(
-            bench,
-            inputs.sets,
-            samples=options.samples,
-            sampling=_sampling(options, base or model),
-            out=options.out,
-            transcripts=_files(options.transcripts, options.out, TRANSCRIPTS),
-            on_progress=_progress,
-            interrupted=lambda: interrupts.asked,
-        )
 
 
 def _what(options: argparse.Namespace) -> str:
@@ -190,23 +145,12 @@ def _ks(text: str, samples: int) -> list[int]:
 
 
 def _check(options: argparse.Namespace) -> None:
-    temperature, top_p, min_p, longest = options.temperature, options.top_p, options.min_p, options.max_new_tokens
-    if temperature is not None and not 0 <= temperature < float("inf"):
-        raise UserError(f"--temperature {temperature:g} must be a number of at least 0; use 0 for greedy sampling")
-    if top_p is not None and not 0 < top_p <= 1:
-        raise UserError(f"--top-p {top_p:g} must be above 0 and at most 1; use 1 to keep every token")
-    if min_p is not None and not 0 <= min_p < 1:
-        raise UserError(f"--min-p {min_p:g} must be at least 0 and below 1; use 0 to keep every token")
-    if longest is not None and longest < 1:
-        raise UserError(f"--max-new-tokens {longest} leaves no room for an answer; use 1 or more")
     for path in filter(None, (options.json, options.markdown, options.transcripts)):
         if path.is_dir() or not os.access(path.parent, os.W_OK):
             raise UserError(f"{path} cannot be written; give a file in a directory that exists and can be written")
 
 
-def _question_sets(chosen: Sequence[str]) -> "list[QuestionSet]":
-    from rekindle.preflight import question_sets
-
+def _question_files(chosen: Sequence[str]) -> dict[str, Path]:
     named: dict[str, Path] = {}
     for text in chosen:
         name, separator, path = text.partition("=")
@@ -215,11 +159,4 @@ def _question_sets(chosen: Sequence[str]) -> "list[QuestionSet]":
         if name in named:
             raise UserError(f"--questions {text}: there is another set of this name; give each its own")
         named[name] = user_path(path)
-    return question_sets(named, say)
-
-
-def _sampling(options: argparse.Namespace, model: Path) -> "Sampling":
-    from rekindle.evaluation.sampling_settings import Sampling, model_sampling
-
-    given = Sampling(options.temperature, options.top_p, options.min_p, options.max_new_tokens)
-    return given if options.sampling == "config" else given.over(model_sampling(model))
+    return named

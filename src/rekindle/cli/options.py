@@ -2,15 +2,13 @@
 
 import argparse
 import os.path
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rekindle.config import Config
 
-__all__ = ["add_config", "recipe_named", "resolved", "saved_policy", "user_path", "warnings_kept_in"]
+__all__ = ["add_config", "recipe_named", "resolved", "saved_policy", "user_path"]
 
 
 def user_path(text: str) -> Path:
@@ -50,20 +48,6 @@ def recipe_named(options: argparse.Namespace) -> str:
 
 def saved_policy(checkpoint: Path | None) -> Path | None:
     """Directory of the policy named by ``--checkpoint``; None: the start model."""
-    from rekindle.records.run_directory import model_directory
+    from rekindle.records.checkpoint_choice import model_directory
 
     return None if checkpoint is None else model_directory(checkpoint)
-
-
-@contextmanager
-def warnings_kept_in(path: Path | None) -> Iterator[None]:
-    """Keep all warnings of the command, earlier ones included, in a file; None: they are only shown."""
-    from rekindle.notices import opened
-    from rekindle.observability.warnings_log import WarningsLog
-
-    if path is None:
-        yield
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with WarningsLog(path) as log, opened() as channel, channel.kept_in(log):
-        yield

@@ -3,16 +3,10 @@
 import argparse
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rekindle.cli.messages import messages, say
 from rekindle.cli.options import user_path
-from rekindle.interrupts import Interrupts
 from rekindle.types import UserError
-
-if TYPE_CHECKING:
-    from rekindle.planning.plan_options import PlanOptions
-    from rekindle.planning.planner import Plan
 
 __all__ = ["add"]
 
@@ -73,49 +67,39 @@ def _add_cluster(plan: argparse.ArgumentParser) -> None:
 
 
 def _plan(options: argparse.Namespace) -> int:
-    from rekindle.planning.plan_options import plan_options
+    from rekindle.api.planning import plan
 
     _check_out(options.out)
-    wanted = plan_options(options)
-    with Interrupts(say) as interrupts:
-        interrupts.begin()
-        plan = _made(wanted, interrupts)
-    return _shown(plan, wanted, options.out)
+    found = plan(
+        options.profile,
+        recipes=options.recipe,
+        group_sizes=options.group_size,
+        groups_per_step=options.groups_per_step,
+        budget_rollouts=options.budget_rollouts,
+        steps=options.steps,
+        prompts=options.prompts,
+        model=options.model,
+        lengths=options.lengths,
+        gain=options.gain,
+        seed=options.seed,
+        workers=options.workers,
+        slots=options.slots,
+        latency=options.latency,
+        tokens_per_second=options.tokens_per_second,
+        update_seconds=options.update_seconds,
+        off_policy=options.off_policy,
+        progress=lambda name, part: messages.status(f"{part:4.0%}  {name}"),
+        say=say,
+    )
+    messages.status("interrupted" if found.interrupted else "100%", last=True)
+    print(found.text)
+    if options.out is not None:
+        found.write(options.out)
+        print(options.out)
+    return INTERRUPTED if found.interrupted else 0
 
 
 def _check_out(out: Path | None) -> None:
     """Check before the work that the page can be written after it."""
     if out is not None and (out.is_dir() or not os.access(out.parent, os.W_OK)):
         raise UserError(f"--out {out} cannot be written; give a file in a directory that exists and can be written")
-
-
-def _made(wanted: "PlanOptions", interrupts: Interrupts) -> "Plan":
-    from rekindle.planning.planner import make_plan
-
-    say(f"planning {wanted.settings.words} for {wanted.settings.prompts:,} prompts, from {wanted.rates.source} ...")
-    plan = make_plan(
-        wanted.rates,
-        wanted.arms,
-        wanted.settings,
-        lambda name, part: messages.status(f"{part:4.0%}  {name}"),
-        lambda: interrupts.asked,
-        wanted.cluster,
-    )
-    plan.left_out[:0] = wanted.left_out
-    messages.status("interrupted" if plan.interrupted else "100%", last=True)
-    return plan
-
-
-def _shown(plan: "Plan", wanted: "PlanOptions", out: Path | None) -> int:
-    """Print the table and the advice, and write the page."""
-    from rekindle.planning.advice import advice
-    from rekindle.planning.plan_page import write_page
-    from rekindle.planning.plan_table import plan_lines
-
-    said = advice(plan)
-    for line in plan_lines(plan, wanted.parameters, said):
-        print(line)
-    if out is not None:
-        write_page(plan, wanted.parameters, said, out)
-        print(out)
-    return INTERRUPTED if plan.interrupted else 0

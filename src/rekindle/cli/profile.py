@@ -2,11 +2,12 @@
 
 import argparse
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rekindle.cli.messages import messages, say
-from rekindle.cli.options import add_config, resolved, saved_policy, user_path, warnings_kept_in
+from rekindle.cli.options import add_config, resolved, saved_policy, user_path
 from rekindle.interrupts import Interrupts
 from rekindle.observability.formatting import duration
 from rekindle.types import UserError
@@ -46,7 +47,7 @@ def _profile(options: argparse.Namespace) -> int:
     config = resolved(options)
     from rekindle.preflight import task_set
 
-    with Interrupts(say) as interrupts:
+    with Interrupts(say, "part of the prompts") as interrupts:
         measure = _with_endpoint if options.endpoint else _with_policy
         _look(config, options)
         profile = measure(config, task_set(config, say), options, interrupts)
@@ -91,12 +92,15 @@ def _with_policy(
     files = policy_files(config, saved_policy(options.checkpoint), say)
     say(files.loading)
     from rekindle.assembly import make_profile, workbench
+    from rekindle.observability.warnings_log import warnings_kept_in
     from rekindle.warm_starts.stage import policy_directories
 
     model, base = policy_directories(config, files, say, tasks)
     with workbench(config, model, say, base=base, tasks=tasks) as bench, warnings_kept_in(_warnings_file(options)):
         _begin(tasks, options, interrupts)
-        return make_profile(bench, options.out, options.samples, _progress, lambda: interrupts.asked)
+        return make_profile(
+            bench, options.out, options.samples, partial(_progress, interrupts), lambda: interrupts.asked
+        )
 
 
 def _begin(tasks: "TaskSet", options: argparse.Namespace, interrupts: Interrupts) -> None:
@@ -123,12 +127,21 @@ def _with_endpoint(
         chat=config.model.chat_template,
         system_prompt=config.model.system_prompt,
     )
+    from rekindle.observability.warnings_log import warnings_kept_in
+
     with warnings_kept_in(_warnings_file(options)):
         _begin(tasks, options, interrupts)
         return endpoint_profile(
-            config, endpoint, tasks, options.out, options.samples, _progress, lambda: interrupts.asked
+            config,
+            endpoint,
+            tasks,
+            options.out,
+            options.samples,
+            partial(_progress, interrupts),
+            lambda: interrupts.asked,
         )
 
 
-def _progress(done: int, total: int, left: float) -> None:
+def _progress(interrupts: Interrupts, done: int, total: int, left: float) -> None:
+    interrupts.pace.mark()
     messages.status(f"profile: {done:,} of {total:,} prompts, {duration(left)} left", last=done == total)

@@ -29,7 +29,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def _train(options: argparse.Namespace) -> int:
     if is_sweep(options):
         return sweep(options)
-    from rekindle.api import train
+    from rekindle.api.training import train
     from rekindle.records.endings import Ending
 
     config = resolved(options)

@@ -1,21 +1,12 @@
 """`rekindle try`: a few rollouts before a run, what is wrong with them, and what the run would cost."""
 
 import argparse
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from rekindle.cli.messages import say
 from rekindle.cli.options import add_config, resolved
-from rekindle.observability.formatting import excerpt
 from rekindle.types import UserError
 
-if TYPE_CHECKING:
-    from rekindle.trial import TrialResult
-
 __all__ = ["add"]
-
-LONGEST = 1200
-"""Most characters of a prompt or completion that are shown."""
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -28,31 +19,13 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _try(options: argparse.Namespace) -> int:
-    for name, least in (("prompts", 0), ("measure", 2)):
-        if (value := getattr(options, name)) < least:
-            raise UserError(f"--{name} {value} must be at least {least}; use e.g. --{name} {3 if least == 0 else 64}")
-    config = resolved(options)
-    from rekindle.given import NOTHING
-    from rekindle.interrupts import Interrupts
-    from rekindle.trial import Trial
-    from rekindle.trial_words import forecast, problems
+    from rekindle.api.trying import try_out
 
-    with Interrupts(say):
-        result = Trial(config, NOTHING, say, options.measure).run()
-    for line in (*_shown(result, options.prompts), *forecast(result), *problems(result)):
+    if options.prompts < 0:
+        raise UserError(f"--prompts {options.prompts} must be at least 0; use e.g. --prompts 3")
+    result = try_out(config=resolved(options), measure=options.measure, say=say)
+    from rekindle.trial_words import trial_lines
+
+    for line in trial_lines(result, options.prompts):
         print(line)
     return 0
-
-
-def _shown(result: "TrialResult", prompts: int) -> Iterator[str]:
-    """Prompts as the model sees them, with the best and the worst completion of each."""
-    from rekindle.trial_words import reason
-
-    for group in result.written[:prompts]:
-        yield f"--- {excerpt(group[0].task.id, 80)}: the prompt as the model sees it"
-        yield excerpt(group[0].prompt, LONGEST)
-        ranked = sorted(group, key=lambda one: one.rollout.reward)
-        for one in [ranked[-1], *ranked[:1]] if len(ranked) > 1 else ranked:
-            yield f"--- a completion; reward {one.rollout.reward:g}: {reason(result.config, one)}"
-            yield excerpt(one.completion, LONGEST)
-        yield ""

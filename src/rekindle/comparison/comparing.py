@@ -1,5 +1,6 @@
 """From directories to a comparison: what was found, against which baseline, at which costs."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -17,13 +18,16 @@ from rekindle.comparison.measures import (
     cost_of_target,
     default_target,
 )
-from rekindle.comparison.runs import ComparedRun, read_run
+from rekindle.comparison.runs import ComparedRun, has_values, read_run
 from rekindle.observability.formatting import excerpt
 from rekindle.types import UserError
 
-__all__ = ["ACCURACY", "Comparison", "compare", "compared"]
+__all__ = ["ACCURACY", "GREEDY", "Comparison", "compare", "compared"]
 
 ACCURACY = "eval/accuracy"
+GREEDY = "eval/greedy"
+MEASURES = (ACCURACY, GREEDY)
+"""What is compared where nothing is chosen: the first that every evaluated run has."""
 _TASK = 120
 _FURTHER_SHOWN = 12
 """Most further measures of evaluations."""
@@ -44,6 +48,7 @@ class Comparison:
         target: Accuracy whose cost is compared; None where there is none.
         costs: Axis -> cost of the target; empty where no target is above the start.
         further: Other measures of the evaluations at equal main cost, by key.
+        replaced: The measure that would have been compared, had every run it; "" where it is ``metric``.
         repeated: Directories given more than once.
         doubled: Runs that were left out, each after the one with the same settings and seed.
         empty: Runs without a step, which were left out.
@@ -59,6 +64,7 @@ class Comparison:
     target: float | None
     costs: Mapping[str, Measure]
     further: Mapping[str, Measure]
+    replaced: str = ""
     repeated: Sequence[Path] = ()
     doubled: Sequence[tuple[ComparedRun, ComparedRun]] = ()
     empty: Sequence[ComparedRun] = ()
@@ -74,6 +80,25 @@ class Comparison:
         return [run for arm in self.arms for run in arm.runs.values()]
 
     @property
+    def text(self) -> str:
+        """What was seen, notes, and the main table, for a terminal."""
+        from rekindle.comparison.text import terminal_text
+
+        return terminal_text(self)
+
+    def write(self, *paths: str | Path) -> None:
+        """Write files, whose endings say the format: .html, .md, .csv, .tex, .svg or .pdf.
+
+        Raises:
+            UserError: An ending is unknown, or a file cannot be written.
+        """
+        from rekindle.comparison.writing import check_files, write_files
+
+        files = [Path(path) for path in paths]
+        check_files(files)
+        write_files(self, files)
+
+    @property
     def comparisons(self) -> int:
         """Number of intervals of differences and ratios."""
         tables = (self.equal, self.areas, self.costs, self.further)
@@ -85,7 +110,7 @@ def compare(
     *,
     baseline: str | None = None,
     target: float | None = None,
-    metric: str = ACCURACY,
+    metric: str | None = None,
     axis: str = "rollouts",
 ) -> Comparison:
     """Compare the runs in and below directories.
@@ -94,16 +119,26 @@ def compare(
         directories: Run directories, or directories of them.
         baseline: Name or recipe of the arm to compare with; None: GRPO, or the first.
         target: Accuracy whose cost is compared; None: what every seed of the baseline ends with at least.
-        metric: Key of the step log to compare.
+        metric: Key of the step log to compare; None: ``eval/accuracy``, or ``eval/greedy`` where not every run has it.
         axis: Main cost, a key of ``AXES``.
 
     Raises:
         UserError: There is nothing to compare, or the runs have different tasks.
         RunError: A file of a run is broken.
     """
+    if not directories:
+        raise UserError("no runs were given; give directories of runs, or of a sweep")
+    _check_options(axis, target)
     found = find_runs(directories)
-    runs = [read_run(directory, metric) for directory in found.runs]
+    runs = [read_run(directory, metric or ACCURACY) for directory in found.runs]
     return compared(runs, baseline=baseline, target=target, metric=metric, axis=axis, repeated=found.repeated)
+
+
+def _check_options(axis: str, target: float | None) -> None:
+    if axis not in AXES:
+        raise UserError(f"--x {axis} is no cost; choose one of {', '.join(AXES)}")
+    if target is not None and not math.isfinite(target):
+        raise UserError(f"--target {target} is no accuracy; give a number, e.g. 0.7")
 
 
 def compared(
@@ -111,7 +146,7 @@ def compared(
     *,
     baseline: str | None = None,
     target: float | None = None,
-    metric: str = ACCURACY,
+    metric: str | None = None,
     axis: str = "rollouts",
     repeated: Sequence[Path] = (),
 ) -> Comparison:
@@ -120,6 +155,7 @@ def compared(
     if not made:
         raise UserError(f"no run has a step yet ({few(run.directory for run in runs)}); compare runs that have begun")
     _check_tasks(made)
+    chosen, metric = metric, metric or _common_measure(made)
     arms, doubled = grouped_arms(made)
     base = baseline_of(arms, baseline)
     arms = [base, *(arm for arm in arms if arm is not base)]
@@ -140,10 +176,18 @@ def compared(
         if goal is not None and goal > _start(arms, metric, axis)
         else {},
         further={key: at_equal_cost(arms, base, key, axis, at) for key in _further(made, metric)} if common else {},
+        replaced="" if chosen is not None or metric == ACCURACY else ACCURACY,
         repeated=repeated,
         doubled=doubled,
         empty=[run for run in runs if not run.step],
     )
+
+
+def _common_measure(runs: Sequence[ComparedRun]) -> str:
+    """The first usual measure that every evaluated run has."""
+    evaluated = [run for run in runs if any(has_values(run, key) for key in MEASURES)]
+    common = (key for key in MEASURES if evaluated and all(has_values(run, key) for run in evaluated))
+    return next(common, ACCURACY)
 
 
 def _known_axes(runs: Sequence[ComparedRun], axis: str) -> list[str]:
@@ -165,7 +209,7 @@ def _start(arms: Sequence[Arm], metric: str, axis: str) -> float:
 
 def _further(runs: Sequence[ComparedRun], metric: str) -> list[str]:
     """Other measures that every evaluated run has."""
-    evaluated = [run.curves for run in runs if any(curve.x for curve in run.curves.get(metric, {}).values())]
+    evaluated = [run.curves for run in runs if has_values(run, metric)]
     if not evaluated:
         return []
     common = set.intersection(*(set(curves) for curves in evaluated))

@@ -1,8 +1,6 @@
 """The comparison as one HTML file that opens offline, in the style of the report."""
 
-import base64
 from collections.abc import Iterator, Sequence
-from html import escape
 
 from rekindle.comparison.axes import AXES
 from rekindle.comparison.comparing import Comparison
@@ -85,7 +83,7 @@ def _part(part: Part, comparison: Comparison) -> str:
         others = [axis for axis in comparison.axes[1:] if axis in comparison.equal]
         figures = page.grid(*(_figure(comparison, axis, f"By {AXES[axis].name}") for axis in others))
         matrix, full = tables[: -len(others)], page.grid(*tables[-len(others) :])
-        tables = [figures, *matrix, f"<details>\n<summary>{_FOLDED}</summary>\n{full}\n</details>"]
+        tables = [figures, *matrix, page.fold(_FOLDED, full)]
     return page.section(part.heading, *(page.paragraph(text, "soft") for text in part.sentences), *_spaced(tables))
 
 
@@ -174,16 +172,11 @@ def _sample(sample: Sample) -> str:
 
 def _downloads(comparison: Comparison) -> str:
     """Links to the data, which is in the page itself."""
-    files = {
-        "comparison.csv": ("text/csv", csv_text(comparison), "every value, interval and finding, a line each"),
-        "curves.csv": ("text/csv", curves_csv(comparison), "every evaluation of every run"),
-        "comparison.md": ("text/markdown", markdown_text(comparison), "this page's text and tables"),
-        "comparison.tex": ("text/plain", latex_text(comparison), "the tables for a paper"),
-    }
-    links = "".join(f"<li>{_link(name, kind, text)} {escape(what)}</li>" for name, (kind, text, what) in files.items())
-    return page.section("Data", f'<div class="card"><ul>{links}</ul></div>')
-
-
-def _link(name: str, kind: str, text: str) -> str:
-    data = base64.b64encode(text.encode("utf-8", "replace")).decode()
-    return f'<a download="{escape(name)}" href="data:{kind};charset=utf-8;base64,{data}">{escape(name)}</a>'
+    files = (
+        ("comparison.csv", csv_text(comparison), "text/csv", "every value, interval and finding, a line each"),
+        ("curves.csv", curves_csv(comparison), "text/csv", "every evaluation of every run"),
+        ("comparison.md", markdown_text(comparison), "text/markdown", "this page's text and tables"),
+        ("comparison.tex", latex_text(comparison), "text/plain", "the tables for a paper"),
+    )
+    entries = ((page.download(name, text, name, kind), about) for name, text, kind, about in files)
+    return page.section("Data", page.downloads(*entries))

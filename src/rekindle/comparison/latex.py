@@ -28,7 +28,8 @@ def latex_text(comparison: Comparison) -> str:
 
 
 def _lines(comparison: Comparison) -> Iterator[str]:
-    yield r"% Needs \usepackage{booktabs,textcomp}, and \usepackage[T1]{fontenc} or a Unicode engine."
+    yield r"% Needs \usepackage{booktabs,graphicx,textcomp}, and \usepackage[T1]{fontenc} or a Unicode engine."
+    yield "% A table that is wider than the line is made smaller."
     yield "% Intervals: 95 %, paired by seed; p-values: Holm within each table."
     for sentence in claims(comparison):
         yield f"% {_plain(sentence)}"
@@ -39,16 +40,17 @@ def _lines(comparison: Comparison) -> Iterator[str]:
 
 def _table(table: Table, heading: str) -> Iterator[str]:
     yield r"\begin{table}[t]"
-    yield r"  \centering\small"
+    yield r"  \centering\footnotesize\setlength{\tabcolsep}{4pt}"
     yield rf"  \caption{{{_plain(heading)}. {_plain(table.name)}.}}"
-    yield rf"  \begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}"
+    yield rf"  \sbox0{{\begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}"
     yield r"    \toprule"
     yield f"    {' & '.join(map(_plain, table.columns))} \\\\"
     yield r"    \midrule"
     for row in table.rows:
         yield f"    {' & '.join(map(_plain, row))} \\\\"
     yield r"    \bottomrule"
-    yield r"  \end{tabular}"
+    yield r"  \end{tabular}}%"
+    yield r"  \ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi"
     yield r"\end{table}"
 
 

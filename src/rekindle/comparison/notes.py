@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from rekindle.choices import few
 from rekindle.comparison.axes import AXES
-from rekindle.comparison.comparing import Comparison
-from rekindle.comparison.runs import ComparedRun
-from rekindle.comparison.settings import MEASURING, differing, shown_value
+from rekindle.comparison.comparing import ACCURACY, GREEDY, Comparison
+from rekindle.comparison.runs import ComparedRun, has_values
+from rekindle.comparison.settings import differing, shown_value
 from rekindle.comparison.words import listed, metric_name
 from rekindle.observability.formatting import counted, excerpt, grouped
 
@@ -17,7 +17,7 @@ _MOST = 5
 """Most runs that a note names."""
 _SHORT = 0.9
 """A run that ends before this part of the others' cost limits the comparison, and is named."""
-_MACHINE = ("host", "device", "threads", "processes")
+_MACHINE = ("host", "device", "threads", "processes", "trainer")
 
 
 def run_name(run: ComparedRun) -> str:
@@ -43,17 +43,22 @@ def _names(runs: Sequence[ComparedRun]) -> str:
     return few(map(run_name, runs), _MOST)
 
 
+def _verb(runs: Sequence[object], one: str, several: str) -> str:
+    return one if len(runs) == 1 else several
+
+
 def _left_out(comparison: Comparison) -> Iterator[str]:
     if comparison.repeated:
         names = few((excerpt(str(path), _NAME) for path in comparison.repeated), _MOST)
-        yield f"{names} was given more than once and counts once."
+        yield f"{names} {_verb(comparison.repeated, 'was', 'were')} given more than once and counts once."
     for kept, left in comparison.doubled:
         yield (
             f"{run_name(left)} is left out: it has the settings and the seed of {run_name(kept)}, so it is no further "
             "seed."
         )
     if comparison.empty:
-        yield f"{_names(comparison.empty)} has no step yet and is left out."
+        verbs = _verb(comparison.empty, "has no step yet and is", "have no step yet and are")
+        yield f"{_names(comparison.empty)} {verbs} left out."
 
 
 def _unfinished(runs: Sequence[ComparedRun]) -> Iterator[str]:
@@ -68,14 +73,29 @@ def _unfinished(runs: Sequence[ComparedRun]) -> Iterator[str]:
 
 def _evaluations(comparison: Comparison) -> Iterator[str]:
     name = metric_name(comparison.metric)
-    without = [run for run in comparison.runs if not any(curve.x for curve in run.curves[comparison.metric].values())]
+    if comparison.replaced:
+        runs = [run for run in comparison.runs if not has_values(run, comparison.replaced)]
+        yield (
+            f"The {name} is compared, because {_names(runs)} {_verb(runs, 'has', 'have')} no "
+            f"{metric_name(comparison.replaced)}: every run is compared by the same measure."
+        )
+    without = [run for run in comparison.runs if not has_values(run, comparison.metric)]
     if len(without) == len(comparison.runs):
         yield (
             f"No run has a value of {comparison.metric} in its metrics, so nothing can be said about {name}: set "
             "eval.every and eval.prompts (in TRL, eval_dataset and eval_strategy), or choose another --metric."
         )
     elif without:
-        yield f"{_names(without)} has no evaluation ({comparison.metric}) and is missing from every comparison."
+        has, is_missing = _verb(without, "has", "have"), _verb(without, "is", "are")
+        yield (
+            f"{_names(without)} {has} no evaluation ({comparison.metric}) and {is_missing} missing from every "
+            "comparison."
+        )
+    if other := [run for run in without if comparison.metric == ACCURACY and has_values(run, GREEDY)]:
+        yield (
+            f"{_names(other)} {_verb(other, 'has a', 'have a')} greedy accuracy only, which is not compared with a "
+            "sampled one: verl samples its validation with actor_rollout_ref.rollout.val_kwargs.temperature=1."
+        )
     if not comparison.metric.startswith(("eval/", "level_")):
         yield (
             f"{comparison.metric} is measured on the prompts that each recipe chose to train on, not on the same "
@@ -84,8 +104,8 @@ def _evaluations(comparison: Comparison) -> Iterator[str]:
     unlisted = [run for run in comparison.runs if not run.tasks.held_out and run not in without]
     if unlisted:
         yield (
-            f"{_names(unlisted)} does not list its held-out prompts; whether they are those of the other runs could "
-            "not be checked."
+            f"{_names(unlisted)} {_verb(unlisted, 'does not list its', 'do not list their')} held-out prompts; whether "
+            "they are those of the other runs could not be checked."
         )
 
 
@@ -123,8 +143,9 @@ def _seeds(comparison: Comparison) -> Iterator[str]:
 
 
 def _measuring(runs: Sequence[ComparedRun]) -> Iterator[str]:
-    for key in MEASURING:
-        values = {shown_value(run.settings.get(key)): None for run in runs}
+    for key in dict.fromkeys(key for run in runs for key in run.measuring):
+        known = [run.measuring[key] for run in runs if key in run.measuring]
+        values = {shown_value(f"{value:g}" if isinstance(value, float) else value): None for value in known}
         if len(values) > 1:
             yield f"Runs were evaluated differently: {key} is {listed(list(values))}."
 

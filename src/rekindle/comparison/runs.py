@@ -10,12 +10,15 @@ import numpy as np
 
 from rekindle.comparison.axes import AXES
 from rekindle.comparison.curves import Curve
-from rekindle.comparison.settings import SEED, Settings, flat_settings
+from rekindle.comparison.settings import MEASURING, SEED, Settings
 from rekindle.comparison.task_lists import RunTasks, read_tasks
+from rekindle.config import flat_settings
 from rekindle.observability.rows import number
 from rekindle.observability.runs import Run, RunError, load_run
 
-__all__ = ["ComparedRun", "read_run"]
+__all__ = ["ComparedRun", "has_values", "read_run"]
+
+TEMPERATURE = "the temperature of sampled evaluations"
 
 _EVALUATED = ("eval/", "level_")
 _FURTHER = {"eval/failed"}
@@ -72,6 +75,28 @@ class ComparedRun:
         """Number of held-out prompts, as far as it is known."""
         known = number(self.info, "held_out") or number(self.settings, "eval.prompts")
         return known or None
+
+    @property
+    def samples(self) -> float | None:
+        """Completions of a held-out prompt in a sampled evaluation, as far as it is known."""
+        return number(self.info, "eval_samples") if self.trainer else number(self.settings, "eval.samples")
+
+    @property
+    def measuring(self) -> Mapping[str, Any]:
+        """Settings of its evaluations by key; another trainer has its own, of which some are in ``run.json``."""
+        if not self.trainer:
+            return {key: self.settings.get(key) for key in MEASURING} | {TEMPERATURE: 1.0}
+        found = {
+            "eval.prompts": self.prompts,
+            "eval.samples": self.samples,
+            TEMPERATURE: number(self.info, "eval_temperature") or None,
+        }
+        return {key: value for key, value in found.items() if value is not None}
+
+
+def has_values(run: ComparedRun, key: str) -> bool:
+    """Whether a run has a value of a measure."""
+    return any(curve.x for curve in run.curves.get(key, {}).values())
 
 
 def read_run(directory: Path, metric: str = "eval/accuracy") -> ComparedRun:

@@ -6,12 +6,12 @@ checkpoints, samples, evaluations and trackers. So is the length, where the lear
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rekindle.observability.formatting import excerpt
 
-__all__ = ["MEASURING", "Settings", "differing", "flat_settings", "identity", "shown_value"]
+__all__ = ["MEASURING", "Settings", "differing", "identity", "shown_value"]
 
 Settings = Mapping[str, Any]
 """Dotted key -> value; a key without a value is missing."""
@@ -28,23 +28,6 @@ _BOOKKEEPING = (
 _LENGTH = ("train.steps", "train.rollouts", "train.tokens")
 _SHOWN = 60
 """Most characters of a value."""
-
-
-def flat_settings(config: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """The values of nested tables by dotted key; lists of tables are numbered, and empty lists are left out."""
-    return dict(_flat(config, above))
-
-
-def _flat(config: Mapping[str, Any], above: str) -> Iterator[tuple[str, Any]]:
-    for key, value in config.items():
-        name = f"{above}{key}"
-        if isinstance(value, dict):
-            yield from _flat(value, f"{name}.")
-        elif isinstance(value, list) and value and isinstance(value[0], dict):
-            for index, table in enumerate(value):
-                yield from _flat(table, f"{name}[{index}].")
-        elif value not in ([], None):
-            yield name, value
 
 
 def identity(settings: Settings) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from rekindle.comparison.curves import late_points
 from rekindle.comparison.measures import Measure, Row
 from rekindle.comparison.words import capital, finding, limits, listed, metric_name, plus_minus
 from rekindle.observability.formatting import counted, percent
-from rekindle.observability.rows import number
 from rekindle.statistics.words import NO_DIFFERENCE
 
 __all__ = ["claims", "evaluation_noise", "title"]
@@ -94,7 +93,7 @@ def evaluation_noise(comparison: Comparison) -> str:
 def _binomial(comparison: Comparison, measure: Measure) -> Iterator[tuple[float, float, int]]:
     """Binomial variance of one evaluation, of the mean of a run's late ones, and their number; for the first arm."""
     run = comparison.baseline.first
-    samples, curve = number(run.settings, "eval.samples") or 1.0, run.curves[comparison.metric].get(comparison.axis)
+    samples, curve = run.samples or 1.0, run.curves[comparison.metric].get(comparison.axis)
     known = measure.rows[0].known
     if run.prompts and curve is not None and curve.x and known:
         rate = min(1.0, max(0.0, statistics.fmean(known)))

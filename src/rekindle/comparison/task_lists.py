@@ -22,7 +22,7 @@ class RunTasks:
     """Tasks of a run.
 
     Attributes:
-        held_out: Digest of the held-out prompts, in any order; "" where none are listed.
+        held_out: Digest of the held-out prompts, in any order and whatever their ids; "" where none are listed.
         pool: The smallest hashes of the prompts of the pool; empty where none are listed.
     """
 
@@ -39,7 +39,7 @@ class RunTasks:
 def read_tasks(path: Path) -> RunTasks:
     """Read a list of tasks; a missing or damaged one is an empty list."""
     try:
-        held_out = sorted({f"{line['id']} {line['prompt']}" for line in _lines(path, "held_out")})
+        held_out = sorted({str(line["prompt"]) for line in _lines(path, "held_out")})
         pool = (str(line["prompt"]) for line in islice(_lines(path, "pool"), _POOL_READ))
         smallest = frozenset(heapq.nsmallest(_SKETCH, set(pool)))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):

@@ -3,17 +3,15 @@
 A text that a spreadsheet would run as a formula gets an apostrophe before it; numbers are written as they are.
 """
 
-import csv
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from io import StringIO
 
 from rekindle.comparison.axes import AXES
 from rekindle.comparison.comparing import Comparison
 from rekindle.comparison.measures import Measure, Row
 from rekindle.comparison.notes import run_name
 from rekindle.comparison.words import finding
-from rekindle.observability.csv_text import not_a_formula
+from rekindle.observability.csv_text import Value, csv_lines
 from rekindle.observability.formatting import excerpt
 from rekindle.statistics.comparisons import Paired
 
@@ -26,8 +24,6 @@ COLUMNS = (
 CURVE_COLUMNS = ("run", "arm", "seed", "metric", "value", *AXES)
 _TEXT = 500
 """Most characters of a cell."""
-
-Cell = str | int | float | None
 
 
 def csv_text(comparison: Comparison) -> str:
@@ -43,7 +39,7 @@ def curves_csv(comparison: Comparison) -> str:
     return _written(CURVE_COLUMNS, _points(comparison))
 
 
-def _lines(comparison: Comparison) -> Iterator[Mapping[str, Cell]]:
+def _lines(comparison: Comparison) -> Iterator[Mapping[str, Value]]:
     tables: Sequence[tuple[str, Mapping[str, Measure]]] = (
         ("at equal cost", comparison.equal),
         ("mean over the course", comparison.areas),
@@ -52,13 +48,13 @@ def _lines(comparison: Comparison) -> Iterator[Mapping[str, Cell]]:
     )
     for name, measures in tables:
         for measure in measures.values():
-            about: dict[str, Cell] = {"measure": name, "metric": measure.key, "cost": measure.axis, "at": measure.at}
+            about: dict[str, Value] = {"measure": name, "metric": measure.key, "cost": measure.axis, "at": measure.at}
             for row in measure.rows:
                 yield from _values(about, row, censors=measures is comparison.costs)
             yield from _comparisons(about, measure, comparison.baseline.name, ratios=measures is comparison.costs)
 
 
-def _values(about: Mapping[str, Cell], row: Row, *, censors: bool) -> Iterator[Mapping[str, Cell]]:
+def _values(about: Mapping[str, Value], row: Row, *, censors: bool) -> Iterator[Mapping[str, Value]]:
     for seed, value in row.values.items():
         yield {
             "line": "run",
@@ -71,15 +67,15 @@ def _values(about: Mapping[str, Cell], row: Row, *, censors: bool) -> Iterator[M
 
 
 def _comparisons(
-    about: Mapping[str, Cell], measure: Measure, base: str, *, ratios: bool
-) -> Iterator[Mapping[str, Cell]]:
+    about: Mapping[str, Value], measure: Measure, base: str, *, ratios: bool
+) -> Iterator[Mapping[str, Value]]:
     for row in measure.rows[1:]:
         found = finding(row, measure, *(("more", "less") if ratios else ()))
-        head: dict[str, Cell] = {"line": "comparison", **about, "arm": row.arm, "baseline": base, "finding": found}
+        head: dict[str, Value] = {"line": "comparison", **about, "arm": row.arm, "baseline": base, "finding": found}
         yield head | (_compared(row.paired, row.adjusted, ratios=ratios) if row.paired else {})
 
 
-def _compared(paired: Paired, adjusted: float, *, ratios: bool) -> dict[str, Cell]:
+def _compared(paired: Paired, adjusted: float, *, ratios: bool) -> dict[str, Value]:
     t, bootstrap, mean = paired.t, paired.bootstrap, paired.mean
     if ratios:
         t, bootstrap, mean = t.exponential(), bootstrap.exponential(), math.exp(mean)
@@ -97,10 +93,10 @@ def _compared(paired: Paired, adjusted: float, *, ratios: bool) -> dict[str, Cel
     }
 
 
-def _points(comparison: Comparison) -> Iterator[Mapping[str, Cell]]:
+def _points(comparison: Comparison) -> Iterator[Mapping[str, Value]]:
     for arm in comparison.arms:
         for run in arm.runs.values():
-            about: dict[str, Cell] = {
+            about: dict[str, Value] = {
                 "run": run_name(run),
                 "arm": arm.name,
                 "seed": run.seed,
@@ -112,18 +108,9 @@ def _points(comparison: Comparison) -> Iterator[Mapping[str, Cell]]:
                 yield {**about, "value": value, **{axis: curve.x[place] for axis, curve in curves.items()}}
 
 
-def _written(columns: Sequence[str], lines: Iterator[Mapping[str, Cell]]) -> str:
-    content = StringIO()
-    writer = csv.writer(content, lineterminator="\n")
-    writer.writerow(columns)
-    for line in lines:
-        writer.writerow([_cell(line.get(column)) for column in columns])
-    return content.getvalue()
+def _written(columns: Sequence[str], lines: Iterator[Mapping[str, Value]]) -> str:
+    return csv_lines(columns, ([_cut(line.get(column)) for column in columns] for line in lines))
 
 
-def _cell(value: Cell) -> str | int | float:
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return ""
-    if isinstance(value, str):
-        return not_a_formula(excerpt(value, _TEXT))
-    return value
+def _cut(value: Value) -> Value:
+    return excerpt(value, _TEXT) if isinstance(value, str) else value

@@ -5,6 +5,7 @@ description and the condition under which it is read (``keys``, ``conditions``);
 combinations that cannot work are refused with the key's path and the remedy (``reading``, ``rules``).
 """
 
+from rekindle.config.flat_settings import flat_settings
 from rekindle.config.reading import (
     ConfigError,
     complete,
@@ -23,6 +24,7 @@ __all__ = [
     "ConfigError",
     "complete",
     "dump_toml",
+    "flat_settings",
     "merge",
     "parse_override",
     "read_toml",

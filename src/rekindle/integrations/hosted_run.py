@@ -101,7 +101,13 @@ class HostedRun:
 
     @contextmanager
     def opened(
-        self, state: Mapping[str, Any] | None, *, resumable: bool, profile: Callable[[], Profile | None], **facts: Any
+        self,
+        state: Mapping[str, Any] | None,
+        *,
+        resumable: bool,
+        profile: Callable[[], Profile | None],
+        evaluated_on: Sequence[Task] = (),
+        **facts: Any,
     ) -> Iterator[None]:
         """The run with its files and its scheduler.
 
@@ -109,6 +115,7 @@ class HostedRun:
             state: Of a checkpoint to go on from; None: the run begins.
             resumable: There is a checkpoint of an earlier run.
             profile: Makes or reads the profile, once the tasks are in their order.
+            evaluated_on: The prompts that the other trainer evaluates on, as far as they are known.
             facts: Further facts for ``run.json``.
 
         Raises:
@@ -118,7 +125,10 @@ class HostedRun:
         self.record = self._new_record()  # a script may train more than once
         self._folder.check(resume=resume, resumable=resumable)
         self._order(self._shared_order(self._folder.ordered(self._tasks, resume=resume)))
-        with self._folder.opened(self._tasks, resume=resume, **facts) as files, self.record.writing(files):
+        with (
+            self._folder.opened(self._tasks, evaluated_on, resume=resume, **facts) as files,
+            self.record.writing(files),
+        ):
             ids = (task.id for task in self._tasks)
             self._scheduler = scheduler = build_scheduler(self.config, ids, profile())
             self._supply = self._new_supply(scheduler)

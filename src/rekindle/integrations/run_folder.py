@@ -14,7 +14,7 @@ from rekindle.observability.report import write_report
 from rekindle.planning import write_null_control
 from rekindle.records import run_directory
 from rekindle.records.run_files import RunFiles
-from rekindle.records.run_tasks import keep_tasks, same_tasks
+from rekindle.records.run_tasks import keep_tasks, same_pool
 from rekindle.types import Task, UserError
 
 __all__ = ["RunFolder"]
@@ -78,14 +78,17 @@ class RunFolder:
         if self._directory is None or not resume:
             return [task.id for task in tasks]
         with self._worded():
-            return [task.id for task in same_tasks(self._directory, tasks, ())[0]]
+            return [task.id for task in same_pool(self._directory, tasks)]
 
     @contextmanager
-    def opened(self, tasks: Sequence[Task], *, resume: bool, **facts: Any) -> Iterator[RunFiles | None]:
+    def opened(
+        self, tasks: Sequence[Task], evaluated_on: Sequence[Task], *, resume: bool, **facts: Any
+    ) -> Iterator[RunFiles | None]:
         """The files of the run, closed at the end, and with a report where the body did not fail.
 
         Args:
             tasks: The tasks of the run, in its order.
+            evaluated_on: The prompts that the other trainer evaluates on, as far as they are known.
             resume: The run goes on from a checkpoint, and its account removes what came after it.
             facts: Further facts for ``run.json``.
         """
@@ -95,7 +98,7 @@ class RunFolder:
         with ExitStack() as stack:
             with self._worded():
                 stack.enter_context(run_directory.locked(self._directory))
-                replaced = self._begin(tasks, facts) if not resume else False
+                replaced = self._begin(tasks, evaluated_on, facts) if not resume else False
             proposals = "proposals.jsonl" if plays_itself(self._config) else None
             files = stack.enter_context(opened_run_files(self._directory, proposals=proposals))
             if not resume:
@@ -108,14 +111,14 @@ class RunFolder:
         write_null_control(self._config, self._directory)
         self._say(f"report: {write_report(self._directory)}")
 
-    def _begin(self, tasks: Sequence[Task], facts: Mapping[str, Any]) -> bool:
+    def _begin(self, tasks: Sequence[Task], evaluated_on: Sequence[Task], facts: Mapping[str, Any]) -> bool:
         """Write the files that a run begins with; whether there was an earlier one."""
         directory = self._directory
         assert directory is not None, "only the main process has files"
         try:
             replaced = (directory / "metrics.jsonl").exists() and (directory / "metrics.jsonl").stat().st_size > 0
             run_directory.describe(directory, self._config, pool=len(tasks), command=list(sys.argv), **facts)
-            keep_tasks(directory, tasks, ())
+            keep_tasks(directory, tasks, evaluated_on)
         except OSError as error:
             raise ConfigError(f"{directory} cannot be written ({error}); choose another --out") from error
         return replaced

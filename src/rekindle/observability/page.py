@@ -20,6 +20,7 @@ __all__ = [
     "details",
     "document",
     "download",
+    "downloads",
     "figure",
     "filters",
     "fold",
@@ -148,10 +149,10 @@ def command(text: str) -> str:
     return f'<pre class="command"><code>{escape(text)}</code></pre>'
 
 
-def download(name: str, text: str, words: str = "CSV") -> str:
+def download(name: str, text: str, words: str = "CSV", kind: str = "text/csv") -> str:
     """A link that saves ``text`` as the file ``name``; the text is in the page."""
-    address = f"data:text/csv;charset=utf-8,{quote(text, safe=' ,.-_/()', errors='replace')}".replace(" ", "%20")
-    label = f"Save the numbers as {name}"
+    address = f"data:{kind};charset=utf-8,{quote(text, safe=' ,.-_/()', errors='replace')}".replace(" ", "%20")
+    label = f"Save {'the numbers' if kind == 'text/csv' else 'the text'} as {name}"
     return (
         f'<a class="download" download="{escape(name)}" href="{escape(address)}" title="{escape(label)}" '
         f'aria-label="{escape(label)}">{escape(words)}</a>'
@@ -189,6 +190,12 @@ def figure(
         + (f"\n{_legend(legend)}" if legend else "")
         + "\n</figure>"
     )
+
+
+def downloads(*entries: tuple[str, str]) -> str:
+    """Links that ``download`` makes, each with a sentence about the file."""
+    lines = "".join(f"<li>{link} {escape(about)}</li>" for link, about in entries)
+    return f'<div class="card"><ul class="files">{lines}</ul></div>'
 
 
 def legend(colors: Mapping[str, str]) -> str:

@@ -9,17 +9,18 @@ removes the lines of the steps that it makes again.
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from rekindle.notices import Notice
+from rekindle.notices import Notice, opened
 from rekindle.observability.step_log import StepLog, read_step_log
 
-__all__ = ["KeptWarning", "WarningsLog", "read_warnings"]
+__all__ = ["KeptWarning", "WarningsLog", "read_warnings", "warnings_kept_in"]
 
 
 def _now() -> datetime:
@@ -118,3 +119,14 @@ def read_warnings(path: str | Path) -> list[KeptWarning]:
 def _fields(line: Mapping[str, Any]) -> tuple[str, str, int, int]:
     count = line.get("count", 1)
     return str(line.get("text", "")), str(line.get("source", "")), count if isinstance(count, int) else 1, line["step"]
+
+
+@contextmanager
+def warnings_kept_in(path: Path | None) -> Iterator[None]:
+    """Keep all warnings of the body, earlier ones included, in a file; None: they are only shown."""
+    if path is None:
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with WarningsLog(path) as log, opened() as channel, channel.kept_in(log):
+        yield

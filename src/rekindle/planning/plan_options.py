@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -28,8 +27,9 @@ MOST_PROMPTS = 10**8
 SCALES = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
 
 
-class Asked(Protocol):
-    """Options of the command line, as given."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Options as they were given; lists are texts such as ``"4,8"``."""
 
     profile: Path
     recipe: str | None

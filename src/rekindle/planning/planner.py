@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -17,8 +18,8 @@ from rekindle.scheduling.profiling import ProfileError
 
 __all__ = ["FASTER", "GAIN", "GAIN_SPREAD", "ArmPlan", "Plan", "PlanSettings", "Progress", "make_plan"]
 
-GAIN = 0.06
-"""Rise of the log-odds of success in an update whose groups all have signal, where no run says it."""
+GAIN = 0.08
+"""Rise of the ability in an update whose groups all have signal, where no run says it."""
 GAIN_SPREAD = float(np.log(2.5))
 """Standard deviation of its logarithm."""
 FASTER = 3.0
@@ -38,7 +39,7 @@ class PlanSettings:
         prompts: Of the pool.
         horizon: Where the plan of a recipe ends.
         words: The horizon in words, e.g. "one epoch".
-        gain: Rise of the log-odds in an update full of signal; 0: a policy that does not learn.
+        gain: Rise of the ability in an update full of signal; 0: a policy that does not learn.
         gain_known: Whether it was measured or given, so that it has no spread.
         seed: Of all draws.
     """
@@ -82,6 +83,7 @@ class Plan:
         left_out: A sentence for each recipe without a plan.
         interrupted: Whether the user ended it; then ``arms`` has what was finished.
         on_cluster: Recipes on a cluster.
+        parameters: Of the model; 0 where they are not known.
     """
 
     rates: PassRates
@@ -91,10 +93,30 @@ class Plan:
     left_out: list[str] = field(default_factory=list)
     interrupted: bool = False
     on_cluster: list[ClusterArm] = field(default_factory=list)
+    parameters: int = 0
 
     def arm(self, recipe: str, size: int | None) -> ArmPlan | None:
         """The plan of a recipe at a size."""
         return next((one for one in self.arms if (one.arm.recipe, one.arm.size) == (recipe, size)), None)
+
+    @property
+    def text(self) -> str:
+        """The table and the advice, for a terminal."""
+        from rekindle.planning.advice import advice
+        from rekindle.planning.plan_table import plan_lines
+
+        return "\n".join(plan_lines(self, self.parameters, advice(self)))
+
+    def write(self, path: str | Path) -> None:
+        """Write the page, an HTML file.
+
+        Raises:
+            UserError: It cannot be written.
+        """
+        from rekindle.planning.advice import advice
+        from rekindle.planning.plan_page import write_page
+
+        write_page(self, self.parameters, advice(self), Path(path))
 
 
 class _EndedError(Exception):

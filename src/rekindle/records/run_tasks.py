@@ -9,15 +9,16 @@ the lines is that of the run's pool.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from rekindle.choices import few
 from rekindle.notices import warn
+from rekindle.records.durable_files import sync
 from rekindle.types import Task, UserError
 
-__all__ = ["RunTasksError", "keep_tasks", "same_tasks"]
+__all__ = ["RunTasksError", "keep_tasks", "same_pool", "same_tasks"]
 
 FILE = "tasks.jsonl"
 TEXT = 300
@@ -25,6 +26,7 @@ TEXT = 300
 Part = Literal["pool", "held_out"]
 NAMES: Mapping[Part, str] = {"pool": "the pool", "held_out": "the held-out prompts"}
 Line = Mapping[str, str]
+KEYS = ("set", "id", "prompt", "answer")
 
 
 class RunTasksError(UserError):
@@ -37,7 +39,9 @@ def keep_tasks(directory: Path, pool: Sequence[Task], held_out: Sequence[Task]) 
     with partial.open("w", encoding="utf-8") as file:
         for part, tasks in (("pool", pool), ("held_out", held_out)):
             file.writelines(json.dumps({"set": part, **_line(task), **_for_people(task)}) + "\n" for task in tasks)
+    sync(partial)
     partial.replace(directory / FILE)
+    sync(directory)
 
 
 def same_tasks(
@@ -50,17 +54,24 @@ def same_tasks(
     Raises:
         RunTasksError: Tasks were added or removed, or their prompts were changed; or the list is damaged.
     """
-    path = directory / FILE
-    if not path.exists():
-        return tuple(pool), tuple(held_out)
-    saved = list(_saved(path))
-    ordered_pool = _same(path, "pool", [line for line in saved if line["set"] == "pool"], pool)
-    return ordered_pool, _same(path, "held_out", [line for line in saved if line["set"] == "held_out"], held_out)
+    saved = _saved(directory / FILE)
+    return _same("pool", saved, pool), _same("held_out", saved, held_out)
 
 
-def _same(path: Path, part: Part, saved: Sequence[Line], tasks: Sequence[Task]) -> tuple[Task, ...]:
+def same_pool(directory: Path, pool: Sequence[Task]) -> tuple[Task, ...]:
+    """The same for the pool alone, where another trainer evaluates on prompts of its own, which may change.
+
+    Raises:
+        RunTasksError: See ``same_tasks``.
+    """
+    return _same("pool", _saved(directory / FILE), pool)
+
+
+def _same(part: Part, saved: Sequence[Line] | None, tasks: Sequence[Task]) -> tuple[Task, ...]:
+    if saved is None:
+        return tuple(tasks)
     now = {task.id: task for task in tasks}
-    before = {line["id"]: line for line in saved}
+    before = {line["id"]: line for line in saved if line["set"] == part}
     changes = {
         "added": [name for name in now if name not in before],
         "removed": [name for name in before if name not in now],
@@ -112,12 +123,13 @@ def _hash(texts: Sequence[str]) -> str:
     return hashlib.blake2b(json.dumps(texts).encode(), digest_size=8).hexdigest()
 
 
-def _saved(path: Path) -> Iterator[Line]:
+def _saved(path: Path) -> list[Line] | None:
+    """The lines of the file; None where there is none."""
+    if not path.exists():
+        return None
     try:
         with path.open(encoding="utf-8") as file:
-            for line in file:
-                found = json.loads(line)
-                yield {name: str(found[name]) for name in ("set", "id", "prompt", "answer")}
+            return [{name: str(line[name]) for name in KEYS} for line in map(json.loads, file)]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise RunTasksError(
             f"{path} is damaged ({error}); restore it, or delete it to go on without a check of the tasks"

@@ -8,8 +8,10 @@ from types import MappingProxyType
 from rekindle.scheduling.group_records import GroupRecord
 from rekindle.types import Fate, UserError
 
-__all__ = ["Ledger", "LedgerError", "strange_part"]
+__all__ = ["LEDGER", "Ledger", "LedgerError", "strange_part"]
 
+LEDGER = "ledger.sqlite"
+"""Its name in a run directory."""
 SCHEMA_VERSION = 2
 
 _COLUMNS = {
@@ -119,6 +121,11 @@ class Ledger:
             return {fate: int(found.get(fate, 0)) for fate in Fate}
         except (sqlite3.DatabaseError, TypeError, ValueError, OverflowError) as error:
             raise self._unusable(error) from error
+
+    def last_request(self) -> int:
+        """Largest id of a request; -1 without rows."""
+        found = self._connection.execute("SELECT MAX(request_id) FROM groups").fetchone()[0]
+        return -1 if found is None else int(found)
 
     def check(self, generated: int, remedy: str = "please report this") -> None:
         """Check the conservation law: the rollouts of all fates add up to the rollouts generated.

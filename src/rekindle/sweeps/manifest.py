@@ -9,11 +9,11 @@ from typing import Any
 
 from rekindle import __version__
 from rekindle.choices import few
-from rekindle.config import ConfigError
+from rekindle.config import ConfigError, flat_settings
 from rekindle.evaluation.atomic_write import atomic_write
 from rekindle.locking import lock, waiting_for_lock
 from rekindle.notices import Say
-from rekindle.records.run_directory import EXTENDABLE, locked
+from rekindle.records.run_directory import AUDITS, EXTENDABLE, locked
 from rekindle.sweeps.status import Status
 
 __all__ = ["LOGS", "Manifest", "check_directory", "locked_sweep"]
@@ -21,8 +21,8 @@ __all__ = ["LOGS", "Manifest", "check_directory", "locked_sweep"]
 FILE = "sweep.json"
 VERSION = 1
 LOGS = "logs"
-MAY_CHANGE = {*EXTENDABLE, "recipe", "train.seed", "audits"}
-"""Keys that are the sweep's own, that a run may change when it is resumed, or that change nothing in a training."""
+MAY_CHANGE = {*EXTENDABLE, "recipe", "train.seed"}
+"""Keys that are the sweep's own, or that a run may change when it is resumed; so are those of audits."""
 
 
 class Manifest:
@@ -130,9 +130,9 @@ def _is_whole(found: object) -> bool:
 
 
 def _refuse_other_settings(directory: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    old, new = _flat(before), _flat(json.loads(json.dumps(now, default=str)))
+    old, new = flat_settings(before), flat_settings(json.loads(json.dumps(now, default=str)))
     differing = {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
-    changed = sorted(differing - MAY_CHANGE)
+    changed = sorted(key for key in differing - MAY_CHANGE if not key.startswith(AUDITS))
     if not changed:
         return
     key, *others = changed
@@ -143,14 +143,6 @@ def _refuse_other_settings(directory: Path, before: Mapping[str, Any], now: Mapp
         f"{f'; other too: {few(others)}' if others else ''}; a sweep goes on with the settings that it began with "
         "(its seeds, recipes and length may change), or choose another --out"
     )
-
-
-def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Nested settings by dotted key."""
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        found |= _flat(value, f"{above}{key}.") if isinstance(value, Mapping) else {above + key: value}
-    return found
 
 
 @contextmanager

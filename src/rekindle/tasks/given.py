@@ -10,7 +10,7 @@ from rekindle.tasks.row_tasks import RowReader
 from rekindle.tasks.task_set import TaskError, TaskSet
 from rekindle.types import Task
 
-__all__ = ["given_tasks"]
+__all__ = ["given_questions", "given_tasks"]
 
 SEED = 0
 """Chooses the held-out prompts, as for a file."""
@@ -42,6 +42,20 @@ def given_tasks(
     apart = None if held_out is None else Named("held_out", _read(held_out, "held_out", reader))
     found = Named("tasks", _read(rows, "tasks", reader))
     return divided(found, apart, pool_size=pool_size, eval_prompts=eval_prompts, seed=SEED)
+
+
+def given_questions(rows: Sequence[Task | Mapping[str, Any]], *, columns: ColumnsTable, needs_answers: bool) -> TaskSet:
+    """Given rows that are all asked: a pool without held-out prompts.
+
+    Args:
+        rows: See ``given_tasks``.
+        columns: See ``given_tasks``.
+        needs_answers: See ``given_tasks``.
+
+    Raises:
+        TaskError: See ``given_tasks``.
+    """
+    return TaskSet(tuple(_read(rows, "tasks", RowReader(columns, needs_answers, "any"))), ())
 
 
 def _read(rows: Sequence[Task | Mapping[str, Any]], name: str, reader: RowReader) -> list[Task]:

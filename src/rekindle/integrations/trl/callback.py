@@ -1,8 +1,9 @@
 """The moments of TRL's training loop at which a step of the run ends."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from rekindle.integrations.recorded_run import RecordedRun
@@ -10,8 +11,8 @@ from rekindle.integrations.trl.updates.update_meter import UpdateMeter
 
 __all__ = ["RunCallback"]
 
-EVALUATED = {"eval_reward": "eval/accuracy"}
-"""Our metric by TRL's, whose mean reward on held-out prompts is the accuracy of rewards of 0 or 1."""
+EVALUATED = "eval_reward"
+"""Metric that every evaluation has; of several datasets by name, each has another one, and none is the run's."""
 
 
 class Stepping(Protocol):
@@ -25,12 +26,24 @@ class Stepping(Protocol):
         """Account of the run."""
         ...
 
+    def all_finite(self, parameters: Sequence[Tensor]) -> bool:
+        """Whether the gradients of all processes are finite."""
+        ...
+
+    def skip(self) -> None:
+        """Count an optimizer step that is not made, and keep what led to it."""
+        ...
+
     def end_step(self) -> None:
         """End the step of the run where its rollouts are used up."""
         ...
 
     def note(self, metrics: Mapping[str, float]) -> None:
         """Add metrics to a step."""
+        ...
+
+    def evaluated(self) -> Mapping[str, float]:
+        """Metrics of the evaluation that was made."""
         ...
 
 
@@ -47,8 +60,13 @@ class RunCallback(TrainerCallback):
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **named: Any
     ) -> None:
-        """Note the learning rate of an optimizer step."""
+        """Note the learning rate of an optimizer step, and skip it where its gradient is not finite."""
         self._trainer.meter.step(float(named["optimizer"].param_groups[0]["lr"]))
+        parameters = [one for one in named["model"].parameters() if one.grad is not None]
+        if not self._trainer.all_finite(parameters):
+            for one in parameters:
+                one.grad = None  # AdamW leaves a parameter without gradient as it is
+            self._trainer.skip()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **named: Any) -> None:
         """End the step of the run where its rollouts are used up."""
@@ -66,5 +84,6 @@ class RunCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: Any = None, **named: Any
     ) -> None:
         """Add held-out numbers to the step."""
-        found = {ours: metrics[theirs] for theirs, ours in EVALUATED.items() if theirs in (metrics or {})}
-        self._trainer.note(found)
+        found = self._trainer.evaluated()
+        if EVALUATED in (metrics or {}):
+            self._trainer.note(found)

@@ -14,7 +14,7 @@ from rekindle.tasks.fields import text_of
 from rekindle.tasks.task_set import TaskError
 from rekindle.types import Task
 
-__all__ = ["tasks_of"]
+__all__ = ["held_out_tasks", "tasks_of"]
 
 IMAGES = ("image", "images")
 """Columns that TRL reads images from."""
@@ -38,6 +38,15 @@ def tasks_of(dataset: Any) -> list[Task]:
     has_ids = any(value is not None for value in given)
     ids = own_ids(WHERE, given, "remove the column") if has_ids else derived_ids(tasks)
     return [replace(task, id=name) for task, name in zip(tasks, ids, strict=True)]
+
+
+def held_out_tasks(dataset: Any) -> list[Task]:
+    """The tasks of an evaluation dataset, or of several by name; empty where their prompts cannot be listed."""
+    parts = list(dataset.values()) if isinstance(dataset, Mapping) else [] if dataset is None else [dataset]
+    try:
+        return [task for part in parts for task in tasks_of(part)]
+    except TaskError:
+        return []
 
 
 def _others(row: Mapping[str, object]) -> dict[str, object]:

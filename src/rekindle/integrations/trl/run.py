@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from accelerate.utils import broadcast_object_list
+from safetensors.torch import save_file as save_tensors
+from torch import Tensor
 from tqdm.auto import tqdm
+from transformers import PreTrainedModel
 
 from rekindle.config import Config
 from rekindle.integrations.hosted_run import FOLDER, HostedRun
@@ -18,6 +21,7 @@ from rekindle.integrations.trl.state import leave_later, load_state
 from rekindle.integrations.trl.updates.probe import Probe
 from rekindle.integrations.trl.words import said
 from rekindle.methods import needs_profile
+from rekindle.records.skipped_files import SKIPPED, keep_newest
 from rekindle.records.update_stats import UpdateStats
 from rekindle.scheduling.profiling import Profile
 from rekindle.types import Task
@@ -68,11 +72,14 @@ class TrlRun(HostedRun):
         self.rollouts, self.probe = rollouts, Probe()
 
     @contextmanager
-    def started(self, checkpoint: Path | None, *, resumable: bool, **facts: Any) -> Iterator[dict[str, Any] | None]:
+    def started(
+        self, checkpoint: Path | None, evaluated_on: Sequence[Task] = (), *, resumable: bool, **facts: Any
+    ) -> Iterator[dict[str, Any] | None]:
         """The run with its files and its scheduler; yields the trainer's part of the state, None in a new run.
 
         Args:
             checkpoint: Checkpoint to go on from; None: the run begins.
+            evaluated_on: The prompts that TRL evaluates on, as far as they are known.
             resumable: There is a checkpoint of an earlier run.
             facts: Further facts for ``run.json``.
 
@@ -81,7 +88,7 @@ class TrlRun(HostedRun):
         """
         state = None if checkpoint is None else load_state(checkpoint)
         self.probe = Probe()
-        with self.opened(state, resumable=resumable, profile=self._profile, **facts):
+        with self.opened(state, resumable=resumable, profile=self._profile, evaluated_on=evaluated_on, **facts):
             if state is not None and self._directory is not None:
                 leave_later(self._directory.parent, state["trainer"]["global_step"])
             yield None if state is None else state["trainer"]
@@ -102,6 +109,31 @@ class TrlRun(HostedRun):
         """End the step with the numbers of its update."""
         super().finish(update, **further)
         self.probe = Probe()
+
+    def keep_skipped(
+        self, batches: Sequence[Mapping[str, Tensor]], model: PreTrainedModel | None, place: tuple[int, int]
+    ) -> Path | None:
+        """Keep the micro-batches of an optimizer step that is not made, with the weights where one process has them.
+
+        Args:
+            batches: Micro-batches of this process: inputs of TRL's ``_compute_loss``.
+            model: The model; None: its weights are in several processes.
+            place: Step of the run, and TRL's micro-step.
+
+        Returns:
+            The directory; None in a process without files.
+        """
+        if self._directory is None:
+            return None
+        directory = self._directory / SKIPPED / f"step-{place[0]}-{place[1]}"
+        directory.mkdir(parents=True, exist_ok=True)
+        named = ((f"{index}.{key}", one) for index, part in enumerate(batches) for key, one in part.items())
+        tensors = {name: one.contiguous().cpu() for name, one in named}
+        save_tensors(tensors, directory / "batches.safetensors")
+        if model is not None:
+            model.save_pretrained(directory / "model")
+        keep_newest(directory.parent)
+        return directory
 
     def state_of(self, trainer: dict[str, Any]) -> dict[str, Any]:
         """State of the run for a checkpoint, with the trainer's own part."""

@@ -28,10 +28,11 @@ from torch.utils.data import Sampler
 from trl import GRPOConfig, GRPOTrainer
 
 from rekindle.config import Config
+from rekindle.integrations.evaluated import evaluated
 from rekindle.integrations.recorded_run import RecordedRun
 from rekindle.integrations.trl.callback import RunCallback
-from rekindle.integrations.trl.resuming import checkpoint_for, finished, restore, save
-from rekindle.integrations.trl.rows import tasks_of
+from rekindle.integrations.trl.resuming import checkpoint_for, finished, keep, restore, save
+from rekindle.integrations.trl.rows import held_out_tasks, tasks_of
 from rekindle.integrations.trl.run import TrlRun
 from rekindle.integrations.trl.sampling.generation import Sampling
 from rekindle.integrations.trl.sampling.rollouts import Played, Row, TrlRollouts
@@ -119,6 +120,7 @@ class RekindleTrainer(GRPOTrainer):
             setattr(args, key, value)
         self._sampling: Sampling | None = None
         self._noted: dict[str, float] = {}
+        self._held_out_rewards: list[float] = []
         self._collecting = 0.0  # seconds that the rollouts of a micro-step took
         super().__init__(model, reward_funcs, args, train_dataset, *others, **named)
         _check(self, config)
@@ -136,7 +138,8 @@ class RekindleTrainer(GRPOTrainer):
         self.model.train()  # rollouts before the first step are those of training, too
         newest = newest_whole(Path(self.args.output_dir))
         checkpoint = checkpoint_for(resume_from_checkpoint, newest, self.args.output_dir)
-        with self.run.started(checkpoint, resumable=newest is not None, **self._facts()) as state:
+        held_out = held_out_tasks(self.eval_dataset)
+        with self.run.started(checkpoint, held_out, resumable=newest is not None, **self._facts()) as state:
             self._step, self._buffered_inputs, self._noted = 0, None, {}
             self._shown.clear()
             if state is not None and checkpoint is not None:
@@ -153,6 +156,8 @@ class RekindleTrainer(GRPOTrainer):
             "trainer": f"trl {trl.__version__}",
             "names": dict(NAMES),
             "held_out": _rows(self.eval_dataset),
+            "eval_temperature": self.temperature,
+            "eval_samples": self.num_generations_eval,
             "model": model_name(self.model),
             "processes": self.accelerator.num_processes,
             "device": str(self.accelerator.device),
@@ -214,6 +219,22 @@ class RekindleTrainer(GRPOTrainer):
         if self._step % self.uses == 0 and self.record.is_open:
             self._finish()
 
+    def all_finite(self, parameters: Sequence[Tensor]) -> bool:
+        """Whether the gradients of all processes are finite; those of parameters without one are."""
+        broken = [~one.grad.isfinite().all() for one in parameters if one.grad is not None]
+        count = torch.stack(broken).sum() if broken else torch.zeros((), device=self.accelerator.device)
+        return not int(self.meter.reduce(count))
+
+    def skip(self) -> None:
+        """Count an optimizer step that is not made, because its gradient is not finite, and keep its micro-batches."""
+        self.meter.skip()
+        model = self.model if self.accelerator.num_processes == 1 else None
+        place = self.run.keep_skipped(self._buffered_inputs or [], model, (self.record.step, self._step))
+        self.record.warn(
+            f"step {self.record.step}: a gradient is not finite; the optimizer step is skipped, and its micro-batches "
+            f"are kept in {place}"
+        )
+
     def note(self, metrics: Mapping[str, float]) -> None:
         """Add metrics to the step that ended last; in the middle of a generation, to the one that is being made."""
         if self.record.is_open:
@@ -254,7 +275,15 @@ class RekindleTrainer(GRPOTrainer):
         if self._sampling is not None:
             self._sampling.judge(prompts, completions, completion_ids_list, rewards)
             self.run.rollouts.seconds["verify"] += time.perf_counter() - began
+        else:
+            judged = rewards[~rewards.isnan().all(dim=1)]
+            self._held_out_rewards += (judged * self.reward_weights.to(judged.device)).nansum(dim=1).tolist()
         return rewards
+
+    def evaluated(self) -> dict[str, float]:
+        """Metrics of the evaluation that was made: success is a weighted sum of rewards that reaches the threshold."""
+        rewards, self._held_out_rewards = self._held_out_rewards, []
+        return evaluated(rewards, self.run.config.task.success_threshold)
 
     # -- the update ---------------------------------------------------------------------------------------------------
 
@@ -300,6 +329,8 @@ class RekindleTrainer(GRPOTrainer):
         if not self.args.save_only_model:  # nothing can go on from such a checkpoint
             save(self, trial)
         super()._save_checkpoint(model, trial)
+        if not self.args.save_only_model:
+            keep(self, trial)
 
 
 def _rows(dataset: Any) -> int:

@@ -16,7 +16,7 @@ from rekindle.tasks.json_tasks import task_from_json, task_to_json
 from rekindle.tasks.task_set import TaskError
 from rekindle.types import Task
 
-__all__ = ["TASK", "row_of", "task_of", "tasks_of"]
+__all__ = ["TASK", "held_out_tasks", "row_of", "task_of", "tasks_of"]
 
 TASK = "rekindle_task"
 """Key of a row with its task, as JSON values; rows of the user's own files have none."""
@@ -76,6 +76,14 @@ def tasks_of(dataset: Any, prompt_key: str = "prompt") -> list[Task]:
     has_ids = any(value is not None for value in given)
     ids = own_ids(WHERE, given, "remove them") if has_ids else derived_ids(tasks)
     return [replace(task, id=name) for task, name in zip(tasks, ids, strict=True)]
+
+
+def held_out_tasks(dataset: Any, prompt_key: str = "prompt") -> list[Task]:
+    """The tasks of a validation dataset; empty where their prompts cannot be listed."""
+    try:
+        return tasks_of(dataset, prompt_key)
+    except TaskError:
+        return []
 
 
 def _check(rows: Sequence[Mapping[str, Any]], prompt_key: str) -> None:

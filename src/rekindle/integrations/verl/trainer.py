@@ -34,6 +34,7 @@ from verl.trainer.ppo.v1.trainer_colocate_async import PPOTrainerColocateAsync
 from verl.trainer.ppo.v1.trainer_separate_async import PPOTrainerSeparateAsync
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
+from rekindle.integrations.evaluated import evaluated
 from rekindle.integrations.hosted_run import FOLDER, HostedRun
 from rekindle.integrations.profiling import given_profile, kept_profile
 from rekindle.integrations.silent_groups import counts_silent
@@ -52,7 +53,7 @@ from rekindle.integrations.verl.resuming import (
 )
 from rekindle.integrations.verl.row_counts import round_of
 from rekindle.integrations.verl.row_keys import COUNTED
-from rekindle.integrations.verl.rows import tasks_of
+from rekindle.integrations.verl.rows import held_out_tasks, tasks_of
 from rekindle.integrations.verl.settings import settle
 from rekindle.integrations.verl.trainer_prompts import TrainerPrompts
 from rekindle.integrations.verl.update import Update
@@ -274,10 +275,10 @@ class RecipeTrainer(PPOTrainer):
     def _val_metrics_update(
         self, data_sources: Any, sample_uids: Any, reward_extra_infos_dict: Any, *others: Any, **named: Any
     ) -> dict[str, float]:
-        """verl's; the mean reward of held-out prompts is the accuracy of rewards of 0 or 1."""
+        """verl's, with those of a run: greedy ones, unless its validation samples."""
         rewards = [float(value) for value in reward_extra_infos_dict.get("reward", ())]
-        if rewards:
-            self.run.record.add({"eval/accuracy": sum(rewards) / len(rewards)})
+        greedy = self.config.actor_rollout_ref.rollout.val_kwargs.temperature == 0
+        self.run.record.add(evaluated(rewards, self.settings.task.success_threshold, greedy=greedy))
         found: dict[str, float] = super()._val_metrics_update(
             data_sources, sample_uids, reward_extra_infos_dict, *others, **named
         )
@@ -290,8 +291,9 @@ class RecipeTrainer(PPOTrainer):
         self.agent_loop_manager = agent_loop_manager
         resumed = self._state is not None
         facts = facts_of(self.config, parameters=self.run.parameters, held_out=len(self.val_dataset))
+        held_out = held_out_tasks(self.val_dataset, self.config.data.prompt_key)
         first = {"trainer.val_before_train": validates_first(self.config.trainer, self.global_steps, resumed=resumed)}
-        with self.run.opened(self._state, resumable=resumed, profile=self._profile, **facts):
+        with self.run.opened(self._state, resumable=resumed, profile=self._profile, evaluated_on=held_out, **facts):
             try:
                 with configured(self.config, first):
                     super().fit(agent_loop_manager)

@@ -8,10 +8,11 @@ from rekindle.observability.narrative import title
 from rekindle.observability.report import sections
 from rekindle.observability.report.costs import cost, saved
 from rekindle.observability.report.fates import fates
-from rekindle.observability.report.flip_map import flip_map
+from rekindle.observability.report.flip_map import flip_map, mapped_prompts
 from rekindle.observability.report.head import head
 from rekindle.observability.report.opinions import opinions
-from rekindle.observability.report.prompts import prompts
+from rekindle.observability.report.prompts import listed_prompts, prompts
+from rekindle.observability.report.sample_choice import chosen
 from rekindle.observability.report.samples import samples
 from rekindle.observability.report.settings import repeat, run_warnings, settings
 from rekindle.observability.report.signals import signals
@@ -46,8 +47,10 @@ def write_report(directory: str | Path) -> Path:
 
 def render_report(summary: Summary) -> str:
     """The page as text."""
-    texts = Texts(summary)
-    shown = samples(summary, texts)
+    lines, count = chosen(summary.run.sample_lines(), summary.step)
+    named = (*mapped_prompts(summary), *listed_prompts(summary))
+    texts = Texts(summary, named, (one.line for one in lines))
+    shown = samples(summary, lines, count, texts)
     parts = [
         head(summary),
         sections.accuracy(summary),

@@ -53,9 +53,9 @@ def _by_step(summary: Summary) -> str:
     steps, counts = summary.fates_by_step
     if not len(steps):
         return ""
-    shown = [place for place, fate in enumerate(_FATES) if counts[:, place].any()]
-    names = {place: _FATES[fate][0] for place, fate in enumerate(_FATES)}
-    colors = {place: _FATES[fate][2] for place, fate in enumerate(_FATES)}
+    column = {fate: place for place, fate in enumerate(Fate)}
+    shown = [column[fate] for fate in _FATES if counts[:, column[fate]].any()]
+    names, colors = ({place: _FATES[fate][part] for fate, place in column.items()} for part in (0, 2))
     places = list(buckets(len(steps), _COLUMNS))
     chart = stacked_columns(
         [Layer(names[place], [float(counts[part, place].sum()) for part in places], colors[place]) for place in shown],
@@ -69,7 +69,7 @@ def _by_step(summary: Summary) -> str:
     note = f"A column is the rollouts{several}; all columns add up to {grouped(counts.sum())}."
     rows = list(buckets(len(steps), ROWS))
     columns = {
-        _FATES[fate][0]: [float(counts[part, place].sum()) for part in rows] for place, fate in enumerate(_FATES)
+        names[place]: [float(counts[part, place].sum()) for part in rows] for place in (column[fate] for fate in _FATES)
     }
     first = "step" if len(steps) <= ROWS else "last step of the sum"
     data = csv_text({first: [float(steps[part.stop - 1]) for part in rows], **columns})
@@ -91,4 +91,10 @@ def _table(summary: Summary) -> str:
 
     rows = [line(name, [fate]) for fate, (name, *_) in _FATES.items()]
     note = "The last two columns are the rollouts of each role." if roles else ""
-    return page.table("Counts", ("fate", "groups", "rollouts", "share", *roles), [*rows, line("all", list(Fate))], note)
+    return page.table(
+        "Counts",
+        ("fate", "groups", "rollouts", "share", *roles),
+        [*rows, line("all", list(Fate))],
+        note,
+        kind="wide" if roles else "",
+    )

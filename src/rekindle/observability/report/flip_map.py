@@ -18,7 +18,7 @@ from rekindle.observability.svg import Layer, MapRow, outcome_map, stacked_colum
 from rekindle.observability.visits import OUTCOMES
 from rekindle.types import Outcome
 
-__all__ = ["flip_map"]
+__all__ = ["flip_map", "mapped_prompts"]
 
 _WORDS = {Outcome.ALL_WRONG: "all wrong", Outcome.MIXED: "mixed", Outcome.ALL_CORRECT: "all correct"}
 _COLORS = {Outcome.ALL_WRONG: "wrong", Outcome.MIXED: "mixed", Outcome.ALL_CORRECT: "right"}
@@ -34,13 +34,24 @@ _HISTORY = 12
 """Most visits written out in a table."""
 
 
+def mapped_prompts(summary: Summary) -> list[str]:
+    """Ids of the prompts that are drawn."""
+    flips = Flips(summary.visits)
+    return [flips.visits.ids[place] for places in _drawn(flips).values() for place in places]
+
+
+def _drawn(flips: Flips) -> dict[Kind, list[int]]:
+    """Prompts of each kind that are drawn; none where no prompt has two outcomes."""
+    kinds = flips.kinds if len(flips.revisited) else ()
+    return {kind: _chosen(flips.prompts(kind), _STAYED if len(set(kind)) == 1 else _ROWS) for kind in kinds}
+
+
 def flip_map(summary: Summary, texts: Texts) -> str:
     """Outcomes by visit; empty where no prompt has two outcomes."""
     flips = Flips(summary.visits)
     if not len(flips.revisited):
         return ""
-    shown = {kind: _chosen(flips.prompts(kind), _STAYED if len(set(kind)) == 1 else _ROWS) for kind in flips.kinds}
-    texts.learn(flips.visits.ids[place] for places in shown.values() for place in places)
+    shown = _drawn(flips)
     per_cell = -(-flips.most_visits // _CELLS)
     return page.section(
         "Flips: prompts by their visits",

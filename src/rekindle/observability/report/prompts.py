@@ -9,7 +9,13 @@ from rekindle.observability.formatting import grouped, percent
 from rekindle.observability.report.texts import Texts
 from rekindle.observability.summary import PROMPTS_LISTED, Summary
 
-__all__ = ["prompts"]
+__all__ = ["listed_prompts", "prompts"]
+
+
+def listed_prompts(summary: Summary) -> list[str]:
+    """Ids of the prompts that are listed."""
+    rows = (*summary.most_drawn(PROMPTS_LISTED), *summary.never_solved(PROMPTS_LISTED))
+    return [row["task_id"] for row in rows]
 
 
 def prompts(summary: Summary, texts: Texts) -> str:
@@ -18,7 +24,6 @@ def prompts(summary: Summary, texts: Texts) -> str:
     if not drawn:
         return ""
     often, never = summary.most_drawn(PROMPTS_LISTED), summary.never_solved(PROMPTS_LISTED)
-    texts.learn(row["task_id"] for row in (*often, *never))
 
     def cells(row: Mapping[str, Any]) -> tuple[page.Cell, ...]:
         counts = (grouped(row["visits"]), grouped(row["rollouts"]))

@@ -7,7 +7,7 @@ from typing import Any
 
 from rekindle.observability import page
 from rekindle.observability.formatting import compact, excerpt, excerpt_of_both_ends, grouped
-from rekindle.observability.report.sample_choice import REASONS, TEXT, Chosen, chosen
+from rekindle.observability.report.sample_choice import REASONS, TEXT, Chosen
 from rekindle.observability.report.texts import Texts
 from rekindle.observability.rows import number
 from rekindle.observability.sample_fields import further_fields, judgement
@@ -27,12 +27,17 @@ Attributes = Mapping[str, Callable[[Chosen], str]]
 """What samples are filtered by: name -> its value of a sample; "" where it has none. Several are parted by ``|``."""
 
 
-def samples(summary: Summary, texts: Texts) -> str:
-    """Held-out completions and rollouts: the first, last, best, worst and truncated ones, and some between."""
-    shown, count = chosen(summary.run.sample_lines(), summary.step)
+def samples(summary: Summary, shown: Sequence[Chosen], count: int, texts: Texts) -> str:
+    """Held-out completions and rollouts: the first, last, best, worst and truncated ones, and some between.
+
+    Args:
+        summary: The run.
+        shown: The chosen ones.
+        count: How many the run has.
+        texts: Texts of their tasks.
+    """
     if not shown:
         return ""
-    texts.learn({str(one.line.get("task_id")) for one in shown}, (one.line for one in shown))
     threshold = summary.setting("task", "success_threshold")
     attributes = _attributes(threshold if isinstance(threshold, int | float) else _SUCCESS, texts)
     limit = _limit(shown)

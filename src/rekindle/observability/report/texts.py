@@ -16,23 +16,19 @@ _ID = 60
 
 
 class Texts:
-    """Texts and levels of tasks, read where they are asked for: from the run's tasks, its proposals, and its samples.
+    """Texts and levels of tasks, from the run's tasks, which are read once, from its proposals, and from its samples.
 
     Args:
         summary: The run.
+        ids: Ids of the tasks.
+        samples: Samples, which have the texts of their tasks where a version of the run kept none; their tasks count.
     """
 
-    def __init__(self, summary: Summary) -> None:
-        self._summary = summary
-        self._known: dict[str, PromptText] = {}
-
-    def learn(self, ids: Iterable[str], samples: Iterable[Mapping[str, Any]] = ()) -> None:
-        """Read the texts of these tasks; samples have those of a run whose version kept no texts."""
-        wanted = set(ids) - self._known.keys()
-        found = sampled_texts(line for line in samples if str(line.get("task_id")) in wanted)
-        questions = self._summary.proposals.questions
-        found |= {name: PromptText(questions[name]) for name in wanted & questions.keys()}
-        self._known |= found | prompt_texts(self._summary.run, wanted)
+    def __init__(self, summary: Summary, ids: Iterable[str], samples: Iterable[Mapping[str, Any]] = ()) -> None:
+        sampled, questions = sampled_texts(samples), summary.proposals.questions
+        wanted = {*ids, *sampled}
+        proposed = {name: PromptText(questions[name]) for name in wanted & questions.keys()}
+        self._known = sampled | proposed | prompt_texts(summary.run, wanted)
 
     def level(self, task_id: str) -> str:
         """The level of a task; "" where it has none."""

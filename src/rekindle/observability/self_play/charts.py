@@ -36,10 +36,10 @@ __all__ = [
 ]
 
 _FATES = {
-    Fate.TRAINED: ("the proposer was trained on it", "fresh"),
-    Fate.RETIRED: ("no gradient, or the proposer is not trained", "always_solved"),
-    Fate.EXCESS: ("its question was not played yet", "not_needed"),
-    Fate.FAILED: ("the retriever, the verifier or the engine failed", "lost"),
+    Fate.TRAINED: ("in an update", "fresh"),
+    Fate.RETIRED: ("without a gradient", "always_solved"),
+    Fate.EXCESS: ("question not played yet", "not_needed"),
+    Fate.FAILED: ("a part of the run failed", "lost"),
 }
 """Meaning of the ledger's fates for a proposal; other fates do not occur."""
 

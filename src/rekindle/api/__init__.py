@@ -1,0 +1,1 @@
+"""The commands as functions for scripts; the command line is their first caller."""
