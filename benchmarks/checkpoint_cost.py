@@ -2,10 +2,10 @@
 
     OMP_NUM_THREADS=1 python benchmarks/checkpoint_cost.py [--model models/SmolLM2-135M-Instruct] [--out FILE.json]
 
-Saves a checkpoint of a model with AdamW's state three times, checks its digests as a resumption does, makes a step of
-8 x 8 rollouts of 32 tokens, and compares the cost with the steps between two checkpoints (``checkpoint.every``). Then
-it resumes a finished run of the embedded default in a process of its own: imports, checks, loading and report, and
-nothing to train. Seconds are of the wall clock and of the processor; a busy machine stretches the first alone.
+Saves a checkpoint of a model with AdamW's state three times, checks its digests as a resumption does, makes a small step
+of 4 x 8 rollouts of 32 tokens, and compares the cost with the steps between two checkpoints (``checkpoint.every``).
+Then it resumes a finished run of the embedded default in a process of its own: imports, checks, loading and report,
+and nothing to train. Seconds are of the wall clock and of the processor; a busy machine stretches the first alone.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from rekindle.types import TrainingSample
 
 EMBEDDED = Path(__file__).parents[1] / "examples" / "spell_backward.toml"
 SHORT = ("train.steps=2", "eval.prompts=16", "checkpoint.every=1")
-GROUPS, SIZE, PROMPT, LENGTH = 8, 8, 64, 32
+GROUPS, SIZE, PROMPT, LENGTH = 4, 8, 32, 32
 
 
 class Timer:
@@ -108,7 +108,7 @@ def measured(model: Path, place: Path) -> dict[str, Any]:
     """Seconds of saving, checking and a step, and the share of checkpoints in the time of a run."""
     timer = Timer()
     policy = Policy.load(model, device="cpu")
-    config = resolve(EMBEDDED, "grpo", [], 0)
+    config = resolve(EMBEDDED, "grpo", ["optimizer.microbatch_tokens=1024"], 0)
     trainer = Trainer(policy, UpdateSettings(1e-6, 0, config.loss, config.optimizer))
     step(policy, trainer, timer)
     checkpoints.write_digests = timer.timed("digests", checkpoints.write_digests)

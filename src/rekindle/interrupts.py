@@ -84,8 +84,9 @@ class Interrupts:
             raise KeyboardInterrupt("before the first step")
 
     def __enter__(self) -> "Interrupts":
-        numbers = SIGNALS if threading.current_thread() is threading.main_thread() else ()
-        numbers = tuple(one for one in numbers if one != signal.SIGHUP or signal.getsignal(one) != signal.SIG_IGN)
+        handled = threading.current_thread() is threading.main_thread()
+        ignored = handled and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        numbers = [one for one in SIGNALS if handled and not (ignored and one == signal.SIGHUP)]
         self._before = {number: signal.signal(number, self._ask) for number in numbers}
         return self
 

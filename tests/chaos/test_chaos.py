@@ -44,8 +44,8 @@ class Server:
     """A process that makes runs in forks."""
 
     def __init__(self, place):
-        self.place = place
         environment = {"PYTHONPATH": ":".join([str(HERE), str(HERE.parent), *sys.path])}
+        self.place = place
         self._process = subprocess.Popen(
             [sys.executable, "-c", SERVER, str(place)],
             stdin=subprocess.PIPE,
@@ -54,19 +54,22 @@ class Server:
             text=True,
             env=os.environ | environment,
         )
-        assert self._process.stdout.readline().strip() == "ready"
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._asked, self._told = self._process.stdin, self._process.stdout
+        assert self._told.readline().strip() == "ready"
 
     def run(self, out, name="recycle", *, resume=True, death=None, counts=None):
         """(exit code, what was said)."""
         asked = {"run": name, "out": str(out), "resume": resume, "log": str(self.place / "log")}
         asked |= {"death": death or {}, "counts": counts and str(counts)}
-        self._process.stdin.write(f"{json.dumps(asked)}\n")
-        self._process.stdin.flush()
-        code, said = json.loads(self._process.stdout.readline())
+        self._asked.write(f"{json.dumps(asked)}\n")
+        self._asked.flush()
+        code, said = json.loads(self._told.readline())
         return code, said
 
     def close(self):
-        self._process.stdin.close()
+        self._asked.close()
         self._process.wait(60)
 
 

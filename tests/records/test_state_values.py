@@ -2,6 +2,7 @@
 
 import copy
 import json
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ GOOD = {
 def changed(path, value):
     values = copy.deepcopy(GOOD)
     *outer, key = path.split(".")
-    table = values
+    table: Any = values
     for one in outer:
         table = table[one]
     if value is KeyError:

@@ -79,7 +79,7 @@ def test_a_checkpoint_that_was_left_behind_is_replaced_and_goes_when_the_new_one
 def test_later_checkpoints_than_the_one_to_go_on_from_are_set_aside_until_they_are_made_again(policy, tmp_path):
     saved = checkpoints(tmp_path, keep=1)
     for step in (4, 5):
-        Checkpoints(tmp_path / "checkpoints", 9).save(step, policy, TRAINER, {})
+        checkpoints(tmp_path, keep=9).save(step, policy, TRAINER, {})
     saved.prepare(4)
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["damaged-step-5", "step-4"]
     saved.save(5, policy, TRAINER, {})

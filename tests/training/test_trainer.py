@@ -320,22 +320,23 @@ def test_only_the_part_of_an_update_that_is_not_finite_is_skipped_and_it_is_hand
     samples, kept = make_samples(), []
     samples[5] = replace(samples[5], weight=math.nan)
     both = settings(epochs=1, minibatches=2, old_logprobs="engine")
-    trainer = Trainer(BigramPolicy(), both, on_skip=lambda step, policy: kept.append((step, policy.weights())))
+    policy, other = BigramPolicy(), BigramPolicy()
+    trainer = Trainer(policy, both, on_skip=lambda step, _: kept.append((step, policy.weights())))
     stats = trainer.update(samples, 0)
     assert (stats.skipped_steps, stats.optimizer_steps) == (1, 1)
     assert math.isfinite(stats.loss)
     ((step, weights),) = kept
     assert samples[5] in step.samples
     assert (step.update, step.cause) == (1, "the loss is nan")
-    again = Trainer(BigramPolicy(), both)
+    again = Trainer(other, both)
     with torch.no_grad():
-        for name, parameter in again.policy.model.named_parameters():
+        for name, parameter in other.model.named_parameters():
             parameter.copy_(weights[name])
     with pytest.raises(Diverged, match="the loss is nan"):
         again.repeated(step)
     good = replace(step, samples=[replace(one, weight=1.0) for one in step.samples])
     assert math.isfinite(again.repeated(good).loss)
-    assert equal(again.policy.weights(), weights)
+    assert equal(other.weights(), weights)
 
 
 def test_a_gradient_that_is_not_finite_is_caught_although_the_loss_is():

@@ -234,6 +234,7 @@ def _resumed_files(files: RunFiles, checkpoints: Checkpoints, step: int) -> _Sav
         rollouts, kernels = int(state["totals"]["rollouts"]), Kernels.from_description(state["kernels"])
     except UNREADABLE as error:
         raise damaged(checkpoints.path(step), error) from error
+    files.ledger.check_pages()
     files.truncate_after(step)
     if step and (last := files.metrics.last_step()) != step:
         ends = "is empty" if last is None else f"ends at step {last}"

@@ -276,6 +276,7 @@ class RecordedRun:
         self._pool_metrics = dict(state["pool"])
         if self._files is not None:
             last = self.step - (self._open is not None)
+            self._files.ledger.check_pages()
             self._files.truncate_after(last)
             self._files.ledger.check(int(self._totals.sums["rollouts"]), "it is not the ledger of this checkpoint")
             self._files.warnings.end_step(last)

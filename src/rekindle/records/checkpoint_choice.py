@@ -122,7 +122,7 @@ def model_directory(chosen: Path) -> Path:
     """
     steps = checkpoint_steps(chosen / CHECKPOINTS)
     candidates = [_path(chosen, step) for step in reversed(steps)] or [chosen]
-    faults = []
+    faults = list[str]()
     for path in candidates:
         if not (path / MODEL).is_dir():
             return chosen

@@ -122,6 +122,19 @@ class Ledger:
         except (sqlite3.DatabaseError, TypeError, ValueError, OverflowError) as error:
             raise self._unusable(error) from error
 
+    def check_pages(self) -> None:
+        """Check the pages of the file, which a run does before it goes on.
+
+        Raises:
+            LedgerError: The file is damaged.
+        """
+        try:
+            found = str(self._connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+        except sqlite3.DatabaseError as error:
+            found = str(error)
+        if found != "ok":
+            raise LedgerError(f"{self.path} is damaged ({' '.join(found.split())}); restore it from a copy")
+
     def last_request(self) -> int:
         """Largest id of a request; -1 without rows."""
         found = self._connection.execute("SELECT MAX(request_id) FROM groups").fetchone()[0]
