@@ -79,7 +79,21 @@ CASES: Mapping[str, Case] = {
         recipes=("grpo", "recycle"),
         settings=("task.pool_size=256",),
         run=("train.steps=1000", "train.rollouts=1100", "eval.every=1000", "eval.prompts=16"),
-        seeds=2,
+        seeds=3,
+    ),
+    "smollm2, completion": Case(
+        config="examples/arithmetic_smollm2.toml",
+        recipes=("grpo", "recycle", "dapo", "erpo"),
+        settings=(
+            "task.pool_size=512",
+            r'task.params={kinds=["1+1","2+1","1*1"],template="6 + 3 = 9\n5 * 7 = 35\n{} ="}',
+            "task.verifier=exact_match",
+            "model.chat_template=false",
+            r'engine.stop=["\n"]',
+            "engine.max_new_tokens=8",
+        ),
+        run=("train.steps=1000", "train.rollouts=2200", "eval.every=1000", "eval.prompts=16"),
+        seeds=3,
     ),
 }
 SAMPLES = 8
@@ -91,9 +105,14 @@ def set_words(settings: Sequence[str]) -> list[str]:
     return [word for one in settings for word in ("--set", one)]
 
 
+def filed(name: str) -> str:
+    """The name of a case in names of files."""
+    return name.replace(", ", "-")
+
+
 def profiled(name: str, directory: Path) -> Path:
     """The profile of a case, made unless it is there."""
-    out, case = (directory / f"{name}.parquet").resolve(), CASES[name]
+    out, case = (directory / f"{filed(name)}.parquet").resolve(), CASES[name]
     if not out.exists():
         command = ["profile", case.config, *set_words(case.settings), "--samples", str(SAMPLES), "--out", str(out)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -110,7 +129,7 @@ def run_arguments(name: str, recipe: str, seed: int, profile: Path) -> list[str]
 
 def run_directory(runs: Path, name: str, recipe: str, seed: int) -> Path:
     """Where a run is kept."""
-    return runs / f"{name}-{recipe}-{seed}"
+    return runs / f"{filed(name)}-{recipe}-{seed}"
 
 
 def make_runs(name: str, runs: Path) -> None:

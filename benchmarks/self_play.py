@@ -224,7 +224,7 @@ def elsewhere(runs: Path, seed: int) -> dict[str, float]:
     """Sampled accuracy about another world: of the start policy, and of the last checkpoint of self-play."""
     from rekindle.assembly import workbench
     from rekindle.recipes import resolve
-    from rekindle.records.run_directory import model_directory
+    from rekindle.records.checkpoint_choice import model_directory
     from rekindle.warm_starts.stage import start_workbench
 
     sets = [f"warm_start.seed={seed}"]

@@ -1,4 +1,4 @@
-"""Checks of ``rekindle doctor``: packages, device, cache, database, verifiers and retrieval."""
+"""Checks of ``rekindle doctor``: packages, device, cache, database, verifiers, their confinement, and retrieval."""
 
 import os
 import platform
@@ -12,7 +12,7 @@ from rekindle.caching import cache_directory
 from rekindle.config.tables.tracking import TRACKERS
 from rekindle.records.run_directory import installed_version
 
-__all__ = ["Check", "examine"]
+__all__ = ["Check", "confinement_table", "examine"]
 
 OPTIONAL = {
     "reasoning-gym": "tasks",
@@ -50,6 +50,7 @@ def examine() -> Iterator[Check]:
         ("cache", _cache),
         ("sqlite", _sqlite),
         ("verifiers", _verifiers),
+        ("confinement", _confinement),
         ("retrieval", _retrieval),
     ):
         yield _tried(name, look)
@@ -131,6 +132,24 @@ def _verifiers() -> str:
     if verdict.score != 1.0:
         raise RuntimeError(f"the maths verifier judged 1/2 = 0.5 as {verdict}")
     return "a worker process judged 1/2 = 0.5 correct"
+
+
+def _confinement() -> str:
+    from rekindle.verifiers import confinement
+
+    if lack := confinement.missing():
+        return f"{lack}; scorers that evaluate answers as Python code need verify.unconfined = true"
+    return f"limits, Landlock {confinement.landlock_version()} and seccomp; try: rekindle doctor --confinement"
+
+
+def confinement_table() -> str:
+    """What scorers cannot do, found by trying it: the column of this system, and those of others (Markdown)."""
+    from rekindle.verifiers import confinement
+    from rekindle.verifiers.confinement_check import COLUMNS, table
+
+    has = confinement.available()
+    here = next((name for name, layers in COLUMNS.items() if layers == has), "none of them")
+    return f"{table()}\n\nThis system ({platform.system()} {platform.release()}) has the column: {here}."
 
 
 def _retrieval() -> str:

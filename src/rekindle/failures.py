@@ -18,7 +18,7 @@ def sentence_of(error: BaseException, again: str) -> str | None:
     """
     if isinstance(error, UserError):
         return str(error)
-    if isinstance(error, OSError | sqlite3.OperationalError):
+    if isinstance(error, OSError | sqlite3.DatabaseError) and not isinstance(error, sqlite3.ProgrammingError):
         return f"a file could not be read or written ({error}); check free space and permissions, and {again}"
     if isinstance(error, ModuleNotFoundError) and error.name in TRAINING:
         return f'{error.name} is not installed; run: pip install "rekindle[train]"'

@@ -14,6 +14,7 @@ from rekindle.config.facts import (
     needs_answers,
     plays_itself,
     plays_search,
+    uses_reasoning_gym,
     verifier_judges,
     verifier_name,
 )
@@ -38,7 +39,9 @@ from rekindle.tasks.loading import TaskSet, load_tasks
 from rekindle.tasks.qa_sets import read_questions
 from rekindle.types import UserError
 from rekindle.verifiers.functions import FunctionJudge, LocalFunction, WorkerFunction, check_call
+from rekindle.verifiers.guards import evaluated
 from rekindle.verifiers.literals import read_literal
+from rekindle.verifiers.reasoning_gym import check_confinement
 
 __all__ = [
     "PolicyFiles",
@@ -72,7 +75,10 @@ def task_set(config: Config, say: Say, *, commit: str | None = None) -> TaskSet:
     Raises:
         TaskError: A file is missing or malformed, a data set cannot be downloaded, or a generator's name or parameters
             are wrong.
+        VerifierError: This system cannot confine the scorer, and ``verify.unconfined`` does not allow that.
     """
+    if uses_reasoning_gym(config) and not config.verify.unconfined:
+        check_confinement(evaluated(config.task.name or "", config.task.params))
     if config.task.source == "reasoning_gym":
         say(f"generating tasks of {config.task.name} ...")
     for path in filter(None, (config.task.path, config.task.eval_path)):

@@ -63,12 +63,13 @@ class Session:
         """The tasks of the run and its policy, after checks of their files."""
         from rekindle.observability.trackers import check_trackers
         from rekindle.preflight import checked_parts
-        from rekindle.records.run_directory import check, last_checkpoint, model_commit, tasks_commit
+        from rekindle.records.checkpoint_choice import newest_whole
+        from rekindle.records.run_directory import check, model_commit, tasks_commit
 
         config = self.config
         check(config, self.directory, resume=self.resume)
         check_trackers(config)
-        checkpoint = last_checkpoint(self.directory)
+        checkpoint = newest_whole(self.directory)
         return checked_parts(
             config,
             self.given,
@@ -129,6 +130,8 @@ class _RunDisplay:
 
     def step(self, metrics: Mapping[str, object]) -> None:
         self._interrupts.begin()
+        evaluation = metrics.get("time/evaluate")
+        self._interrupts.pace.mark(evaluation if isinstance(evaluation, float) else 0.0)
         self._progress.step(metrics)
 
     def warn(self, text: str) -> None:

@@ -28,6 +28,7 @@ ELSEWHERE = {
         "docs/howto/own_reward.md",
         1,
     ): "TRL has an environment of its own; its trainer's names are checked by make test-trl",
+    ("docs/howto/resume.md", 0): "it needs a run with a skipped step; tests/training/test_loop.py makes one",
     (
         "docs/howto/other_trainers.md",
         0,

@@ -14,7 +14,7 @@ from rekindle.planning.pass_rates import PassRates, grouped_rates
 from rekindle.planning.plan_recipes import Arm, arms_of, has_closed_form, is_single
 from rekindle.planning.planner import PlanSettings, make_plan
 from rekindle.planning.signal import beta_share
-from rekindle.planning.simulated_policy import LearningPolicy
+from rekindle.planning.simulated_policy import UNEVENNESS, LearningPolicy, rate_of, step_odds
 from rekindle.planning.simulation import simulated_totals
 from rekindle.planning.totals import Horizon, Totals, interval_of
 from rekindle.recipes import RECIPES
@@ -95,13 +95,26 @@ def test_a_policy_that_learns_solves_more():
     assert one.frozen.ability.max() == 0 < one.totals.ability.min()
 
 
-def test_the_simulated_policy_is_a_logistic_curve():
-    policy = LearningPolicy([0.5, 0.2])
-    assert policy.rate(0, 0, 1.0) == pytest.approx(0.5)
-    policy.learn(1.0)
-    assert policy.rate(0, 1, 1.0) == pytest.approx(1 / (1 + math.exp(-1)))
-    assert policy.rate(1, 0, 1.0) == pytest.approx(0.2)
-    assert policy.rate(1, 0, 2.0) == pytest.approx(1 / (1 + math.exp(math.log(4) / 2)))
+def test_a_rollout_is_right_where_each_of_three_steps_is():
+    policy = LearningPolicy([0.512, 0.125, 0.0, 1.0])
+    assert policy.rate(0, 0, 1.0) == pytest.approx(0.8**3, rel=1e-6)
+    assert policy.rate(1, 0, 1.0) == pytest.approx(0.5**3)
+    assert policy.rate(0, 0, 2.0) == pytest.approx((2 / 3) ** 3, rel=1e-6)  # a step's odds 4 -> 4 ** (1 / 2)
+    assert (policy.rate(2, 0, 1.0), policy.rate(3, 0, 1.0)) == (0, 1)
+
+
+def test_prompts_learn_unevenly_around_the_ability():
+    policy = LearningPolicy(np.full(5000, 0.125), seed=3)
+    policy.learn(1.5)
+    policy.learn(0.5)
+    odds = np.array([float(step_odds(policy.rate(row, 2, 1.0))) for row in range(5000)])
+    assert odds.mean() == pytest.approx(2.0, abs=4 * UNEVENNESS * math.sqrt(2 / 5000))
+    assert odds.std() == pytest.approx(UNEVENNESS * math.sqrt(2), rel=0.04)
+    assert policy.rate(7, 2, 1.0) == policy.rate(7, 2, 1.0) == policy.rate(7, 1, 1.0)  # an older version: as it stands
+
+
+def test_rollouts_depend_on_the_seed_of_the_request():
+    policy = LearningPolicy([0.5])
     request = GroupRequest(id=0, task_id="0", row=0, n=4000, temperature=1.0, seed=5, version=0, step=1)
     assert np.mean([one.reward for one in policy.play(request)]) == pytest.approx(0.5, abs=0.03)
     assert [one.reward for one in policy.play(request)] == [one.reward for one in policy.play(request)]
@@ -229,10 +242,13 @@ def test_the_ratio_of_a_recipe_to_itself_is_one():
 def test_the_gain_of_simulated_visits_is_found():
     rng = np.random.default_rng(0)
     amounts = rng.uniform(0, 10, 20_000)
-    odds = rng.normal(0, 1.5, 20_000) + 0.1 * (amounts - 5)
+    odds = (
+        rng.normal(0, 1.5, 20_000) + 0.2 * amounts + UNEVENNESS * np.sqrt(0.2 * amounts) * rng.standard_normal(20_000)
+    )
     samples = np.full(20_000, 4)
-    successes = rng.binomial(samples, 1 / (1 + np.exp(-odds)))
-    assert fitted_gain(amounts, successes, samples) == pytest.approx(0.1, rel=0.1)
+    successes = rng.binomial(samples, rate_of(odds))
+    assert fitted_gain(amounts, successes, samples) == pytest.approx(0.2, rel=0.15)
+    assert fitted_gain(10 - amounts, successes, samples) == 0.0
     assert fitted_gain(amounts[:50], successes[:50], samples[:50]) is None
     assert fitted_gain(amounts, np.minimum(successes, 1), np.ones(20_000, int)) is None
 
@@ -262,6 +278,20 @@ def test_a_recipe_is_recommended_where_it_is_clearly_better_and_none_where_it_is
 def test_advice_says_what_plain_grpo_costs():
     *_, last = advice(planned(["grpo"]))
     assert last.startswith("grpo with group size 4 takes 2,048 rollouts for one epoch; of its groups ")
+
+
+def test_recipes_with_sizes_of_their_own_are_compared_by_reward_variance():
+    plan = planned(["grpo", "sgpo"], rates=counts_of(prompts=512, samples=16))
+    words = next(line for line in advice(plan) if line.startswith("sgpo, which sizes its groups itself, has "))
+    base, own = plan.arms
+    found = ratio(own, base, "variance_per_rollout")
+    assert found is not None
+    assert (
+        f"has {found.mean:.2f} times ({found.low:.2f}-{found.high:.2f}) the reward variance per rollout of grpo"
+        in words
+    )
+    paid = own.totals.rollouts.mean()
+    assert f"and {found.mean * paid / (paid + 8192):.2f} times with the 8,192 rollouts of its profile counted." in words
 
 
 def test_without_grpo_there_is_nothing_to_compare_with():

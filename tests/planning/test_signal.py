@@ -1,6 +1,7 @@
 """Expected groups with signal, by hand, by enumeration, and as the scheduler itself finds them."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -34,6 +35,11 @@ def test_without_further_draws_a_step_trains_on_what_has_signal():
     assert (step.asked, step.with_signal, step.trained) == pytest.approx((4, 1, 1))
 
 
+def test_an_update_teaches_by_the_root_of_its_share_with_signal():
+    """Two groups: none, one or both have signal with probability 1/4, 1/2, 1/4."""
+    assert expected_step(2, 0.5).rise == pytest.approx(math.sqrt(1 / 2) / 2 + 1 / 4)
+
+
 def enumerated(groups, share, drawn):
     """E[min(X, groups)] of X ~ Binomial(drawn, share), over all outcomes."""
     return sum(
@@ -57,7 +63,7 @@ def test_a_further_draw_follows_where_too_few_have_signal():
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_certain_outcomes(share):
     step = expected_step(8, share, further_rounds=2)
-    assert (step.asked, step.trained) == ((8, 8) if share else (24, 0))
+    assert (step.asked, step.trained, step.rise) == ((8, 8, 1) if share else (24, 0, 0))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ import pytest
 
 from rekindle.config import Config, ConfigError, dump_toml
 from rekindle.notices import RekindleWarning
-from rekindle.records.run_directory import check, checkpoint_steps, last_checkpoint
+from rekindle.records.checkpoint_choice import checkpoint_steps, last_checkpoint
+from rekindle.records.run_directory import check
 from rekindle.training.checkpoint import CheckpointError, Checkpoints
 
 BASE = {"train": {"steps": 4}, "task": {"source": "jsonl", "path": "a.jsonl"}, "model": {"path": "m"}}

@@ -266,7 +266,7 @@ def test_our_client_and_our_server_agree():
     )
 )
 def test_what_is_written_is_what_is_read(results):
-    assert parse_hits(render_hits(results, scores=True), len(results), 9) == results
+    assert parse_hits(b"".join(render_hits(results, scores=True)), len(results), 9) == results
 
 
 # -- odd documents ----------------------------------------------------------------------------------------------------

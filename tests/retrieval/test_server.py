@@ -13,6 +13,7 @@ import pytest
 
 from rekindle import __version__
 from rekindle.retrieval import server as module
+from rekindle.retrieval import service as service_module
 from rekindle.retrieval.batching import QueueFullError, SearchThread
 from rekindle.retrieval.retriever import Hit, RetrievalError, RetrieverDown
 from rekindle.retrieval.server import RetrieverServer
@@ -165,7 +166,8 @@ def test_requests_in_flight_are_counted():
         (b"", 400, "not JSON"),
         (b"{", 400, "not JSON"),
         (b"\xff\xfe", 400, "not JSON"),
-        (b"[" * 100_000, 400, "not JSON"),
+        (b"[" * 9_000, 400, "not JSON"),
+        (b"[" * 100_000, 413, "more than 9,192 values"),
         (b"7", 422, "the body is a number"),
         ([], 422, "the body is a list"),
         ({}, 422, '"queries" must be a list of strings'),
@@ -199,18 +201,21 @@ def test_a_body_without_a_length_is_limited_as_well():
     with served(limits=Limits(body_bytes=1000)) as url:
         parts = urlsplit(url)
         connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=20)
-        chunked = {"Transfer-Encoding": "chunked"}
+        chunked = {"Transfer-Encoding": "chunked", "Content-Type": "application/json"}
         connection.request("POST", parts.path, iter([b"x" * 600] * 5), chunked, encode_chunked=True)
         assert connection.getresponse().status == 413
         connection.close()
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch):
-    monkeypatch.setattr(module, "DRAIN_SECONDS", 0.05)
+    monkeypatch.setattr(service_module, "DRAIN_SECONDS", 0.05)
     with served(limits=Limits(body_seconds=0.05)) as url:
         parts = urlsplit(url)
         with socket.create_connection((parts.hostname, parts.port)) as connection:
-            connection.sendall(b"POST /retrieve HTTP/1.1\r\nHost: here\r\nContent-Length: 100\r\n\r\n{")
+            connection.sendall(
+                b"POST /retrieve HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                b"Content-Length: 100\r\n\r\n{"
+            )
             assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
 
 

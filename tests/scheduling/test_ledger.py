@@ -2,8 +2,10 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+from contextlib import closing
 
 import pytest
+from scheduling_cases import record
 
 from rekindle import Fate, History, Rollout, Scheduler
 from rekindle.scheduling.ledger import Ledger, LedgerError
@@ -54,6 +56,21 @@ def test_other_files_and_versions_are_refused(tmp_path):
     other.close()
     with pytest.raises(LedgerError, match="version 99"):
         Ledger(tmp_path / "other.sqlite")
+
+
+def test_damaged_pages_are_found_before_a_run_goes_on(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    with closing(Ledger(path)) as ledger:
+        ledger.write([record(row) for row in range(2000)], {})
+        ledger.check_pages()
+    data = bytearray(path.read_bytes())
+    data[4096 * 3 : 4096 * 9] = bytes(range(256)) * 96
+    path.write_bytes(data)
+    with (
+        closing(Ledger(path)) as ledger,
+        pytest.raises(LedgerError, match=r"is damaged \(.*\); restore it from a copy"),
+    ):
+        ledger.check_pages()
 
 
 def test_a_process_killed_inside_a_transaction_leaves_whole_steps_only(tmp_path):

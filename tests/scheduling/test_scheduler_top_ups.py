@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scheduling_cases import through_checkpoint
+from scheduling_cases import POOLS, through_checkpoint
 
 from rekindle import Fate, History, Outcome, Rollout, Scheduler
-from rekindle.scheduling import gates
+from rekindle.scheduling import gates, group_sizes
 from rekindle.scheduling.group_records import step_counts
 from rekindle.scheduling.pools import CyclingPool, RecyclingPool
 from rekindle.scheduling.refills import Refill
@@ -185,6 +185,40 @@ def test_every_request_ends_in_one_row_and_the_order_of_tells_changes_nothing(se
         for group in groups:
             assert sum(part.n for part, _ in group.parts()) == len(group.rollouts)
             assert len({part.row for part, _ in group.parts()}) == 1
+
+
+@given(
+    lag=st.integers(1, 2),
+    pool=st.sampled_from(list(POOLS.values())),
+    **{name: strategy for name, strategy in settings_of_runs.items() if name != "pool"},
+)
+def test_the_order_of_tells_changes_nothing_with_steps_in_flight(seed, top_up, pool, gate, refill, fail, lag):
+    shuffled, runs = np.random.default_rng(seed), []
+    orders = (list, lambda them: them[::-1], lambda them: [them[i] for i in shuffled.permutation(len(them))])
+    for order in orders:
+        scheduler = make(top_up, pool, seed=seed, gate=gate, refill=refill, max_off_policy_steps=lag)
+        runs.append(play(scheduler, spread(seed), 4, order, lambda request: request.id % fail == 0))
+    assert runs[0] == runs[1] == runs[2]
+
+
+def test_the_order_of_tells_across_steps_in_flight_changes_no_id_and_no_seed():
+    """Two steps of one prompt each, told forwards and backwards; both are topped up."""
+
+    def asked_again(order):
+        scheduler = Scheduler(
+            CyclingPool(History(["a", "b"])),
+            groups_per_step=1,
+            group_size=group_sizes.fixed(2),
+            top_up=ADA,
+            max_off_policy_steps=1,
+        )
+        for request in order([scheduler.ask(), scheduler.ask()]):
+            scheduler.tell(request.id, rollouts(*[1] * request.n))
+        return [(one.task_id, one.id, one.seed, one.step) for one in iter(scheduler.ask, None)]
+
+    forwards, backwards = asked_again(list), asked_again(reversed)
+    assert len(forwards) == 2
+    assert forwards == backwards
 
 
 def by_id(request):

@@ -14,7 +14,7 @@ from embedded import EXAMPLE, QUICK
 from rekindle.cli import main
 from rekindle.observability.metrics import read_metrics
 from rekindle.observability.runs import load_run
-from rekindle.records.run_directory import last_checkpoint
+from rekindle.records.checkpoint_choice import last_checkpoint
 from rekindle.sweeps import workers
 
 SETTINGS = [part for key in (*QUICK, "task.pool_size=48") for part in ("--set", key)]

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from rekindle.records.digests import fault_of
 from rekindle.training.checkpoint import CheckpointError, Checkpoints
 from rekindle.warm_starts.tiny_model import build_tiny
 
@@ -58,11 +59,68 @@ def test_only_the_newest_are_kept_in_the_order_of_numbers(policy, tmp_path):
     assert saved.steps() == [10, 100]
 
 
-def test_saving_a_step_again_replaces_it(policy, tmp_path):
-    saved = checkpoints(tmp_path)
+def test_a_step_that_is_saved_already_is_left_as_it_is(policy, tmp_path):
+    saved = checkpoints(tmp_path, keep=1)
     saved.save(5, policy, TRAINER, {"value": 1})
+    files = {path: path.stat().st_mtime_ns for path in saved.path(5).rglob("*")}
     saved.save(5, policy, TRAINER, {"value": 2})
-    assert saved.load(5)[1] == {"value": 2}
+    assert saved.load(5)[1] == {"value": 1}
+    assert {path: path.stat().st_mtime_ns for path in saved.path(5).rglob("*")} == files
+
+
+def test_a_checkpoint_that_was_left_behind_is_replaced_and_goes_when_the_new_one_is_there(policy, tmp_path):
+    checkpoints(tmp_path).save(5, policy, TRAINER, {"value": 1})
+    again = checkpoints(tmp_path)
+    again.save(5, policy, TRAINER, {"value": 2})
+    assert again.load(5)[1] == {"value": 2}
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-5"]
+
+
+def test_later_checkpoints_than_the_one_to_go_on_from_are_set_aside_until_they_are_made_again(policy, tmp_path):
+    saved = checkpoints(tmp_path, keep=1)
+    for step in (4, 5):
+        checkpoints(tmp_path, keep=9).save(step, policy, TRAINER, {})
+    saved.prepare(4)
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["damaged-step-5", "step-4"]
+    saved.save(5, policy, TRAINER, {})
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-5"]
+
+
+def test_the_last_two_have_a_state_of_the_optimizer_and_there_is_never_more_of_it_while_one_is_written(
+    policy, tmp_path, monkeypatch
+):
+    saved, found = checkpoints(tmp_path, keep=3), []
+    write = Checkpoints._write
+
+    def counted(*arguments):
+        write(*arguments)
+        found.append(len(list((tmp_path / "checkpoints").rglob("optimizer.safetensors"))))
+
+    monkeypatch.setattr(Checkpoints, "_write", staticmethod(counted))
+    for step in (1, 2, 3, 4):
+        saved.save(step, policy, TRAINER, {})
+    assert found == [1, 2, 2, 2]
+    assert [(saved.path(step) / "optimizer.safetensors").exists() for step in saved.steps()] == [False, True, True]
+
+
+@pytest.mark.parametrize("fails_at", ["write", "digests", "rename"])
+def test_no_whole_checkpoint_goes_before_the_next_one_is_in_place(policy, tmp_path, monkeypatch, fails_at):
+    saved = checkpoints(tmp_path, keep=1)
+    saved.save(4, policy, TRAINER, {"value": 4})
+
+    def fail(*_, **__):
+        raise OSError("no space")
+
+    if fails_at == "write":
+        monkeypatch.setattr(Checkpoints, "_write", staticmethod(fail))
+    elif fails_at == "digests":
+        monkeypatch.setattr("rekindle.training.checkpoint.write_digests", fail)
+    else:
+        monkeypatch.setattr("pathlib.Path.rename", fail)
+    with pytest.raises(CheckpointError, match="the last complete one is step 4"):
+        saved.save(5, policy, TRAINER, {})
+    assert fault_of(saved.path(4)) is None
+    assert saved.load(4)[1] == {"value": 4}
 
 
 @pytest.mark.parametrize("name", ["state.json", "optimizer.safetensors", "scheduler.safetensors"])

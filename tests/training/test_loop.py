@@ -26,9 +26,9 @@ from rekindle.observability.step_log import read_step_log
 from rekindle.recipes import on_given_tasks
 from rekindle.records.activity import Part
 from rekindle.records.endings import Ending
-from rekindle.training.checkpoint import CheckpointError, Checkpoints
-from rekindle.training.trainer import Diverged
-from rekindle.types import Fate
+from rekindle.repeating import repeat_step
+from rekindle.training.checkpoint import Checkpoints
+from rekindle.types import Fate, UserError
 from rekindle.warm_starts.stage import start_model
 
 CLOCKS = ("seconds", "time/")
@@ -412,8 +412,34 @@ def test_starvation_is_warned_of_once_and_counted(quick_config, tmp_path):
     assert "of 16" in warnings[0]
 
 
-def test_divergence_stops_before_the_weights_and_keeps_the_checkpoints(quick_config, tmp_path):
-    config = quick_config("recycle", "train.steps=6", "optimizer.warmup_steps=0")
+def test_steps_that_are_not_finite_are_skipped_counted_kept_and_stop_the_run_at_their_bound(quick_config, tmp_path):
+    config = quick_config("recycle", "train.steps=9", "optimizer.max_skipped_steps=2", "checkpoint.every=1")
+    run = tmp_path / "run"
+
+    class Poisoned(Passing):
+        def update(self, samples, version, scale):
+            if version in (1, 3, 4):
+                samples = [replace(samples[0], weight=float("nan")), *samples[1:]]
+            return self.inner.update(samples, version, scale)
+
+    ending, loop = finish(config, run, adapt=lambda parts: replace(parts, trainer=Poisoned(parts.trainer)))
+    assert ending is Ending.BOUND
+    assert "2 optimizer steps in a row were skipped" in loop.bound
+    lines = read_metrics(run / "metrics.jsonl")
+    assert [line["optimizer/skipped"] for line in lines] == [None, 0, 1, 0, 1, 1]
+    assert [line["loss"] is None for line in lines] == [True, False, True, False, True, True]
+    assert sorted(path.name for path in (run / "skipped").iterdir()) == ["update-2-1", "update-4-1", "update-5-1"]
+    repeated = repeat_step(run / "skipped" / "update-4-1")
+    assert (repeated.outcome, repeated.not_finite) == ("the loss is nan", ["sample 0: its weight is nan"])
+    assert all(torch.isfinite(tensor).all() for tensor in last_weights(run).values())
+    again, loop = finish(config, run, resume=True)
+    assert (again, loop.step) == (Ending.BOUND, 5)
+    raised = quick_config("recycle", "train.steps=9", "optimizer.max_skipped_steps=3", "checkpoint.every=1")
+    assert finish(raised, run, resume=True)[0] is Ending.DONE
+
+
+def test_weights_that_are_not_finite_are_in_no_checkpoint(quick_config, tmp_path):
+    config = quick_config("recycle", "train.steps=9", "optimizer.warmup_steps=0")
 
     class Poisoned(Passing):
         def update(self, samples, version, scale):
@@ -422,8 +448,13 @@ def test_divergence_stops_before_the_weights_and_keeps_the_checkpoints(quick_con
                     next(iter(self.policy.model.parameters())).fill_(float("nan"))
             return self.inner.update(samples, version, scale)
 
-    with pytest.raises(Diverged, match=r"update 4: .* nan.*lower train.learning_rate"):
-        finish(config, tmp_path / "run", adapt=lambda parts: replace(parts, trainer=Poisoned(parts.trainer)))
+    with (
+        opened(config, tmp_path / "run", adapt=lambda parts: replace(parts, trainer=Poisoned(parts.trainer))) as loop,
+        pytest.raises(UserError, match="its weights have diverged"),
+    ):
+        loop.run()
+    assert any("are not finite, so step 4 has no checkpoint" in text for text in loop.screen.warnings)
+    assert Checkpoints(tmp_path / "run" / "checkpoints", keep=1).steps() == [2]
     assert all(torch.isfinite(tensor).all() for tensor in last_weights(tmp_path / "run").values())
     assert finish(config, tmp_path / "run", resume=True)[0] is Ending.DONE
 
@@ -521,7 +552,8 @@ def test_a_full_disk_while_checkpointing_keeps_the_earlier_checkpoints(quick_con
 def test_damaged_checkpoints_are_named(quick_config, tmp_path):
     finish(quick_config(), tmp_path / "run")
     (tmp_path / "run" / "checkpoints" / "step-4" / "state.json").write_text("{")
-    with pytest.raises(CheckpointError, match=r"step-4 is damaged .*delete it to resume from an earlier checkpoint"):
+    (tmp_path / "run" / "checkpoints" / "step-2" / "model" / "tokenizer.json").write_text("{")
+    with pytest.raises(UserError, match=r"step-4 is damaged, and no other checkpoint is whole .*step-2: model/tok"):
         finish(quick_config("recycle", "train.steps=9"), tmp_path / "run", resume=True)
 
 

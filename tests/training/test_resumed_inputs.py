@@ -11,10 +11,12 @@ from test_loop import finish, without_clocks
 from rekindle.config import read_toml
 from rekindle.notices import RekindleWarning
 from rekindle.recipes import resolve
+from rekindle.records.checkpoint_choice import NoWholeCheckpointError
+from rekindle.records.digests import write_digests
 from rekindle.records.endings import Ending
+from rekindle.records.run_state import write_values
 from rekindle.records.run_tasks import RunTasksError
 from rekindle.scheduling.ledger import LedgerError
-from rekindle.training.checkpoint import CheckpointError
 from rekindle.types import UserError
 from rekindle.warm_starts.tiny_model import build_tiny
 
@@ -135,8 +137,37 @@ def test_a_ledger_of_another_run_is_found_at_once(place):
 def test_a_damaged_checkpoint_is_one_sentence(place, spoil):
     path = at_step_2(place) / "run" / "checkpoints" / "step-2"
     spoil(path)
-    with pytest.raises(CheckpointError, match=r"step-2 is damaged .* delete it to resume from an earlier checkpoint"):
+    remedy = r"restore its files from a copy, or begin a new run with model.path = .*step-2/model"
+    with pytest.raises(
+        NoWholeCheckpointError, match=rf"step-2 is damaged, and no other checkpoint is whole .*{remedy}"
+    ):
         finish(configuration(place, 4), place / "run", resume=True)
+    write_digests(path, without=("state.json",))  # as if it had been written so
+    values = json.loads((path / "state.json").read_text())
+    write_values(path, {key: values[key] for key in ("trainer", "state")})
+    with pytest.raises(UserError, match=r"step-2 is damaged"):
+        finish(configuration(place, 4), place / "run", resume=True)
+
+
+@pytest.mark.parametrize("name", ["state.json", "optimizer.safetensors", "model/model.safetensors", "SHA256SUMS"])
+def test_the_newest_whole_checkpoint_is_used_and_what_is_repeated_is_said(place, name):
+    before = without_clocks(place / "run")
+    path = place / "run" / "checkpoints" / "step-4" / name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    said = r"step-4: .*(other contents than were written|cannot be read|is missing).* from step 2, and steps 3 to 4 are"
+    with pytest.warns(RekindleWarning, match=said):
+        assert finish(configuration(place, 4), place / "run", resume=True)[0] is Ending.DONE
+    assert without_clocks(place / "run") == before
+    assert sorted(one.name for one in (place / "run" / "checkpoints").iterdir()) == ["step-2", "step-4"]
+
+
+def test_checkpoints_of_earlier_versions_have_no_digests_and_are_used_with_a_notice(place):
+    for sums in (place / "run" / "checkpoints").glob("*/SHA256SUMS"):
+        sums.unlink()
+    with pytest.warns(RekindleWarning, match=r"step-4 has no digests of its files \(SHA256SUMS\), so that damage"):
+        assert finish(configuration(place, 4), place / "run", resume=True)[0] is Ending.DONE
 
 
 def change_state(path, change):

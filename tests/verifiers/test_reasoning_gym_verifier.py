@@ -4,6 +4,7 @@ import os
 
 import pytest
 from thoughts import THOUGHTS
+from unguarded import unguarded_verifier
 
 from rekindle.tasks.reasoning_gym import tasks_from_entries
 from rekindle.tasks.reasoning_gym_main import generate_entries
@@ -24,6 +25,13 @@ string_insertion syllogism tower_of_hanoi word_ladder
 @pytest.fixture(scope="module")
 def verifier():
     verifier = ReasoningGymVerifier(workers=2, timeout_seconds=4.0)
+    yield verifier
+    verifier.close()
+
+
+@pytest.fixture(scope="module")
+def unguarded():
+    verifier = unguarded_verifier(workers=2, timeout_seconds=4.0)
     yield verifier
     verifier.close()
 
@@ -65,7 +73,7 @@ def test_a_scorer_that_raises_is_an_error(verifier):
 
 
 @pytest.mark.slow
-def test_hangs_and_crashes_cost_their_own_verdicts_only(verifier, countdown):
+def test_hangs_and_crashes_cost_their_own_verdicts_only(unguarded, countdown):
     right = countdown.answer
     texts = {
         right: Verdict(1.0),
@@ -81,24 +89,24 @@ def test_hangs_and_crashes_cost_their_own_verdicts_only(verifier, countdown):
         "exit()": Verdict(0.01),
         f"because ... <answer>{right}</answer>": Verdict(1.0),
     }
-    assert verifier.judge([(countdown, text) for text in texts]) == list(texts.values())
+    assert unguarded.judge([(countdown, text) for text in texts]) == list(texts.values())
 
 
-def test_a_verdict_does_not_depend_on_the_one_before(verifier, countdown):
+def test_a_verdict_does_not_depend_on_the_one_before(unguarded, countdown):
     poison = 'exec("import numpy; numpy.isclose = lambda *a, **k: True")'
     false = countdown.answer.replace("+", "*") if "+" in countdown.answer else countdown.answer.replace("-", "+")
-    assert verifier.judge([(countdown, poison), (countdown, false)])[1] == Verdict(0.05)
+    assert unguarded.judge([(countdown, poison), (countdown, false)])[1] == Verdict(0.05)
 
 
-def test_memory_is_limited(verifier, countdown):
+def test_memory_is_limited(unguarded, countdown):
     sizes = ("10**6", "5 * 10**9")
-    modest, greedy = verifier.judge([(countdown, f'eval("len(bytearray({size}))")') for size in sizes])
+    modest, greedy = unguarded.judge([(countdown, f'eval("len(bytearray({size}))")') for size in sizes])
     assert modest == Verdict(0.05)  # evaluated, and not the answer
     assert greedy == Verdict(0.01)  # MemoryError
 
 
 @pytest.mark.skipif(landlock_version() == 0, reason="this kernel has no Landlock")
-def test_files_outside_cannot_be_changed_and_programs_cannot_be_started(verifier, countdown, tmp_path):
+def test_files_outside_cannot_be_changed_and_programs_cannot_be_started(unguarded, countdown, tmp_path):
     precious, made, shell = tmp_path / "precious", tmp_path / "made", tmp_path / "shell"
     precious.write_text("precious")
     attacks = [
@@ -109,7 +117,7 @@ def test_files_outside_cannot_be_changed_and_programs_cannot_be_started(verifier
         f'__import__("os").rename("{precious}", "{made}")',
         f'__import__("os").truncate("{precious}", 1)',
     ]
-    verdicts = verifier.judge([(countdown, attack) for attack in [*attacks, countdown.answer]])
+    verdicts = unguarded.judge([(countdown, attack) for attack in [*attacks, countdown.answer]])
     assert verdicts[-1] == Verdict(1.0)
     assert all(verdict.score < 0.1 for verdict in verdicts[:-1])
     assert [path.name for path in tmp_path.iterdir()] == ["precious"]
@@ -117,9 +125,9 @@ def test_files_outside_cannot_be_changed_and_programs_cannot_be_started(verifier
 
 
 @pytest.mark.skipif(landlock_version() < 6, reason="this kernel's Landlock does not confine signals")
-def test_neither_the_trainer_nor_the_server_can_be_killed(verifier, countdown):
+def test_neither_the_trainer_nor_the_server_can_be_killed(unguarded, countdown):
     attacks = [f'__import__("os").kill({os.getpid()}, 9)', '__import__("os").kill(__import__("os").getppid(), 9)']
-    assert verifier.judge([(countdown, attack) for attack in attacks]) == [Verdict(0.01)] * 2
+    assert unguarded.judge([(countdown, attack) for attack in attacks]) == [Verdict(0.01)] * 2
 
 
 def test_an_entry_that_no_literal_can_hold_is_made_again(verifier):

@@ -1,4 +1,4 @@
-"""The pool and its server: starting, dying, restarting, and leaving nothing behind."""
+"""The pool and its server: starting, dying, restarting, and leaving nothing behind. Answers are executed unguarded."""
 
 import os
 import signal
@@ -11,12 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from processes import children
+from unguarded import unguarded_pool
 
 from rekindle.tasks.child_process import child_environment
 from rekindle.verifiers import workers
 from rekindle.verifiers.verifier import Verdict, VerifierError
 from rekindle.verifiers.worker_main import result_of
-from rekindle.verifiers.workers import WorkerPool
 
 pytest.importorskip("reasoning_gym")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc")
@@ -37,18 +38,9 @@ def job(text):
 @pytest.fixture
 def pool(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    pool = WorkerPool("reasoning_gym", workers=2, timeout_seconds=30.0)
+    pool = unguarded_pool()
     yield pool
     pool.close()
-
-
-def children(pid):
-    """Process ids of all children, of whichever thread."""
-    found = []
-    for thread in Path(f"/proc/{pid}/task").iterdir():
-        with suppress(FileNotFoundError, ProcessLookupError):
-            found += (thread / "children").read_text().split()
-    return {int(one) for one in found}
 
 
 def judging(server):
@@ -140,8 +132,8 @@ def test_an_interrupt_ends_the_server_and_the_next_call_is_sound(pool):
 
 @linux
 def test_no_orphan_outlives_a_killed_parent(tmp_path):
-    script = "import sys; from rekindle.verifiers.workers import WorkerPool; "
-    script += f"WorkerPool('reasoning_gym', workers=1, timeout_seconds=600).judge([{job(HANG)!r}])"
+    script = "from unguarded import unguarded_pool; "
+    script += f"unguarded_pool(workers=1, timeout_seconds=600).judge([{job(HANG)!r}])"
     environment = {**child_environment(str(tmp_path)), "TMPDIR": str(tmp_path)}
     parent = subprocess.Popen([sys.executable, "-c", script], env=environment)
     (server,) = eventually(lambda: children(parent.pid))

@@ -107,7 +107,7 @@ def evaluate(
     if isinstance(asked.tasks, str | Path):
         files = {Path(asked.tasks).stem: Path(asked.tasks), **files}
     chosen = asked.settings()
-    with Interrupts(shown) as interrupts:
+    with Interrupts(shown, "part of the questions") as interrupts:
         saved = None if checkpoint is None else Path(checkpoint)
         inputs = _look(chosen, asked, files, saved, how, shown)
         shown(inputs.policy.loading)
@@ -183,7 +183,7 @@ def _look(
     """The inputs of the evaluation, after checks of their files."""
     from rekindle.evaluation.question_sets import QuestionSet
     from rekindle.preflight import check_retriever, check_rewards, policy_files, question_sets, task_set
-    from rekindle.records.run_directory import model_directory
+    from rekindle.records.checkpoint_choice import model_directory
 
     policy = policy_files(config, None if saved is None else model_directory(saved), say)
     if policy.ready is not None:
@@ -224,6 +224,12 @@ def _evaluated(
     from rekindle.warm_starts.stage import policy_directories
 
     config, tasks = inputs.config, inputs.tasks
+
+    def on_progress(done: int, total: int, left: float) -> None:
+        interrupts.pace.mark()
+        if progress is not None:
+            progress(done, total, left)
+
     model, base = policy_directories(config, inputs.policy, say, tasks)
     with (
         workbench(config, model, say, base=base, tasks=tasks, given=inputs.given) as bench,
@@ -240,6 +246,6 @@ def _evaluated(
             sampling=how.settings(base or model),
             out=out,
             transcripts=transcripts,
-            on_progress=progress or (lambda done, total, left: None),
+            on_progress=on_progress,
             interrupted=lambda: interrupts.asked,
         )

@@ -29,17 +29,21 @@ from rekindle.notices import Say, opened, warn
 from rekindle.observability.opened_files import opened_run_files
 from rekindle.observability.trackers import check_trackers, tracked
 from rekindle.records import run_directory
+from rekindle.records.checkpoint_choice import MODEL, newest_whole, step_of
 from rekindle.records.health import HealthWatch
 from rekindle.records.rollout_samples import SampleRecorder, spread
 from rekindle.records.run_files import RunFiles
 from rekindle.records.run_tasks import keep_tasks, same_tasks
+from rekindle.records.skipped_files import SKIPPED
 from rekindle.records.state_files import UNREADABLE
+from rekindle.scheduling.ledger import LEDGER
 from rekindle.scheduling.profiling import Profile
 from rekindle.scheduling.scheduler import Scheduler
 from rekindle.tasks.task_set import TaskSet
 from rekindle.training.callbacks import Callbacks
 from rekindle.training.checkpoint import Checkpoints, damaged
 from rekindle.training.loop import Observer, Parts, TrainingLoop
+from rekindle.training.skipped_steps import SkippedSteps
 from rekindle.training.trainer import Trainer, TrainerState, UpdateSettings
 from rekindle.types import GroupRequest, Rollout, UserError
 from rekindle.verifiers.weaknesses import weaknesses
@@ -87,9 +91,10 @@ def open_run(
     check_trackers(config)
     kept = config.checkpoint
     checkpoints = Checkpoints(directory / "checkpoints", kept.keep, every_optimizer=kept.optimizer == "all")
-    step = checkpoints.steps()[-1] if checkpoints.steps() else 0
+    chosen = newest_whole(directory)
+    step = step_of(chosen)
     start = functools.cache(start)
-    model = checkpoints.path(step) / "model" if step else start()
+    model = start() if chosen is None else chosen / MODEL
     base = start() if is_adapter(model) else None
     threads = run_directory.kept_threads(directory)
     prepared = workbench(
@@ -110,19 +115,19 @@ def open_run(
         # Errors of model, tasks, environment and profile are found here, before any file is written.
         first = functools.partial(_start_policy, start=start, read=read_policy)
         ready = _ready(_of_the_run(bench, directory) if step else bench, first, started=bool(step))
-        with run_directory.locked(directory), _run_files(config, directory, ready.source) as files:
+        with run_directory.locked(directory), _files(config, directory, ready, step) as files:
             saved = _resumed_files(files, checkpoints, step) if step else None
             if saved is None:
                 _new_files(files, checkpoints, directory, ready.bench, commit)
             with notices.kept_in(files.warnings), _tracked(files, config, directory, saved) as tracked_files:
                 profiled = _with_profile(ready, lambda bench: own_profile(bench, directory, say, interrupted))
                 parts = replace(
-                    _parts(profiled, tracked_files, checkpoints, saved, observer, say),
+                    _parts(profiled, directory, tracked_files, checkpoints, saved, observer, say),
                     callbacks=callbacks or Callbacks(),
                 )
                 loop = TrainingLoop(adapt(parts))
                 if saved:
-                    _restore(loop, saved, checkpoints.path(step))
+                    _restore(loop, saved, checkpoints.path(step), told=run_directory.has_ended(directory))
                     _describe(directory, ready.bench, commit)
                 with _frozen_heap():
                     yield loop
@@ -223,32 +228,60 @@ def _resumed_files(files: RunFiles, checkpoints: Checkpoints, step: int) -> _Sav
     Raises:
         UserError: The checkpoint or a file is damaged, or they do not belong together.
     """
-    checkpoints.prepare()
+    checkpoints.prepare(step)
     trainer, state = checkpoints.load(step)
     try:
         rollouts, kernels = int(state["totals"]["rollouts"]), Kernels.from_description(state["kernels"])
     except UNREADABLE as error:
         raise damaged(checkpoints.path(step), error) from error
+    files.ledger.check_pages()
     files.truncate_after(step)
     if step and (last := files.metrics.last_step()) != step:
         ends = "is empty" if last is None else f"ends at step {last}"
-        warn(f"metrics.jsonl {ends}, and the run goes on after step {step}; the curves of its report have a gap")
+        warn(
+            f"metrics.jsonl {ends}, and the run goes on after step {step}; the curves of its report have a gap, unless "
+            "you stop the run and restore the file from a copy"
+        )
     files.ledger.check(rollouts, "it is not the ledger of this checkpoint; restore it")
+    if (last_request := files.ledger.last_request()) >= state["scheduler"]["next_request"]:
+        raise damaged(
+            checkpoints.path(step), ValueError(f"the ids of its next requests are taken, up to {last_request}")
+        )
     return _Saved(step, trainer, state, rollouts, kernels)
 
 
-def _restore(loop: TrainingLoop, saved: _Saved, path: Path) -> None:
+def _restore(loop: TrainingLoop, saved: _Saved, path: Path, *, told: bool) -> None:
     try:
-        loop.restore(saved.step, saved.trainer, saved.state)
+        loop.restore(saved.step, saved.trainer, saved.state, told=told)
     except UserError:
         raise
     except UNREADABLE as error:
         raise damaged(path, error) from error
 
 
-def _run_files(config: Config, directory: Path, source: TaskSource) -> AbstractContextManager[RunFiles]:
+def _files(config: Config, directory: Path, ready: _Ready, step: int) -> AbstractContextManager[RunFiles]:
+    """The files of a run that grow, in a directory that is locked.
+
+    Args:
+        config: The complete configuration.
+        directory: Run directory.
+        ready: What the run needs.
+        step: Step of the checkpoint that it goes on from; 0: it begins, and its first file are the settings.
+
+    Raises:
+        UserError: Another process has trained in the directory meanwhile, or the ledger is gone.
+    """
+    if step_of(last_whole := newest_whole(directory)) != step:
+        raise UserError(f"another process has meanwhile written {last_whole}; repeat the command with --resume")
+    if not step:
+        run_directory.write_settings(directory, ready.bench.config)
+    elif not (directory / LEDGER).exists():
+        raise UserError(
+            f"{directory / LEDGER} is gone, without which the account of the run's rollouts is not complete; restore "
+            f'it from a copy, or begin a new run with model.path = "{directory / MODEL}" and another --out'
+        )
     kept = config.samples.per_step or config.samples.held_out
-    return opened_run_files(directory, proposals=source.log_file, samples=bool(kept))
+    return opened_run_files(directory, proposals=ready.source.log_file, samples=bool(kept))
 
 
 @contextmanager
@@ -299,6 +332,7 @@ def _scheduler(bench: Workbench, profile: Profile | None) -> Scheduler:
 
 def _parts(
     ready: _Ready,
+    directory: Path,
     files: RunFiles,
     checkpoints: Checkpoints,
     saved: _Saved | None,
@@ -328,6 +362,7 @@ def _parts(
             total_updates=None if config.train.steps is None else config.train.steps * updates_per_step(config),
             reference=ready.frozen if config.loss.kl_coefficient > 0 else None,
             probe_rows=posterior.probe_rows if posterior.half_life is not None else 0,
+            on_skip=SkippedSteps(directory / SKIPPED, config.model_dump(mode="json")).keep,
         ),
         evaluate=announced(bench, say, _noted(bench, recorder, health)),
         evaluated=len(bench.tasks.held_out) * (config.eval.samples + 1),

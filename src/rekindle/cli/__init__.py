@@ -69,7 +69,11 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("directory", type=user_path, metavar="DIR", help="run directory")
     report.set_defaults(run=_report)
     commands.add_parser("recipes", help="list the recipes").set_defaults(run=_recipes)
-    commands.add_parser("doctor", help="check this machine and installation").set_defaults(run=_doctor)
+    doctor = commands.add_parser("doctor", help="check this machine and installation")
+    doctor.add_argument(
+        "--confinement", action="store_true", help="show what scorers in worker processes cannot do here, and elsewhere"
+    )
+    doctor.set_defaults(run=_doctor)
     return parser
 
 
@@ -93,9 +97,12 @@ def _summary(recipe: "Callable[[], Config]") -> str:
     return (sys.modules[recipe.__module__].__doc__ or "").strip().splitlines()[0]
 
 
-def _doctor(_: argparse.Namespace) -> int:
-    from rekindle.doctor import examine
+def _doctor(options: argparse.Namespace) -> int:
+    from rekindle.doctor import confinement_table, examine
 
+    if options.confinement:
+        print(confinement_table())
+        return 0
     healthy = True
     for check in examine():
         print(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<14} {check.finding}")

@@ -48,6 +48,6 @@ def recipe_named(options: argparse.Namespace) -> str:
 
 def saved_policy(checkpoint: Path | None) -> Path | None:
     """Directory of the policy named by ``--checkpoint``; None: the start model."""
-    from rekindle.records.run_directory import model_directory
+    from rekindle.records.checkpoint_choice import model_directory
 
     return None if checkpoint is None else model_directory(checkpoint)

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,7 @@ def _profile(options: argparse.Namespace) -> int:
     config = resolved(options)
     from rekindle.preflight import task_set
 
-    with Interrupts(say) as interrupts:
+    with Interrupts(say, "part of the prompts") as interrupts:
         measure = _with_endpoint if options.endpoint else _with_policy
         _look(config, options)
         profile = measure(config, task_set(config, say), options, interrupts)
@@ -97,7 +98,9 @@ def _with_policy(
     model, base = policy_directories(config, files, say, tasks)
     with workbench(config, model, say, base=base, tasks=tasks) as bench, warnings_kept_in(_warnings_file(options)):
         _begin(tasks, options, interrupts)
-        return make_profile(bench, options.out, options.samples, _progress, lambda: interrupts.asked)
+        return make_profile(
+            bench, options.out, options.samples, partial(_progress, interrupts), lambda: interrupts.asked
+        )
 
 
 def _begin(tasks: "TaskSet", options: argparse.Namespace, interrupts: Interrupts) -> None:
@@ -129,9 +132,16 @@ def _with_endpoint(
     with warnings_kept_in(_warnings_file(options)):
         _begin(tasks, options, interrupts)
         return endpoint_profile(
-            config, endpoint, tasks, options.out, options.samples, _progress, lambda: interrupts.asked
+            config,
+            endpoint,
+            tasks,
+            options.out,
+            options.samples,
+            partial(_progress, interrupts),
+            lambda: interrupts.asked,
         )
 
 
-def _progress(done: int, total: int, left: float) -> None:
+def _progress(interrupts: Interrupts, done: int, total: int, left: float) -> None:
+    interrupts.pace.mark()
     messages.status(f"profile: {done:,} of {total:,} prompts, {duration(left)} left", last=done == total)

@@ -37,6 +37,7 @@ __all__ = [
     "updates_per_step",
     "uses_judge",
     "uses_maths",
+    "uses_reasoning_gym",
     "uses_scorers",
     "verifier_is_a_reward",
     "verifier_judges",
@@ -220,6 +221,11 @@ def built_in_verifiers(config: "Config") -> set[str]:
 def uses_scorers(config: "Config") -> bool:
     """Whether answers are judged by third-party scorers, which run in worker processes."""
     return bool(built_in_verifiers(config) & {"math", "reasoning_gym"})
+
+
+def uses_reasoning_gym(config: "Config") -> bool:
+    """Whether answers are judged or audited by the scorers of reasoning-gym."""
+    return "reasoning_gym" in built_in_verifiers(config)
 
 
 def uses_maths(config: "Config") -> bool:

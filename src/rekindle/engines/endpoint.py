@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 from urllib.parse import urlsplit
 
+from rekindle.answers import AnswerError, deadline_handlers, parse_json, read_body
 from rekindle.models.templates import chat_messages
 from rekindle.notices import warn
 from rekindle.remote import LOOPBACK, TRANSIENT, TransientError, http_address, is_sendable, one_line, retry_after
@@ -26,6 +27,10 @@ __all__ = ["Endpoint", "EndpointCompletion", "EndpointError", "EndpointRequest"]
 
 MAX_BYTES = 64 * 2**20
 """Longest answer that is read."""
+MAX_ERROR_BYTES = 2**20
+"""Longest answer of an error that is read."""
+MAX_VALUES = 200_000
+"""Most values of an answer: texts and counts; log-probabilities are not asked for."""
 MAX_TOKENS = 2**24
 """Largest token count of an answer that is accepted."""
 MAX_RETRY_AFTER_SECONDS = 300.0
@@ -97,7 +102,7 @@ class Endpoint:
         url: Base address, e.g. ``http://127.0.0.1:8000/v1``.
         model: Name of the model on the server.
         api_key: Bearer token; sent to this address alone, never logged.
-        timeout_seconds: Longest wait for the server's next byte.
+        timeout_seconds: Limit of one attempt, from the connection to the last byte of the answer.
         retries: Further attempts after a first one that failed.
         concurrency: Most requests in flight.
         chat: Use ``/chat/completions``, where the server applies its chat template; otherwise ``/completions``.
@@ -135,7 +140,7 @@ class Endpoint:
         self._counts_tokens = counts_tokens
         # Proxies set in the environment are not used for loopback addresses.
         direct = [urllib.request.ProxyHandler({})] if urlsplit(url).hostname in LOOPBACK else []
-        self._opener = urllib.request.build_opener(_NoRedirects, *direct)
+        self._opener = urllib.request.build_opener(_NoRedirects, *direct, *deadline_handlers())
 
     def complete(self, requests: Sequence[EndpointRequest]) -> Iterator[tuple[int, list[EndpointCompletion] | None]]:
         """Yield ``(index of the request, its n completions)`` once per request, as they arrive; None where it failed.
@@ -203,10 +208,12 @@ class Endpoint:
         request = urllib.request.Request(self._address, payload, self._headers, method="POST")  # noqa: S310
         try:
             with self._opener.open(request, timeout=self._timeout) as response:
-                return bytes(response.read(MAX_BYTES))
+                return read_body(response, MAX_BYTES)
         except urllib.error.HTTPError as error:
             with error:
                 raise self._refusal(error) from None
+        except AnswerError as error:
+            raise TransientError(f"a malformed answer: {error}") from None
         except (OSError, http.client.HTTPException) as error:
             raise TransientError(one_line(str(error) or type(error).__name__)) from None
 
@@ -229,12 +236,12 @@ class Endpoint:
     def _message(self, error: IO[bytes]) -> str:
         """The server's explanation of an error, in any of the usual fields."""
         try:
-            body = error.read(MAX_BYTES)
-        except (OSError, http.client.HTTPException):
+            body = read_body(error, MAX_ERROR_BYTES)
+        except (OSError, http.client.HTTPException, AnswerError):
             body = b""
         try:
-            value = json.loads(body)
-        except (ValueError, RecursionError):
+            value = parse_json(body, MAX_VALUES)
+        except AnswerError:
             return self._quoted(body)
         for name in ("error", "message", "detail"):
             value = value.get(name, value) if isinstance(value, dict) else value
@@ -247,13 +254,13 @@ class Endpoint:
 
     def _completions(self, body: bytes, stop: tuple[str, ...]) -> list[EndpointCompletion]:
         try:
-            answer = json.loads(body)
+            answer = parse_json(body, MAX_VALUES)
             texts = [self._text(choice, stop) for choice in answer["choices"]]
             cut = [choice.get("finish_reason") == "length" for choice in answer["choices"]]
             usage = answer.get("usage") or {}
             total, prompt = usage.get("completion_tokens"), usage.get("prompt_tokens") or 0
-            sane = bool(texts) and all(one in range(MAX_TOKENS) for one in (total or 0, prompt))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            sane = bool(texts) and all(_is_count(one) for one in (total or 0, prompt))
+        except (ValueError, LookupError, TypeError, AttributeError):
             sane = False
         if not sane:
             raise TransientError(f"a malformed answer: {self._quoted(body)}")
@@ -276,6 +283,10 @@ class Endpoint:
         # Servers cut off the stop text, which verifiers look for; vLLM and SGLang report which one it was.
         matched = choice.get("stop_reason", choice.get("matched_stop"))
         return text + matched if matched in stop and not text.endswith(matched) else text
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and 0 <= value < MAX_TOKENS
 
 
 def _plain(prompt: str | Sequence[Mapping[str, str]]) -> str:

@@ -90,6 +90,7 @@ class RecordedRun:
         step: Number of the last step.
         version: Policy version, the number of updates.
         without_signal: Steps in a row without anything to train on.
+        skipped: Optimizer steps that were skipped, in the last updates in a row that each had some.
         line: Last line of ``metrics.jsonl``; empty before the first.
     """
 
@@ -104,7 +105,7 @@ class RecordedRun:
         say: Say = lambda text: None,
         main: bool = True,
     ) -> None:
-        self.step = self.version = self.without_signal = 0
+        self.step = self.version = self.without_signal = self.skipped = 0
         self.line: Mapping[str, Any] = {}
         self._config, self._parameters = config, parameters
         self._said, self._say, self._main = said, say, main
@@ -186,6 +187,8 @@ class RecordedRun:
         step.metrics |= update_metrics(every, update, self._parameters, step.supplied.further_tokens) | further
         step.done = True
         self.version += update is not None
+        if update is not None:
+            self.skipped = self.skipped + update.skipped_steps if update.skipped_steps else 0
         self._pool_metrics = pool_metrics(pool, starving=self._starvation.starving)
         for text in self._health.step(step.metrics):
             self.warn(text)
@@ -254,6 +257,7 @@ class RecordedRun:
             "step": self.step,
             "version": self.version,
             "without_signal": self.without_signal,
+            "skipped": self.skipped,
             "totals": self._totals.sums,
             "starvation": self._starvation.state_dict(),
             "health": self._health.state_dict(),
@@ -264,6 +268,7 @@ class RecordedRun:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore, and remove from the files what came after the checkpoint."""
         self.step, self.version, self.without_signal = state["step"], state["version"], state["without_signal"]
+        self.skipped = state.get("skipped", 0)
         self._totals = Totals(self._totals.sums | state["totals"])
         self._starvation.load_state_dict(state["starvation"])
         self._health.load_state_dict(state["health"])
@@ -271,6 +276,7 @@ class RecordedRun:
         self._pool_metrics = dict(state["pool"])
         if self._files is not None:
             last = self.step - (self._open is not None)
+            self._files.ledger.check_pages()
             self._files.truncate_after(last)
             self._files.ledger.check(int(self._totals.sums["rollouts"]), "it is not the ledger of this checkpoint")
             self._files.warnings.end_step(last)

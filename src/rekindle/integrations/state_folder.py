@@ -10,7 +10,8 @@ from typing import Any
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
 
-from rekindle.records.state_files import UNREADABLE, join_arrays, split_arrays, sync_tree
+from rekindle.records.durable_files import sync, sync_tree
+from rekindle.records.state_files import UNREADABLE, join_arrays, split_arrays
 from rekindle.types import UserError
 
 __all__ = ["digest_of", "read_state", "state_file", "write_state"]
@@ -37,8 +38,13 @@ def write_state(folder: Path, state: Mapping[str, Any]) -> None:
     header = json.dumps({"format": FORMAT, "digest": digest_of(text.encode(), (partial / ARRAYS).read_bytes())})
     (partial / STATE).write_text(f'{header[:-1]}, "state": {text}}}', encoding="utf-8")
     sync_tree(partial)
-    shutil.rmtree(folder, ignore_errors=True)
+    before = folder.with_name(f".{folder.name}-before")
+    shutil.rmtree(before, ignore_errors=True)
+    if folder.exists():
+        folder.rename(before)
     partial.rename(folder)
+    sync(folder.parent)
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def read_state(folder: Path) -> dict[str, Any]:

@@ -104,7 +104,7 @@ class Steps:
         self.over = ""
         self.groups: Sequence[Group] = ()
         self.settled: list[int] = []
-        self._length = config.train.steps
+        self._length, self._most_skipped = config.train.steps, config.optimizer.max_skipped_steps
         self._train = config.train.model_copy(update={"steps": None, "rollouts": None, "tokens": None})
         self._scheduler, self._credit, self._environment, self._record = scheduler, credit, environment, record
         self._supply: Supply = supply or GivenTasks()
@@ -134,6 +134,8 @@ class Steps:
             UserError: No reward function returned a number for any rollout of a step.
         """
         self.settled = []
+        if self._record.skipped >= self._most_skipped:
+            self.over = self._bound()
         while not self.over:
             self.clock, counts = self._new_clock(), self._counts()
             self._supply.prepare(self._record.step + 1, self._record.version)
@@ -187,6 +189,7 @@ class Steps:
             spent={},
             stopped=self._scheduler.stopped,
             without_signal=self._record.without_signal,
+            skipped=(self._record.skipped, self._most_skipped),
             last=self._record.line,
         )
         return "" if stop is None else stop.why

@@ -116,12 +116,16 @@ def load_model(directory: Path, device: torch.device, dtype: torch.dtype, *, tru
             f"transformers cannot load a causal language model from {directory}: {one_line(error)}"
         ) from error
     _refuse_other_weights(directory, loading)
-    broken = next((name for name, weight in model.named_parameters() if not weight.isfinite().all()), None)
-    if broken is not None:
+    if (broken := first_not_finite(model)) is not None:
         raise ModelError(
             f"the weights of {directory} are not finite ({broken}); use an earlier checkpoint, or save it again"
         )
     return model.to(device).eval()
+
+
+def first_not_finite(model: Any) -> str | None:
+    """Name of the first parameter with a value that is not finite; None where all are finite."""
+    return next((name for name, weight in model.named_parameters() if not weight.isfinite().all()), None)
 
 
 def _refuse_other_weights(directory: Path, loading: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from rekindle.observability.metrics import MetricsWriter
 from rekindle.observability.step_log import StepLog
 from rekindle.observability.warnings_log import WarningsLog
 from rekindle.records.run_files import RunFiles
-from rekindle.scheduling.ledger import Ledger
+from rekindle.scheduling.ledger import LEDGER, Ledger
 
 __all__ = ["opened_run_files"]
 
@@ -24,7 +24,7 @@ def opened_run_files(directory: Path, *, proposals: str | None = None, samples: 
     """
     with ExitStack() as stack:
         yield RunFiles(
-            ledger=stack.enter_context(closing(Ledger(directory / "ledger.sqlite"))),
+            ledger=stack.enter_context(closing(Ledger(directory / LEDGER))),
             metrics=stack.enter_context(MetricsWriter(directory / "metrics.jsonl")),
             warnings=stack.enter_context(WarningsLog(directory / "warnings.jsonl")),
             proposals=None if proposals is None else stack.enter_context(StepLog(directory / proposals)),

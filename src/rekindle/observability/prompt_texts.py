@@ -30,8 +30,9 @@ def prompt_texts(run: Run, ids: Collection[str]) -> dict[str, PromptText]:
     with path.open("rb") as file:
         for line in file:
             task = _object(line)
-            if task.get("id") in ids and isinstance(text := task.get("text"), str):
-                found.setdefault(task["id"], PromptText(text, str(task.get("level") or "")))
+            name, text = task.get("id"), task.get("text")
+            if isinstance(name, str) and name in ids and isinstance(text, str):
+                found.setdefault(name, PromptText(text, str(task.get("level") or "")))
     return found
 
 

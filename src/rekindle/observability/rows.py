@@ -1,5 +1,6 @@
 """Access to rows of the step log: numbers by key, levels, and averages over steps."""
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -9,14 +10,18 @@ import numpy as np
 __all__ = ["LEVELS_SHOWN", "averages", "buckets", "by_level", "number", "shown_levels", "solver_rollouts", "total"]
 
 LEVELS_SHOWN = 6
+LARGEST = 1e300
+"""Larger numbers are damage; sums and axes of them would overflow."""
 
 _LEVEL = re.compile(r"level_(\d+)/(\w+)")
 
 
 def number(row: Mapping[str, Any], key: str) -> float | None:
-    """A numeric value; None when it is absent, null (was NaN) or not a number."""
+    """A numeric value; None when it is absent, null (was NaN) or not a finite number."""
     value = row.get(key)
-    return float(value) if isinstance(value, int | float) else None
+    if not isinstance(value, int | float) or abs(value) > LARGEST:
+        return None
+    return float(value) if math.isfinite(value) else None
 
 
 def total(rows: Iterable[Mapping[str, Any]], key: str) -> float:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rekindle.observability.ledger_file import LEDGER_COLUMNS, RunError, open_ledger
+from rekindle.observability.ledger_file import LEDGER_COLUMNS, RunError, check_rows, open_ledger
 from rekindle.observability.metrics import read_metrics
 from rekindle.observability.step_log import StepLogError, read_step_log
 from rekindle.observability.warnings_log import KeptWarning, read_warnings
@@ -264,8 +264,7 @@ def load_run(directory: str | Path) -> Run:
         raise RunError(str(error)) from None
     run = Run(directory, _read_config(directory / "config.toml"), read_object(directory / "run.json"), metrics)
     if run.has_ledger:
-        with open_ledger(directory / "ledger.sqlite"):
-            pass
+        check_rows(directory / "ledger.sqlite")
     return run
 
 
@@ -287,5 +286,5 @@ def read_object(path: Path) -> dict[str, Any]:
 def _read_config(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RunError(f"{path} is broken: {error}; restore the file that the run wrote") from None

@@ -17,6 +17,9 @@ from rekindle.types import UserError
 
 __all__ = ["StepLog", "StepLogError", "read_step_log"]
 
+LAST_STEP = 10**9
+"""Largest number of a step; larger ones are damage, for which readers would make room."""
+
 
 class StepLogError(UserError):
     """A log is broken, or a line cannot be written to it; the message gives the place."""
@@ -131,7 +134,11 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
         found = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) and isinstance(found.get("step"), int) else None
+    return found if isinstance(found, dict) and _is_step(found.get("step")) else None
+
+
+def _is_step(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LAST_STEP
 
 
 def _broken(path: Path, number: int) -> StepLogError:

@@ -117,7 +117,8 @@ def read_warnings(path: str | Path) -> list[KeptWarning]:
 
 
 def _fields(line: Mapping[str, Any]) -> tuple[str, str, int, int]:
-    return str(line.get("text", "")), str(line.get("source", "")), int(line.get("count", 1)), line["step"]
+    count = line.get("count", 1)
+    return str(line.get("text", "")), str(line.get("source", "")), count if isinstance(count, int) else 1, line["step"]
 
 
 @contextmanager

@@ -6,14 +6,15 @@ import numpy as np
 
 from rekindle.observability.formatting import counted, grouped, percent
 from rekindle.planning.belief import RateBelief, believe
-from rekindle.planning.measures import interval, ratio
+from rekindle.planning.measures import interval, profile_rollouts, ratio
 from rekindle.planning.pass_rates import Floats, PassRates, grouped_rates
+from rekindle.planning.plan_recipes import is_single
 from rekindle.planning.planner import ArmPlan, Plan
 from rekindle.planning.totals import Interval, interval_of
 
 __all__ = ["advice", "samples_to_measure"]
 
-BASE = "grpo"
+BASE, VARIANCE = "grpo", "variance_per_rollout"
 UNSURE = 0.5
 """Width of the interval of the share with signal, as a part of it, from which more samples are advised."""
 MORE_SAMPLES = (4, 8, 16, 32, 64)
@@ -24,7 +25,7 @@ MOST_MEASURED = 2_000
 
 def advice(plan: Plan) -> list[str]:
     """What to do, in a few sentences."""
-    return [*_measure_first(plan), *_which_recipe(plan), *_what_it_costs(plan)]
+    return [*_measure_first(plan), *_which_recipe(plan), *_own_sizes(plan), *_what_it_costs(plan)]
 
 
 def _measure_first(plan: Plan) -> Iterator[str]:
@@ -125,6 +126,32 @@ def _compared(plan: Plan, base: ArmPlan) -> Iterator[tuple[Interval, ArmPlan]]:
 def _like(plan: Plan, arm: ArmPlan) -> Sequence[ArmPlan]:
     """Recipes at the same size whose ratio to this one is not clearly below 1."""
     return [one for gain, one in _compared(plan, arm) if gain.high >= 1]
+
+
+def _own_sizes(plan: Plan) -> Iterator[str]:
+    """Recipes whose group sizes are their own, against plain GRPO at the best size that is planned.
+
+    Groups of other sizes have signal at another rate, so the reward variance per rollout is compared.
+    """
+    own = [one for one in plan.arms if one.arm.size is None and not is_single(one.arm.config)]
+    bases = [(found.mean, one) for one in plan.arms if one.arm.recipe == BASE if (found := interval(one, VARIANCE))]
+    if not bases:
+        return
+    base = max(bases, key=lambda pair: pair[0])[1]
+    for one in own:
+        found = ratio(one, base, VARIANCE)
+        rollouts = interval(one, "rollouts")
+        if found is None or rollouts is None or not np.isfinite(found.low):
+            continue
+        times = f"{found.mean:.2f} times ({found.low:.2f}-{found.high:.2f})"
+        sentence = (
+            f"{one.arm.recipe}, which sizes its groups itself, has {times} the reward variance per rollout of {BASE} "
+            f"with group size {base.arm.size}"
+        )
+        if profile := profile_rollouts(one, plan.rates):
+            with_profile = found.mean * rollouts.mean / (rollouts.mean + profile)
+            sentence += f", and {with_profile:.2f} times with the {grouped(profile)} rollouts of its profile counted"
+        yield sentence + "."
 
 
 def _what_it_costs(plan: Plan) -> Iterator[str]:

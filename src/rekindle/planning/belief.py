@@ -4,7 +4,7 @@ The success rates of a pool are taken as a mixture: a share of prompts that are 
 10,000 to 1 in 100, log-uniform), a share that are almost always solved (their failures the same), and the rest
 Beta(a, b). With few samples a prompt that was never solved may belong to the first or be a rare success; the counts of
 all prompts together say how likely each is (an empirical-Bayes prior), and how sure that is (its posterior, sampled).
-Prior: shares ~ Dirichlet(1/2, 1/2, 2), log a and log b ~ Normal(0, 1).
+Prior: shares ~ Dirichlet(1/2, 1/2, 1/2), log a and log b ~ Normal(0, 1).
 
 Sampling: the affine-invariant stretch move of Goodman and Weare (2010).
 """
@@ -26,7 +26,7 @@ MOST_PROMPTS = 20_000
 """Counts of more prompts weigh as those of so many: more certainty about a simple shape would be false."""
 EXTREMES: Floats = np.logspace(-4, -2, 9)
 """Rates of prompts that are almost never solved; of those that are almost always solved, the rates of failure."""
-SHARES_PRIOR = np.array([0.5, 0.5, 2.0])
+SHARES_PRIOR = np.array([0.5, 0.5, 0.5])
 _STRETCH = 2.0
 
 

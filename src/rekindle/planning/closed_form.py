@@ -2,11 +2,12 @@
 
 With a frozen policy this is a formula: E[p^n] and E[(1 - p)^n] over the posterior of each prompt. With a policy that
 learns, these expectations are taken at the ability of each step, under the same item-response model as a simulation:
-log-odds rise with the share of an update that has signal.
+the ability rises with the square root of the share of an update that has signal.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import NormalDist
 from zlib import crc32
 
 import numpy as np
@@ -16,6 +17,7 @@ from rekindle.planning.belief import RateBelief
 from rekindle.planning.pass_rates import Floats
 from rekindle.planning.plan_recipes import is_single
 from rekindle.planning.signal import expected_step
+from rekindle.planning.simulated_policy import UNEVENNESS, rate_of, rise, step_odds
 from rekindle.planning.totals import Horizon, Totals
 
 __all__ = ["Shares", "closed_form_totals", "shares_by_ability"]
@@ -32,7 +34,7 @@ class Shares:
     """Expectations for a pool at rising abilities, by draw: [D, ABILITIES] each.
 
     Attributes:
-        abilities: [D, ABILITIES] rises of the log-odds.
+        abilities: [D, ABILITIES].
         wrong: Chance that a group is all wrong.
         correct: Chance that a group is all correct.
         variance: p (1 - p).
@@ -66,11 +68,13 @@ def shares_by_ability(belief: RateBelief, size: int, highest: Floats, prompts: i
     exact = [(part * weights).sum(axis=1) for part in (*belief.all_alike(size), belief.variance())]
     abilities = highest[:, None] * np.linspace(0.0, 1.0, ABILITIES)
     columns = np.empty((3, len(belief), ABILITIES))
+    normal = NormalDist()
+    ways = np.array([normal.inv_cdf(place) for place in ((np.arange(SAMPLED_RATES) + 0.5) / SAMPLED_RATES).tolist()])
     for draw in range(len(belief)):
         cells = np.searchsorted(np.cumsum(weights[draw]), (np.arange(SAMPLED_RATES) + 0.5) / SAMPLED_RATES)
         rates = belief.drawn_rates(draw, np.minimum(cells, weights.shape[1] - 1), rng)
-        with np.errstate(divide="ignore"):
-            raised = 1 / (1 + (1 / rates - 1) * np.exp(-abilities[draw])[:, None])
+        risen = abilities[draw][:, None]
+        raised = rate_of(step_odds(rates) + risen + UNEVENNESS * np.sqrt(risen) * rng.permutation(ways))
         columns[:, draw] = (((1 - raised) ** size).mean(1), (raised**size).mean(1), (raised * (1 - raised)).mean(1))
     corrected = [np.clip(exact[kind][:, None] + columns[kind] - columns[kind][:, :1], 0.0, 1.0) for kind in range(3)]
     return Shares(abilities, *corrected)
@@ -92,13 +96,13 @@ def closed_form_totals(
     Args:
         config: A recipe with ``has_closed_form``.
         belief: Of the pool's success rates.
-        gains: [D] rise of the log-odds in an update full of signal.
+        gains: [D] rise of the ability in an update full of signal.
         horizon: Where it ends.
         prompts: Of the pool.
         seed: Of the rates and the noise.
     """
     size, batch = config.train.group_size, config.train.groups_per_step
-    asked_of, trained_of = _step_tables(config)
+    asked_of, trained_of, rise_of = _step_tables(config)
     steps = _most_steps(config, horizon)
     shares = shares_by_ability(belief, size, gains * steps, prompts, seed)
     stride = max(1, -(-steps // MOST_STRIDES))
@@ -108,7 +112,7 @@ def closed_form_totals(
         wrong, correct, variance = shares.at(totals.ability)
         mixed = np.maximum(1 - wrong - correct, 0.0)
         asked, trained = stride * asked_of(mixed), stride * trained_of(mixed)
-        signal = trained if size > 1 else stride * batch * 4 * variance
+        raised = rise_of(mixed) if size > 1 else rise(4 * variance)
         used = np.divide(trained, asked * mixed, out=np.zeros_like(trained), where=asked * mixed > 0)
         spread = (size - 1) * asked * variance * used if size > 1 else stride * batch * variance
         part = going.astype(float)
@@ -120,7 +124,7 @@ def closed_form_totals(
         totals.rollouts += part * asked * size
         totals.rows += part * _rows(config, asked, trained)
         totals.variance += part * spread
-        totals.ability += part * gains * signal / batch
+        totals.ability += part * stride * gains * raised
         going = horizon.part(totals.groups, totals.rollouts, 0) < 1
         going &= totals.steps < (horizon.steps or np.inf)
     totals.sampled_tokens = totals.rollouts * belief.rates.mean_tokens
@@ -133,8 +137,8 @@ def _rows(config: Config, asked: Floats, trained: Floats) -> Floats:
     return (asked if everything else trained) * config.train.group_size
 
 
-def _step_tables(config: Config) -> tuple[Callable[[Floats], Floats], Callable[[Floats], Floats]]:
-    """Groups asked and trained in a step, by the share of groups with signal."""
+def _step_tables(config: Config) -> list[Callable[[Floats], Floats]]:
+    """Groups asked and trained in a step, and how much it raises the ability, by the share of groups with signal."""
     train = config.train
     grid = np.linspace(0.0, 1.0, SHARES) ** 2  # finer where little has signal
     steps = [
@@ -143,8 +147,8 @@ def _step_tables(config: Config) -> tuple[Callable[[Floats], Floats], Callable[[
         )
         for share in grid.tolist()
     ]
-    asked, trained = np.array([one.asked for one in steps]), np.array([one.trained for one in steps])
-    return lambda share: np.interp(share, grid, asked), lambda share: np.interp(share, grid, trained)
+    columns = np.array([(one.asked, one.trained, one.rise) for one in steps]).T
+    return [lambda share, column=column: np.interp(share, grid, column) for column in columns]  # type: ignore[misc]
 
 
 def _most_steps(config: Config, horizon: Horizon) -> int:

@@ -106,7 +106,7 @@ def plan_on_cluster(
         lag: ``train.max_off_policy_steps``.
         belief: Of the pool's success rates; its first draw is taken as true.
         prompts: Of the pool.
-        gain: Rise of the log-odds in an update full of signal.
+        gain: Rise of the ability in an update full of signal.
         cluster: The cluster, and the number of updates.
         ids: [prompts] of the prompts, shared by all plans.
         on_step: Called after each update; False ends the plan there.
@@ -117,7 +117,7 @@ def plan_on_cluster(
     train = arm.config.train.model_copy(update={"max_off_policy_steps": lag, "seed": settings.seed})
     config = arm.config.model_copy(update={"train": train})
     profile = profile_for(belief.rates, cells) if POOLS[config.pool.kind].needs_profile else None
-    policy = LearningPolicy(belief.drawn_rates(0, cells, rng), train.temperature)
+    policy = LearningPolicy(belief.drawn_rates(0, cells, rng), train.temperature, seed=settings.seed)
     scheduler = build_scheduler(config, ids, profile)
     del cells
     lengths = np.broadcast_to(np.float64(settings.mean_tokens), prompts)

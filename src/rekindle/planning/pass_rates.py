@@ -32,7 +32,7 @@ class PassRates:
         pool: Prompts of the pool that was sampled; more than those measured where a run did not reach all.
         source: What was read, in words.
         rates_only: Whether the samples are not known and the rates were taken as exact.
-        gain: Rise of the log-odds in an update full of signal, measured in a run; None where there is no run.
+        gain: Rise of the ability in an update full of signal, measured in a run; None where there is no run.
     """
 
     successes: Counts

@@ -14,6 +14,7 @@ from rekindle.planning.measures import interval
 from rekindle.planning.pass_rates import PassRates
 from rekindle.planning.plan_table import CLUSTER_HEAD, COSTS, HEAD, cells, cluster_cells, notes
 from rekindle.planning.planner import FASTER, ArmPlan, Plan
+from rekindle.planning.simulated_policy import STEPS, UNEVENNESS
 from rekindle.planning.totals import interval_of
 from rekindle.types import UserError
 
@@ -176,9 +177,11 @@ def assumptions(plan: Plan) -> list[str]:
     return [
         "Success rates of the pool: a share that is almost never solved, a share that almost always is, the rest "
         "Beta(a, b); the profile's counts update it for every prompt.",
-        f"The policy learns as one: the log-odds of every prompt rise by {settings.gain:.3g} in an update whose groups "
-        f"all have signal ({spread}), and by less where fewer have.",
-        "A raised temperature divides the log-odds. Lengths do not change while the policy learns.",
+        f"A rollout is right where each of {STEPS:g} steps is, so hard prompts profit more than easy ones. "
+        f"The log-odds of a step rise by {settings.gain:.3g} in an update whose groups all have signal ({spread}), "
+        "and by the square root of the share where fewer have; where they have risen by 1, prompts differ by "
+        f"{UNEVENNESS:g} (standard deviation).",
+        "A raised temperature divides the log-odds of a step. Lengths do not change while the policy learns.",
         "Rollouts of a prompt are independent. What the policy forgets, what a learning rate or a clip spoils, and "
         "which prompts it learns from others is not in the model.",
         "By closed form: recipes that roll out every prompt in turn with groups of one size. All others: their real "

@@ -18,8 +18,8 @@ from rekindle.scheduling.profiling import ProfileError
 
 __all__ = ["FASTER", "GAIN", "GAIN_SPREAD", "ArmPlan", "Plan", "PlanSettings", "Progress", "make_plan"]
 
-GAIN = 0.06
-"""Rise of the log-odds of success in an update whose groups all have signal, where no run says it."""
+GAIN = 0.08
+"""Rise of the ability in an update whose groups all have signal, where no run says it."""
 GAIN_SPREAD = float(np.log(2.5))
 """Standard deviation of its logarithm."""
 FASTER = 3.0
@@ -39,7 +39,7 @@ class PlanSettings:
         prompts: Of the pool.
         horizon: Where the plan of a recipe ends.
         words: The horizon in words, e.g. "one epoch".
-        gain: Rise of the log-odds in an update full of signal; 0: a policy that does not learn.
+        gain: Rise of the ability in an update full of signal; 0: a policy that does not learn.
         gain_known: Whether it was measured or given, so that it has no spread.
         seed: Of all draws.
     """

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from rekindle.planning.simulated_policy import rise
+
 __all__ = ["StepSignal", "beta_share", "counted_share", "expected_step"]
 
 
@@ -46,11 +48,13 @@ class StepSignal:
         asked: Groups rolled out.
         with_signal: Of these, groups with signal.
         trained: Groups in the update.
+        rise: By how much the update raises the ability, in gains.
     """
 
     asked: float
     with_signal: float
     trained: float
+    rise: float
 
 
 def expected_step(groups: int, share: float, *, oversample: int = 1, further_rounds: int = 0) -> StepSignal:
@@ -71,8 +75,8 @@ def expected_step(groups: int, share: float, *, oversample: int = 1, further_rou
         asked += groups * float(_chances(drawn, share)[:groups].sum())
         drawn += groups
     chances = _chances(drawn, share)
-    trained = float(chances @ np.minimum(np.arange(drawn + 1), groups))
-    return StepSignal(asked, asked * share, trained)
+    trained = np.minimum(np.arange(drawn + 1), groups)
+    return StepSignal(asked, asked * share, float(chances @ trained), float(chances @ rise(trained / groups)))
 
 
 def _chances(draws: int, share: float) -> npt.NDArray[np.float64]:

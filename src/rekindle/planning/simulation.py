@@ -10,7 +10,7 @@ from rekindle.methods import build_scheduler
 from rekindle.planning.belief import RateBelief
 from rekindle.planning.pass_rates import Counts, Floats, PassRates
 from rekindle.planning.plan_recipes import is_single
-from rekindle.planning.simulated_policy import LearningPolicy
+from rekindle.planning.simulated_policy import LearningPolicy, rise
 from rekindle.planning.totals import Horizon, Totals
 from rekindle.scheduling.group_records import GroupRecord
 from rekindle.scheduling.pools import POOLS
@@ -38,7 +38,7 @@ def simulated_totals(
         config: The recipe.
         belief: Of the pool's success rates.
         draw: The draw of it that is true in this run; also the run's seed.
-        gain: Rise of the log-odds in an update full of signal.
+        gain: Rise of the ability in an update full of signal.
         horizon: Where it ends; sGPO's epoch is one pass over its phases.
         prompts: Of the pool.
         on_part: Progress.
@@ -48,7 +48,7 @@ def simulated_totals(
     """
     rng = np.random.default_rng((draw, 0x51))
     cells = belief.drawn_cells(prompts, rng)
-    policy = LearningPolicy(belief.drawn_rates(draw, cells, rng), config.train.temperature)
+    policy = LearningPolicy(belief.drawn_rates(draw, cells, rng), config.train.temperature, seed=draw)
     config = config.model_copy(update={"train": config.train.model_copy(update={"seed": draw})})
     profile = profile_for(belief.rates, cells) if POOLS[config.pool.kind].needs_profile else None
     scheduler = build_scheduler(config, map(str, range(prompts)), profile)
@@ -90,7 +90,7 @@ class Tally:
     Attributes:
         config: The recipe.
         policy: The simulated policy.
-        gain: Rise of the log-odds in an update full of signal.
+        gain: Rise of the ability in an update full of signal.
         lengths: [prompts] mean sampled tokens of a rollout.
         totals: [1] each.
     """
@@ -135,7 +135,7 @@ class Tally:
                 signal += 1
             elif len(group.rollouts) == 1:
                 signal += 4 * variance
-        amount = self.gain * signal / self.config.train.groups_per_step
+        amount = self.gain * float(rise(signal / self.config.train.groups_per_step))
         totals.ability += amount
         return amount
 

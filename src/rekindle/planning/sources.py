@@ -14,7 +14,7 @@ from rekindle.planning.first_visits import rates_of_run
 from rekindle.planning.pass_rates import EXACT, PassRates, grouped_rates
 from rekindle.scheduling.profiling import ProfileError
 from rekindle.tasks.extras import require_extra
-from rekindle.tasks.rows import kind_of, read_rows
+from rekindle.tasks.rows import PlacedRow, kind_of, read_rows
 from rekindle.tasks.task_set import TaskError
 
 __all__ = ["load_rates"]
@@ -50,11 +50,14 @@ def load_rates(path: Path) -> PassRates:
         raise ProfileError(f"there is no file or directory {path}; give a profile, a table of pass rates, or a run")
     if kind_of(path) == "parquet":
         return _of_parquet(path)
+    return _of_rows(_rows(path), path)
+
+
+def _rows(path: Path) -> list[PlacedRow]:
     try:
-        rows = list(read_rows(path, kind_of(path)))
+        return list(read_rows(path, kind_of(path)))
     except TaskError as error:
         raise ProfileError(f"{str(error).split('; ')[0]}; expected {EXPECTED}") from error
-    return _of_rows(rows, path)
 
 
 def _of_parquet(path: Path) -> PassRates:
@@ -72,7 +75,7 @@ def _of_parquet(path: Path) -> PassRates:
         problem = (str(error).splitlines() or [type(error).__name__])[0]
         raise ProfileError(f"{path} is damaged or no Parquet file ({problem}); expected {EXPECTED}") from error
     if not {"successes", "samples"} <= set(wanted):
-        return _of_rows([(f"{path} row {row + 1}", one) for row, one in enumerate(_all_rows(path))], path)
+        return _of_rows(_rows(path), path)
     columns = {name: _integers(table.column(name), f"{path}, column {name}") for name in wanted}
     tokens = columns.get("generated_tokens")
     successes, samples, prompts, lengths = grouped_rates(
@@ -91,13 +94,6 @@ def _of_parquet(path: Path) -> PassRates:
 
 
 _PARQUET = ("successes", "samples", "generated_tokens", "prompt_tokens", "count")
-
-
-def _all_rows(path: Path) -> list[dict[str, Any]]:
-    import pyarrow.parquet
-
-    rows: list[dict[str, Any]] = pyarrow.parquet.read_table(path).to_pylist()
-    return rows
 
 
 def _integers(column: Any, where: str) -> np.ndarray[Any, np.dtype[np.int64]]:

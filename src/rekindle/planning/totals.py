@@ -64,7 +64,7 @@ class Totals:
         variance: Sum over these of the squared distance of the reward from its group's mean; for groups of one, of
             p (1 - p), as if the baseline knew each prompt's rate.
         sampled_tokens: Tokens of all rollouts; nan where lengths are not known.
-        ability: Rise of the log-odds of success until the end.
+        ability: Of the simulated policy at the end; 0 at the start.
     """
 
     steps: Floats

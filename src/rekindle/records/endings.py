@@ -38,6 +38,7 @@ def stop_after(
     spent: Mapping[str, float],
     stopped: str | None,
     without_signal: int,
+    skipped: tuple[int, int] = (0, 1),
     last: Mapping[str, Any] | None = None,
 ) -> Stop | None:
     """Whether the run is over after a step; None while it goes on.
@@ -48,6 +49,7 @@ def stop_after(
         spent: Totals of the run by metric, the step included.
         stopped: Reason why the scheduler has stopped; None: it has not.
         without_signal: Number of last steps in a row without anything to train on.
+        skipped: Number of last optimizer steps in a row that were skipped, and the number at which the run stops.
         last: Metrics of the step; None before the first.
     """
     if train.steps is not None and step >= train.steps:
@@ -60,12 +62,21 @@ def stop_after(
         name = key.removeprefix("generated_")
         why = f"train.{name} = {budget} were spent at step {step} of {train.steps}; raise it to go on"
         return Stop(Ending.BOUND, why)
-    if stopped is not None:
-        return Stop(Ending.BOUND, stopped)
+    if stopped is not None or skipped[0] >= skipped[1]:
+        return Stop(Ending.BOUND, stopped or _not_finite(skipped[0], train.learning_rate))
     if without_signal >= train.max_steps_without_signal:
         bound = f"{without_signal} steps in a row had nothing to train on (train.max_steps_without_signal)"
         return Stop(Ending.BOUND, f"{bound}; {_likely_cause(last)}")
     return None
+
+
+def _not_finite(skipped: int, rate: float) -> str:
+    return (
+        f"{skipped} optimizer steps in a row were skipped, because the loss, a gradient or a log-probability was not "
+        f"finite (optimizer.max_skipped_steps); the last checkpoint has the last good weights: begin a new run with "
+        f"them, and a lower train.learning_rate (now {rate:g}) or a higher optimizer.warmup_steps, or raise the bound "
+        "to go on"
+    )
 
 
 def _likely_cause(last: Mapping[str, Any] | None) -> str:
@@ -74,7 +85,7 @@ def _likely_cause(last: Mapping[str, Any] | None) -> str:
         return (
             f"{last['groups/failed']} of the last {last['groups/asked']} groups failed: the warnings say why (a "
             "retriever or judge that is down, prompts too long for the model); fix the cause, and continue with "
-            "--resume"
+            "--resume and a higher bound"
         )
     if last and last.get("self_play/valid") == 0:
         return (

@@ -6,7 +6,7 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -16,7 +16,8 @@ from rekindle import __version__
 from rekindle.choices import few
 from rekindle.config import Config, ConfigError, dump_toml, flat_settings, read_toml, validate
 from rekindle.locking import lock
-from rekindle.notices import warn
+from rekindle.records.checkpoint_choice import CHECKPOINTS, last_checkpoint, warn_of_incomplete
+from rekindle.records.durable_files import replace_text
 
 __all__ = [
     "AUDITS",
@@ -24,22 +25,22 @@ __all__ = [
     "changed_files",
     "check",
     "check_same",
-    "checkpoint_steps",
     "describe",
     "given_parts",
+    "has_ended",
     "installed_version",
     "is_begun",
     "kept_threads",
-    "last_checkpoint",
     "locked",
     "model_commit",
-    "model_directory",
     "note_ending",
     "tasks_commit",
+    "write_settings",
 ]
 
 EXTENDABLE = {
-    "train.steps", "train.rollouts", "train.tokens", "checkpoint.keep", "checkpoint.optimizer", "task.path",
+    "train.steps", "train.rollouts", "train.tokens", "train.max_steps_without_signal", "optimizer.max_skipped_steps",
+    "checkpoint.keep", "checkpoint.optimizer", "task.path",
     "task.eval_path", "retriever.url", "judge.url", "track", "tracking.project", "tracking.name", "task.audit",
 }  # fmt: skip
 """Keys that may change on resume: the end of the run, the number of kept checkpoints, where files and servers are, and
@@ -51,8 +52,12 @@ AUDITS = "audits["
 """Beginning of the keys of audits, which change nothing in the training and may change on resume."""
 FUNCTION = "].function"
 """End of the keys of functions; a run compares their files (``changed_files``), whose folder may change."""
-CHECKPOINT = re.compile(r"step-(0|[1-9]\d*)")
-STATE = "state.json"
+SETTINGS, DESCRIPTION = "config.toml", "run.json"
+OF_A_RUN = {
+    SETTINGS, DESCRIPTION, "tasks.jsonl", "metrics.jsonl", "samples.jsonl", "warnings.jsonl", "proposals.jsonl",
+    "ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm", "ledger.sqlite-journal", "profile.parquet", CHECKPOINTS,
+}  # fmt: skip
+"""Names of the files that a run begins with, before its first checkpoint."""
 
 
 def check(config: Config, directory: Path, *, resume: bool) -> None:
@@ -61,50 +66,24 @@ def check(config: Config, directory: Path, *, resume: bool) -> None:
     Raises:
         ConfigError: The directory contains something else, or its run was started with other settings.
     """
-    saved = directory / "config.toml"
+    saved = directory / SETTINGS
     visible = [path for path in directory.glob("*") if not path.name.startswith(".")]
     if directory.exists() and not directory.is_dir():
         raise ConfigError(f"{directory} is a file; choose another --out")
     if visible and not resume:
         raise ConfigError(f"{directory} is not empty; add --resume to go on with its run, or choose another --out")
-    if visible and not saved.exists():
-        raise ConfigError(f"{directory} contains no run to resume (no config.toml); choose another --out")
-    if visible:
+    if visible and not saved.exists() and not _just_begun(directory, visible):
+        raise ConfigError(
+            f"{directory} contains no run to resume (no {SETTINGS}); restore the file, or choose another --out"
+        )
+    if visible and saved.exists():
         check_same(config, directory)
-        _warn_of_incomplete(directory)
+        warn_of_incomplete(directory)
 
 
-def _warn_of_incomplete(directory: Path) -> None:
-    checkpoints = directory / "checkpoints"
-    complete = {f"step-{step}" for step in checkpoint_steps(checkpoints)}
-    broken = [
-        path.name for path in checkpoints.glob("*") if CHECKPOINT.fullmatch(path.name) and path.name not in complete
-    ]
-    for name in sorted(broken):
-        warn(f"{checkpoints / name} is no complete checkpoint ({STATE} or model is missing) and is not used")
-    if not complete and (directory / "metrics.jsonl").exists():
-        warn(f"{directory} has no checkpoint, so its run begins again at step 0")
-
-
-def checkpoint_steps(checkpoints: Path) -> list[int]:
-    """Steps of the complete checkpoints in a ``checkpoints`` directory, oldest first; other names are left alone."""
-    return sorted(
-        int(name[1])
-        for path in checkpoints.glob("step-*")
-        if (name := CHECKPOINT.fullmatch(path.name)) and (path / STATE).is_file() and (path / "model").is_dir()
-    )
-
-
-def last_checkpoint(run: Path) -> Path | None:
-    """Directory of the last complete checkpoint of a run; None where there is none."""
-    steps = checkpoint_steps(run / "checkpoints")
-    return run / "checkpoints" / f"step-{steps[-1]}" if steps else None
-
-
-def model_directory(chosen: Path) -> Path:
-    """Directory of the weights of a run (its last checkpoint), a checkpoint, or a model directory."""
-    model = (last_checkpoint(chosen) or chosen) / "model"
-    return model if model.is_dir() else chosen
+def _just_begun(directory: Path, visible: Iterable[Path]) -> bool:
+    """Whether there are no other files than those of a run that was killed in its first moment."""
+    return last_checkpoint(directory) is None and all(path.name in OF_A_RUN for path in visible)
 
 
 @contextmanager
@@ -148,7 +127,7 @@ def kept_threads(directory: Path) -> int | None:
 
 def is_begun(directory: Path) -> bool:
     """Whether a directory has a run."""
-    return (directory / "run.json").is_file()
+    return (directory / DESCRIPTION).is_file()
 
 
 def given_parts(directory: Path) -> list[str]:
@@ -157,21 +136,21 @@ def given_parts(directory: Path) -> list[str]:
     return [str(name) for name in found] if isinstance(found, list) else []
 
 
+def has_ended(directory: Path) -> bool:
+    """Whether ``run.json`` says how the run in a directory ended."""
+    return isinstance(_kept(directory).get("ending"), dict)
+
+
 def note_ending(directory: Path, name: str, why: str) -> None:
     """Add to ``run.json`` how the run ended: ``{"ending": {"name": "bound", "why": "..."}}``."""
-    _write_json(directory / "run.json", _kept(directory) | {"ending": {"name": name, "why": why}})
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    partial = path.with_name(f".{path.name}")
-    partial.write_text(json.dumps(content, indent=2), encoding="utf-8")
-    partial.replace(path)
+    description = _kept(directory) | {"ending": {"name": name, "why": why}}
+    replace_text(directory / DESCRIPTION, json.dumps(description, indent=2))
 
 
 def _kept(directory: Path) -> dict[str, Any]:
     """Content of ``run.json``; empty where there is none."""
     try:
-        found = json.loads((directory / "run.json").read_text(encoding="utf-8"))
+        found = json.loads((directory / DESCRIPTION).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -183,7 +162,7 @@ def check_same(config: Config, directory: Path) -> None:
     Raises:
         ConfigError: It was started with others.
     """
-    saved = directory / "config.toml"
+    saved = directory / SETTINGS
     before, now = map(_compared, (validate(read_toml(saved), str(saved)), config))
     now |= dict.fromkeys(key for key in before if key not in now)
     changed = [key for key, value in now.items() if value != before.get(key) and key not in EXTENDABLE]
@@ -223,11 +202,14 @@ def changed_files(directory: Path, digests: Mapping[str, str]) -> list[str]:
     return [name for name, digest in digests.items() if before.get(name, digest) != digest]
 
 
+def write_settings(directory: Path, config: Config) -> None:
+    """Write ``config.toml``: the first file of a run, without which the others would be those of no run."""
+    replace_text(directory / SETTINGS, dump_toml(config))
+
+
 def describe(directory: Path, config: Config, **facts: str | float | list[str] | Mapping[str, str] | None) -> None:
     """Write ``config.toml`` and ``run.json``: versions, host, seed, revision, and the ``facts`` given."""
-    partial = directory / ".config.toml"
-    partial.write_text(dump_toml(config), encoding="utf-8")
-    partial.replace(directory / "config.toml")
+    write_settings(directory, config)
     packages = (
         "torch", "transformers", "tokenizers", "numpy", "reasoning-gym", "math-verify", "peft", "trl", "accelerate",
         "datasets", "vllm",
@@ -244,7 +226,7 @@ def describe(directory: Path, config: Config, **facts: str | float | list[str] |
         "command": sys.argv[1:],
         **{name: value for name, value in facts.items() if value is not None},
     }
-    _write_json(directory / "run.json", description)
+    replace_text(directory / DESCRIPTION, json.dumps(description, indent=2))
 
 
 def installed_version(package: str) -> str | None:

@@ -15,6 +15,7 @@ from typing import Literal
 
 from rekindle.choices import few
 from rekindle.notices import warn
+from rekindle.records.durable_files import sync
 from rekindle.types import Task, UserError
 
 __all__ = ["RunTasksError", "keep_tasks", "same_pool", "same_tasks"]
@@ -38,7 +39,9 @@ def keep_tasks(directory: Path, pool: Sequence[Task], held_out: Sequence[Task]) 
     with partial.open("w", encoding="utf-8") as file:
         for part, tasks in (("pool", pool), ("held_out", held_out)):
             file.writelines(json.dumps({"set": part, **_line(task), **_for_people(task)}) + "\n" for task in tasks)
+    sync(partial)
     partial.replace(directory / FILE)
+    sync(directory)
 
 
 def same_tasks(

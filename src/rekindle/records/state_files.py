@@ -1,16 +1,16 @@
-"""State of a run as files: arrays in safetensors, all other values in JSON, and files that are surely on the disk."""
+"""State of a run as files: arrays in safetensors, all other values in JSON."""
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
 
-__all__ = ["UNREADABLE", "join_arrays", "split_arrays", "sync", "sync_tree"]
+from rekindle.records.run_state import STRANGE
 
-UNREADABLE = (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, SafetensorError)
+__all__ = ["UNREADABLE", "join_arrays", "split_arrays"]
+
+UNREADABLE = (*STRANGE, SafetensorError)
 """Errors of reading a state that is damaged, or whose parts do not belong together."""
 
 Array = np.ndarray[Any, Any]
@@ -40,18 +40,3 @@ def join_arrays(values: dict[str, Any], arrays: Mapping[str, Array]) -> dict[str
             table = table[part]
         table[key] = array
     return values
-
-
-def sync_tree(directory: Path) -> None:
-    """Write everything below a directory, and the directory, to the disk."""
-    for path in [*directory.rglob("*"), directory]:
-        sync(path)
-
-
-def sync(path: Path) -> None:
-    """Write a file or a directory's entries to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -40,7 +40,7 @@ _OF_THE_UPDATE = (
     "recomputed_tokens",
     "moved",
 )
-_NAMED = {"policy_gap": "gap", "policy_gap/outside": "gap_outside"}
+_NAMED = {"policy_gap": "gap", "policy_gap/outside": "gap_outside", "optimizer/skipped": "skipped_steps"}
 """Metrics of the update whose key is not the attribute's name."""
 
 

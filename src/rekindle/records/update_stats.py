@@ -1,5 +1,6 @@
 """Numbers of an update, and the error of a diverged one."""
 
+import math
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -9,7 +10,7 @@ __all__ = ["Diverged", "UpdateStats"]
 
 
 class Diverged(UserError):  # noqa: N818  (an outcome of a run, not a mistake of the caller)
-    """A loss or gradient is not finite. The weights are those of the last good optimizer step."""
+    """A loss, gradient, log-probability or weight is not finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,7 @@ class UpdateStats:
     """Numbers of one update.
 
     Attributes:
-        loss: Batch loss, KL term included; mean over the optimizer steps.
+        loss: Batch loss, KL term included; mean over the optimizer steps; NaN where all were skipped.
         entropy: Mean entropy of the trained tokens in nats, before each token's step.
         grad_norm: Euclidean norm before clipping; mean over the optimizer steps; None: another trainer did not say it.
         lr: Learning rate of the update.
@@ -29,6 +30,7 @@ class UpdateStats:
         recomputed_tokens: Tokens that went forward only, for old or reference log-probabilities, padding included.
         microbatches: Forward and backward passes.
         optimizer_steps: AdamW steps.
+        skipped_steps: AdamW steps that were not made, because the loss, a gradient or a log-probability is not finite.
         moved: Movement of the policy, mean |change of log p| per token in nats; None if not measured.
         gap: Mean |log-probability of the trainer - that of the engine| per token before the first optimizer step, in
             nats; None if there was nothing to compare.
@@ -47,6 +49,7 @@ class UpdateStats:
     recomputed_tokens: int
     microbatches: int
     optimizer_steps: int
+    skipped_steps: int = 0
     moved: float | None = None
     gap: float | None = None
     gap_outside: float | None = None
@@ -75,7 +78,9 @@ class UpdateStats:
 
 
 def _mean(*weighted: tuple[float | None, int]) -> float | None:
-    """Mean of the known values by weight; None where none is known."""
+    """Mean of the known values by weight; None where none is known, NaN where none is a number."""
     known = [(value, weight) for value, weight in weighted if value is not None]
-    total = sum(weight for _, weight in known)
-    return sum(value * weight for value, weight in known) / max(1, total) if known else None
+    numbers = [(value, weight) for value, weight in known if not math.isnan(value)]
+    if not numbers:
+        return math.nan if known else None
+    return sum(value * weight for value, weight in numbers) / max(1, sum(weight for _, weight in numbers))

@@ -11,7 +11,6 @@ for a while. A permanent failure is a ``RetrievalError``.
 import asyncio
 import random
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import CancelledError
 from functools import partial
@@ -19,8 +18,10 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from rekindle.answers import AnswerError, Body
 from rekindle.remote import LOOPBACK, TRANSIENT, TransientError, http_address, is_sendable, one_line, retry_after
 from rekindle.retrieval.breaker import Breaker
+from rekindle.retrieval.hit_cache import HitCache
 from rekindle.retrieval.retriever import Hit, RetrievalError, RetrieverDown
 from rekindle.retrieval.wire import NonsenseError, parse_hits, render_search, well_formed
 
@@ -30,7 +31,13 @@ if TYPE_CHECKING:
 __all__ = ["HttpRetriever"]
 
 MAX_BYTES = 64 * 2**20
-"""Longest answer that is read."""
+"""Longest answer that is read, however much was asked for."""
+SMALL_BYTES = 4 * 2**20
+"""Longest answer that is read, however little was asked for."""
+HIT_BYTES = 256 * 2**10
+"""Bytes by which each hit that is asked for makes the longest answer longer."""
+CACHE_BYTES = 256 * 2**20
+"""Most bytes of the answers in memory."""
 MAX_QUERY_CHARACTERS = 8192
 """Longer queries are cut, so that no text of a policy is too long for the server."""
 MAX_RETRY_AFTER_SECONDS = 60.0
@@ -64,7 +71,8 @@ class HttpRetriever:
         backoff_seconds: Pause before the second attempt; it doubles with every further one.
         batch_size: Queries per request; the batches of a search are sent at the same time.
         concurrency: Most requests in flight.
-        cache_size: Answers kept in memory (least recently used ones go first); failures are not kept.
+        cache_size: Answers kept in memory, of ``CACHE_BYTES`` in all (least recently used ones go first); failures are
+            not kept.
         breaker: Circuit breaker; default ``Breaker()``.
 
     Raises:
@@ -95,7 +103,7 @@ class HttpRetriever:
         self._timeout, self._deadline = timeout_seconds, deadline_seconds
         self._retries, self._backoff = retries, backoff_seconds
         self._batch_size, self._concurrency = batch_size, concurrency
-        self._cache = _Cache(cache_size)
+        self._cache = HitCache(cache_size, CACHE_BYTES)
         self._breaker = breaker or Breaker()
         self._loop = _LoopThread()
         self._client: httpx.AsyncClient | None = None
@@ -184,25 +192,26 @@ class HttpRetriever:
 
         try:
             async with asyncio.timeout(self._timeout):
-                body = await self._post(payload)
-            return parse_hits(body, queries, k)
+                body = await self._post(payload, min(MAX_BYTES, SMALL_BYTES + queries * k * HIT_BYTES))
+                # In a thread of its own, so that the limit of time holds: parsing is bounded, but not interrupted.
+                return await asyncio.to_thread(parse_hits, body, queries, k)
         except TimeoutError:
             raise TransientError(f"no whole answer within {self._timeout:g} seconds") from None
         except httpx.RequestError as error:
             raise TransientError(one_line(str(error) or type(error).__name__)) from None
-        except NonsenseError as error:
+        except (NonsenseError, AnswerError) as error:
             raise TransientError(f"a malformed answer: {error}") from None
 
-    async def _post(self, payload: bytes) -> bytes:
+    async def _post(self, payload: bytes, most: int) -> bytes:
         async with self._connections().stream("POST", self.url, content=payload) as response:
-            body = bytearray()
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > MAX_BYTES:
-                    raise NonsenseError(f"more than {MAX_BYTES >> 20} MiB")
+            if (coding := response.headers.get("Content-Encoding", "identity").lower()) not in {"", "identity"}:
+                raise NonsenseError(f"it is compressed ({one_line(coding)[:20]}), which was not asked for")
+            body = Body(most)
+            async for chunk in response.aiter_raw():
+                body.add(chunk)
         if response.status_code != 200:
-            raise self._refusal(response, bytes(body))
-        return bytes(body)
+            raise self._refusal(response, body.content)
+        return body.content
 
     def _connections(self) -> "httpx.AsyncClient":
         """The client, created in the event loop that uses it."""
@@ -244,28 +253,6 @@ class HttpRetriever:
         """The server's message on one line, with the token removed."""
         text = body[:1000].decode(errors="replace")
         return one_line(text.replace(self._token, "***") if self._token else text) or "no message"
-
-
-class _Cache:
-    """Least-recently-used cache of hits by (query, k)."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._kept: OrderedDict[tuple[str, int], list[Hit]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: tuple[str, int]) -> list[Hit] | None:
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-            return self._kept.get(key)
-
-    def put(self, key: tuple[str, int], hits: list[Hit]) -> None:
-        with self._lock:
-            self._kept[key] = hits
-            self._kept.move_to_end(key)
-            while len(self._kept) > self._size:
-                self._kept.popitem(last=False)
 
 
 class _LoopThread:

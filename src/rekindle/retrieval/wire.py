@@ -10,9 +10,10 @@ r"""The `/retrieve` protocol of Search-R1 (arXiv 2503.09516): request and respon
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from rekindle.answers import AnswerError, TooManyError, parse_json
 from rekindle.retrieval.corpus import join_contents, split_contents
 from rekindle.retrieval.retriever import Hit
 from rekindle.types import Document
@@ -28,6 +29,16 @@ __all__ = [
     "render_search",
     "well_formed",
 ]
+
+
+MAX_ANSWER_VALUES = 20_000
+"""Most values of an answer, besides those of the hits that were asked for."""
+VALUES_PER_HIT = 32
+"""Most values of a hit: id, contents, title, text, score, and what other servers add."""
+REQUEST_VALUES = 1000
+"""Most values of a request besides its queries."""
+PIECE_BYTES = 64 * 2**10
+"""Answers are rendered in pieces of about this length."""
 
 
 class NonsenseError(Exception):
@@ -53,23 +64,32 @@ class Limits:
 
     Attributes:
         body_bytes: Bytes of one request.
+        memory_bytes: Bytes of all requests, and of the documents found for them, together. Small ones (64 KiB) always
+            have room.
         queries: Queries of one request; Search-R1 sends a whole training batch at once.
         query_characters: Characters of one query.
         topk: Documents per query.
         documents: Documents of one answer, all queries together.
-        waiting_queries: Queries of all waiting requests; more are answered with 503.
-        connections: Open connections; more are answered with 503.
-        body_seconds: Time for a client to send its request.
+        waiting_queries: Queries of all waiting requests; more are answered with 503, but 64 of a client always wait.
+        connections: Open connections. For more, those are closed whose clients have sent no whole request for a second.
+        head_seconds: Time for a client to send the head of a request.
+        body_seconds: Time for a client to send its body.
+        search_seconds: Time for a search, with its wait for others; then the answer is 503.
+        answer_seconds: Time for a client to read its answer.
     """
 
     body_bytes: int = 16 * 2**20
+    memory_bytes: int = 256 * 2**20
     queries: int = 8192
     query_characters: int = 16_384
     topk: int = 100
     documents: int = 50_000
     waiting_queries: int = 16_384
     connections: int = 1024
+    head_seconds: float = 10.0
     body_seconds: float = 30.0
+    search_seconds: float = 300.0
+    answer_seconds: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +117,7 @@ def parse_search(body: bytes, default_k: int, limits: Limits) -> Search:
     Raises:
         RefusedError: The request is malformed (400, 422) or exceeds a limit (413, 422).
     """
-    fields = _object(body)
+    fields = _object(body, limits.queries + REQUEST_VALUES)
     queries, k, scores = fields.get("queries"), fields.get("topk"), fields.get("return_scores", False)
     if not isinstance(queries, list) or not all(isinstance(query, str) for query in queries):
         raise RefusedError(422, '"queries" must be a list of strings, e.g. {"queries": ["who wrote Hamlet"]}')
@@ -110,10 +130,12 @@ def parse_search(body: bytes, default_k: int, limits: Limits) -> Search:
     return search
 
 
-def _object(body: bytes) -> dict[str, object]:
+def _object(body: bytes, most_values: int) -> dict[str, object]:
     try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
+        value = parse_json(body, most_values)
+    except TooManyError as error:
+        raise RefusedError(413, f"the body has {error}; send fewer queries at a time") from None
+    except AnswerError:
         raise RefusedError(400, "the body is not JSON; send an object with a list of queries") from None
     if not isinstance(value, dict):
         raise RefusedError(422, f"the body is {_kind(value)}; send an object with a list of queries")
@@ -136,11 +158,20 @@ def _bound(search: Search, limits: Limits) -> None:
         )
 
 
-def render_hits(results: Sequence[Sequence[Hit]], *, scores: bool) -> bytes:
-    """The body of an answer. A score that is not finite becomes 0.0, because JSON has no NaN."""
+def render_hits(results: Sequence[Sequence[Hit]], *, scores: bool) -> Iterator[bytes]:
+    """The body of an answer in pieces, rendered one after the other so that a large one never is in memory as a whole.
+
+    A score that is not finite becomes 0.0, because JSON has no NaN.
+    """
     as_object = _scored if scores else _bare
-    answer = {"result": [[as_object(hit) for hit in hits] for hits in results]}
-    return well_formed(json.dumps(answer, ensure_ascii=False, allow_nan=False)).encode()
+    piece = bytearray(b'{"result": [')
+    for number, hits in enumerate(results):
+        found = json.dumps([as_object(hit) for hit in hits], ensure_ascii=False, allow_nan=False)
+        piece += (b", " if number else b"") + well_formed(found).encode()
+        if len(piece) > PIECE_BYTES:
+            yield bytes(piece)
+            piece.clear()
+    yield bytes(piece) + b"]}"
 
 
 def _bare(hit: Hit) -> dict[str, object]:
@@ -156,6 +187,8 @@ def _scored(hit: Hit) -> dict[str, object]:
 def parse_hits(body: bytes, queries: int, k: int) -> list[list[Hit]]:
     """Read an answer in either shape: at most ``k`` hits per query, in the server's order, without duplicates.
 
+    Time and memory are bounded by the length of the answer and by the hits that were asked for.
+
     A document may be an object or just its contents. A missing id becomes a hash of the contents; a missing or
     non-finite score becomes 0.0.
 
@@ -163,20 +196,21 @@ def parse_hits(body: bytes, queries: int, k: int) -> list[list[Hit]]:
         NonsenseError: The answer does not follow the protocol.
     """
     try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        raise NonsenseError("no JSON") from None
+        value = parse_json(body, MAX_ANSWER_VALUES + VALUES_PER_HIT * queries * k)
+    except AnswerError as error:
+        raise NonsenseError(str(error)) from None
     results = value.get("result") if isinstance(value, dict) else None
     if not isinstance(results, list) or not all(isinstance(found, list) for found in results):
         raise NonsenseError('no "result" with a list per query')
     if len(results) != queries:
         raise NonsenseError(f"{len(results)} results for {queries} queries")
-    return [_distinct([_hit(item) for item in found], k) for found in results]
+    return [_distinct(found, k) for found in results]
 
 
-def _distinct(hits: Sequence[Hit], k: int) -> list[Hit]:
+def _distinct(items: Sequence[object], k: int) -> list[Hit]:
+    """The first ``k`` distinct hits; all items are checked."""
     first: dict[str, Hit] = {}
-    for hit in hits:
+    for hit in map(_hit, items):
         first.setdefault(hit.document.id, hit)
     return list(first.values())[:k]
 

@@ -34,6 +34,7 @@ class Cohort:
         records: Records of groups with a final fate.
         drawn: Every row that was drawn.
         rounds: Draws after the first.
+        undecided: Whether all requests were told, and it is not decided yet whether there are further ones.
         taken: Whether the groups of the update were handed out.
     """
 
@@ -48,6 +49,7 @@ class Cohort:
     records: list[GroupRecord] = field(default_factory=list)
     drawn: set[int] = field(default_factory=set)
     rounds: int = 0
+    undecided: bool = False
     taken: bool = False
 
     @property
@@ -102,6 +104,7 @@ class Cohort:
             "records": [] if self.taken else [serialization.record_to_json(one) for one in self.records],
             "drawn": sorted(self.drawn),
             "rounds": self.rounds,
+            "undecided": self.undecided,
             "taken": self.taken,
         }
 
@@ -120,6 +123,7 @@ class Cohort:
             records=[serialization.record_from_json(one) for one in saved["records"]],
             drawn=set(saved["drawn"]),
             rounds=saved["rounds"],
+            undecided=saved.get("undecided", False),
             taken=saved["taken"],
         )
 

@@ -1,15 +1,17 @@
 """The ledger: one row per group record in ``ledger.sqlite``, readable while the run goes on."""
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 from rekindle.scheduling.group_records import GroupRecord
 from rekindle.types import Fate, UserError
 
-__all__ = ["Ledger", "LedgerError"]
+__all__ = ["LEDGER", "Ledger", "LedgerError", "strange_part"]
 
+LEDGER = "ledger.sqlite"
+"""Its name in a run directory."""
 SCHEMA_VERSION = 2
 
 _COLUMNS = {
@@ -31,6 +33,11 @@ _COLUMNS = {
     "tool_tokens": "INTEGER NOT NULL",
 }
 
+EXPRESSION = -2
+"""Number of the column of an index that is an expression."""
+LONGEST_CELL = 1_000_000
+"""Most bytes of a value, or of a row; the ids of tasks are short."""
+
 
 class LedgerError(UserError):
     """The ledger file is unusable, or its counts do not add up."""
@@ -50,16 +57,28 @@ class Ledger:
         self.path = path
         self._connection = sqlite3.connect(path, isolation_level=None)
         try:
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=FULL")
-            found = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        except sqlite3.DatabaseError as error:
+            self._open()
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            self._connection.close()
             raise LedgerError(
                 f"{path} is not a ledger ({error}); move it away or choose another run directory"
             ) from error
+        except LedgerError:
+            self._connection.close()
+            raise
+
+    def _open(self) -> None:
+        """Check an existing file, and create what is missing."""
+        if strange := strange_part(self._connection):
+            raise LedgerError(
+                f"{self.path} is no ledger of rekindle: it has {strange}; restore the file that the run wrote"
+            )
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=FULL")
+        found = self._connection.execute("PRAGMA user_version").fetchone()[0]
         if found not in (0, SCHEMA_VERSION):
             raise LedgerError(
-                f"{path} has ledger version {found}, this rekindle writes version {SCHEMA_VERSION}; "
+                f"{self.path} has ledger version {found}, this rekindle writes version {SCHEMA_VERSION}; "
                 "choose another run directory"
             )
         columns = ", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())
@@ -90,12 +109,36 @@ class Ledger:
 
     def truncate_after(self, step: int) -> None:
         """Delete the rows of steps after a checkpoint, which will be repeated."""
-        self._connection.execute("DELETE FROM groups WHERE step > ?", (step,))
+        try:
+            self._connection.execute("DELETE FROM groups WHERE step > ?", (step,))
+        except sqlite3.DatabaseError as error:
+            raise self._unusable(error) from error
 
     def rollouts(self) -> dict[Fate, int]:
         """Rollouts by fate."""
-        found = dict(self._connection.execute("SELECT fate, SUM(n) FROM groups GROUP BY fate").fetchall())
-        return {fate: int(found.get(fate, 0)) for fate in Fate}
+        try:
+            found = dict(self._connection.execute("SELECT fate, SUM(n) FROM groups GROUP BY fate").fetchall())
+            return {fate: int(found.get(fate, 0)) for fate in Fate}
+        except (sqlite3.DatabaseError, TypeError, ValueError, OverflowError) as error:
+            raise self._unusable(error) from error
+
+    def check_pages(self) -> None:
+        """Check the pages of the file, which a run does before it goes on.
+
+        Raises:
+            LedgerError: The file is damaged.
+        """
+        try:
+            found = str(self._connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+        except sqlite3.DatabaseError as error:
+            found = str(error)
+        if found != "ok":
+            raise LedgerError(f"{self.path} is damaged ({' '.join(found.split())}); restore it from a copy")
+
+    def last_request(self) -> int:
+        """Largest id of a request; -1 without rows."""
+        found = self._connection.execute("SELECT MAX(request_id) FROM groups").fetchone()[0]
+        return -1 if found is None else int(found)
 
     def check(self, generated: int, remedy: str = "please report this") -> None:
         """Check the conservation law: the rollouts of all fates add up to the rollouts generated.
@@ -114,6 +157,35 @@ class Ledger:
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+    def _unusable(self, error: Exception) -> LedgerError:
+        return LedgerError(f"{self.path} cannot be used ({error}); restore it, or begin a new run with another --out")
+
+
+def strange_part(connection: sqlite3.Connection) -> str:
+    """What a file has that no ledger has, and that makes SQLite compute, perhaps without end; "" where it has nothing.
+
+    The connection trusts the file's schema less from then on, and reads no values of more than ``LONGEST_CELL`` bytes.
+    """
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_CELL)
+    connection.execute("PRAGMA trusted_schema = off")
+    for kind, name, sql in connection.execute("SELECT type, name, sql FROM sqlite_schema"):
+        if kind in {"view", "trigger"}:
+            return f"a {kind} {name!r:.80}"
+        if str(sql or "").lower().startswith("create virtual"):
+            return f"a virtual table {name!r:.80}"
+    computed = [name for _, name, *_, hidden in connection.execute("PRAGMA table_xinfo(groups)") if hidden]
+    if computed:
+        return f"a computed column {computed[0]!r:.80}"
+    return next((f"an index {name!r:.80} of expressions" for name in _computing_indexes(connection)), "")
+
+
+def _computing_indexes(connection: sqlite3.Connection) -> Iterator[str]:
+    """Indexes whose entries or conditions are computed."""
+    for _, name, _, _, partial in connection.execute("PRAGMA index_list(groups)").fetchall():
+        columns = connection.execute("SELECT cid FROM pragma_index_xinfo(?)", (name,)).fetchall()
+        if partial or any(column == EXPRESSION for (column,) in columns):
+            yield str(name)
 
 
 class _Transaction:

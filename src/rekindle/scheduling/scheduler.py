@@ -10,7 +10,10 @@ at any time:
         train(groups); scheduler.advance(version)
 
 The requests of one step are a *cohort* (``cohorts``). All randomness is derived from (seed, step) and (seed, request),
-so the order of tells changes nothing, and there is no generator state to save.
+so there is no generator state to save. Further requests of a step, its top-ups and refills, are decided at the next
+``ask`` or ``take``, step by step. The order of the tells between two of these calls therefore changes nothing, also
+with several steps in flight. What does change the run is which tells come before an ``ask`` that begins a step or
+decides on further requests: it knows the groups that were told, and no others.
 
 With a growing pool, a step without prompts still counts: ``ask`` returns None, ``take`` returns an empty list, and the
 next step draws again.
@@ -106,6 +109,7 @@ class Scheduler:
 
         With None, ``waiting`` is "capacity" (tell, take or advance first) or "exhausted" (no eligible prompt).
         """
+        self._decide()
         cohort = self._cohorts.to_ask() or self._open_cohort()
         if cohort is None:
             return None
@@ -159,8 +163,7 @@ class Scheduler:
             wrong = f"request {request_id} asked for {request.n} rollouts and got {len(rollouts)}"
             raise ValueError(f"{wrong}; tell all of them, or None for a failure")
         fate = self._file(cohort, request, rollouts)
-        if cohort.complete and not self._ask_for_more(cohort):
-            self._draw_again(cohort)
+        cohort.undecided = cohort.complete
         return fate
 
     def _file(self, cohort: Cohort, request: GroupRequest, rollouts: Sequence[Rollout] | None) -> Fate:
@@ -189,6 +192,14 @@ class Scheduler:
             return Fate.TRAINED
         cohort.records += records_of(group, self.pool.no_signal, self._success_at)
         return self.pool.no_signal
+
+    def _decide(self) -> None:
+        """Decide on further requests of the steps whose requests were all told."""
+        for cohort in self._cohorts:
+            if cohort.undecided:
+                cohort.undecided = False
+                if not self._ask_for_more(cohort):
+                    self._draw_again(cohort)
 
     def _ask_for_more(self, cohort: Cohort) -> bool:
         """Top up all unfinished groups, in the order of their first requests, so that the ids and seeds of the new
@@ -220,6 +231,7 @@ class Scheduler:
 
         An empty list is a step without signal. Of more than B groups, B are chosen uniformly at random.
         """
+        self._decide()
         cohort = self._cohorts.to_take()
         if cohort is None:
             return None

@@ -9,7 +9,7 @@ from typing import Any
 from rekindle.config import Config, dump_toml
 from rekindle.observability.runs import Run, load_run, read_object
 from rekindle.recipes import begun_settings
-from rekindle.records.run_directory import checkpoint_steps
+from rekindle.records.checkpoint_choice import checkpoint_steps
 
 __all__ = ["SweepRun", "done_part", "ended_before", "finished_run", "last_step", "order_of"]
 

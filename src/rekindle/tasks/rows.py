@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from rekindle.choices import few
 from rekindle.tasks.columns import prompt_name
@@ -178,12 +178,28 @@ def _parquet_rows(path: Path) -> Iterator[PlacedRow]:
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             for batch in file.iter_batches():
-                for fields in batch.to_pylist():
+                for fields in _in_microseconds(batch).to_pylist():
                     number += 1
                     yield f"{path} row {number}", fields
-    except pyarrow.ArrowInvalid as error:
-        raise TaskError(
-            f"{path} is not a readable Parquet file ({str(error).splitlines()[0]}); check the file"
-        ) from error
     except UnicodeDecodeError as error:
         raise TaskError(f"{path}, after row {number}: a text is not UTF-8; write the file again as UTF-8") from error
+    except (pyarrow.ArrowException, ValueError, OverflowError, TypeError, LookupError) as error:
+        problem = (str(error).splitlines() or [type(error).__name__])[0]
+        raise TaskError(f"{path} is not a readable Parquet file ({problem}); write it again") from error
+
+
+def _in_microseconds(batch: Any) -> Any:
+    """The rows of a batch with times in microseconds: Python has no nanoseconds, which pandas writes by default."""
+    import pyarrow
+
+    for at, field in enumerate(batch.schema):
+        if pyarrow.types.is_timestamp(field.type) and field.type.unit == "ns":
+            kind = pyarrow.timestamp("us", field.type.tz)
+        elif pyarrow.types.is_duration(field.type) and field.type.unit == "ns":
+            kind = pyarrow.duration("us")
+        elif field.type == pyarrow.time64("ns"):
+            kind = pyarrow.time64("us")
+        else:
+            continue
+        batch = batch.set_column(at, field.name, batch.column(at).cast(kind, safe=False))
+    return batch

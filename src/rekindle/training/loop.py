@@ -16,6 +16,7 @@ from rekindle.config import Config
 from rekindle.engines.engine import Engine, Metered
 from rekindle.learning.credit import Credit
 from rekindle.learning.samples import build_samples
+from rekindle.models.loading import first_not_finite
 from rekindle.records.activity import Activity, Part
 from rekindle.records.clock import StepClock
 from rekindle.records.endings import Ending, stop_after
@@ -124,6 +125,9 @@ class TrainingLoop:
         self.bound = ""
         self.totals = Totals()
         self._restored = False
+        self._dead = ""
+        """Why there can be no reward, of a step after which the run ended."""
+        self._saved_bound = ""
         self._without_signal = 0
         self._starvation = StarvationWatch()
         self._health = parts.health or HealthWatch(parts.config)
@@ -134,15 +138,25 @@ class TrainingLoop:
             parts.scheduler, parts.environment, parts.observer.warn, self._note, self._activity
         )
 
-    def restore(self, step: int, trainer: TrainerState, state: Mapping[str, Any]) -> None:
-        """Continue after ``step`` of a checkpoint; the policy's weights must be loaded already."""
+    def restore(self, step: int, trainer: TrainerState, state: Mapping[str, Any], *, told: bool = False) -> None:
+        """Continue after ``step`` of a checkpoint; the policy's weights must be loaded already.
+
+        A run that had ended ends again, unless its bound is another one now. One that ended because there could be no
+        reward ends again unless that was told, because a bound that could be raised there is not.
+
+        Args:
+            step: Step of the checkpoint.
+            trainer: State of the trainer.
+            state: State of everything else.
+            told: Whether the run told how it ended; otherwise it was killed before.
+        """
         self._restored = True
         self.step, self.version = step, state["version"]
         self.totals = Totals(self.totals.sums | state["totals"])
         self._without_signal = state["without_signal"]
-        if self._without_signal >= self.parts.config.train.max_steps_without_signal:
-            self._without_signal = 0  # the run ended for this reason, and its cause may be gone
         self._starvation.load_state_dict(state["starvation"])
+        self._dead = "" if told else state.get("dead", "")
+        self._saved_bound = state.get("bound", "")
         if "health" in state:
             self._health.load_state_dict(state["health"])
         self.parts.supply.load_state_dict(state["supply"])  # first, because the scheduler's state refers to its tasks
@@ -157,8 +171,10 @@ class TrainingLoop:
             interrupted: Called after the first evaluation and after every step, its evaluation and its checkpoint
                 included; True ends the run.
         """
-        dead = self.begin()
+        dead = self.begin() or self._dead
         ending = self._interruption(interrupted, saved=self._restored) or self._ending(dead=dead)
+        if ending is Ending.BOUND and self._saved_bound.startswith(self.bound.partition(";")[0]):
+            self.bound = self._saved_bound  # it knows the cause
         while ending is None:
             ending = self.do_step(interrupted)
         return ending
@@ -268,7 +284,7 @@ class TrainingLoop:
             dead: Why there can be no reward.
         """
         if why := dead or self._health.dead(new or {}):
-            self.bound = why
+            self.bound = self._dead = why
             return Ending.BOUND
         stop = stop_after(
             self.step,
@@ -276,6 +292,7 @@ class TrainingLoop:
             spent=self.totals.with_step(new or {}),
             stopped=self.parts.scheduler.stopped,
             without_signal=self._without_signal,
+            skipped=(self.parts.trainer.skipped, self.parts.config.optimizer.max_skipped_steps),
             last=new,
         )
         if stop is None:
@@ -340,11 +357,18 @@ class TrainingLoop:
     def _save(self) -> None:
         self._activity.begin(Part.SAVING)
         policy = self.parts.trainer.policy
+        if (broken := first_not_finite(policy.model)) is not None:
+            self.parts.observer.warn(
+                f"the weights {broken} are not finite, so step {self.step} has no checkpoint; the last one is good"
+            )
+            return
         self.parts.files.ledger.check(int(self.totals.sums["rollouts"]))
         state = {
             "version": self.version,
             "totals": self.totals.sums,
             "without_signal": self._without_signal,
+            "bound": self.bound,
+            "dead": self._dead,
             "starvation": self._starvation.state_dict(),
             "health": self._health.state_dict(),
             "supply": self.parts.supply.state_dict(),

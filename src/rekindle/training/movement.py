@@ -1,5 +1,6 @@
 """Movement of the policy in an update, measured on a few rollouts of its batch."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -36,6 +37,11 @@ class Movement:
                 self._before.setdefault(id(row), part)
 
     def moved(self, after: Mapping[int, Tensor]) -> float:
-        """The movement, given the present log-probabilities of the probed rows by ``id`` of the sample."""
+        """The movement, given the present log-probabilities of the probed rows by ``id`` of the sample.
+
+        NaN where no row was scored before, because the first optimizer step was skipped.
+        """
+        if not self._before:
+            return math.nan
         changes = [(after[key] - before).abs() for key, before in self._before.items()]
         return float(torch.cat(changes).double().mean())

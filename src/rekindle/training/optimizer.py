@@ -64,13 +64,7 @@ class Optimizer:
         Raises:
             Diverged: The norm is not finite; weights and optimizer state are unchanged.
         """
-        for target in self._targets.values():
-            if target.grad is None:
-                target.grad = torch.zeros_like(target)
-        norm = torch.nn.utils.clip_grad_norm_(self._targets.values(), self._clip).item()
-        if not math.isfinite(norm):
-            self.forget_gradients()
-            raise Diverged(f"the gradient norm is {norm}")
+        norm = self.norm()
         for group in self._adamw.param_groups:
             group["lr"] = learning_rate
         self._adamw.step()
@@ -78,6 +72,21 @@ class Optimizer:
         with torch.no_grad():
             for name, master in self._masters.items():
                 self._parameters[name].copy_(master)
+        return norm
+
+    def norm(self) -> float:
+        """Clip the gradients, and return their norm before.
+
+        Raises:
+            Diverged: The norm is not finite.
+        """
+        for target in self._targets.values():
+            if target.grad is None:
+                target.grad = torch.zeros_like(target)
+        norm = torch.nn.utils.clip_grad_norm_(self._targets.values(), self._clip).item()
+        if not math.isfinite(norm):
+            self.forget_gradients()
+            raise Diverged(f"the gradient norm is {norm}")
         return norm
 
     def forget_gradients(self) -> None:

@@ -20,7 +20,7 @@ The ratio's denominator is the current policy, without a further forward pass, w
 was sampled by the current version. Otherwise it is the engine's log-probabilities, or recomputed ones.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 from typing import Any, TypedDict
@@ -44,6 +44,7 @@ from rekindle.training.movement import Movement
 from rekindle.training.optimizer import Optimizer
 from rekindle.training.policy_gap import PolicyGap
 from rekindle.training.schedules import Decay, learning_rate_factor
+from rekindle.training.skipped_steps import SkippedStep
 from rekindle.training.update_sums import UpdateSums
 from rekindle.types import TrainingSample
 
@@ -99,6 +100,7 @@ class Trainer:
         total_updates: Number of updates of the run, for a decaying schedule.
         reference: Frozen policy of the KL term; required when ``loss.kl_coefficient`` is positive.
         probe_rows: Rollouts scored again after each update to measure the movement of the policy; 0 for none.
+        on_skip: Receives optimizer steps that were not made, because a number is not finite.
 
     Raises:
         ValueError: A KL term without a reference, or a decaying schedule without an end.
@@ -112,6 +114,7 @@ class Trainer:
         total_updates: int | None = None,
         reference: Policy | None = None,
         probe_rows: int = 0,
+        on_skip: Callable[[SkippedStep, Policy], None] = lambda step, policy: None,
     ) -> None:
         loss, optimizer = settings.loss, settings.optimizer
         if loss.kl_coefficient > 0 and reference is None:
@@ -126,7 +129,8 @@ class Trainer:
         self._loss, self._clip = LOSSES[loss.kind].load(), Clip(loss.clip_low, loss.clip_high, loss.dual_clip)
         self._decay, self._probe_rows = Decay(optimizer.warmup_steps, total_updates), probe_rows
         self._optimizer = Optimizer(policy.model.named_parameters(), optimizer)
-        self._updates = 0
+        self._updates = self._skipped = 0
+        self._on_skip = on_skip
         self._learning_rate()  # refuses a schedule without an end now instead of at the first update
 
     @property
@@ -139,11 +143,18 @@ class Trainer:
         """Number of updates since the start of the run."""
         return self._updates
 
+    @property
+    def skipped(self) -> int:
+        """Number of last optimizer steps in a row that were not made."""
+        return self._skipped
+
     def update(self, samples: Sequence[TrainingSample], version: int, scale: float = 1.0) -> UpdateStats:
         """Train on one batch, ``optimizer.epochs`` times in ``optimizer.minibatches`` parts.
 
         Rows without advantage are not computed, and the weights of the other rows do not change because of it. The loss
-        of a part is an unbiased estimate of the loss of the batch (see ``batching.minibatches``).
+        of a part is an unbiased estimate of the loss of the batch (see ``batching.minibatches``). An optimizer step
+        whose loss, gradient or log-probabilities are not finite is not made: weights and optimizer stay as they are,
+        ``skipped_steps`` counts it, and its samples are not in the other numbers.
 
         Args:
             samples: The batch, with the weight of each rollout's tokens.
@@ -151,7 +162,6 @@ class Trainer:
             scale: Factor of the learning rate.
 
         Raises:
-            Diverged: A loss or gradient is not finite; that optimizer step was not made.
             ValueError: There are no samples.
         """
         if not samples:
@@ -162,20 +172,20 @@ class Trainer:
         learning_rate = scale * self._learning_rate()
         probe = Movement(self._active([samples[index] for index in steps[0][0]]), self._probe_rows)
         gap = PolicyGap(version)
-        try:
-            for members, factor in steps:
-                part = [samples[index] for index in members]
-                scales = side_scales(part)
-                for rows in microbatches(self._active(part), self._batch.microbatch_tokens):
-                    scored = self._backward(rows, factor, scales, fixed, sums)
-                    probe.before(rows, scored.logprobs)
-                    if sums.optimizer_steps == 0 and self._table.tool_tokens == "masked":
-                        gap.add(rows, scored.logprobs)
-                sums.grad_norm += self._optimizer.step(learning_rate)
-                sums.optimizer_steps += 1
-        except Diverged as error:
-            self._optimizer.forget_gradients()
-            raise self._diverged(error) from None
+        for number, (members, factor) in enumerate(steps, start=1):
+            part = [samples[index] for index in members]
+            first = number == 1 and self._table.tool_tokens == "masked"
+            try:
+                made = self._gradient(part, factor, fixed, (probe.before, gap.add) if first else (probe.before,))
+                made.grad_norm = self._optimizer.step(learning_rate)
+            except Diverged as error:
+                self._optimizer.forget_gradients()
+                self._skipped += 1
+                sums.skipped_steps += 1
+                self._on_skip(self._as_skipped(number, str(error), learning_rate, part, factor, fixed), self._policy)
+                continue
+            self._skipped, made.optimizer_steps = 0, 1
+            sums.include(made)
         self._updates += 1
         moved = probe.moved(self._score(self._policy, probe.rows, sums)) if probe.rows else None
         return sums.stats(learning_rate, with_kl=self._table.kl_coefficient > 0, moved=moved, gap=gap.measured())
@@ -184,7 +194,7 @@ class Trainer:
         """Everything but the model's weights and the settings."""
         return {
             "tensors": self._optimizer.tensors(),
-            "values": {"updates": self._updates, "decay": self._decay.state_dict()},
+            "values": {"updates": self._updates, "skipped": self._skipped, "decay": self._decay.state_dict()},
         }
 
     def load_state_dict(self, state: TrainerState) -> None:
@@ -204,7 +214,22 @@ class Trainer:
                 "of that length from the start"
             )
         self._optimizer.load_tensors(state["tensors"])
-        self._updates = updates
+        self._updates, self._skipped = updates, state["values"].get("skipped", 0)
+
+    def repeated(self, step: SkippedStep) -> UpdateStats:
+        """Compute loss and gradient of a kept step again, without changing the weights.
+
+        Raises:
+            Diverged: A loss, gradient or log-probability is not finite, as then.
+        """
+        fixed = _FixedLogprobs(_by_sample(step.samples, step.old), _by_sample(step.samples, step.reference))
+        try:
+            made = self._gradient(step.samples, step.factor, fixed)
+            made.grad_norm = self._optimizer.norm()
+        finally:
+            self._optimizer.forget_gradients()
+        made.optimizer_steps = 1
+        return made.stats(step.learning_rate, with_kl=self._table.kl_coefficient > 0)
 
     def _learning_rate(self) -> float:
         factor = learning_rate_factor(
@@ -256,12 +281,32 @@ class Trainer:
                 sums.recomputed_tokens += scored.computed_tokens
         return scores
 
-    def _diverged(self, cause: Diverged) -> Diverged:
-        return Diverged(
-            f"update {self._updates + 1}: {cause}; the weights are those of the last good optimizer step; lower "
-            f"train.learning_rate (now {self._top_rate}) or raise optimizer.warmup_steps "
-            f"(now {self._batch.warmup_steps})"
-        )
+    def _as_skipped(
+        self,
+        number: int,
+        cause: str,
+        learning_rate: float,
+        part: Sequence[TrainingSample],
+        factor: float,
+        fixed: _FixedLogprobs,
+    ) -> SkippedStep:
+        old, reference = ([_listed(kept.get(id(one))) for one in part] for kept in (fixed.old, fixed.reference))
+        return SkippedStep(self._updates + 1, number, cause, learning_rate, factor, part, old, reference)
+
+    def _gradient(
+        self,
+        part: Sequence[TrainingSample],
+        factor: float,
+        fixed: _FixedLogprobs,
+        watching: Sequence[Callable[[Sequence[TrainingSample], Tensor], None]] = (),
+    ) -> UpdateSums:
+        """Add the gradient of the samples of an optimizer step, in micro-batches."""
+        scales, sums = side_scales(part), UpdateSums()
+        for rows in microbatches(self._active(part), self._batch.microbatch_tokens):
+            scored = self._backward(rows, factor, scales, fixed, sums)
+            for watch in watching:
+                watch(rows, scored.logprobs)
+        return sums
 
     def _backward(
         self,
@@ -286,6 +331,16 @@ class Trainer:
         self._optimizer.collect_gradients()
         sums.add(scored, loss, divergence, clipped)
         return scored
+
+
+def _listed(values: Tensor | None) -> list[float] | None:
+    return None if values is None else values.double().tolist()
+
+
+def _by_sample(samples: Sequence[TrainingSample], kept: Sequence[Sequence[float] | None]) -> dict[int, Tensor]:
+    """Inverse of ``_listed``, by ``id`` of the sample."""
+    pairs = zip(samples, kept, strict=False)
+    return {id(one): torch.tensor(values, dtype=torch.float64) for one, values in pairs if values is not None}
 
 
 def _tokens(

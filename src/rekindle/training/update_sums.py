@@ -1,7 +1,7 @@
 """Running sums of an update over its micro-batches."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -27,16 +27,25 @@ class UpdateSums:
     recomputed_tokens: int = 0
     microbatches: int = 0
     optimizer_steps: int = 0
+    skipped_steps: int = 0
+
+    def include(self, later: "UpdateSums") -> None:
+        """Add the sums of an optimizer step."""
+        for one in fields(self):
+            setattr(self, one.name, getattr(self, one.name) + getattr(later, one.name))
 
     def add(self, scored: TokenLogprobs, loss: Tensor, kl: Tensor, clipped: Tensor) -> None:
         """Add a micro-batch: its loss (one number), KL estimates [N] and clipped tokens [N].
 
         Raises:
-            Diverged: The loss is not finite.
+            Diverged: The loss or a log-probability is not finite.
         """
         # One transfer from the device per micro-batch, after its backward pass is queued.
-        numbers = (loss.detach(), scored.entropies.sum(), kl.detach().sum(), clipped.sum())
-        loss_value, entropy, kl_value, clips = torch.stack([number.double() for number in numbers]).tolist()
+        logprobs = scored.logprobs.detach()
+        numbers = (loss.detach(), scored.entropies.sum(), kl.detach().sum(), clipped.sum(), logprobs.sum())
+        loss_value, entropy, kl_value, clips, total = torch.stack([number.double() for number in numbers]).tolist()
+        if not math.isfinite(total):
+            raise Diverged(f"a log-probability of the policy is {total}")
         if not math.isfinite(loss_value):
             raise Diverged(f"the loss is {loss_value}")
         self.loss += loss_value
@@ -59,9 +68,9 @@ class UpdateSums:
         """Divide: losses and norms by the optimizer steps, token quantities by the trained tokens."""
         tokens = max(1, self.trained_tokens)
         return UpdateStats(
-            loss=self.loss / self.optimizer_steps,
+            loss=self.loss / self.optimizer_steps if self.optimizer_steps else math.nan,
             entropy=self.entropy / tokens,
-            grad_norm=self.grad_norm / self.optimizer_steps,
+            grad_norm=self.grad_norm / self.optimizer_steps if self.optimizer_steps else math.nan,
             lr=learning_rate,
             kl=self.kl / tokens if with_kl else None,
             clip_fraction=self.clipped / tokens,
@@ -71,7 +80,8 @@ class UpdateSums:
             recomputed_tokens=self.recomputed_tokens,
             microbatches=self.microbatches,
             optimizer_steps=self.optimizer_steps,
-            moved=moved,
+            skipped_steps=self.skipped_steps,
+            moved=moved if moved is not None and math.isfinite(moved) else None,
             gap=gap[0],
             gap_outside=gap[1],
         )

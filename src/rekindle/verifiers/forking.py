@@ -5,8 +5,11 @@
 
 The server imports what the jobs need once and does none of them itself. A child that hangs, crashes or corrupts itself
 costs one job and no restart, and jobs do not depend on each other. A child has no open file but its pipe: its prints
-are discarded, and its bytes on the pipe are untrusted data. Children die with the server, and the server ends when the
-parent's end of the socket closes, however the parent died.
+are discarded, and its bytes on the pipe are untrusted data. Children die with the server. The server ends when the
+parent's end of the socket closes, or when the parent is gone and a process that it forked keeps that end open.
+
+On Linux the server adopts what its children leave behind, also in sessions of their own, and kills it before it ends;
+where it ``sweeps``, after every job.
 """
 
 import gc
@@ -25,12 +28,15 @@ from typing import Any, NoReturn, Protocol
 
 from rekindle.verifiers.confinement import die_with_parent
 from rekindle.verifiers.framing import receive, send
+from rekindle.verifiers.orphans import adopt_orphans, kill_orphans
 
 __all__ = ["Work", "serve"]
 
 END = b"\n"
 """Ends a child's result, which is one line of JSON."""
 READ_BYTES = 1 << 16
+WATCH_SECONDS = 1.0
+"""Longest time between looks at whether the parent lives."""
 
 
 class Work(Protocol):
@@ -38,6 +44,8 @@ class Work(Protocol):
 
     result_bytes: int
     """Most bytes of a result; a longer one is cut, and then is no result."""
+    sweeps: bool
+    """Whether processes that a job leaves behind are killed with it, instead of at the end of the server."""
 
     def prepare(self, job: Mapping[str, Any]) -> None:
         """Prepare, in the server, what later jobs share; an exception is the failure "error" of the job."""
@@ -66,12 +74,13 @@ class _Server:
     def __init__(self, channel: socket.socket, work: Work, timeout_seconds: float) -> None:
         self._channel, self._work, self._timeout = channel, work, timeout_seconds
         self._children: dict[int, _Child] = {}
+        self._parent = os.getppid()
         self._selector = selectors.DefaultSelector()
         self._selector.register(channel, selectors.EVENT_READ)
 
     def serve(self) -> None:
-        """Do jobs until the parent's end of the socket closes."""
-        while True:
+        """Do jobs until the parent's end of the socket closes, or the parent is gone."""
+        while os.getppid() == self._parent:
             for key, _ in self._selector.select(self._patience()):
                 if key.fileobj is not self._channel:
                     self._read(key.fd)
@@ -84,13 +93,14 @@ class _Server:
                 self._finish(pipe, {"failure": "timeout"})
 
     def kill_children(self) -> None:
-        """Kill the processes that still run."""
+        """Kill the processes that still run, and what others left behind."""
         for pipe in list(self._children):
             self._reap(pipe)
+        kill_orphans(keep=())
 
-    def _patience(self) -> float | None:
-        nearest = min((child.deadline for child in self._children.values()), default=None)
-        return None if nearest is None else max(0.0, nearest - time.monotonic())
+    def _patience(self) -> float:
+        nearest = min((child.deadline - time.monotonic() for child in self._children.values()), default=WATCH_SECONDS)
+        return min(max(0.0, nearest), WATCH_SECONDS)
 
     def _start(self, job: Mapping[str, Any]) -> None:
         try:
@@ -137,6 +147,8 @@ class _Server:
             with suppress(ProcessLookupError, PermissionError):
                 kill(child.pid, signal.SIGKILL)
         os.waitpid(child.pid, 0)
+        if self._work.sweeps:
+            kill_orphans(keep=[other.pid for other in self._children.values()])
         return child.job_id
 
 
@@ -153,11 +165,12 @@ def serve(
     channel: socket.socket, work: Work, timeout_seconds: float, directory: Path, ready: Mapping[str, object]
 ) -> None:
     """Say ``ready``, serve until the parent is gone, and remove ``directory``."""
+    adopt_orphans()
     gc.collect()
     gc.freeze()  # children share these pages until a collection touches them
-    send(channel, ready)
     server = _Server(channel, work, timeout_seconds)
     try:
+        send(channel, ready)
         server.serve()
     except (BrokenPipeError, ConnectionResetError):
         pass  # the parent is gone: same as the end of its stream

@@ -32,7 +32,7 @@ def receive(channel: socket.socket) -> dict[str, Any] | None:
         return None
     try:
         message = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return message if isinstance(message, dict) else None
 

@@ -32,6 +32,7 @@ class _Calling:
     """The work of a reward function."""
 
     result_bytes = 1 << 24
+    sweeps = False
 
     def __init__(self, loaded: Loaded, timeout_seconds: float) -> None:
         self._loaded, self._timeout = loaded, timeout_seconds

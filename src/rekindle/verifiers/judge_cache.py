@@ -14,6 +14,8 @@ __all__ = ["VerdictCache", "verdict_key"]
 
 LOCK_SECONDS = 60.0
 """Longest wait while another process writes."""
+MOST_BYTES = 64 * 2**20
+"""Most characters of the keys of verdicts in memory; a file is the user's, and grows."""
 TABLE = "CREATE TABLE IF NOT EXISTS verdicts (key TEXT PRIMARY KEY, correct INTEGER NOT NULL CHECK (correct IN (0, 1)))"
 
 
@@ -26,7 +28,8 @@ class VerdictCache:
     """Maps ``key -> correct``. The first verdict on a key stays; failures are not stored. Thread-safe.
 
     Args:
-        path: SQLite file, created if missing; None keeps the verdicts in memory.
+        path: SQLite file, created if missing; None keeps the latest verdicts in memory, with keys of at most
+            ``MOST_BYTES`` in all.
 
     Raises:
         VerifierError: The file cannot be opened or is not a cache; also raised by later calls.
@@ -34,6 +37,7 @@ class VerdictCache:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
+        self._bytes = 0
         self._lock = threading.Lock()
         with self._explained():
             self._connection = sqlite3.connect(
@@ -57,10 +61,20 @@ class VerdictCache:
         """Store a verdict; it is on disk when this returns."""
         with self._explained():
             self._connection.execute("INSERT OR IGNORE INTO verdicts VALUES (?, ?)", (key, int(correct)))
+            self._bytes += len(key)
+            if self._path is None and self._bytes > MOST_BYTES:
+                self._forget()
 
     def close(self) -> None:
         """Close the file. May be called twice."""
         self._connection.close()
+
+    def _forget(self) -> None:
+        """Delete the older half of the verdicts in memory."""
+        count = self._connection.execute("SELECT count(*) FROM verdicts").fetchone()[0]
+        older = "SELECT rowid FROM verdicts ORDER BY rowid LIMIT ?"
+        self._connection.execute(f"DELETE FROM verdicts WHERE rowid IN ({older})", (-(-count // 2),))  # noqa: S608
+        self._bytes = self._connection.execute("SELECT total(length(key)) FROM verdicts").fetchone()[0]
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -50,4 +50,6 @@ def named_verifier(name: str, verify: VerifyTable, judge: JudgeTable = NO_JUDGE)
             return build_judge(judge)
         case "math":
             return MathVerifier(workers=verify.workers, timeout_seconds=verify.timeout_seconds, powers=verify.powers)
-    return ReasoningGymVerifier(workers=verify.workers, timeout_seconds=verify.timeout_seconds)
+    return ReasoningGymVerifier(
+        workers=verify.workers, timeout_seconds=verify.timeout_seconds, unconfined=verify.unconfined
+    )

@@ -11,14 +11,17 @@ from functools import cache
 from typing import Any, Literal
 
 from rekindle.tasks.reasoning_gym_main import Dataset, make_dataset, make_entry
+from rekindle.verifiers.guards import GUARDS
 from rekindle.verifiers.latex import latex_equal
 
-__all__ = ["ScorerName", "load", "prepare", "score"]
+__all__ = ["ScorerName", "admitted", "load", "prepare", "score"]
 
 ScorerName = Literal["math", "reasoning_gym"]
 
 NO_ANSWER = "This is no answer."
 """A text that no scorer may accept."""
+REFUSED = ""
+"""What a scorer gets in place of a text that its guard refuses."""
 TYPICAL_LATEX = (
     r"\frac{3}{4}",
     r"(1, \frac{7\pi}{2}]",
@@ -59,7 +62,19 @@ def score(scorer: ScorerName, job: Mapping[str, Any]) -> float:
         return float(latex_equal(job["said"], job["references"], job["given"]))
     dataset, literal = _dataset(job["dataset"]), job["entry"]
     entry = make_entry(dataset, job["index"]) if literal is None else ast.literal_eval(literal)
-    return _checked(dataset, job["text"], entry)
+    return _checked(dataset, admitted(job["dataset"]["name"], job["text"], entry), entry)
+
+
+def admitted(name: str, text: str, entry: Mapping[str, Any]) -> str:
+    """The text that a scorer may evaluate: the answer, or ``REFUSED`` where it can be none (see ``guards``).
+
+    Args:
+        name: Data set of reasoning-gym; ``composite`` scores as the data set that the entry comes from.
+        text: The answer.
+        entry: The entry.
+    """
+    names = {name, entry.get("metadata", {}).get("source_dataset")}
+    return text if all(guard(text, entry) for one, guard in GUARDS.items() if one in names) else REFUSED
 
 
 def _checked(dataset: Dataset, text: str, entry: Any) -> float:

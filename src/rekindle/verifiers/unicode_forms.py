@@ -15,7 +15,7 @@ JOINER = "\u034f"
 NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 
-def normalized(form: Literal["NFC", "NFD", "NFKC"], text: str) -> str:
+def normalized(form: Literal["NFC", "NFD", "NFKC", "NFKD"], text: str) -> str:
     """``unicodedata.normalize`` of a text with at most 30 combining marks in a row."""
     if text.isascii():
         return text

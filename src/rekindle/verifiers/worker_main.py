@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from rekindle.verifiers import scorers
-from rekindle.verifiers.confinement import confine
+from rekindle.verifiers.confinement import confine, memory_of_each, prepare
 from rekindle.verifiers.forking import serve
 
 __all__ = ["main", "result_of"]
@@ -22,14 +22,16 @@ class _Scoring:
 
     result_bytes = 4096
 
-    def __init__(self, scorer: scorers.ScorerName, directory: Path, timeout_seconds: float) -> None:
-        self._scorer, self._directory, self._timeout = scorer, directory, timeout_seconds
+    sweeps = True
+
+    def __init__(self, scorer: scorers.ScorerName, timeout_seconds: float, memory_bytes: int) -> None:
+        self._scorer, self._timeout, self._memory = scorer, timeout_seconds, memory_bytes
 
     def prepare(self, job: Mapping[str, Any]) -> None:
         scorers.prepare(self._scorer, job)
 
     def enter(self) -> None:
-        confine(self._directory, cpu_seconds=ceil(self._timeout) + 1)
+        confine(ceil(self._timeout) + 1, self._memory)
 
     def result(self, job: Mapping[str, Any]) -> Mapping[str, object]:
         try:
@@ -41,11 +43,11 @@ class _Scoring:
         return result_of(data)
 
 
-def _try_confinement(directory: Path) -> None:
+def _try_confinement() -> None:
     """Confine an empty child process. Where that fails, every verdict would fail, so the server must not start."""
     if (pid := os.fork()) == 0:
         try:
-            confine(directory, cpu_seconds=1)
+            confine(cpu_seconds=1)
         except OSError as error:
             os.write(2, f"confinement failed: {error}\n".encode())
             os._exit(1)
@@ -66,13 +68,14 @@ def result_of(data: bytes) -> dict[str, object]:
 
 
 def main() -> None:
-    """Arguments: socket descriptor, directory of its own, scorer name, seconds per verdict."""
-    descriptor, place, scorer, timeout_seconds = sys.argv[1:]
+    """Arguments: socket descriptor, directory of its own, scorer name, seconds per verdict, processes at a time."""
+    descriptor, place, scorer, timeout_seconds, workers = sys.argv[1:]
     channel, directory = socket.socket(fileno=int(descriptor)), Path(place)
     name = cast("scorers.ScorerName", scorer)
     scorers.load(name)
-    _try_confinement(directory)
-    work = _Scoring(name, directory, float(timeout_seconds))
+    prepare()
+    _try_confinement()
+    work = _Scoring(name, float(timeout_seconds), memory_of_each(int(workers)))
     serve(channel, work, float(timeout_seconds), directory, {"ready": True})
 
 

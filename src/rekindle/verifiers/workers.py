@@ -151,7 +151,7 @@ class WorkerPool:
     """
 
     def __init__(self, scorer: ScorerName, *, workers: int, timeout_seconds: float) -> None:
-        launch = Launch("rekindle.verifiers.worker_main", (scorer, str(timeout_seconds)))
+        launch = Launch("rekindle.verifiers.worker_main", (scorer, str(timeout_seconds), str(workers)))
         self._pool = ServerPool(launch, workers=workers, timeout_seconds=timeout_seconds)
 
     def judge(self, jobs: Sequence[Job]) -> list[Verdict]:

@@ -11,6 +11,7 @@ from rekindle.config.facts import (
     has_rewards,
     uses_judge,
     uses_maths,
+    uses_reasoning_gym,
     uses_scorers,
     verifier_is_a_reward,
     verifies_in_workers,
@@ -185,6 +186,16 @@ class VerifyTable(Table):
         False,
         "a power of whole numbers is a result too, e.g. 2^10 for 1024",
         only=fact("a verifier or audit is math", uses_maths, task__verifier="math"),
+    )
+    unconfined: bool = key(
+        False,
+        "allow scorers that evaluate answers as Python code also where the system cannot confine them",
+        only=fact(
+            "a verifier or audit is reasoning_gym",
+            uses_reasoning_gym,
+            task__source="reasoning_gym",
+            task__verifier="reasoning_gym",
+        ),
     )
 
 

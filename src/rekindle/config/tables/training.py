@@ -55,7 +55,11 @@ class TrainTable(Table):
     threads: int | None = key(
         None, "CPU threads; absent: chosen by a measurement at the start, 1 for a tiny model", ge=1
     )
-    max_steps_without_signal: int = key(20, "steps in a row without any signal before the run stops", ge=1)
+    max_steps_without_signal: int = key(
+        20,
+        "steps in a row without any signal before the run stops; a run that has stopped goes on when it is raised",
+        ge=1,
+    )
 
 
 class OptimizerTable(Table):
@@ -88,6 +92,11 @@ class OptimizerTable(Table):
     epochs: int = key(1, "passes over a batch", ge=1)
     minibatches: int = key(1, "optimizer steps per pass", ge=1)
     microbatch_tokens: int = key(8192, "most tokens of one forward and backward pass, padding included", ge=1)
+    max_skipped_steps: int = key(
+        3,
+        "optimizer steps in a row that are skipped because the loss or a gradient is not finite, before the run stops",
+        ge=1,
+    )
 
 
 class EvalTable(Table):
@@ -117,7 +126,10 @@ class CheckpointTable(Table):
     optimizer: Literal["last", "all"] = key(
         "last",
         "checkpoints that have the state of the optimizer, two to three times the size of the weights",
-        values={"last": "the last one; older ones are models only", "all": "all, so that a run can resume from each"},
+        values={
+            "last": "the last two, of which the older one is used if the other is damaged; others are models only",
+            "all": "all, so that a run can resume from each",
+        },
     )
 
 

@@ -1,14 +1,18 @@
 """Sanitizing of foreign text: tags, control strings and invisible characters are removed or replaced.
 
 A document may imitate the end of the information, an answer or a new turn. The brackets of such marks are replaced:
-``<search>`` becomes ``(search)``, while ``a < b`` stays. Look-alikes count as marks (full-width letters, accents, other
-angle brackets), because a tokenizer may fold them.
+``<search>`` becomes ``(search)``, while ``a < b`` stays. Look-alikes count as marks (full-width letters, accents,
+letters of other scripts, other angle brackets), because a tokenizer may fold them and a policy may read them.
+
+Entities such as ``&lt;search&gt;`` stay: nothing turns them into a tag, neither the tokenizer nor the environment,
+which reads only what the policy sampled.
 """
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+
+from rekindle.look_alikes import latin
 
 __all__ = ["INVISIBLE", "PLAINER", "Sanitizer", "letters_only", "without_brackets"]
 
@@ -22,7 +26,7 @@ INVISIBLE = re.compile(
 """Characters that draw nothing or reorder their neighbours, and noncharacters (default-ignorables and controls)."""
 OPENING_LOOK_ALIKES = str.maketrans(dict.fromkeys("\u2039\u2329\u27e8\u3008\u276e\u02c2\u1438", "<"))
 CLOSING_LOOK_ALIKES = str.maketrans(dict.fromkeys("\u203a\u232a\u27e9\u3009\u276f\u02c3\u1433", ">"))
-LOOK_ALIKES = OPENING_LOOK_ALIKES | CLOSING_LOOK_ALIKES
+BRACKETS = OPENING_LOOK_ALIKES | CLOSING_LOOK_ALIKES
 
 TAGS = (
     "search information answer question think tool_call tool_response tools start_of_turn end_of_turn sys user "
@@ -102,6 +106,5 @@ def _folded(text: str) -> tuple[str, Sequence[int]]:
 
 @lru_cache(maxsize=65536)
 def _fold(character: str) -> str:
-    """Return the plain characters that ``character`` resembles: without accents, width and case."""
-    decomposed = unicodedata.normalize("NFKD", character).translate(LOOK_ALIKES)
-    return "".join(one for one in decomposed.casefold() if not unicodedata.combining(one))
+    """Return the plain characters that ``character`` resembles: Latin letters, without accents, width and case."""
+    return latin(character).translate(BRACKETS)

@@ -23,7 +23,8 @@ COMMON_TABLES = (
 )  # fmt: skip
 COMMON_KEYS = (
     "recipe", "base", "train.group_size", "train.oversample", "train.gate", "train.temperature",
-    "train.max_steps_without_signal", "task.success_threshold", "task.binary_rewards", "samples.per_step",
+    "train.max_steps_without_signal", "optimizer.max_skipped_steps", "task.success_threshold",
+    "task.binary_rewards", "samples.per_step",
 )  # fmt: skip
 """Keys that are ours inside every trainer, beside those of the tables."""
 

@@ -1,8 +1,9 @@
 """The moments of TRL's training loop at which a step of the run ends."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from rekindle.integrations.recorded_run import RecordedRun
@@ -23,6 +24,14 @@ class Stepping(Protocol):
     @property
     def record(self) -> RecordedRun:
         """Account of the run."""
+        ...
+
+    def all_finite(self, parameters: Sequence[Tensor]) -> bool:
+        """Whether the gradients of all processes are finite."""
+        ...
+
+    def skip(self) -> None:
+        """Count an optimizer step that is not made, and keep what led to it."""
         ...
 
     def end_step(self) -> None:
@@ -51,8 +60,13 @@ class RunCallback(TrainerCallback):
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **named: Any
     ) -> None:
-        """Note the learning rate of an optimizer step."""
+        """Note the learning rate of an optimizer step, and skip it where its gradient is not finite."""
         self._trainer.meter.step(float(named["optimizer"].param_groups[0]["lr"]))
+        parameters = [one for one in named["model"].parameters() if one.grad is not None]
+        if not self._trainer.all_finite(parameters):
+            for one in parameters:
+                one.grad = None  # AdamW leaves a parameter without gradient as it is
+            self._trainer.skip()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **named: Any) -> None:
         """End the step of the run where its rollouts are used up."""

@@ -8,10 +8,10 @@ from transformers import TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, TrainOutput
 
-from rekindle.integrations.trl.state import load_batches, save_batches, save_state
+from rekindle.integrations.trl.state import keep_digests, load_batches, save_batches, save_state
 from rekindle.types import UserError
 
-__all__ = ["checkpoint_for", "finished", "restore", "save"]
+__all__ = ["checkpoint_for", "finished", "keep", "restore", "save"]
 
 
 def checkpoint_for(wanted: str | bool | None, newest: Path | None, output_dir: str) -> Path | None:
@@ -36,10 +36,21 @@ def checkpoint_for(wanted: str | bool | None, newest: Path | None, output_dir: s
     return newest
 
 
+def _checkpoint(trainer: Any, trial: Any) -> Path:
+    return Path(trainer._get_output_dir(trial=trial)) / f"{PREFIX_CHECKPOINT_DIR}-{trainer.state.global_step}"
+
+
+def keep(trainer: Any, trial: Any) -> None:
+    """Write the digests of the checkpoint that TRL has written; by all processes."""
+    if trainer.accelerator.is_main_process:
+        keep_digests(_checkpoint(trainer, trial))
+    trainer.accelerator.wait_for_everyone()
+
+
 def save(trainer: Any, trial: Any) -> None:
     """Write the state of the run and of the trainer for the checkpoint that TRL writes next; by all processes."""
     accelerator, step = trainer.accelerator, trainer.state.global_step
-    checkpoint = Path(trainer._get_output_dir(trial=trial)) / f"{PREFIX_CHECKPOINT_DIR}-{step}"
+    checkpoint = _checkpoint(trainer, trial)
     place = {"step": trainer._step, "processes": accelerator.num_processes, "global_step": step}
     state = trainer.run.state_of(place)
     if accelerator.is_main_process:

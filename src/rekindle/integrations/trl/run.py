@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from accelerate.utils import broadcast_object_list
+from safetensors.torch import save_file as save_tensors
+from torch import Tensor
 from tqdm.auto import tqdm
+from transformers import PreTrainedModel
 
 from rekindle.config import Config
 from rekindle.integrations.hosted_run import FOLDER, HostedRun
@@ -18,6 +21,7 @@ from rekindle.integrations.trl.state import leave_later, load_state
 from rekindle.integrations.trl.updates.probe import Probe
 from rekindle.integrations.trl.words import said
 from rekindle.methods import needs_profile
+from rekindle.records.skipped_files import SKIPPED, keep_newest
 from rekindle.records.update_stats import UpdateStats
 from rekindle.scheduling.profiling import Profile
 from rekindle.types import Task
@@ -105,6 +109,31 @@ class TrlRun(HostedRun):
         """End the step with the numbers of its update."""
         super().finish(update, **further)
         self.probe = Probe()
+
+    def keep_skipped(
+        self, batches: Sequence[Mapping[str, Tensor]], model: PreTrainedModel | None, place: tuple[int, int]
+    ) -> Path | None:
+        """Keep the micro-batches of an optimizer step that is not made, with the weights where one process has them.
+
+        Args:
+            batches: Micro-batches of this process: inputs of TRL's ``_compute_loss``.
+            model: The model; None: its weights are in several processes.
+            place: Step of the run, and TRL's micro-step.
+
+        Returns:
+            The directory; None in a process without files.
+        """
+        if self._directory is None:
+            return None
+        directory = self._directory / SKIPPED / f"step-{place[0]}-{place[1]}"
+        directory.mkdir(parents=True, exist_ok=True)
+        named = ((f"{index}.{key}", one) for index, part in enumerate(batches) for key, one in part.items())
+        tensors = {name: one.contiguous().cpu() for name, one in named}
+        save_tensors(tensors, directory / "batches.safetensors")
+        if model is not None:
+            model.save_pretrained(directory / "model")
+        keep_newest(directory.parent)
+        return directory
 
     def state_of(self, trainer: dict[str, Any]) -> dict[str, Any]:
         """State of the run for a checkpoint, with the trainer's own part."""

@@ -1,7 +1,9 @@
 """State of a run in TRL's checkpoints: ``checkpoint-N/rekindle``, JSON and safetensors, beside the trainer's own files.
 
 It is written before TRL's files of the same checkpoint. A checkpoint is whole when it has both this state and
-``trainer_state.json``, which TRL writes last; others, of a process that was killed, are not resumed from.
+``trainer_state.json``, which TRL writes last; others, of a process that was killed, are not resumed from. Then the
+digests of all files are written (``records.digests``), with which a damaged one is found and not used. A checkpoint of
+a process that was killed in between has none, like those of earlier versions.
 """
 
 import json
@@ -18,10 +20,13 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from rekindle.integrations.state_folder import digest_of, read_state, state_file, write_state
 from rekindle.notices import warn
-from rekindle.records.state_files import UNREADABLE, sync
+from rekindle.records import digests
+from rekindle.records.digests import fault_of, has_digests, write_digests
+from rekindle.records.durable_files import sync, sync_tree
+from rekindle.records.state_files import UNREADABLE
 from rekindle.types import UserError
 
-__all__ = ["leave_later", "load_batches", "load_state", "newest_whole", "save_batches", "save_state"]
+__all__ = ["keep_digests", "leave_later", "load_batches", "load_state", "newest_whole", "save_batches", "save_state"]
 
 FOLDER = "rekindle"
 STATE_FILE = state_file(Path()).name
@@ -38,6 +43,18 @@ def is_whole(checkpoint: Path) -> bool:
     return state_file(checkpoint / FOLDER).is_file() and _has_trainer_state(checkpoint)
 
 
+def keep_digests(checkpoint: Path) -> None:
+    """Write the digests of a checkpoint that TRL has written."""
+    if is_whole(checkpoint):
+        write_digests(checkpoint)
+        sync_tree(checkpoint)
+
+
+def _damage(checkpoint: Path) -> str | None:
+    """What is wrong with a whole checkpoint that has digests; None: nothing, or it has none."""
+    return fault_of(checkpoint) if has_digests(checkpoint) else None
+
+
 def _has_trainer_state(checkpoint: Path) -> bool:
     try:
         return isinstance(json.loads((checkpoint / TRAINER_STATE).read_text(encoding="utf-8")), dict)
@@ -48,9 +65,12 @@ def _has_trainer_state(checkpoint: Path) -> bool:
 def newest_whole(output_dir: Path) -> Path | None:
     """The newest whole checkpoint; None where there is none. Warns of newer ones that are not whole."""
     for _, path in sorted(_checkpoints(output_dir).items(), reverse=True):
-        if is_whole(path):
+        damage = _damage(path) if is_whole(path) else None
+        if is_whole(path) and damage is None:
             return path
-        if not (path / LEFT).exists():
+        if damage is not None:
+            warn(f"{path} is damaged ({damage}) and is not used; the run goes on from the checkpoint before it")
+        elif not (path / LEFT).exists():
             why = f"has no {FOLDER}/{STATE_FILE}" if _has_trainer_state(path) else "was not written to its end"
             warn(f"{path} {why}, so that no run can go on from it; it is not used")
     return None
@@ -77,7 +97,8 @@ def leave_later(output_dir: Path, step: int) -> None:
 
 def save_state(checkpoint: Path, state: Mapping[str, Any]) -> None:
     """Write the state of a checkpoint, whole or not at all; arrays inside it go to safetensors, the rest to JSON."""
-    (checkpoint / TRAINER_STATE).unlink(missing_ok=True)  # of an earlier course: the checkpoint is not whole any more
+    for name in (TRAINER_STATE, digests.SUMS):  # of an earlier course: the checkpoint is not whole any more
+        (checkpoint / name).unlink(missing_ok=True)
     shutil.rmtree(checkpoint / LEFT, ignore_errors=True)
     write_state(checkpoint / FOLDER, state)
 
@@ -99,6 +120,8 @@ def load_state(checkpoint: Path) -> dict[str, Any]:
         )
     if not _has_trainer_state(checkpoint):
         raise UserError(f"{checkpoint} was not written to its end ({TRAINER_STATE}); resume from an earlier checkpoint")
+    if (damage := _damage(checkpoint)) is not None:
+        raise UserError(f"{checkpoint} is damaged ({damage}); resume from an earlier checkpoint")
     return read_state(folder)
 
 

@@ -31,7 +31,7 @@ from rekindle.config import Config
 from rekindle.integrations.evaluated import evaluated
 from rekindle.integrations.recorded_run import RecordedRun
 from rekindle.integrations.trl.callback import RunCallback
-from rekindle.integrations.trl.resuming import checkpoint_for, finished, restore, save
+from rekindle.integrations.trl.resuming import checkpoint_for, finished, keep, restore, save
 from rekindle.integrations.trl.rows import held_out_tasks, tasks_of
 from rekindle.integrations.trl.run import TrlRun
 from rekindle.integrations.trl.sampling.generation import Sampling
@@ -219,6 +219,22 @@ class RekindleTrainer(GRPOTrainer):
         if self._step % self.uses == 0 and self.record.is_open:
             self._finish()
 
+    def all_finite(self, parameters: Sequence[Tensor]) -> bool:
+        """Whether the gradients of all processes are finite; those of parameters without one are."""
+        broken = [~one.grad.isfinite().all() for one in parameters if one.grad is not None]
+        count = torch.stack(broken).sum() if broken else torch.zeros((), device=self.accelerator.device)
+        return not int(self.meter.reduce(count))
+
+    def skip(self) -> None:
+        """Count an optimizer step that is not made, because its gradient is not finite, and keep its micro-batches."""
+        self.meter.skip()
+        model = self.model if self.accelerator.num_processes == 1 else None
+        place = self.run.keep_skipped(self._buffered_inputs or [], model, (self.record.step, self._step))
+        self.record.warn(
+            f"step {self.record.step}: a gradient is not finite; the optimizer step is skipped, and its micro-batches "
+            f"are kept in {place}"
+        )
+
     def note(self, metrics: Mapping[str, float]) -> None:
         """Add metrics to the step that ended last; in the middle of a generation, to the one that is being made."""
         if self.record.is_open:
@@ -313,6 +329,8 @@ class RekindleTrainer(GRPOTrainer):
         if not self.args.save_only_model:  # nothing can go on from such a checkpoint
             save(self, trial)
         super()._save_checkpoint(model, trial)
+        if not self.args.save_only_model:
+            keep(self, trial)
 
 
 def _rows(dataset: Any) -> int:

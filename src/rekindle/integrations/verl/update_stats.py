@@ -1,5 +1,6 @@
 """Numbers of an update, as verl's metrics and the rows of the batch say them."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -58,12 +59,13 @@ def update_stats(
         gap: ``gap_of``; None where nothing was compared.
         moved: Movement of the policy; None if not measured.
     """
+    norm = _number(metrics.get("actor/grad_norm"))
     tokens = sum(len(row.sample.token_ids) for row in rows) + padding
     loss = metrics.get("actor/loss", metrics.get("actor/pg_loss", 0.0))
     return UpdateStats(
         loss=float(loss),
         entropy=float(metrics.get("actor/entropy", 0.0)),
-        grad_norm=_number(metrics.get("actor/grad_norm")),
+        grad_norm=norm,
         lr=float(metrics.get("actor/lr", 0.0)),
         kl=_number(metrics.get("actor/kl_loss")),
         clip_fraction=float(metrics.get("actor/pg_clipfrac", 0.0)),
@@ -73,6 +75,8 @@ def update_stats(
         recomputed_tokens=recomputed_tokens,
         microbatches=steps,
         optimizer_steps=steps,
+        # The norm is a mean over the steps, so one that is not finite is at least one step that verl has skipped.
+        skipped_steps=int(norm is not None and not math.isfinite(norm)),
         moved=moved,
         gap=None if gap is None else gap[0],
         gap_outside=None if gap is None else gap[1],

@@ -1,5 +1,6 @@
 """Numbers of an update that TRL makes, summed over its micro-batches and processes."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -20,10 +21,13 @@ class UpdateMeter:
     Args:
         reduce: Tensor -> its sum over all processes.
         processes: Number of processes.
+
+    Attributes:
+        reduce: The same.
     """
 
     def __init__(self, reduce: Callable[[Tensor], Tensor], processes: int) -> None:
-        self._reduce, self._processes = reduce, processes
+        self.reduce, self._processes = reduce, processes
         self.rate = 0.0
         """Learning rate of the last optimizer step."""
         self.begin()
@@ -33,7 +37,7 @@ class UpdateMeter:
         self._losses: list[Tensor] = []
         self._gaps: list[tuple[Tensor, Tensor]] = []
         self._weighted = {"entropy": 0.0, "kl": 0.0, "clipped": 0.0}
-        self._trained = self._computed = self._padded = self._recomputed = self._steps = 0
+        self._trained = self._computed = self._padded = self._recomputed = self._steps = self._skipped = 0
         self._has_kl = False
 
     def add(self, loss: Tensor, inputs: Mapping[str, Tensor], metrics: Mapping[str, Sequence[float]]) -> None:
@@ -64,10 +68,16 @@ class UpdateMeter:
         self._steps += 1
         self.rate = rate
 
+    def skip(self) -> None:
+        """The optimizer step that was counted last is not made."""
+        self._steps -= 1
+        self._skipped += 1
+
     def state_dict(self) -> dict[str, Tensor]:
         """The sums of this process, for a checkpoint in the middle of an update."""
         empty = torch.zeros(0, dtype=torch.float64)
-        counts = (self._trained, self._computed, self._padded, self._recomputed, self._steps, self._has_kl)
+        counts = [self._trained, self._computed, self._padded, self._recomputed, self._steps, self._has_kl]
+        counts.append(self._skipped)
         return {
             "losses": torch.stack(self._losses) if self._losses else torch.zeros(0),
             "gaps": torch.cat([empty, *(one.cpu() for one, _ in self._gaps)]),
@@ -82,7 +92,9 @@ class UpdateMeter:
         self._losses = list(state["losses"])
         self._gaps = [(state["gaps"], state["outside"])] if len(state["gaps"]) else []
         self._weighted = dict(zip(self._weighted, state["weighted"].tolist(), strict=True))
-        self._trained, self._computed, self._padded, self._recomputed, self._steps, kl = state["counts"].tolist()
+        counts = state["counts"].tolist()
+        self._trained, self._computed, self._padded, self._recomputed, self._steps, kl = counts[:6]
+        self._skipped = counts[6] if len(counts) > 6 else 0  # earlier versions did not skip
         self._has_kl, self.rate = bool(kl), float(state["rate"])
 
     def stats(self, moved: float | None) -> UpdateStats:
@@ -97,13 +109,13 @@ class UpdateMeter:
             float(outside),
             float(gaps.numel()),
         ]
-        loss, entropy, kl, clipped, *counts, gap, out, gap_tokens = self._reduce(
+        loss, entropy, kl, clipped, *counts, gap, out, gap_tokens = self.reduce(
             torch.tensor(local, dtype=torch.float64)
         ).tolist()
         trained, computed, padded, recomputed, microbatches = map(int, counts)
         tokens = max(1, trained)
         return UpdateStats(
-            loss=loss / self._processes / max(1, self._steps),
+            loss=loss / self._processes / max(1, self._steps + self._skipped),
             entropy=entropy / tokens,
             grad_norm=None,
             lr=self.rate,
@@ -115,7 +127,8 @@ class UpdateMeter:
             recomputed_tokens=recomputed,
             microbatches=microbatches,
             optimizer_steps=self._steps,
-            moved=moved,
+            skipped_steps=self._skipped,
+            moved=moved if moved is not None and math.isfinite(moved) else None,
             gap=gap / gap_tokens if gap_tokens else None,
             gap_outside=out / gap_tokens if gap_tokens else None,
         )
