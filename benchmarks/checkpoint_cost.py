@@ -2,9 +2,9 @@
 
     OMP_NUM_THREADS=1 python benchmarks/checkpoint_cost.py [--model models/SmolLM2-135M-Instruct] [--out FILE.json]
 
-Saves a checkpoint of a model with AdamW's state three times, checks its digests as a resumption does, makes a small step
-of 4 x 8 rollouts of 32 tokens, and compares the cost with the steps between two checkpoints (``checkpoint.every``).
-Then it resumes a finished run of the embedded default in a process of its own: imports, checks, loading and report,
+Saves a checkpoint of a model with AdamW's state three times, checks its digests as a resumption does, makes a small
+step of 4 x 8 rollouts of 32 tokens, and compares the cost with the steps between two checkpoints
+(``checkpoint.every``). Then it resumes a finished run of the embedded default in a process of its own: imports, checks, loading and report,
 and nothing to train. Seconds are of the wall clock and of the processor; a busy machine stretches the first alone.
 """
 

@@ -31,7 +31,7 @@ PRELOADED = (
     "rekindle.warm_starts.stage",
 )
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-LIMIT = 300.0
+LIMIT = 1800.0
 """Seconds after which a run counts as hanging."""
 HANGS = "hangs"
 
