@@ -4,8 +4,8 @@
 
 Saves a checkpoint of a model with AdamW's state three times, checks its digests as a resumption does, makes a small
 step of 4 x 8 rollouts of 32 tokens, and compares the cost with the steps between two checkpoints
-(``checkpoint.every``). Then it resumes a finished run of the embedded default in a process of its own: imports, checks, loading and report,
-and nothing to train. Seconds are of the wall clock and of the processor; a busy machine stretches the first alone.
+(``checkpoint.every``). Then it resumes a finished run of the embedded default in a process of its own: imports, checks,
+loading and report, and nothing to train. Seconds are of the wall clock and of the processor; a busy machine stretches the first alone.
 """
 
 import argparse
@@ -22,12 +22,14 @@ from typing import Any
 
 import torch
 
+from rekindle.config.tables.training import CheckpointTable
 from rekindle.engines.engine import SamplingRequest
 from rekindle.engines.torch_engine import TorchEngine
 from rekindle.models.loading import first_not_finite
 from rekindle.models.policy import Policy
 from rekindle.recipes import resolve
 from rekindle.records import digests
+from rekindle.records.state_files import sync_tree
 from rekindle.training import checkpoint as checkpoints
 from rekindle.training.trainer import Trainer, UpdateSettings
 from rekindle.types import TrainingSample
@@ -111,8 +113,8 @@ def measured(model: Path, place: Path) -> dict[str, Any]:
     config = resolve(EMBEDDED, "grpo", ["optimizer.microbatch_tokens=1024"], 0)
     trainer = Trainer(policy, UpdateSettings(1e-6, 0, config.loss, config.optimizer))
     step(policy, trainer, timer)
-    checkpoints.write_digests = timer.timed("digests", checkpoints.write_digests)
-    checkpoints.sync_tree = timer.timed("sync", checkpoints.sync_tree)
+    for name, function in (("write_digests", digests.write_digests), ("sync_tree", sync_tree)):
+        setattr(checkpoints, name, timer.timed(name, function))
     saved = checkpoints.Checkpoints(place / "checkpoints", keep=1)
     saved.prepare()
     for number in range(3):
@@ -124,7 +126,7 @@ def measured(model: Path, place: Path) -> dict[str, Any]:
         with timer.part("check of digests"):
             assert digests.fault_of(path) is None
     seconds = timer.medians()
-    every = config.checkpoint.model_fields["every"].default
+    every = CheckpointTable.model_fields["every"].default
     made = [seconds["generate"][kind] + seconds["update"][kind] for kind in (0, 1)]
     cost = [seconds["save"][kind] + seconds["check of weights"][kind] for kind in (0, 1)]
     return {
@@ -135,7 +137,9 @@ def measured(model: Path, place: Path) -> dict[str, Any]:
         "step": [round(one, 2) for one in made],
         "every": every,
         "share of a checkpoint in a step": [round(cost[kind] / every / made[kind], 5) for kind in (0, 1)],
-        "share of digests in a step": [round(seconds["digests"][kind] / every / made[kind], 5) for kind in (0, 1)],
+        "share of digests in a step": [
+            round(seconds["write_digests"][kind] / every / made[kind], 5) for kind in (0, 1)
+        ],
     }
 
 

@@ -79,7 +79,7 @@ def read_values(checkpoint: Path) -> dict[str, Any]:
 
 def write_values(checkpoint: Path, values: Mapping[str, Any]) -> None:
     """Write ``state.json``: the format, the digest, and the values ``trainer`` and ``state``."""
-    document = {"format": FORMAT, "digest": _digest(values), **values}
+    document = {"format": FORMAT, "digest": _digest({"format": FORMAT, **values}), **values}
     (checkpoint / STATE).write_text(json.dumps(document, allow_nan=False), encoding="utf-8")
 
 
@@ -99,7 +99,9 @@ def fault_of_values(checkpoint: Path, step: int) -> str | None:
         values = read_values(checkpoint)
     except STRANGE as error:
         return f"{STATE}: {' '.join(str(error).split())[:200]}"
-    if "digest" in values and values["digest"] != _digest({key: values.get(key) for key in ("trainer", "state")}):
+    if "digest" in values and values["digest"] != _digest(
+        {key: values.get(key) for key in ("format", "trainer", "state")}
+    ):
         return f"{STATE} has other contents than were written"
     if values.get("format") not in READ:
         return None if _count(values.get("format")) else f"{STATE}: format is missing"
