@@ -5,7 +5,8 @@
 Saves a checkpoint of a model with AdamW's state three times, checks its digests as a resumption does, makes a small
 step of 4 x 8 rollouts of 32 tokens, and compares the cost with the steps between two checkpoints
 (``checkpoint.every``). Then it resumes a finished run of the embedded default in a process of its own: imports, checks,
-loading and report, and nothing to train. Seconds are of the wall clock and of the processor; a busy machine stretches the first alone.
+loading and report, and nothing to train. Seconds are of the wall clock and of the processor; a busy machine stretches
+the first alone.
 """
 
 import argparse
@@ -147,7 +148,7 @@ def resumption(place: Path) -> dict[str, float]:
     """Seconds of the command that resumes a finished run of the embedded default."""
     command = [sys.executable, "-m", "rekindle", "train", str(EMBEDDED), "--recipe", "recycle", "--resume"]
     command += ["--out", str(place / "run"), *(part for one in SHORT for part in ("--set", one))]
-    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run(command, check=True)
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run(command, check=True, capture_output=True)
     wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -163,7 +164,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as place:
-        found = measured(options.model, Path(place)) | {"resumption": resumption(Path(place))}
+        found = {"resumption": resumption(Path(place))} | measured(options.model, Path(place))
     text = json.dumps(found, indent=2)
     print(text)
     if options.out:
