@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 EXTRAS := train,lora,gguf,tasks,math,parquet,search,dense,serve,tensorboard,plot,pandas,polars,docs,dev
 export OMP_NUM_THREADS ?= 1
 
-# How long `make fuzz` goes on, and the torch of `make test-lowest` and `make test-newest` (a CPU build, if possible).
+# How long `make fuzz` and `make soak` go on; the torch of `make test-lowest` and `make test-newest` (a CPU build, if possible).
 MINUTES ?= 30
+HOURS ?= 2
 export TORCH ?= $(shell sed -n 's/^torch==//p' constraints.txt)
 
-.PHONY: setup quickstart smollm2 docs test test-slow test-all fuzz chaos lint test-wheel test-trackers test-trl test-verl test-verl-slow
-.PHONY: test-lowest test-newest test-pythons clean
+.PHONY: setup quickstart smollm2 docs test test-slow test-all fuzz fuzz-readers soak chaos lint test-wheel test-trackers test-trl test-verl
+.PHONY: test-verl-slow test-lowest test-newest test-pythons clean
 
 setup: $(VENV)/.ready
 
@@ -52,9 +53,17 @@ test-slow: setup
 test-all: setup lint
 	$(BIN)/python -m pytest
 
-# The properties at 100 times their examples with random seeds: make fuzz MINUTES=120
-fuzz: setup
-	$(BIN)/python tests/fuzz.py --minutes $(MINUTES)
+# Half the time random inputs to every reader of foreign files and texts, then the properties at 100 times their
+# examples with random seeds: make fuzz MINUTES=120
+fuzz: fuzz-readers
+	$(BIN)/python tests/fuzz.py --minutes $$(($(MINUTES) / 2))
+
+fuzz-readers: setup
+	$(BIN)/python tests/fuzzing --minutes $$(($(MINUTES) - $(MINUTES) / 2))
+
+# Many runs and servers in one process: memory, handles and children stay what they are. make soak HOURS=0.25
+soak: setup
+	PYTHONPATH=tests $(BIN)/python tests/soak.py --hours $(HOURS)
 
 # Runs of every recipe that are killed at random instants and at file events, resumed and compared; hours. The same command
 # goes on after an interruption. make chaos KILLS=50 SEED=3

@@ -71,6 +71,7 @@ def started(folder: Path) -> tuple[subprocess.Popen, str]:
     command = [sys.executable, "-m", "rekindle", "serve-retriever", "--corpus", str(corpus), "--port", "0"]
     with (folder / "errors").open("w") as errors:
         server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment)
+    assert server.stdout is not None
     return server, server.stdout.readline().strip()
 
 
@@ -105,7 +106,7 @@ def measured(server: subprocess.Popen, url: str, given: argparse.Namespace) -> d
 
 def honest(url: str, number: int, end: float, pause: float, counts: Counter, seconds: list) -> None:
     rng, parts = random.Random(number), urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
     time.sleep(rng.random() * pause)
     while time.monotonic() < end:
         wanted = [rng.randrange(DOCUMENTS) for _ in range(rng.choice((1, 1, 2, 3)))]

@@ -64,7 +64,7 @@ LOOK_ALIKES: Mapping[str, str] = {
 }
 """Look-alikes of each letter, in lower case; some stand for two letters."""
 
-_LETTER_OF = {sign: letter for letter, signs in reversed(LOOK_ALIKES.items()) for sign in signs}
+_LETTER_OF = {sign: letter for letter, signs in reversed(list(LOOK_ALIKES.items())) for sign in signs}
 
 
 @lru_cache(maxsize=65536)

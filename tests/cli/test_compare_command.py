@@ -59,7 +59,10 @@ def test_the_directory_of_a_run_inside_trl_is_accepted(tmp_path, capsys):
         (["--baseline", "spo"], "--baseline spo is no arm of this comparison; choose one of: grpo; recycle"),
         (["--out", "c.xlsx"], "--out c.xlsx: the ending says the format"),
         (["nowhere"], "nowhere is no directory"),
-        (["--metric", "no/such", "--out", "c.svg"], "no run has a value of no/such"),
+        (
+            ["--metric", "no/such", "--out", "c.svg"],
+            "--metric no/such: no run has it in its metrics.jsonl; choose another",
+        ),
     ],
 )
 def test_bad_usage_is_a_sentence_and_exit_code_2(sweep, arguments, message, capsys, monkeypatch, tmp_path):

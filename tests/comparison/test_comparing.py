@@ -1,5 +1,7 @@
 """Comparisons of arms: what is claimed, what is not, and what is said about it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -122,6 +124,42 @@ def test_one_arm_is_no_comparison(tmp_path):
     comparison = compared(arms_by_hand(tmp_path, recycle=[0.5, 0.6]))
     assert claims(comparison) == []
     assert any(note.startswith("There is one arm") for note in notes(comparison))
+
+
+def greedy_only(tmp_path, recipe, seed, accuracies):
+    """A run inside verl, which validated with the most probable answers."""
+    run = run_of(tmp_path, recipe, seed, accuracies)
+    info = {"rekindle": "1", "trainer": "verl 0.9.1", "held_out": 256, "eval_temperature": 0.0, "eval_samples": 1}
+    return replace(run, info=info, curves={"eval/greedy": run.curves["eval/accuracy"]})
+
+
+def test_greedy_accuracies_are_compared_where_not_every_run_has_a_sampled_one(tmp_path):
+    native = run_of(tmp_path, "recycle", 0, [0.3, 0.5])
+    both = replace(native, curves=native.curves | {"eval/greedy": native.curves["eval/accuracy"]})
+    comparison = compared([greedy_only(tmp_path, "grpo", 0, [0.3, 0.4]), both])
+    assert (comparison.metric, comparison.replaced) == ("eval/greedy", "eval/accuracy")
+    base, other = (row.values[0] for row in comparison.equal["rollouts"].rows)
+    assert (base, other) == pytest.approx((0.3925, 0.485)), "the mean over the last 15 % of the line"
+    assert any(
+        note.startswith("The greedy accuracy is compared, because ") and note.endswith("by the same measure.")
+        for note in notes(comparison)
+    )
+    assert compared([native, native]).replaced == ""
+
+
+def test_greedy_and_sampled_accuracies_are_not_compared(tmp_path):
+    comparison = compared([run_of(tmp_path, "recycle", 0, [0.3, 0.5]), greedy_only(tmp_path, "grpo", 0, [0.3, 0.4])])
+    assert comparison.metric == "eval/accuracy"
+    said = [note for note in notes(comparison) if "greedy accuracy only" in note]
+    assert len(said) == 1
+    assert "val_kwargs.temperature=1" in said[0]
+
+
+def test_a_chosen_metric_is_compared_or_refused(tmp_path):
+    runs = [greedy_only(tmp_path, "grpo", seed, [0.3, 0.4]) for seed in (0, 1)]
+    assert compared(runs, metric="eval/greedy").replaced == ""
+    with pytest.raises(UserError, match=r"--metric eval/x: no run has it .* such as eval/greedy"):
+        compared(runs, metric="eval/x")
 
 
 # -- false differences ------------------------------------------------------------------------------------------------

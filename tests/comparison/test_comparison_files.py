@@ -312,9 +312,9 @@ def test_hostile_text_is_no_command_in_latex(hostile):
     assert r"\input" not in text
     assert r"\textbackslash{}input\{/etc/passwd\}" in text
     known = {"textbackslash", "textless", "textgreater", "textbar", "textasciicircum", "textasciigrave", "textquotedbl",
-             "textquotesingle", "textendash", "begin", "end", "centering", "footnotesize", "caption", "toprule", "midrule",
-             "bottomrule", "pm", "ldots", "usepackage", "setlength", "tabcolsep", "sbox", "usebox", "ifdim", "wd",
-             "linewidth", "resizebox", "else", "fi"}  # fmt: skip
+             "textquotesingle", "textendash", "begin", "end", "centering", "footnotesize", "caption", "toprule",
+             "midrule", "bottomrule", "pm", "ldots", "usepackage", "setlength", "tabcolsep", "sbox", "usebox", "ifdim",
+             "wd", "linewidth", "resizebox", "else", "fi"}  # fmt: skip
     assert set(re.findall(r"\\([a-zA-Z]+)", text)) <= known
     assert not set("\u202e\x1b\x00") & set(text)
 

@@ -21,6 +21,7 @@ from rekindle.retrieval.lexical import LexicalIndex
 from rekindle.retrieval.server import RetrieverServer
 from rekindle.types import Document
 from rekindle.warm_starts.tiny_model import build_tiny
+from synthetic_arms import write_sweep
 
 ELSEWHERE = {
     (
@@ -198,6 +199,33 @@ def test_a_client_of_a_server(here):
     finally:
         server.stop()
         thread.join()
+
+
+@plays("docs/howto/sweeps.md", 0)
+def test_a_sweep_of_a_script_is_compared(here, capsys):
+    tables = {
+        "model": {"path": "models/mine"},
+        "task": {"source": "jsonl", "path": "questions.jsonl"},
+        "train": {"steps": 1, "groups_per_step": 2, "group_size": 2},
+        "engine": {"max_new_tokens": 2},
+        "eval": {"prompts": 2},
+    }
+    (here / "my.toml").write_text(tomli_w.dumps(tables))
+    executed("docs/howto/sweeps.md", 0, ("seeds=range(5)", "seeds=range(1), shown=False"))
+    said = capsys.readouterr().out
+    assert said.startswith("True ['grpo-0', 'recycle-0']\n")
+    assert "arm      seeds  accuracy" in said
+
+
+@plays("docs/howto/compare.md", 0)
+def test_a_comparison_of_a_script(here, capsys):
+    write_sweep(here / "runs" / "toy", {"grpo": 0.3, "recycle": 0.4}, noise=0.01)
+    executed("docs/howto/compare.md", 0)
+    said = capsys.readouterr().out
+    assert said.startswith("At 20k generated tokens, the accuracy of recycle")
+    assert re.search(r"^recycle 0\.\d+ -?0\.\d+ 0\.\d+$", said, re.M)
+    assert (here / "comparison.html").is_file()
+    assert (here / "comparison.tex").is_file()
 
 
 @plays("docs/howto/trl.md", 0)

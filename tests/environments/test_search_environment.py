@@ -182,6 +182,7 @@ def test_several_queries_of_a_turn():
         "search/forced_answers": 0,
         "search/documents": 2,
         "search/documents_cut": 0,
+        "search/documents_marked": 0,
     }
 
 

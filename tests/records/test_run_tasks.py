@@ -5,7 +5,7 @@ import json
 import pytest
 
 from rekindle.notices import RekindleWarning
-from rekindle.records.run_tasks import RunTasksError, keep_tasks, same_tasks
+from rekindle.records.run_tasks import RunTasksError, keep_tasks, same_pool, same_tasks
 from rekindle.types import Task
 
 
@@ -117,3 +117,11 @@ def test_a_damaged_list_is_named(run, content):
 
 def test_a_run_without_a_list_goes_on(tmp_path):
     assert same_tasks(tmp_path, POOL, HELD_OUT) == (tuple(POOL), tuple(HELD_OUT))
+
+
+def test_another_trainer_may_evaluate_on_other_prompts(run):
+    assert same_pool(run, POOL[::-1]) == tuple(POOL)
+    with pytest.raises(RunTasksError, match="the pool of this run had 4 tasks"):
+        same_pool(run, POOL[1:])
+    with pytest.raises(RunTasksError, match="the held-out prompts"):
+        same_tasks(run, POOL, HELD_OUT[1:])

@@ -29,6 +29,8 @@ def call(name, *arguments):
 place, victim, trainer = {place!r}, {victim}, {trainer}
 tcp, udp, abstract = {tcp}, {udp}, {abstract!r}
 secret, unix = place + '/secret', place + '/socket'
+numbers = {{'x86_64': (234, 250, 321, 298, 323), 'aarch64': (131, 219, 280, 241, 282)}}
+tgkill, keyctl, bpf, perf, userfaultfd = numbers.get(os.uname().machine, [0] * 5)
 """
 
 STATEMENTS = {
@@ -48,8 +50,8 @@ STATEMENTS = {
     "fork by libc": "pid = libc.fork()\nif pid == 0: os._exit(0)\nif pid < 0: raise OSError",
     "spawn": "os.posix_spawn('/bin/sh', ['sh', '-c', 'exit'], {})",
     "system": "if os.system('exit 0'): raise OSError",
-    "exec": "pid = os.fork()\nif pid == 0: os.execv('/bin/sh', ['sh', '-c', 'exit 0'])\nif os.waitpid(pid, 0)[1]: raise OSError",
-    "exec of memory": "fd = os.memfd_create('x'); os.write(fd, b'#!/bin/sh\\n'); os.execv(f'/proc/self/fd/{fd}', ['x'])",
+    "exec": "pid = os.fork() or os.execv('/bin/sh', ['sh', '-c', 'exit'])\nif os.waitpid(pid, 0)[1]: raise OSError",
+    "exec of memory": "os.write(fd := os.memfd_create('x'), b'#!/bin/sh'); os.execv(f'/proc/self/fd/{fd}', ['x'])",
     "thread": "import threading; threading.Thread(target=print).start()",
     "clone3": "if libc.syscall(435, None, 0) < 0 and ctypes.get_errno() in (1, 38): raise OSError",
     # others
@@ -57,9 +59,9 @@ STATEMENTS = {
     "signal to the trainer": "os.kill(trainer, 0)",
     "signal to the server": "os.kill(os.getppid(), 0)",
     "signal to a group": "os.killpg(os.getpgid(victim), signal.SIGCONT)",
-    "signal to a thread": "call('syscall', 234 if os.uname().machine == 'x86_64' else 131, victim, victim, 0)",
+    "signal to a thread": "call('syscall', tgkill, victim, victim, 0)",
     "signal by handle": "signal.pidfd_send_signal(os.pidfd_open(victim), 0)",
-    "owner of signals": "for fd in range(3, 64):\n try: os.fstat(fd)\n except OSError: continue\n fcntl.fcntl(fd, fcntl.F_SETOWN, victim); break",
+    "owner of signals": "fcntl.fcntl(0, fcntl.F_SETOWN, victim)",
     "trace": "call('ptrace', 0x4206, victim, 0, 0)",
     "memory of another": "if libc.process_vm_readv(victim, None, 0, None, 0, 0) < 0: raise OSError",
     "environment of another": "open(f'/proc/{victim}/environ').read()",
@@ -81,8 +83,8 @@ STATEMENTS = {
     "append": "os.open(secret, os.O_WRONLY | os.O_APPEND)",
     "create": "open(place + '/made', 'x')",
     "create beside": "open('made', 'x')",
-    "write to tmp": "open('/tmp/rekindle-made-' + str(os.getpid()), 'xb').write(b'x'); os.unlink('/tmp/rekindle-made-' + str(os.getpid()))",
-    "write to shared memory": "open('/dev/shm/rekindle-made-' + str(os.getpid()), 'xb'); os.unlink('/dev/shm/rekindle-made-' + str(os.getpid()))",
+    "write to tmp": "open(made := f'/tmp/rekindle-made-{os.getpid()}', 'xb').write(b'x'); os.unlink(made)",
+    "write to shared memory": "open(made := f'/dev/shm/rekindle-made-{os.getpid()}', 'xb'); os.unlink(made)",
     "fill the disk": "for i in range(3): open(f'big{i}', 'wb').write(b'x' * (1 << 20))",
     "unnamed file": "os.open(place, os.O_TMPFILE | os.O_RDWR)",
     "file in memory": "os.write(os.memfd_create('x'), b'x')",
@@ -109,10 +111,10 @@ STATEMENTS = {
     "device control": "import termios; fcntl.ioctl(0, 0x5421, b'\\0' * 4)",
     "timer file": "call('timerfd_create', 1, 0)",
     "io_uring": "call('syscall', 425, 1, ctypes.create_string_buffer(120))",
-    "keys": "call('syscall', 250 if os.uname().machine == 'x86_64' else 219, 0, -3, 1)",
-    "bpf": "call('syscall', 321 if os.uname().machine == 'x86_64' else 280, 0, ctypes.create_string_buffer(128), 128)",
-    "performance events": "call('syscall', 298 if os.uname().machine == 'x86_64' else 241, ctypes.create_string_buffer(b'\\1\\0\\0\\0\\x70', 112), 0, -1, -1, 0)",
-    "page faults": "call('syscall', 323 if os.uname().machine == 'x86_64' else 282, 1)",
+    "keys": "call('syscall', keyctl, 0, -3, 1)",
+    "bpf": "call('syscall', bpf, 0, ctypes.create_string_buffer(128), 128)",
+    "performance events": "call('syscall', perf, ctypes.create_string_buffer(b'\\1\\0\\0\\0p', 112), 0, -1, -1, 0)",
+    "page faults": "call('syscall', userfaultfd, 1)",
     "personality": "call('personality', 0)",
     "process name": "call('prctl', 15, b'sshd', 0, 0, 0)",
 }  # fmt: skip

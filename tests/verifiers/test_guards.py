@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from rekindle.tasks.child_process import child_environment
 from rekindle.tasks.reasoning_gym_main import make_dataset, make_entry
-from rekindle.verifiers.guards import GUARDS, evaluated, is_algebra, is_arithmetic, is_literal
+from rekindle.verifiers.guards import GUARDS, Guard, evaluated, is_algebra, is_arithmetic, is_literal
 from rekindle.verifiers.scorers import REFUSED, admitted
 
 reasoning_gym = pytest.importorskip("reasoning_gym")
@@ -66,9 +67,8 @@ def calls(path):
     text = path.read_text(encoding="utf-8")
     for node in ast.walk(ast.parse(text if any(name in text for name in EVALUATORS) else "")):
         if isinstance(node, ast.Call):
-            named = isinstance(node.func, ast.Name)
-            name = node.func.id if named else getattr(node.func, "attr", "")
-            if named or name != "compile":  # re.compile
+            name = getattr(node.func, "id", None) or getattr(node.func, "attr", "")
+            if isinstance(node.func, ast.Name) or name != "compile":  # re.compile
                 yield name
 
 
@@ -96,7 +96,7 @@ def test_a_mixture_evaluates_what_its_parts_do():
     assert evaluated("gcd", {}) == []
     dataset = make_dataset("composite", {"seed": 0, "size": 4, "datasets": parts})
     entry = next(
-        entry for entry in map(lambda index: make_entry(dataset, index), range(4)) if "expression" in entry["metadata"]
+        entry for entry in (make_entry(dataset, index) for index in range(4)) if "expression" in entry["metadata"]
     )
     assert admitted("composite", "exit()", entry) == REFUSED
     assert admitted("composite", entry["answer"], entry) == entry["answer"]
@@ -139,7 +139,11 @@ def literal_variants(answer):
     yield from (answer, f"{answer}\n", f"  {answer}")
 
 
-VARIANTS = {is_literal: literal_variants, is_arithmetic: expression_variants, is_algebra: algebra_variants}
+VARIANTS: dict[Guard, Callable[[str], Iterable[str]]] = {
+    is_literal: literal_variants,
+    is_arithmetic: expression_variants,
+    is_algebra: algebra_variants,
+}
 
 
 @pytest.mark.parametrize("items", [4, pytest.param(60, marks=pytest.mark.slow)])

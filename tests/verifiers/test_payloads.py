@@ -6,10 +6,8 @@ import sys
 import pytest
 from payloads import BOMBS, EXPRESSIONS, HAPPENED, MAYBE, STATEMENTS, Stage
 from processes import children, descendants
-from unguarded import as_answer, job_of, unguarded_pool
+from unguarded import as_answer, job_of, one_task, unguarded_pool
 
-from rekindle.tasks.reasoning_gym import tasks_from_entries
-from rekindle.tasks.reasoning_gym_main import generate_entries
 from rekindle.verifiers.confinement import LAYERS, available
 from rekindle.verifiers.guards import GUARDS, is_literal
 from rekindle.verifiers.reasoning_gym import ReasoningGymVerifier
@@ -86,8 +84,7 @@ def test_no_payload_succeeds_in_any_of_the_nine_scorers(stage):
     answers = [as_answer(stage.code(statements)) for statements in STATEMENTS.values()]
     try:
         for name in GUARDS:
-            dataset = {"name": name, "params": {"seed": 0, "size": 1}}
-            (task,) = tasks_from_entries(dataset, generate_entries(**dataset))
+            task = one_task(name)
             verdicts = verifier.judge([(task, answer) for answer in [*answers, *EXPRESSIONS]])
             assert {verdict.score for verdict in verdicts} <= {0.0, 0.01}
             assert {verdict.failure for verdict in verdicts} == {None}

@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 
+from rekindle.tasks.reasoning_gym import tasks_from_entries
+from rekindle.tasks.reasoning_gym_main import generate_entries
 from rekindle.verifiers.confinement import LAYERS
 from rekindle.verifiers.reasoning_gym import ReasoningGymVerifier
 from rekindle.verifiers.workers import WorkerPool
 
-__all__ = ["as_answer", "job_of", "unguarded_pool", "unguarded_verifier"]
+__all__ = ["as_answer", "job_of", "one_task", "unguarded_pool", "unguarded_verifier"]
 
 ENTRY = "{'question': '', 'answer': '1+1', 'metadata': {'numbers': [1, 1], 'target': 2}}"
 
@@ -20,6 +22,13 @@ def job_of(code):
     """A job of countdown that executes statements."""
     dataset = {"name": "countdown", "params": {"seed": 0, "size": 1}}
     return {"text": as_answer(code), "dataset": dataset, "index": 0, "entry": ENTRY}
+
+
+def one_task(name):
+    """The first task of a data set of reasoning-gym."""
+    params = {"seed": 0, "size": 1}
+    (task,) = tasks_from_entries({"name": name, "params": params}, generate_entries(name, params))
+    return task
 
 
 def unguarded_pool(layers=LAYERS, *, workers=2, timeout_seconds=30.0):

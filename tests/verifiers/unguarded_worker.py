@@ -3,10 +3,10 @@
 import sys
 from functools import partial
 
-from rekindle.verifiers import scorers, worker_main
+from rekindle.verifiers import confinement, scorers, worker_main
 
 if __name__ == "__main__":
     layers = sys.argv.pop().split(",")
-    scorers.GUARDS = {}
-    worker_main.confine = partial(worker_main.confine, layers=layers)
+    vars(scorers)["GUARDS"] = {}
+    vars(worker_main)["confine"] = partial(confinement.confine, layers=layers)
     worker_main.main()

@@ -7,7 +7,7 @@ import pytest
 def pytest_collection_modifyitems(items):
     """Keep the runs in one worker of xdist, where they share a cluster; the other worker makes the other tests."""
     for item in items:
-        if "make_run" in getattr(item, "fixturenames", ()):
+        if "cluster" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("cluster"))
 
 

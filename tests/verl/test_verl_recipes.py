@@ -3,8 +3,10 @@
 from collections import Counter
 
 import pytest
+from tiny_run import Run
 
-from rekindle import load_run
+from rekindle import compare, load_run
+from rekindle.comparison.notes import notes
 
 GAP = "training/rollout_probs_diff_max"
 STEPS = 6
@@ -32,9 +34,26 @@ def assert_conserved(run, steps):
     assert Counter(row["fate"] for row in ledger)["trained"] == sum(line["groups/trained"] for line in run.metrics)
 
 
+VALIDATED = ("trainer.test_freq=3",)
+
+
+@pytest.fixture(scope="module")
+def trained(cluster, tmp_path_factory):
+    """A function that makes the run of a recipe once, with validation."""
+    made = {}
+
+    def train(name):
+        if name not in made:
+            out = str(tmp_path_factory.mktemp(name))
+            made[name] = cluster.make(Run(out, steps=STEPS, **asked(name, *RECIPES[name], *VALIDATED))).checked()
+        return made[name]
+
+    return train
+
+
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_recipe_trains_through_verl(make_run, name):
-    made = make_run(steps=STEPS, **asked(name, *RECIPES[name])).checked()
+def test_a_recipe_trains_through_verl(trained, name):
+    made = trained(name)
     run = load_run(made.out / "checkpoints" / "rekindle")
     assert_conserved(run, STEPS)
     assert all(0 < one[GAP] < 1e-5 for one in made.metrics)
@@ -42,3 +61,23 @@ def test_a_recipe_trains_through_verl(make_run, name):
     assert (made.out / "checkpoints" / "rekindle" / "report.html").exists()
     shared = {name for name in made.metrics[0] if name.startswith("rekindle/")}
     assert {"rekindle/groups/trained", "rekindle/advantage/abs_mean", "rekindle/pool/live"} <= shared
+
+
+def test_runs_through_verl_are_compared(trained):
+    comparison = compare(trained("grpo").out, trained("recycle").out)
+    assert [arm.name for arm in comparison.arms] == ["grpo", "recycle"]
+    assert comparison.metric == "eval/greedy", "verl validates with the most probable answers"
+    for run in comparison.runs:
+        found = load_run(run.directory)
+        validated = [line for line in found.metrics if "eval/greedy" in line]
+        assert [line["step"] for line in validated] == [3, STEPS]
+        curve = run.curves["eval/greedy"]["rollouts"]
+        assert list(curve.y) == [line["eval/greedy"] for line in validated]
+        assert list(curve.x) == [line["total_rollouts"] for line in validated]
+        assert run.spent["rollouts"] == sum(row["n"] for row in found.ledger)
+        assert run.spent["tokens"] == sum(row["generated_tokens"] for row in found.ledger)
+        assert run.spent["flops"] < run.spent["flops_sgpo"]
+        assert run.tasks.held_out
+        assert run.prompts == 8
+    assert not [note for note in notes(comparison) if "held-out prompts" in note]
+    assert "greedy accuracy" in comparison.text

@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from rekindle.retrieval.retriever import Retriever
     from rekindle.tasks.task_set import TaskSet
 
-__all__ = ["WARNINGS", "evaluate"]
+__all__ = ["evaluate"]
 
 WARNINGS = "warnings.jsonl"
+"""File of the warnings in the directory of an evaluation."""
 GIVEN = "tasks"
 """Name of the set of rows that a script hands over."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rekindle.cli.messages import say
 from rekindle.cli.options import saved_policy, user_path
+from rekindle.observability.formatting import excerpt
 from rekindle.types import UserError
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ def _export(options: argparse.Namespace) -> int:
         return 0
     source = user_path(options.source)
     saved = saved_policy(source) if source.is_dir() else None
+    if saved is not None:
+        _check_has_model(source, saved)
     config = _settings(options, source if saved else None)
     dtype = options.dtype or config.model.dtype
     config = _with(config, dtype="float32")  # computes the sum of weights and adapter
@@ -79,6 +82,33 @@ def _export(options: argparse.Namespace) -> int:
         shutil.rmtree(partial, ignore_errors=True)
     print(out)
     return 0
+
+
+def _check_has_model(source: Path, saved: Path) -> None:
+    """Refuse a directory without a model.
+
+    Args:
+        source: The directory, as it was given.
+        saved: Where its model would be.
+
+    Raises:
+        UserError: It has none.
+    """
+    if any((saved / name).is_file() for name in ("config.json", "adapter_config.json")):
+        return
+    if (source / "metrics.jsonl").is_file() or (source / "config.toml").is_file():
+        from rekindle.observability.runs import read_object
+
+        if trainer := read_object(source / "run.json").get("trainer"):
+            raise UserError(
+                f"{source} has the run files of {excerpt(str(trainer), 80)}, which keeps its models itself; give one "
+                "of its checkpoints, or add --ledger for the tables of the run"
+            )
+        raise UserError(
+            f"{source} is a run without a checkpoint yet, so it has no model; export it after its first one "
+            "(checkpoint.every), or add --ledger for its tables"
+        )
+    raise UserError(f"{source} has no model (no config.json); give a run, a checkpoint, or a model directory")
 
 
 def _export_tables(options: argparse.Namespace, out: Path) -> None:

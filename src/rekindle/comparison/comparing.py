@@ -25,7 +25,9 @@ from rekindle.types import UserError
 __all__ = ["ACCURACY", "GREEDY", "Comparison", "compare", "compared"]
 
 ACCURACY = "eval/accuracy"
+"""Key of the sampled accuracy."""
 GREEDY = "eval/greedy"
+"""Key of the greedy accuracy."""
 MEASURES = (ACCURACY, GREEDY)
 """What is compared where nothing is chosen: the first that every evaluated run has."""
 _TASK = 120
@@ -155,6 +157,8 @@ def compared(
     if not made:
         raise UserError(f"no run has a step yet ({few(run.directory for run in runs)}); compare runs that have begun")
     _check_tasks(made)
+    if metric is not None:
+        _check_metric(made, metric)
     chosen, metric = metric, metric or _common_measure(made)
     arms, doubled = grouped_arms(made)
     base = baseline_of(arms, baseline)
@@ -180,6 +184,21 @@ def compared(
         repeated=repeated,
         doubled=doubled,
         empty=[run for run in runs if not run.step],
+    )
+
+
+def _check_metric(runs: Sequence[ComparedRun], metric: str) -> None:
+    """Refuse a chosen metric that no run has.
+
+    Raises:
+        UserError: None has it.
+    """
+    if any(has_values(run, metric) for run in runs):
+        return
+    known = dict.fromkeys(key for run in runs for key in run.curves if has_values(run, key))
+    raise UserError(
+        f"--metric {excerpt(metric, _TASK)}: no run has it in its metrics.jsonl; choose another key, such as "
+        f"{few(known) if known else 'reward/mean'}"
     )
 
 

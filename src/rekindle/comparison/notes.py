@@ -85,17 +85,8 @@ def _evaluations(comparison: Comparison) -> Iterator[str]:
             f"No run has a value of {comparison.metric} in its metrics, so nothing can be said about {name}: set "
             "eval.every and eval.prompts (in TRL, eval_dataset and eval_strategy), or choose another --metric."
         )
-    elif without:
-        has, is_missing = _verb(without, "has", "have"), _verb(without, "is", "are")
-        yield (
-            f"{_names(without)} {has} no evaluation ({comparison.metric}) and {is_missing} missing from every "
-            "comparison."
-        )
-    if other := [run for run in without if comparison.metric == ACCURACY and has_values(run, GREEDY)]:
-        yield (
-            f"{_names(other)} {_verb(other, 'has a', 'have a')} greedy accuracy only, which is not compared with a "
-            "sampled one: verl samples its validation with actor_rollout_ref.rollout.val_kwargs.temperature=1."
-        )
+    else:
+        yield from _without_the_metric(comparison, without)
     if not comparison.metric.startswith(("eval/", "level_")):
         yield (
             f"{comparison.metric} is measured on the prompts that each recipe chose to train on, not on the same "
@@ -106,6 +97,22 @@ def _evaluations(comparison: Comparison) -> Iterator[str]:
         yield (
             f"{_names(unlisted)} {_verb(unlisted, 'does not list its', 'do not list their')} held-out prompts; whether "
             "they are those of the other runs could not be checked."
+        )
+
+
+def _without_the_metric(comparison: Comparison, without: Sequence[ComparedRun]) -> Iterator[str]:
+    greedy = [run for run in without if comparison.metric == ACCURACY and has_values(run, GREEDY)]
+    if greedy:
+        has, is_missing = _verb(greedy, "has", "have"), _verb(greedy, "is", "are")
+        yield (
+            f"{_names(greedy)} {has} a greedy accuracy only and {is_missing} missing from every comparison, because a "
+            "sampled one is not compared with it: verl samples its validation with "
+            "actor_rollout_ref.rollout.val_kwargs.temperature=1."
+        )
+    if other := [run for run in without if run not in greedy]:
+        has, is_missing = _verb(other, "has", "have"), _verb(other, "is", "are")
+        yield (
+            f"{_names(other)} {has} no evaluation ({comparison.metric}) and {is_missing} missing from every comparison."
         )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from rekindle.answers import parse_json
 from rekindle.choices import few
 from rekindle.hardware import has_gpu_driver
 from rekindle.types import UserError
@@ -39,6 +40,10 @@ POINTER = b"version https://git-lfs"
 ZIP = b"PK\x03\x04"
 MOST_HEADER_BYTES = 100_000_000
 """Of a safetensors file, by its specification."""
+MOST_HEADER_VALUES = 2_000_000
+"""Of a safetensors file: some 300,000 tensors."""
+LONGEST_NAME = 255
+"""Bytes of a file's name."""
 
 
 class ModelError(UserError):
@@ -152,6 +157,10 @@ def _check_shards(index: Path) -> None:
     """Check that every file of an index is there."""
     files = _json(index).get("weight_map")
     names = sorted(set(map(str, files.values()))) if isinstance(files, dict) else []
+    if strange := [
+        name for name in names if Path(name).name != name or len(name.encode("utf-8", "replace")) > LONGEST_NAME
+    ]:
+        raise ModelError(f"{index} names {strange[0]!r:.80}, which is no file of a model; download the model again")
     if missing := [name for name in names if not (index.parent / name).is_file()]:
         raise ModelError(f"{index.parent} lacks {few(missing, 3)} of {index.name}; download the model completely")
 
@@ -213,7 +222,7 @@ def _header(path: Path) -> tuple[int, dict[str, Any]]:
         (size,) = struct.unpack("<Q", file.read(8))
         if size > MOST_HEADER_BYTES:
             raise ValueError(f"{path} has a header of {size} bytes")
-        header: dict[str, Any] = json.loads(file.read(size))
+        header: dict[str, Any] = parse_json(file.read(size), MOST_HEADER_VALUES)
     return size, header
 
 

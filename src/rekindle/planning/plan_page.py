@@ -72,8 +72,8 @@ def _tiles(plan: Plan) -> Iterator[tuple[str, str, str]]:
     yield "Prompts", compact(plan.settings.prompts), f"{grouped(rates.measured)} measured"
     samples = "not known" if rates.rates_only else f"at most {rates.most_samples} a prompt"
     yield "Mean success rate", f"{rates.mean:.2f}", samples
-    yield "Never solved", percent(rates.never, rates.measured), f"{grouped(rates.never)} prompts"
-    yield "Always solved", percent(rates.always, rates.measured), f"{grouped(rates.always)} prompts"
+    yield "Never solved", percent(rates.never, rates.measured), counted(rates.never, "prompt")
+    yield "Always solved", percent(rates.always, rates.measured), counted(rates.always, "prompt")
 
 
 def _profile(plan: Plan) -> str:

@@ -74,7 +74,7 @@ def missing() -> str:
     """What this system lacks for a complete confinement, as the beginning of a sentence; "" where it lacks nothing."""
     has = available()
     lacks = [
-        *(["the filter of system calls (seccomp)"] if "seccomp" not in has else []),
+        *(["filter of system calls (seccomp)"] if "seccomp" not in has else []),
         *(["Landlock (Linux 5.13 and newer)"] if "landlock" not in has else []),
     ]
     return f"{platform.system()} {platform.release()} has no {' and no '.join(lacks)}" if lacks else ""

@@ -1,6 +1,7 @@
 """reasoning-gym's own scorers. They run in confined worker processes, because several evaluate the answer as code."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, cast
 
 from rekindle.tasks.extras import require_extra
 from rekindle.types import Task
@@ -54,8 +55,8 @@ class ReasoningGymVerifier:
             VerifierError: The system cannot confine the scorers of these tasks.
         """
         if not self._unconfined:
-            data_sets = {task.metadata["dataset"]["name"]: task.metadata["dataset"]["params"] for task, _ in items}
-            check_confinement([one for name, params in data_sets.items() for one in evaluated(name, params)])
+            used: dict[str, dict[str, Any]] = {one["name"]: one for one in (_data_set(task) for task, _ in items)}
+            check_confinement([name for one in used.values() for name in evaluated(one["name"], one["params"])])
         fields = ("dataset", "index", "entry")
         return self._pool.judge(
             [{"text": final_answer(text)} | {name: task.metadata[name] for name in fields} for task, text in items]
@@ -64,3 +65,9 @@ class ReasoningGymVerifier:
     def close(self) -> None:
         """See ``Verifier.close``."""
         self._pool.close()
+
+
+def _data_set(task: Task) -> dict[str, Any]:
+    """Name and parameters of a task's data set."""
+    found: dict[str, Any] = dict(cast("Mapping[str, Any]", task.metadata["dataset"]))
+    return found

@@ -190,7 +190,12 @@ class VerifyTable(Table):
     unconfined: bool = key(
         False,
         "allow scorers that evaluate answers as Python code also where the system cannot confine them",
-        only=fact("a verifier or audit is reasoning_gym", uses_reasoning_gym, task__source="reasoning_gym"),
+        only=fact(
+            "a verifier or audit is reasoning_gym",
+            uses_reasoning_gym,
+            task__source="reasoning_gym",
+            task__verifier="reasoning_gym",
+        ),
     )
 
 

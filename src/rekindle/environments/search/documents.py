@@ -1,8 +1,9 @@
 """Documents as the policy reads them: formatted, sanitized and cut to the room that is left."""
 
+import html
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rekindle.environments.search.codec import Codec
 from rekindle.environments.search.hostile import PLAINER, Sanitizer
@@ -23,10 +24,12 @@ class Written:
     Attributes:
         ids: Token ids of all documents, in order.
         cut: Number of documents that were cut or left out.
+        marked: Number of documents with a tag or a control string in them, plain or as entities (``&lt;search&gt;``).
     """
 
     ids: list[int]
     cut: int
+    marked: int = 0
 
 
 class DocumentWriter:
@@ -61,12 +64,14 @@ class DocumentWriter:
         The tokens are decoded again, to check that they form no tag, within a document or across two. If they do,
         plainer versions of the texts are tried in turn; if none passes, no text is returned.
         """
-        rendered = [self._render(rank, document) for rank, document in enumerate(documents, 1)]
+        raw = [self._filled(rank, document) for rank, document in enumerate(documents, 1)]
+        marked = sum(not self._sanitizer.is_sanitized(html.unescape(text)) for text in raw)
+        rendered = [self._sanitizer.sanitize(text, 3 * (self._characters + 1)) for text in raw]
         for plainer in PLAINER:
             written = self._encode([plainer(text) for text in rendered], room)
             if self._sanitizer.is_sanitized(self._codec.decode(written.ids)):
-                return written
-        return Written([], len(documents))
+                return replace(written, marked=marked)
+        return Written([], len(documents), marked)
 
     def _encode(self, texts: Sequence[str], room: int) -> Written:
         ids: list[int] = []
@@ -79,14 +84,15 @@ class DocumentWriter:
             ids += fitting
         return Written(ids, cut)
 
-    def _render(self, rank: int, document: Document) -> str:
+    def _filled(self, rank: int, document: Document) -> str:
+        """The format with the texts of a document, as they are."""
         most = self._characters + 1
         values = {
             "rank": str(rank),
             "title": " ".join(document.title[:most].split()),
             "text": document.text[:most],
         }
-        return self._sanitizer.sanitize(FIELD.sub(lambda match: values[match[1]], self._format), 3 * most)
+        return FIELD.sub(lambda match: values[match[1]], self._format)
 
     def _check(self, document_format: str) -> None:
         names = FIELD.findall(document_format)

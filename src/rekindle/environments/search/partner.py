@@ -30,6 +30,7 @@ COUNTS = (
     "forced_answers",
     "documents",
     "documents_cut",
+    "documents_marked",
 )
 NOTHING_FOUND = "Nothing was found.\n"
 
@@ -207,7 +208,7 @@ class SearchPartner:
         if not documents:
             return self._settings.codec.own(NOTHING_FOUND)[:room]
         written = self._settings.writer.write(documents, room)
-        self._note(conversation, documents_cut=written.cut)
+        self._note(conversation, documents_cut=written.cut, documents_marked=written.marked)
         return written.ids
 
 

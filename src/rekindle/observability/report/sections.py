@@ -40,6 +40,7 @@ _SEARCH = {
     "forced_answers": "ENDs that were forced",
     "documents": "documents found",
     "documents_cut": "documents cut",
+    "documents_marked": "documents with tags or control strings in them",
 }
 """Counts of search conversations; END stands for the role's final output."""
 
