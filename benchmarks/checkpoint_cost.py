@@ -30,7 +30,7 @@ from rekindle.models.loading import first_not_finite
 from rekindle.models.policy import Policy
 from rekindle.recipes import resolve
 from rekindle.records import digests
-from rekindle.records.state_files import sync_tree
+from rekindle.records.durable_files import sync_tree
 from rekindle.training import checkpoint as checkpoints
 from rekindle.training.trainer import Trainer, UpdateSettings
 from rekindle.types import TrainingSample
