@@ -160,6 +160,7 @@ for _ in range(3):
 """
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.skipif(os.getuid() != 0, reason="the limit of processes holds for all but root")
 def test_no_grandchild_outlives_its_job_where_nothing_keeps_a_scorer_from_making_one():
@@ -173,6 +174,7 @@ def test_no_grandchild_outlives_its_job_where_nothing_keeps_a_scorer_from_making
         pool.close()
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.skipif(os.getuid() != 0, reason="the limit of processes holds for all but root")
 def test_no_grandchild_outlives_a_killed_trainer_whose_children_hold_its_files(tmp_path):

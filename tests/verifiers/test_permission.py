@@ -33,11 +33,13 @@ def test_a_run_needs_a_yes_before_anything_else(unconfined, name):
         task_set(config_of(name), say=print)
 
 
+@pytest.mark.slow
 def test_a_yes_is_enough_and_other_data_sets_need_none(unconfined):
     assert task_set(config_of("countdown", unconfined=True), say=print).pool
     assert task_set(config_of("gcd"), say=print).pool
 
 
+@pytest.mark.slow
 def test_the_verifier_itself_needs_a_yes(unconfined):
     task = one_task("countdown")
     for permitted in (False, True):

@@ -168,9 +168,9 @@ def serve(
     adopt_orphans()
     gc.collect()
     gc.freeze()  # children share these pages until a collection touches them
-    send(channel, ready)
     server = _Server(channel, work, timeout_seconds)
     try:
+        send(channel, ready)
         server.serve()
     except (BrokenPipeError, ConnectionResetError):
         pass  # the parent is gone: same as the end of its stream
