@@ -2,10 +2,11 @@
 
     OMP_NUM_THREADS=1 python benchmarks/checkpoint_cost.py [--model models/SmolLM2-135M-Instruct] [--out FILE.json]
 
-Saves a checkpoint of a model with AdamW's state three times, checks its digests as a resumption does, makes a small step
-of 4 x 8 rollouts of 32 tokens, and compares the cost with the steps between two checkpoints (``checkpoint.every``).
-Then it resumes a finished run of the embedded default in a process of its own: imports, checks, loading and report,
-and nothing to train. Seconds are of the wall clock and of the processor; a busy machine stretches the first alone.
+Saves a checkpoint of a model with AdamW's state twice, checks its digests as a resumption does, makes a small
+step of 2 x 8 rollouts of 32 tokens, and compares the cost with the steps between two checkpoints
+(``checkpoint.every``). Then it resumes a finished run of the embedded default in a process of its own: imports, checks,
+loading and report, and nothing to train. Seconds are of the wall clock and of the processor; a busy machine stretches
+the first alone.
 """
 
 import argparse
@@ -22,19 +23,23 @@ from typing import Any
 
 import torch
 
+from rekindle.config.tables.training import CheckpointTable
 from rekindle.engines.engine import SamplingRequest
 from rekindle.engines.torch_engine import TorchEngine
 from rekindle.models.loading import first_not_finite
 from rekindle.models.policy import Policy
 from rekindle.recipes import resolve
 from rekindle.records import digests
+from rekindle.records.durable_files import sync_tree
 from rekindle.training import checkpoint as checkpoints
 from rekindle.training.trainer import Trainer, UpdateSettings
 from rekindle.types import TrainingSample
 
 EMBEDDED = Path(__file__).parents[1] / "examples" / "spell_backward.toml"
+IMPORTS = "import torch, transformers.models.llama.modeling_llama, rekindle.session, rekindle.assembly"
 SHORT = ("train.steps=2", "eval.prompts=16", "checkpoint.every=1")
-GROUPS, SIZE, PROMPT, LENGTH = 4, 8, 32, 32
+GROUPS, SIZE, PROMPT, LENGTH = 2, 8, 32, 32
+SAVES = 2
 
 
 class Timer:
@@ -111,11 +116,11 @@ def measured(model: Path, place: Path) -> dict[str, Any]:
     config = resolve(EMBEDDED, "grpo", ["optimizer.microbatch_tokens=1024"], 0)
     trainer = Trainer(policy, UpdateSettings(1e-6, 0, config.loss, config.optimizer))
     step(policy, trainer, timer)
-    checkpoints.write_digests = timer.timed("digests", checkpoints.write_digests)
-    checkpoints.sync_tree = timer.timed("sync", checkpoints.sync_tree)
+    for name, function in (("write_digests", digests.write_digests), ("sync_tree", sync_tree)):
+        setattr(checkpoints, name, timer.timed(name, function))
     saved = checkpoints.Checkpoints(place / "checkpoints", keep=1)
     saved.prepare()
-    for number in range(3):
+    for number in range(SAVES):
         with timer.part("check of weights"):
             first_not_finite(policy.model)
         with timer.part("save"):
@@ -124,7 +129,7 @@ def measured(model: Path, place: Path) -> dict[str, Any]:
         with timer.part("check of digests"):
             assert digests.fault_of(path) is None
     seconds = timer.medians()
-    every = config.checkpoint.model_fields["every"].default
+    every = CheckpointTable.model_fields["every"].default
     made = [seconds["generate"][kind] + seconds["update"][kind] for kind in (0, 1)]
     cost = [seconds["save"][kind] + seconds["check of weights"][kind] for kind in (0, 1)]
     return {
@@ -135,20 +140,27 @@ def measured(model: Path, place: Path) -> dict[str, Any]:
         "step": [round(one, 2) for one in made],
         "every": every,
         "share of a checkpoint in a step": [round(cost[kind] / every / made[kind], 5) for kind in (0, 1)],
-        "share of digests in a step": [round(seconds["digests"][kind] / every / made[kind], 5) for kind in (0, 1)],
+        "share of digests in a step": [
+            round(seconds["write_digests"][kind] / every / made[kind], 5) for kind in (0, 1)
+        ],
     }
 
 
-def resumption(place: Path) -> dict[str, float]:
-    """Seconds of the command that resumes a finished run of the embedded default."""
+def resumption(place: Path) -> dict[str, list[float]]:
+    """Seconds of the command that resumes a finished run of the embedded default, and of its imports alone."""
     command = [sys.executable, "-m", "rekindle", "train", str(EMBEDDED), "--recipe", "recycle", "--resume"]
     command += ["--out", str(place / "run"), *(part for one in SHORT for part in ("--set", one))]
-    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run(command, check=True)
+    return {"command": _spent(command), "imports": _spent([sys.executable, "-c", IMPORTS])}
+
+
+def _spent(command: list[str]) -> list[float]:
+    """Seconds of a process: [wall clock, processor]."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run(command, check=True, capture_output=True)
     wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"wall": round(wall, 2), "cpu": round(cpu, 2)}
+    return [round(wall, 2), round(cpu, 2)]
 
 
 def main() -> None:
@@ -159,7 +171,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as place:
-        found = measured(options.model, Path(place)) | {"resumption": resumption(Path(place))}
+        found = {"resumption": resumption(Path(place))} | measured(options.model, Path(place))
     text = json.dumps(found, indent=2)
     print(text)
     if options.out:

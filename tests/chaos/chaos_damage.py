@@ -53,7 +53,6 @@ OF_A_STATE: dict[str, Damage] = {
     "a list": lambda path: path.write_text("[]"),
     "null": lambda path: path.write_text("null"),
     "no format": changed(lambda values: values.pop("format")),
-    "another format": changed(lambda values: values.update(format=99)),
     "no digest": changed(lambda values: (values.pop("digest"), values["state"].update(version=-1))),
     "no scheduler": changed(lambda values: values["state"].pop("scheduler")),
     "no totals": changed(lambda values: values["state"].pop("totals")),

@@ -94,7 +94,7 @@ def _run(arguments: list[str], directory: Path, resume: bool) -> int:
 
 # -- TRL --------------------------------------------------------------------------------------------------------------
 
-TRL_RECIPES = ("grpo", "recycle", "erpo", "sgpo", "dapo", "c_rf_ntf", "spo", "greso")
+TRL_RECIPES = ("grpo", "recycle", "soft_recycle", "erpo", "dapo", "greso")
 
 
 def trl_runs() -> dict[str, Run]:

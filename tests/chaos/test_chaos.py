@@ -16,6 +16,7 @@ from chaos_compare import differences, facts_of
 from chaos_damage import OF_A_FILE, OF_A_LEDGER, OF_A_STATE, copied, damages_of
 
 from fast import sample
+from rekindle.records.checkpoint_choice import newest_whole
 
 HERE = Path(__file__).parent
 SERVER = """
@@ -162,6 +163,22 @@ def test_damage_of_the_last_checkpoint_leads_to_the_one_before(case, server, who
     run = copied(whole[0], tmp_path / "run")
     OF_A_FILE[damage](run / "checkpoints" / "step-3" / name)
     assert outcome(server, whole, run) == "same"
+
+
+@pytest.mark.filterwarnings("ignore::rekindle.notices.RekindleWarning")
+def test_every_damage_of_every_file_of_a_checkpoint_is_found_before_anything_is_read(whole, tmp_path):
+    run = copied(whole[0], tmp_path / "run")
+    original = whole[0] / "checkpoints" / "step-3"
+    count = 0
+    for name, damage, act in damages_of(whole[0], "step-3"):
+        if name.startswith("checkpoints/"):
+            act(run / name)
+            assert newest_whole(run) == run / "checkpoints" / "step-2", (name, damage)
+            shutil.rmtree(run / "checkpoints" / "step-3")
+            shutil.copytree(original, run / "checkpoints" / "step-3")
+            count += 1
+    assert count > 8 * 8 + len(OF_A_STATE)
+    assert newest_whole(run) == run / "checkpoints" / "step-3"
 
 
 @pytest.mark.slow

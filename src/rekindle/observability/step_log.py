@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from rekindle.records.durable_files import sync
 from rekindle.types import UserError
 
 __all__ = ["StepLog", "StepLogError", "read_step_log"]
@@ -30,7 +31,10 @@ class StepLog:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        is_new = not self.path.exists()
         self._file = self.path.open("a+b")
+        if is_new:
+            sync(self.path.parent)
         self._repair()
 
     def extend(self, lines: Sequence[Mapping[str, Any]]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rekindle.notices import warn
 from rekindle.records.digests import SUMS, fault_of, has_digests
-from rekindle.records.run_state import STATE, fault_of_values
+from rekindle.records.run_state import STATE, fault_of_values, has_digest
 from rekindle.types import UserError
 
 __all__ = [
@@ -84,6 +84,8 @@ def _fault(path: Path, step: int) -> str | None:
     """Why a run cannot go on from a complete checkpoint; None: it can."""
     if not (path / OPTIMIZER).is_file():
         return UNOPTIMIZED
+    if has_digests(path) != has_digest(path):
+        return f"{STATE} has no digest" if has_digests(path) else f"{SUMS} is missing"
     wrong = fault_of(path, NEEDED) if has_digests(path) else None
     return wrong or fault_of_values(path, step)
 

@@ -17,7 +17,7 @@ from rekindle.choices import few
 from rekindle.config import Config, ConfigError, dump_toml, flat_settings, read_toml, validate
 from rekindle.locking import lock
 from rekindle.records.checkpoint_choice import CHECKPOINTS, last_checkpoint, warn_of_incomplete
-from rekindle.records.durable_files import replace_text
+from rekindle.records.durable_files import replace_text, sync
 
 __all__ = [
     "AUDITS",
@@ -205,6 +205,7 @@ def changed_files(directory: Path, digests: Mapping[str, str]) -> list[str]:
 def write_settings(directory: Path, config: Config) -> None:
     """Write ``config.toml``: the first file of a run, without which the others would be those of no run."""
     replace_text(directory / SETTINGS, dump_toml(config))
+    sync(directory.parent)
 
 
 def describe(directory: Path, config: Config, **facts: str | float | list[str] | Mapping[str, str] | None) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["FORMAT", "READ", "STATE", "STRANGE", "fault_of_values", "read_values", "write_values"]
+__all__ = ["FORMAT", "READ", "STATE", "STRANGE", "fault_of_values", "has_digest", "read_values", "write_values"]
 
 STATE = "state.json"
 FORMAT = 2
@@ -79,8 +79,14 @@ def read_values(checkpoint: Path) -> dict[str, Any]:
 
 def write_values(checkpoint: Path, values: Mapping[str, Any]) -> None:
     """Write ``state.json``: the format, the digest, and the values ``trainer`` and ``state``."""
-    document = {"format": FORMAT, "digest": _digest(values), **values}
+    document = {"format": FORMAT, "digest": _digest({"format": FORMAT, **values}), **values}
     (checkpoint / STATE).write_text(json.dumps(document, allow_nan=False), encoding="utf-8")
+
+
+def has_digest(checkpoint: Path) -> bool:
+    """Whether ``state.json`` has a digest, which is at its beginning; those of earlier versions have none."""
+    with (checkpoint / STATE).open("rb") as file:
+        return b'"digest"' in file.read(100)
 
 
 def _digest(values: Mapping[str, Any]) -> str:
@@ -93,7 +99,9 @@ def fault_of_values(checkpoint: Path, step: int) -> str | None:
         values = read_values(checkpoint)
     except STRANGE as error:
         return f"{STATE}: {' '.join(str(error).split())[:200]}"
-    if "digest" in values and values["digest"] != _digest({key: values.get(key) for key in ("trainer", "state")}):
+    if "digest" in values and values["digest"] != _digest(
+        {key: values.get(key) for key in ("format", "trainer", "state")}
+    ):
         return f"{STATE} has other contents than were written"
     if values.get("format") not in READ:
         return None if _count(values.get("format")) else f"{STATE}: format is missing"
