@@ -185,7 +185,7 @@ async def large_body(reader, writer, rng):
     for _ in range(10):
         writer.write(b" " * 1_000_000)
         await writer.drain()
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(2)
     await asyncio.sleep(20)
 
 
@@ -207,7 +207,7 @@ async def heavy(reader, writer, rng):
     writer.write(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
     if rng.random() < 0.5:
         await reader.read(1)  # and never the rest
-    await asyncio.sleep(20)
+    await asyncio.sleep(60)
 
 
 async def page(reader, writer, rng):
