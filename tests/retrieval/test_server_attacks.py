@@ -181,6 +181,24 @@ def test_clients_have_equal_shares_of_a_batch():
     searches.close()
 
 
+def test_a_small_client_comes_before_any_number_of_large_ones():
+    echo = Echo()
+    echo.gate.clear()
+    searches = SearchThread(echo, 1_000_000)
+    blocker = searches.submit(["first"], 100, "blocker")
+    until(lambda: echo.calls)
+    large = [searches.submit([f"large {n}"] * 300, 100, n) for n in range(50)]
+    for _ in range(3):
+        small = searches.submit(["small"], 1, "small")
+        echo.gate.set()
+        assert small.result()[0][0].document.id == "small/0"
+    assert blocker.result()
+    assert not any(job.done() for job in large)
+    for job in large:
+        job.cancel()
+    searches.close()
+
+
 def test_a_full_queue_has_room_for_small_requests_of_other_clients():
     echo = Echo()
     echo.gate.clear()
