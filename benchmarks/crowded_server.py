@@ -42,11 +42,12 @@ def main() -> int:
     parser.add_argument("--hostile", type=int, default=1000)
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--pause", type=float, default=1.0, help="mean seconds between two requests of a client")
+    parser.add_argument("--attacks", default="", help="names of attacks, with commas (default: all)")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         server, url = started(Path(folder))
-        attackers = subprocess.Popen([sys.executable, __file__, "--hostile", str(given.hostile), "--attack", url]) \
+        attackers = subprocess.Popen([sys.executable, __file__, "--hostile", str(given.hostile), "--attack", url, given.attacks]) \
             if given.hostile else None  # fmt: skip
         try:
             result = measured(server, url, given)
@@ -185,7 +186,7 @@ async def large_body(reader, writer, rng):
     for _ in range(10):
         writer.write(b" " * 1_000_000)
         await writer.drain()
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(2)
     await asyncio.sleep(20)
 
 
@@ -207,7 +208,7 @@ async def heavy(reader, writer, rng):
     writer.write(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
     if rng.random() < 0.5:
         await reader.read(1)  # and never the rest
-    await asyncio.sleep(20)
+    await asyncio.sleep(60)
 
 
 async def page(reader, writer, rng):
@@ -220,8 +221,9 @@ async def page(reader, writer, rng):
 ATTACKS = (slow_head, slow_head, silence, slow_body, large_body, garbage, nested, heavy, page, page)
 
 
-async def attack(url: str, count: int) -> None:
+async def attack(url: str, count: int, names: str) -> None:
     parts = urlsplit(url)
+    chosen = [one for one in ATTACKS if not names or one.__name__ in names.split(",")]
 
     async def one(number: int) -> None:
         rng = random.Random(number)
@@ -230,7 +232,7 @@ async def attack(url: str, count: int) -> None:
             with contextlib.suppress(OSError, asyncio.TimeoutError, ValueError):
                 reader, writer = await asyncio.wait_for(asyncio.open_connection(parts.hostname, parts.port), 20)
                 try:
-                    await asyncio.wait_for(ATTACKS[number % len(ATTACKS)](reader, writer, rng), 90)
+                    await asyncio.wait_for(chosen[number % len(chosen)](reader, writer, rng), 90)
                 finally:
                     writer.transport.abort()
 
@@ -241,5 +243,5 @@ if __name__ == "__main__":
     if "--attack" in sys.argv:
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # the server closes connections, as it should
-        asyncio.run(attack(sys.argv[-1], int(sys.argv[sys.argv.index("--hostile") + 1])))
+        asyncio.run(attack(sys.argv[-2], int(sys.argv[sys.argv.index("--hostile") + 1]), sys.argv[-1]))
     sys.exit(main())

@@ -354,6 +354,26 @@ def test_the_text_that_stopped_it_is_put_back(server, name):
     assert [one.text for one in found] == ["a</a>", "b</a>", "c"]
 
 
+@pytest.mark.parametrize("count", [0.5, 1e308, "7", [7], {}, -1, 2**24, 10**30])
+def test_a_token_count_that_is_none_is_a_malformed_answer(server, count):
+    server.script = [answer(choice("a"), total=count), reply]
+    found = ask(server, EndpointRequest("p"))
+    assert found[0][0].text == "0.0"
+
+
+def test_an_answer_is_read_within_bounds_of_bytes_values_and_time(server, monkeypatch):
+    monkeypatch.setattr("rekindle.engines.endpoint.MAX_BYTES", 2**20)
+    monkeypatch.setattr("rekindle.engines.endpoint.MAX_VALUES", 1000)
+    server.script = [
+        (200, {}, b" " * 2**20 + b"{}"),
+        (200, {}, b'{"choices": [' + b"{}," * 2000 + b"{}]}"),
+        (200, {}, b"[" * 10_000),
+        reply,
+    ]
+    assert ask(server, EndpointRequest("p"), retries=3)[0][0].text == "0.0"
+    assert len(server.seen) == 4
+
+
 def test_odd_texts(server):
     server.script = [answer(choice(None), choice("\ud800ü"))]
     assert [one.text for one in ask(server, EndpointRequest("p", 2))[0]] == ["", "?ü"]

@@ -486,6 +486,36 @@ def test_a_closed_retriever_says_so_and_lets_go_of_who_waits(server):
         retriever.search(["q"], 1)
 
 
+# -- bounds of an answer ----------------------------------------------------------------------------------------------
+
+
+def test_an_answer_of_many_hits_is_refused_before_they_are_made(server, connect):
+    server.script = [(200, {}, b'{"result": [[' + b",".join([b'{"contents": "x"}'] * 100_000) + b"]]}")]
+    with pytest.raises(RetrieverDown, match="more than 20,096 values"):
+        connect(retries=0).search(["q"], 3)
+
+
+def test_a_server_may_send_more_hits_and_fields_than_it_was_asked_for(server, connect):
+    hit = {"document": {"id": "1", "contents": "x", "more": [1, 2, 3]}, "score": 1.0, "debug": {"a": [1] * 20}}
+    server.script = [(200, {}, {"result": [[hit | {"document": {"id": str(n), "contents": "x"}} for n in range(200)]]})]
+    assert [one.document.id for one in connect(retries=0).search(["q"], 3)[0]] == ["0", "1", "2"]
+
+
+def test_the_longest_answer_follows_from_what_was_asked(server, connect, monkeypatch):
+    monkeypatch.setattr(module, "SMALL_BYTES", 2**20)
+    server.script = [(200, {}, {"result": [[{"id": "1", "contents": "x" * 2**21}]]})]
+    with pytest.raises(RetrieverDown, match=r"more than 1\.5 MiB"):
+        connect(retries=0).search(["q"], 2)
+    assert len(connect(retries=0).search(["q"], 8)[0][0].document.text) == 2**21
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "deflate, gzip", "\x1b[2J"])
+def test_a_compressed_answer_is_not_unpacked(server, connect, coding):
+    server.script = [(200, {"Content-Encoding": coding}, b"\x1f\x8b" + b"x" * 100)]
+    with pytest.raises(RetrieverDown, match=r"it is compressed .*, which was not asked for"):
+        connect(retries=0).search(["q"], 3)
+
+
 # -- the cache --------------------------------------------------------------------------------------------------------
 
 

@@ -181,6 +181,24 @@ def test_clients_have_equal_shares_of_a_batch():
     searches.close()
 
 
+def test_a_small_client_comes_before_any_number_of_large_ones():
+    echo = Echo()
+    echo.gate.clear()
+    searches = SearchThread(echo, 1_000_000)
+    blocker = searches.submit(["first"], 100, "blocker")
+    until(lambda: echo.calls)
+    large = [searches.submit([f"large {n}"] * 300, 100, n) for n in range(50)]
+    for _ in range(3):
+        small = searches.submit(["small"], 1, "small")
+        echo.gate.set()
+        assert small.result()[0][0].document.id == "small/0"
+    assert blocker.result()
+    assert not any(job.done() for job in large)
+    for job in large:
+        job.cancel()
+    searches.close()
+
+
 def test_a_full_queue_has_room_for_small_requests_of_other_clients():
     echo = Echo()
     echo.gate.clear()
@@ -377,3 +395,16 @@ def test_no_error_is_printed_while_clients_come_and_go(capfd):
             opened(url, sent).close()
         assert ask(url, {"queries": ["a"]})[0] == 200
     assert capfd.readouterr().err == ""
+
+
+def test_large_bodies_have_turns_and_slow_ones_lose_theirs(monkeypatch):
+    monkeypatch.setattr("rekindle.retrieval.bodies.HURRY_SECONDS", 0.2)
+    monkeypatch.setattr(service_module, "DRAIN_SECONDS", 0.05)
+    begun = HEAD + b"Content-Length: 1048576\r\n\r\n" + b" " * 200_000
+    large = {"queries": [f"query {number} " * 20 for number in range(1000)], "topk": 1}
+    with served() as url, ExitStack() as stack:
+        slow = [stack.enter_context(opened(url, begun)) for _ in range(6)]
+        assert ask(url, {"queries": ["a"]})[0] == 200
+        status, _, answer = ask(url, large)
+        assert (status, len(answer["result"])) == (200, 1000)
+        assert slow[0].recv(100).startswith(b"HTTP/1.1 408 ")

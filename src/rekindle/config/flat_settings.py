@@ -19,7 +19,7 @@ def _flat(tables: Mapping[str, Any], above: str) -> Iterator[tuple[str, Any]]:
         name = f"{above}{key}"
         if isinstance(value, Mapping):
             yield from _flat(value, f"{name}.")
-        elif isinstance(value, list | tuple) and value and isinstance(value[0], Mapping):
+        elif isinstance(value, list | tuple) and value and all(isinstance(one, Mapping) for one in value):
             for index, table in enumerate(value):
                 yield from _flat(table, f"{name}[{index}].")
         elif value not in ([], (), None):

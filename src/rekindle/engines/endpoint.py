@@ -259,7 +259,7 @@ class Endpoint:
             cut = [choice.get("finish_reason") == "length" for choice in answer["choices"]]
             usage = answer.get("usage") or {}
             total, prompt = usage.get("completion_tokens"), usage.get("prompt_tokens") or 0
-            sane = bool(texts) and all(_is_count(one) for one in (total or 0, prompt))
+            sane = bool(texts) and all(_is_count(one) for one in (0 if total is None else total, prompt))
         except (ValueError, LookupError, TypeError, AttributeError):
             sane = False
         if not sane:

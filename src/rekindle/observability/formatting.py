@@ -27,7 +27,7 @@ _CONTROL_PICTURES = 0x2400
 
 def grouped(value: float) -> str:
     """``45056 -> "45,056"``; fractions are rounded away."""
-    return f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}"
 
 
 def counted(count: int, what: str) -> str:

@@ -5,10 +5,11 @@ encoder and an index much less time than its queries one by one. Requests with d
 result does not depend on other callers.
 
     caller      puts a job into the queue of its client          waits for its future
-    thread      takes an equal share from each waiting client, searches, completes the futures of finished jobs
+    thread      takes parts of the jobs of those clients who had least, searches, completes the futures of finished jobs
 
-A request with thousands of queries is searched in parts of about a quarter of a second. Between two parts every other
-client has its turn. So a small request waits for one part of a large one, not for all of it.
+A request with thousands of queries is searched in parts of about a quarter of a second, and before each part those come
+first who have had less of the thread (start-time fair queueing, by the cost of what was searched). So a small request
+waits for the part that is being searched, not for the large requests of any number of others.
 """
 
 import contextlib
@@ -35,6 +36,8 @@ QUERY_COST = 8
 """Cost of a query in documents: it takes the time of about so many documents found, besides its own."""
 NEWEST = 0.3
 """Weight of the newest batch in the speed."""
+MOST_REMEMBERED = 4096
+"""Clients without a waiting request whose share is remembered."""
 FREE_QUERIES = 64
 """Queries of a client that may wait even while others fill the queue."""
 CLOSE_SECONDS = 5.0
@@ -88,8 +91,12 @@ class SearchThread:
 
     def __init__(self, retriever: Retriever, waiting_queries: int, memory: Memory | None = None) -> None:
         self._retriever, self._waiting_queries, self._memory = retriever, waiting_queries, memory
-        self._clients: OrderedDict[Hashable, list[_Job]] = OrderedDict()
-        """Waiting jobs by client; the client whose turn it is comes first."""
+        self._clients: dict[Hashable, list[_Job]] = {}
+        """Waiting jobs by client."""
+        self._had: OrderedDict[Hashable, int] = OrderedDict()
+        """What each client has had, in cost; one who comes again or anew has had ``_least`` at least."""
+        self._least = 0
+        """What the client had who was served last, and waited with least."""
         self._seconds_per_cost = 0.0
         self._closed = False
         self._changed = threading.Condition()
@@ -119,6 +126,9 @@ class SearchThread:
             free = own + len(queries) <= min(FREE_QUERIES, self._waiting_queries)
             if self._closed or not (free or self._waiting() + len(queries) <= self._waiting_queries):
                 raise QueueFullError("too many queries are waiting")
+            if client not in self._clients:
+                self._had[client] = max(self._had.get(client, 0), self._least)
+                self._had.move_to_end(client)
             self._clients.setdefault(client, []).append(job)
             self._changed.notify()
         return job.found
@@ -157,21 +167,33 @@ class SearchThread:
             self._changed.wait(left)
 
     def _parts(self) -> list[_Part]:
-        """An equal share of every client, then what still fits. Clients that had a turn go to the end."""
-        k = next((job.k for jobs in self._clients.values() for job in jobs if job.left), None)
+        """Parts for those clients who had least: an equal share for each, then what still fits."""
+        self._forget()
+        order = sorted(self._clients, key=self._had.__getitem__)
+        if not order:
+            return []
+        self._least = max(self._least, self._had[order[0]])
+        k = self._clients[order[0]][0].k
         parts: list[_Part] = []
-        room = self._most_queries(k or 1)
-        for most in (max(1, room // max(1, len(self._clients))), room):
-            for client in list(self._clients):
+        room = self._most_queries(k)
+        for most in (max(1, room // len(order)), room):
+            for client in order:
                 taken = list(_taken(self._clients[client], k, min(most, room)))
-                room -= sum(len(part.queries) for part in taken)
+                count = sum(len(part.queries) for part in taken)
+                self._had[client] += _cost(count, k)
+                room -= count
                 parts += taken
-                if taken:
-                    self._clients.move_to_end(client)
-        self._clients = OrderedDict(
-            (client, left) for client, jobs in self._clients.items() if (left := [job for job in jobs if job.left])
-        )
+        self._forget()
         return parts
+
+    def _forget(self) -> None:
+        """Drop jobs that are done or taken, clients without jobs, and the shares of those who left long ago."""
+        left = ((client, [job for job in jobs if job.left]) for client, jobs in self._clients.items())
+        self._clients = {client: jobs for client, jobs in left if jobs}
+        for client in [one for one in self._had if one not in self._clients][
+            : max(0, len(self._had) - MOST_REMEMBERED)
+        ]:
+            del self._had[client]
 
     def _search(self, batch: Sequence[_Part]) -> None:
         """Search a batch. When it fails, each part is searched alone, so that only its own job fails."""
@@ -208,7 +230,7 @@ def _cost(queries: int, k: int) -> int:
     return queries * (QUERY_COST + k)
 
 
-def _taken(jobs: Sequence[_Job], k: int | None, most: int) -> Iterator[_Part]:
+def _taken(jobs: Sequence[_Job], k: int, most: int) -> Iterator[_Part]:
     """Parts of the jobs of a client, oldest first, with at most ``most`` queries together."""
     for job in jobs:
         count = min(job.left, most) if job.k == k else 0

@@ -12,13 +12,14 @@ busy, stopping, or failed search.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rekindle import __version__
 from rekindle.remote import LOOPBACK
 from rekindle.retrieval.access import Access
 from rekindle.retrieval.batching import QueueFullError, SearchThread
+from rekindle.retrieval.bodies import LargeBodies, hasten
 from rekindle.retrieval.connections import Connections
 from rekindle.retrieval.memory import Memory, Ticket
 from rekindle.retrieval.retriever import Hit, RetrieverDown
@@ -34,7 +35,7 @@ DRAIN_SECONDS = 5
 UNREAD = {401, 408, 413, 415, 421, 503}
 """Error statuses that may be sent before the body has been read."""
 LONG_BODY = 64 * 2**10
-"""Bodies of more bytes are parsed in a thread, so that other requests are answered meanwhile."""
+"""Bodies of more bytes wait for their turn, and are parsed in a thread, so that others are answered meanwhile."""
 RETRY_AFTER = {"Retry-After": "1"}
 
 
@@ -67,6 +68,7 @@ class RetrieveService:
         self._in_flight = 0
         self._bodies: dict[asyncio.Timeout, Ticket] = {}
         """Bodies that are being received, the oldest first."""
+        self._large = LargeBodies()
         self._answers: set[asyncio.Timeout] = set()
         self._stopping = False
 
@@ -86,9 +88,9 @@ class RetrieveService:
         self._stopping = True
         loop = asyncio.get_running_loop()
         for limit in self._bodies:
-            limit.reschedule(loop.time())
+            hasten(limit, loop.time())
         for limit in self._answers:
-            limit.reschedule(min(limit.when() or loop.time(), loop.time() + seconds))
+            hasten(limit, loop.time() + seconds)
         loop.call_later(seconds + 1, self._connections.abort_all)
 
     async def _health(self, request: "Request") -> "Response":
@@ -159,8 +161,10 @@ class RetrieveService:
             raise too_much
         body = bytearray()
         try:
-            async with self._receiving(ticket):
+            async with self._receiving(ticket) as time_left, AsyncExitStack() as turn:
                 async for chunk in request.stream():
+                    if len(body) <= LONG_BODY < len(body) + len(chunk):
+                        await turn.enter_async_context(self._large.turn(time_left))
                     body += chunk
                     if len(body) > limit:
                         raise too_much
@@ -172,11 +176,11 @@ class RetrieveService:
         return bytes(body)
 
     @asynccontextmanager
-    async def _receiving(self, ticket: Ticket) -> AsyncIterator[None]:
+    async def _receiving(self, ticket: Ticket) -> AsyncIterator[asyncio.Timeout]:
         async with asyncio.timeout(0 if self._stopping else self._limits.body_seconds) as limit:
             self._bodies[limit] = ticket
             try:
-                yield
+                yield limit
             finally:
                 self._bodies.pop(limit, None)
 
@@ -201,7 +205,7 @@ class RetrieveService:
             limit, other = oldest
             del self._bodies[limit]
             self._memory.release(other)
-            limit.reschedule(asyncio.get_running_loop().time())
+            hasten(limit, asyncio.get_running_loop().time())
 
     async def _found(self, request: "Request", search: Search, ticket: Ticket) -> list[list[Hit]]:
         """The hits of a search, unless its client goes away or its time is over."""
