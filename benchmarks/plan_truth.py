@@ -27,10 +27,11 @@ from rekindle import load_run
 from rekindle.observability.runs import Run
 from rekindle.planning.belief import believe
 from rekindle.planning.first_visits import rates_of_run
+from rekindle.planning.gains import GAIN
 from rekindle.planning.measures import interval
 from rekindle.planning.pass_rates import PassRates, grouped_rates
 from rekindle.planning.plan_recipes import arms_of
-from rekindle.planning.planner import GAIN, PlanSettings, make_plan
+from rekindle.planning.planner import PlanSettings, make_plan
 from rekindle.planning.signal import counted_share
 from rekindle.planning.sources import load_rates
 from rekindle.planning.totals import Horizon, Interval, interval_of
@@ -58,6 +59,8 @@ class Case:
         settings: ``--set`` of the profile and of all runs.
         run: ``--set`` of the runs alone: an epoch and a little more.
         seeds: Number of runs of a recipe.
+        samples: Samples of a prompt in the profile.
+        like: Case whose runs are its runs as well; "": it has its own.
     """
 
     config: str
@@ -65,6 +68,8 @@ class Case:
     settings: Sequence[str] = ()
     run: Sequence[str]
     seeds: int
+    samples: int = 8
+    like: str = ""
 
 
 CASES: Mapping[str, Case] = {
@@ -81,6 +86,15 @@ CASES: Mapping[str, Case] = {
         run=("train.steps=1000", "train.rollouts=1100", "eval.every=1000", "eval.prompts=16"),
         seeds=3,
     ),
+    "smollm2, 32 samples": Case(
+        config="examples/arithmetic_smollm2.toml",
+        recipes=("grpo", "recycle"),
+        settings=("task.pool_size=256",),
+        run=(),
+        seeds=3,
+        samples=32,
+        like="smollm2",
+    ),
     "smollm2, completion": Case(
         config="examples/arithmetic_smollm2.toml",
         recipes=("grpo", "recycle", "dapo", "erpo"),
@@ -96,8 +110,6 @@ CASES: Mapping[str, Case] = {
         seeds=3,
     ),
 }
-SAMPLES = 8
-"""Samples of a prompt in the profiles."""
 
 
 def set_words(settings: Sequence[str]) -> list[str]:
@@ -107,14 +119,14 @@ def set_words(settings: Sequence[str]) -> list[str]:
 
 def filed(name: str) -> str:
     """The name of a case in names of files."""
-    return name.replace(", ", "-")
+    return name.replace(", ", "-").replace(" ", "-")
 
 
 def profiled(name: str, directory: Path) -> Path:
     """The profile of a case, made unless it is there."""
     out, case = (directory / f"{filed(name)}.parquet").resolve(), CASES[name]
     if not out.exists():
-        command = ["profile", case.config, *set_words(case.settings), "--samples", str(SAMPLES), "--out", str(out)]
+        command = ["profile", case.config, *set_words(case.settings), "--samples", str(case.samples), "--out", str(out)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         subprocess.run([sys.executable, "-m", "rekindle", *command], cwd=arms.ROOT, env=environment, check=True)
     return out
@@ -129,12 +141,15 @@ def run_arguments(name: str, recipe: str, seed: int, profile: Path) -> list[str]
 
 def run_directory(runs: Path, name: str, recipe: str, seed: int) -> Path:
     """Where a run is kept."""
-    return runs / f"{filed(name)}-{recipe}-{seed}"
+    return runs / f"{filed(CASES[name].like or name)}-{recipe}-{seed}"
 
 
 def make_runs(name: str, runs: Path) -> None:
     """Profile a case and make its missing runs."""
     profile, case = profiled(name, runs), CASES[name]
+    if case.like:
+        make_runs(case.like, runs)
+        return
     arms.run_all(
         [
             (run_arguments(name, recipe, seed, profile), run_directory(runs, name, recipe, seed))

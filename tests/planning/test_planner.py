@@ -8,7 +8,7 @@ import pytest
 from rekindle.planning.advice import advice, samples_to_measure
 from rekindle.planning.belief import RateBelief, believe
 from rekindle.planning.closed_form import closed_form_totals
-from rekindle.planning.first_visits import fitted_gain
+from rekindle.planning.gains import GAIN, drawn_gains, fitted_gain
 from rekindle.planning.measures import MEASURES, flops_of, interval, profile_rollouts, ratio
 from rekindle.planning.pass_rates import PassRates, grouped_rates
 from rekindle.planning.plan_recipes import Arm, arms_of, has_closed_form, is_single
@@ -248,9 +248,25 @@ def test_the_gain_of_simulated_visits_is_found():
     samples = np.full(20_000, 4)
     successes = rng.binomial(samples, rate_of(odds))
     assert fitted_gain(amounts, successes, samples) == pytest.approx(0.2, rel=0.15)
-    assert fitted_gain(10 - amounts, successes, samples) == 0.0
+    assert fitted_gain(10 - amounts, successes, samples) == pytest.approx(GAIN / 100)
     assert fitted_gain(amounts[:50], successes[:50], samples[:50]) is None
     assert fitted_gain(amounts, np.minimum(successes, 1), np.ones(20_000, int)) is None
+
+
+def test_few_visits_say_little_of_the_gain():
+    rng = np.random.default_rng(1)
+    amounts, successes = rng.uniform(0, 4, 120), rng.binomial(4, 0.02, 120)
+    assert fitted_gain(amounts, successes, np.full(120, 4)) == pytest.approx(GAIN, rel=0.7)
+
+
+def test_any_first_few_gains_are_spread():
+    gains = drawn_gains(0.1, 200, known=False)
+    assert gains[0] == pytest.approx(0.1)
+    for few in (7, 15, 127):
+        assert np.median(gains[:few]) == pytest.approx(0.1)
+        assert len(np.unique(gains[:few])) == few
+    assert np.quantile(gains, [0.025, 0.975]) == pytest.approx([0.1 / 2.5, 0.1 * 2.5], rel=0.1)
+    assert set(drawn_gains(0.3, 5, known=True)) == {0.3}
 
 
 # -- advice -----------------------------------------------------------------------------------------------------------

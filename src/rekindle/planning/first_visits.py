@@ -6,22 +6,16 @@ import numpy as np
 
 from rekindle.observability.formatting import counted
 from rekindle.observability.runs import Run, load_run
-from rekindle.planning.belief import believe
+from rekindle.planning.gains import MOVED, fitted_gain
 from rekindle.planning.pass_rates import Counts, Floats, PassRates, grouped_rates
-from rekindle.planning.simulated_policy import UNEVENNESS, rate_of, rise, step_odds
+from rekindle.planning.simulated_policy import rise
 from rekindle.scheduling.profiling import ProfileError
 
-__all__ = ["fitted_gain", "opened_run", "rates_of_run"]
+__all__ = ["opened_run", "rates_of_run"]
 
-MOVED = 0.5
-"""Ability until which visits count as those of the start policy."""
 _COLUMNS = ("step", "samples", "successes", "tokens", "prompt")
 MOST = 2**53
 """Largest number of prompts or parameters that is believed."""
-FEWEST_VISITS = 100
-"""Visits of two rollouts and more from which a gain is fitted."""
-PARTS, RATES, RISES, GAINS, MOST_RISE = 20, 200, 60, 121, 8.0
-"""Of the fit: draws of the rates at the start, prompts of each, rises of the ability up to the last, gains tried."""
 
 _FIRST = """
 select min(step) step, sum(n) samples, sum(successes) successes, sum(generated_tokens) tokens, sum(prompt_tokens) prompt
@@ -89,47 +83,3 @@ def _amounts(run: Run, steps: Counts) -> Floats:
     signal = {row["step"]: row["groups"] for row in run.query(_SIGNAL)}
     amount = np.cumsum(rise([signal.get(step, 0) / batch for step in range(int(steps.max()) + 1)]))
     return np.asarray(amount[np.maximum(steps - 1, 0)])
-
-
-def fitted_gain(amounts: Floats, successes: Counts, samples: Counts) -> float | None:
-    """The gain at which the mean success rate rises as it did, by least squares; None with too little to see.
-
-    Visits at different steps are of alike prompts, so their mean rate rises with the ability alone. The rates at the
-    start are those of the first visits, until the policy has moved a little by a rough gain.
-
-    Args:
-        amounts: [N] rises of the ability before each visit, in gains.
-        successes: [N].
-        samples: [N] at least 2 in the visits that say something of p (1 - p).
-    """
-    several = samples > 1
-    if np.count_nonzero(several) < FEWEST_VISITS or amounts.max() - amounts.min() < 1:
-        return None
-    rough = _rough_gain(amounts, successes / samples, successes[several], samples[several])
-    if not rough:
-        return rough
-    early = amounts * rough <= MOVED
-    odds = _odds_at_start(successes[early], samples[early])
-    abilities = np.linspace(-MOVED, MOST_RISE, RISES)[:, None]
-    ways = np.sqrt(np.maximum(abilities, 0)) * UNEVENNESS * np.random.default_rng(0).standard_normal(len(odds))
-    means = rate_of(odds + abilities + ways).mean(axis=1)
-    gains = rough * np.geomspace(1 / 8, 8, GAINS)
-    expected = np.interp(gains[:, None] * (amounts - amounts[early].mean()), abilities[:, 0], means)
-    misses = (samples * (successes / samples - expected) ** 2).sum(axis=1)
-    return float(gains[misses.argmin()])
-
-
-def _odds_at_start(successes: Counts, samples: Counts) -> Floats:
-    """Log-odds of a step, of prompts like these."""
-    right, asked, prompts, lengths = grouped_rates(successes, samples, where="first visits")
-    belief = believe(PassRates(successes=right, samples=asked, prompts=prompts, sampled_tokens=lengths), draws=PARTS)
-    rng = np.random.default_rng(0)
-    cells = np.repeat(np.arange(len(prompts)), prompts)
-    return step_odds(np.concatenate([belief.drawn_rates(one, rng.choice(cells, RATES), rng) for one in range(PARTS)]))
-
-
-def _rough_gain(amounts: Floats, rates: Floats, successes: Counts, samples: Counts) -> float | None:
-    """Slope of the success rates by E[p (1 - p)]; None where no prompt is between."""
-    slope, _ = np.polyfit(amounts, rates, 1)
-    within = float(np.mean(successes * (samples - successes) / (samples * (samples - 1))))
-    return max(0.0, float(slope) / within) if within else None

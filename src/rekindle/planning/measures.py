@@ -1,6 +1,7 @@
 """Numbers of a plan by name: shares, signal per rollout, costs; each for every simulated run of an arm."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
@@ -44,10 +45,16 @@ OF_GROUPS = {"all_wrong", "all_correct", "with_signal", "rollouts_per_signal", "
 
 
 def interval(plan: ArmPlan, measure: str, totals: Totals | None = None) -> Interval | None:
-    """The interval of a measure; None where it has no meaning or is not known."""
+    """The interval of a measure; None where it has no meaning or is not known.
+
+    Rollouts per group with signal are those of all runs together, lest one with hardly any signal counts most.
+    """
     if measure in OF_GROUPS and is_single(plan.arm.config):
         return None
-    found = interval_of(MEASURES[measure](plan.totals if totals is None else totals))
+    chosen = plan.totals if totals is None else totals
+    found = interval_of(MEASURES[measure](chosen))
+    if measure == "rollouts_per_signal" and chosen.trained.any():
+        found = replace(found, mean=float(chosen.rollouts.sum() / chosen.trained.sum()))
     return found if np.isfinite(found.mean) else None
 
 

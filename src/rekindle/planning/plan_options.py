@@ -12,9 +12,10 @@ import numpy as np
 from rekindle.planning.cluster import LATENCIES, MEAN_TOKENS, ClusterSettings
 from rekindle.planning.cluster_plan import ClusterPlan
 from rekindle.planning.first_visits import rates_of_run
+from rekindle.planning.gains import GAIN
 from rekindle.planning.pass_rates import PassRates
 from rekindle.planning.plan_recipes import FEW, FEW_ON_CLUSTER, Arm, arms_of
-from rekindle.planning.planner import GAIN, PlanSettings
+from rekindle.planning.planner import PlanSettings
 from rekindle.planning.shapes import SHAPES, shape_of
 from rekindle.planning.sources import load_rates
 from rekindle.planning.totals import Horizon

@@ -173,7 +173,9 @@ def _cluster(plan: Plan) -> str:
 def assumptions(plan: Plan) -> list[str]:
     """What the plan takes for granted, in sentences."""
     settings = plan.settings
-    spread = "as given or measured" if settings.gain_known else "a guess; the intervals allow for 6 times less or more"
+    spread = (
+        "as given or measured" if settings.gain_known else "a guess; the intervals allow for 2.5 times less or more"
+    )
     return [
         "Success rates of the pool: a share that is almost never solved, a share that almost always is, the rest "
         "Beta(a, b); the profile's counts update it for every prompt.",

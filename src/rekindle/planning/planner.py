@@ -4,11 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from rekindle.planning.belief import RateBelief, believe
 from rekindle.planning.closed_form import closed_form_totals
 from rekindle.planning.cluster_plan import ClusterArm, ClusterPlan, plan_on_cluster
+from rekindle.planning.gains import GAIN, drawn_gains
 from rekindle.planning.pass_rates import Floats, PassRates
 from rekindle.planning.plan_recipes import Arm, has_closed_form
 from rekindle.planning.simulation import simulated_totals
@@ -16,12 +15,8 @@ from rekindle.planning.totals import Horizon, Totals
 from rekindle.scheduling.history import TaskIds
 from rekindle.scheduling.profiling import ProfileError
 
-__all__ = ["FASTER", "GAIN", "GAIN_SPREAD", "ArmPlan", "Plan", "PlanSettings", "Progress", "make_plan"]
+__all__ = ["FASTER", "ArmPlan", "Plan", "PlanSettings", "Progress", "make_plan"]
 
-GAIN = 0.08
-"""Rise of the ability in an update whose groups all have signal, where no run says it."""
-GAIN_SPREAD = float(np.log(2.5))
-"""Standard deviation of its logarithm."""
 FASTER = 3.0
 """Factor of the gain in the table of what it changes."""
 RUNS, FEWEST_RUNS, GROUPS_AT_ONCE, SENSITIVITY_RUNS = 10, 2, 50_000, 2
@@ -144,7 +139,7 @@ def make_plan(
     progress("success rates", 0.0)
     belief = believe(rates, settings.seed)
     plan = Plan(rates, belief, settings)
-    gains = _gains(settings, len(belief))
+    gains = drawn_gains(settings.gain, len(belief), known=settings.gain_known)
     ids = None if cluster is None else TaskIds(map(str, range(settings.prompts)))
     for number, arm in enumerate(arms):
 
@@ -187,12 +182,6 @@ def _on_cluster(
             plan.arms.append(ArmPlan(arm, plan.on_cluster[-1].totals, simulated=True))
     if has_closed_form(arm.config, plan.settings.prompts):
         plan.arms.append(ArmPlan(arm, _totals(arm, plan, gains, simulated=False, step=step), simulated=False))
-
-
-def _gains(settings: PlanSettings, draws: int) -> Floats:
-    rng = np.random.default_rng((settings.seed, 0x6A))
-    spread = 0.0 if settings.gain_known else GAIN_SPREAD
-    return np.asarray(settings.gain * np.exp(spread * rng.standard_normal(draws)))
 
 
 def _planned(arm: Arm, plan: Plan, gains: Floats, step: Callable[[float], None]) -> ArmPlan:
