@@ -38,7 +38,7 @@ def drawn_gains(gain: float, draws: int, *, known: bool) -> Floats:
 
 def _place(number: int) -> float:
     """The number-th place of van der Corput's sequence: 1/2, 1/4, 3/4, 1/8, ..."""
-    return int(f"{number:b}"[::-1], 2) / 2 ** number.bit_length()
+    return int(f"{number:b}"[::-1], 2) / (1 << number.bit_length())
 
 
 def fitted_gain(amounts: Floats, successes: Counts, samples: Counts) -> float | None:
