@@ -86,6 +86,14 @@ def test_later_checkpoints_than_the_one_to_go_on_from_are_set_aside_until_they_a
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-5"]
 
 
+def test_a_deletion_that_was_killed_is_made_up_for(policy, tmp_path):
+    for step in (3, 4, 5):
+        checkpoints(tmp_path, keep=9).save(step, policy, TRAINER, {})
+    (tmp_path / "checkpoints" / ".step-2-old").mkdir()
+    checkpoints(tmp_path, keep=1).prepare(5)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-5"]
+
+
 def test_the_last_two_have_a_state_of_the_optimizer_and_there_is_never_more_of_it_while_one_is_written(
     policy, tmp_path, monkeypatch
 ):

@@ -92,6 +92,7 @@ class Checkpoints:
         if current is not None:
             for later in [step for step in self.steps() if step > current]:
                 self._set_aside(later)
+            self._delete_old()
             self._publish(self.path(current) / MODEL)
 
     def _set_aside(self, step: int) -> None:
@@ -138,10 +139,17 @@ class Checkpoints:
             ) from error
         self._current = step
         self._publish(final / MODEL)
-        for old in self.steps()[: -self._keep]:
-            shutil.rmtree(self.path(old))
+        self._delete_old()
         shutil.rmtree(self._directory / f"{DAMAGED}step-{step}", ignore_errors=True)
         return final
+
+    def _delete_old(self) -> None:
+        """Delete all but the last checkpoints; a deletion that is killed leaves a name that the next start deletes."""
+        for old in self.steps()[: -self._keep]:
+            hidden = self._directory / f".step-{old}-old"
+            shutil.rmtree(hidden, ignore_errors=True)
+            self.path(old).rename(hidden)
+            shutil.rmtree(hidden, ignore_errors=True)
 
     def _make_room(self) -> None:
         """Delete the optimizer's state of all checkpoints but the last; the next one is written beside that."""
