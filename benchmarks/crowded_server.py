@@ -47,8 +47,8 @@ def main() -> int:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         server, url = started(Path(folder))
-        attackers = subprocess.Popen([sys.executable, __file__, "--hostile", str(given.hostile), "--attack", url, given.attacks]) \
-            if given.hostile else None  # fmt: skip
+        attack = [sys.executable, __file__, "--hostile", str(given.hostile), "--attack", url, given.attacks]
+        attackers = subprocess.Popen(attack) if given.hostile else None
         try:
             result = measured(server, url, given)
         finally:
