@@ -15,8 +15,11 @@ from rekindle.planning.totals import Interval, interval_of
 __all__ = ["advice", "samples_to_measure"]
 
 BASE, VARIANCE = "grpo", "variance_per_rollout"
-UNSURE = 0.5
-"""Width of the interval of the share with signal, as a part of it, from which more samples are advised."""
+UNSURE = 0.3
+"""Width of the interval of the share with signal, as a part of it, from which more samples are advised.
+
+Below it the share is known within 15 %, the error that plans are held to in ``benchmarks/plan_truth.py``.
+"""
 MORE_SAMPLES = (4, 8, 16, 32, 64)
 USUAL_SIZE = 8
 MOST_MEASURED = 2_000
