@@ -11,6 +11,14 @@ import pytest
 from rekindle.interrupts import Interrupts, Pace
 
 
+@pytest.fixture(autouse=True)
+def terminal():
+    """SIGHUP as it is where these tests are not run with nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_first_signal_lets_the_step_finish_and_is_said(number):
     said = []
