@@ -93,7 +93,7 @@ OF_A_LEDGER: dict[str, Damage] = {
 
 
 def damages_of(run: Path, checkpoint: str) -> Iterator[tuple[str, str, Damage]]:
-    """(file, damage, what does it) for every file of a run directory that is not empty, its last checkpoint among them.
+    """(file, damage, what does it) for every file of a run directory that has bytes, its last checkpoint among them.
 
     Args:
         run: The run directory.
@@ -102,12 +102,8 @@ def damages_of(run: Path, checkpoint: str) -> Iterator[tuple[str, str, Damage]]:
     for path in sorted(run.rglob("*")):
         name = path.relative_to(run).as_posix()
         outer = name.startswith("checkpoints/") and not name.startswith(f"checkpoints/{checkpoint}/")
-        if (
-            path.is_file()
-            and path.stat().st_size
-            and not outer
-            and not name.startswith((".lock", "model/", "report.html"))
-        ):
+        has_bytes = path.is_file() and path.stat().st_size > 0
+        if has_bytes and not outer and not name.startswith((".lock", "model/", "report.html")):
             for damage, act in OF_A_FILE.items():
                 yield name, damage, act
     for damage, act in OF_A_STATE.items():

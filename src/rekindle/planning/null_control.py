@@ -21,12 +21,14 @@ def write_null_control(config: Config, directory: Path, simulations: int = 3) ->
     step.
 
     Self-play has no null control: its questions are created during the run, so the first step does not represent them.
+    Nor has a run whose metrics have a gap: its share is not known.
     """
     if config.pool.kind != "recycling" or plays_itself(config):
         return
     run = load_run(directory)
     first = list(run.groups("step = 1 AND fate != 'failed'"))
-    if not first:
+    steps = [line["step"] for line in run.metrics]
+    if not first or not steps or steps != list(range(len(steps))):
         return
     rng = np.random.default_rng(config.train.seed)
     size, frozen = int(run.metrics[-1]["pool/size"]), []
