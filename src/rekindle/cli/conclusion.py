@@ -19,7 +19,9 @@ def conclude(run: "Run") -> None:
     """Show the results of a finished run, its files and the next commands."""
     if run.ending == "bound":
         say(f"rekindle: stopped: {run.bound}")
-    print(f"{'interrupted after' if run.ending == 'interrupted' else 'finished'} step {run.metrics[-1]['step']}")
+    after = "after " if run.ending == "interrupted" else ""
+    step = f" {after}step {run.metrics[-1]['step']}" if run.metrics else ""
+    print(f"{'interrupted' if after else 'finished'}{step}")
     for name, words in results(run):
         print(f"  {name:<13}  {words}")
     if run.ending == "interrupted":

@@ -163,8 +163,8 @@ def _status(run: SweepRun) -> Status:
     """Status of a run before the sweep begins or goes on."""
     status = Status(run, step=last_step(run))
     if (ending := ended_before(run)) and (found := finished_run(run)):
-        last = found.metrics[-1]
-        status.found(State(ending), int(last["step"]), number(last, "total_seconds") or 0.0)
+        last = found.metrics[-1] if found.metrics else {}
+        status.found(State(ending), int(last.get("step", 0)), number(last, "total_seconds") or 0.0)
         status.why = found.bound
         status.accuracy = next(
             (number(one, "eval/accuracy") for one in found.metrics[::-1] if "eval/accuracy" in one), None
