@@ -97,9 +97,12 @@ def test_a_process_without_its_terminal_finishes_its_step(tmp_path):
     master, terminal = pty.openpty()
     command = [sys.executable, "-c", LOSING, str(tmp_path / "end")]
     child = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True)
-    os.close(terminal)
-    assert b"begun" in os.read(master, 100)
-    os.close(master)
-    child.send_signal(signal.SIGHUP)
-    assert child.wait(60) == 0
+    try:
+        os.close(terminal)
+        assert b"begun" in os.read(master, 100)
+        os.close(master)
+        child.send_signal(signal.SIGHUP)
+        assert child.wait(60) == 0
+    finally:
+        child.kill()
     assert (tmp_path / "end").read_text() == "finished"
