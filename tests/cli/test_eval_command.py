@@ -119,7 +119,9 @@ def test_an_interrupted_evaluation_says_how_to_go_on(sets, tmp_path):
     arguments = command(sets, "--out", tmp_path / "out")
     done = signalled(arguments, JOURNAL_LINE, 20, signal.SIGINT)
     assert done.returncode == 130
-    assert done.stderr.splitlines()[-1] == "interrupted; to continue, repeat the command"
+    assert (
+        done.stderr.splitlines()[-1] == "rekindle: interrupted during the evaluation; to continue, repeat the command"
+    )
     assert not (tmp_path / "out" / "results.json").exists()
 
 
