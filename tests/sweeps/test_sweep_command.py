@@ -214,7 +214,7 @@ def test_a_run_that_fails_or_is_bound_does_not_stop_the_others(tmp_path, capsys)
     output = capsys.readouterr()
     assert "grpo-0  done, step 4" in output.out
     assert "grpo-1  failed" in output.out
-    assert "delete it to resume from an earlier checkpoint" in output.out
+    assert "is damaged, and no other checkpoint is whole" in output.out
     assert f"log: {out / 'logs' / 'grpo-1.log'}" in output.out
     assert "Traceback" not in (out / "logs" / "grpo-1.log").read_text()
 
