@@ -162,11 +162,16 @@ def rss_mb(pid: int) -> int:
 # -- hostile connections, in a process of their own -------------------------------------------------------------------
 
 
+async def dripped(writer, head, piece, pieces, pause):
+    writer.write(head)
+    for _ in range(pieces):
+        writer.write(piece)
+        await writer.drain()
+        await asyncio.sleep(pause)
+
+
 async def slow_head(reader, writer, rng):
-    writer.write(HEAD)
-    for _ in range(60):
-        writer.write(b"X: y\r\n")
-        await asyncio.sleep(1.0)
+    await dripped(writer, HEAD, b"X: y\r\n", 60, 1.0)
 
 
 async def silence(reader, writer, rng):
@@ -174,19 +179,11 @@ async def silence(reader, writer, rng):
 
 
 async def slow_body(reader, writer, rng):
-    writer.write(HEAD + b"Content-Length: 10000000\r\n\r\n")
-    for _ in range(60):
-        writer.write(b" " * 1000)
-        await writer.drain()
-        await asyncio.sleep(1.0)
+    await dripped(writer, HEAD + b"Content-Length: 10000000\r\n\r\n", b" " * 1000, 60, 1.0)
 
 
 async def large_body(reader, writer, rng):
-    writer.write(HEAD + b"Content-Length: 16000000\r\n\r\n")
-    for _ in range(10):
-        writer.write(b" " * 1_000_000)
-        await writer.drain()
-        await asyncio.sleep(2)
+    await dripped(writer, HEAD + b"Content-Length: 16000000\r\n\r\n", b" " * 1_000_000, 10, 2.0)
     await asyncio.sleep(20)
 
 

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate"]
 
-WARNINGS = "warnings.jsonl"
-"""File of the warnings in the directory of an evaluation."""
 GIVEN = "tasks"
 """Name of the set of rows that a script hands over."""
 
@@ -220,7 +218,7 @@ def _evaluated(
 ) -> "Results | None":
     from rekindle.assembly import workbench
     from rekindle.assembly.evaluations import evaluate_bench
-    from rekindle.observability.warnings_log import warnings_kept_in
+    from rekindle.observability.warnings_log import WARNINGS, warnings_kept_in
     from rekindle.warm_starts.stage import policy_directories
 
     config, tasks = inputs.config, inputs.tasks

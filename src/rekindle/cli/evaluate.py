@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rekindle.cli.messages import messages, say
 from rekindle.cli.options import add_config, resolved, user_path
 from rekindle.observability.formatting import duration
+from rekindle.observability.warnings_log import WARNINGS
 from rekindle.types import UserError
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add"]
 
-RESULTS, TABLE, TRANSCRIPTS, WARNINGS = "results.json", "table.md", "transcripts.jsonl", "warnings.jsonl"
+RESULTS, TABLE, TRANSCRIPTS = "results.json", "table.md", "transcripts.jsonl"
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rekindle.observability.metrics import MetricsWriter
 from rekindle.observability.step_log import StepLog
-from rekindle.observability.warnings_log import WarningsLog
+from rekindle.observability.warnings_log import WARNINGS, WarningsLog
 from rekindle.records.run_files import RunFiles
 from rekindle.scheduling.ledger import LEDGER, Ledger
 
@@ -26,7 +26,7 @@ def opened_run_files(directory: Path, *, proposals: str | None = None, samples: 
         yield RunFiles(
             ledger=stack.enter_context(closing(Ledger(directory / LEDGER))),
             metrics=stack.enter_context(MetricsWriter(directory / "metrics.jsonl")),
-            warnings=stack.enter_context(WarningsLog(directory / "warnings.jsonl")),
+            warnings=stack.enter_context(WarningsLog(directory / WARNINGS)),
             proposals=None if proposals is None else stack.enter_context(StepLog(directory / proposals)),
             samples=stack.enter_context(StepLog(directory / "samples.jsonl")) if samples else None,
         )

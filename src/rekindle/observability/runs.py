@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rekindle.observability.ledger_file import LEDGER_COLUMNS, RunError, check_rows, open_ledger
 from rekindle.observability.metrics import read_metrics
 from rekindle.observability.step_log import StepLogError, read_step_log
-from rekindle.observability.warnings_log import KeptWarning, read_warnings
+from rekindle.observability.warnings_log import WARNINGS, KeptWarning, read_warnings
 from rekindle.types import Fate
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ class Run:
             RunError: A line of it is broken.
         """
         try:
-            return read_warnings(self.directory / "warnings.jsonl")
+            return read_warnings(self.directory / WARNINGS)
         except StepLogError as error:
             raise RunError(str(error)) from None
 

@@ -20,7 +20,10 @@ from typing import Any
 from rekindle.notices import Notice, opened
 from rekindle.observability.step_log import StepLog, read_step_log
 
-__all__ = ["KeptWarning", "WarningsLog", "read_warnings", "warnings_kept_in"]
+__all__ = ["WARNINGS", "KeptWarning", "WarningsLog", "read_warnings", "warnings_kept_in"]
+
+WARNINGS = "warnings.jsonl"
+"""Name of the file."""
 
 
 def _now() -> datetime:

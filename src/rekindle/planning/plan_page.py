@@ -1,12 +1,12 @@
 """The page of a plan: one HTML file in the frame of the report."""
 
 import math
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from rekindle.evaluation.atomic_write import atomic_write
 from rekindle.observability import page
 from rekindle.observability.formatting import compact, counted, duration, excerpt, grouped, percent
 from rekindle.observability.svg import Bar, Layer, horizontal_bars, stacked_columns
@@ -31,12 +31,8 @@ def write_page(plan: Plan, parameters: int, said: Sequence[str], out: Path) -> N
     Raises:
         UserError: The file cannot be written.
     """
-    unfinished = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        unfinished.write_text(render_page(plan, parameters, said), encoding="utf-8", errors="replace")
-        unfinished.replace(out)
-    except OSError as error:
-        raise UserError(f"{out} cannot be written ({error.strerror or error}); choose another --out") from None
+    with atomic_write(out, UserError, "choose another --out") as partial:
+        partial.write_text(render_page(plan, parameters, said), encoding="utf-8", errors="replace")
 
 
 def render_page(plan: Plan, parameters: int, said: Sequence[str]) -> str:

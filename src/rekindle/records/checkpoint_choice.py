@@ -14,6 +14,7 @@ from rekindle.records.run_state import STATE, fault_of_values, has_digest
 from rekindle.types import UserError
 
 __all__ = [
+    "ARRAYS",
     "CHECKPOINTS",
     "MODEL",
     "OPTIMIZER",
@@ -26,9 +27,9 @@ __all__ = [
     "warn_of_incomplete",
 ]
 
-CHECKPOINTS, MODEL, OPTIMIZER = "checkpoints", "model", "optimizer.safetensors"
+CHECKPOINTS, MODEL, OPTIMIZER, ARRAYS = "checkpoints", "model", "optimizer.safetensors", "scheduler.safetensors"
 NAME = re.compile(r"step-(0|[1-9]\d*)")
-NEEDED = (OPTIMIZER, "scheduler.safetensors")
+NEEDED = (OPTIMIZER, ARRAYS)
 UNOPTIMIZED = "it has no state of the optimizer, which only the last two checkpoints keep"
 
 

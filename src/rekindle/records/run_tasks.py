@@ -15,7 +15,7 @@ from typing import Literal
 
 from rekindle.choices import few
 from rekindle.notices import warn
-from rekindle.records.durable_files import sync
+from rekindle.records.durable_files import replaced
 from rekindle.types import Task, UserError
 
 __all__ = ["RunTasksError", "keep_tasks", "same_pool", "same_tasks"]
@@ -35,13 +35,9 @@ class RunTasksError(UserError):
 
 def keep_tasks(directory: Path, pool: Sequence[Task], held_out: Sequence[Task]) -> None:
     """Write the tasks that a run begins with, whole or not at all."""
-    partial = directory / f".{FILE}"
-    with partial.open("w", encoding="utf-8") as file:
+    with replaced(directory / FILE) as partial, partial.open("w", encoding="utf-8") as file:
         for part, tasks in (("pool", pool), ("held_out", held_out)):
             file.writelines(json.dumps({"set": part, **_line(task), **_for_people(task)}) + "\n" for task in tasks)
-    sync(partial)
-    partial.replace(directory / FILE)
-    sync(directory)
 
 
 def same_tasks(

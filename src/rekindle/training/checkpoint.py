@@ -26,7 +26,7 @@ from safetensors.torch import load_file as load_tensors
 from safetensors.torch import save_file as save_tensors
 
 from rekindle.models.policy import Policy
-from rekindle.records.checkpoint_choice import MODEL, OPTIMIZER, checkpoint_steps
+from rekindle.records.checkpoint_choice import ARRAYS, MODEL, OPTIMIZER, checkpoint_steps
 from rekindle.records.digests import write_digests
 from rekindle.records.durable_files import sync, sync_tree
 from rekindle.records.run_state import FORMAT, READ, STATE, read_values, write_values
@@ -36,7 +36,6 @@ from rekindle.types import UserError
 
 __all__ = ["CheckpointError", "Checkpoints", "damaged"]
 
-ARRAYS = "scheduler.safetensors"
 DAMAGED = "damaged-"
 """Beginning of the name of a checkpoint that its run makes again, until it has."""
 
