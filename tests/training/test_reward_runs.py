@@ -19,6 +19,7 @@ from rekindle.observability.report import write_report
 from rekindle.observability.runs import load_run
 from rekindle.preflight import check_rewards
 from rekindle.records.endings import Ending
+from rekindle.records.run_directory import note_ending
 from rekindle.tasks.loading import TaskSet
 from rekindle.types import Task, UserError
 from rekindle.verifiers.verifier import Verdict, VerifierError
@@ -149,7 +150,9 @@ def right(completions, answer):
 
     file.write_text(FILE)
     with pytest.warns(RekindleWarning, match='the file of the reward "right" has changed since the run began'):
-        assert finish(config, tmp_path / "run", resume=True)[0] is Ending.DONE
+        assert finish(config, tmp_path / "run", resume=True)[0] is Ending.BOUND, "killed before it told its end"
+    note_ending(tmp_path / "run", "bound", loop.bound)
+    assert finish(config, tmp_path / "run", resume=True)[0] is Ending.DONE
 
 
 @pytest.mark.slow

@@ -251,7 +251,7 @@ def test_a_retriever_that_dies_ends_the_run_at_its_bound_and_it_goes_on_when_it_
             ending = loop.run(dies_after_two)
     assert (ending, ending.value, loop.step, loop.version) == (Ending.BOUND, 3, 4, 2)
     assert "2 steps in a row had nothing to train on" in loop.bound
-    assert "continue with --resume" in loop.bound
+    assert "continue with --resume and a higher bound" in loop.bound
     assert any("of 4 groups failed (retriever)" in text for text in loop.screen.warnings)
     lines, rows = without_clocks(run), ledger_rows(run)
     assert [line["groups/failed"] for line in lines[1:3]] == [0, 0]
@@ -268,6 +268,9 @@ def test_a_retriever_that_dies_ends_the_run_at_its_bound_and_it_goes_on_when_it_
     assert_nothing_void_was_trained(updates, played)
     with served(corpus, port=urlsplit(url).port):
         ending, loop = finish(config, run, resume=True)
+        assert (ending, loop.step) == (Ending.BOUND, 4), "its end is part of its state"
+        raised = over_http(tmp_path, url, "train.steps=6", "train.max_steps_without_signal=3", "train.group_size=8")
+        ending, loop = finish(raised, run, resume=True)
     assert (ending, loop.step) == (Ending.DONE, 6)
     assert loop.version > 2
 
