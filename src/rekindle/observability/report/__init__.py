@@ -1,9 +1,10 @@
 """The report of a run: one self-contained HTML file that opens offline and is understood from its first screen."""
 
-import os
 from pathlib import Path
 
+from rekindle.evaluation.atomic_write import atomic_write
 from rekindle.observability import page
+from rekindle.observability.ledger_file import RunError
 from rekindle.observability.narrative import title
 from rekindle.observability.report import sections
 from rekindle.observability.report.costs import cost, saved
@@ -32,16 +33,15 @@ _LAST = (
 def write_report(directory: str | Path) -> Path:
     """Write ``report.html`` into the directory of a finished or active run, and return its path.
 
+    A reload never shows half a page. Lone surrogates of a policy's text, which UTF-8 cannot encode, become "?".
+
     Raises:
-        RunError: There is no run, or one of its files is broken.
+        RunError: There is no run, one of its files is broken, or the report cannot be written.
     """
     run = load_run(directory)
     path, text = run.directory / "report.html", render_report(Summary(run))
-    # Written to a temporary file and renamed, so that a reload never shows half a page. A policy's text may contain
-    # lone surrogates, which UTF-8 cannot encode.
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_text(text, encoding="utf-8", errors="replace")
-    unfinished.replace(path)
+    with atomic_write(path, RunError, "free space, then write it with `rekindle report`") as partial:
+        partial.write_text(text, encoding="utf-8", errors="replace")
     return path
 
 
