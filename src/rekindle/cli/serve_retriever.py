@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
+from rekindle.allocator import returning_freed_memory
 from rekindle.cli.messages import say
 from rekindle.cli.options import user_path
 from rekindle.types import UserError
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["add"]
 
 INTERRUPTED = 130
+FREED_SECONDS = 5.0
+"""How often memory that requests have freed is returned to the system."""
 DEFAULT_TITLE_WEIGHT = 2.0
 
 
@@ -74,7 +77,8 @@ def _serve(options: argparse.Namespace) -> int:
             title_weight=DEFAULT_TITLE_WEIGHT if options.title_weight is None else options.title_weight,
             on_progress=index_progress(say, steps=100),
         )
-        with closing(found.retriever), _stopped_by_signals(server) as signals:
+        freed = returning_freed_memory(FREED_SECONDS)
+        with closing(found.retriever), freed, _stopped_by_signals(server) as signals:
             server.run(
                 found.retriever, documents=found.documents, on_ready=lambda: _announce(server.url, found.documents)
             )
