@@ -45,6 +45,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=5.0, help="of a round")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--pause", type=float, default=1.0, help="mean seconds between two requests of a client")
+    parser.add_argument("--timeout", type=float, default=30.0, help="seconds that a client waits for an answer")
     parser.add_argument("--attacks", default="", help="names of attacks, with commas (default: all)")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
@@ -56,6 +57,7 @@ def main() -> int:
         finally:
             server.send_signal(signal.SIGTERM)
             result["exit_code"], result["seconds_to_end"] = ended(server)
+        result["load"] = round(os.getloadavg()[2], 1)
         result["lines_printed"] = (Path(folder) / "errors").read_text().count("\n")
     print(json.dumps(result, indent=2))
     if given.out:
@@ -90,7 +92,7 @@ def ended(server: subprocess.Popen) -> tuple[int, float]:
 def measured(server: subprocess.Popen, url: str, given: argparse.Namespace) -> dict:
     counts, seconds, over = Counter(), [], threading.Event()
     clients = [
-        threading.Thread(target=honest, args=(url, number, over, given.pause, counts, seconds))
+        threading.Thread(target=honest, args=(url, number, over, given, counts, seconds))
         for number in range(given.clients)
     ]
     for client in clients:
@@ -123,10 +125,12 @@ def one_round(server: subprocess.Popen, url: str, given: argparse.Namespace) -> 
             "peak": max(memory), "afterwards": rss_mb(server.pid)}  # fmt: skip
 
 
-def honest(url: str, number: int, over: threading.Event, pause: float, counts: Counter, seconds: list) -> None:
+def honest(
+    url: str, number: int, over: threading.Event, given: argparse.Namespace, counts: Counter, seconds: list
+) -> None:
     rng, parts = random.Random(number), urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
-    time.sleep(rng.random() * pause)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=given.timeout)
+    time.sleep(rng.random() * given.pause)
     while not over.is_set():
         wanted = [rng.randrange(DOCUMENTS) for _ in range(rng.choice((1, 1, 2, 3)))]
         begun = time.monotonic()
@@ -137,7 +141,7 @@ def honest(url: str, number: int, over: threading.Event, pause: float, counts: C
             counts["refused"] += 1
         elif found != [document(one)["contents"] for one in wanted]:
             counts["wrong"] += 1
-        over.wait(rng.expovariate(1 / pause))
+        over.wait(rng.expovariate(1 / given.pause))
     connection.close()
 
 
@@ -163,7 +167,7 @@ def summary(given: argparse.Namespace, counts: Counter, seconds: list, rounds: l
     at = {name: round(seconds[min(len(seconds) - 1, int(q * len(seconds)))], 3) for name, q in
           (("median", 0.5), ("p99", 0.99), ("longest", 1.0))}  # fmt: skip
     return {
-        "clients": given.clients, "hostile": given.hostile, "minutes": given.minutes, **counts,
+        "clients": given.clients, "hostile": given.hostile, "minutes": given.minutes, "timeout": given.timeout, **counts,
         "wrong": counts["wrong"], "refused_share": round(refused, 5), "seconds": at, "memory_mb": rounds,
         "open_files": len(os.listdir(f"/proc/{pid}/fd")),
         "holds": counts["wrong"] == 0 and refused <= REFUSED_SHARE and flat and counts["asked"] > 0,

@@ -1,4 +1,4 @@
-"""Accepting connections one at a time, while there is room for them.
+"""Accepting connections, a few at a time and while there is room for them.
 
 asyncio's own server accepts as many as are waiting, thousands at once, and a server that has to read all of them
 answers nobody for seconds. Here they wait in the kernel's queue, and clients see a slow server. When there has been no
@@ -7,14 +7,17 @@ room for some seconds, they are told so with status 503.
 
 import asyncio
 import contextlib
+import itertools
 import socket
-from collections.abc import Callable
-from typing import Never
+from collections.abc import Callable, Coroutine
+from typing import Any, Never
 
 from rekindle.retrieval.connections import REFUSAL, Connections
 
 __all__ = ["MOST_REFUSED", "accept_all"]
 
+AT_ONCE = 64
+"""Connections that are accepted before others have their turn."""
 MOST_REFUSED = 64
 """Connections that are being refused at the same time."""
 LINGER_SECONDS = 1.0
@@ -33,35 +36,39 @@ async def accept_all(
         connections: Says whether there is room.
         protocol: Makes the protocol of a connection.
     """
+    loop = asyncio.get_running_loop()
+    begun: set[asyncio.Task[None]] = set()
     refusals: set[asyncio.Task[None]] = set()
-    while True:
+    for number in itertools.count(1):
         try:
-            await _accept(listening, connections, protocol, refusals)
+            accepted, _ = await loop.sock_accept(listening)  # at once, where a connection waits
         except ConnectionError:  # the client is gone
             continue
         except OSError:
             await asyncio.sleep(RETRY_SECONDS)
-
-
-async def _accept(
-    listening: socket.socket,
-    connections: Connections,
-    protocol: Callable[[], asyncio.Protocol],
-    refusals: set[asyncio.Task[None]],
-) -> None:
-    """Accept one connection, or begin to refuse it."""
-    loop = asyncio.get_running_loop()
-    accepted, _ = await loop.sock_accept(listening)
-    with contextlib.ExitStack() as unless_taken:
-        unless_taken.enter_context(accepted)
-        if await connections.room():
-            await loop.connect_accepted_socket(protocol, accepted)
+            continue
+        if await _has_room(connections, accepted):
+            _begin(begun, connections.connect(accepted, protocol))
         else:
-            if len(refusals) >= MOST_REFUSED:
-                await asyncio.wait(refusals, return_when=asyncio.FIRST_COMPLETED)
-            refusals.add(task := asyncio.create_task(_refuse(accepted)))
-            task.add_done_callback(refusals.discard)
-        unless_taken.pop_all()
+            _begin(refusals, _refuse(accepted))
+        if len(refusals) >= MOST_REFUSED:
+            await asyncio.wait(refusals, return_when=asyncio.FIRST_COMPLETED)
+        if number % AT_ONCE == 0:
+            await asyncio.sleep(0)
+    raise AssertionError
+
+
+def _begin(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
+    tasks.add(task := asyncio.create_task(work))
+    task.add_done_callback(tasks.discard)
+
+
+async def _has_room(connections: Connections, accepted: socket.socket) -> bool:
+    try:
+        return await connections.room()
+    except asyncio.CancelledError:
+        accepted.close()
+        raise
 
 
 async def _refuse(accepted: socket.socket) -> None:

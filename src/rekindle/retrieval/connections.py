@@ -17,6 +17,7 @@ its client. The next client waits for room, and is refused where none was found 
 import array
 import asyncio
 import fcntl
+import socket
 import termios
 from collections.abc import Callable
 from contextlib import suppress
@@ -55,6 +56,8 @@ class Connections:
         self._most, self._head_seconds = most, head_seconds
         self._idle_seconds = idle_seconds + IDLE_GRACE_SECONDS
         self._open: dict[tuple[str, int] | None, _Watched] = {}
+        self._coming = 0
+        """Connections that are accepted, and have no protocol yet."""
         self._left = asyncio.Event()
         self._is_full = False
 
@@ -95,10 +98,10 @@ class Connections:
             watched.abort()
 
     async def room(self) -> bool:
-        """Wait until another connection may be open, making room for it; False where there was none for a while."""
+        """Wait for the place of another connection, and keep it for :meth:`connect`; False where there is none."""
         loop = asyncio.get_running_loop()
         end = loop.time() + (0.0 if self._is_full else ROOM_SECONDS)
-        while len(self._open) >= self._most and not self._evict():
+        while len(self._open) + self._coming >= self._most and not self._evict():
             if loop.time() >= end:
                 self._is_full = True
                 return False
@@ -106,7 +109,17 @@ class Connections:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._left.wait(), LOOK_SECONDS)
         self._is_full = False
+        self._coming += 1
         return True
+
+    async def connect(self, accepted: socket.socket, protocol: Callable[[], asyncio.Protocol]) -> None:
+        """Give a connection that has a place its protocol."""
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(protocol, accepted)
+        except OSError:
+            accepted.close()
+        finally:
+            self._coming -= 1
 
     def _made(self, protocol: Any) -> None:
         self._open[protocol.client] = watched = _Watched(protocol)

@@ -50,8 +50,10 @@ SYMBOL = re.compile(
 """Names of variables and of the constant of integration, with sympy's ``E``, ``I`` and ``pi``."""
 ARITHMETIC = re.compile(r"[0-9.+\-*/%()\s]*")
 ALGEBRA = re.compile(r"[0-9A-Za-zα-ω_.+\-*/%!(),\[\]\s]*")
-REPEATED = re.compile(r"(\d*\.\d*)\[(\d+)\]")
+REPEATED = re.compile(r"(?<!\d)(\d*\.\d*)\[(\d+)\]")
 """Sympy's repeated decimals: ``0.2[1]`` is 0.2111..."""
+LONG_NUMBER = re.compile(r"[\d._]{6001}|(?<=[\d._])[eE][+-]?[0_]*[1-9][\d_]{3}")
+"""More digits than ``MAX_BITS`` has, or an exponent from 1,000: Python reads ``1e-9999999999`` as 0, sympy computes it."""
 FACTORIAL = "_factorial"
 
 Guard = Callable[[str, Mapping[str, Any]], bool]
@@ -134,6 +136,8 @@ def _is_bounded(text: str, variables: frozenset[str]) -> bool:
     if not text.strip() or len(text) > MAX_EXPRESSION:
         return False
     plain = REPEATED.sub(r"\1\2", text.strip()).replace("!", f"**{FACTORIAL}")
+    if LONG_NUMBER.search(plain):
+        return False
     try:
         return _bits(ast.parse(plain, mode="eval").body, variables) <= MAX_BITS
     except (_RefusedError, SyntaxError, ValueError, OverflowError, MemoryError, RecursionError):
