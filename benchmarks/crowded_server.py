@@ -167,7 +167,8 @@ def summary(given: argparse.Namespace, counts: Counter, seconds: list, rounds: l
     at = {name: round(seconds[min(len(seconds) - 1, int(q * len(seconds)))], 3) for name, q in
           (("median", 0.5), ("p99", 0.99), ("longest", 1.0))}  # fmt: skip
     return {
-        "clients": given.clients, "hostile": given.hostile, "minutes": given.minutes, "timeout": given.timeout, **counts,
+        "clients": given.clients, "hostile": given.hostile, "minutes": given.minutes, "timeout": given.timeout,
+        **counts,
         "wrong": counts["wrong"], "refused_share": round(refused, 5), "seconds": at, "memory_mb": rounds,
         "open_files": len(os.listdir(f"/proc/{pid}/fd")),
         "holds": counts["wrong"] == 0 and refused <= REFUSED_SHARE and flat and counts["asked"] > 0,
