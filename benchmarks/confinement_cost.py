@@ -26,7 +26,7 @@ from rekindle.verifiers.guards import GUARDS
 from rekindle.verifiers.reasoning_gym import ReasoningGymVerifier
 
 DATA_SETS = (*GUARDS, "spell_backward", "basic_arithmetic", "chain_sum")
-TASKS = 10
+TASKS = 4
 """Tasks of each data set."""
 UNCONFINED = "unconfined"
 
@@ -53,6 +53,7 @@ def measured(rounds: int) -> dict[str, Any]:
         for number in range(rounds):
             for name in sorted(arms, reverse=number % 2 == 1):
                 seconds[name].append(judged(arms[name], items))
+                print(f"round {number + 1} of {rounds}, {name}: {seconds[name][-1]:.2f} s", file=sys.stderr)
     finally:
         for arm in arms.values():
             arm.close()
