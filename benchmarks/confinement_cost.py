@@ -6,12 +6,14 @@ Two servers of reasoning-gym's scorers judge the same answers in turns, each ans
 confines these processes with all layers of this system; the other, which is this file, with none. The answers are the
 reference answers of ``DATA_SETS`` and those of the next task, which are wrong but for a few. Guards are on in both. The
 seconds are those of a server and of its processes, by the kernel's count; the interval is of the mean over rounds, by
-Student's t.
+Student's t. Judging differs more from round to round than confinement costs, so it is also measured alone: processes
+that are forked and end, with and without it, in turns.
 """
 
 import argparse
 import json
 import os
+import resource
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -21,13 +23,15 @@ from rekindle.statistics.intervals import mean_interval
 from rekindle.tasks.reasoning_gym import load_reasoning_gym
 from rekindle.types import Task
 from rekindle.verifiers import worker_main
-from rekindle.verifiers.confinement import available
+from rekindle.verifiers.confinement import available, confine, prepare
 from rekindle.verifiers.guards import GUARDS
 from rekindle.verifiers.reasoning_gym import ReasoningGymVerifier
 
 DATA_SETS = (*GUARDS, "spell_backward", "basic_arithmetic", "chain_sum")
 TASKS = 4
 """Tasks of each data set."""
+EMPTY = 100
+"""Empty processes of a round."""
 UNCONFINED = "unconfined"
 
 
@@ -36,7 +40,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
-    result = measured(given.rounds)
+    result = {"empty_process_ms": alone(given.rounds), **(measured(given.rounds) if given.rounds else {})}
     print(json.dumps(result, indent=2))
     if given.out:
         given.out.write_text(json.dumps(result, indent=2) + "\n")
@@ -63,6 +67,26 @@ def measured(rounds: int) -> dict[str, Any]:
     share = found["difference"]["mean"] / found[UNCONFINED]["mean"]
     return {"layers": available(), "answers": len(items), "right": right["confined"], "rounds": rounds,
             "processor_ms_of_an_answer": found, "share": round(share, 3)}  # fmt: skip
+
+
+def alone(rounds: int) -> dict[str, dict[str, float]]:
+    """Processor milliseconds of an empty process with and without confinement, and the difference."""
+    prepare()
+    found: dict[str, list[float]] = {"confined": [], UNCONFINED: []}
+    for number in range(max(2, rounds)):
+        for name in sorted(found, reverse=number % 2 == 1):
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            for _ in range(EMPTY):
+                if (pid := os.fork()) == 0:
+                    if name == "confined":
+                        confine(1)
+                    os._exit(0)
+                os.waitpid(pid, 0)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            found[name].append(1000 * used / EMPTY)
+    more = [one - other for one, other in zip(found["confined"], found[UNCONFINED], strict=True)]
+    return {name: rounded(values) for name, values in {**found, "difference": more}.items()}
 
 
 def answers(name: str) -> list[tuple[Task, str]]:
