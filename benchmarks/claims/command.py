@@ -5,10 +5,11 @@
     python benchmarks/claims recycling --only toy_few     # one setting
     python benchmarks/claims --plan                       # what it would take, from measured costs
     python benchmarks/claims --fast                       # 20 minutes: three seeds of the toy, one real curve
+    python benchmarks/claims --collect                    # numbers and pages of the runs that are finished
     python benchmarks/claims --docs                       # pages and curves from the numbers there are
 
-Finished runs are kept in --runs, stopped ones are resumed, and claims share equal runs. After each setting its numbers
-and its page are written, so an interrupted command loses nothing.
+Finished runs are kept in --runs, stopped ones are resumed, and claims share equal runs. After each setting, and when it
+is interrupted, the numbers of the seeds that all arms have finished are kept, and the page is written.
 """
 
 import argparse
@@ -31,7 +32,19 @@ from claims.recycling import RECYCLING
 from claims.self_play import SELF_PLAY
 from claims.sgpo import SGPO
 
-__all__ = ["BLOCK", "CLAIMS", "FAST_SEEDS", "cpu_hours", "in_order", "main", "planned", "read", "write"]
+__all__ = [
+    "BLOCK",
+    "CLAIMS",
+    "FAST_SEEDS",
+    "collect",
+    "cpu_hours",
+    "in_order",
+    "keep",
+    "main",
+    "planned",
+    "read",
+    "write",
+]
 
 CLAIMS: dict[str, Claim] = {claim.name: claim for claim in (RECYCLING, ERPO, SGPO, NTF, SELF_PLAY)}
 BLOCK = "claim"
@@ -67,16 +80,16 @@ def cpu_hours(parts: Sequence[Part], *, fast: bool) -> float:
     return sum(cost.values()) / 3600
 
 
-def make(part: Part, runs: Path, jobs: int, *, fast: bool) -> dict[str, dict[str, Any]]:
-    """Make the runs of a setting that are missing; the numbers of all, by arm and seed."""
+def collect(part: Part, runs: Path, *, fast: bool) -> dict[str, dict[str, Any]]:
+    """The numbers of finished runs by arm and seed: of the seeds that all arms have finished."""
     wanted = planned(part, fast=fast)
-    arms.run_all([(run.arguments, runs / run.place) for run in wanted], jobs)
+    missing = {run.seed for run in wanted if not (runs / run.place / arms.DONE).exists()}
     found: dict[str, dict[str, Any]] = {}
     for run in wanted:
-        numbers = measured(runs / run.place, samples=run.seed == 0)
-        found.setdefault(run.arm, {})[str(run.seed)] = {"place": run.place, **numbers}
-    ordered = part[0].settings[part[1]].arms
-    return {arm: found[arm] for arm in ordered if arm in found}
+        if run.seed not in missing:
+            numbers = measured(runs / run.place, samples=run.seed == 0)
+            found.setdefault(run.arm, {})[str(run.seed)] = {"place": run.place, **numbers}
+    return found
 
 
 def read(file: Path) -> dict[str, Any]:
@@ -132,6 +145,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--fast", action="store_true", help="numbers and tables in --runs; the pages stay as they are")
     parser.add_argument("--plan", action="store_true", help="say what it takes, and make nothing")
+    parser.add_argument("--collect", action="store_true", help="keep the finished runs of --runs, and make nothing")
     parser.add_argument("--docs", action="store_true", help="write the pages, and make nothing")
     options = parser.parse_args(words)
     if unknown := [name for name in options.claims if name not in CLAIMS]:
@@ -142,6 +156,10 @@ def main(words: Sequence[str] | None = None) -> int:
         parser.error(f"no claim has a setting {options.only}")
     if options.plan:
         print(plan_words(parts, options.jobs, fast=options.fast))
+        return 0
+    if options.collect:
+        for part in parts:
+            keep(part, options.runs, fast=options.fast)
         return 0
     if options.docs:
         for claim in chosen:
@@ -156,20 +174,28 @@ def _measure(parts: Sequence[Part], runs: Path, jobs: int, *, fast: bool) -> int
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     print(plan_words(parts, jobs, fast=fast))
     failed = []
-    for claim, name in (part for part in parts if planned(part, fast=fast)):
-        file = runs / "fast" / f"{claim.name}.json" if fast else claim.results
+    for part in (one for one in parts if planned(one, fast=fast)):
+        commands = [(run.arguments, runs / run.place) for run in planned(part, fast=fast)]
         try:
-            found = make((claim, name), runs, jobs, fast=fast)
+            arms.run_all(commands, jobs)
         except SystemExit as failure:
-            failed.append(f"{claim.name}, {name}: {failure}")
-            continue
-        results = read(file)
-        results["machine"] = machine()
-        kept = {**results["settings"], name: found}
-        results["settings"] = {one: kept[one] for one in claim.settings if one in kept}
-        write(file, results)
-        print(f"\n{claim.title}\n\n{block(claim, results)}")
-        if not fast:
-            publish(claim, results)
+            failed.append(f"{part[0].name}, {part[1]}: {failure}")
+        finally:
+            keep(part, runs, fast=fast)
     print("\n".join(failed))
     return int(bool(failed))
+
+
+def keep(part: Part, runs: Path, *, fast: bool) -> None:
+    """Write the numbers of a setting beside those of the others, print the claim's block, and write its page."""
+    claim, name = part
+    found = collect(part, runs, fast=fast)
+    if not found:
+        return
+    file = runs / "fast" / f"{claim.name}.json" if fast else claim.results
+    settings = {**read(file)["settings"], name: found}
+    results = {"machine": machine(), "settings": {one: settings[one] for one in claim.settings if one in settings}}
+    write(file, results)
+    print(f"\n{claim.title}\n\n{block(claim, results)}")
+    if not fast:
+        publish(claim, results)

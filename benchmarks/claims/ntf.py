@@ -57,7 +57,6 @@ NTF = Claim(
             cpu_seconds=100,
             settings=(OWN_START, "train.learning_rate=1e-3", "train.rollouts=45056"),
             columns=COLUMNS,
-            fast=("GRPO", "C-RF", "C-RF, filter"),
         ),
         "smollm2": Setting(
             "SmolLM2 on mixed arithmetic",
@@ -82,6 +81,7 @@ NTF = Claim(
             cpu_seconds=50,
             settings=(OWN_START,),
             columns=COLUMNS,
+            fast=("C-RF", "C-RF, filter"),
         ),
         "toy_rate_2e-3": Setting(
             "the toy at four times its rate",

@@ -31,8 +31,16 @@ def _ahead(setting: str, arm: str, baseline: str, cost: str = "rollouts") -> Fin
     return Finding(words, setting, Value(arm, f"accuracy@{cost}"), Value(baseline, f"accuracy@{cost}"))
 
 
-def _beyond_null(setting: str, words: str, key: str) -> Finding:
-    return Finding(words, setting, Value("recycling", key), Value("recycling", f"frozen_{key}"))
+def _beyond_null(setting: str) -> tuple[Finding, ...]:
+    """The shares of recycled prompts beside those of a frozen policy."""
+    return tuple(
+        Finding(words, setting, Value("recycling", key), Value("recycling", null))
+        for words, key, null in (
+            ("more of a late batch is recycled than with a frozen policy", "recycled_share", "frozen_share"),
+            ("more of it was too easy at first", "rescued_easy_share", "frozen_rescued_easy_share"),
+            ("more of the late visits are all correct", "all_correct_share", "frozen_all_correct_share"),
+        )
+    )
 
 
 RECYCLING = Claim(
@@ -52,7 +60,7 @@ RECYCLING = Claim(
             cpu_seconds=45,
             settings=(OWN_START, "task.pool_size=6000", "train.rollouts=45056"),
             columns=COLUMNS,
-            fast=("GRPO", "Bounded DAPO", "recycling"),
+            fast=("GRPO", "recycling"),
         ),
         "smollm2_few": Setting(
             "SmolLM2 on mixed arithmetic, two visits of a pool of 960",
@@ -61,6 +69,7 @@ RECYCLING = Claim(
             cpu_seconds=600,
             seeds=3,
             columns=COLUMNS,
+            fast=("GRPO",),
         ),
         "toy_many": Setting(
             "the toy, eleven visits of a pool of 512",
@@ -82,10 +91,9 @@ RECYCLING = Claim(
     findings=(
         *(_ahead("toy_few", "recycling", arm) for arm in ("GRPO", "Bounded DAPO", "DAPO")),
         _ahead("toy_few", "recycling", "GRPO", "tokens"),
-        _beyond_null("toy_few", "more of the batch is recycled than with a frozen policy", "recycled_share"),
-        _beyond_null("toy_few", "more of the recycled was too easy than with a frozen policy", "rescued_easy_share"),
+        *_beyond_null("toy_few"),
         *(_ahead("smollm2_few", "recycling", arm) for arm in ("GRPO", "Bounded DAPO", "DAPO")),
-        _beyond_null("smollm2_few", "more of the batch is recycled than with a frozen policy", "recycled_share"),
+        *_beyond_null("smollm2_few"),
         _ahead("smollm2_hard", "recycling", "GRPO"),
         _ahead("toy_many", "recycling", "GRPO"),
         _ahead("toy_many", "recycling, reset below a quarter", "GRPO"),
