@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import arms  # noqa: E402
 from claims import command, second_rule, values  # noqa: E402
 from claims.claim import Arm, Claim, Finding, Setting, Value  # noqa: E402
-from claims.page import COLUMNS, NOT_MEASURED, block  # noqa: E402
+from claims.page import COLUMNS, NOT_MEASURED, block, curves  # noqa: E402
 
 ALL = [(claim, name) for claim in command.CLAIMS.values() for name in claim.settings]
 FULL_HOURS, FAST_HOURS = 24.0, 2 / 3
@@ -168,13 +168,13 @@ def test_the_second_judge_refuses_a_prompt_without_one_problem():
 # -- values and verdicts ----------------------------------------------------------------------------------------------
 
 
-def curve(*accuracies, rollouts=100, factor=1.0):
+def a_curve(*accuracies, rollouts=100, factor=1.0):
     return [[rollouts * place, *[factor * place] * 4, one] for place, one in enumerate(accuracies)]
 
 
 def run(*accuracies, factor=1.0, **numbers):
     common = {"place": "p", "date": "2026-11-30", "revision": "abc", "all_cpu_seconds": 30.0, "flips_up": 0.5}
-    return common | {"curve": curve(*accuracies, factor=factor)} | numbers
+    return common | {"curve": a_curve(*accuracies, factor=factor)} | numbers
 
 
 RESULTS = {
@@ -266,7 +266,7 @@ def test_a_block_by_hand():
     assert "| **holds** | ours: 0.703 ± 0.138 (accuracy) | GRPO: 0.575 ± 0.093 (accuracy) | +0.128 (+0.006" in text
     assert "| ours rises there | another | not measured yet |" in text
     assert "Of 1 intervals at 95 %, 0.1 leave out 0 by chance alone" in text
-    assert "    rekindle train benchmarks/claims/toy.toml --recipe recycle --seed N    # ours" in text
+    assert "    rekindle train benchmarks/claims/toy.toml --recipe recycle --seed 0    # ours" in text
     assert "| ours | 9 | ab> | b\\|a | 0, cut |" in text
     assert "Not measured yet: another." in text
     assert "The toy: 3 seeds; a run took 30 CPU seconds on average, all 6 together 3 minutes." in text
@@ -288,7 +288,7 @@ def test_pages_say_what_was_measured(claim):
     written = arms.block(claim.page.read_text(encoding="utf-8"), command.BLOCK)
     assert written == block(claim, results), f"run: python benchmarks/claims {claim.name} --docs"
     for name, by_arm in results["settings"].items():
-        drawing = command.curves(claim.settings[name], by_arm)
+        drawing = curves(claim.settings[name], by_arm)
         assert claim.image(name).read_text(encoding="utf-8") == drawing
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import arms
-from claims.claim import Claim, Finding, Setting, Value
+from claims.claim import Claim, Finding, PlannedRun, Setting, Value
 from claims.numbers import AXES
 from claims.values import HOLDS, Results, Verdict, numbers_of, verdict
 from rekindle.statistics.words import cell, paired
@@ -135,33 +135,21 @@ def _setting(claim: Claim, name: str, setting: Setting, results: Results) -> str
     )
     image = claim.image(name)
     drawn = f"![Accuracy against rollouts: {setting.words}](../images/evidence/{image.name})"
-    commands = "\n".join(f"    {_command(setting, name, arm)}    # {arm}" for arm in results)
-    return "\n".join(
-        [
-            f"## {name.replace('_', ' ')}\n",
-            head,
-            "",
-            drawn,
-            "",
-            _table(setting, results),
-            commands,
-            "",
-            _samples(results),
-        ]
-    )
+    commands = [f"    {_command(setting.run(name, arm, 0))}    # {arm}" for arm in results]
+    parts = [f"## {name.replace('_', ' ')}\n", head, "", drawn, "", _table(setting, results)]
+    parts += [
+        "Commands of seed 0, a row each (`--seed` and `warm_start.seed` are the same number):\n",
+        *commands,
+        "",
+        _samples(results),
+    ]
+    return "\n".join(parts)
 
 
-def _command(setting: Setting, name: str, arm: str) -> str:
-    """The command that repeats a row; N is the seed."""
-    words = [word.replace("{seed}", "N") for word in _with_seed_open(setting, arm)]
-    quoted = [f"'{word}'" if any(sign in word for sign in '[]" ') else word for word in words]
+def _command(run: PlannedRun) -> str:
+    """The command that repeats a run."""
+    quoted = [f"'{word}'" if any(sign in word for sign in '[]" ') else word for word in run.arguments]
     return f"rekindle train {' '.join(quoted)}"
-
-
-def _with_seed_open(setting: Setting, arm: str) -> list[str]:
-    recipe, own = setting.arms[arm].recipe, setting.arms[arm].settings
-    sets = [word for one in (*setting.settings, *own) for word in ("--set", one)]
-    return [setting.task, "--recipe", recipe, "--seed", "N", *sets]
 
 
 def _table(setting: Setting, results: Results) -> str:
