@@ -269,7 +269,7 @@ def test_a_block_by_hand():
     assert "    rekindle train benchmarks/claims/toy.toml --recipe recycle --seed 0    # ours" in text
     assert "| ours | 9 | ab> | b\\|a | 0, cut |" in text
     assert "Not measured yet: another." in text
-    assert "The toy: 3 seeds; a run took 30 CPU seconds on average, all 6 together 3 minutes." in text
+    assert "The toy. Seeds: 3. A run took 30 CPU seconds on average, all 6 together 3 minutes." in text
     assert block(TINY, {"settings": {}}) == NOT_MEASURED
 
 

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import arms
@@ -35,7 +35,7 @@ COLUMNS = {
     "tokens@target": ("tokens to the target", ",.0f"),
     "cpu_seconds@target": ("CPU seconds to the target", ",.0f"),
     "mixed_quarters[0]": ("groups with signal, 1st quarter", ".2f"),
-    "mixed_quarters[-1]": ("last quarter", ".2f"),
+    "mixed_quarters[-1]": ("with signal, last quarter", ".2f"),
     "all_correct_quarters[0]": ("all correct, 1st quarter", ".2f"),
     "all_correct_quarters[-1]": ("all correct, last quarter", ".2f"),
     "all_wrong_quarters[0]": ("all wrong, 1st quarter", ".2f"),
@@ -47,7 +47,7 @@ COLUMNS = {
     "frozen_rescued_easy_share": ("with a frozen policy", ".2f"),
     "all_correct_share": ("all correct, of those asked", ".2f"),
     "frozen_all_correct_share": ("with a frozen policy", ".2f"),
-    "flips_up": ("prompts that rose", ".2f"),
+    "flips_up": ("prompts that rose, of those visited twice", ".2f"),
     "flips_down": ("that fell", ".2f"),
     "pool_resets": ("resets", ".1f"),
     "pool_live": ("live at the end", ",.0f"),
@@ -69,7 +69,8 @@ COLUMNS = {
     "start": ("start", ".3f"),
 }
 """Words and format of the numbers of tables."""
-ALWAYS = ("accuracy@rollouts", "accuracy@tokens", "area@rollouts", "greedy")
+COMPARED = "accuracy@rollouts"
+ALWAYS = (COMPARED, "accuracy@tokens", "area@rollouts", "greedy")
 COSTS = ("updates", "tokens", "flops", "cpu_seconds")
 JUDGED = ("audit_recomputed[-1]",)
 COLOURS = ("#7d8794", "#c2491d", "#2f6fb5", "#2f9e6f", "#8a6fb5", "#d99a22", "#5a3d2b", "#b5485f")
@@ -130,13 +131,13 @@ def _setting(claim: Claim, name: str, setting: Setting, results: Results) -> str
     seeds = len(next(iter(results.values())))
     taken = [run["all_cpu_seconds"] for runs in results.values() for run in runs.values()]
     head = (
-        f"{setting.words[0].upper()}{setting.words[1:]}: {seeds} seeds; a run took {statistics.fmean(taken):,.0f} CPU "
+        f"{setting.words[0].upper()}{setting.words[1:]}. Seeds: {seeds}. A run took {statistics.fmean(taken):,.0f} CPU "
         f"seconds on average, all {len(taken)} together {sum(taken) / 60:,.0f} minutes."
     )
     image = claim.image(name)
     drawn = f"![Accuracy against rollouts: {setting.words}](../images/evidence/{image.name})"
     commands = [f"    {_command(setting.run(name, arm, 0))}    # {arm}" for arm in results]
-    parts = [f"## {name.replace('_', ' ')}\n", head, "", drawn, "", _table(setting, results)]
+    parts = [f"## {name.replace('_', ' ')}\n", head, "", drawn, "", _tables(setting, results)]
     parts += [
         "Commands of seed 0, a row each (`--seed` and `warm_start.seed` are the same number):\n",
         *commands,
@@ -152,20 +153,28 @@ def _command(run: PlannedRun) -> str:
     return f"rekindle train {' '.join(quoted)}"
 
 
-def _table(setting: Setting, results: Results) -> str:
-    """A row per arm: means and standard deviations over seeds; differences to the baseline beside the accuracy."""
-    wanted = (*ALWAYS, *setting.columns, *(JUDGED if setting.is_real else ()), *COSTS)
-    keys = [key for key in dict.fromkeys(wanted) if any(_known(results, arm, key) for arm in results)]
+def _tables(setting: Setting, results: Results) -> str:
+    """A row per arm: accuracies and costs, and below them what the setting shows."""
+    outcome = (*ALWAYS, *(JUDGED if setting.is_real else ()), *COSTS)
+    return (
+        f"{_table(results, outcome)}\n{_table(results, setting.columns)}"
+        if setting.columns
+        else _table(results, outcome)
+    )
+
+
+def _table(results: Results, wanted: Sequence[str]) -> str:
+    """Means and standard deviations over seeds; differences to the baseline beside the accuracy."""
+    keys = [key for key in wanted if any(_known(results, arm, key) for arm in results)]
     head = ["arm"]
     for key in keys:
-        head += [COLUMNS[key][0], *(["less the first arm's"] if key == "accuracy@rollouts" else [])]
+        head += [COLUMNS[key][0], *(["less the first arm's"] if key == COMPARED else [])]
     lines = [head]
     for arm in results:
         cells = [arm]
         for key in keys:
             cells.append(_cell(numbers_of(results, Value(arm, key)), COLUMNS[key][1]))
-            if key == "accuracy@rollouts":
-                cells.append(_against(results, arm, key))
+            cells += [_against(results, arm, key)] if key == COMPARED else []
         lines.append(cells)
     return arms.markdown_table(lines)
 

@@ -12,6 +12,7 @@ ARMS = {
     "sGPO, the curriculum once": Arm("sgpo", (BASE, "train.groups_per_step=32", "phases.repeats=1")),
     "filter alone": Arm("sgpo", (BASE, "train.groups_per_step=32", *EIGHT)),
     "sizes and order alone": Arm("sgpo", (BASE, "train.groups_per_step=32", *UNFILTERED)),
+    "sGPO, hard to easy": Arm("sgpo", (BASE, "train.groups_per_step=32", "phases.order=hard_first")),
     "sGPO on GRPO": Arm("sgpo", ("train.groups_per_step=32",)),
 }
 COLUMNS = ("flops@target", "flops_paper@target", "tokens@target", "flops_paper", "profile_tokens", "lowest_late")
@@ -66,6 +67,18 @@ SGPO = Claim(
         *_cheaper("toy_small", "sGPO, the curriculum twice"),
         *_cheaper("toy_small", "filter alone"),
         *_cheaper("toy_small", "sizes and order alone"),
+        Finding(
+            "easy to hard ends above hard to easy",
+            "toy_small",
+            Value("sGPO, the curriculum twice", "accuracy@rollouts"),
+            Value("sGPO, hard to easy", "accuracy@rollouts"),
+        ),
         *_cheaper("smollm2", "sGPO, the curriculum twice"),
+        Finding(
+            "easy to hard ends above hard to easy",
+            "smollm2",
+            Value("sGPO, the curriculum twice", "accuracy@rollouts"),
+            Value("sGPO, hard to easy", "accuracy@rollouts"),
+        ),
     ),
 )
