@@ -2,6 +2,7 @@
 
 import json
 import math
+import signal
 import sys
 from functools import cache
 from pathlib import Path
@@ -242,6 +243,15 @@ def test_the_number_of_the_last_quarter():
 
 # -- pages and files --------------------------------------------------------------------------------------------------
 
+
+@pytest.fixture(autouse=True)
+def same_signals():
+    """The command changes what SIGTERM does."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
 TINY = Claim(
     name="tiny",
     title="A claim",
@@ -290,6 +300,43 @@ def test_pages_say_what_was_measured(claim):
     for name, by_arm in results["settings"].items():
         drawing = curves(claim.settings[name], by_arm)
         assert claim.image(name).read_text(encoding="utf-8") == drawing
+
+
+def test_an_interruption_keeps_what_is_finished_and_says_how_to_go_on(tmp_path, monkeypatch, capsys):
+    kept = []
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(arms, "run_all", interrupted)
+    monkeypatch.setattr(command, "keep", lambda part, runs, fast: kept.append(part[1]))
+    assert command.main(["erpo", "--only", "toy_easy", "--runs", str(tmp_path)]) == 130
+    assert kept == ["toy_easy"]
+    assert "the same command goes on" in capsys.readouterr().err
+
+
+def test_a_failed_run_does_not_stop_the_next_setting(tmp_path, monkeypatch, capsys):
+    kept = []
+
+    def failed(*_):
+        raise SystemExit("a run failed")
+
+    monkeypatch.setattr(arms, "run_all", failed)
+    monkeypatch.setattr(command, "keep", lambda part, runs, fast: kept.append(part[1]))
+    assert command.main(["erpo", "--runs", str(tmp_path)]) == 1
+    assert kept == list(command.CLAIMS["erpo"].settings)
+    assert "erpo, toy: a run failed" in capsys.readouterr().out
+
+
+def test_only_seeds_that_all_arms_have_finished_are_kept(tmp_path, monkeypatch):
+    claim = command.CLAIMS["erpo"]
+    for one in list(command.planned((claim, "toy_easy"), fast=False))[:8]:
+        (tmp_path / one.place).mkdir()
+        (tmp_path / one.place / arms.DONE).write_text("{}")
+    monkeypatch.setattr(command, "measured", lambda place, samples: {"samples": samples})
+    found = command.collect((claim, "toy_easy"), tmp_path, fast=False)
+    assert list(found) == list(claim.settings["toy_easy"].arms)
+    assert all(set(by_seed) == {"0"} and by_seed["0"]["samples"] for by_seed in found.values())
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import signal
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -49,6 +50,7 @@ __all__ = [
 CLAIMS: dict[str, Claim] = {claim.name: claim for claim in (RECYCLING, ERPO, SGPO, NTF, SELF_PLAY)}
 BLOCK = "claim"
 FAST_SEEDS = 3
+INTERRUPTED = 130
 
 Part = tuple[Claim, str]
 """A claim and the name of one of its settings."""
@@ -137,7 +139,7 @@ def plan_words(parts: Sequence[Part], jobs: int, *, fast: bool) -> str:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Measure what is asked for; 1 where a run failed."""
+    """Measure what is asked for; 1 where a run failed, 130 where it was interrupted."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("claims", nargs="*", metavar="CLAIM", help=f"some of {', '.join(CLAIMS)}; none: all")
     parser.add_argument("--only", metavar="SETTING", help="a setting of the claims")
@@ -165,7 +167,11 @@ def main(words: Sequence[str] | None = None) -> int:
         for claim in chosen:
             publish(claim, read(claim.results))
         return 0
-    return _measure(parts, options.runs, options.jobs, fast=options.fast)
+    try:
+        return _measure(parts, options.runs, options.jobs, fast=options.fast)
+    except KeyboardInterrupt:
+        print("interrupted: finished seeds are kept; the same command goes on where it was", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _measure(parts: Sequence[Part], runs: Path, jobs: int, *, fast: bool) -> int:
