@@ -71,9 +71,8 @@ fuzz-readers: setup
 	$(BIN)/python tests/fuzzing --minutes $$(($(MINUTES) - $(MINUTES) / 2))
 
 # Many runs and servers in one process: memory, handles and children stay what they are. make soak HOURS=0.25
-# One arena: with several, freed memory of threads that ended stays where the next ones do not look.
 soak: setup
-	MALLOC_ARENA_MAX=1 PYTHONPATH=tests $(BIN)/python tests/soak.py --hours $(HOURS)
+	PYTHONPATH=tests $(BIN)/python tests/soak.py --hours $(HOURS)
 
 # Runs of every recipe that are killed at random instants and at file events, resumed and compared; hours. The same command
 # goes on after an interruption. make chaos KILLS=50 SEED=3

@@ -9,6 +9,7 @@ FLOORS = {
     "notices": 0,
     "interrupts": 0,
     "locking": 0,
+    "allocator": 0,
     "caching": 0,
     "choices": 0,
     "hardware": 0,
