@@ -16,10 +16,12 @@ def test_a_command_without_reader_ends_without_a_word(arguments, stream):
     os.close(read)
     other = "stderr" if stream == "stdout" else "stdout"
     try:
+        streams = {stream: write, other: subprocess.PIPE}
         done = subprocess.run(
             [sys.executable, "-m", "rekindle", *arguments],
             check=False,
-            **{stream: write, other: subprocess.PIPE},
+            stdout=streams["stdout"],
+            stderr=streams["stderr"],
         )
     finally:
         os.close(write)

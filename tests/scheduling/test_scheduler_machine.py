@@ -85,12 +85,13 @@ class Events(RuleBasedStateMachine):
     def build(self, *, restored=False):
         """A scheduler; the prompts of a growing pool that is restored come later."""
         pool = MADE[self.made](0 if restored and self.grows else self.prompts)
-        options = dict(self.options)
-        heat = options.pop("heat")
+        options = {key: value for key, value in self.options.items() if key != "heat"}
+        heat = self.options["heat"]
         if self.made.startswith("phases"):
             options["rollouts_per_step"] = 4 * options["groups_per_step"]
-        heating = {"temperature": temperatures.residual_heating(on_signal=heat)} if heat else {}
-        return Scheduler(pool, **options, **heating)
+        if heat:
+            options["temperature"] = temperatures.residual_heating(on_signal=heat)
+        return Scheduler(pool, **options)
 
     @property
     def grows(self):
