@@ -1,6 +1,8 @@
 """Exclusion of objects from garbage collection."""
 
 import gc
+import subprocess
+import sys
 
 import pytest
 
@@ -52,3 +54,18 @@ def test_nothing_is_collected_while_the_objects_are_made_and_also_after_a_failur
         assert gc.get_freeze_count() == 0
     finally:
         gc.freeze()
+
+
+def test_a_command_that_ends_runs_exit_handlers_and_finalizers_and_collects_nothing():
+    script = """
+import atexit, gc, sys, weakref
+import rekindle.cli as cli
+class Kept: pass
+one = Kept()
+weakref.finalize(one, print, "finalized")
+atexit.register(lambda: print("exit handler; collects:", gc.isenabled()))
+sys.argv = ["rekindle", "recipes"]
+cli.entry()
+"""
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-2:] == ["exit handler; collects: False", "finalized"]

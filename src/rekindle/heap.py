@@ -4,7 +4,7 @@ import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["frozen_heap"]
+__all__ = ["freeze_until_the_end", "frozen_heap"]
 
 _entered = 0
 """Nested contexts that have frozen the heap."""
@@ -33,6 +33,16 @@ def frozen_heap(make: Callable[[], object] = lambda: None) -> Iterator[None]:
         _entered -= 1
         if not _entered:
             gc.unfreeze()
+
+
+def freeze_until_the_end() -> None:
+    """Collect no garbage any more, because the process ends.
+
+    The interpreter would visit all objects of the libraries several times at its end: 1.9 s with torch and
+    transformers, now 0.3 s. Exit handlers and finalizers run as before, but for objects in reference cycles.
+    """
+    gc.disable()
+    gc.freeze()
 
 
 def _freeze(make: Callable[[], object]) -> None:

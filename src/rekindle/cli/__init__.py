@@ -16,6 +16,7 @@ from rekindle.cli.messages import messages
 from rekindle.cli.options import user_path
 from rekindle.cli.readers import READER_GONE, flushed, reader_is_gone
 from rekindle.failures import sentence_of
+from rekindle.heap import freeze_until_the_end
 
 if TYPE_CHECKING:
     from rekindle.config import Config
@@ -35,6 +36,7 @@ def entry() -> None:
         if not reader_is_gone():
             raise
         code = READER_GONE
+    freeze_until_the_end()
     sys.exit(flushed(code))
 
 
