@@ -1,0 +1,144 @@
+"""The page "What works when": a sentence for every finding that is decided and every recipe that differs from GRPO.
+
+It fits on a screen: where there is more to say, details are left to the pages that it links to.
+"""
+
+import math
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import arms
+from claims.claim import Claim, Finding
+from claims.command import CLAIMS, read
+from claims.values import HOLDS, NO_DIFFERENCE, REVERSED, UNKNOWN, Verdict, verdict
+from rekindle.planning.chooser import Standing, standings
+from rekindle.planning.measured import BASE, MeasuredRegime
+
+__all__ = ["PAGE", "SCREEN", "WIDTH", "page", "screen_lines"]
+
+PAGE = arms.ROOT / "docs" / "what_works_when.md"
+SCREEN, WIDTH = 45, 128
+"""Lines of a screen, and letters of a line, without the addresses of links."""
+WORDS = {HOLDS: "Holds", REVERSED: "The opposite holds", NO_DIFFERENCE: "No difference seen", UNKNOWN: "Not decided"}
+SIDES = {1: "above", -1: "below"}
+INTRODUCTION = """\
+# What works when
+
+Written by `python docs/make_choosing.py` from what was measured. A finding is decided by the 95 % interval of a
+difference that is paired by seed, by a rule that was stated before the runs ([evidence](evidence/README.md)). A recipe
+is above or below `grpo` where the interval leaves out 0 and the p-value, corrected by Holm's rule over the recipes of
+its regime, is at most .05. `rekindle plan` finds the regimes [like yours](choosing.md#what-was-measured).
+"""
+
+Found = Mapping[str, list[tuple[Finding, Verdict]]]
+"""Verdict -> the findings of a claim."""
+
+
+def page(regimes: Sequence[MeasuredRegime]) -> str:
+    """The page, with as many details as fit on a screen."""
+    pages = [_page(regimes, detailed=detailed) for detailed in (True, False)]
+    return next((text for text in pages if screen_lines(text) <= SCREEN), pages[-1])
+
+
+def screen_lines(text: str) -> int:
+    """Lines of a page on a screen."""
+    shown = (line.replace("](", "]\0(") for line in text.splitlines())
+    return sum(max(1, len(textwrap.wrap(_without_addresses(line), WIDTH))) for line in shown)
+
+
+def _without_addresses(line: str) -> str:
+    before, *rest = line.split("]\0(")
+    return "".join([before, *(part.partition(")")[2] for part in rest)])
+
+
+def _page(regimes: Sequence[MeasuredRegime], *, detailed: bool) -> str:
+    parts = [
+        INTRODUCTION,
+        "## Beside GRPO\n",
+        *_beside_grpo(regimes, detailed=detailed),
+        "",
+        "## What the papers say\n",
+    ]
+    missing = []
+    for claim in CLAIMS.values():
+        found = _verdicts(claim)
+        if found:
+            parts.append(_claim(claim, found, detailed=detailed))
+        if any(setting not in read(claim.results)["settings"] for setting in claim.settings):
+            missing.append(f"[{claim.title.partition(':')[0]}](evidence/{claim.name}.md)")
+    if missing:
+        parts.append(f"\nNot measured yet, in whole or in part: {', '.join(missing)}.")
+    return "\n".join(parts) + "\n"
+
+
+# -- recipes ----------------------------------------------------------------------------------------------------------
+
+
+def _beside_grpo(regimes: Sequence[MeasuredRegime], *, detailed: bool) -> Iterator[str]:
+    """A sentence for every recipe that differs from GRPO somewhere, those above first, and one for the others."""
+    by_recipe = dict[str, list[Standing]]()
+    for regime in (one for one in regimes if one.baseline == BASE):
+        for one in standings(regime):
+            by_recipe.setdefault(one.comparison.recipe, []).append(one)
+    for side, words in SIDES.items():
+        for recipe, found in by_recipe.items():
+            if clear := [one for one in found if one.side == side]:
+                yield f"- `{recipe}` ended {words} `grpo` in {_places(clear, len(found), detailed=detailed)}."
+    others = [f"`{recipe}`" for recipe, found in by_recipe.items() if not any(one.side for one in found)]
+    if others:
+        yield f"- No difference to `grpo` was seen of {', '.join(others)}."
+
+
+def _places(found: Sequence[Standing], number: int, *, detailed: bool) -> str:
+    places = [_place(one, detailed=detailed) for one in found]
+    return f"{len(found)} of {number} regimes: {'; '.join(places)}"
+
+
+def _place(one: Standing, *, detailed: bool) -> str:
+    link = f"[{one.regime.words}]({one.regime.page})"
+    return f"{link} ({one.difference.mean:+.3f})" if detailed else link
+
+
+# -- claims -----------------------------------------------------------------------------------------------------------
+
+
+def _verdicts(claim: Claim) -> Found:
+    """The findings whose setting was measured, by verdict."""
+    measured, found = read(claim.results)["settings"], dict[str, list[tuple[Finding, Verdict]]]()
+    for finding in claim.findings:
+        if finding.setting in measured:
+            made = verdict(finding, measured[finding.setting])
+            found.setdefault(made.word, []).append((finding, made))
+    return found
+
+
+def _claim(claim: Claim, found: Found, *, detailed: bool) -> str:
+    """A paragraph: what holds, what is reversed, and of how many findings no difference is seen."""
+    parts = [
+        f"{WORDS[word]}: {'; '.join(_sentences(claim, found[word], detailed=detailed))}."
+        for word in (HOLDS, REVERSED)
+        if word in found
+    ]
+    number = sum(map(len, found.values()))
+    parts += [
+        f"{WORDS[word]} in {len(found[word])} of {number} findings."
+        for word in (NO_DIFFERENCE, UNKNOWN)
+        if word in found
+    ]
+    return f"- **[{claim.title.partition(':')[0]}](evidence/{claim.name}.md).** {' '.join(parts)}"
+
+
+def _sentences(claim: Claim, found: Iterable[tuple[Finding, Verdict]], *, detailed: bool) -> Iterator[str]:
+    """Findings with the same words are one sentence, with all places where they were measured."""
+    by_words = dict[str, list[str]]()
+    for finding, made in found:
+        link = f"[{finding.setting.replace('_', ' ')}](evidence/{claim.name}.md#{finding.setting.replace('_', '-')})"
+        place = f"{link}, {_size(finding, made)}" if detailed else link
+        by_words.setdefault(finding.words, []).append(place)
+    for words, places in by_words.items():
+        yield f"{words} ({'; '.join(places)})"
+
+
+def _size(finding: Finding, made: Verdict) -> str:
+    mean = made.paired.mean
+    return f"x {math.exp(mean):.2f}" if finding.as_ratio else f"{mean:+.3f}"
