@@ -30,6 +30,7 @@ from rekindle.recipes import RECIPES, resolve  # noqa: E402
 from rekindle.statistics.words import NO_DIFFERENCE  # noqa: E402
 
 PAGE = ROOT / "docs" / "choosing.md"
+WHAT_WORKS = what_works.PAGE
 MEASURED = ROOT / "src" / "rekindle" / "planning" / "measured.json"
 BINARY = "needs 0/1 rewards"
 REAL = """
@@ -141,12 +142,16 @@ def _rewards(recipe: str) -> str:
     return "0 or more" if ESTIMATORS[config.advantage.estimator].needs_positive_rewards else "any"
 
 
+def texts(found: list[dict[str, Any]]) -> dict[Path, str]:
+    """All that is written, by file."""
+    measured = list(map(regime_of_json, found))
+    return {MEASURED: measured_file(found), PAGE: page(found), WHAT_WORKS: what_works.page(measured)}
+
+
 def main() -> None:
     """Write the file and the pages."""
-    found = entries()
-    MEASURED.write_text(measured_file(found), encoding="utf-8")
-    PAGE.write_text(page(found), encoding="utf-8")
-    what_works.PAGE.write_text(what_works.page(list(map(regime_of_json, found))), encoding="utf-8")
+    for path, text in texts(entries()).items():
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,10 @@ __all__ = ["PAGE", "SCREEN", "WIDTH", "page", "screen_lines"]
 PAGE = arms.ROOT / "docs" / "what_works_when.md"
 SCREEN, WIDTH = 45, 128
 """Lines of a screen, and letters of a line, without the addresses of links."""
+SIZES, PLACES, COUNTS = 2, 1, 0
+"""Details: where and how large a difference is; where; in how many places."""
+MOST_NAMED = 8
+"""Recipes without a difference that are named."""
 WORDS = {HOLDS: "Holds", REVERSED: "The opposite holds", NO_DIFFERENCE: "No difference seen", UNKNOWN: "Not decided"}
 SIDES = {1: "above", -1: "below"}
 INTRODUCTION = """\
@@ -36,7 +40,7 @@ Found = Mapping[str, list[tuple[Finding, Verdict]]]
 
 def page(regimes: Sequence[MeasuredRegime]) -> str:
     """The page, with as many details as fit on a screen."""
-    pages = [_page(regimes, detailed=detailed) for detailed in (True, False)]
+    pages = [_page(regimes, detail=detail) for detail in (SIZES, PLACES, COUNTS)]
     return next((text for text in pages if screen_lines(text) <= SCREEN), pages[-1])
 
 
@@ -51,11 +55,11 @@ def _without_addresses(line: str) -> str:
     return "".join([before, *(part.partition(")")[2] for part in rest)])
 
 
-def _page(regimes: Sequence[MeasuredRegime], *, detailed: bool) -> str:
+def _page(regimes: Sequence[MeasuredRegime], *, detail: int) -> str:
     parts = [
         INTRODUCTION,
         "## Beside GRPO\n",
-        *_beside_grpo(regimes, detailed=detailed),
+        *_beside_grpo(regimes, detail=detail),
         "",
         "## What the papers say\n",
     ]
@@ -63,7 +67,7 @@ def _page(regimes: Sequence[MeasuredRegime], *, detailed: bool) -> str:
     for claim in CLAIMS.values():
         found = _verdicts(claim)
         if found:
-            parts.append(_claim(claim, found, detailed=detailed))
+            parts.append(_claim(claim, found, detail=detail))
         if any(setting not in read(claim.results)["settings"] for setting in claim.settings):
             missing.append(f"[{claim.title.partition(':')[0]}](evidence/{claim.name}.md)")
     if missing:
@@ -74,7 +78,7 @@ def _page(regimes: Sequence[MeasuredRegime], *, detailed: bool) -> str:
 # -- recipes ----------------------------------------------------------------------------------------------------------
 
 
-def _beside_grpo(regimes: Sequence[MeasuredRegime], *, detailed: bool) -> Iterator[str]:
+def _beside_grpo(regimes: Sequence[MeasuredRegime], *, detail: int) -> Iterator[str]:
     """A sentence for every recipe that differs from GRPO somewhere, those above first, and one for the others."""
     by_recipe = dict[str, list[Standing]]()
     for regime in (one for one in regimes if one.baseline == BASE):
@@ -83,20 +87,21 @@ def _beside_grpo(regimes: Sequence[MeasuredRegime], *, detailed: bool) -> Iterat
     for side, words in SIDES.items():
         for recipe, found in by_recipe.items():
             if clear := [one for one in found if one.side == side]:
-                yield f"- `{recipe}` ended {words} `grpo` in {_places(clear, len(found), detailed=detailed)}."
+                yield f"- `{recipe}` ended {words} `grpo` in {_places(clear, len(found), detail=detail)}."
     others = [f"`{recipe}`" for recipe, found in by_recipe.items() if not any(one.side for one in found)]
     if others:
-        yield f"- No difference to `grpo` was seen of {', '.join(others)}."
+        shown = ", ".join(others) if len(others) <= MOST_NAMED else f"{len(others)} further recipes"
+        yield f"- No difference to `grpo` was seen of {shown} ([table](choosing.md#what-was-measured))."
 
 
-def _places(found: Sequence[Standing], number: int, *, detailed: bool) -> str:
-    places = [_place(one, detailed=detailed) for one in found]
+def _places(found: Sequence[Standing], number: int, *, detail: int) -> str:
+    places = [_place(one, detail=detail) for one in found]
     return f"{len(found)} of {number} regimes: {'; '.join(places)}"
 
 
-def _place(one: Standing, *, detailed: bool) -> str:
+def _place(one: Standing, *, detail: int) -> str:
     link = f"[{one.regime.words}]({one.regime.page})"
-    return f"{link} ({one.difference.mean:+.3f})" if detailed else link
+    return f"{link} ({one.difference.mean:+.3f})" if detail == SIZES else link
 
 
 # -- claims -----------------------------------------------------------------------------------------------------------
@@ -112,10 +117,10 @@ def _verdicts(claim: Claim) -> Found:
     return found
 
 
-def _claim(claim: Claim, found: Found, *, detailed: bool) -> str:
+def _claim(claim: Claim, found: Found, *, detail: int) -> str:
     """A paragraph: what holds, what is reversed, and of how many findings no difference is seen."""
     parts = [
-        f"{WORDS[word]}: {'; '.join(_sentences(claim, found[word], detailed=detailed))}."
+        f"**{WORDS[word]}:** {'; '.join(_sentences(claim, found[word], detail=detail))}."
         for word in (HOLDS, REVERSED)
         if word in found
     ]
@@ -128,15 +133,16 @@ def _claim(claim: Claim, found: Found, *, detailed: bool) -> str:
     return f"- **[{claim.title.partition(':')[0]}](evidence/{claim.name}.md).** {' '.join(parts)}"
 
 
-def _sentences(claim: Claim, found: Iterable[tuple[Finding, Verdict]], *, detailed: bool) -> Iterator[str]:
+def _sentences(claim: Claim, found: Iterable[tuple[Finding, Verdict]], *, detail: int) -> Iterator[str]:
     """Findings with the same words are one sentence, with all places where they were measured."""
     by_words = dict[str, list[str]]()
     for finding, made in found:
         link = f"[{finding.setting.replace('_', ' ')}](evidence/{claim.name}.md#{finding.setting.replace('_', '-')})"
-        place = f"{link}, {_size(finding, made)}" if detailed else link
+        place = f"{link}, {_size(finding, made)}" if detail == SIZES else link
         by_words.setdefault(finding.words, []).append(place)
     for words, places in by_words.items():
-        yield f"{words} ({'; '.join(places)})"
+        count = f"[{len(places)} setting{'s' * (len(places) > 1)}](evidence/{claim.name}.md)"
+        yield f"{words} ({'; '.join(places) if detail > COUNTS else count})"
 
 
 def _size(finding: Finding, made: Verdict) -> str:

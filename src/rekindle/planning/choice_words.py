@@ -107,7 +107,8 @@ def _others(choice: Choice) -> Iterator[str]:
     behind = [one for one in reversed(choice.accuracy) if one.side < 0]
     for words, found in ((f"Above {BASE}, too", ahead), (f"Below {BASE}", behind)):
         if found:
-            yield f"{words}: {'; '.join(f'{called(one.comparison)} {difference_words(one.difference)}' for one in found)}."
+            sizes = (f"{called(one.comparison)} {difference_words(one.difference)}" for one in found)
+            yield f"{words}: {'; '.join(sizes)}."
     same = [called(one.comparison) for one in choice.accuracy if not one.side]
     if same and (choice.ahead is not None or behind):
         shown = ", ".join(same) if len(same) <= MOST_NAMED else f"{len(same)} other recipes ({DOCS}choosing.md)"

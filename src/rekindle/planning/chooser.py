@@ -20,7 +20,7 @@ from rekindle.planning.measured import BASE, Comparison, Difference, MeasuredReg
 from rekindle.statistics.comparisons import holm
 from rekindle.statistics.intervals import LEVEL
 
-__all__ = ["AXES", "Axis", "Choice", "Near", "Standing", "choose", "distance", "standings"]
+__all__ = ["AXES", "Axis", "Choice", "Near", "Standing", "choose", "distance", "size_of", "standings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,12 +170,18 @@ def choose(owns: Mapping[int, Axes], regimes: Iterable[MeasuredRegime]) -> Choic
         owns: The user's numbers by group size; a regime whose group size has none is left out.
         regimes: In any order.
     """
-    found = [distance(owns[size], one) for one in regimes if (size := round(one.axes.get("group_size", 0))) in owns]
+    found = [distance(owns[size], one) for one in regimes if (size := size_of(one)) in owns]
     near = tuple(sorted((one for one in found if math.isfinite(one.distance)), key=lambda one: one.order))
     like = [one.regime for one in near if one.is_like and one.regime.baseline == BASE]
     accuracy = _sorted(_spoken_for(like, of_cost=False), best_high=True)
     cost = _sorted(_spoken_for(like, of_cost=True), best_high=False)
     return Choice(near, accuracy, cost, _best(accuracy, side=1), _best(cost, side=-1))
+
+
+def size_of(regime: MeasuredRegime) -> int:
+    """The group size of a regime; 0 where it is not known."""
+    size = regime.axes.get("group_size")
+    return round(size) if size is not None and AXES["group_size"].known(size) else 0
 
 
 def standings(regime: MeasuredRegime, *, of_cost: bool = False) -> list[Standing]:

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from rekindle.planning.chooser import Choice, choose
+from rekindle.planning.chooser import Choice, choose, size_of
 from rekindle.planning.measured import BASE, measured_regimes
 from rekindle.planning.plan_recipes import USUAL_GROUPS
 from rekindle.planning.planner import ArmPlan, Plan
@@ -15,7 +15,7 @@ __all__ = ["choice_of", "own_axes"]
 def choice_of(plan: Plan) -> Choice:
     """What the measured regimes say to the user of a plan."""
     regimes = measured_regimes()
-    sizes = {round(size) for one in regimes if (size := one.axes.get("group_size"))}
+    sizes = {size_of(one) for one in regimes} - {0}
     return choose({size: own_axes(plan, size) for size in sizes}, regimes)
 
 
