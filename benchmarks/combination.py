@@ -1,22 +1,21 @@
 """The cost of the accuracy that GRPO ends with: GRPO as TRL and verl run it, our GRPO, and the best combination.
 
-    python benchmarks/combination.py --runs runs/combination --tasks development [--seeds 3] [--jobs 2] [--only rekindle]
+    python benchmarks/combination.py --runs runs/combination [--seeds 3] [--jobs 2] [--only rekindle]
     python benchmarks/combination.py --runs runs/combination --tasks final [--seeds 5] [--docs]
 
-Arms are chosen on the development tasks. The final tasks have other words, lengths and seeds, and are run for the arms of
-``FINAL`` only. Every run is a command, `rekindle train benchmarks/combination.toml --recipe NAME --seed N --set ...`;
-finished runs are kept and stopped ones go on. The results are in combination.json.
+Arms are chosen on the development tasks. The final tasks have other words, lengths and seeds, and are run for the
+arms of ``FINAL`` only. Every run is a command, `rekindle train benchmarks/combination.toml --recipe NAME --seed N
+--set ...`; finished runs are kept and stopped ones go on. The results are in combination.json.
 
 The rules of the measurement:
 
 - The target of a seed is what our GRPO, with the settings of the documentation, ends with: the mean of its last four
   evaluations. Each arm has the same seed, start policy, pool and held-out prompts.
-- The cost of the target is what was spent when the mean of three evaluations in a row is first at least the target. This
-  holds for GRPO as well: it may reach its target before it ends.
-- Three accounts of FLOPs. "lean" is the account of the step log: a row without an advantage costs no update. "every row"
-  is GRPO as TRL and verl run it: each row goes through generation, forward and backward pass, 8P per token, with its
-  prompt. "every row, prompts shared" counts a prompt once per group. Only GRPO has these two, because its curve by steps
-  is the same in all three.
+- The cost of the target is what was spent when the mean of three evaluations in a row is first at least the target.
+  This holds for GRPO as well: it may reach its target before it ends.
+- Three accounts of FLOPs. "lean" is that of the step log: a row without an advantage costs no update. "every row" is
+  GRPO as TRL and verl run it: each row goes through generation, forward and backward pass, 8P per token, with its
+  prompt. "every row, prompts shared" counts a prompt once per group. GRPO's curve by steps is the same in all three.
 - Ratios are paired by seed, with 95 % t-intervals. A seed that does not reach the target is said.
 """
 
@@ -86,7 +85,7 @@ TASKS = {
 _FALLING = ("optimizer.schedule=linear",)
 _HALF = ("train.groups_per_step=32", "optimizer.warmup_steps=10", "eval.every=12", *_FALLING)
 _QUARTER = ("train.groups_per_step=16", "eval.every=12", *_FALLING)
-_OURS = ("eval.every=12", *_FALLING, "train.steps=192")
+_OURS = ("eval.every=12", *_FALLING, "train.steps=256")
 _BALANCED = ("subset.kind=balanced", "subset.size=2", "loss.aggregation=token_mean")
 ARMS = {
     BASE: Arm("grpo"),
@@ -94,12 +93,12 @@ ARMS = {
     "GRPO, twice the rate": Arm("grpo", (*_FALLING, "train.learning_rate=1e-3", "train.steps=107")),
     "GRPO, steps of 16 groups": Arm("grpo", (*_QUARTER, "train.steps=428")),
     "a success and a failure": Arm("grpo", (*_HALF, *_BALANCED, "train.steps=128")),
-    "all successes": Arm("grpo", (*_QUARTER, "advantage.negative_scale=0", "train.steps=192")),
+    "all successes": Arm("grpo", (*_QUARTER, "advantage.negative_scale=0", "train.steps=256")),
     "rekindle": Arm("rekindle", _OURS),
     "rekindle, steps of 32 groups": Arm("rekindle", (*_HALF, "train.steps=128")),
-    "rekindle, steps of 8 groups": Arm("rekindle", (*_OURS, "train.groups_per_step=8", "train.steps=384")),
+    "rekindle, steps of 8 groups": Arm("rekindle", (*_OURS, "train.groups_per_step=8", "train.steps=512")),
     "rekindle, twice the rate": Arm("rekindle", (*_OURS, "train.learning_rate=1e-3")),
-    "rekindle, constant rate": Arm("rekindle", ("eval.every=12", "train.steps=192")),
+    "rekindle, constant rate": Arm("rekindle", ("eval.every=12", "train.steps=256")),
     "rekindle, posterior recycling": Arm("rekindle", (*_OURS, "pool.kind=prioritized", "priority.sharpness=2.0")),
 }
 """GRPO has the rollouts of the documentation's runs in every arm; ours have fewer, because they end higher earlier."""

@@ -1,9 +1,9 @@
 """Our best combination: small steps on one success of every group with signal.
 
 A prompt's rollouts are compared as in GRPO, and a group without signal costs no update. Of a group with signal one
-success is trained on and no failure: a quarter to a half of the rows of GRPO. Where right answers are few and wrong ones
-many, a success has the same gradient in expectation and a far smaller variance, so steps can be a quarter as large. Chosen
-on development tasks with a tiny model; see docs/methods/rekindle.md for what was measured and where it may not hold.
+success is trained on and no failure, a quarter of its rows. In expectation a success and a failure have the same
+direction. Where right answers are few and wrong ones many, a success has the smaller variance, so steps can be smaller.
+Chosen on development tasks with a tiny model; docs/methods/rekindle.md has what was measured and where it may not hold.
 """
 
 from rekindle.config import Config
