@@ -66,7 +66,7 @@ _DEVELOPMENT = {
     "drawn by uncertainty, filter 0.3": ("prompt_baseline", (_WIDER, *_UNCERTAIN)),
     "drawn by uncertainty, filter 0.3, temperatures up to 1.2": ("prompt_baseline", (_WIDER, *_UNCERTAIN, *_HEAT)),
 }
-"""What the recipe ``rekindle`` was chosen from until it was changed, on a world and with seeds used for nothing else."""
+"""What the former recipe ``rekindle`` was chosen from, on a world and with seeds that are used for nothing else."""
 REGIMES = {
     "development": Regime("methods/prompt_baselines.md", ("task.params.seed=1",), _DEVELOPMENT, first_seed=100),
     "spread_difficulty": Regime("methods/single_rollout.md", (), _SINGLE),
