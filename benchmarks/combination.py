@@ -12,7 +12,7 @@ The rules of the measurement:
 - The target of a seed is what our GRPO, with the settings of the documentation, ends with: the mean of its last four
   evaluations. Each arm has the same seed, start policy, pool and held-out prompts.
 - The cost of the target is what was spent when the mean of three evaluations in a row is first at least the target.
-  This holds for GRPO as well: it may reach its target before it ends.
+  This holds for GRPO as well: it may reach its target before it ends; where it does not, its cost is that of its run.
 - Three accounts of FLOPs. "lean" is that of the step log: a row without an advantage costs no update. "every row" is
   GRPO as TRL and verl run it: each row goes through generation, forward and backward pass, 8P per token, with its
   prompt. "every row, prompts shared" counts a prompt once per group. GRPO's curve by steps is the same in all three.
@@ -44,6 +44,10 @@ LATE = 4
 """Evaluations at the end of GRPO whose mean is the target."""
 FORWARD_AND_BACKWARD = 8
 """FLOPs per parameter and token of a row that is generated (2) and trained on (6)."""
+
+
+Results = Mapping[str, Sequence[Mapping[str, Any]]]
+"""Runs of a task by arm."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +162,7 @@ def measure(path: Path) -> dict[str, Any]:
     costs = spent(run)
     return {
         **arms.made(run),
+        "seed": run.config["train"]["seed"],
         "updates": run.metrics[-1]["version"],
         "rollouts": run.metrics[-1]["total_rollouts"],
         "signal": statistics.fmean(line["groups/mixed"] / line["groups/asked"] for line in run.metrics[1:]),
@@ -181,17 +186,17 @@ def cost(run: Mapping[str, Any], name: str, target: float) -> float | None:
 
 
 def cheaper(base: Sequence[Mapping[str, Any]], ours: Sequence[Mapping[str, Any]], theirs: str, name: str) -> str:
-    """How many times less ours cost than GRPO: geometric mean and interval over the seeds that both reached.
+    """How many times less ours cost than GRPO: geometric mean and interval over the common seeds that reached.
 
     Args:
         base: GRPO's runs.
-        ours: Runs of another arm, of the same seeds in the same order.
+        ours: Runs of another arm.
         theirs: GRPO's account.
         name: Our account.
     """
-    targets = [late(run) for run in base]
-    there = {seed: cost(run, theirs, target) for seed, (run, target) in enumerate(zip(base, targets, strict=True))}
-    here = {seed: cost(run, name, target) for seed, (run, target) in enumerate(zip(ours, targets, strict=True))}
+    targets = {run["seed"]: late(run) for run in base}
+    there = {run["seed"]: cost(run, theirs, targets[run["seed"]]) or run["costs"][theirs][-1] for run in base}
+    here = {run["seed"]: cost(run, name, targets[run["seed"]]) for run in ours if run["seed"] in targets}
     found, reached = paired_log_ratios(there, here), sum(value is not None for value in here.values())
     if not found.count:
         return "not reached"
@@ -200,15 +205,17 @@ def cheaper(base: Sequence[Mapping[str, Any]], ours: Sequence[Mapping[str, Any]]
     return words if reached == len(here) else f"{words}; {reached} of {len(here)} seeds"
 
 
-def table(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+def table(results: Results) -> str:
     """A row per arm."""
     base = results[BASE]
-    head = ["", "accuracy at the end", "difference", "greedy", "groups with signal"]
+    head = ["", "seeds", "accuracy at the end", "difference", "greedy", "groups with signal"]
     head += ["lean FLOPs", "than every row", "than every row, shared", "than lean", "tokens", "CPU seconds"]
     lines = [head]
     for name, runs in results.items():
-        ends, starts = [late(run) for run in runs], [late(run) for run in base]
-        line = [name, cell(ends, ".3f"), "" if runs is base else paired(ends, starts)]
+        common = {run["seed"] for run in runs} & {run["seed"] for run in base}
+        ends, others = ([late(run) for run in one if run["seed"] in common] for one in (runs, base))
+        line = [name, str(len(runs)), cell([late(run) for run in runs], ".3f")]
+        line += ["" if runs is base else paired(ends, others)]
         line += [cell([late(run, "greedy") for run in runs], ".3f"), cell([run["signal"] for run in runs], ".2f")]
         line += [cell([run["costs"]["lean"][-1] for run in runs], ".2e")]
         line += [cheaper(base, runs, account, "lean") for account in ("every_row", "every_row_shared", "lean")]
@@ -217,15 +224,24 @@ def table(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     return arms.markdown_table(lines)
 
 
-def text(results: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]], *, final: bool) -> str:
+def text(results: Mapping[str, Results], *, final: bool) -> str:
     """The tables of the development tasks or of the final ones."""
     parts = []
     for name, task in TASKS.items():
         if task.final == final and name in results:
-            seeds = len(results[name][BASE])
             made = arms.made_words(run for runs in results[name].values() for run in runs)
-            parts.append(f"{task.words.capitalize()}, {seeds} seeds. {made}\n\n{table(results[name])}")
+            parts.append(f"{task.words.capitalize()}. {made}\n\n{table(results[name])}")
     return "\n".join(parts)
+
+
+def merged(before: Results, new: Results) -> Results:
+    """The runs of both by arm, in the order of ``ARMS`` and of seeds; a new run replaces that of its seed."""
+    found = {}
+    for arm in ARMS:
+        by_seed = {run["seed"]: run for runs in (before, new) for run in runs.get(arm, ())}
+        if by_seed:
+            found[arm] = [by_seed[seed] for seed in sorted(by_seed)]
+    return found
 
 
 def main() -> None:
@@ -247,7 +263,7 @@ def main() -> None:
             paths = {(arm, seed): directory(options.runs, name, arm, seed) for arm in wanted for seed in seeds}
             arms.run_all([(command(name, arm, seed), path) for (arm, seed), path in paths.items()], options.jobs)
             measured = {arm: [measure(paths[arm, seed]) for seed in seeds] for arm in wanted}
-            results[name] = results.get(name, {}) | measured
+            results[name] = merged(results.get(name, {}), measured)
             RESULTS.write_text(json.dumps(results) + "\n")
     print(text(results, final=final))
     if options.docs:

@@ -462,16 +462,17 @@ def test_a_finished_run_inside_trl_is_summed_up(tmp_path):
 # -- the combination --------------------------------------------------------------------------------------------------
 
 
-def combined(*accuracies, lean, every_row=None):
+def combined(*accuracies, lean, seed=0):
     """The numbers of a run with an evaluation per accuracy."""
     costs = [float(place) for place in range(len(accuracies))]
     return {
+        "seed": seed,
         "accuracy": list(accuracies),
         "greedy": list(accuracies),
         "signal": 0.5,
         "costs": {
             "lean": [lean * cost for cost in costs],
-            "every_row": [(every_row or 8 * lean) * cost for cost in costs],
+            "every_row": [8 * lean * cost for cost in costs],
             "every_row_shared": [4 * lean * cost for cost in costs],
             "tokens": [10 * cost for cost in costs],
             "cpu_seconds": costs,
@@ -488,14 +489,29 @@ def test_the_target_is_the_end_of_grpo_and_its_cost_that_of_three_evaluations():
 
 
 def test_how_many_times_less_by_hand():
-    base = [combined(0.1, 0.4, 0.6, 0.6, 0.6, 0.6, lean=10.0)] * 2
-    ours = [combined(0.1, 0.7, 0.7, 0.7, 0.7, lean=5.0), combined(0.1, 0.7, 0.7, 0.7, 0.7, lean=20.0)]
+    base = [combined(0.1, 0.4, 0.6, 0.6, 0.6, 0.6, lean=10.0, seed=seed) for seed in (0, 1, 2)]
+    ours = [combined(0.1, 0.7, 0.7, 0.7, 0.7, lean=lean, seed=seed) for seed, lean in ((1, 20.0), (0, 5.0))]
     # Ours are there at the third evaluation: 15 and 60 beside 40 of lean GRPO and 320 with every row.
-    assert combination.cheaper(base[:1], ours[:1], "lean", "lean") == f"{40 / 15:.2f}"
+    assert combination.cheaper(base, ours[1:], "lean", "lean") == f"{40 / 15:.2f}"
     assert combination.cheaper(base, ours, "every_row", "lean").startswith(f"{320 / (15 * 60) ** 0.5:.2f} (")
-    never = combined(0.1, 0.2, 0.2, 0.2, lean=1.0)
-    assert combination.cheaper(base[:1], [never], "lean", "lean") == "not reached"
-    assert combination.cheaper(base, [ours[0], never], "lean", "lean").endswith("; 1 of 2 seeds")
+    never = combined(0.1, 0.2, 0.2, 0.2, lean=1.0, seed=2)
+    assert combination.cheaper(base, [never], "lean", "lean") == "not reached"
+    assert combination.cheaper(base, [ours[1], never], "lean", "lean").endswith("; 1 of 2 seeds")
+
+
+def test_grpo_that_ends_above_every_three_evaluations_costs_its_whole_run():
+    base = combined(0.5, 0.9, 0.1, 0.9, 0.9, lean=10.0)  # 0.7 at the end, and at most 0.63 in three before
+    assert combination.cost(base, "lean", combination.late(base)) is None
+    ours = combined(0.9, 0.9, 0.9, lean=10.0)
+    assert combination.cheaper([base], [ours], "lean", "lean") == f"{40 / 20:.2f}"
+
+
+def test_runs_of_further_seeds_and_arms_are_added():
+    one, two, again = (combined(accuracy, lean=1.0, seed=seed) for accuracy, seed in ((0.1, 5), (0.2, 4), (0.3, 5)))
+    assert combination.merged({"rekindle": [one]}, {"rekindle": [again, two], "GRPO": [one]}) == {
+        "GRPO": [one],
+        "rekindle": [two, again],
+    }
 
 
 def test_grpo_as_others_run_it_pays_for_every_row_and_its_prompt():
