@@ -197,6 +197,8 @@ def cheaper(base: Sequence[Mapping[str, Any]], ours: Sequence[Mapping[str, Any]]
     targets = {run["seed"]: late(run) for run in base}
     there = {run["seed"]: cost(run, theirs, targets[run["seed"]]) or run["costs"][theirs][-1] for run in base}
     here = {run["seed"]: cost(run, name, targets[run["seed"]]) for run in ours if run["seed"] in targets}
+    if ours is base:
+        here = {run["seed"]: cost(run, name, targets[run["seed"]]) or run["costs"][name][-1] for run in base}
     found, reached = paired_log_ratios(there, here), sum(value is not None for value in here.values())
     if not found.count:
         return "not reached"
