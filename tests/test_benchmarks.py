@@ -542,3 +542,9 @@ def test_every_arm_of_the_combination_is_a_configuration(task):
         overrides = [value for word, value in itertools.pairwise(words) if word == "--set"]
         config = resolve(ROOT / file, combination.ARMS[arm].recipe, overrides, 1)
         assert config.train.groups_per_step * config.train.group_size * (config.train.steps or 107) <= 27_392
+
+
+def test_the_page_of_the_combination_says_what_was_measured():
+    results = json.loads(combination.RESULTS.read_text())
+    page = combination.PAGE.read_text(encoding="utf-8")
+    assert arms.block(page, "combination") == f"\n{combination.text(results, final=True)}\n"
