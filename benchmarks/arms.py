@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rekindle.cli.options import add_config, resolved
 from rekindle.comparison.curves import Curve
@@ -40,6 +40,7 @@ __all__ = [
     "train",
 ]
 
+Line = TypeVar("Line", bound=Mapping[str, Any])
 ROOT = Path(__file__).parents[1]
 DONE = "finished.json"
 REVISION_LETTERS = 9
@@ -173,7 +174,7 @@ def accuracies(lines: Sequence[dict[str, Any]]) -> dict[str, float]:
     return {"sampled": means["accuracy"], "greedy": means["greedy"], **by_hops}
 
 
-def quarters(lines: Sequence[dict[str, Any]]) -> list[Sequence[dict[str, Any]]]:
+def quarters(lines: Sequence[Line]) -> list[Sequence[Line]]:
     """The lines of a run, split into quarters."""
     size = len(lines) / 4
     return [lines[round(part * size) : round((part + 1) * size)] for part in range(4)]

@@ -1,12 +1,13 @@
 """Honest clients of the retriever's server beside hostile connections: answers, refusals, latency, memory.
 
-    python benchmarks/crowded_server.py --clients 200 --hostile 1000 --minutes 5
+    python benchmarks/crowded_server.py --clients 200 --hostile 1000 --minutes 5 --rounds 2
 
 The server is the command `rekindle serve-retriever` with a corpus made here. Every honest client is a thread with a
 connection that asks, checks the answer word for word, and asks again after a pause; a refusal is a status other than
-200, or a broken connection, after one further attempt. Hostile connections do one of ``ATTACKS`` each, again and again.
-The result is JSON; the exit code is 1 where an answer was wrong, more than 1 % of the requests were refused, or memory
-grew.
+200, or a broken connection, after one further attempt. Hostile connections do one of ``ATTACKS`` each, again and again,
+for some minutes in each round; after a round they are away for ``QUIET_SECONDS``. The result is JSON;
+the exit code is 1 where an answer was wrong, more than 1 % of the requests were refused, or memory grew: in the last
+third of a round above that of the second, or from the end of the first round to the end of the last.
 """
 
 import argparse
@@ -34,29 +35,29 @@ REFUSED_SHARE = 0.01
 GROWTH = 1.05
 SLACK_MB = 16
 """Growth of memory that is allowed besides the share: garbage of the allocator."""
+QUIET_SECONDS = 20.0
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--hostile", type=int, default=1000)
-    parser.add_argument("--minutes", type=float, default=5.0)
+    parser.add_argument("--minutes", type=float, default=5.0, help="of a round")
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--pause", type=float, default=1.0, help="mean seconds between two requests of a client")
+    parser.add_argument("--timeout", type=float, default=30.0, help="seconds that a client waits for an answer")
     parser.add_argument("--attacks", default="", help="names of attacks, with commas (default: all)")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         server, url = started(Path(folder))
-        attack = [sys.executable, __file__, "--hostile", str(given.hostile), "--attack", url, given.attacks]
-        attackers = subprocess.Popen(attack) if given.hostile else None
+        result: dict = {}
         try:
             result = measured(server, url, given)
         finally:
-            for process in filter(None, (attackers, server)):
-                process.send_signal(signal.SIGTERM)
+            server.send_signal(signal.SIGTERM)
             result["exit_code"], result["seconds_to_end"] = ended(server)
-            if attackers is not None:
-                attackers.wait(30)
+        result["load"] = round(os.getloadavg()[2], 1)
         result["lines_printed"] = (Path(folder) / "errors").read_text().count("\n")
     print(json.dumps(result, indent=2))
     if given.out:
@@ -89,27 +90,48 @@ def ended(server: subprocess.Popen) -> tuple[int, float]:
 
 
 def measured(server: subprocess.Popen, url: str, given: argparse.Namespace) -> dict:
-    counts, seconds, memory = Counter(), [], []
-    end = time.monotonic() + 60 * given.minutes
+    counts, seconds, over = Counter(), [], threading.Event()
     clients = [
-        threading.Thread(target=honest, args=(url, number, end, given.pause, counts, seconds))
+        threading.Thread(target=honest, args=(url, number, over, given, counts, seconds))
         for number in range(given.clients)
     ]
     for client in clients:
         client.start()
-    while time.monotonic() < end:
-        time.sleep(1.0)
-        memory.append(rss_mb(server.pid))
-    for client in clients:
-        client.join()
-    return summary(given, counts, sorted(seconds), memory, server.pid)
+    try:
+        rounds = [one_round(server, url, given) for _ in range(given.rounds)]
+    finally:
+        over.set()
+        for client in clients:
+            client.join()
+    return summary(given, counts, sorted(seconds), rounds, server.pid)
 
 
-def honest(url: str, number: int, end: float, pause: float, counts: Counter, seconds: list) -> None:
+def one_round(server: subprocess.Popen, url: str, given: argparse.Namespace) -> dict:
+    """Memory beside hostile connections, MB, and when they have been away for a while."""
+    attack = [sys.executable, __file__, "--hostile", str(given.hostile), "--attack", url, given.attacks]
+    attackers = subprocess.Popen(attack) if given.hostile else None
+    memory, end = [], time.monotonic() + 60 * given.minutes
+    try:
+        while time.monotonic() < end:
+            time.sleep(1.0)
+            memory.append(rss_mb(server.pid))
+    finally:
+        if attackers is not None:
+            attackers.terminate()
+            attackers.wait(30)
+    time.sleep(QUIET_SECONDS)
+    third = max(1, len(memory) // 3)
+    return {"first": memory[0], "middle": max(memory[third : 2 * third] or memory), "last": max(memory[-third:]),
+            "peak": max(memory), "afterwards": rss_mb(server.pid)}  # fmt: skip
+
+
+def honest(
+    url: str, number: int, over: threading.Event, given: argparse.Namespace, counts: Counter, seconds: list
+) -> None:
     rng, parts = random.Random(number), urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
-    time.sleep(rng.random() * pause)
-    while time.monotonic() < end:
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=given.timeout)
+    time.sleep(rng.random() * given.pause)
+    while not over.is_set():
         wanted = [rng.randrange(DOCUMENTS) for _ in range(rng.choice((1, 1, 2, 3)))]
         begun = time.monotonic()
         found = asked(connection, parts.path, wanted) or asked(connection, parts.path, wanted)
@@ -119,7 +141,7 @@ def honest(url: str, number: int, end: float, pause: float, counts: Counter, sec
             counts["refused"] += 1
         elif found != [document(one)["contents"] for one in wanted]:
             counts["wrong"] += 1
-        time.sleep(rng.expovariate(1 / pause))
+        over.wait(rng.expovariate(1 / given.pause))
     connection.close()
 
 
@@ -138,17 +160,16 @@ def asked(connection: http.client.HTTPConnection, path: str, wanted: list[int]) 
         return None
 
 
-def summary(given: argparse.Namespace, counts: Counter, seconds: list, memory: list, pid: int) -> dict:
-    third = max(1, len(memory) // 3)
-    early, late = max(memory[third : 2 * third] or memory), max(memory[-third:])
+def summary(given: argparse.Namespace, counts: Counter, seconds: list, rounds: list, pid: int) -> dict:
     refused = counts["refused"] / max(1, counts["asked"])
-    flat = late <= GROWTH * early + SLACK_MB
+    pairs = [(one["middle"], one["last"]) for one in rounds] + [(rounds[0]["afterwards"], rounds[-1]["afterwards"])]
+    flat = all(late <= GROWTH * early + SLACK_MB for early, late in pairs)
     at = {name: round(seconds[min(len(seconds) - 1, int(q * len(seconds)))], 3) for name, q in
           (("median", 0.5), ("p99", 0.99), ("longest", 1.0))}  # fmt: skip
     return {
-        "clients": given.clients, "hostile": given.hostile, "minutes": given.minutes, **counts,
-        "wrong": counts["wrong"], "refused_share": round(refused, 5), "seconds": at,
-        "memory_mb": {"first": memory[0], "middle": early, "last": late, "peak": max(memory)},
+        "clients": given.clients, "hostile": given.hostile, "minutes": given.minutes, "timeout": given.timeout,
+        **counts,
+        "wrong": counts["wrong"], "refused_share": round(refused, 5), "seconds": at, "memory_mb": rounds,
         "open_files": len(os.listdir(f"/proc/{pid}/fd")),
         "holds": counts["wrong"] == 0 and refused <= REFUSED_SHARE and flat and counts["asked"] > 0,
     }  # fmt: skip

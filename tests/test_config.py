@@ -406,6 +406,10 @@ REFUSED = [
         "it bounds the discount by posterior.half_life, set posterior.half_life",
     ),
     (f"{PHASED} phases.min_gain=0.1", "phases.min_gain = 0.1 would not be read; set phases.patience"),
+    (
+        f"{PHASED} phases.reprofile=true phases.order=hard_first",
+        'phases.order = "hard_first" would not be read; set phases.reprofile = false',
+    ),
     (f"{PHASED} phases.reprofile=true posterior.prior_failures=2", "phases.reprofile reads counts and no prior"),
     (f"{PHASED} profile.path=p profile.samples=4", "profile.path names a ready profile"),
     ("profile.path=p", 'set a method that reads a profile, e.g. pool.kind = "phased" or "prioritized", or remove it'),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rekindle.config import Config
+from rekindle.heap import frozen_heap
 from rekindle.interrupts import Interrupts
 from rekindle.notices import Say
 
@@ -82,6 +83,11 @@ class Session:
     @contextmanager
     def _opened(self, tasks: "TaskSet", policy: "PolicyFiles", interrupts: Interrupts) -> "Iterator[TrainingLoop]":
         """Training loop of the run, with a progress display."""
+        with frozen_heap(_import_libraries), self._loop(tasks, policy, interrupts) as loop:
+            yield loop
+
+    @contextmanager
+    def _loop(self, tasks: "TaskSet", policy: "PolicyFiles", interrupts: Interrupts) -> "Iterator[TrainingLoop]":
         from rekindle.assembly import open_run
         from rekindle.models.reading import read_model
         from rekindle.observability.progress import Progress
@@ -118,6 +124,12 @@ class Session:
         self.say("writing the report ...")
         write_null_control(self.config, self.directory)
         write_report(self.directory)
+
+
+def _import_libraries() -> None:
+    """Import torch, transformers, and what of ours is built on them."""
+    import rekindle.assembly
+    import rekindle.warm_starts.stage  # noqa: F401
 
 
 class _RunDisplay:

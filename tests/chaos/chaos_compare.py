@@ -23,8 +23,9 @@ def facts_of(run: Path) -> dict[str, Any]:
         "model": _files(run / "model"),
         "leftovers": sorted(path.name for path in run.rglob(".*") if path.name != ".lock"),
     }
-    checkpoints = sorted([*run.glob("checkpoints/*"), *run.glob("checkpoint-*")])
-    for checkpoint in checkpoints:
+    # Which of its older checkpoints stay inside TRL is up to transformers, which goes by their times.
+    newest = sorted(run.glob("checkpoint-*"), key=lambda one: int(one.name.rpartition("-")[2]))[-1:]
+    for checkpoint in [*sorted(run.glob("checkpoints/*")), *newest]:
         found[checkpoint.name] = _files(checkpoint)
         if (checkpoint / "state.json").is_file():
             found[f"{checkpoint.name} state"] = _state(checkpoint / "state.json")

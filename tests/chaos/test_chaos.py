@@ -122,7 +122,10 @@ def test_file_events_of_the_first_files_and_of_a_checkpoint(server, whole, tmp_p
 )
 def test_a_signal_leaves_a_run_that_goes_on(signals, server, whole, tmp_path):
     code, said = server.run(tmp_path / "run", resume=False, death={"after": 0.6, "signals": signals})
-    assert code in (0, 130), said
+    ended = (
+        code == -signals[0] and "writing the report" in said
+    )  # after the last step a signal ends the process at once
+    assert code in (0, 130) or ended, (code, said)
     assert "Traceback" not in said
     ends_the_same(server, whole, tmp_path / "run")
 

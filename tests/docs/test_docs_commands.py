@@ -56,7 +56,8 @@ def check_make(words, _):
 
 
 def check_script(words, _):
-    script = (ROOT / words[0]).read_text()
+    place = ROOT / words[0]
+    script = "".join(file.read_text() for file in (sorted(place.glob("*.py")) if place.is_dir() else [place]))
     for option in (word for word in words if word.startswith("--")):
         assert f'"{option}"' in script, f"{words[0]} has no {option}"
 

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 SECTIONS = dict(
     part.split("\n", 1) for part in (ROOT / "docs" / "promises.md").read_text(encoding="utf-8").split("\n## ")[1:]
 )
+LONG_RUNS = "The last long runs"
 LINK = re.compile(r"\[`(test_\w+)`\]\(\.\./([^)#]+)#(\w+)\)")
 
 
@@ -22,13 +23,23 @@ def functions_of(path):
     return {one.name for one in body if isinstance(one, ast.FunctionDef)}
 
 
-@pytest.mark.parametrize("promise", SECTIONS)
+@pytest.mark.parametrize("promise", [one for one in SECTIONS if one != LONG_RUNS])
 def test_every_promise_has_a_test(promise):
     links = LINK.findall(SECTIONS[promise])
     assert links
     for name, path, anchor in links:
         assert name == anchor
         assert name in functions_of(path)
+
+
+def test_commands_of_the_long_runs_are_there():
+    named = re.findall(r"`(?:python )?((?:tests|benchmarks)/[\w/.]+)", SECTIONS[LONG_RUNS])
+    assert len(named) >= 3
+    for path in named:
+        assert (ROOT / path).exists(), path
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"`make (\w+)", SECTIONS[LONG_RUNS]):
+        assert f"\n{target}:" in makefile
 
 
 def calls():

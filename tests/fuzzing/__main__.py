@@ -125,17 +125,26 @@ def _started(name: str, given: argparse.Namespace, folder: Path, start: int, sec
 
 def _wait(child: subprocess.Popen, beat: Path) -> bool | None:
     """Wait for a child; True where it was killed because it did not go on."""
-    seen, since, limit = "", time.monotonic(), START_SECONDS
+    seen, since, limit = "", _lived(child), START_SECONDS
     while child.poll() is None:
         time.sleep(BEAT_SECONDS)
         now = beat.read_text()
         if now != seen:
-            seen, since, limit = now, time.monotonic(), HANG_SECONDS
-        elif time.monotonic() - since > limit:
+            seen, since, limit = now, _lived(child), HANG_SECONDS
+        elif _lived(child) - since > limit and child.poll() is None:
             os.killpg(child.pid, signal.SIGKILL)
             child.wait()
             return True
     return None
+
+
+def _lived(child: subprocess.Popen) -> float:
+    """Seconds, without those in which the child was ready to run and other processes had the processors."""
+    try:
+        waited = int(Path(f"/proc/{child.pid}/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        waited = 0.0
+    return time.monotonic() - waited
 
 
 def _result(folder: Path) -> dict:

@@ -161,6 +161,7 @@ CHOICES: dict[str, Any] = {
     "posterior.half_life": [None, 0.1],
     "posterior.least_discount": [0.0, 0.9],
     "posterior.most_discount": [1.0, 0.5],
+    "phases.order": ["easy_first", "hard_first"],
     "phases.reprofile": [False, True],
     "profile.trivial_above": [0.75, 1.0],
     "sizes.rule": ["fixed", "inverse_success", "knapsack"],

@@ -1,5 +1,6 @@
 """Hostile clients of the retriever's server: slow ones, large ones, many, web pages; and honest ones beside them."""
 
+import asyncio
 import json
 import os
 import signal
@@ -13,13 +14,17 @@ from contextlib import ExitStack, suppress
 from urllib.parse import urlsplit
 
 import pytest
+from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 from test_server import TOKEN, Echo, ask, hit, served, until
+from uvicorn import Config
+from uvicorn.server import ServerState
 
+from rekindle.retrieval import connections as connections_module
 from rekindle.retrieval import service as service_module
 from rekindle.retrieval.batching import QueueFullError, SearchThread
-from rekindle.retrieval.connections import PATIENCE_SECONDS
+from rekindle.retrieval.connections import PATIENCE_SECONDS, Connections
 from rekindle.retrieval.memory import FREE_BYTES, Memory, Ticket
 from rekindle.retrieval.retriever import Hit
 from rekindle.retrieval.wire import Limits, RefusedError, parse_search
@@ -126,28 +131,64 @@ def test_a_client_that_goes_away_frees_the_search():
 # -- many clients -----------------------------------------------------------------------------------------------------
 
 
-def test_unfinished_heads_make_room_for_honest_clients():
+def test_unfinished_heads_make_room_for_honest_clients_and_are_told():
     with served(limits=Limits(connections=8)) as url, ExitStack() as stack:
         hostile = [stack.enter_context(opened(url, HEAD)) for _ in range(8)]
         time.sleep(1.1 * PATIENCE_SECONDS)
         for _ in range(12):
             assert ask(url, {"queries": ["a"]})[0] == 200
+        assert hostile[0].recv(4096).startswith(b"HTTP/1.1 503 ")
         assert is_closed(hostile[0])
 
 
-def test_twice_as_many_connections_are_refused_in_a_sentence():
+def whole(body=b'{"queries": ["a"], "topk": 1}'):
+    """A request on a connection of its own."""
+    return HEAD + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+
+def test_who_finds_no_room_is_refused_in_a_sentence(monkeypatch):
+    monkeypatch.setattr(connections_module, "ROOM_SECONDS", 0.1)
     echo = Echo()
     echo.gate.clear()
-    with served(echo, limits=Limits(connections=2)) as url, ThreadPoolExecutor(4) as pool:
-        busy = [pool.submit(ask, url, {"queries": ["a"]}) for _ in range(4)]
-        in_flight = url.replace("/retrieve", "/health")
-        until(lambda: len(echo.calls) > 0)
-        with opened(url) as connection:
-            answered = connection.recv(4096)
+    with served(echo, limits=Limits(connections=2)) as url, ExitStack() as stack:
+        busy = [stack.enter_context(opened(url, whole())) for _ in range(2)]
+        until(lambda: echo.calls)
+        for _ in range(3):
+            status, headers, answer = ask(url, {"queries": ["a"] * 1000})
+            assert (status, headers["Retry-After"], headers["Connection"]) == (503, "1", "close")
+            assert "too many connections" in answer["detail"]
         echo.gate.set()
-        assert {one.result()[0] for one in busy} <= {200}
-        assert answered.startswith(b"HTTP/1.1 503 ") or answered == b""
-        assert ask(in_flight, method="GET")[0] == 200
+        assert [answer_of(one)[:13] for one in busy] == [b"HTTP/1.1 200 "] * 2
+        assert ask(url, {"queries": ["a"]})[0] == 200
+
+
+def test_many_clients_at_once_wait_and_none_is_cut_off():
+    with served(limits=Limits(connections=8)) as url, ExitStack() as stack:
+        clients = [stack.enter_context(opened(url, whole())) for _ in range(300)]
+        answers = [answer_of(one) for one in clients]
+    assert {answer[:13] for answer in answers} == {b"HTTP/1.1 200 "}
+
+
+def test_who_has_sent_something_does_not_make_room(monkeypatch):
+    monkeypatch.setattr(connections_module, "PATIENCE_SECONDS", -1.0)
+    connections, sockets = Connections(1, 10, 10), socket.socketpair()
+
+    async def room():
+        made = connections.protocol()(config=Config(FastAPI()), server_state=ServerState(), app_state={})
+        transport, _ = await asyncio.get_running_loop().connect_accepted_socket(lambda: made, sockets[0])
+        transport.pause_reading()
+        sockets[1].sendall(b"P")
+        yield connections._evict()
+        transport.resume_reading()
+        await asyncio.sleep(0.01)
+        yield connections._evict()
+
+    async def found():
+        return [one async for one in room()]
+
+    assert asyncio.run(found()) == [False, True]
+    assert sockets[1].recv(4096).startswith(b"HTTP/1.1 503 ")
+    sockets[1].close()
 
 
 def test_one_large_request_does_not_keep_the_others_waiting():

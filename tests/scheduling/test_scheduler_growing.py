@@ -323,3 +323,21 @@ def test_a_group_that_stays_ahead_is_in_no_record():
     state.add(new=1)
     state.teardown()
     assert len(state.asked) == len(state.records) + 1
+
+
+def test_a_restored_run_asks_what_was_in_flight_before_it_draws_again():
+    """Else it would refill the first step from a pool that has not grown yet, where the run that went on has."""
+    options = {"kind": "cycling", "replay": False, "reset_every": None, "lag": 1, "oversample": 1, "refill": Refill(1)}
+    whole, restored = (build(**options, gate=gates.has_signal, top_up=None, seed=0) for _ in range(2))
+    whole.pool.add(names(0, 4))
+    for request in (requests := [whole.ask() for _ in range(4)])[:3]:
+        whole.tell(request.id, rollouts(*[0.0] * request.n))
+    assert [request.step for request in requests] == [1, 1, 1, 2]
+    restored.pool.restore_ids(names(0, 4))
+    restored.load_state_dict(through_checkpoint(whole.state_dict()))
+    assert restored.ask() == requests[3]
+    for scheduler in (whole, restored):
+        scheduler.pool.add(names(4, 7))
+    further = list(iter(whole.ask, None))
+    assert further == list(iter(restored.ask, None))
+    assert {request.row for request in further if request.step == 1} == {4, 5, 6}

@@ -1,3 +1,5 @@
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,6 +47,40 @@ def test_the_split_depends_on_the_seed_alone():
     assert first == again != other
 
 
+@given(kinds, st.integers(0, 3), st.integers(0, 3))
+def test_no_problem_is_in_both_parts_whichever_number_comes_first(kind, one, other):
+    def texts(part, seed):
+        found = load_arithmetic({"kinds": [kind], "part": part}, pool_size=300, eval_prompts=5, seed=seed)
+        return {(sign, *sorted((a, b))) for a, sign, b in problems((*found.pool, *found.held_out))}
+
+    assert not texts("development", one) & texts("final", other)
+
+
+def test_both_parts_together_are_all_problems():
+    def ids(**part):
+        found = load_arithmetic({"kinds": ["2*1"], **part}, pool_size=10_000, eval_prompts=1, seed=0)
+        return {task.id for task in (*found.pool, *found.held_out)}
+
+    development, final = ids(part="development"), ids(part="final")
+    assert development | final == ids() == ids(part="all")
+    assert 0.4 < len(final) / 1800 < 0.6
+
+
+def test_each_bounds_every_kind_and_levels_are_the_places_of_the_kinds():
+    found = load_arithmetic({"kinds": ["1-1", "2+2", "2*1"], "each": 80}, pool_size=1000, eval_prompts=60, seed=0)
+    counts = Counter((one.metadata["kind"], one.metadata["level"]) for one in (*found.pool, *found.held_out))
+    assert counts == {("1-1", 1): 55, ("2+2", 2): 80, ("2*1", 3): 80}
+    held_out = Counter(one.metadata["kind"] for one in found.held_out)
+    assert min(held_out.values()) >= 8, "the choice of the problems is not that of the held-out ones"
+
+
+def test_problems_that_the_template_shows_are_left_out():
+    template = "6 + 3 = 9\n{} ="
+    found = load_arithmetic({"kinds": ["1+1"], "template": template}, pool_size=200, eval_prompts=1, seed=0)
+    assert len(found.pool) == 98
+    assert "arithmetic/6 + 3" not in {task.id for task in (*found.pool, *found.held_out)}
+
+
 def test_a_template_of_ones_own():
     tasks = load_arithmetic({"kinds": ["1+1"], "template": "{} ="}, pool_size=5, eval_prompts=1, seed=0)
     assert all(task.prompt == f"{task.id.removeprefix('arithmetic/')} =" for task in tasks.pool)
@@ -53,7 +89,10 @@ def test_a_template_of_ones_own():
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"digits": 2}, "task.params has no 'digits' for arithmetic; it takes kinds, template"),
+        ({"digits": 2}, "task.params has no 'digits' for arithmetic; it takes kinds, template, part, each"),
+        ({"part": "test"}, "part = 'test' must be one of all, development, final"),
+        ({"each": 0}, "each = 0 must be the most problems of a kind"),
+        ({"each": True}, "each = True must be the most problems of a kind"),
         ({"kinds": "1+1"}, "kinds = '1\\+1' must be a list of kinds"),
         ({"kinds": []}, "must be a list of kinds"),
         ({"kinds": ["1/1"]}, "must be a list of kinds"),

@@ -56,6 +56,28 @@ def test_tasks_are_deterministic_and_ask_for_the_reversed_word(lengths, pool_siz
         assert all((a in VOWELS) != (b in VOWELS) for a, b in itertools.pairwise(word))
 
 
+@pytest.mark.filterwarnings("ignore:task.pool_size")
+@settings(deadline=None, max_examples=20)
+@given(lengths=lengths, seeds=st.tuples(st.integers(0, 9), st.integers(0, 9)))
+def test_no_word_is_in_the_development_and_in_the_final_part(lengths, seeds):
+    params = {"min_length": lengths[0], "max_length": lengths[1]}
+    found = [
+        load_spell_backward(params | {"part": part}, pool_size=200, eval_prompts=5, seed=seed)
+        for part, seed in zip(("development", "final"), seeds, strict=True)
+    ]
+    development, final = (words(one.pool + one.held_out) for one in found)
+    assert not development & final
+    assert all(split_of(word) is Split.HELD_OUT for word in words(found[1].held_out))
+
+
+def test_the_whole_is_what_it_was_without_parts():
+    assert load_spell_backward({}, pool_size=50, eval_prompts=9, seed=3) == load_spell_backward(
+        {"part": "all"}, pool_size=50, eval_prompts=9, seed=3
+    )
+    with pytest.raises(TaskError, match="must be one of all, development, final"):
+        load_spell_backward({"part": "both"}, pool_size=50, eval_prompts=9, seed=3)
+
+
 def test_lengths_are_uniform_as_far_as_words_exist():
     found = load_spell_backward({}, pool_size=4096, eval_prompts=256, seed=0)
     counts = Counter(task.metadata["length"] for task in found.pool)

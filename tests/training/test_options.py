@@ -124,6 +124,7 @@ NEEDS_COMPANY: dict[str, Any] = {
     "phases.min_gain": (PATIENT, 0.9, "sgpo"),
     "phases.smoothing": ((), 1.0, "sgpo"),
     "phases.after_last": ((*ONCE, "train.steps=12"), "stop", "sgpo"),
+    "phases.order": ((*SPREAD, "profile.samples=4"), "hard_first", "sgpo"),
     "phases.reprofile": ((*SPREAD, "profile.samples=4"), True, "sgpo"),
     "sizes.rule": (OFTEN, "inverse_success", "grpo"),
     "sizes.minimum": (BY_SUCCESS, 3, "grpo"),

@@ -220,7 +220,7 @@ KILLS = {
     "in the profile": replace(PROFILED, moment="rekindle.evaluation.journal:Journal.add", at=9),
     "before the profile is kept": replace(PROFILED, moment="rekindle.evaluation.kept_profile:save_profile"),
     "before the settings": replace(SAVING, moment="rekindle.records.run_directory:describe"),
-    "between the settings and run.json": replace(SAVING, moment="rekindle.records.run_directory:_write_json"),
+    "between the settings and run.json": replace(SAVING, moment="rekindle.records.run_directory:replace_text", at=2),
     "before the tasks": replace(SAVING, moment="rekindle.integrations.run_folder:keep_tasks"),
     "before the ledger": replace(SAVING, moment="rekindle.integrations.run_folder:opened_run_files"),
     "before the first step": replace(SAVING, moment=f"{TRAINER}._collected"),

@@ -4,7 +4,7 @@ import os
 import sys
 
 import pytest
-from payloads import BOMBS, EXPRESSIONS, HAPPENED, MAYBE, STATEMENTS, Stage
+from payloads import BOMBS, EXPRESSIONS, HAPPENED, LONG, MAYBE, STATEMENTS, TAKEN_AS_LITERALS, Stage
 from processes import children, descendants
 from unguarded import as_answer, job_of, one_task, unguarded_pool
 
@@ -75,6 +75,24 @@ def test_guards_refuse_code(stage, name):
 @pytest.mark.parametrize("text", BOMBS)
 def test_guards_refuse_bombs(name, text):
     assert admitted(name, text, ENTRY) == REFUSED
+
+
+@pytest.mark.parametrize("name", GUARDS)
+def test_guards_refuse_answers_of_ten_megabytes(name):
+    assert {text[:9] for text in LONG if admitted(name, text, ENTRY) != REFUSED} == set()
+
+
+@confined
+def test_literals_that_nobody_would_answer_give_nothing():
+    verifier = ReasoningGymVerifier(workers=2, timeout_seconds=60.0)
+    tasks = [one_task(name) for name, guard in GUARDS.items() if guard is is_literal]
+    assert [text for text in TAKEN_AS_LITERALS if not is_literal(text, ENTRY)] == []
+    try:
+        found = verifier.judge([(task, text) for task in tasks for text in TAKEN_AS_LITERALS])
+    finally:
+        verifier.close()
+    assert {verdict.score for verdict in found} == {0.0}
+    assert {verdict.failure for verdict in found} == {None}
 
 
 @pytest.mark.slow

@@ -1,7 +1,6 @@
 """Opening a training run: its directory, scheduler, players, trainer and loop."""
 
 import functools
-import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from rekindle.config import Config
 from rekindle.config.facts import needs_answers, plays_itself, updates_per_step
 from rekindle.environments.rewards import file_digests, trouble_of
 from rekindle.given import NOTHING, Given
+from rekindle.heap import frozen_heap
 from rekindle.methods import build_credit, build_scheduler, needs_profile
 from rekindle.models.directory import is_adapter
 from rekindle.models.kernels import Kernels
@@ -129,7 +129,7 @@ def open_run(
                 if saved:
                     _restore(loop, saved, checkpoints.path(step), told=run_directory.has_ended(directory))
                     _describe(directory, ready.bench, commit)
-                with _frozen_heap():
+                with frozen_heap():
                     yield loop
 
 
@@ -289,24 +289,6 @@ def _tracked(files: RunFiles, config: Config, directory: Path, saved: _Saved | N
     """The same files, whose metrics also go to the trackers of the configuration."""
     with tracked(config, directory, files.metrics, resumed_from=saved.step if saved else -1) as metrics:
         yield replace(files, metrics=metrics)
-
-
-@contextmanager
-def _frozen_heap() -> Iterator[None]:
-    """Exclude the objects that exist before the first step from garbage collection.
-
-    The collector would visit the objects of the libraries and the task set again and again, and free none of them.
-    A process that has frozen objects itself is left as it is, because what is unfrozen is unfrozen for all.
-    """
-    if gc.get_freeze_count():
-        yield
-        return
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 def _describe(directory: Path, bench: Workbench, commit: str | None) -> None:

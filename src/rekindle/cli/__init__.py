@@ -1,7 +1,8 @@
 """The command line and its exit codes.
 
 Exit codes: 0 done; 2 bad usage or configuration (one message without traceback); 3 stopped by a declared bound;
-130 interrupted (a checkpoint is written first).
+130 interrupted (a checkpoint is written first);
+141 nobody reads the output any more, as with `| head`.
 """
 
 import argparse
@@ -13,7 +14,9 @@ from rekindle import __version__
 from rekindle.cli import compare, evaluate, export, init, plan, profile, serve_retriever, train, try_out, verl
 from rekindle.cli.messages import messages
 from rekindle.cli.options import user_path
+from rekindle.cli.readers import READER_GONE, flushed, reader_is_gone
 from rekindle.failures import sentence_of
+from rekindle.heap import freeze_until_the_end
 
 if TYPE_CHECKING:
     from rekindle.config import Config
@@ -25,7 +28,16 @@ BAD_USAGE, INTERRUPTED = 2, 130
 
 def entry() -> None:
     """The ``rekindle`` command."""
-    sys.exit(main(sys.argv[1:]))
+    try:
+        code: int | str | None = main(sys.argv[1:])
+    except SystemExit as end:  # of the help and of bad usage
+        code = end.code
+    except BrokenPipeError:  # of the sentence about another error
+        if not reader_is_gone():
+            raise
+        code = READER_GONE
+    freeze_until_the_end()
+    sys.exit(flushed(code))
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -36,6 +48,8 @@ def main(arguments: Sequence[str]) -> int:
             run: Callable[[argparse.Namespace], int] = options.run
             return run(options)
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and reader_is_gone():
+            return READER_GONE
         again = "repeat the command with --resume" if "resume" in options else "repeat the command"
         if (sentence := sentence_of(error, again)) is None:
             raise

@@ -23,6 +23,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _init(options: argparse.Namespace) -> int:
+    from rekindle.evaluation.atomic_write import atomic_write
     from rekindle.first_file import first_file
     from rekindle.preflight import check_rewards, policy_files, task_set
 
@@ -36,7 +37,8 @@ def _init(options: argparse.Namespace) -> int:
     check_rewards(config, tasks)
     if config.model.path is not None:
         policy_files(config, None, say)
-    out.write_text(text, encoding="utf-8")
+    with atomic_write(out, UserError, "make room, or choose another --out") as partial:
+        partial.write_text(text, encoding="utf-8")
     print(f"{out}: {len(tasks.pool):,} prompts to train on, {len(tasks.held_out):,} to evaluate on")
     print(f"  next           {shlex.join(['rekindle', 'try', str(out)])}")
     return 0

@@ -5,9 +5,10 @@ The exit code is 0 after SIGTERM and 130 after SIGINT; requests in flight are an
 
 import argparse
 import os
+import resource
 import signal
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from rekindle.cli.messages import say
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["add"]
 
 INTERRUPTED = 130
+MOST_FILES = 4096
+FREED_SECONDS = 5.0
+"""How often memory that requests have freed is returned to the system."""
 DEFAULT_TITLE_WEIGHT = 2.0
 
 
@@ -57,9 +61,11 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def _serve(options: argparse.Namespace) -> int:
     _check(options)
+    from rekindle.allocator import returning_freed_memory
     from rekindle.retrieval.opening import index_progress, open_index
     from rekindle.retrieval.server import RetrieverServer
 
+    _allow_files()
     # The address comes before the index: it may be refused, and building an index may take long.
     server = RetrieverServer(host=options.host, port=options.port, token=_token(options), default_k=options.top_k)
     with closing(server):
@@ -74,12 +80,22 @@ def _serve(options: argparse.Namespace) -> int:
             title_weight=DEFAULT_TITLE_WEIGHT if options.title_weight is None else options.title_weight,
             on_progress=index_progress(say, steps=100),
         )
-        with closing(found.retriever), _stopped_by_signals(server) as signals:
+        freed = returning_freed_memory(FREED_SECONDS)
+        with closing(found.retriever), freed, _stopped_by_signals(server) as signals:
             server.run(
                 found.retriever, documents=found.documents, on_ready=lambda: _announce(server.url, found.documents)
             )
     say("stopped")
     return INTERRUPTED if signal.SIGINT in signals else 0
+
+
+def _allow_files() -> None:
+    """Let this process open files for all connections of a server, as far as the system's hard limit allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(ValueError, OSError):  # macOS has a further limit
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _check(options: argparse.Namespace) -> None:

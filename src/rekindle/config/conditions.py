@@ -161,7 +161,10 @@ class _AnyOf(Condition):
 
 @dataclass(frozen=True, slots=True)
 class _AllOf(Condition):
-    """All of several conditions hold; the remedy is that of the first that does not, or of the first."""
+    """All of several conditions hold.
+
+    The remedy is that of the first that does not hold, unless a later one needs other values of the same keys.
+    """
 
     parts: tuple[Condition, ...]
 
@@ -169,7 +172,9 @@ class _AllOf(Condition):
         return all(part.holds(config) for part in self.parts)
 
     def remedy(self, config: "Config") -> str:
-        return next((part for part in self.parts if not part.holds(config)), self.parts[0]).remedy(config)
+        missing = [part for part in self.parts if not part.holds(config)] or [self.parts[0]]
+        needed = self.settings()
+        return next((part for part in missing if part.settings().items() <= needed.items()), missing[0]).remedy(config)
 
     def settings(self) -> Mapping[str, Any]:
         return {path: value for part in self.parts for path, value in part.settings().items()}

@@ -104,7 +104,7 @@ def _phased(config: Config, parts: PoolParts) -> PhasedPool:
         raise profiling.ProfileError(f"{error} (keys of [profile])") from None
     return PhasedPool(
         parts.history,
-        first,
+        first if table.order == "easy_first" else first[::-1],
         max_epochs=table.max_epochs,
         repeats=table.repeats,
         patience=table.patience,

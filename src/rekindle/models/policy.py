@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import torch
 
-from rekindle.models.allocator import keep_freed_memory
+from rekindle.allocator import keep_freed_memory
 from rekindle.models.architecture import DecoderWeights, find_decoder
 from rekindle.models.chat import Chat, end_ids
 from rekindle.models.float32_head import compute_head_in_float32

@@ -188,6 +188,7 @@ def _encode_corpus(
     vectors_ND = np.lib.format.open_memmap(
         directory / _VECTORS, "r+" if done else "w+", np.float16, (plan.documents, encoder.dimension)
     )
+    _reserve(directory / _VECTORS)
     waiting = islice(read_corpus(corpus), done, None)
     while piece := list(islice(waiting, _CHECKPOINT_EVERY)):
         vectors_ND[done : done + len(piece)] = encoder.encode_passages(piece)
@@ -197,6 +198,17 @@ def _encode_corpus(
         if on_progress is not None:
             on_progress(done / plan.documents)
     (directory / _PROGRESS).unlink()
+
+
+def _reserve(path: Path) -> None:
+    """Reserve the disk space of a file with gaps: without it, writing to its memory map would end the process.
+
+    Raises:
+        OSError: There is not enough space.
+    """
+    if hasattr(os, "posix_fallocate"):  # macOS has none
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
 
 
 def _encoded_before(path: Path, plan: _Plan) -> int:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -113,9 +114,12 @@ class IndexDirectory:
             self._write_manifest(unfinished, documents, corpus)
             shutil.rmtree(self.place, ignore_errors=True)
             unfinished.rename(self.place)
-        except OSError as error:
+        except (OSError, sqlite3.DatabaseError) as error:
+            if not resume:
+                shutil.rmtree(unfinished, ignore_errors=True)
+            reason = getattr(error, "strerror", None) or error
             raise RetrievalError(
-                f"cannot build the index {self.place} ({error.strerror or error}); make room or choose another "
+                f"cannot build the index {self.place} ({reason}); make room or choose another "
                 "directory (retriever.index)"
             ) from error
 

@@ -1,5 +1,7 @@
 """HTTP server of a retriever, with the `/retrieve` protocol of Search-R1; ``rekindle.retrieval.service`` answers."""
 
+import asyncio
+import contextlib
 import ipaddress
 import resource
 import socket
@@ -7,6 +9,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from rekindle.retrieval.accepting import MOST_REFUSED, accept_all
 from rekindle.retrieval.access import Access
 from rekindle.retrieval.batching import SearchThread
 from rekindle.retrieval.connections import Connections
@@ -27,9 +30,9 @@ STOP_SECONDS = 10.0
 """How long a server that stops answers requests in flight; then it refuses them."""
 SHUTDOWN_SECONDS = 30
 """Longest wait for connections when the server stops."""
-BACKLOG = 2048
-"""Most connections waiting to be accepted."""
-OTHER_FILES = 128
+BACKLOG = 4096
+"""Most connections waiting to be accepted; the kernel may allow fewer (``net.core.somaxconn``)."""
+OTHER_FILES = 96 + MOST_REFUSED
 """Files of the process besides connections."""
 
 
@@ -86,28 +89,40 @@ class RetrieverServer:
             searches, access, memory, connections, documents=documents, default_k=self._default_k, limits=self._limits
         )
 
+        listening, watched = self._socket, connections.protocol()
+
         class Server(uvicorn.Server):
+            async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+                await super().startup([])
+                self.accepting = asyncio.create_task(accept_all(listening, connections, self._protocol))
+
+            def _protocol(self) -> asyncio.Protocol:
+                return watched(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
             async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+                self.accepting.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self.accepting
+                listening.close()
                 service.stop(STOP_SECONDS)
-                await super().shutdown(sockets)
+                await super().shutdown([])
 
         try:
-            self._server = Server(self._configured(service.app(), connections))
+            self._server = Server(self._configured(service.app()))
             self._server.should_exit = self._stopping
             _listen(self._socket)
             if on_ready is not None:
                 on_ready()
-            self._server.run(sockets=[self._socket])
+            self._server.run()
         finally:
             searches.close()
             self.close()
 
-    def _configured(self, app: "FastAPI", connections: Connections) -> "uvicorn.Config":
+    def _configured(self, app: "FastAPI") -> "uvicorn.Config":
         import uvicorn
 
         return uvicorn.Config(
             app,
-            http=connections.protocol(),
             access_log=False,
             log_config=None,
             log_level="error",
@@ -151,7 +166,7 @@ def _check(host: str, port: int, token: str | None, default_k: int, limits: Limi
 def _most_connections(limits: Limits) -> int:
     """Connections that the process's open files allow."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return min(limits.connections, max(8, (soft - OTHER_FILES) // 2)) if soft > 0 else limits.connections
+    return min(limits.connections, max(8, soft - OTHER_FILES)) if soft > 0 else limits.connections
 
 
 def _is_loopback(host: str) -> bool:
@@ -178,6 +193,7 @@ def _bind(host: str, port: int) -> socket.socket:
 
 def _listen(bound: socket.socket) -> None:
     try:
+        bound.setblocking(False)
         bound.listen(BACKLOG)
     except OSError as error:  # another process listens there by now
         raise _taken("port {1} of {0}".format(*bound.getsockname()), error) from None

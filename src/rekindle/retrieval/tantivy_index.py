@@ -1,6 +1,7 @@
 """BM25 over title and text with tantivy: the terms of rows, on disk (memory-mapped) or in memory."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,13 +56,18 @@ class TantivyTerms:
         return self._index.searcher().num_docs
 
     def add(self, rows: Iterable[tuple[int, Document]], *, bulk: bool = False) -> None:
-        """Index documents under their row numbers: all of them or, on an error, none."""
+        """Index documents under their row numbers: all of them or, on an error, none.
+
+        Raises:
+            OSError: The index cannot be written, as on a full disk.
+        """
         if self._writer is None:
             self._writer = self._index.writer(_HEAP_BYTES if bulk else _SMALL_HEAP_BYTES, num_threads=1)
         try:
             self._write(self._writer, rows)
         except BaseException:
-            self._writer.rollback()
+            with suppress(ValueError):  # it cannot be written either
+                self._writer.rollback()
             raise
         self._index.reload()
         self._searcher = self._index.searcher()
@@ -70,8 +76,15 @@ class TantivyTerms:
         document_of = self._tantivy.Document
         for row, document in rows:
             title = prepare(document.title)
-            writer.add_document(document_of(row=row, title=title, passage=f"{title}\n{prepare(document.text)}"))
-        writer.commit()
+            written = document_of(row=row, title=title, passage=f"{title}\n{prepare(document.text)}")
+            try:
+                writer.add_document(written)
+            except ValueError as error:
+                raise OSError(str(error)) from error
+        try:
+            writer.commit()
+        except ValueError as error:
+            raise OSError(str(error)) from error
 
     def search(self, query: str, k: int, title_weight: float) -> list[tuple[int, float]]:
         """Up to ``k`` rows with scores, best first, ties by row."""

@@ -71,7 +71,8 @@ class Limits:
         topk: Documents per query.
         documents: Documents of one answer, all queries together.
         waiting_queries: Queries of all waiting requests; more are answered with 503, but 64 of a client always wait.
-        connections: Open connections. For more, those are closed whose clients have sent no whole request for a second.
+        connections: Open connections. Further ones wait; for them, those are closed whose clients have sent no whole
+            request for a second.
         head_seconds: Time for a client to send the head of a request.
         body_seconds: Time for a client to send its body.
         search_seconds: Time for a search, with its wait for others; then the answer is 503.
@@ -85,7 +86,7 @@ class Limits:
     topk: int = 100
     documents: int = 50_000
     waiting_queries: int = 16_384
-    connections: int = 1024
+    connections: int = 2048
     head_seconds: float = 10.0
     body_seconds: float = 30.0
     search_seconds: float = 300.0

@@ -154,9 +154,13 @@ class OpenCohorts:
         """Begin a cohort."""
         self._cohorts.append(cohort)
 
+    def to_reissue(self) -> Cohort | None:
+        """The oldest cohort with a top-up, or a request of a restored run."""
+        return next((cohort for cohort in self._cohorts if cohort.reissue), None)
+
     def to_ask(self) -> Cohort | None:
-        """The oldest cohort with a request to send."""
-        return next((cohort for cohort in self._cohorts if cohort.reissue or cohort.rows), None)
+        """The oldest cohort with a request to send; those of ``to_reissue`` go first."""
+        return self.to_reissue() or next((cohort for cohort in self._cohorts if cohort.rows), None)
 
     def to_take(self) -> Cohort | None:
         """The oldest cohort that was not taken; None until it is complete."""

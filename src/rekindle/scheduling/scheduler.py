@@ -109,7 +109,8 @@ class Scheduler:
 
         With None, ``waiting`` is "capacity" (tell, take or advance first) or "exhausted" (no eligible prompt).
         """
-        self._decide()
+        if self._cohorts.to_reissue() is None:  # a restored run is to decide when the one that went on does
+            self._decide()
         cohort = self._cohorts.to_ask() or self._open_cohort()
         if cohort is None:
             return None

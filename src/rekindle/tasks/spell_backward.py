@@ -13,6 +13,7 @@ from enum import IntEnum
 from random import Random
 
 from rekindle.notices import warn
+from rekindle.tasks.parts import Part, has, read_part
 from rekindle.tasks.task_set import TaskError, TaskSet, refuse_unknown
 from rekindle.types import Task
 
@@ -47,11 +48,12 @@ class Split(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class WordParams:
-    """Parameters of the words: lengths in letters, and the seed."""
+    """Parameters of the words: lengths in letters, the seed, and the part of the words to train on and to hold out."""
 
     min_length: int = 2
     max_length: int = 14
     seed: int | None = None
+    part: Part = Part.ALL
 
     def __post_init__(self) -> None:
         if not 2 <= self.min_length <= self.max_length <= MAX_LENGTH:
@@ -70,7 +72,8 @@ def load_spell_backward(params: Mapping[str, object], *, pool_size: int, eval_pr
     """Generate the pool and the held-out prompts.
 
     Args:
-        params: ``min_length`` (default 2), ``max_length`` (default 14) and ``seed``.
+        params: ``min_length`` (default 2), ``max_length`` (default 14), ``seed``, and ``part``, "development" or
+            "final".
         pool_size: Prompts in the pool.
         eval_prompts: Prompts held out.
         seed: Used where ``params`` has no ``seed``.
@@ -84,8 +87,8 @@ def load_spell_backward(params: Mapping[str, object], *, pool_size: int, eval_pr
     chosen = read_params(params)
     seed = seed if chosen.seed is None else chosen.seed
     parts = []
-    for part, count, key in ((Split.POOL, pool_size, "task.pool_size"), (Split.HELD_OUT, eval_prompts, "eval.prompts")):
-        words = _words(part, count, chosen.lengths, seed)
+    for half, count, key in ((Split.POOL, pool_size, "task.pool_size"), (Split.HELD_OUT, eval_prompts, "eval.prompts")):
+        words = _words(half, count, chosen, seed)
         if len(words) < count:
             warn(
                 f"{key} = {count}, but only {len(words)} words of {chosen.min_length} to {chosen.max_length} letters "
@@ -112,10 +115,11 @@ def read_params(params: Mapping[str, object]) -> WordParams:
     """
     known = [field.name for field in fields(WordParams)]
     refuse_unknown(params, known, "spell_backward")
-    for name, value in params.items():
+    numbers = {name: value for name, value in params.items() if name != "part"}
+    for name, value in numbers.items():
         if isinstance(value, bool) or not isinstance(value, int):
             raise TaskError(f"task.params {name} = {value!r} must be a whole number")
-    return WordParams(**params)  # type: ignore[arg-type]  # every value was just checked to be an int
+    return WordParams(part=read_part(params), **numbers)  # type: ignore[arg-type]  # every value was checked to be an int
 
 
 def _task(word: str) -> Task:
@@ -125,32 +129,35 @@ def _task(word: str) -> Task:
 # -- words ------------------------------------------------------------------------------------------------------------
 
 
-def _words(part: Split, count: int, lengths: range, seed: int) -> list[str]:
-    """Return up to ``count`` distinct words of one split, shuffled, as evenly over ``lengths`` as possible.
+def _words(half: Split, count: int, chosen: WordParams, seed: int) -> list[str]:
+    """Return up to ``count`` distinct words of one split, shuffled, as evenly over the lengths as possible.
 
     From the shortest length to the longest, each takes an even share of the words still missing.
     """
     words: list[str] = []
-    for done, length in enumerate(lengths):
-        wanted = -((len(words) - count) // (len(lengths) - done))
-        words += _words_of_length(part, wanted, length, Random(f"{part.name} {length} {seed}"))
-    Random(f"{part.name} order {seed}").shuffle(words)
+    for done, length in enumerate(chosen.lengths):
+        wanted = -((len(words) - count) // (len(chosen.lengths) - done))
+        words += _words_of_length(half, chosen.part, wanted, length, Random(f"{half.name} {length} {seed}"))
+    Random(f"{half.name} order {seed}").shuffle(words)
     return words
 
 
-def _words_of_length(part: Split, wanted: int, length: int, rng: Random) -> list[str]:
+def _words_of_length(half: Split, part: Part, wanted: int, length: int, rng: Random) -> list[str]:
     """Return ``wanted`` distinct words, or all where there are fewer.
 
     Words are drawn at random while most are still unseen. Otherwise all words are listed, which then costs little
     compared with the number wanted.
     """
     exist = sum(math.prod(map(len, pattern)) for pattern in _patterns(length))
-    if wanted * 4 < exist * part // 16:
+    share = half / 16 if part is Part.ALL else half / 32
+    if wanted * 4 < int(exist * share):
         found: dict[str, None] = {}
         while len(found) < wanted:
-            found[drawn_word(rng, length, part)] = None
+            word = drawn_word(rng, length, half)
+            if has(part, word):
+                found[word] = None
         return list(found)
-    every = [word for word in _every_word(length) if split_of(word) is part]
+    every = [word for word in _every_word(length) if split_of(word) is half and has(part, word)]
     return rng.sample(every, min(wanted, len(every)))
 
 

@@ -3,7 +3,7 @@
 Nine scorers of reasoning-gym call ``eval``, or sympy's ``parse_expr``, which does. Four of them accept a Python literal
 in place of the plain answer; for these, a text must be a literal, or the reference answer itself. Five take an
 arithmetic or algebraic expression; for these, a text must consist of numbers, operators, parentheses and known names.
-An expression is also refused if its numbers would have more than ``MAX_BITS`` bits.
+An expression is also refused if its numbers would be too large (``MAX_BITS``, ``MAX_ARGUMENT_BITS``, ``LONG_NUMBER``).
 """
 
 import ast
@@ -19,6 +19,8 @@ MAX_LITERAL = 200_000
 MAX_EXPRESSION = 10_000
 MAX_BITS = 20_000.0
 """Most bits of a number in an expression; a reference answer has about a hundred."""
+MAX_ARGUMENT_BITS = 2_000.0
+"""Most bits of a function's argument, which sympy may have to factor or to compute with."""
 
 FUNCTIONS = frozenset(
     [
@@ -50,8 +52,10 @@ SYMBOL = re.compile(
 """Names of variables and of the constant of integration, with sympy's ``E``, ``I`` and ``pi``."""
 ARITHMETIC = re.compile(r"[0-9.+\-*/%()\s]*")
 ALGEBRA = re.compile(r"[0-9A-Za-zα-ω_.+\-*/%!(),\[\]\s]*")
-REPEATED = re.compile(r"(\d*\.\d*)\[(\d+)\]")
+REPEATED = re.compile(r"(?<!\d)(\d*\.\d*)\[(\d+)\]")
 """Sympy's repeated decimals: ``0.2[1]`` is 0.2111..."""
+LONG_NUMBER = re.compile(r"[\d._]{601}|(?<=[\d._])[eE][+-]?[0_]*[1-9][\d_]{3}")
+"""More than 600 digits, or an exponent from 1,000: Python reads ``1e-99999999999`` as 0, but sympy computes it."""
 FACTORIAL = "_factorial"
 
 Guard = Callable[[str, Mapping[str, Any]], bool]
@@ -134,6 +138,8 @@ def _is_bounded(text: str, variables: frozenset[str]) -> bool:
     if not text.strip() or len(text) > MAX_EXPRESSION:
         return False
     plain = REPEATED.sub(r"\1\2", text.strip()).replace("!", f"**{FACTORIAL}")
+    if LONG_NUMBER.search(plain):
+        return False
     try:
         return _bits(ast.parse(plain, mode="eval").body, variables) <= MAX_BITS
     except (_RefusedError, SyntaxError, ValueError, OverflowError, MemoryError, RecursionError):
@@ -178,6 +184,8 @@ def _power_bits(base: float, exponent: float) -> float:
 def _call_bits(name: str, arguments: list[float]) -> float:
     """Bits of a function's value: sympy leaves it as it is, unless it is a number as in ``sqrt(4)``."""
     largest = max(arguments)
+    if sum(arguments) > MAX_ARGUMENT_BITS:
+        raise _RefusedError
     if name in {"factorial", "gamma"}:
         return math.pow(2.0, min(largest, 64.0)) * max(largest, 1.0)
     return sum(arguments) + 1

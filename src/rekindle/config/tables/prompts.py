@@ -193,4 +193,13 @@ class PhasesTable(Table):
         "behaviour when the last phase is over",
         values={"continue": "its prompts keep cycling", "stop": "the run ends"},
     )
+    order: Literal["easy_first", "hard_first"] = key(
+        "easy_first",
+        "order of the phases",
+        values={
+            "easy_first": "from small groups to large ones",
+            "hard_first": "from large ones to small ones, a control",
+        },
+        only=on("phases.reprofile", False),
+    )
     reprofile: bool = key(False, "select and size the later phases by the counts of the run, without further rollouts")

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from rekindle.models.allocator import keep_freed_memory
+from rekindle.allocator import keep_freed_memory
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only the GNU C library has the setting")

@@ -1,0 +1,1 @@
+"""The claims of five papers, each measured by one command beside its controls: ``python benchmarks/claims``."""

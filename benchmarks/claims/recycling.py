@@ -1,0 +1,102 @@
+"""The claim of query recycling."""
+
+from claims.claim import Arm, Claim, Finding, Setting, Value
+
+TOY, REAL, HARD = "benchmarks/claims/toy.toml", "benchmarks/claims/smollm2.toml", "benchmarks/claims/smollm2_hard.toml"
+OWN_START = "warm_start.seed={seed}"
+ARMS = {
+    "GRPO": Arm("grpo"),
+    "Bounded DAPO": Arm("bounded_dapo"),
+    "DAPO": Arm("dapo"),
+    "recycling": Arm("recycle", ("pool.reset_below=0",)),
+    "soft recycling": Arm("soft_recycle", ("pool.reset_below=0",)),
+}
+COLUMNS = (
+    "lowest_late",
+    "mixed_quarters[-1]",
+    "batch_quarters[-1]",
+    "recycled_share",
+    "frozen_share",
+    "rescued_easy_share",
+    "frozen_rescued_easy_share",
+    "flips_up",
+    "flips_down",
+    "pool_live",
+    "pool_resets",
+)
+
+
+def _ahead(setting: str, arm: str, baseline: str, cost: str = "rollouts") -> Finding:
+    words = f"{arm} ends above {baseline} at equal {cost}"
+    return Finding(words, setting, Value(arm, f"accuracy@{cost}"), Value(baseline, f"accuracy@{cost}"))
+
+
+def _beyond_null(setting: str) -> tuple[Finding, ...]:
+    """The shares of recycled prompts beside those of a frozen policy."""
+    return tuple(
+        Finding(words, setting, Value("recycling", key), Value("recycling", null))
+        for words, key, null in (
+            ("more of a late batch is recycled than with a frozen policy", "recycled_share", "frozen_share"),
+            ("more of it was too easy at first", "rescued_easy_share", "frozen_rescued_easy_share"),
+            ("more of the late visits are all correct", "all_correct_share", "frozen_all_correct_share"),
+        )
+    )
+
+
+RECYCLING = Claim(
+    name="recycling",
+    title="Query recycling",
+    arxiv="2606.10709",
+    says=(
+        "Prompts without signal go back into the pool instead of being thrown away. Where a large pool is visited "
+        "about twice, this ends above GRPO and above the same oversampling without recycling, at equal rollouts. Late "
+        "in training three quarters of a batch are prompts that had no signal at an earlier visit."
+    ),
+    settings={
+        "toy_few": Setting(
+            "the toy, two visits of a pool of 6,000",
+            TOY,
+            ARMS,
+            cpu_seconds=45,
+            settings=(OWN_START, "task.pool_size=6000", "train.rollouts=45056"),
+            columns=COLUMNS,
+            fast=("GRPO", "recycling"),
+        ),
+        "smollm2_few": Setting(
+            "SmolLM2 on mixed arithmetic, two visits of a pool of 960",
+            REAL,
+            ARMS,
+            cpu_seconds=600,
+            seeds=3,
+            columns=COLUMNS,
+            fast=("GRPO",),
+        ),
+        "toy_many": Setting(
+            "the toy, eleven visits of a pool of 512",
+            TOY,
+            {**ARMS, "recycling, reset below a quarter": Arm("recycle")},
+            cpu_seconds=25,
+            settings=(OWN_START, "task.pool_size=512"),
+            columns=COLUMNS,
+        ),
+        "smollm2_hard": Setting(
+            "SmolLM2 on arithmetic that is mostly all wrong, two visits of a pool of 960",
+            HARD,
+            {arm: ARMS[arm] for arm in ("GRPO", "Bounded DAPO", "recycling")},
+            cpu_seconds=600,
+            seeds=3,
+            columns=COLUMNS,
+        ),
+    },
+    findings=(
+        *(_ahead("toy_few", "recycling", arm) for arm in ("GRPO", "Bounded DAPO", "DAPO")),
+        _ahead("toy_few", "recycling", "GRPO", "tokens"),
+        *_beyond_null("toy_few"),
+        *(_ahead("smollm2_few", "recycling", arm) for arm in ("GRPO", "Bounded DAPO", "DAPO")),
+        *_beyond_null("smollm2_few"),
+        _ahead("smollm2_hard", "recycling", "GRPO"),
+        _ahead("toy_many", "recycling", "GRPO"),
+        _ahead("toy_many", "recycling, reset below a quarter", "GRPO"),
+        _ahead("toy_many", "soft recycling", "recycling"),
+    ),
+)

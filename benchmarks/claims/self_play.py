@@ -1,0 +1,67 @@
+"""The claim of search self-play."""
+
+from claims.claim import Arm, Claim, Finding, Setting, Value
+from claims.recycling import OWN_START
+
+WORLD = "examples/self_play.toml"
+FINAL_WORLD = "task.params.seed=11"
+GAME = {
+    "self-play": Arm("self_play"),
+    "fixed proposer": Arm("self_play", ("self_play.fixed=proposer", "self_play.proposer_estimator=reinforce")),
+    "fixed solver": Arm("self_play", ("self_play.fixed=solver",)),
+    "no check": Arm("self_play", ("check.kind=off",)),
+}
+NOISE = {
+    "self-play": GAME["self-play"],
+    **{f"noise {count}": Arm("self_play", (f"check.noise={count}",)) for count in (0, 1, 7)},
+}
+FILLS = {
+    "self-play": GAME["self-play"],
+    **{fill: Arm("self_play", (f"self_play.fill={fill}",)) for fill in ("dummy", "resample", "replay")},
+}
+COLUMNS = (
+    "play_valid_rate[-1]",
+    "play_solver_success[-1]",
+    "play_reference_success[-1]",
+    "play_right[0]",
+    "play_right[-1]",
+)
+
+
+def _setting(words: str, arms: dict[str, Arm], *, fast: tuple[str, ...] = ()) -> Setting:
+    return Setting(words, WORLD, arms, cpu_seconds=130, settings=(OWN_START, FINAL_WORLD), columns=COLUMNS, fast=fast)
+
+
+def _above(setting: str, arm: str) -> Finding:
+    key = "accuracy@rollouts"
+    return Finding(f"self-play ends above {arm}", setting, Value("self-play", key), Value(arm, key))
+
+
+SELF_PLAY = Claim(
+    name="self_play",
+    title="Search self-play",
+    arxiv="2510.18821",
+    says=(
+        "A policy that proposes questions and solves them improves without given ones, more than a solver that trains "
+        "against a fixed proposer and than a proposer that trains against a fixed solver. The check of questions with "
+        "the documents of four other trajectories mixed in is best; without it, or without noise, the gain is smaller. "
+        "Batches filled with earlier questions that are dropped every ten steps beat the other ways to fill them."
+    ),
+    settings={
+        "game": _setting("the embedded search world", GAME, fast=("self-play", "fixed proposer")),
+        "noise": _setting("the embedded search world, by noise of the check", NOISE),
+        "fills": _setting("the embedded search world, by what fills a step", FILLS),
+    },
+    findings=(
+        *(_above("game", arm) for arm in ("fixed proposer", "fixed solver", "no check")),
+        Finding(
+            "fewer of the accepted questions are right at the end than at the beginning",
+            "game",
+            Value("self-play", "play_right[-1]"),
+            Value("self-play", "play_right[0]"),
+            wished="below",
+        ),
+        *(_above("noise", arm) for arm in NOISE if arm != "self-play"),
+        *(_above("fills", arm) for arm in FILLS if arm != "self-play"),
+    ),
+)

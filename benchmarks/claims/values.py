@@ -1,0 +1,98 @@
+"""Values that are compared: numbers of runs, also at an equal cost and as the cost of an accuracy; and the verdicts.
+
+A key is that of a number (``claims.numbers``), with ``[-1]`` for the last quarter, or
+
+- ``accuracy@AXIS``: mean of the evaluations in the last 15 % of the cost that all runs of the setting reached;
+- ``area@AXIS``: mean of the accuracy over that cost;
+- ``AXIS@target``: cost until three evaluations in a row reach, on average, the accuracy that every run of the
+  baseline ends with.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from claims.claim import Finding, Value
+from claims.numbers import AXES
+from rekindle.comparison.curves import Curve, cost_to_reach, late_mean, mean_over
+from rekindle.statistics.comparisons import Paired, paired_differences, paired_log_ratios
+
+__all__ = ["HOLDS", "NO_DIFFERENCE", "REVERSED", "UNKNOWN", "Results", "Verdict", "numbers_of", "target", "verdict"]
+
+Runs = Mapping[str, Mapping[str, Any]]
+"""Seed -> numbers of the run."""
+Results = Mapping[str, Runs]
+"""Arm -> runs, the baseline first."""
+
+HOLDS, REVERSED, NO_DIFFERENCE, UNKNOWN = "holds", "reversed", "no difference seen", "not decided"
+LAST_EVALUATIONS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a finding came to.
+
+    Attributes:
+        word: One of the four words above.
+        paired: The differences; of logarithms for a ratio.
+    """
+
+    word: str
+    paired: Paired
+
+
+def verdict(finding: Finding, results: Results) -> Verdict:
+    """The verdict by the rule of ``Finding``; not decided with fewer than two pairs or an unreached target."""
+    ours, theirs = (numbers_of(results, value) for value in (finding.ours, finding.theirs))
+    compare = paired_log_ratios if finding.as_ratio else paired_differences
+    found = compare(ours, theirs)
+    if found.left_out or not found.t.known:
+        return Verdict(UNKNOWN, found)
+    low, high = found.t.low - finding.margin, found.t.high - finding.margin
+    if finding.wished == "below":
+        low, high = -high, -low
+    return Verdict(HOLDS if low > 0 else REVERSED if high < 0 else NO_DIFFERENCE, found)
+
+
+def numbers_of(results: Results, value: Value) -> dict[int, float | None]:
+    """A value of each seed; None where a run has none. Empty where the arm was not measured."""
+    runs = results.get(value.arm, {})
+    measure, _, axis = value.key.partition("@")
+    if not axis:
+        return {int(seed): _number(run, value.key) for seed, run in runs.items()}
+    if axis == "target":
+        level = target(results)
+        return {int(seed): cost_to_reach(_curve(run, measure), level) for seed, run in runs.items()}
+    begin, end = _common(results, axis)
+    if measure == "accuracy":
+        return {int(seed): late_mean(_curve(run, axis), end) for seed, run in runs.items()}
+    assert measure == "area", value.key
+    return {int(seed): mean_over(_curve(run, axis), begin, end) for seed, run in runs.items()}
+
+
+def target(results: Results) -> float:
+    """The lowest mean of the last three evaluations of a run of the baseline, rounded down to three decimals."""
+    baseline = next(iter(results.values()))
+    ends = [[point[-1] for point in run["curve"][-LAST_EVALUATIONS:]] for run in baseline.values()]
+    return math.floor(1000 * min(sum(end) / len(end) for end in ends)) / 1000
+
+
+def _number(run: Mapping[str, Any], key: str) -> float | None:
+    """A number of a run; ``name[-1]``: of its last quarter."""
+    name, _, place = key.partition("[")
+    found = run.get(name)
+    if place and isinstance(found, Sequence):
+        found = found[int(place.removesuffix("]"))]
+    return None if found is None else float(found)
+
+
+def _curve(run: Mapping[str, Any], axis: str) -> Curve:
+    place = list(AXES).index(axis)
+    return Curve([point[place] for point in run["curve"]], [point[-1] for point in run["curve"]])
+
+
+def _common(results: Results, axis: str) -> tuple[float, float]:
+    """The costs at which the last of the runs begins and the first of them ends."""
+    curves = [_curve(run, axis) for runs in results.values() for run in runs.values()]
+    return max(curve.x[0] for curve in curves), min(curve.x[-1] for curve in curves)
