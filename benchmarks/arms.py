@@ -8,6 +8,7 @@ import contextlib
 import functools
 import json
 import re
+import shutil
 import statistics
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
@@ -58,13 +59,14 @@ def train(arguments: Sequence[str], directory: Path) -> None:
     run_all([(arguments, directory)], jobs=1)
 
 
-def run_all(arms: Sequence[tuple[Sequence[str], Path]], jobs: int) -> None:
+def run_all(arms: Sequence[tuple[Sequence[str], Path]], jobs: int, *, keep_checkpoints: bool = True) -> None:
     """Make the runs that are missing with one thread each, ``jobs`` at a time; a stopped run goes on.
 
     Args:
         arms: Arguments of ``rekindle train`` from the repository's root, as on the documentation's page, and the run
             directory, which is resumed.
         jobs: Runs at the same time.
+        keep_checkpoints: Those of a finished run; one of a pretrained model takes gigabytes.
     """
     missing = [
         (list(arguments), directory.resolve()) for arguments, directory in arms if not _is_made(arguments, directory)
@@ -72,7 +74,7 @@ def run_all(arms: Sequence[tuple[Sequence[str], Path]], jobs: int) -> None:
     with contextlib.chdir(ROOT):
         statuses = [Status(_planned(*arm)) for arm in missing]
         with Display(statuses, jobs) as display:
-            run_sweep(statuses, jobs=jobs, threads=1, watches=(_Records(), display))
+            run_sweep(statuses, jobs=jobs, threads=1, watches=(_Records(keep_checkpoints), display))
     if failed := [one for one in statuses if one.state not in ENDINGS]:
         raise SystemExit("".join(f"{one.run.directory}: {one.state}: {one.why} ({one.run.log})\n" for one in failed))
 
@@ -103,6 +105,9 @@ def _planned(arguments: Sequence[str], directory: Path) -> SweepRun:
 class _Records:
     """Watch that notes in the directory of a finished run how it was made."""
 
+    def __init__(self, keep_checkpoints: bool) -> None:
+        self._keep_checkpoints = keep_checkpoints
+
     def changed(self, status: Status) -> None:
         if status.state not in ENDINGS:
             return
@@ -111,6 +116,8 @@ class _Records:
         today = datetime.now(UTC).date().isoformat()
         record = {"arguments": arguments, "exit": ENDINGS[status.state], "date": today}
         (status.run.directory / DONE).write_text(json.dumps(record))
+        if not self._keep_checkpoints:
+            shutil.rmtree(status.run.directory / "checkpoints", ignore_errors=True)
 
     def progressed(self, status: Status) -> None:
         """Steps are in the files of the runs."""

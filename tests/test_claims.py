@@ -305,7 +305,7 @@ def test_pages_say_what_was_measured(claim):
 def test_an_interruption_keeps_what_is_finished_and_says_how_to_go_on(tmp_path, monkeypatch, capsys):
     kept = []
 
-    def interrupted(*_):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(arms, "run_all", interrupted)
@@ -318,7 +318,7 @@ def test_an_interruption_keeps_what_is_finished_and_says_how_to_go_on(tmp_path, 
 def test_a_failed_run_does_not_stop_the_next_setting(tmp_path, monkeypatch, capsys):
     kept = []
 
-    def failed(*_):
+    def failed(*_, **__):
         raise SystemExit("a run failed")
 
     monkeypatch.setattr(arms, "run_all", failed)

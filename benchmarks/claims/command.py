@@ -8,8 +8,9 @@
     python benchmarks/claims --collect                    # numbers and pages of the runs that are finished
     python benchmarks/claims --docs                       # pages and curves from the numbers there are
 
-Finished runs are kept in --runs, stopped ones are resumed, and claims share equal runs. After each setting, and when it
-is interrupted, the numbers of the seeds that all arms have finished are kept, and the page is written.
+Finished runs are kept in --runs, without checkpoints; stopped ones are resumed, and claims share equal runs. After each
+setting, and when it is interrupted, the numbers of the seeds that all arms have finished are kept, and its page is
+written.
 """
 
 import argparse
@@ -183,7 +184,7 @@ def _measure(parts: Sequence[Part], runs: Path, jobs: int, *, fast: bool) -> int
     for part in (one for one in parts if planned(one, fast=fast)):
         commands = [(run.arguments, runs / run.place) for run in planned(part, fast=fast)]
         try:
-            arms.run_all(commands, jobs)
+            arms.run_all(commands, jobs, keep_checkpoints=False)
         except SystemExit as failure:
             failed.append(f"{part[0].name}, {part[1]}: {failure}")
         finally:

@@ -58,7 +58,7 @@ ERPO = Claim(
             "SmolLM2 on sums, products and differences of one digit and sums of two and one",
             REAL,
             ARMS,
-            cpu_seconds=500,
+            cpu_seconds=400,
             settings=('task.params.kinds=["1+1", "1*1", "1-1", "2+1"]', "eval.prompts=96", "task.pool_size=320"),
             seeds=3,
             columns=COLUMNS,
