@@ -1,6 +1,5 @@
 """The rules of the benchmarks, and that the pages say what the numbers give."""
 
-import itertools
 import json
 import re
 import sys
@@ -20,7 +19,6 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import arms  # noqa: E402
-import combination  # noqa: E402
 import intervals  # noqa: E402
 import method_pages  # noqa: E402
 import methods  # noqa: E402
@@ -457,94 +455,3 @@ def test_a_finished_run_inside_trl_is_summed_up(tmp_path):
     assert (run["rollouts"], run["cpu_seconds"], run["curve"]) == (32, 7.0, [(0, 0.5), (32, 0.5)])
     assert "| verifier, at the end | 0.75 |" in trl_recipes.block(measured)
     assert "last number" not in trl_recipes.block(measured)
-
-
-# -- the combination --------------------------------------------------------------------------------------------------
-
-
-def combined(*accuracies, lean, seed=0):
-    """The numbers of a run with an evaluation per accuracy."""
-    costs = [float(place) for place in range(len(accuracies))]
-    return {
-        "seed": seed,
-        "accuracy": list(accuracies),
-        "greedy": list(accuracies),
-        "signal": 0.5,
-        "costs": {
-            "lean": [lean * cost for cost in costs],
-            "every_row": [8 * lean * cost for cost in costs],
-            "every_row_shared": [4 * lean * cost for cost in costs],
-            "tokens": [10 * cost for cost in costs],
-            "cpu_seconds": costs,
-        },
-    }
-
-
-def test_the_target_is_the_end_of_grpo_and_its_cost_that_of_three_evaluations():
-    base = combined(0.1, 0.4, 0.6, 0.6, 0.6, 0.6, lean=10.0)
-    assert combination.late(base) == pytest.approx(0.6)
-    assert combination.cost(base, "lean", 0.6) == 40.0  # the mean of the evaluations 2, 3 and 4 is the first of .6
-    assert combination.cost(base, "every_row", 0.6) == 320.0
-    assert combination.cost(base, "lean", 0.7) is None
-
-
-def test_how_many_times_less_by_hand():
-    base = [combined(0.1, 0.4, 0.6, 0.6, 0.6, 0.6, lean=10.0, seed=seed) for seed in (0, 1, 2)]
-    ours = [combined(0.1, 0.7, 0.7, 0.7, 0.7, lean=lean, seed=seed) for seed, lean in ((1, 20.0), (0, 5.0))]
-    # Ours are there at the third evaluation: 15 and 60 beside 40 of lean GRPO and 320 with every row.
-    assert combination.cheaper(base, ours[1:], "lean", "lean") == f"{40 / 15:.2f}"
-    assert combination.cheaper(base, ours, "every_row", "lean").startswith(f"{320 / (15 * 60) ** 0.5:.2f} (")
-    never = combined(0.1, 0.2, 0.2, 0.2, lean=1.0, seed=2)
-    assert combination.cheaper(base, [never], "lean", "lean") == "not reached"
-    assert combination.cheaper(base, [ours[1], never], "lean", "lean").endswith("; 1 of 2 seeds")
-
-
-def test_grpo_that_ends_above_every_three_evaluations_costs_its_whole_run():
-    base = combined(0.5, 0.9, 0.1, 0.9, 0.9, lean=10.0)  # 0.7 at the end, and at most 0.63 in three before
-    assert combination.cost(base, "lean", combination.late(base)) is None
-    ours = combined(0.9, 0.9, 0.9, lean=10.0)
-    assert combination.cheaper([base], [ours], "lean", "lean") == f"{40 / 20:.2f}"
-
-
-def test_runs_of_further_seeds_and_arms_are_added():
-    one, two, again = (combined(accuracy, lean=1.0, seed=seed) for accuracy, seed in ((0.1, 5), (0.2, 4), (0.3, 5)))
-    assert combination.merged({"rekindle": [one]}, {"rekindle": [again, two], "GRPO": [one]}) == {
-        "GRPO": [one],
-        "rekindle": [two, again],
-    }
-
-
-def test_grpo_as_others_run_it_pays_for_every_row_and_its_prompt():
-    line = {"total_generated_tokens": 900, "total_tool_tokens": 0, "total_prompt_tokens": 400, "total_flops": 5.0}
-    clocks = {"cpu_seconds": 4.0, "seconds": 8.0, "time/evaluate": 2.0}
-    run = Run(Path("run"), {"train": {"group_size": 4}}, {"parameters": 10}, [line | clocks, line | clocks])
-    spent = combination.spent(run)
-    assert spent["every_row"] == [8 * 10 * 1300] * 2
-    assert spent["every_row_shared"] == [8 * 10 * 1000] * 2
-    assert spent["lean"] == [5.0, 5.0]
-    assert spent["cpu_seconds"] == [0.0, 3.0]
-
-
-def test_final_tasks_are_run_for_the_chosen_arms_alone_and_share_no_words_with_the_others():
-    seeds = [setting for task in combination.TASKS.values() for setting in task.settings if "params.seed" in setting]
-    assert len(set(seeds)) == len(combination.TASKS)
-    for task in combination.TASKS.values():
-        chosen = combination.chosen_arms(task)
-        assert chosen[0] == combination.BASE
-        assert not task.final or tuple(chosen) == combination.FINAL
-    assert combination.chosen_arms(combination.TASKS["a"], ["rekindle"]) == [combination.BASE, "rekindle"]
-
-
-@pytest.mark.parametrize("task", combination.TASKS)
-def test_every_arm_of_the_combination_is_a_configuration(task):
-    for arm in combination.chosen_arms(combination.TASKS[task]):
-        file, *words = combination.command(task, arm, 1)
-        overrides = [value for word, value in itertools.pairwise(words) if word == "--set"]
-        config = resolve(ROOT / file, combination.ARMS[arm].recipe, overrides, 1)
-        assert config.train.groups_per_step * config.train.group_size * (config.train.steps or 107) <= 27_392
-
-
-def test_the_page_of_the_combination_says_what_was_measured():
-    results = json.loads(combination.RESULTS.read_text())
-    page = combination.PAGE.read_text(encoding="utf-8")
-    assert arms.block(page, "combination") == f"\n{combination.text(results, final=True)}\n"
