@@ -25,8 +25,8 @@ AXES: Mapping[str, Callable[[Line, Run], float]] = {
     "flops_every_row": lambda line, run: _every_row(line, run, shared_by=1),
     "flops_every_row_shared": lambda line, run: _every_row(line, run, shared_by=run.config["train"]["group_size"]),
 }
-"""Costs of a curve. ``flops_paper`` is the account of arXiv 2606.08854, ``flops_every_row`` that of a trainer whose rows
-all go through generation, forward and backward pass with their prompt (``_shared``: one prompt a group)."""
+"""Costs of a curve. ``flops_paper`` is the account of arXiv 2606.08854; ``flops_every_row`` is that of a trainer whose
+rows all go through generation, forward and backward pass with their prompt (``_shared``: one prompt a group)."""
 FORWARD_AND_BACKWARD = 8
 """FLOPs per parameter and token of a row that is generated (2) and trained on (6)."""
 SHARES = ("mixed", "all_correct", "all_wrong", "trained")

@@ -225,7 +225,8 @@ def _made(measured: Measured) -> str:
     return (
         "Accuracy is sampled at temperature 1 on held-out prompts, the mean of the evaluations in the last 15 % of the "
         "cost that all runs of a setting reached; means ± standard deviations over seeds. CPU and wall seconds "
-        f"of a table are without evaluation; other work ran beside. {arms.made_words(runs)} {hours:.1f} CPU hours on {measured['machine']}.\n"
+        f"of a table are without evaluation; other work ran beside. {arms.made_words(runs)} {hours:.1f} CPU hours on "
+        f"{measured['machine']}.\n"
     )
 
 

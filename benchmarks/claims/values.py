@@ -9,6 +9,7 @@ A key is that of a number (``claims.numbers``), with ``[-1]`` for the last quart
 """
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,8 @@ Results = Mapping[str, Runs]
 
 HOLDS, REVERSED, NO_DIFFERENCE, UNKNOWN = "holds", "reversed", "no difference seen", "not decided"
 LAST_EVALUATIONS = 3
+ROUNDING = 1e-6
+"""So that a mean of exactly .6 is not rounded down to .599."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,7 @@ def targets(results: Results) -> dict[str, float]:
     """By seed: the mean of the last three evaluations of the baseline, rounded down to three decimals."""
     baseline = next(iter(results.values()))
     ends = {seed: [point[-1] for point in run["curve"][-LAST_EVALUATIONS:]] for seed, run in baseline.items()}
-    return {seed: math.floor(1000 * sum(end) / len(end)) / 1000 for seed, end in ends.items()}
+    return {seed: math.floor(1000 * statistics.fmean(end) + ROUNDING) / 1000 for seed, end in ends.items()}
 
 
 def _number(run: Mapping[str, Any], key: str) -> float | None:
