@@ -212,7 +212,7 @@ def test_the_cost_of_the_target_by_hand():
 
 
 def test_each_seed_has_the_target_of_its_baseline():
-    results = {"GRPO": {"0": run(0.6, 0.6, 0.6), "1": run(0.2, 0.2, 0.2, 0.2)}, "ours": {"1": run(0.1, 0.2, 0.3)}}
+    results = {"GRPO": {"0": run(0.6, 0.6, 0.6), "1": run(0.2, 0.2, 0.2, 0.2)}, "ours": {"1": run(0.1, 0.3, 0.3)}}
     assert values.targets(results) == {"0": 0.6, "1": 0.2}
     assert values.numbers_of(results, Value("ours", "tokens@target")) == {1: 2.0}
 
