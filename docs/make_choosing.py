@@ -23,15 +23,23 @@ from rekindle.config import ConfigError  # noqa: E402
 from rekindle.integrations.trl.settings.capabilities import capabilities as of_trl  # noqa: E402
 from rekindle.integrations.verl.settings.capabilities import capabilities as of_verl  # noqa: E402
 from rekindle.learning.estimators import ESTIMATORS  # noqa: E402
-from rekindle.planning.choice_words import called, difference_words, ratio_words  # noqa: E402
+from rekindle.planning.choice_words import called, difference_words, flops_words  # noqa: E402
 from rekindle.planning.chooser import AXES, Standing, standings  # noqa: E402
-from rekindle.planning.measured import Comparison, MeasuredRegime, regime_of_json  # noqa: E402
+from rekindle.planning.measured import BASE, Comparison, MeasuredRegime, regime_of_json  # noqa: E402
 from rekindle.recipes import RECIPES, resolve  # noqa: E402
 from rekindle.statistics.words import NO_DIFFERENCE  # noqa: E402
 
 PAGE = ROOT / "docs" / "choosing.md"
 WHAT_WORKS = what_works.PAGE
 MEASURED = ROOT / "src" / "rekindle" / "planning" / "measured.json"
+COMPARED = (
+    "regime",
+    "recipe",
+    "accuracy, less the baseline's",
+    "verdict",
+    "FLOPs, over its",
+    "FLOPs to its accuracy, over its",
+)
 BINARY = "needs 0/1 rewards"
 REAL = """
 task = { source = "jsonl", path = "rows.jsonl", binary_rewards = false }
@@ -78,11 +86,7 @@ def regimes(found: list[dict[str, Any]]) -> str:
     head = ["regime", *(axis.words for axis in AXES.values()), "all wrong and all correct in"]
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     lines += [f"| [{one.words}]({one.page}) | {' | '.join(_values(one))} | {one.start} |" for one in measured]
-    lines += [
-        "",
-        "| regime | recipe | accuracy, less the baseline's | verdict | FLOPs, over the baseline's |",
-        "|---|---|---|---|---|",
-    ]
+    lines += ["", f"| {' | '.join(COMPARED)} |", f"|{'---|' * len(COMPARED)}"]
     for one in measured:
         lines += [_row(one, comparison) for comparison in one.comparisons]
     return "\n".join(lines)
@@ -96,10 +100,9 @@ def _values(one: MeasuredRegime) -> Iterator[str]:
 
 def _row(regime: MeasuredRegime, one: Comparison) -> str:
     assert one.ends is not None, "every run has an accuracy"
-    spent = one.spent.get("flops")
-    beside = "" if regime.baseline == "grpo" else f", beside `{regime.baseline}`"
+    beside = "" if regime.baseline == BASE else f", beside `{regime.baseline}`"
     cells = [regime.words, f"{_called(one)}{beside}", difference_words(one.ends), _verdict(regime, one)]
-    return f"| {' | '.join([*cells, '–' if spent is None else ratio_words(spent)])} |"
+    return f"| {' | '.join([*cells, flops_words(one.spent), flops_words(one.to_target)])} |"
 
 
 def _called(one: Comparison) -> str:

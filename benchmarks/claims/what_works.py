@@ -24,7 +24,13 @@ SIZES, PLACES, COUNTS = 2, 1, 0
 MOST_NAMED = 8
 """Recipes without a difference that are named."""
 WORDS = {HOLDS: "Holds", REVERSED: "The opposite holds", NO_DIFFERENCE: "No difference seen", UNKNOWN: "Not decided"}
-SIDES = {1: "above", -1: "below"}
+KINDS = (
+    (False, 1, "ended above `grpo`"),
+    (True, -1, "reached the accuracy of `grpo` with fewer FLOPs"),
+    (False, -1, "ended below `grpo`"),
+    (True, 1, "needed more FLOPs for the accuracy of `grpo`"),
+)
+"""Of the cost, side, and words of a difference."""
 INTRODUCTION = """\
 # What works when
 
@@ -61,7 +67,7 @@ def _page(regimes: Sequence[MeasuredRegime], *, detail: int) -> str:
         "## Beside GRPO\n",
         *_beside_grpo(regimes, detail=detail),
         "",
-        "## What the papers say\n",
+        "## What the claims came to\n",
     ]
     missing = []
     for claim in CLAIMS.values():
@@ -79,29 +85,38 @@ def _page(regimes: Sequence[MeasuredRegime], *, detail: int) -> str:
 
 
 def _beside_grpo(regimes: Sequence[MeasuredRegime], *, detail: int) -> Iterator[str]:
-    """A sentence for every recipe that differs from GRPO somewhere, those above first, and one for the others."""
-    by_recipe = dict[str, list[Standing]]()
-    for regime in (one for one in regimes if one.baseline == BASE):
-        for one in standings(regime):
-            by_recipe.setdefault(one.comparison.recipe, []).append(one)
-    for side, words in SIDES.items():
-        for recipe, found in by_recipe.items():
-            if clear := [one for one in found if one.side == side]:
-                yield f"- `{recipe}` ended {words} `grpo` in {_places(clear, len(found), detail=detail)}."
-    others = [f"`{recipe}`" for recipe, found in by_recipe.items() if not any(one.side for one in found)]
+    """A sentence for every recipe that differs from GRPO somewhere, by kind of difference, and one for the others."""
+    plain = [one for one in regimes if one.baseline == BASE]
+    found = {of_cost: _by_recipe(plain, of_cost=of_cost) for of_cost in (False, True)}
+    for of_cost, side, words in KINDS:
+        for recipe, several in found[of_cost].items():
+            if clear := [one for one in several if one.side == side]:
+                yield f"- {_named(recipe)} {words} in {_places(clear, len(several), detail=detail, of_cost=of_cost)}."
+    others = [_named(recipe) for recipe, several in found[False].items() if not any(one.side for one in several)]
     if others:
         shown = ", ".join(others) if len(others) <= MOST_NAMED else f"{len(others)} further recipes"
-        yield f"- No difference to `grpo` was seen of {shown} ([table](choosing.md#what-was-measured))."
+        yield f"- No difference in accuracy was seen of {shown} ([table](choosing.md#what-was-measured))."
 
 
-def _places(found: Sequence[Standing], number: int, *, detail: int) -> str:
-    places = [_place(one, detail=detail) for one in found]
+def _by_recipe(regimes: Sequence[MeasuredRegime], *, of_cost: bool) -> dict[str, list[Standing]]:
+    found = dict[str, list[Standing]]()
+    for regime in regimes:
+        for one in standings(regime, of_cost=of_cost):
+            found.setdefault(one.comparison.recipe, []).append(one)
+    return found
+
+
+def _named(recipe: str) -> str:
+    return f"`{recipe}`" + (" with other settings" if recipe == BASE else "")
+
+
+def _places(found: Sequence[Standing], number: int, *, detail: int, of_cost: bool) -> str:
+    places = []
+    for one in found:
+        mean = one.difference.mean
+        size = f" ({f'x {mean:.2f}' if of_cost else f'{mean:+.3f}'})" if detail == SIZES else ""
+        places.append(f"[{one.regime.words}]({one.regime.page}){size}")
     return f"{len(found)} of {number} regimes: {'; '.join(places)}"
-
-
-def _place(one: Standing, *, detail: int) -> str:
-    link = f"[{one.regime.words}]({one.regime.page})"
-    return f"{link} ({one.difference.mean:+.3f})" if detail == SIZES else link
 
 
 # -- claims -----------------------------------------------------------------------------------------------------------

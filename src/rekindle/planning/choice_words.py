@@ -1,7 +1,7 @@
 """The choice in words: sentences for terminal and page, and the cells of its tables."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from rekindle.observability.formatting import counted
 from rekindle.planning.chooser import AXES, Choice, Near, Standing
@@ -14,16 +14,25 @@ __all__ = [
     "axes_rows",
     "called",
     "difference_words",
+    "flops_words",
     "ratio_words",
     "said",
     "standing_rows",
 ]
 
-DOCS = "docs/"
+DOCS, UNKNOWN = "docs/", "-"
 MOST_NAMED = 8
 """Recipes without a difference that are named."""
 AXES_HEAD = ("", "yours", "nearest", "difference, of what is still alike")
-STANDINGS_HEAD = ("recipe", "accuracy, less grpo's", "verdict", "corrected p", "FLOPs, over grpo's", "measured in")
+STANDINGS_HEAD = (
+    "recipe",
+    "accuracy, less grpo's",
+    "verdict",
+    "corrected p",
+    "FLOPs, over grpo's",
+    "FLOPs to grpo's accuracy, over its",
+    "measured in",
+)
 SEEN = {1: "ahead", 0: NO_DIFFERENCE, -1: "behind"}
 
 
@@ -141,23 +150,28 @@ def ratio_words(one: Difference) -> str:
     return f"{one.mean:.2f} times ({one.interval.low:.2f} to {one.interval.high:.2f})"
 
 
+def flops_words(ratios: Mapping[str, Difference]) -> str:
+    """The ratio of FLOPs; "-" where it is not known."""
+    return ratio_words(ratios["flops"]) if "flops" in ratios else UNKNOWN
+
+
 def axes_rows(near: Near) -> Iterator[tuple[str, ...]]:
     """The user's numbers beside those of a measured regime."""
     for name, axis in AXES.items():
         own, theirs = near.own.get(name), near.regime.axes.get(name)
-        values = [axis.shown(value) if value is not None and axis.known(value) else "-" for value in (own, theirs)]
-        yield axis.words, *values, f"{near.apart[name]:.2f}" if name in near.apart else "-"
+        values = [axis.shown(value) if value is not None and axis.known(value) else UNKNOWN for value in (own, theirs)]
+        yield axis.words, *values, f"{near.apart[name]:.2f}" if name in near.apart else UNKNOWN
 
 
 def standing_rows(choice: Choice) -> Iterator[tuple[str, ...]]:
     """A row per recipe that was compared in a regime like the user's."""
     for one in choice.accuracy:
-        spent = one.comparison.spent.get("flops")
         yield (
             called(one.comparison),
             difference_words(one.difference),
             SEEN[one.side],
-            "-" if math.isnan(one.adjusted) else f"{one.adjusted:.3f}",
-            "-" if spent is None else ratio_words(spent),
+            UNKNOWN if math.isnan(one.adjusted) else f"{one.adjusted:.3f}",
+            flops_words(one.comparison.spent),
+            flops_words(one.comparison.to_target),
             f"{one.regime.words} ({DOCS}{one.regime.page})",
         )

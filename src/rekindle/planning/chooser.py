@@ -196,7 +196,7 @@ def _spoken_for(regimes: Sequence[MeasuredRegime], *, of_cost: bool) -> list[Sta
     for regime in regimes:
         for one in regime.of_recipes():
             difference = one.to_target.get("flops") if of_cost else one.ends
-            if one.recipe != BASE and difference is not None and math.isfinite(difference.mean):
+            if difference is not None and math.isfinite(difference.mean):
                 found.setdefault(one.recipe, []).append((one, regime, difference))
     firsts = [several[0] for several in found.values()]
     adjusted = holm([difference.p for _, _, difference in firsts])
