@@ -378,5 +378,6 @@ def test_a_regime_is_read_as_it_was_written():
         )
     )
     (one,) = found.comparisons
+    assert one.ends is not None
     assert (one.ends.mean, one.ends.interval.known, one.ends.side()) == (0.1, False, 0)
     assert (found.name, one.settings) == ("name", ("a=1",))
