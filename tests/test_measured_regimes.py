@@ -188,8 +188,8 @@ def test_the_page_leaves_out_details_where_it_would_not_fit(tiny, monkeypatch):
     found = [regime_of_json(measured_regimes.regime(CLAIM, "the_toy", SETTING, RESULTS))]
     monkeypatch.setattr(what_works, "SCREEN", 1)
     shorter = what_works.page(found)
-    assert "- `dapo` ended above `grpo` in 1 of 1 regimes: [the toy](evidence/tiny.md#the-toy)." in shorter
-    assert "**Holds:** DAPO ends above ([1 setting](evidence/tiny.md))." in shorter
+    assert "these ended above `grpo`: `dapo` in 1 of 1 ([1](evidence/tiny.md#the-toy))." in shorter
+    assert "**Holds:** DAPO ends above ([1](evidence/tiny.md#the-toy))." in shorter
     assert "+0.188" in tiny
     assert "+0.188" not in shorter
 

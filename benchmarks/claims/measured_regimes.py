@@ -36,10 +36,10 @@ Entry = dict[str, Any]
 def claimed_regimes() -> Iterator[Entry]:
     """A regime for every measured setting with given prompts, in the order of the claims."""
     for claim in CLAIMS.values():
-        for name, results in read(claim.results)["settings"].items():
-            setting = claim.settings[name]
-            if not _creates_prompts(setting):
-                yield regime(claim, name, setting, results)
+        measured = read(claim.results)["settings"]
+        for name, setting in claim.settings.items():
+            if name in measured and not _creates_prompts(setting):
+                yield regime(claim, name, setting, measured[name])
 
 
 def _creates_prompts(setting: Setting) -> bool:

@@ -19,8 +19,8 @@ __all__ = ["PAGE", "SCREEN", "WIDTH", "page", "screen_lines"]
 PAGE = arms.ROOT / "docs" / "what_works_when.md"
 SCREEN, WIDTH = 45, 128
 """Lines of a screen, and letters of a line, without the addresses of links."""
-SIZES, PLACES, COUNTS = 2, 1, 0
-"""Details: where and how large a difference is; where; in how many places."""
+SIZES, PLACES, LINKS = 2, 1, 0
+"""Details: where, and how large a difference is; where; a link to each place."""
 MOST_NAMED = 8
 """Recipes without a difference that are named."""
 WORDS = {HOLDS: "Holds", REVERSED: "The opposite holds", NO_DIFFERENCE: "No difference seen", UNKNOWN: "Not decided"}
@@ -46,7 +46,7 @@ Found = Mapping[str, list[tuple[Finding, Verdict]]]
 
 def page(regimes: Sequence[MeasuredRegime]) -> str:
     """The page, with as many details as fit on a screen."""
-    pages = [_page(regimes, detail=detail) for detail in (SIZES, PLACES, COUNTS)]
+    pages = [_page(regimes, detail=detail) for detail in (SIZES, PLACES, LINKS)]
     return next((text for text in pages if screen_lines(text) <= SCREEN), pages[-1])
 
 
@@ -85,17 +85,35 @@ def _page(regimes: Sequence[MeasuredRegime], *, detail: int) -> str:
 
 
 def _beside_grpo(regimes: Sequence[MeasuredRegime], *, detail: int) -> Iterator[str]:
-    """A sentence for every recipe that differs from GRPO somewhere, by kind of difference, and one for the others."""
+    """Sentences for the recipes that differ from GRPO somewhere, by kind of difference, and one for the others."""
     plain = [one for one in regimes if one.baseline == BASE]
     found = {of_cost: _by_recipe(plain, of_cost=of_cost) for of_cost in (False, True)}
     for of_cost, side, words in KINDS:
-        for recipe, several in found[of_cost].items():
-            if clear := [one for one in several if one.side == side]:
-                yield f"- {_named(recipe)} {words} in {_places(clear, len(several), detail=detail, of_cost=of_cost)}."
+        clear = {
+            recipe: places
+            for recipe, several in found[of_cost].items()
+            if (places := [one for one in several if one.side == side])
+        }
+        if detail == SIZES:
+            for recipe, places in clear.items():
+                number = len(found[of_cost][recipe])
+                yield f"- {_named(recipe)} {words} in {_places(places, number, of_cost=of_cost)}."
+        elif clear:
+            shown = (_counted(recipe, places, len(found[of_cost][recipe])) for recipe, places in clear.items())
+            yield f"- In so many of their regimes these {words}: {'; '.join(shown)}."
     others = [_named(recipe) for recipe, several in found[False].items() if not any(one.side for one in several)]
     if others:
-        shown = ", ".join(others) if len(others) <= MOST_NAMED else f"{len(others)} further recipes"
-        yield f"- No difference in accuracy was seen of {shown} ([table](choosing.md#what-was-measured))."
+        shown_others = ", ".join(others) if len(others) <= MOST_NAMED else f"{len(others)} further recipes"
+        yield f"- No difference in accuracy was seen of {shown_others} ([table](choosing.md#what-was-measured))."
+
+
+def _counted(recipe: str, found: Sequence[Standing], number: int) -> str:
+    return f"{_named(recipe)} in {len(found)} of {number} ({_numbered([one.regime.page for one in found])})"
+
+
+def _numbered(pages: Sequence[str]) -> str:
+    """Links called 1, 2, 3."""
+    return ", ".join(f"[{number}]({page})" for number, page in enumerate(pages, 1))
 
 
 def _by_recipe(regimes: Sequence[MeasuredRegime], *, of_cost: bool) -> dict[str, list[Standing]]:
@@ -110,12 +128,9 @@ def _named(recipe: str) -> str:
     return f"`{recipe}`" + (" with other settings" if recipe == BASE else "")
 
 
-def _places(found: Sequence[Standing], number: int, *, detail: int, of_cost: bool) -> str:
-    places = []
-    for one in found:
-        mean = one.difference.mean
-        size = f" ({f'x {mean:.2f}' if of_cost else f'{mean:+.3f}'})" if detail == SIZES else ""
-        places.append(f"[{one.regime.words}]({one.regime.page}){size}")
+def _places(found: Sequence[Standing], number: int, *, of_cost: bool) -> str:
+    form = "x {:.2f}" if of_cost else "{:+.3f}"
+    places = [f"[{one.regime.words}]({one.regime.page}) ({form.format(one.difference.mean)})" for one in found]
     return f"{len(found)} of {number} regimes: {'; '.join(places)}"
 
 
@@ -150,14 +165,16 @@ def _claim(claim: Claim, found: Found, *, detail: int) -> str:
 
 def _sentences(claim: Claim, found: Iterable[tuple[Finding, Verdict]], *, detail: int) -> Iterator[str]:
     """Findings with the same words are one sentence, with all places where they were measured."""
-    by_words = dict[str, list[str]]()
+    by_words = dict[str, list[tuple[Finding, Verdict]]]()
     for finding, made in found:
-        link = f"[{finding.setting.replace('_', ' ')}](evidence/{claim.name}.md#{finding.setting.replace('_', '-')})"
-        place = f"{link}, {_size(finding, made)}" if detail == SIZES else link
-        by_words.setdefault(finding.words, []).append(place)
-    for words, places in by_words.items():
-        count = f"[{len(places)} setting{'s' * (len(places) > 1)}](evidence/{claim.name}.md)"
-        yield f"{words} ({'; '.join(places) if detail > COUNTS else count})"
+        by_words.setdefault(finding.words, []).append((finding, made))
+    for words, several in by_words.items():
+        pages = [f"evidence/{claim.name}.md#{one.setting.replace('_', '-')}" for one, _ in several]
+        named = [
+            f"[{one.setting.replace('_', ' ')}]({page})" + (f", {_size(one, made)}" if detail == SIZES else "")
+            for page, (one, made) in zip(pages, several, strict=True)
+        ]
+        yield f"{words} ({'; '.join(named) if detail > LINKS else _numbered(pages)})"
 
 
 def _size(finding: Finding, made: Verdict) -> str:

@@ -134,7 +134,7 @@ def test_the_nearest_regime_speaks_and_the_opposite_elsewhere_is_heard():
     found = chosen(far, near)
     assert found.accuracy[0].regime is near
     assert (found.ahead, found.accuracy[0].side, found.accuracy[0].against) == (None, 0, ("far",))
-    assert "Of erpo another regime like yours shows the opposite: far." in " ".join(said(found))
+    assert "Left open, because another regime like yours shows the opposite: erpo (far)." in " ".join(said(found))
     elsewhere = replace(far, axes=far.axes | {"visits": 60.0})
     assert chosen(elsewhere, near).ahead is not None, "it is not like the user's"
     agrees = replace(far, comparisons=(comparison("erpo", 0.0),))

@@ -118,13 +118,13 @@ def _others(choice: Choice) -> Iterator[str]:
         if found:
             sizes = (f"{called(one.comparison)} {difference_words(one.difference)}" for one in found)
             yield f"{words}: {'; '.join(sizes)}."
-    same = [called(one.comparison) for one in choice.accuracy if not one.side]
+    same = [called(one.comparison) for one in choice.accuracy if not one.side and not one.against]
     if same and (choice.ahead is not None or behind):
         shown = ", ".join(same) if len(same) <= MOST_NAMED else f"{len(same)} other recipes ({DOCS}choosing.md)"
         yield f"No difference to {BASE} seen of {shown}."
-    for one in choice.accuracy:
-        if one.against:
-            yield f"Of {called(one.comparison)} another regime like yours shows the opposite: {', '.join(one.against)}."
+    torn = [f"{called(one.comparison)} ({', '.join(one.against)})" for one in choice.accuracy if one.against]
+    if torn:
+        yield f"Left open, because another regime like yours shows the opposite: {', '.join(torn)}."
 
 
 def _where(one: Standing) -> str:
