@@ -58,17 +58,17 @@ _DEVELOPMENT = {
         (*_HEAT, "reactivation.kind=virtual_failure", "train.gate=not_all_wrong"),
     ),
     "baseline per prompt": ("prompt_baseline", ()),
-    "baseline per prompt, filter 0.15 (`rekindle`)": ("rekindle", ()),
-    "the same, filter 0.3": ("rekindle", (_WIDER,)),
-    "the same, filter 0.5": ("rekindle", ("advantage.negative_keep_ratio=0.5",)),
-    "filter 0.3, mean per rollout": ("rekindle", (_WIDER, "loss.aggregation=sequence_mean")),
+    "baseline per prompt, filter 0.15": ("prompt_baseline", ("advantage.negative_keep_ratio=0.15",)),
+    "the same, filter 0.3": ("prompt_baseline", (_WIDER,)),
+    "the same, filter 0.5": ("prompt_baseline", ("advantage.negative_keep_ratio=0.5",)),
+    "filter 0.3, mean per rollout": ("prompt_baseline", (_WIDER, "loss.aggregation=sequence_mean")),
     "baseline per prompt, drawn by uncertainty": ("prompt_baseline", _UNCERTAIN),
-    "drawn by uncertainty, filter 0.3": ("rekindle", (_WIDER, *_UNCERTAIN)),
-    "drawn by uncertainty, filter 0.3, temperatures up to 1.2": ("rekindle", (_WIDER, *_UNCERTAIN, *_HEAT)),
+    "drawn by uncertainty, filter 0.3": ("prompt_baseline", (_WIDER, *_UNCERTAIN)),
+    "drawn by uncertainty, filter 0.3, temperatures up to 1.2": ("prompt_baseline", (_WIDER, *_UNCERTAIN, *_HEAT)),
 }
-"""What the recipe ``rekindle`` was chosen from, on a world and with seeds that are used for nothing else."""
+"""What the former recipe ``rekindle`` was chosen from, on a world and with seeds that are used for nothing else."""
 REGIMES = {
-    "development": Regime("methods/rekindle.md", ("task.params.seed=1",), _DEVELOPMENT, first_seed=100),
+    "development": Regime("methods/prompt_baselines.md", ("task.params.seed=1",), _DEVELOPMENT, first_seed=100),
     "spread_difficulty": Regime("methods/single_rollout.md", (), _SINGLE),
     "even_difficulty": Regime(
         "methods/single_rollout.md",

@@ -62,9 +62,9 @@ def _spread() -> Iterator[str]:
     results = _read("methods")
     base = results["grpo"]
     visits = base[0]["rollouts"] / base[0]["visit_rollouts"] / read_toml(METHODS)["task"]["pool_size"]
-    for recipe in ("prompt_baseline", "rekindle", "spo", "mopps", "c_rf_ntf", "posterior_recycle", "erpo", "recycle"):
+    for recipe in ("prompt_baseline", "spo", "mopps", "c_rf_ntf", "posterior_recycle", "erpo", "recycle"):
         evidence = (
-            f"README.md#{'measured-again' if recipe in ('rekindle', 'spo') else 'on-the-embedded-task'}",
+            f"README.md#{'measured-again' if recipe == 'spo' else 'on-the-embedded-task'}",
             "methods",
         )
         yield _row(f"success rates differ widely, {visits:.3g} visits", f"`{recipe}`", results[recipe], base, evidence)

@@ -133,15 +133,15 @@ class Claim:
     Attributes:
         name: Name of the command, of the page and of the results.
         title: Heading of the page.
-        arxiv: Id of the paper.
-        says: What the paper says, in our words.
+        arxiv: Id of the paper; None: the claim is ours.
+        says: What the paper says, in our words; of ours, the goal.
         settings: Name -> setting, the most telling first.
         findings: What decides.
     """
 
     name: str
     title: str
-    arxiv: str
+    arxiv: str | None
     says: str
     settings: Mapping[str, Setting]
     findings: tuple[Finding, ...] = field(default=())

@@ -25,6 +25,7 @@ from typing import Any
 
 import arms
 from claims.claim import Claim, PlannedRun
+from claims.combination import COMBINATION
 from claims.erpo import ERPO
 from claims.machine import machine
 from claims.ntf import NTF
@@ -48,7 +49,7 @@ __all__ = [
     "write",
 ]
 
-CLAIMS: dict[str, Claim] = {claim.name: claim for claim in (RECYCLING, ERPO, SGPO, NTF, SELF_PLAY)}
+CLAIMS: dict[str, Claim] = {claim.name: claim for claim in (RECYCLING, ERPO, SGPO, NTF, SELF_PLAY, COMBINATION)}
 BLOCK = "claim"
 FAST_SEEDS = 3
 INTERRUPTED = 130

@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,20 @@ from rekindle.types import Outcome
 
 __all__ = ["AXES", "measured"]
 
-AXES = {
-    "rollouts": "total_rollouts",
-    "tokens": "total_generated_tokens",
-    "flops": "total_flops",
-    "flops_paper": "total_flops_sgpo",
-    "cpu_seconds": "total_cpu_seconds",
+Line = Mapping[str, Any]
+AXES: Mapping[str, Callable[[Line, Run], float]] = {
+    "rollouts": lambda line, _: line["total_rollouts"],
+    "tokens": lambda line, _: line["total_generated_tokens"],
+    "flops": lambda line, _: line["total_flops"],
+    "flops_paper": lambda line, _: line["total_flops_sgpo"],
+    "cpu_seconds": lambda line, _: line["total_cpu_seconds"],
+    "flops_every_row": lambda line, run: _every_row(line, run, shared_by=1),
+    "flops_every_row_shared": lambda line, run: _every_row(line, run, shared_by=run.config["train"]["group_size"]),
 }
-"""Costs of a curve, by key of the step metrics; ``flops_paper`` is the account of arXiv 2606.08854."""
+"""Costs of a curve. ``flops_paper`` is the account of arXiv 2606.08854; ``flops_every_row`` is that of a trainer whose
+rows all go through generation, forward and backward pass with their prompt (``_shared``: one prompt a group)."""
+FORWARD_AND_BACKWARD = 8
+"""FLOPs per parameter and token of a row that is generated (2) and trained on (6)."""
 SHARES = ("mixed", "all_correct", "all_wrong", "trained")
 MEANS = {
     "entropy": "entropy",
@@ -35,8 +41,6 @@ PLAY = ("valid_rate", "solver_success", "reference_success", "right")
 """Self-play's metrics."""
 SHOWN = 4
 """Completions kept of the first policy and of the last one."""
-
-Line = Mapping[str, Any]
 
 
 def measured(directory: Path, *, samples: bool) -> dict[str, Any]:
@@ -68,18 +72,25 @@ def measured(directory: Path, *, samples: bool) -> dict[str, Any]:
         "ending": run.ending,
         "flops_paper": last["total_flops_sgpo"],
         "all_cpu_seconds": last["total_cpu_seconds"],
+        "wall_seconds": sum(line["seconds"] - line["time/evaluate"] for line in lines),
         **{f"pool_{name}": last[f"pool/{name}"] for name in ("live", "resets") if f"pool/{name}" in last},
         **_play(lines),
         **_levels(evaluated),
         **_audits(evaluated),
-        "curve": [_point(line) for line in evaluated],
+        "curve": [_point(line, run) for line in evaluated],
         **({"samples": _samples(run)} if samples else {}),
     }
 
 
-def _point(line: Line) -> list[float]:
+def _point(line: Line, run: Run) -> list[float]:
     """Costs in the order of ``AXES``, and the accuracy."""
-    return [*(float(f"{line[key]:.6g}") for key in AXES.values()), round(line["eval/accuracy"], 4)]
+    return [*(float(f"{cost(line, run):.6g}") for cost in AXES.values()), round(line["eval/accuracy"], 4)]
+
+
+def _every_row(line: Line, run: Run, shared_by: int) -> float:
+    """FLOPs where no row is left out; a prompt counts once for ``shared_by`` rows."""
+    tokens = line["total_generated_tokens"] + line["total_tool_tokens"] + line["total_prompt_tokens"] / shared_by
+    return float(FORWARD_AND_BACKWARD * run.info["parameters"] * tokens)
 
 
 def _shares(lines: Sequence[Line], name: str) -> list[float]:

@@ -30,7 +30,10 @@ COLUMNS = {
     "flops": ("FLOPs", ".2e"),
     "flops_paper": ("FLOPs by the paper's account", ".2e"),
     "cpu_seconds": ("CPU seconds", ",.0f"),
+    "wall_seconds": ("wall seconds", ",.0f"),
     "flops@target": ("FLOPs to the target", ".2e"),
+    "flops_every_row@target": ("with every row", ".2e"),
+    "flops_every_row_shared@target": ("with every row, prompts shared", ".2e"),
     "flops_paper@target": ("to the target by the paper's account", ".2e"),
     "tokens@target": ("tokens to the target", ",.0f"),
     "cpu_seconds@target": ("CPU seconds to the target", ",.0f"),
@@ -71,7 +74,7 @@ COLUMNS = {
 """Words and format of the numbers of tables."""
 COMPARED = "accuracy@rollouts"
 ALWAYS = (COMPARED, "accuracy@tokens", "area@rollouts", "greedy")
-COSTS = ("updates", "tokens", "flops", "cpu_seconds")
+COSTS = ("updates", "tokens", "flops", "cpu_seconds", "wall_seconds")
 JUDGED = ("audit_recomputed[-1]",)
 COLOURS = ("#7d8794", "#c2491d", "#2f6fb5", "#2f9e6f", "#8a6fb5", "#d99a22", "#5a3d2b", "#b5485f")
 
@@ -221,8 +224,9 @@ def _made(measured: Measured) -> str:
     hours = sum({run["place"]: run["all_cpu_seconds"] for run in runs}.values()) / 3600
     return (
         "Accuracy is sampled at temperature 1 on held-out prompts, the mean of the evaluations in the last 15 % of the "
-        "cost that all runs of a setting reached; means ± standard deviations over seeds. CPU seconds of a table are "
-        f"without evaluation. {arms.made_words(runs)} {hours:.1f} CPU hours on {measured['machine']}.\n"
+        "cost that all runs of a setting reached; means ± standard deviations over seeds. CPU and wall seconds "
+        f"of a table are without evaluation; other work ran beside. {arms.made_words(runs)} {hours:.1f} CPU hours on "
+        f"{measured['machine']}.\n"
     )
 
 

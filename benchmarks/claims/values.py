@@ -4,11 +4,12 @@ A key is that of a number (``claims.numbers``), with ``[-1]`` for the last quart
 
 - ``accuracy@AXIS``: mean of the evaluations in the last 15 % of the cost that all runs of the setting reached;
 - ``area@AXIS``: mean of the accuracy over that cost;
-- ``AXIS@target``: cost until three evaluations in a row reach, on average, the accuracy that every run of the
-  baseline ends with.
+- ``AXIS@target``: cost until three evaluations in a row reach, on average, the accuracy that the baseline's run of the
+  same seed ends with.
 """
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from claims.numbers import AXES
 from rekindle.comparison.curves import Curve, cost_to_reach, late_mean, mean_over
 from rekindle.statistics.comparisons import Paired, paired_differences, paired_log_ratios
 
-__all__ = ["HOLDS", "NO_DIFFERENCE", "REVERSED", "UNKNOWN", "Results", "Verdict", "numbers_of", "target", "verdict"]
+__all__ = ["HOLDS", "NO_DIFFERENCE", "REVERSED", "UNKNOWN", "Results", "Verdict", "numbers_of", "targets", "verdict"]
 
 Runs = Mapping[str, Mapping[str, Any]]
 """Seed -> numbers of the run."""
@@ -27,6 +28,8 @@ Results = Mapping[str, Runs]
 
 HOLDS, REVERSED, NO_DIFFERENCE, UNKNOWN = "holds", "reversed", "no difference seen", "not decided"
 LAST_EVALUATIONS = 3
+ROUNDING = 1e-6
+"""So that a mean of exactly .6 is not rounded down to .599."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +65,8 @@ def numbers_of(results: Results, value: Value) -> dict[int, float | None]:
     if not axis:
         return {int(seed): _number(run, value.key) for seed, run in runs.items()}
     if axis == "target":
-        level = target(results)
-        return {int(seed): cost_to_reach(_curve(run, measure), level) for seed, run in runs.items()}
+        levels = targets(results)
+        return {int(seed): cost_to_reach(_curve(run, measure), levels[seed]) for seed, run in runs.items()}
     begin, end = _common(results, axis)
     if measure == "accuracy":
         return {int(seed): late_mean(_curve(run, axis), end) for seed, run in runs.items()}
@@ -71,11 +74,11 @@ def numbers_of(results: Results, value: Value) -> dict[int, float | None]:
     return {int(seed): mean_over(_curve(run, axis), begin, end) for seed, run in runs.items()}
 
 
-def target(results: Results) -> float:
-    """The lowest mean of the last three evaluations of a run of the baseline, rounded down to three decimals."""
+def targets(results: Results) -> dict[str, float]:
+    """By seed: the mean of the last three evaluations of the baseline, rounded down to three decimals."""
     baseline = next(iter(results.values()))
-    ends = [[point[-1] for point in run["curve"][-LAST_EVALUATIONS:]] for run in baseline.values()]
-    return math.floor(1000 * min(sum(end) / len(end) for end in ends)) / 1000
+    ends = {seed: [point[-1] for point in run["curve"][-LAST_EVALUATIONS:]] for seed, run in baseline.items()}
+    return {seed: math.floor(1000 * statistics.fmean(end) + ROUNDING) / 1000 for seed, end in ends.items()}
 
 
 def _number(run: Mapping[str, Any], key: str) -> float | None:

@@ -77,7 +77,7 @@ def _command(
     file: Path, recipe: str, settings: tuple[str, ...], more: tuple[str, ...] = (), without: tuple[str, ...] = ()
 ) -> Run:
     chosen = dict(one.split("=", 1) for one in (*settings, *SHORT, *more))
-    sized = recipe in {"spo", "c_rf_ntf", "reinforce_pp_ntf", "rekindle", "reinforce_ada", "speed", "pods", "sgpo"}
+    sized = recipe in {"spo", "c_rf_ntf", "reinforce_pp_ntf", "reinforce_ada", "speed", "pods", "sgpo"}
     left = {*without, *(("train.group_size",) if sized else ())}
     arguments = ["train", str(file), "--recipe", recipe]
     arguments += [part for key, value in chosen.items() if key not in left for part in ("--set", f"{key}={value}")]

@@ -34,7 +34,8 @@ COSTS = {
     "reinforce_ada": (16 * 8, 16 * 32, mixed, 8),
     "pods": (256, 256, mixed, 4),
     "erpo": (256, 256, mixed_or_hot, None),
-    **dict.fromkeys(("c_rf_ntf", "reinforce_pp_ntf", "spo", "prompt_baseline", "rekindle"), (256, 256, every, None)),
+    "rekindle": (64, 64, mixed, 1),
+    **dict.fromkeys(("c_rf_ntf", "reinforce_pp_ntf", "spo", "prompt_baseline"), (256, 256, every, None)),
 }
 """Recipe -> fewest and most rollouts of a step, groups whose rollouts are trained on, and how many of each (None: all).
 
@@ -49,7 +50,7 @@ def test_every_recipe_is_in_the_table():
 def test_recipes_with_a_pass_besides():
     presets = {name: recipe() for name, recipe in RECIPES.items()}
     probed = {name for name, one in presets.items() if one.posterior.half_life is not None}
-    assert probed == {"posterior_recycle", "spo", "prompt_baseline", "rekindle"}
+    assert probed == {"posterior_recycle", "spo", "prompt_baseline"}
     assert {name for name, one in presets.items() if one.loss.kl_coefficient} == {"self_play", "self_play_paper"}
     assert {name for name, one in presets.items() if one.optimizer.minibatches > 1} == {"gspo", "cispo"}
     assert not {name for name, one in presets.items() if one.loss.old_logprobs == "recompute"}

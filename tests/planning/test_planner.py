@@ -134,7 +134,7 @@ def test_every_recipe_is_planned_or_its_absence_said():
 
 def test_steps_keep_the_proportions_of_the_recipes():
     assert arm("grpo", 4, 32).config.train.groups_per_step == 32
-    assert arm("rekindle", 4, 32).config.train.groups_per_step == 128
+    assert arm("rekindle", 4, 32).config.train.groups_per_step == 8
     assert arm("pods", 4, 32).config.train.groups_per_step == 8
 
 

@@ -49,6 +49,7 @@ SWITCHED_OFF = {
     "reinforce_ada": SUBSET,
     "knapsack": ("sizes.rule=fixed", "sizes.maximum=8"),
     "pods": SUBSET,
+    "rekindle": (*SUBSET, "advantage.negative_scale=1"),
 }
 """What, besides ``PLAIN``, sets a recipe's switches back."""
 
@@ -77,7 +78,6 @@ NEUTRAL = {
         (),
     ),
     "the filter": (("reinforce_pp_ntf", "advantage.negative_keep_ratio=0.96"), ("reinforce_pp", *SINGLE, *OF_NTF), ()),
-    "our combination": (("rekindle", *UNIFORM, *PLAIN, "advantage.negative_keep_ratio=1"), ("grpo",), PROBE),
     "SPO": (("spo", *UNIFORM, *PLAIN), ("grpo",), PROBE),
     "shrunk baselines": (("prompt_baseline", *UNIFORM, *PLAIN), ("grpo",), PROBE),
 }

@@ -88,7 +88,7 @@ def settings(run):
         **SETTINGS,
         "output_dir": run.out,
         "per_device_train_batch_size": run.rows,
-        "num_generations": 8 if run.recipe in ("c_rf_ntf", "rekindle", "sgpo") else 4,
+        "num_generations": 8 if run.recipe in ("c_rf_ntf", "sgpo") else 4,
         "max_steps": run.steps,
         "save_strategy": "steps" if run.save else "no",
         "save_steps": run.save or 500,

@@ -78,8 +78,8 @@ def keyed(numbers):
 
 
 SINGLE = ("actor_rollout_ref.rollout.n=1",)
-FAST = {"recycle": (), "erpo": HEAT, "dapo": (), "rekindle": SINGLE}
-SLOW = {"grpo": (), "c_rf_ntf": SINGLE, "sgpo": (*SINGLE, "+rekindle.profile.samples=4")}
+FAST = {"recycle": (), "erpo": HEAT, "dapo": (), "prompt_baseline": SINGLE}
+SLOW = {"grpo": (), "rekindle": (), "c_rf_ntf": SINGLE, "sgpo": (*SINGLE, "+rekindle.profile.samples=4")}
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_decisions_are_those_of_the_native_scheduler(recipe, changes, make_run):
     assert found == sorted(wanted)
     if recipe == "erpo":
         assert len({one[5] for one in found}) > 1
-    if recipe == "rekindle":
+    if recipe == "prompt_baseline":
         assert all(line["moved"] is not None for line in run.metrics)
     if recipe == "sgpo":
         assert len({one[4] for one in found}) > 1

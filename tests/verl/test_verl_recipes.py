@@ -15,7 +15,7 @@ RECIPES = {
     "grpo": (),
     "recycle": (),
     "erpo": ("+rekindle.heating.delta=0.3", "+rekindle.heating.maximum=1.6"),
-    "rekindle": ("actor_rollout_ref.rollout.n=1",),
+    "rekindle": (),
     "c_rf_ntf": ("actor_rollout_ref.rollout.n=1",),
 }
 
