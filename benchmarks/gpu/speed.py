@@ -19,7 +19,16 @@ from rekindle.planning.shapes import ModelShape
 from rekindle.training.trainer import Trainer, UpdateSettings
 from rekindle.types import TrainingSample
 
-__all__ = ["Workload", "decode_bytes", "differences", "measured_speed", "samples_of", "update_operations"]
+__all__ = [
+    "HIGH",
+    "LOW",
+    "Workload",
+    "decode_bytes",
+    "differences",
+    "measured_speed",
+    "samples_of",
+    "update_operations",
+]
 
 LOW, HIGH = 0.8, 1.28
 """Importance ratios that DAPO does not clip."""
