@@ -18,17 +18,20 @@ PAGE = Path(__file__).parent / "howto" / "verl_launch.md"
 RUN = Path(__file__).parents[1] / "examples" / "verl" / "run.sh"
 BEGIN, END = "<!-- begin {}: made by docs/make_verl_sizes.py -->", "<!-- end {} -->"
 
-TASKS, SIZES, ENGINES, NODES = ("gsm8k", "dapo_math", "search"), ("1.7b", "7b", "32b"), ("vllm", "sglang"), (1, 4)
+TASKS, SIZES = ("gsm8k", "math", "dapo_math", "search"), ("1.7b", "7b", "32b")
+ENGINES, NODES = ("vllm", "sglang"), (1, 4)
 COMPARED = ("grpo", "dapo", "recycle")
 
 LENGTHS = {
     "gsm8k": RolloutLengths(prompt=120, sampled=250),
+    "math": RolloutLengths(prompt=120, sampled=500),
     "dapo_math": RolloutLengths(prompt=150, sampled=3000),
     "search": RolloutLengths(prompt=250, sampled=400, read=1200),
 }
 """Assumed mean tokens."""
 ACCURACY = {
     "gsm8k": {"1.7b": 0.7, "7b": 0.9, "32b": 0.95},
+    "math": {"1.7b": 0.6, "7b": 0.75, "32b": 0.8},
     "dapo_math": {"1.7b": 0.2, "7b": 0.25, "32b": 0.4},
     "search": {"1.7b": 0.2, "7b": 0.3, "32b": 0.4},
 }

@@ -9,7 +9,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
-TASK=${TASK:-gsm8k}       # gsm8k, dapo_math or search: a file of tasks/
+TASK=${TASK:-gsm8k}       # gsm8k, math, dapo_math or search: a file of tasks/
 SIZE=${SIZE:-7b}          # 1.7b, 7b or 32b: a file of sizes/
 ENGINE=${ENGINE:-vllm}    # vllm or sglang: a file of engines/
 NODES=${NODES:-1}

@@ -23,7 +23,7 @@ from rekindle.recipes import RECIPES
 
 ROOT = Path(__file__).parents[2]
 CONFIG = Path(verl.trainer.__file__).parent / "config"
-ROWS = {"gsm8k": 7_473, "dapo_math": 17_398, "search": 169_615}
+ROWS = {"gsm8k": 7_473, "math": 7_500, "dapo_math": 17_398, "search": 169_615}
 """Rows of the training files."""
 OPEN = ("+rekindle.", "+data.apply_chat_template_kwargs.")
 """What a launch may add: verl's configuration has no keys below them."""

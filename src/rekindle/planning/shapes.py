@@ -81,6 +81,28 @@ def shape_of(config: Mapping[str, Any]) -> ModelShape:
 
 
 SHAPES = {
+    "Qwen/Qwen2.5-0.5B-Instruct": ModelShape(
+        layers=24,
+        hidden_size=896,
+        intermediate_size=4864,
+        heads=14,
+        kv_heads=2,
+        head_size=64,
+        vocabulary=151936,
+        tied=True,
+        biased=True,
+    ),
+    "Qwen/Qwen2.5-1.5B-Instruct": ModelShape(
+        layers=28,
+        hidden_size=1536,
+        intermediate_size=8960,
+        heads=12,
+        kv_heads=2,
+        head_size=128,
+        vocabulary=151936,
+        tied=True,
+        biased=True,
+    ),
     "Qwen/Qwen3-1.7B": ModelShape(
         layers=28,
         hidden_size=2048,
@@ -115,4 +137,4 @@ SHAPES = {
         biased=True,
     ),
 }
-"""Shapes of the models of examples/verl, by hub id."""
+"""Shapes of the models of examples/, by hub id."""
