@@ -18,10 +18,19 @@ REAL_ARMS = {
     BASE: Arm("grpo"),
     TUNED: Arm("grpo", ("train.learning_rate=2e-5",)),
     OURS: Arm(
-        "rekindle", ("train.groups_per_step=8", "train.group_size=8", "eval.every=6", "optimizer.warmup_steps=10")
+        "rekindle",
+        (
+            "train.groups_per_step=4",
+            "train.group_size=16",
+            "train.learning_rate=2e-5",
+            "optimizer.warmup_steps=10",
+            "eval.every=6",
+            "train.steps=70",
+            FALLING,
+        ),
     ),
 }
-"""Groups of 8 for ours, because a prompt is five times as long as its answer here: a further rollout costs little."""
+"""Groups of 16 for ours, because a prompt is five times as long as its answer here: a further rollout costs little."""
 COLUMNS = (
     "flops@target",
     "flops_every_row@target",
