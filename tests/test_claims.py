@@ -377,6 +377,7 @@ def test_a_claim_is_made_kept_and_made_no_second_time(tmp_path, monkeypatch, cap
     page, kept = tmp_path / "tiny.md", tmp_path / "tiny.json"
     page.write_text("<!-- measured: claim -->\n<!-- end measured -->\n")
     monkeypatch.setattr(command, "CLAIMS", {"tiny": claim})
+    monkeypatch.setattr(command, "refresh", lambda: None)
     monkeypatch.setattr(Claim, "page", property(lambda _: page))
     monkeypatch.setattr(Claim, "results", property(lambda _: kept))
     monkeypatch.setattr(Claim, "image", lambda _, setting: tmp_path / f"{setting}.svg")

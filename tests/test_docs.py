@@ -227,6 +227,10 @@ def test_the_tables_of_sizes_on_verl_are_those_of_the_launch_files():
     assert module.PAGE.read_text(encoding="utf-8") == module.page(), "run: python docs/make_verl_sizes.py"
 
 
-def test_the_tables_of_which_recipe_are_those_of_the_numbers_and_the_code():
+def test_what_was_measured_is_that_of_the_results_in_the_package_and_on_the_pages():
     module = script_of("make_choosing")
-    assert module.PAGE.read_text(encoding="utf-8") == module.page(), "run: python docs/make_choosing.py"
+    found = module.entries()
+    assert found, "there are results"
+    assert len({one["name"] for one in found}) == len(found)
+    written = {path: path.read_text(encoding="utf-8") for path in (module.MEASURED, module.PAGE, module.WHAT_WORKS)}
+    assert written == module.texts(found), "run: python docs/make_choosing.py"

@@ -17,6 +17,7 @@ import argparse
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
@@ -46,6 +47,7 @@ __all__ = [
     "main",
     "planned",
     "read",
+    "refresh",
     "write",
 ]
 
@@ -119,11 +121,17 @@ def _lines(settings: Mapping[str, Any]) -> Iterator[str]:
 
 
 def publish(claim: Claim, results: Mapping[str, Any]) -> None:
-    """Write the claim's page and curves."""
+    """Write the claim's page and curves, and what follows from the results of all claims."""
     for name, by_arm in results["settings"].items():
         claim.image(name).parent.mkdir(parents=True, exist_ok=True)
         claim.image(name).write_text(curves(claim.settings[name], by_arm), encoding="utf-8")
     arms.replace_block(claim.page, BLOCK, block(claim, results))
+    refresh()
+
+
+def refresh() -> None:
+    """Write what `rekindle plan` and the docs have of the results; a failure is shown, and stops no measurement."""
+    subprocess.run([sys.executable, str(arms.ROOT / "docs" / "make_choosing.py")], check=False)
 
 
 def plan_words(parts: Sequence[Part], jobs: int, *, fast: bool) -> str:

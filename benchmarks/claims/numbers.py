@@ -70,6 +70,7 @@ def measured(directory: Path, *, samples: bool) -> dict[str, Any]:
         "hot": sum(line["groups/hot"] for line in lines),
         "revived": sum(line["groups/revived"] for line in lines),
         "ending": run.ending,
+        **_of_the_start(run),
         "flops_paper": last["total_flops_sgpo"],
         "all_cpu_seconds": last["total_cpu_seconds"],
         "wall_seconds": sum(line["seconds"] - line["time/evaluate"] for line in lines),
@@ -79,6 +80,17 @@ def measured(directory: Path, *, samples: bool) -> dict[str, Any]:
         **_audits(evaluated),
         "curve": [_point(line, run) for line in evaluated],
         **({"samples": _samples(run)} if samples else {}),
+    }
+
+
+def _of_the_start(run: Run) -> dict[str, Any]:
+    """What a regime is told by: outcomes of the first step's groups, tokens of all prompts, pool and parameters."""
+    first = run.metrics[1]
+    return {
+        "first_step": {name: first[f"groups/{name}"] for name in ("asked", "all_wrong", "all_correct")},
+        "prompt_tokens": run.metrics[-1]["total_prompt_tokens"],
+        "pool": run.info.get("pool"),
+        "parameters": run.info.get("parameters"),
     }
 
 

@@ -11,6 +11,9 @@ ARMS = {
     "recycling": Arm("recycle", ("pool.reset_below=0",)),
     "soft recycling": Arm("soft_recycle", ("pool.reset_below=0",)),
 }
+AS_MANY_UPDATES = "recycling, as many updates as GRPO"
+REAL_ARMS = {**ARMS, AS_MANY_UPDATES: Arm("recycle", ("pool.reset_below=0", "train.groups_per_step=16"))}
+"""Recycling asks for twice the groups that it trains on, so at equal rollouts it has half of GRPO's updates."""
 COLUMNS = (
     "lowest_late",
     "mixed_quarters[-1]",
@@ -65,7 +68,7 @@ RECYCLING = Claim(
         "smollm2_few": Setting(
             "SmolLM2 on mixed arithmetic, two visits of a pool of 560",
             REAL,
-            ARMS,
+            REAL_ARMS,
             cpu_seconds=340,
             seeds=3,
             columns=COLUMNS,
@@ -94,6 +97,7 @@ RECYCLING = Claim(
         *_beyond_null("toy_few"),
         *(_ahead("smollm2_few", "recycling", arm) for arm in ("GRPO", "Bounded DAPO", "DAPO")),
         *_beyond_null("smollm2_few"),
+        _ahead("smollm2_few", AS_MANY_UPDATES, "GRPO"),
         _ahead("smollm2_hard", "recycling", "GRPO"),
         _ahead("toy_many", "recycling", "GRPO"),
         _ahead("toy_many", "recycling, reset below a quarter", "GRPO"),

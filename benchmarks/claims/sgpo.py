@@ -6,15 +6,18 @@ from claims.recycling import OWN_START, REAL, TOY
 BASE = "base=dapo"
 EIGHT = ("sizes.minimum=8", "sizes.maximum=8")
 UNFILTERED = ("profile.trivial_above=1", "profile.unsolved_share=1")
+EIGHT_OF_32 = ("train.group_size=8", "train.groups_per_step=32")
 ARMS = {
-    "DAPO, groups of 8": Arm("dapo", ("train.group_size=8", "train.groups_per_step=32")),
+    "DAPO, groups of 8": Arm("dapo", EIGHT_OF_32),
     "sGPO, the curriculum twice": Arm("sgpo", (BASE, "train.groups_per_step=32")),
     "sGPO, the curriculum once": Arm("sgpo", (BASE, "train.groups_per_step=32", "phases.repeats=1")),
     "filter alone": Arm("sgpo", (BASE, "train.groups_per_step=32", *EIGHT)),
     "sizes and order alone": Arm("sgpo", (BASE, "train.groups_per_step=32", *UNFILTERED)),
     "sGPO, hard to easy": Arm("sgpo", (BASE, "train.groups_per_step=32", "phases.order=hard_first")),
     "sGPO on GRPO": Arm("sgpo", ("train.groups_per_step=32",)),
+    "GRPO, groups of 8": Arm("grpo", EIGHT_OF_32),
 }
+REAL_ARMS = {arm: one for arm, one in ARMS.items() if arm != "sGPO on GRPO"}
 COLUMNS = ("flops@target", "flops_paper@target", "tokens@target", "flops_paper", "profile_tokens", "lowest_late")
 ACCOUNTS = {"flops": "our account", "flops_paper": "the paper's account"}
 
@@ -56,7 +59,7 @@ SGPO = Claim(
         "smollm2": Setting(
             "SmolLM2 on mixed arithmetic, a pool of 256",
             REAL,
-            {arm: one for arm, one in ARMS.items() if arm != "sGPO on GRPO"},
+            REAL_ARMS,
             cpu_seconds=400,
             settings=("task.pool_size=256", "train.rollouts=6144"),
             seeds=3,

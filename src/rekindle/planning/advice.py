@@ -1,4 +1,4 @@
-"""Advice of a plan: sentences that follow from its numbers."""
+"""Advice of a plan: sentences that follow from its own numbers; ``choice_words`` has those of what was measured."""
 
 from collections.abc import Iterator, Sequence
 
@@ -27,7 +27,7 @@ MOST_MEASURED = 2_000
 
 
 def advice(plan: Plan) -> list[str]:
-    """What to do, in a few sentences."""
+    """What the plan says, in a few sentences."""
     return [*_measure_first(plan), *_which_recipe(plan), *_own_sizes(plan), *_what_it_costs(plan)]
 
 
@@ -105,7 +105,7 @@ def _which_recipe(plan: Plan) -> Iterator[str]:
         if compared:
             yield (
                 f"No recipe has clearly more groups with signal per rollout than {BASE} with the same group size in "
-                f"{plan.settings.words}: the interval of each ratio reaches down to 1, so none is recommended."
+                f"{plan.settings.words}: the interval of each ratio reaches down to 1."
             )
         return
     gain, arm = best

@@ -10,6 +10,8 @@ from rekindle.evaluation.atomic_write import atomic_write
 from rekindle.observability import page
 from rekindle.observability.formatting import compact, counted, duration, excerpt, grouped, percent
 from rekindle.observability.svg import Bar, Layer, horizontal_bars, stacked_columns
+from rekindle.planning.choice_words import AXES_HEAD, STANDINGS_HEAD, axes_rows, standing_rows
+from rekindle.planning.chooser import Choice
 from rekindle.planning.measures import interval
 from rekindle.planning.pass_rates import PassRates
 from rekindle.planning.plan_table import CLUSTER_HEAD, COSTS, HEAD, cells, cluster_cells, notes
@@ -23,6 +25,11 @@ __all__ = ["assumptions", "render_page", "write_page"]
 BINS, MOST_COLUMNS = 10, 32
 LONGEST_NAME = 200
 INTERVALS = "95 % intervals in parentheses."
+ALIKE = "Regimes are alike where no number in the last column is above 1."
+CORRECTED = (
+    "At equal rollouts or tokens, paired by seed, 95 % intervals in parentheses, each in the nearest regime with it. "
+    "A verdict holds for all rows together: p-values are corrected by Holm's rule."
+)
 
 
 def write_page(plan: Plan, parameters: int, said: Sequence[str], out: Path) -> None:
@@ -41,6 +48,7 @@ def render_page(plan: Plan, parameters: int, said: Sequence[str]) -> str:
         _head(plan, said),
         _profile(plan),
         _recipes(plan, parameters),
+        _measured(plan.choice),
         _cluster(plan),
         _assumptions(plan),
         page.footer("Written by rekindle plan. Hover over a chart for its numbers."),
@@ -145,6 +153,18 @@ def _recipes(plan: Plan, parameters: int) -> str:
 def _part(row: Sequence[str], columns: slice) -> list[str]:
     """Recipe and size, and some of the other columns."""
     return [*row[:2], *row[columns]]
+
+
+def _measured(choice: Choice) -> str:
+    """What recipes came to in measured regimes, and how near these are."""
+    if not choice.near:
+        return ""
+    nearest = choice.near[0]
+    rows = list(standing_rows(choice))
+    parts = [page.table(f"Beside the nearest: {nearest.regime.words}", AXES_HEAD, list(axes_rows(nearest)), ALIKE)]
+    if rows:
+        parts.append(page.table("Recipes in regimes like yours", STANDINGS_HEAD, rows, CORRECTED))
+    return page.section("What was measured", *parts)
 
 
 def _cluster(plan: Plan) -> str:

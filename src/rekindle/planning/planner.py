@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rekindle.planning.belief import RateBelief, believe
 from rekindle.planning.closed_form import closed_form_totals
@@ -14,6 +15,9 @@ from rekindle.planning.simulation import simulated_totals
 from rekindle.planning.totals import Horizon, Totals
 from rekindle.scheduling.history import TaskIds
 from rekindle.scheduling.profiling import ProfileError
+
+if TYPE_CHECKING:
+    from rekindle.planning.chooser import Choice
 
 __all__ = ["FASTER", "ArmPlan", "Plan", "PlanSettings", "Progress", "make_plan"]
 
@@ -95,12 +99,26 @@ class Plan:
         return next((one for one in self.arms if (one.arm.recipe, one.arm.size) == (recipe, size)), None)
 
     @property
+    def choice(self) -> "Choice":
+        """What was measured in regimes like this one: which recipe was ahead, and by how much."""
+        from rekindle.planning.own_regime import choice_of
+
+        return choice_of(self)
+
+    @property
+    def advice(self) -> list[str]:
+        """What to do, in a few sentences: by what was measured in such regimes, then by the plan's numbers."""
+        from rekindle.planning.advice import advice
+        from rekindle.planning.choice_words import said
+
+        return [*said(self.choice), *advice(self)]
+
+    @property
     def text(self) -> str:
         """The table and the advice, for a terminal."""
-        from rekindle.planning.advice import advice
         from rekindle.planning.plan_table import plan_lines
 
-        return "\n".join(plan_lines(self, self.parameters, advice(self)))
+        return "\n".join(plan_lines(self, self.parameters, self.advice))
 
     def write(self, path: str | Path) -> None:
         """Write the page, an HTML file.
@@ -108,10 +126,9 @@ class Plan:
         Raises:
             UserError: It cannot be written.
         """
-        from rekindle.planning.advice import advice
         from rekindle.planning.plan_page import write_page
 
-        write_page(self, self.parameters, advice(self), Path(path))
+        write_page(self, self.parameters, self.advice, Path(path))
 
 
 class _EndedError(Exception):
