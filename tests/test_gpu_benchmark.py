@@ -6,10 +6,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from transformers import MistralConfig, MistralForCausalLM
 
 from docs_pages import ROOT
+from rekindle.models.policy import Policy
 from rekindle.preflight import task_set
 from rekindle.recipes import resolve
+from rekindle.warm_starts.tiny_tokenizers import character_tokenizer
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
@@ -135,6 +138,18 @@ def test_unknown_names_are_refused(words, said, capsys):
         command.main(words)
     assert refused.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_model_of_another_kind_is_refused(tmp_path, capsys):
+    config = MistralConfig(
+        vocab_size=23, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=1, bos_token_id=None, eos_token_id=21, pad_token_id=20, max_position_embeddings=48,
+    )  # fmt: skip
+    policy = Policy(MistralForCausalLM(config), character_tokenizer("abcdefghijklmnopqrst", 48))
+    policy.save(tmp_path / "model")
+    words = ["speed", "--device", "cpu", "--dtype", "float32", "--model", str(tmp_path / "model")]
+    assert command.main(words) == 2
+    assert "is a mistral, whose operations are not counted; give one of qwen2" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -41,6 +41,7 @@ from rekindle.types import UserError
 __all__ = ["TARGETS", "main"]
 
 PARTS = ("speed", "claims")
+KINDS = ("qwen2", "qwen3", "llama")
 TARGETS = {("update", "share_of_peak"): 0.4, ("decoding", "share_of_bandwidth"): 0.5}
 DRY_WORK = {"prompts": 2, "prompt_tokens": 4, "group_size": 2, "new_tokens": 4, "rows": 4, "steps": 1}
 DRY_CLAIM = {"claims": "recycling", "arms": 2, "seeds": 1}
@@ -66,6 +67,7 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--model", help="directory of a model; absent: random weights of the shape of Qwen2.5-0.5B")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--dtype", default="bfloat16", choices=("float32", "bfloat16"))
+    parser.add_argument("--float32-head", action="store_true", help="logits in float32")
     parser.add_argument("--prompts", type=int, default=32)
     parser.add_argument("--prompt-tokens", type=int, default=128)
     parser.add_argument("--group-size", type=int, default=8)
@@ -130,7 +132,12 @@ def _speed(options: argparse.Namespace) -> dict[str, Any]:
         microbatch_tokens=options.microbatch_tokens,
         steps=options.steps,
     )
-    model = {"model": options.model, "weights": policy.parameter_count, "dtype": options.dtype}
+    model = {
+        "model": options.model,
+        "weights": policy.parameter_count,
+        "dtype": options.dtype,
+        "float32_head": policy.float32_head,
+    }
     workload = {name: getattr(work, name) for name in Workload.__slots__}
     return {**model, "workload": workload, **measured_speed(policy, shape, work)}
 
@@ -138,8 +145,14 @@ def _speed(options: argparse.Namespace) -> dict[str, Any]:
 def _policy(options: argparse.Namespace) -> tuple[Policy, ModelShape]:
     if options.model is None:
         shape = DRY_SHAPE if options.dry_run else SHAPE
-        return random_policy(shape, device=options.device, dtype=options.dtype), shape
-    policy = Policy.load(options.model, device=options.device, dtype=options.dtype)
+        head = options.float32_head
+        return random_policy(shape, device=options.device, dtype=options.dtype, float32_head=head), shape
+    policy = Policy.load(options.model, device=options.device, dtype=options.dtype, float32_head=options.float32_head)
+    kind = policy.model.config.model_type
+    if kind not in KINDS:
+        raise UserError(
+            f"{options.model} is a {kind}, whose operations are not counted; give one of {', '.join(KINDS)}"
+        )
     return policy, shape_of(policy.model.config.to_dict())
 
 

@@ -25,7 +25,7 @@ DRY_SHAPE = ModelShape(
 )
 
 
-def random_policy(shape: ModelShape, *, device: str, dtype: str) -> Policy:
+def random_policy(shape: ModelShape, *, device: str, dtype: str, float32_head: bool = False) -> Policy:
     """A policy of the class of Qwen2.5, whose tokenizer knows the characters of sums."""
     torch.manual_seed(0)
     config = Qwen2Config(
@@ -43,4 +43,4 @@ def random_policy(shape: ModelShape, *, device: str, dtype: str) -> Policy:
     )
     with torch.device(device):
         model = Qwen2ForCausalLM(config).to(getattr(torch, dtype))
-    return Policy(model, character_tokenizer(CHARACTERS, CONTEXT))
+    return Policy(model, character_tokenizer(CHARACTERS, CONTEXT), float32_head=float32_head)
