@@ -16,7 +16,16 @@ ARMS = {
 }
 REAL_ARMS = {
     BASE: Arm("grpo"),
-    TUNED: Arm("grpo", ("train.learning_rate=2e-5",)),
+    TUNED: Arm(
+        "grpo",
+        (
+            "train.groups_per_step=8",
+            "train.group_size=16",
+            "train.learning_rate=2e-5",
+            "train.steps=35",
+            FALLING,
+        ),
+    ),
     OURS: Arm(
         "rekindle",
         (

@@ -17,7 +17,7 @@ __all__ = ["Tags"]
 SEPARATOR = re.compile(r"\n|\|\|")
 INSTRUCTIONS = """Answer the question below. Think between <think> and </think> whenever you learn something new.
 If you need knowledge, write a query between <search> and </search>; what is found is shown between <information> and \
-</information>. Up to {most} queries may stand in one search, a line each. Search as often as you like.
+</information>. {most}. Search as often as you like.
 When you know the answer, write it between <answer> and </answer>, as short as possible, in place of the dots: \
 <answer>...</answer>.
 Question: {question}
@@ -42,7 +42,8 @@ class Tags:
         self._closing = re.compile(rf"</(search|{final.name})>")
         self.marks = ("<search>", "</search>", "<information>", "</information>", final.open, final.close)
         self.stop = ("</search>", final.close)
-        self.instructions = INSTRUCTIONS.replace("{most}", str(max_queries))
+        several = f"Up to {max_queries} queries may stand in one search, a line each"
+        self.instructions = INSTRUCTIONS.replace("{most}", several if max_queries > 1 else "One search has one query")
 
     def read(self, text: str) -> Turn:
         """See ``TurnProtocol.read``."""
