@@ -11,6 +11,7 @@ import json
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,10 @@ ARMS: dict[str, tuple[str, ...]] = {
     "both": ("check.unsolved=refused", "check.kind=start"),
 }
 QUARTERS = range(4)
+HOPS = range(1, 5)
 LATE_STEP = 60
+LAST = 2
+"""Evaluations whose mean is the accuracy at the end."""
 CHECKED = ("valid", "unanswerable", "known")
 """Verdicts of questions that were checked."""
 
@@ -98,7 +102,7 @@ def causes(run: Path) -> dict[str, Any]:
     return {
         "verifiers": {name: [accepted(part, rule) for part in checked] for name, rule in rules.items()},
         "hops": [
-            {str(count): accepted([line for line in part if hops(line) == count], _valid) for count in range(1, 5)}
+            {str(count): accepted([line for line in part if hops(line) == count], _valid) for count in HOPS}
             for part in checked
         ],
         "rewards": [[_mean_reward(part, right) for right in (True, False)] for part in checked],
@@ -143,29 +147,37 @@ class _Asked:
 
 
 def other_verdicts(run: Path, parts: Sequence[Sequence[Line]]) -> Iterator[tuple[str, set[int]]]:
-    """The numbers of the questions that a policy accepts from the same documents: that of the start, and a late one."""
-    from rekindle.assembly.opening import workbench
-    from rekindle.assembly.self_play import build_check
+    """The numbers of the questions that other verifiers accept, from the documents that the proposers read."""
     from rekindle.recipes import resolve
     from rekindle.warm_starts.stage import start_model
 
+    lines = [line for part in parts for line in part]
+    start = start_model(resolve(arms.ROOT / EXAMPLE, None, ["warm_start.seed=0"], 0), lambda _: None)
+    late = run / "checkpoints" / f"step-{LATE_STEP}" / "model"
+    of_start = accepted_by(start, lines)
+    yield "the start policy", of_start
+    yield f"the policy of step {LATE_STEP}", accepted_by(late, lines)
+    yield "the start policy, no noise", accepted_by(start, lines, noise=0)
+    yield "the start policy, noise of 8", accepted_by(start, lines, noise=8)
+    again = (accepted_by(start, parts[-1], seed=seed) for seed in (1, 2))
+    yield "the start policy, three times with other noise", of_start.intersection(*again)  # of the last quarter
+
+
+def accepted_by(model: Path, lines: Sequence[Line], *, noise: int = 4, seed: int = 0) -> set[int]:
+    """The numbers of the questions that a policy accepts; noise is that of each step."""
+    from rekindle.assembly.opening import workbench
+    from rekindle.assembly.self_play import build_check
+    from rekindle.recipes import resolve
+
     # Attempts without documents are left out: in the embedded world they refuse nothing.
-    config = resolve(arms.ROOT / EXAMPLE, None, ["warm_start.seed=0", "check.closed_book=0"], 0)
-    models = {
-        "the start policy": start_model(config, lambda _: None),
-        f"the policy of step {LATE_STEP}": run / "checkpoints" / f"step-{LATE_STEP}" / "model",
-    }
-    steps: dict[int, list[Line]] = {}
-    for line in (line for part in parts for line in part):
-        steps.setdefault(line["step"], []).append(line)
-    for name, model in models.items():
-        with workbench(config, model, lambda _: None) as bench:
-            check, found = build_check(bench), set()
-            for lines in steps.values():
-                asked = [_asked(line) for line in lines]
-                check.judge(asked)  # type: ignore[arg-type]  # it reads no more of a proposal than they have
-                found |= {one.request.id for one in asked if one.reason is None}
-        yield name, found
+    sets = ["warm_start.seed=0", "check.closed_book=0", f"check.noise={noise}"]
+    with workbench(resolve(arms.ROOT / EXAMPLE, None, sets, seed), model, lambda _: None) as bench:
+        check, found = build_check(bench), set[int]()
+        for _, of_step in groupby(lines, key=lambda line: line["step"]):
+            asked = list(map(_asked, of_step))
+            check.judge(asked)  # type: ignore[arg-type]  # it reads no more of a proposal than they have
+            found |= {one.request.id for one in asked if one.reason is None}
+    return found
 
 
 def _asked(line: Line) -> _Asked:
@@ -181,14 +193,14 @@ def _asked(line: Line) -> _Asked:
 
 def measured(run: Path) -> dict[str, Any]:
     """The numbers of one run of an arm."""
-    parts, last = quarters(run), arms.evaluations(load_run(run))[-1]
+    parts, last = quarters(run), arms.evaluations(load_run(run))[-LAST:]
     valid = [[line for line in part if _valid(line)] for part in parts]
     return {
-        "right": [statistics.fmean(map(is_right, part)) for part in valid],
+        "right": [statistics.fmean(map(is_right, part)) if part else None for part in valid],
         "valid": [len(found) / len(part) for found, part in zip(valid, parts, strict=True)],
-        "accuracy": last["eval/accuracy"],
-        "greedy": last["eval/greedy"],
-        "hardest": last["level_4/accuracy"],
+        "accuracy": statistics.fmean(line["eval/accuracy"] for line in last),
+        "greedy": statistics.fmean(line["eval/greedy"] for line in last),
+        "hardest": statistics.fmean(line["level_4/accuracy"] for line in last),
     }
 
 
@@ -197,56 +209,58 @@ def measured(run: Path) -> dict[str, Any]:
 
 def page_block(results: dict[str, Any]) -> str:
     """What the page says of the numbers."""
-    found = results["causes"]
-    return "\n".join(
-        [
-            "Questions of one run that reached the check, by quarter. In each cell: accepted of the right ones, "
-            "accepted of the wrong ones, and in bold the share of right ones among the accepted.",
-            "",
-            "| verifier | 1 | 2 | 3 | 4 |",
-            "|---|---|---|---|---|",
-            *(_row(name, map(_shares, counts)) for name, counts in found["verifiers"].items()),
-            "",
-            "| accepted in the run | 1 | 2 | 3 | 4 |",
-            "|---|---|---|---|---|",
-            *(
-                _row(f"questions with {count} hops", (_shares(part[str(count)]) for part in found["hops"]))
-                for count in range(1, 5)
-            ),
-            _row("mean reward, right and wrong", (f"{right:.2f}, {wrong:.2f}" for right, wrong in found["rewards"])),
-            _row("wrong ones about nobody", (f"{count} of {total}" for count, total in found["misnamed"])),
-            "",
-            *_arms_lines(results["arms"]),
-            "",
-        ]
+    return "\n".join([*_causes_lines(results["causes"]), *_arms_lines(results["arms"]), ""])
+
+
+def _causes_lines(found: dict[str, Any]) -> Iterator[str]:
+    yield (
+        "Questions of one run that reached the check, by quarter of the run. In each cell: the share accepted of the "
+        "right ones, the share accepted of the wrong ones, and in bold the share of right ones among the accepted."
     )
+    yield from ("", "| verifier | 1 | 2 | 3 | 4 |", "|---|---|---|---|---|")
+    for name, counts in found["verifiers"].items():
+        yield _row(name, map(_shares, counts))
+    yield from ("", "| in the run | 1 | 2 | 3 | 4 |", "|---|---|---|---|---|")
+    for count in HOPS:
+        yield _row(f"hops: {count}", (_shares(part[str(count)]) for part in found["hops"]))
+    yield _row(
+        "reward of right ones, of wrong ones", (f"{right:.2f}, {wrong:.2f}" for right, wrong in found["rewards"])
+    )
+    yield _row("wrong ones that ask about nobody", (f"{count} of {total}" for count, total in found["misnamed"]))
+    yield ""
 
 
-def _arms_lines(found: dict[str, Any]) -> list[str]:
+def _arms_lines(found: dict[str, Any]) -> Iterator[str]:
     first, *others = found
-    return [
-        f"{len(found[first])} seeds from one start policy. Means over the seeds, by quarter; accuracy is that at the "
-        "end, sampled, of all questions and of those with 4 hops.",
+    yield (
+        "Means over the seeds, by quarter; accuracy is sampled, the mean of the last two evaluations. All runs begin "
+        "with one start policy."
+    )
+    yield from (
         "",
-        "| | right 1 / 2 / 3 / 4 | valid 1 / 2 / 3 / 4 | accuracy | 4 hops |",
-        "|---|---|---|---|---|",
-        *(
-            _row(arm, (_by_quarter(runs, "right"), _by_quarter(runs, "valid"), *_ends(runs, ("accuracy", "hardest"))))
-            for arm, runs in found.items()
-        ),
-        "",
-        *(f"- {arm}, against self-play: {_against(found, arm, first)}" for arm in others),
-    ]
+        "| | seeds | right 1 / 2 / 3 / 4 | valid 1 / 2 / 3 / 4 | accuracy | with 4 hops |",
+        "|---" * 6 + "|",
+    )
+    for arm, runs in found.items():
+        cells = (_by_quarter(runs, "right"), _by_quarter(runs, "valid"), *_ends(runs, ("accuracy", "hardest")))
+        yield _row(arm, (str(len(runs)), *cells))
+    yield from ("", "Against self-play, paired by seed:", "")
+    for arm in others:
+        right, accuracy = (_against(found, arm, first, value) for value in (_late, _end))
+        yield f"- {arm}: right in the last quarter {right}; accuracy {accuracy}"
 
 
-def _against(found: dict[str, Any], arm: str, first: str) -> str:
-    count = min(len(found[arm]), len(found[first]))
+def _against(found: dict[str, Any], arm: str, first: str, value: Callable[[Line], float]) -> str:
+    pairs = zip(found[arm], found[first], strict=False)  # seeds 0, 1, ... of both
+    return paired(*map(list, zip(*((value(ours), value(theirs)) for ours, theirs in pairs), strict=True)))
 
-    def compare(value: Callable[[Line], float]) -> str:
-        return paired(*([value(run) for run in found[name][:count]] for name in (arm, first)))
 
-    right = compare(lambda run: float(run["right"][-1]))
-    return f"right in the last quarter {right}; accuracy {compare(lambda run: float(run['accuracy']))}"
+def _late(run: Line) -> float:
+    return float(run["right"][-1])
+
+
+def _end(run: Line) -> float:
+    return float(run["accuracy"])
 
 
 def _row(name: str, cells: Any) -> str:
@@ -261,7 +275,8 @@ def _shares(counts: Sequence[int]) -> str:
 
 
 def _by_quarter(runs: Sequence[Line], name: str) -> str:
-    return " ".join(f"{statistics.fmean(run[name][quarter] for run in runs):.2f}" for quarter in QUARTERS)
+    found = [[run[name][quarter] for run in runs if run[name][quarter] is not None] for quarter in QUARTERS]
+    return " ".join(f"{statistics.fmean(values):.2f}" if values else "none" for values in found)
 
 
 def _ends(runs: Sequence[Line], names: Sequence[str]) -> Iterator[str]:
