@@ -27,6 +27,7 @@ import posterior_recycling  # noqa: E402
 import regimes  # noqa: E402
 import search_agent  # noqa: E402
 import self_play  # noqa: E402
+import self_play_check  # noqa: E402
 import smollm2  # noqa: E402
 import trl_cost  # noqa: E402
 import trl_recipes  # noqa: E402
@@ -333,6 +334,27 @@ def test_the_page_of_self_play_says_what_was_measured():
     results = json.loads(self_play.RESULTS.read_text(encoding="utf-8"))
     assert page_block(self_play.PAGE, "self_play") == self_play.page_block(results), "run self_play.py --docs"
     assert self_play.CURVES.read_text(encoding="utf-8") == self_play.curves(results)
+
+
+def test_the_page_says_why_the_check_of_self_play_gets_worse():
+    results = json.loads(self_play_check.RESULTS.read_text(encoding="utf-8"))
+    block = page_block(self_play_check.PAGE, "self_play_check")
+    assert block == self_play_check.page_block(results), "run self_play_check.py --docs"
+
+
+def test_accepted_questions_are_counted_by_hand():
+    """Two right questions and two wrong ones, of which one names nobody that the documents mention."""
+    documents = [{"text": "see ka lo boss me ti ."}]
+    lines = [
+        {"question": "ka lo boss ?", "answers": ["me ti"], "true_answers": ["me ti"], "documents": documents},
+        {"question": "ka lo home ?", "answers": ["me ti"], "true_answers": ["me ti"], "documents": documents},
+        {"question": "mu lo boss ?", "answers": ["me ti"], "true_answers": None, "documents": documents},
+        {"question": "ka lo boss home ?", "answers": ["me ti"], "true_answers": ["ru na"], "documents": documents},
+    ]
+    found = self_play_check.accepted(lines, lambda line: line["question"] in {"ka lo boss ?", "mu lo boss ?"})
+    assert found == [1, 2, 1, 2]
+    assert [self_play_check.names_nobody(line) for line in lines] == [False, False, True, False]
+    assert [self_play_check.hops(line) for line in lines] == [1, 1, 1, 2]
 
 
 def test_the_game_of_a_quarter_weighs_every_question_alike():

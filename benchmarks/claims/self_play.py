@@ -11,9 +11,19 @@ GAME = {
     "fixed solver": Arm("self_play", ("self_play.fixed=solver",)),
     "no check": Arm("self_play", ("check.kind=off",)),
 }
+UNSOLVED, START = "check.unsolved=refused", "check.kind=start"
+VERIFIER = {
+    "self-play": GAME["self-play"],
+    "unsolved refused": Arm("self_play", (UNSOLVED,)),
+    "start policy verifies": Arm("self_play", (START,)),
+    "both": Arm("self_play", (UNSOLVED, START)),
+    "unsolved refused, no check": Arm("self_play", (UNSOLVED, "check.kind=off")),
+}
+SAME_START = "warm_start.check_noise=4"
+"""All amounts of noise begin with the start policies of the other arms."""
 NOISE = {
     "self-play": GAME["self-play"],
-    **{f"noise {count}": Arm("self_play", (f"check.noise={count}",)) for count in (0, 1, 7)},
+    **{f"noise {count}": Arm("self_play", (f"check.noise={count}", SAME_START)) for count in (0, 1, 7)},
 }
 FILLS = {
     "self-play": GAME["self-play"],
@@ -37,6 +47,11 @@ def _above(setting: str, arm: str) -> Finding:
     return Finding(f"self-play ends above {arm}", setting, Value("self-play", key), Value(arm, key))
 
 
+def _ends_above(arm: str) -> Finding:
+    key = "accuracy@rollouts"
+    return Finding(f"{arm}: the solver ends above self-play's", "verifier", Value(arm, key), Value("self-play", key))
+
+
 SELF_PLAY = Claim(
     name="self_play",
     title="Search self-play",
@@ -49,6 +64,7 @@ SELF_PLAY = Claim(
     ),
     settings={
         "game": _setting("the embedded search world", GAME, fast=("self-play", "fixed proposer")),
+        "verifier": _setting("the embedded search world, by who confirms a question", VERIFIER),
         "noise": _setting("the embedded search world, by noise of the check", NOISE),
         "fills": _setting("the embedded search world, by what fills a step", FILLS),
     },
@@ -61,6 +77,30 @@ SELF_PLAY = Claim(
             Value("self-play", "play_right[0]"),
             wished="below",
         ),
+        *(
+            Finding(
+                f"more of the accepted questions are right at the end: {arm}",
+                "verifier",
+                Value(arm, "play_right[-1]"),
+                Value("self-play", "play_right[-1]"),
+            )
+            for arm in VERIFIER
+            if arm != "self-play"
+        ),
+        Finding(
+            "with unsolved questions refused, the share of right ones falls by less than 5 points",
+            "verifier",
+            Value("unsolved refused", "play_right[-1]"),
+            Value("unsolved refused", "play_right[0]"),
+            margin=-0.05,
+        ),
+        Finding(
+            "a verifier that does not change accepts a larger share of the proposals at the end",
+            "verifier",
+            Value("start policy verifies", "play_valid_rate[-1]"),
+            Value("self-play", "play_valid_rate[-1]"),
+        ),
+        *(_ends_above(arm) for arm in VERIFIER if arm != "self-play"),
         *(_above("noise", arm) for arm in NOISE if arm != "self-play"),
         *(_above("fills", arm) for arm in FILLS if arm != "self-play"),
     ),

@@ -4,7 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rekindle.environments.self_play.proposal_records import assign_rewards, played_tasks, proposal_records
+from rekindle.environments.self_play.proposal_records import (
+    assign_rewards,
+    played_tasks,
+    proposal_records,
+    unsolved_rows,
+)
 from rekindle.environments.self_play.proposals import Proposal, Reason
 from rekindle.environments.self_play.rewards import difficulty, intermediate, proposer_reward
 from rekindle.learning.aggregation import group_token_mean
@@ -96,6 +101,31 @@ def test_valid_questions_earn_their_difficulty_and_invalid_ones_nothing():
     assign_rewards(ones, {"t1": 0.25, "t2": 1.0}, difficulty)
     assert [one.reward for one in ones] == [0.75, 0.0, 0.0, None, None, None]
     assert [one.success for one in ones] == [0.25, 1.0, None, None, None, None]
+
+
+def test_an_unsolved_question_is_invalid_where_it_is_refused():
+    """Solved by one of four rollouts, by none, not played yet, its solvers failed; and one rejected by the filters."""
+    ones = [proposal(1), proposal(2), proposal(3), proposal(4), proposal(5, reason=Reason.TOO_SHORT)]
+    played = {"t1": 0.25, "t2": 0.0, "t4": None}
+    assign_rewards(ones, played, difficulty, unsolved_refused=True)
+    assert [one.reason for one in ones] == [None, Reason.UNSOLVED, None, None, Reason.TOO_SHORT]
+    assert [one.valid for one in ones] == [True, False, True, True, False]
+    assert [one.reward for one in ones] == [0.75, 0.0, None, None, 0.0]
+    _, records = proposal_records(ones, played, credit(), learns=True)
+    assert [one.fate for one in records] == [Fate.TRAINED, Fate.RETIRED, Fate.EXCESS, Fate.FAILED, Fate.RETIRED]
+    assert [one.successes for one in records[:2]] == [1, 0], "a success is a valid question"
+    allowed = [proposal(1), proposal(2)]
+    assign_rewards(allowed, played, difficulty)
+    assert [(one.reason, one.reward) for one in allowed] == [(None, 0.75), (None, 1.0)]
+
+
+def test_unsolved_rows_are_those_whose_first_visit_had_no_success():
+    """Row 1 is solved in its second request, row 2 in none, row 3 failed, row 4 was solved at an earlier visit."""
+    again = solved(4, [0, 0])
+    again.previous_outcome = Outcome.MIXED
+    rows = [solved(1, [0, 0]), solved(1, [0, 1]), solved(2, [0, 0]), solved(2, [0, 0]), lost(3), again]
+    assert unsolved_rows(rows) == [2]
+    assert unsolved_rows([]) == []
 
 
 def test_every_proposal_has_one_fate():

@@ -184,6 +184,46 @@ def test_a_question_whose_solvers_failed_is_lost_not_punished():
     assert sorted(fates) == sorted([Fate.FAILED, Fate.TRAINED, Fate.TRAINED, Fate.TRAINED])
 
 
+def test_questions_that_nobody_solves_are_not_played_again_where_they_are_refused():
+    pool = new_pool(replay=True)
+    one = game(pool=pool, unsolved_refused=True)
+    one.prepare(1, 0)
+    drawn = pool.draw(4, np.random.default_rng(0)).tolist()
+    tasks = one._created.tasks
+    supplied = one.conclude(1, [solved(tasks[row].id, [float(row == 2), 0.0], row) for row in drawn])
+    assert [line["verdict"] for line in supplied.lines].count("unsolved") == 3
+    assert supplied.metrics["self_play/rejected/unsolved"] == 3
+    assert (supplied.metrics["self_play/valid"], supplied.metrics["self_play/valid_rate"]) == (1, 0.25)
+    assert supplied.metrics["self_play/solver_success"] == 0.125, "of all that were played"
+    assert sorted(account.reward_sum for account in supplied.records) == [0.0, 0.0, 0.0, 0.5]
+    pool.update([])
+    for seed in range(4):
+        assert pool.draw(4, np.random.default_rng(seed)).tolist() == [2]
+    assert finish_again(one) == (3, 0), "each is still remembered: nobody asks it twice"
+
+
+def finish_again(one):
+    """Duplicates and valid questions of a second step, in which the same questions come."""
+    one.prepare(2, 0)
+    numbers = one.conclude(2, []).metrics
+    return numbers["self_play/rejected/duplicate"] - 1, numbers["self_play/valid"]
+
+
+def test_a_question_that_waited_is_refused_at_its_first_visit():
+    """Two of four questions are played in step 1 and solved, the others in step 2, one of them never."""
+    pool = new_pool(replay=True)
+    one = game(pool=pool, wanted=2, unsolved_refused=True)
+    one.prepare(1, 0)
+    tasks = one._created.tasks
+    first = pool.draw(2, np.random.default_rng(0)).tolist()
+    one.conclude(1, [solved(tasks[row].id, [1.0, 0.0], row) for row in first])
+    one.prepare(2, 0)
+    second = pool.draw(2, np.random.default_rng(0)).tolist()
+    one.conclude(2, [solved(tasks[row].id, [0.0, float(row == second[0])], row) for row in second])
+    pool.update([])
+    assert sorted(pool.draw(9, np.random.default_rng(0)).tolist()) == sorted([*first, second[0]])
+
+
 @pytest.mark.parametrize(("learns_from", "samples"), [(1, 4), (2, 0), (None, 0)])
 def test_the_proposer_learns_from_its_step_on(learns_from, samples):
     one = game(learns_from=learns_from)

@@ -164,6 +164,30 @@ def test_replay_by_hand_over_a_pool_that_cycles():
     assert (draw(pool, 1), pool.resets, pool.live) == ([last], 1, 0)
 
 
+@pytest.mark.parametrize("kind", POOLS)
+def test_removed_prompts_leave_a_growing_pool_for_good(kind):
+    pool = empty(POOLS[kind], replay=True)
+    pool.add(names(0, 6))
+    assert draw(pool, 4) == [0, 1, 2, 3]
+    pool.remove([1, 5])
+    pool.remove([])
+    state = pool.state_dict()
+    other = empty(POOLS[kind], replay=True)
+    other.restore_ids(names(0, 6))
+    other.history.load_state_dict(pool.history.state_dict())
+    other.load_state_dict(state)
+    for one in (pool, other):
+        one.remove([3])
+        assert draw(one, 1) == [4], "the only fresh one"
+        one.add(["new"])
+        seen = set()
+        for seed in range(20):
+            rows = draw(one, 3, seed)
+            seen |= set(rows)
+            one.update([record(row) for row in rows])
+        assert seen == {0, 2, 4, 6}
+
+
 def test_replay_leaves_out_what_is_in_flight():
     pool = empty(CyclingPool, replay=True)
     pool.add(names(0, 4))

@@ -34,7 +34,7 @@ from rekindle.observability.step_log import read_step_log
 from rekindle.recipes import resolve
 from rekindle.tasks import search_world
 from rekindle.types import Document, Fate, TrainingSample
-from rekindle.warm_starts.stage import start_workbench
+from rekindle.warm_starts.stage import _key, start_workbench
 from search_cases import bpe_policy
 from searching import QUICK_SELF_PLAY, SELF_PLAY_EXAMPLE, answering, recording, self_play_config, write_jsonl
 
@@ -75,6 +75,8 @@ COVERED = {
     "check.kind": "test_who_checks",
     "check.noise": "test_documents_of_other_trajectories_are_mixed_in",
     "check.closed_book": "test_attempts_without_documents",
+    "check.unsolved": "test_questions_that_nobody_solves",
+    "warm_start.check_noise": "test_the_demonstrated_noise_decides_which_start_policy_is_made",
     "check.prompt": "test_what_the_verifier_reads",
     "check.temperature": "test_how_the_verifier_is_sampled",
     "check.max_new_tokens": "test_how_the_verifier_is_sampled",
@@ -574,6 +576,9 @@ def test_who_checks(config):
     assert policy.steps[0].supplied.further_tokens[1] > 0
     with answering(says_the_town) as url:
         endpoint = played(config(*endpoint_at(url)), refused)
+    start = played(config(*CHECKED, "check.kind=start", "self_play.reference_samples=0"), refused)
+    assert (start.steps[0].verdicts, len(start.asked_start), start.of("verifier")) == ({"unanswerable": 4}, 4, [])
+    assert start.steps[0].supplied.further_tokens == policy.steps[0].supplied.further_tokens
     assert (endpoint.steps[0].verdicts, len(endpoint.of("verifier"))) == ({"valid": 4}, 0)
     assert endpoint.steps[0].supplied.further_tokens == (0, 0), "a server's tokens are not the policy's"
 
@@ -592,6 +597,21 @@ def test_attempts_without_documents(attempts, config):
     knows = script(verifier=lambda text, _: f"<answer>{towns[land_of(text)]}</answer>")
     expected = {"known": 4} if attempts else {"valid": 4}
     assert played(config(*CHECKED, f"check.closed_book={attempts}"), knows).steps[0].verdicts == expected
+
+
+def test_questions_that_nobody_solves(config):
+    """Paris is solved by one of two rollouts; the three other questions come again only where they are allowed."""
+    allowed, refused = (
+        played(config("self_play.fill=replay", f"check.unsolved={unsolved}"), steps=2).steps
+        for unsolved in ("allowed", "refused")
+    )
+    assert [step.verdicts for step in allowed] == [{"valid": 4}, {"duplicate": 4}]
+    assert [step.verdicts for step in refused] == [{"valid": 1, "unsolved": 3}, {"duplicate": 4}]
+    assert [len(step.requests) for step in (*allowed, *refused)] == [4, 4, 4, 1]
+    assert [one["reward"] for one in refused[0].lines] == [
+        0.5 * (one["answers"] == ["Paris"]) for one in refused[0].lines
+    ]
+    assert {one["reward"] for one in allowed[0].lines} == {0.5, 1.0}
 
 
 def land_of(text):
@@ -624,6 +644,15 @@ def test_how_the_verifier_is_sampled(config):
 
     assert sampling() == {(0.0, 256)}
     assert sampling("check.temperature=0.8", "check.max_new_tokens=99") == {(0.8, 99)}
+
+
+def test_the_demonstrated_noise_decides_which_start_policy_is_made():
+    def key(*overrides):
+        return _key(self_play_config("self_play", *overrides))
+
+    base = key("check.noise=4")
+    assert key("check.noise=7", "warm_start.check_noise=4") == key("warm_start.check_noise=4") == base
+    assert key("check.noise=7") == key("warm_start.check_noise=7", "check.noise=4") != base
 
 
 # -- a server that checks ----------------------------------------------------------------------------------------------

@@ -102,6 +102,19 @@ def test_misread_questions_are_among_the_verifiers(bench, monkeypatch):
     assert unknown[True] > unknown[False]
 
 
+@pytest.mark.slow
+def test_the_verifiers_demonstrations_have_as_much_noise_as_is_demonstrated():
+    def most(*overrides):
+        """Most facts that a verifier reads."""
+        bench = bench_of(*overrides)
+        shown = (words_of(bench, one)[0] for one in islice(role_lessons(bench), 200))
+        return max(words.count(".") for words in shown if role_of(words) == "verifier")
+
+    none = most("warm_start.check_noise=0")
+    assert none == most("warm_start.check_noise=0", "check.noise=3")
+    assert none < most("warm_start.check_noise=3") == most("check.noise=3")
+
+
 # -- the profile ------------------------------------------------------------------------------------------------------
 
 

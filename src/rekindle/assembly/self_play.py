@@ -27,7 +27,7 @@ def build_self_play(bench: Workbench, pool: GrowingPool, start: Engine | None) -
     Args:
         bench: The workbench; its tasks are the seeds.
         pool: The pool of the scheduler.
-        start: Samples from the start policy, for a fixed opponent and for the reference solver.
+        start: Samples from the start policy, for a fixed opponent, the check and the reference solver.
     """
     config, created = bench.config, CreatedTasks()
     fixed = {role: start if config.self_play.fixed == role else None for role in ("proposer", "solver")}
@@ -36,7 +36,7 @@ def build_self_play(bench: Workbench, pool: GrowingPool, start: Engine | None) -
         bench.tasks.pool,
         chat=bench.policy.chat,
         proposer=build_proposer(bench, fixed["proposer"] or bench.engine),
-        check=build_check(bench),
+        check=build_check(bench, start),
         created=created,
         pool=pool,
         reference_solver=_reference_solver(bench, created, start),
@@ -49,15 +49,16 @@ def build_proposer(bench: Workbench, engine: Engine) -> Proposer:
     return proposer_of(bench.config, chat=bench.policy.chat, engine=engine, retrievers=bench.retrievers)
 
 
-def build_check(bench: Workbench) -> RagCheck:
-    """The RAG check of a workbench."""
-    policy = policy_answerer(bench) if bench.config.check.kind == "policy" else None
+def build_check(bench: Workbench, start: Engine | None = None) -> RagCheck:
+    """The RAG check of a workbench; ``start`` samples from the start policy, where it is the verifier."""
+    engine = {"policy": bench.engine, "start": start}.get(bench.config.check.kind)
+    policy = None if engine is None else policy_answerer(bench, engine)
     return check_of(bench.config, build_answerer(bench.config, policy), bench.verifier)
 
 
-def policy_answerer(bench: Workbench) -> PolicyAnswerer:
-    """Answerer that samples from the workbench's engine, usually the policy."""
-    return build_policy_answerer(bench.config, chat=bench.policy.chat, engine=bench.engine)
+def policy_answerer(bench: Workbench, engine: Engine | None = None) -> PolicyAnswerer:
+    """Answerer that samples from ``engine``, by default the workbench's, usually the policy."""
+    return build_policy_answerer(bench.config, chat=bench.policy.chat, engine=engine or bench.engine)
 
 
 def _reference_solver(bench: Workbench, created: CreatedTasks, start: Engine | None) -> ReferenceSolver | None:

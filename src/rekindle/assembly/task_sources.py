@@ -70,9 +70,9 @@ class SelfPlaySource:
 
     @property
     def samples_from_start(self) -> bool:
-        """True with a fixed opponent or a reference solver."""
-        table = self._config.self_play
-        return table.fixed != "none" or table.reference_samples > 0
+        """True with a fixed opponent, a reference solver, or the start policy as verifier."""
+        table, check = self._config.self_play, self._config.check
+        return table.fixed != "none" or table.reference_samples > 0 or check.kind == "start"
 
     def players(self, bench: Workbench, scheduler: Scheduler | None, start: Engine | None) -> Players:
         """The supply of questions, and the environment of the solver."""

@@ -17,6 +17,7 @@ __all__ = [
     "audit_name",
     "built_in_verifiers",
     "compares_with_engine",
+    "demonstrated_noise",
     "fewest_and_most",
     "fewest_steps",
     "has_rewards",
@@ -120,6 +121,12 @@ def plays_search(config: "Config") -> bool:
 def plays_itself(config: "Config") -> bool:
     """Whether the run is self-play: the policy proposes its own tasks."""
     return config.task.source == "self_play"
+
+
+def demonstrated_noise(config: "Config") -> int:
+    """Most other trajectories of which the verifier's demonstrations of the warm start have documents."""
+    own = config.warm_start.check_noise
+    return config.check.noise if own is None else own
 
 
 def fewest_steps(config: "Config") -> int | None:

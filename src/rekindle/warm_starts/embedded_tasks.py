@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from rekindle.assembly.bench import Workbench
 from rekindle.config import Config
-from rekindle.config.facts import invents_its_world, plays_itself
+from rekindle.config.facts import demonstrated_noise, invents_its_world, plays_itself
 from rekindle.models.policy import Policy
 from rekindle.tasks import search_world, spell_backward
 from rekindle.types import TrainingSample
@@ -118,9 +118,10 @@ class SelfPlay:
 
     def settings(self) -> dict[str, Any]:
         """Settings of the prompts and limits of proposer and verifier."""
+        checking = self._config.check.model_dump(include=set(CHECKING))
         return {
             "self_play": self._config.self_play.model_dump(include=set(ASKING)),
-            "check": self._config.check.model_dump(include=set(CHECKING)),
+            "check": checking | {"noise": demonstrated_noise(self._config)},
         }
 
     def model(self) -> Policy:

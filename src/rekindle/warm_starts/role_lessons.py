@@ -7,6 +7,7 @@ from random import Random
 
 from rekindle.assembly.bench import Workbench
 from rekindle.assembly.self_play import build_proposer, policy_answerer
+from rekindle.config.facts import demonstrated_noise
 from rekindle.engines.engine import Completion, SamplingRequest
 from rekindle.environments.self_play.answering import OpenBook
 from rekindle.environments.self_play.proposals import Proposal
@@ -123,7 +124,7 @@ def _verdicts(
     recorder = _Recorder(partial(bench.policy.encode_prompt, chat_template=False))
     answerer = policy_answerer(replace(bench, engine=recorder))
     asked = [one for one in proposed if one.question is not None]
-    noises = range(bench.config.check.noise + 1)
+    noises = range(demonstrated_noise(bench.config) + 1)
     for first in rng.choices(asked, [EASIER ** (one.hops - 1) for one in asked], k=wanted):
         (noise,) = rng.choices(noises, [EASIER**noise for noise in noises])
         asking = _open_book(params, first, rng.sample(asked, min(noise, len(asked))), rng)

@@ -67,7 +67,7 @@ def _key(config: Config) -> dict[str, Any]:
     """Everything that the policy or its profile depends on."""
     key: dict[str, Any] = {
         "tiny": config.model.tiny.model_dump(),
-        "warm_start": config.warm_start.model_dump(exclude={"sampled_accuracy", "least_by_level"}),
+        "warm_start": config.warm_start.model_dump(exclude={"sampled_accuracy", "least_by_level", "check_noise"}),
         "task": {"source": config.task.source, "params": config.task.params},
     }
     if plays_search(config):

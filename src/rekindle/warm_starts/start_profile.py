@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from rekindle.assembly.bench import EVALUATION_SEED, Workbench, accuracy_by_level
 from rekindle.assembly.self_play import build_proposer, policy_answerer
+from rekindle.config.facts import demonstrated_noise
 from rekindle.environments.self_play.proposals import Proposal
 from rekindle.environments.self_play.proposer import Order
 from rekindle.environments.self_play.rag_check import RagCheck
@@ -87,7 +88,7 @@ def _verify(bench: Workbench, proposals: Sequence[Proposal]) -> None:
     check = RagCheck(
         policy_answerer(bench),
         bench.verifier,
-        noise=config.check.noise,
+        noise=demonstrated_noise(config),
         closed_book=0,
         seed=EVALUATION_SEED,
         success_at=config.task.success_threshold,

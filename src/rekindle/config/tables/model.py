@@ -139,6 +139,12 @@ class WarmStartTable(Table):
     )
     decay_steps: int = key(0, "steps of the fall, after which the warm start ends", ge=0)
     seed: int = key(0, "seed of the weights and of the demonstrations", ge=0)
+    check_noise: int | None = key(
+        None,
+        "most other trajectories in the demonstrations of the verifier of self-play; absent: check.noise",
+        ge=0,
+        only=on("task.source", "self_play"),
+    )
     least_by_level: tuple[float, ...] = key(
         (),
         "smallest pass@1 of the prompts of level 1, 2, ... after the warm start, where tasks have levels",

@@ -19,7 +19,7 @@ SOLVER_LEARNS = on("self_play.fixed", "none", "proposer").but(
     'the fixed solver does not learn, set self_play.fixed = "none"'
 )
 INTERMEDIATE = on("self_play.proposer_reward", "intermediate")
-CHECKED = on("check.kind", "policy", "endpoint").but('nothing is checked, set check.kind = "policy"')
+CHECKED = on("check.kind", "policy", "start", "endpoint").but('nothing is checked, set check.kind = "policy"')
 # The warm start of a tiny policy includes verification in any case, so that runs with and without it are comparable.
 ASKED = (CHECKED | absent("model.path")).but('nothing is checked, set check.kind = "policy"')
 ENDPOINT = on("check.kind", "endpoint")
@@ -169,11 +169,12 @@ class CheckTable(Table):
 
     read_when: ClassVar[Condition | None] = PLAYS_ITSELF
 
-    kind: Literal["policy", "endpoint", "off"] = key(
+    kind: Literal["policy", "start", "endpoint", "off"] = key(
         "policy",
         "model that answers the question from the documents",
         values={
             "policy": "the policy itself",
+            "start": "the start policy, which does not change during the run",
             "endpoint": "an OpenAI-compatible server",
             "off": "none: every question passes (a control)",
         },
@@ -181,6 +182,14 @@ class CheckTable(Table):
     noise: int = key(4, "number of other trajectories whose documents are mixed in", ge=0, only=ASKED)
     closed_book: int = key(
         1, "attempts without documents; a question that one of them answers is refused; 0: none", ge=0, only=CHECKED
+    )
+    unsolved: Literal["allowed", "refused"] = key(
+        "allowed",
+        "new questions that no rollout of the solver solves",
+        values={
+            "allowed": "they are valid",
+            "refused": "they are invalid and not played again: their proposer gets 0",
+        },
     )
     prompt: str | None = key(None, "text with {documents} and {question} in it; absent: the built-in one", only=ASKED)
     temperature: float = key(0.0, "sampling temperature of the check; 0: greedy", ge=0, only=ASKED)

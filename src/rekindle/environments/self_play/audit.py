@@ -33,9 +33,9 @@ def step_numbers(proposals: Sequence[Proposal], failed: int, oracle: Oracle | No
         "self_play/wished_hops": _mean([one.hops for one in proposals]),
         "self_play/searches": _mean([one.searches for one in valid]),
         "self_play/novelty": _mean([1.0 - one.similarity for one in valid if one.similarity is not None]),
-        "self_play/solver_success": _mean([one.success for one in valid if one.success is not None]),
+        "self_play/solver_success": _mean([one.success for one in proposals if one.success is not None]),
         "self_play/reference_success": _mean(
-            [one.reference_success for one in valid if one.reference_success is not None]
+            [one.reference_success for one in proposals if one.reference_success is not None]
         ),
         "self_play/proposer_reward": _mean([one.reward for one in proposals if one.reward is not None]),
     }

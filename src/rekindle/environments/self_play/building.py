@@ -103,7 +103,8 @@ def _settings(config: Config) -> SupplySettings:
         group_size=table.proposer_group_size,
         temperature=table.proposer_temperature,
         learns_from=None if table.fixed == "proposer" else table.proposer_from_step,
-        policy_checks=config.check.kind == "policy",
+        policy_checks=config.check.kind in ("policy", "start"),
+        unsolved_refused=config.check.unsolved == "refused",
         recorded_documents=table.recorded_documents,
         seed=train.seed + PROPOSER_SEED,
     )
@@ -167,11 +168,11 @@ def build_check(config: Config, answerer: Answerer | None, verifier: Verifier) -
 
 
 def build_answerer(config: Config, policy: Answerer | None) -> Answerer | None:
-    """Who answers the questions of the check: ``policy``, a model behind an endpoint, or nobody."""
+    """Who answers the questions of the check: ``policy`` (of now or of the start), an endpoint's model, or nobody."""
     match config.check.kind:
         case "off":
             return None
-        case "policy":
+        case "policy" | "start":
             return policy
         case _:
             return _endpoint_answerer(config)

@@ -4,14 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from rekindle.environments.self_play.proposals import Proposal
+from rekindle.environments.self_play.proposals import Proposal, Reason
 from rekindle.environments.self_play.rewards import ProposerReward
 from rekindle.learning.credit import Credit
 from rekindle.learning.samples import build_samples
 from rekindle.scheduling.group_records import GroupRecord, failure_record, records_of
 from rekindle.types import Fate, Group, GroupRequest, Rollout, TrainingSample, outcome_of
 
-__all__ = ["assign_rewards", "played_tasks", "proposal_records", "rewarded_rollouts"]
+__all__ = ["assign_rewards", "played_tasks", "proposal_records", "rewarded_rollouts", "unsolved_rows"]
 
 
 def played_tasks(records: Iterable[GroupRecord]) -> dict[str, float | None]:
@@ -28,14 +28,35 @@ def played_tasks(records: Iterable[GroupRecord]) -> dict[str, float | None]:
     return {task: total / count if count else None for task, (total, count) in sums.items()}
 
 
-def assign_rewards(proposals: Sequence[Proposal], played: Mapping[str, float | None], reward: ProposerReward) -> None:
-    """Set ``success`` and ``reward``: 0 for an invalid question; None where a valid one has no played rollouts."""
+def assign_rewards(
+    proposals: Sequence[Proposal],
+    played: Mapping[str, float | None],
+    reward: ProposerReward,
+    *,
+    unsolved_refused: bool = False,
+) -> None:
+    """Set ``success`` and ``reward``: 0 for an invalid question; None where a valid one has no played rollouts.
+
+    With ``unsolved_refused``, a question that no rollout solved becomes invalid.
+    """
     for proposal in proposals:
         if proposal.task is not None:
             proposal.success = played.get(proposal.task.id)
+            if unsolved_refused and proposal.success == 0:
+                proposal.reason = Reason.UNSOLVED
+        if proposal.valid:
             proposal.reward = None if proposal.success is None else reward(proposal.success)
         elif not proposal.unknown:
             proposal.reward = 0.0
+
+
+def unsolved_rows(records: Iterable[GroupRecord]) -> list[int]:
+    """Rows of the tasks that were played for the first time, and that no rollout of any request solved."""
+    sums: dict[int, float] = {}
+    for one in records:
+        if one.outcome is not None and one.previous_outcome is None:
+            sums[one.request.row] = sums.get(one.request.row, 0.0) + one.reward_sum
+    return [row for row, total in sums.items() if total == 0]
 
 
 def proposal_records(

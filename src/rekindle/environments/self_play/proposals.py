@@ -34,6 +34,8 @@ class Reason(StrEnum):
     """The verifier gave the answer without any document."""
     UNVERIFIED = "unverified"
     """The verification itself failed; the proposal has no reward."""
+    UNSOLVED = "unsolved"
+    """It passed the check, and no rollout of the solver solved it."""
 
 
 @dataclass(slots=True)
@@ -48,7 +50,7 @@ class Proposal:
         question: Text in the question tags; None: there is none.
         reason: Reason of the rejection; None while there is none.
         reply: The verifier's answer with the documents; None where it was not asked or failed.
-        task: The task created from an accepted question.
+        task: The task created from a question that passed the check.
         similarity: Similarity to the nearest question accepted before, in [0, 1]; None where it was not accepted.
         reference_success: Success rate of the start policy on it; None where it was not measured.
         success: Mean reward of the solver on it; None where it was not played.
@@ -72,8 +74,8 @@ class Proposal:
 
     @property
     def valid(self) -> bool:
-        """Whether the question was accepted."""
-        return self.task is not None
+        """Whether the question was accepted, and not found unsolved since then."""
+        return self.task is not None and self.reason is None
 
     @property
     def unknown(self) -> bool:

@@ -22,6 +22,7 @@ from rekindle.environments.self_play.proposal_records import (
     played_tasks,
     proposal_records,
     rewarded_rollouts,
+    unsolved_rows,
 )
 from rekindle.environments.self_play.proposals import Proposal
 from rekindle.environments.self_play.proposer import Order, Proposes
@@ -51,7 +52,8 @@ class SupplySettings:
         group_size: Proposals per seed.
         temperature: Sampling temperature of the proposer.
         learns_from: First step in which the proposer is trained; None: it never is.
-        policy_checks: Whether the policy itself is the verifier; its tokens then count as cost of the run.
+        policy_checks: Whether the policy or the start policy is the verifier; its tokens then count as cost of the run.
+        unsolved_refused: Whether a new question that no rollout of the solver solves becomes invalid.
         recorded_documents: Number of proposals per step whose documents are recorded.
         seed: Seed of all draws and samples.
     """
@@ -63,6 +65,7 @@ class SupplySettings:
     temperature: float = 1.0
     learns_from: int | None = 1
     policy_checks: bool = True
+    unsolved_refused: bool = False
     recorded_documents: int = 8
     seed: int = 0
 
@@ -184,7 +187,9 @@ class QuestionSupply:
             records: Records of all groups of the solver in this step.
         """
         proposals, settings, played = self._proposals, self._settings, played_tasks(records)
-        assign_rewards(proposals, played, self._reward)
+        assign_rewards(proposals, played, self._reward, unsolved_refused=settings.unsolved_refused)
+        if settings.unsolved_refused:
+            self._pool.remove(unsolved_rows(records))
         learns = settings.learns_from is not None and step >= settings.learns_from
         samples, of_proposals = proposal_records(proposals, played, self._credit, learns=learns)
         return Supplied(
@@ -198,7 +203,7 @@ class QuestionSupply:
         )
 
     def _check_tokens(self) -> tuple[int, int]:
-        """Tokens that the policy read and sampled for the check of this step."""
+        """Tokens that the policy, or the start policy, read and sampled for the check of this step."""
         if not self._settings.policy_checks:
             return 0, 0
         (read, sampled), (read_before, sampled_before) = self._review.check.tokens, self._cost_before

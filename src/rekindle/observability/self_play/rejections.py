@@ -55,6 +55,11 @@ _KNOWN = {
     UNVERIFIED: Rejection(
         "not verified", "read the warnings, and leave the check more room (lower check.noise or search.document_tokens)"
     ),
+    "unsolved": Rejection(
+        "solved by no rollout",
+        "request fewer hops (self_play.hops), raise train.group_size, or let unsolved questions be valid "
+        '(check.unsolved = "allowed")',
+    ),
 }
 
 

@@ -110,6 +110,17 @@ class GrowingPool:
         self._inner.grown()
         return rows
 
+    def remove(self, rows: Collection[int]) -> None:
+        """Remove prompts permanently, drawn ones or fresh ones."""
+        if not rows:
+            return
+        members = self._inner.members
+        everything = np.arange(len(self.history)) if members is None else members
+        gone = np.fromiter(rows, np.int64, len(rows))
+        self._inner.keep_only(np.setdiff1d(everything, gone))
+        for row in rows:
+            self._fresh.pop(row, None)
+
     # -- draw and update ----------------------------------------------------------------------------------------------
 
     def draw(self, count: int, rng: np.random.Generator, in_flight: Collection[int] = ()) -> Rows:

@@ -122,6 +122,11 @@ def _self_play(config: Config, values: Values) -> Iterator[str]:
             f'self_play.fixed = "{table.fixed}" plays one role with the start policy, which a rollout engine of verl '
             "has not; remove it, or use rekindle train"
         )
+    if config.check.kind == "start":
+        yield (
+            'check.kind = "start" lets the start policy verify, which a rollout engine of verl has not; set '
+            "rekindle.check.kind=policy or endpoint, or use rekindle train"
+        )
     if table.reference_samples:
         yield (
             f"self_play.reference_samples = {table.reference_samples} samples from the start policy, which a rollout "
