@@ -20,6 +20,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import arms  # noqa: E402
 from claims import command, second_rule, values  # noqa: E402
 from claims.claim import Arm, Claim, Finding, Setting, Value  # noqa: E402
+from claims.combination import EVERY_ROW, LEAN  # noqa: E402
 from claims.numbers import AXES  # noqa: E402
 from claims.page import COLUMNS, NOT_MEASURED, block, curves  # noqa: E402
 
@@ -217,6 +218,12 @@ def test_each_seed_has_the_target_of_its_baseline():
     assert values.numbers_of(results, Value("ours", "tokens@target")) == {1: 2.0}
 
 
+def test_seconds_of_a_curve_are_without_evaluation():
+    steps = [{"step": step, "cpu_seconds": 4.0, "seconds": 8.0, "time/evaluate": 2.0 * (step % 2)} for step in range(4)]
+    one = Run(Path("run"), {}, {}, steps)
+    assert [AXES["cpu_seconds"](line, one) for line in steps] == [0.0, 3.0, 7.0, 10.0]
+
+
 def test_a_trainer_that_leaves_no_row_out_pays_for_every_row_and_its_prompt():
     line = {"total_generated_tokens": 900, "total_tool_tokens": 100, "total_prompt_tokens": 400}
     one = Run(Path("run"), {"train": {"group_size": 4}}, {"parameters": 10}, [])
@@ -315,6 +322,18 @@ def test_pages_say_what_was_measured(claim):
     for name, by_arm in results["settings"].items():
         drawing = curves(claim.settings[name], by_arm)
         assert claim.image(name).read_text(encoding="utf-8") == drawing
+
+
+@pytest.mark.parametrize("key", [LEAN, EVERY_ROW])
+def test_the_front_page_has_the_ratios_of_the_combination(key):
+    claim = command.CLAIMS["combination"]
+    (finding,) = [
+        one for one in claim.findings if (one.setting, one.theirs) == ("toy", Value("GRPO", key)) and one.as_ratio
+    ]
+    limits = values.verdict(finding, command.read(claim.results)["settings"]["toy"]).paired
+    low, high = limits.t.exponential().low, limits.t.exponential().high
+    front = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"x {math.exp(limits.mean):.2f} ({low:.2f} to {high:.2f})" in front
 
 
 def test_an_interruption_keeps_what_is_finished_and_says_how_to_go_on(tmp_path, monkeypatch, capsys):

@@ -21,7 +21,7 @@ AXES: Mapping[str, Callable[[Line, Run], float]] = {
     "tokens": lambda line, _: line["total_generated_tokens"],
     "flops": lambda line, _: line["total_flops"],
     "flops_paper": lambda line, _: line["total_flops_sgpo"],
-    "cpu_seconds": lambda line, _: line["total_cpu_seconds"],
+    "cpu_seconds": lambda line, run: _cpu_seconds(line, run),
     "flops_every_row": lambda line, run: _every_row(line, run, shared_by=1),
     "flops_every_row_shared": lambda line, run: _every_row(line, run, shared_by=run.config["train"]["group_size"]),
 }
@@ -97,6 +97,12 @@ def _of_the_start(run: Run) -> dict[str, Any]:
 def _point(line: Line, run: Run) -> list[float]:
     """Costs in the order of ``AXES``, and the accuracy."""
     return [*(float(f"{cost(line, run):.6g}") for cost in AXES.values()), round(line["eval/accuracy"], 4)]
+
+
+def _cpu_seconds(line: Line, run: Run) -> float:
+    """CPU seconds of the steps so far, without evaluation, which is subtracted by its share of the wall time."""
+    steps = (one for one in run.metrics[1:] if one["step"] <= line["step"])
+    return sum(one["cpu_seconds"] * (1 - one["time/evaluate"] / one["seconds"]) for one in steps)
 
 
 def _every_row(line: Line, run: Run, shared_by: int) -> float:
