@@ -63,8 +63,8 @@ def quarters(run: Path) -> list[list[Line]]:
 
 def is_right(line: Line) -> bool:
     """Whether the world's answer to a question is the one it was proposed for."""
-    true = line.get("true_answers")
-    return bool(true) and set(true) <= set(line["answers"])
+    true = set(line.get("true_answers") or ())
+    return bool(true) and true <= set(line["answers"])
 
 
 def names_nobody(line: Line) -> bool:

@@ -345,7 +345,7 @@ def test_the_page_says_why_the_check_of_self_play_gets_worse():
 def test_accepted_questions_are_counted_by_hand():
     """Two right questions and two wrong ones, of which one names nobody that the documents mention."""
     documents = [{"text": "see ka lo boss me ti ."}]
-    lines = [
+    lines: list[dict[str, Any]] = [
         {"question": "ka lo boss ?", "answers": ["me ti"], "true_answers": ["me ti"], "documents": documents},
         {"question": "ka lo home ?", "answers": ["me ti"], "true_answers": ["me ti"], "documents": documents},
         {"question": "mu lo boss ?", "answers": ["me ti"], "true_answers": None, "documents": documents},
