@@ -16,17 +16,6 @@ from rekindle.types import Outcome
 __all__ = ["AXES", "measured"]
 
 Line = Mapping[str, Any]
-AXES: Mapping[str, Callable[[Line, Run], float]] = {
-    "rollouts": lambda line, _: line["total_rollouts"],
-    "tokens": lambda line, _: line["total_generated_tokens"],
-    "flops": lambda line, _: line["total_flops"],
-    "flops_paper": lambda line, _: line["total_flops_sgpo"],
-    "cpu_seconds": lambda line, run: _cpu_seconds(line, run),
-    "flops_every_row": lambda line, run: _every_row(line, run, shared_by=1),
-    "flops_every_row_shared": lambda line, run: _every_row(line, run, shared_by=run.config["train"]["group_size"]),
-}
-"""Costs of a curve. ``flops_paper`` is the account of arXiv 2606.08854; ``flops_every_row`` is that of a trainer whose
-rows all go through generation, forward and backward pass with their prompt (``_shared``: one prompt a group)."""
 FORWARD_AND_BACKWARD = 8
 """FLOPs per parameter and token of a row that is generated (2) and trained on (6)."""
 SHARES = ("mixed", "all_correct", "all_wrong", "trained")
@@ -41,6 +30,31 @@ PLAY = ("valid_rate", "solver_success", "reference_success", "right")
 """Self-play's metrics."""
 SHOWN = 4
 """Completions kept of the first policy and of the last one."""
+
+
+def _cpu_seconds(line: Line, run: Run) -> float:
+    """CPU seconds of the steps so far, without evaluation, which is subtracted by its share of the wall time."""
+    steps = (one for one in run.metrics[1:] if one["step"] <= line["step"])
+    return sum(one["cpu_seconds"] * (1 - one["time/evaluate"] / one["seconds"]) for one in steps)
+
+
+def _every_row(line: Line, run: Run, shared_by: int) -> float:
+    """FLOPs where no row is left out; a prompt counts once for ``shared_by`` rows."""
+    tokens = line["total_generated_tokens"] + line["total_tool_tokens"] + line["total_prompt_tokens"] / shared_by
+    return float(FORWARD_AND_BACKWARD * run.info["parameters"] * tokens)
+
+
+AXES: Mapping[str, Callable[[Line, Run], float]] = {
+    "rollouts": lambda line, _: line["total_rollouts"],
+    "tokens": lambda line, _: line["total_generated_tokens"],
+    "flops": lambda line, _: line["total_flops"],
+    "flops_paper": lambda line, _: line["total_flops_sgpo"],
+    "cpu_seconds": _cpu_seconds,
+    "flops_every_row": lambda line, run: _every_row(line, run, shared_by=1),
+    "flops_every_row_shared": lambda line, run: _every_row(line, run, shared_by=run.config["train"]["group_size"]),
+}
+"""Costs of a curve. ``flops_paper`` is the account of arXiv 2606.08854; ``flops_every_row`` is that of a trainer whose
+rows all go through generation, forward and backward pass with their prompt (``_shared``: one prompt a group)."""
 
 
 def measured(directory: Path, *, samples: bool) -> dict[str, Any]:
@@ -97,18 +111,6 @@ def _of_the_start(run: Run) -> dict[str, Any]:
 def _point(line: Line, run: Run) -> list[float]:
     """Costs in the order of ``AXES``, and the accuracy."""
     return [*(float(f"{cost(line, run):.6g}") for cost in AXES.values()), round(line["eval/accuracy"], 4)]
-
-
-def _cpu_seconds(line: Line, run: Run) -> float:
-    """CPU seconds of the steps so far, without evaluation, which is subtracted by its share of the wall time."""
-    steps = (one for one in run.metrics[1:] if one["step"] <= line["step"])
-    return sum(one["cpu_seconds"] * (1 - one["time/evaluate"] / one["seconds"]) for one in steps)
-
-
-def _every_row(line: Line, run: Run, shared_by: int) -> float:
-    """FLOPs where no row is left out; a prompt counts once for ``shared_by`` rows."""
-    tokens = line["total_generated_tokens"] + line["total_tool_tokens"] + line["total_prompt_tokens"] / shared_by
-    return float(FORWARD_AND_BACKWARD * run.info["parameters"] * tokens)
 
 
 def _shares(lines: Sequence[Line], name: str) -> list[float]:
