@@ -57,7 +57,7 @@ def test_both_sides_of_c_rf_have_the_same_weight_in_the_loss(aggregation, batch)
     assert abs(net) == pytest.approx(size if one_sided else 0.0, abs=1e-9 * size)
 
 
-TOUCHED = ["reinforce_pp", "reinforce_pp_baseline", "reinforce_pp_ntf", "spo", "prompt_baseline", "rekindle"]
+TOUCHED = ["reinforce_pp", "reinforce_pp_baseline", "reinforce_pp_ntf", "spo", "prompt_baseline"]
 
 
 @pytest.mark.parametrize("recipe", TOUCHED)

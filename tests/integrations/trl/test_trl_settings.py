@@ -88,7 +88,8 @@ RECIPE_TABLE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {**TRLS, "train.group_size": 16, "train.groups_per_step": 16},
         {"num_generations": 16, "num_generations_eval": 8},
     ),
-    "rekindle": ({**SINGLES, "advantage.negative_keep_ratio": 0.15}, SINGLE),
+    # 2 of 8 rollouts are taken: 32 groups fit
+    "rekindle": ({**AS_GRPO, "train.groups_per_step": 32, "advantage.negative_scale": 0.0}, {}),
 }
 
 
@@ -283,7 +284,7 @@ def test_steps_of_a_run_by_epochs_are_given():
     epochs = replace(epochs, num_train_epochs=2.0)
     of_rows = partial(run_settings, model="m", rewards=[("score", 1.0)], rows=100)
     assert of_rows("grpo", epochs).train.steps == 24
-    assert of_rows("rekindle", epochs).train.steps == 2
+    assert of_rows("c_rf_ntf", epochs).train.steps == 2
     assert of_rows("grpo", replace(epochs, max_steps=5)).train.steps == 5
     assert epochs.updates_of(100, 8) == 24
     assert replace(FOUR_STEPS, num_train_epochs=1.5, gradient_accumulation_steps=2).updates_of(100, 8) == 36
@@ -379,7 +380,7 @@ REFUSED = [
         "rl_zvp",
         "advantage.zero_variance_scale gives tokens different weights",
     ),
-    ({"importance_sampling_level": "sequence"}, "rekindle", 'set importance_sampling_level = "token"'),
+    ({"importance_sampling_level": "sequence"}, "c_rf_ntf", 'set importance_sampling_level = "token"'),
     (
         {"use_vllm": True},
         {"recipe": "erpo", "loss": {"off_temperature": "ignore"}},

@@ -12,7 +12,7 @@ def test_every_recipe_but_one_is_accepted():
 
 def test_recipes_that_size_groups_need_no_size():
     found = {name for name, one in capabilities().items() if not one.sized and not one.refusal}
-    assert found == {"sgpo", "c_rf_ntf", "reinforce_pp_ntf", "spo", "prompt_baseline", "pods", "rekindle", "self_play"}
+    assert found == {"sgpo", "c_rf_ntf", "reinforce_pp_ntf", "spo", "prompt_baseline", "pods", "self_play"}
 
 
 def test_methods_that_count_successes_have_rewards_of_0_and_1():

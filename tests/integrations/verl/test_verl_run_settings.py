@@ -119,9 +119,9 @@ RECIPE_TABLE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "reinforce_ada": ({**AS_GRPO, "subset.size": 8, "top_up.max_rounds": 4}, {}),
     "knapsack": ({**AS_GRPO, "sizes.rule": "knapsack"}, {}),
     "pods": ({**VERLS, "train.group_size": 16, "subset.size": 4}, {"rollout.n": 16}),
-    "rekindle": ({"train.group_size": 1, "advantage.negative_keep_ratio": 0.15}, {}),
+    "rekindle": ({**AS_GRPO, "subset.kind": "balanced", "advantage.negative_scale": 0.0}, {}),
 }
-WITHOUT_SIZE = {"sgpo", "c_rf_ntf", "reinforce_pp_ntf", "spo", "prompt_baseline", "pods", "rekindle"}
+WITHOUT_SIZE = {"sgpo", "c_rf_ntf", "reinforce_pp_ntf", "spo", "prompt_baseline", "pods"}
 
 
 def of_recipe(recipe):
