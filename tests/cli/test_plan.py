@@ -13,7 +13,6 @@ import pytest
 
 from rekindle.cli import main
 from rekindle.evaluation.profile_file import save_profile
-from rekindle.planning.shapes import SHAPES
 from rekindle.scheduling.profiling import Profile, ProfileKey
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "observability"))
