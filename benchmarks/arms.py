@@ -30,6 +30,7 @@ __all__ = [
     "accuracy_curves",
     "block",
     "counted",
+    "cpu_seconds",
     "evaluations",
     "made",
     "made_now",
@@ -131,8 +132,7 @@ def evaluations(run: Run) -> list[dict[str, Any]]:
 def counted(run: Run) -> dict[str, float]:
     """Cost of a run, including a profile's rollouts, tokens and FLOPs, without evaluation.
 
-    CPU seconds are those of the steps; evaluation is subtracted by its share of the wall time, and a profiling pass is
-    not included.
+    CPU seconds are those of the steps; a profiling pass is not included.
     """
     start, last = run.metrics[0], run.metrics[-1]
     return {
@@ -142,10 +142,13 @@ def counted(run: Run) -> dict[str, float]:
         "tokens": last["total_generated_tokens"],
         "profile_tokens": start["generated_tokens"],
         "flops": last["total_flops"],
-        "cpu_seconds": sum(
-            line["cpu_seconds"] * (1 - line["time/evaluate"] / line["seconds"]) for line in run.metrics[1:]
-        ),
+        "cpu_seconds": cpu_seconds(run.metrics[1:]),
     }
+
+
+def cpu_seconds(steps: Iterable[Mapping[str, Any]]) -> float:
+    """CPU seconds of steps without evaluation, which is subtracted by its share of the wall time."""
+    return sum(line["cpu_seconds"] * (1 - line["time/evaluate"] / line["seconds"]) for line in steps)
 
 
 def made(run: Run) -> dict[str, str]:

@@ -13,6 +13,7 @@ from rekindle.config import Config
 from rekindle.observability.runs import Run
 from rekindle.preflight import task_set
 from rekindle.recipes import resolve
+from rekindle.types import UserError
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -347,6 +348,21 @@ def test_an_interruption_keeps_what_is_finished_and_says_how_to_go_on(tmp_path, 
     assert command.main(["erpo", "--only", "toy_easy", "--runs", str(tmp_path)]) == 130
     assert kept == ["toy_easy"]
     assert "the same command goes on" in capsys.readouterr().err
+
+
+def test_mistakes_are_told_in_a_sentence(tmp_path, monkeypatch, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        command.main(["erpo", "--jobs", "0"])
+    assert "--jobs 0 would make no run; give 1 or more" in capsys.readouterr().err
+    broken = tmp_path / "toy.toml"
+    broken.write_text('[train]\nlearning_rate = "fast"\n')
+    setting = Setting("the toy", str(broken), {"GRPO": Arm("grpo")}, 1.0)
+    monkeypatch.setitem(command.CLAIMS, "tiny", Claim("tiny", "Tiny", None, "Nothing.", {"s": setting}))
+    assert command.main(["tiny", "--runs", str(tmp_path / "runs")]) == command.MISTAKE
+    assert 'train.learning_rate = "fast": input should be a valid number' in capsys.readouterr().err
+    broken.write_text('{"settings": ')
+    with pytest.raises(UserError, match=r"is no JSON .*; take it from git again"):
+        command.read(broken)
 
 
 def test_a_failed_run_does_not_stop_the_next_setting(tmp_path, monkeypatch, capsys):

@@ -35,6 +35,7 @@ from claims.page import block, curves
 from claims.recycling import RECYCLING
 from claims.self_play import SELF_PLAY
 from claims.sgpo import SGPO
+from rekindle.types import UserError
 
 __all__ = [
     "BLOCK",
@@ -55,6 +56,7 @@ CLAIMS: dict[str, Claim] = {claim.name: claim for claim in (RECYCLING, ERPO, SGP
 BLOCK = "claim"
 FAST_SEEDS = 3
 INTERRUPTED = 130
+MISTAKE = 2
 
 Part = tuple[Claim, str]
 """A claim and the name of one of its settings."""
@@ -100,7 +102,12 @@ def collect(part: Part, runs: Path, *, fast: bool) -> dict[str, dict[str, Any]]:
 
 def read(file: Path) -> dict[str, Any]:
     """The numbers of a claim; none where it was not measured."""
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"settings": {}}
+    if not file.exists():
+        return {"settings": {}}
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{file} is no JSON ({error}); take it from git again, or delete it and --collect") from None
 
 
 def write(file: Path, results: Mapping[str, Any]) -> None:
@@ -149,7 +156,7 @@ def plan_words(parts: Sequence[Part], jobs: int, *, fast: bool) -> str:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Measure what is asked for; 1 where a run failed, 130 where it was interrupted."""
+    """Measure what is asked for; 1 where a run failed, 2 after a mistake of the user, 130 where it was interrupted."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("claims", nargs="*", metavar="CLAIM", help=f"some of {', '.join(CLAIMS)}; none: all")
     parser.add_argument("--only", metavar="SETTING", help="a setting of the claims")
@@ -160,9 +167,19 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--collect", action="store_true", help="keep the finished runs of --runs, and make nothing")
     parser.add_argument("--docs", action="store_true", help="write the pages, and make nothing")
     options = parser.parse_args(words)
+    if options.jobs < 1:
+        parser.error(f"--jobs {options.jobs} would make no run; give 1 or more")
     if unknown := [name for name in options.claims if name not in CLAIMS]:
         parser.error(f"unknown claims: {', '.join(unknown)}; there are {', '.join(CLAIMS)}")
-    chosen = [CLAIMS[name] for name in options.claims or CLAIMS]
+    try:
+        return _do(options, [CLAIMS[name] for name in options.claims or CLAIMS], parser)
+    except UserError as error:
+        print(f"claims: {error}", file=sys.stderr)
+        return MISTAKE
+
+
+def _do(options: argparse.Namespace, chosen: Sequence[Claim], parser: argparse.ArgumentParser) -> int:
+    """What the options ask for."""
     parts = in_order(chosen, options.only)
     if not parts:
         parser.error(f"no claim has a setting {options.only}")

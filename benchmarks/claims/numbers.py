@@ -33,9 +33,8 @@ SHOWN = 4
 
 
 def _cpu_seconds(line: Line, run: Run) -> float:
-    """CPU seconds of the steps so far, without evaluation, which is subtracted by its share of the wall time."""
-    steps = (one for one in run.metrics[1:] if one["step"] <= line["step"])
-    return sum(one["cpu_seconds"] * (1 - one["time/evaluate"] / one["seconds"]) for one in steps)
+    """CPU seconds of the steps so far, without evaluation."""
+    return arms.cpu_seconds(one for one in run.metrics[1:] if one["step"] <= line["step"])
 
 
 def _every_row(line: Line, run: Run, shared_by: int) -> float:
