@@ -7,6 +7,7 @@ made = started(Run(out), assets)                python -m verl.trainer.main_ppo:
 
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import entry_points
@@ -27,6 +29,10 @@ import rekindle
 HERE = Path(__file__).parent
 LIMIT_SECONDS = 400
 """Most seconds of a run, and of the start of a cluster."""
+LOST = "Connection reset by peer"
+"""What the other rank says where one of two ranks is gone."""
+ENDS = re.compile("SIG[A-Z]{3}|died|killed|out of memory|fatal", re.IGNORECASE)
+"""Words of a line about the end of a process."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +55,13 @@ class Made:
 
     def checked(self):
         """The same, of a run without an error."""
-        assert self.code == 0, self.output[-6000:]
+        assert self.code == 0, self.complaint()
         return self
+
+    def complaint(self):
+        """The lines about processes that ended, and the end of the output."""
+        ends = [line for line in self.output.splitlines() if ENDS.search(line)]
+        return "\n".join([*ends[:20], self.output[-4000:]])
 
 
 def environment():
@@ -71,7 +82,16 @@ class Cluster:
         self._process: Any = None
 
     def make(self, run):
-        """Make a run."""
+        """Make a run. One that lost a rank, seen once, is made once more, with a warning."""
+        is_new = not Path(run.out).exists()
+        made = self._made(run)
+        if made.code == 0 or LOST not in made.output or run.moment or not is_new:
+            return made
+        warnings.warn(f"a rank of a run was lost; the run is made again: {made.complaint()}", stacklevel=2)
+        shutil.rmtree(run.out)
+        return self._made(run)
+
+    def _made(self, run):
         if self._process is None:
             self._begin()
         begun = time.monotonic()

@@ -16,6 +16,7 @@ ENVIRONMENT = {
     "TRANSFER_QUEUE_ENABLE": "1",
     "RAY_DEDUP_LOGS": "0",
     "RAY_worker_niceness": "0",
+    "RAY_memory_monitor_refresh_ms": "0",
     "OMP_NUM_THREADS": "1",
     "PYTHONUNBUFFERED": "1",
 }
