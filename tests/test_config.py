@@ -221,6 +221,15 @@ def test_merge_keeps_both_and_the_second_wins(base, over):
     assert merge(base, {}) == base
 
 
+def test_an_empty_value_clears_a_setting_and_an_empty_table_changes_nothing():
+    base = {"model": {"template_variables": {"enable_thinking": False}}, "train": {"steps": 3}}
+    cleared = merge(base, parse_override("model.template_variables={}"))
+    assert cleared == {"model": {"template_variables": {}}, "train": {"steps": 3}}
+    assert merge(base, {"train": {}, "model": {}}) == base
+    added = merge(base, {"model": {"template_variables": {"date": "today"}}})
+    assert added["model"]["template_variables"] == {"enable_thinking": False, "date": "today"}
+
+
 def test_defaults_are_valid_but_for_the_missing_end():
     assert Config().train.steps is None
 

@@ -3,7 +3,7 @@
 import math
 
 from claims.claim import Arm, Claim, Finding, Setting, Value
-from claims.recycling import OWN_START, REAL, TOY
+from claims.recycling import LARGER_WORLD, OWN_START, REAL, SEARCH, TOY
 
 BASE, TUNED, OURS = "GRPO", "GRPO, tuned", "rekindle"
 FALLING = "optimizer.schedule=linear"
@@ -115,6 +115,14 @@ COMBINATION = Claim(
             settings=(OWN_START, "train.rollouts=27392", "task.params.min_length=5", "task.params.max_length=15"),
             columns=COLUMNS,
         ),
+        "search": Setting(
+            "the embedded search world with 2,000 entities",
+            SEARCH,
+            ARMS,
+            cpu_seconds=150,
+            settings=LARGER_WORLD,
+            columns=COLUMNS,
+        ),
     },
-    findings=tuple(finding for setting in ("toy", "smollm2", "toy_long") for finding in _goal(setting)),
+    findings=tuple(finding for setting in ("toy", "smollm2", "toy_long", "search") for finding in _goal(setting)),
 )

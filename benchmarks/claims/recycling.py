@@ -3,7 +3,18 @@
 from claims.claim import Arm, Claim, Finding, Setting, Value
 
 TOY, REAL, HARD = "benchmarks/claims/toy.toml", "benchmarks/claims/smollm2.toml", "benchmarks/claims/smollm2_hard.toml"
+SEARCH = "examples/search_agent.toml"
 OWN_START = "warm_start.seed={seed}"
+LARGER_WORLD = (
+    OWN_START,
+    "task.params.entities=2000",
+    "task.params.seed=11",
+    "task.pool_size=3424",
+    "train.rollouts=27392",
+    "eval.every=4",
+    "eval.prompts=256",
+)
+"""Five times the entities of the example, and a world that nothing was chosen on; GRPO visits a question twice."""
 ARMS = {
     "GRPO": Arm("grpo"),
     "Bounded DAPO": Arm("bounded_dapo"),
@@ -90,6 +101,14 @@ RECYCLING = Claim(
             seeds=3,
             columns=COLUMNS,
         ),
+        "search": Setting(
+            "the embedded search world with 2,000 entities, two visits of a pool of 3,424",
+            SEARCH,
+            {arm: ARMS[arm] for arm in ("GRPO", "Bounded DAPO", "recycling")},
+            cpu_seconds=150,
+            settings=LARGER_WORLD,
+            columns=COLUMNS,
+        ),
     },
     findings=(
         *(_ahead("toy_few", "recycling", arm) for arm in ("GRPO", "Bounded DAPO", "DAPO")),
@@ -99,6 +118,8 @@ RECYCLING = Claim(
         *_beyond_null("smollm2_few"),
         _ahead("smollm2_few", AS_MANY_UPDATES, "GRPO"),
         _ahead("smollm2_hard", "recycling", "GRPO"),
+        *(_ahead("search", "recycling", arm) for arm in ("GRPO", "Bounded DAPO")),
+        *_beyond_null("search"),
         _ahead("toy_many", "recycling", "GRPO"),
         _ahead("toy_many", "recycling, reset below a quarter", "GRPO"),
         _ahead("toy_many", "soft recycling", "recycling"),

@@ -124,11 +124,19 @@ def renamed(values: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge nested dictionaries; ``over`` takes precedence key by key."""
+    """Merge nested dictionaries; ``over`` takes precedence key by key.
+
+    An empty table of settings changes nothing. An empty value of a setting, ``task.params={}``, replaces what was there.
+    """
+    return _merged(base, over, is_value=False)
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any], *, is_value: bool) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
         both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = merge(merged[key], value) if both else value
+        empties = is_value and not value
+        merged[key] = _merged(merged[key], value, is_value=True) if both and not empties else value
     return merged
 
 
