@@ -126,7 +126,7 @@ def renamed(values: Mapping[str, Any], where: str) -> dict[str, Any]:
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Merge nested dictionaries; ``over`` takes precedence key by key.
 
-    An empty table of settings changes nothing. An empty value of a setting (``task.params={}``) replaces what was there.
+    An empty table changes nothing. An empty value of a setting (``task.params={}``) replaces what was there.
     """
     return _merged(base, over, is_value=False)
 
