@@ -4,6 +4,7 @@ import json
 import math
 import signal
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -85,6 +86,12 @@ def test_equal_runs_have_equal_places_and_others_have_not():
     by_place = {run.place: run.arguments for run in runs}
     assert all(by_place[run.place] == run.arguments for run in runs)
     assert len(by_place) == len(set(by_place.values())) < len(runs), "claims share runs"
+
+
+def test_a_refused_seed_is_replaced_by_a_later_one():
+    setting = replace(command.CLAIMS["recycling"].settings["toy_few"], refused=(0, 2))
+    assert sorted({run.seed for run in setting.runs("toy_few")}) == [1, 3, 4, 5, 6]
+    assert {run.seed for run in setting.runs("toy_few", 2)} == {1, 3}
 
 
 def test_the_plan_is_within_its_hours():

@@ -5,6 +5,7 @@ same seeds. A *finding* compares two values, paired by seed; its rule is stated 
 """
 
 import hashlib
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,6 +92,7 @@ class Setting:
         arms: Name -> arm; the first is the baseline.
         settings: Of all arms; ``{seed}`` stands for the seed of a run.
         seeds: Number of seeds, 0 first.
+        refused: Seeds whose start policy is refused by the gate of the task; later ones take their places.
         cpu_seconds: Of one run, measured; for the plan of the time.
         columns: Further numbers of its table, by key of ``claims.page.COLUMNS``.
         fast: Arms that `make claims-fast` makes.
@@ -102,6 +104,7 @@ class Setting:
     cpu_seconds: float
     settings: tuple[str, ...] = ()
     seeds: int = 5
+    refused: tuple[int, ...] = ()
     columns: tuple[str, ...] = ()
     fast: tuple[str, ...] = ()
 
@@ -112,7 +115,8 @@ class Setting:
 
     def runs(self, name: str, seeds: int | None = None) -> Iterator[PlannedRun]:
         """The runs, all arms of a seed before the next seed."""
-        for seed in range(self.seeds if seeds is None else min(seeds, self.seeds)):
+        accepted = (seed for seed in itertools.count() if seed not in self.refused)
+        for seed in itertools.islice(accepted, self.seeds if seeds is None else min(seeds, self.seeds)):
             for arm in self.arms:
                 yield self.run(name, arm, seed)
 

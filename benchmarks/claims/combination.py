@@ -3,7 +3,7 @@
 import math
 
 from claims.claim import Arm, Claim, Finding, Setting, Value
-from claims.recycling import LARGER_WORLD, OWN_START, REAL, SEARCH, TOY
+from claims.recycling import LARGER_WORLD, OWN_START, REAL, REFUSED, SEARCH, TOY
 
 BASE, TUNED, OURS = "GRPO", "GRPO, tuned", "rekindle"
 FALLING = "optimizer.schedule=linear"
@@ -124,6 +124,7 @@ COMBINATION = Claim(
             ARMS,
             cpu_seconds=150,
             settings=LARGER_WORLD,
+            refused=REFUSED,
             columns=COLUMNS,
         ),
     },

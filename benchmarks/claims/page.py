@@ -135,7 +135,7 @@ def _setting(claim: Claim, name: str, setting: Setting, results: Results) -> str
     taken = [run["all_cpu_seconds"] for runs in results.values() for run in runs.values()]
     head = (
         f"{setting.words[0].upper()}{setting.words[1:]}. Seeds: {seeds}. A run took {statistics.fmean(taken):,.0f} CPU "
-        f"seconds on average, all {len(taken)} together {sum(taken) / 60:,.0f} minutes."
+        f"seconds on average, all {len(taken)} together {sum(taken) / 60:,.0f} minutes.{_refused(setting)}"
     )
     image = claim.image(name)
     drawn = f"![Accuracy against rollouts: {setting.words}](../images/evidence/{image.name})"
@@ -148,6 +148,14 @@ def _setting(claim: Claim, name: str, setting: Setting, results: Results) -> str
         _samples(results),
     ]
     return "\n".join(parts)
+
+
+def _refused(setting: Setting) -> str:
+    """A sentence on the seeds that are left out."""
+    if not setting.refused:
+        return ""
+    seeds = ", ".join(map(str, setting.refused))
+    return f" Left out, with later seeds in their places: {seeds}, whose start policy the gate of the task refuses."
 
 
 def _command(run: PlannedRun) -> str:

@@ -15,6 +15,8 @@ LARGER_WORLD = (
     "eval.prompts=256",
 )
 """Five times the entities of the example, and a world that nothing was chosen on; GRPO visits a question twice."""
+REFUSED = (1,)
+"""Starts of the larger world that solve less than a twenty-fifth of the questions of 4 hops."""
 ARMS = {
     "GRPO": Arm("grpo"),
     "Bounded DAPO": Arm("bounded_dapo"),
@@ -107,6 +109,7 @@ RECYCLING = Claim(
             {arm: ARMS[arm] for arm in ("GRPO", "Bounded DAPO", "recycling")},
             cpu_seconds=150,
             settings=LARGER_WORLD,
+            refused=REFUSED,
             columns=COLUMNS,
         ),
     },
