@@ -79,6 +79,8 @@ def test_every_finding_is_about_arms_of_its_setting(claim):
         assert finding.ours != finding.theirs
     assert {finding.setting for finding in claim.findings} <= set(claim.settings)
     assert claim.page.exists()
+    assert claim.headlines
+    assert set(claim.headlines) <= {finding.words for finding in claim.findings}
 
 
 def test_equal_runs_have_equal_places_and_others_have_not():

@@ -44,6 +44,7 @@ CLAIM = Claim(
         Finding("DAPO is cheaper", "the_toy", Value("DAPO", "flops"), Value("GRPO", "flops"), "below", as_ratio=True),
         Finding("DAPO ends above", "another", Value("DAPO", "accuracy@rollouts"), Value("GRPO", "accuracy@rollouts")),
     ),
+    headlines=("DAPO ends above", "DAPO ends below"),
 )
 
 
@@ -170,11 +171,9 @@ def tiny(tmp_path, monkeypatch):
 
 def test_the_page_by_hand(tiny):
     assert "- `dapo` ended above `grpo` in 1 of 1 regimes: [the toy](evidence/tiny.md#the-toy) (+0.188)." in tiny
-    assert (
-        "- **[Tiny](evidence/tiny.md).** **Holds:** DAPO ends above ([the toy](evidence/tiny.md#the-toy), +0.188). "
-        "**The opposite holds:** DAPO ends below ([the toy](evidence/tiny.md#the-toy), +0.188). "
-        "No difference seen in 1 of 3 findings."
-    ) in tiny
+    assert "| finding | holds | no difference seen | the opposite holds | not decided |" in tiny
+    assert "| DAPO ends above | [the toy](evidence/tiny.md#the-toy) +0.188 |  |  |  |" in tiny
+    assert "| DAPO ends below |  |  | [the toy](evidence/tiny.md#the-toy) +0.188 |  |" in tiny
     assert "Not measured yet, in whole or in part: [Tiny](evidence/tiny.md)." in tiny
 
 
@@ -189,7 +188,7 @@ def test_the_page_leaves_out_details_where_it_would_not_fit(tiny, monkeypatch):
     monkeypatch.setattr(what_works, "SCREEN", 1)
     shorter = what_works.page(found)
     assert "these ended above `grpo`: `dapo` in 1 of 1 ([1](evidence/tiny.md#the-toy))." in shorter
-    assert "**Holds:** DAPO ends above ([1](evidence/tiny.md#the-toy))." in shorter
+    assert "| DAPO ends above | [1](evidence/tiny.md#the-toy) |  |  |  |" in shorter
     assert "+0.188" in tiny
     assert "+0.188" not in shorter
 

@@ -141,6 +141,7 @@ class Claim:
         says: What the paper says, in our words; of ours, the goal.
         settings: Name -> setting, the most telling first.
         findings: What decides.
+        headlines: Words of the findings that "What works when" has.
     """
 
     name: str
@@ -149,6 +150,7 @@ class Claim:
     says: str
     settings: Mapping[str, Setting]
     findings: tuple[Finding, ...] = field(default=())
+    headlines: tuple[str, ...] = ()
 
     @property
     def page(self) -> Path:

@@ -138,4 +138,10 @@ COMBINATION = Claim(
             Value(OUR_RATE, "accuracy@rollouts"),
         ),
     ),
+    headlines=(
+        "rekindle reaches GRPO's accuracy at 3 times fewer FLOPs than GRPO with every row",
+        "rekindle reaches GRPO's accuracy at 1.2 times fewer FLOPs than lean GRPO",
+        "rekindle reaches GRPO's accuracy at fewer FLOPs than tuned lean GRPO",
+        "rekindle reaches GRPO's accuracy at less CPU time",
+    ),
 )

@@ -80,4 +80,8 @@ ERPO = Claim(
             *(_ahead(setting, arm) for arm in ("ERPO", "virtual failure alone", "raised temperature alone")),
         )
     ),
+    headlines=(
+        "a raised temperature brings signal back to solved prompts, beyond what they have without it",
+        "ERPO ends above DAPO at equal rollouts",
+    ),
 )

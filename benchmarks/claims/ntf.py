@@ -107,4 +107,8 @@ NTF = Claim(
         *_stable("toy_rate_5e-4"),
         *_stable("toy_rate_2e-3"),
     ),
+    headlines=(
+        "with the filter C-RF falls less deep late in the run",
+        "C-RF with the filter ends above GRPO at equal rollouts",
+    ),
 )

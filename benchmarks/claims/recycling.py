@@ -127,4 +127,9 @@ RECYCLING = Claim(
         _ahead("toy_many", "recycling, reset below a quarter", "GRPO"),
         _ahead("toy_many", "soft recycling", "recycling"),
     ),
+    headlines=(
+        "recycling ends above GRPO at equal rollouts",
+        "recycling ends above Bounded DAPO at equal rollouts",
+        "more of a late batch is recycled than with a frozen policy",
+    ),
 )

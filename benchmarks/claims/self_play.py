@@ -104,4 +104,10 @@ SELF_PLAY = Claim(
         *(_above("noise", arm) for arm in NOISE if arm != "self-play"),
         *(_above("fills", arm) for arm in FILLS if arm != "self-play"),
     ),
+    headlines=(
+        "self-play ends above fixed proposer",
+        "self-play ends above fixed solver",
+        "self-play ends above no check",
+        "more of the accepted questions are right at the end: unsolved refused",
+    ),
 )

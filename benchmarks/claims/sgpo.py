@@ -84,4 +84,8 @@ SGPO = Claim(
             Value("sGPO, hard to easy", "accuracy@rollouts"),
         ),
     ),
+    headlines=(
+        "sGPO, the curriculum twice reaches what DAPO ends with at fewer FLOPs, profile included, by our account",
+        "easy to hard ends above hard to easy",
+    ),
 )

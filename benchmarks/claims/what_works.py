@@ -1,4 +1,4 @@
-"""The page "What works when": a sentence for every finding that is decided and every recipe that differs from GRPO.
+"""The page "What works when": a sentence for every recipe that differs from GRPO, and the headlines of the claims.
 
 It fits on a screen: where there is more to say, details are left to the pages that it links to.
 """
@@ -23,7 +23,13 @@ SIZES, PLACES, LINKS = 2, 1, 0
 """Details: where, and how large a difference is; where; a link to each place."""
 MOST_NAMED = 8
 """Recipes without a difference that are named."""
-WORDS = {HOLDS: "Holds", REVERSED: "The opposite holds", NO_DIFFERENCE: "No difference seen", UNKNOWN: "Not decided"}
+COLUMNS = {
+    HOLDS: "holds",
+    NO_DIFFERENCE: "no difference seen",
+    REVERSED: "the opposite holds",
+    UNKNOWN: "not decided",
+}
+"""Verdict -> heading of its column."""
 KINDS = (
     (False, 1, "ended above `grpo`"),
     (True, -1, "reached the accuracy of `grpo` with fewer FLOPs"),
@@ -68,12 +74,12 @@ def _page(regimes: Sequence[MeasuredRegime], *, detail: int) -> str:
         *_beside_grpo(regimes, detail=detail),
         "",
         "## What the claims came to\n",
+        f"| finding | {' | '.join(COLUMNS.values())} |",
+        f"|---|{'---|' * len(COLUMNS)}",
     ]
     missing = []
     for claim in CLAIMS.values():
-        found = _verdicts(claim)
-        if found:
-            parts.append(_claim(claim, found, detail=detail))
+        parts += _rows(claim, _verdicts(claim), detail=detail)
         if any(setting not in read(claim.results)["settings"] for setting in claim.settings):
             missing.append(f"[{claim.title.partition(':')[0]}](evidence/{claim.name}.md)")
     if missing:
@@ -147,36 +153,29 @@ def _verdicts(claim: Claim) -> Found:
     return found
 
 
-def _claim(claim: Claim, found: Found, *, detail: int) -> str:
-    """A paragraph: what holds, what is reversed, and of how many findings no difference is seen."""
-    parts = [
-        f"**{WORDS[word]}:** {'; '.join(_sentences(claim, found[word], detail=detail))}."
-        for word in (HOLDS, REVERSED)
-        if word in found
-    ]
-    number = sum(map(len, found.values()))
-    parts += [
-        f"{WORDS[word]} in {len(found[word])} of {number} findings."
-        for word in (NO_DIFFERENCE, UNKNOWN)
-        if word in found
-    ]
-    return f"- **[{claim.title.partition(':')[0]}](evidence/{claim.name}.md).** {' '.join(parts)}"
+def _rows(claim: Claim, found: Found, *, detail: int) -> Iterator[str]:
+    """A row for each headline of a claim: where it holds, where no difference is seen, where the opposite holds."""
+    for words in claim.headlines:
+        of_words = {
+            word: [(one, made) for one, made in several if one.words == words] for word, several in found.items()
+        }
+        if any(of_words.values()):
+            cells = [_places_of(claim, of_words.get(word, ()), detail=detail) for word in COLUMNS]
+            yield f"| {words} | {' | '.join(cells)} |"
 
 
-def _sentences(claim: Claim, found: Iterable[tuple[Finding, Verdict]], *, detail: int) -> Iterator[str]:
-    """Findings with the same words are one sentence, with all places where they were measured."""
-    by_words = dict[str, list[tuple[Finding, Verdict]]]()
-    for finding, made in found:
-        by_words.setdefault(finding.words, []).append((finding, made))
-    for words, several in by_words.items():
-        pages = [f"evidence/{claim.name}.md#{one.setting.replace('_', '-')}" for one, _ in several]
-        named = [
-            f"[{one.setting.replace('_', ' ')}]({page})" + (f", {_size(one, made)}" if detail == SIZES else "")
-            for page, (one, made) in zip(pages, several, strict=True)
-        ]
-        yield f"{words} ({'; '.join(named) if detail > LINKS else _numbered(pages)})"
+def _places_of(claim: Claim, found: Iterable[tuple[Finding, Verdict]], *, detail: int) -> str:
+    pages = [(f"evidence/{claim.name}.md#{one.setting.replace('_', '-')}", one, made) for one, made in found]
+    if detail == LINKS:
+        return _numbered([page for page, _, _ in pages])
+    return "; ".join(
+        f"[{one.setting.replace('_', ' ')}]({page}){_size(one, made) if detail == SIZES else ''}"
+        for page, one, made in pages
+    )
 
 
 def _size(finding: Finding, made: Verdict) -> str:
+    if made.paired is None or made.word == UNKNOWN:
+        return ""
     mean = made.paired.mean
-    return f"x {math.exp(mean):.2f}" if finding.as_ratio else f"{mean:+.3f}"
+    return f" x {math.exp(mean):.2f}" if finding.as_ratio else f" {mean:+.3f}"
