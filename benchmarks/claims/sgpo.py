@@ -7,17 +7,19 @@ BASE = "base=dapo"
 EIGHT = ("sizes.minimum=8", "sizes.maximum=8")
 UNFILTERED = ("profile.trivial_above=1", "profile.unsolved_share=1")
 EIGHT_OF_32 = ("train.group_size=8", "train.groups_per_step=32")
+SIZES_ALONE = "sizes alone, by the counts of the run"
 ARMS = {
     "DAPO, groups of 8": Arm("dapo", EIGHT_OF_32),
     "sGPO, the curriculum twice": Arm("sgpo", (BASE, "train.groups_per_step=32")),
     "sGPO, the curriculum once": Arm("sgpo", (BASE, "train.groups_per_step=32", "phases.repeats=1")),
     "filter alone": Arm("sgpo", (BASE, "train.groups_per_step=32", *EIGHT)),
+    SIZES_ALONE: Arm("dapo", ("train.groups_per_step=32", "sizes.rule=inverse_success")),
     "sizes and order alone": Arm("sgpo", (BASE, "train.groups_per_step=32", *UNFILTERED)),
     "sGPO, hard to easy": Arm("sgpo", (BASE, "train.groups_per_step=32", "phases.order=hard_first")),
     "sGPO on GRPO": Arm("sgpo", ("train.groups_per_step=32",)),
     "GRPO, groups of 8": Arm("grpo", EIGHT_OF_32),
 }
-REAL_ARMS = {arm: one for arm, one in ARMS.items() if arm != "sGPO on GRPO"}
+REAL_ARMS = {arm: one for arm, one in ARMS.items() if arm not in ("sGPO on GRPO", "sizes and order alone")}
 COLUMNS = ("flops@target", "flops_paper@target", "tokens@target", "flops_paper", "profile_tokens", "lowest_late")
 ACCOUNTS = {"flops": "our account", "flops_paper": "the paper's account"}
 
@@ -69,6 +71,7 @@ SGPO = Claim(
     findings=(
         *_cheaper("toy_small", "sGPO, the curriculum twice"),
         *_cheaper("toy_small", "filter alone"),
+        *_cheaper("toy_small", SIZES_ALONE),
         *_cheaper("toy_small", "sizes and order alone"),
         Finding(
             "easy to hard ends above hard to easy",
@@ -76,7 +79,11 @@ SGPO = Claim(
             Value("sGPO, the curriculum twice", "accuracy@rollouts"),
             Value("sGPO, hard to easy", "accuracy@rollouts"),
         ),
-        *_cheaper("smollm2", "sGPO, the curriculum twice"),
+        *(
+            one
+            for arm in ("sGPO, the curriculum twice", "filter alone", SIZES_ALONE)
+            for one in _cheaper("smollm2", arm)
+        ),
         Finding(
             "easy to hard ends above hard to easy",
             "smollm2",
