@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import arms  # noqa: E402
 from claims import command, second_rule, values  # noqa: E402
 from claims.claim import Arm, Claim, Finding, Setting, Value  # noqa: E402
-from claims.combination import EVERY_ROW, LEAN  # noqa: E402
+from claims.combination import BASE, EVERY_ROW, LEAN, OUR_RATE  # noqa: E402
 from claims.numbers import AXES  # noqa: E402
 from claims.page import COLUMNS, NOT_MEASURED, block, curves  # noqa: E402
 
@@ -334,13 +334,16 @@ def test_pages_say_what_was_measured(claim):
         assert claim.image(name).read_text(encoding="utf-8") == drawing
 
 
-@pytest.mark.parametrize("key", [LEAN, EVERY_ROW])
-def test_the_front_page_has_the_ratios_of_the_combination(key):
+@pytest.mark.parametrize(
+    ("setting", "arm", "key"),
+    [("toy", BASE, LEAN), ("toy", BASE, EVERY_ROW), ("smollm2", BASE, LEAN), ("smollm2", OUR_RATE, LEAN)],
+)
+def test_the_front_page_has_the_ratios_of_the_combination(setting, arm, key):
     claim = command.CLAIMS["combination"]
     (finding,) = [
-        one for one in claim.findings if (one.setting, one.theirs) == ("toy", Value("GRPO", key)) and one.as_ratio
+        one for one in claim.findings if (one.setting, one.theirs) == (setting, Value(arm, key)) and one.as_ratio
     ]
-    limits = values.verdict(finding, command.read(claim.results)["settings"]["toy"]).paired
+    limits = values.verdict(finding, command.read(claim.results)["settings"][setting]).paired
     low, high = limits.t.exponential().low, limits.t.exponential().high
     front = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     assert f"x {math.exp(limits.mean):.2f} ({low:.2f} to {high:.2f})" in front
