@@ -15,8 +15,8 @@ LARGER_WORLD = (
     "eval.prompts=256",
 )
 """Five times the entities of the example, and a world that nothing was chosen on; GRPO visits a question twice."""
-REFUSED = (1,)
-"""Starts of the larger world that solve less than a twenty-fifth of the questions of 4 hops."""
+REFUSED = (1, 5)
+"""Starts of the larger world that have not learned to copy from documents, or to answer questions of 4 hops."""
 ARMS = {
     "GRPO": Arm("grpo"),
     "Bounded DAPO": Arm("bounded_dapo"),
