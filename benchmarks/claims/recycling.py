@@ -15,7 +15,7 @@ LARGER_WORLD = (
     "eval.prompts=256",
 )
 """Five times the entities of the example, and a world that nothing was chosen on; GRPO visits a question twice."""
-REFUSED = (1, 5)
+REFUSED = (1, 5, 6)
 """Starts of the larger world that have not learned to copy from documents, or to answer questions of 4 hops."""
 ARMS = {
     "GRPO": Arm("grpo"),
