@@ -383,8 +383,7 @@ REFUSED = [
     (f"{PENALTY} task.source=search_world search.answer_tokens=4", 'set overlong.kind = "masked"'),
     (f"{PENALTY} overlong.buffer=25", "more than engine.max_new_tokens = 24; set overlong.buffer = 4"),
     ("overlong.kind=masked overlong.buffer=5", 'set overlong.kind = "penalty", or remove it'),
-    # schedule, models and tasks
-    ("optimizer.schedule=cosine", "ends at train.steps, which is not set"),
+    # models and tasks
     (f"{MODEL} warm_start.steps=9", "model.path names a pretrained model, remove model.path, or leave it at"),
     (f"{MODEL} model.tiny.layers=9", "model.path names a pretrained model, remove model.path, or leave it at"),
     ("task.source=jsonl", "needs a model that can read it; set model.path"),
@@ -558,6 +557,7 @@ ACCEPTED = [
     f"{REAL} top_up.kind=mixed subset.kind=max_variance pool.kind=recycling advantage.estimator=maxrl",
     "train.rollouts=9 train.tokens=9",
     "optimizer.schedule=linear train.steps=9",
+    "optimizer.schedule=linear train.tokens=9",
     f"{LISTED} retriever.corpus=c.jsonl filters.ambiguous=allowed self_play.updates=proposer_first",
     f"{LISTED} retriever.corpus=c.jsonl self_play.updates=proposer_first optimizer.minibatches=4 "
     "loss.old_logprobs=recompute",

@@ -171,7 +171,7 @@ def _update_seconds(bench: "Workbench", groups: Sequence[Sequence[Rollout]]) -> 
     ]
     settings = UpdateSettings(config.train.learning_rate, config.train.seed, config.loss, config.optimizer)
     reference = bench.policy.clone_frozen() if config.loss.kl_coefficient > 0 else None
-    trainer = Trainer(bench.policy, settings, total_updates=None, reference=reference)
+    trainer = Trainer(bench.policy, settings, total_updates=1, reference=reference)
     began = time.perf_counter()
     trainer.update(samples, 0)
     return time.perf_counter() - began

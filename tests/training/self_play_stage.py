@@ -199,10 +199,10 @@ def updates_of(config, directory, says=None):
     updates = []
 
     class Noted(Passing):
-        def update(self, samples, *args):
+        def update(self, samples, *args, **given):
             of_proposers = [one for one in samples if one.prompt_key < 0]
             updates.append((of_proposers, [one for one in samples if one.prompt_key >= 0]))
-            return self.inner.update(samples, *args)
+            return self.inner.update(samples, *args, **given)
 
     finish(config, directory, engine=speaking(says), adapt=lambda parts: replace(parts, trainer=Noted(parts.trainer)))
     return updates

@@ -417,10 +417,10 @@ def test_steps_that_are_not_finite_are_skipped_counted_kept_and_stop_the_run_at_
     run = tmp_path / "run"
 
     class Poisoned(Passing):
-        def update(self, samples, version, scale):
+        def update(self, samples, version, *further):
             if version in (1, 3, 4):
                 samples = [replace(samples[0], weight=float("nan")), *samples[1:]]
-            return self.inner.update(samples, version, scale)
+            return self.inner.update(samples, version, *further)
 
     ending, loop = finish(config, run, adapt=lambda parts: replace(parts, trainer=Poisoned(parts.trainer)))
     assert ending is Ending.BOUND
@@ -442,11 +442,11 @@ def test_weights_that_are_not_finite_are_in_no_checkpoint(quick_config, tmp_path
     config = quick_config("recycle", "train.steps=9", "optimizer.warmup_steps=0")
 
     class Poisoned(Passing):
-        def update(self, samples, version, scale):
+        def update(self, samples, version, *further):
             if version == 3:
                 with torch.no_grad():
                     next(iter(self.policy.model.parameters())).fill_(float("nan"))
-            return self.inner.update(samples, version, scale)
+            return self.inner.update(samples, version, *further)
 
     with (
         opened(config, tmp_path / "run", adapt=lambda parts: replace(parts, trainer=Poisoned(parts.trainer))) as loop,

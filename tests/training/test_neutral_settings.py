@@ -49,7 +49,7 @@ SWITCHED_OFF = {
     "reinforce_ada": SUBSET,
     "knapsack": ("sizes.rule=fixed", "sizes.maximum=8"),
     "pods": SUBSET,
-    "rekindle": (*SUBSET, "advantage.negative_scale=1"),
+    "rekindle": (*SUBSET, "advantage.negative_scale=1", "optimizer.schedule=constant"),
 }
 """What, besides ``PLAIN``, sets a recipe's switches back."""
 

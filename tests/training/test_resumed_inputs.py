@@ -1,9 +1,11 @@
 """Runs that are resumed with another length, other tasks or damaged files; the run is made once and copied."""
 
 import json
+import math
 import shutil
 import sqlite3
 import string
+from functools import partial
 
 import pytest
 from test_loop import finish, without_clocks
@@ -28,12 +30,12 @@ SETTINGS = (
 ROWS = [{"id": f"q{number}", "prompt": f"{number}", "answer": list(string.ascii_letters)} for number in range(8)]
 
 
-def configuration(place, steps, rows=ROWS):
+def configuration(place, steps, rows=ROWS, key="train.steps"):
     (place / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (place / "dev.jsonl").write_text('{"prompt": "a", "answer": "b"}\n{"prompt": "c", "answer": "d"}\n')
     (place / "run.toml").write_text("")
     paths = (f"model.path={place}/model", f"task.path={place}/train.jsonl", f"task.eval_path={place}/dev.jsonl")
-    return resolve(place / "run.toml", "dr_grpo", [*SETTINGS, *paths, f"train.steps={steps}"])
+    return resolve(place / "run.toml", "dr_grpo", [*SETTINGS, *paths, f"{key}={steps}"])
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +86,26 @@ def test_a_finished_run_under_a_decaying_rate_is_not_made_longer(place):
         finish(configuration(place, 8), place / "run", resume=True)
     assert read_toml(place / "run" / "config.toml")["train"]["steps"] == 4, "the run is as it was"
     assert finish(configuration(place, 4), place / "run", resume=True)[0] is Ending.DONE
+
+
+def test_a_rate_that_falls_with_the_rollouts_goes_on_over_interruptions_and_with_another_budget(place):
+    """4 rollouts a step: step n begins with 4 (n - 1) of them spent, of 16 and then of 32."""
+    shutil.rmtree(place / "run")
+    of = partial(configuration, place, key="train.rollouts")
+    assert finish(of(16), place / "run")[0] is Ending.DONE
+    cosine = [5e-7 * (1 + math.cos(math.pi * part / 4)) for part in range(4)]
+    assert rates(place) == pytest.approx(cosine)
+    before = without_clocks(place / "run")
+    assert finish(of(16), at_step_2(place) / "run", resume=True)[0] is Ending.DONE
+    assert without_clocks(place / "run") == before
+    at_step_2(place)
+    with pytest.warns(RekindleWarning, match=r"at train.rollouts = 8 and falls .* 32 instead of 16"):
+        assert finish(of(32), place / "run", resume=True)[0] is Ending.DONE
+    assert rates(place)[:3] == pytest.approx(cosine[:3])
+    assert rates(place) == sorted(rates(place), reverse=True)
+    assert len(rates(place)) == 8
+    with pytest.raises(UserError, match=r"has fallen to 0 at train.rollouts = 32, so further steps"):
+        finish(of(64), place / "run", resume=True)
 
 
 def test_rows_in_another_order_go_on_as_the_same_run(place):

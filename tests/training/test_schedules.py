@@ -60,6 +60,13 @@ def test_a_run_of_another_length_goes_on_without_a_jump(schedule, end, at):
     assert learning_rate_factor(at, warmup_steps=2, schedule=schedule, total_updates=end, decay=now) == factors[0]
 
 
+def test_a_decay_by_another_budget_is_refused():
+    begun = Decay(0, 1000, key="train.rollouts").state_dict()
+    with pytest.raises(UserError, match=r"falls with train\.rollouts = 1000 .* resume it with train\.rollouts"):
+        Decay(0, 10).resumed(begun, 500, "linear")
+    assert Decay(0, 10).resumed(begun, 500, "constant").factor(5, "constant") == 1
+
+
 def test_the_length_of_a_run_may_change_during_its_warm_up_and_under_a_constant_rate():
     begun = Decay(5, 10).state_dict()
     assert Decay(5, 20).resumed(begun, 3, "cosine") == Decay(5, 20)

@@ -170,9 +170,9 @@ def trained_samples(config, directory):
             super().converse(requests, transcript.partner(requests, partner))
 
     class Noted(Passing):
-        def update(self, batch, version, scale):
+        def update(self, batch, *further):
             samples.extend(batch)
-            return self.inner.update(batch, version, scale)
+            return self.inner.update(batch, *further)
 
     finish(
         config,
@@ -225,9 +225,9 @@ def updates(monkeypatch):
     """Every batch that reaches a trainer."""
     batches, update = [], Trainer.update
 
-    def noted(self, batch, version, scale):
+    def noted(self, batch, *further):
         batches.extend(batch)
-        return update(self, batch, version, scale)
+        return update(self, batch, *further)
 
     monkeypatch.setattr(Trainer, "update", noted)
     return batches

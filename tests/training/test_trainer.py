@@ -10,6 +10,7 @@ from trainer_fakes import BigramPolicy, assert_close, gradients_of_update, make_
 from rekindle.learning.losses.kl import kl_k3
 from rekindle.learning.losses.ppo_clip import ppo_clip
 from rekindle.learning.losses.tokens import Clip, Tokens
+from rekindle.training.schedules import Decay
 from rekindle.training.trainer import Diverged, Trainer
 
 
@@ -261,6 +262,15 @@ def test_learning_rate_follows_the_schedule():
     rates = [trainer.update(make_samples(), version).lr for version in range(4)]
     assert rates == pytest.approx([0.005, 0.01, 0.01, 0.005])
     assert trainer.updates == 4
+
+
+def test_learning_rate_falls_with_a_budget():
+    """4 rollouts of 16 a step: the last step begins with a quarter left; the warm-up is a factor of updates."""
+    decay = Decay(0, 16, key="train.rollouts")
+    trainer = Trainer(BigramPolicy(), settings(warmup_steps=1, schedule="linear"), decay=decay)
+    spent = [{"train.rollouts": 4 * step, "train.tokens": 999} for step in range(4)]
+    rates = [trainer.update(make_samples(), version, 1.0, one).lr for version, one in enumerate(spent)]
+    assert rates == pytest.approx([0.01, 0.0075, 0.005, 0.0025])
 
 
 @pytest.mark.parametrize("scale", [0.25, 0.7])

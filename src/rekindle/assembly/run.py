@@ -43,6 +43,7 @@ from rekindle.tasks.task_set import TaskSet
 from rekindle.training.callbacks import Callbacks
 from rekindle.training.checkpoint import Checkpoints, damaged
 from rekindle.training.loop import Observer, Parts, TrainingLoop
+from rekindle.training.schedules import Decay
 from rekindle.training.skipped_steps import SkippedSteps
 from rekindle.training.trainer import Trainer, TrainerState, UpdateSettings
 from rekindle.types import GroupRequest, Rollout, UserError
@@ -341,7 +342,7 @@ def _parts(
         trainer=Trainer(
             bench.policy,
             settings,
-            total_updates=None if config.train.steps is None else config.train.steps * updates_per_step(config),
+            decay=_decay(config),
             reference=ready.frozen if config.loss.kl_coefficient > 0 else None,
             probe_rows=posterior.probe_rows if posterior.half_life is not None else 0,
             on_skip=SkippedSteps(directory / SKIPPED, config.model_dump(mode="json")).keep,
@@ -355,6 +356,16 @@ def _parts(
         observer=observer(saved.step, saved.rollouts) if saved else observer(0, 0),
         start=profile_costs(ready.profile),
     )
+
+
+def _decay(config: Config) -> Decay:
+    """The course of the learning rate: to the last update, or where a budget ends the run to its end."""
+    train, warm_up = config.train, config.optimizer.warmup_steps
+    if train.steps is not None:
+        return Decay(warm_up, train.steps * updates_per_step(config))
+    if train.rollouts is not None:
+        return Decay(0, train.rollouts, key="train.rollouts")
+    return Decay(0, train.tokens, key="train.tokens")
 
 
 def _noted(bench: Workbench, recorder: SampleRecorder, health: HealthWatch) -> Note:

@@ -56,6 +56,11 @@ class Totals:
             self.sums[key] += metrics[key]
         return {f"total_{key}": value for key, value in self.sums.items()}
 
+    @property
+    def spent(self) -> dict[str, float]:
+        """What was spent of each budget, by its setting."""
+        return {"train.rollouts": self.sums["rollouts"], "train.tokens": self.sums["generated_tokens"]}
+
     def with_step(self, metrics: Mapping[str, float]) -> dict[str, float]:
         """The sums with a further step that is not added yet; its missing keys count as 0."""
         return {key: value + metrics.get(key, 0) for key, value in self.sums.items()}

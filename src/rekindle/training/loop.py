@@ -162,7 +162,7 @@ class TrainingLoop:
         self.parts.supply.load_state_dict(state["supply"])  # first, because the scheduler's state refers to its tasks
         self.parts.scheduler.load_state_dict(state["scheduler"])
         self._collector.load_state_dict(state.get("collector", {}))
-        self.parts.trainer.load_state_dict(trainer)
+        self.parts.trainer.load_state_dict(trainer, self.totals.spent)
 
     def run(self, interrupted: Callable[[], bool] = lambda: False) -> Ending:
         """Train until the run ends; a checkpoint is written before the return.
@@ -220,7 +220,7 @@ class TrainingLoop:
             scale = size_factor(samples, target, parts.config.optimizer.batch_exponent)
         self._activity.begin(Part.TRAINING)
         with clock.timed("train"):
-            update = _updated(parts, self.version, samples, supplied.samples, scale)
+            update = _updated(parts, self.version, samples, supplied.samples, scale, self.totals.spent)
         samples += supplied.samples
         self._go_live(update, clock)
         metrics = step_metrics(
@@ -390,7 +390,12 @@ def _counts_of(engine: Engine) -> Callable[[], tuple[int, int]] | None:
 
 
 def _updated(
-    parts: Parts, version: int, samples: list[TrainingSample], of_proposer: Sequence[TrainingSample], scale: float
+    parts: Parts,
+    version: int,
+    samples: list[TrainingSample],
+    of_proposer: Sequence[TrainingSample],
+    scale: float,
+    spent: Mapping[str, float],
 ) -> UpdateStats | None:
     """Train on the samples of a step, both roles together or the proposer first; None where there are none.
 
@@ -399,7 +404,7 @@ def _updated(
     """
     trainer = parts.trainer
     if samples and of_proposer and parts.config.self_play.updates == "proposer_first":
-        first = trainer.update(of_proposer, version)
-        return first.followed_by(trainer.update(samples, version, scale))
+        first = trainer.update(of_proposer, version, spent=spent)
+        return first.followed_by(trainer.update(samples, version, scale, spent))
     together = [*samples, *of_proposer]
-    return trainer.update(together, version, scale) if together else None
+    return trainer.update(together, version, scale, spent) if together else None

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self
 
 from rekindle.types import TrainingSample, UserError
@@ -14,52 +14,61 @@ Schedule = Literal["constant", "linear", "cosine"]
 
 @dataclass(frozen=True, slots=True)
 class Decay:
-    """Course of a decaying learning rate: from ``height`` at update ``start`` to 0 at update ``end``.
+    """Course of a decaying learning rate: from ``height`` at ``start`` to 0 at ``end``.
 
-    A run that is resumed with another length goes on from the factor that it has reached, so the rate does not jump.
+    Positions are updates, or where a budget ends the run rollouts or tokens spent. A run that is resumed with another
+    length goes on from the factor that it has reached, so the rate does not jump.
 
     Attributes:
-        start: Update at which the decay begins; that of the end of the warm-up unless the length was changed.
-        end: Updates of the run; None: unknown, and no schedule decays.
+        start: Position at which the decay begins. Of updates the end of the warm-up, of a budget 0, unless the length
+            was changed.
+        end: Position at the end of the run; None: unknown, and no schedule decays.
         height: Factor of the learning rate at ``start``.
+        key: Setting that ends the run: "train.steps", "train.rollouts" or "train.tokens".
     """
 
     start: int
     end: int | None
     height: float = 1.0
+    key: str = "train.steps"
 
     def state_dict(self) -> dict[str, Any]:
         """The course, as JSON values."""
         return asdict(self)
 
-    def resumed(self, state: Mapping[str, Any] | None, update: int, schedule: Schedule) -> Self:
+    def resumed(self, state: Mapping[str, Any] | None, position: int, schedule: Schedule) -> Self:
         """The course of a resumed run: the saved one, or a new one from here where the length of the run is another.
 
         Args:
             state: Saved course; None: that of a checkpoint which had none.
-            update: Update with which the run goes on.
+            position: Where the run goes on.
             schedule: Schedule after the warm-up.
 
         Raises:
-            UserError: The learning rate has fallen to 0 already.
+            UserError: The learning rate has fallen to 0 already, or falls with another budget now.
         """
         saved = self if state is None else type(self)(**state)
-        if schedule == "constant" or saved.end == self.end or update <= saved.start:
-            return type(self)(saved.start, self.end, saved.height)
-        height = saved.factor(update, schedule)
+        if schedule != "constant" and saved.key != self.key:
+            raise UserError(
+                f'the learning rate of optimizer.schedule = "{schedule}" falls with {saved.key} = {saved.end} in this '
+                f"run, and would fall with {self.key} now; resume it with {saved.key}"
+            )
+        if schedule == "constant" or saved.end == self.end or position <= saved.start:
+            return replace(self, start=saved.start, height=saved.height)
+        height = saved.factor(position, schedule)
         if not height:
             raise UserError(
-                f'the learning rate of optimizer.schedule = "{schedule}" has fallen to 0 at train.steps = '
+                f'the learning rate of optimizer.schedule = "{schedule}" has fallen to 0 at {saved.key} = '
                 f"{saved.end}, so further steps would change nothing; begin a new run with this one's model "
                 "(model.path) and another --out"
             )
-        return type(self)(update, self.end, height)
+        return replace(self, start=position, height=height)
 
-    def factor(self, update: int, schedule: Schedule) -> float:
-        """Factor of the learning rate at an update after the warm-up."""
+    def factor(self, position: int, schedule: Schedule) -> float:
+        """Factor of the learning rate at a position after the warm-up."""
         if schedule == "constant" or self.end is None:
             return 1.0
-        progress = min(1.0, (update - self.start) / max(1, self.end - self.start))
+        progress = min(1.0, (position - self.start) / max(1, self.end - self.start))
         return self.height * (1.0 - progress if schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * progress)))
 
 
@@ -70,6 +79,7 @@ def learning_rate_factor(
     schedule: Schedule = "constant",
     total_updates: int | None = None,
     decay: Decay | None = None,
+    position: int | None = None,
 ) -> float:
     """Factor of the learning rate at one update, in [0, 1].
 
@@ -81,7 +91,9 @@ def learning_rate_factor(
         warmup_steps: Updates of the warm-up; 0 for none.
         schedule: Schedule after the warm-up.
         total_updates: Updates of the run; required by "linear" and "cosine".
-        decay: Course of the decay in a run whose length was changed; None: from the warm-up to ``total_updates``.
+        decay: Course of the decay by a budget or in a run whose length was changed; None: from the warm-up to
+            ``total_updates``.
+        position: Where the decay is; None: at the update.
 
     Raises:
         ValueError: A decaying schedule has no ``total_updates``.
@@ -90,7 +102,7 @@ def learning_rate_factor(
         raise ValueError(f'the "{schedule}" schedule needs the number of updates; set train.steps')
     if update < warmup_steps:
         return (update + 1) / warmup_steps
-    return (decay or Decay(warmup_steps, total_updates)).factor(update, schedule)
+    return (decay or Decay(warmup_steps, total_updates)).factor(update if position is None else position, schedule)
 
 
 def size_factor(samples: Sequence[TrainingSample], target: int, exponent: float) -> float:

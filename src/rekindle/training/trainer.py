@@ -23,6 +23,7 @@ was sampled by the current version. Otherwise it is the engine's log-probabiliti
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
+from types import MappingProxyType
 from typing import Any, TypedDict
 
 import torch
@@ -91,6 +92,10 @@ class _FixedLogprobs:
     reference: dict[int, Tensor] = field(default_factory=dict)
 
 
+NOTHING: Mapping[str, float] = MappingProxyType({})
+"""No budget is spent."""
+
+
 class Trainer:
     """Updates a policy's weights.
 
@@ -98,6 +103,7 @@ class Trainer:
         policy: Policy to train.
         settings: Loss, optimizer, learning rate and seed.
         total_updates: Number of updates of the run, for a decaying schedule.
+        decay: Course of a schedule that decays with a budget, in place of ``total_updates``.
         reference: Frozen policy of the KL term; required when ``loss.kl_coefficient`` is positive.
         probe_rows: Rollouts scored again after each update to measure the movement of the policy; 0 for none.
         on_skip: Receives optimizer steps that were not made, because a number is not finite.
@@ -112,6 +118,7 @@ class Trainer:
         settings: UpdateSettings,
         *,
         total_updates: int | None = None,
+        decay: Decay | None = None,
         reference: Policy | None = None,
         probe_rows: int = 0,
         on_skip: Callable[[SkippedStep, Policy], None] = lambda step, policy: None,
@@ -127,9 +134,9 @@ class Trainer:
         self._top_rate, self._seed = settings.learning_rate, settings.seed
         self._table, self._batch = loss, optimizer
         self._loss, self._clip = LOSSES[loss.kind].load(), Clip(loss.clip_low, loss.clip_high, loss.dual_clip)
-        self._decay, self._probe_rows = Decay(optimizer.warmup_steps, total_updates), probe_rows
+        self._decay, self._probe_rows = decay or Decay(optimizer.warmup_steps, total_updates), probe_rows
         self._optimizer = Optimizer(policy.model.named_parameters(), optimizer)
-        self._updates = self._skipped = 0
+        self._updates = self._skipped = self._position = 0
         self._on_skip = on_skip
         self._learning_rate()  # refuses a schedule without an end now instead of at the first update
 
@@ -148,7 +155,13 @@ class Trainer:
         """Number of last optimizer steps in a row that were not made."""
         return self._skipped
 
-    def update(self, samples: Sequence[TrainingSample], version: int, scale: float = 1.0) -> UpdateStats:
+    def update(
+        self,
+        samples: Sequence[TrainingSample],
+        version: int,
+        scale: float = 1.0,
+        spent: Mapping[str, float] = NOTHING,
+    ) -> UpdateStats:
         """Train on one batch, ``optimizer.epochs`` times in ``optimizer.minibatches`` parts.
 
         Rows without advantage are not computed, and the weights of the other rows do not change because of it. The loss
@@ -160,6 +173,8 @@ class Trainer:
             samples: The batch, with the weight of each rollout's tokens.
             version: Current version of the policy.
             scale: Factor of the learning rate.
+            spent: What the steps before have spent of each budget, by its setting ("train.rollouts"); read where a
+                schedule decays with it.
 
         Raises:
             ValueError: There are no samples.
@@ -169,6 +184,7 @@ class Trainer:
         steps = [step for epoch in range(self._batch.epochs) for step in self._deal(samples, epoch)]
         sums = UpdateSums()
         fixed = self._fixed_logprobs(samples, version, single_step=len(steps) == 1, sums=sums)
+        self._position = int(spent.get(self._decay.key, self._updates))
         learning_rate = scale * self._learning_rate()
         probe = Movement(self._active([samples[index] for index in steps[0][0]]), self._probe_rows)
         gap = PolicyGap(version)
@@ -197,24 +213,33 @@ class Trainer:
             "values": {"updates": self._updates, "skipped": self._skipped, "decay": self._decay.state_dict()},
         }
 
-    def load_state_dict(self, state: TrainerState) -> None:
+    def load_state_dict(self, state: TrainerState, spent: Mapping[str, float] = NOTHING) -> None:
         """Restore; the policy must have the weights from when ``state_dict`` was called.
 
+        Args:
+            state: What ``state_dict`` returned.
+            spent: What the run has spent of each budget, as in ``update``.
+
         Raises:
-            UserError: The run is made longer, and its learning rate has fallen to 0 already.
+            UserError: The run is made longer, and its learning rate has fallen to 0 already, or it falls with another
+                budget now.
             ValueError: The state belongs to another model.
         """
-        updates = state["values"]["updates"]
-        saved = state["values"].get("decay")
-        self._decay = self._decay.resumed(saved, updates, self._batch.schedule)
+        values = state["values"]
+        self._updates, self._skipped = values["updates"], values.get("skipped", 0)
+        self._resume_decay(values.get("decay"), int(spent.get(self._decay.key, self._updates)))
+        self._optimizer.load_tensors(state["tensors"])
+
+    def _resume_decay(self, saved: Mapping[str, Any] | None, reached: int) -> None:
+        key = self._decay.key
+        unit = "update " if key == "train.steps" else f"{key} = "
+        self._decay = self._decay.resumed(saved, reached, self._batch.schedule)
         if saved is not None and self._decay.start != saved["start"]:
             warn(
-                f"train.steps is another one now: the learning rate goes on from its value at update {updates} and "
-                f"falls to 0 at update {self._decay.end} instead of {saved['end']}, which is not the course of a run "
-                "of that length from the start"
+                f"{key} is another one now: the learning rate goes on from its value at {unit}{reached} and falls to 0 "
+                f"at {unit}{self._decay.end} instead of {saved['end']}, which is not the course of a run of that "
+                "length from the start"
             )
-        self._optimizer.load_tensors(state["tensors"])
-        self._updates, self._skipped = updates, state["values"].get("skipped", 0)
 
     def repeated(self, step: SkippedStep) -> UpdateStats:
         """Compute loss and gradient of a kept step again, without changing the weights.
@@ -238,6 +263,7 @@ class Trainer:
             schedule=self._batch.schedule,
             total_updates=self._decay.end,
             decay=self._decay,
+            position=self._position,
         )
         return self._top_rate * factor
 

@@ -60,7 +60,6 @@ RULES: tuple[Rule, ...] = (
     rewards.audits_have_names,
     rewards.audits_are_second_opinions,
     rewards.threshold_can_be_reached,
-    runs.schedule_needs_an_end,
     runs.model_reads_the_task,
     runs.task_is_named,
     runs.warm_start_decays,

@@ -1,4 +1,4 @@
-"""Rules about the length of a run, its model and its task."""
+"""Rules about the model of a run and its task."""
 
 from collections.abc import Iterator
 
@@ -8,17 +8,9 @@ from rekindle.hub import HUB_NAME
 
 __all__ = [
     "model_reads_the_task",
-    "schedule_needs_an_end",
     "task_is_named",
     "warm_start_decays",
 ]
-
-
-def schedule_needs_an_end(config: Config) -> Iterator[str]:
-    """A decaying learning rate in a run of unknown length."""
-    schedule = config.optimizer.schedule
-    if schedule != "constant" and config.train.steps is None:
-        yield f'optimizer.schedule = "{schedule}" ends at train.steps, which is not set; set it'
 
 
 def model_reads_the_task(config: Config) -> Iterator[str]:

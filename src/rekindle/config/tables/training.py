@@ -76,8 +76,8 @@ class OptimizerTable(Table):
         "learning rate after the warm-up",
         values={
             "constant": "is constant",
-            "linear": "falls linearly to 0 at train.steps",
-            "cosine": "falls along a half cosine to 0 at train.steps",
+            "linear": "falls linearly to 0 at train.steps, or with what is left of train.rollouts or train.tokens",
+            "cosine": "the same along a half cosine",
         },
     )
     weight_decay: float = key(

@@ -56,7 +56,7 @@ def optimizer_record(arguments: Arguments, updates: int | None) -> dict[str, Any
     warmup = arguments.warmup_steps or 0  # below 1 it is a share of the run
     found = {
         "optimizer.warmup_steps": int(warmup) if warmup >= 1 else math.ceil(warmup * (updates or 0)),
-        "optimizer.schedule": schedule if updates else None,
+        "optimizer.schedule": schedule,
         "optimizer.weight_decay": float(arguments.weight_decay),
         "optimizer.beta1": float(arguments.adam_beta1),
         "optimizer.beta2": float(arguments.adam_beta2),

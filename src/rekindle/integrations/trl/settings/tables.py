@@ -76,7 +76,7 @@ PLACES = Places(
     table_example='{{"{}": {{"key": value}}}}',
     settings=ARGUMENTS,
     elsewhere=ELSEWHERE,
-    decided=frozenset({"optimizer.minibatches", "train.groups_per_step", "train.learning_rate"}),
+    decided=frozenset({"optimizer.minibatches", "optimizer.schedule", "train.groups_per_step", "train.learning_rate"}),
     old_logprobs="belongs to TRL, which scores a generation again where later steps train on it; remove it",
 )
 """Where keys are inside TRL."""

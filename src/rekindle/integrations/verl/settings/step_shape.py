@@ -50,7 +50,7 @@ def optimizer_record(values: Values, steps: int | None) -> dict[str, Any]:
     betas = values.at(f"{optim}.betas")
     found = {
         "optimizer.warmup_steps": int(warmup) if (warmup or 0) > 0 else int(float(share) * (steps or 0)),
-        "optimizer.schedule": schedule if steps and schedule in ("constant", "linear", "cosine") else None,
+        "optimizer.schedule": schedule if schedule in ("constant", "linear", "cosine") else None,
         "optimizer.weight_decay": float(values.at(f"{optim}.weight_decay")),
         "optimizer.beta1": float(betas[0]),
         "optimizer.beta2": float(betas[1]),

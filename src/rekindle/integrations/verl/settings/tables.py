@@ -97,7 +97,7 @@ PLACES = Places(
     settings=SETTINGS,
     elsewhere=ELSEWHERE,
     keys=(*COMMON_KEYS, "train.max_off_policy_steps"),
-    decided=frozenset({"optimizer.minibatches", "train.groups_per_step", "train.learning_rate"}),
+    decided=frozenset({"optimizer.minibatches", "optimizer.schedule", "train.groups_per_step", "train.learning_rate"}),
     old_logprobs="belongs to verl, which computes them before an update; remove it",
 )
 """Where keys are on verl."""
