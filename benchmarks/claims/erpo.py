@@ -24,9 +24,9 @@ COLUMNS = (
 )
 
 
-def _ahead(setting: str, arm: str) -> Finding:
+def _ahead(setting: str, arm: str, baseline: str = "DAPO") -> Finding:
     key = "accuracy@rollouts"
-    return Finding(f"{arm} ends above DAPO at equal rollouts", setting, Value(arm, key), Value("DAPO", key))
+    return Finding(f"{arm} ends above {baseline} at equal rollouts", setting, Value(arm, key), Value(baseline, key))
 
 
 def _signal(setting: str) -> Finding:
@@ -78,10 +78,12 @@ ERPO = Claim(
         for finding in (
             _signal(setting),
             *(_ahead(setting, arm) for arm in ("ERPO", "virtual failure alone", "raised temperature alone")),
+            _ahead(setting, "ERPO", "GRPO"),
         )
     ),
     headlines=(
         "a raised temperature brings signal back to solved prompts, beyond what they have without it",
         "ERPO ends above DAPO at equal rollouts",
+        "ERPO ends above GRPO at equal rollouts",
     ),
 )

@@ -7,11 +7,14 @@ BASE = "base=dapo"
 EIGHT = ("sizes.minimum=8", "sizes.maximum=8")
 UNFILTERED = ("profile.trivial_above=1", "profile.unsolved_share=1")
 EIGHT_OF_32 = ("train.group_size=8", "train.groups_per_step=32")
+UNSOLVED_KEPT = "filter of solved prompts alone"
+"""Added after the other arms had been seen on the toy: is it the unsolved prompts that the filter should have kept?"""
 SIZES_ALONE = "sizes alone, by the counts of the run"
 ARMS = {
     "DAPO, groups of 8": Arm("dapo", EIGHT_OF_32),
     "sGPO, the curriculum twice": Arm("sgpo", (BASE, "train.groups_per_step=32")),
     "sGPO, the curriculum once": Arm("sgpo", (BASE, "train.groups_per_step=32", "phases.repeats=1")),
+    UNSOLVED_KEPT: Arm("sgpo", (BASE, "train.groups_per_step=32", *EIGHT, "profile.unsolved_share=1")),
     "filter alone": Arm("sgpo", (BASE, "train.groups_per_step=32", *EIGHT)),
     SIZES_ALONE: Arm("dapo", ("train.groups_per_step=32", "sizes.rule=inverse_success")),
     "sizes and order alone": Arm("sgpo", (BASE, "train.groups_per_step=32", *UNFILTERED)),
@@ -19,7 +22,9 @@ ARMS = {
     "sGPO on GRPO": Arm("sgpo", ("train.groups_per_step=32",)),
     "GRPO, groups of 8": Arm("grpo", EIGHT_OF_32),
 }
-REAL_ARMS = {arm: one for arm, one in ARMS.items() if arm not in ("sGPO on GRPO", "sizes and order alone")}
+REAL_ARMS = {
+    arm: one for arm, one in ARMS.items() if arm not in ("sGPO on GRPO", "sizes and order alone", UNSOLVED_KEPT)
+}
 COLUMNS = ("flops@target", "flops_paper@target", "tokens@target", "flops_paper", "profile_tokens", "lowest_late")
 ACCOUNTS = {"flops": "our account", "flops_paper": "the paper's account"}
 
@@ -70,6 +75,12 @@ SGPO = Claim(
     },
     findings=(
         *_cheaper("toy_small", "sGPO, the curriculum twice"),
+        Finding(
+            "the filter ends higher where it keeps all prompts that were never solved",
+            "toy_small",
+            Value(UNSOLVED_KEPT, "accuracy@rollouts"),
+            Value("filter alone", "accuracy@rollouts"),
+        ),
         *_cheaper("toy_small", "filter alone"),
         *_cheaper("toy_small", SIZES_ALONE),
         *_cheaper("toy_small", "sizes and order alone"),
