@@ -219,7 +219,30 @@ def test_the_cost_of_the_target_by_hand():
     assert values.numbers_of(results, Value("GRPO", "flops@target")) == {0: 6.0, 1: 6.0}
     assert values.numbers_of(results, Value("slow", "flops@target")) == {0: None, 1: 3.0}
     finding = Finding("cheaper", "s", Value("slow", "flops@target"), Value("GRPO", "flops@target"), "below", True)
-    assert values.verdict(finding, results).word == values.UNKNOWN, "a seed that never gets there is no cost"
+    made = values.verdict(finding, results)
+    assert (made.word, made.bound, made.unreached) == (values.UNKNOWN, "at least", 1), "at least 4 against 6, not above"
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "word", "bound"),
+    [
+        ("never", "GRPO", values.REVERSED, "at least"),
+        ("GRPO", "never", values.HOLDS, "at most"),
+        ("never", "hardly", values.UNKNOWN, ""),
+        ("cheap", "GRPO", values.UNKNOWN, "at least"),
+    ],
+)
+def test_a_run_that_never_reaches_the_target_costs_at_least_what_it_spent(ours, theirs, word, bound):
+    """GRPO spends 2 to 3; the others end below its .5 at 8, 9 and 1: a bound decides where it is on the right side."""
+    ends = {"GRPO": (0.5, 0.5, 0.5), "never": (0.1, 0.2, 0.3), "hardly": (0.1, 0.1, 0.1), "cheap": (0.1, 0.2, 0.3)}
+    factors = {"GRPO": 1.0, "never": 4.0, "hardly": 4.5, "cheap": 0.5}
+    results = {
+        arm: {seed: run(*end, factor=factors[arm] * scale) for seed, scale in (("0", 1.0), ("1", 1.1))}
+        for arm, end in ends.items()
+    }
+    finding = Finding("cheaper", "s", Value(ours, "flops@target"), Value(theirs, "flops@target"), "below", True)
+    made = values.verdict(finding, results)
+    assert (made.word, made.bound) == (word, bound)
 
 
 def test_each_seed_has_the_target_of_its_baseline():

@@ -120,12 +120,19 @@ def _interval(finding: Finding, found: Verdict) -> str:
     """The difference or ratio with its interval, and how many seeds had no value."""
     pairs, t = found.paired, found.paired.t
     left_out = f"; {pairs.left_out} seeds without a value" if pairs.left_out else ""
+    if found.bound:
+        runs = (
+            "a seed never got there, and counts"
+            if found.unreached == 1
+            else f"{found.unreached} seeds never got there, and count"
+        )
+        left_out = f"; {runs} with all that was spent"
     if not pairs.count:
         return left_out.removeprefix("; ")
     if finding.as_ratio:
         limits = t.exponential()
         known = f" ({limits.low:.2f} to {limits.high:.2f})" if t.known else " (one seed)"
-        return f"x {math.exp(pairs.mean):.2f}{known}{left_out}"
+        return f"{found.bound} x {math.exp(pairs.mean):.2f}{known}{left_out}".strip()
     known = f" ({t.low:+.3f} to {t.high:+.3f})" if t.known else " (one seed)"
     return f"{pairs.mean:+.3f}{known}{left_out}"
 

@@ -39,23 +39,53 @@ class Verdict:
     Attributes:
         word: One of the four words above.
         paired: The differences; of logarithms for a ratio.
+        bound: "at least" or "at most" where a target was not reached and what was spent stands for its cost.
+        unreached: Number of runs that did not reach the target.
     """
 
     word: str
     paired: Paired
+    bound: str = ""
+    unreached: int = 0
 
 
 def verdict(finding: Finding, results: Results) -> Verdict:
-    """The verdict by the rule of ``Finding``; not decided with fewer than two pairs or an unreached target."""
-    ours, theirs = (numbers_of(results, value) for value in (finding.ours, finding.theirs))
+    """The verdict by the rule of ``Finding``; not decided with fewer than two pairs.
+
+    A run that never reaches a target has spent less than the target costs. So where only one of the sides has such
+    runs, the ratio is known to be at least, or at most, that of what they spent. The finding is decided where the
+    interval of this bound is enough for it.
+    """
+    sides = [numbers_of(results, value) for value in (finding.ours, finding.theirs)]
     compare = paired_log_ratios if finding.as_ratio else paired_differences
-    found = compare(ours, theirs)
+    found, bound, missing = compare(*sides), "", [sum(one is None for one in side.values()) for side in sides]
+    if finding.as_ratio and (missing[0] == 0) != (missing[1] == 0):
+        spent = [
+            _spent(results, value, side) for value, side in zip((finding.ours, finding.theirs), sides, strict=True)
+        ]
+        bounded, bound = compare(*spent), "at least" if missing[0] else "at most"
+        found = found if bounded.left_out else bounded
     if found.left_out or not found.t.known:
         return Verdict(UNKNOWN, found)
+    word = _word(finding, found)
+    enough = (HOLDS if (finding.wished == "above") == (bound == "at least") else REVERSED,) if bound else (word,)
+    return Verdict(word if word in enough else UNKNOWN, found, bound, sum(missing))
+
+
+def _word(finding: Finding, found: Paired) -> str:
     low, high = found.t.low - finding.margin, found.t.high - finding.margin
     if finding.wished == "below":
         low, high = -high, -low
-    return Verdict(HOLDS if low > 0 else REVERSED if high < 0 else NO_DIFFERENCE, found)
+    return HOLDS if low > 0 else REVERSED if high < 0 else NO_DIFFERENCE
+
+
+def _spent(results: Results, value: Value, found: Mapping[int, float | None]) -> dict[int, float | None]:
+    """The costs of a target, and for a run that did not reach it all that it spent."""
+    measure, _, axis = value.key.partition("@")
+    if axis != "target":
+        return dict(found)
+    runs = results[value.arm]
+    return {seed: _curve(runs[str(seed)], measure).x[-1] if one is None else one for seed, one in found.items()}
 
 
 def numbers_of(results: Results, value: Value) -> dict[int, float | None]:

@@ -178,4 +178,5 @@ def _size(finding: Finding, made: Verdict) -> str:
     if made.paired is None or made.word == UNKNOWN:
         return ""
     mean = made.paired.mean
-    return f" x {math.exp(mean):.2f}" if finding.as_ratio else f" {mean:+.3f}"
+    bound = f" {made.bound}" if made.bound else ""
+    return f"{bound} x {math.exp(mean):.2f}" if finding.as_ratio else f" {mean:+.3f}"
