@@ -52,6 +52,9 @@ WHERE_THERE_ARE_ANY = (
     ("phase at the end", "phases", ".0f", ""),
     ("prompts skipped", "skipped", ",.0f", ""),
 )
+OF_A_MACHINE = ("cpu_seconds",)
+"""Keys whose numbers are compared only where all runs were made in the same days, on one machine as busy as then."""
+OTHER_DAYS = "not compared: measured in other days"
 GREY, EMBER = "#7d8794", "#c2491d"
 
 
@@ -93,7 +96,10 @@ def table(results: Results, recipe: str) -> str:
     for words, key, form, comparison in (*ALWAYS, *WHERE_THERE_ARE_ANY):
         values = [[run[key] for run in runs] for runs in columns.values()]
         if any(map(any, values)):
-            lines.append(_line(words, *(_cell(one, form) for one in values), *_compared(values, comparison)))
+            compared = (
+                [OTHER_DAYS] if key in OF_A_MACHINE and _on_other_days(columns) else _compared(values, comparison)
+            )
+            lines.append(_line(words, *(_cell(one, form) for one in values), *compared))
     for level in base[0]["reach"]:
         values = [[run["reach"][level] for run in runs] for runs in columns.values()]
         lines.append(_line(f"FLOPs until accuracy {level}", *map(_reached, values), *_compared(values, "ratio")))
@@ -154,6 +160,12 @@ def curve(results: Results, recipe: str) -> str:
         x_label="generated tokens",
         description=f"Mean and range over the seeds of held-out accuracy, sampled: {' and '.join(shown)}",
     )
+
+
+def _on_other_days(columns: Results) -> bool:
+    """Whether the two recipes have no day in common."""
+    days = [{run["date"] for run in runs} for runs in columns.values()]
+    return len(days) > 1 and not set.intersection(*days)
 
 
 # -- cells ------------------------------------------------------------------------------------------------------------
