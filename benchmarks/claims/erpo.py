@@ -49,7 +49,7 @@ ERPO = Claim(
             "the toy with words of 2 to 9 letters, most of which are soon always solved",
             TOY,
             ARMS,
-            cpu_seconds=40,
+            cpu_seconds=22,
             settings=(OWN_START, "task.params.max_length=9", "task.pool_size=1024", "train.rollouts=30000"),
             columns=COLUMNS,
             fast=("DAPO", "ERPO"),

@@ -58,7 +58,7 @@ SGPO = Claim(
             "the toy, a pool of 512 that is visited often",
             TOY,
             ARMS,
-            cpu_seconds=35,
+            cpu_seconds=30,
             settings=(OWN_START, "task.pool_size=512", "train.rollouts=30000"),
             columns=COLUMNS,
             fast=("DAPO, groups of 8", "sGPO, the curriculum twice"),
