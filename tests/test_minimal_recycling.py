@@ -21,8 +21,8 @@ class Recorder:
     def __init__(self, trainer):
         self._trainer, self.batches = trainer, []
 
-    def update(self, samples, version, scale):
-        stats = self._trainer.update(samples, version, scale)
+    def update(self, samples, version, scale, spent):
+        stats = self._trainer.update(samples, version, scale, spent)
         assert scale == 1.0, "the one-file version knows no batch-scaled step"
         self.batches.append((samples, stats))
         return stats
