@@ -56,20 +56,22 @@ def verdict(finding: Finding, results: Results) -> Verdict:
     runs, the ratio is known to be at least, or at most, that of what they spent. The finding is decided where the
     interval of this bound is enough for it.
     """
-    sides = [numbers_of(results, value) for value in (finding.ours, finding.theirs)]
+    ours, theirs = (numbers_of(results, value) for value in (finding.ours, finding.theirs))
     compare = paired_log_ratios if finding.as_ratio else paired_differences
-    found, bound, missing = compare(*sides), "", [sum(one is None for one in side.values()) for side in sides]
-    if finding.as_ratio and (missing[0] == 0) != (missing[1] == 0):
-        spent = [
-            _spent(results, value, side) for value, side in zip((finding.ours, finding.theirs), sides, strict=True)
-        ]
-        bounded, bound = compare(*spent), "at least" if missing[0] else "at most"
-        found = found if bounded.left_out else bounded
+    missing = [list(side.values()).count(None) for side in (ours, theirs)]
+    bound = ""
+    if finding.as_ratio and any(missing) and not all(missing):
+        bound = "at least" if missing[0] else "at most"
+        ours, theirs = _spent(results, finding.ours, ours), _spent(results, finding.theirs, theirs)
+    found = compare(ours, theirs)
     if found.left_out or not found.t.known:
         return Verdict(UNKNOWN, found)
     word = _word(finding, found)
-    enough = (HOLDS if (finding.wished == "above") == (bound == "at least") else REVERSED,) if bound else (word,)
-    return Verdict(word if word in enough else UNKNOWN, found, bound, sum(missing))
+    if not bound:
+        return Verdict(word, found)
+    side = "above" if bound == "at least" else "below"
+    is_enough = word == (HOLDS if finding.wished == side else REVERSED)
+    return Verdict(word if is_enough else UNKNOWN, found, bound, sum(missing))
 
 
 def _word(finding: Finding, found: Paired) -> str:

@@ -175,7 +175,7 @@ def _places_of(claim: Claim, found: Iterable[tuple[Finding, Verdict]], *, detail
 
 
 def _size(finding: Finding, made: Verdict) -> str:
-    if made.paired is None or made.word == UNKNOWN:
+    if made.word == UNKNOWN:
         return ""
     mean = made.paired.mean
     bound = f" {made.bound}" if made.bound else ""
