@@ -182,7 +182,8 @@ def _do(options: argparse.Namespace, chosen: Sequence[Claim], parser: argparse.A
     """What the options ask for."""
     parts = in_order(chosen, options.only)
     if not parts:
-        parser.error(f"no claim has a setting {options.only}")
+        there = ", ".join(dict.fromkeys(name for claim in chosen for name in claim.settings))
+        parser.error(f"no claim has a setting {options.only}; there are {there}")
     if options.plan:
         print(plan_words(parts, options.jobs, fast=options.fast))
         return 0
