@@ -26,7 +26,6 @@ import overhead  # noqa: E402
 import posterior_recycling  # noqa: E402
 import regimes  # noqa: E402
 import search_agent  # noqa: E402
-import self_play  # noqa: E402
 import self_play_check  # noqa: E402
 import smollm2  # noqa: E402
 import trl_cost  # noqa: E402
@@ -330,12 +329,6 @@ def test_the_second_judge_of_the_example_accepts_nothing_but_the_answer(completi
     assert smollm2.strictly_right(Task("arithmetic/17 + 25", "What is 17 + 25?", "42"), completion) is right
 
 
-def test_the_page_of_self_play_says_what_was_measured():
-    results = json.loads(self_play.RESULTS.read_text(encoding="utf-8"))
-    assert page_block(self_play.PAGE, "self_play") == self_play.page_block(results), "run self_play.py --docs"
-    assert self_play.CURVES.read_text(encoding="utf-8") == self_play.curves(results)
-
-
 def test_the_page_says_why_the_check_of_self_play_gets_worse():
     results = json.loads(self_play_check.RESULTS.read_text(encoding="utf-8"))
     block = page_block(self_play_check.PAGE, "self_play_check")
@@ -355,33 +348,6 @@ def test_accepted_questions_are_counted_by_hand():
     assert found == [1, 2, 1, 2]
     assert [self_play_check.names_nobody(line) for line in lines] == [False, False, True, False]
     assert [self_play_check.hops(line) for line in lines] == [1, 1, 1, 2]
-
-
-def test_the_game_of_a_quarter_weighs_every_question_alike():
-    lines: list[dict[str, Any]] = [
-        {
-            "self_play/valid": 3,
-            "self_play/proposals": 4,
-            "self_play/valid_rate": 0.75,
-            "self_play/reference_success": 1.0,
-        },
-        {
-            "self_play/valid": 1,
-            "self_play/proposals": 4,
-            "self_play/valid_rate": 0.25,
-            "self_play/reference_success": 0.0,
-        },
-        {
-            "self_play/valid": 0,
-            "self_play/proposals": 8,
-            "self_play/valid_rate": 0.0,
-            "self_play/reference_success": None,
-        },
-    ]
-    game = self_play._game(lines)
-    assert game["reference_success"] == 0.75
-    assert game["valid_rate"] == 0.25
-    assert game["right"] is None
 
 
 def test_the_lift_of_search_agents_is_counted_by_hand():

@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import arms  # noqa: E402
-from claims import command, second_rule, values  # noqa: E402
+from claims import command, numbers, second_rule, values  # noqa: E402
 from claims.claim import Arm, Claim, Finding, Setting, Value  # noqa: E402
 from claims.combination import BASE, EVERY_ROW, LEAN, OUR_RATE  # noqa: E402
 from claims.numbers import AXES  # noqa: E402
@@ -133,6 +134,32 @@ def test_development_and_final_prompts_are_disjoint_at_every_seed(file):
     )
     assert len(final) > 500 < len(development)
     assert not final & development
+
+
+def test_the_game_of_a_quarter_weighs_every_question_alike():
+    lines: list[dict[str, Any]] = [
+        {
+            "self_play/valid": 3,
+            "self_play/proposals": 4,
+            "self_play/valid_rate": 0.75,
+            "self_play/reference_success": 1.0,
+        },
+        {
+            "self_play/valid": 1,
+            "self_play/proposals": 4,
+            "self_play/valid_rate": 0.25,
+            "self_play/reference_success": 0.0,
+        },
+        {
+            "self_play/valid": 0,
+            "self_play/proposals": 8,
+            "self_play/valid_rate": 0.0,
+            "self_play/reference_success": None,
+        },
+    ]
+    assert numbers._over_questions(lines, "reference_success") == 0.75
+    assert numbers._over_questions(lines, "valid_rate") == 0.25
+    assert numbers._over_questions(lines, "right") is None
 
 
 def test_the_world_of_self_play_is_not_that_of_the_example():

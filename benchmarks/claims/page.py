@@ -68,6 +68,7 @@ COLUMNS = {
     "play_reference_success[-1]": ("reference policy, last quarter", ".2f"),
     "play_right[0]": ("right among accepted, 1st quarter", ".2f"),
     "play_right[-1]": ("last quarter", ".2f"),
+    "levels_end[-1]": ("accuracy of the hardest level", ".2f"),
     "accuracy@flops": ("accuracy at equal FLOPs", ".3f"),
     "start": ("start", ".3f"),
 }

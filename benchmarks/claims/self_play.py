@@ -5,29 +5,36 @@ from claims.recycling import OWN_START
 
 WORLD = "examples/self_play.toml"
 FINAL_WORLD = "task.params.seed=11"
+PUBLISHED, REFUSED = "check.unsolved=allowed", "check.unsolved=refused"
+"""What a question is that nobody solves: valid, as published, or invalid, as by the default of our recipe."""
+FIXED_PROPOSER = ("self_play.fixed=proposer", "self_play.proposer_estimator=reinforce")
+START, NO_CHECK = "check.kind=start", "check.kind=off"
+PLAY = Arm("self_play", (PUBLISHED,))
+UNSOLVED = Arm("self_play", (REFUSED,))
 GAME = {
-    "self-play": Arm("self_play"),
-    "fixed proposer": Arm("self_play", ("self_play.fixed=proposer", "self_play.proposer_estimator=reinforce")),
-    "fixed solver": Arm("self_play", ("self_play.fixed=solver",)),
-    "no check": Arm("self_play", ("check.kind=off",)),
+    "self-play": PLAY,
+    "fixed proposer": Arm("self_play", (PUBLISHED, *FIXED_PROPOSER)),
+    "fixed solver": Arm("self_play", (PUBLISHED, "self_play.fixed=solver")),
+    "no check": Arm("self_play", (PUBLISHED, NO_CHECK)),
+    "unsolved refused": UNSOLVED,
+    "fixed proposer, unsolved refused": Arm("self_play", (REFUSED, *FIXED_PROPOSER)),
 }
-UNSOLVED, START = "check.unsolved=refused", "check.kind=start"
 VERIFIER = {
-    "self-play": GAME["self-play"],
-    "unsolved refused": Arm("self_play", (UNSOLVED,)),
-    "start policy verifies": Arm("self_play", (START,)),
-    "both": Arm("self_play", (UNSOLVED, START)),
-    "unsolved refused, no check": Arm("self_play", (UNSOLVED, "check.kind=off")),
+    "self-play": PLAY,
+    "unsolved refused": UNSOLVED,
+    "start policy verifies": Arm("self_play", (PUBLISHED, START)),
+    "both": Arm("self_play", (REFUSED, START)),
+    "unsolved refused, no check": Arm("self_play", (REFUSED, NO_CHECK)),
 }
 SAME_START = "warm_start.check_noise=4"
 """All amounts of noise begin with the start policies of the other arms."""
 NOISE = {
-    "self-play": GAME["self-play"],
-    **{f"noise {count}": Arm("self_play", (f"check.noise={count}", SAME_START)) for count in (0, 1, 7)},
+    "self-play": PLAY,
+    **{f"noise {count}": Arm("self_play", (PUBLISHED, f"check.noise={count}", SAME_START)) for count in (0, 1, 7)},
 }
 FILLS = {
-    "self-play": GAME["self-play"],
-    **{fill: Arm("self_play", (f"self_play.fill={fill}",)) for fill in ("dummy", "resample", "replay")},
+    "self-play": PLAY,
+    **{fill: Arm("self_play", (PUBLISHED, f"self_play.fill={fill}")) for fill in ("dummy", "resample", "replay")},
 }
 COLUMNS = (
     "play_valid_rate[-1]",
@@ -35,6 +42,7 @@ COLUMNS = (
     "play_reference_success[-1]",
     "play_right[0]",
     "play_right[-1]",
+    "levels_end[-1]",
 )
 
 
@@ -43,13 +51,12 @@ def _setting(words: str, arms: dict[str, Arm], *, fast: tuple[str, ...] = ()) ->
 
 
 def _above(setting: str, arm: str) -> Finding:
-    key = "accuracy@rollouts"
-    return Finding(f"self-play ends above {arm}", setting, Value("self-play", key), Value(arm, key))
+    return _ends_above(setting, "self-play", arm)
 
 
-def _ends_above(arm: str) -> Finding:
+def _ends_above(setting: str, ours: str, theirs: str) -> Finding:
     key = "accuracy@rollouts"
-    return Finding(f"{arm}: the solver ends above self-play's", "verifier", Value(arm, key), Value("self-play", key))
+    return Finding(f"{ours} ends above {theirs}", setting, Value(ours, key), Value(theirs, key))
 
 
 SELF_PLAY = Claim(
@@ -100,7 +107,9 @@ SELF_PLAY = Claim(
             Value("start policy verifies", "play_valid_rate[-1]"),
             Value("self-play", "play_valid_rate[-1]"),
         ),
-        *(_ends_above(arm) for arm in VERIFIER if arm != "self-play"),
+        *(_ends_above("verifier", arm, "self-play") for arm in VERIFIER if arm != "self-play"),
+        _ends_above("game", "unsolved refused", "fixed proposer, unsolved refused"),
+        _ends_above("verifier", "unsolved refused", "unsolved refused, no check"),
         *(_above("noise", arm) for arm in NOISE if arm != "self-play"),
         *(_above("fills", arm) for arm in FILLS if arm != "self-play"),
     ),

@@ -139,6 +139,7 @@ def test_both_roles_share_one_update(whole):
     sample(
         [
             ("self_play.fill=replay_reset", "self_play.reset_every=2"),
+            ("check.unsolved=refused", "self_play.fill=replay_reset", "self_play.reset_every=3"),
             ("self_play.fill=resample", "train.groups_per_step=3"),
             ("self_play.proposals=12", "self_play.fill=dummy"),
             ("self_play.fixed=proposer", "self_play.proposer_estimator=reinforce"),
@@ -152,6 +153,7 @@ def test_both_roles_share_one_update(whole):
             ("self_play.updates=proposer_first", "optimizer.schedule=linear"),
         ],
         ("self_play.fill=replay_reset", "self_play.reset_every=2"),
+        ("check.unsolved=refused", "self_play.fill=replay_reset", "self_play.reset_every=3"),
     ),
     ids=" ".join,
 )

@@ -16,9 +16,11 @@ def self_play() -> Config:
 
     The proposer is trained by REINFORCE with reward 1 - success of the solver, the solver by GRPO with groups of 5. A
     question is valid only if the policy can answer it from the documents found for it, with those of 4 other
-    trajectories mixed in. Steps with too few valid questions are filled with earlier ones, which are discarded every
-    10 steps. The paper's settings: clip 0.2 / 0.285, KL 0.01 to the start policy, temperature 1, 10 turns, 3 documents;
-    its batch of 256 seeds and its learning rate of 1e-6 are for models of 3 to 14 billion parameters.
+    trajectories mixed in, and only if a rollout of the solver solves it. The second condition is ours: most questions
+    that are accepted and never solved are wrong, and would earn their proposer the highest reward. Steps with too few
+    valid questions are filled with earlier ones, which are discarded every 10 steps. The paper's settings: clip 0.2 /
+    0.285, KL 0.01 to the start policy, temperature 1, 10 turns, 3 documents; its batch of 256 seeds and its learning
+    rate of 1e-6 are for models of 3 to 14 billion parameters.
     """
     return Config(
         recipe="self_play",

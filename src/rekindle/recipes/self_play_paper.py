@@ -15,7 +15,8 @@ def self_play_paper() -> Config:
     """The paper's self-play: rule filters and RAG check alone, every group trained on, one role after the other.
 
     Switched off are the refusals of questions that are known without documents, nearly equal to others (equal ones are
-    refused, because the pool holds each question once) or ambiguous, and the reference policy that measures difficulty.
+    refused, because the pool holds each question once), ambiguous, or solved by no rollout, and the reference policy
+    that measures difficulty.
     The solver's advantage is the reward less the group's mean, without the division by the standard deviation.
     """
     return Config(
@@ -33,7 +34,7 @@ def self_play_paper() -> Config:
         filters=FiltersTable(
             min_characters=10, max_characters=1000, min_searches=1, near_duplicate=1, ambiguous="allowed"
         ),
-        check=CheckTable(noise=4, closed_book=0),
+        check=CheckTable(noise=4, closed_book=0, unsolved="allowed"),
         train=TrainTable(groups_per_step=256, group_size=5, gate="everything", learning_rate=1e-6),
         advantage=AdvantageTable(estimator="dr_grpo"),
         loss=LossTable(clip_low=0.2, clip_high=0.285, kl_coefficient=0.01),

@@ -184,11 +184,11 @@ class CheckTable(Table):
         1, "attempts without documents; a question that one of them answers is refused; 0: none", ge=0, only=CHECKED
     )
     unsolved: Literal["allowed", "refused"] = key(
-        "allowed",
+        "refused",
         "new questions that no rollout of the solver solves",
         values={
-            "allowed": "they are valid",
             "refused": "they are invalid and not played again: their proposer gets 0",
+            "allowed": "they are valid",
         },
     )
     prompt: str | None = key(None, "text with {documents} and {question} in it; absent: the built-in one", only=ASKED)
