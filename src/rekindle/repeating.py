@@ -15,6 +15,7 @@ from rekindle.models.policy import Policy
 from rekindle.preflight import policy_files
 from rekindle.records.state_files import UNREADABLE
 from rekindle.records.update_stats import Diverged
+from rekindle.training.schedules import Decay
 from rekindle.training.skipped_steps import MODEL, SkippedStep, read_step
 from rekindle.training.trainer import Trainer, UpdateSettings
 from rekindle.types import TrainingSample, UserError
@@ -62,7 +63,8 @@ def repeat_step(directory: str | Path) -> RepeatedStep:
     policy = load_policy(config, model, base)
     policy.use_kernels(Kernels.from_description(values["kernels"]))
     settings = UpdateSettings(config.train.learning_rate, config.train.seed, config.loss, config.optimizer)
-    trainer = Trainer(policy, settings, total_updates=step.update, reference=policy)
+    decay = Decay(config.optimizer.warmup_steps, step.update)  # a kept step has its own rate, so any end will do
+    trainer = Trainer(policy, settings, decay=decay, reference=policy)
     try:
         stats, outcome = trainer.repeated(step), ""
     except Diverged as error:

@@ -151,6 +151,7 @@ class Trial:
 
 def _update_seconds(bench: "Workbench", groups: Sequence[Sequence[Rollout]]) -> float:
     """Wall seconds of one update in which every rollout has an advantage."""
+    from rekindle.training.schedules import Decay
     from rekindle.training.trainer import Trainer, UpdateSettings
 
     config = bench.config
@@ -171,7 +172,7 @@ def _update_seconds(bench: "Workbench", groups: Sequence[Sequence[Rollout]]) -> 
     ]
     settings = UpdateSettings(config.train.learning_rate, config.train.seed, config.loss, config.optimizer)
     reference = bench.policy.clone_frozen() if config.loss.kl_coefficient > 0 else None
-    trainer = Trainer(bench.policy, settings, total_updates=1, reference=reference)
+    trainer = Trainer(bench.policy, settings, decay=Decay(config.optimizer.warmup_steps, 1), reference=reference)
     began = time.perf_counter()
     trainer.update(samples, 0)
     return time.perf_counter() - began

@@ -20,7 +20,7 @@ TABLE = [
 @pytest.mark.parametrize(("schedule", "warmup", "total", "expected"), TABLE)
 def test_hand_table(schedule, warmup, total, expected):
     factors = [
-        learning_rate_factor(update, warmup_steps=warmup, schedule=schedule, total_updates=total)
+        learning_rate_factor(update, warmup_steps=warmup, schedule=schedule, decay=Decay(warmup, total))
         for update in range(len(expected))
     ]
     assert factors == pytest.approx(expected, abs=1e-6)
@@ -34,15 +34,16 @@ def test_hand_table(schedule, warmup, total, expected):
 )
 def test_every_update_of_a_decaying_run_has_a_positive_factor(schedule, warmup, total):
     factors = [
-        learning_rate_factor(u, warmup_steps=warmup, schedule=schedule, total_updates=total) for u in range(total)
+        learning_rate_factor(u, warmup_steps=warmup, schedule=schedule, decay=Decay(warmup, total))
+        for u in range(total)
     ]
     assert all(0 < factor <= 1 for factor in factors)
     assert factors[warmup:] == sorted(factors[warmup:], reverse=True)
 
 
 def test_a_decay_without_an_end_is_refused():
-    with pytest.raises(ValueError, match=r'"cosine" schedule needs the number of updates; set train\.steps'):
-        learning_rate_factor(0, warmup_steps=0, schedule="cosine")
+    with pytest.raises(ValueError, match=r'"cosine" schedule needs an end; set train\.steps, '):
+        learning_rate_factor(0, warmup_steps=0, schedule="cosine", decay=Decay(0, None))
 
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine"])
@@ -57,7 +58,7 @@ def test_a_run_of_another_length_goes_on_without_a_jump(schedule, end, at):
     assert factors[-1] == pytest.approx(0, abs=1e-12)
     again = Decay(2, end).resumed(now.state_dict(), at + 1, schedule)
     assert again == now, "the course is kept over further resumes"
-    assert learning_rate_factor(at, warmup_steps=2, schedule=schedule, total_updates=end, decay=now) == factors[0]
+    assert learning_rate_factor(at, warmup_steps=2, schedule=schedule, decay=now) == factors[0]
 
 
 def test_a_decay_by_another_budget_is_refused():

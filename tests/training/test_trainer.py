@@ -258,7 +258,7 @@ def test_without_a_coefficient_the_reference_is_not_asked():
 
 
 def test_learning_rate_follows_the_schedule():
-    trainer = Trainer(BigramPolicy(), settings(warmup_steps=2, schedule="linear"), total_updates=4)
+    trainer = Trainer(BigramPolicy(), settings(warmup_steps=2, schedule="linear"), decay=Decay(2, 4))
     rates = [trainer.update(make_samples(), version).lr for version in range(4)]
     assert rates == pytest.approx([0.005, 0.01, 0.01, 0.005])
     assert trainer.updates == 4

@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from trainer_fakes import BigramPolicy, make_samples, settings
 
+from rekindle.training.schedules import Decay
 from rekindle.training.trainer import Trainer
 from rekindle.types import TrainingSample
 from rekindle.warm_starts.tiny_model import build_tiny
@@ -33,14 +34,14 @@ def load(trainer, policy, folder):
 def test_save_load_and_go_on_equals_the_uninterrupted_run_bit_for_bit(tmp_path, dtype):
     options = settings(minibatches=2, epochs=2, warmup_steps=2, schedule="cosine")
     policy = BigramPolicy(dtype=dtype)
-    trainer = Trainer(policy, options, total_updates=8)
+    trainer = Trainer(policy, options, decay=Decay(2, 8))
     for step in range(6):
         if step == 3:
             save(trainer, policy, tmp_path)
         trainer.update(make_samples(seed=step), step)
 
     resumed_policy = BigramPolicy(seed=99, dtype=dtype)
-    resumed = Trainer(resumed_policy, options, total_updates=8)
+    resumed = Trainer(resumed_policy, options, decay=Decay(2, 8))
     load(resumed, resumed_policy, tmp_path)
     assert resumed.updates == 3
     for step in range(3, 6):

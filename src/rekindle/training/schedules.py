@@ -22,7 +22,7 @@ class Decay:
     Attributes:
         start: Position at which the decay begins. Of updates the end of the warm-up, of a budget 0, unless the length
             was changed.
-        end: Position at the end of the run; None: unknown, and no schedule decays.
+        end: Position at the end of the run, one past the last update; None: unknown, and no schedule decays.
         height: Factor of the learning rate at ``start``.
         key: Setting that ends the run: "train.steps", "train.rollouts" or "train.tokens".
     """
@@ -73,36 +73,28 @@ class Decay:
 
 
 def learning_rate_factor(
-    update: int,
-    *,
-    warmup_steps: int,
-    schedule: Schedule = "constant",
-    total_updates: int | None = None,
-    decay: Decay | None = None,
-    position: int | None = None,
+    update: int, *, warmup_steps: int, schedule: Schedule, decay: Decay, position: int | None = None
 ) -> float:
     """Factor of the learning rate at one update, in [0, 1].
 
     The factor rises linearly to 1 at update ``warmup_steps - 1`` and then follows the schedule: constant at 1, or
-    linear or half-cosine decay from 1 at update ``warmup_steps`` to 0 at ``total_updates``, one past the last update.
+    linear or half-cosine decay to 0 at the end of the run.
 
     Args:
         update: 0 for the first update.
         warmup_steps: Updates of the warm-up; 0 for none.
         schedule: Schedule after the warm-up.
-        total_updates: Updates of the run; required by "linear" and "cosine".
-        decay: Course of the decay by a budget or in a run whose length was changed; None: from the warm-up to
-            ``total_updates``.
+        decay: Course of the decay.
         position: Where the decay is; None: at the update.
 
     Raises:
-        ValueError: A decaying schedule has no ``total_updates``.
+        ValueError: A decaying schedule has no end.
     """
-    if schedule != "constant" and total_updates is None:
-        raise ValueError(f'the "{schedule}" schedule needs the number of updates; set train.steps')
+    if schedule != "constant" and decay.end is None:
+        raise ValueError(f'the "{schedule}" schedule needs an end; set train.steps, train.rollouts or train.tokens')
     if update < warmup_steps:
         return (update + 1) / warmup_steps
-    return (decay or Decay(warmup_steps, total_updates)).factor(update if position is None else position, schedule)
+    return decay.factor(update if position is None else position, schedule)
 
 
 def size_factor(samples: Sequence[TrainingSample], target: int, exponent: float) -> float:

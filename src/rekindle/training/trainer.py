@@ -102,8 +102,7 @@ class Trainer:
     Args:
         policy: Policy to train.
         settings: Loss, optimizer, learning rate and seed.
-        total_updates: Number of updates of the run, for a decaying schedule.
-        decay: Course of a schedule that decays with a budget, in place of ``total_updates``.
+        decay: Course of a decaying schedule; None: the rate is constant after the warm-up.
         reference: Frozen policy of the KL term; required when ``loss.kl_coefficient`` is positive.
         probe_rows: Rollouts scored again after each update to measure the movement of the policy; 0 for none.
         on_skip: Receives optimizer steps that were not made, because a number is not finite.
@@ -117,7 +116,6 @@ class Trainer:
         policy: Policy,
         settings: UpdateSettings,
         *,
-        total_updates: int | None = None,
         decay: Decay | None = None,
         reference: Policy | None = None,
         probe_rows: int = 0,
@@ -134,7 +132,7 @@ class Trainer:
         self._top_rate, self._seed = settings.learning_rate, settings.seed
         self._table, self._batch = loss, optimizer
         self._loss, self._clip = LOSSES[loss.kind].load(), Clip(loss.clip_low, loss.clip_high, loss.dual_clip)
-        self._decay, self._probe_rows = decay or Decay(optimizer.warmup_steps, total_updates), probe_rows
+        self._decay, self._probe_rows = decay or Decay(optimizer.warmup_steps, None), probe_rows
         self._optimizer = Optimizer(policy.model.named_parameters(), optimizer)
         self._updates = self._skipped = self._position = 0
         self._on_skip = on_skip
@@ -261,7 +259,6 @@ class Trainer:
             self._updates,
             warmup_steps=self._batch.warmup_steps,
             schedule=self._batch.schedule,
-            total_updates=self._decay.end,
             decay=self._decay,
             position=self._position,
         )
