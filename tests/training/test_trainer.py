@@ -364,7 +364,7 @@ def test_a_gradient_that_is_not_finite_is_caught_although_the_loss_is():
 def test_bad_input_is_refused():
     with pytest.raises(ValueError, match=r"loss\.kl_coefficient = 0\.1 needs a reference policy"):
         Trainer(BigramPolicy(), settings(kl_coefficient=0.1))
-    with pytest.raises(ValueError, match='"linear" schedule needs the number of updates'):
+    with pytest.raises(ValueError, match='"linear" schedule needs an end'):
         Trainer(BigramPolicy(), settings(schedule="linear"))
     with pytest.raises(ValueError, match="at least one sample"):
         Trainer(BigramPolicy(), settings()).update([], 0)
