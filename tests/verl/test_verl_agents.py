@@ -121,7 +121,7 @@ def proposals_of(made):
 
 
 def test_self_play_trains_both_roles_in_one_update(make_run, self_play_changes):
-    changes = [*self_play_changes({"kind": "off"}), *ONE_ROW]
+    changes = [*self_play_changes({"kind": "off", "unsolved": "allowed"}), *ONE_ROW]
     made = make_run(mode="rekindle", steps=STEPS, prompts=6, group=1, changes=changes).checked()
     run = load_run(made.out / "checkpoints" / "rekindle")
     assert_conserved(run)

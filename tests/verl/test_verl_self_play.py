@@ -69,7 +69,12 @@ def tables(tmp_path):
             "answer_tokens": 12,
         },
         "self_play": {"prompt": "Ask for {answer} in {hops} hops."},
-        "check": {"prompt": "Read {documents} {question}", "max_new_tokens": 24, "noise": 1},
+        "check": {
+            "prompt": "Read {documents} {question}",
+            "max_new_tokens": 24,
+            "noise": 1,
+            "unsolved": "allowed",
+        },
         "engine": {"max_new_tokens": 200},
         "train": {"group_size": 2},
     }
@@ -158,7 +163,9 @@ def native(policy, sessions):
         return Step(config, supply, world.play, scheduler), created
 
 
-def test_a_step_is_that_of_rekindle_train(policy, tables):
+@pytest.mark.parametrize(("unsolved", "reward"), [("allowed", 1.0), ("refused", 0.0)])
+def test_a_step_is_that_of_rekindle_train(unsolved, reward, policy, tables):
+    tables["check"]["unsolved"] = unsolved
     step, sessions, created = submitted(policy, tables)
     same, same_created = native(policy, sessions)
     assert created.tasks == same_created.tasks
@@ -173,7 +180,7 @@ def test_a_step_is_that_of_rekindle_train(policy, tables):
     assert step.samples == same.samples
     assert sessions.played == {PROPOSER: 4, CHECK: 6, SEARCH: 3}
     rewards = {line["answers"][0]: line["reward"] for line in step.supplied.lines}
-    assert rewards == {"Paris": 0.0, "Rome": 1.0, "Oslo": 1.0, "Bern": 0.0}
+    assert rewards == {"Paris": 0.0, "Rome": reward, "Oslo": reward, "Bern": 0.0}
 
 
 def test_the_proposers_samples_are_of_rollouts_that_the_sessions_kept(policy, tables):
