@@ -1,5 +1,7 @@
 """The claim of query recycling."""
 
+from collections.abc import Mapping
+
 from claims.claim import Arm, Claim, Finding, Setting, Value
 
 TOY, REAL, HARD = "benchmarks/claims/toy.toml", "benchmarks/claims/smollm2.toml", "benchmarks/claims/smollm2_hard.toml"
@@ -25,8 +27,10 @@ ARMS = {
     "soft recycling": Arm("soft_recycle", ("pool.reset_below=0",)),
 }
 AS_MANY_UPDATES = "recycling, as many updates as GRPO"
-REAL_ARMS = {**ARMS, AS_MANY_UPDATES: Arm("recycle", ("pool.reset_below=0", "train.groups_per_step=16"))}
 """Recycling asks for twice the groups that it trains on, so at equal rollouts it has half of GRPO's updates."""
+BY_CHANCE = "recycling, drawn by the chance of signal"
+"""Recycling in which prompts that were always solved hardly come back."""
+IN_SHORT = ("GRPO", "Bounded DAPO", "recycling")
 COLUMNS = (
     "lowest_late",
     "mixed_quarters[-1]",
@@ -40,6 +44,11 @@ COLUMNS = (
     "pool_live",
     "pool_resets",
 )
+
+
+def _with_half(arms: Mapping[str, Arm], groups: int) -> dict[str, Arm]:
+    """The arms and recycling with a batch of half of GRPO's groups."""
+    return {**arms, AS_MANY_UPDATES: Arm("recycle", ("pool.reset_below=0", f"train.groups_per_step={groups}"))}
 
 
 def _ahead(setting: str, arm: str, baseline: str, cost: str = "rollouts") -> Finding:
@@ -72,7 +81,10 @@ RECYCLING = Claim(
         "toy_few": Setting(
             "the toy, two visits of a pool of 6,000",
             TOY,
-            ARMS,
+            {
+                **_with_half(ARMS, 32),
+                BY_CHANCE: Arm("posterior_recycle", ("priority.consume=trained", "train.oversample=2")),
+            },
             cpu_seconds=45,
             settings=(OWN_START, "task.pool_size=6000", "train.rollouts=45056"),
             columns=COLUMNS,
@@ -81,7 +93,7 @@ RECYCLING = Claim(
         "smollm2_few": Setting(
             "SmolLM2 on mixed arithmetic, two visits of a pool of 560",
             REAL,
-            REAL_ARMS,
+            _with_half(ARMS, 16),
             cpu_seconds=320,
             seeds=3,
             columns=COLUMNS,
@@ -98,7 +110,7 @@ RECYCLING = Claim(
         "smollm2_hard": Setting(
             "SmolLM2 on arithmetic that is mostly all wrong, two visits of a pool of 560",
             HARD,
-            {arm: ARMS[arm] for arm in ("GRPO", "Bounded DAPO", "recycling")},
+            {arm: ARMS[arm] for arm in IN_SHORT},
             cpu_seconds=340,
             seeds=3,
             columns=COLUMNS,
@@ -106,7 +118,7 @@ RECYCLING = Claim(
         "search": Setting(
             "the embedded search world with 2,000 entities, two visits of a pool of 3,424",
             SEARCH,
-            {arm: ARMS[arm] for arm in ("GRPO", "Bounded DAPO", "recycling")},
+            _with_half({arm: ARMS[arm] for arm in IN_SHORT}, 32),
             cpu_seconds=125,
             settings=LARGER_WORLD,
             refused=REFUSED,
@@ -116,12 +128,15 @@ RECYCLING = Claim(
     findings=(
         *(_ahead("toy_few", "recycling", arm) for arm in ("GRPO", "Bounded DAPO", "DAPO")),
         _ahead("toy_few", "recycling", "GRPO", "tokens"),
+        _ahead("toy_few", AS_MANY_UPDATES, "GRPO"),
+        *(_ahead("toy_few", BY_CHANCE, arm) for arm in ("recycling", "Bounded DAPO")),
         *_beyond_null("toy_few"),
         *(_ahead("smollm2_few", "recycling", arm) for arm in ("GRPO", "Bounded DAPO", "DAPO")),
         *_beyond_null("smollm2_few"),
         _ahead("smollm2_few", AS_MANY_UPDATES, "GRPO"),
         _ahead("smollm2_hard", "recycling", "GRPO"),
         *(_ahead("search", "recycling", arm) for arm in ("GRPO", "Bounded DAPO")),
+        _ahead("search", AS_MANY_UPDATES, "GRPO"),
         *_beyond_null("search"),
         _ahead("toy_many", "recycling", "GRPO"),
         _ahead("toy_many", "recycling, reset below a quarter", "GRPO"),
