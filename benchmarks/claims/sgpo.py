@@ -81,6 +81,12 @@ SGPO = Claim(
             Value(UNSOLVED_KEPT, "accuracy@rollouts"),
             Value("filter alone", "accuracy@rollouts"),
         ),
+        Finding(
+            "sGPO ends higher without its filter",
+            "toy_small",
+            Value("sizes and order alone", "accuracy@rollouts"),
+            Value("sGPO, the curriculum twice", "accuracy@rollouts"),
+        ),
         *_cheaper("toy_small", "filter alone"),
         *_cheaper("toy_small", SIZES_ALONE),
         *_cheaper("toy_small", "sizes and order alone"),
