@@ -15,7 +15,16 @@ ARMS = {
     "REINFORCE++, filter": Arm("reinforce_pp_ntf"),
 }
 RATES = {name: arm for name, arm in ARMS.items() if name not in (QUARTER, POSITIVES)}
-COLUMNS = ("lowest_late", "accuracy@flops", "entropy_quarters[0]", "entropy_quarters[-1]", "length_quarters[-1]")
+COLUMNS = (
+    "lowest_late",
+    "accuracy@flops",
+    "entropy_quarters[0]",
+    "entropy_quarters[-1]",
+    "length_quarters[-1]",
+    "truncated_quarters[-1]",
+)
+LOW_COLUMNS = ("start", *COLUMNS, "grad_norm_quarters[0]", "grad_norm_quarters[-1]")
+FILTERED = {name: ARMS[name] for name in ("GRPO", "C-RF, filter", "REINFORCE++, filter")}
 SINGLES = ("train.groups_per_step=128", "train.group_size=1")
 
 
@@ -73,12 +82,25 @@ NTF = Claim(
             columns=COLUMNS,
         ),
         "toy_low": Setting(
-            "the toy with words of 10 to 14 letters, hardly ever solved at the start",
+            "the toy with words of 10 to 14 letters, one of ten solved at the start",
             TOY,
-            {arm: ARMS[arm] for arm in ("GRPO", "C-RF, filter", "REINFORCE++, filter")},
-            cpu_seconds=70,
+            FILTERED,
+            cpu_seconds=37,
             settings=(OWN_START, "task.params.min_length=10"),
-            columns=COLUMNS,
+            columns=LOW_COLUMNS,
+        ),
+        "toy_lowest": Setting(
+            "the toy with words of 17 to 20 letters, one of fifty solved at the start",
+            TOY,
+            FILTERED,
+            cpu_seconds=60,
+            settings=(
+                OWN_START,
+                "task.params.min_length=17",
+                "task.params.max_length=20",
+                "engine.max_new_tokens=32",
+            ),
+            columns=LOW_COLUMNS,
         ),
         "toy_rate_5e-4": Setting(
             "the toy at its rate",
@@ -103,7 +125,10 @@ NTF = Claim(
         *_beyond_controls("toy_rate_1e-3", POSITIVES, QUARTER),
         *_stable("smollm2"),
         *_beyond_controls("smollm2", POSITIVES),
-        _above("toy_low", "C-RF ends above REINFORCE++, both filtered", "C-RF, filter", "REINFORCE++, filter"),
+        *(
+            _above(setting, "C-RF ends above REINFORCE++, both filtered", "C-RF, filter", "REINFORCE++, filter")
+            for setting in ("toy_low", "toy_lowest")
+        ),
         *_stable("toy_rate_5e-4"),
         *_stable("toy_rate_2e-3"),
     ),
