@@ -90,7 +90,7 @@ NTF = Claim(
             columns=LOW_COLUMNS,
         ),
         "toy_lowest": Setting(
-            "the toy with words of 17 to 20 letters, one of fifty solved at the start",
+            "the toy with words of 17 to 20 letters, one of twenty solved at the start",
             TOY,
             FILTERED,
             cpu_seconds=60,
