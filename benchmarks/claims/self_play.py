@@ -111,6 +111,12 @@ SELF_PLAY = Claim(
         _ends_above("game", "unsolved refused", "fixed proposer, unsolved refused"),
         _ends_above("verifier", "unsolved refused", "unsolved refused, no check"),
         *(_above("noise", arm) for arm in NOISE if arm != "self-play"),
+        Finding(
+            "more of the accepted questions are right at the end than with noise 0",
+            "noise",
+            Value("self-play", "play_right[-1]"),
+            Value("noise 0", "play_right[-1]"),
+        ),
         *(_above("fills", arm) for arm in FILLS if arm != "self-play"),
     ),
     headlines=(
