@@ -47,7 +47,7 @@ COLUMNS = (
 
 
 def _setting(words: str, arms: dict[str, Arm], *, fast: tuple[str, ...] = ()) -> Setting:
-    return Setting(words, WORLD, arms, cpu_seconds=95, settings=(OWN_START, FINAL_WORLD), columns=COLUMNS, fast=fast)
+    return Setting(words, WORLD, arms, cpu_seconds=85, settings=(OWN_START, FINAL_WORLD), columns=COLUMNS, fast=fast)
 
 
 def _above(setting: str, arm: str) -> Finding:
