@@ -102,10 +102,21 @@ RECYCLING = Claim(
         "toy_many": Setting(
             "the toy, eleven visits of a pool of 512",
             TOY,
-            {**ARMS, "recycling, reset below a quarter": Arm("recycle")},
-            cpu_seconds=25,
+            {
+                **{name: arm for name, arm in ARMS.items() if name != "recycling"},
+                "recycling, reset below a quarter": Arm("recycle"),
+            },
+            cpu_seconds=18,
             settings=(OWN_START, "task.pool_size=512"),
             columns=COLUMNS,
+        ),
+        "toy_many_no_reset": Setting(
+            "the toy, the same pool without a reset",
+            TOY,
+            {name: ARMS[name] for name in ("GRPO", "recycling")},
+            cpu_seconds=12,
+            settings=(OWN_START, "task.pool_size=512"),
+            columns=("rollouts", *COLUMNS),
         ),
         "smollm2_hard": Setting(
             "SmolLM2 on arithmetic that is mostly all wrong, two visits of a pool of 560",
@@ -138,9 +149,10 @@ RECYCLING = Claim(
         *(_ahead("search", "recycling", arm) for arm in ("GRPO", "Bounded DAPO")),
         _ahead("search", AS_MANY_UPDATES, "GRPO"),
         *_beyond_null("search"),
-        _ahead("toy_many", "recycling", "GRPO"),
         _ahead("toy_many", "recycling, reset below a quarter", "GRPO"),
-        _ahead("toy_many", "soft recycling", "recycling"),
+        _ahead("toy_many", "recycling, reset below a quarter", "Bounded DAPO"),
+        _ahead("toy_many", "soft recycling", "recycling, reset below a quarter"),
+        _ahead("toy_many_no_reset", "recycling", "GRPO"),
     ),
     headlines=(
         "recycling ends above GRPO at equal rollouts",
