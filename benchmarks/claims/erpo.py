@@ -11,6 +11,8 @@ ARMS = {
     "raised temperature alone": Arm("erpo", (BASE, "reactivation.kind=off")),
     "GRPO": Arm("grpo"),
 }
+ON_GRPO = "ERPO on GRPO"
+"""Added after the other arms had been seen on the toy: is it the updates that ERPO lacks there?"""
 COLUMNS = (
     "lowest_late",
     "all_correct_quarters[0]",
@@ -66,20 +68,23 @@ ERPO = Claim(
         "toy": Setting(
             "the toy with words of 2 to 14 letters, trained for long",
             TOY,
-            ARMS,
-            cpu_seconds=60,
+            {**ARMS, ON_GRPO: Arm("erpo")},
+            cpu_seconds=39,
             settings=(OWN_START, "train.rollouts=45056"),
             columns=COLUMNS,
         ),
     },
-    findings=tuple(
-        finding
-        for setting in ("toy_easy", "smollm2_easy", "toy")
-        for finding in (
-            _signal(setting),
-            *(_ahead(setting, arm) for arm in ("ERPO", "virtual failure alone", "raised temperature alone")),
-            _ahead(setting, "ERPO", "GRPO"),
-        )
+    findings=(
+        *(
+            finding
+            for setting in ("toy_easy", "smollm2_easy", "toy")
+            for finding in (
+                _signal(setting),
+                *(_ahead(setting, arm) for arm in ("ERPO", "virtual failure alone", "raised temperature alone")),
+                _ahead(setting, "ERPO", "GRPO"),
+            )
+        ),
+        _ahead("toy", ON_GRPO, "GRPO"),
     ),
     headlines=(
         "a raised temperature brings signal back to solved prompts, beyond what they have without it",
