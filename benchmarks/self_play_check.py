@@ -39,6 +39,9 @@ LATE_STEP = 60
 CHECKED = ("valid", "unanswerable", "known")
 """Verdicts of questions that were checked."""
 
+PARTS = {"planted": "--planted", "causes": "--runs DIR"}
+"""Parts of the results, and the option that measures each."""
+
 Line = dict[str, Any]
 
 
@@ -308,6 +311,8 @@ def main() -> None:
     if options.planted or options.runs:
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     if options.docs:
+        if missing := [option for part, option in PARTS.items() if part not in results]:
+            parser.error(f"{RESULTS} lacks a part of the page; measure it with {' and '.join(missing)}")
         arms.replace_block(PAGE, "self_play_check", page_block(results))
 
 
