@@ -130,7 +130,7 @@ RECYCLING = Claim(
             "the embedded search world with 2,000 entities, two visits of a pool of 3,424",
             SEARCH,
             _with_half({arm: ARMS[arm] for arm in IN_SHORT}, 32),
-            cpu_seconds=125,
+            cpu_seconds=84,
             settings=LARGER_WORLD,
             refused=REFUSED,
             columns=COLUMNS,
