@@ -111,6 +111,11 @@ def write(path: Path, results: Mapping[str, Sequence[Mapping[str, Any]]]) -> Non
     path.write_text("{\n" + ",\n".join(parts) + "\n}\n")
 
 
+def starts(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> set[float]:
+    """Accuracies of the start policies; runs of different ones are not paired."""
+    return {run["start"] for runs in results.values() for run in runs}
+
+
 def main() -> None:
     """Run what is missing and write the results, or write the pages from the results, or both."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -130,7 +135,10 @@ def main() -> None:
     results = json.loads(options.out.read_text()) if options.out.exists() else {}
     if options.runs:
         recipes = [BASE, *(recipe for recipe in chosen if recipe != BASE)]
-        results |= collect(options.runs, recipes, options.seeds, options.overrides, options.jobs)
+        found = collect(options.runs, recipes, options.seeds, options.overrides, options.jobs)
+        if starts(found) != starts(results or found):
+            parser.error(f"these runs begin with another start policy than those of {options.out}; give another --out")
+        results |= found
         write(options.out, results)
     if not results:
         parser.error(f"{options.out} does not exist; make the runs first with --runs DIR")
