@@ -107,7 +107,7 @@ def read(directory):
 
 
 def child(run, model, tokenizer):
-    """Make a run in this process, and keep its weights at the end."""
+    """Make a run in this process, and keep its weights at the end; returns the trainer."""
     from datasets import Dataset
     from trl import GRPOConfig
 
@@ -125,6 +125,7 @@ def child(run, model, tokenizer):
     trainer.train(resume_from_checkpoint=run.resume or None)
     if trainer.accelerator.is_main_process:
         trainer.save_model(str(Path(run.out, "end")))
+    return trainer
 
 
 def dying(moment, at):
@@ -220,6 +221,7 @@ def asked(runs):
 
 if __name__ == "__main__":
     if len(sys.argv) > 2:
-        child(Run(**json.loads(sys.argv[2])), *read(sys.argv[1]))
+        # Without this torch may abort a process that ends before the others (pytorch issue 190489).
+        child(Run(**json.loads(sys.argv[2])), *read(sys.argv[1])).accelerator.end_training()
     else:
         serve(sys.argv[1])
