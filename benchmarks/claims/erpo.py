@@ -12,7 +12,7 @@ ARMS = {
     "GRPO": Arm("grpo"),
 }
 ON_GRPO = "ERPO on GRPO"
-"""Added after the other arms had been seen on the toy: is it the updates that ERPO lacks there?"""
+"""Added after the other arms had been seen, on the toy and on the real model: is it the updates that ERPO lacks there?"""
 COLUMNS = (
     "lowest_late",
     "all_correct_quarters[0]",
@@ -59,7 +59,7 @@ ERPO = Claim(
         "smollm2_easy": Setting(
             "SmolLM2 on sums, products and differences of one digit and sums of two and one",
             REAL,
-            ARMS,
+            {**ARMS, ON_GRPO: Arm("erpo")},
             cpu_seconds=400,
             settings=('task.params.kinds=["1+1", "1*1", "1-1", "2+1"]', "eval.prompts=96", "task.pool_size=320"),
             seeds=3,
@@ -84,7 +84,7 @@ ERPO = Claim(
                 _ahead(setting, "ERPO", "GRPO"),
             )
         ),
-        _ahead("toy", ON_GRPO, "GRPO"),
+        *(_ahead(setting, ON_GRPO, "GRPO") for setting in ("smollm2_easy", "toy")),
     ),
     headlines=(
         "a raised temperature brings signal back to solved prompts, beyond what they have without it",
