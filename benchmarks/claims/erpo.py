@@ -12,7 +12,7 @@ ARMS = {
     "GRPO": Arm("grpo"),
 }
 ON_GRPO = "ERPO on GRPO"
-"""Added after the other arms had been seen, on the toy and on the real model: is it the updates that ERPO lacks there?"""
+"""Added after the other arms had been seen, on the toy and on SmolLM2: is it the updates that ERPO lacks there?"""
 COLUMNS = (
     "lowest_late",
     "all_correct_quarters[0]",
