@@ -121,7 +121,7 @@ RECYCLING = Claim(
         "smollm2_hard": Setting(
             "SmolLM2 on arithmetic that is mostly all wrong, two visits of a pool of 560",
             HARD,
-            {arm: ARMS[arm] for arm in IN_SHORT},
+            _with_half({arm: ARMS[arm] for arm in IN_SHORT}, 16),
             cpu_seconds=340,
             seeds=3,
             columns=COLUMNS,
@@ -145,7 +145,8 @@ RECYCLING = Claim(
         *(_ahead("smollm2_few", "recycling", arm) for arm in ("GRPO", "Bounded DAPO", "DAPO")),
         *_beyond_null("smollm2_few"),
         _ahead("smollm2_few", AS_MANY_UPDATES, "GRPO"),
-        _ahead("smollm2_hard", "recycling", "GRPO"),
+        *(_ahead("smollm2_hard", "recycling", arm) for arm in ("GRPO", "Bounded DAPO")),
+        _ahead("smollm2_hard", AS_MANY_UPDATES, "GRPO"),
         *(_ahead("search", "recycling", arm) for arm in ("GRPO", "Bounded DAPO")),
         _ahead("search", AS_MANY_UPDATES, "GRPO"),
         *_beyond_null("search"),
