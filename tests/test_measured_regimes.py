@@ -188,7 +188,7 @@ def test_the_page_leaves_out_details_where_it_would_not_fit(tiny, monkeypatch):
     monkeypatch.setattr(what_works, "SCREEN", 1)
     shorter = what_works.page(found)
     assert "these ended above `grpo`: `dapo` in 1 of 1 ([1](evidence/tiny.md#the-toy))." in shorter
-    assert "| DAPO ends above | [1](evidence/tiny.md#the-toy) |  |  |  |" in shorter
+    assert "| DAPO ends above | [the](evidence/tiny.md#the-toy) |  |  |  |" in shorter
     assert "+0.188" in tiny
     assert "+0.188" not in shorter
 

@@ -20,7 +20,7 @@ PAGE = arms.ROOT / "docs" / "what_works_when.md"
 SCREEN, WIDTH = 45, 128
 """Lines of a screen, and letters of a line, without the addresses of links."""
 SIZES, PLACES, LINKS = 2, 1, 0
-"""Details: where, and how large a difference is; where; a link to each place."""
+"""Details: where, and how large a difference is; where; a link to each place, and of claims its first word."""
 MOST_NAMED = 8
 """Recipes without a difference that are named."""
 COLUMNS = {
@@ -167,7 +167,7 @@ def _rows(claim: Claim, found: Found, *, detail: int) -> Iterator[str]:
 def _places_of(claim: Claim, found: Iterable[tuple[Finding, Verdict]], *, detail: int) -> str:
     pages = [(f"evidence/{claim.name}.md#{one.setting.replace('_', '-')}", one, made) for one, made in found]
     if detail == LINKS:
-        return _numbered([page for page, _, _ in pages])
+        return ", ".join(f"[{one.setting.partition('_')[0]}]({page})" for page, one, _ in pages)
     return "; ".join(
         f"[{one.setting.replace('_', ' ')}]({page}){_size(one, made) if detail == SIZES else ''}"
         for page, one, made in pages
