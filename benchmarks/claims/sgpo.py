@@ -22,7 +22,13 @@ ARMS = {
     "sGPO on GRPO": Arm("sgpo", ("train.groups_per_step=32",)),
     "GRPO, groups of 8": Arm("grpo", EIGHT_OF_32),
 }
-REAL_ARMS = {arm: one for arm, one in ARMS.items() if arm not in ("sGPO on GRPO", UNSOLVED_KEPT)}
+EASY_FIRST, HARD_FIRST = "sGPO, equal rollouts a step", "the same, hard to easy"
+"""Added after the other arms had been seen on SmolLM2: is it the order, or the updates that small groups make?"""
+REAL_ARMS = {
+    **{arm: one for arm, one in ARMS.items() if arm not in ("sGPO on GRPO", UNSOLVED_KEPT)},
+    EASY_FIRST: Arm("sgpo", (BASE, "train.groups_per_step=32", "phases.constant=rollouts")),
+    HARD_FIRST: Arm("sgpo", (BASE, "train.groups_per_step=32", "phases.constant=rollouts", "phases.order=hard_first")),
+}
 COLUMNS = ("flops@target", "flops_paper@target", "tokens@target", "flops_paper", "profile_tokens", "lowest_late")
 ACCOUNTS = {"flops": "our account", "flops_paper": "the paper's account"}
 
@@ -110,6 +116,12 @@ SGPO = Claim(
             "smollm2",
             Value("sGPO, the curriculum twice", "accuracy@rollouts"),
             Value("sGPO, hard to easy", "accuracy@rollouts"),
+        ),
+        Finding(
+            "easy to hard ends above hard to easy, with equal rollouts a step",
+            "smollm2",
+            Value(EASY_FIRST, "accuracy@rollouts"),
+            Value(HARD_FIRST, "accuracy@rollouts"),
         ),
     ),
     headlines=(
