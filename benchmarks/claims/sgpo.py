@@ -4,6 +4,7 @@ from claims.claim import Arm, Claim, Finding, Setting, Value
 from claims.recycling import OWN_START, REAL, TOY
 
 BASE = "base=dapo"
+HARD_ORDER = "phases.order=hard_first"
 EIGHT = ("sizes.minimum=8", "sizes.maximum=8")
 UNFILTERED = ("profile.trivial_above=1", "profile.unsolved_share=1")
 EIGHT_OF_32 = ("train.group_size=8", "train.groups_per_step=32")
@@ -18,16 +19,20 @@ ARMS = {
     "filter alone": Arm("sgpo", (BASE, "train.groups_per_step=32", *EIGHT)),
     SIZES_ALONE: Arm("dapo", ("train.groups_per_step=32", "sizes.rule=inverse_success")),
     "sizes and order alone": Arm("sgpo", (BASE, "train.groups_per_step=32", *UNFILTERED)),
-    "sGPO, hard to easy": Arm("sgpo", (BASE, "train.groups_per_step=32", "phases.order=hard_first")),
+    "sGPO, hard to easy": Arm("sgpo", (BASE, "train.groups_per_step=32", HARD_ORDER)),
     "sGPO on GRPO": Arm("sgpo", ("train.groups_per_step=32",)),
     "GRPO, groups of 8": Arm("grpo", EIGHT_OF_32),
 }
-EASY_FIRST, HARD_FIRST = "sGPO, equal rollouts a step", "the same, hard to easy"
-"""Added after the other arms had been seen on SmolLM2: is it the order, or the updates that small groups make?"""
+EQUAL_STEPS = ("train.groups_per_step=32", "phases.constant=rollouts")
+SAME_ORDERS = {
+    "sGPO, equal rollouts a step": (BASE, *EQUAL_STEPS),
+    "sGPO on GRPO, equal rollouts a step": EQUAL_STEPS,
+}
+"""Added after the arms before had been seen on SmolLM2: is it the order, or the updates that an order makes?"""
 REAL_ARMS = {
     **{arm: one for arm, one in ARMS.items() if arm not in ("sGPO on GRPO", UNSOLVED_KEPT)},
-    EASY_FIRST: Arm("sgpo", (BASE, "train.groups_per_step=32", "phases.constant=rollouts")),
-    HARD_FIRST: Arm("sgpo", (BASE, "train.groups_per_step=32", "phases.constant=rollouts", "phases.order=hard_first")),
+    **{arm: Arm("sgpo", settings) for arm, settings in SAME_ORDERS.items()},
+    **{f"{arm}, hard to easy": Arm("sgpo", (*settings, HARD_ORDER)) for arm, settings in SAME_ORDERS.items()},
 }
 COLUMNS = ("flops@target", "flops_paper@target", "tokens@target", "flops_paper", "profile_tokens", "lowest_late")
 ACCOUNTS = {"flops": "our account", "flops_paper": "the paper's account"}
@@ -56,6 +61,12 @@ def _unfiltered(setting: str) -> Finding:
         Value("sizes and order alone", key),
         Value("sGPO, the curriculum twice", key),
     )
+
+
+def _easy_first(setting: str, arm: str, turned: str) -> Finding:
+    words = "easy to hard ends above hard to easy"
+    of = "" if arm not in SAME_ORDERS else f": {arm}"
+    return Finding(f"{words}{of}", setting, Value(arm, "accuracy@rollouts"), Value(turned, "accuracy@rollouts"))
 
 
 SGPO = Claim(
@@ -99,30 +110,15 @@ SGPO = Claim(
         *_cheaper("toy_small", "filter alone"),
         *_cheaper("toy_small", SIZES_ALONE),
         *_cheaper("toy_small", "sizes and order alone"),
-        Finding(
-            "easy to hard ends above hard to easy",
-            "toy_small",
-            Value("sGPO, the curriculum twice", "accuracy@rollouts"),
-            Value("sGPO, hard to easy", "accuracy@rollouts"),
-        ),
+        _easy_first("toy_small", "sGPO, the curriculum twice", "sGPO, hard to easy"),
         *(
             one
             for arm in ("sGPO, the curriculum twice", "filter alone", SIZES_ALONE)
             for one in _cheaper("smollm2", arm)
         ),
         _unfiltered("smollm2"),
-        Finding(
-            "easy to hard ends above hard to easy",
-            "smollm2",
-            Value("sGPO, the curriculum twice", "accuracy@rollouts"),
-            Value("sGPO, hard to easy", "accuracy@rollouts"),
-        ),
-        Finding(
-            "easy to hard ends above hard to easy, with equal rollouts a step",
-            "smollm2",
-            Value(EASY_FIRST, "accuracy@rollouts"),
-            Value(HARD_FIRST, "accuracy@rollouts"),
-        ),
+        _easy_first("smollm2", "sGPO, the curriculum twice", "sGPO, hard to easy"),
+        *(_easy_first("smollm2", arm, f"{arm}, hard to easy") for arm in SAME_ORDERS),
     ),
     headlines=(
         "sGPO, the curriculum twice reaches what DAPO ends with at fewer FLOPs, profile included, by our account",
