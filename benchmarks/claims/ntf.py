@@ -75,7 +75,7 @@ NTF = Claim(
         "smollm2": Setting(
             "SmolLM2 on mixed arithmetic, 24 steps",
             REAL,
-            {name: _single(arm) for name, arm in ARMS.items() if name != QUARTER},
+            {name: _single(arm) for name, arm in ARMS.items()},
             cpu_seconds=700,
             settings=("train.rollouts=3072",),
             seeds=3,
@@ -124,7 +124,7 @@ NTF = Claim(
         *_stable("toy_rate_1e-3"),
         *_beyond_controls("toy_rate_1e-3", POSITIVES, QUARTER),
         *_stable("smollm2"),
-        *_beyond_controls("smollm2", POSITIVES),
+        *_beyond_controls("smollm2", POSITIVES, QUARTER),
         *(
             _above(setting, "C-RF ends above REINFORCE++, both filtered", "C-RF, filter", "REINFORCE++, filter")
             for setting in ("toy_low", "toy_lowest")
