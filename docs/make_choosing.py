@@ -28,6 +28,7 @@ from rekindle.planning.chooser import AXES, Standing, standings  # noqa: E402
 from rekindle.planning.measured import BASE, Comparison, MeasuredRegime, regime_of_json  # noqa: E402
 from rekindle.recipes import RECIPES, resolve  # noqa: E402
 from rekindle.statistics.words import NO_DIFFERENCE  # noqa: E402
+from rekindle.types import UserError  # noqa: E402
 
 PAGE = ROOT / "docs" / "choosing.md"
 WHAT_WORKS = what_works.PAGE
@@ -153,7 +154,11 @@ def texts(found: list[dict[str, Any]]) -> dict[Path, str]:
 
 def main() -> None:
     """Write the file and the pages."""
-    for path, text in texts(entries()).items():
+    try:
+        found = texts(entries())
+    except UserError as error:
+        sys.exit(f"make_choosing: {error}")
+    for path, text in found.items():
         path.write_text(text, encoding="utf-8")
 
 

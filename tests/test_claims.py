@@ -369,14 +369,23 @@ def test_results_are_read_as_they_were_written_with_a_run_on_a_line(tmp_path):
     results = {"machine": "a machine", "settings": {"s": RESULTS, "t": {"GRPO": {"0": {"curve": []}}}}}
     file = tmp_path / "results" / "tiny.json"
     command.write(file, results)
-    assert command.read(file) == results
+    assert command.read(TINY, file) == results
     assert sum('"curve"' in line for line in file.read_text().splitlines()) == 7
-    assert command.read(tmp_path / "none.json") == {"settings": {}}
+    assert command.read(TINY, tmp_path / "none.json") == {"settings": {}}
+
+
+def test_numbers_of_an_arm_with_another_name_are_refused_unless_it_is_measured_again(tmp_path):
+    file = tmp_path / "tiny.json"
+    command.write(file, {"machine": "a machine", "settings": {"s": {**RESULTS, "once ours": RESULTS["ours"]}}})
+    remedy = r"python benchmarks/claims tiny --only s$"
+    with pytest.raises(UserError, match=rf"has numbers of 'once ours', which is no arm of s; .*: {remedy}"):
+        command.read(TINY, file)
+    assert "once ours" in command.read(TINY, file, replaced="s")["settings"]["s"]
 
 
 @pytest.mark.parametrize("claim", command.CLAIMS.values(), ids=lambda one: one.name)
 def test_pages_say_what_was_measured(claim):
-    results = command.read(claim.results)
+    results = command.read(claim)
     written = arms.block(claim.page.read_text(encoding="utf-8"), command.BLOCK)
     assert written == block(claim, results), f"run: python benchmarks/claims {claim.name} --docs"
     for name, by_arm in results["settings"].items():
@@ -393,7 +402,7 @@ def test_the_front_page_has_the_ratios_of_the_combination(setting, arm, key):
     (finding,) = [
         one for one in claim.findings if (one.setting, one.theirs) == (setting, Value(arm, key)) and one.as_ratio
     ]
-    limits = values.verdict(finding, command.read(claim.results)["settings"][setting]).paired
+    limits = values.verdict(finding, command.read(claim)["settings"][setting]).paired
     low, high = limits.t.exponential().low, limits.t.exponential().high
     front = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     assert f"x {math.exp(limits.mean):.2f} ({low:.2f} to {high:.2f})" in front
@@ -424,7 +433,7 @@ def test_mistakes_are_told_in_a_sentence(tmp_path, monkeypatch, capsys):
     assert 'train.learning_rate = "fast": input should be a valid number' in capsys.readouterr().err
     broken.write_text('{"settings": ')
     with pytest.raises(UserError, match=r"is no JSON .*; take it from git again"):
-        command.read(broken)
+        command.read(TINY, broken)
 
 
 def test_a_failed_run_does_not_stop_the_next_setting(tmp_path, monkeypatch, capsys):

@@ -130,7 +130,7 @@ def test_every_measured_setting_with_given_prompts_is_a_regime():
     measured = {
         f"{claim.name}/{name}"
         for claim in command.CLAIMS.values()
-        for name in command.read(claim.results)["settings"]
+        for name in command.read(claim)["settings"]
         if claim.name != "self_play"
     }
     assert names == measured

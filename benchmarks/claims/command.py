@@ -100,14 +100,26 @@ def collect(part: Part, runs: Path, *, fast: bool) -> dict[str, dict[str, Any]]:
     return found
 
 
-def read(file: Path) -> dict[str, Any]:
-    """The numbers of a claim; none where it was not measured."""
+def read(claim: Claim, file: Path | None = None, *, replaced: str | None = None) -> dict[str, Any]:
+    """The numbers of a claim; none where it was not measured.
+
+    Args:
+        claim: Whose arms the numbers must be of.
+        file: Where they are; None: the results kept with the claim.
+        replaced: A setting that is measured again, whose arms may have had other names.
+    """
+    file = file or claim.results
     if not file.exists():
         return {"settings": {}}
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        results: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{file} is no JSON ({error}); take it from git again, or delete it and --collect") from None
+    for name in (one for one in claim.settings if one in results["settings"] and one != replaced):
+        if unknown := [arm for arm in results["settings"][name] if arm not in claim.settings[name].arms]:
+            remedy = f"name it as before, or measure again with: python benchmarks/claims {claim.name} --only {name}"
+            raise UserError(f"{file} has numbers of {unknown[0]!r}, which is no arm of {name}; {remedy}")
+    return results
 
 
 def write(file: Path, results: Mapping[str, Any]) -> None:
@@ -193,7 +205,7 @@ def _do(options: argparse.Namespace, chosen: Sequence[Claim], parser: argparse.A
         return 0
     if options.docs:
         for claim in chosen:
-            publish(claim, read(claim.results))
+            publish(claim, read(claim))
         return 0
     try:
         return _measure(parts, options.runs, options.jobs, fast=options.fast)
@@ -227,7 +239,7 @@ def keep(part: Part, runs: Path, *, fast: bool) -> None:
     if not found:
         return
     file = runs / "fast" / f"{claim.name}.json" if fast else claim.results
-    settings = {**read(file)["settings"], name: found}
+    settings = {**read(claim, file, replaced=name)["settings"], name: found}
     results = {"machine": machine(), "settings": {one: settings[one] for one in claim.settings if one in settings}}
     write(file, results)
     print(f"\n{claim.title}\n\n{block(claim, results)}")

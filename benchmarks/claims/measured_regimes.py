@@ -36,7 +36,7 @@ Entry = dict[str, Any]
 def claimed_regimes() -> Iterator[Entry]:
     """A regime for every measured setting with given prompts, in the order of the claims."""
     for claim in CLAIMS.values():
-        measured = read(claim.results)["settings"]
+        measured = read(claim)["settings"]
         for name, setting in claim.settings.items():
             if name in measured and not _creates_prompts(setting):
                 yield regime(claim, name, setting, measured[name])

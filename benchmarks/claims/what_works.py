@@ -80,7 +80,7 @@ def _page(regimes: Sequence[MeasuredRegime], *, detail: int) -> str:
     missing = []
     for claim in CLAIMS.values():
         parts += _rows(claim, _verdicts(claim), detail=detail)
-        if any(setting not in read(claim.results)["settings"] for setting in claim.settings):
+        if any(setting not in read(claim)["settings"] for setting in claim.settings):
             missing.append(f"[{claim.title.partition(':')[0]}](evidence/{claim.name}.md)")
     if missing:
         parts.append(f"\nNot measured yet, in whole or in part: {', '.join(missing)}.")
@@ -145,7 +145,7 @@ def _places(found: Sequence[Standing], number: int, *, of_cost: bool) -> str:
 
 def _verdicts(claim: Claim) -> Found:
     """The findings whose setting was measured, by verdict."""
-    measured, found = read(claim.results)["settings"], dict[str, list[tuple[Finding, Verdict]]]()
+    measured, found = read(claim)["settings"], dict[str, list[tuple[Finding, Verdict]]]()
     for finding in claim.findings:
         if finding.setting in measured:
             made = verdict(finding, measured[finding.setting])
