@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from machine import machine
 from rekindle.cli.options import add_config, resolved
 from rekindle.comparison.curves import Curve
 from rekindle.comparison.drawing import on_one_grid, standalone
@@ -115,7 +116,12 @@ class _Records:
         before, after = ("train",), ("--out", str(status.run.directory))
         arguments = list(status.run.command[len(before) : -len(after)])
         today = datetime.now(UTC).date().isoformat()
-        record = {"arguments": arguments, "exit": ENDINGS[status.state], "date": today}
+        record = {
+            "arguments": arguments,
+            "exit": ENDINGS[status.state],
+            "date": today,
+            "machine": machine(),
+        }
         (status.run.directory / DONE).write_text(json.dumps(record))
         if not self._keep_checkpoints:
             shutil.rmtree(status.run.directory / "checkpoints", ignore_errors=True)
@@ -152,25 +158,33 @@ def cpu_seconds(steps: Iterable[Mapping[str, Any]]) -> float:
 
 
 def made(run: Run) -> dict[str, str]:
-    """Date and revision of a run made by ``train``."""
+    """Date, revision and machine of a run made by ``train``."""
+    record = json.loads((run.directory / DONE).read_text())
     return {
-        "date": json.loads((run.directory / DONE).read_text())["date"],
+        "date": record["date"],
         "revision": run.info["git_revision"][:REVISION_LETTERS],
+        "machine": record.get("machine", ""),
     }
 
 
 @functools.cache
 def made_now() -> dict[str, str]:
-    """Date and revision of what this process measures itself."""
+    """Date, revision and machine of what this process measures itself."""
     command = ["git", "rev-parse", f"--short={REVISION_LETTERS}", "HEAD"]
     revision = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
-    return {"date": datetime.now(UTC).date().isoformat(), "revision": revision}
+    return {"date": datetime.now(UTC).date().isoformat(), "revision": revision, "machine": machine()}
 
 
 def made_words(measured: Iterable[Mapping[str, Any]]) -> str:
-    """A sentence with the dates and revisions of all that was measured."""
-    found = sorted({(one["date"], one["revision"]) for one in measured})
-    return f"Measured {', '.join(f'{date} at revision {revision}' for date, revision in found)}."
+    """A sentence with the dates, revisions and machines of all that was measured; the oldest name no machine."""
+    found: dict[str, set[tuple[str, str]]] = {}
+    for one in measured:
+        found.setdefault(one.get("machine", ""), set()).add((one["date"], one["revision"]))
+    parts = []
+    for name, made in sorted(found.items()):
+        when = ", ".join(f"{date} at revision {revision}" for date, revision in sorted(made))
+        parts.append(f"{when}, on {name}" if name else when)
+    return f"Measured {'; '.join(parts)}."
 
 
 def accuracies(lines: Sequence[dict[str, Any]]) -> dict[str, float]:

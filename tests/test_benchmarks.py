@@ -216,15 +216,20 @@ def test_finished_runs_are_kept_and_others_refused(tmp_path):
         arms.train(["b.toml"], tmp_path)
 
 
-def test_a_table_names_every_date_and_revision():
+def test_a_table_names_every_date_revision_and_machine():
     runs = [{"date": "2026-11-28", "revision": "b"}, {"date": "2026-11-27", "revision": "a"}]
     assert arms.made_words([*runs, *runs]) == "Measured 2026-11-27 at revision a, 2026-11-28 at revision b."
+    named = [{**run, "machine": "2 cores"} for run in runs]
+    words = "Measured 2026-11-27 at revision a; 2026-11-27 at revision a, 2026-11-28 at revision b, on 2 cores."
+    assert arms.made_words([runs[1], *named]) == words
 
 
 def test_a_run_knows_when_and_with_what_it_was_made(tmp_path):
-    (tmp_path / arms.DONE).write_text(json.dumps({"arguments": [], "exit": 0, "date": "2026-11-28"}))
+    (tmp_path / arms.DONE).write_text(
+        json.dumps({"arguments": [], "exit": 0, "date": "2026-11-28", "machine": "2 cores"})
+    )
     made = arms.made(Run(tmp_path, {}, {"git_revision": "0123456789abcdef"}, []))
-    assert made == {"date": "2026-11-28", "revision": "012345678"}
+    assert made == {"date": "2026-11-28", "revision": "012345678", "machine": "2 cores"}
 
 
 def measured(path):

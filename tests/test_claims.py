@@ -353,7 +353,7 @@ TINY = Claim(
 def test_a_block_by_hand():
     sample = {"step": 9, "prompt": "ab>", "completion": "b|a", "reward": 0.0, "truncated": True}
     results = {**RESULTS, "ours": {**RESULTS["ours"], "0": {**RESULTS["ours"]["0"], "samples": [sample, sample]}}}
-    text = block(TINY, {"machine": "a machine", "settings": {"s": results}})
+    text = block(TINY, {"settings": {"s": results}})
     # Late means .67, .855 and .585 against .57, .67 and .485.
     assert "| **holds** | ours: 0.703 ± 0.138 (accuracy) | GRPO: 0.575 ± 0.093 (accuracy) | +0.128 (+0.006" in text
     assert "| ours rises there | another | not measured yet |" in text
@@ -366,7 +366,7 @@ def test_a_block_by_hand():
 
 
 def test_results_are_read_as_they_were_written_with_a_run_on_a_line(tmp_path):
-    results = {"machine": "a machine", "settings": {"s": RESULTS, "t": {"GRPO": {"0": {"curve": []}}}}}
+    results = {"settings": {"s": RESULTS, "t": {"GRPO": {"0": {"curve": []}}}}}
     file = tmp_path / "results" / "tiny.json"
     command.write(file, results)
     assert command.read(TINY, file) == results
@@ -376,7 +376,7 @@ def test_results_are_read_as_they_were_written_with_a_run_on_a_line(tmp_path):
 
 def test_numbers_of_an_arm_with_another_name_are_refused_unless_it_is_measured_again(tmp_path):
     file = tmp_path / "tiny.json"
-    command.write(file, {"machine": "a machine", "settings": {"s": {**RESULTS, "once ours": RESULTS["ours"]}}})
+    command.write(file, {"settings": {"s": {**RESULTS, "once ours": RESULTS["ours"]}}})
     remedy = r"python benchmarks/claims tiny --only s$"
     with pytest.raises(UserError, match=rf"has numbers of 'once ours', which is no arm of s; .*: {remedy}"):
         command.read(TINY, file)

@@ -28,7 +28,6 @@ import arms
 from claims.claim import Claim, PlannedRun
 from claims.combination import COMBINATION
 from claims.erpo import ERPO
-from claims.machine import machine
 from claims.ntf import NTF
 from claims.numbers import measured
 from claims.page import block, curves
@@ -125,7 +124,7 @@ def read(claim: Claim, file: Path | None = None, *, replaced: str | None = None)
 def write(file: Path, results: Mapping[str, Any]) -> None:
     """Write the numbers of a claim, a run on a line."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    text = ["{", f'"machine": {json.dumps(results["machine"])},', '"settings": {']
+    text = ['{"settings": {']
     text.append(",\n".join(_lines(results["settings"])))
     file.write_text("\n".join([*text, "}}"]) + "\n", encoding="utf-8")
 
@@ -240,7 +239,7 @@ def keep(part: Part, runs: Path, *, fast: bool) -> None:
         return
     file = runs / "fast" / f"{claim.name}.json" if fast else claim.results
     settings = {**read(claim, file, replaced=name)["settings"], name: found}
-    results = {"machine": machine(), "settings": {one: settings[one] for one in claim.settings if one in settings}}
+    results = {"settings": {one: settings[one] for one in claim.settings if one in settings}}
     write(file, results)
     print(f"\n{claim.title}\n\n{block(claim, results)}")
     if not fast:

@@ -15,7 +15,7 @@ __all__ = ["NOT_MEASURED", "block", "curves"]
 
 NOT_MEASURED = "Not measured yet.\n"
 Measured = Mapping[str, Any]
-"""``settings``: setting -> arm -> seed -> numbers, and ``machine``."""
+"""``settings``: setting -> arm -> seed -> numbers."""
 
 COLUMNS = {
     "accuracy@rollouts": ("accuracy", ".3f"),
@@ -244,8 +244,8 @@ def _made(measured: Measured) -> str:
     return (
         "Accuracy is sampled at temperature 1 on held-out prompts, the mean of the evaluations in the last 15 % of the "
         "cost that all runs of a setting reached; means ± standard deviations over seeds. CPU and wall seconds "
-        f"of a table are without evaluation; other work ran beside. {arms.made_words(runs)} {hours:.1f} CPU hours on "
-        f"{measured['machine']}.\n"
+        f"of a table are without evaluation; other work ran beside. {arms.made_words(runs)} {hours:.1f} CPU "
+        "hours.\n"
     )
 
 

@@ -29,7 +29,6 @@ import torch
 import arms
 from claims.claim import Claim
 from claims.command import collect
-from claims.machine import machine
 from claims.page import block
 from gpu.larger import LARGER
 from gpu.models import DRY_SHAPE, SHAPE, random_policy
@@ -99,7 +98,6 @@ def _measure(options: argparse.Namespace) -> int:
         )
     results: dict[str, Any] = {
         **arms.made_now(),
-        "machine": machine(),
         "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         "dry_run": options.dry_run,
     }
@@ -182,7 +180,7 @@ def _claim(claim: Claim, options: argparse.Namespace) -> dict[str, Any]:
     made = _chosen(claim, options)
     [(name, setting)] = made.settings.items()
     arms.run_all([(run.arguments, options.runs / run.place) for run in setting.runs(name)], jobs=1)
-    found = {"machine": machine(), "settings": {name: collect((made, name), options.runs, fast=False)}}
+    found = {"settings": {name: collect((made, name), options.runs, fast=False)}}
     print(f"\n{claim.title}\n\n{block(made, found)}")
     return found
 
