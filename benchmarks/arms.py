@@ -176,15 +176,15 @@ def made_now() -> dict[str, str]:
 
 
 def made_words(measured: Iterable[Mapping[str, Any]]) -> str:
-    """A sentence with the dates, revisions and machines of all that was measured; the oldest name no machine."""
+    """A sentence with the dates, revisions and machines of all that was measured; the oldest have none of them."""
     found: dict[str, set[tuple[str, str]]] = {}
-    for one in measured:
+    for one in (one for one in measured if "date" in one):
         found.setdefault(one.get("machine", ""), set()).add((one["date"], one["revision"]))
     parts = []
     for name, made in sorted(found.items()):
         when = ", ".join(f"{date} at revision {revision}" for date, revision in sorted(made))
         parts.append(f"{when}, on {name}" if name else when)
-    return f"Measured {'; '.join(parts)}."
+    return f"Measured {'; '.join(parts)}." if parts else "Date and revision were not kept."
 
 
 def accuracies(lines: Sequence[dict[str, Any]]) -> dict[str, float]:

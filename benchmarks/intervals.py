@@ -10,6 +10,7 @@ Accuracies of a seed are normal, and both arms share a part of the seed's noise.
 import argparse
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -49,12 +50,15 @@ def measure(seeds: int, pairs: int) -> dict[str, float]:
     return {kind: count / pairs for kind, count in excluded.items()}
 
 
-def table(results: Mapping[str, Mapping[str, float]], pairs: int) -> str:
+def table(results: Mapping[str, Any]) -> str:
     """The table of the page."""
     lines = [["seeds", *KINDS.values()]]
-    lines += [[seeds, *(f"{100 * shares[kind]:.1f} %" for kind in KINDS)] for seeds, shares in results.items()]
+    lines += [
+        [seeds, *(f"{100 * shares[kind]:.1f} %" for kind in KINDS)] for seeds, shares in results["shares"].items()
+    ]
     return (
-        arms.markdown_table(lines) + f"\nOf {pairs:,} pairs of equal arms each; 5 % is what an interval of 95 % says.\n"
+        f"{arms.markdown_table(lines)}\nOf {results['pairs']:,} pairs of equal arms each; 5 % is what an interval of "
+        f"95 % says. {arms.made_words([results['made']])}\n"
     )
 
 
@@ -65,12 +69,12 @@ def main() -> None:
     parser.add_argument("--docs", action="store_true", help="write the page's block from the results")
     options = parser.parse_args()
     if options.docs:
-        kept = json.loads(RESULTS.read_text(encoding="utf-8"))
-        arms.replace_block(PAGE, BLOCK, table(kept["shares"], kept["pairs"]))
+        arms.replace_block(PAGE, BLOCK, table(json.loads(RESULTS.read_text(encoding="utf-8"))))
         return
     shares = {str(seeds): measure(seeds, options.pairs) for seeds in SEEDS}
-    RESULTS.write_text(json.dumps({"pairs": options.pairs, "shares": shares}, indent=1) + "\n", encoding="utf-8")
-    print(table(shares, options.pairs))
+    results = {"made": arms.made_now(), "pairs": options.pairs, "shares": shares}
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    print(table(results))
 
 
 if __name__ == "__main__":

@@ -78,12 +78,12 @@ def compare(pairs: Sequence[Pair]) -> dict[str, int]:
     return dict(counts)
 
 
-def table(found: dict[str, dict[str, int]]) -> str:
+def table(found: dict[str, Any]) -> str:
     lines = [["texts", "pairs", "both accept", "neither", "only `math`", "only math-verify"]]
-    for name, one in found.items():
+    for name, one in found["texts"].items():
         counts = [one.get(kind, 0) for kind in ("both", "neither", "only_us", "only_them")]
         lines.append([name, str(sum(counts)), *map(str, counts)])
-    return arms.markdown_table(lines)
+    return f"{arms.markdown_table(lines)}\n{arms.made_words([found['made']])}\n"
 
 
 def main() -> None:
@@ -94,7 +94,8 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, nargs="?", const=arms.ROOT / "docs", help="write the page's block")
     options = parser.parse_args()
     if options.data:
-        found = {name: compare(pairs) for name, pairs in sets_of(options.data).items()}
+        texts = {name: compare(pairs) for name, pairs in sets_of(options.data).items()}
+        found = {"made": arms.made_now(), "texts": texts}
         options.out.write_text(json.dumps(found, indent=1) + "\n")
     elif not options.out.exists():
         parser.error(f"{options.out} does not exist; give --data DIR")

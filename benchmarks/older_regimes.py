@@ -108,7 +108,7 @@ def _by_visits(results: Mapping[str, Mapping[str, Runs]], spread: Mapping[str, M
             "name": f"posterior_recycling/{pool}",
             "words": f"the toy, {rollouts / config.train.group_size / int(pool):.2g} visits of a pool of {int(pool):,}",
             "page": "methods/posterior_recycling.md#visited-3-11-and-30-times",
-            "made": "Date and revision were not kept.",
+            "made": arms.made_words(run for runs in by_recipe.values() for run in runs),
             "baseline": BASE,
             "start": START,
             "axes": _axes(start, config, rollouts=rollouts, tokens_of=start),

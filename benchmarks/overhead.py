@@ -11,6 +11,7 @@ import json
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import arms
 from rekindle import load_run
@@ -21,7 +22,8 @@ PAGE = Path("benchmarks.md")
 BLOCK = "overhead"
 TARGET = 0.02
 
-Overhead = Mapping[str, Mapping[str, float]]
+Overhead = Mapping[str, Any]
+"""``recipes``: recipe -> numbers; ``made``: dates, revisions and machines."""
 
 
 def overhead(steps: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -36,14 +38,15 @@ def overhead(steps: Sequence[Mapping[str, float]]) -> dict[str, float]:
     }
 
 
-def measure(runs: Path) -> dict[str, dict[str, float]]:
-    """Measure every recipe with runs in the directory."""
-    measured = {}
+def measure(runs: Path) -> dict[str, Any]:
+    """Measure every recipe with runs in the directory; ``made`` is of all runs."""
+    measured: dict[str, Any] = {"made": [], "recipes": {}}
     for recipe in on_given_tasks():
         found = sorted(runs.glob(f"{recipe}-[0-9]*"))
-        steps = [line for directory in found for line in load_run(directory).metrics[1:]]
-        if steps:
-            measured[recipe] = overhead(steps)
+        loaded = list(map(load_run, found))
+        measured["made"] += [made for run in loaded if (made := arms.made(run)) not in measured["made"]]
+        if steps := [line for run in loaded for line in run.metrics[1:]]:
+            measured["recipes"][recipe] = overhead(steps)
     return measured
 
 
@@ -53,12 +56,13 @@ def table(measured: Overhead) -> str:
         "| recipe | scheduling, median share of a step | share of all steps | median ms a step | steps |",
         "|---|---|---|---|---|",
     ]
-    for recipe, one in measured.items():
+    for recipe, one in measured["recipes"].items():
         cells = (f"{one['median_share']:.2%}", f"{one['total_share']:.2%}", f"{one['milliseconds']:.1f}")
         lines.append(f"| `{recipe}` | {' | '.join(cells)} | {one['steps']:,.0f} |")
-    above = [f"`{recipe}`" for recipe, one in measured.items() if one["median_share"] > TARGET]
+    above = [f"`{recipe}`" for recipe, one in measured["recipes"].items() if one["median_share"] > TARGET]
     verdict = f"Above it: {', '.join(above)}." if above else "No recipe is above it."
-    return "\n".join([*lines, "", f"The target is a median of at most {TARGET:.0%}. {verdict}"]) + "\n"
+    words = f"The target is a median of at most {TARGET:.0%}. {verdict} {arms.made_words(measured['made'])}"
+    return "\n".join([*lines, "", words]) + "\n"
 
 
 def main() -> None:
@@ -70,7 +74,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.runs:
         measured = measure(options.runs)
-        if not measured:
+        if not measured["recipes"]:
             parser.error(f"{options.runs} has no runs; make them with benchmarks/methods.py --runs {options.runs}")
         options.out.write_text(json.dumps(measured, indent=1) + "\n")
     elif not options.out.exists():

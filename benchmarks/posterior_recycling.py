@@ -63,7 +63,7 @@ def frozen(recipe: str, pool: int, seed: int, settings: Mapping[str, Any] | None
     rates = start_rates(pool, np.random.default_rng((seed, 0)))
     scheduler = build_scheduler(config, map(str, range(pool)))
     steps = ROLLOUTS // (GROUP_SIZE * config.train.groups_per_step * config.train.oversample)
-    return signal_shares(frozen_run(scheduler, rates, steps, np.random.default_rng((seed, 1))))
+    return arms.made_now() | signal_shares(frozen_run(scheduler, rates, steps, np.random.default_rng((seed, 1))))
 
 
 def trained(directory: Path) -> dict[str, Any]:
@@ -71,6 +71,7 @@ def trained(directory: Path) -> dict[str, Any]:
     run = load_run(directory)
     late = arms.evaluations(run)[-4:]
     return {
+        **arms.made(run),
         **signal_shares(run.metrics[1:]),
         "accuracy": statistics.fmean(line["eval/accuracy"] for line in late),
         "greedy": statistics.fmean(line["eval/greedy"] for line in late),
@@ -118,9 +119,13 @@ def tables(results: Mapping[str, Any]) -> str:
         parts += ["**A frozen policy**, the rule alone:", _table(results["frozen"], with_accuracy=False)]
     if "trained" in results:
         parts += ["**The embedded task**, a policy that learns:", _table(results["trained"], with_accuracy=True)]
+    made = arms.made_words(
+        run for pools in results.values() for by_arm in pools.values() for runs in by_arm.values() for run in runs
+    )
     note = (
         "Share of groups with signal, by quarter of the run; the last columns are over the whole run, compared with "
-        "GRPO seed by seed (mean and 95 % t-interval). Made by `benchmarks/posterior_recycling.py`."
+        "GRPO seed by seed (mean and 95 % t-interval). Made by `benchmarks/posterior_recycling.py`. "
+        f"{made}"
     )
     return "\n\n".join([*parts, note]) + "\n"
 

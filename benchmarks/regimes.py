@@ -87,10 +87,29 @@ REGIMES = {
             "GRPO": ("grpo", ()),
             "sGPO": ("sgpo", ()),
             "sGPO, phases sized by the run": ("sgpo", ("phases.reprofile=true",)),
-            "sGPO, up to 20 epochs a phase": (
+            "sGPO, the curriculum once, equal rollouts a step": (
                 "sgpo",
                 ("phases.max_epochs=20", "phases.patience=10", "phases.repeats=1", "phases.constant=rollouts"),
             ),
+        },
+    ),
+    "token_filter": Regime(
+        "methods/prompt_baselines.md",
+        (),
+        {
+            "GRPO": ("grpo", ()),
+            "baseline per prompt": ("prompt_baseline", ()),
+            "the same, filter 0.15": ("prompt_baseline", ("advantage.negative_keep_ratio=0.15",)),
+            "the same, filter 0.3": ("prompt_baseline", (_WIDER,)),
+        },
+    ),
+    "falling_rate": Regime(
+        "methods/rekindle.md",
+        (),
+        {
+            "GRPO": ("grpo", ()),
+            "rekindle": ("rekindle", ()),
+            "rekindle, constant rate": ("rekindle", ("optimizer.schedule=constant",)),
         },
     ),
     "scaled_step": Regime(

@@ -52,6 +52,7 @@ def measured(run: Run) -> dict[str, Any]:
     lines = arms.evaluations(run)
     start, end = lines[:1], lines[-LAST:]
     return {
+        **arms.made(run),
         "start": arms.accuracies(start),
         "end": arms.accuracies(end),
         "curve": [(line["total_rollouts"], line["eval/accuracy"]) for line in lines],
@@ -111,7 +112,8 @@ def page_block(results: dict[str, Any]) -> str:
         "",
         f"GRPO with tool tokens masked gains {statistics.median(gains['sampled']):.0f} points sampled (median; "
         f"{min(gains['sampled']):.0f} to {max(gains['sampled']):.0f}) and {statistics.median(gains['greedy']):.0f} "
-        f"points greedy ({min(gains['greedy']):.0f} to {max(gains['greedy']):.0f}).",
+        f"points greedy ({min(gains['greedy']):.0f} to {max(gains['greedy']):.0f}). "
+        + arms.made_words(run for runs in results["arms"].values() for run in runs),
         "",
         "Against GRPO, paired by seed, sampled and greedy:",
         "",

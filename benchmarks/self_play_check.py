@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import arms
+from rekindle import load_run
 from rekindle.statistics.intervals import wilson
 
 RESULTS = arms.ROOT / "benchmarks" / "self_play_check.json"
@@ -248,7 +249,8 @@ def _demonstrations(bench: Any, params: Any, seed: int) -> list[Any]:
 
 def page_block(results: dict[str, Any]) -> str:
     """What the page says of the numbers."""
-    return "\n".join([*_planted_lines(results["planted"]), "", *_causes_lines(results["causes"]), ""])
+    made = arms.made_words([*results["planted"], results["causes"]])
+    return "\n".join([*_planted_lines(results["planted"]), "", *_causes_lines(results["causes"]), made, ""])
 
 
 def _causes_lines(found: dict[str, Any]) -> Iterator[str]:
@@ -302,12 +304,12 @@ def main() -> None:
     options = parser.parse_args()
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     if options.planted:
-        results["planted"] = [planted(seed) for seed in range(options.seeds)]
+        results["planted"] = [planted(seed) | arms.made_now() for seed in range(options.seeds)]
     if options.runs:
         sets = [part for setting in RUN for part in ("--set", setting)]
         run = options.runs / "self-play-0"
         arms.run_all([([EXAMPLE, *sets, "--seed", "0"], run)], 1)
-        results["causes"] = causes(run)
+        results["causes"] = causes(run) | arms.made(load_run(run))
     if options.planted or options.runs:
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     if options.docs:

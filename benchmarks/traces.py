@@ -153,7 +153,9 @@ def read(path: Path) -> list[dict]:
 
 def tables(measured: Results) -> dict[str, str]:
     """The blocks of the page by name."""
-    return dict(zip(BLOCKS, (_agreement(measured), _classes(measured), _lists(measured)), strict=True))
+    made = arms.made_words([measured["made"]])
+    found = (_agreement(measured), _classes(measured), _lists(measured))
+    return {name: f"{text}\n{made}\n" for name, text in zip(BLOCKS, found, strict=True)}
 
 
 def _agreement(measured: Results) -> str:
@@ -191,7 +193,7 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, nargs="?", const=arms.ROOT / "docs", help="write the page's blocks")
     options = parser.parse_args()
     if options.data:
-        options.out.write_text(json.dumps(measure(options.data), indent=1) + "\n")
+        options.out.write_text(json.dumps({"made": arms.made_now(), **measure(options.data)}, indent=1) + "\n")
     elif not options.out.exists():
         parser.error(f"{options.out} does not exist; give --data DIR")
     for name, text in tables(json.loads(options.out.read_text())).items():

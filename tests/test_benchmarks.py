@@ -102,8 +102,11 @@ def test_overhead_leaves_evaluation_out():
     ]
     found = overhead.overhead(steps)
     assert found == pytest.approx({"steps": 3, "median_share": 0.03, "total_share": 0.03, "milliseconds": 30})
-    assert "Above it: `grpo`." in overhead.table({"grpo": found})
-    assert "No recipe is above it." in overhead.table({"grpo": {**found, "median_share": 0.02}})
+    made = [{"date": "2026-11-30", "revision": "a", "machine": "2 cores"}]
+    text = overhead.table({"made": made, "recipes": {"grpo": found}})
+    assert "Above it: `grpo`. Measured 2026-11-30 at revision a, on 2 cores." in text
+    below = {"grpo": {**found, "median_share": 0.02}}
+    assert "No recipe is above it." in overhead.table({"made": made, "recipes": below})
 
 
 # -- posterior recycling ----------------------------------------------------------------------------------------------
@@ -263,7 +266,7 @@ def test_the_page_of_posterior_recycling_says_what_was_measured():
 
 def test_the_page_of_comparisons_says_how_often_equal_arms_are_said_to_differ():
     results = measured(intervals.RESULTS)
-    assert page_block(intervals.PAGE, intervals.BLOCK) == intervals.table(results["shares"], results["pairs"])
+    assert page_block(intervals.PAGE, intervals.BLOCK) == intervals.table(results)
 
 
 def test_shares_of_equal_arms_are_measured_the_same_every_time():
