@@ -20,6 +20,7 @@ from rekindle.config import Config
 from rekindle.planning.measured import BASE
 from rekindle.preflight import start_parameters
 from rekindle.recipes import resolve
+from rekindle.types import UserError
 
 __all__ = ["beta_shares", "older_regimes"]
 
@@ -123,6 +124,9 @@ def _by_visits(results: Mapping[str, Mapping[str, Runs]], spread: Mapping[str, M
 def _regime(name: str, results: Mapping[str, Mapping[str, Runs]], words: str, page: str) -> Entry:
     """A regime of ``regimes.py``, whose first arm is GRPO."""
     made, by_arm = regimes.REGIMES[name], results[name]
+    if missing := [arm for arm in made.arms if arm not in by_arm]:
+        again = f"python benchmarks/regimes.py --runs DIR --only {name}"
+        raise UserError(f"{regimes.RESULTS} has no numbers of {missing[0]!r}; measure it with: {again}")
     first, *others = made.arms
     base = by_arm[first]
     assert made.arms[first] == (BASE, ())

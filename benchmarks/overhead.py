@@ -42,7 +42,7 @@ def measure(runs: Path) -> dict[str, Any]:
     """Measure every recipe with runs in the directory; ``made`` is of all runs."""
     measured: dict[str, Any] = {"made": [], "recipes": {}}
     for recipe in on_given_tasks():
-        found = sorted(runs.glob(f"{recipe}-[0-9]*"))
+        found = sorted(place for place in runs.glob(f"{recipe}-[0-9]*") if place.is_dir())
         loaded = list(map(load_run, found))
         measured["made"] += [made for run in loaded if (made := arms.made(run)) not in measured["made"]]
         if steps := [line for run in loaded for line in run.metrics[1:]]:
