@@ -38,6 +38,8 @@ __all__ = [
     "made_words",
     "markdown_table",
     "plain_cell",
+    "read_results",
+    "read_rows",
     "replace_block",
     "run_all",
     "train",
@@ -51,6 +53,25 @@ ENDINGS = {State.DONE: 0, State.BOUND: 3}
 """Exit codes of a finished run: budget spent, or stopped by a declared bound."""
 HOPS = (1, 2, 3, 4)
 """Numbers of hops of the search world's questions."""
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+
+def read_results(file: Path) -> Any:
+    """The JSON of a benchmark's results; a damaged file ends the command with a sentence."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"{file} cannot be read ({error}); take it from git again, or measure again") from None
+
+
+def read_rows(file: Path) -> list[dict[str, Any]]:
+    """The objects of a file with one JSON object a line; a missing or damaged file ends the command with a sentence."""
+    try:
+        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"{file} cannot be read ({error}); give the directory that holds it") from None
 
 
 # -- runs -------------------------------------------------------------------------------------------------------------

@@ -220,7 +220,7 @@ def main() -> None:
         print(json.dumps(measure(recipe, latency, options.prompts)))
         return
     wanted = [(recipe, "lognormal") for recipe in MEASURED] + list(BESIDE)
-    found = json.loads(options.out.read_text())["rows"] if options.out.exists() else []
+    found = arms.read_results(options.out)["rows"] if options.out.exists() else []
     rows: dict[tuple[str, str], list[Row]] = {
         pair: [row for row in found if (row["recipe"], row["latency"]) == pair] for pair in wanted
     }
@@ -232,7 +232,7 @@ def main() -> None:
         print(f"{recipe}, {latency}", file=sys.stderr, flush=True)
         kept = {**arms.made_now(), "rows": [row for part in rows.values() for row in part]}
         options.out.write_text(json.dumps(kept, indent=1) + "\n")
-    text = table(json.loads(options.out.read_text()))
+    text = table(arms.read_results(options.out))
     print(text)
     if options.docs:
         arms.replace_block(options.docs / PAGE, BLOCK, text)

@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--docs", action="store_true", help="write the page's block from the results")
     options = parser.parse_args()
     if options.docs:
-        arms.replace_block(PAGE, BLOCK, table(json.loads(RESULTS.read_text(encoding="utf-8"))))
+        arms.replace_block(PAGE, BLOCK, table(arms.read_results(RESULTS)))
         return
     shares = {str(seeds): measure(seeds, options.pairs) for seeds in SEEDS}
     results = {"made": arms.made_now(), "pairs": options.pairs, "shares": shares}

@@ -26,13 +26,12 @@ PAGE, BLOCK = Path("howto/verifiers.md"), "maths-agreement"
 Pair = tuple[Task, str]
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
 def sets_of(data: Path) -> dict[str, list[Pair]]:
     """(Task, text) pairs by name."""
-    samples, solved = read(data / "math/qwen_math_samples_50x8.jsonl"), read(data / "math/math500.jsonl")
+    samples, solved = (
+        arms.read_rows(data / "math/qwen_math_samples_50x8.jsonl"),
+        arms.read_rows(data / "math/math500.jsonl"),
+    )
     own = {
         "samples of Qwen2.5-Math": [
             (Task(str(row["idx"]), row["question"], row["answer"]), text) for row in samples for text in row["code"]
@@ -40,7 +39,7 @@ def sets_of(data: Path) -> dict[str, list[Pair]]:
         "solutions of MATH-500": [
             (Task(row["unique_id"], row["problem"], row["answer"]), row["solution"]) for row in solved
         ],
-        "solutions of GSM8K, without the mark": [_gsm8k(row) for row in read(data / "math/gsm8k_test.jsonl")],
+        "solutions of GSM8K, without the mark": [_gsm8k(row) for row in arms.read_rows(data / "math/gsm8k_test.jsonl")],
     }
     return {
         **own,
@@ -99,7 +98,7 @@ def main() -> None:
         options.out.write_text(json.dumps(found, indent=1) + "\n")
     elif not options.out.exists():
         parser.error(f"{options.out} does not exist; give --data DIR")
-    text = table(json.loads(options.out.read_text()))
+    text = table(arms.read_results(options.out))
     print(text)
     if options.docs:
         arms.replace_block(options.docs / PAGE, BLOCK, text)

@@ -132,7 +132,7 @@ def main() -> None:
     chosen = options.only.split(",") if options.only else on_given_tasks()
     if unknown := [recipe for recipe in chosen if recipe not in RECIPES]:
         parser.error(f"unknown recipes: {', '.join(unknown)}; known are {', '.join(RECIPES)}")
-    results = json.loads(options.out.read_text()) if options.out.exists() else {}
+    results = arms.read_results(options.out) if options.out.exists() else {}
     if options.runs:
         recipes = [BASE, *(recipe for recipe in chosen if recipe != BASE)]
         found = collect(options.runs, recipes, options.seeds, options.overrides, options.jobs)

@@ -5,7 +5,6 @@ Beta distribution of the success rates with the mean of the start policy and the
 that lies between prompts.
 """
 
-import json
 import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,18 +33,15 @@ Runs = Sequence[Mapping[str, Any]]
 
 def older_regimes() -> Iterator[Entry]:
     """The regimes of the results that are there."""
-    if methods.RESULTS.exists() and regimes.RESULTS.exists():
-        yield from _of_methods(_read(methods.RESULTS), _read(regimes.RESULTS))
-    if posterior_recycling.RESULTS.exists() and regimes.RESULTS.exists():
-        yield from _by_visits(_read(posterior_recycling.RESULTS)["trained"], _read(regimes.RESULTS))
-    if regimes.RESULTS.exists():
-        found = _read(regimes.RESULTS)
-        yield _regime(EVEN, found, "prompts of alike difficulty", "methods/single_rollout.md")
-        yield _regime(SMALL, found, "a small pool, profiled", "methods/sgpo.md#a-small-pool")
-
-
-def _read(file: Any) -> Any:
-    return json.loads(file.read_text(encoding="utf-8"))
+    if not regimes.RESULTS.exists():
+        return
+    found = arms.read_results(regimes.RESULTS)
+    if methods.RESULTS.exists():
+        yield from _of_methods(arms.read_results(methods.RESULTS), found)
+    if posterior_recycling.RESULTS.exists():
+        yield from _by_visits(arms.read_results(posterior_recycling.RESULTS)["trained"], found)
+    yield _regime(EVEN, found, "prompts of alike difficulty", "methods/single_rollout.md")
+    yield _regime(SMALL, found, "a small pool, profiled", "methods/sgpo.md#a-small-pool")
 
 
 def beta_shares(mean: float, between: float, size: int) -> tuple[float, float]:

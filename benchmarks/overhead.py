@@ -79,7 +79,7 @@ def main() -> None:
         options.out.write_text(json.dumps(measured, indent=1) + "\n")
     elif not options.out.exists():
         parser.error(f"{options.out} does not exist; give --runs DIR")
-    measured = json.loads(options.out.read_text())
+    measured = arms.read_results(options.out)
     print(table(measured))
     if options.docs:
         arms.replace_block(options.docs / PAGE, BLOCK, table(measured))

@@ -372,7 +372,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--docs", type=Path, nargs="?", const=arms.ROOT / "docs", help="write the page's block")
     options = parser.parse_args()
-    found = json.loads(options.out.read_text()) if options.out.exists() else {"runs": [], "tables": []}
+    found = arms.read_results(options.out) if options.out.exists() else {"runs": [], "tables": []}
     for name in options.only.split(",") if options.only else CASES:
         if options.runs:
             if not options.made:

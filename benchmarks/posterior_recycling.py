@@ -164,7 +164,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--docs", type=Path, nargs="?", const=arms.ROOT / "docs", help="write the page's block")
     options = parser.parse_args()
-    results = json.loads(options.out.read_text()) if options.out.exists() else {}
+    results = arms.read_results(options.out) if options.out.exists() else {}
     if options.frozen:
         seeds = range(options.frozen_seeds)
         results["frozen"] = {

@@ -217,8 +217,11 @@ def main() -> None:
     parser.add_argument("--only", help=f"some of {', '.join(REGIMES)}, separated by commas")
     parser.add_argument("--docs", action="store_true", help="write the measured blocks of the pages")
     options = parser.parse_args()
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    for name in options.only.split(",") if options.only else REGIMES:
+    chosen = options.only.split(",") if options.only else list(REGIMES)
+    if unknown := [name for name in chosen if name not in REGIMES]:
+        parser.error(f"unknown regimes: {', '.join(unknown)}; there are {', '.join(REGIMES)}")
+    results = arms.read_results(RESULTS) if RESULTS.exists() else {}
+    for name in chosen:
         if options.runs:
             runs = commands(name, options.seeds, options.runs)
             arms.run_all(list(runs.values()), options.jobs)

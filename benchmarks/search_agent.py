@@ -183,7 +183,7 @@ def main() -> None:
     if options.runs:
         RESULTS.write_text(json.dumps(collect(options.runs, options.seeds, options.jobs), indent=1) + "\n")
     if options.docs:
-        results = json.loads(RESULTS.read_text())
+        results = arms.read_results(RESULTS)
         arms.replace_block(PAGE, "search_agent", page_block(results))
         CURVES.write_text(curves(results), encoding="utf-8")
 

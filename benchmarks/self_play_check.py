@@ -302,7 +302,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, help="where the run is, or is made, whose questions others check")
     parser.add_argument("--docs", action="store_true", help="write the block of the page from the numbers")
     options = parser.parse_args()
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    results = arms.read_results(RESULTS) if RESULTS.exists() else {}
     if options.planted:
         results["planted"] = [planted(seed) | arms.made_now() for seed in range(options.seeds)]
     if options.runs:

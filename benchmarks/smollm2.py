@@ -191,7 +191,7 @@ def main() -> None:
     parser.add_argument("--docs", action="store_true", help="write the page's block and the curve")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    measured: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    measured: dict[str, Any] = arms.read_results(RESULTS) if RESULTS.exists() else {}
     if options.runs:
         try:
             measured[options.name] = measured_now(options.runs)

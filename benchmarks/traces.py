@@ -138,17 +138,13 @@ def list_attack(questions: Sequence[Mapping]) -> dict[str, dict[str, float]]:
 
 def measure(data: Path) -> dict[str, object]:
     """All numbers of the page."""
-    rows, questions = read(data / TRACES), read(data / QUESTIONS)
+    rows, questions = arms.read_rows(data / TRACES), arms.read_rows(data / QUESTIONS)
     return {
         "extraction": extraction(rows),
         "rules": compare(rows),
         "further_tokens": further_tokens(rows),
         "lists": list_attack(questions),
     }
-
-
-def read(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def tables(measured: Results) -> dict[str, str]:
@@ -196,7 +192,7 @@ def main() -> None:
         options.out.write_text(json.dumps({"made": arms.made_now(), **measure(options.data)}, indent=1) + "\n")
     elif not options.out.exists():
         parser.error(f"{options.out} does not exist; give --data DIR")
-    for name, text in tables(json.loads(options.out.read_text())).items():
+    for name, text in tables(arms.read_results(options.out)).items():
         print(text)
         if options.docs:
             arms.replace_block(options.docs / PAGE, name, text)

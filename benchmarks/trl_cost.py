@@ -236,7 +236,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--docs", action="store_true", help="write the page's block of the results there are; no run")
     options = parser.parse_args()
-    results = json.loads(options.out.read_text()) if options.out.exists() else {}
+    results = arms.read_results(options.out) if options.out.exists() else {}
     if not options.docs:
         from dataclasses import replace
 

@@ -255,7 +255,7 @@ PER_DATA_SET, OF_SLOW_SCORERS = 5, 2
 
 
 def read(path: Path, count: int) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()[:count]]
+    return arms.read_rows(path)[:count]
 
 
 def maths_problems(data: Path, count: int = 300) -> list[Task]:
@@ -508,7 +508,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--docs", type=Path, nargs="?", const=arms.ROOT / "docs", help="write the page's block")
     options = parser.parse_args()
-    measured: dict[str, Any] = json.loads(options.out.read_text()) if options.out.exists() else {}
+    measured: dict[str, Any] = arms.read_results(options.out) if options.out.exists() else {}
     if options.family and not measured:
         parser.error(f"--family keeps the other families of {options.out}, which does not exist; leave it out")
     if not any(options.family in family for family in FAMILIES):

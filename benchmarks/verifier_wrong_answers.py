@@ -165,7 +165,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--docs", type=Path, nargs="?", const=arms.ROOT / "docs", help="write the page's block")
     options = parser.parse_args()
-    found: dict[str, dict[str, Any]] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    found: dict[str, dict[str, Any]] = arms.read_results(RESULTS) if RESULTS.exists() else {}
     if options.runs:
         place = options.runs.resolve()
         prepare(place)

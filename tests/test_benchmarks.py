@@ -219,6 +219,22 @@ def test_finished_runs_are_kept_and_others_refused(tmp_path):
         arms.train(["b.toml"], tmp_path)
 
 
+def test_damaged_results_and_missing_rows_end_in_a_sentence(tmp_path):
+    broken = tmp_path / "results.json"
+    broken.write_text('{"x": ')
+    with pytest.raises(SystemExit, match=r"results.json cannot be read \(Expecting value.*take it from git again"):
+        arms.read_results(broken)
+    with pytest.raises(SystemExit, match=r"rows.jsonl cannot be read .*; give the directory that holds it"):
+        arms.read_rows(tmp_path / "rows.jsonl")
+
+
+def test_unknown_regimes_are_named(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["regimes.py", "--only", "nonsense"])
+    with pytest.raises(SystemExit, match="2"):
+        regimes.main()
+    assert "unknown regimes: nonsense; there are development, " in capsys.readouterr().err
+
+
 def test_a_table_names_every_date_revision_and_machine():
     runs = [{"date": "2026-11-28", "revision": "b"}, {"date": "2026-11-27", "revision": "a"}]
     assert arms.made_words([*runs, *runs]) == "Measured 2026-11-27 at revision a, 2026-11-28 at revision b."

@@ -22,7 +22,7 @@ def measured(data):
 
 @pytest.fixture(scope="module")
 def rows(data):
-    return traces.read(data / traces.TRACES)
+    return arms.read_rows(data / traces.TRACES)
 
 
 def test_the_answer_of_every_transcript_is_the_recorded_one(measured):
