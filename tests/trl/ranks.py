@@ -7,12 +7,14 @@ The first reads lines of JSON, lists of runs that are made side by side, and ans
 lines. No backward pass runs in the parent, because autograd's threads do not survive a fork.
 """
 
+import contextlib
 import gc
 import json
 import os
 import signal
 import socket
 import sys
+import time
 import traceback
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -214,6 +216,24 @@ def serve(directory):
         print(json.dumps(together([Run(**one) for one in json.loads(line)], parts)), file=answers, flush=True)
 
 
+def gloo_threads():
+    """Names of gloo's threads in this process: one at work when Python ends aborts it (pytorch pull request 179291)."""
+    names = []
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(OSError):  # it has just ended
+            names.append((task / "comm").read_text().strip())
+    return [name for name in names if "gloo" in name]
+
+
+def wait_for_gloo():
+    """Wait until no thread of a process group is left: they end with the last reference to it."""
+    gc.collect()
+    end = time.monotonic() + 10
+    while (left := gloo_threads()) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert not left, f"threads of a process group are left: {left}"
+
+
 def asked(runs):
     """The line that asks for runs."""
     return json.dumps([asdict(run) for run in runs])
@@ -221,7 +241,9 @@ def asked(runs):
 
 if __name__ == "__main__":
     if len(sys.argv) > 2:
-        # Without this torch may abort a process that ends before the others (pytorch issue 190489).
-        child(Run(**json.loads(sys.argv[2])), *read(sys.argv[1])).accelerator.end_training()
+        trainer = child(Run(**json.loads(sys.argv[2])), *read(sys.argv[1]))
+        trainer.accelerator.end_training()
+        del trainer  # its model holds the process group
+        wait_for_gloo()
     else:
         serve(sys.argv[1])
