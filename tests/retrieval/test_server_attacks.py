@@ -119,9 +119,11 @@ def test_a_client_that_goes_away_frees_the_search():
         blocker = ThreadPoolExecutor(1).submit(ask, url, {"queries": ["a"]})
         until(lambda: echo.calls)
         body = json.dumps({"queries": ["gone"] * 1000}).encode()
-        opened(url, HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body).close()
-        in_flight = url.replace("/retrieve", "/health")
-        until(lambda: ask(in_flight, method="GET")[2]["in_flight"] == 1)
+        client = opened(url, HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        health = url.replace("/retrieve", "/health")
+        until(lambda: ask(health, method="GET")[2]["in_flight"] == 2)  # else it may arrive after the gate has opened
+        client.close()
+        until(lambda: ask(health, method="GET")[2]["in_flight"] == 1)
         echo.gate.set()
         assert blocker.result()[0] == 200
         assert ask(url, {"queries": ["b"]})[0] == 200
