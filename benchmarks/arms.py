@@ -66,10 +66,13 @@ def read_results(file: Path) -> Any:
         raise SystemExit(f"{file} cannot be read ({error}); take it from git again, or measure again") from None
 
 
-def read_rows(file: Path) -> list[dict[str, Any]]:
-    """The objects of a file with one JSON object a line; a missing or damaged file ends the command with a sentence."""
+def read_rows(file: Path, count: int | None = None) -> list[dict[str, Any]]:
+    """The first ``count`` objects of a file with one JSON object a line; None: all.
+
+    A missing or damaged file ends the command with a sentence.
+    """
     try:
-        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()[:count]]
     except (OSError, ValueError) as error:
         raise SystemExit(f"{file} cannot be read ({error}); give the directory that holds it") from None
 

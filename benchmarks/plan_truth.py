@@ -275,7 +275,7 @@ TABLES: Mapping[str, Table] = {
 def measured_table(name: str, data: Path) -> list[Row]:
     """Fit on some samples of each prompt, and predict the share of groups with signal among the others."""
     table = TABLES[name]
-    rows = [json.loads(line) for line in (data / table.file).read_text().splitlines()]
+    rows = arms.read_rows(data / table.file)
     right, asked = (np.array([row[key] for row in rows]) for key in ("successes", "samples"))
     rng = np.random.default_rng(0)
     found: dict[int, list[tuple[float, Interval]]] = {size: [] for size in table.sizes}

@@ -254,14 +254,10 @@ PER_DATA_SET, OF_SLOW_SCORERS = 5, 2
 # -- problems ---------------------------------------------------------------------------------------------------------
 
 
-def read(path: Path, count: int) -> list[dict[str, Any]]:
-    return arms.read_rows(path)[:count]
-
-
 def maths_problems(data: Path, count: int = 300) -> list[Task]:
-    rows = read(data / "math/math500.jsonl", count)
+    rows = arms.read_rows(data / "math/math500.jsonl", count)
     tasks = [Task(row["unique_id"], row["problem"], row["answer"]) for row in rows]
-    for number, row in enumerate(read(data / "math/gsm8k_test.jsonl", count)):
+    for number, row in enumerate(arms.read_rows(data / "math/gsm8k_test.jsonl", count)):
         tasks.append(Task(f"gsm8k/{number}", row["question"], row["answer"].rpartition("####")[2].strip()))
     return tasks
 
@@ -269,7 +265,7 @@ def maths_problems(data: Path, count: int = 300) -> list[Task]:
 def short_answers(data: Path, count: int = 300) -> list[Task]:
     tasks = []
     for name in ("hotpotqa_500", "nq_open_dev"):
-        for number, row in enumerate(read(data / f"qa/{name}.jsonl", count)):
+        for number, row in enumerate(arms.read_rows(data / f"qa/{name}.jsonl", count)):
             answer: Any = row["answer"]
             tasks.append(
                 Task(f"{name}/{number}", row["question"], answer if isinstance(answer, str) else tuple(answer))
